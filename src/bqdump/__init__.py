@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from bqdump.core.restore.drilled import Drilled
     from bqdump.core.restore.plan import NotRestored
     from bqdump.core.restore.restorable import Restorable
-    from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
+    from bqdump.core.restore.result import NotCreated, Restoration, RestoredDataset, RestoredObject, RestoredTable
     from bqdump.core.results import Rows, State
     from bqdump.core.retention.result import Pruned, RetainedRun
     from bqdump.core.risks import Risk
@@ -109,6 +109,7 @@ __all__ = [
     "RemovedDataset",
     "Restorable",
     "Restoration",
+    "RestoredDataset",
     "RestoredObject",
     "RestoredTable",
     "RetainedRun",
@@ -181,7 +182,7 @@ _HOMES = {
     "core.restore.drilled": ("Drilled",),
     "core.restore.restorable": ("Restorable",),
     "core.restore.plan": ("NotRestored",),
-    "core.restore.result": ("NotCreated", "Restoration", "RestoredObject", "RestoredTable"),
+    "core.restore.result": ("NotCreated", "Restoration", "RestoredDataset", "RestoredObject", "RestoredTable"),
     "core.results": ("Rows", "State"),
     "core.retention.result": ("Pruned", "RetainedRun"),
     "core.risks": ("Risk",),

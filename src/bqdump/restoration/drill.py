@@ -19,7 +19,8 @@ from bqdump.core.sizes import counted
 from bqdump.core.times import time_of
 from bqdump.repository.drills import read_drills
 from bqdump.repository.repository import create
-from bqdump.restoration.planning import find_manifest, obtain_restore
+from bqdump.restoration.draft import find_manifest
+from bqdump.restoration.planning import obtain_restore
 from bqdump.restoration.run import carry_out
 from bqdump.restoration.task import RunningRestore, Task
 

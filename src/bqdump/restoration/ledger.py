@@ -10,6 +10,7 @@ from bqdump.core.documents.restore import Restored, RestoreFailure
 from bqdump.core.documents.restore_layout import RestoreLayout
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import notes
+from bqdump.restoration.task import RunningRestore
 
 
 class Ledger(NamedTuple):
@@ -33,9 +34,9 @@ class Ledger(NamedTuple):
         """Those of so many tables that are not restored."""
         return [number for number in range(tables) if number not in self.receipts]
 
-    def open(self, numbers: Iterable[int], execution: str) -> list[int]:
-        """Those of these numbers that are neither restored nor failed in this execution."""
-        return [one for one in numbers if one not in self.receipts and self.failure(one, execution) is None]
+    def is_open(self, number: int, execution: str) -> bool:
+        """Whether this one is neither restored nor failed in this execution."""
+        return number not in self.receipts and self.failure(number, execution) is None
 
 
 async def read_ledger(store: ObjectStore, layout: RestoreLayout) -> Ledger:
@@ -48,3 +49,8 @@ async def read_ledger(store: ObjectStore, layout: RestoreLayout) -> Ledger:
         for failure in failures:
             ledger.failures.setdefault(failure.value.number, []).append(failure.value)
     return ledger
+
+
+async def read_ledgers(restores: Iterable[RunningRestore]) -> dict[str, Ledger]:
+    """The current ledger of each restore, by its id."""
+    return {restore.id: await read_ledger(restore.state, restore.layout) for restore in restores}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,12 +13,14 @@ from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.restore import Restored, RestoreFailure
 from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep
+from bqdump.core.progress.subject import about
+from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep, RestorePlan
 from bqdump.export.work.watch import Watch
 from bqdump.repository.repository import create, replace
 from bqdump.restoration.jobs import FailedJobError, Jobs, name_taken
 from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
+from bqdump.restoration.work import watches_for
 
 log = logging.getLogger(__name__)
 
@@ -26,43 +29,73 @@ AT_ONCE = 16
 OF_AN_OBJECT = (JobFailedError, NotFoundError, DeniedError)
 
 
-async def restore_objects(restore: RunningRestore, ledger: Ledger) -> None:
-    """Create the objects in rounds: one that refers to another succeeds once that one exists. Policies come last."""
-    first = len(restore.plan.tables)
-    await _in_rounds(restore, ledger, first, restore.plan.objects)
-    await _in_rounds(restore, ledger, first + len(restore.plan.objects), restore.plan.policies)
+class Open(NamedTuple):
+    """An object that is not restored yet: its number in the plan, and the next attempt."""
+
+    restore: RunningRestore
+    number: int
+    step: ObjectStep
+    attempt: int
 
 
-async def _in_rounds(restore: RunningRestore, ledger: Ledger, first: int, steps: Sequence[ObjectStep]) -> None:
-    left = {first + at: step for at, step in enumerate(steps) if first + at not in ledger.receipts}
-    watch = Watch(restore.destination, restore.target.location, restore.task.tasks)
-    polling = asyncio.create_task(watch.run())
+async def restore_objects(restores: Sequence[RunningRestore], ledgers: Mapping[str, Ledger]) -> None:
+    """Create the objects of all these restores in rounds: one that refers to another succeeds once that one exists.
+
+    Policies come last.
+    """
+    await _in_rounds(restores, _open(restores, ledgers, lambda plan: (len(plan.tables), plan.objects)))
+    await _in_rounds(
+        restores, _open(restores, ledgers, lambda plan: (len(plan.tables) + len(plan.objects), plan.policies))
+    )
+
+
+def _open(
+    restores: Sequence[RunningRestore],
+    ledgers: Mapping[str, Ledger],
+    steps: Callable[[RestorePlan], tuple[int, Sequence[ObjectStep]]],
+) -> list[Open]:
+    """steps: those of a plan, and the number of the first one."""
+    found = []
+    for restore in restores:
+        ledger, (first, some) = ledgers[restore.id], steps(restore.plan)
+        for number, step in enumerate(some, first):
+            if number not in ledger.receipts:
+                found.append(Open(restore, number, step, ledger.next_attempt(number)))
+    return found
+
+
+async def _in_rounds(restores: Sequence[RunningRestore], left: Sequence[Open]) -> None:
+    watches = watches_for(restores)
+    polling = [asyncio.create_task(watch.run()) for watch in watches.values()]
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def one(number: int, step: ObjectStep) -> BqdumpError | None:
+    async def one(work: Open) -> BqdumpError | None:
         async with slots:
             try:
-                await _restore(restore, watch, number, step, ledger.next_attempt(number))
+                with about(work.restore.task.dataset):
+                    await _restore(watches[work.restore.target.location], *work)
             except OF_AN_OBJECT as error:
                 return error
             return None
 
     try:
         while left:
-            errors = await asyncio.gather(*(one(number, step) for number, step in left.items()))
-            failed = {number: error for number, error in zip(left, errors, strict=True) if error}
+            errors = await asyncio.gather(*map(one, left))
+            failed = [(work, error) for work, error in zip(left, errors, strict=True) if error]
             if len(failed) == len(left):
                 break
-            left = {number: left[number] for number in failed}
+            left = [work for work, _ in failed]
         else:
             return
     finally:
-        polling.cancel()
-    for number, error in failed.items():
-        await record_failure(restore, number, left[number], ledger.next_attempt(number), error)
+        for watching in polling:
+            watching.cancel()
+    for work, error in failed:
+        with about(work.restore.task.dataset):
+            await record_failure(*work, error)
 
 
-async def _restore(restore: RunningRestore, watch: Watch, number: int, step: ObjectStep, attempt: int) -> None:
+async def _restore(watch: Watch, restore: RunningRestore, number: int, step: ObjectStep, attempt: int) -> None:
     how = HOW.get(step.kind, _relation)
     if step.kind == INDEX:
         jobs = Jobs(restore, watch, number, step.name, attempt)

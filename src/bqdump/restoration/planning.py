@@ -9,53 +9,40 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.check.findings import Finding, FindingKind
 from bqdump.check.verify import compare_files
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.restore import Decision, Execution
-from bqdump.core.errors import DeniedError, NotFoundError, UsageError, VerificationError
-from bqdump.core.plan.catalog import Dataset, Table
+from bqdump.core.errors import NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.access import UNREQUESTED
 from bqdump.core.restore.draft import restore_plan
-from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.names import digest, restore_id
-from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, TABLE, Options, RestorePlan, TargetState
+from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, RestorePlan
 from bqdump.core.restore.result import with_objects
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.version import VERSION
-from bqdump.repository.copies import load_manifest, published_run
+from bqdump.repository.copies import load_manifest
 from bqdump.repository.repository import create, exists, load, value_of
+from bqdump.restoration.draft import RESTORE, Draft, draft, find_manifest, target_state
 from bqdump.restoration.ledger import read_ledger
 from bqdump.restoration.task import RunningRestore, Task
 
 log = logging.getLogger(__name__)
 
-RESTORE = "restore"
-NAMED, LOGGED = 3, 20
-# Requests for definitions.
-AT_ONCE = 16
+LOGGED = 20
 # Files that one task uploads at a time.
 UPLOADS_AT_ONCE = 4
-# Defaults of a dataset that would delete what is restored into it.
-EXPIRATIONS = ("defaultTableExpirationMs", "defaultPartitionExpirationMs")
 
 
-class Found(NamedTuple):
-    """The manifest of a run, the object that holds it, and its generation."""
+class Proposal(NamedTuple):
+    """What a task would take part in. drafted: of a new restore, which is not stored yet.
 
-    manifest: Manifest
-    name: str
-    generation: int
+    recorded: the execution takes part in it already.
+    """
 
-
-class Draft(NamedTuple):
-    """What a restore would do, before anything is written. state, now: what it follows from, besides the manifest."""
-
-    found: Found
-    state: TargetState | None
-    now: int
-    plan: RestorePlan
+    decision: Decision
+    drafted: Draft | None = None
+    recorded: bool = False
 
 
 async def obtain_restore(task: Task) -> RunningRestore:
@@ -64,8 +51,25 @@ async def obtain_restore(task: Task) -> RunningRestore:
     Raises UsageError where the target, or what is requested, cannot be restored as requested; VerificationError where
     files of the export are missing or changed.
     """
-    joined = await load(task.state, task.layout.execution(task.owner.execution))
-    decision = await _decision(task, joined.value.restore) if joined else await _decide(task)
+    return await take_part(task, await propose(task))
+
+
+async def propose(task: Task) -> Proposal:
+    """Decide which restore a task takes part in. Nothing is written. Raises like obtain_restore."""
+    if joined := await load(task.state, task.layout.execution(task.owner.execution)):
+        return Proposal(await _decision(task, joined.value.restore), recorded=True)
+    found = await find_manifest(task)
+    what = digest(found.name, found.generation, task.request.options, VERSION)
+    # Counted once, so that two tasks that decide at the same time make one restore.
+    newest = await _newest(task, what)
+    if earlier := await _earlier(task, what, newest):
+        return Proposal(earlier)
+    return await _new(task, restore_id(what, newest + 1))
+
+
+async def take_part(task: Task, proposal: Proposal) -> RunningRestore:
+    """Begin what was proposed, or what the execution has begun meanwhile. Raises like obtain_restore."""
+    decision = proposal.decision if proposal.recorded else await _record(task, proposal)
     _refuse_other_options(task, decision)
     manifest = await _manifest_at(task, decision)
     compared = await compare_files(task.store, task.settings, manifest)
@@ -83,61 +87,9 @@ def _refuse_other_options(task: Task, decision: Decision) -> None:
     raise UsageError(RESTORE, f"execution {task.owner.execution}", cause, hint)
 
 
-async def draft(task: Task) -> Draft:
-    """What a restore would do. Nothing is written. Raises like obtain_restore."""
-    found = await find_manifest(task)
-    options = task.request.options
-    source = (found.manifest.project, found.manifest.dataset)
-    _refuse_source(options, source, yes=task.request.yes)
-    state = await target_state(task, options)
-    if state and options.replace:
-        state = state._replace(layouts=await _layouts(task, found.manifest, state))
-    location = state.location if state else found.manifest.location
-    now = await task.destination.now(location)
-    compared = await compare_files(task.store, task.settings, found.manifest, task.tell)
-    plan = restore_plan(compared.manifest, options, state, now)
-    _refuse_changed_files(plan, compared.findings)
-    await _note_location(task, plan)
-    return Draft(found._replace(manifest=compared.manifest), state, now, plan)
-
-
-async def target_state(task: Task, options: Options) -> TargetState | None:
-    """What the target dataset holds now; None if it does not exist."""
-    resource = await task.destination.find_dataset(options.project, options.dataset)
-    if resource is None:
-        return None
-    properties = msgspec.json.decode(resource)
-    dataset = Dataset(options.project, options.dataset, properties["location"])
-    present = await task.destination.present(dataset)
-    routines = await task.destination.routines(dataset)
-    expires = any(properties.get(name) for name in EXPIRATIONS)
-    return TargetState(
-        dataset.location, {one.name: (one.kind, one.labels) for one in present}, frozenset(routines), expires
-    )
-
-
-async def _layouts(task: Task, manifest: Manifest, state: TargetState) -> dict[str, str]:
-    """The layouts of the tables that the manifest and the target have."""
-    options, slots = task.request.options, asyncio.Semaphore(AT_ONCE)
-    dataset = Dataset(options.project, options.dataset, state.location)
-    there = {name for name, (kind, _) in state.tables.items() if kind == TABLE}
-    names = [entry.table for entry in manifest.tables if entry.table in there]
-
-    async def read(name: str) -> Table | None:
-        async with slots:
-            return await task.destination.table(dataset, name)
-
-    found = zip(names, await asyncio.gather(*map(read, names)), strict=True)
-    return {name: layout_of(table.definition) for name, table in found if table}
-
-
-async def _decide(task: Task) -> Decision:
-    """The restore for this execution, which is recorded for its other tasks."""
-    found = await find_manifest(task)
-    what = digest(found.name, found.generation, task.request.options, VERSION)
-    # Counted once, so that two tasks that decide at the same time make one restore.
-    newest = await _newest(task, what)
-    decision = await _earlier(task, what, newest) or await _new(task, restore_id(what, newest + 1))
+async def _record(task: Task, proposal: Proposal) -> Decision:
+    """Store a restore that is new, and that this execution takes part in it; the one that is stored then."""
+    decision = await _store(task, proposal.decision, proposal.drafted) if proposal.drafted else proposal.decision
     stored = await create(task.state, task.layout.execution(task.owner.execution), Execution(decision.restore))
     return decision if stored.value.restore == decision.restore else await _decision(task, stored.value.restore)
 
@@ -168,14 +120,14 @@ async def _earlier(task: Task, what: str, number: int) -> Decision | None:
     return decision
 
 
-async def _new(task: Task, id_: str) -> Decision:
+async def _new(task: Task, id_: str) -> Proposal:
     """A new restore, or the one that another task has stored meanwhile."""
     try:
         drafted = await draft(task)
     except UsageError:
         # Another task has stored this restore since they were counted, and what it has restored is in the way.
         if begun := await value_of(task.state, task.layout.restore(id_).plan):
-            return begun
+            return Proposal(begun)
         raise
     options = task.request.options
     decision = Decision(
@@ -189,6 +141,12 @@ async def _new(task: Task, id_: str) -> Decision:
         state=drafted.state,
         planned=drafted.now,
     )
+    return Proposal(decision, drafted)
+
+
+async def _store(task: Task, decision: Decision, drafted: Draft) -> Decision:
+    """Store a new restore; the one that another task has stored before, if any."""
+    id_ = decision.restore
     stored = await create(task.state, task.layout.restore(id_).plan, decision)
     if stored.mine:
         totals, planned = drafted.plan.totals, LogEvent.RESTORE_PLANNED.extra(restore=id_)
@@ -232,13 +190,6 @@ async def _decision(task: Task, restore: str) -> Decision:
     return stored.value
 
 
-async def find_manifest(task: Task) -> Found:
-    """The manifest of the requested run. Raises NotFoundError."""
-    run = task.request.run or await published_run(task.store, task.settings)
-    stored = await load_manifest(task.store, task.settings, run)
-    return Found(stored.value, task.settings.layout.run(run).manifest.name, stored.generation)
-
-
 async def _manifest_at(task: Task, decision: Decision) -> Manifest:
     """The manifest that was decided on. Raises NotFoundError."""
     stored = await load_manifest(task.store, task.settings, decision.run)
@@ -246,35 +197,3 @@ async def _manifest_at(task: Task, decision: Decision) -> Manifest:
         cause = "it was replaced after the restore had been planned"
         raise NotFoundError("read", f"the manifest of run {decision.run}", cause)
     return stored.value
-
-
-def _refuse_source(options: Options, source: tuple[str, str], *, yes: bool) -> None:
-    if (options.project, options.dataset) != source or (options.replace and yes):
-        return
-    cause = "it is the dataset that was exported, and its tables would be replaced"
-    hint = "Restore into another dataset, or confirm with {setting:replace} and {setting:yes}."
-    raise UsageError(RESTORE, f"{options.project}.{options.dataset}", cause, hint)
-
-
-def _refuse_changed_files(plan: RestorePlan, findings: list[Finding]) -> None:
-    """Raise VerificationError where a table to be restored lacks its files."""
-    tables = {step.entry.table for step in plan.tables}
-    changed = [one for one in findings if one.table in tables and one.kind != FindingKind.EXTRA]
-    if not changed:
-        return
-    named = ", ".join(f"{one.file} is {one.kind.value}" for one in changed[:NAMED])
-    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
-    hint = "{call:verify} lists all of them. Restore another run, or exclude these tables."
-    raise VerificationError(RESTORE, f"run {plan.run}", f"its files are not as exported: {named}{more}", hint)
-
-
-async def _note_location(task: Task, plan: RestorePlan) -> None:
-    """Log that files are loaded across locations, which costs network."""
-    store = task.bucket
-    try:
-        bucket = (await store.describe()).location
-    except DeniedError:
-        return
-    if bucket and bucket.upper() != plan.target.location.upper():
-        message = "%s is in %s, and the dataset in %s: loading across locations is billed as network traffic"
-        log.warning(message, store.url, bucket, plan.target.location, extra=LogEvent.COST_NOTED.extra())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Entered, Restoring
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.progress.subject import about
 from bqdump.core.restore.plan import NotRestored
 from bqdump.core.restore.result import Restoration, with_objects
 from bqdump.core.sizes import counted
@@ -17,7 +20,7 @@ from bqdump.repository.repository import create, value_of
 from bqdump.restoration.access import grant_access
 from bqdump.restoration.finish import create_dataset, finish_dataset, relate_tables, set_expirations
 from bqdump.restoration.finisher import becomes_finisher
-from bqdump.restoration.ledger import Ledger, read_ledger
+from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers
 from bqdump.restoration.objects import restore_objects
 from bqdump.restoration.outcome import restoration
 from bqdump.restoration.planning import obtain_restore
@@ -37,8 +40,13 @@ async def run(task: Task) -> Restoration:
 
 async def carry_out(restore: RunningRestore) -> Restoration:
     """Do this task's part of a restore that is decided. Raises NotFoundError if something fails for want of its run."""
+    return await unless_pruned(restore, _carry_out(restore))
+
+
+async def unless_pruned(restore: RunningRestore, work: Awaitable[Restoration]) -> Restoration:
+    """The result. Raises NotFoundError if something fails for want of the run, which is being pruned."""
     try:
-        result = await _carry_out(restore)
+        result = await work
     except BqdumpError as error:
         if not error.retryable:
             await _refuse_pruned(restore)
@@ -54,18 +62,28 @@ async def _refuse_pruned(restore: RunningRestore) -> None:
 
 
 async def _carry_out(restore: RunningRestore) -> Restoration:
-    if done := await value_of(restore.state, restore.layout.result):
-        return await _compared(restore, done)
+    if done := await finished(restore):
+        return done
+    await begin(restore)
+    ledgers = await restore_tables([restore])
+    if not await becomes_finisher(restore):
+        return leave_to_another(restore, ledgers[restore.id])
+    restore.task.tell(Entered("finishing"))
+    [followed] = await follow_tables([restore], ledgers)
+    return await end(followed)
+
+
+async def finished(restore: RunningRestore) -> Restoration | None:
+    """The result of a restore that is complete, compared again if that was requested; None if it is not."""
+    done = await value_of(restore.state, restore.layout.result)
+    return await _compared(restore, done) if done else None
+
+
+async def begin(restore: RunningRestore) -> None:
+    """Report what is restored, and create the dataset."""
     totals = restore.plan.totals
     restore.task.tell(Restoring(restore.id, restore.manifest.run, totals.tables, totals.bytes))
     await create_dataset(restore)
-    ledger = await restore_tables(restore)
-    if not await becomes_finisher(restore):
-        return _leave_to_another(restore, ledger)
-    restore.task.tell(Entered("finishing"))
-    unset, ledger = await _follow_tables(restore, ledger)
-    await sweep_scratch(restore)
-    return await _conclude(restore, ledger, unset)
 
 
 async def _compared(restore: RunningRestore, result: Restoration) -> Restoration:
@@ -81,31 +99,57 @@ async def _compared(restore: RunningRestore, result: Restoration) -> Restoration
     return msgspec.structs.replace(result, state=state, failed=failed, verified=compared.tables)
 
 
-async def _follow_tables(restore: RunningRestore, ledger: Ledger) -> tuple[list[NotRestored], Ledger]:
-    """Everything after the rows; returns the properties that could not be set, and the ledger that this is true of.
+class Followed(NamedTuple):
+    """A restore whose tables everything has followed. unset: properties that could not be set, as of this ledger."""
+
+    restore: RunningRestore
+    ledger: Ledger
+    unset: list[NotRestored]
+
+
+async def follow_tables(restores: Sequence[RunningRestore], ledgers: Mapping[str, Ledger]) -> list[Followed]:
+    """Everything after the rows, in several datasets at once, as views of one may name tables and views of another.
 
     Another execution may restore a table meanwhile that has failed in this one: then all of it follows once more.
     """
     while True:
-        unset = await _follow_once(restore, ledger)
-        before, ledger = ledger, await read_ledger(restore.state, restore.layout)
-        if not any(number in ledger.receipts for number in before.missing(len(restore.plan.tables))):
-            return unset, ledger
+        unset = await _follow_once(restores, ledgers)
+        before, ledgers = ledgers, await read_ledgers(restores)
+        if not any(_restored_since(before[one.id], ledgers[one.id], one) for one in restores):
+            return [Followed(one, ledgers[one.id], unset[one.id]) for one in restores]
 
 
-async def _follow_once(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
-    """In this order, for the tables that are restored."""
-    keys = await relate_tables(restore, ledger)
-    await restore_objects(restore, ledger)
+def _restored_since(before: Ledger, now: Ledger, restore: RunningRestore) -> bool:
+    return any(number in now.receipts for number in before.missing(len(restore.plan.tables)))
+
+
+async def _follow_once(
+    restores: Sequence[RunningRestore], ledgers: Mapping[str, Ledger]
+) -> dict[str, list[NotRestored]]:
+    """In this order, for the tables that are restored. By restore, the properties that could not be set."""
+    unset = dict[str, list[NotRestored]]()
+    for restore in restores:
+        with about(restore.task.dataset):
+            unset[restore.id] = await relate_tables(restore, ledgers[restore.id])
+    await restore_objects(restores, ledgers)
+    for restore in restores:
+        with about(restore.task.dataset):
+            unset[restore.id] += await _finish(restore, ledgers[restore.id])
+    return unset
+
+
+async def _finish(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
     expirations = await set_expirations(restore, ledger)
     if ledger.missing(len(restore.plan.tables)):
         # The next start creates the others, which the dataset's defaults might let expire.
-        return [*keys, *expirations, *await grant_access(restore)]
-    return [*keys, *expirations, *await finish_dataset(restore), *await grant_access(restore)]
+        return [*expirations, *await grant_access(restore)]
+    return [*expirations, *await finish_dataset(restore), *await grant_access(restore)]
 
 
-async def _conclude(restore: RunningRestore, ledger: Ledger, unset: list[NotRestored]) -> Restoration:
-    """The result, which is stored if nothing failed: then the restore is finished."""
+async def end(followed: Followed) -> Restoration:
+    """Clear up. The result, which is stored if nothing failed: then the restore is finished."""
+    restore, ledger, unset = followed
+    await sweep_scratch(restore)
     result = await _compared(restore, restoration(restore, ledger, unset))
     if result.state == "restored":
         result = (await create(restore.state, restore.layout.result, result)).value
@@ -122,6 +166,7 @@ async def _conclude(restore: RunningRestore, ledger: Ledger, unset: list[NotRest
     return result
 
 
-def _leave_to_another(restore: RunningRestore, ledger: Ledger) -> Restoration:
+def leave_to_another(restore: RunningRestore, ledger: Ledger) -> Restoration:
+    """The result of a task that leaves what follows the tables to another one."""
     log.info("done; another task restores what follows the tables", extra=LogEvent.TASK_DONE.extra())
     return restoration(restore, ledger, [], running=True)

@@ -45,7 +45,8 @@ class Request(NamedTuple):
 class Task(NamedTuple):
     """One task of a restore: `owner.task` of `tasks`. store: where the export is. tell: is called with each event.
 
-    documents: where the documents of the restore are instead of there, for a restore that nothing resumes.
+    documents: where the documents of the restore are instead of there, for a restore that nothing resumes. dataset: of
+    a set, the exported dataset; else "".
     """
 
     store: ObjectStore
@@ -57,6 +58,7 @@ class Task(NamedTuple):
     via: Via | None = None
     tell: Listener = ignore
     documents: ObjectStore | None = None
+    dataset: str = ""
 
     @property
     def state(self) -> ObjectStore:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from bqdump.core.documents.restore import RestoreFailure
 from bqdump.core.errors import (
@@ -20,12 +21,13 @@ from bqdump.core.errors import (
 )
 from bqdump.core.progress.events import TableStarted
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.progress.subject import about
 from bqdump.core.restore.plan import TABLE, TableStep
 from bqdump.core.sizes import counted
 from bqdump.export.work.watch import Watch
 from bqdump.repository.repository import create, replace, value_of
 from bqdump.restoration.jobs import FailedJobError
-from bqdump.restoration.ledger import Ledger, read_ledger
+from bqdump.restoration.ledger import Ledger, read_ledgers
 from bqdump.restoration.tables import drop_scratch, restore_table
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.upload import delete_uploads
@@ -38,27 +40,46 @@ JOB_WEIGHT = 10**8
 OF_THE_TASK = (QuotaError, OutageError, UnavailableError, AccessError, TargetError)
 
 
-async def restore_tables(restore: RunningRestore) -> Ledger:
-    """Restore tables until each is restored or has failed in this execution. Returns the ledger after that.
+class Numbered(NamedTuple):
+    """A table of a restore, by its number in the plan."""
 
-    Raises QuotaError, after the jobs in flight have ended, if a quota is exceeded.
+    restore: RunningRestore
+    number: int
+
+    @property
+    def step(self) -> TableStep:
+        """Its step in the plan."""
+        return self.restore.plan.tables[self.number]
+
+
+async def restore_tables(restores: Sequence[RunningRestore]) -> dict[str, Ledger]:
+    """Restore the tables of all these restores until each is restored or has failed in this execution.
+
+    Returns the ledgers after that, by restore. Raises QuotaError, after the jobs in flight have ended, if a quota is
+    exceeded.
     """
-    everything = range(len(restore.plan.tables))
-    mine = shares(restore.plan.tables, restore.task.tasks)[restore.owner.task % restore.task.tasks]
-    others = sorted(set(everything) - set(mine), key=lambda number: weight(restore.plan.tables[number]))
-    watch = Watch(restore.destination, restore.target.location, restore.task.tasks)
-    polling = asyncio.create_task(watch.run())
+    task = restores[0].task
+    everything = [Numbered(restore, number) for restore in restores for number in range(len(restore.plan.tables))]
+    dealt = shares([one.step for one in everything], task.tasks)[task.owner.task % task.tasks]
+    mine = [everything[at] for at in dealt]
+    left = sorted(set(range(len(everything))) - set(dealt), key=lambda at: weight(everything[at].step))
+    others = [everything[at] for at in left]
+    watches = watches_for(restores)
+    polling = [asyncio.create_task(watch.run()) for watch in watches.values()]
     try:
-        ledger = await read_ledger(restore.state, restore.layout)
-        _tell_ended(restore, ledger)
-        await _restore_all(restore, watch, ledger, mine)
+        await _restore_open(restores, watches, mine)
         if others:
-            ledger = await read_ledger(restore.state, restore.layout)
-            _tell_ended(restore, ledger)
-            await _restore_all(restore, watch, ledger, others)
+            await _restore_open(restores, watches, others)
     finally:
-        polling.cancel()
-    return await read_ledger(restore.state, restore.layout)
+        for one in polling:
+            one.cancel()
+    return await read_ledgers(restores)
+
+
+def watches_for(restores: Sequence[RunningRestore]) -> dict[str, Watch]:
+    """A watch over jobs for each location, by its name."""
+    found = {restore.target.location: restore for restore in restores}
+    return {at: Watch(restore.destination, at, restore.task.tasks) for at, restore in found.items()}
 
 
 def shares(tables: Sequence[TableStep], tasks: int) -> list[list[int]]:
@@ -77,23 +98,32 @@ def weight(step: TableStep) -> int:
     return sum(file.size for file in step.entry.files) + JOB_WEIGHT
 
 
-async def _restore_all(restore: RunningRestore, watch: Watch, ledger: Ledger, numbers: Sequence[int]) -> None:
-    slots = asyncio.Semaphore(restore.task.concurrency)
+async def _restore_open(
+    restores: Sequence[RunningRestore], watches: Mapping[str, Watch], tables: Sequence[Numbered]
+) -> None:
+    """Restore those of the tables that are neither restored nor failed in this execution."""
+    ledgers = await read_ledgers(restores)
+    for restore in restores:
+        _tell_ended(restore, ledgers[restore.id])
+    slots = asyncio.Semaphore(restores[0].task.concurrency)
     stop: list[QuotaError] = []
 
-    async def one(number: int) -> None:
+    async def one(restore: RunningRestore, number: int) -> None:
         async with slots:
             if stop:
                 return
+            attempt = ledgers[restore.id].next_attempt(number)
             try:
-                await _restore_one(restore, watch, number, ledger.next_attempt(number))
+                with about(restore.task.dataset):
+                    await _restore_one(restore, watches[restore.target.location], number, attempt)
             except QuotaError as error:
                 stop.append(error)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for number in ledger.open(numbers, restore.owner.execution):
-                group.create_task(one(number))
+            for restore, number in tables:
+                if ledgers[restore.id].is_open(number, restore.owner.execution):
+                    group.create_task(one(restore, number))
     except BaseExceptionGroup as failed:
         raise first_of(failed) from None
     if stop:

@@ -87,8 +87,8 @@ def _observed_by(task: RestoreTask, hear: Listener) -> RestoreTask:
 
 async def plan_restore(task: RestoreTask) -> Restoration:
     """Show what a restore would do, without writing anything."""
+    from bqdump.restoration.draft import draft
     from bqdump.restoration.outcome import planned
-    from bqdump.restoration.planning import draft
 
     drafted = await draft(task)
     return planned(drafted.plan, drafted.found.manifest)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from bqdump.core.plan.catalog import Dataset
+from bqdump.core.restore.moves import Moves
 from bqdump.core.restore.references import mapped
 from bqdump.core.restore.tokens import tokens
 
@@ -53,7 +54,7 @@ NEAR = Dataset("my-proj", "back", "EU")
     ],
 )  # fmt: skip
 def test_a_reference_to_the_source_is_mapped(text: str, expected: str) -> None:
-    found = mapped(text, SOURCE, TARGET)
+    found = mapped(text, Moves(SOURCE, TARGET))
     assert (found.text, found.stays) == (expected, ())
 
 
@@ -66,11 +67,11 @@ def test_a_reference_to_the_source_is_mapped(text: str, expected: str) -> None:
     ],
 )
 def test_within_a_project_only_the_dataset_changes(text: str, expected: str) -> None:
-    assert mapped(text, SOURCE, NEAR).text == expected
+    assert mapped(text, Moves(SOURCE, NEAR)).text == expected
 
 
 def test_a_name_that_needs_quotes_gets_them() -> None:
-    assert mapped("FROM shop.t", SOURCE, Dataset("my-proj", "2 `back", "EU")).text == "FROM `2 \\`back`.t"
+    assert mapped("FROM shop.t", Moves(SOURCE, Dataset("my-proj", "2 `back", "EU"))).text == "FROM `2 \\`back`.t"
 
 
 @pytest.mark.parametrize(
@@ -93,19 +94,19 @@ def test_a_name_that_needs_quotes_gets_them() -> None:
     ],
 )
 def test_anything_else_is_left(text: str) -> None:
-    assert mapped(text, SOURCE, TARGET).text == text
-    assert mapped(text, Dataset("x", "net", "EU"), TARGET).text == text
+    assert mapped(text, Moves(SOURCE, TARGET)).text == text
+    assert mapped(text, Moves(Dataset("x", "net", "EU"), TARGET)).text == text
 
 
 def test_references_to_other_datasets_are_reported() -> None:
     tables = "shop.t AS t, t.items, crm.c, `my-proj.crm.d`, region-eu.INFORMATION_SCHEMA.JOBS"
-    found = mapped(f"SELECT crm.fn(1), NET.HOST(x) FROM {tables}", SOURCE, TARGET)
+    found = mapped(f"SELECT crm.fn(1), NET.HOST(x) FROM {tables}", Moves(SOURCE, TARGET))
     assert found.stays == ("crm.c", "crm.fn", "my-proj.crm.d", "region-eu.INFORMATION_SCHEMA.JOBS")
 
 
 def test_kept_references_are_reported_too() -> None:
     text = "SELECT * FROM shop.t JOIN `my-proj.shop.u`"
-    assert mapped(text, SOURCE, TARGET, keep=True) == (text, ("my-proj.shop.u", "shop.t"))
+    assert mapped(text, Moves(SOURCE, TARGET), keep=True) == (text, ("my-proj.shop.u", "shop.t"))
 
 
 PIECES = st.sampled_from(
@@ -124,7 +125,7 @@ def test_tokens_are_the_text(text: str) -> None:
 
 @given(TEXTS)
 def test_mapping_to_itself_changes_nothing(text: str) -> None:
-    assert mapped(text, SOURCE, SOURCE).text == text
+    assert mapped(text, Moves(SOURCE, SOURCE)).text == text
 
 
 @given(TEXTS)
@@ -132,15 +133,15 @@ def test_strings_and_comments_never_change(text: str) -> None:
     def fixed(text: str) -> list[str]:
         return [token.text for token in tokens(text) if token.kind in ("string", "space")]
 
-    assert fixed(mapped(text, SOURCE, TARGET).text) == fixed(text)
+    assert fixed(mapped(text, Moves(SOURCE, TARGET)).text) == fixed(text)
 
 
 @given(TEXTS)
 def test_mapping_there_and_back_names_the_same_tables(text: str) -> None:
-    there = mapped(text, SOURCE, NEAR)
+    there = mapped(text, Moves(SOURCE, NEAR))
     if "back" not in text and "my-proj.back" not in text:
-        again = mapped(there.text, NEAR, SOURCE)
-        assert mapped(again.text, SOURCE, TARGET).text == mapped(text, SOURCE, TARGET).text
+        again = mapped(there.text, Moves(NEAR, SOURCE))
+        assert mapped(again.text, Moves(SOURCE, TARGET)).text == mapped(text, Moves(SOURCE, TARGET)).text
 
 
 TABLES = st.sampled_from(["shop.a", "`my-proj.shop.b`", "`my-proj`.shop.c", "my-proj.shop.d", "crm.e", "cte"])
@@ -165,6 +166,6 @@ def queries(draw: st.DrawFn, depth: int = 2) -> str:
 def test_a_parser_finds_no_table_of_the_source_afterwards_and_as_many_tables(query: str) -> None:
     before, after = (
         [(table.catalog, table.db) for table in sqlglot.parse_one(text, read="bigquery").find_all(exp.Table)]
-        for text in (query, mapped(query, SOURCE, TARGET).text)
+        for text in (query, mapped(query, Moves(SOURCE, TARGET)).text)
     )
     assert after == [("other", "back") if db == "shop" else (catalog, db) for catalog, db in before]

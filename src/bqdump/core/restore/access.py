@@ -12,7 +12,7 @@ import msgspec
 
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.restore.moves import Move, Moves
 from bqdump.core.restore.plan import ACCESS, NotRestored, ObjectStep, Options, TableStep
 
 Entry = dict[str, Any]
@@ -39,7 +39,7 @@ class Entries(msgspec.Struct, frozen=True):
 
 
 def access_entries(
-    manifest: Manifest, options: Options, into: Dataset, present: Collection[str], tables: Sequence[TableStep]
+    manifest: Manifest, options: Options, moves: Moves, present: Collection[str], tables: Sequence[TableStep]
 ) -> Entries:
     """What is granted of the exported dataset's entries. present: the views and routines that the target then has.
 
@@ -48,11 +48,10 @@ def access_entries(
     if not options.with_access:
         return Entries((), ())
     _refuse_without_policies(manifest, options, {step.entry.table for step in tables})
-    source = Dataset(manifest.project, manifest.dataset, manifest.location)
     steps, left = list[ObjectStep](), list[NotRestored]()
     for entry in _recorded(manifest):
-        name, granted = _entry_name(entry), _mapped(entry, source, into)
-        if reason := _obstacle(entry, granted, source, into, present):
+        name, granted = _entry_name(entry), _mapped(entry, moves)
+        if reason := _obstacle(entry, granted, moves, present):
             left.append(NotRestored(name, ACCESS, reason))
         else:
             body = msgspec.Raw(msgspec.json.encode(granted))
@@ -89,24 +88,27 @@ def _refuse_without_policies(manifest: Manifest, options: Options, restored: Col
         raise UsageError("restore", "", cause, hint, setting="with_access")
 
 
-def _mapped(entry: Entry, source: Dataset, into: Dataset) -> Entry:
-    """An entry with the target in place of the source dataset."""
+def _mapped(entry: Entry, moves: Moves) -> Entry:
+    """An entry with the targets in place of the datasets that move."""
     changed = dict(entry)
     for kind in AUTHORIZED:
-        if (named := _reference(entry, kind)) and _is(named, source):
-            place = {"projectId": into.project, "datasetId": into.name}
+        if move := _move_of(entry, kind, moves):
+            place = {"projectId": move.target.project, "datasetId": move.target.name}
             changed[kind] = {**entry[kind], "dataset": place} if kind == "dataset" else {**entry[kind], **place}
     return changed
 
 
-def _obstacle(entry: Entry, granted: Entry, source: Dataset, into: Dataset, present: Collection[str]) -> str:
+def _obstacle(entry: Entry, granted: Entry, moves: Moves, present: Collection[str]) -> str:
     """Why an entry is not granted, or ""."""
+    source, into = moves.own
     in_place = (source.project, source.name) == (into.project, into.name)
     for kind, id_ in AUTHORIZED.items():
-        if named := _reference(entry, kind):
-            if not _is(named, source):
+        if _reference(entry, kind):
+            move = _move_of(entry, kind, moves)
+            if move is None:
                 return "" if in_place else f"it refers to {source.project}.{source.name}, not to the target"
-            return "" if kind == "dataset" or granted[kind][id_] in present else NOT_THERE
+            # What another dataset then has is known when it is granted.
+            return "" if kind == "dataset" or move != moves.own or granted[kind][id_] in present else NOT_THERE
     if entry.get("specialGroup") in OF_A_PROJECT and source.project != into.project:
         return "in another project, this is another group"
     if str(entry.get("iamMember", "")).startswith("deleted:"):
@@ -114,15 +116,17 @@ def _obstacle(entry: Entry, granted: Entry, source: Dataset, into: Dataset, pres
     return ""
 
 
+def _move_of(entry: Entry, kind: str, moves: Moves) -> Move | None:
+    """The move of the dataset that holds what an entry authorizes."""
+    named = _reference(entry, kind)
+    return moves.of(named["projectId"], named["datasetId"]) if {"projectId", "datasetId"} <= named.keys() else None
+
+
 def _reference(entry: Entry, kind: str) -> Entry:
     """What an entry authorizes as a view, routine or dataset, {} if nothing."""
     found = entry.get(kind) or {}
     reference: Entry = (found.get("dataset") or {}) if kind == "dataset" else found
     return reference
-
-
-def _is(reference: Entry, dataset: Dataset) -> bool:
-    return (reference.get("projectId"), reference.get("datasetId")) == (dataset.project, dataset.name)
 
 
 def _key(entry: Entry) -> bytes:

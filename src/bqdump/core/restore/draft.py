@@ -16,6 +16,7 @@ from bqdump.core.restore.dataset import dataset_requests
 from bqdump.core.restore.definition import requests
 from bqdump.core.restore.left_out import Chosen, not_restored
 from bqdump.core.restore.loading import loading, unloadable
+from bqdump.core.restore.moves import Moves
 from bqdump.core.restore.objects import (
     RESTORABLE,
     References,
@@ -64,11 +65,12 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
     found = occupied(candidates, options, into, target)
     tables = [step for entry in chosen.tables if (step := _table_step(manifest, entry, found, into, target, now))]
     refuse_other_layouts(tables, into, target)
-    references = References(source, into, keep=options.keep_references)
+    moves = Moves(source, into, options.others)
+    references = References(moves, keep=options.keep_references)
     create, finish = dataset_requests(manifest.definitions.dataset, manifest.location)
     objects = tuple(_objects(manifest, chosen, found, tables, references, now))
     there = {*found.kept, *(step.name for step in objects)}
-    access = access_entries(manifest, options, into, there, tables)
+    access = access_entries(manifest, options, moves, there, tables)
     plan = RestorePlan(
         run=manifest.run,
         source=source,

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from bqdump.core.documents.definitions import NOTHING, Index, ObjectDefinition, RoutineDefinition, RowPolicy
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.definition import TOO_SOON, settable
+from bqdump.core.restore.moves import Moves
 from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, Action, ObjectStep
 from bqdump.core.restore.references import Mapped, mapped
 from bqdump.core.restore.tokens import tokens
@@ -32,14 +32,14 @@ DYNAMIC = "the text of dynamic SQL stays as it is"
 
 
 class References:
-    """How SQL that names the source dataset is mapped. keep: it stays as it is."""
+    """How SQL that names datasets which are restored is mapped. keep: it stays as it is."""
 
-    def __init__(self, source: Dataset, target: Dataset, *, keep: bool) -> None:
-        self.source, self.target, self.keep = source, target, keep
+    def __init__(self, moves: Moves, *, keep: bool) -> None:
+        self._moves, self._keep = moves, keep
 
     def __call__(self, text: str) -> Mapped:
         """A text whose references are mapped."""
-        return mapped(text, self.source, self.target, keep=self.keep)
+        return mapped(text, self._moves, keep=self._keep)
 
 
 def has_definition(kind: str, definition: msgspec.Raw) -> bool:

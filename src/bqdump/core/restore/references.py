@@ -1,4 +1,4 @@
-"""References of SQL to the tables and routines of a dataset, mapped to another dataset.
+"""References of SQL to the tables and routines of datasets, mapped to the datasets that these are restored into.
 
 A reference is a path where GoogleSQL expects a table (after FROM, JOIN, INTO …, or a comma in FROM), or a path in front
 of a parenthesis, which calls a routine. Any other path is a column, so the same words there stay as they are.
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bqdump.core.plan.catalog import Dataset
+from bqdump.core.restore.moves import Move, Moves
 from bqdump.core.restore.tokens import Token, tokens
 from bqdump.core.sql.statements import identifier
 
@@ -60,22 +61,21 @@ class _Path(NamedTuple):
         return ".".join(self.names)
 
 
-def mapped(text: str, source: Dataset, target: Dataset, *, keep: bool = False) -> Mapped:
-    """The text with references to the source dataset mapped to the target. keep: only report them.
+def mapped(text: str, moves: Moves, *, keep: bool = False) -> Mapped:
+    """The text with references to datasets that move mapped to where they go. keep: only report them.
 
     References without a dataset, and those to other datasets, are left. So are strings: dynamic SQL is not mapped.
     """
     found = list(tokens(text))
     stays, edits = set(), []
     for path in _Walk(found).references():
-        covered = _covered(path, source)
-        if not covered or keep:
-            if _names_a_dataset(path):
-                stays.add(path.name)
-            continue
-        edits.append((path, covered))
-    for path, covered in reversed(edits):
-        found[path.start : path.end] = _renamed(found, path, covered, source, target)
+        covered = None if keep else _covered(path, moves)
+        if covered:
+            edits.append((path, covered))
+        elif _names_a_dataset(path):
+            stays.add(path.name)
+    for path, (part, move) in reversed(edits):
+        found[path.start : path.end] = _renamed(found, path, part, move.source, move.target)
     return Mapped("".join(token.text for token in found), tuple(sorted(stays)))
 
 
@@ -203,15 +203,18 @@ def _next(found: Sequence[Token], at: int) -> str:
     return found[at].text if at < len(found) else ""
 
 
-def _covered(path: _Path, source: Dataset) -> str:
-    """The part of a path that names the source dataset: with its project, or without; "" where it names another."""
-    complete = f"{source.project}.{source.name}"
-    if path.name.startswith(f"{complete}."):
-        return complete
+def _covered(path: _Path, moves: Moves) -> tuple[str, Move] | None:
+    """The part of a path that names a dataset which moves, with its project or without; None where it names another."""
     parts = path.name.split(".")
-    if parts[0] != source.name or len(parts) < 2 or _is_column(path):
-        return ""
-    return source.name if len(parts) == 2 or parts[1].upper() == SCHEMA_VIEWS else ""
+    for name in parts:
+        # A project may have dots, too.
+        move = moves.named(name)
+        if move and path.name.startswith(f"{move.source.project}.{name}."):
+            return f"{move.source.project}.{name}", move
+    move = moves.named(parts[0])
+    if move and len(parts) > 1 and not _is_column(path) and (len(parts) == 2 or parts[1].upper() == SCHEMA_VIEWS):
+        return parts[0], move
+    return None
 
 
 def _is_column(path: _Path) -> bool:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings import values as parse
-from bqdump.core.settings.datasets import DATASET
+from bqdump.core.settings.datasets import DATASET, NAME
 from bqdump.core.settings.settings import PROJECT, Settings
 from bqdump.core.settings.target import BUCKET, Target, parse_target
 
 RESTORE = "restore"
+# Stands for the name of the exported dataset, in that of the dataset to restore into.
+PLACEHOLDER = "{dataset}"
+SHOWN = 60
 
 
 class Requested(NamedTuple):
@@ -80,7 +85,7 @@ def _through(settings: Settings, via: str) -> Target | None:
 
 
 def parse_into(value: str, project: str) -> tuple[str, str]:
-    """Project and dataset. project: the default. Raises UsageError."""
+    """Project and dataset, which may contain {dataset}. project: the default. Raises UsageError."""
     if not value:
         raise UsageError(RESTORE, "", "missing", "Name the dataset: [PROJECT.]DATASET.", setting="into")
     # `bq` separates the two by a colon, and projects of a domain have one in their name.
@@ -88,13 +93,29 @@ def parse_into(value: str, project: str) -> tuple[str, str]:
     if not (before or separator or project):
         hint = "Write PROJECT.DATASET, or set {required:project}."
         raise UsageError(RESTORE, repr(value), "its project is not known", hint, setting="into")
-    for part, parser in ((dataset, DATASET), (before if separator else project, PROJECT)):
+    if set("{}") & set(before + dataset.replace(PLACEHOLDER, "")):
+        cause = f"invalid value {value!r}: the only placeholder is {PLACEHOLDER}, within the name of the dataset"
+        hint = f"Write [PROJECT.]DATASET, such as {project or 'my-project'}.{PLACEHOLDER}_restored."
+        raise UsageError(RESTORE, "", cause, hint, setting="into")
+    for part, parser in (
+        (dataset.replace(PLACEHOLDER, "_"), DATASET),
+        (before if separator else project, PROJECT),
+    ):
         try:
             parser(part or "?")
         except ValueError as error:
             cause = f"invalid value {value!r}: {error}"
             raise UsageError(RESTORE, "", cause, "Write [PROJECT.]DATASET.", setting="into") from None
     return before or project, dataset
+
+
+def filled(options: Options, dataset: str) -> Options:
+    """The options with this name in place of {dataset}. Raises UsageError where the result is too long."""
+    name = options.dataset.replace(PLACEHOLDER, dataset)
+    if not NAME.fullmatch(name):
+        cause = f"the name for dataset {dataset[:SHOWN]} would have {len(name):,} characters, of 1,024 at most"
+        raise UsageError(RESTORE, "", cause, "Use a shorter one.", setting="into")
+    return msgspec.structs.replace(options, dataset=name)
 
 
 def parse_via(value: str) -> Target | None:

@@ -14,6 +14,8 @@ from bqdump.core.restore.plan import Action, NotRestored
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.sizes import counted
 
+RestorationState = Literal["restored", "incomplete", "running", "planned"]
+
 
 @public
 class RestoredTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +61,29 @@ class NotCreated(msgspec.Struct, frozen=True):
 
 
 @public
+class RestoredDataset(msgspec.Struct, frozen=True, kw_only=True):
+    """One dataset of a set, which is restored into `project.into`. The fields are those of Restoration, or counts.
+
+    problem: why it could not be restored, or why `run` is not the run of the set; "" for neither.
+    """
+
+    dataset: str
+    into: str
+    location: str
+    restore: str
+    run: str
+    state: RestorationState
+    snapshot_time: datetime
+    tables: int
+    objects: int
+    failed: int
+    rows: int
+    bytes: int
+    bytes_billed: int
+    problem: str = ""
+
+
+@public
 class Restoration(Result, frozen=True, kw_only=True):
     """How a task of a restore ended, or what a restore would do.
 
@@ -67,11 +92,13 @@ class Restoration(Result, frozen=True, kw_only=True):
     not_restored: what is not restored, or not completely, and why. kept: what the target had already, and keeps.
     bytes_billed: in a plan, the bytes of the files whose values are cast by a billed query. verified: the number of
     tables whose values were compared with the files, None unless requested.
+    datasets: of a set, each of its datasets. Then the other fields are those of all of them: tables and objects are
+    called `dataset.table`, `dataset` is the name with `{dataset}`, and restore is "".
     """
 
     restore: str
     run: str
-    state: Literal["restored", "incomplete", "running", "planned"]
+    state: RestorationState
     snapshot_time: datetime
     project: str
     dataset: str
@@ -85,6 +112,7 @@ class Restoration(Result, frozen=True, kw_only=True):
     bytes: int
     bytes_billed: int
     verified: int | None = None
+    datasets: tuple[RestoredDataset, ...] = ()
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The tables as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""

@@ -1,0 +1,135 @@
+"""What a restore would do, from the manifest and what the target holds. Nothing is written."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.check.findings import Finding, FindingKind
+from bqdump.check.verify import compare_files
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.errors import DeniedError, UsageError, VerificationError
+from bqdump.core.plan.catalog import Dataset, Table
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.draft import restore_plan
+from bqdump.core.restore.layout import layout_of
+from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
+from bqdump.repository.copies import load_manifest, published_run
+from bqdump.restoration.task import Task
+
+log = logging.getLogger(__name__)
+
+RESTORE = "restore"
+NAMED = 3
+# Requests for definitions.
+AT_ONCE = 16
+# Defaults of a dataset that would delete what is restored into it.
+EXPIRATIONS = ("defaultTableExpirationMs", "defaultPartitionExpirationMs")
+
+
+class Found(NamedTuple):
+    """The manifest of a run, the object that holds it, and its generation."""
+
+    manifest: Manifest
+    name: str
+    generation: int
+
+
+class Draft(NamedTuple):
+    """What a restore would do, before anything is written. state, now: what it follows from, besides the manifest."""
+
+    found: Found
+    state: TargetState | None
+    now: int
+    plan: RestorePlan
+
+
+async def draft(task: Task) -> Draft:
+    """What a restore would do. Nothing is written. Raises like obtain_restore."""
+    found = await find_manifest(task)
+    options = task.request.options
+    _refuse_source(options, found.manifest, yes=task.request.yes)
+    state = await target_state(task, options)
+    if state and options.replace:
+        state = state._replace(layouts=await _layouts(task, found.manifest, state))
+    location = state.location if state else found.manifest.location
+    now = await task.destination.now(location)
+    compared = await compare_files(task.store, task.settings, found.manifest, task.tell)
+    plan = restore_plan(compared.manifest, options, state, now)
+    _refuse_changed_files(plan, compared.findings)
+    await _note_location(task, plan)
+    return Draft(found._replace(manifest=compared.manifest), state, now, plan)
+
+
+async def target_state(task: Task, options: Options) -> TargetState | None:
+    """What the target dataset holds now; None if it does not exist."""
+    resource = await task.destination.find_dataset(options.project, options.dataset)
+    if resource is None:
+        return None
+    properties = msgspec.json.decode(resource)
+    dataset = Dataset(options.project, options.dataset, properties["location"])
+    present = await task.destination.present(dataset)
+    routines = await task.destination.routines(dataset)
+    expires = any(properties.get(name) for name in EXPIRATIONS)
+    return TargetState(
+        dataset.location, {one.name: (one.kind, one.labels) for one in present}, frozenset(routines), expires
+    )
+
+
+async def _layouts(task: Task, manifest: Manifest, state: TargetState) -> dict[str, str]:
+    """The layouts of the tables that the manifest and the target have."""
+    options, slots = task.request.options, asyncio.Semaphore(AT_ONCE)
+    dataset = Dataset(options.project, options.dataset, state.location)
+    there = {name for name, (kind, _) in state.tables.items() if kind == TABLE}
+    names = [entry.table for entry in manifest.tables if entry.table in there]
+
+    async def read(name: str) -> Table | None:
+        async with slots:
+            return await task.destination.table(dataset, name)
+
+    found = zip(names, await asyncio.gather(*map(read, names)), strict=True)
+    return {name: layout_of(table.definition) for name, table in found if table}
+
+
+async def find_manifest(task: Task) -> Found:
+    """The manifest of the requested run. Raises NotFoundError."""
+    run = task.request.run or await published_run(task.store, task.settings)
+    stored = await load_manifest(task.store, task.settings, run)
+    return Found(stored.value, task.settings.layout.run(run).manifest.name, stored.generation)
+
+
+def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
+    exported = {manifest.dataset, *(name for name, _ in options.others)}
+    in_place = options.project == manifest.project and options.dataset in exported
+    if not in_place or (options.replace and yes):
+        return
+    cause = "it is the dataset that was exported, and its tables would be replaced"
+    hint = "Restore into another dataset, or confirm with {setting:replace} and {setting:yes}."
+    raise UsageError(RESTORE, f"{options.project}.{options.dataset}", cause, hint)
+
+
+def _refuse_changed_files(plan: RestorePlan, findings: list[Finding]) -> None:
+    """Raise VerificationError where a table to be restored lacks its files."""
+    tables = {step.entry.table for step in plan.tables}
+    changed = [one for one in findings if one.table in tables and one.kind != FindingKind.EXTRA]
+    if not changed:
+        return
+    named = ", ".join(f"{one.file} is {one.kind.value}" for one in changed[:NAMED])
+    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+    hint = "{call:verify} lists all of them. Restore another run, or exclude these tables."
+    raise VerificationError(RESTORE, f"run {plan.run}", f"its files are not as exported: {named}{more}", hint)
+
+
+async def _note_location(task: Task, plan: RestorePlan) -> None:
+    """Log that files are loaded across locations, which costs network."""
+    store = task.bucket
+    try:
+        bucket = (await store.describe()).location
+    except DeniedError:
+        return
+    if bucket and bucket.upper() != plan.target.location.upper():
+        message = "%s is in %s, and the dataset in %s: loading across locations is billed as network traffic"
+        log.warning(message, store.url, bucket, plan.target.location, extra=LogEvent.COST_NOTED.extra())
