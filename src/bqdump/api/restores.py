@@ -13,13 +13,14 @@ from bqdump.api.arguments import Options
 from bqdump.api.calls import finish, python_words, settings_of, tell_bill
 from bqdump.api.signatures import OF_TARGET, with_settings
 from bqdump.core.documents.run import Owner
+from bqdump.core.project.restoring import Choice
 from bqdump.core.restore.drilled import Drilled
 from bqdump.core.restore.request import requested, requested_drill
 from bqdump.core.restore.result import Restoration
 from bqdump.core.restore.rotation import portion
+from bqdump.core.settings.values import patterns
 from bqdump.ports.destination import Destination
-from bqdump.ports.store import ObjectStore
-from bqdump.restoration.task import Request, Task, Via
+from bqdump.restoration.task import Request, Task, Via, at_each
 from bqdump.services import serving
 
 
@@ -47,6 +48,8 @@ def restore(
     *,
     into: str,
     plan: bool = False,
+    datasets: str | Sequence[str] = (),
+    exclude_datasets: str | Sequence[str] = (),
     include: str | Sequence[str] = (),
     exclude: str | Sequence[str] = (),
     replace: bool = False,
@@ -64,6 +67,8 @@ def restore(
     The same call resumes a restore that was interrupted or is incomplete.
     into: the dataset, as "project.dataset", or "dataset" of `project`; it is created if it does not exist.
     plan: only show what would be restored.
+    Of a set, each dataset is restored: then `into` has "{dataset}" in place of the name of each.
+    datasets, exclude_datasets: patterns of the datasets of a set.
     include, exclude: patterns of the names of tables and other objects.
     replace: replace tables that exist in the dataset, each atomically.
     missing_only: restore only what the dataset does not have.
@@ -88,14 +93,16 @@ def restore(
             keep_references=keep_references,
             via=via,
         )
+        choice = Choice(patterns(datasets), patterns(exclude_datasets))
     # Jobs run where the tables are restored, unless another project pays for them.
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
     request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=tell_bill)
     me = Owner(f"restore-{secrets.token_hex(4)}", 0)
 
-    async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Restoration:
-        task = Task(store, destination, settings, request, me, 1, through)
-        return await (verbs.plan_restore(task) if plan else verbs.restore(task, values=verify))
+    async def work(stores: serving.Stores, destination: Destination, through: Via | None) -> Restoration:
+        task = Task(next(iter(stores.values())), destination, settings, request, me, 1, through)
+        tasks = at_each(task, stores)
+        return await (verbs.plan_restore(tasks, choice) if plan else verbs.restore(tasks, choice, values=verify))
 
     return finish(serving.serve_restore(settings, parsed.via, work))
 
@@ -125,8 +132,9 @@ def drill(
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
     request = Request(parsed.options, run or settings.run_id, on_bill=tell_bill)
 
-    async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Drilled:
+    async def work(stores: serving.Stores, destination: Destination, through: Via | None) -> Drilled:
         me = Owner(f"drill-{secrets.token_hex(4)}", 0)
-        return await verbs.drill(Task(store, destination, settings, request, me, 1, through), size)
+        task = Task(next(iter(stores.values())), destination, settings, request, me, 1, through)
+        return await verbs.drill(at_each(task, stores)[0], size)
 
     return finish(serving.serve_restore(settings, parsed.via, work))

@@ -31,8 +31,8 @@ from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.ports.destination import Destination
-from bqdump.ports.store import ObjectStore
-from bqdump.restoration.task import Request, Task, Via
+from bqdump.restoration.task import Request, Task, Via, at_each
+from bqdump.services.serving import Stores
 
 log = logging.getLogger(__name__)
 EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAILED}
@@ -100,9 +100,9 @@ def drill(
         set_up({"task": "0"}, stream, level=level, print_line=follower.shown.print)
         request = Request(parsed.options, run or settings.run_id, on_bill=_tell_bill)
 
-        async def work(store: ObjectStore, destination: Destination, through: Via | None) -> Drilled:
-            task = Task(store, destination, settings, request, me, 1, through, follower.hear)
-            return await verbs.drill(task, size)
+        async def work(stores: Stores, destination: Destination, through: Via | None) -> Drilled:
+            task = Task(next(iter(stores.values())), destination, settings, request, me, 1, through, follower.hear)
+            return await verbs.drill(at_each(task, stores)[0], size)
 
         done = asyncio.run(until_stopped(serve_restore(settings, parsed.via, work), follower))
     if as_json:

@@ -18,7 +18,7 @@ from bqdump.cli.logs import set_up
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import following
-from bqdump.cli.restore_options import restore_options, take
+from bqdump.cli.restore_options import restore_options, take, take_choice
 from bqdump.cli.signals import until_signal
 from bqdump.cli.wiring import serve_restore
 from bqdump.core.documents.layout import RUN_ID
@@ -26,6 +26,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.events import Listener
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.project.restoring import Choice
 from bqdump.core.restore.request import Requested, requested
 from bqdump.core.restore.result import Restoration, with_objects
 from bqdump.core.settings.settings import Settings
@@ -33,9 +34,9 @@ from bqdump.core.settings.task_identity import Identity, identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.ports.destination import Destination
-from bqdump.ports.store import ObjectStore
-from bqdump.restoration.task import Request, Task, Via
+from bqdump.restoration.task import Request, Task, Via, at_each
 from bqdump.services.place import owner
+from bqdump.services.serving import Stores
 
 log = logging.getLogger(__name__)
 RESUME = "To resume, repeat the command."
@@ -53,6 +54,8 @@ EXECUTION = "BQDUMP_EXECUTION"
 def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **options: Any) -> int:
     """Restore RUN (default: the published run) into a dataset: alone, or as one task of several.
 
+    Of an export of several datasets, each one is restored into a dataset of its own.
+
     Interrupted or failed, the same command resumes. Exits with 3 if something could not be restored, and with 4 if a
     restored table differs from the export.
 
@@ -62,11 +65,13 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
       bqdump restore --bucket my-exports --into my-project.restored
       bqdump restore bqdump-x7k2p --into my-project.restored --include orders,customers_*
       bqdump restore --to ./exports --via gs://my-bucket --into my-project.restored
+      bqdump restore --bucket my-exports --prefix nightly --into 'my-project.{dataset}_restored'
     """
-    yes, verify = options.pop("yes"), options.pop("verify")
+    yes, verify, choice = options.pop("yes"), options.pop("verify"), take_choice(options)
     settings, parsed = _settings(options)
     if planning:
-        return _plan(settings, parsed, Request(parsed.options, run or settings.run_id, yes=yes), as_json=as_json)
+        request = Request(parsed.options, run or settings.run_id, yes=yes)
+        return _plan(settings, parsed, request, choice, as_json=as_json)
     level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
     set_up({}, stream, level=level)
     identity = identify(os.environ)
@@ -77,7 +82,7 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
     with following(quiet=quiet or lines_only) as follower:
         set_up(labels, stream, level=level, print_line=follower.shown.print)
         request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=_tell_bill)
-        work = _restore(settings, parsed, request, me, identity.tasks, follower.hear, verify=verify)
+        work = _restore(settings, parsed, request, choice, me, identity.tasks, follower.hear, verify=verify)
         done = asyncio.run(until_signal(work, RESUME, follower))
     if as_json:
         print_json(done)
@@ -117,9 +122,10 @@ def _tell_bill(bytes_billed: int) -> None:
     log.info("BigQuery bills %s for this comparison", size_text(bytes_billed), extra=billed)
 
 
-def _plan(settings: Settings, parsed: Requested, request: Request, *, as_json: bool) -> int:
-    async def work(store: ObjectStore, destination: Destination, via: Via | None) -> Restoration:
-        return await verbs.plan_restore(Task(store, destination, settings, request, Owner("plan", 0), 1, via))
+def _plan(settings: Settings, parsed: Requested, request: Request, choice: Choice, *, as_json: bool) -> int:
+    async def work(stores: Stores, destination: Destination, via: Via | None) -> Restoration:
+        task = Task(next(iter(stores.values())), destination, settings, request, Owner("plan", 0), 1, via)
+        return await verbs.plan_restore(at_each(task, stores), choice)
 
     shown = asyncio.run(serve_restore(settings, parsed.via, work))
     if as_json:
@@ -130,16 +136,27 @@ def _plan(settings: Settings, parsed: Requested, request: Request, *, as_json: b
 
 
 async def _restore(
-    settings: Settings, parsed: Requested, request: Request, me: Owner, tasks: int, tell: Listener, *, verify: bool
+    settings: Settings,
+    parsed: Requested,
+    request: Request,
+    choice: Choice,
+    me: Owner,
+    tasks: int,
+    tell: Listener,
+    *,
+    verify: bool,
 ) -> Restoration:
-    async def work(store: ObjectStore, destination: Destination, via: Via | None) -> Restoration:
-        task = Task(store, destination, settings, request, me, tasks, via, tell)
-        return await verbs.restore(task, values=verify)
+    async def work(stores: Stores, destination: Destination, via: Via | None) -> Restoration:
+        task = Task(next(iter(stores.values())), destination, settings, request, me, tasks, via, tell)
+        return await verbs.restore(at_each(task, stores), choice, values=verify)
 
     return await serve_restore(settings, parsed.via, work, tasks)
 
 
 def _print_plan(shown: Restoration) -> None:
+    if shown.datasets:
+        _print_datasets(shown)
+        sys.stdout.write(f"\n{_summary(shown)} into {_target(shown)}.\n\n")
     print_table(
         ("table", "action", "rows", "bytes", "files", "jobs", "note"),
         [
@@ -168,7 +185,29 @@ def _print_plan(shown: Restoration) -> None:
     _print_not_restored(shown)
     if shown.kept:
         sys.stdout.write(f"\nKept, as they exist: {', '.join(shown.kept)}.\n")
-    sys.stdout.write(f"\n{_summary(shown)} into {_target(shown)}.\n")
+    if not shown.datasets:
+        sys.stdout.write(f"\n{_summary(shown)} into {_target(shown)}.\n")
+
+
+def _print_datasets(shown: Restoration) -> None:
+    print_table(
+        ("dataset", "into", "location", "run", "tables", "objects", "rows", "bytes", "note"),
+        [
+            (
+                one.dataset,
+                one.into,
+                one.location,
+                one.run,
+                f"{one.tables:,}",
+                f"{one.objects:,}",
+                f"{one.rows:,}",
+                size_text(one.bytes),
+                one.problem,
+            )
+            for one in shown.datasets
+        ],
+        right=(4, 5, 6, 7),
+    )
 
 
 def _print_result(done: Restoration) -> None:
@@ -179,8 +218,15 @@ def _print_result(done: Restoration) -> None:
             [(one.name, _words(one.kind), one.reason, one.message) for one in done.failed],
         )
     _print_not_restored(done)
-    end = "" if done.state == "running" else f"\n{_summary(done)} into {_target(done)}, restore {done.restore}.\n"
-    sys.stdout.write(end)
+    if done.datasets:
+        sys.stdout.write("\n")
+        _print_datasets(done)
+    if done.state != "running":
+        restore = "" if done.datasets else f", restore {done.restore}"
+        sys.stdout.write(f"\n{_summary(done)} into {_target(done)}{restore}.\n")
+    if incomplete := [one.dataset for one in done.datasets if one.state == "incomplete"]:
+        of = counted(len(done.datasets), "dataset")
+        sys.stdout.write(f"{len(incomplete)} of {of} not restored completely: {', '.join(incomplete)}. {RESUME}\n")
     if done.verified is not None:
         sys.stdout.write(f"{counted(done.verified, 'table')} compared value by value: equal.\n")
 
@@ -193,14 +239,16 @@ def _print_not_restored(shown: Restoration) -> None:
 
 def _summary(shown: Restoration) -> str:
     billed = f"; queries bill about {size_text(shown.bytes_billed)}" if shown.bytes_billed else ""
+    datasets = f"{counted(len(shown.datasets), 'dataset')} with " if shown.datasets else ""
     return (
-        f"{with_objects(len(shown.tables), len(shown.objects))}, {counted(shown.rows, 'row')}, "
+        f"{datasets}{with_objects(len(shown.tables), len(shown.objects))}, {counted(shown.rows, 'row')}, "
         f"{size_text(shown.bytes)} of run {shown.run} (as of {time_text(shown.snapshot_time)}){billed}"
     )
 
 
 def _target(shown: Restoration) -> str:
-    return f"{shown.project}.{shown.dataset} ({shown.location})"
+    into = f"{shown.project}.{shown.dataset}"
+    return f"{into} ({shown.location})" if shown.location else into
 
 
 def _words(kind: str) -> str:

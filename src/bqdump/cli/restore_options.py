@@ -7,10 +7,30 @@ from typing import Any, TypeVar
 
 import click
 
+from bqdump.core.project.restoring import Choice
+from bqdump.core.settings.values import patterns
+
+INTO = (
+    "Dataset to restore into; created if it does not exist. {dataset} stands for the name of the exported one, which "
+    "restores each dataset of a set."
+)
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+DATASETS = ("datasets", "exclude_datasets")
 # By name: the options, as click has them.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "into": {"metavar": "[PROJECT.]DATASET", "help": "Dataset to restore into; created if it does not exist."},
+    "into": {"metavar": "[PROJECT.]DATASET", "help": INTO},
+    "datasets": {
+        "metavar": "NAME,PATTERN,…",
+        "multiple": True,
+        "envvar": "BQDUMP_RESTORE_DATASETS",
+        "help": "Of a set, restore only these datasets (* and ? allowed).",
+    },
+    "exclude_datasets": {
+        "metavar": "PATTERN,…",
+        "multiple": True,
+        "envvar": "BQDUMP_RESTORE_EXCLUDE_DATASETS",
+        "help": "Of a set, exclude datasets that match (* and ? allowed).",
+    },
     "include": {
         "metavar": "PATTERN,…",
         "multiple": True,
@@ -56,7 +76,12 @@ def restore_options(command: Decorated) -> Decorated:
 
 
 def take(options: dict[str, Any]) -> dict[str, Any]:
-    """Take what core.restore.request.requested expects out of a command's options: all but verify and yes."""
-    taken = {name: options.pop(name) for name in OPTIONS if name not in ("verify", "yes")}
+    """Take what core.restore.request.requested expects out of a command's options: all but verify, yes and datasets."""
+    taken = {name: options.pop(name) for name in OPTIONS if name not in ("verify", "yes", *DATASETS)}
     lists = {name: ",".join(taken[name]) for name in ("include", "exclude")}
     return taken | lists | {name: taken[name] or "" for name in ("into", "via")}
+
+
+def take_choice(options: dict[str, Any]) -> Choice:
+    """Take out which datasets of a set are restored."""
+    return Choice(*(patterns(",".join(options.pop(name))) for name in DATASETS))

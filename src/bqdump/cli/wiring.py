@@ -72,7 +72,7 @@ async def serve_set(
 async def serve_restore(
     settings: Settings,
     via: Target | None,
-    work: Callable[[ObjectStore, Destination, Via | None], Awaitable[Answer]],
+    work: Callable[[serving.Stores, Destination, Via | None], Awaitable[Answer]],
     tasks: int = 1,
 ) -> Answer:
     """Do the work on an export and what a restore writes to. See serving.serve_restore."""

@@ -13,6 +13,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.projects import read_project, read_project_plan
 
 Answer = TypeVar("Answer")
+Asked = TypeVar("Asked")
 AT_ONCE = 8
 
 
@@ -37,12 +38,12 @@ async def names_in_set(store: ObjectStore, settings: Settings) -> list[str]:
     return sorted(names)
 
 
-async def each_dataset(names: Sequence[str], ask: Callable[[str], Awaitable[Answer]]) -> list[Answer]:
+async def each_dataset(datasets: Sequence[Asked], ask: Callable[[Asked], Awaitable[Answer]]) -> list[Answer]:
     """The answers about these datasets, some at a time, in their order."""
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def one(name: str) -> Answer:
+    async def one(dataset: Asked) -> Answer:
         async with slots:
-            return await ask(name)
+            return await ask(dataset)
 
-    return list(await asyncio.gather(*map(one, names)))
+    return list(await asyncio.gather(*map(one, datasets)))

@@ -28,13 +28,19 @@ T = TypeVar("T", Latest, Manifest)
 
 async def published_run(store: ObjectStore, settings: Settings) -> str:
     """The run that is published there. Raises NotFoundError, and UsageError where a set of datasets is published."""
-    document = settings.layout.latest
-    stored = await read(store, document)
-    if stored is None:
+    latest = await find_latest(store, settings)
+    if latest is None:
         await refuse_set(store, settings)
         cause = "nothing has been published there yet"
         raise NotFoundError("find", f"an export in {settings.target}", cause, "Start one: {call:run}")
-    return _decoded(stored.data, document).run
+    return latest.run
+
+
+async def find_latest(store: ObjectStore, settings: Settings) -> Latest | None:
+    """The pointer to the published run, None if nothing was ever published there."""
+    document = settings.layout.latest
+    stored = await read(store, document)
+    return _decoded(stored.data, document) if stored else None
 
 
 async def load_manifest(store: ObjectStore, settings: Settings, run: str) -> Loaded[Manifest]:

@@ -63,7 +63,7 @@ async def _refuse_pruned(restore: RunningRestore) -> None:
 
 async def _carry_out(restore: RunningRestore) -> Restoration:
     if done := await finished(restore):
-        return done
+        return await compared(restore, done)
     await begin(restore)
     ledgers = await restore_tables([restore])
     if not await becomes_finisher(restore):
@@ -74,9 +74,8 @@ async def _carry_out(restore: RunningRestore) -> Restoration:
 
 
 async def finished(restore: RunningRestore) -> Restoration | None:
-    """The result of a restore that is complete, compared again if that was requested; None if it is not."""
-    done = await value_of(restore.state, restore.layout.result)
-    return await _compared(restore, done) if done else None
+    """The result of a restore that is complete, None if it is not."""
+    return await value_of(restore.state, restore.layout.result)
 
 
 async def begin(restore: RunningRestore) -> None:
@@ -86,7 +85,7 @@ async def begin(restore: RunningRestore) -> None:
     await create_dataset(restore)
 
 
-async def _compared(restore: RunningRestore, result: Restoration) -> Restoration:
+async def compared(restore: RunningRestore, result: Restoration) -> Restoration:
     """The result, with what a comparison of values has found, if that was requested."""
     reading = restore.task.request.reading
     if reading is None:
@@ -150,7 +149,7 @@ async def end(followed: Followed) -> Restoration:
     """Clear up. The result, which is stored if nothing failed: then the restore is finished."""
     restore, ledger, unset = followed
     await sweep_scratch(restore)
-    result = await _compared(restore, restoration(restore, ledger, unset))
+    result = await compared(restore, restoration(restore, ledger, unset))
     if result.state == "restored":
         result = (await create(restore.state, restore.layout.result, result)).value
     await store_report(restore, result)

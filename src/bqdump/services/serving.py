@@ -25,25 +25,30 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
+Stores = Mapping[Target, ObjectStore]
+
+
 async def serve_restore(
     settings: Settings,
     via: Target | None,
-    work: Callable[[ObjectStore, Destination, Via | None], Awaitable[Answer]],
+    work: Callable[[Stores, Destination, Via | None], Awaitable[Answer]],
     tasks: int = 1,
 ) -> Answer:
-    """Open the export, what a restore writes to, and the bucket that it loads through; do the work, and close them."""
+    """Open the export, what a restore writes to, and the bucket that it loads through; do the work, and close them.
+
+    An export of several datasets may have a bucket for each location, so work is given the store of each target.
+    """
     from bqdump.restoration.task import Via
 
-    store = open_store(settings, patient=True)
-    through = None
-    if via:
-        in_bucket = msgspec.structs.replace(settings, target=via)
-        through = Via(open_store(in_bucket, patient=True), via)
+    stores = {target: open_store(_at(settings, target), patient=True) for target in all_targets(settings)}
+    first = next(iter(stores.values()))
+    through = Via(open_store(_at(settings, via), patient=True), via) if via else None
     destination = open_destination(settings, tasks, patient=True)
     try:
-        return await with_bucket(store, work(store, destination, through))
+        return await with_bucket(first, work(stores, destination, through))
     finally:
-        await store.close()
+        for store in stores.values():
+            await store.close()
         if through:
             await through.store.close()
         await destination.close()

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bqdump.core.progress.events import Billed, Incomplete
 
 if TYPE_CHECKING:
     from bqdump.core.progress.events import Listener
+    from bqdump.core.project.restoring import Choice
     from bqdump.core.restore.drilled import Drilled
     from bqdump.core.restore.result import Restoration
     from bqdump.core.restore.rotation import Portion
     from bqdump.restoration.task import Task as RestoreTask
 
 
-async def restore(task: RestoreTask, *, values: bool = False) -> Restoration:
-    """Do one task's part of a restore. values: compare the values of restored tables with the files as well."""
+async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *, values: bool = False) -> Restoration:
+    """Do one task's part of a restore: of one dataset, or of the chosen datasets of a set (default: all).
+
+    tasks: one for each place where the export may be. values: compare the values of restored tables with the files.
+    """
     from bqdump.check.read_back import ReadOptions
-    from bqdump.restoration.run import run as run_task
+    from bqdump.core.project.restoring import EVERY
+    from bqdump.project.restore import restore as run_task
     from bqdump.services.opening import open_reader
     from bqdump.telemetry import observed
 
+    task = tasks[0]
     options = task.request.options
     about: dict[str, str | int] = {
         "bqdump.project": options.project,
@@ -28,11 +35,11 @@ async def restore(task: RestoreTask, *, values: bool = False) -> Restoration:
         "bqdump.task": task.owner.task,
     }
     reader = open_reader() if values else None
+    reading = ReadOptions(reader, checksums=True) if reader else None
     try:
-        if reader:
-            task = task._replace(request=task.request._replace(reading=ReadOptions(reader, checksums=True)))
         with observed("restore", task.owner.execution, about, task.tell) as hear:
-            done = await run_task(_observed_by(task, hear))
+            given = [one._replace(request=one.request._replace(reading=reading)) for one in tasks]
+            done = await run_task([_observed_by(one, hear) for one in given], choice or EVERY)
             if done.failed:
                 hear(Incomplete("; ".join(f"{one.name}: {one.reason}: {one.message}" for one in done.failed[:3])))
             return done
@@ -85,10 +92,9 @@ def _observed_by(task: RestoreTask, hear: Listener) -> RestoreTask:
     return task._replace(tell=hear, request=task.request._replace(on_bill=bill))
 
 
-async def plan_restore(task: RestoreTask) -> Restoration:
-    """Show what a restore would do, without writing anything."""
-    from bqdump.restoration.draft import draft
-    from bqdump.restoration.outcome import planned
+async def plan_restore(tasks: Sequence[RestoreTask], choice: Choice | None = None) -> Restoration:
+    """Show what the same would do, without writing anything."""
+    from bqdump.core.project.restoring import EVERY
+    from bqdump.project.restore import plan_restore as plan
 
-    drafted = await draft(task)
-    return planned(drafted.plan, drafted.found.manifest)
+    return await plan(tasks, choice or EVERY)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bqdump.core.documents.manifest_index import Summary
     from bqdump.core.documents.project import Project
     from bqdump.core.documents.project_layout import ProjectLayout
-    from bqdump.core.documents.restore import Execution
+    from bqdump.core.documents.restore import Execution, SetExecution
     from bqdump.core.documents.retention import Tags
 
 STATE = "_bqdump"
@@ -161,6 +161,12 @@ class Layout(NamedTuple):
         from bqdump.core.documents.restore import Execution
 
         return Document(f"{self.state}executions/{execution}.json", Execution)
+
+    def set_execution(self, execution: str) -> Document[SetExecution]:
+        """Which datasets of a set this execution restores."""
+        from bqdump.core.documents.restore import SetExecution
+
+        return Document(f"{self.state}executions/sets/{execution}.json", SetExecution)
 
     def restore(self, restore: str) -> RestoreLayout:
         """The names of one restore."""

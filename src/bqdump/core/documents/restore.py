@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from bqdump.core.documents.fields import FORMAT_VERSION, Attempt, Count, RunId, Time
+from bqdump.core.documents.project import Name
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.plan import Options, TargetState
@@ -76,3 +77,23 @@ class Execution(msgspec.Struct, frozen=True):
     """The restore that an execution takes part in: all of its tasks, also late ones, take part in the same."""
 
     restore: RestoreId
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One dataset of a set that is restored: where its set is exported to, and the run of its export ("": none)."""
+
+    dataset: Name
+    target: str
+    run: str
+
+
+class SetExecution(msgspec.Struct, frozen=True):
+    """What an execution restores of a set: the same for all of its tasks, whatever is published meanwhile.
+
+    run: of the set. include, exclude: the patterns that have chosen the datasets.
+    """
+
+    run: RunId
+    parts: tuple[Part, ...]
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The events of several exports in one process as those of one run: tables and pieces of work have a dataset's name."""
+"""The events of several datasets in one process as those of one: tables and pieces of work have a dataset's name."""
 
 from __future__ import annotations
 
@@ -7,26 +7,48 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from bqdump.core.documents.restore import Restored, RestoreFailure
 from bqdump.core.documents.run import Failure, Plan, Receipt
-from bqdump.core.progress.events import Advanced, Entered, Event, Listener, Looked, Started
+from bqdump.core.progress.events import (
+    Advanced,
+    Entered,
+    Event,
+    JobEnded,
+    Listener,
+    Looked,
+    Restoring,
+    Started,
+    TableStarted,
+)
 
 Ended = TypeVar("Ended", Receipt, Failure)
+OfATable = TableStarted | JobEnded | Restored | RestoreFailure
+# More than the tables and objects of any dataset.
+MOST_OF_A_RESTORE = 10**9
 
 
 class Together:
-    """Passes the events of each dataset's export on to one listener. Plans are added up as they come."""
+    """Passes the events of each dataset's export or restore on to one listener. Plans are added up as they come."""
 
     def __init__(self, tell: Listener) -> None:
         self._tell = tell
         self._plans: dict[str, Plan] = {}
+        self._restores: dict[str, Restoring] = {}
+        self._places: dict[str, int] = {}
 
     def of(self, dataset: str) -> Listener:
-        """The listener of this dataset's export."""
+        """The listener of this dataset."""
+        first = self._places.setdefault(dataset, len(self._places)) * MOST_OF_A_RESTORE
 
         def tell(event: Event) -> None:
             if isinstance(event, Plan):
                 self._plans[dataset] = event
                 self._tell(_sum(self._plans))
+            elif isinstance(event, Restoring):
+                self._restores[dataset] = event
+                self._tell(_sum_of_restores(self._restores))
+            elif isinstance(event, TableStarted | JobEnded | Restored | RestoreFailure):
+                self._tell(_numbered(event, dataset, first))
             elif not isinstance(event, Entered):
                 self._tell(_renamed(event, dataset))
 
@@ -54,6 +76,17 @@ def _renamed(event: Event, dataset: str) -> Event:
             return event
 
 
+def _numbered(event: OfATable, dataset: str, first: int) -> Event:
+    """An event about a table of a restore, whose number in the plan begins with `first`."""
+    match event:
+        case TableStarted():
+            return event._replace(number=first + event.number, table=_in(dataset, event.table))
+        case JobEnded():
+            return event._replace(number=first + event.number)
+        case _:
+            return replace(event, number=first + event.number, name=_in(dataset, event.name))
+
+
 def _each(ends: Mapping[str, Ended], dataset: str) -> dict[str, Ended]:
     return {_in(dataset, piece): _of(end, dataset) for piece, end in ends.items()}
 
@@ -79,3 +112,9 @@ def _sum(plans: Mapping[str, Plan]) -> Plan:
             replace(split, table=_in(dataset, split.table)) for dataset, plan in plans.items() for split in plan.splits
         ),
     )
+
+
+def _sum_of_restores(restores: Mapping[str, Restoring]) -> Restoring:
+    """One restore with the numbers of all of them."""
+    every = list(restores.values())
+    return every[0]._replace(tables=sum(one.tables for one in every), bytes=sum(one.bytes for one in every))

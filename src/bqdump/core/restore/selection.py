@@ -31,6 +31,16 @@ def chosen_by(options: Options, manifest: Manifest) -> Mapping[str, bool]:
 
     Raises UsageError for a pattern that matches none.
     """
+    names = object_names(manifest)
+    for setting, patterns in (("include", options.include), ("exclude", options.exclude)):
+        for pattern, guess in unmatched(names, patterns):
+            cause = f"matches no object of the export{guess}"
+            raise UsageError(PLAN, repr(pattern), cause, "{setting:plan} lists all.", setting=setting)
+    return dict(zip(names, select(names, options.include, options.exclude), strict=True))
+
+
+def object_names(manifest: Manifest) -> list[str]:
+    """The names of all objects of an export, which patterns choose from, sorted."""
     found = manifest.definitions
     named = [
         *(entry.table for entry in manifest.tables),
@@ -39,12 +49,7 @@ def chosen_by(options: Options, manifest: Manifest) -> Mapping[str, bool]:
         *(one.table for one in manifest.skipped),
         *(one.table for one in manifest.failed),
     ]
-    names = sorted(set(named))
-    for setting, patterns in (("include", options.include), ("exclude", options.exclude)):
-        for pattern, guess in unmatched(names, patterns):
-            cause = f"matches no object of the export{guess}"
-            raise UsageError(PLAN, repr(pattern), cause, "{setting:plan} lists all.", setting=setting)
-    return dict(zip(names, select(names, options.include, options.exclude), strict=True))
+    return sorted(set(named))
 
 
 class Occupied(NamedTuple):

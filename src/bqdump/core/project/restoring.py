@@ -1,0 +1,99 @@
+"""Which datasets of a set a restore takes, where each one goes, and which patterns concern it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.catalog import select
+from bqdump.core.plan.draft import unmatched
+from bqdump.core.restore.plan import Options
+from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
+from bqdump.core.restore.selection import PLAN
+from bqdump.core.sizes import counted
+
+NAMED = 10
+OF_A_SET = "only datasets of a set can be chosen, and this is the export of one dataset"
+
+
+class Choice(NamedTuple):
+    """Patterns of the names of datasets; case matters. include: () for all."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+EVERY = Choice()
+
+
+def refuse_choice(choice: Choice) -> None:
+    """Raise UsageError if datasets are chosen, as there is only one."""
+    for setting, patterns in (("datasets", choice.include), ("exclude_datasets", choice.exclude)):
+        if patterns:
+            raise UsageError(RESTORE, "", OF_A_SET, "Leave it out.", setting=setting)
+
+
+def chosen_datasets(names: Sequence[str], choice: Choice) -> list[str]:
+    """Those that the patterns choose, sorted. Raises UsageError for a pattern that matches none, or if none is left."""
+    known = sorted(names)
+    for setting, patterns in (("datasets", choice.include), ("exclude_datasets", choice.exclude)):
+        for pattern, guess in unmatched(known, patterns):
+            cause, hint = f"matches no dataset of the set{guess}", f"Its datasets: {_some(known)}."
+            raise UsageError(RESTORE, repr(pattern), cause, hint, setting=setting)
+    chosen = [name for name, yes in zip(known, select(known, choice.include, choice.exclude), strict=True) if yes]
+    if not chosen:
+        raise UsageError(RESTORE, "", "no dataset of the set is left", setting="exclude_datasets")
+    return chosen
+
+
+def refuse_one_target(options: Options, datasets: Sequence[str]) -> None:
+    """Raise UsageError where several datasets would be restored into one."""
+    if PLACEHOLDER not in options.dataset and len(datasets) > 1:
+        cause = f"{options.dataset!r} is one dataset, and the export has {len(datasets)} ({_some(datasets)})"
+        hint = f"Write {PLACEHOLDER} for the name of each, such as {options.project}.{PLACEHOLDER}_restored."
+        raise UsageError(RESTORE, "", cause, hint, setting="into")
+
+
+def with_patterns_of(options: Options, objects: Mapping[str, list[str]]) -> dict[str, Options]:
+    """The options for each dataset with the patterns that match one of its objects, whose names are given.
+
+    Without the datasets that have no object which `include` names. Raises UsageError for a pattern that matches no
+    object of any dataset.
+    """
+    everything = sorted({name for names in objects.values() for name in names})
+    for setting, patterns in (("include", options.include), ("exclude", options.exclude)):
+        for pattern, guess in unmatched(everything, patterns):
+            cause = f"matches no object of any dataset{guess}"
+            raise UsageError(PLAN, repr(pattern), cause, "{setting:plan} lists all.", setting=setting)
+
+    def those_of(patterns: tuple[str, ...], names: list[str]) -> tuple[str, ...]:
+        return tuple(pattern for pattern in patterns if any(select(names, (pattern,), ())))
+
+    made = {
+        dataset: msgspec.structs.replace(
+            options, include=those_of(options.include, names), exclude=those_of(options.exclude, names)
+        )
+        for dataset, names in objects.items()
+    }
+    return {dataset: one for dataset, one in made.items() if one.include or not options.include}
+
+
+def with_targets(options: Mapping[str, Options]) -> dict[str, Options]:
+    """The options of each dataset with the name that it is restored into, and with where the others go.
+
+    Raises UsageError where a name would be too long.
+    """
+    made = {name: filled(one, name) for name, one in options.items()}
+    moves = [(name, one.dataset) for name, one in made.items()]
+    return {
+        name: msgspec.structs.replace(one, others=tuple(move for move in moves if move[0] != name))
+        for name, one in made.items()
+    }
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {counted(len(names) - NAMED, 'more dataset')}" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

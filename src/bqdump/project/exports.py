@@ -1,0 +1,170 @@
+"""Which exports a restore reads: that of one dataset, or those of a set, chosen once for all tasks of an execution."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from bqdump.core.documents.project import DatasetEntry, Project
+from bqdump.core.documents.restore import Part, SetExecution
+from bqdump.core.errors import NotFoundError, UsageError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.progress.subject import about
+from bqdump.core.progress.together import Together
+from bqdump.core.project.member import one_dataset
+from bqdump.core.project.restoring import (
+    Choice,
+    chosen_datasets,
+    refuse_choice,
+    refuse_one_target,
+    with_patterns_of,
+    with_targets,
+)
+from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
+from bqdump.core.restore.selection import object_names
+from bqdump.project.datasets import each_dataset
+from bqdump.repository.copies import find_latest
+from bqdump.repository.projects import read_project
+from bqdump.repository.repository import exists, value_of
+from bqdump.restoration.draft import find_manifest
+from bqdump.restoration.task import Task
+
+log = logging.getLogger(__name__)
+
+
+class SetAt(NamedTuple):
+    """A set, and a task that restores it from where it is exported to."""
+
+    task: Task
+    project: Project
+
+    @property
+    def target(self) -> str:
+        """Where it is exported to."""
+        return str(self.task.settings.target)
+
+
+class Members(NamedTuple):
+    """The restore of each dataset. left: the datasets without an object that the patterns include."""
+
+    tasks: list[Task]
+    left: list[str]
+
+
+async def sets_at(tasks: Sequence[Task]) -> list[SetAt]:
+    """The sets that are published where these tasks restore from; none where it is the export of one dataset."""
+    found = [(task, await read_project(task.store, task.settings)) for task in tasks]
+    return [SetAt(task, project) for task, project in found if project and project.datasets]
+
+
+async def of_one_dataset(tasks: Sequence[Task], choice: Choice) -> Task:
+    """The task that restores the export of one dataset. tasks: one for each place where it may be."""
+    refuse_choice(choice)
+    here = [task for task in tasks if len(tasks) > 1 and await exists(task.store, task.settings.layout.latest)]
+    task = next(iter(here), tasks[0])
+    options = task.request.options
+    if PLACEHOLDER in options.dataset:
+        options = filled(options, (await find_manifest(task)).manifest.dataset)
+    return task._replace(request=task.request._replace(options=options))
+
+
+async def choose(sets: Sequence[SetAt], choice: Choice) -> SetExecution:
+    """The datasets to restore, and the run of each: the requested one, or what is published.
+
+    Raises NotFoundError for a run of no set, UsageError where datasets cannot be chosen like this.
+    """
+    run = sets[0].task.request.run
+    parts = await _of_run(sets, run) if run else [part for one in sets for part in await _published(one)]
+    named = [part.dataset for part in parts]
+    chosen = chosen_datasets(named, choice)
+    if twice := [name for name in chosen if named.count(name) > 1]:
+        places = " and ".join(part.target for part in parts if part.dataset == twice[0])
+        cause = f"dataset {twice[0]} is exported to {places}"
+        raise UsageError(RESTORE, "", cause, "Name one of them by {setting:to}.", setting="locations")
+    kept = sorted((part for part in parts if part.dataset in chosen), key=lambda part: part.dataset)
+    if unpublished := [part.dataset for part in kept if not part.run]:
+        what = f"an export of {', '.join(unpublished)}"
+        hint = f"Leave out what was never published: {{setting:exclude_datasets={','.join(unpublished)}}}."
+        raise NotFoundError("find", what, "nothing of it has been published", hint)
+    newest = max((one.project for one in sets), key=lambda project: project.age)
+    return SetExecution(run or newest.run, tuple(kept), choice.include, choice.exclude)
+
+
+async def _of_run(sets: Sequence[SetAt], run: str) -> list[Part]:
+    """The datasets of a set's run, whether it has published them or not."""
+    found = []
+    for one in sets:
+        if plan := await value_of(one.task.store, one.task.settings.layout.project_run(run).plan):
+            found += [Part(member.dataset, one.target, run) for member in plan.datasets]
+    if not found:
+        raise NotFoundError("find", f"run {run}", "the set has none", "{call:runs} lists all runs.")
+    return found
+
+
+async def _published(one: SetAt) -> list[Part]:
+    """The datasets of a set with the runs that are published."""
+
+    async def part(entry: DatasetEntry) -> Part:
+        own = one_dataset(one.task.settings, entry.dataset)
+        latest = await find_latest(one.task.store, own) if entry.run else None
+        # Files that a later run has replaced are gone: it is at work on other datasets, or has ended early.
+        replaced = latest is not None and latest.mode == "replace"
+        return Part(entry.dataset, one.target, latest.run if latest and replaced else entry.run)
+
+    return await each_dataset(one.project.datasets, part)
+
+
+async def members_of(sets: Sequence[SetAt], chosen: SetExecution, choice: Choice) -> Members:
+    """The restore of each chosen dataset.
+
+    Raises UsageError for a target that is not one for each of them, for a pattern that matches nothing, and where the
+    execution restores something else.
+    """
+    options, tell = sets[0].task.request.options, Together(sets[0].task.tell)
+    _refuse_other(sets, chosen, choice)
+    refuse_one_target(options, [part.dataset for part in chosen.parts])
+    at = {one.target: one.task for one in sets}
+    tasks = {part.dataset: _of_part(at[part.target], part, tell) for part in chosen.parts}
+    of_each = dict.fromkeys(tasks, options)
+    if options.include or options.exclude:
+        found = await each_dataset(list(tasks.values()), find_manifest)
+        objects = {name: object_names(one.manifest) for name, one in zip(tasks, found, strict=True)}
+        of_each = with_patterns_of(options, objects)
+    made = with_targets(of_each)
+    members = [
+        tasks[name]._replace(request=tasks[name].request._replace(options=options)) for name, options in made.items()
+    ]
+    for task in members:
+        if task.request.run != chosen.run:
+            message, other = "restored as of run %s: run %s of the set has not published it", LogEvent.OTHER_RUN.extra()
+            with about(task.dataset):
+                log.warning(message, task.request.run, chosen.run, extra=other)
+    return Members(members, [name for name in tasks if name not in made])
+
+
+def _refuse_other(sets: Sequence[SetAt], chosen: SetExecution, choice: Choice) -> None:
+    """Raise UsageError where the execution restores what was not requested here."""
+    task = sets[0].task
+    elsewhere = {part.target for part in chosen.parts} - {one.target for one in sets}
+    if not elsewhere and (chosen.include, chosen.exclude) == choice and task.request.run in ("", chosen.run):
+        return
+    cause, hint = "it restores other datasets or another run", "Give each execution a name of its own."
+    raise UsageError(RESTORE, f"execution {task.owner.execution}", cause, hint)
+
+
+def _of_part(task: Task, part: Part, tell: Together) -> Task:
+    """The restore of one dataset, without its options."""
+    via = task.via
+    if via:
+        folder = f"{via.target.prefix}{part.dataset}/"
+        via = via._replace(target=replace(via.target, prefix=folder))
+    return task._replace(
+        settings=one_dataset(task.settings, part.dataset),
+        request=task.request._replace(run=part.run),
+        via=via,
+        tell=tell.of(part.dataset),
+        dataset=part.dataset,
+    )

@@ -1,0 +1,213 @@
+"""Restoring a set: each dataset is an ordinary restore, and what may refer to another one follows the rows of all.
+
+Everything that can be refused is refused for all datasets before anything is written. What fails later fails for its
+dataset, and does not hold back the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from bqdump.core.documents.restore import SetExecution
+from bqdump.core.errors import BqdumpError, NotFoundError, UsageError, VerificationError
+from bqdump.core.progress.events import Entered
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.progress.subject import about
+from bqdump.core.project.restoring import EVERY, Choice
+from bqdump.core.restore.request import RESTORE
+from bqdump.core.restore.result import NotCreated, Restoration
+from bqdump.core.sizes import counted
+from bqdump.core.wording import fill
+from bqdump.project.datasets import each_dataset
+from bqdump.project.exports import Members, SetAt, choose, members_of, of_one_dataset, sets_at
+from bqdump.project.member import concerns_all
+from bqdump.project.restored import DATASET, joined
+from bqdump.repository.repository import create, value_of
+from bqdump.restoration.draft import draft
+from bqdump.restoration.finisher import becomes_finisher
+from bqdump.restoration.ledger import read_ledger
+from bqdump.restoration.outcome import planned, restoration
+from bqdump.restoration.planning import Proposal, propose, take_part
+from bqdump.restoration.run import Followed, begin, compared, end, finished, follow_tables, run, unless_pruned
+from bqdump.restoration.task import RunningRestore, Task
+from bqdump.restoration.work import restore_tables
+
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+NAMED = 3
+
+
+class _Chosen(NamedTuple):
+    """What an execution restores, and what is proposed for each of its datasets."""
+
+    execution: SetExecution
+    members: Members
+    proposals: list[Proposal]
+
+
+async def restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restoration:
+    """Do this task's part of a restore: of one dataset, or of the chosen ones of a set.
+
+    tasks: one for each place where the export may be: a set has one for each location.
+    """
+    sets = await sets_at(tasks)
+    if not sets:
+        return await run(await of_one_dataset(tasks, choice))
+    chosen = await _obtain(sets, choice)
+    pairs = list(zip(chosen.members.tasks, chosen.proposals, strict=True))
+    restores = await each_dataset(pairs, lambda pair: take_part(*pair))
+    results = await _carry_out(sets[0].task, restores)
+    whole = joined(sets[0].task.request.options, chosen.execution.run, results, chosen.members.left)
+    if whole.state != "running":
+        tables, rows, failures = counted(len(whole.tables), "table"), counted(whole.rows, "row"), len(whole.failed)
+        message, done = "restored %s: %s, %s%s", LogEvent.RESTORE_DONE.extra()
+        failed = f"; {counted(failures, 'failure')}" if failures else ""
+        log.info(message, counted(len(results), "dataset"), tables, rows, failed, extra=done)
+    return whole
+
+
+async def plan_restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restoration:
+    """What the same would do. Nothing is written."""
+    sets = await sets_at(tasks)
+    if not sets:
+        drafted = await draft(await of_one_dataset(tasks, choice))
+        return planned(drafted.plan, drafted.found.manifest)
+    execution = await choose(sets, choice)
+    members = await members_of(sets, execution, choice)
+    drafts = await _all_or_none(members.tasks, draft)
+    results = {
+        task.dataset: planned(one.plan, one.found.manifest) for task, one in zip(members.tasks, drafts, strict=True)
+    }
+    return joined(sets[0].task.request.options, execution.run, results, members.left)
+
+
+async def _obtain(sets: Sequence[SetAt], choice: Choice) -> _Chosen:
+    """What this execution restores, which is recorded for its other tasks once none of it is refused."""
+    task = sets[0].task
+    document = task.layout.set_execution(task.owner.execution)
+    stored = await value_of(task.state, document)
+    chosen = await _proposed(sets, choice, stored or await choose(sets, choice))
+    if stored:
+        return chosen
+    created = (await create(task.state, document, chosen.execution)).value
+    return chosen if created == chosen.execution else await _proposed(sets, choice, created)
+
+
+async def _proposed(sets: Sequence[SetAt], choice: Choice, execution: SetExecution) -> _Chosen:
+    members = await members_of(sets, execution, choice)
+    return _Chosen(execution, members, await _all_or_none(members.tasks, propose))
+
+
+async def _all_or_none(tasks: Sequence[Task], ask: Callable[[Task], Awaitable[Answer]]) -> list[Answer]:
+    """The answer about each dataset. Raises one error about all that are refused."""
+    refused: dict[str, BqdumpError] = {}
+
+    async def one(task: Task) -> Answer | None:
+        with about(task.dataset):
+            try:
+                return await ask(task)
+            except BqdumpError as error:
+                if concerns_all(error):
+                    raise
+                refused[task.dataset] = error
+                return None
+
+    answers = await each_dataset(tasks, one)
+    if refused:
+        raise _refusal(dict(sorted(refused.items())), len(tasks))
+    return [answer for answer in answers if answer is not None]
+
+
+def _refusal(refused: dict[str, BqdumpError], of: int) -> BqdumpError:
+    """One error for those of all datasets, of their kind if that is the same."""
+    first = next(iter(refused.values()))
+    named = "; ".join(
+        f"{name}: {': '.join(filter(None, (error.subject, error.cause))).rstrip('.')}"
+        for name, error in [*refused.items()][:NAMED]
+    )
+    more = f"; and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
+    cause = f"{len(refused)} of {counted(of, 'dataset')} cannot be restored, so none was ({named}{more})"
+    left_out = f"Or leave datasets out: {{setting:exclude_datasets={','.join(refused)}}}."
+    hint = " ".join(filter(None, (first.hint, left_out if len(refused) < of else "")))
+    for kind in (NotFoundError, VerificationError):
+        if all(isinstance(error, kind) for error in refused.values()):
+            return kind(RESTORE, "the set", cause, hint)
+    return UsageError(RESTORE, "", cause, hint)
+
+
+async def _carry_out(task: Task, restores: Sequence[RunningRestore]) -> dict[str, Restoration]:
+    """Do this task's part of every restore. task: of the set. The results by dataset, in their order."""
+    started = await each_dataset(restores, lambda one: _guarded(one, _start(one)))
+    results = {one.id: result for one, result in zip(restores, started, strict=True) if result}
+    open_ = [one for one in restores if one.id not in results]
+    followed: dict[str, Followed] = {}
+    if open_:
+        ledgers = await restore_tables(open_)
+        if await becomes_finisher(restores[0]):
+            task.tell(Entered("finishing"))
+            followed = {one.restore.id: one for one in await follow_tables(open_, ledgers)}
+        else:
+            log.info("done; another task restores what follows the tables", extra=LogEvent.TASK_DONE.extra())
+            results |= {one.id: restoration(one, ledgers[one.id], [], running=True) for one in open_}
+    budget = _Budget(task)
+
+    async def conclude(restore: RunningRestore) -> Restoration:
+        limited, done = budget.of(restore), results.get(restore.id)
+        if done and done.state != "restored":
+            return done
+        work = compared(limited, done) if done else end(followed[restore.id]._replace(restore=limited))
+        return await _guarded(restore, unless_pruned(restore, work))
+
+    if task.request.reading:
+        # One after another, as each reads files with all of this machine.
+        return {restore.task.dataset: await conclude(restore) for restore in restores}
+    concluded = await each_dataset(restores, conclude)
+    return {restore.task.dataset: result for restore, result in zip(restores, concluded, strict=True)}
+
+
+async def _start(restore: RunningRestore) -> Restoration | None:
+    """The result of a restore that is complete already; else it is begun."""
+    if done := await finished(restore):
+        return done
+    await begin(restore)
+    return None
+
+
+async def _guarded(restore: RunningRestore, work: Awaitable[Answer]) -> Answer | Restoration:
+    """The answer, or, where an error concerns this dataset only, a result that names it."""
+    with about(restore.task.dataset):
+        try:
+            return await work
+        except BqdumpError as error:
+            if concerns_all(error):
+                raise
+            failed = LogEvent.DATASET_NOT_RESTORED.extra(dataset=restore.task.dataset)
+            message = "the dataset is not restored completely: %s"
+            log.error(message, error, extra=failed)  # noqa: TRY400 (an error with a name)
+            so_far = restoration(restore, await read_ledger(restore.state, restore.layout), [])
+            reason = type(error).__name__.removesuffix("Error")
+            named = NotCreated(restore.target.name, DATASET, reason, fill(error.cause))
+            return replace(so_far, state="incomplete", failed=(*so_far.failed, named))
+
+
+class _Budget:
+    """What the comparisons of all datasets may bill together."""
+
+    def __init__(self, task: Task) -> None:
+        self._limit, self._billed = task.settings.max_bytes_billed, 0
+
+    def of(self, restore: RunningRestore) -> RunningRestore:
+        """A restore with what the others have left."""
+        task, report = restore.task, restore.task.request.on_bill
+        left = max(1, self._limit - self._billed) if self._limit else 0
+
+        def bill(bytes_billed: int) -> None:
+            self._billed += bytes_billed
+            report(bytes_billed)
+
+        settings, request = replace(task.settings, max_bytes_billed=left), task.request._replace(on_bill=bill)
+        return restore._replace(task=task._replace(settings=settings, request=request))

@@ -1,0 +1,87 @@
+"""The result of a set's restore: that of each dataset, as one. Tables have their dataset's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from bqdump.core.restore.plan import ACCESS, NotRestored, Options
+from bqdump.core.restore.result import NotCreated, Restoration, RestorationState, RestoredDataset
+
+# The kind of a dataset as a whole.
+DATASET = "DATASET"
+# The first of these that a dataset is in is the state of the set.
+WORST: tuple[RestorationState, ...] = ("running", "incomplete", "planned", "restored")
+
+
+def joined(options: Options, run: str, results: Mapping[str, Restoration], left: Sequence[str]) -> Restoration:
+    """One result for a set. options: for all datasets. run: of the set. left: datasets with no object that is included.
+
+    results: by dataset.
+    """
+    every = list(results.values())
+    locations = {one.location for one in every}
+    verified = [one.verified for one in every if one.verified is not None]
+    named = [_named(name, one) for name, one in results.items()]
+    excluded = [NotRestored(name, DATASET, "none of its objects is included") for name in left]
+    return Restoration(
+        restore="",
+        run=run,
+        state=next(state for state in WORST if any(one.state == state for one in every)),
+        snapshot_time=min(one.snapshot_time for one in every),
+        project=options.project,
+        dataset=options.dataset,
+        location=locations.pop() if len(locations) == 1 else "",
+        tables=tuple(table for one in named for table in one.tables),
+        objects=tuple(found for one in named for found in one.objects),
+        failed=tuple(failure for one in named for failure in one.failed),
+        not_restored=(*(missing for one in named for missing in one.not_restored), *excluded),
+        kept=tuple(kept for one in named for kept in one.kept),
+        rows=sum(one.rows for one in every),
+        bytes=sum(one.bytes for one in every),
+        bytes_billed=sum(one.bytes_billed for one in every),
+        verified=sum(verified) if verified else None,
+        datasets=tuple(_dataset(name, one, run) for name, one in results.items()),
+    )
+
+
+def _named(dataset: str, one: Restoration) -> Restoration:
+    """A result whose tables and objects have the name of their dataset."""
+    return replace(
+        one,
+        tables=tuple(replace(table, table=f"{dataset}.{table.table}") for table in one.tables),
+        objects=tuple(replace(found, name=_in(dataset, found.name, found.kind)) for found in one.objects),
+        failed=tuple(replace(failure, name=_in(dataset, failure.name, failure.kind)) for failure in one.failed),
+        not_restored=tuple(replace(lost, name=_in(dataset, lost.name, lost.kind)) for lost in one.not_restored),
+        kept=tuple(f"{dataset}.{kept}" for kept in one.kept),
+    )
+
+
+def _in(dataset: str, name: str, kind: str) -> str:
+    if kind == DATASET or name == dataset:
+        return dataset
+    return f"{dataset}: {name}" if kind == ACCESS else f"{dataset}.{name}"
+
+
+def _dataset(name: str, one: Restoration, run: str) -> RestoredDataset:
+    return RestoredDataset(
+        dataset=name,
+        into=f"{one.project}.{one.dataset}",
+        location=one.location,
+        restore=one.restore,
+        run=one.run,
+        state=one.state,
+        snapshot_time=one.snapshot_time,
+        tables=len(one.tables),
+        objects=len(one.objects),
+        failed=len(one.failed),
+        rows=one.rows,
+        bytes=one.bytes,
+        bytes_billed=one.bytes_billed,
+        problem=_problem(one.failed) or ("" if one.run == run else f"run {run} of the set has not published it"),
+    )
+
+
+def _problem(failed: Sequence[NotCreated]) -> str:
+    return next((one.message for one in failed if one.kind == DATASET), "")

@@ -1,0 +1,213 @@
+"""A set comes back with one command: each dataset into one of its own, and nothing where one of them is refused."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bqdump import verbs
+from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError, VerificationError
+from bqdump.core.progress.events import Event, TableStarted
+from bqdump.core.project.restoring import Choice
+from bqdump.core.restore.plan import Options
+from bqdump.core.restore.result import Restoration
+from project.restores import COPIES, RestoreWorld
+from restore.killed import Killed, killed_at
+
+DATASETS = ("ops_eu", "ops_us", "sales")
+
+
+@pytest.fixture
+def world() -> RestoreWorld:
+    return RestoreWorld()
+
+
+def test_every_dataset_of_a_set_is_restored_into_one_of_its_own(world: RestoreWorld) -> None:
+    done = world.restore()
+    assert (done.state, done.run, done.rows, len(done.tables)) == ("restored", "r1", 6, 6)
+    assert [(one.dataset, one.into, one.tables, one.state) for one in done.datasets] == [
+        (name, f"p.{name}_copy", 2, "restored") for name in DATASETS
+    ]
+    assert {table.table for table in done.tables} >= {"sales.orders", "ops_eu.items"}
+    for name in DATASETS:
+        assert world.rows(f"{name}_copy", "orders") == [f"{name}.orders"]
+
+
+def test_the_same_command_again_changes_nothing_and_reports_the_same(world: RestoreWorld) -> None:
+    first, jobs = world.restore(), len(world.big.started)
+    assert world.restore(execution="again") == first
+    assert len(world.big.started) == jobs
+
+
+def test_views_name_the_restored_datasets_whatever_names_whom(world: RestoreWorld) -> None:
+    world.define("ops_eu", a_last="SELECT * FROM sales.middle", first="SELECT * FROM `p.ops_eu.orders`")
+    world.define("sales", middle="SELECT * FROM p.ops_eu.first JOIN ops_us.items")
+    done = world.restore()
+    assert (done.state, done.failed) == ("restored", ())
+    assert world.query("ops_eu_copy", "a_last") == "SELECT * FROM sales_copy.middle"
+    assert world.query("sales_copy", "middle") == "SELECT * FROM p.ops_eu_copy.first JOIN ops_us_copy.items"
+
+
+def test_names_of_datasets_that_are_not_restored_stay(world: RestoreWorld) -> None:
+    world.define("sales", beside="SELECT * FROM p.ops_eu.orders")
+    done = world.restore(choice=Choice(exclude=("ops_eu",)))
+    assert [one.dataset for one in done.datasets] == ["ops_us", "sales"]
+    assert world.query("sales_copy", "beside") == "SELECT * FROM p.ops_eu.orders"
+    kept = world.restore(Options(project="p", dataset="k_{dataset}", keep_references=True), "another")
+    assert kept.state == "restored"
+    assert world.query("k_sales", "beside") == "SELECT * FROM p.ops_eu.orders"
+
+
+def test_a_target_that_is_not_empty_is_found_before_the_first_dataset_is_restored(world: RestoreWorld) -> None:
+    world.big.put("p", "sales_copy", "mine", ["x"])
+    before = world.store.names_now()
+    with pytest.raises(UsageError, match=r"1 of 3 datasets cannot .*\(sales: p\.sales_copy: the dataset is not empty"):
+        world.restore()
+    assert (world.store.names_now(), world.rows("ops_eu_copy", "orders")) == (before, None)
+    assert world.restore(choice=Choice(exclude=("sales",))).state == "restored"
+
+
+def test_missing_files_and_runs_are_found_before_anything_is_restored(world: RestoreWorld) -> None:
+    world.store.put_now("x/sales/orders/orders_000000000000.csv", b"changed")
+    before = world.store.names_now()
+    with pytest.raises(VerificationError, match=r"1 of 3 datasets.*sales: run r1: its files are not as exported"):
+        world.restore()
+    with pytest.raises(VerificationError, match="exclude_datasets='sales'"):
+        world.plan()
+    with pytest.raises(NotFoundError, match="run r0: the set has none"):
+        world.restore(run="r0")
+    assert world.store.names_now() == before
+
+
+def test_one_target_for_several_datasets_is_refused_in_one_sentence(world: RestoreWorld) -> None:
+    with pytest.raises(UsageError, match=r"into: 'copy' is one dataset, .* has 3 \(ops_eu, ops_us, sales\)"):
+        world.restore(Options(project="p", dataset="copy"))
+    done = world.restore(Options(project="p", dataset="copy"), choice=Choice(("sales",)))
+    assert [one.into for one in done.datasets] == ["p.copy"]
+
+
+def test_an_exported_dataset_is_not_replaced_without_a_confirmation() -> None:
+    world = RestoreWorld("sales", "sales_copy")
+    replacing = Options(project="p", dataset="{dataset}_copy", replace=True)
+    with pytest.raises(UsageError, match=r"sales: p\.sales_copy: it is the dataset that was exported"):
+        world.restore(replacing)
+    assert world.restore(replacing, yes=True).state == "restored"
+    assert world.rows("sales_copy", "orders") == ["sales.orders"]
+
+
+def test_a_dataset_that_fails_holds_back_no_other_and_is_completed_by_the_same_command(world: RestoreWorld) -> None:
+    world.big.refused = frozenset({"ops_us_copy"})
+    done = world.restore()
+    assert (done.state, {one.dataset: one.state for one in done.datasets}) == (
+        "incomplete", {"ops_eu": "restored", "ops_us": "incomplete", "sales": "restored"},
+    )  # fmt: skip
+    assert [(one.name, one.kind, one.reason) for one in done.failed] == [("ops_us", "DATASET", "Denied")]
+    world.big.refused = frozenset()
+    assert world.restore(execution="again").state == "restored"
+
+
+def test_a_run_of_the_set_and_what_is_published(world: RestoreWorld) -> None:
+    world.put("sales", "bad")
+    world.broken.add("bad")
+    with pytest.raises(DatasetsFailedError):
+        world.run("r2")
+    done = world.restore()
+    assert {one.dataset: one.run for one in done.datasets} == {"ops_eu": "r2", "ops_us": "r2", "sales": "r1"}
+    assert [one.problem for one in done.datasets] == ["", "", "run r2 of the set has not published it"]
+    with pytest.raises(NotFoundError, match=r"1 of 3 datasets .*sales: the manifest of run r2: there is none"):
+        world.restore(Options(project="p", dataset="of_{dataset}"), "another", run="r2")
+
+
+def test_patterns_concern_the_datasets_that_have_such_objects(world: RestoreWorld) -> None:
+    world.put("sales", "extra")
+    world.run("r2")
+    done = world.restore(Options(project="p", dataset="{dataset}_copy", include=("extra", "ite*"), exclude=("items",)))
+    assert [(one.dataset, one.tables) for one in done.datasets] == [("ops_eu", 0), ("ops_us", 0), ("sales", 1)]
+    only = Options(project="p", dataset="only_{dataset}", include=("extra",))
+    done = world.plan(only)
+    assert ([one.dataset for one in done.datasets], [one.name for one in done.not_restored]) == (
+        ["sales"], ["ops_eu", "ops_us"],
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="'ordres': matches no object of any dataset; did you mean 'orders'"):
+        world.plan(Options(project="p", dataset="{dataset}_copy", include=("ordres",)))
+
+
+def test_tasks_share_all_tables_of_a_set_and_one_of_them_goes_on_to_the_end() -> None:
+    world = RestoreWorld()
+    world.define("sales", over="SELECT * FROM ops_eu.orders")
+    seen: list[str] = []
+
+    async def every() -> list[Restoration]:
+        tasks = [world.restore_task(task=number, tasks=3)._replace(tell=tell) for number in range(3)]
+        return await asyncio.gather(*(verbs.restore([task]) for task in tasks))
+
+    def tell(event: Event) -> None:
+        if isinstance(event, TableStarted):
+            seen.append(event.table)
+
+    done = asyncio.run(every())
+    assert sorted(one.state for one in done) == ["restored", "running", "running"]
+    assert set(seen) == {f"{dataset}.{table}" for dataset in DATASETS for table in ("items", "orders")}
+    assert len(world.big.started) == 6
+    assert world.query("sales_copy", "over") == "SELECT * FROM ops_eu_copy.orders"
+
+
+def test_a_task_killed_anywhere_is_resumed_by_the_same_command_which_loads_nothing_twice() -> None:
+    kills = 0
+    while True:
+        world = RestoreWorld()
+        world.define("sales", over="SELECT * FROM ops_eu.orders")
+        try:
+            asyncio.run(verbs.restore([killed_at(world.restore_task(), 7 * kills)]))
+        except Killed:
+            kills += 1
+        else:
+            break
+        done = world.restore(execution="again")
+        assert (done.state, done.rows, len(done.objects)) == ("restored", 6, 1)
+        assert len(world.big.started) == 6
+        assert world.rows("ops_us_copy", "items") == ["ops_us.items"]
+    assert kills > 5
+
+
+def test_later_tasks_restore_what_the_first_one_has_chosen_whatever_is_published_meanwhile() -> None:
+    world = RestoreWorld(path="{run}/{table}/{table}_*.csv")
+    first = asyncio.run(verbs.restore([world.restore_task(tasks=2)]))
+    world.put("new", "orders")
+    world.run("r2", path="{run}/{table}/{table}_*.csv")
+    later = asyncio.run(verbs.restore([world.restore_task(task=1, tasks=2)]))
+    assert (first.run, later) == ("r1", first)
+    with pytest.raises(UsageError, match="execution first: it restores other datasets or another run"):
+        world.restore(run="r2")
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (Choice(("sale",)), "datasets 'sale': matches no dataset of the set; did you mean 'sales'"),
+        (Choice(exclude=("x*",)), r"exclude_datasets 'x\*': matches no dataset of the set"),
+        (Choice(exclude=("*",)), "no dataset of the set is left"),
+    ],
+)
+def test_a_choice_that_leaves_nothing_or_matches_nothing_is_refused(
+    world: RestoreWorld, choice: Choice, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        world.restore(choice=choice)
+
+
+def test_the_plan_has_every_dataset_and_writes_nothing(world: RestoreWorld) -> None:
+    before = world.store.names_now()
+    shown = world.plan()
+    assert (shown.state, len(shown.tables), [one.tables for one in shown.datasets]) == ("planned", 6, [2, 2, 2])
+    assert world.store.names_now() == before
+
+
+def test_the_export_of_one_dataset_has_its_name_for_the_placeholder_too(world: RestoreWorld) -> None:
+    task = world.restore_task(COPIES)
+    settings = world.settings(prefix="x/sales/")
+    done = asyncio.run(verbs.restore([task._replace(settings=settings)]))
+    assert (done.dataset, done.datasets) == ("sales_copy", ())
+    with pytest.raises(UsageError, match="only datasets of a set can be chosen"):
+        asyncio.run(verbs.restore([task._replace(settings=settings)], Choice(("sales",))))
