@@ -1,20 +1,25 @@
-"""Several processes export several datasets, one of them is killed, and the run is completed."""
+"""Several processes export or restore several datasets, one of them is killed, and the work is completed."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 
 from google.cloud import bigquery
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.project import Project
+from bqdump_local.execute import Execution, execute
 from bqdump_local.processes import Processes
+from docs.walk import follow
 from integration.stage import STATE, Ran, Stage, csv_rows, expected_rows, until
 
-DATASETS = ("ops", "sales")
+DATASETS = ("ops_eu", "sales")
 TABLES = ("items", "orders")
+EVERY = {"SOURCE_DATASET": "*", "BQDUMP_PREFIX": "x"}
+RESTORE = (sys.executable, "-m", "bqdump", "restore", "--into", "{dataset}_copy")
 
 
 def fill(stage: Stage) -> None:
@@ -34,10 +39,10 @@ def extracted(stage: Stage) -> list[tuple[str, str]]:
     return sorted((job.source.dataset_id, job.source.table_id.partition("@")[0]) for job in jobs)
 
 
-async def one_killed(stage: Stage, every: dict[str, str]) -> Ran:
+async def one_killed(stage: Stage) -> Ran:
     """An execution of three tasks, of which one is killed while every job is in flight."""
     processes = Processes()
-    running = asyncio.create_task(stage.processes(tasks=3, env=every, execution="night", processes=processes))
+    running = asyncio.create_task(stage.processes(tasks=3, env=EVERY, execution="night", processes=processes))
     await asyncio.to_thread(until, lambda: len(extracted(stage)) == 4, "every job is in flight")
     assert processes.kill(1, signal.SIGKILL)
     return await running
@@ -46,11 +51,10 @@ async def one_killed(stage: Stage, every: dict[str, str]) -> Ran:
 def test_a_set_is_completed_by_a_rerun_after_a_task_was_killed(stage: Stage) -> None:
     fill(stage)
     stage.stack.jobs(run_seconds=2.0)
-    every = {"SOURCE_DATASET": "*", "BQDUMP_PREFIX": "x"}
-    ran = asyncio.run(one_killed(stage, every))
+    ran = asyncio.run(one_killed(stage))
     assert [task.attempts[-1].signal for task in ran.execution.tasks].count(signal.SIGKILL) == 1
     stage.stack.jobs(run_seconds=0.0)
-    again = stage.execute("--run-id", "night", tasks=2, env=every)
+    again = stage.execute("--run-id", "night", tasks=2, env=EVERY)
     assert again.codes == [0, 0], again.text
     project = decode(stage.read(f"x/{STATE}project.json"), Project, "project.json")
     assert (project.run, project.status) == ("night", "complete")
@@ -63,3 +67,53 @@ def test_a_set_is_completed_by_a_rerun_after_a_task_was_killed(stage: Stage) -> 
             assert csv_rows(stage.read(file.name)) == expected_rows(table, 3)
     # A job in flight is awaited by whoever takes its table over.
     assert extracted(stage) == [(dataset, table) for dataset in DATASETS for table in TABLES]
+
+
+def loaded(stage: Stage) -> list[tuple[str, str]]:
+    """The tables of the load jobs, each as often as it was loaded."""
+    jobs = [job for job in stage.big.list_jobs(page_size=1000) if job.job_type == "load"]
+    return sorted((job.destination.dataset_id, job.destination.table_id) for job in jobs)
+
+
+async def restore(stage: Stage, tasks: int, processes: Processes | None = None) -> Execution:
+    """An execution of `bqdump restore`."""
+    variables = {**stage.variables, **EVERY}
+    return await execute(
+        [*RESTORE], tasks=tasks, env=variables, cwd=stage.folder, processes=processes or Processes(), max_retries=0,
+        task_timeout=60,
+    )  # fmt: skip
+
+
+async def restore_of_which_one_is_killed(stage: Stage) -> Execution:
+    processes = Processes()
+    running = asyncio.create_task(restore(stage, 3, processes))
+    await asyncio.to_thread(until, lambda: len(loaded(stage)) == 4, "every job is in flight")
+    assert processes.kill(1, signal.SIGKILL)
+    return await running
+
+
+def test_a_set_is_restored_by_the_same_command_after_a_task_was_killed(stage: Stage) -> None:
+    fill(stage)
+    stage.big.query_and_wait(f"CREATE VIEW ops_eu.all_orders AS SELECT * FROM `{stage.project}.sales.orders`")
+    assert stage.execute(env=EVERY).codes == [0]
+    stage.stack.jobs(run_seconds=2.0)
+    ended = asyncio.run(restore_of_which_one_is_killed(stage))
+    assert [task.attempts[-1].signal for task in ended.tasks].count(signal.SIGKILL) == 1
+    stage.stack.jobs(run_seconds=0.0)
+    again = asyncio.run(restore(stage, 2))
+    assert [task.attempts[-1].exit_code for task in again.tasks] == [0, 0]
+    assert loaded(stage) == [(f"{dataset}_copy", table) for dataset in DATASETS for table in TABLES]
+    view = stage.big.get_table(f"{stage.project}.ops_eu_copy.all_orders")
+    assert view.view_query == f"SELECT * FROM `{stage.project}.sales_copy.orders`"
+    assert len(list(stage.big.query_and_wait(f"SELECT * FROM `{stage.project}.ops_eu_copy.all_orders`"))) == 3
+
+
+def test_the_page_about_several_datasets(stage: Stage) -> None:
+    fill(stage)
+    stage.store.create_bucket("my-exports")
+    output = follow("docs/projects.md", stage.folder, {**stage.stack.variables(), "PROJECT_ID": stage.project})
+    assert "2 datasets with 4 tables, 12 rows" in output
+    assert "into my-project.{dataset}_restored (US).\n" in output
+    assert '"restored 2 datasets: 4 tables, 12 rows"' in output
+    restored = [table.table_id for table in stage.big.list_tables("my-project.ops_eu_restored")]
+    assert restored == list(TABLES)

@@ -58,8 +58,8 @@ async def restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restoration:
     if not sets:
         return await run(await of_one_dataset(tasks, choice))
     chosen = await _obtain(sets, choice)
-    pairs = list(zip(chosen.members.tasks, chosen.proposals, strict=True))
-    restores = await each_dataset(pairs, lambda pair: take_part(*pair))
+    proposed = list(zip(chosen.members.tasks, chosen.proposals, strict=True))
+    restores = await each_dataset(proposed, lambda one: _begun(*one))
     results = await _carry_out(sets[0].task, restores)
     whole = joined(sets[0].task.request.options, chosen.execution.run, results, chosen.members.left)
     if whole.state != "running":
@@ -130,13 +130,18 @@ def _refusal(refused: dict[str, BqdumpError], of: int) -> BqdumpError:
         for name, error in [*refused.items()][:NAMED]
     )
     more = f"; and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
-    cause = f"{len(refused)} of {counted(of, 'dataset')} cannot be restored, so none was ({named}{more})"
+    cause = f"{len(refused)} of {counted(of, 'dataset')} cannot be restored, so none is ({named}{more})"
     left_out = f"Or leave datasets out: {{setting:exclude_datasets={','.join(refused)}}}."
     hint = " ".join(filter(None, (first.hint, left_out if len(refused) < of else "")))
     for kind in (NotFoundError, VerificationError):
         if all(isinstance(error, kind) for error in refused.values()):
             return kind(RESTORE, "the set", cause, hint)
     return UsageError(RESTORE, "", cause, hint)
+
+
+async def _begun(task: Task, proposal: Proposal) -> RunningRestore:
+    with about(task.dataset):
+        return await take_part(task, proposal)
 
 
 async def _carry_out(task: Task, restores: Sequence[RunningRestore]) -> dict[str, Restoration]:
