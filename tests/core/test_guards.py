@@ -200,7 +200,7 @@ def test_a_job_that_reports_policies_is_refused_unless_they_are_allowed() -> Non
     assert told == (Risk.ROW_POLICIES, Risk.MASKED_COLUMNS)
     rows = objection(told, settings(allow=(Risk.MASKED_COLUMNS,)), "reported by its job:")
     assert rows
-    assert (rows[0], "allow='row-policies'" in rows[1]) == (Risk.ROW_POLICIES, True)
+    assert (rows[0], "--allow row-policies" in rows[1]) == (Risk.ROW_POLICIES, True)
     assert rows[1].startswith("reported by its job: row access policies may hide rows")
     masks = objection(told, settings(allow=(Risk.ROW_POLICIES,)), "reported by its job:")
     assert masks

@@ -105,7 +105,7 @@ def test_a_policy_that_comes_while_the_table_is_read_fails_it_by_name() -> None:
         world.export(world.protect)
     assert "1 of 2 tables failed" in refused.value.cause
     assert "t: row-policies: since it was planned: row access policies may hide rows" in refused.value.cause
-    assert "allow='row-policies'" in refused.value.cause
+    assert "--allow row-policies" in refused.value.cause
 
 
 def test_where_policies_are_allowed_one_that_comes_late_is_named_in_the_manifest() -> None:

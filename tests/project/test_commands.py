@@ -57,6 +57,18 @@ def test_status_of_a_dataset_that_was_not_planned_counts_the_tables_that_the_pat
     assert found.tables == 2
 
 
+def test_problems_name_settings_as_flags_and_the_error_in_the_words_of_its_front_end() -> None:
+    world = World("ops", "sales")
+    world.put("ops", "log")
+    world.run("first")
+    with pytest.raises(DatasetsFailedError, match="allow='removed-tables'"):
+        world.run("second", exclude=("log",))
+    status = asked(verbs.status(world.store, world.settings()))
+    verified = asked(verbs.verify(world.store, world.settings()))
+    problems = [of.datasets[0].problem for of in (world.project(), status, verified, planned(world, exclude=("log",)))]
+    assert all("--allow removed-tables" in problem for problem in problems)
+
+
 @pytest.mark.parametrize("dataset", ["*", ""])
 def test_a_set_is_found_whatever_the_settings_name(world: World, dataset: str) -> None:
     settings = world.settings(dataset=dataset)

@@ -8,11 +8,11 @@ import click
 
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import BY_NAME, Setting
-from bqdump.core.wording import Words, fill
+from bqdump.core.wording import Commands, Words, fill
 
 
-class Flags(Words):
-    """Settings are flags to use, and flags, variables or keys of a file where they were given. places: by name."""
+class Flags(Commands):
+    """Also where settings were given: as flags, as variables or as keys of a file. places: by name."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self._places = places
@@ -21,18 +21,9 @@ class Flags(Words):
         """See Words."""
         return self._places.get(name) or self.setting(name, "")
 
-    def setting(self, name: str, value: str) -> str:
-        """See Words."""
-        flag = "--" + name.replace("_", "-")
-        return f"{flag} {value}" if value else flag
-
     def required(self, name: str) -> str:
         """See Words."""
         return f"{self.setting(name, '')} ({BY_NAME[name].env})"
-
-    def call(self, verb: str, arguments: Mapping[str, str]) -> str:
-        """See Words."""
-        return " ".join(["bqdump", verb, *(self.setting(name, value) for name, value in arguments.items())])
 
 
 _places: dict[str, str] = {}

@@ -36,7 +36,7 @@ def print_set(settings: Settings, shown: Planned) -> None:
         ],
         right=(2, 3, 4, 5),
     )
-    if problems := [(one.dataset, fill(one.problem, words())) for one in shown.datasets if one.problem]:
+    if problems := [(one.dataset, one.problem) for one in shown.datasets if one.problem]:
         sys.stdout.write("\nNot exported as the settings are:\n")
         print_table(("dataset", "why"), problems)
     if shown.skipped_datasets:

@@ -12,7 +12,6 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.cli.errors import Flags
 from bqdump.cli.logs import set_up
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
@@ -23,7 +22,6 @@ from bqdump.core.settings.settings import RETENTION
 from bqdump.core.settings.target import Target
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
-from bqdump.core.wording import fill
 from bqdump.ports.store import ObjectStore
 from bqdump.services.opening import Services
 
@@ -86,7 +84,7 @@ def _print(result: Pruned, *, quiet: bool) -> None:
     if len(result.left) > SHOWN_LEFT:
         sys.stdout.write(f"left: {counted(len(result.left) - SHOWN_LEFT, 'more object')}\n")
     for note in result.notes:
-        sys.stdout.write(f"{fill(note, Flags({}))}\n")
+        sys.stdout.write(f"{note}\n")
     freed = f"{counted(result.files, 'file')}, {size_text(result.bytes)}"
     runs, kept = counted(len(result.removed), "run"), counted(len(result.kept), "run")
     if result.deleted:

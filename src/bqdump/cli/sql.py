@@ -13,6 +13,7 @@ import click
 
 from bqdump import verbs
 from bqdump.check.query import Export
+from bqdump.cli.errors import sentence
 from bqdump.cli.options import Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
@@ -98,7 +99,7 @@ def _interact(export: Export, ask: Ask, show: Callable[[Answer], None]) -> None:
             else:
                 show(ask(statement))
         except BqdumpError as error:
-            tell(str(error))
+            tell(sentence(error))
 
 
 def _line(entry: TableEntry) -> tuple[str, str, str]:

@@ -13,7 +13,7 @@ from bqdump.core.restore.drilled import Drilled
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
-from bqdump.core.wording import PYTHON
+from bqdump.core.wording import COMMANDS
 
 NOTHING = msgspec.Raw(b"null")
 # These take a text and refuse other fields.
@@ -107,7 +107,7 @@ def _source(settings: Settings) -> str:
 
 def _cause(error: BaseException) -> str:
     first = first_of(error)
-    return first.sentence(PYTHON) if isinstance(first, BqdumpError) else words_of(first)
+    return first.sentence(COMMANDS) if isinstance(first, BqdumpError) else words_of(first)
 
 
 def _json(document: object) -> msgspec.Raw:

@@ -34,6 +34,23 @@ class Words:
         return f"bqdump.{verb}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
 
+class Commands(Words):
+    """The words of the command line: settings are flags. Also those of stored text, pages and notices."""
+
+    def setting(self, name: str, value: str) -> str:
+        """See Words."""
+        flag = "--" + name.replace("_", "-")
+        return f"{flag} {value}" if value else flag
+
+    def required(self, name: str) -> str:
+        """See Words."""
+        return self.setting(name, "")
+
+    def call(self, verb: str, arguments: Mapping[str, str]) -> str:
+        """See Words."""
+        return " ".join(["bqdump", verb, *(self.setting(name, value) for name, value in arguments.items())])
+
+
 class Unfilled(Words):
     """Leaves the placeholders as they are, for a stored message that another process shows."""
 
@@ -54,7 +71,7 @@ class Unfilled(Words):
         return f"{{call:{' '.join([verb, *(f'{name}={value}' for name, value in arguments.items())])}}}"
 
 
-PYTHON, UNFILLED = Words(), Unfilled()
+PYTHON, COMMANDS, UNFILLED = Words(), Commands(), Unfilled()
 
 
 def fill(message: str, words: Words = PYTHON) -> str:

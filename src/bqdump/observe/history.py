@@ -20,6 +20,7 @@ from bqdump.core.results import Result, Rows, public
 from bqdump.core.retention.marks import Storage
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import EPOCH, parse_time, time_in, time_of
+from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills
 from bqdump.repository.published import read_latest
@@ -136,7 +137,7 @@ async def read_runs(
             async with slots:
                 found = await _look_at(store, settings, run)
         except DocumentError as error:
-            return RunLine(run=run, state="unreadable", published=run == published, problem=str(error))
+            return RunLine(run=run, state="unreadable", published=run == published, problem=error.sentence(COMMANDS))
         if found is None or isinstance(found, RunLine):
             return found
         known[run] = found

@@ -12,7 +12,7 @@ from bqdump.core.project.member import one_dataset
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
-from bqdump.core.wording import fill
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.project.task import RunningSet
 from bqdump.repository.projects import Board
 from bqdump.repository.published import read_latest
@@ -126,7 +126,7 @@ async def _entry(running: RunningSet, number: int, ended: Ended | None, failure:
         manifest=latest.manifest if latest else "",
         manifest_generation=latest.manifest_generation if latest else 0,
         status=latest.status if latest else "",
-        problem=fill(failure.message) if failure else "",
+        problem=fill(failure.message, COMMANDS) if failure else "",
     )
 
 

@@ -15,7 +15,7 @@ from bqdump.core.project.removal import refuse_leaving
 from bqdump.core.project.selection import Chosen, by_target, choose_datasets
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
-from bqdump.core.wording import UNFILLED
+from bqdump.core.wording import COMMANDS
 from bqdump.export.carry import read_published
 from bqdump.export.planning.draft import draft_plan
 from bqdump.export.planning.reuse import Earlier
@@ -70,7 +70,7 @@ async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tup
         except BqdumpError as error:
             if concerns_all(error):
                 raise
-            problem = error.sentence(UNFILLED)
+            problem = error.sentence(COMMANDS)
         return _Part(member.dataset, member.location, plan, problem)
 
     return drafted, await asyncio.gather(*map(part, range(len(drafted.plan.datasets))))

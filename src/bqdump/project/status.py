@@ -12,7 +12,7 @@ from bqdump.core.errors import NotFoundError
 from bqdump.core.project.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
-from bqdump.core.wording import fill
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.status import DatasetStatus, Status, StatusState, status
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.projects import Board, read_board, read_project, read_project_plan
@@ -80,7 +80,7 @@ async def _dataset(
 ) -> DatasetStatus:
     member = plan.datasets[number]
     problems = [one[number].message for one in board.failures.values() if number in one]
-    problem = fill(problems[-1]) if problems and number not in board.ended else ""
+    problem = fill(problems[-1], COMMANDS) if problems and number not in board.ended else ""
     try:
         found = await status(store, one_dataset(settings, member.dataset), plan.run)
     except NotFoundError:

@@ -11,6 +11,7 @@ from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.project.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.project.datasets import published_set
 
@@ -36,7 +37,7 @@ async def verify_set(
         except (NotFoundError, DocumentError) as error:
             missing.extend([error] if isinstance(error, NotFoundError) else [])
             # The hint is left out: it is about a run that was named on the command line.
-            problem = f"cannot {error.operation} {error.subject}: {error.cause}"
+            problem = fill(f"cannot {error.operation} {error.subject}: {error.cause}", COMMANDS)
             return VerifiedDataset(dataset=name, run=run_id, findings=0, problem=problem), None
         problem = "" if run or entry.state != "failed" else f"not published by run {project.run}: {entry.problem}"
         return VerifiedDataset(dataset=name, run=found.run, findings=len(found.findings), problem=problem), found

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Snapshot, apply
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.retain.runs import Complete, Found, Unfinished
 from bqdump.retain.task import Task
 
@@ -93,9 +94,10 @@ def _abandoned(task: Task, one: Unfinished) -> bool:
 async def _jobs(task: Task, old: Sequence[Unfinished]) -> tuple[set[str] | None, str]:
     """The jobs at work, None where that cannot be known; and a note about it."""
     if task.at_work is None:
-        return None, "Unfinished runs are kept: set {setting:project}, so that their jobs can be checked."
+        note = "Unfinished runs are kept: set {setting:project}, so that their jobs can be checked."
+        return None, fill(note, COMMANDS)
     try:
         return await task.at_work(min(one.plan.began for one in old if one.plan)), ""
     except BqdumpError as error:
         log.warning("unfinished runs are kept: %s", error, extra=LogEvent.CLEANUP_FAILED.extra())
-        return None, f"Unfinished runs are kept: {error.cause}."
+        return None, fill(f"Unfinished runs are kept: {error.cause}.", COMMANDS)

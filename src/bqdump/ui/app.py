@@ -31,6 +31,7 @@ from bqdump.core.errors import (
     UsageError,
 )
 from bqdump.core.settings.settings import Settings
+from bqdump.core.wording import COMMANDS
 from bqdump.pages.assets import style
 from bqdump.ports.store import ObjectStore
 from bqdump.ui.archive import Archive
@@ -115,7 +116,8 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
     async def failed(_: Request, error: Exception) -> Response:
         status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
         title = "Unreadable" if isinstance(error, DocumentError) else HTTPStatus(status).phrase
-        return message(collection.place, title, str(error), status=status)
+        text = error.sentence(COMMANDS) if isinstance(error, BqdumpError) else str(error)
+        return message(collection.place, title, text, status=status)
 
     async def refused(_: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500

@@ -15,6 +15,7 @@ from bqdump.core.errors import DocumentError
 from bqdump.core.restore.restorable import restorable
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
+from bqdump.core.wording import COMMANDS
 from bqdump.observe.history import RunLine
 from bqdump.pages.text import count_text, duration_text
 from bqdump.ui.archive import Archive
@@ -80,7 +81,7 @@ async def _read(document: Coroutine[Any, Any, str]) -> tuple[str, str]:
     try:
         return await document, ""
     except DocumentError as error:
-        return "", str(error)
+        return "", error.sentence(COMMANDS)
 
 
 def _totals(lines: list[RunLine]) -> list[tuple[str, str]]:

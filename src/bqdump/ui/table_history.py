@@ -15,6 +15,7 @@ from bqdump.core.documents.manifest_index import Line
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
+from bqdump.core.wording import COMMANDS
 from bqdump.observe.history import RunLine
 from bqdump.pages.text import duration_text
 from bqdump.ui.archive import Archive
@@ -106,7 +107,7 @@ async def _line(archive: Archive, run: str, name: str, unread: dict[str, str]) -
     try:
         contents = await archive.contents(run)
     except DocumentError as error:
-        unread[run] = str(error)
+        unread[run] = error.sentence(COMMANDS)
         return None
     return next((line for line in contents.tables if line.table == name), None) if contents else None
 
@@ -134,7 +135,7 @@ async def _news(
         was, now = await asyncio.gather(archive.entry(runs[before].run, old), archive.entry(run, line))
         change = TableChange.of(line.table, columns_of(was), columns_of(now), Side(), Side())
     except DocumentError as error:
-        return News("columns", "warn", str(error))
+        return News("columns", "warn", error.sentence(COMMANDS))
     return News("columns", "warn", change=change)
 
 

@@ -22,7 +22,7 @@ from bqdump.core.risks import REPORTED, Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
-from bqdump.core.wording import fill
+from bqdump.core.wording import COMMANDS, fill
 
 PLAN = "plan the export"
 # Kinds whose row access policies can be listed. For a view, the statistics of its job show what applied.
@@ -195,7 +195,8 @@ def objection(risks: Iterable[Risk], settings: Settings, source: str) -> tuple[R
     for risk in risks:
         if not _allowed(risk, settings):
             guard = GUARDS[risk]
-            return risk, fill(f"{source} {guard.what}. {guard.remedy} To export anyway: {to_allow([risk])}")
+            sentence = f"{source} {guard.what}. {guard.remedy} To export anyway: {to_allow([risk])}"
+            return risk, fill(sentence, COMMANDS)
     return None
 
 
