@@ -152,6 +152,17 @@ def test_errors_of_the_parser_are_one_sentence_like_all_others(
     assert shown.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["ui", "status", "sql", "runs"])
+@pytest.mark.parametrize("below", ["", "x"])
+def test_a_file_in_the_place_of_the_folder_is_named(
+    command: str, below: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert start([command, "--to", str(tmp_path / "file" / below)]) == 2
+    expected = f"bqdump: {tmp_path / 'file'}: not a folder. Name the folder of an export, or a new one.\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["--version"]) == 0
     assert capsys.readouterr().out == f"bqdump {__version__}\n"

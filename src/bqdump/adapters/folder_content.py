@@ -23,8 +23,13 @@ def refuse_other_content(root: Path) -> None:
             raise UsageError("use", str(root), cause, "Use a new or empty folder.")
         cause = "the folder is not empty and contains no export"
         raise UsageError("use", str(root), cause, "Use a new or empty folder, or one that has an export.")
-    if root.exists() and not root.is_dir():
-        raise UsageError("use", str(root), "not a folder", "Use a new or empty folder.")
+
+
+def refuse_a_file(root: Path) -> None:
+    """Raise UsageError where a file is in the place of the folder, or of one above it."""
+    there = next((path for path in (root, *root.parents) if os.path.lexists(path)), None)
+    if there and not there.is_dir():
+        raise UsageError("use", str(there), "not a folder", "Name the folder of an export, or a new one.")
 
 
 def contains(root: Path, folder: str, most: int = LOOKED_AT) -> bool:

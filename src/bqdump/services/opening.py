@@ -53,8 +53,11 @@ def _open_bucket(settings: Settings, patient: bool) -> ObjectStore:
 
 def _open_folder(settings: Settings, _patient: bool) -> ObjectStore:
     from bqdump.adapters.folder import FolderStore
+    from bqdump.adapters.folder_content import refuse_a_file
 
-    return FolderStore(Path(settings.target.folder))
+    root = Path(settings.target.folder)
+    refuse_a_file(root.absolute())
+    return FolderStore(root)
 
 
 # The variable with the token that a webhook gets.
