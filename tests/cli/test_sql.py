@@ -69,6 +69,13 @@ def test_a_statement_is_answered_as_a_table_csv_or_json(say: Say) -> None:
     assert json.loads(say("-c", statement, "--json")[1])["rows"] == [["a", "A"], ["b", "B"], ["c", "C"]]
 
 
+def test_line_breaks_and_control_characters_are_visible_in_tables_only(say: Say) -> None:
+    statement = "SELECT 'a' || chr(10) || 'b' || chr(9) || chr(27) || '[31mc' AS \"x\ny\", 1 AS z"
+    assert say("-c", statement)[1] == "x↵y         z\na↵b␉␛[31mc  1\n"
+    assert json.loads(say("-c", statement, "--json")[1])["rows"] == [["a\nb\t\x1b[31mc", 1]]
+    assert list(csv.reader(io.StringIO(say("-c", statement, "--csv")[1], newline="")))[1] == ["a\nb\t\x1b[31mc", "1"]
+
+
 def test_a_table_of_any_name_is_a_view(say: Say) -> None:
     assert say("-c", 'SELECT * FROM "Größe"', "--csv")[1] == "line\nx\n"
 

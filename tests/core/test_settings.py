@@ -253,6 +253,12 @@ def test_an_argument_is_named_without_dashes() -> None:
         resolve(arguments(REQUIRED | {"compression": "zstd"}))
 
 
+@pytest.mark.parametrize("given", [{"bucket": "eu"}, {"to": "gs://eu/x"}, {"locations": {"EU": "gs://eu/x"}}])
+def test_a_name_that_no_bucket_can_have_is_named(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="'eu' is not a bucket name: expected 3 to 222 lowercase letters"):
+        resolve(given_flags({"dataset": "*"} | given))
+
+
 @pytest.mark.parametrize("format_", ["csv", "json", "avro", "parquet"])
 def test_a_codec_of_another_format_is_refused_with_those_that_fit(format_: str) -> None:
     with pytest.raises(UsageError, match=rf"'lzma' is not a codec of {format_}\. Expected none"):

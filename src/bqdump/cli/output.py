@@ -12,6 +12,14 @@ import msgspec
 
 from bqdump.core.times import time_text
 
+# What would break a table or act on the terminal: line breaks as an arrow, other control characters as their symbols.
+VISIBLE = {
+    **{code: chr(0x2400 + code) for code in range(0x20)},
+    **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
+    0x7F: "␡",
+    **dict.fromkeys((0x0A, 0x2028, 0x2029), "↵"),
+}
+
 
 def print_json(document: Any) -> None:
     """Print a document as JSON."""
@@ -42,7 +50,8 @@ def say(line: str) -> None:
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
-    """Print rows under a header. `right`: the columns that are numbers."""
+    """Print rows under a header, each on one line. `right`: the columns that are numbers."""
+    header, *rows = [[cell.translate(VISIBLE) for cell in line] for line in (header, *rows)]
     if sys.stdout.isatty():
         _print_rich(header, rows, right)
         return

@@ -225,9 +225,14 @@ def name(pattern: str, expected: str) -> Callable[[Any], str]:
 def bucket(value: Any) -> str:
     """The name of a bucket."""
     word = text(value)
-    if word and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", word):
+    if "/" in word:
         raise ValueError(
             "expected a bucket name without gs:// and without a folder; {setting:to} takes gs://BUCKET/PREFIX"
+        )
+    if word and not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", word):
+        raise ValueError(
+            f"{word!r} is not a bucket name: expected 3 to 222 lowercase letters, digits, hyphens, underscores and "
+            "dots, with a letter or digit at both ends"
         )
     return word
 
