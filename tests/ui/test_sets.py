@@ -48,6 +48,15 @@ def test_the_first_page_shows_the_whole_and_each_dataset(world: World) -> None:
     assert '<a href="/runs/first">' in page
 
 
+def test_a_published_dataset_whose_folder_was_deleted_is_not_shown_as_published(world: World) -> None:
+    names = [name for name in world.store.names_now() if name.startswith("x/ops_eu/")]
+    infos = [found[1] for name in names if (found := world.store.peek(name))]
+    asyncio.run(world.store.delete([(info.name, info.generation) for info in infos]))
+    page = shown(world)
+    assert "1 dataset published by run <code>first</code>" in page
+    assert "Its export by run first is no longer there." in page
+
+
 def test_pages_of_a_dataset_stay_below_its_address(world: World) -> None:
     archive = asyncio.run(Collection(world.store, world.settings()).of("ops_eu"))
     page = bytes(asyncio.run(run_page(archive, asked(run="first"))).body).decode()

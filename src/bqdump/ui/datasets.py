@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bqdump.core.documents.project import DatasetEntry, Project
 from bqdump.observe.history import RunLine
 from bqdump.pages.project import problems_of
 from bqdump.project.runs import SetRun, runs_together
@@ -23,14 +26,15 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
     newest, runs = await asyncio.gather(
         collection.whole.newest(), _runs(collection, names, project.run if project else "")
     )
+    about = as_stored(project, runs) if project else None
     now, pages = page_number(request.query_params.get("page", ""), len(runs), EACH)
     return page(
         "datasets.html",
         collection.place,
         "Datasets",
         trail=(),
-        about=project,
-        problems=problems_of(project) if project else [],
+        about=about,
+        problems=problems_of(about) if about else [],
         addresses={name: dataset_address(name) for name in names},
         names=names,
         newest=newest if not project or newest != project.run else "",
@@ -40,6 +44,22 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
         now=now,
         pages=pages,
     )
+
+
+def as_stored(project: Project, runs: Sequence[SetRun]) -> Project:
+    """The published set without the exports that are no longer there: their datasets count as failed."""
+    there = {(part.dataset, part.run) for one in runs for part in one.parts}
+
+    def entry(one: DatasetEntry) -> DatasetEntry:
+        if not one.run or (one.dataset, one.run) in there:
+            return one
+        problem = " ".join(filter(None, [one.problem, f"Its export by run {one.run} is no longer there."]))
+        return replace(
+            one, state="failed", run="", snapshot_time="", tables=0, rows=0, files=0, bytes=0, problem=problem
+        )
+
+    datasets = tuple(map(entry, project.datasets))
+    return replace(project, datasets=datasets, status=project.status if datasets == project.datasets else "partial")
 
 
 async def _runs(collection: Collection, names: list[str], published: str) -> list[SetRun]:
