@@ -12,7 +12,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.project import Project
 from bqdump_local.execute import Execution, execute
-from bqdump_local.processes import Processes
+from bqdump_local.processes import Processes, TaskLine
 from docs.walk import follow
 from integration.stage import STATE, Ran, Stage, csv_rows, expected_rows, until
 
@@ -75,21 +75,25 @@ def loaded(stage: Stage) -> list[tuple[str, str]]:
     return sorted((job.destination.dataset_id, job.destination.table_id) for job in jobs)
 
 
-async def restore(stage: Stage, tasks: int, processes: Processes | None = None) -> Execution:
-    """An execution of `bqdump restore`."""
+async def restore(
+    stage: Stage, *arguments: str, tasks: int = 1, processes: Processes | None = None
+) -> tuple[Execution, str]:
+    """An execution of `bqdump restore`, and what it has logged."""
+    lines: list[TaskLine] = []
     variables = {**stage.variables, **EVERY}
-    return await execute(
-        [*RESTORE], tasks=tasks, env=variables, cwd=stage.folder, processes=processes or Processes(), max_retries=0,
-        task_timeout=60,
+    done = await execute(
+        [*RESTORE, *arguments], tasks=tasks, env=variables, cwd=stage.folder, on_output=lines.append,
+        processes=processes or Processes(), max_retries=0, task_timeout=60,
     )  # fmt: skip
+    return done, "\n".join(line.text for line in lines)
 
 
 async def restore_of_which_one_is_killed(stage: Stage) -> Execution:
     processes = Processes()
-    running = asyncio.create_task(restore(stage, 3, processes))
+    running = asyncio.create_task(restore(stage, tasks=3, processes=processes))
     await asyncio.to_thread(until, lambda: len(loaded(stage)) == 4, "every job is in flight")
     assert processes.kill(1, signal.SIGKILL)
-    return await running
+    return (await running)[0]
 
 
 def test_a_set_is_restored_by_the_same_command_after_a_task_was_killed(stage: Stage) -> None:
@@ -100,12 +104,16 @@ def test_a_set_is_restored_by_the_same_command_after_a_task_was_killed(stage: St
     ended = asyncio.run(restore_of_which_one_is_killed(stage))
     assert [task.attempts[-1].signal for task in ended.tasks].count(signal.SIGKILL) == 1
     stage.stack.jobs(run_seconds=0.0)
-    again = asyncio.run(restore(stage, 2))
+    again, _ = asyncio.run(restore(stage, tasks=2))
     assert [task.attempts[-1].exit_code for task in again.tasks] == [0, 0]
     assert loaded(stage) == [(f"{dataset}_copy", table) for dataset in DATASETS for table in TABLES]
     view = stage.big.get_table(f"{stage.project}.ops_eu_copy.all_orders")
     assert view.view_query == f"SELECT * FROM `{stage.project}.sales_copy.orders`"
     assert len(list(stage.big.query_and_wait(f"SELECT * FROM `{stage.project}.ops_eu_copy.all_orders`"))) == 3
+    # Each table bills 10 MB in the target, and 10 MB in the source.
+    limited, text = asyncio.run(restore(stage, "--verify", "--max-bytes-billed", "50MB"))
+    assert limited.tasks[0].attempts[-1].exit_code == 3
+    assert "and those about other datasets have billed" in text
 
 
 def test_the_page_about_several_datasets(stage: Stage) -> None:

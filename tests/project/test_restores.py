@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
 
 import pytest
 
 from bqdump import verbs
+from bqdump.cli.exit_codes import DONE, TABLES_FAILED
+from bqdump.cli.restore import exit_code
+from bqdump.core.documents.restore import Restored
 from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.events import Event, TableStarted
+from bqdump.core.progress.tally import Progress
 from bqdump.core.project.restoring import Choice
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
@@ -114,9 +120,50 @@ def test_a_run_of_the_set_and_what_is_published(world: RestoreWorld) -> None:
         world.run("r2")
     done = world.restore()
     assert {one.dataset: one.run for one in done.datasets} == {"ops_eu": "r2", "ops_us": "r2", "sales": "r1"}
-    assert [one.problem for one in done.datasets] == ["", "", "run r2 of the set has not published it"]
+    assert [one.problem for one in done.datasets] == ["", "", "it has no export of run r2"]
     with pytest.raises(NotFoundError, match=r"1 of 3 datasets .*sales: the manifest of run r2: there is none"):
         world.restore(Options(project="p", dataset="of_{dataset}"), "another", run="r2")
+
+
+def test_a_dataset_that_a_later_run_has_replaced_is_restored_as_it_is_now(world: RestoreWorld) -> None:
+    """That run was killed before it named all datasets in project.json."""
+    project = world.store.peek("x/_bqdump/project.json")
+    world.warehouse.put("p", "sales", "orders", ["newer"])
+    world.run("r2")
+    assert project
+    world.store.put_now("x/_bqdump/project.json", project[0])
+    done = world.restore()
+    assert (done.run, {one.run for one in done.datasets}) == ("r1", {"r2"})
+    assert [one.problem for one in done.datasets] == ["it has no export of run r1"] * 3
+    assert world.rows("sales_copy", "orders") == ["newer"]
+
+
+def test_a_dataset_without_any_export_is_named_with_the_setting_that_leaves_it_out() -> None:
+    world = RestoreWorld()
+    world.put("sick", "bad")
+    world.broken.add("bad")
+    with pytest.raises(DatasetsFailedError):
+        world.run("r2")
+    with pytest.raises(NotFoundError, match=r"an export of sick: .* exclude_datasets='sick'"):
+        world.restore()
+    assert world.restore(choice=Choice(exclude=("sick",))).state == "restored"
+
+
+def test_a_table_that_fails_makes_its_dataset_incomplete_and_the_same_command_resumes(world: RestoreWorld) -> None:
+    world.define("ops_us", over="SELECT * FROM sales.orders")
+    world.broken.add("orders")
+    done = world.restore()
+    assert {one.dataset: (one.state, one.tables, one.failed) for one in done.datasets} == {
+        "ops_eu": ("incomplete", 1, 1), "ops_us": ("incomplete", 1, 1), "sales": ("incomplete", 1, 1),
+    }  # fmt: skip
+    assert {(one.name, one.reason) for one in done.failed} >= {
+        ("sales.orders", "invalid"),
+        ("ops_eu.orders", "invalid"),
+    }
+    assert exit_code(done) == TABLES_FAILED
+    world.broken.clear()
+    again = world.restore(execution="again")
+    assert (again.state, again.rows, exit_code(again)) == ("restored", 6, DONE)
 
 
 def test_patterns_concern_the_datasets_that_have_such_objects(world: RestoreWorld) -> None:
@@ -159,7 +206,7 @@ def test_a_task_killed_anywhere_is_resumed_by_the_same_command_which_loads_nothi
         world = RestoreWorld()
         world.define("sales", over="SELECT * FROM ops_eu.orders")
         try:
-            asyncio.run(verbs.restore([killed_at(world.restore_task(), 7 * kills)]))
+            asyncio.run(verbs.restore([killed_at(world.restore_task(), 11 * kills)]))
         except Killed:
             kills += 1
         else:
@@ -168,7 +215,31 @@ def test_a_task_killed_anywhere_is_resumed_by_the_same_command_which_loads_nothi
         assert (done.state, done.rows, len(done.objects)) == ("restored", 6, 1)
         assert len(world.big.started) == 6
         assert world.rows("ops_us_copy", "items") == ["ops_us.items"]
-    assert kills > 5
+    assert kills > 4
+
+
+def test_a_task_killed_beside_another_leaves_it_all_to_that_one() -> None:
+    for after in range(10, 60, 12):
+        world = RestoreWorld()
+        world.define("sales", over="SELECT * FROM ops_eu.orders")
+        done = asyncio.run(beside_a_killed_one(world, after))
+        if done.state == "running":
+            done = world.restore(execution="again")
+        assert (done.state, done.rows, len(done.objects)) == ("restored", 6, 1)
+        assert len(world.big.started) == 6
+
+
+async def beside_a_killed_one(world: RestoreWorld, after: int) -> Restoration:
+    tasks = [world.restore_task(task=number, tasks=2) for number in range(2)]
+    killed = asyncio.create_task(swallowed(verbs.restore([killed_at(tasks[1], after)])))
+    done = await verbs.restore([tasks[0]])
+    await killed
+    return done
+
+
+async def swallowed(work: Awaitable[Restoration]) -> None:
+    with suppress(Killed):
+        await work
 
 
 def test_later_tasks_restore_what_the_first_one_has_chosen_whatever_is_published_meanwhile() -> None:
@@ -211,3 +282,19 @@ def test_the_export_of_one_dataset_has_its_name_for_the_placeholder_too(world: R
     assert (done.dataset, done.datasets) == ("sales_copy", ())
     with pytest.raises(UsageError, match="only datasets of a set can be chosen"):
         asyncio.run(verbs.restore([task._replace(settings=settings)], Choice(("sales",))))
+
+
+def test_progress_counts_the_tables_of_all_datasets_under_numbers_of_their_own(world: RestoreWorld) -> None:
+    progress, ended = Progress(), dict[int, str]()
+
+    def tell(event: Event) -> None:
+        progress.take(event, 1.0)
+        if isinstance(event, Restored):
+            ended[event.number] = event.name
+
+    asyncio.run(verbs.restore([world.restore_task()._replace(tell=tell)]))
+    view = progress.view(2.0)
+    assert (view.stage, view.tables, view.done, view.bytes_done) == ("finishing", 6, 6, view.bytes)
+    assert sorted(ended.values()) == sorted(
+        f"{dataset}.{table}" for dataset in DATASETS for table in ("items", "orders")
+    )

@@ -44,13 +44,14 @@ class Question(NamedTuple):
 class Source(NamedTuple):
     """BigQuery, the maximum bytes billed by all queries (0: no limit), and a callback that gets the estimate first.
 
-    hint: how to fix a limit that is too low.
+    hint: how to fix a limit that is too low. spent: what queries about other datasets have billed before.
     """
 
     warehouse: Warehouse
     max_bytes_billed: int = 0
     on_bill: Callable[[int], None] = lambda bytes_billed: None
     hint: str = "Raise it, or leave out {setting:source}."
+    spent: int = 0
 
 
 class Questions(NamedTuple):
@@ -115,8 +116,9 @@ async def priced(source: Source, dataset: Dataset, needed: Sequence[Question]) -
     estimates = await asyncio.gather(*map(estimated, needed))
     able = [one for one in estimates if isinstance(one, Question)]
     total = sum(question.bills for question in able)
-    if source.max_bytes_billed and total > source.max_bytes_billed:
-        subject, cause = size_text(source.max_bytes_billed), f"the queries would bill {size_text(total)}"
+    if source.max_bytes_billed and total + source.spent > source.max_bytes_billed:
+        before = f", and those about other datasets have billed {size_text(source.spent)}" if source.spent else ""
+        subject, cause = size_text(source.max_bytes_billed), f"the queries would bill {size_text(total)}{before}"
         raise UsageError("verify", subject, cause, source.hint, setting="max_bytes_billed")
     source.on_bill(total)
     return able, list(dict.fromkeys(one for one in estimates if isinstance(one, Finding)))

@@ -226,7 +226,7 @@ def _print_result(done: Restoration) -> None:
         sys.stdout.write(f"\n{_summary(done)} into {_target(done)}{restore}.\n")
     if incomplete := [one.dataset for one in done.datasets if one.state == "incomplete"]:
         of = counted(len(done.datasets), "dataset")
-        sys.stdout.write(f"{len(incomplete)} of {of} not restored completely: {', '.join(incomplete)}. {RESUME}\n")
+        sys.stdout.write(f"Incomplete: {len(incomplete)} of {of} ({', '.join(incomplete)}). {RESUME}\n")
     if done.verified is not None:
         sys.stdout.write(f"{counted(done.verified, 'table')} compared value by value: equal.\n")
 

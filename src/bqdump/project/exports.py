@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from bqdump.core.documents.project import DatasetEntry, Project
 from bqdump.core.documents.restore import Part, SetExecution
-from bqdump.core.errors import NotFoundError, UsageError
+from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
 from bqdump.core.progress.together import Together
@@ -55,9 +56,17 @@ class Members(NamedTuple):
 
 
 async def sets_at(tasks: Sequence[Task]) -> list[SetAt]:
-    """The sets that are published where these tasks restore from; none where it is the export of one dataset."""
+    """The sets that are published where these tasks restore from; none where it is the export of one dataset.
+
+    Raises NotFoundError for a bucket that does not exist: its datasets would be missing from the restore.
+    """
     found = [(task, await read_project(task.store, task.settings)) for task in tasks]
-    return [SetAt(task, project) for task, project in found if project and project.datasets]
+    sets = [SetAt(task, project) for task, project in found if project and project.datasets]
+    for task, project in found if sets else ():
+        if project is None:
+            with suppress(DeniedError):
+                await task.store.describe()
+    return sets
 
 
 async def of_one_dataset(tasks: Sequence[Task], choice: Choice) -> Task:
@@ -139,7 +148,7 @@ async def members_of(sets: Sequence[SetAt], chosen: SetExecution, choice: Choice
     ]
     for task in members:
         if task.request.run != chosen.run:
-            message, other = "restored as of run %s: run %s of the set has not published it", LogEvent.OTHER_RUN.extra()
+            message, other = "restored as of run %s, as it has no export of run %s", LogEvent.OTHER_RUN.extra()
             with about(task.dataset):
                 log.warning(message, task.request.run, chosen.run, extra=other)
     return Members(members, [name for name in tasks if name not in made])

@@ -158,13 +158,13 @@ async def _carry_out(task: Task, restores: Sequence[RunningRestore]) -> dict[str
         else:
             log.info("done; another task restores what follows the tables", extra=LogEvent.TASK_DONE.extra())
             results |= {one.id: restoration(one, ledgers[one.id], [], running=True) for one in open_}
-    budget = _Budget(task)
+    bills = _Bill()
 
     async def conclude(restore: RunningRestore) -> Restoration:
-        limited, done = budget.of(restore), results.get(restore.id)
+        billing, done = bills.of(restore), results.get(restore.id)
         if done and done.state != "restored":
             return done
-        work = compared(limited, done) if done else end(followed[restore.id]._replace(restore=limited))
+        work = compared(billing, done) if done else end(followed[restore.id]._replace(restore=billing))
         return await _guarded(restore, unless_pruned(restore, work))
 
     if task.request.reading:
@@ -191,7 +191,7 @@ async def _guarded(restore: RunningRestore, work: Awaitable[Answer]) -> Answer |
             if concerns_all(error):
                 raise
             failed = LogEvent.DATASET_NOT_RESTORED.extra(dataset=restore.task.dataset)
-            message = "the dataset is not restored completely: %s"
+            message = "the restore of the dataset is incomplete: %s"
             log.error(message, error, extra=failed)  # noqa: TRY400 (an error with a name)
             so_far = restoration(restore, await read_ledger(restore.state, restore.layout), [])
             reason = type(error).__name__.removesuffix("Error")
@@ -199,20 +199,19 @@ async def _guarded(restore: RunningRestore, work: Awaitable[Answer]) -> Answer |
             return replace(so_far, state="incomplete", failed=(*so_far.failed, named))
 
 
-class _Budget:
-    """What the comparisons of all datasets may bill together."""
+class _Bill:
+    """What the comparisons of all datasets have billed, which together is limited."""
 
-    def __init__(self, task: Task) -> None:
-        self._limit, self._billed = task.settings.max_bytes_billed, 0
+    def __init__(self) -> None:
+        self._spent = 0
 
     def of(self, restore: RunningRestore) -> RunningRestore:
-        """A restore with what the others have left."""
-        task, report = restore.task, restore.task.request.on_bill
-        left = max(1, self._limit - self._billed) if self._limit else 0
+        """A restore that adds to it."""
+        report = restore.task.request.on_bill
 
         def bill(bytes_billed: int) -> None:
-            self._billed += bytes_billed
+            self._spent += bytes_billed
             report(bytes_billed)
 
-        settings, request = replace(task.settings, max_bytes_billed=left), task.request._replace(on_bill=bill)
-        return restore._replace(task=task._replace(settings=settings, request=request))
+        request = restore.task.request._replace(on_bill=bill, spent=self._spent)
+        return restore._replace(task=restore.task._replace(request=request))

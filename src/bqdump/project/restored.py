@@ -79,7 +79,7 @@ def _dataset(name: str, one: Restoration, run: str) -> RestoredDataset:
         rows=one.rows,
         bytes=one.bytes,
         bytes_billed=one.bytes_billed,
-        problem=_problem(one.failed) or ("" if one.run == run else f"run {run} of the set has not published it"),
+        problem=_problem(one.failed) or ("" if one.run == run else f"it has no export of run {run}"),
     )
 
 

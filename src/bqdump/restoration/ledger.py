@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bqdump.core.documents.document import Notes
@@ -11,6 +12,9 @@ from bqdump.core.documents.restore_layout import RestoreLayout
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import notes
 from bqdump.restoration.task import RunningRestore
+
+# Ledgers of several datasets.
+AT_ONCE = 16
 
 
 class Ledger(NamedTuple):
@@ -51,6 +55,12 @@ async def read_ledger(store: ObjectStore, layout: RestoreLayout) -> Ledger:
     return ledger
 
 
-async def read_ledgers(restores: Iterable[RunningRestore]) -> dict[str, Ledger]:
+async def read_ledgers(restores: Sequence[RunningRestore]) -> dict[str, Ledger]:
     """The current ledger of each restore, by its id."""
-    return {restore.id: await read_ledger(restore.state, restore.layout) for restore in restores}
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(restore: RunningRestore) -> Ledger:
+        async with slots:
+            return await read_ledger(restore.state, restore.layout)
+
+    return dict(zip((restore.id for restore in restores), await asyncio.gather(*map(one, restores)), strict=True))

@@ -35,6 +35,7 @@ class Request(NamedTuple):
     """What is restored. run: "" for the published run. yes: the source dataset itself may be changed.
 
     reading: to compare values with the files as well, None not to. on_bill: called with the bytes billed for that.
+    spent: what the comparisons of other datasets have billed.
     """
 
     options: Options
@@ -42,6 +43,7 @@ class Request(NamedTuple):
     yes: bool = False
     reading: ReadOptions | None = None
     on_bill: Callable[[int], None] = lambda bytes_billed: None
+    spent: int = 0
 
 
 class Task(NamedTuple):

@@ -41,7 +41,7 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     check_room(manifest, reading)
     request, limit = restore.task.request, restore.task.settings.max_bytes_billed
     hint = OF_A_DRILL if request.options.temporary else HINT
-    source = Source(restore.destination, limit, request.on_bill, hint)
+    source = Source(restore.destination, limit, request.on_bill, hint, request.spent)
     target = restore.target
     comparisons = [
         question
