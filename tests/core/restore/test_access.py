@@ -101,6 +101,15 @@ def test_authorized_views_of_other_datasets_are_granted_again_to_the_same_datase
     assert [read(step.definition) for step in planned(given, dataset="shop").access] == [given]
 
 
+def test_what_is_authorized_in_a_dataset_that_is_restored_along_is_authorized_in_its_target() -> None:
+    views: dict[str, Any] = {"dataset": {"dataset": at("crm"), "targetTypes": ["VIEWS"]}}
+    made = planned({"view": at("crm", tableId="v")}, views, others=(("crm", "old_crm"),))
+    granted = {key: value for step in made.access for key, value in read(step.definition).items()}
+    place = at("old_crm")
+    assert granted == {"view": {**place, "tableId": "v"}, "dataset": {"dataset": place, "targetTypes": ["VIEWS"]}}
+    assert left(made) == {}
+
+
 def test_views_that_are_not_chosen_are_not_authorized() -> None:
     made = planned({"view": at("shop", tableId="v")}, include=("orders",))
     assert (made.access, left(made)) == ((), {"authorized view proj.shop.v": "it is not restored"})

@@ -70,6 +70,30 @@ def test_within_a_project_only_the_dataset_changes(text: str, expected: str) -> 
     assert mapped(text, Moves(SOURCE, NEAR)).text == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected", "stays"),
+    [
+        ("FROM shop.a JOIN crm.b JOIN lab.c", "FROM back.a JOIN old_crm.b JOIN lab.c", ("lab.c",)),
+        ("FROM `my-proj.crm.b`, other.crm.b, crm", "FROM `my-proj.old_crm.b`, other.crm.b, crm", ("other.crm.b",)),
+        # Each name is mapped once, even where a dataset takes the name of another one.
+        ("FROM web.a, shop.b", "FROM shop.a, back.b", ()),
+        ("FROM my-proj.crm.INFORMATION_SCHEMA.TABLES", "FROM my-proj.old_crm.INFORMATION_SCHEMA.TABLES", ()),
+        ("FROM shop.a AS crm, crm.b", "FROM back.a AS crm, crm.b", ()),
+    ],
+)
+def test_references_to_other_datasets_that_move_are_mapped_as_well(
+    text: str, expected: str, stays: tuple[str, ...]
+) -> None:
+    found = mapped(text, Moves(SOURCE, NEAR, (("crm", "old_crm"), ("web", "shop"))))
+    assert (found.text, found.stays) == (expected, stays)
+
+
+def test_the_dots_of_a_project_are_no_end_of_its_name() -> None:
+    source, target = Dataset("example.com:my", "shop", "EU"), Dataset("example.com:my", "back", "EU")
+    moves = Moves(source, target, (("my", "x"), ("crm", "y")))
+    assert mapped("FROM `example.com:my.crm.t`", moves).text == "FROM `example.com:my.y.t`"
+
+
 def test_a_name_that_needs_quotes_gets_them() -> None:
     assert mapped("FROM shop.t", Moves(SOURCE, Dataset("my-proj", "2 `back", "EU"))).text == "FROM `2 \\`back`.t"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bqdump.core.errors import UsageError
-from bqdump.core.restore.request import parse_into, requested
+from bqdump.core.restore.request import filled, parse_into, requested
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 
@@ -40,6 +40,22 @@ def test_a_dataset_is_named_with_or_without_its_project(into: str, project: str,
 def test_what_names_no_dataset_is_refused_in_one_sentence(into: str) -> None:
     with pytest.raises(UsageError, match=r"^into: (missing|invalid value)"):
         parse_into(into, "mine")
+
+
+@pytest.mark.parametrize("into", ["{data}", "{dataset", "dataset}", "{dataset}.copy", "other.{}", "{{dataset}}_x"])
+def test_the_only_placeholder_is_the_name_of_the_dataset(into: str) -> None:
+    with pytest.raises(
+        UsageError, match=r"^into: .* the only placeholder is \{dataset\}, .* mine\.\{dataset\}_restored"
+    ):
+        parse_into(into, "mine")
+
+
+def test_the_name_of_the_dataset_takes_the_place_of_the_placeholder() -> None:
+    options = ask(into="other.{dataset}_copy").options
+    assert (options.project, filled(options, "sales").dataset) == ("other", "sales_copy")
+    assert filled(ask().options, "sales").dataset == "copy"
+    with pytest.raises(UsageError, match=r"^into: the name for dataset x+ would have 1,025 characters, of 1,024"):
+        filled(options, "x" * 1020)
 
 
 def test_a_dataset_without_a_project_anywhere_is_refused() -> None:
