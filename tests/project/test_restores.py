@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from contextlib import suppress
 
 import pytest
 
 from bqdump import verbs
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED
 from bqdump.cli.restore import exit_code
-from bqdump.core.documents.restore import Restored
-from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError, VerificationError
-from bqdump.core.progress.events import Event, TableStarted
-from bqdump.core.progress.tally import Progress
+from bqdump.core.errors import DatasetsFailedError, DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.project.restoring import Choice
 from bqdump.core.restore.plan import Options
-from bqdump.core.restore.result import Restoration
 from project.restores import COPIES, RestoreWorld
-from restore.killed import Killed, killed_at
 
 DATASETS = ("ops_eu", "ops_us", "sales")
 
@@ -149,6 +142,16 @@ def test_a_dataset_without_any_export_is_named_with_the_setting_that_leaves_it_o
     assert world.restore(choice=Choice(exclude=("sick",))).state == "restored"
 
 
+def test_a_damaged_dataset_is_left_out_by_name(world: RestoreWorld) -> None:
+    world.store.put_now("x/sales/_bqdump/runs/r1/manifest.json", b"{}")
+    with pytest.raises(DocumentError, match=r"1 of 3 datasets .*sales: x/sales/_bqdump/runs/r1/manifest\.json"):
+        world.plan()
+    world.store.put_now("x/sales/_bqdump/latest.json", b"{")
+    with pytest.raises(DocumentError, match=r"x/sales/_bqdump/latest\.json"):
+        world.plan()
+    assert len(world.plan(choice=Choice(exclude=("sales",))).datasets) == 2
+
+
 def test_a_table_that_fails_makes_its_dataset_incomplete_and_the_same_command_resumes(world: RestoreWorld) -> None:
     world.define("ops_us", over="SELECT * FROM sales.orders")
     world.broken.add("orders")
@@ -180,79 +183,6 @@ def test_patterns_concern_the_datasets_that_have_such_objects(world: RestoreWorl
         world.plan(Options(project="p", dataset="{dataset}_copy", include=("ordres",)))
 
 
-def test_tasks_share_all_tables_of_a_set_and_one_of_them_goes_on_to_the_end() -> None:
-    world = RestoreWorld()
-    world.define("sales", over="SELECT * FROM ops_eu.orders")
-    seen: list[str] = []
-
-    async def every() -> list[Restoration]:
-        tasks = [world.restore_task(task=number, tasks=3)._replace(tell=tell) for number in range(3)]
-        return await asyncio.gather(*(verbs.restore([task]) for task in tasks))
-
-    def tell(event: Event) -> None:
-        if isinstance(event, TableStarted):
-            seen.append(event.table)
-
-    done = asyncio.run(every())
-    assert sorted(one.state for one in done) == ["restored", "running", "running"]
-    assert set(seen) == {f"{dataset}.{table}" for dataset in DATASETS for table in ("items", "orders")}
-    assert len(world.big.started) == 6
-    assert world.query("sales_copy", "over") == "SELECT * FROM ops_eu_copy.orders"
-
-
-def test_a_task_killed_anywhere_is_resumed_by_the_same_command_which_loads_nothing_twice() -> None:
-    kills = 0
-    while True:
-        world = RestoreWorld()
-        world.define("sales", over="SELECT * FROM ops_eu.orders")
-        try:
-            asyncio.run(verbs.restore([killed_at(world.restore_task(), 11 * kills)]))
-        except Killed:
-            kills += 1
-        else:
-            break
-        done = world.restore(execution="again")
-        assert (done.state, done.rows, len(done.objects)) == ("restored", 6, 1)
-        assert len(world.big.started) == 6
-        assert world.rows("ops_us_copy", "items") == ["ops_us.items"]
-    assert kills > 4
-
-
-def test_a_task_killed_beside_another_leaves_it_all_to_that_one() -> None:
-    for after in range(10, 60, 12):
-        world = RestoreWorld()
-        world.define("sales", over="SELECT * FROM ops_eu.orders")
-        done = asyncio.run(beside_a_killed_one(world, after))
-        if done.state == "running":
-            done = world.restore(execution="again")
-        assert (done.state, done.rows, len(done.objects)) == ("restored", 6, 1)
-        assert len(world.big.started) == 6
-
-
-async def beside_a_killed_one(world: RestoreWorld, after: int) -> Restoration:
-    tasks = [world.restore_task(task=number, tasks=2) for number in range(2)]
-    killed = asyncio.create_task(swallowed(verbs.restore([killed_at(tasks[1], after)])))
-    done = await verbs.restore([tasks[0]])
-    await killed
-    return done
-
-
-async def swallowed(work: Awaitable[Restoration]) -> None:
-    with suppress(Killed):
-        await work
-
-
-def test_later_tasks_restore_what_the_first_one_has_chosen_whatever_is_published_meanwhile() -> None:
-    world = RestoreWorld(path="{run}/{table}/{table}_*.csv")
-    first = asyncio.run(verbs.restore([world.restore_task(tasks=2)]))
-    world.put("new", "orders")
-    world.run("r2", path="{run}/{table}/{table}_*.csv")
-    later = asyncio.run(verbs.restore([world.restore_task(task=1, tasks=2)]))
-    assert (first.run, later) == ("r1", first)
-    with pytest.raises(UsageError, match="execution first: it restores other datasets or another run"):
-        world.restore(run="r2")
-
-
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
@@ -282,19 +212,3 @@ def test_the_export_of_one_dataset_has_its_name_for_the_placeholder_too(world: R
     assert (done.dataset, done.datasets) == ("sales_copy", ())
     with pytest.raises(UsageError, match="only datasets of a set can be chosen"):
         asyncio.run(verbs.restore([task._replace(settings=settings)], Choice(("sales",))))
-
-
-def test_progress_counts_the_tables_of_all_datasets_under_numbers_of_their_own(world: RestoreWorld) -> None:
-    progress, ended = Progress(), dict[int, str]()
-
-    def tell(event: Event) -> None:
-        progress.take(event, 1.0)
-        if isinstance(event, Restored):
-            ended[event.number] = event.name
-
-    asyncio.run(verbs.restore([world.restore_task()._replace(tell=tell)]))
-    view = progress.view(2.0)
-    assert (view.stage, view.tables, view.done, view.bytes_done) == ("finishing", 6, 6, view.bytes)
-    assert sorted(ended.values()) == sorted(
-        f"{dataset}.{table}" for dataset in DATASETS for table in ("items", "orders")
-    )

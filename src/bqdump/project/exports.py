@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from bqdump.core.documents.project import DatasetEntry, Project
+from bqdump.core.documents.project import DatasetEntry, Member, Project
 from bqdump.core.documents.restore import Part, SetExecution
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
@@ -86,44 +86,41 @@ async def choose(sets: Sequence[SetAt], choice: Choice) -> SetExecution:
     Raises NotFoundError for a run of no set, UsageError where datasets cannot be chosen like this.
     """
     run = sets[0].task.request.run
-    parts = await _of_run(sets, run) if run else [part for one in sets for part in await _published(one)]
-    named = [part.dataset for part in parts]
-    chosen = chosen_datasets(named, choice)
-    if twice := [name for name in chosen if named.count(name) > 1]:
-        places = " and ".join(part.target for part in parts if part.dataset == twice[0])
+    found = await _of_run(sets, run) if run else [(one, entry) for one in sets for entry in one.project.datasets]
+    named = [entry.dataset for _, entry in found]
+    chosen = set(chosen_datasets(named, choice))
+    if twice := sorted(name for name in chosen if named.count(name) > 1):
+        places = " and ".join(one.target for one, entry in found if entry.dataset == twice[0])
         cause = f"dataset {twice[0]} is exported to {places}"
         raise UsageError(RESTORE, "", cause, "Name one of them by {setting:to}.", setting="locations")
-    kept = sorted((part for part in parts if part.dataset in chosen), key=lambda part: part.dataset)
-    if unpublished := [part.dataset for part in kept if not part.run]:
+    kept = sorted((pair for pair in found if pair[1].dataset in chosen), key=lambda pair: pair[1].dataset)
+    parts = await each_dataset(kept, lambda pair: _part(*pair, run))
+    if unpublished := [part.dataset for part in parts if not part.run]:
         what = f"an export of {', '.join(unpublished)}"
         hint = f"Leave out what was never published: {{setting:exclude_datasets={','.join(unpublished)}}}."
         raise NotFoundError("find", what, "nothing of it has been published", hint)
     newest = max((one.project for one in sets), key=lambda project: project.age)
-    return SetExecution(run or newest.run, tuple(kept), choice.include, choice.exclude)
+    return SetExecution(run or newest.run, tuple(parts), choice.include, choice.exclude)
 
 
-async def _of_run(sets: Sequence[SetAt], run: str) -> list[Part]:
+async def _of_run(sets: Sequence[SetAt], run: str) -> list[tuple[SetAt, Member | DatasetEntry]]:
     """The datasets of a set's run, whether it has published them or not."""
-    found = []
-    for one in sets:
-        if plan := await value_of(one.task.store, one.task.settings.layout.project_run(run).plan):
-            found += [Part(member.dataset, one.target, run) for member in plan.datasets]
+    plans = [(one, await value_of(one.task.store, one.task.settings.layout.project_run(run).plan)) for one in sets]
+    found: list[tuple[SetAt, Member | DatasetEntry]] = [
+        (one, member) for one, plan in plans if plan for member in plan.datasets
+    ]
     if not found:
         raise NotFoundError("find", f"run {run}", "the set has none", "{call:runs} lists all runs.")
     return found
 
 
-async def _published(one: SetAt) -> list[Part]:
-    """The datasets of a set with the runs that are published."""
-
-    async def part(entry: DatasetEntry) -> Part:
-        own = one_dataset(one.task.settings, entry.dataset)
-        latest = await find_latest(one.task.store, own) if entry.run else None
+async def _part(one: SetAt, entry: Member | DatasetEntry, run: str) -> Part:
+    """A dataset, and the run that is restored: the requested one, or what is published."""
+    if isinstance(entry, DatasetEntry) and not run:
+        latest = await find_latest(one.task.store, one_dataset(one.task.settings, entry.dataset)) if entry.run else None
         # Files that a later run has replaced are gone: it is at work on other datasets, or has ended early.
-        replaced = latest is not None and latest.mode == "replace"
-        return Part(entry.dataset, one.target, latest.run if latest and replaced else entry.run)
-
-    return await each_dataset(one.project.datasets, part)
+        run = latest.run if latest and latest.mode == "replace" else entry.run
+    return Part(entry.dataset, one.target, run)
 
 
 async def members_of(sets: Sequence[SetAt], chosen: SetExecution, choice: Choice) -> Members:

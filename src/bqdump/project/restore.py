@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from bqdump.core.documents.restore import SetExecution
-from bqdump.core.errors import BqdumpError, NotFoundError, UsageError, VerificationError
+from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.events import Entered
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
@@ -133,7 +133,7 @@ def _refusal(refused: dict[str, BqdumpError], of: int) -> BqdumpError:
     cause = f"{len(refused)} of {counted(of, 'dataset')} cannot be restored, so none is ({named}{more})"
     left_out = f"Or leave datasets out: {{setting:exclude_datasets={','.join(refused)}}}."
     hint = " ".join(filter(None, (first.hint, left_out if len(refused) < of else "")))
-    for kind in (NotFoundError, VerificationError):
+    for kind in (NotFoundError, DeniedError, DocumentError, VerificationError):
         if all(isinstance(error, kind) for error in refused.values()):
             return kind(RESTORE, "the set", cause, hint)
     return UsageError(RESTORE, "", cause, hint)
