@@ -80,6 +80,20 @@ def test_a_table_of_any_name_is_a_view(say: Say) -> None:
     assert say("-c", 'SELECT * FROM "Größe"', "--csv")[1] == "line\nx\n"
 
 
+VALUES = (
+    "TIMESTAMP '2020-01-31 10:00:00' AS d, 'ab'::BLOB AS b, [{'n': 'nan'::DOUBLE, 'd': TIMESTAMP '2020-01-31'}] AS l"
+)
+
+
+def test_datetimes_bytes_and_nested_values_are_printed_as_exported_files_have_them(say: Say) -> None:
+    nested = [{"n": "nan", "d": "2020-01-31T00:00:00"}]
+    assert json.loads(say("-c", f"SELECT {VALUES}", "--json")[1])["rows"] == [["2020-01-31T10:00:00", "YWI=", nested]]
+    cells = list(csv.reader(io.StringIO(say("-c", f"SELECT {VALUES}", "--csv")[1])))[1]
+    assert cells[:2] == ["2020-01-31 10:00:00", "YWI="]
+    assert json.loads(cells[2]) == nested
+    assert say("-c", f"SELECT {VALUES}")[1].splitlines()[1] == "  ".join(cells)
+
+
 def test_numbers_that_json_does_not_have_are_strings(say: Say) -> None:
     assert json.loads(say("-c", "SELECT 'nan'::DOUBLE AS n, NULL AS m", "--json")[1])["rows"] == [["nan", None]]
 

@@ -31,9 +31,14 @@ def json_text(document: Any) -> str:
     return _json(document, indent=2)
 
 
+def json_line(document: Any) -> str:
+    """A document as one line of JSON."""
+    return _json(document)
+
+
 def print_json_line(document: Any) -> None:
     """Print a document as one line of JSON, at once."""
-    say(_json(document))
+    say(json_line(document))
 
 
 def _json(document: Any, indent: int | None = None) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import click
@@ -15,7 +17,7 @@ from bqdump import verbs
 from bqdump.check.query import Export
 from bqdump.cli.errors import sentence
 from bqdump.cli.options import Command, json_option, load_settings, settings_options
-from bqdump.cli.output import print_json, print_table
+from bqdump.cli.output import json_line, print_json, print_table
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_store
 from bqdump.core.documents.manifest import TableEntry
@@ -59,7 +61,8 @@ def sql(run: str | None, commands: tuple[str, ...], as_csv: bool, as_json: bool,
         ask = _asking(settings, export)
         if as_json:
             answers = [ask(statement) for statement in commands or [sys.stdin.read()]]
-            print_json(_plain(answers[-1]))
+            columns, rows = answers[-1].columns, answers[-1].rows
+            print_json(Answer(columns=columns, rows=_plain(rows)))
         elif commands or not sys.stdin.isatty():
             for statement in commands or [sys.stdin.read()]:
                 show(ask(statement))
@@ -129,7 +132,7 @@ def _statements() -> Iterator[str]:
 
 def _print_table(answer: Answer) -> None:
     if answer.columns:
-        print_table(answer.columns, [["NULL" if cell is None else str(cell) for cell in row] for row in answer.rows])
+        print_table(answer.columns, [["NULL" if cell is None else _text(cell) for cell in row] for row in answer.rows])
         tell(counted(len(answer.rows), "row"))
 
 
@@ -137,13 +140,22 @@ def _print_csv(answer: Answer) -> None:
     if answer.columns:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(answer.columns)
-        writer.writerows(answer.rows)
+        writer.writerows([["" if cell is None else _text(cell) for cell in row] for row in answer.rows])
 
 
-def _plain(answer: Answer) -> Answer:
-    """The same without numbers that JSON does not have."""
-    return Answer(columns=answer.columns, rows=[[_finite(cell) for cell in row] for row in answer.rows])
+def _text(cell: Any) -> str:
+    """A value in a table or in CSV: bytes in base64 and nested values as JSON, as in exported files."""
+    if isinstance(cell, bytes):
+        return base64.b64encode(cell).decode()
+    return json_line(_plain(cell)) if isinstance(cell, list | tuple | dict) else str(cell)
 
 
-def _finite(cell: Any) -> Any:
+def _plain(cell: Any) -> Any:
+    """The same value without what JSON does not have. A DATETIME has no time zone."""
+    if isinstance(cell, dict):
+        return {str(key): _plain(value) for key, value in cell.items()}
+    if isinstance(cell, list | tuple):
+        return [_plain(value) for value in cell]
+    if isinstance(cell, datetime) and not cell.tzinfo:
+        return cell.isoformat()
     return str(cell) if isinstance(cell, float) and not math.isfinite(cell) else cell

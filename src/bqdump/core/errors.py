@@ -55,7 +55,7 @@ class UsageError(BqdumpError):
 
 def _ended(cause: str) -> str:
     """A cause as a sentence: messages of services may or may not end with a full stop, and a guess is a question."""
-    return cause if cause.endswith("?") else f"{cause.rstrip('.')}."
+    return cause if cause.endswith(("?", "!")) else f"{cause.rstrip('.')}."
 
 
 class NotFoundError(BqdumpError):
