@@ -126,12 +126,15 @@ def test_a_misspelt_flag_gets_a_guess(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err == "bqdump: --projct: unknown option. Did you mean --project?\n"
 
 
+NAME = "expected up to 100 letters, digits, - and _, the first a letter or digit"
 PARSED = [
     (["plan", "--tasks", "many"], "--tasks: 'many' is not a valid integer range."),
     (["plan", "--tasks", "0"], "--tasks: 0 is not in the range 1<=x<=10000."),
     (["render", "job"], "--region: missing."),
     (["diff"], "BEFORE: missing."),
     (["status", "a", "b"], "got unexpected extra argument (b)."),
+    (["status", "../x"], f"RUN: '../x' is not the name of a run: {NAME}."),
+    (["diff", "a\nb"], f"BEFORE: 'a\\nb' is not the name of a run: {NAME}."),
     (["completion", "tcsh"], "SHELL: 'tcsh' is not one of 'bash', 'zsh', 'fish'."),
 ]
 

@@ -118,7 +118,7 @@ def test_a_run_is_tagged_and_the_tag_is_shown(scene: Scene, capsys: pytest.Captu
         (["a"], 2, "this lists all runs; to tag one, add --tag NAME."),
         (["--tag", "x"], 2, "no run given"),
         (["--tag", "a/b", "a"], 2, "invalid tag 'a/b'"),
-        (["--tag", "x", "../a"], 5, "cannot tag run ../a: there is none."),
+        (["--tag", "x", "../a"], 2, "RUN: '../a' is not the name of a run"),
         (["--tag", "x", "zzz"], 5, "cannot tag run zzz: there is none."),
         (["--untag", "x", "a"], 2, "it does not have the tag x."),
     ],

@@ -24,7 +24,7 @@ from core.strategies import settings
 REQUIRED = {"project": "proj", "dataset": "data", "bucket": "target"}
 # One good value and what it becomes, then bad values, as texts.
 VALUES: dict[str, tuple[str, Any, list[str]]] = {
-    "project": ("my-proj", "my-proj", ["a b", "-x", "", "x/y"]),
+    "project": ("my-proj", "my-proj", ["a b", "-x", "", "x/y", "my-proj.data"]),
     "dataset": (
         " sales_2026 , ops_* ",
         "sales_2026,ops_*",

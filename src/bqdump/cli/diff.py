@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.cli.options import Command, json_option, load_settings, settings_options
+from bqdump.cli.options import Command, json_option, load_settings, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.wiring import ask_each
@@ -19,8 +19,8 @@ from bqdump.core.sizes import counted
 
 
 @click.command(cls=Command)
-@click.argument("before")
-@click.argument("after", required=False)
+@click.argument("before", callback=run_name)
+@click.argument("after", required=False, callback=run_name)
 @click.option(
     "--values",
     is_flag=True,

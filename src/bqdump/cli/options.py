@@ -15,6 +15,7 @@ from bqdump.cli.errors import described, remember
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.resolve import environment, file, flags, places, resolve
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
+from bqdump.core.settings.values import run_id
 from bqdump.services.config import CONFIG, read_config
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,14 @@ SERVICE_LINK = re.compile(r"BQDUMP_(SERVICE_|PORT(_|$))")
 COMMON = ("project", "job_project", "bucket", "to", "prefix", "patience")
 # Settings of a plan. Adding one to SETTINGS is enough.
 ALL = tuple(setting.name for setting in SETTINGS if setting.name not in COMMON)
+
+
+def run_name(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The name of a run, as an argument. Raises click.BadParameter."""
+    try:
+        return value and run_id(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not the name of a run: {error}", param=parameter) from None
 
 
 class CommonOption(click.Option):

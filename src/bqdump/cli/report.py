@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from bqdump import verbs
-from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json
 from bqdump.cli.wiring import ask_each
 from bqdump.core.errors import UsageError
@@ -27,7 +27,7 @@ class Written(msgspec.Struct, frozen=True):
 
 
 @click.command(cls=Command)
-@click.argument("run", required=False)
+@click.argument("run", required=False, callback=run_name)
 @click.option("--since", metavar="RUN", help="Show what changed since this run.")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"), show_default=True

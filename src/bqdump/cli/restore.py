@@ -15,7 +15,7 @@ from bqdump import verbs
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up
-from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import following
 from bqdump.cli.restore_options import restore_options, take, take_choice
@@ -45,7 +45,7 @@ EXECUTION = "BQDUMP_EXECUTION"
 
 
 @click.command(cls=Command)
-@click.argument("run", required=False)
+@click.argument("run", required=False, callback=run_name)
 @click.option("--plan", "planning", is_flag=True, help="Show what would be restored, without changing anything.")
 @restore_options
 @json_option(Restoration, "Print the result as JSON, and log lines to standard error.")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.cli.options import Command, json_option, load_settings, settings_options
+from bqdump.cli.options import Command, json_option, load_settings, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_each
@@ -28,7 +28,7 @@ LAST = ("proven restorable", "tags")
 
 
 @click.command(cls=Command)
-@click.argument("run", required=False)
+@click.argument("run", required=False, callback=run_name)
 @click.option(
     "--tag", "add", multiple=True, metavar="NAME", help="Add a tag to RUN; `keep` keeps it from being pruned."
 )

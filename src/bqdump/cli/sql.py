@@ -16,7 +16,7 @@ import click
 from bqdump import verbs
 from bqdump.check.query import Export
 from bqdump.cli.errors import sentence
-from bqdump.cli.options import Command, json_option, load_settings, settings_options
+from bqdump.cli.options import Command, json_option, load_settings, run_name, settings_options
 from bqdump.cli.output import json_line, print_json, print_table
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_store
@@ -34,7 +34,7 @@ Ask = Callable[[str], Answer]
 
 
 @click.command(cls=Command)
-@click.argument("run", required=False)
+@click.argument("run", required=False, callback=run_name)
 @click.option("--command", "-c", "commands", multiple=True, metavar="SQL", help="Run this statement, then exit.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print results as CSV.")
 @json_option(Answer, "Print the result of the last statement as JSON.")

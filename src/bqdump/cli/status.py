@@ -13,7 +13,7 @@ import click
 
 from bqdump import verbs
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED
-from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell
@@ -33,7 +33,7 @@ PAUSE_SECONDS = 3.0
 
 
 @click.command(cls=Command)
-@click.argument("run", required=False)
+@click.argument("run", required=False, callback=run_name)
 @click.option(
     "--watch",
     "-w",

@@ -11,7 +11,7 @@ import click
 from bqdump import verbs
 from bqdump.check.verify import Verified
 from bqdump.cli.exit_codes import DIFFERENCE, DONE
-from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell
@@ -28,7 +28,7 @@ EVERYTHING = "100%"
 
 
 @click.command(cls=Command)
-@click.argument("run", required=False)
+@click.argument("run", required=False, callback=run_name)
 @click.option(
     "--read",
     "share",

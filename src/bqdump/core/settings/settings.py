@@ -198,7 +198,8 @@ class Setting(NamedTuple):
         return self.metavar.endswith(",…")
 
 
-PROJECT = parse.name(r"[A-Za-z0-9][A-Za-z0-9.:_-]{1,100}", "a project id")
+# Only projects of a domain have a dot: example.com:my-project.
+PROJECT = parse.name(r"([A-Za-z0-9][A-Za-z0-9.-]{1,100}:)?[A-Za-z0-9][A-Za-z0-9_-]{1,100}", "a project id")
 LOCATION = parse.name(r"[A-Za-z0-9-]+", "a location such as EU")
 KEY_NAME = "projects/P/locations/L/keyRings/R/cryptoKeys/K"
 KMS_KEY = parse.name(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+", KEY_NAME)
