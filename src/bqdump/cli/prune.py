@@ -67,7 +67,7 @@ def prune(yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
         print_json(result)
     elif result.runs:
         _print(result, quiet=quiet)
-    else:
+    elif not quiet:
         sys.stdout.write(f"No runs in {settings.target}.\n")
 
 
@@ -83,6 +83,8 @@ def _print(result: Pruned, *, quiet: bool) -> None:
         sys.stdout.write(f"left: {name}\n")
     if len(result.left) > SHOWN_LEFT:
         sys.stdout.write(f"left: {counted(len(result.left) - SHOWN_LEFT, 'more object')}\n")
+    if quiet:
+        return
     for note in result.notes:
         sys.stdout.write(f"{note}\n")
     freed = f"{counted(result.files, 'file')}, {size_text(result.bytes)}"
