@@ -57,6 +57,13 @@ def test_status_of_a_dataset_that_was_not_planned_counts_the_tables_that_the_pat
     assert found.tables == 2
 
 
+def test_status_names_a_dataset_whose_documents_are_damaged_and_shows_the_others(world: World) -> None:
+    world.store.put_now("x/ops_eu/_bqdump/runs/first/plan.json", b"{")
+    first, second, _ = asked(verbs.status(world.store, world.settings())).datasets
+    assert (first.state, second.state) == ("failed", "published")
+    assert first.problem.startswith("cannot read x/ops_eu/_bqdump/runs/first/plan.json: it is not a valid Plan")
+
+
 def test_problems_name_settings_as_flags_and_the_error_in_the_words_of_its_front_end() -> None:
     world = World("ops", "sales")
     world.put("ops", "log")

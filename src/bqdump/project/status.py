@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from bqdump.core.documents.project import Project, ProjectPlan
-from bqdump.core.errors import NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.project.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
@@ -89,6 +89,10 @@ async def _dataset(
         return DatasetStatus(
             dataset=member.dataset, state=state, tables=member.tables, waiting=waiting, problem=problem
         )
+    except DocumentError as error:
+        # The others are shown regardless.
+        damaged = error.sentence(COMMANDS)
+        return DatasetStatus(dataset=member.dataset, state="failed", tables=member.tables, problem=damaged)
     state = "failed" if problem and found.state not in ("published", "superseded") else found.state
     return DatasetStatus(
         dataset=member.dataset,
