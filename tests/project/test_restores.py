@@ -84,12 +84,14 @@ def test_one_target_for_several_datasets_is_refused_in_one_sentence(world: Resto
         world.restore(Options(project="p", dataset="copy"))
     done = world.restore(Options(project="p", dataset="copy"), choice=Choice(("sales",)))
     assert [one.into for one in done.datasets] == ["p.copy"]
+    with pytest.raises(UsageError, match=r"^p\.copy: the dataset is not empty"):
+        world.restore(Options(project="p", dataset="copy"), "another", Choice(("ops_eu",)))
 
 
 def test_an_exported_dataset_is_not_replaced_without_a_confirmation() -> None:
     world = RestoreWorld("sales", "sales_copy")
     replacing = Options(project="p", dataset="{dataset}_copy", replace=True)
-    with pytest.raises(UsageError, match=r"sales: p\.sales_copy: it is the dataset that was exported"):
+    with pytest.raises(UsageError, match=r"sales: p\.sales_copy: it is another dataset of the set"):
         world.restore(replacing)
     assert world.restore(replacing, yes=True).state == "restored"
     assert world.rows("sales_copy", "orders") == ["sales.orders"]

@@ -65,9 +65,9 @@ def restore(
     """Restore a run (default: the published run) into a dataset. What failed is listed in `failed`, not raised.
 
     The same call resumes a restore that was interrupted or is incomplete.
-    into: the dataset, as "project.dataset", or "dataset" of `project`; it is created if it does not exist.
+    into: the dataset, as "project.dataset", or "dataset" of `project`; it is created if it does not exist. "{dataset}"
+    stands for the exported dataset's name; a set requires it, as each of its datasets is restored.
     plan: only show what would be restored.
-    Of a set, each dataset is restored: then `into` has "{dataset}" in place of the name of each.
     datasets, exclude_datasets: patterns of the datasets of a set.
     include, exclude: patterns of the names of tables and other objects.
     replace: replace tables that exist in the dataset, each atomically.

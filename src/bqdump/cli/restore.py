@@ -54,7 +54,7 @@ EXECUTION = "BQDUMP_EXECUTION"
 def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **options: Any) -> int:
     """Restore RUN (default: the published run) into a dataset: alone, or as one task of several.
 
-    Of an export of several datasets, each one is restored into a dataset of its own.
+    With {dataset} in --into, restore every dataset of a set, each into a dataset of its own.
 
     Interrupted or failed, the same command resumes. Exits with 3 if something could not be restored, and with 4 if a
     restored table differs from the export.

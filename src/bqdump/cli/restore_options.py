@@ -11,8 +11,8 @@ from bqdump.core.project.restoring import Choice
 from bqdump.core.settings.values import patterns
 
 INTO = (
-    "Dataset to restore into; created if it does not exist. {dataset} stands for the name of the exported one, which "
-    "restores each dataset of a set."
+    "Dataset to restore into; created if it does not exist. {dataset} stands for the exported dataset's name, which "
+    "a set requires."
 )
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 DATASETS = ("datasets", "exclude_datasets")

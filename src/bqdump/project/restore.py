@@ -125,6 +125,8 @@ async def _all_or_none(tasks: Sequence[Task], ask: Callable[[Task], Awaitable[An
 def _refusal(refused: dict[str, BqdumpError], of: int) -> BqdumpError:
     """One error for those of all datasets, of their kind if that is the same."""
     first = next(iter(refused.values()))
+    if of == 1:
+        return first
     named = "; ".join(
         f"{name}: {': '.join(filter(None, (error.subject, error.cause))).rstrip('.')}"
         for name, error in [*refused.items()][:NAMED]

@@ -106,7 +106,8 @@ def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
     in_place = options.project == manifest.project and options.dataset in exported
     if not in_place or (options.replace and yes):
         return
-    cause = "it is the dataset that was exported, and its tables would be replaced"
+    which = "the dataset that was exported" if options.dataset == manifest.dataset else "another dataset of the set"
+    cause = f"it is {which}, and its tables would be replaced"
     hint = "Restore into another dataset, or confirm with {setting:replace} and {setting:yes}."
     raise UsageError(RESTORE, f"{options.project}.{options.dataset}", cause, hint)
 
