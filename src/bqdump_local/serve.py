@@ -50,6 +50,9 @@ def main() -> None:
         loop="auto",
         http="httptools",
         ws="none",
+        proxy_headers=False,
+        date_header=False,
+        server_header=False,
         timeout_graceful_shutdown=2,
         timeout_keep_alive=120,
     )

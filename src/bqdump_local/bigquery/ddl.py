@@ -40,8 +40,7 @@ def create(statement: exp.Create, translation: Translation) -> str:
         stored, fields = materialize(select, translation, fields)
 
     def build(cursor: duckdb.DuckDBPyConnection, target: str) -> None:
-        cursor.execute(f"CREATE TABLE {target} AS FROM {stored}")
-        cursor.execute(f"DROP TABLE {stored}")
+        cursor.execute(f"ALTER TABLE {stored} RENAME TO {target.partition('.')[2]}")
 
     if keys := _primary_key(statement):
         properties["tableConstraints"] = {"primaryKey": {"columns": keys}}
@@ -57,16 +56,23 @@ def materialize(
     select: exp.Expression, translation: Translation, defined: tuple[Field, ...] = ()
 ) -> tuple[str, tuple[Field, ...]]:
     """Run a query and store its rows in a table. Returns its name and columns."""
+    fields, stored = translated(select, translation, defined)
+    name = translation.catalog.warehouse.fresh_name()
+    with translation.catalog.warehouse.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {name} AS {stored}")
+    return name, fields
+
+
+def translated(
+    select: exp.Expression, translation: Translation, defined: tuple[Field, ...] = ()
+) -> tuple[tuple[Field, ...], str]:
+    """The columns of a query, and DuckDB's SQL for its rows as a table stores them."""
     casts = cast_types(select)
     name_columns(select)
     sql = translation.to_duckdb(select)
-    name = translation.catalog.warehouse.fresh_name()
     with translation.catalog.warehouse.cursor() as cursor:
-        fields = describe(cursor, sql, translation.source_fields, casts)
-        if defined:
-            fields = defined
-        cursor.execute(f"CREATE TABLE {name} AS {stored_select(fields, sql)}")
-    return name, fields
+        fields = defined or describe(cursor, sql, translation.source_fields, casts)
+    return fields, stored_select(fields, sql)
 
 
 def view_fields(query: str, translation: Translation) -> tuple[Field, ...]:

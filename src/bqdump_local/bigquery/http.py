@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import Request
@@ -109,7 +110,7 @@ def to_route(endpoint: Endpoint) -> Route:
 
 def to_json(body: dict[str, Any], status: int = 200) -> Response:
     """A JSON answer."""
-    return Response(json.dumps(body), status, media_type="application/json; charset=UTF-8")
+    return Response(msgspec.json.encode(body), status, media_type="application/json; charset=UTF-8")
 
 
 async def _decode(request: Request) -> Call:
@@ -117,5 +118,5 @@ async def _decode(request: Request) -> Call:
     if request.headers.get("content-encoding") == "gzip":
         raw = zlib.decompress(raw, wbits=31)
     path = {key: str(value) for key, value in request.path_params.items()}
-    base = f"{request.url.scheme}://{request.url.netloc}{request.url.path}"
+    base = f"{request.scope['scheme']}://{request.headers.get('host')}{request.scope['path']}"
     return Call(path, request.query_params, request.headers, raw, base)

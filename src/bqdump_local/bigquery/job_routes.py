@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -148,11 +147,8 @@ class JobRoutes:
 
 
 async def _results(kind: str, job: Job, wait_ms: int | None, size: int | None, start: int) -> dict[str, Any]:
-    until = time.monotonic() + (DEFAULT_WAIT_MS if wait_ms is None else int(wait_ms)) / 1000
-    pause = 0.001
-    while not job.done and time.monotonic() < until:
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, 0.05)
+    seconds = (DEFAULT_WAIT_MS if wait_ms is None else int(wait_ms)) / 1000
+    await asyncio.wait([asyncio.wrap_future(job.ended)], timeout=seconds)
     reference = {"projectId": job.project, "jobId": job.job_id, "location": job.location}
     if not job.done:
         return {"kind": kind, "jobReference": reference, "jobComplete": False}

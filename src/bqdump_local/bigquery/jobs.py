@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Job:
     error: BigQueryError | None = None
     outcome: JobResult = field(default_factory=JobResult)
     cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
+    ended: Future[None] = field(default_factory=Future, repr=False)
     accepted: float = field(default_factory=time.monotonic)
 
     @property
@@ -192,6 +194,7 @@ class JobBoard:
             job.upload.unlink(missing_ok=True)
         job.ended_ms = self._settings.now_ms()
         job.state = "DONE"
+        job.ended.set_result(None)
 
     def _perform(self, job: Job) -> BigQueryError | None:
         """Run the job. Returns an injected error, a cancellation, or None."""

@@ -183,11 +183,14 @@ class Query:
         return outcome
 
     def _select(self, statement: exp.Expression) -> Result:
+        if not (destination := self._query.get("destinationTable")):
+            fields, select = ddl.translated(statement, self._translation)
+            with self._catalog.warehouse.cursor() as cursor:
+                return Result(fields, fetch(cursor, fields, f"({select})"))
         stored, fields = ddl.materialize(statement, self._translation)
         try:
             with self._catalog.warehouse.cursor() as cursor:
-                if destination := self._query.get("destinationTable"):
-                    writing.place(self._catalog, destination, self._query, fields, f"SELECT * FROM {stored}")
+                writing.place(self._catalog, destination, self._query, fields, f"SELECT * FROM {stored}")
                 return Result(fields, fetch(cursor, fields, stored))
         finally:
             self._catalog.warehouse.drop([stored])

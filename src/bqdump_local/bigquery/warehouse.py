@@ -23,6 +23,8 @@ class Warehouse:
         self._connection = duckdb.connect(str(data_dir / "bigquery.duckdb") if data_dir else ":memory:")
         self._lock = threading.Lock()
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        # Jobs run side by side, and most of them for less time than it takes to share one among threads.
+        self._connection.execute("SET GLOBAL threads = 1")
         # Names in queries must not refer to variables of this program.
         self._connection.execute("SET GLOBAL python_enable_replacements = false")
         # sqlglot writes lambdas with an arrow.

@@ -25,7 +25,7 @@ from bqdump_local.storage.wire import DisconnectedError, Reply, Request, error_r
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Lifespan, Receive, Scope, Send
 
     Handler = Callable[..., Awaitable[Reply]]
 
@@ -45,13 +45,24 @@ def create_app(root: Path | None = None, *, persist: bool = False) -> Starlette:
         yield
         clean_up()
 
-    app = Starlette(lifespan=lifespan)
+    app = Server(endpoint, lifespan)
     # Without a lifespan, the server is cleaned up with the app or at exit.
     clean_up = weakref.finalize(app, _clean_up, endpoint, None if root else folder)
-    # The router matches decoded paths, which do not distinguish `a%2Fb` from `a/b`.
-    app.router.default = endpoint
     app.state.root = folder
     return app
+
+
+class Server(Starlette):
+    """Starlette's lifetime without its router, which matches decoded paths: `a%2Fb` and `a/b` are one there."""
+
+    def __init__(self, endpoint: Endpoint, lifespan: Lifespan[Starlette]) -> None:
+        super().__init__(lifespan=lifespan)
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event."""
+        served = self._endpoint if scope["type"] == "http" else super().__call__
+        await served(scope, receive, send)
 
 
 class Endpoint:
