@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from bqdump import verbs
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED
+from bqdump.cli.main import start
 from bqdump.cli.restore import exit_code
 from bqdump.core.errors import DatasetsFailedError, DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.project.restoring import Choice
 from bqdump.core.restore.plan import Options
+from bqdump.core.settings.settings import Settings
 from project.restores import COPIES, RestoreWorld
 
 DATASETS = ("ops_eu", "ops_us", "sales")
@@ -214,3 +218,23 @@ def test_the_export_of_one_dataset_has_its_name_for_the_placeholder_too(world: R
     assert (done.dataset, done.datasets) == ("sales_copy", ())
     with pytest.raises(UsageError, match="only datasets of a set can be chosen"):
         asyncio.run(verbs.restore([task._replace(settings=settings)], Choice(("sales",))))
+
+
+def test_the_command_prints_the_whole_and_each_dataset_and_what_is_incomplete(
+    world: RestoreWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def serve(settings: Settings, _: object, work: Callable[..., Awaitable[Any]], tasks: int = 1) -> Any:
+        return await work({settings.target: world.store}, world.big, None)
+
+    monkeypatch.setattr("bqdump.cli.restore.serve_restore", serve)
+    command = ["restore", "--bucket=memory", "--prefix=x", "--into=p-1234.{dataset}_copy", "--log-format=text"]
+    assert start([*command, "--plan"]) == DONE
+    shown = capsys.readouterr().out
+    assert "3 datasets with 6 tables, 6 rows, 79 B of run r1" in shown
+    assert any(line.startswith("sales    p-1234.sales_copy ") for line in shown.splitlines())
+    assert any(line.startswith("sales.orders ") for line in shown.splitlines())
+    world.big.refused = frozenset({"ops_us_copy"})
+    assert start(command) == TABLES_FAILED
+    out = capsys.readouterr().out
+    assert "4 tables, 4 rows" in out
+    assert "Incomplete: 1 of 3 datasets (ops_us). To resume, repeat the command.\n" in out

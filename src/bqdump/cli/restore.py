@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections import Counter
 from typing import Any
 
 import click
@@ -218,10 +219,10 @@ def _print_result(done: Restoration) -> None:
             [(one.name, _words(one.kind), one.reason, one.message) for one in done.failed],
         )
     _print_not_restored(done)
-    if done.datasets:
-        sys.stdout.write("\n")
-        _print_datasets(done)
     if done.state != "running":
+        if done.datasets:
+            sys.stdout.write("\n")
+            _print_datasets(done)
         restore = "" if done.datasets else f", restore {done.restore}"
         sys.stdout.write(f"\n{_summary(done)} into {_target(done)}{restore}.\n")
     if incomplete := [one.dataset for one in done.datasets if one.state == "incomplete"]:
@@ -232,9 +233,16 @@ def _print_result(done: Restoration) -> None:
 
 
 def _print_not_restored(shown: Restoration) -> None:
-    if shown.not_restored:
-        sys.stdout.write("\nNot restored:\n")
-        print_table(("object", "kind", "why"), [(one.name, _words(one.kind), one.reason) for one in shown.not_restored])
+    if not shown.not_restored:
+        return
+    datasets = {one.dataset for one in shown.datasets}
+    said = Counter((one.kind, one.reason) for one in shown.not_restored if one.name in datasets)
+    of_all = [what for what, times in said.items() if times == len(datasets) > 1]
+    others = [one for one in shown.not_restored if one.name not in datasets or (one.kind, one.reason) not in of_all]
+    rows = [("every dataset", _words(kind), reason) for kind, reason in of_all]
+    rows += [(one.name, _words(one.kind), one.reason) for one in others]
+    sys.stdout.write("\nNot restored:\n")
+    print_table(("object", "kind", "why"), rows)
 
 
 def _summary(shown: Restoration) -> str:
