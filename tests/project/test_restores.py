@@ -152,6 +152,8 @@ def test_a_damaged_dataset_is_left_out_by_name(world: RestoreWorld) -> None:
     world.store.put_now("x/sales/_bqdump/runs/r1/manifest.json", b"{}")
     with pytest.raises(DocumentError, match=r"1 of 3 datasets .*sales: x/sales/_bqdump/runs/r1/manifest\.json"):
         world.plan()
+    with pytest.raises(DocumentError, match="leave datasets out: exclude_datasets='sales'"):
+        world.plan(Options(project="p", dataset="{dataset}_copy", include=("orders",)))
     world.store.put_now("x/sales/_bqdump/latest.json", b"{")
     with pytest.raises(DocumentError, match=r"x/sales/_bqdump/latest\.json"):
         world.plan()

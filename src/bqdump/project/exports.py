@@ -27,6 +27,7 @@ from bqdump.core.project.restoring import (
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
 from bqdump.core.restore.selection import object_names
 from bqdump.project.datasets import each_dataset
+from bqdump.project.refusals import all_or_none
 from bqdump.repository.copies import find_latest
 from bqdump.repository.projects import read_project
 from bqdump.repository.repository import exists, value_of
@@ -136,7 +137,7 @@ async def members_of(sets: Sequence[SetAt], chosen: SetExecution, choice: Choice
     tasks = {part.dataset: _of_part(at[part.target], part, tell) for part in chosen.parts}
     of_each = dict.fromkeys(tasks, options)
     if options.include or options.exclude:
-        found = await each_dataset(list(tasks.values()), find_manifest)
+        found = await all_or_none(list(tasks.values()), find_manifest)
         objects = {name: object_names(one.manifest) for name, one in zip(tasks, found, strict=True)}
         of_each = with_patterns_of(options, objects)
     made = with_targets(of_each)

@@ -7,24 +7,24 @@ dataset, and does not hold back the others.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
 from bqdump.core.documents.restore import SetExecution
-from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, NotFoundError, UsageError, VerificationError
+from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Entered
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
 from bqdump.core.project.restoring import EVERY, Choice
-from bqdump.core.restore.request import RESTORE
 from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.sizes import counted
-from bqdump.core.wording import fill
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.project.datasets import each_dataset
 from bqdump.project.exports import Members, SetAt, choose, members_of, of_one_dataset, sets_at
 from bqdump.project.member import concerns_all
+from bqdump.project.refusals import all_or_none
 from bqdump.project.restored import DATASET, joined
 from bqdump.repository.repository import create, value_of
 from bqdump.restoration.draft import draft
@@ -38,7 +38,6 @@ from bqdump.restoration.work import restore_tables
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
-NAMED = 3
 
 
 class _Chosen(NamedTuple):
@@ -78,7 +77,7 @@ async def plan_restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restora
         return planned(drafted.plan, drafted.found.manifest)
     execution = await choose(sets, choice)
     members = await members_of(sets, execution, choice)
-    drafts = await _all_or_none(members.tasks, draft)
+    drafts = await all_or_none(members.tasks, draft)
     results = {
         task.dataset: planned(one.plan, one.found.manifest) for task, one in zip(members.tasks, drafts, strict=True)
     }
@@ -99,46 +98,7 @@ async def _obtain(sets: Sequence[SetAt], choice: Choice) -> _Chosen:
 
 async def _proposed(sets: Sequence[SetAt], choice: Choice, execution: SetExecution) -> _Chosen:
     members = await members_of(sets, execution, choice)
-    return _Chosen(execution, members, await _all_or_none(members.tasks, propose))
-
-
-async def _all_or_none(tasks: Sequence[Task], ask: Callable[[Task], Awaitable[Answer]]) -> list[Answer]:
-    """The answer about each dataset. Raises one error about all that are refused."""
-    refused: dict[str, BqdumpError] = {}
-
-    async def one(task: Task) -> Answer | None:
-        with about(task.dataset):
-            try:
-                return await ask(task)
-            except BqdumpError as error:
-                if concerns_all(error):
-                    raise
-                refused[task.dataset] = error
-                return None
-
-    answers = await each_dataset(tasks, one)
-    if refused:
-        raise _refusal(dict(sorted(refused.items())), len(tasks))
-    return [answer for answer in answers if answer is not None]
-
-
-def _refusal(refused: dict[str, BqdumpError], of: int) -> BqdumpError:
-    """One error for those of all datasets, of their kind if that is the same."""
-    first = next(iter(refused.values()))
-    if of == 1:
-        return first
-    named = "; ".join(
-        f"{name}: {': '.join(filter(None, (error.subject, error.cause))).rstrip('.')}"
-        for name, error in [*refused.items()][:NAMED]
-    )
-    more = f"; and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
-    cause = f"{len(refused)} of {counted(of, 'dataset')} cannot be restored, so none is ({named}{more})"
-    left_out = f"Or leave datasets out: {{setting:exclude_datasets={','.join(refused)}}}."
-    hint = " ".join(filter(None, (first.hint, left_out if len(refused) < of else "")))
-    for kind in (NotFoundError, DeniedError, DocumentError, VerificationError):
-        if all(isinstance(error, kind) for error in refused.values()):
-            return kind(RESTORE, "the set", cause, hint)
-    return UsageError(RESTORE, "", cause, hint)
+    return _Chosen(execution, members, await all_or_none(members.tasks, propose))
 
 
 async def _begun(task: Task, proposal: Proposal) -> RunningRestore:
@@ -197,7 +157,7 @@ async def _guarded(restore: RunningRestore, work: Awaitable[Answer]) -> Answer |
             log.error(message, error, extra=failed)  # noqa: TRY400 (an error with a name)
             so_far = restoration(restore, await read_ledger(restore.state, restore.layout), [])
             reason = type(error).__name__.removesuffix("Error")
-            named = NotCreated(restore.target.name, DATASET, reason, fill(error.cause))
+            named = NotCreated(restore.target.name, DATASET, reason, fill(error.cause, COMMANDS))
             return replace(so_far, state="incomplete", failed=(*so_far.failed, named))
 
 
