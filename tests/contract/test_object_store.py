@@ -92,6 +92,7 @@ def test_reads_a_range(make: Callable[[], ObjectStore]) -> None:
         assert (await store.read("digits", 8)).data == b"89"
         assert (await store.read("digits", 8, 10)).data == b"89"
         assert (await store.read("digits", 4, 0)).data == b""
+        assert (await store.read("digits", 10, 4)).data == b""
 
     on(make, check)
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import IO, Any, TypeVar, cast
 
-from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed
+from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed, RequestRangeNotSatisfiable
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 
@@ -107,6 +107,9 @@ class CloudStore:
                     blob.download_to_file(data, raw_download=True, **ONCE, **part)
                 except NotFound as error:
                     raise NotFoundError("read", f"{self.url}/{name}", "no such object or bucket") from error
+                except RequestRangeNotSatisfiable:
+                    # The answer does not have the object's generation.
+                    return Stored(b"", 0)
                 except DataCorruption as error:
                     raise DamagedError("read", f"{self.url}/{name}", NOT_AS_STORED, ON_THE_WAY) from error
             got = data.getvalue()

@@ -54,6 +54,7 @@ async def _pieces(store: ObjectStore, file: File) -> AsyncIterator[bytes]:
         length = min(PIECE_BYTES, file.size - start)
         data = await read_part(store, file.name, file.generation, start, length)
         if data is None:
-            cause = f"its generation is not {file.generation} any more"
-            raise VerificationError("read", file.name, cause, "A later run has replaced it: query that run.")
+            cause = f"generation {file.generation}, which the run exported, is not there"
+            hint = "Query a later run if one has replaced the file. {call:verify} lists all such files."
+            raise VerificationError("read", file.name, cause, hint)
         yield data

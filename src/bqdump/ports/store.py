@@ -91,7 +91,7 @@ class ObjectStore(Protocol):
         ...
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
-        """The object's bytes, or a range of them; a range beyond the end is empty.
+        """The object's bytes, or a range of them; a range beyond the end is empty, and may be of generation 0.
 
         A complete read raises DocumentError, instead of loading the object, if it is larger than an object of that name
         can be.
