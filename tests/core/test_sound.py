@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.definitions import Definitions, ObjectDefinition, RoutineDefinition
 from bqdump.core.documents.layout import LARGEST, SMALL, Layout, most_bytes
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles, Totals
 from bqdump.core.documents.publication import IcebergTables, Intent, Latest, Pointer, Publishing
@@ -105,6 +106,20 @@ def test_a_pointer_that_was_copied_to_another_prefix_is_named_as_a_copy() -> Non
     with pytest.raises(DocumentError, match="written for the prefix 'p/', so this is a copy") as caught:
         decode(encode(GOOD), Latest, "q/_bqdump/latest.json")
     assert "Modified" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("definitions", "whose"),
+    [
+        (Definitions(dataset=msgspec.Raw(b'"x"')), "the dataset"),
+        (Definitions(dataset=msgspec.Raw(b'{"access": [7]}')), "the dataset"),
+        (Definitions(routines=(RoutineDefinition("f", "", msgspec.Raw(b"null")),)), "routine 'f'"),
+        (Definitions(routines=(RoutineDefinition("f", "", msgspec.Raw(b'{"definitionBody": 7}')),)), "routine 'f'"),
+        (Definitions(objects=(ObjectDefinition("v", "VIEW", msgspec.Raw(b'{"view": "SELECT"}')),)), "table 'v'"),
+    ],
+)
+def test_a_definition_of_other_types_than_bigquerys_is_named(definitions: Definitions, whose: str) -> None:
+    assert refused(definitions, RUN.definitions("n").name) == f"the definition of {whose} is not BigQuery's"
 
 
 def test_a_note_is_about_the_unit_of_its_name() -> None:

@@ -120,6 +120,9 @@ def test_the_source_dataset_needs_a_confirmation() -> None:
         {"clustering": {"fields": "line"}},
         {"labels": ["a"]},
         {"tableConstraints": "none"},
+        {"tableConstraints": {"primaryKey": {"columns": [7]}}},
+        {"tableConstraints": {"foreignKeys": [{"referencedTable": {}}]}},
+        {"view": {"query": 7}},
     ],
 )
 def test_a_definition_that_is_damaged_is_refused_by_the_name_of_its_table(damage: dict[str, object]) -> None:

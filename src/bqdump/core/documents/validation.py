@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.definition_types import check_dataset, check_routine, check_table
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.layout import STATE, Layout, most_bytes
 from bqdump.core.documents.manifest import Manifest, ManifestFiles, TableEntry, TableFiles
@@ -19,7 +20,6 @@ from bqdump.core.documents.publication import IcebergTables, Intent, Latest, Pub
 from bqdump.core.documents.retention import Holding, Reference, Tags, Tombstone
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.documents.run_layout import RunLayout, unit_of
-from bqdump.core.documents.table_properties import check_properties
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import columns
@@ -154,11 +154,15 @@ def files_problem(table: str, format_: str, compression: str, definition: msgspe
     codecs = [codec for known in FORMATS.values() for codec in known.codecs]
     if compression and compression not in codecs:
         return f"table {table[:100]!r} has the unknown compression {compression[:50]!r}"
+    return _definition_problem(f"table {table[:100]!r}", definition, columns, check_table)
+
+
+def _definition_problem(what: str, definition: msgspec.Raw, *checks: Callable[[msgspec.Raw], object]) -> str:
     try:
-        columns(definition)
-        check_properties(definition)
+        for check in checks:
+            check(definition)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return f"the definition of table {table[:100]!r} is not BigQuery's"
+        return f"the definition of {what} is not BigQuery's"
     return ""
 
 
@@ -193,7 +197,10 @@ def _definitions_problem(definitions: Definitions) -> str:
     for item in definitions.objects:
         if wrong := files_problem(item.name, "", "", item.definition):
             return wrong
-    return ""
+    for routine in definitions.routines:
+        if wrong := _definition_problem(f"routine {routine.name[:100]!r}", routine.definition, check_routine):
+            return wrong
+    return _definition_problem("the dataset", definitions.dataset, check_dataset)
 
 
 def _session(session: SharedSession, _: Place, __: str) -> str:

@@ -123,13 +123,13 @@ def _partitioning(body: Body) -> tuple[Body, bool, int]:
     filtered = bool(body.get("requirePartitionFilter"))
     expiration = 0
     for kind in ("timePartitioning", "rangePartitioning"):
-        if kind in body:
+        if body.get(kind):
             partitioning = dict(body[kind])
             # The setting was here before it was one for both kinds.
             filtered = bool(partitioning.pop("requirePartitionFilter", False)) or filtered
             expiration = int(partitioning.pop("expirationMs", None) or 0) or expiration
             body[kind] = partitioning
-    return body.get("timePartitioning", {}), filtered, expiration
+    return body.get("timePartitioning") or {}, filtered, expiration
 
 
 def _lasting(partitioning: Body) -> Body:
@@ -201,7 +201,7 @@ def _keys_of(constraints: Body, known: Callable[[Sequence[str]], bool], notes: l
     if not known((constraints.get("primaryKey") or {}).get("columns", ())):
         del kept["primaryKey"]
         notes.append("without its primary key")
-    keys = constraints.get("foreignKeys", ())
+    keys = constraints.get("foreignKeys") or ()
     kept["foreignKeys"] = [key for key in keys if known([one["referencingColumn"] for one in key["columnReferences"]])]
     if len(kept["foreignKeys"]) < len(keys):
         notes.append("without some of its foreign keys")
