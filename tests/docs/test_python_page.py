@@ -8,6 +8,7 @@ import re
 import sys
 import types
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
@@ -16,7 +17,7 @@ import pytest
 
 import bqdump
 from bqdump.core.results import State
-from bqdump_local.seed import seed
+from bqdump_local.seed import dummies, seed, special
 from bqdump_local.stack import running
 
 PAGE = (Path(__file__).parents[2] / "docs/python.md").read_text()
@@ -26,7 +27,14 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 @pytest.fixture(scope="module", autouse=True)
 def _stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with running(root=tmp_path_factory.mktemp("buckets")) as stack, pytest.MonkeyPatch.context() as patch:
-        seed(stack, project="my-project", dataset="sales", bucket="source", target="my-exports", flights=False)
+        seed(
+            stack,
+            project="my-project",
+            dataset="sales",
+            bucket="source",
+            target="my-exports",
+            sources=[*islice(dummies(), 3), next(special())],
+        )
         for name, value in stack.variables().items():
             patch.setenv(name, value)
         yield
@@ -117,10 +125,10 @@ def test_every_example_is_run_here() -> None:
 def test_the_script_and_the_notebook(capsys: pytest.CaptureFixture[str]) -> None:
     execute(block("sys.exit"))
     output = capsys.readouterr().out.splitlines()
-    assert re.match(r"33 tables, [0-9]+ rows, [0-9]+ bytes as of ", output[0])
+    assert re.match(r"5 tables, [0-9]+ rows, [0-9]+ bytes as of ", output[0])
     assert output[1].startswith("gs://my-exports/script/_bqdump/runs/")
     names = execute(block("largest"))
-    assert (names["tables"].height, names["runs"].height) == (33, 1)
+    assert (names["tables"].height, names["runs"].height) == (5, 1)
     assert names["tables"]["snapshot_time"].dtype == polars.Datetime("us", "UTC")
     assert names["largest"].uris[0].startswith("gs://my-exports/script/")
     assert "<td>dummy_01</td>" in names["manifest"]._repr_html_()
@@ -166,5 +174,5 @@ def test_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     asset = execute(block("dg.asset"))["sales_export"]
     metadata = asset(Context("0b5c8a0e-4b8e-4a53-9f38-6d1c5a1f2b11")).metadata
-    assert metadata["tables"] == 33
+    assert metadata["tables"] == 5
     assert metadata["manifest"].startswith("gs://my-exports/dagster/")
