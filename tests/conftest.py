@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import settings
 
 from virtual_time import run_skipping
+from warm_process import GC_THRESHOLD
 from warm_start import WarmStart, warm_start
 
 # A loaded machine is slow, and that is no fault of what is tested.
@@ -66,6 +68,14 @@ def _logging_as_imported() -> None:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests on ports in memory, where nothing takes time: timers need not, either."""
     monkeypatch.setattr(asyncio, "run", run_skipping)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What thousands of tests consist of stays until the end: the collector need not walk through it all the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
 
 
 @pytest.hookimpl(optionalhook=True)

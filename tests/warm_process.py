@@ -27,6 +27,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+# How many new objects there are before Python looks for cycles among them: few tests make so many that memory matters.
+GC_THRESHOLD = 20_000
 # Commands that start others.
 STARTERS = ("demo", "local")
 SET_ASIDE = (
@@ -174,6 +176,7 @@ def become(request: dict[str, Any], streams: Sequence[int], report: int) -> str:
         leave_nothing_out()
     sys.argv = [module, *request["arguments"]]
     sys.orig_argv = [sys.executable, "-m", *sys.argv]
+    gc.set_threshold(GC_THRESHOLD)
     gc.enable()
     return module
 
