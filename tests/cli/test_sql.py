@@ -19,10 +19,13 @@ from bqdump.adapters.folder import FolderStore
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.cli.main import start
 from bqdump.core.documents.run import Owner
+from bqdump.core.errors import UsageError
+from bqdump.core.formats.types import Column
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
+from bqdump.services.opening import open_shell
 
 Say = Callable[..., tuple[int, str, str]]
 
@@ -92,6 +95,18 @@ def test_datetimes_bytes_and_nested_values_are_printed_as_exported_files_have_th
     assert cells[:2] == ["2020-01-31 10:00:00", "YWI="]
     assert json.loads(cells[2]) == nested
     assert say("-c", f"SELECT {VALUES}")[1].splitlines()[1] == "  ".join(cells)
+
+
+def test_tables_whose_names_differ_by_case_only_do_not_hold_back_the_others() -> None:
+    shell = open_shell()
+    try:
+        for table in ("orders", "Orders", "items"):
+            shell.define(table, [Column("id", "INT64")])
+        assert shell.needed("FROM items") == ["items"]
+        with pytest.raises(UsageError, match="tables orders and Orders: DuckDB does not distinguish names"):
+            shell.needed('SELECT * FROM items JOIN "Orders" USING (id)')
+    finally:
+        shell.close()
 
 
 def test_numbers_that_json_does_not_have_are_strings(say: Say) -> None:

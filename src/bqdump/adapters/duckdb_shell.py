@@ -45,13 +45,15 @@ class DuckDBShell:
         self._folder = Path(tempfile.mkdtemp(prefix="bqdump-"))
         self._columns: dict[str, tuple[Column, ...]] = {}
         self._attached: set[str] = set()
+        # Tables whose names differ by case only, by that name in lower case.
+        self._alike: dict[str, str] = {}
         self._files = 0
 
     def define(self, table: str, columns: Sequence[Column]) -> None:
-        """See QueryShell. Raises UsageError for tables whose names differ by case only."""
-        if any(table.lower() == known.lower() for known in self._columns):
-            cause = "DuckDB does not distinguish it from a table whose name differs by case only"
-            raise UsageError("query", f"table {table}", cause)
+        """See QueryShell."""
+        if other := next((known for known in self._columns if known.lower() == table.lower()), None):
+            self._alike[table.lower()] = f"tables {other} and {table}"
+            return
         self._columns[table] = tuple(columns)
         try:
             self._connection.execute(empty_table(table, columns))
@@ -60,7 +62,7 @@ class DuckDBShell:
             raise DocumentError("define", f"table {table}", cause) from None
 
     def needed(self, statement: str) -> list[str]:
-        """See QueryShell."""
+        """See QueryShell. Raises UsageError for tables whose names differ by case only."""
         try:
             statement.encode()
         except UnicodeEncodeError:
@@ -71,6 +73,9 @@ class DuckDBShell:
             # Not one query: every word may be a table.
             named = {word.lower() for word in re.findall(r'"[^"]+"|[\w-]+', statement)}
         named = {name.strip('"') for name in named}
+        if alike := sorted(named & self._alike.keys()):
+            cause = "DuckDB does not distinguish names that differ by case only"
+            raise UsageError("query", self._alike[alike[0]], cause, "{call:ui} has code for other tools to copy.")
         return [table for table in self._columns if table.lower() in named and table not in self._attached]
 
     async def attach(self, table: str, sources: Sequence[Source]) -> None:
