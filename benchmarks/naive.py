@@ -16,7 +16,7 @@ from benchmarks.naive_task import clients
 from benchmarks.size import sized
 
 from bqdump_local.execute import execute
-from bqdump_local.seed import DUMMIES, dummies, seed, special
+from bqdump_local.seed import DUMMIES, dummies, seed
 from bqdump_local.stack import Stack, running
 
 PROJECT, DATASET = "local-project", "TEST_DATA"
@@ -55,9 +55,7 @@ def main() -> None:
 
 def prepare(stack: Stack) -> None:
     """Create 30 dummy tables, and a bucket for each execution."""
-    made = seed(
-        stack, project=PROJECT, dataset=DATASET, bucket="source", target="naive", sources=[*dummies(), *special()]
-    )
+    made = seed(stack, project=PROJECT, dataset=DATASET, bucket="source", target="naive", sources=dummies())
     big, store = clients(PROJECT)
     for table in made:
         if not table.startswith("dummy_"):

@@ -28,7 +28,9 @@ def test_an_export_with_files_without_rows_is_whole(
     stage: Stage, capsys: pytest.CaptureFixture[str], bare: bool
 ) -> None:
     settings = {}
-    for route, format_, codec in WAYS:
+    # Files of other formats cannot be bare: one test has them all.
+    ways = [way for way in WAYS if bare or way[1] in ("csv", "json")]
+    for route, format_, codec in ways:
         way = f"_{route}_{format_}_{codec}"
         settings[f"*{way}"] = {"route": route, "format": format_, "compression": codec}
         for statement in (SCALARS, NESTED) if format_ != "csv" else (SCALARS,):
@@ -39,7 +41,7 @@ def test_an_export_with_files_without_rows_is_whole(
     ran = stage.execute("--tables", json.dumps(settings), execution="r1")
     assert ran.codes == [0], ran.text
     manifest = decode(stage.read(stage.latest().manifest), Manifest, "manifest")
-    assert len(manifest.tables) == 3 * len(WAYS) - sum(format_ == "csv" for _, format_, _ in WAYS)
+    assert len(manifest.tables) == 3 * len(ways) - sum(format_ == "csv" for _, format_, _ in ways)
     for entry in manifest.tables:
         name, route, format_, codec = entry.table.split("_")
         assert (entry.route, entry.format, entry.compression) == (route, format_, codec)
@@ -53,6 +55,6 @@ def test_an_export_with_files_without_rows_is_whole(
     verified = read(stage)
     assert verified.findings == ()
     assert verified.read is not None
-    assert verified.read.rows == sum(9 if format_ == "csv" else 14 for _, format_, _ in WAYS)
+    assert verified.read.rows == sum(9 if format_ == "csv" else 14 for _, format_, _ in ways)
     called = call(capsys, "verify", "--source", "--json", "--bucket", stage.bucket, "--project", stage.project)
     assert (called.code, json.loads(called.out)["findings"]) == (0, []), called.err
