@@ -100,11 +100,11 @@ class Session(AuthorizedSession):  # type: ignore[misc]  # google-auth has no ty
             with requests.Session() as trusting:
                 self._environment[host] = trusting.merge_environment_settings(url, {}, None, None, None)
         outside = self._environment[host]
-        merged = super().merge_environment_settings(url, proxies, stream, verify, cert)
         return {
-            **merged,
-            "proxies": {**outside["proxies"], **merged["proxies"]},
-            "verify": outside["verify"] if merged["verify"] is True else merged["verify"],
+            "proxies": {**outside["proxies"], **(proxies or {})},
+            "stream": bool(stream),
+            "verify": outside["verify"] if verify in (None, True) else verify,
+            "cert": cert,
         }
 
 
