@@ -92,7 +92,8 @@ def objection(command: list[str], *, shortened: bool = False) -> str:
 
 
 def _of_bqdump(words: list[str], fine: tuple[type[Exception], ...]) -> str:
-    """By its own parser. Values are not checked: pages have placeholders."""
+    """By its own parser. Values are not checked: pages have placeholders. A variable's name stands for its value."""
+    words = [word.removeprefix("$") for word in words]
     command: click.Command = bqdump
     context: click.Context | None = None
     try:

@@ -200,7 +200,7 @@ SETTINGS: list[tuple[tuple[str, ...], int]] = [
     (("--include", "items"), 2), (("--exclude", "items"), 2), (("--include", "items", "--keep-others"), 0),
     (("--exclude", "items", "--allow", "removed-tables"), 0), (("--include", "nothing*"), 2),
     (("--run-id", "a/b"), 2), (("--prefix", "_bqdump"), 2),
-    (("--snapshot-time", "2001-01-01T00:00:00Z"), 2), (("--location", "EU"), 2), (("--to", "/dev/null/x"), 5),
+    (("--snapshot-time", "2001-01-01T00:00:00Z"), 2), (("--location", "EU"), 2), (("--to", "/dev/null/x"), 2),
 ]  # fmt: skip
 # What may end otherwise for a bucket than for a folder: its names, its writers, and where it is.
 OF_BUCKETS = ("--prefix", "--path", "--format", "--location", "--include")
