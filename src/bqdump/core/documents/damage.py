@@ -37,7 +37,8 @@ def misplaced(document: object, name: str, cause: str) -> DocumentError:
     before, place = prefix_of(document), place_of(name)
     if before is None or place is None or before == place.layout.prefix:
         return DocumentError("read", name, cause, f"Modified outside bqdump: find out by whom. {_remedy(name)}")
-    copied = f"it was written for the prefix {before!r}, so this is a copy of that export"
+    written = f"the prefix {before!r}" if before else "a bucket without a prefix"
+    copied = f"it was written for {written}, so this is a copy of that export"
     return DocumentError("read", name, copied, COPIED)
 
 
