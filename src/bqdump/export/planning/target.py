@@ -19,19 +19,26 @@ async def check_target(store: ObjectStore, settings: Settings) -> BucketInfo | N
     """Refuse a target to which the export cannot be written, before anything is written.
 
     Returns the bucket's settings, None where there is no permission to read them.
-    Raises UsageError for a bucket with a retention policy or a hold, a key that files would not get, or a prefix that
-    belongs to another dataset.
+    Raises UsageError as check_bucket, and for a prefix that belongs to another dataset.
     """
-    bucket = None
+    bucket = await check_bucket(store, settings)
+    await check_prefix(store, settings)
+    return bucket
+
+
+async def check_bucket(store: ObjectStore, settings: Settings) -> BucketInfo | None:
+    """The bucket's settings, None where there is no permission to read them.
+
+    Raises UsageError for a bucket with a retention policy or a hold, or a key that files would not get.
+    """
     try:
         bucket = await store.describe()
     except DeniedError:
         message = "%s: missing permission to read bucket settings (storage.buckets.get); not checked"
         log.warning(message, store.url, extra=LogEvent.BUCKET_UNCHECKED.extra())
-    else:
-        refuse_bucket(bucket, store.url)
-        refuse_key(bucket, settings, store.url)
-    await check_prefix(store, settings)
+        return None
+    refuse_bucket(bucket, store.url)
+    refuse_key(bucket, settings, store.url)
     return bucket
 
 
