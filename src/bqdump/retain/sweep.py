@@ -18,7 +18,7 @@ import msgspec
 from bqdump.core.documents.retention import Doomed, Tombstone
 from bqdump.core.retention.marks import Sweep
 from bqdump.core.retention.ownership import is_document
-from bqdump.repository.repository import Loaded, delete, exists, replace, value_of
+from bqdump.repository.repository import Loaded, delete, exists, load, replace
 from bqdump.repository.storage import READS_AT_ONCE
 from bqdump.retain.leftovers import outermost
 from bqdump.retain.runs import read_holding
@@ -57,19 +57,34 @@ async def removable(task: Task, tombstones: Sequence[Tombstone]) -> list[Doomed]
 
 
 async def _unnamed(task: Task, tombstones: Sequence[Tombstone]) -> list[Doomed]:
-    found = Sweep(doomed for one in tombstones for doomed in one.files)
-    slots, without = asyncio.Semaphore(READS_AT_ONCE), {one.run for one in tombstones}
+    """The files of these runs that no run names which is not pruned itself.
 
-    async def mark(run: str) -> None:
+    A run may be pruned while manifests are read, and what it named may be in a manifest that was stored after it was
+    looked for. But it was stored before the other run's deletion was decided. So all runs are looked at once more
+    until no more of them are found to be pruned.
+    """
+    found = Sweep(doomed for one in tombstones for doomed in one.files)
+    slots, own, marked = asyncio.Semaphore(READS_AT_ONCE), {one.run for one in tombstones}, set[str]()
+    pruned: set[tuple[str, int]] = set()
+
+    async def look(run: str) -> None:
         async with slots:
             names = task.layout.run(run)
-            if manifest := await read_holding(task.store, names.manifest.name):
-                tombstone = await value_of(task.store, names.tombstone)
-                if tombstone is None or not tombstone.decided:
-                    found.mark(manifest)
+            manifest = await read_holding(task.store, names.manifest.name)
+            tombstone = await load(task.store, names.tombstone)
+            if tombstone and tombstone.value.decided:
+                pruned.add((run, tombstone.generation))
+            elif manifest:
+                found.mark(manifest)
+                marked.add(run)
+            elif not await exists(task.store, names.plan):
+                pruned.add((run, 0))
 
-    runs = await task.store.folders(task.layout.runs)
-    await asyncio.gather(*(mark(run) for run in runs if run not in without))
+    known = None
+    while known != pruned:
+        known = set(pruned)
+        runs = await task.store.folders(task.layout.runs)
+        await asyncio.gather(*(look(run) for run in runs if run not in own | marked))
     return found.files
 
 
