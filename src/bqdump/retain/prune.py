@@ -46,7 +46,8 @@ async def prune(task: Task) -> Pruned:
 
         await forget_snapshots(task, dying)
     swept = await sweep(task, dying, found.remains)
-    kept, left = abandoned.kept | complete.kept, (*abandoned.left, *swept.left)
+    kept = abandoned.kept | complete.kept
+    left = (*(name for one in dying if not one.value.emptied for name in one.value.left), *swept.left)
     result = _result(found, decided, kept, Swept(swept.files, swept.bytes, left), deleted=True)
     _log(result)
     return result

@@ -35,20 +35,16 @@ class Proposed(NamedTuple):
 
 
 class Entombed(NamedTuple):
-    """The runs whose deletion is decided, and why others are kept after all, by name.
-
-    left: files of abandoned runs that are not theirs for certain.
-    """
+    """The runs whose deletion is decided, and why others are kept after all, by name."""
 
     decided: list[Loaded[Tombstone]]
     kept: dict[str, str]
-    left: list[str]
 
 
 async def entomb(task: Task, runs: Sequence[Complete | Unfinished]) -> Entombed:
     """Store the tombstones of these runs, and decide those that nothing speaks against."""
     proposed = [Proposed(one, await _propose(task, one)) for one in runs]
-    decided, kept, left = list[Loaded[Tombstone]](), dict[str, str](), list[str]()
+    decided, kept = list[Loaded[Tombstone]](), dict[str, str]()
     objections = await _objections(task, proposed)
     for one in proposed:
         if one.tombstone.value.decided:
@@ -57,14 +53,11 @@ async def entomb(task: Task, runs: Sequence[Complete | Unfinished]) -> Entombed:
         elif why := objections.get(one.run.run):
             await withdraw(task, one.tombstone)
             kept[one.run.run] = why
+        elif done := await _decide(task, one, await _files(task, one.run)):
+            decided.append(done)
         else:
-            leftovers = await _files(task, one.run)
-            left += leftovers.left
-            if done := await _decide(task, one, leftovers.own):
-                decided.append(done)
-            else:
-                kept[one.run.run] = "another prune keeps it"
-    return Entombed(decided, kept, left)
+            kept[one.run.run] = "another prune keeps it"
+    return Entombed(decided, kept)
 
 
 async def withdraw(task: Task, tombstone: Loaded[Tombstone]) -> None:
@@ -169,9 +162,9 @@ async def _files(task: Task, one: Complete | Unfinished) -> Leftovers:
     return await leftovers_of(task, one.plan) if one.plan else Leftovers((), ())
 
 
-async def _decide(task: Task, one: Proposed, files: tuple[Doomed, ...]) -> Loaded[Tombstone] | None:
+async def _decide(task: Task, one: Proposed, files: Leftovers) -> Loaded[Tombstone] | None:
     """Store the decision with the files to delete; the stored one. None if another prune has withdrawn it."""
-    decided = msgspec.structs.replace(one.tombstone.value, decided=True, files=files)
+    decided = msgspec.structs.replace(one.tombstone.value, decided=True, files=files.own, left=files.left)
     document = task.layout.run(one.run.run).tombstone
     if generation := await replace(task.store, document, decided, one.tombstone.generation):
         return Loaded(decided, generation)

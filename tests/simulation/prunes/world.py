@@ -133,6 +133,7 @@ class World:
             self.settings = msgspec.structs.replace(self.settings, format="parquet", iceberg=True)
         self.laws = PruneLaws(self.store, self.settings, self.loop.stop)
         self.started: dict[str, Settings] = {}
+        self.told: set[str] = set()
         self._processes = 0
 
     def clock(self) -> int:
@@ -205,6 +206,8 @@ class World:
             )
 
         ended: Pruned | BqdumpError | None = await self._process("prune", "", work)
+        if isinstance(ended, Pruned):
+            self.told.update(ended.left)
         return ended
 
     def _referred(self, run: str) -> None:
@@ -335,9 +338,9 @@ class World:
         self.laws.hold(isinstance(again, Pruned) and not again.removed, f"another prune removes {again}")
         if any(one.state in ("complete", "partial") for one in result.removed):
             self.laws.lake_is_clean()
-        self._all_in_place({one.run for one in result.kept}, set(result.left))
+        self._all_in_place({one.run for one in result.kept})
 
-    def _all_in_place(self, kept: set[str], told: set[str]) -> None:
+    def _all_in_place(self, kept: set[str]) -> None:
         """What is kept is whole, and of the rest nothing is left that prune has not told."""
         view, layout = self.laws.view, self.settings.layout
         names = set(self.store.names_now())
@@ -358,5 +361,5 @@ class World:
         stay = {name for name, _ in named} | self.laws.foreign.keys()
         unfinished = [plan for run in kept if view.manifest(run) is None and (plan := view.plan(run))]
         for name in names - stay:
-            own = name.startswith(layout.state) or name in told or any(plan.run in name for plan in unfinished)
+            own = name.startswith(layout.state) or name in self.told or any(plan.run in name for plan in unfinished)
             self.laws.hold(own, f"{name} stays, and nothing names it")
