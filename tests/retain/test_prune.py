@@ -15,7 +15,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.retention import Tombstone
-from bqdump.core.errors import BqdumpError, DocumentError, UnavailableError, UsageError
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UnavailableError, UsageError
 from bqdump.repository.references import refer
 from bqdump.repository.repository import overwrite
 from bqdump.repository.tags import change_tags
@@ -340,6 +340,51 @@ def test_a_run_that_is_tagged_meanwhile_stays(scene: Scene) -> None:
     scene.run("a", "b")
     asyncio.run(check())
     assert not scene.names("tombstone")
+
+
+def test_a_run_that_has_gone_while_it_was_tagged_has_no_tag(scene: Scene) -> None:
+    class Late(MemoryStore):
+        """The tag is written when a whole prune has gone by."""
+
+        def __init__(self) -> None:
+            self.__dict__ = scene.store.__dict__
+
+        async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+            await prune(scene.pruning())
+            return await super().write_note(name, data, expect)
+
+    scene.run("a", "b")
+    with pytest.raises(NotFoundError, match="cannot tag run a: there is none"):
+        asyncio.run(change_tags(Late(), LAYOUT, "a", ["keep"]))
+    assert not scene.names("tags/")
+
+
+def test_a_run_that_was_published_while_runs_were_looked_at_keeps_its_files(scene: Scene) -> None:
+    """The manifest that named them before is read only when its run, too, is being pruned."""
+
+    class Paused(MemoryStore):
+        """Once the runs are listed for the deletion, another one is published, and the one before it pruned."""
+
+        def __init__(self) -> None:
+            self.__dict__ = scene.store.__dict__
+            self.listings = 0
+
+        async def folders(self, prefix: str) -> list[str]:
+            found = await super().folders(prefix)
+            if prefix == LAYOUT.runs:
+                self.listings += 1
+                if self.listings == 2:
+                    await asyncio.to_thread(scene.run, "c", include=("sales",), keep_others=True)
+                    task = scene.pruning()
+                    assert not (await entomb(task, (await decide(task, await read_runs(task))).complete)).kept
+            return found
+
+    scene.run("a")
+    scene.run("b", include=("sales",), keep_others=True)
+    pruned = asyncio.run(prune(scene.pruning()._replace(store=Paused())))
+    assert scene.removed(pruned) == ["a"]
+    assert asyncio.run(verify(scene.store, SETTINGS, "c")).findings == ()
+    assert scene.names("x/a/items/")
 
 
 def test_tags_keep(scene: Scene) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from bqdump.core.documents.document import Notes
 from bqdump.core.documents.layout import RUN_ID, Layout
 from bqdump.core.documents.retention import MOST_TAGS, Tags
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.errors import NotFoundError, UsageError
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import exists, notes, swap
@@ -29,8 +30,8 @@ async def change_tags(
     or too many.
     """
     names = layout.run(run)
-    if not RUN_ID.fullmatch(run) or not (await exists(store, names.manifest) or await exists(store, names.plan)):
-        raise NotFoundError("tag", f"run {run[:100]}", "there is none", "{call:runs} lists all runs.")
+    if not RUN_ID.fullmatch(run) or not await _exists(store, names):
+        raise _missing(run)
 
     async def step(now: Tags | None) -> Tags | None:
         have = now.tags if now else ()
@@ -45,4 +46,16 @@ async def change_tags(
     # Only now: prune writes the tombstone first and then reads the tags.
     if add and await exists(store, names.tombstone):
         raise NotFoundError("tag", f"run {run}", "it is being pruned")
+    # In this order: prune deletes the tombstone last, when the run has gone, and with it the tags that were there.
+    if stored and stored.mine and not await _exists(store, names):
+        await store.delete([(layout.tags(run).name, stored.generation)])
+        raise _missing(run)
     return stored.value.tags if stored else ()
+
+
+async def _exists(store: ObjectStore, names: RunLayout) -> bool:
+    return await exists(store, names.manifest) or await exists(store, names.plan)
+
+
+def _missing(run: str) -> NotFoundError:
+    return NotFoundError("tag", f"run {run[:100]}", "there is none", "{call:runs} lists all runs.")
