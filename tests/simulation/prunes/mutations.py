@@ -31,7 +31,10 @@ MUTATIONS = (
     Mutation("the summary of a pruned run stays", Law.PRUNED, sweep, "_delete_manifest",
              edit("task.layout.summary(one.value.run).name, ", "")),
     Mutation("what an abandoned run has written without a receipt stays", Law.PRUNED, leftovers, "_written",
-             edit("or split_shard(info.name, own):", "or False:")),
+             edit("                if info.name in counted or split_shard(info.name, own):",
+                  "                if split_shard(info.name, own) and info.name not in counted:\n"
+                  "                    continue\n"
+                  "                if info.name in counted:")),
     Mutation("a verification reports the files of a pruned run as missing", Law.PRUNED,
              verify, "refuse_pruned", wrong.does_nothing, here_only=True),
     Mutation("a restore does not say that its run was pruned", Law.PRUNED,
