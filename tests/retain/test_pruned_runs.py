@@ -133,13 +133,22 @@ def test_runs_shows_a_run_that_is_being_pruned_and_not_one_that_was(scene: Scene
     assert [one.run for one in asyncio.run(list_runs(scene.store, SETTINGS))] == ["b"]
 
 
+def test_an_abandoned_run_that_a_killed_prune_was_deleting_is_not_resumed(scene: Scene) -> None:
+    scene.abandon("a")
+    before = scene.names("x/a/")
+    decide_on(scene, "a")
+    with pytest.raises(UsageError, match="a run of this id was pruned or is being pruned"):
+        scene.run("a")
+    assert scene.names("x/a/") == before
+
+
 def test_the_id_of_a_pruned_run_stays_taken_while_another_run_names_its_files(scene: Scene) -> None:
     scene.run("a")
     scene.run("b", include=("sales",), keep_others=True)
     scene.prune()
     before = {name: scene.store.peek(name) for name in scene.names("x/a/")}
     assert list(before) == ["x/a/items/items_000000000000.csv"]
-    with pytest.raises(UsageError, match="a run of this id was pruned, and other runs may still name its files"):
+    with pytest.raises(UsageError, match="a run of this id was pruned or is being pruned"):
         scene.run("a")
     assert {name: scene.store.peek(name) for name in scene.names("x/a/")} == before
     scene.run("c")

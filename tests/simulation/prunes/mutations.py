@@ -27,7 +27,6 @@ MUTATIONS = (
              obtain, "_refuse_pruned", wrong.does_nothing),
     Mutation("a tombstone goes although files of its run are named", Law.PRUNED, sweep, "_close",
              edit('if one.value.mode == "keep" else []', 'if False else []')),
-    Mutation("a slow prune deletes documents of a new run of the same id", Law.PRUNED, sweep, "_still", wrong.always),
     Mutation("the summary of a pruned run stays", Law.PRUNED, sweep, "_delete_manifest",
              edit("task.layout.summary(one.value.run).name, ", "")),
     Mutation("what an abandoned run has written without a receipt stays", Law.PRUNED, leftovers, "_written",

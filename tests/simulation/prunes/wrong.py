@@ -26,15 +26,6 @@ def never(_: Sound) -> Sound:
     return faulty
 
 
-def always(_: Sound) -> Sound:
-    """It is always so."""
-
-    async def faulty(*_: Any) -> bool:
-        return True
-
-    return faulty
-
-
 def does_nothing(_: Sound) -> Sound:
     """It does nothing."""
 

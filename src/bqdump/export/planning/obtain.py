@@ -47,7 +47,11 @@ async def obtain_plan(task: Task) -> Plan:
 
     Raises UsageError when the run was planned with other settings, or the dataset cannot be exported as configured.
     """
-    plan = await read_plan(task) or await _make_or_await(task)
+    if plan := await read_plan(task):
+        # Of an old run, a prune that was killed may have deleted some files and not yet all.
+        await _refuse_pruned(task)
+    else:
+        plan = await _make_or_await(task)
     await claim_prefix(task.store, task.settings, task.run)
     _refuse_other_settings(task, plan)
     return plan
@@ -109,9 +113,9 @@ async def _draft(task: Task, bucket: BucketInfo | None) -> Draft:
 
 
 async def _refuse_pruned(task: Task) -> None:
-    """Raise UsageError for the id of a run that was pruned, as long as files of it are left, which other runs name."""
+    """Raise UsageError for the id of a run that is being pruned, or was as long as other runs name files of it."""
     if await exists(task.store, task.layout.tombstone):
-        cause = "a run of this id was pruned, and other runs may still name its files"
+        cause = "a run of this id was pruned or is being pruned, and other runs may still name its files"
         raise UsageError(PLAN, f"run {task.run}", cause, "Use another run id.", setting="run_id")
 
 
