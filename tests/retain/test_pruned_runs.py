@@ -14,7 +14,7 @@ from bqdump.adapters.memory import MemoryDestination, MemoryStore
 from bqdump.check.verify import verify
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import NotFoundError, UsageError
+from bqdump.core.errors import NotFoundError, UnavailableError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.plan import Options
 from bqdump.export.run import run
@@ -140,6 +140,19 @@ def test_an_abandoned_run_that_a_killed_prune_was_deleting_is_not_resumed(scene:
     with pytest.raises(UsageError, match="a run of this id was pruned or is being pruned"):
         scene.run("a")
     assert scene.names("x/a/") == before
+
+
+def test_what_a_killed_prune_has_proposed_of_the_published_run_ends_a_run_with_a_hint(scene: Scene) -> None:
+    scene.run("a")
+    scene.abandon("b", include=("sales",), keep_others=True)
+    proposed = Tombstone(run="a", snapshot_time="2026-01-31T03:00:00.000Z")
+    asyncio.run(overwrite(scene.store, LAYOUT.run("a").tombstone, proposed))
+    with pytest.raises(UnavailableError, match="a prune that was stopped has marked it") as caught:
+        scene.run("b", include=("sales",), keep_others=True)
+    assert "Prune once more" in caught.value.hint
+    scene.prune()
+    assert scene.run("b", include=("sales",), keep_others=True)[0].state == "published"
+    assert asyncio.run(verify(scene.store, SETTINGS, "b")).findings == ()
 
 
 def test_the_id_of_a_pruned_run_stays_taken_while_another_run_names_its_files(scene: Scene) -> None:

@@ -5,6 +5,7 @@ Between the two another run may publish tables that are not in the plan. These a
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection, Sequence
 
@@ -14,7 +15,7 @@ from bqdump.core.documents.fields import Mode
 from bqdump.core.documents.manifest import Carried, File, Manifest
 from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Plan
-from bqdump.core.errors import UsageError, VerificationError
+from bqdump.core.errors import UnavailableError, UsageError, VerificationError
 from bqdump.core.plan.named_again import NamedAgain, NamedPartitions, named_again, partitions_named_again
 from bqdump.core.plan.published import Published
 from bqdump.core.plan.removal import Carry, carry_from
@@ -30,6 +31,8 @@ from bqdump.repository.repository import read, value_of
 
 log = logging.getLogger(__name__)
 NAMED = 10
+# How often the published run is looked at while it is being pruned, and how long it stays the same between two looks.
+LOOKS, PAUSE_SECONDS = 60, 1.0
 
 FILES: dict[Mode, str] = {
     "replace": "replaces files (no {run} in {setting:path})",
@@ -60,7 +63,26 @@ async def carry_over(export: RunningExport, tables: Collection[str]) -> Carry:
 
 
 async def _stays(export: RunningExport, latest: Latest | None, tables: Collection[str]) -> Carry:
-    """What stays of the published export without a look at it. tables: all others of this run."""
+    """What stays of the published export without a look at it. tables: all others of this run.
+
+    Raises UnavailableError if the published run is being pruned, and stays so.
+    """
+    for _ in range(LOOKS):
+        carry = await _stays_of(export, latest, tables)
+        if carry is not None:
+            return carry
+        # Another run was published meanwhile, or prune takes back what it has proposed.
+        before, latest = latest, await read_latest(export.store, export.settings)
+        if latest == before:
+            await asyncio.sleep(PAUSE_SECONDS)
+    named = latest.run if latest else ""
+    cause = f"tables of run {named} are carried over, and a prune that was stopped has marked it"
+    hint = "Prune once more, with {setting:yes}: that takes the mark back. Then start this run again."
+    raise UnavailableError("publish", f"run {export.plan.run}", cause, hint)
+
+
+async def _stays_of(export: RunningExport, latest: Latest | None, tables: Collection[str]) -> Carry | None:
+    """The same of this published run, None if it is being pruned."""
     if latest is None or latest.age >= export.plan.age or not export.same_dataset(latest):
         return Carry()
     if latest.run == export.plan.over and not (export.plan.removed or export.plan.kept or export.settings.keep_others):
@@ -76,8 +98,7 @@ async def _stays(export: RunningExport, latest: Latest | None, tables: Collectio
     kept = sorted(gone.keys() - reasons.keys())
     refuse_other_mode(published, export.plan, kept)
     if kept and not await refer(export.store, export.settings.layout, latest.run, export.plan.run):
-        # Another run was published meanwhile, and this one pruned.
-        return await _stays(export, await read_latest(export.store, export.settings), tables)
+        return None
     for name in sorted(set(kept).difference(export.plan.kept)):
         message = "%s is carried over from run %s, which was published after this run was planned"
         log.warning(message, name, latest.run, extra=LogEvent.TABLE_CARRIED_OVER.extra(table=name))
