@@ -8,7 +8,6 @@ import re
 import sys
 import types
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
@@ -17,8 +16,9 @@ import pytest
 
 import bqdump
 from bqdump.core.results import State
-from bqdump_local.seed import dummies, seed, special
+from bqdump_local.seed import special
 from bqdump_local.stack import running
+from docs.walk import seed_few
 
 PAGE = (Path(__file__).parents[2] / "docs/python.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -27,14 +27,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 @pytest.fixture(scope="module", autouse=True)
 def _stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with running(root=tmp_path_factory.mktemp("buckets")) as stack, pytest.MonkeyPatch.context() as patch:
-        seed(
-            stack,
-            project="my-project",
-            dataset="sales",
-            bucket="source",
-            target="my-exports",
-            sources=[*islice(dummies(), 3), next(special())],
-        )
+        seed_few(stack, next(special()))
         for name, value in stack.variables().items():
             patch.setenv(name, value)
         yield

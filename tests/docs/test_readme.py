@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
 from pathlib import Path
 
-from bqdump_local.seed import dummies, seed
 from bqdump_local.stack import running
-from docs.walk import shell
+from docs.walk import seed_few, shell
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,14 +24,7 @@ def test_the_first_block_is_the_two_commands_and_the_makefile_has_them() -> None
 
 def test_the_commands_run_one_after_the_other(tmp_path: Path) -> None:
     with running(root=tmp_path / "buckets") as stack:
-        seed(
-            stack,
-            project="my-project",
-            dataset="sales",
-            bucket="source",
-            target="my-exports",
-            sources=islice(dummies(), 3),
-        )
+        seed_few(stack)
         printed = shell(blocks()[1], tmp_path, stack.variables())
     assert (tmp_path / "buckets/my-exports/dummy_01/dummy_01_000000000000.csv").exists()
     assert "4 of 4 tables done" in printed

@@ -8,11 +8,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
+from bqdump_local.seed import Source, dummies, seed
+from bqdump_local.stack import Stack
 from docs.warm_shell import commands
 
 ROOT = Path(__file__).parents[2]
+
+
+def seed_few(stack: Stack, *more: Source) -> None:
+    """The dataset and the bucket that pages name, with three tables and these."""
+    sources = [*islice(dummies(), 3), *more]
+    seed(stack, project="my-project", dataset="sales", bucket="source", target="my-exports", sources=sources)
 
 
 def blocks(page: str) -> list[str]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gzip
-from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from bqdump.core.documents.changes import SAME
 from bqdump_local import state
-from bqdump_local.seed import dummies, seed
 from bqdump_local.stack import running
-from docs.walk import follow, shell
+from docs.walk import follow, seed_few, shell
 
 
 # It makes four exports of all the data there is, by up to ten processes at once.
@@ -37,14 +35,7 @@ def test_the_quick_start(tmp_path: Path) -> None:
 def test_coming_from_something_else(tmp_path: Path) -> None:
     bucket = tmp_path / "buckets/my-exports"
     with running(root=tmp_path / "buckets") as stack:
-        seed(
-            stack,
-            project="my-project",
-            dataset="sales",
-            bucket="source",
-            target="my-exports",
-            sources=islice(dummies(), 3),
-        )
+        seed_few(stack)
         follow("docs/coming-from.md", tmp_path, stack.variables())
         assert (bucket / "dummy_01/dummy_01_000000000000.csv").exists()
         lines = gzip.decompress((bucket / "extract/dummy_01_000000000000.json.gz").read_bytes()).splitlines()
@@ -57,14 +48,7 @@ def test_coming_from_something_else(tmp_path: Path) -> None:
 
 def test_restoring(tmp_path: Path) -> None:
     with running(root=tmp_path / "buckets") as stack:
-        seed(
-            stack,
-            project="my-project",
-            dataset="sales",
-            bucket="source",
-            target="my-exports",
-            sources=islice(dummies(), 3),
-        )
+        seed_few(stack)
         export = "bqdump run --quiet --project my-project --dataset sales --bucket my-exports"
         shell(export, tmp_path, stack.variables())
         output = follow("docs/restore.md", tmp_path, stack.variables())
