@@ -12,6 +12,7 @@ import gc
 import importlib
 import io
 import json
+import logging
 import os
 import pkgutil
 import runpy
@@ -20,7 +21,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -90,7 +91,9 @@ class SetAside(MetaPathFinder, Loader):
 
 
 def prepare() -> None:
-    """Import what commands import, and compile the page that runs write."""
+    """Import what commands import, and compile the page that runs write and the types of documents."""
+    import msgspec
+
     from bqdump.adapters.lean_imports import import_lean
 
     # gRPC reads it once, with its import; a command sets it before.
@@ -113,6 +116,17 @@ def prepare() -> None:
 
     for name in environment().list_templates(extensions=["html"]):
         environment().get_template(name)
+    for kind in subclasses(msgspec.Struct):
+        if kind.__module__.startswith("bqdump.core."):
+            msgspec.json.Decoder(kind)
+
+
+def subclasses(kind: type[Any]) -> Iterator[type[Any]]:
+    """All classes that derive from this one."""
+    derived: type[Any]
+    for derived in kind.__subclasses__():
+        yield derived
+        yield from subclasses(derived)
 
 
 def serve(server: socket.socket) -> str:
@@ -234,6 +248,9 @@ if __name__ == "__main__":
     del sys.path[0]
     gc.disable()
     prepare()
+    # What libraries have registered takes memory apart, which each command would copy for it.
+    atexit._clear()
+    atexit.register(logging.shutdown)
     gc.collect()
     gc.freeze()
     module = serve(socket.socket(fileno=int(sys.argv[1])))
