@@ -1,11 +1,13 @@
-"""The command line inside the test's own process: as good as a process of its own where it only has to refuse."""
+"""The command line inside the test's own process: as good as a process of its own, except for signals and streams."""
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +23,11 @@ class Called(NamedTuple):
     code: int
     out: str
     err: str
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.out + self.err
 
     @property
     def errors(self) -> list[str]:
@@ -39,6 +46,17 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> Called:
         code = start(arguments)
     out, err = capsys.readouterr()
     return Called(code, out, err)
+
+
+def call_in(folder: Path, variables: Mapping[str, str], *arguments: str) -> Called:
+    """Run a command in this folder, with these environment variables."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err), _as_before():
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        patch.chdir(folder)
+        code = start(arguments)
+    return Called(code, out.getvalue(), err.getvalue())
 
 
 @contextmanager

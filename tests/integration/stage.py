@@ -33,9 +33,10 @@ from bqdump.core.settings.settings import Settings
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
 from bqdump.services.opening import open_services
-from bqdump_local.execute import Execution, execute
+from bqdump_local.execute import Execution, execute, task_variables
 from bqdump_local.processes import TaskLine
 from bqdump_local.stack import Stack
+from integration.command import Called, call_in
 
 STATE = "_bqdump/"
 COMMAND = (sys.executable, "-m", "bqdump", "run")
@@ -226,7 +227,17 @@ class Stage:
             body = {kind: {name: denied} if denied else {}}
             requests.put(f"{url}/_local/denied", json=body, timeout=10).raise_for_status()
 
-    # Runs.
+    # Commands and runs.
+
+    def command(self, *arguments: str, env: Mapping[str, str] | None = None) -> Called:
+        """Run a command in this process."""
+        return call_in(self.folder, self.variables | dict(env or {}), *arguments)
+
+    def run(self, *arguments: str, execution: str = "", env: Mapping[str, str] | None = None) -> Called:
+        """Run `bqdump run` in this process, as the one task of an execution of Cloud Run."""
+        name = execution or f"bqdump-{next(_NUMBERS)}"
+        variables = task_variables("cloud-run", index=0, count=1, attempt=0, execution=name, job="bqdump")
+        return self.command("run", *arguments, env=variables | dict(env or {}))
 
     @property
     def variables(self) -> dict[str, str]:

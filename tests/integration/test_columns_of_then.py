@@ -6,7 +6,6 @@ import asyncio
 import csv
 import io
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,9 +20,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import rfc3339
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
-from bqdump_local.execute import execute
-from bqdump_local.processes import TaskLine
-from integration.stage import Ran, Stage, records
+from integration.stage import Stage, records
 from logged import lines_of
 
 ROUTES = ("extract", "query", "read")
@@ -36,15 +33,6 @@ CHANGES = {
     "widened": "ALTER TABLE t ALTER COLUMN id SET DATA TYPE NUMERIC",
     "swapped": "ALTER TABLE t DROP COLUMN name; ALTER TABLE t ADD COLUMN name BOOL",
 }
-
-
-def bqdump(stage: Stage, *words: str) -> Ran:
-    lines: list[TaskLine] = []
-    done = asyncio.run(
-        execute([sys.executable, "-m", "bqdump", *words], tasks=1, env=stage.variables, cwd=stage.folder,
-                on_output=lines.append, max_retries=0, task_timeout=60)
-    )  # fmt: skip
-    return Ran(done, lines)
 
 
 def manifest(stage: Stage) -> Manifest:
@@ -62,8 +50,8 @@ def text(stage: Stage) -> list[list[str]]:
 
 def check(stage: Stage) -> None:
     """Files, definition and verification are of the snapshot time, and the definition restores the files."""
-    verified = bqdump(stage, "verify", "--read", "--source")
-    assert verified.codes == [0], verified.text
+    verified = stage.command("verify", "--read", "--source")
+    assert verified.code == 0, verified.text
     [entry] = manifest(stage).tables
     assert named(entry.definition) == THEN
     fields = json.loads(bytes(entry.definition))["schema"]["fields"]
@@ -87,8 +75,8 @@ def test_an_earlier_snapshot_time_has_the_columns_of_then(stage: Stage, change: 
     stage.now()
     stage.sql(CHANGES[change])
     format_ = "csv" if change in ("added", "widened") else "parquet"
-    ran = stage.execute("--route", route, "--format", format_, "--snapshot-time", rfc3339(moment))
-    assert ran.codes == [0], ran.text
+    ran = stage.run("--route", route, "--format", format_, "--snapshot-time", rfc3339(moment))
+    assert ran.code == 0, ran.text
     assert len(lines_of(records(ran.text), LogEvent.COLUMNS_CHANGED)) == 1
     if format_ == "csv":
         assert text(stage) == [["id", "name", "day"], ["1", "a", "2026-01-31"]]
@@ -135,10 +123,10 @@ def test_settings_of_columns_are_held_against_the_columns_of_then(stage: Stage) 
     stage.now()
     stage.sql(CHANGES["renamed"])
     of_now, of_then = (json.dumps({"t": {"exclude_columns": [name]}}) for name in ("title", "name"))
-    refused = stage.execute("--snapshot-time", moment, "--tables", of_now)
-    assert refused.codes == [2]
+    refused = stage.run("--snapshot-time", moment, "--tables", of_now)
+    assert refused.code == 2
     assert "has no column 'title'" in refused.text
-    assert stage.execute("--snapshot-time", moment, "--tables", of_then, "--route", "read").codes == [0]
+    assert stage.run("--snapshot-time", moment, "--tables", of_then, "--route", "read").code == 0
     assert text(stage) == [["id", "day"], ["1", "2026-01-31"]]
 
 
@@ -152,8 +140,8 @@ def test_other_modifications_change_nothing_of_the_definition(stage: Stage) -> N
         bigquery.SchemaField(field.name, field.field_type, description=f"of {field.name}") for field in table.schema
     ]  # fmt: skip
     stage.big.update_table(table, ["description", "schema"])
-    ran = stage.execute("--snapshot-time", moment)
-    assert ran.codes == [0], ran.text
+    ran = stage.run("--snapshot-time", moment)
+    assert ran.code == 0, ran.text
     assert lines_of(records(ran.text), LogEvent.COLUMNS_CHANGED) == []
     [entry] = manifest(stage).tables
     definition = json.loads(bytes(entry.definition))
@@ -172,10 +160,10 @@ def test_a_table_that_demands_a_partition_filter_is_no_exception(stage: Stage) -
     moment = rfc3339(stage.now())
     stage.now()
     stage.sql("ALTER TABLE day ADD COLUMN later STRING")
-    assert stage.execute("--snapshot-time", moment, "--route", "read").codes == [0]
+    assert stage.run("--snapshot-time", moment, "--route", "read").code == 0
     [entry] = manifest(stage).tables
     assert named(entry.definition) == [("id", "INT64"), ("day", "DATE")]
-    assert bqdump(stage, "verify", "--read").codes == [0]
+    assert stage.command("verify", "--read").code == 0
 
 
 def test_columns_of_then_that_cannot_be_seen_are_named_and_refused_unless_allowed(stage: Stage) -> None:
@@ -186,12 +174,12 @@ def test_columns_of_then_that_cannot_be_seen_are_named_and_refused_unless_allowe
     stage.sql(CHANGES["added"])
     stage.deny("bigquery.tables.getData")
     options = ("--snapshot-time", rfc3339(moment), "--route", "read")
-    ran = stage.execute(*options)
-    assert ran.codes == [2], ran.text
+    ran = stage.run(*options)
+    assert ran.code == 2, ran.text
     assert "their columns at that time cannot be read" in ran.text
     assert "--allow unseen-columns" in ran.text
     assert stage.files() == []
-    planned = bqdump(stage, "plan", "--json", *options, "--allow", "unseen-columns")
+    planned = stage.command("plan", "--json", *options, "--allow", "unseen-columns")
     flags = [(flag["risk"], flag["table"]) for flag in json.loads(planned.text)["flags"]]
     assert ("unseen-columns", "t") in flags
     assert ("unseen-columns", "same") not in flags

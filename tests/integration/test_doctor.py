@@ -195,15 +195,15 @@ def test_lifecycle_rules_that_can_delete_an_export_are_refused(
     (found,) = [one for one in diagnosed(called)["checks"] if one["name"] == "guard: lifecycle-rules"]
     assert found["outcome"] == "refused"
     assert "(rule 2 deletes objects older than 30 days)" in found["detail"]
-    ran = outside.execute()
-    assert ran.codes == [2]
+    ran = outside.run()
+    assert ran.code == 2
     assert "lifecycle rules of the bucket can delete files that manifests name" in ran.text
     assert call(capsys, "doctor", "--allow", "lifecycle-rules").code == 0
 
 
 def test_a_folder_of_another_dataset(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     outside.table("orders")
-    assert outside.execute().codes == [0]
+    assert outside.run().code == 0
     before = outside.objects()
     other = f"{outside.dataset}_2"
     outside.big.create_dataset(other)

@@ -201,10 +201,10 @@ def test_a_token_that_stays_refused_is_reported_as_a_missing_permission(stage: S
     url = f"{stage.stack.storage}/_local/faults"
     requests.put(url, json={"rules": [{"status": 401}]}, timeout=10).raise_for_status()
     try:
-        ran = stage.execute()
+        ran = stage.run()
     finally:
         requests.delete(url, timeout=10)
-    assert ran.codes == [5], ran.text
+    assert ran.code == 5, ran.text
     assert "Traceback" not in ran.text
 
 
@@ -227,7 +227,7 @@ def test_a_plan_of_another_version_is_refused_and_nothing_is_changed(
     stage: Stage, change: tuple[bytes, bytes], code: int, reported: str
 ) -> None:
     stage.table("a")
-    assert stage.execute(execution="first").codes == [0]
+    assert stage.run(execution="first").code == 0
     for name in ("manifest.json", "report.html"):
         stage.store.bucket(stage.bucket).blob(f"{STATE}runs/first/{name}").delete()
     name = f"{STATE}runs/first/plan.json"
@@ -235,8 +235,8 @@ def test_a_plan_of_another_version_is_refused_and_nothing_is_changed(
     assert plan.count(change[0]) == 1
     stage.upload(name, plan.replace(*change))
     before = stage.objects()
-    ran = stage.execute("--run-id", "first")
-    assert ran.codes == [code]
+    ran = stage.run("--run-id", "first")
+    assert ran.code == code
     assert reported in ran.text
     assert "Traceback" not in ran.text
     assert stage.objects() == before

@@ -85,8 +85,8 @@ def test_an_exceeded_quota_is_reported_with_when_to_retry(stage: Stage, at: str)
     stage.table("b")
     fault = {"at": at, "table": "^a@", "reason": "quotaExceeded", "message": "Quota exceeded: export bytes per day"}
     stage.stack.jobs(faults=[fault])
-    ran = stage.execute(execution="e")
-    assert ran.codes == [6], ran.text
+    ran = stage.run(execution="e")
+    assert ran.code == 6, ran.text
     last = list(records(ran.text))[-1]
     assert (last["severity"], last["event"]) == ("ERROR", LogEvent.COMMAND_FAILED)
     assert "Quota exceeded: export bytes per day" in last["message"]
@@ -94,8 +94,8 @@ def test_an_exceeded_quota_is_reported_with_when_to_retry(stage: Stage, at: str)
     assert stage.files() == []
     # The quota has been replenished.
     stage.stack.jobs(faults=[])
-    ran = stage.execute("--run-id", "e")
-    assert ran.codes == [0], ran.text
+    ran = stage.run("--run-id", "e")
+    assert ran.code == 0, ran.text
     assert stage.extracted()["b"] == 1
     assert [table.table for table in stage.manifest().tables] == ["a", "b"]
 

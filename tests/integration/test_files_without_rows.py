@@ -38,8 +38,8 @@ def test_an_export_with_files_without_rows_is_whole(
     stage.empty_tables([f"nothing{way[1:]}" for way in settings])
     stage.stack.jobs(shard_bytes=600, empty_shards=3, bare_empty_files=bare)
     stage.now()
-    ran = stage.execute("--tables", json.dumps(settings), execution="r1")
-    assert ran.codes == [0], ran.text
+    ran = stage.run("--tables", json.dumps(settings), execution="r1")
+    assert ran.code == 0, ran.text
     manifest = decode(stage.read(stage.latest().manifest), Manifest, "manifest")
     assert len(manifest.tables) == 3 * len(ways) - sum(format_ == "csv" for _, format_, _ in ways)
     for entry in manifest.tables:

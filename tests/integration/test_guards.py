@@ -133,8 +133,8 @@ def test_a_risk_is_refused_before_anything_is_written_unless_it_is_allowed(
         (*flag, flag == UNREAD) for flag in case.flags
     ]
 
-    allowed = stage.execute(*arguments, "--allow", case.risk)
-    assert allowed.codes == [0], allowed.text
+    allowed = stage.run(*arguments, "--allow", case.risk)
+    assert allowed.code == 0, allowed.text
     manifest = stage.manifest()
     assert [(flag.risk.value, flag.table, flag.allowed) for flag in manifest.flags] == [
         (*flag, True) for flag in case.flags
@@ -149,8 +149,8 @@ def test_a_risk_is_refused_before_anything_is_written_unless_it_is_allowed(
 def test_a_table_into_which_changes_are_streamed_is_queried_so_that_none_is_missing(stage: Stage) -> None:
     stage.table("orders", 3)
     stream_into(stage, "states")
-    ran = stage.execute()
-    assert ran.codes == [0], ran.text
+    ran = stage.run()
+    assert ran.code == 0, ran.text
     manifest = stage.manifest()
     routes = {table.table: (table.route, table.read_at) for table in manifest.tables}
     assert routes == {"orders": ("extract", "snapshot"), "states": ("query", "job")}
@@ -161,14 +161,14 @@ def test_a_table_into_which_changes_are_streamed_is_queried_so_that_none_is_miss
 
 def test_changes_that_an_extract_lacks_are_refused_by_name_unless_that_is_allowed(stage: Stage) -> None:
     stream_into(stage, "states")
-    refused = stage.execute("--tables", '{"states": {"route": "extract"}}', "--allow", "streaming-buffer")
-    assert refused.codes == [2], refused.text
+    refused = stage.run("--tables", '{"states": {"route": "extract"}}', "--allow", "streaming-buffer")
+    assert refused.code == 2, refused.text
     assert "that BigQuery has not applied yet are not part of an export: states (extract route)" in refused.text
     assert "--allow unapplied-changes" in refused.text
     assert stage.objects() == {}
     # With the risk allowed a free extract job will do.
-    allowed = stage.execute("--allow", "streaming-buffer,unapplied-changes")
-    assert allowed.codes == [0], allowed.text
+    allowed = stage.run("--allow", "streaming-buffer,unapplied-changes")
+    assert allowed.code == 0, allowed.text
     manifest = stage.manifest()
     assert [table.route for table in manifest.tables] == ["extract"]
     assert ("unapplied-changes", "states") in [(flag.risk.value, flag.table) for flag in manifest.flags]
@@ -177,7 +177,7 @@ def test_changes_that_an_extract_lacks_are_refused_by_name_unless_that_is_allowe
 
 def test_a_dataset_without_primary_keys_is_not_searched_for_streamed_changes(stage: Stage) -> None:
     stage.table("orders", 3)
-    assert stage.execute().codes == [0]
+    assert stage.run().code == 0
     queries = [getattr(job, "query", "") or "" for job in stage.big.list_jobs(all_users=True)]
     assert not [query for query in queries if "INFORMATION_SCHEMA.TABLES" in query]
 
@@ -203,21 +203,21 @@ def test_an_object_of_an_unknown_kind_is_never_passed_over_in_silence(
     assert planned.code == 0
     assert re.search(rf"Not exported:\n.*\nrelations +{reason}\n", planned.out)
 
-    assert stage.execute("--allow", "skipped").codes == [0]
+    assert stage.run("--allow", "skipped").code == 0
     manifest = stage.manifest()
     assert [table.table for table in manifest.tables] == ["orders"]
     assert [(skipped.table, skipped.kind, skipped.reason) for skipped in manifest.skipped] == [
         ("relations", "GRAPH", reason)
     ]
-    left_out = stage.execute("--exclude", "relations")
-    assert left_out.codes == [0], left_out.text
+    left_out = stage.run("--exclude", "relations")
+    assert left_out.code == 0, left_out.text
     assert (stage.manifest().skipped, stage.manifest().flags) == ((), ())
 
 
 def test_an_ordinary_dataset_meets_no_guard_with_the_roles_of_the_documentation(stage: Stage) -> None:
     stage.table("orders", 3)
-    ran = stage.execute()
-    assert ran.codes == [0], ran.text
+    ran = stage.run()
+    assert ran.code == 0, ran.text
     assert stage.manifest().flags == ()
     assert not [line for line in records(ran.text) if line["severity"] == "WARNING"]
 
@@ -227,12 +227,12 @@ def test_a_policy_that_planning_could_not_see_is_reported_by_the_job_itself(stag
     stage.table("people", 2)
     row_policy(stage)
     stage.deny("bigquery.rowAccessPolicies.list")
-    ran = stage.execute("--allow", "unseen-row-policies", execution="nightly")
-    assert ran.codes == [3], ran.text
+    ran = stage.run("--allow", "unseen-row-policies", execution="nightly")
+    assert ran.code == 3, ran.text
     assert "orders: row-policies: reported by its job: row access policies may hide rows" in ran.text
     assert stage.files() == []
-    again = stage.execute("--run-id", "nightly", "--allow", "row-policies,unseen-row-policies")
-    assert again.codes == [0], again.text
+    again = stage.run("--run-id", "nightly", "--allow", "row-policies,unseen-row-policies")
+    assert again.code == 0, again.text
     assert [table.table for table in stage.manifest().tables] == ["orders", "people"]
     assert ("row-policies", "orders") in [(flag.risk.value, flag.table) for flag in stage.manifest().flags]
 
@@ -242,17 +242,17 @@ def test_a_policy_that_is_added_after_planning_is_found_when_the_table_has_been_
     stage.table("people", 2)
     rule = {"operation": "readRows", "status": 403, "times": 2}
     requests.put(f"{stage.stack.bigquery}/_local/faults", json={"rules": [rule]}, timeout=10).raise_for_status()
-    planned = stage.execute("--route", "read", execution="nightly")
-    assert planned.codes == [3], planned.text
+    planned = stage.run("--route", "read", execution="nightly")
+    assert planned.code == 3, planned.text
     row_policy(stage)
     resume = ("--run-id", "nightly", "--route", "read")
-    ran = stage.execute(*resume)
-    assert ran.codes == [3], ran.text
+    ran = stage.run(*resume)
+    assert ran.code == 3, ran.text
     assert "orders: row-policies: since it was planned: row access policies may hide rows" in ran.text
     assert "--allow row-policies" in ran.text
     assert stage.files() == []
-    again = stage.execute(*resume, "--allow", "row-policies")
-    assert again.codes == [0], again.text
+    again = stage.run(*resume, "--allow", "row-policies")
+    assert again.code == 0, again.text
     assert stage.plan("nightly").flags == ()
     assert [(flag.risk.value, flag.table) for flag in stage.manifest().flags] == [("row-policies", "orders")]
 
@@ -261,10 +261,10 @@ def test_a_policy_below_a_view_is_reported_by_the_job_itself(stage: Stage) -> No
     stage.table("orders", 3)
     row_policy(stage)
     stage.sql(f"CREATE VIEW newest AS SELECT * FROM {stage.dataset}.orders")
-    ran = stage.execute("--exclude", "orders")
-    assert ran.codes == [3], ran.text
+    ran = stage.run("--exclude", "orders")
+    assert ran.code == 3, ran.text
     assert "newest: row-policies: reported by its job: row access policies may hide rows" in ran.text
-    assert stage.execute("--exclude", "orders", "--allow", "row-policies").codes == [0]
+    assert stage.run("--exclude", "orders", "--allow", "row-policies").code == 0
     assert [(flag.risk.value, flag.table) for flag in stage.manifest().flags] == [("row-policies", "newest")]
 
 
@@ -274,8 +274,8 @@ def test_a_moment_outside_the_time_travel_of_the_dataset(stage: Stage, capsys: p
     dataset.max_time_travel_hours = 48
     stage.big.update_dataset(dataset, ["max_time_travel_hours"])
     old = rfc3339(stage.now() - 49 * 3_600_000)
-    ran = stage.execute("--snapshot-time", old)
-    assert ran.codes == [2], ran.text
+    ran = stage.run("--snapshot-time", old)
+    assert ran.code == 2, ran.text
     assert "can be read back to" in ran.text
     assert "(48 hours)" in ran.text
     assert stage.objects() == {}
@@ -288,8 +288,8 @@ def test_a_bucket_elsewhere_or_with_soft_delete_is_reported_and_not_refused(stag
     bucket = stage.store.get_bucket(there)
     bucket.soft_delete_policy.retention_duration_seconds = 7 * 86400
     bucket.patch()
-    ran = stage.execute(env={"DESTINATION_BUCKET": there})
-    assert ran.codes == [0], ran.text
+    ran = stage.run(env={"DESTINATION_BUCKET": there})
+    assert ran.code == 0, ran.text
     stage.bucket = there
     assert [(flag.risk.value, flag.allowed) for flag in stage.manifest().flags] == [
         ("other-location", True), ("soft-delete", True)
@@ -302,7 +302,7 @@ def test_a_bucket_that_holds_every_new_object_is_refused(stage: Stage) -> None:
     bucket = stage.store.get_bucket(stage.bucket)
     bucket.default_event_based_hold = True
     bucket.patch()
-    ran = stage.execute()
-    assert ran.codes == [2], ran.text
+    ran = stage.run()
+    assert ran.code == 2, ran.text
     assert "Use a bucket without a default event-based hold." in ran.text
     assert stage.extracts() == []

@@ -71,7 +71,7 @@ def test_every_json_fits_its_schema(stage: Stage, ask: Ask) -> None:
     stage.table("b")
     stage.sql(f"CREATE VIEW v AS SELECT * FROM `{stage.project}.{stage.dataset}.a`")
     stage.stack.jobs(faults=[{"at": "run", "table": "^a@", "reason": "invalid", "message": "Cannot read it"}])
-    assert stage.execute("--exclude", "v", execution="r1").codes == [3]
+    assert stage.run("--exclude", "v", execution="r1").code == 3
     failed = ask("status", "r1")
     assert [failure["table"] for failure in failed["failed"]] == ["a"]
     assert ask("run", "--run-id", "r1", "--exclude", "v")["state"] == "published"

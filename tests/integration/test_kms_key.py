@@ -24,8 +24,8 @@ def with_default_key(stage: Stage) -> None:
 @pytest.mark.parametrize("route", ["extract", "read"])
 def test_files_and_documents_get_the_key_that_is_set(stage: Stage, route: str) -> None:
     stage.table("a")
-    ran = stage.execute("--kms-key", KEY, "--route", route)
-    assert ran.codes == [0], ran.text
+    ran = stage.run("--kms-key", KEY, "--route", route)
+    assert ran.code == 0, ran.text
     found = keys(stage)
     assert "a/a_000000000000.csv" in found
     assert f"{STATE}latest.json" in found
@@ -35,26 +35,26 @@ def test_files_and_documents_get_the_key_that_is_set(stage: Stage, route: str) -
 
 def test_a_later_export_replaces_files_under_the_key(stage: Stage) -> None:
     stage.table("a")
-    assert stage.execute().codes == [0]
+    assert stage.run().code == 0
     assert set(keys(stage).values()) == {""}
-    assert stage.execute("--kms-key", KEY).codes == [0]
+    assert stage.run("--kms-key", KEY).code == 0
     assert keys(stage)["a/a_000000000000.csv"] == KEY
 
 
 def test_the_buckets_default_key_needs_no_setting(stage: Stage) -> None:
     with_default_key(stage)
     stage.table("a")
-    assert stage.execute().codes == [0]
+    assert stage.run().code == 0
     assert set(keys(stage).values()) == {KEY}
 
 
 def test_files_that_bigquery_names_itself_would_lack_the_key_and_are_refused(stage: Stage) -> None:
     stage.table("a")
     kept = ("--path", "{run}/{table}_*.{ext}", "--kms-key", KEY)
-    ran = stage.execute(*kept)
-    assert ran.codes == [2]
+    ran = stage.run(*kept)
+    assert ran.code == 2
     assert "the default key of gs://" in ran.text
     assert stage.objects() == {}
     with_default_key(stage)
-    assert stage.execute(*kept).codes == [0]
+    assert stage.run(*kept).code == 0
     assert set(keys(stage).values()) == {KEY}

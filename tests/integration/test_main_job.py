@@ -29,7 +29,7 @@ def test_three_settings_give_the_layout_of_the_naive_script(stage: Stage) -> Non
 def test_the_manifest_is_whole(stage: Stage) -> None:
     stage.table("orders", 4)
     stage.sql(f"CREATE VIEW newest AS SELECT * FROM {stage.dataset}.orders")
-    assert stage.execute(execution="nightly-1").codes == [0]
+    assert stage.run(execution="nightly-1").code == 0
     manifest = stage.manifest()
     assert (manifest.run, manifest.status, manifest.mode) == ("nightly-1", "complete", "replace")
     assert (manifest.project, manifest.dataset, manifest.location) == (stage.project, stage.dataset, "US")
@@ -146,7 +146,7 @@ def test_other_formats_and_patterns(stage: Stage) -> None:
         "--prefix",
         "x/y",
     )
-    ran = stage.execute(*flags)
-    assert ran.codes == [0], ran.text
+    ran = stage.run(*flags)
+    assert ran.code == 0, ran.text
     assert stage.files() == ["x/y/sales_eu/sales_eu_000000000000.json.gz"]
     assert "x/y/_bqdump/latest.json" in stage.objects()

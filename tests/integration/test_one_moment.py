@@ -28,8 +28,8 @@ def test_rows_written_after_planning_are_not_exported(stage: Stage) -> None:
     planned(stage)
     stage.sql("INSERT INTO a (id, name) VALUES (99, 'late')")
     stage.sql("DELETE FROM b WHERE id = 1")
-    ran = stage.execute(execution="run-1")
-    assert ran.codes == [0], ran.text
+    ran = stage.run(execution="run-1")
+    assert ran.code == 0, ran.text
     assert csv_rows(stage.read("a/a_000000000000.csv")) == expected_rows("a", 3)
     assert csv_rows(stage.read("b/b_000000000000.csv")) == expected_rows("b", 2)
 
@@ -38,7 +38,7 @@ def test_a_table_created_after_the_moment_is_not_in_the_export(stage: Stage) -> 
     stage.table("a")
     planned(stage)
     stage.table("late")
-    assert stage.execute(execution="run-1").codes == [0]
+    assert stage.run(execution="run-1").code == 0
     assert [table.table for table in stage.manifest().tables] == ["a"]
 
 
@@ -48,8 +48,8 @@ def test_an_earlier_snapshot_time_can_be_set(stage: Stage) -> None:
     stage.now()
     stage.sql("INSERT INTO a (id, name) VALUES (99, 'late')")
     stage.table("late")
-    ran = stage.execute("--snapshot-time", rfc3339(moment), "--allow", "created-later")
-    assert ran.codes == [0], ran.text
+    ran = stage.run("--snapshot-time", rfc3339(moment), "--allow", "created-later")
+    assert ran.code == 0, ran.text
     manifest = stage.manifest()
     assert manifest.snapshot == moment
     assert csv_rows(stage.read("a/a_000000000000.csv")) == expected_rows("a", 2)
@@ -62,8 +62,8 @@ def test_a_table_dropped_after_the_moment_fails_by_name_and_nothing_is_published
     stage.table("gone")
     planned(stage)
     stage.sql("DROP TABLE gone")
-    ran = stage.execute(execution="run-1")
-    assert ran.codes == [3], ran.text
+    ran = stage.run(execution="run-1")
+    assert ran.code == 3, ran.text
     last = list(records(ran.text))[-1]
     assert (last["severity"], last["event"]) == ("ERROR", LogEvent.COMMAND_FAILED)
     assert "gone: notFound" in last["message"]
@@ -75,15 +75,15 @@ def test_a_table_dropped_after_the_moment_fails_by_name_and_nothing_is_published
 def test_a_partial_export_is_published_where_it_is_allowed(stage: Stage) -> None:
     stage.table("a", 1)
     stage.table("gone", 1)
-    assert stage.execute().codes == [0]
+    assert stage.run().code == 0
     before = stage.objects()["gone/gone_000000000000.csv"]
     stage.table("a", 5)
     planned(stage)
     stage.sql("DROP TABLE gone")
-    assert stage.execute(execution="run-1").codes == [3]
+    assert stage.run(execution="run-1").code == 3
     assert csv_rows(stage.read("a/a_000000000000.csv")) == expected_rows("a", 1)
-    ran = stage.execute("--allow-partial", "--run-id", "run-1")
-    assert ran.codes == [0], ran.text
+    ran = stage.run("--allow-partial", "--run-id", "run-1")
+    assert ran.code == 0, ran.text
     manifest = stage.manifest()
     assert (manifest.run, manifest.status, stage.latest().status) == ("run-1", "partial", "partial")
     assert [table.table for table in manifest.tables] == ["a"]

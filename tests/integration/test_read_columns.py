@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
-import sys
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from bqdump_local.execute import execute
-from bqdump_local.processes import TaskLine
-from integration.stage import Ran, Stage
+from integration.stage import Stage
 
 TABLE = """CREATE TABLE t AS
 SELECT 1 AS id, 'a' AS name, DATE '2026-01-31' AS day, BIGNUMERIC '1.5' AS big, STRUCT(1 AS x, ['y'] AS z) AS inner_"""
 FLAT = "CREATE TABLE {} AS SELECT 1 AS id, 'a' AS name, DATE '2026-01-31' AS day, BIGNUMERIC '1.5' AS big"
 EXPECTED: dict[str, Any] = {"id": "1", "name": "a", "day": "2026-01-31", "big": "1.5"}
-
-
-def bqdump(stage: Stage, *words: str) -> Ran:
-    lines: list[TaskLine] = []
-    done = asyncio.run(
-        execute([sys.executable, "-m", "bqdump", *words], tasks=1, env=stage.variables, cwd=stage.folder,
-                on_output=lines.append, max_retries=0, task_timeout=60)
-    )  # fmt: skip
-    return Ran(done, lines)
 
 
 def rows(stage: Stage, format_: str, table: str = "t") -> list[list[tuple[str, str]]]:
@@ -63,31 +50,31 @@ def test_files_have_the_selected_columns_in_that_order(stage: Stage, format_: st
     assert ran.codes == [0, 0], ran.text
     found = {case: rows(stage, format_, table) for table, case in tables.items()}
     assert found == {case: [[(name, EXPECTED[name]) for name in names]] for case, (_, names) in SECTIONS.items()}
-    verified = bqdump(stage, "verify", "--read", "--source")
-    assert verified.codes == [0], verified.text
+    verified = stage.command("verify", "--read", "--source")
+    assert verified.code == 0, verified.text
 
 
 @pytest.mark.parametrize("format_", ["csv", "json", "parquet"])
 def test_columns_that_a_format_cannot_hold_are_left_out_by_name(stage: Stage, format_: str) -> None:
     stage.sql(TABLE)
-    ran = stage.execute("--route", "read", "--format", format_, "--on-unsupported", "skip", "--file-size", "1MB")
-    assert ran.codes == [0], ran.text
+    ran = stage.run("--route", "read", "--format", format_, "--on-unsupported", "skip", "--file-size", "1MB")
+    assert ran.code == 0, ran.text
     [row] = rows(stage, format_)
     assert [name for name, _ in row] == [*EXPECTED, *(["inner_"] if format_ != "csv" else [])]
     assert ("inner_" in ran.text) == (format_ == "csv")
-    assert bqdump(stage, "verify", "--read", "--source").codes == [0]
+    assert stage.command("verify", "--read", "--source").code == 0
 
 
 def test_a_table_without_rows_has_the_selected_columns(stage: Stage) -> None:
     stage.sql("CREATE TABLE t (id INT64, name STRING, day DATE)")
     for format_, expected in (("csv", ["day", "id"]), ("parquet", ["day", "id"])):
         tables = json.dumps({"t": {"columns": expected}})
-        assert stage.execute("--route", "read", "--format", format_, "--tables", tables).codes == [0]
+        assert stage.run("--route", "read", "--format", format_, "--tables", tables).code == 0
         [name] = stage.files()
         data = stage.read(name)
         found = data.decode().strip().split(",") if format_ == "csv" else pq.read_schema(io.BytesIO(data)).names
         assert found == expected
-        assert bqdump(stage, "verify", "--read").codes == [0]
+        assert stage.command("verify", "--read").code == 0
 
 
 def test_the_same_columns_by_query_are_in_the_same_order(stage: Stage) -> None:
@@ -95,6 +82,6 @@ def test_the_same_columns_by_query_are_in_the_same_order(stage: Stage) -> None:
     found = []
     for route in ("query", "read"):
         tables = json.dumps({"t": {"columns": ["day", "name"]}})
-        assert stage.execute("--route", route, "--format", "csv", "--tables", tables).codes == [0]
+        assert stage.run("--route", route, "--format", "csv", "--tables", tables).code == 0
         found.append(rows(stage, "csv"))
     assert found[0] == found[1]

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import random
+import subprocess
 import sys
 from typing import Any
 
@@ -21,8 +22,8 @@ from bqdump.cli.logs import LABELS
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Receipt
 from bqdump.core.progress.log_events import LogEvent
-from bqdump_local.execute import execute
-from bqdump_local.processes import Processes, TaskLine
+from bqdump_local.processes import Processes
+from integration.command import Called
 from integration.stage import Ran, Stage, records
 from logged import lines_of
 
@@ -47,24 +48,9 @@ def parquet_ids(stage: Stage, table: str) -> list[int]:
     return [row for table in tables for row in table.column("id").to_pylist()]
 
 
-def bqdump(stage: Stage, *words: str, shell: str = "") -> Ran:
-    """Run a command of bqdump; with --to it goes without the bucket that the stage has."""
-    lines: list[TaskLine] = []
-    bucket = {} if "--to" in words else {"DESTINATION_BUCKET": stage.bucket}
-    variables = {name: value for name, value in stage.variables.items() if name != "DESTINATION_BUCKET"} | bucket
-    command = [sys.executable, "-m", "bqdump", *words]
-    if shell:
-        command = ["sh", "-c", f'{shell}; exec "$@"', "sh", *command]
-    done = asyncio.run(
-        execute(command, tasks=1, env=variables, cwd=stage.folder, on_output=lines.append, max_retries=0,
-                task_timeout=60)
-    )  # fmt: skip
-    return Ran(done, lines)
-
-
-def dump(stage: Stage, *words: str) -> Ran:
+def dump(stage: Stage, *words: str) -> Called:
     """An export to the folder `out`."""
-    return bqdump(stage, "run", "--to", "out", *words)
+    return stage.command("run", "--to", "out", *words)
 
 
 def folder_manifest(stage: Stage, folder: str = "out") -> Manifest:
@@ -100,7 +86,7 @@ def test_tables_are_read_into_files_of_a_bucket(stage: Stage) -> None:
 def test_files_have_about_the_requested_size(stage: Stage) -> None:
     stage.table("t", 40_000)
     stage.stack.jobs(read_batch_bytes=10_000)
-    assert stage.execute("--file-size", "100KB").codes == [0]
+    assert stage.run("--file-size", "100KB").code == 0
     sizes = [len(stage.read(name)) for name in stage.files()]
     assert len(sizes) > 5
     assert all(50_000 < size < 200_000 for size in sizes[1:-1])
@@ -114,14 +100,14 @@ def test_files_have_about_the_requested_size(stage: Stage) -> None:
 def test_the_first_compressed_file_is_not_much_smaller_than_the_others(stage: Stage, shape: tuple[str, ...]) -> None:
     stage.table("t", 200_000)
     stage.stack.jobs(read_batch_bytes=20_000)
-    assert stage.execute(*READ, *shape, "--file-size", "200KB").codes == [0]
+    assert stage.run(*READ, *shape, "--file-size", "200KB").code == 0
     first, second, *_ = (len(stage.read(name)) for name in stage.files())
     assert 0.3 < first / second < 2
 
 
 def test_a_null_marker_and_gzip(stage: Stage) -> None:
     stage.sql("CREATE TABLE t AS SELECT CAST(NULL AS STRING) AS a, '' AS b, 'x' AS c")
-    assert stage.execute("--null-marker", r"\N", "--compression", "gzip").codes == [0]
+    assert stage.run("--null-marker", r"\N", "--compression", "gzip").code == 0
     assert gzip.decompress(stage.read("t/t_000000000000.csv.gz")) == b'a,b,c\n\\N,"",x\n'
 
 
@@ -142,9 +128,9 @@ def test_whatever_delimiter_and_marker_the_files_load_back_as_they_were(
 ) -> None:
     stage.sql(f"CREATE TABLE t AS {VALUES}")
     options = ("--delimiter", delimiter, *(("--null-marker", marker) if marker else ()))
-    assert stage.execute(*READ, *options).codes == [0]
-    verified = bqdump(stage, "verify", "--read", "--source")
-    assert verified.codes == [0], verified.text
+    assert stage.run(*READ, *options).code == 0
+    verified = stage.command("verify", "--read", "--source")
+    assert verified.code == 0, verified.text
     config = bigquery.LoadJobConfig(
         source_format="CSV", field_delimiter=delimiter, skip_leading_rows=1, null_marker=marker,
         schema=stage.big.get_table(f"{stage.project}.{stage.dataset}.t").schema,
@@ -160,8 +146,8 @@ def test_a_broken_stream_loses_and_repeats_nothing(stage: Stage) -> None:
     stage.table("t", 3000)
     stage.stack.jobs(read_batch_bytes=2_000)
     fault(stage, status="reset", rows=700, times=3)
-    ran = stage.execute(*READ, *PARQUET)
-    assert (ran.codes, faults_left(stage)) == ([0], 0)
+    ran = stage.run(*READ, *PARQUET)
+    assert (ran.code, faults_left(stage)) == (0, 0)
     assert sorted(parquet_ids(stage, "t")) == list(range(1, 3001))
     assert len(lines_of(records(ran.text), LogEvent.REQUEST_RETRIED)) == 3
 
@@ -170,14 +156,14 @@ def test_a_lost_session_is_read_again_from_the_start(stage: Stage) -> None:
     stage.table("t", 3000)
     stage.stack.jobs(read_batch_bytes=2_000)
     fault(stage, status=412, rows=700, times=1)
-    ran = stage.execute(*READ, *PARQUET, "--path", "{run}/{table}/{table}_*.{ext}")
-    assert (ran.codes, faults_left(stage)) == ([0], 0)
+    ran = stage.run(*READ, *PARQUET, "--path", "{run}/{table}/{table}_*.{ext}")
+    assert (ran.code, faults_left(stage)) == (0, 0)
     manifest = json.loads(stage.read(stage.latest().manifest))
     [file] = manifest["tables"][0]["files"]
     assert file["name"].endswith("t_000001000000.parquet")
     assert stage.files() == [file["name"]]
     assert sorted(pq.read_table(io.BytesIO(stage.read(file["name"]))).column("id").to_pylist()) == list(range(1, 3001))
-    assert bqdump(stage, "verify").codes == [0]
+    assert stage.command("verify").code == 0
 
 
 def test_a_file_that_a_killed_attempt_has_left_is_extra_until_the_run_is_started_again(stage: Stage) -> None:
@@ -185,34 +171,34 @@ def test_a_file_that_a_killed_attempt_has_left_is_extra_until_the_run_is_started
     stage.stack.jobs(read_batch_bytes=2_000)
     fault(stage, status=412, rows=700, times=1)
     arguments = (*READ, "--path", "{run}/{table}/{table}_*.{ext}", "--run-id", "nightly")
-    assert (stage.execute(*arguments).codes, faults_left(stage)) == ([0], 0)
+    assert (stage.run(*arguments).code, faults_left(stage)) == (0, 0)
     [whole] = stage.files()
     left, foreign = "nightly/t/t_000000000000.csv", "nightly/t/t_000005000000.csv"
     stage.upload(left)
-    reported = bqdump(stage, "verify")
-    assert reported.codes == [4]
+    reported = stage.command("verify")
+    assert reported.code == 4
     assert left in reported.text
     stage.upload(foreign)
-    assert stage.execute(*arguments).codes == [0]
+    assert stage.run(*arguments).code == 0
     assert stage.files() == [whole, foreign]
     stage.store.bucket(stage.bucket).delete_blob(foreign)
-    assert bqdump(stage, "verify").codes == [0]
+    assert stage.command("verify").code == 0
 
 
 def test_what_cannot_be_read_fails_by_name(stage: Stage) -> None:
     stage.table("t", 3)
     fault(stage, status=403, times=1)
-    ran = stage.execute(*READ)
-    assert (ran.codes, faults_left(stage)) == ([3], 0)
+    ran = stage.run(*READ, execution="e")
+    assert (ran.code, faults_left(stage)) == (3, 0)
     assert [line[LABELS]["table"] for line in lines_of(records(ran.text), LogEvent.TABLE_FAILED)] == ["t"]
     assert "1 of 1 table failed, nothing was published (t: accessDenied" in ran.text
-    assert stage.execute(*READ, "--run-id", ran.execution.name).codes == [0]
+    assert stage.run(*READ, "--run-id", "e").code == 0
 
 
 def test_a_dump_to_a_folder_has_the_same_layout_and_manifest(stage: Stage) -> None:
     stage.table("a", 10)
     stage.table("b", 20)
-    assert dump(stage).codes == [0]
+    assert dump(stage).code == 0
     manifest = folder_manifest(stage)
     assert [(table.table, table.rows, table.route) for table in manifest.tables] == [
         ("a", 10, "read"),
@@ -223,16 +209,16 @@ def test_a_dump_to_a_folder_has_the_same_layout_and_manifest(stage: Stage) -> No
     assert unnamed(stage) == []
     stage.table("a", 11)
     stage.sql("DROP TABLE b")
-    assert dump(stage).codes == [0]
+    assert dump(stage).code == 0
     assert (out / "a/a_000000000000.csv").read_text().count("\n") == 12
     assert not (out / "b").exists()
     for command in ("verify", "runs", "status", "report"):
-        reported = bqdump(stage, command, "--to", "out")
-        assert reported.codes == [0], reported.text
+        reported = stage.command(command, "--to", "out")
+        assert reported.code == 0, reported.text
     first, second = sorted(path.name for path in (out / "_bqdump/runs").iterdir())
-    assert "b" in bqdump(stage, "diff", first, second, "--to", "out").text
+    assert "b" in stage.command("diff", first, second, "--to", "out").text
     (out / "a/a_000000000000.csv").write_text("spoilt")
-    assert bqdump(stage, "verify", "--to", "out").codes == [4]
+    assert stage.command("verify", "--to", "out").code == 4
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(stage: Stage) -> None:
@@ -240,9 +226,9 @@ def test_a_folder_that_holds_something_else_is_left_alone(stage: Stage) -> None:
     (stage.folder / "out").mkdir()
     (stage.folder / "out" / "letter").write_text("dear")
     ran = dump(stage)
-    assert ran.codes == [2]
+    assert ran.code == 2
     assert "the folder is not empty and contains no export. Use a new or empty folder" in ran.text
-    assert bqdump(stage, "runs", "--to", "out").codes == [0]
+    assert stage.command("runs", "--to", "out").code == 0
     assert [path.name for path in (stage.folder / "out").iterdir()] == ["letter"]
 
 
@@ -250,38 +236,47 @@ def test_a_view_cannot_go_to_a_folder_and_is_named(stage: Stage) -> None:
     stage.table("t", 3)
     stage.sql("CREATE VIEW v AS SELECT 1 AS x")
     ran = dump(stage)
-    assert ran.codes == [2]
+    assert ran.code == 2
     assert "table v: no route can export it as asked" in ran.text
     assert "read: a view: the Storage Read API reads tables only" in ran.text
-    assert dump(stage, "--exclude", "v").codes == [0]
+    assert dump(stage, "--exclude", "v").code == 0
 
 
 def test_one_target_at_a_time(stage: Stage) -> None:
-    ran = stage.execute("--to", "out", "--bucket", stage.bucket)
-    assert ran.codes == [2]
+    ran = stage.run("--to", "out", "--bucket", stage.bucket)
+    assert ran.code == 2
     assert "two targets are given" in ran.text
 
 
 def test_a_folder_by_flag_wins_over_the_bucket_of_the_environment(stage: Stage) -> None:
     stage.table("t")
-    assert stage.execute("--to", "out").codes == [0]
+    assert stage.run("--to", "out").code == 0
     assert (stage.folder / "out/t/t_000000000000.csv").exists()
     assert stage.objects() == {}
+
+
+# No file may grow beyond half a megabyte, as on a full disk. Compiled modules would be cut, and stay in the cache.
+FULL_DISK = """
+import resource, sys
+from bqdump.cli.main import start
+sys.dont_write_bytecode = True
+resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+sys.exit(start(sys.argv[1:]))
+"""
 
 
 @pytest.mark.parametrize("format_", ["csv", "parquet"])
 def test_a_full_disk_publishes_nothing(stage: Stage, format_: str) -> None:
     stage.table("small", 3)
     stage.table("large", 200_000)
-    assert dump(stage, "--exclude", "large", "--format", format_).codes == [0]
+    assert dump(stage, "--exclude", "large", "--format", format_).code == 0
     before = folder_manifest(stage)
-    # No file may grow beyond half a megabyte, as on a full disk. Compiled modules would be cut, and stay in the cache.
-    limited = "export PYTHONDONTWRITEBYTECODE=1; ulimit -f 1024"
-    ran = bqdump(stage, "run", "--to", "out", "--format", format_, shell=limited)
-    assert ran.codes == [5]
-    assert "File too large. Free some space and resume the run" in ran.text
+    command = [sys.executable, "-P", "-c", FULL_DISK, "run", "--to", "out", "--format", format_]
+    ran = subprocess.run(command, env=stage.variables, cwd=stage.folder, capture_output=True, text=True, check=False)
+    assert ran.returncode == 5
+    assert "File too large. Free some space and resume the run" in ran.stdout
     assert folder_manifest(stage) == before
-    assert bqdump(stage, "verify", "--to", "out").codes == [0]
+    assert stage.command("verify", "--to", "out").code == 0
     assert unnamed(stage) == []
 
 
@@ -313,7 +308,7 @@ def test_several_tasks_read_a_large_table_together(stage: Stage) -> None:
     exported = [line["message"] for line in lines_of(records(ran.text), LogEvent.TABLE_EXPORTED)]
     assert "large (part 4 of 4): exported in 1 file" in exported
     assert stage.staged() == []
-    assert bqdump(stage, "verify", "--read").codes == [0]
+    assert stage.command("verify", "--read").code == 0
 
 
 @pytest.mark.parametrize("path", ["{table}/{table}_*.{ext}", "{run}/{table}_*.{ext}"])
@@ -341,17 +336,17 @@ def test_tasks_that_read_a_table_together_may_be_killed_at_any_moment(stage: Sta
     [large] = published(stage).tables
     contents = [pq.read_table(io.BytesIO(stage.read(file.name))) for file in large.files]
     assert sorted(row for one in contents for row in one.column("id").to_pylist()) == list(range(1, 5001))
-    assert bqdump(stage, "verify", "hunted").codes == [0]
+    assert stage.command("verify", "hunted").code == 0
 
 
 def test_a_plan_shows_in_how_many_parts_a_table_is_read(stage: Stage) -> None:
     stage.table("large", 5000)
     stage.table("small", 3)
-    ran = bqdump(stage, "plan", "--json", "--tasks", "3", *SHARED)
+    ran = stage.command("plan", "--json", "--tasks", "3", *SHARED)
     reported = json.loads(ran.text)
     assert {table["table"]: table["parts"] for table in reported["tables"]} == {"large": 3, "small": 1}
     assert [share["units"] for share in reported["shares"]] == [1, 2, 1]
-    shown = bqdump(stage, "plan", "--tasks", "3", *SHARED).text
+    shown = stage.command("plan", "--tasks", "3", *SHARED).text
     assert " and 2 more" in shown
 
 
@@ -377,7 +372,7 @@ def test_a_required_column_is_required_in_parquet_by_either_route(stage: Stage) 
     stage.sql("INSERT INTO t VALUES (1, NULL)")
     found = []
     for route in ("extract", "read"):
-        assert stage.execute("--route", route, "--format", "parquet").codes == [0]
+        assert stage.run("--route", route, "--format", "parquet").code == 0
         [name] = stage.files()
         schema = pq.read_schema(io.BytesIO(stage.read(name)))
         found.append([(field.name, field.nullable) for field in schema])

@@ -30,12 +30,12 @@ def test_a_table_that_shrinks_leaves_no_stale_file(stage: Stage) -> None:
     stage.stack.jobs(shard_bytes=SMALL_FILES)
     stage.table("big", 1000)
     stage.table("small")
-    assert stage.execute().codes == [0]
+    assert stage.run().code == 0
     (count,) = (len(table.files) for table in stage.manifest().tables if table.table == "big")
     assert count > 2
     assert stage.files() == [*shards("big", count), *shards("small", 1)]
     stage.table("big", 2)
-    assert stage.execute().codes == [0]
+    assert stage.run().code == 0
     assert stage.files() == [*shards("big", 1), *shards("small", 1)]
     assert csv_rows(stage.read(shards("big", 1)[0])) == expected_rows("big", 2)
     assert stage.manifest().totals.files == 2
@@ -45,20 +45,20 @@ def test_a_table_that_shrinks_leaves_no_stale_file(stage: Stage) -> None:
 def test_a_table_that_has_gone_leaves_with_the_next_export(stage: Stage) -> None:
     stage.table("a")
     stage.table("b")
-    assert stage.execute().codes == [0]
+    assert stage.run().code == 0
     stage.sql("DROP TABLE b")
-    assert stage.execute().codes == [0]
+    assert stage.run().code == 0
     assert stage.files() == shards("a", 1)
 
 
 def test_objects_of_others_stay(stage: Stage) -> None:
     stage.table("a")
-    assert stage.execute().codes == [0]
+    assert stage.run().code == 0
     foreign = ["a/a_000000000007.csv", "a/a_000000000000.csv.bak", "a/readme.txt", "b/b_000000000000.csv", "top.csv"]
     for name in foreign:
         stage.upload(name)
     before = stage.objects()
-    assert stage.execute().codes == [0]
+    assert stage.run().code == 0
     after = stage.objects()
     assert {name: after.get(name) for name in foreign} == {name: before[name] for name in foreign}
     assert after[shards("a", 1)[0]] != before[shards("a", 1)[0]]
@@ -70,7 +70,7 @@ def test_the_first_run_takes_over_what_the_naive_script_has_left(stage: Stage) -
     for name in [*shards("a", 5), *foreign]:
         stage.upload(name)
     before = stage.objects()
-    assert stage.execute().codes == [0]
+    assert stage.run().code == 0
     assert sorted(stage.files()) == sorted([*shards("a", 1), *foreign])
     assert csv_rows(stage.read(shards("a", 1)[0])) == expected_rows("a", 2)
     assert {name: stage.objects()[name] for name in foreign} == {name: before[name] for name in foreign}
@@ -80,10 +80,10 @@ def test_the_first_run_takes_over_what_the_naive_script_has_left(stage: Stage) -
 def test_exports_with_the_run_in_their_names_stand_beside_each_other(stage: Stage) -> None:
     path = ("--path", "{run}/{table}/{table}_*.{ext}")
     stage.table("a", 1)
-    assert stage.execute(*path, execution="one").codes == [0]
+    assert stage.run(*path, execution="one").code == 0
     first = stage.objects()
     stage.table("a", 2)
-    assert stage.execute(*path, execution="two").codes == [0]
+    assert stage.run(*path, execution="two").code == 0
     manifest = stage.manifest()
     assert (manifest.run, manifest.mode) == ("two", "keep")
     assert stage.files() == ["one/a/a_000000000000.csv", "two/a/a_000000000000.csv"]

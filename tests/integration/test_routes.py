@@ -111,8 +111,8 @@ def test_a_bill_beyond_the_limit_is_refused_before_anything_starts(
 def test_a_query_that_would_bill_more_than_was_planned_fails(outside: Stage) -> None:
     outside.table("orders")
     outside.sql(f"CREATE VIEW recent AS SELECT * FROM `{outside.dataset}`.orders")
-    ran = outside.execute("--max-bytes-billed", "11 MB", execution="cheap")
-    assert ran.codes == [0], ran.text
+    ran = outside.run("--max-bytes-billed", "11 MB", execution="cheap")
+    assert ran.code == 0, ran.text
     (job,) = [job for job in outside.big.list_jobs() if job.job_type == "query" and "EXPORT DATA" in job.query]
     assert job.maximum_bytes_billed == 11_000_000
     assert job.location == "US"
@@ -128,7 +128,7 @@ def test_a_route_for_all_and_one_for_some(outside: Stage, capsys: pytest.Capture
         "orders": "extract", "orders_old": "extract", "people": "query"
     }  # fmt: skip
     assert [shown[name]["why"] for name in ("orders", "people")] == ["asked for", "asked for"]
-    assert outside.execute(*routes).codes == [0]
+    assert outside.run(*routes).code == 0
     assert csv_rows(outside.read("people/people_000000000000.csv")) == expected_rows("people", 3)
 
 
@@ -152,7 +152,7 @@ def test_a_query_writes_the_same_bytes_as_an_extract_job(outside: Stage, format_
                 "DATE '2026-01-31' AS d, NUMERIC '1.5' AS n")  # fmt: skip
     flags = ("--format", format_, "--delimiter", ";", "--path", "{run}/{table}_*.{ext}")
     for route in ("extract", "query"):
-        assert outside.execute(*flags, "--route", route, execution=route).codes == [0]
+        assert outside.run(*flags, "--route", route, execution=route).code == 0
     written = {name.partition("/")[0]: outside.read(name) for name in outside.files()}
     if format_ in ("csv", "json"):
         assert written["extract"] == written["query"]
@@ -235,8 +235,8 @@ def test_masks_hide_values_and_the_salt_is_nowhere(outside: Stage, capsys: pytes
         country = {constant = "it's) OR ('"}
         """,
     )
-    ran = outside.execute(env={"EXPORT_SALT": SALT}, execution="masked")
-    assert ran.codes == [0], ran.text
+    ran = outside.run(env={"EXPORT_SALT": SALT}, execution="masked")
+    assert ran.code == 0, ran.text
     (_, entry) = outside.manifest().tables
 
     def hashed(value: str) -> str:
@@ -269,7 +269,7 @@ def test_a_mask_without_its_salt_is_refused(
 
 def test_format_codec_and_route_of_single_tables(outside: Stage) -> None:
     people(outside, '[tables.people]\nformat = "json"\ncompression = "gzip"\n[tables."ord*"]\nroute = "query"\n')
-    assert outside.execute().codes == [0]
+    assert outside.run().code == 0
     assert outside.files() == ["orders/orders_000000000000.csv", "people/people_000000000000.json.gz"]
     manifest = decode(outside.read(outside.latest().manifest), Manifest, "manifest.json")
     assert {t.table: (t.route, t.format, t.compression) for t in manifest.tables} == {
@@ -365,8 +365,8 @@ def test_tables_that_want_a_filter_on_their_partitions_are_exported_whole(
     outside.big.create_table(table)
     outside.sql("INSERT INTO t (day, n) VALUES (NULL, 1), (DATE '2024-01-01', 2), (DATE '2025-01-01', 3)")
     accepted = ("--allow", "pseudo-columns") if by_arrival else ()
-    ran = outside.execute("--route", route, *accepted)
-    assert ran.codes == [0], ran.text
+    ran = outside.run("--route", route, *accepted)
+    assert ran.code == 0, ran.text
     (file,) = outside.manifest().tables[0].files
     assert sorted(csv_rows(outside.read(file.name))) == [",1", "2024-01-01,2", "2025-01-01,3", "day,n"]
     assert call(capsys, "verify", "--source").code == 0

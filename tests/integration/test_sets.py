@@ -101,7 +101,7 @@ async def restore_of_which_one_is_killed(stage: Stage) -> Execution:
 def test_a_set_is_restored_by_the_same_command_after_a_task_was_killed(stage: Stage) -> None:
     fill(stage)
     stage.big.query_and_wait(f"CREATE VIEW ops_eu.all_orders AS SELECT * FROM `{stage.project}.sales.orders`")
-    assert stage.execute(env=EVERY).codes == [0]
+    assert stage.run(env=EVERY).code == 0
     stage.stack.jobs(run_seconds=2.0)
     ended = asyncio.run(restore_of_which_one_is_killed(stage))
     assert [task.attempts[-1].signal for task in ended.tasks].count(signal.SIGKILL) == 1

@@ -21,14 +21,14 @@ def lines(text: str, severity: str) -> list[dict[str, Any]]:
 
 def test_later_executions_under_one_run_id_warn_and_from_the_next_day_on_fail(stage: Stage) -> None:
     stage.table("sales")
-    assert stage.execute(execution="e1", env=STANDING).codes == [0]
+    assert stage.run(execution="e1", env=STANDING).code == 0
     before = stage.objects()
 
     again = stage.execute(execution="e1", env={**STANDING, **TOMORROW})
     assert (again.codes, lines(again.text, "WARNING")) == ([0], [])
 
-    soon = stage.execute(execution="e2", env=STANDING)
-    assert soon.codes == [0]
+    soon = stage.run(execution="e2", env=STANDING)
+    assert soon.code == 0
     (warning,) = lines(soon.text, "WARNING")
     assert warning["event"] == LogEvent.NOTHING_EXPORTED
 

@@ -170,7 +170,7 @@ def test_the_command_reads_a_rotating_sample(stage: Stage, capsys: pytest.Captur
     names = set(stage.files())
     seen: list[int] = []
     for number in range(3):
-        assert stage.execute(execution=f"r{number}").codes == [0]
+        assert stage.run(execution=f"r{number}").code == 0
         called, verified = verified_by_command(stage, capsys, "--read=33%")
         assert called.code == 0, called
         assert verified["read"]["parts"] == 3
@@ -183,7 +183,7 @@ def test_what_is_found_is_shown_as_a_table_or_as_json(
     stage: Stage, buckets: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stage.table("orders", 4)
-    assert stage.execute(execution="r1").codes == [0]
+    assert stage.run(execution="r1").code == 0
     name = "orders/orders_000000000000.csv"
     path = buckets / stage.bucket / name
     path.write_bytes(path.read_bytes().replace(b"4", b"5"))
@@ -256,7 +256,7 @@ def test_a_copy_in_a_folder_or_another_bucket_is_read_back_and_named_as_one(
 ) -> None:
     for number in range(3):
         stage.table(f"table_{number}", number)
-    assert stage.execute(execution="r1").codes == [0]
+    assert stage.run(execution="r1").code == 0
     folder, bucket = stage.folder / "copy", stage.store.create_bucket(f"{stage.bucket}-copy")
     for blob in stage.store.list_blobs(stage.bucket):
         path = folder / blob.name
