@@ -7,9 +7,11 @@ import gc
 import logging
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import settings
@@ -23,6 +25,8 @@ settings.register_profile("bqdump", deadline=None, max_examples=25)
 # `.ci/run` searches longer, with `--hypothesis-profile thorough`.
 settings.register_profile("thorough", deadline=None, max_examples=200)
 settings.load_profile("bqdump")
+# jsonschema would import it, and so compile a grammar for a second, to check IRIs. No test has any.
+sys.modules["rfc3987_syntax"] = ModuleType("rfc3987_syntax")
 
 
 @pytest.fixture(scope="session", autouse=True)

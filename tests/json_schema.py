@@ -1,4 +1,4 @@
-"""Checks of documents against JSON schemas. Its package compiles grammars for a second while it is imported."""
+"""Checks of documents against JSON schemas."""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
+import pip
+
 
 class Step(NamedTuple):
     """One instruction, its lines joined."""
@@ -96,7 +98,7 @@ def follow(stage: Stage, context: Path, ignore: str, home: Path) -> Path:
     root = home / "root"
     root.mkdir(parents=True)
     python = home / "python"
-    venv.create(python, with_pip=True, symlinks=True)
+    _python_with_pip(python)
     kept = {
         name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV" and not name.startswith("PYTHON")
     }
@@ -118,6 +120,13 @@ def follow(stage: Stage, context: Path, ignore: str, home: Path) -> Path:
         else:
             assert step.word == "FROM", f"cannot follow {step.word}"
     return root
+
+
+def _python_with_pip(folder: Path) -> None:
+    """An environment as in the base image, with a link to the pip of this one: installing one takes three seconds."""
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/python3*/site-packages")
+    (packages / "pip").symlink_to(Path(pip.__file__).parent)
 
 
 def _copy(context: Path, source: str, ignore: str, target: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ def load(text: str) -> Body:
     return document
 
 
+@cache
 def load_module(folder: Path) -> Body:
-    """All files of one folder as one document."""
+    """All files of one folder as one document. Parsing takes a while, so each process does it once."""
     module: Body = {}
     for path in sorted(folder.glob("*.tf")):
         for key, value in load(path.read_text()).items():

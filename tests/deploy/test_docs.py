@@ -25,15 +25,12 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = (ROOT / "docs/deploy.md").read_text()
 OPERATE = (ROOT / "docs/operate.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", DEPLOY, re.DOTALL)
-NOTE = f"""#!{sys.executable} -IS
-import json, pathlib, sys
-here = pathlib.Path(__file__).parent
-words = [pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]
-with (here / "log").open("a") as log:
-    log.write(json.dumps(words) + "\\n")
-if "image_summary.digest" in words[-1]:
-    sys.exit(print("sha256:" + "0" * 64))
-sys.exit("describe" in words)
+NOTE = r"""#!/bin/sh
+{ printf '%s\0' "${0##*/}" "$@"; echo; } >>"${0%/*}/log"
+case "$* " in
+  *image_summary.digest*) printf 'sha256:%064d\n' 0 ;;
+  *" describe "*) exit 1 ;;
+esac
 """
 BQDUMP = f"""#!{sys.executable}
 import sys
@@ -62,8 +59,8 @@ class Walk:
         environ = {"PATH": f"{tools}:{os.environ['PATH']}"}
         script = "set -eu\n" + "\n".join(BLOCKS)
         self.done = subprocess.run(["sh"], input=script, text=True, capture_output=True, cwd=folder, env=environ)
-        log = tools / "log"
-        self.commands: list[list[str]] = [json.loads(line) for line in log.read_text().splitlines()]
+        recorded = (tools / "log").read_text().split("\0\n")[:-1]
+        self.commands = [command.split("\0") for command in recorded]
 
     def asked(self, *words: str) -> list[list[str]]:
         """The commands that start with these words."""

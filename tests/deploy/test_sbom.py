@@ -51,6 +51,9 @@ def test_an_unknown_extra_is_one_clear_error(sbom: Any, tmp_path: Path) -> None:
 
 
 def test_make_sbom_lists_every_package_of_an_image_with_several_extras(tmp_path: Path) -> None:
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
     # The environment of this test is up to date.
     options = ("IMAGE=read otel", f"DIST={tmp_path}", f"BIN={Path(sys.executable).parent}")
     done = subprocess.run(
@@ -59,6 +62,7 @@ def test_make_sbom_lists_every_package_of_an_image_with_several_extras(tmp_path:
     assert (done.returncode, done.stderr) == (0, "")
     bom, table = map(Path, done.stdout.splitlines())
     assert (bom.name, table.name) == ("bqdump-read-otel.cdx.json", "bqdump-read-otel-licenses.md")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bom.read_text()) is None
     document = json.loads(bom.read_text())
     assert (document["bomFormat"], document["metadata"]["component"]["name"]) == ("CycloneDX", "bqdump")
     found = {one["name"].lower().replace("_", "-"): one["version"] for one in document["components"]}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
+import json
 import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +21,24 @@ ENVIRONMENT = {
     "PROJECT_ID": "my-data", "SOURCE_DATASET": "sales", "DESTINATION_BUCKET": "my-exports", "REGION": "europe-west1",
     "BQDUMP_JOB_PROJECT": "my-jobs",
 }  # fmt: skip
-GCLOUD = f"""#!{sys.executable} -IS
-# What it imports would take longer than what it does, forty times a run.
-import sys
-here = __file__.rpartition("/")[0]
-words = [__file__.rpartition("/")[2], *sys.argv[1:]]
-known = eval(open(here + "/known").read())
-if words[0] == "bq" and "INFORMATION_SCHEMA" in words[-1]:
-    dummies = known.get("dummies", [])
-    count = len(dummies) + known.get("others", 0)
-    sys.exit(print("f0_", count, sep="\\n") if "COUNT" in words[-1] else print("table_name", *dummies, sep="\\n"))
-if words[0] == "bq" and "show" in words:
-    import json
-    sys.exit(print(json.dumps({{"labels": known.get("dataset labels", {{}})}}, indent=2)))
-if "describe" in words:
-    place = words.index("describe")
-    answer = known.get(" ".join(words[1:place]) + " " + words[place + 1])
-    sys.exit(print(answer) if answer is not None else 1)
-if "policies" in words and "list" in words:
-    sys.exit(print(known.get("policies", "")))
-if "get-iam-policy" in words:
-    member = next(word for word in words if word.startswith("--filter=")).partition("=bindings.members=")[2]
-    sys.exit(print("\\n".join(known.get("roles " + member.split(":")[1], []))))
-print(words, file=open(here + "/log", "a"))
+# In shell, since the script calls it forty times.
+GCLOUD = r"""#!/bin/sh
+here=${0%/*} tool=${0##*/}
+. "$here/known"
+case "$tool $*" in
+  "bq "*COUNT*INFORMATION_SCHEMA*) echo f0_; answer count; exit ;;
+  "bq "*INFORMATION_SCHEMA*) echo table_name; answer dummies; exit 0 ;;
+  "bq "*" show "*) answer "dataset labels"; exit ;;
+  *" describe "*)
+    asked=
+    while [ "$1" != describe ]; do asked="$asked$1 "; shift; done
+    answer "$asked$2"; exit ;;
+  *" policies list "*) answer policies; exit 0 ;;
+  *" get-iam-policy "*)
+    for word; do case $word in --filter=bindings.members=*) answer "roles ${word##*:}" ;; esac; done
+    exit 0 ;;
+esac
+{ printf '%s\0' "$tool" "$@"; echo; } >>"$here/log"
 """
 RUN = "https://run.googleapis.com/v2/projects/my-jobs/locations/europe-west1/jobs/bqdump:run"
 WORKFLOW = (
@@ -78,6 +72,13 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
+def answers(known: dict[str, Any]) -> str:
+    """A function of the shell that answers what is known, and fails for all else."""
+    texts = {asked: "\n".join(value) if isinstance(value, list) else str(value) for asked, value in known.items()}
+    cases = [f"{shlex.quote(asked)}) printf '%s\\n' {shlex.quote(text)} ;;" for asked, text in texts.items()]
+    return "\n".join(["answer() { case $1 in", *cases, "*) return 1 ;;", "esac; }\n"])
+
+
 class World:
     """A project with the resources in `known`."""
 
@@ -90,7 +91,9 @@ class World:
     def run(
         self, known: dict[str, Any], *options: str, answer: str = "", **env: str
     ) -> subprocess.CompletedProcess[str]:
-        (self.folder / "known").write_text(repr(known))
+        count = len(known.get("dummies", ())) + known.get("others", 0)
+        labels = json.dumps({"labels": known.get("dataset labels", {})}, indent=2)
+        (self.folder / "known").write_text(answers(known | {"count": count, "dataset labels": labels}))
         environ = ENVIRONMENT | env | {"PATH": f"{self.folder}:{os.environ['PATH']}"}
         return subprocess.run(
             [ROOT / "deploy/teardown.sh", *options], env=environ, input=answer, capture_output=True, text=True,
@@ -99,7 +102,8 @@ class World:
     @property
     def removed(self) -> list[str]:
         log = self.folder / "log"
-        return [shlex.join(ast.literal_eval(line)) for line in log.read_text().splitlines()] if log.exists() else []
+        commands = log.read_text().split("\0\n")[:-1] if log.exists() else []
+        return [shlex.join(command.split("\0")) for command in commands]
 
 
 @pytest.fixture

@@ -186,9 +186,9 @@ def test_an_invalid_input_is_refused_before_anything_runs(argument: Any, message
 
 def test_at_most_five_items_run_at_once() -> None:
     api = Api()
-    result = run(SOURCE, {"exports": [ITEM | {"dataset": f"d{number}"} for number in range(12)]}, api)
+    result = run(SOURCE, {"exports": [ITEM | {"dataset": f"d{number}"} for number in range(7)]}, api)
     assert 1 < api.most_at_once <= 5
-    assert Counter(result["published"]) == Counter(f"{EXECUTION}-{number}" for number in range(12))
+    assert Counter(result["published"]) == Counter(f"{EXECUTION}-{number}" for number in range(7))
 
 
 def test_an_earlier_execution_can_be_resumed() -> None:
