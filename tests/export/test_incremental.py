@@ -24,7 +24,7 @@ from bqdump.export.planning.draft import draft_plan
 from bqdump.export.planning.reuse import Earlier
 from bqdump.export.run import TaskResult, run
 from bqdump.ports.warehouse import JobError
-from bqdump.repository.repository import create, exists
+from bqdump.repository.repository import create, exists, overwrite
 from export.overlap import Overlap, in_a_loop, published
 
 REPLACING = Settings(project="p", dataset="d", target=Target("gs", "memory"), incremental=True)
@@ -225,9 +225,12 @@ def test_a_planner_refers_to_the_run_whose_manifest_it_relies_on() -> None:
         await world.run("r5")
         assert await exists(world.store, layout.run("r4").reference("r5"))
         # What a kept manifest names is not pruned, whichever run has exported it.
-        await create(world.store, layout.run("r2").tombstone, Tombstone(run="r2"))
+        await create(world.store, layout.run("r2").tombstone, Tombstone(run="r2", decided=True))
         assert await world.reasons() == {}
-        await create(world.store, layout.run("r5").tombstone, Tombstone(run="r5"))
+        # What is only proposed is withdrawn by the run that relies on the files.
+        await overwrite(world.store, layout.run("r5").tombstone, Tombstone(run="r5"))
+        assert await world.reasons() == {}
+        await overwrite(world.store, layout.run("r5").tombstone, Tombstone(run="r5", decided=True))
         assert await world.reasons() == dict.fromkeys("ab", "run r5 is being pruned")
 
     in_a_loop(check)
@@ -245,7 +248,7 @@ def test_a_run_that_prune_begins_to_delete_after_the_draft_is_not_named() -> Non
 
             async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
                 if name == layout.run("r2").reference("r3").name:
-                    await create(world.store, layout.run("r2").tombstone, Tombstone(run="r2"))
+                    await create(world.store, layout.run("r2").tombstone, Tombstone(run="r2", decided=True))
                 return await super().write_note(name, data, expect)
 
         pruning = Pruning()

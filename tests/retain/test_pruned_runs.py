@@ -14,7 +14,7 @@ from bqdump.adapters.memory import MemoryDestination, MemoryStore
 from bqdump.check.verify import verify
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import NotFoundError, UnavailableError, UsageError
+from bqdump.core.errors import NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.plan import Options
 from bqdump.export.run import run
@@ -22,6 +22,7 @@ from bqdump.observe.history import list_runs
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.published import read_manifest
 from bqdump.repository.repository import overwrite
+from bqdump.repository.tags import change_tags
 from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request
 from bqdump.restoration.task import Task as Restoring
@@ -42,6 +43,15 @@ class Between(MemoryStore):
         if name == LAYOUT.run("a").manifest.name and (meanwhile := self.__dict__.pop("meanwhile", None)):
             await meanwhile()
         return stored
+
+
+async def propose_now(scene: Scene, run: str) -> None:
+    tombstone = Tombstone(run=run, snapshot_time="2026-01-31T03:00:00.000Z")
+    await overwrite(scene.store, LAYOUT.run(run).tombstone, tombstone)
+
+
+def propose(scene: Scene, run: str) -> None:
+    asyncio.run(propose_now(scene, run))
 
 
 def decide_on(scene: Scene, run: str, **fields: Any) -> None:
@@ -142,17 +152,40 @@ def test_an_abandoned_run_that_a_killed_prune_was_deleting_is_not_resumed(scene:
     assert scene.names("x/a/") == before
 
 
-def test_what_a_killed_prune_has_proposed_of_the_published_run_ends_a_run_with_a_hint(scene: Scene) -> None:
+def test_what_a_killed_prune_has_proposed_is_withdrawn_by_a_run_that_carries_tables_over(scene: Scene) -> None:
     scene.run("a")
     scene.abandon("b", include=("sales",), keep_others=True)
-    proposed = Tombstone(run="a", snapshot_time="2026-01-31T03:00:00.000Z")
-    asyncio.run(overwrite(scene.store, LAYOUT.run("a").tombstone, proposed))
-    with pytest.raises(UnavailableError, match="a prune that was stopped has marked it") as caught:
-        scene.run("b", include=("sales",), keep_others=True)
-    assert "Prune once more" in caught.value.hint
-    scene.prune()
+    propose(scene, "a")
     assert scene.run("b", include=("sales",), keep_others=True)[0].state == "published"
+    assert not scene.names("tombstone")
     assert asyncio.run(verify(scene.store, SETTINGS, "b")).findings == ()
+
+
+def test_what_a_killed_prune_has_proposed_is_withdrawn_by_a_run_that_ends_after_all(scene: Scene) -> None:
+    class Late(MemoryStore):
+        """The manifest is stored when the deletion has just been proposed."""
+
+        def __init__(self) -> None:
+            self.__dict__ = scene.store.__dict__
+
+        async def write(self, name: str, data: bytes, expect: int | None) -> int:
+            if name == LAYOUT.run("a").manifest.name:
+                await propose_now(scene, "a")
+            return await super().write(name, data, expect)
+
+    asyncio.run(run(scene.task("a")._replace(store=Late())))
+    assert not scene.names("tombstone")
+    assert asyncio.run(read_manifest(scene.store, SETTINGS)).run == "a"
+
+
+def test_a_tag_withdraws_what_a_killed_prune_has_proposed(scene: Scene) -> None:
+    scene.run("a", "b")
+    propose(scene, "a")
+    assert asyncio.run(change_tags(scene.store, LAYOUT, "a", ["audit"])) == ("audit",)
+    assert not scene.names("tombstone")
+    decide_on(scene, "a")
+    with pytest.raises(NotFoundError, match=r"^cannot tag run a: it is being pruned"):
+        asyncio.run(change_tags(scene.store, LAYOUT, "a", ["keep"]))
 
 
 def test_the_id_of_a_pruned_run_stays_taken_while_another_run_names_its_files(scene: Scene) -> None:

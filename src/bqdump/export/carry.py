@@ -5,7 +5,6 @@ Between the two another run may publish tables that are not in the plan. These a
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Collection, Sequence
 
@@ -31,8 +30,6 @@ from bqdump.repository.repository import read, value_of
 
 log = logging.getLogger(__name__)
 NAMED = 10
-# How often the published run is looked at while it is being pruned, and how long it stays the same between two looks.
-LOOKS, PAUSE_SECONDS = 60, 1.0
 
 FILES: dict[Mode, str] = {
     "replace": "replaces files (no {run} in {setting:path})",
@@ -65,20 +62,15 @@ async def carry_over(export: RunningExport, tables: Collection[str]) -> Carry:
 async def _stays(export: RunningExport, latest: Latest | None, tables: Collection[str]) -> Carry:
     """What stays of the published export without a look at it. tables: all others of this run.
 
-    Raises UnavailableError if the published run is being pruned, and stays so.
+    Raises UnavailableError if the published run is being pruned.
     """
-    for _ in range(LOOKS):
-        carry = await _stays_of(export, latest, tables)
-        if carry is not None:
-            return carry
-        # Another run was published meanwhile, or prune takes back what it has proposed.
+    while (carry := await _stays_of(export, latest, tables)) is None:
         before, latest = latest, await read_latest(export.store, export.settings)
+        # The published run is never pruned, so another one was published meanwhile.
         if latest == before:
-            await asyncio.sleep(PAUSE_SECONDS)
-    named = latest.run if latest else ""
-    cause = f"tables of run {named} are carried over, and a prune that was stopped has marked it"
-    hint = "Prune once more, with {setting:yes}: that takes the mark back. Then start this run again."
-    raise UnavailableError("publish", f"run {export.plan.run}", cause, hint)
+            cause = f"tables of run {latest.run if latest else ''} are carried over, and that run is being pruned"
+            raise UnavailableError("publish", f"run {export.plan.run}", cause, "Start a new run.")
+    return carry
 
 
 async def _stays_of(export: RunningExport, latest: Latest | None, tables: Collection[str]) -> Carry | None:

@@ -1,11 +1,14 @@
 """References: how a run that names files of an earlier one keeps prune from deleting them.
 
 The run writes a reference and then looks for a tombstone; prune writes a tombstone and then looks for references. So at
-least one of them sees the other. Where the run finds a tombstone, it does not rely on the files. Where prune finds a
-reference of a run that has neither ended nor been abandoned, it withdraws the tombstone.
+least one of them sees the other. Where the run finds a tombstone that is decided, it does not rely on the files. Where
+prune finds a reference of a run that has neither ended nor been abandoned, it withdraws the tombstone.
 
-In the same way, a run that was abandoned, and is still alive after all, does not come back: it writes its manifest and
-then looks for its own tombstone; prune writes the tombstone and then looks for a manifest.
+In the same way, a run that was abandoned, and is still alive after all, comes back only as long as nothing is decided:
+it writes its manifest and then looks for its own tombstone; prune writes the tombstone and then looks for a manifest.
+
+A tombstone that is only proposed is withdrawn by whoever finds it, too: a prune that was killed would never do so, and
+one that is still alive decides by compare-and-swap, so that it notices.
 """
 
 from __future__ import annotations
@@ -15,12 +18,24 @@ from bqdump.core.documents.retention import Reference
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.repository import create, exists, value_of
+from bqdump.repository.repository import create, delete, exists, load, value_of
+
+
+async def being_pruned(store: ObjectStore, names: RunLayout) -> bool:
+    """Whether the deletion of a run is decided. A tombstone that is only proposed is withdrawn.
+
+    Call it when what speaks against the deletion is stored, so that whoever proposes it anew finds that.
+    """
+    found = await load(store, names.tombstone)
+    if found and not found.value.decided:
+        await delete(store, [(names.tombstone.name, found.generation)])
+        found = await load(store, names.tombstone)
+    return found is not None and found.value.decided
 
 
 async def pruned_meanwhile(store: ObjectStore, names: RunLayout, plan: Plan) -> bool:
     """Whether this run is being pruned, or was. Call it once its manifest is stored."""
-    if await exists(store, names.tombstone):
+    if await being_pruned(store, names):
         return True
     # Prune deletes the tombstone last, when the plan has gone.
     stored = await value_of(store, names.plan)
@@ -37,4 +52,4 @@ async def refer(store: ObjectStore, layout: Layout, earlier: str, run: str) -> b
     names = layout.run(earlier)
     await create(store, names.reference(run), Reference(run))
     # In this order: prune deletes the tombstone last, when the manifest has gone.
-    return not await exists(store, names.tombstone) and await exists(store, names.manifest)
+    return not await being_pruned(store, names) and await exists(store, names.manifest)

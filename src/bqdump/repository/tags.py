@@ -10,6 +10,7 @@ from bqdump.core.documents.retention import MOST_TAGS, Tags
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.errors import NotFoundError, UsageError
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.references import being_pruned
 from bqdump.repository.repository import exists, notes, swap
 
 
@@ -44,7 +45,7 @@ async def change_tags(
 
     stored = await swap(store, layout.tags(run), step)
     # Only now: prune writes the tombstone first and then reads the tags.
-    if add and await exists(store, names.tombstone):
+    if add and await being_pruned(store, names):
         raise NotFoundError("tag", f"run {run}", "it is being pruned")
     # In this order: prune deletes the tombstone last, when the run has gone, and with it the tags that were there.
     if stored and stored.mine and not await _exists(store, names):

@@ -56,7 +56,7 @@ async def entomb(task: Task, runs: Sequence[Complete | Unfinished]) -> Entombed:
         elif done := await _decide(task, one, await _files(task, one.run)):
             decided.append(done)
         else:
-            kept[one.run.run] = "another prune keeps it"
+            kept[one.run.run] = "it is needed again"
     return Entombed(decided, kept)
 
 
@@ -163,7 +163,7 @@ async def _files(task: Task, one: Complete | Unfinished) -> Leftovers:
 
 
 async def _decide(task: Task, one: Proposed, files: Leftovers) -> Loaded[Tombstone] | None:
-    """Store the decision with the files to delete; the stored one. None if another prune has withdrawn it."""
+    """Store the decision with the files to delete; the stored one. None if it was withdrawn."""
     decided = msgspec.structs.replace(one.tombstone.value, decided=True, files=files.own, left=files.left)
     document = task.layout.run(one.run.run).tombstone
     if generation := await replace(task.store, document, decided, one.tombstone.generation):

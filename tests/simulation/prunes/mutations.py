@@ -17,7 +17,7 @@ MUTATIONS = (
     Mutation("prune does not look for runs that rely on files", Law.PRUNED,
              tombstones, "referring", wrong.finds_nobody, here_only=True),
     Mutation("a run that takes files over does not look for a tombstone", Law.PRUNED, references, "refer",
-             edit("return not await exists(store, names.tombstone) and await exists(store, names.manifest)",
+             edit("return not await being_pruned(store, names) and await exists(store, names.manifest)",
                   "return True")),
     Mutation("a run takes files over without a reference", Law.PRUNED, references, "refer",
              edit("    await create(store, names.reference(run), Reference(run))\n", "")),

@@ -19,7 +19,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.presence import differs, present
 from bqdump.repository.references import refer
-from bqdump.repository.repository import exists, value_of
+from bqdump.repository.repository import value_of
 
 
 class Earlier(NamedTuple):
@@ -85,7 +85,8 @@ async def obstacles(
     """Why files that hold unchanged tables, or partitions, cannot be named again, by the keys of `reuse`."""
     if busy := await _replacing(earlier.store, published, settings):
         return dict.fromkeys(reuse, f"run {busy} is replacing files")
-    if await exists(earlier.store, settings.layout.run(published.run).tombstone):
+    tombstone = await value_of(earlier.store, settings.layout.run(published.run).tombstone)
+    if tombstone and tombstone.decided:
         return dict.fromkeys(reuse, f"run {published.run} is being pruned")
     found = await present(earlier.store, [file.name for one in reuse.values() for file in one.files])
     reasons = {}
