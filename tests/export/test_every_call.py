@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -34,8 +35,11 @@ class World:
         self.settings = Settings(project="p", dataset="d", target=Target("gs", "memory"), path=path)
         self.store = MemoryStore()
         self.now = NOW
-        self.warehouse = MemoryWarehouse(self.store, lambda: self.now, shard_rows=2)
+        self.warehouse = MemoryWarehouse(self.store, self.clock, shard_rows=2)
         self.change(4)
+
+    def clock(self) -> int:
+        return self.now
 
     def change(self, rows: int) -> None:
         self.now += 1000
@@ -71,11 +75,16 @@ class World:
         return latest.run
 
 
-async def spoil(path: str, spoilt: int | None, fault: Fault) -> Calls:
-    """One export after another, of which one call goes wrong; the calls that it has made."""
+async def exported_once(path: str) -> World:
     world = World(path)
     await world.export("first", "first")
     world.change(3)
+    return world
+
+
+async def spoil(before: World, spoilt: int | None, fault: Fault) -> Calls:
+    """One more export, of which one call goes wrong; the calls that it has made."""
+    world = copy.deepcopy(before)
     calls = Calls(spoilt, fault)
     what = f"{fault.name} at call {spoilt}"
     try:
@@ -95,9 +104,10 @@ async def spoil(path: str, spoilt: int | None, fault: Fault) -> Calls:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_any_call_may_go_wrong(path: str, fault: Fault) -> None:
     async def every() -> int:
-        calls = await spoil(path, None, fault)
+        before = await exported_once(path)
+        calls = await spoil(before, None, fault)
         for number in range(calls.made):
-            assert (await spoil(path, number, fault)).hit
+            assert (await spoil(before, number, fault)).hit
         return calls.made
 
     assert VirtualLoop("every call").complete(every()) > 30
