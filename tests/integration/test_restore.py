@@ -89,6 +89,17 @@ def test_values_are_compared_with_the_files_and_a_second_call_has_nothing_to_do(
     assert loads(stage) == Counter(TABLES)
 
 
+def test_a_limit_is_for_the_comparisons_with_the_target_and_with_the_source_together(stage: Stage) -> None:
+    stage.table("t", rows=1)
+    stage.run_tasks(1, execution="r1")
+    assert restore(stage).returncode == 0
+    # A query bills 10 MB at least.
+    done = restore(stage, "--verify", "--max-bytes-billed", "15MB")
+    assert done.returncode == 2
+    assert "the queries would bill 10.5 MB in addition to 10.5 MB of other queries" in done.stdout
+    assert restore(stage, "--verify", "--max-bytes-billed", "25MB").returncode == 0
+
+
 def test_a_difference_in_a_restored_table_ends_with_code_4(stage: Stage) -> None:
     fill(stage)
     assert restore(stage).returncode == 0

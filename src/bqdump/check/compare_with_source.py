@@ -44,7 +44,7 @@ class Question(NamedTuple):
 class Source(NamedTuple):
     """BigQuery, the maximum bytes billed by all queries (0: no limit), and a callback that gets the estimate first.
 
-    hint: how to fix a limit that is too low. spent: what queries about other datasets have billed before.
+    hint: how to fix a limit that is too low. spent: what other queries bill, which count too.
     """
 
     warehouse: Warehouse
@@ -117,8 +117,8 @@ async def priced(source: Source, dataset: Dataset, needed: Sequence[Question]) -
     able = [one for one in estimates if isinstance(one, Question)]
     total = sum(question.bills for question in able)
     if source.max_bytes_billed and total + source.spent > source.max_bytes_billed:
-        before = f", and those about other datasets have billed {size_text(source.spent)}" if source.spent else ""
-        subject, cause = size_text(source.max_bytes_billed), f"the queries would bill {size_text(total)}{before}"
+        others = f" in addition to {size_text(source.spent)} of other queries" if source.spent else ""
+        subject, cause = size_text(source.max_bytes_billed), f"the queries would bill {size_text(total)}{others}"
         raise UsageError("verify", subject, cause, source.hint, setting="max_bytes_billed")
     source.on_bill(total)
     return able, list(dict.fromkeys(one for one in estimates if isinstance(one, Finding)))

@@ -14,7 +14,6 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.result import NotCreated
-from bqdump.ports.data_reader import Digest
 from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 
@@ -35,7 +34,7 @@ class Compared(NamedTuple):
 async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadOptions) -> Compared:
     """Read the files of every restored table back, and compare checksums of its columns with those in BigQuery.
 
-    Raises UsageError if the queries would bill more than max_bytes_billed.
+    Raises UsageError if all queries together would bill more than max_bytes_billed; then none was made.
     """
     manifest = _restored(restore, ledger)
     check_room(manifest, reading)
@@ -49,26 +48,28 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
         for question in about(target, manifest, entry, None, msgspec.structs.replace(entry.shape, where=""))
     ]
     able, unable = await priced(source, target, comparisons)
+    spent = source.spent + sum(question.bills for question in able)
+    of_source = await _of_source(source._replace(spent=spent), manifest)
     back = await read_back(restore.task.store, manifest, reading, (), restore.task.tell)
     found = await compare(source, Questions(target, able, unable, ()), back.digests)
-    findings = [*back.findings, *found.findings, *await _with_source(source, manifest, back.digests)]
+    with_source = await compare(source, of_source, back.digests) if of_source else None
+    differences = [one for one in with_source.findings if one.kind != FindingKind.SOURCE] if with_source else []
+    findings = [*back.findings, *found.findings, *differences]
     different = {finding.table: _named(finding) for finding in reversed(findings)}
     return Compared(
         found.tables - len(different.keys() & {entry.table for entry in manifest.tables}), [*different.values()]
     )
 
 
-async def _with_source(source: Source, manifest: Manifest, digests: dict[str, Digest]) -> list[Finding]:
-    """Differences between the files and the source at the snapshot time; none where that can no longer be read."""
+async def _of_source(source: Source, manifest: Manifest) -> Questions | None:
+    """The queries about the source at the snapshot time; None where that can no longer be read."""
     try:
-        prepared = await questions(source, manifest)
+        return await questions(source, manifest)
     except NotFoundError as error:
         # Here the source is gone, not a document.
         message = "not compared with the source: %s"
         log.info(message, error.cause, extra=LogEvent.SOURCE_NOT_COMPARED.extra())
-        return []
-    findings = (await compare(source, prepared, digests)).findings
-    return [finding for finding in findings if finding.kind != FindingKind.SOURCE]
+        return None
 
 
 def _restored(restore: RunningRestore, ledger: Ledger) -> Manifest:
