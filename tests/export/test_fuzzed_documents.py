@@ -32,7 +32,7 @@ from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.observe.history import list_runs
 from bqdump.observe.status import newest_run, status
-from bqdump.ports.store import ObjectInfo, Stored
+from bqdump.ports.store import Note, Stored
 from bqdump.repository.published import read_manifest
 from bqdump.ui.app import PAGES
 from bqdump.ui.archive import Archive
@@ -144,36 +144,28 @@ def reads(store: MemoryStore, run: str) -> Iterator[tuple[str, Callable[[], Awai
 
 
 class Watched(MemoryStore):
-    """A store that keeps what has been read of it: names, and the prefixes of listings."""
+    """A store that keeps whose content has been read of it: names, and the folders of notes."""
 
     def __init__(self, store: MemoryStore) -> None:
         vars(self).update(vars(store))
         self.names: set[str] = set()
-        self.prefixes: tuple[str, ...] = ()
+        self.folders_of_notes: tuple[str, ...] = ()
 
     def has_shown(self, name: str) -> bool:
-        """Whether this object was read or listed."""
-        return name in self.names or name.startswith(self.prefixes)
-
-    async def stat(self, name: str) -> ObjectInfo | None:
-        self.names.add(name)
-        return await super().stat(name)
+        """Whether the content of this object was read: as an object, or as a note by a listing."""
+        return name in self.names or (self._objects[name].note and name.startswith(self.folders_of_notes))
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
         self.names.add(name)
         return await super().read(name, start, length)
 
-    async def folders(self, prefix: str) -> list[str]:
-        self.prefixes += (prefix,)
-        return await super().folders(prefix)
-
-    def _pages(self, prefix: str, start: str) -> AsyncIterator[Any]:
-        self.prefixes += (prefix,)
-        return super()._pages(prefix, start)
+    def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
+        self.folders_of_notes += (prefix,)
+        return super().notes(prefix, start)
 
 
 async def readers(run: str, name: str) -> list[str]:
-    """The commands that read or list this document: for the others, no edit of it makes a difference."""
+    """The commands that read what is in this document: for the others, one edit of it is like another."""
     found = []
     for number, (command, _) in enumerate(reads(STORE, run)):
         watched = Watched(STORE)
@@ -207,7 +199,7 @@ def test_whoever_reads_an_edited_document_gets_an_answer_or_a_clear_error(kind: 
         concerned = await readers(run, name)
         for number, (what, data) in enumerate(edits(name)):
             put(STORE, name, data)
-            answers = [one for one in reads(STORE, run) if one[0] in concerned]
+            answers = [one for one in reads(STORE, run) if not number or one[0] in concerned]
             # Each command is the first one in turn. What one refuses, the others have read with the same codec.
             turn = number % len(answers) if answers else 0
             for command, answer in (*answers[turn:], *answers[:turn]):
