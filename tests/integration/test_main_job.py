@@ -46,7 +46,7 @@ def test_the_manifest_is_whole(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tables", "tasks"), [(30, 30), (10, 30), (30, 10), (30, 1), (1, 64), (0, 5)], ids=lambda value: str(value)
+    ("tables", "tasks"), [(10, 10), (4, 10), (10, 4), (10, 1), (1, 24), (0, 5)], ids=lambda value: str(value)
 )
 def test_any_number_of_tasks_exports_each_table_once(stage: Stage, tables: int, tasks: int) -> None:
     names = names_of(tables)
@@ -61,17 +61,15 @@ def test_any_number_of_tasks_exports_each_table_once(stage: Stage, tables: int, 
 
 
 def test_more_tables_than_any_page_of_a_listing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The stand-in has no limit of requests a second.
-    monkeypatch.setattr("bqdump.adapters.limits.PER_SECOND", 2000.0)
-    monkeypatch.setattr("bqdump.adapters.bigquery.PAGE", 100)
-    monkeypatch.setattr("bqdump.adapters.gcs.PAGE", 100)
-    names = names_of(250)
+    monkeypatch.setattr("bqdump.adapters.bigquery.PAGE", 10)
+    monkeypatch.setattr("bqdump.adapters.gcs.PAGE", 10)
+    names = names_of(25)
     stage.empty_tables(names)
     stage.run_tasks(7, parallelism=3)
     assert stage.extracted() == Counter(names)
     latest = stage.latest()
-    assert len(msgspec.json.decode(stage.read(latest.manifest))["tables"]) == 250
-    assert len(stage.files()) == 250
+    assert len(msgspec.json.decode(stage.read(latest.manifest))["tables"]) == 25
+    assert len(stage.files()) == 25
     assert stage.staged() == []
 
 
@@ -101,7 +99,7 @@ def test_tasks_that_start_after_the_run_has_finished_change_nothing(stage: Stage
 
 
 ENGINES: dict[Engine, dict[str, str]] = {
-    "kubernetes": {"BQDUMP_RUN_ID": "cron-1", "JOB_COMPLETIONS": "3"},
+    "kubernetes": {"BQDUMP_RUN_ID": "cron-1", "JOB_COMPLETIONS": "2"},
     "gcp-batch": {"BATCH_JOB_UID": "j-7d1c"},
     "aws-batch": {"AWS_BATCH_JOB_ID": "2f9c-array:1"},
 }
@@ -109,13 +107,13 @@ ENGINES: dict[Engine, dict[str, str]] = {
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_other_engines_run_it_too(stage: Stage, engine: Engine) -> None:
-    names = names_of(4)
+    names = names_of(2)
     stage.empty_tables(names)
-    ran = stage.execute(tasks=3, engine=engine, env=ENGINES[engine])
-    assert ran.codes == [0] * 3, ran.text
+    ran = stage.execute(tasks=2, engine=engine, env=ENGINES[engine])
+    assert ran.codes == [0, 0], ran.text
     assert stage.extracted() == Counter(names)
     assert stage.latest().run == {"kubernetes": "cron-1", "gcp-batch": "j-7d1c", "aws-batch": "2f9c-array"}[engine]
-    assert {record["logging.googleapis.com/labels"].get("task") for record in records(ran.text)} >= {"0", "1", "2"}
+    assert {record["logging.googleapis.com/labels"].get("task") for record in records(ran.text)} >= {"0", "1"}
 
 
 def test_an_engine_without_a_name_for_the_run_requires_one(stage: Stage) -> None:
