@@ -6,15 +6,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from bqdump.core.progress.log_events import LogEvent
 from bqdump_local.stack import Stack
+from docs.warm_shell import commands
 from integration.stage import Stage, records
 from logged import lines_of
 
-COMMAND = '"$0" -m bqdump "$@"'
 AWAY = {
     "closed": "{} >&-", "full": "{} >/dev/full", "reader gone": "{} | true", "all closed": "{} <&- >&- 2>&-",
     "errors closed": "{} 2>&-", "errors full": "{} 2>/dev/full", "both full": "{} >/dev/full 2>&1",
@@ -22,12 +24,15 @@ AWAY = {
 
 
 def shell(stage: Stage, away: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a shell that does this with its streams."""
-    command = f"set -o pipefail; {away.format(COMMAND)}"
-    return subprocess.run(
-        ["bash", "-c", command, sys.executable, *arguments], capture_output=True, text=True, cwd=stage.folder,
-        env=os.environ | stage.variables | env, check=False, timeout=60,
-    )  # fmt: skip
+    """Run a command in a shell that does this with its streams. A fork can be started with any but closed ones."""
+    start = '"$0" -m bqdump "$@"' if "&-" in away or env else 'bqdump "$@"'
+    command = f"set -o pipefail; {away.format(start)}"
+    with TemporaryDirectory() as folder, commands(Path(folder)) as started:
+        path = os.pathsep.join((str(started), os.environ["PATH"]))
+        return subprocess.run(
+            ["bash", "-c", command, sys.executable, *arguments], capture_output=True, text=True, cwd=stage.folder,
+            env=os.environ | stage.variables | env | {"PATH": path}, check=False, timeout=60,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -35,6 +40,7 @@ def shell(stage: Stage, away: str, *arguments: str, **env: str) -> subprocess.Co
     [*((away, ()) for away in AWAY), *((away, ("--json",)) for away in ("closed", "full", "reader gone"))],
     ids=str,
 )
+@pytest.mark.usefixtures("cold")
 def test_an_export_is_published_and_ends_with_0(stage: Stage, away: str, arguments: tuple[str, ...]) -> None:
     stage.table("a")
     done = shell(stage, AWAY[away], "run", *arguments)
@@ -56,7 +62,7 @@ def exported(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A dataset that has been exported; commands that only look leave it as it is."""
     made = Stage(stack, tmp_path_factory.mktemp("exported"))
     made.table("a")
-    assert made.execute("--run-id", "r1").codes == [0]
+    assert made.run("--run-id", "r1").code == 0
     yield made
     made.close()
 

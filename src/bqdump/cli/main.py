@@ -96,6 +96,10 @@ def start(arguments: Sequence[str]) -> int:
     code = _run(arguments)
     try:
         sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of the output has closed it.
+        silence(sys.stdout)
+        return code or UNEXPECTED
     except (OSError, OutputError) as error:
         # Otherwise the exit would flush the buffer again, and end with a code of its own.
         silence(sys.stdout)
