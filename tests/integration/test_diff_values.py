@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from bqdump.core.documents.changes import SAME
+from bqdump.core.formats.formats import FORMATS
 from integration.command import call
+from integration.every_format import NESTED, SCALARS, make
 from integration.stage import Stage
-from integration.test_verify import NESTED, SCALARS
 
 KEPT = "{run}/{table}/{table}_*"
+WAYS = [{"format": name} for name in FORMATS]
 MORE = """
   CREATE TABLE more AS
   SELECT id, IF(id = 2, '', 'x') AS text, CAST(id AS BIGNUMERIC) AS big, id / 7 AS ratio
@@ -47,65 +49,65 @@ def test_only_the_same_bytes_are_reported_as_unchanged(stage: Stage, capsys: pyt
     assert called.out.splitlines()[-1] == "1 table differs."
 
 
-@pytest.mark.parametrize("format_", ["csv", "json", "parquet", "avro"])
-def test_values_finds_the_columns_that_changed_and_no_others(
-    stage: Stage, capsys: pytest.CaptureFixture[str], format_: str
-) -> None:
-    stage.sql(SCALARS)
-    stage.sql(MORE)
-    if format_ != "csv":
-        stage.sql(NESTED)
-    stage.empty_tables(["nothing"])
-    export(stage, "r1", format=format_, path=KEPT)
-    stage.sql("UPDATE scalars SET ratio = ratio + 1 WHERE id = 4")
-    stage.sql("CREATE TABLE other AS SELECT * FROM more ORDER BY id DESC")
-    stage.sql("DROP TABLE more")
-    stage.sql("CREATE TABLE more AS SELECT * FROM other")
+def test_values_finds_the_columns_that_changed_and_no_others(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = make(stage, WAYS, SCALARS, MORE, NESTED)
+    export(stage, "r1", tables=tables, path=KEPT)
+    for format_ in FORMATS:
+        stage.sql(f"UPDATE scalars_{format_} SET ratio = ratio + 1 WHERE id = 4")
+        stage.sql(f"CREATE OR REPLACE TABLE other AS SELECT * FROM more_{format_} ORDER BY id DESC")
+        stage.sql(f"DROP TABLE more_{format_}")
+        stage.sql(f"CREATE TABLE more_{format_} AS SELECT * FROM other")
+        if format_ != "csv":
+            stage.sql(f"UPDATE nested_{format_} SET pair = STRUCT(id + 1 AS a, pair.b AS b) WHERE true")
     stage.sql("DROP TABLE other")
-    if format_ != "csv":
-        stage.sql("UPDATE nested SET pair = STRUCT(id + 1 AS a, pair.b AS b) WHERE true")
-    export(stage, "r2", format=format_, path=KEPT)
-    found = diff(stage, capsys, "--values")
-    assert found["scalars"]["values_changed"] == ["ratio"]
-    assert found["scalars"]["content"] == "changed"
-    if format_ != "csv":
-        assert found["nested"]["values_changed"] == ["pair.a"]
-    assert "nothing" not in found
-    if format_ in ("csv", "json"):
-        # Only the order of its rows is another.
-        assert "more" not in found
-        assert "more" in diff(stage, capsys)
-    else:
-        assert found["more"]["why"] == "not compared by value: big"
-        assert found["more"]["change"] == "unclear"
+    export(stage, "r2", tables=tables, path=KEPT)
+    found, by_bytes = diff(stage, capsys, "--values"), diff(stage, capsys)
+    for format_ in FORMATS:
+        assert found[f"scalars_{format_}"]["values_changed"] == ["ratio"]
+        assert found[f"scalars_{format_}"]["content"] == "changed"
+        if format_ != "csv":
+            assert found[f"nested_{format_}"]["values_changed"] == ["pair.a"]
+        assert f"nothing_{format_}" not in found
+        more = f"more_{format_}"
+        if format_ in ("csv", "json"):
+            # Only the order of its rows is another.
+            assert more not in found
+            assert more in by_bytes
+        else:
+            assert found[more]["why"] == "not compared by value: big"
+            assert found[more]["change"] == "unclear"
 
 
-@pytest.mark.parametrize("format_", ["csv", "json", "parquet", "avro"])
-def test_large_numbers_are_distinguished(stage: Stage, capsys: pytest.CaptureFixture[str], format_: str) -> None:
-    stage.sql("CREATE TABLE large AS SELECT 1e300 AS number, CAST(1.5 AS FLOAT64) AS same")
-    export(stage, "r1", format=format_, path=KEPT)
-    stage.sql("UPDATE large SET number = 2e300 WHERE true")
-    export(stage, "r2", format=format_, path=KEPT)
-    assert diff(stage, capsys, "--values")["large"]["values_changed"] == ["number"]
+def test_large_numbers_are_distinguished(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = make(stage, WAYS, "CREATE TABLE large AS SELECT 1e300 AS number, CAST(1.5 AS FLOAT64) AS same")
+    export(stage, "r1", tables=tables, path=KEPT)
+    for format_ in FORMATS:
+        stage.sql(f"UPDATE large_{format_} SET number = 2e300 WHERE true")
+    export(stage, "r2", tables=tables, path=KEPT)
+    changed = {name: change["values_changed"] for name, change in diff(stage, capsys, "--values").items()}
+    assert changed == {f"large_{format_}": ["number"] for format_ in FORMATS}
 
 
-@pytest.mark.parametrize("other", ["json", "parquet"])
-def test_values_are_the_same_in_files_of_another_format(
-    stage: Stage, capsys: pytest.CaptureFixture[str], other: str
-) -> None:
-    stage.sql("CREATE TABLE words AS SELECT id, IF(id = 2, '', IF(id = 3, NULL, 'x')) AS text "
-              "FROM UNNEST(GENERATE_ARRAY(1, 6)) AS id")  # fmt: skip
+def test_values_are_the_same_in_files_of_another_format(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    others = ("json", "parquet")
+    words = (
+        "CREATE TABLE words AS SELECT id, IF(id = 2, '', IF(id = 3, NULL, 'x')) AS text "
+        "FROM UNNEST(GENERATE_ARRAY(1, 6)) AS id"
+    )
+    tables = make(stage, [{"format": other} for other in others], words)
     export(stage, "r1", path=KEPT)
-    export(stage, "r2", path=KEPT, format=other)
-    without = diff(stage, capsys)["words"]
-    assert without["change"] == "unclear"
-    assert f"format csv, then {other}" in without["why"]
+    export(stage, "r2", path=KEPT, tables=tables)
+    without = diff(stage, capsys)
+    for other in others:
+        assert without[f"words_{other}"]["change"] == "unclear"
+        assert f"format csv, then {other}" in without[f"words_{other}"]["why"]
     assert diff(stage, capsys, "--values") == {}
-    stage.sql("UPDATE words SET text = 'y' WHERE id = 4")
-    export(stage, "r3", path=KEPT, format=other)
+    for other in others:
+        stage.sql(f"UPDATE words_{other} SET text = 'y' WHERE id = 4")
+    export(stage, "r3", path=KEPT, tables=tables)
     called = call(capsys, "diff", "r1", "r3", "--values", "--json", "--bucket", stage.bucket)
-    (found,) = json.loads(called.out)
-    assert found["values_changed"] == ["text"]
+    changed = {change["table"]: change["values_changed"] for change in json.loads(called.out)}
+    assert changed == {f"words_{other}": ["text"] for other in others}
 
 
 def test_values_that_moved_to_other_rows_are_a_change(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.formats.formats import FORMATS
+from integration.every_format import NESTED, SCALARS, make
 from integration.stage import Stage
-from integration.test_verify import NESTED, SCALARS
 
 WAYS = [
-    (route, name, codec)
+    {"route": route, "format": name, "compression": codec}
     for route in ("extract", "query")
     for name, format_ in FORMATS.items()
     # Text without rows has 0 bytes, unless it is compressed.
@@ -24,21 +23,14 @@ WAYS = [
 
 @pytest.mark.parametrize("bare", [False, True])
 def test_an_export_with_files_without_rows_is_whole(stage: Stage, bare: bool) -> None:
-    settings = {}
     # Files of other formats cannot be bare: one test has them all.
-    ways = [way for way in WAYS if bare or way[1] in ("csv", "json")]
-    for route, format_, codec in ways:
-        way = f"_{route}_{format_}_{codec}"
-        settings[f"*{way}"] = {"route": route, "format": format_, "compression": codec}
-        for statement in (SCALARS, NESTED) if format_ != "csv" else (SCALARS,):
-            stage.sql(re.sub(r"CREATE TABLE (\w+)", rf"CREATE TABLE \1{way}", statement))
-    stage.empty_tables([f"nothing{way[1:]}" for way in settings])
+    ways = [way for way in WAYS if bare or way["format"] in ("csv", "json")]
+    tables = make(stage, ways, SCALARS, NESTED)
     stage.stack.jobs(shard_bytes=600, empty_shards=3, bare_empty_files=bare)
-    stage.now()
-    ran = stage.run("--tables", json.dumps(settings), execution="r1")
+    ran = stage.run("--tables", tables, execution="r1")
     assert ran.code == 0, ran.text
     manifest = decode(stage.read(stage.latest().manifest), Manifest, "manifest")
-    assert len(manifest.tables) == 3 * len(ways) - sum(format_ == "csv" for _, format_, _ in ways)
+    assert len(manifest.tables) == 3 * len(ways) - sum(way["format"] == "csv" for way in ways)
     for entry in manifest.tables:
         name, route, format_, codec = entry.table.split("_")
         assert (entry.route, entry.format, entry.compression) == (route, format_, codec)
@@ -53,4 +45,4 @@ def test_an_export_with_files_without_rows_is_whole(stage: Stage, bare: bool) ->
     assert called.code == 0, called.err
     verified = json.loads(called.out)
     assert verified["findings"] == []
-    assert verified["read"]["rows"] == sum(9 if format_ == "csv" else 14 for _, format_, _ in ways)
+    assert verified["read"]["rows"] == sum(9 if way["format"] == "csv" else 14 for way in ways)

@@ -9,10 +9,10 @@ import pytest
 
 from bqdump.core.formats.formats import FORMATS
 from integration.command import call
+from integration.every_format import NESTED, SCALARS, make, suffix
 from integration.stage import Stage
-from integration.test_verify import NESTED, SCALARS
 
-EVERY_FORMAT = [(name, format_.codecs[-1]) for name, format_ in FORMATS.items()]
+WAYS = [{"format": name, "compression": format_.codecs[-1]} for name, format_ in FORMATS.items()]
 MORE = """
   CREATE TABLE more AS
   SELECT id, IF(id = 2, '', IF(id = 3, NULL, 'x')) AS text, IF(id = 4, NULL, CAST('' AS BYTES)) AS raw,
@@ -30,50 +30,33 @@ def compare(stage: Stage, capsys: pytest.CaptureFixture[str], *arguments: str) -
     return called.code, json.loads(called.out) if called.out.startswith("{\n") else None, called.err
 
 
-@pytest.fixture(params=EVERY_FORMAT, ids=lambda item: "-".join(item))
-def exported(stage: Stage, request: pytest.FixtureRequest) -> Stage:
-    format_, codec = request.param
-    stage.sql(SCALARS)
-    stage.sql(MORE)
-    if format_ != "csv":
-        stage.sql(NESTED)
-    stage.empty_tables(["nothing"])
-    stage.stack.jobs(shard_bytes=600)
-    stage.now()
-    (outcome,) = stage.run_tasks(1, execution="r1", format=format_, compression=codec)
-    assert outcome.state == "published"
-    return stage
-
-
 def test_a_faithful_export_is_what_bigquery_had_whatever_happened_since(
-    exported: Stage, capsys: pytest.CaptureFixture[str]
+    stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    exported.sql("UPDATE scalars SET text = 'changed' WHERE true")
-    exported.sql("DELETE FROM more WHERE id > 1")
-    code, verified, reported = compare(exported, capsys)
+    tables = make(stage, WAYS, SCALARS, MORE, NESTED)
+    stage.stack.jobs(shard_bytes=600)
+    (outcome,) = stage.run_tasks(1, execution="r1", tables=tables)
+    assert outcome.state == "published"
+    for way in WAYS:
+        stage.sql(f"UPDATE scalars{suffix(way)} SET text = 'changed' WHERE true")
+        stage.sql(f"DELETE FROM more{suffix(way)} WHERE id > 1")
+    code, verified, reported = compare(stage, capsys)
     assert verified["findings"] == []
     assert code == 0
-    assert verified["source"]["tables"] == verified["tables"]
+    assert verified["source"]["tables"] == verified["tables"] == 4 * len(WAYS) - 1
     assert verified["source"]["not_compared"] == []
     assert verified["source"]["bytes_billed"] > 0
     assert "for this comparison" in reported
 
 
-@pytest.mark.parametrize(
-    ("format_", "route"), [("csv", "read"), ("parquet", "read"), ("json", "query"), ("avro", "query")]
-)
-def test_whatever_the_route_the_values_are_the_same(
-    stage: Stage, capsys: pytest.CaptureFixture[str], format_: str, route: str
-) -> None:
-    stage.sql(SCALARS)
-    stage.sql(MORE)
-    if format_ != "csv":
-        stage.sql(NESTED)
-    stage.now()
-    ran = stage.run("--format", format_, "--route", route, execution="r1")
+def test_whatever_the_route_the_values_are_the_same(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    ways = (("csv", "read"), ("parquet", "read"), ("json", "query"), ("avro", "query"))
+    tables = make(stage, [{"format": format_, "route": route} for format_, route in ways], SCALARS, MORE, NESTED)
+    ran = stage.run("--tables", tables, execution="r1")
     assert ran.code == 0, ran.text
     code, verified, _ = compare(stage, capsys)
     assert (verified["findings"], code) == ([], 0)
+    assert verified["source"]["tables"] == 4 * len(ways) - 1
 
 
 def swap_in(stage: Stage, name: str, data: bytes) -> None:
@@ -92,50 +75,56 @@ def swap_in(stage: Stage, name: str, data: bytes) -> None:
 ROWS = b"id,name\n1,orders-1\n2,orders-2\n3,orders-3\n"
 
 
-@pytest.mark.parametrize(
-    ("rows", "found"),
-    [
-        (b"id,name\n1,orders-1\n2,orders-2\n3,orders-4\n", [("values", "name")]),
-        (b"id,name\n1,orders-1\n2,orders-2\n3,\n", [("values", "name")]),
-        (b"id,name\n1,orders-1\n2,orders-3\n3,orders-2\n", [("values", "the same values in each row")]),
-        (b"id,name\n1,orders-1\n1,orders-1\n3,orders-3\n", [("values", "id"), ("values", "name")]),
-        (b"id,name\n1,orders-1\n2,orders-2\n", [("rows", "3 rows"), ("rows", "3 rows in BigQuery")]),
-        (b"id,name\n3,orders-3\n2,orders-2\n1,orders-1\n", []),
-    ],
-    ids=["another value", "a value lost", "values of other rows", "a row twice", "a row less", "another order"],
-)
-def test_whatever_differs_from_bigquery_is_named(
-    stage: Stage, capsys: pytest.CaptureFixture[str], rows: bytes, found: list[tuple[str, str]]
-) -> None:
+# What another file has, and the findings it must lead to.
+DIFFERENCES: dict[str, tuple[bytes, list[tuple[str, str]]]] = {
+    "another value": (b"id,name\n1,orders-1\n2,orders-2\n3,orders-4\n", [("values", "name")]),
+    "a value lost": (b"id,name\n1,orders-1\n2,orders-2\n3,\n", [("values", "name")]),
+    "values of other rows": (
+        b"id,name\n1,orders-1\n2,orders-3\n3,orders-2\n", [("values", "the same values in each row")]
+    ),
+    "a row twice": (
+        b"id,name\n1,orders-1\n1,orders-1\n3,orders-3\n", [("values", "id"), ("values", "name")]
+    ),
+    "a row less": (
+        b"id,name\n1,orders-1\n2,orders-2\n", [("rows", "3 rows"), ("rows", "3 rows in BigQuery")]
+    ),
+    "another order": (b"id,name\n3,orders-3\n2,orders-2\n1,orders-1\n", []),
+}  # fmt: skip
+
+
+def test_whatever_differs_from_bigquery_is_named(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     stage.table("orders", 3)
     stage.now()
     stage.run_tasks(1, execution="r1")
     name = "orders/orders_000000000000.csv"
     assert sorted(stage.read(name).splitlines()) == sorted(ROWS.splitlines())
-    swap_in(stage, name, rows)
-    code, verified, _ = compare(stage, capsys)
-    assert code == (4 if found else 0)
-    reported = [(finding["kind"], finding["expected"]) for finding in verified["findings"]]
-    assert len(reported) == len(found)
-    for kind, words in found:
-        assert any(kind == its and expected.startswith(words) for its, expected in reported), (words, reported)
-
-
-@pytest.mark.parametrize("format_", ["csv", "json"])
-def test_the_last_bit_of_a_floating_number_in_text_is_compared(
-    stage: Stage, capsys: pytest.CaptureFixture[str], format_: str
-) -> None:
-    stage.sql("CREATE TABLE ratios AS SELECT id, id / 7 AS ratio FROM UNNEST(GENERATE_ARRAY(1, 5)) AS id")
-    stage.now()
-    ran = stage.run("--format", format_, execution="r1")
-    assert ran.code == 0, ran.text
-    name, old = f"ratios/ratios_000000000000.{format_}", b"0.14285714285714285"
-    data = stage.read(name)
-    assert data.count(old) == 1
-    for changed, found in ((b"0.142857142857142850", 0), (b"0.14285714285714288", 1)):
-        swap_in(stage, name, data.replace(old, changed))
+    for case, (rows, found) in DIFFERENCES.items():
+        swap_in(stage, name, rows)
         code, verified, _ = compare(stage, capsys)
-        assert (code, len(verified["findings"])) == (4 if found else 0, found), verified
+        assert code == (4 if found else 0), case
+        reported = [(finding["kind"], finding["expected"]) for finding in verified["findings"]]
+        assert len(reported) == len(found), case
+        for kind, words in found:
+            assert any(kind == its and expected.startswith(words) for its, expected in reported), (case, reported)
+
+
+def test_the_last_bit_of_a_floating_number_in_text_is_compared(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ratios = "CREATE TABLE ratios AS SELECT id, id / 7 AS ratio FROM UNNEST(GENERATE_ARRAY(1, 5)) AS id"
+    formats = ("csv", "json")
+    ran = stage.run("--tables", make(stage, [{"format": format_} for format_ in formats], ratios), execution="r1")
+    assert ran.code == 0, ran.text
+    old = b"0.14285714285714285"
+    for changed, found in ((b"0.142857142857142850", 0), (b"0.14285714285714288", 1)):
+        for format_ in formats:
+            name = f"ratios_{format_}/ratios_{format_}_000000000000.{format_}"
+            data = stage.read(name)
+            assert data.count(old) == 1
+            swap_in(stage, name, data.replace(old, changed))
+            code, verified, _ = compare(stage, capsys)
+            assert (code, len(verified["findings"])) == (4 if found else 0, found), verified
+            swap_in(stage, name, data)
 
 
 def test_a_table_that_bigquery_has_no_more_is_named(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
