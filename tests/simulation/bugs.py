@@ -26,7 +26,7 @@ SIMULATIONS = {
     Law.PRUNED: simulate_prunes,
     Law.SETS: simulate_sets,
 }
-SCHEDULES = 1000
+SCHEDULES = 6000
 SEEDS = Path(__file__).with_name("seeds.json")
 
 
@@ -41,13 +41,13 @@ def schedules(mutation: Mutation) -> Callable[[int], Verdict]:
     return SIMULATIONS.get(mutation.law, simulate)
 
 
-def find(mutation: Mutation, hint: int | None) -> Verdict | None:
+def find(mutation: Mutation, hint: int | None, most: int = SCHEDULES) -> Verdict | None:
     """A schedule in which the bug breaks its law; the hint is tried first.
 
-    None where none of the first SCHEDULES does. The seeds move whenever the steps of an export or of a restore change.
+    None where none of the first `most` does. The seeds move whenever the steps of an export or of a restore change.
     """
     schedule = schedules(mutation)
-    seeds = range(SCHEDULES) if hint is None else (hint, *range(SCHEDULES))
+    seeds = range(most) if hint is None else (hint, *range(most))
     with planted(mutation):
         for seed in seeds:
             verdict = schedule(seed)
