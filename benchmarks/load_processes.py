@@ -28,7 +28,7 @@ from bqdump_local.execute import execute
 from bqdump_local.stack import Stack, running
 
 PROJECT = "local-project"
-CASES = sized(((500, 20), (1_000, 20), (2_000, 20), (2_000, 5), (2_000, 10)), ((1, 2), (2, 2), (4, 2), (4, 1), (4, 2)))
+CASES = sized(((500, 20), (1_000, 20), (2_000, 20), (2_000, 5), (2_000, 10)), ((1, 1), (1, 1), (4, 2), (1, 1), (4, 2)))
 
 
 class Measured(NamedTuple):
@@ -82,7 +82,7 @@ def measure(stack: Stack, bucket: str, tables: int, tasks: int) -> Measured:
     settings = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": f"tables_{tables}", "DESTINATION_BUCKET": bucket}
     env = {**stack.variables(), **settings}
     before, started = os.times(), time.monotonic()
-    with watched() as peaks:
+    with watched(stack) as peaks:
         done = asyncio.run(
             execute([sys.executable, "-m", "bqdump", "run"], tasks=tasks, env=env, max_retries=0, task_timeout=1800)
         )
@@ -95,14 +95,14 @@ def measure(stack: Stack, bucket: str, tables: int, tasks: int) -> Measured:
 
 
 @contextmanager
-def watched() -> Iterator[dict[int, int]]:
-    """The peak KiB of every child process, as Linux counts them, read ten times per second."""
+def watched(stack: Stack) -> Iterator[dict[int, int]]:
+    """The peak KiB of every task, as Linux counts them, read ten times per second."""
     peaks: dict[int, int] = {}
     over = threading.Event()
 
     def look() -> None:
         while not over.wait(0.1):
-            for pid in children():
+            for pid in set(children()) - set(stack.pids):
                 peaks[pid] = max(peaks.get(pid, 0), peak(pid))
 
     watching = threading.Thread(target=look)
@@ -115,18 +115,8 @@ def watched() -> Iterator[dict[int, int]]:
 
 
 def children() -> list[int]:
-    """The child processes that are tasks."""
-    found = []
-    for entry in Path("/proc/self/task").glob("*/children"):
-        found += [int(pid) for pid in entry.read_text().split()]
-    return [pid for pid in found if b"bqdump_local" not in command(pid)]
-
-
-def command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b"bqdump_local"
+    """The child processes."""
+    return [int(pid) for entry in Path("/proc/self/task").glob("*/children") for pid in entry.read_text().split()]
 
 
 def peak(pid: int) -> int:

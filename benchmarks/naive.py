@@ -9,6 +9,7 @@ import asyncio
 import os
 import resource
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from bqdump_local.seed import DUMMIES, dummies, seed
 from bqdump_local.stack import Stack, running
 
 PROJECT, DATASET = "local-project", "TEST_DATA"
-MANY, FEW = sized((DUMMIES, 10), (3, 2))
+MANY, FEW = sized((DUMMIES, 10), (2, 2))
 NAIVE = [sys.executable, str(Path(__file__).with_name("naive_task.py"))]
 BQDUMP = [sys.executable, "-m", "bqdump", "run"]
 
@@ -44,7 +45,7 @@ def main() -> None:
             measure(stack, f"bqdump, {FEW} tasks", BQDUMP, FEW, "ten"),
         ]
     baseline = runs[0]
-    print(f"{DUMMIES} tables of 1,000 rows on the local stack; ratios to {baseline.name!r}")
+    print(f"{MANY} tables of 1,000 rows on the local stack; ratios to {baseline.name!r}")
     print(f"{'':18} {'CPU s':>7} {'ratio':>6} {'wall s':>7} {'ratio':>6} {'files':>6}")
     for run in runs:
         print(
@@ -55,7 +56,9 @@ def main() -> None:
 
 def prepare(stack: Stack) -> None:
     """Create 30 dummy tables, and a bucket for each execution."""
-    made = seed(stack, project=PROJECT, dataset=DATASET, bucket="source", target="naive", sources=dummies())
+    made = seed(
+        stack, project=PROJECT, dataset=DATASET, bucket="source", target="naive", sources=islice(dummies(), MANY)
+    )
     big, store = clients(PROJECT)
     for table in made:
         if not table.startswith("dummy_"):

@@ -31,6 +31,7 @@ from typing import Any
 from benchmarks.read_route_contenders import CONTENDERS, FORMATS, READ_MEMORY
 from benchmarks.read_route_server import serving
 from benchmarks.read_route_tables import ROWS, STREAMS
+from benchmarks.read_route_tables import table as made
 from benchmarks.size import sized
 
 # Tables and rows per answer. The service is reported to send 1,024 rows per answer, of any size
@@ -43,6 +44,7 @@ COMPARED = sized(tuple(FORMATS), ("csv",))
 # The memory of a process that reads a table ten times as large. Allocators keep unused address space, which RLIMIT_DATA
 # counts; with these settings they release it.
 MEMORY_LIMIT, TIMES_LARGER = 512 << 20, sized(10.0, 0.001)
+BOUNDED = sized(("parquet", "csv.gz"), ("csv.gz",))
 ALLOCATORS = {"MALLOC_ARENA_MAX": "2", "_RJEM_MALLOC_CONF": "retain:false,dirty_decay_ms:0,muzzy_decay_ms:0"}
 
 
@@ -110,10 +112,9 @@ def compare(rounds: int, python: str, table: str, batch_rows: int) -> None:
 
 def bounded() -> None:
     """A table ten times larger than the memory limit, in a small process."""
-    with serving("orders", ROWS) as (_, once, _):
-        repeat = math.ceil(TIMES_LARGER * MEMORY_LIMIT / once)
+    repeat = math.ceil(TIMES_LARGER * MEMORY_LIMIT / made("orders", ROWS).nbytes)
     with serving("orders", ROWS, repeat) as (address, size, rows):
-        for format_ in ("parquet", "csv.gz"):
+        for format_ in BOUNDED:
             found = measured("bqdump", address, format_, "orders", limit=MEMORY_LIMIT)
             assert found["rows"] == rows, found
             limits = f"RLIMIT_DATA {MEMORY_LIMIT >> 20} MiB and --read-memory {READ_MEMORY // 10**6} MB"

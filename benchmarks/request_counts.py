@@ -23,7 +23,7 @@ from bqdump.export.task import Task
 from bqdump.services.opening import open_services
 from bqdump_local.stack import Stack, running
 
-PROJECT, DATASET, TABLES, NAIVE_TASKS = "local-project", "many", *sized((1000, 20), (20, 2))
+PROJECT, DATASET, TABLES, NAIVE_TASKS = "local-project", "many", *sized((1000, 20), (3, 2))
 
 
 def main() -> None:
