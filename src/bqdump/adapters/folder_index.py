@@ -59,9 +59,7 @@ class Row(NamedTuple):
 
 @contextmanager
 def locked_index(root: Path, *, writes: bool) -> Iterator[Index]:
-    """The index of a folder, locked for this process. Without `writes`, none is created."""
-    if writes:
-        root.mkdir(parents=True, exist_ok=True)
+    """The index of a folder, locked for this process. Without `writes`, none is created; with it, the folder exists."""
     # Raises TargetError for a link.
     kept = folder_status(root, (INDEX,)) is not None or writes
     try:

@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bqdump.core.errors import TargetError, UsageError
@@ -31,6 +31,11 @@ JUNCTION = 0xA0000003
 
 def path_of(root: Path, name: str, *, windows: bool = WINDOWS) -> Path:
     """The file of an object. Raises UsageError for a name that leads out of the folder or is reserved."""
+    return root.joinpath(*_parts(name, windows=windows))
+
+
+def _parts(name: str, *, windows: bool = WINDOWS) -> list[str]:
+    """The parts of an object's path. Raises UsageError like `path_of`."""
     parts = name.rstrip("/").split("/")
     if name.startswith("/") or any(part in ("", ".", "..") for part in parts) or "\0" in name:
         raise UsageError("write", f"file {name!r}", "the name leads out of the folder")
@@ -39,7 +44,7 @@ def path_of(root: Path, name: str, *, windows: bool = WINDOWS) -> Path:
         raise UsageError("write", f"file {name!r}", f"it cannot exist on Windows: {problem}")
     if any(part.startswith(OWN) for part in parts):
         raise UsageError("write", f"file {name!r}", f"names that start with {OWN} are reserved for temporary files")
-    return root.joinpath(*parts)
+    return parts
 
 
 def status_of(root: Path, name: str) -> os.stat_result | None:
@@ -47,16 +52,15 @@ def status_of(root: Path, name: str) -> os.stat_result | None:
 
     Raises TargetError if the path leads through a link, or to neither a file nor a folder.
     """
-    path = path_of(root, name)
-    status = folder_status(root, path.relative_to(root).parts)
+    status = folder_status(root, _parts(name))
     if status is None or stat.S_ISDIR(status.st_mode):
         return None
     if not stat.S_ISREG(status.st_mode):
-        raise TargetError("use", str(path), "not a regular file", "Remove it, or use another folder.")
+        raise TargetError("use", str(path_of(root, name)), "not a regular file", "Remove it, or use another folder.")
     return status
 
 
-def folder_status(root: Path, parts: tuple[str, ...]) -> os.stat_result | None:
+def folder_status(root: Path, parts: Sequence[str]) -> os.stat_result | None:
     """The status of a path below the folder; None if nothing is there. Raises TargetError for a link."""
     place, status = str(root), None
     for part in parts:
@@ -82,7 +86,7 @@ def refuse_other_spelling(root: Path, name: str, rules: NameRules) -> None:
     if not (rules.ignores_case or rules.ignores_form):
         return
     place = root
-    for part in path_of(root, name).relative_to(root).parts:
+    for part in _parts(name):
         try:
             names = [path.name for path in place.iterdir()]
         except (FileNotFoundError, NotADirectoryError):
@@ -97,7 +101,7 @@ def refuse_other_spelling(root: Path, name: str, rules: NameRules) -> None:
 def names_below(root: Path, prefix: str) -> Iterator[str]:
     """The names of all objects that start with this, in any order. Links are skipped with a warning."""
     folder = prefix.rpartition("/")[0]
-    if folder and folder_status(root, path_of(root, folder).relative_to(root).parts) is None:
+    if folder and folder_status(root, _parts(folder)) is None:
         return
     waiting = [f"{folder}/" if folder else ""]
     while waiting:
@@ -131,7 +135,7 @@ def _is_text(name: str) -> bool:
 def folders_below(root: Path, prefix: str) -> list[str]:
     """The names of the folders directly below the prefix, sorted, without links."""
     folder = path_of(root, prefix) if prefix else root
-    status = folder_status(root, folder.relative_to(root).parts) if prefix else None
+    status = folder_status(root, _parts(prefix)) if prefix else None
     if prefix and (status is None or not stat.S_ISDIR(status.st_mode)):
         return []
     try:
