@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import pytest
 
@@ -25,6 +25,7 @@ from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.ports.store import Copy, ObjectInfo
 
+Result = TypeVar("Result")
 LAYOUT = Layout("p/")
 RUN = LAYOUT.run("r1")
 UNIT = "00000-00000"
@@ -92,11 +93,20 @@ def interrupted(work: Callable[[], Coroutine[Any, Any, Any]], number: int, kind:
     with fault(number, kind) as met:
         failed = None
         try:
-            asyncio.run(work())
+            done(work())
         except (Killed, TargetError) as error:
             failed = error
     assert failed is None or isinstance(failed, Killed) or REFUSED[kind] in str(failed)
     return met.went_off
+
+
+def done(work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of work in a folder, which waits for nothing here. An event loop would take longer than the work."""
+    try:
+        work.send(None)
+    except StopIteration as ended:
+        return cast("Result", ended.value)
+    raise AssertionError("it waits")
 
 
 async def in_this_thread(work: Callable[..., Any], *given: Any) -> Any:
@@ -120,18 +130,18 @@ def test_a_write_is_complete_or_absent_after_a_fault_at_any_step(
     name = NAMES[document]
     for number in itertools.count():
         folder = tmp_path / str(number)
-        asyncio.run(put(FolderStore(folder), "other", b"{}", 0))
+        done(put(FolderStore(folder), "other", b"{}", 0))
         if replaces:
-            asyncio.run(put(FolderStore(folder), name, OLD, 0))
-        before = asyncio.run(seen(folder, name))
+            done(put(FolderStore(folder), name, OLD, 0))
+        before = done(seen(folder, name))
         generation = before.info.generation if before.info else 0
         met = interrupted(partial(put, FolderStore(folder), name, NEW, generation), number, kind)
-        after = asyncio.run(seen(folder, name))
+        after = done(seen(folder, name))
         assert after.data == NEW or after == before
         current = after.info.generation if after.info else 0
         assert (current == generation) == (after.data != NEW)
-        asyncio.run(put(FolderStore(folder), name, NEW, current))
-        assert asyncio.run(seen(folder, name)).data == NEW
+        done(put(FolderStore(folder), name, NEW, current))
+        assert done(seen(folder, name)).data == NEW
         assert own_files(folder) == [".bqdump-index.sqlite"]
         if not met:
             assert number > 3
@@ -146,11 +156,11 @@ def test_a_copy_has_its_origin_after_a_fault_at_any_step(tmp_path: Path, replace
         folder = tmp_path / str(number)
         sources = [f"{RUN.staging}{UNIT}.0/{place}" for place in range(2)]
         for source in sources:
-            asyncio.run(put(FolderStore(folder), source, NEW, 0))
+            done(put(FolderStore(folder), source, NEW, 0))
         for name in names if replaces else ():
-            asyncio.run(put(FolderStore(folder), name, OLD, 0))
-        before = [asyncio.run(seen(folder, name)) for name in names]
-        staged = [asyncio.run(seen(folder, source)).info for source in sources]
+            done(put(FolderStore(folder), name, OLD, 0))
+        before = [done(seen(folder, name)) for name in names]
+        staged = [done(seen(folder, source)).info for source in sources]
 
         async def copy(folder: Path = folder, before: list[Seen] = before, staged: Any = staged) -> list[Any]:
             return await FolderStore(folder).copy(
@@ -159,12 +169,12 @@ def test_a_copy_has_its_origin_after_a_fault_at_any_step(tmp_path: Path, replace
             )  # fmt: skip
 
         met = interrupted(copy, number, kind)
-        now = [asyncio.run(seen(folder, name)) for name in names]
+        now = [done(seen(folder, name)) for name in names]
         for there, old in zip(now, before, strict=True):
             assert there == old or (there.data == NEW and there.info and there.info.origin == "run/1")
-        results = asyncio.run(copy(before=now))
+        results = done(copy(before=now))
         assert [isinstance(one, BqdumpError) for one in results] == [False, False]
-        assert [asyncio.run(seen(folder, name)).data for name in names] == [NEW, NEW]
+        assert [done(seen(folder, name)).data for name in names] == [NEW, NEW]
         assert own_files(folder) == [".bqdump-index.sqlite"]
         if not met:
             assert number > 8
@@ -176,8 +186,8 @@ def test_a_file_is_deleted_or_unchanged_after_a_fault_at_any_step(tmp_path: Path
     name = NAMES["receipt"]
     for number in itertools.count():
         folder = tmp_path / str(number)
-        asyncio.run(put(FolderStore(folder), name, OLD, 0))
-        before = asyncio.run(seen(folder, name))
+        done(put(FolderStore(folder), name, OLD, 0))
+        before = done(seen(folder, name))
         assert before.info
         wish = (name, before.info.generation)
 
@@ -185,11 +195,11 @@ def test_a_file_is_deleted_or_unchanged_after_a_fault_at_any_step(tmp_path: Path
             return await FolderStore(folder).delete([wish])
 
         met = interrupted(delete, number, kind)
-        after = asyncio.run(seen(folder, name))
+        after = done(seen(folder, name))
         assert after == (before if after.info else (None, b""))
-        assert asyncio.run(delete()) == [after.info is not None]
-        asyncio.run(put(FolderStore(folder), name, NEW, 0))
-        assert asyncio.run(seen(folder, name)).data == NEW
+        assert done(delete()) == [after.info is not None]
+        done(put(FolderStore(folder), name, NEW, 0))
+        assert done(seen(folder, name)).data == NEW
         if not met:
             assert number > 3
             break
@@ -229,7 +239,7 @@ def test_a_run_interrupted_by_a_fault_is_completed_by_the_next_start(
         assert outcome.state == "published"
         [file] = [item for item in folder.rglob("*.csv") if "_bqdump" not in item.parts]
         assert file.read_bytes().count(b"\n") == 10
-        assert asyncio.run(seen(folder, "_bqdump/latest.json")).info
+        assert done(seen(folder, "_bqdump/latest.json")).info
         assert own_files(folder) == [".bqdump-index.sqlite"]
         if not met.went_off:
             assert number > 3
