@@ -118,9 +118,9 @@ def test_a_risk_is_refused_before_anything_is_written_unless_it_is_allowed(
         monkeypatch.setenv(variable, value)
     stage.table("orders", 3)
     arguments = case.make(stage)
-    refused = stage.execute(*arguments, tasks=2)
-    assert refused.codes == [2, 2], refused.text
-    (error, _) = (line["message"] for line in records(refused.text) if line["severity"] == "ERROR")
+    refused = stage.run(*arguments)
+    assert refused.code == 2, refused.text
+    (error,) = (line["message"] for line in records(refused.text) if line["severity"] == "ERROR")
     assert f"--allow {case.risk}." in error
     assert all(table in error for _, table in case.flags)
     assert stage.objects() == {}
@@ -144,6 +144,15 @@ def test_a_risk_is_refused_before_anything_is_written_unless_it_is_allowed(
     assert [(line["event"], line["risk"]) for line in warned] == [
         (LogEvent.RISK_ALLOWED, risk) for risk, _ in case.flags
     ]
+
+
+def test_each_task_of_a_refused_run_ends_with_the_refusal(stage: Stage) -> None:
+    stage.table("orders")
+    refused = stage.execute(*unknown(stage), tasks=2)
+    assert refused.codes == [2, 2], refused.text
+    errors = [line["message"] for line in records(refused.text) if line["severity"] == "ERROR"]
+    assert ["--allow skipped." in error for error in errors] == [True, True]
+    assert stage.objects() == {}
 
 
 def test_a_table_into_which_changes_are_streamed_is_queried_so_that_none_is_missing(stage: Stage) -> None:
