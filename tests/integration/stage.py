@@ -86,6 +86,7 @@ class Stage:
     def __init__(self, stack: Stack, folder: Path) -> None:
         number = next(_NUMBERS)
         self.stack, self.folder = stack, folder
+        self._denied: tuple[str, ...] = ()
         self.project, self.dataset, self.bucket = f"project-{number}", f"source_{number}", f"target-{number}"
         anonymous: Any = AnonymousCredentials
         self.big = bigquery.Client(
@@ -107,7 +108,8 @@ class Stage:
             bare_empty_files=False, any_table_names=False, read_stream_bytes=64_000_000, read_batch_bytes=1_000_000,
             faults=[],
         )  # fmt: skip
-        self.deny()
+        if self._denied:
+            self.deny()
         self.big.close()
         self.store.close()
 
@@ -221,6 +223,7 @@ class Stage:
 
     def deny(self, *permissions: str) -> None:
         """Take these permissions on bucket and project away; all are given back by calling it without any."""
+        self._denied = permissions
         places = ((self.stack.storage, "buckets", self.bucket), (self.stack.bigquery, "projects", self.project))
         for (url, kind, name), service in zip(places, ("storage.", "bigquery."), strict=True):
             denied = [permission for permission in permissions if permission.startswith(service)]
