@@ -139,7 +139,7 @@ class Query:
         select = statement.this if isinstance(statement, exp.Export) else statement
         try:
             if isinstance(select, exp.Query):
-                self._translation.to_duckdb(select)
+                self._translation.resolve(select)
             else:
                 self._refer(statement)
         finally:

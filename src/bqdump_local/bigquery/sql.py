@@ -75,8 +75,21 @@ class Translation:
         return self.find(node)
 
     def to_duckdb(self, statement: exp.Expression, target: exp.Table | None = None, stored: str = "") -> str:
-        """The statement for DuckDB. target: a table to replace by the stored table of that name."""
-        pseudo = any(column.name.upper() in PSEUDO_COLUMNS for column in statement.find_all(exp.Column))
+        """The statement for DuckDB, which changes it. target: a table to replace by the stored table of that name."""
+        pseudo = _names_pseudo_columns(statement)
+        statement = self.resolve(statement, target, stored)
+        _count_from_zero(statement)
+        statement = statement.transform(self.rewrite, copy=False)
+        if pseudo:
+            for star in statement.find_all(exp.Star):
+                if isinstance(star.parent, exp.Select):
+                    excluded = [*(star.args.get("except_") or []), exp.column(PARTITION_TIME)]
+                    star.set("except_", excluded)
+        return str(statement.sql(dialect="duckdb", copy=False))
+
+    def resolve(self, statement: exp.Expression, target: exp.Table | None = None, stored: str = "") -> exp.Expression:
+        """The statement with stored tables in place of those that it names, which `referenced` has then."""
+        pseudo = _names_pseudo_columns(statement)
         known = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
         statement = routines.with_calls_inlined(statement, self)
         for node in list(statement.find_all(exp.Table)):
@@ -89,14 +102,7 @@ class Translation:
                 node.replace(_plain_table(stored, node.alias or node.name))
             elif (node.db or node.name.lower() not in known) and isinstance(node.this, exp.Identifier):
                 node.replace(self._relation(node, pseudo=pseudo))
-        _count_from_zero(statement)
-        statement = statement.transform(self.rewrite)
-        if pseudo:
-            for star in statement.find_all(exp.Star):
-                if isinstance(star.parent, exp.Select):
-                    excluded = [*(star.args.get("except_") or []), exp.column(PARTITION_TIME)]
-                    star.set("except_", excluded)
-        return str(statement.sql(dialect="duckdb"))
+        return statement
 
     def _function(self, node: exp.Table, query: exp.Expression) -> None:
         """Replace the call of a table function by its query."""
@@ -208,6 +214,10 @@ class Translation:
         if found is None:
             raise invalid_query(f"Query parameter '{name or self._positional}' not found")
         return _parameter_value(found["parameterType"], found.get("parameterValue") or {})
+
+
+def _names_pseudo_columns(statement: exp.Expression) -> bool:
+    return any(column.name.upper() in PSEUDO_COLUMNS for column in statement.find_all(exp.Column))
 
 
 def _parameter_value(kind: dict[str, Any], value: dict[str, Any]) -> exp.Expression:
