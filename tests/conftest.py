@@ -74,11 +74,18 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncio, "run", run_skipping)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """What thousands of tests consist of stays until the end: the collector need not walk through it all the time."""
+    gc.disable()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """What thousands of tests consist of stays until the end: the collector need not walk through it all the time."""
+    """Collect from here on what tests leave."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(GC_THRESHOLD)
 
 

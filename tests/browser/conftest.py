@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,9 +14,10 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 from browser.scenes import Scene
 from browser.site import Site
 
-LOOKS = [
-    pytest.param(True, 1200, id="dark"),
-    pytest.param(False, 390, id="phone"),
+# Width of the window, and the color of the paper.
+LOOKS: list[tuple[Literal["dark", "light"], int, str]] = [
+    ("dark", 1200, "rgb(15, 19, 24)"),
+    ("light", 390, "rgb(255, 255, 255)"),
 ]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -96,6 +97,16 @@ def barriers(page: Page) -> list[Any]:
     """Accessibility violations found by axe: the rule, and the elements that break it."""
     found = Axe().run(page)
     return [(rule["id"], [node["html"][:200] for node in rule["nodes"]]) for rule in found.response["violations"]]
+
+
+def fits_in_every_look(page: Page) -> None:
+    """The page is accessible, dark on a desk and light on a phone, and does not scroll sideways."""
+    for scheme, width, paper in LOOKS:
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 900})
+        assert barriers(page) == [], (page.url, scheme)
+        assert not too_wide(page), (page.url, scheme)
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == paper, page.url
 
 
 def too_wide(page: Page) -> bool:

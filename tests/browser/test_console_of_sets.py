@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from bqdump.core.errors import DatasetsFailedError
-from browser.conftest import LOOKS, Visitor, barriers, too_wide
+from browser.conftest import Visitor, fits_in_every_look
 from browser.site import Site
 from project.world import World
 
@@ -25,18 +25,15 @@ def url() -> Iterator[str]:
     site.close()
 
 
-@pytest.mark.parametrize(("dark", "width"), LOOKS)
-def test_a_set_links_to_its_runs_and_to_each_dataset(url: str, visitor: Visitor, *, dark: bool, width: int) -> None:
-    page = visitor.page(dark=dark, width=width)
+def test_a_set_links_to_its_runs_and_to_each_dataset(url: str, visitor: Visitor) -> None:
+    page = visitor.page()
     page.goto(url)
     expect(page.get_by_text("2 datasets published by run first")).to_be_visible()
     expect(page.get_by_role("region", name="Failed")).to_contain_text("1 of 3 tables failed")
-    assert barriers(page) == []
-    assert not too_wide(page)
+    fits_in_every_look(page)
     page.get_by_role("region", name="Runs").get_by_role("link", name="first").click()
     expect(page.get_by_role("row", name="ops_eu published 2 of 2")).to_be_visible()
-    assert barriers(page) == []
-    assert not too_wide(page)
+    fits_in_every_look(page)
     page.get_by_role("link", name="ops_eu").click()
     page.get_by_role("link", name="orders", exact=True).click()
     expect(page.get_by_role("heading", name="orders")).to_be_visible()
