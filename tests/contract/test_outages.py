@@ -37,10 +37,11 @@ def shared() -> Iterator[Stack]:
 
 
 @pytest.fixture
-def nothing() -> str:
-    """An address without a server."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
+def nothing() -> Iterator[str]:
+    """An address without a server, which no other process gets meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("service", ["storage", "bigquery"])

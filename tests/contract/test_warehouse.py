@@ -237,7 +237,7 @@ async def finished(warehouse: Warehouse, job: Job) -> tuple[Job, list[str]]:
     """The finished job, and its states until then."""
     states: list[str] = [job.state]
     while job.state != "done":
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         job = await warehouse.job(job.id, "US")
         states.append(job.state)
     return job, states
