@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -28,12 +28,17 @@ def shell() -> Iterator[DuckDBShell]:
     made.close()
 
 
-def query(exports: Exports, way: Way, shell: DuckDBShell, statement: str) -> list[dict[str, Any]]:
+def opened(exports: Exports, way: Way, shell: DuckDBShell) -> Callable[[str], list[dict[str, Any]]]:
+    """A function that queries an export."""
     settings = exports.stage.settings(prefix=str(way))
     export = Export(settings, exports.manifest(way), shell)
-    asyncio.run(ask(settings, lambda store: export.attach(store, statement)))
-    answer = shell.run(statement)
-    return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+
+    def query(statement: str) -> list[dict[str, Any]]:
+        asyncio.run(ask(settings, lambda store: export.attach(store, statement)))
+        answer = shell.run(statement)
+        return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+
+    return query
 
 
 def kinds(way: Way) -> list[Kind]:
@@ -53,8 +58,11 @@ def same(found: Any, value: Any) -> bool:
 
 
 @pytest.mark.parametrize("way", SOME, ids=str)
-def test_values_have_their_types(exports: Exports, way: Way, shell: DuckDBShell) -> None:
-    rows = query(exports, way, shell, f"SELECT * FROM values_{way.route}_{way.format} ORDER BY id")
+def test_values_have_their_types_and_a_table_without_rows_is_empty(
+    exports: Exports, way: Way, shell: DuckDBShell
+) -> None:
+    query = opened(exports, way, shell)
+    rows = query(f"SELECT * FROM values_{way.route}_{way.format} ORDER BY id")
     assert [row["id"] for row in rows] == list(range(len(rows)))
     for kind in kinds(way):
         if kind.name == "st":
@@ -63,11 +71,7 @@ def test_values_have_their_types(exports: Exports, way: Way, shell: DuckDBShell)
         values = [wanted(way, kind, value) for value in expected(kind)]
         found = [row[kind.name] for row in rows]
         assert [(one, other) for one, other in zip(found, values, strict=True) if not same(one, other)] == [], kind.name
-
-
-@pytest.mark.parametrize("way", SOME, ids=str)
-def test_a_table_without_rows_has_its_columns(exports: Exports, way: Way, shell: DuckDBShell) -> None:
-    assert query(exports, way, shell, f"SELECT * FROM empty_{way.route}_{way.format}") == []
+    assert query(f"SELECT * FROM empty_{way.route}_{way.format}") == []
 
 
 def test_a_table_is_read_when_it_is_named_and_only_once(exports: Exports, shell: DuckDBShell) -> None:
