@@ -67,6 +67,8 @@ class Http:
     def __init__(self, address: str) -> None:
         self.address = address
         self.session = requests.Session()
+        # It would look for proxies and passwords with each request.
+        self.session.trust_env = False
 
     def __enter__(self) -> Http:
         return self
