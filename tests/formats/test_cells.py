@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.core.formats.fidelity import CELLS
 from bqdump.core.formats.formats import FORMATS, codecs
 from bqdump.core.formats.types import TYPES
+from bqdump.core.plan.unsupported import SHOWN
 from formats.exports import EVERY, WAYS, Exports, Way, holds
 from formats.forms import form, read, same
 from formats.readers import READERS, plain
@@ -31,8 +33,11 @@ READS = {
     }
     for way in WAYS
 }  # fmt: skip
+# As many tables in one export as an error names.
 IMPOSSIBLE = [
-    (way, kind) for way in EVERY for kind in KINDS if way.codec == "none" and holds(way, kind.type).holds == "no"
+    (way, kinds[first : first + SHOWN]) for way in EVERY if way.codec == "none"
+    for kinds in [[kind for kind in KINDS if holds(way, kind.type).holds == "no"]]
+    for first in range(0, len(kinds), SHOWN)
 ]  # fmt: skip
 
 
@@ -84,15 +89,19 @@ def test_every_cell_that_can_be_is_read_back_in_every_codec() -> None:
     assert tested == cells
 
 
-@pytest.mark.parametrize(("way", "kind"), IMPOSSIBLE, ids=lambda value: getattr(value, "name", str(value)))
-def test_what_a_format_cannot_hold_is_refused_before_anything_starts(exports: Exports, way: Way, kind: Kind) -> None:
-    table = exports.table(f"only_{kind.name}", [kind])
+@pytest.mark.parametrize(
+    ("way", "kinds"), IMPOSSIBLE, ids=lambda value: str(value) if isinstance(value, Way) else value[0].name
+)
+def test_what_a_format_cannot_hold_is_refused_before_anything_starts(
+    exports: Exports, way: Way, kinds: list[Kind]
+) -> None:
+    tables = [exports.table(f"only_{kind.name}", [kind]) for kind in kinds]
     jobs = len(exports.stage.extracts())
-    with pytest.raises(
-        UsageError, match=rf"\({table}: .*{kind.name} .*{kind.name}_null .*\)\. Set format to "
-    ) as caught:
-        exports.run(way, f"{way}-{kind.name}", include=table)
-    assert holds(way, kind.type).lost in caught.value.cause
+    with pytest.raises(UsageError, match=r"\. Set format to ") as caught:
+        exports.run(way, f"{way}-{tables[0]}", include=",".join(tables))
+    for table, kind in zip(tables, kinds, strict=True):
+        assert re.search(rf"\b{table}: [^;]*\b{kind.name} [^;]*\b{kind.name}_null ", caught.value.cause)
+        assert holds(way, kind.type).lost in caught.value.cause
     assert len(exports.stage.extracts()) == jobs
 
 
