@@ -49,7 +49,7 @@ def test_a_drill_compares_every_value_and_leaves_only_its_note(stage: Stage) -> 
     (billed,) = traced.metrics["bqdump.bytes_billed"].sum.data_points
     assert billed.as_int == done["bytes_billed"]
     assert [drill(stage, "--tables", "2")[1]["tables"] for _ in range(2)] == [["t_0", "t_1"], ["t_0", "t_2"]]
-    stage.stack.jobs(run_seconds=5)
+    stage.stack.jobs(run_seconds=2.0)
     running = subprocess.Popen([*COMMAND, "--quiet"], env=stage.variables, cwd=stage.folder)
     until(lambda: [job for job in stage.big.list_jobs() if job.job_type == "load" and job.state != "DONE"], "loading")
     assert scratch(stage)

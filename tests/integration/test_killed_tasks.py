@@ -65,7 +65,7 @@ class Hit(NamedTuple):
 
 def hit(stage: Stage, number: signal.Signals, retries: int) -> Hit:
     fill(stage)
-    stage.stack.jobs(run_seconds=2.5)
+    stage.stack.jobs(run_seconds=1.5)
     processes = Processes()
 
     async def executed() -> Hit:

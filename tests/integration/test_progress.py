@@ -150,7 +150,7 @@ def test_a_run_reports_events_as_they_happen(stage: Stage) -> None:
 
 def test_a_terminal_shows_a_line_for_each_task_of_an_execution(stage: Stage) -> None:
     some_tables(stage)
-    stage.stack.jobs(run_seconds=3.0)
+    stage.stack.jobs(run_seconds=1.5)
     (stage.folder / "stack.json").write_bytes(msgspec.json.encode(stage.stack))
     session = on_terminal(
         [sys.executable, "-m", "bqdump", "local", "--folder", str(stage.folder), "execute", "--tasks", "3"],

@@ -75,6 +75,7 @@ def test_tasks_of_which_one_is_killed_while_jobs_run_load_nothing_twice(stage: S
     ended = asyncio.run(killed_then_again(stage, 2))
     assert ended.ok
     assert any(len(task.attempts) > 1 for task in ended.tasks)
+    stage.stack.jobs(run_seconds=0.0)
     assert loads(stage) == Counter(TABLES)
     for table in TABLES:
         same(stage, table)
