@@ -25,7 +25,7 @@ NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chro
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium, without a window. Per module, because no event loop can run while playwright has its own."""
+    """The system's Chromium, without a window. Per module: no event loop can run while playwright has its own."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("needs a browser: apt-get install chromium-headless-shell, or chromium")
