@@ -91,8 +91,8 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers more than there are cores, since tests wait for processes and timers."""
-    return (os.cpu_count() or 1) + 2
+    """Three workers more than there are cores, since tests wait for processes and timers."""
+    return (os.cpu_count() or 1) + 3
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
