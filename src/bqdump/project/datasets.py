@@ -10,7 +10,7 @@ from bqdump.core.documents.project import Project
 from bqdump.core.errors import NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.projects import read_project, read_project_plan
+from bqdump.repository.projects import newest_project_plan, read_project, read_project_plan
 
 Answer = TypeVar("Answer")
 Asked = TypeVar("Asked")
@@ -30,12 +30,8 @@ async def names_in_set(store: ObjectStore, settings: Settings) -> list[str]:
     """The datasets that the published set, or the one planned last, has there. Raises NotFoundError without a set."""
     project = await read_project(store, settings)
     names = {one.dataset for one in project.datasets} | {one.dataset for one in project.removed} if project else set()
-    try:
-        names |= {one.dataset for one in (await read_project_plan(store, settings)).datasets}
-    except NotFoundError:
-        if not names:
-            raise
-    return sorted(names)
+    plan = await newest_project_plan(store, settings) if names else await read_project_plan(store, settings)
+    return sorted(names | {one.dataset for one in plan.datasets} if plan else names)
 
 
 async def each_dataset(datasets: Sequence[Asked], ask: Callable[[Asked], Awaitable[Answer]]) -> list[Answer]:

@@ -57,6 +57,12 @@ async def read_project(store: ObjectStore, settings: Settings) -> Project | None
     return await value_of(store, settings.layout.project)
 
 
+async def newest_project_plan(store: ObjectStore, settings: Settings) -> ProjectPlan | None:
+    """The plan of the set's run that was planned last, None if there is none."""
+    newest = await value_of(store, settings.layout.newest)
+    return await value_of(store, settings.layout.project_run(newest.run).plan) if newest else None
+
+
 async def read_project_plan(store: ObjectStore, settings: Settings, run: str = "") -> ProjectPlan:
     """The plan of a set's run (default: the one that was planned last). Raises NotFoundError."""
     if not run:

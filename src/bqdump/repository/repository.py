@@ -8,8 +8,9 @@ from typing import Generic, NamedTuple, TypeVar
 from bqdump.core.documents.codec import decode, encode, encode_indented
 from bqdump.core.documents.document import Document, Notes
 from bqdump.core.documents.notes import encode_note
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
+from bqdump.core.errors import BqdumpError, ConflictError, UnavailableError
 from bqdump.ports.store import ObjectStore, Stored
+from bqdump.repository.objects import read_object
 
 T = TypeVar("T")
 # Consecutive refused writes over an unchanged generation. Concurrent writers cannot cause this many.
@@ -34,10 +35,7 @@ class LoadedNote(NamedTuple, Generic[T]):
 
 async def read(store: ObjectStore, document: Document[object]) -> Stored | None:
     """The stored document, undecoded, or None if there is none."""
-    try:
-        return await store.read(document.name)
-    except NotFoundError:
-        return None
+    return await read_object(store, document.name)
 
 
 async def load(store: ObjectStore, document: Document[T]) -> Loaded[T] | None:
@@ -97,15 +95,6 @@ async def replace(store: ObjectStore, document: Document[T], value: T, generatio
         return await _write(store, document, value, generation)
     except ConflictError:
         return None
-
-
-async def write_once(store: ObjectStore, name: str, data: bytes) -> bool:
-    """Store an object that is not a typed document unless it exists; False if it does."""
-    try:
-        await store.write(name, data, 0)
-    except ConflictError:
-        return False
-    return True
 
 
 async def overwrite(store: ObjectStore, document: Document[T], value: T) -> None:

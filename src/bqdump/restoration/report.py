@@ -7,7 +7,7 @@ import logging
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.result import Restoration
-from bqdump.repository.repository import write_once
+from bqdump.repository.objects import write_object
 from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,6 @@ async def store_report(restore: RunningRestore, result: Restoration) -> None:
         # Imported by the one task that gets here.
         from bqdump.pages.restored import render_restored
 
-        await write_once(restore.state, name, render_restored(result))
+        await write_object(restore.state, name, render_restored(result), 0)
     except (BqdumpError, OSError, ImportError) as error:
         log.warning("the restore's report could not be written: %s", error, extra=LogEvent.REPORT_FAILED.extra())

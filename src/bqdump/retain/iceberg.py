@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,10 +20,11 @@ from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import IcebergFile
 from bqdump.core.documents.publication import IcebergTables, Latest
 from bqdump.core.documents.retention import Tombstone
-from bqdump.core.errors import ConflictError, DocumentError, NotFoundError
+from bqdump.core.errors import DocumentError
 from bqdump.core.iceberg.metadata import RUN, read_history, without
 from bqdump.core.iceberg.table import HINT, hint_of, metadata_name, name_in_hint, run_of
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.repository.objects import read_object, write_object, write_once
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, exists, swap, value_of
 from bqdump.retain.task import Task
@@ -62,7 +62,7 @@ async def forget_snapshots(task: Task, decided: Sequence[Loaded[Tombstone]]) -> 
         return
     try:
         await _Rewriting(task, latest, {one.value.run for one in decided}).rewrite(_tables(task.layout, decided))
-    except (NotFoundError, DocumentError) as error:
+    except DocumentError as error:
         # Readers find the current snapshots as before. Nothing else of the prune depends on these documents.
         message = "the snapshots of pruned runs stay in the Iceberg metadata: %s"
         log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
@@ -86,11 +86,11 @@ class _Rewriting:
     async def rewrite(self, pruned: set[str]) -> None:
         """pruned: tables of which metadata is about to be deleted.
 
-        Raises NotFoundError or DocumentError where a list of metadata files is missing or damaged.
+        Raises DocumentError where a list of metadata files is missing or damaged.
         """
         known = await value_of(self._store, self._layout.run(self._published).iceberg)
         if self._listed and not known:
-            raise NotFoundError("read", self._listed, "it does not exist")
+            raise DocumentError("read", self._listed, "it does not exist")
         named = known.tables if known else {}
         # A table that did not change has the metadata of an earlier run again, as it was before earlier prunes.
         unchanged = {table for table, name in named.items() if run_of(name) != self._published}
@@ -114,11 +114,11 @@ class _Rewriting:
             if not before:
                 return None
             try:
-                data = (await self._store.read(before)).data
+                data = await self._read(before)
                 snapshots = read_history(data, before).snapshots
                 # The published run names the files of the current one, whichever run exported them.
                 left = without(data, before, await self._expired(table, snapshots[:-1] if named else snapshots))
-            except (NotFoundError, DocumentError) as error:
+            except DocumentError as error:
                 message = "the snapshots of pruned runs stay in the metadata of %s: %s"
                 log.warning(message, table, error, extra=LogEvent.CLEANUP_FAILED.extra(table=table))
                 return None
@@ -136,11 +136,14 @@ class _Rewriting:
 
     async def _hint(self, table: str) -> _Hint:
         name = f"{self._layout.iceberg_table(table)}metadata/{HINT}"
-        try:
-            stored = await self._store.read(name)
-        except NotFoundError:
-            return _Hint("", 0)
-        return _Hint(name_in_hint(name, stored.data), stored.generation)
+        stored = await read_object(self._store, name)
+        return _Hint(name_in_hint(name, stored.data), stored.generation) if stored else _Hint("", 0)
+
+    async def _read(self, name: str) -> bytes:
+        stored = await read_object(self._store, name)
+        if stored is None:
+            raise DocumentError("read", name, "it does not exist")
+        return stored.data
 
     async def _expired(self, table: str, snapshots: Sequence[dict[str, Any]]) -> set[int]:
         """The ids of snapshots whose files are deleted, or about to be."""
@@ -154,12 +157,7 @@ class _Rewriting:
         }
 
     async def _stored(self, name: str, data: bytes) -> IcebergFile:
-        try:
-            return IcebergFile(name, len(data), await self._store.write(name, data, 0))
-        except ConflictError:
-            # Another prune has written the same bytes, or this one before it was killed.
-            found = await self._store.stat(name)
-            return IcebergFile(name, len(data), found.generation if found else await self._store.write(name, data, 0))
+        return IcebergFile(name, len(data), await write_once(self._store, name, data))
 
     async def _record(self, owner: str, made: Sequence[_Made]) -> None:
         """Name the metadata in the owner's iceberg.json: latest.json leads readers there, and prune one day."""
@@ -182,8 +180,7 @@ class _Rewriting:
         async with self._slots:
             if one.name:
                 name, content = hint_of(one.name)
-                with suppress(ConflictError):
-                    await self._store.write(name, content, one.hint.generation)
+                await write_object(self._store, name, content, one.hint.generation)
             elif one.hint.generation:
                 name = f"{self._layout.iceberg_table(one.table)}metadata/{HINT}"
                 await self._store.delete([(name, one.hint.generation)])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
-from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.wording import PYTHON, Words
+from bqdump.verbs.either import first_found
 
 if TYPE_CHECKING:
     from bqdump.check.service.claim import Claim
@@ -102,14 +101,13 @@ async def verify(
         return await verify_run(store, own, run, reading, source, tell)
 
     async def either() -> Verified:
+        def of_set() -> Awaitable[Verified]:
+            return verify_set(store, settings, name, one)
+
         try:
-            return await one(settings, name)
+            return await first_found(lambda: one(settings, name), of_set)
         except SetError:
-            return await verify_set(store, settings, name, one)
-        except NotFoundError:
-            with suppress(NotFoundError):
-                return await verify_set(store, settings, name, one)
-            raise
+            return await of_set()
 
     try:
         return await with_bucket(store, either())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.results import Rows
+from bqdump.verbs.either import first_found
 
 if TYPE_CHECKING:
     from bqdump.check.query import Export as Queried
@@ -56,13 +57,7 @@ async def _either(
 
     The settings of a set are also those with which people look at one of its datasets.
     """
-    first, second = (of_set, of_one) if settings.names_several else (of_one, of_set)
-    try:
-        return await first()
-    except NotFoundError:
-        with suppress(NotFoundError):
-            return await second()
-        raise
+    return await (first_found(of_set, of_one) if settings.names_several else first_found(of_one, of_set))
 
 
 async def runs(store: ObjectStore, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bqdump.core.errors import NotFoundError
+from bqdump.verbs.either import first_found
 
 if TYPE_CHECKING:
     from bqdump.core.retention.result import Pruned
@@ -52,12 +53,10 @@ async def tag(
     from bqdump.project.tags import tag_set
     from bqdump.repository.tags import change_tags
 
-    try:
-        return await change_tags(store, settings.layout, run, add, remove)
-    except NotFoundError:
-        with suppress(NotFoundError):
-            return await tag_set(store, settings, run, add, remove)
-        raise
+    return await first_found(
+        lambda: change_tags(store, settings.layout, run, add, remove),
+        lambda: tag_set(store, settings, run, add, remove),
+    )
 
 
 async def prune_each(

@@ -16,7 +16,7 @@ import msgspec
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import File, IcebergFile, Manifest, ManifestFiles, TableEntry
 from bqdump.core.documents.publication import IcebergTables, Latest
-from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, NotFoundError
+from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.formats.types import columns
 from bqdump.core.iceberg.columns import nodes_of, with_ids
 from bqdump.core.iceberg.manifests import DataFile
@@ -29,6 +29,7 @@ from bqdump.export.publish.clear import delete
 from bqdump.export.publish.count import TIMES_READ, read_footer
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo
+from bqdump.repository.objects import read_object, write_object, write_once
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import create, exists, value_of
 
@@ -125,8 +126,9 @@ class _Lake:
         name = self._earlier.get(table) or await self._hinted(table)
         try:
             async with self._requests:
-                history = read_history((await self._store.read(name)).data, name) if name else none
-        except (NotFoundError, DocumentError):
+                stored = await read_object(self._store, name) if name else None
+                history = read_history(stored.data, name) if stored else none
+        except DocumentError:
             return none
         if history.last_updated_ms > self._manifest.snapshot:
             return none
@@ -138,11 +140,9 @@ class _Lake:
     async def _hinted(self, table: str) -> str:
         """The metadata that was published last of a table that the published run does not have; "" for none."""
         hint = f"{self._layout.iceberg_table(table)}metadata/{HINT}"
-        try:
-            async with self._requests:
-                return name_in_hint(hint, (await self._store.read(hint)).data)
-        except NotFoundError:
-            return ""
+        async with self._requests:
+            stored = await read_object(self._store, hint)
+        return name_in_hint(hint, stored.data) if stored else ""
 
     async def _keeps(self, run: str) -> bool:
         """Whether a run still has its files."""
@@ -157,12 +157,7 @@ class _Lake:
 
     async def _store_one(self, name: str, data: bytes) -> IcebergFile:
         async with self._requests:
-            try:
-                return IcebergFile(name, len(data), await self._store.write(name, data, 0))
-            except ConflictError:
-                # Another task of this run has written the same bytes.
-                found = await self._store.stat(name)
-            return IcebergFile(name, len(data), found.generation if found else await self._store.write(name, data, 0))
+            return IcebergFile(name, len(data), await write_once(self._store, name, data))
 
 
 class _Described(msgspec.Struct):
@@ -225,17 +220,14 @@ async def _show(export: RunningExport, hints: dict[str, bytes]) -> dict[str, byt
 
     async def generation(name: str, content: bytes) -> int | None:
         async with slots:
-            try:
-                stored = await export.store.read(name)
-            except NotFoundError:
+            stored = await read_object(export.store, name)
+            if stored is None:
                 return 0
             return None if stored.data == content else stored.generation
 
     async def write(name: str, content: bytes, expect: int) -> None:
         async with slots:
-            try:
-                await export.store.write(name, content, expect)
-            except ConflictError:
+            if not await write_object(export.store, name, content, expect):
                 again[name] = content
 
     seen = await asyncio.gather(*(generation(name, content) for name, content in hints.items()))

@@ -17,8 +17,9 @@ from bqdump.core.settings.settings import Settings
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Ledger, read_ledger
+from bqdump.repository.objects import write_object
 from bqdump.repository.published import missing_manifest, read_manifest, refuse_set
-from bqdump.repository.repository import replace, value_of, write_once
+from bqdump.repository.repository import replace, value_of
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ async def store_report(export: RunningExport, before: Latest | None, cleared: Se
             earlier = await value_of(export.store, Document(before.manifest, Manifest))
             changes = compare(earlier, manifest) if earlier else None
         report = render_report(manifest, changes, cleared=cleared)
-        await write_once(export.store, export.layout.report, report)
+        await write_object(export.store, export.layout.report, report, 0)
     except (BqdumpError, OSError, ImportError) as error:
         # Such as too many open files: what is imported this late is read from the disk.
         message = "the export is published, but its report could not be written: %s"
@@ -65,7 +66,7 @@ async def store_failed_report(export: RunningExport, ledger: Ledger) -> None:
 
         if await export.store.stat(name) is None:
             page = render_unpublished(export.plan, len(ledger.done), ledger.receipts, ledger.failed)
-            await write_once(export.store, name, page)
+            await write_object(export.store, name, page, 0)
     except (BqdumpError, OSError, ImportError) as error:
         log.warning("the failed run's report could not be written: %s", error, extra=LogEvent.REPORT_FAILED.extra())
 
