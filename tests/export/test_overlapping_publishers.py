@@ -6,7 +6,7 @@ import asyncio
 
 from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.publication import Latest, Publishing
 from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -19,6 +19,7 @@ from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.repository.ledger import read_ledger
 from bqdump.repository.published import read_latest
+from bqdump.repository.repository import overwrite
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
 
@@ -100,5 +101,29 @@ def test_a_published_run_stays_published_whoever_announces_itself_later() -> Non
         assert (await publish(running_export(early, first), ledger)).result == "published"
         assert await world.latest() == "r1"
         assert world.store.peek("t/t_000000000000.csv")
+
+    asyncio.run(check())
+
+
+def test_what_a_pruned_run_had_announced_is_not_taken_for_a_new_run_of_its_id() -> None:
+    async def check() -> None:
+        world = World()
+        intent = SETTINGS.layout.run("r1").intent.name
+        await overwrite(world.store, SETTINGS.layout.publishing, Publishing("r1", world.now, intent))
+        for name in ("r1", "r2"):
+            world.now += 1000
+            assert (await run(world.task(name))).state == "published"
+
+    asyncio.run(check())
+
+
+def test_a_process_of_a_pruned_run_leaves_the_final_names_to_a_new_run_of_its_id() -> None:
+    async def check() -> None:
+        world = World()
+        task, plan = await world.planned("r1")
+        later = Publishing("r1", plan.snapshot + 1000, task.layout.intent.name)
+        await overwrite(world.store, SETTINGS.layout.publishing, later)
+        assert await announce(running_export(task, plan), ["t/t_000000000000.csv"], ["t"]) is None
+        assert await publishing(running_export(task, plan)) == later
 
     asyncio.run(check())

@@ -61,7 +61,7 @@ async def announce(export: RunningExport, names: Iterable[str], tables: Collecti
 
     async def step(current: Publishing | None) -> Publishing | None:
         nonlocal carry
-        if current and current.run == export.plan.run:
+        if current and _is_of(export.plan, current):
             carry = await carry_over(export, tables)
             return None
         if current and current.age > export.plan.age:
@@ -79,7 +79,7 @@ async def announce(export: RunningExport, names: Iterable[str], tables: Collecti
         return mine
 
     named = await swap(export.store, export.settings.layout.publishing, step)
-    return carry if named and named.value.run == export.plan.run else None
+    return carry if named and _is_of(export.plan, named.value) else None
 
 
 def _refuse_unready(plan: Plan, carry: Carry, current: Publishing | None) -> None:
@@ -96,7 +96,7 @@ async def make_ready(export: RunningExport, ready: Latest) -> bool:
     """
 
     async def step(current: Publishing | None) -> Publishing | None:
-        mine = current is not None and current.run == export.plan.run
+        mine = current is not None and _is_of(export.plan, current)
         return msgspec.structs.replace(current, ready=ready) if current and mine and not current.ready else None
 
     named = await swap(export.store, export.settings.layout.publishing, step)
@@ -161,7 +161,7 @@ async def withdraw(export: RunningExport) -> None:
     names = await _intended(export, export.layout.intent)
     placed = await asyncio.gather(*map(export.store.stat, names))
     current = await publishing(export)
-    if current is None or current.run == export.plan.run:
+    if current is None or _is_of(export.plan, current):
         return
     theirs = set(await _intended(export, Document(current.manifest, Intent)))
     latest = await read_latest(export.store, export.settings)
@@ -184,7 +184,12 @@ async def _intended(export: RunningExport, document: Document[Intent]) -> tuple[
 
 async def _still_mine(export: RunningExport) -> bool:
     current = await publishing(export)
-    return current is not None and current.run == export.plan.run
+    return current is not None and _is_of(export.plan, current)
+
+
+def _is_of(plan: Plan, announced: Publishing) -> bool:
+    """Whether this run is announced, and not an earlier one of its id that was pruned and still had a process."""
+    return announced.age == plan.age
 
 
 def _wish(info: ObjectInfo, target: str, expect: int) -> Copy:
