@@ -115,7 +115,11 @@ def remove(*names: str) -> Damage:
     def damage(folder: Path) -> None:
         for name in names:
             path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if not path.is_dir():
+                path.unlink()
+            # The storage may still carry out what a killed run has requested.
+            while path.exists():
+                shutil.rmtree(path, ignore_errors=True)
 
     return damage
 
