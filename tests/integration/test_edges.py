@@ -189,6 +189,8 @@ def test_a_token_that_expires_during_the_run_is_renewed(stage: Stage, token: Tok
 
 
 def test_a_token_that_is_refused_is_renewed_and_the_request_repeated(stage: Stage, token: Token) -> None:
+    # Long enough that its end is looked for.
+    stage.stack.jobs(run_seconds=0.2)
     stage.table("a")
     with faults(stage, [{"operation": f"^{operation}$", "status": 401, "times": 1} for operation in OPERATIONS
                         if not operation.startswith(("storage.objects.patch", "storage.objects.copy",
