@@ -9,7 +9,7 @@ locals {
       title    = "an export failed"
       resource = "resource.type = \"cloud_run_job\" AND resource.labels.job_name = \"${var.name}\""
       failures = "metric.type = \"run.googleapis.com/job/completed_execution_count\" AND metric.labels.result = \"failed\""
-      advice   = "The last published export is unchanged."
+      advice   = "The last published export is unchanged, unless the run stopped while it replaced files: `bqdump status` says so."
       section  = "An execution failed"
     }
     workflow = {

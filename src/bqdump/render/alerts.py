@@ -88,7 +88,10 @@ def policies(deployment: Deployment, watched: Watched) -> Iterator[dict[str, Any
         advice = "Its exports were repeated, and some failed each time."
         yield _failed(deployment, watched, "the workflow failed", f"{workflow} AND {WORKFLOW_FAILED}", advice)
     else:
-        advice = "The last published export is unchanged."
+        advice = (
+            "The last published export is unchanged, unless the run stopped while it replaced files: `bqdump status` "
+            "says so."
+        )
         yield _failed(deployment, watched, "an export failed", _job_failed(name), advice)
     if watched.drill:
         advice = "The export may not be restorable."
