@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bqdump.core.errors import RowsError
+from bqdump.core.formats.varint import unsigned
 from bqdump.ports.reader import Batch
 
 # Field numbers in ReadRowsResponse and in its ArrowRecordBatch.
@@ -29,7 +30,7 @@ def batch_of(answer: bytes) -> Batch:
                 for inner, content in _fields(value):
                     if inner == SERIALIZED_RECORD_BATCH and isinstance(content, memoryview):
                         data = content
-    except IndexError as error:
+    except (IndexError, ValueError) as error:
         raise RowsError("read", "an answer of the Storage Read API", "it is damaged") from error
     return Batch(data, rows)
 
@@ -38,14 +39,14 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """The number and the value of each field."""
     at = 0
     while at < len(message):
-        tag, at = _varint(message, at)
+        tag, at = unsigned(message, at)
         kind = tag & 7
         if kind == VARINT:
-            value, at = _varint(message, at)
+            value, at = unsigned(message, at)
             yield tag >> 3, value
             continue
         if kind == LENGTH:
-            size, at = _varint(message, at)
+            size, at = unsigned(message, at)
         elif kind in (FIXED64, FIXED32):
             size = 8 if kind == FIXED64 else 4
         else:
@@ -54,13 +55,3 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             raise IndexError
         yield tag >> 3, message[at : at + size]
         at += size
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """A varint, and the position after it."""
-    value = shift = 0
-    while True:
-        byte = message[at]
-        at, value, shift = at + 1, value | (byte & 127) << shift, shift + 7
-        if byte < 128:
-            return value, at

@@ -15,6 +15,7 @@ from bqdump.core.formats.avro_blocks import (
     read_header,
     sized_bytes,
 )
+from bqdump.core.formats.varint import signed
 
 SCHEMA = b'{"type":"record","name":"Root","fields":[{"name":"line","type":"string"}]}'
 AVRO = Header({"avro.schema": SCHEMA}, bytes(range(SYNC_BYTES)), 0)
@@ -54,17 +55,11 @@ def _avro(rows: Sequence[str]) -> bytes:
 
 
 def _strings(block: bytes) -> list[str]:
-    """The strings of a block, each behind its length as a zigzag number."""
-    found: list[str] = []
+    """The strings of a block, each behind its length."""
+    strings: list[str] = []
     at = 0
     while at < len(block):
-        length = shift = 0
-        more = True
-        while more:
-            length |= (block[at] & 0x7F) << shift
-            more = block[at] >= 0x80
-            at, shift = at + 1, shift + 7
-        length >>= 1
-        found.append(block[at : at + length].decode())
+        length, at = signed(block, at)
+        strings.append(block[at : at + length].decode())
         at += length
-    return found
+    return strings

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bqdump.core.errors import DocumentError
+from bqdump.core.formats.varint import LARGEST_BYTES, put_signed, signed
 
 MAGIC = b"Obj\x01"
 SYNC_BYTES = 16
-# Two numbers of at most ten bytes each.
-BLOCK_HEAD_BYTES = 20
+# Two numbers.
+BLOCK_HEAD_BYTES = 2 * LARGEST_BYTES
 LARGEST_HEADER_BYTES = 64 << 20
 
 
@@ -105,13 +106,11 @@ class _Cursor:
         self._data, self.at = data, at
 
     def long(self) -> int:
-        value = 0
-        for shift in range(0, 70, 7):
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return (value >> 1) ^ -(value & 1)
-        raise ValueError("a number of more than ten bytes")
+        try:
+            value, self.at = signed(self._data, self.at)
+        except IndexError:
+            raise _TooShortError from None
+        return value
 
     def sized(self) -> bytes:
         length = self.long()
@@ -128,18 +127,15 @@ class _Cursor:
 
 
 def sized_bytes(data: bytes) -> bytes:
-    """Bytes with their length before them."""
+    """Bytes, or a string in UTF-8."""
     return long_bytes(len(data)) + data
 
 
 def long_bytes(value: int) -> bytes:
-    """A number of zero or more."""
-    value <<= 1
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append((value & 0x7F) | 0x80)
-        value >>= 7
-    return bytes((*encoded, value))
+    """An int or a long."""
+    out = bytearray()
+    put_signed(out, value)
+    return bytes(out)
 
 
 def _broken(name: str, cause: str) -> DocumentError:

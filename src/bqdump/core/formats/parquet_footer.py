@@ -7,6 +7,7 @@ Source: https://parquet.apache.org/docs/file-format/ and parquet.thrift (FileMet
 from __future__ import annotations
 
 from bqdump.core.errors import DocumentError
+from bqdump.core.formats.thrift_compact import I64, decode_struct
 
 MAGIC = b"PAR1"
 # What is read first from a file's end: footers of all but very wide tables fit in.
@@ -15,9 +16,6 @@ TRAILER_BYTES = 8
 SMALLEST_BYTES = len(MAGIC) + TRAILER_BYTES
 # A footer of 10,000 columns and 100 row groups stays below it.
 LARGEST_FOOTER_BYTES = 256 << 20
-DEEPEST = 32
-
-I64 = 6
 NUM_ROWS = 3
 
 
@@ -35,100 +33,14 @@ def footer_bytes(trailer: bytes, size: int, name: str) -> int:
 
 
 def num_rows(footer: bytes, name: str) -> int:
-    """The number of rows that a footer (without its trailer) tells. Raises DocumentError for anything else."""
+    """The number of rows in a footer (without its trailer). Raises DocumentError for anything else."""
     try:
-        rows = _num_rows(_Compact(footer))
-    except (IndexError, ValueError, OverflowError) as error:
+        rows = decode_struct(footer, last=NUM_ROWS).get(NUM_ROWS)
+    except (IndexError, ValueError) as error:
         raise _broken(name, f"its footer is damaged ({error})") from None
-    if rows is None or rows < 0:
-        raise _broken(name, "its footer tells no number of rows")
-    return rows
-
-
-def _num_rows(compact: _Compact) -> int | None:
-    field = 0
-    while (kind := compact.byte()) & 0x0F:
-        field = field + (kind >> 4) if kind >> 4 else compact.signed()
-        if field == NUM_ROWS and kind & 0x0F == I64:
-            return compact.signed()
-        compact.skip(kind & 0x0F, 0)
-    return None
-
-
-class _Compact:
-    """Thrift's compact protocol, as far as passing over fields takes.
-
-    Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
-
-    def byte(self) -> int:
-        self._at += 1
-        return self._data[self._at - 1]
-
-    def unsigned(self) -> int:
-        value = 0
-        for shift in range(0, 70, 7):
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-        raise ValueError("a number of more than ten bytes")
-
-    def signed(self) -> int:
-        value = self.unsigned()
-        return (value >> 1) ^ -(value & 1)
-
-    def skip(self, kind: int, depth: int) -> None:
-        """Pass over one value. In a list a truth value takes a byte; in a struct it is part of the field's head."""
-        if depth > DEEPEST:
-            raise ValueError("values nested too deep")
-        match kind:
-            case 1 | 2:
-                return
-            case 3:
-                self._forward(1)
-            case 4 | 5 | 6:
-                self.unsigned()
-            case 7:
-                self._forward(8)
-            case 8:
-                self._forward(self.unsigned())
-            case 9 | 10:
-                self._skip_list(depth)
-            case 11:
-                self._skip_map(depth)
-            case 12:
-                while (head := self.byte()) & 0x0F:
-                    if not head >> 4:
-                        self.unsigned()
-                    self.skip(head & 0x0F, depth + 1)
-            case _:
-                raise ValueError(f"a value of the unknown kind {kind}")
-
-    def _skip_list(self, depth: int) -> None:
-        head = self.byte()
-        count = head >> 4 if head >> 4 < 15 else self.unsigned()
-        self._skip_items(count, (head & 0x0F,), depth)
-
-    def _skip_map(self, depth: int) -> None:
-        if count := self.unsigned():
-            kinds = self.byte()
-            self._skip_items(count, (kinds >> 4, kinds & 0x0F), depth)
-
-    def _skip_items(self, count: int, kinds: tuple[int, ...], depth: int) -> None:
-        if count > len(self._data):
-            raise ValueError("a list longer than the footer")
-        for _ in range(count):
-            for kind in kinds:
-                self.skip(3 if kind in (1, 2) else kind, depth + 1)
-
-    def _forward(self, count: int) -> None:
-        self._at += count
-        if self._at > len(self._data):
-            raise ValueError("a value goes beyond its end")
+    if rows is None or rows.kind != I64 or rows.value < 0:
+        raise _broken(name, "its footer has no number of rows")
+    return int(rows.value)
 
 
 def _broken(name: str, cause: str) -> DocumentError:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from bqdump.core.formats.varint import put_signed, put_unsigned, signed, unsigned
+
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
 BOOL = TRUE
 INTEGERS = (I16, I32, I64)
@@ -40,9 +42,12 @@ class Pairs(NamedTuple):
 Fields = dict[int, Value]
 
 
-def decode_struct(data: bytes) -> Fields:
-    """The struct that the bytes start with. Raises ValueError or IndexError for anything else."""
-    fields, _ = _struct(data, 0, 0)
+def decode_struct(data: bytes, last: int | None = None) -> Fields:
+    """The struct that the bytes start with, up to the field with the number `last`.
+
+    Raises ValueError or IndexError for anything else.
+    """
+    fields, _ = _struct(data, 0, 0, last)
     return fields
 
 
@@ -53,27 +58,10 @@ def encode_struct(fields: Fields) -> bytes:
     return bytes(out)
 
 
-def _unsigned(data: bytes, at: int) -> tuple[int, int]:
-    value = data[at]
-    at += 1
-    if value < 0x80:
-        return value, at
-    value &= 0x7F
-    for shift in range(7, 70, 7):
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a number of more than ten bytes")
-
-
-def _struct(data: bytes, at: int, depth: int) -> tuple[Fields, int]:
-    if depth > DEEPEST:
-        raise ValueError("values nested too deep")
+def _struct(data: bytes, at: int, depth: int, last: int | None = None) -> tuple[Fields, int]:
     fields: Fields = {}
     number = 0
-    while True:
+    while number != last:
         head = data[at]
         at += 1
         kind = head & 0x0F
@@ -82,27 +70,28 @@ def _struct(data: bytes, at: int, depth: int) -> tuple[Fields, int]:
         if head >> 4:
             number += head >> 4
         else:
-            zigzag, at = _unsigned(data, at)
-            number = (zigzag >> 1) ^ -(zigzag & 1)
+            number, at = signed(data, at)
         if kind in (TRUE, FALSE):
             fields[number] = Value(BOOL, kind == TRUE)
         else:
             value, at = _value(data, at, kind, depth)
             fields[number] = Value(kind, value)
+    return fields, at
 
 
 def _value(data: bytes, at: int, kind: int, depth: int) -> tuple[Any, int]:
+    if depth > DEEPEST:
+        raise ValueError("values nested too deep")
     if kind in INTEGERS:
-        zigzag, at = _unsigned(data, at)
-        return (zigzag >> 1) ^ -(zigzag & 1), at
+        return signed(data, at)
     if kind == BINARY:
-        length, at = _unsigned(data, at)
+        length, at = unsigned(data, at)
         return _bytes(data, at, length)
     if kind == STRUCT:
         return _struct(data, at, depth + 1)
     if kind in (LIST, SET):
         head = data[at]
-        count, at = (head >> 4, at + 1) if head >> 4 < 15 else _unsigned(data, at + 1)
+        count, at = (head >> 4, at + 1) if head >> 4 < 15 else unsigned(data, at + 1)
         return _items(data, at, head & 0x0F, count, depth)
     if kind == DOUBLE:
         return _bytes(data, at, 8)
@@ -130,7 +119,7 @@ def _items(data: bytes, at: int, kind: int, count: int, depth: int) -> tuple[Ite
 
 
 def _map(data: bytes, at: int, depth: int) -> tuple[Pairs, int]:
-    count, at = _unsigned(data, at)
+    count, at = unsigned(data, at)
     if not count:
         return Pairs((0, 0), []), at
     if count > len(data):
@@ -145,17 +134,6 @@ def _map(data: bytes, at: int, depth: int) -> tuple[Pairs, int]:
     return Pairs(kinds, pairs), at
 
 
-def _write_unsigned(out: bytearray, value: int) -> None:
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-
-
-def _write_signed(out: bytearray, value: int) -> None:
-    _write_unsigned(out, value << 1 if value >= 0 else (-value << 1) - 1)
-
-
 def _write_struct(out: bytearray, fields: Fields) -> None:
     last = 0
     for number in sorted(fields):
@@ -165,7 +143,7 @@ def _write_struct(out: bytearray, fields: Fields) -> None:
             out.append((number - last) << 4 | written)
         else:
             out.append(written)
-            _write_signed(out, number)
+            put_signed(out, number)
         last = number
         if kind != BOOL:
             _write(out, kind, value)
@@ -174,9 +152,9 @@ def _write_struct(out: bytearray, fields: Fields) -> None:
 
 def _write(out: bytearray, kind: int, value: Any) -> None:
     if kind in INTEGERS:
-        _write_signed(out, value)
+        put_signed(out, value)
     elif kind == BINARY:
-        _write_unsigned(out, len(value))
+        put_unsigned(out, len(value))
         out += value
     elif kind == STRUCT:
         _write_struct(out, value)
@@ -184,13 +162,13 @@ def _write(out: bytearray, kind: int, value: Any) -> None:
         count = len(value.values)
         out.append((count if count < 15 else 15) << 4 | value.kind)
         if count >= 15:
-            _write_unsigned(out, count)
+            put_unsigned(out, count)
         for item in value.values:
             _write(out, value.kind, item)
     elif kind == DOUBLE:
         out += value
     elif kind == MAP:
-        _write_unsigned(out, len(value.pairs))
+        put_unsigned(out, len(value.pairs))
         if value.pairs:
             out.append(value.kinds[0] << 4 | value.kinds[1])
         for pair in value.pairs:

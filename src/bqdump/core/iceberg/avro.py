@@ -13,21 +13,13 @@ from typing import TypeVar
 
 import msgspec
 
+from bqdump.core.formats.avro_blocks import SYNC_BYTES, Header, header_bytes
+from bqdump.core.formats.varint import put_signed as put_long
+
 Value = TypeVar("Value")
-MAGIC = b"Obj\x01"
-SYNC_BYTES = 16
 BLOCK_BYTES = 64 << 10
 # Fast, and the same bytes each time.
 LEVEL = 1
-
-
-def put_long(out: bytearray, value: int) -> None:
-    """An int or a long."""
-    rest = value << 1 if value >= 0 else (-value << 1) - 1
-    while rest >= 0x80:
-        out.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    out.append(rest)
 
 
 def put_bytes(out: bytearray, value: bytes) -> None:
@@ -70,12 +62,7 @@ def container(schema: object, properties: Mapping[str, str], records: Iterable[b
     """A file with these records. The same records give the same file."""
     described = msgspec.json.encode(schema)
     head = {"avro.schema": described, "avro.codec": b"deflate", **{k: v.encode() for k, v in properties.items()}}
-    out = bytearray(MAGIC)
-    put_long(out, len(head))
-    for key, value in head.items():
-        put_bytes(out, key.encode())
-        put_bytes(out, value)
-    out.append(0)
+    out = bytearray(header_bytes(Header(head, sync=b"", length=0)))
     marker = hashlib.sha256(out).digest()[:SYNC_BYTES]
     out += marker
     for count, block in _blocks(records):

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bqdump.core.iceberg.avro import container, put_array, put_binaries, put_bytes, put_long, put_longs
+from bqdump.core.formats.varint import put_signed as put_long
+from bqdump.core.iceberg.avro import container, put_array, put_binaries, put_bytes, put_longs
 from bqdump.core.iceberg.parquet import FileFacts
 
 FORMAT_VERSION = "2"
