@@ -14,7 +14,7 @@ from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
 from bqdump.adapters.limits import RateLimitedWarehouse
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -22,6 +22,7 @@ from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.project.run import run_sets
 from bqdump.project.task import SetTask
+from bqdump_memory import MemoryWarehouse
 
 DATASETS, TABLES, TASKS = sized(50, 3), sized(200, 4), sized(10, 2)
 JOB_SECONDS, LATENCY = 5.0, 0.05

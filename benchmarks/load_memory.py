@@ -21,7 +21,7 @@ from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
 from bqdump.adapters.limits import RateLimitedWarehouse
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.retry.store import RetryingStore
 from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.codec import decode
@@ -32,6 +32,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
+from bqdump_memory import MemoryWarehouse
 
 CASES = sized(
     ((2_500, 100), (5_000, 100), (10_000, 100), (10_000, 25), (10_000, 50)),

@@ -14,7 +14,7 @@ from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
 from bqdump.adapters.limits import RateLimitedWarehouse
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.settings.settings import Settings
@@ -26,6 +26,7 @@ from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.ports.warehouse import ExtractRequest, Job
 from bqdump.repository.ledger import read_ledger
+from bqdump_memory import MemoryWarehouse
 
 TABLES, JOB_SECONDS, LATENCY, TARGET = sized(1000, 10), 5.0, 0.05, 1.15
 # Requests per second and method: https://cloud.google.com/bigquery/quotas

@@ -22,7 +22,7 @@ from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
 from bqdump.adapters.limits import PER_SECOND, RateLimitedWarehouse
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset, Partition, Table
 from bqdump.core.settings.settings import Settings
@@ -33,6 +33,7 @@ from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
 from bqdump.repository.published import read_manifest
+from bqdump_memory import MemoryWarehouse
 
 TABLES, PARTITIONS, TASKS = sized((10, 10_000, 1), (2, 20, 1))
 LATENCY, JOB_SECONDS, EPOCH, LIMIT_MB = 0.05, 5.0, 1_800_000_000_000, 512.0

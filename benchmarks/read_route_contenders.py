@@ -102,7 +102,7 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
 
     from bqdump.adapters.folder import FolderStore
     from bqdump.adapters.lean_imports import import_lean
-    from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+    from bqdump.adapters.memory import MemoryStore
     from bqdump.core.documents.run import Failure, Owner, Plan
     from bqdump.core.settings.resolve import flags, resolve
     from bqdump.core.units.documents import Unit
@@ -111,6 +111,7 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
     from bqdump.export.work.read import read_unit
     from bqdump.export.work.watch import Watch
     from bqdump.services.read_route import LazyReadRoute
+    from bqdump_memory import MemoryWarehouse
 
     import_lean()
     name, codec = FORMATS[format_]

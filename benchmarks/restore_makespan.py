@@ -13,7 +13,7 @@ from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
 from bqdump.adapters.limits import RateLimitedDestination
-from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.restore.plan import Options
@@ -25,6 +25,7 @@ from bqdump.ports.destination import LoadRequest
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request, Task
+from bqdump_memory import MemoryDestination
 
 TABLES, JOB_SECONDS, LATENCY, TARGET = sized(1000, 10), 5.0, 0.05, 1.2
 # Requests per second and method: https://cloud.google.com/bigquery/quotas

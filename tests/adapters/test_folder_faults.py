@@ -15,7 +15,7 @@ from adapters.folder_faults import Killed, fault, unsynchronized
 from bqdump.adapters import folder_temporary
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.folder import FolderStore
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.layout import Layout, is_note
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, TargetError
@@ -24,6 +24,7 @@ from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.ports.store import Copy, ObjectInfo
+from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 
 Result = TypeVar("Result")
 LAYOUT = Layout("p/")

@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import NotFoundError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.ports.destination import LoadRequest, StatementRequest, TableName
 from bqdump.ports.warehouse import ExtractRequest, Job
+from bqdump_memory import MemoryDestination
 
 HERE = Dataset("p", "d", "US")
 NOTHING = msgspec.Raw(b"{}")

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bqdump import verbs
-from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import TablesFailedError
 from bqdump.core.restore.rotation import Portion
@@ -20,6 +20,7 @@ from bqdump.core.settings.target import Target
 from bqdump.ports.warehouse import JobError
 from bqdump.services.opening import Services
 from bqdump.services.read_route import LazyReadRoute
+from bqdump_memory import MemoryDestination
 from collector import Collector, collecting, values
 from restore.world import INTO, World
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from bqdump.adapters.memory import MemoryStore, MemoryTable, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
 from bqdump.core.documents.manifest_index import Summary, contents_of, summary_of
@@ -24,6 +24,7 @@ from bqdump.core.times import rfc3339
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest
+from bqdump_memory import MemoryTable, MemoryWarehouse
 
 START = 1_790_000_000_000
 NIGHT = 86_400_000

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.adapters.data_files import DataFiles
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.check.read_back import ReadOptions
 from bqdump.check.verify import Verified, verify
 from bqdump.core.documents.manifest import Manifest
@@ -26,6 +26,7 @@ from bqdump.export.publish.count import count_rows
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.store import Stored
+from bqdump_memory import MemoryWarehouse
 
 READER = DataFiles()
 # Not at the module's end: a process may come back to it, where several share the tests.

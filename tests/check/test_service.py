@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.adapters.memory.destination import MemoryDestination
 from bqdump.check.service.claim import Claim, NotTriedError, Observed
 from bqdump.check.service.claims import CLAIMS, MODULES
 from bqdump.check.service.result import ServiceCheck, TriedClaim, Verdict
@@ -30,6 +29,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.store import BucketInfo
+from bqdump_memory.destination import MemoryDestination
 
 Observe = Callable[[Scratch], Awaitable[Observed]]
 SETTINGS = Settings(project="my-project", dataset="", target=Target("gs", "memory", "some/"))

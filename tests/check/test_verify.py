@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.check.findings import FindingKind
 from bqdump.check.verify import Verified, verify
 from bqdump.core.documents.run import Owner
@@ -19,6 +19,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
+from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"))
 FILES = ["big/big_000000000000.csv", "big/big_000000000001.csv", "empty/empty_000000000000.csv"]

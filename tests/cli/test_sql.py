@@ -16,7 +16,7 @@ import pytest
 
 import bqdump
 from bqdump.adapters.folder import FolderStore
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.cli.main import start
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
@@ -26,6 +26,7 @@ from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.services.opening import open_shell
+from bqdump_memory import MemoryWarehouse
 
 Say = Callable[..., tuple[int, str, str]]
 

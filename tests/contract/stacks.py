@@ -11,7 +11,6 @@ import pytest
 
 from bqdump.adapters.bigquery import BigQueryWarehouse
 from bqdump.adapters.gcs import CloudStore
-from bqdump.adapters.memory import MemoryEncoder
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry.reader import RetryingReader
 from bqdump.adapters.retry.store import RetryingStore
@@ -32,6 +31,7 @@ from bqdump_local.bigquery.storage_read.server import serve
 from bqdump_local.control import Control
 from bqdump_local.operations import bigquery_operation, storage_operation
 from bqdump_local.storage.app import create_app as storage_app
+from bqdump_memory import MemoryEncoder
 from local.bigquery_server import PROJECT
 from local.storage_server import Http, serving
 

@@ -14,13 +14,14 @@ from google.cloud import bigquery
 from bqdump.adapters import bigquery_definitions
 from bqdump.adapters.bigquery import BigQueryWarehouse
 from bqdump.adapters.limits import RateLimitedWarehouse
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.definitions import Index
 from bqdump.core.errors import DeniedError, JobFailedError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.ports.warehouse import Warehouse
+from bqdump_memory import MemoryWarehouse
 from local.bigquery_server import PROJECT, World, serve_world
 
 Result = TypeVar("Result")

@@ -15,7 +15,7 @@ import pytest
 from bqdump.adapters import bigquery as adapter
 from bqdump.adapters.bigquery_destination import BigQueryDestination
 from bqdump.adapters.limits import RateLimitedDestination
-from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry.destination import RetryingDestination
 from bqdump.core.documents.definitions import RowPolicy
@@ -33,6 +33,7 @@ from bqdump.core.plan.catalog import Dataset
 from bqdump.core.sql.statements import identifier
 from bqdump.ports.destination import CopyRequest, Destination, LoadRequest, StatementRequest, TableName
 from bqdump.ports.warehouse import Job, JobError
+from bqdump_memory import MemoryDestination
 from local.bigquery_server import PROJECT, World, serve_world
 
 Result = TypeVar("Result")

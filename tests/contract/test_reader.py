@@ -8,13 +8,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-from bqdump.adapters.memory import MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry.reader import RetryingReader
 from bqdump.adapters.storage_read import ENDPOINT, StorageReader
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError, UnavailableError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.ports.reader import Batch, Reader, ReadRequest
+from bqdump_memory import MemoryReader, MemoryWarehouse
 from local.bigquery_server import PROJECT, World, serve_world
 
 Result = TypeVar("Result")

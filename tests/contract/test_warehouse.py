@@ -16,7 +16,7 @@ from google.cloud import bigquery
 from bqdump.adapters import bigquery as adapter
 from bqdump.adapters.bigquery import BigQueryWarehouse
 from bqdump.adapters.limits import RateLimitedWarehouse
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.definitions import RowPolicy
@@ -27,6 +27,7 @@ from bqdump.core.plan.looks import look_of
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import counted_rows
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest, Warehouse
+from bqdump_memory import MemoryWarehouse
 from local.bigquery_server import PROJECT, World, serve_world
 
 Result = TypeVar("Result")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import BqdumpError, ConflictError, UnavailableError
+from bqdump_memory import MemoryWarehouse
 
 
 class Fault(NamedTuple):

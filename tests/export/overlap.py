@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.settings.settings import Settings
@@ -19,6 +19,7 @@ from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.repository.ledger import read_ledger
 from bqdump.repository.published import read_manifest
+from bqdump_memory import MemoryWarehouse
 
 
 class Overlap:

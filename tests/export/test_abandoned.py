@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
@@ -22,6 +22,7 @@ from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.export.work.work import work
+from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 from logged import logged
 
 SETTINGS = Settings(project="p", dataset="sales", target=Target("gs", "memory", "x/"))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DocumentError, VerificationError
@@ -24,6 +24,7 @@ from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.store import Stored
 from bqdump.repository.published import read_manifest
+from bqdump_memory import MemoryWarehouse
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"), format="avro")
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.definitions import Index, RowPolicy, Unread
 from bqdump.core.documents.manifest import Manifest, TableEntry
@@ -26,6 +26,7 @@ from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.repository.published import read_manifest
+from bqdump_memory import MemoryWarehouse
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"), allow=(Risk.ROW_POLICIES,))
 SCHEMA = {"fields": [{"name": "line", "type": "STRING"}]}

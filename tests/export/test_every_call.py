@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bqdump.adapters.checksums import crc32c
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry.store import RetryingStore
 from bqdump.adapters.retry.warehouse import RetryingWarehouse
@@ -21,6 +21,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
+from bqdump_memory import MemoryWarehouse
 from export.every_call import FAULTS, Calls, Fault, Spoilt
 from simulation.loop import VirtualLoop
 

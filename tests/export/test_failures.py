@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DeniedError, NotFoundError, TablesFailedError
 from bqdump.core.settings.settings import Settings
@@ -19,6 +19,7 @@ from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
 from bqdump.observe.status import status
 from bqdump.ports.warehouse import JobError
+from bqdump_memory import MemoryWarehouse
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"))
 

@@ -7,13 +7,13 @@ import asyncio
 import msgspec
 import pytest
 
-from bqdump.adapters.memory.lines import rows_of
 from bqdump.core.errors import DeniedError, UnavailableError
 from bqdump.core.iceberg.metadata import NAME_MAPPING
 from bqdump.core.iceberg.parquet import FIELD_ID, SCHEMA, decoded
 from bqdump.core.settings.settings import Settings
 from bqdump.export.run import run
 from bqdump.ports.store import ObjectInfo
+from bqdump_memory.lines import rows_of
 from export.overlap import in_a_loop, published
 from export.test_iceberg import BOTH, KEEPING, World
 from iceberg.tables import footer_of

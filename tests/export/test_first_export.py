@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import Latest
@@ -14,6 +14,7 @@ from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import JobError
+from bqdump_memory import MemoryWarehouse
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"), allow_partial=True)
 BY_HAND = ("a/a_000000000000.csv", "a/a_000000000001.csv", "b/b_000000000000.csv", "b/b_000000000001.csv")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bqdump.adapters.folder import FolderStore
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, UsageError
@@ -18,6 +18,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.task import Task
+from bqdump_memory import MemoryWarehouse
 from logged import logged
 
 

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from starlette.requests import Request
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
 from bqdump.core.documents.changes import compare
 from bqdump.core.documents.run import Owner
@@ -36,6 +36,7 @@ from bqdump.ports.store import Note, Stored
 from bqdump.repository.published import read_manifest
 from bqdump.ui.app import PAGES
 from bqdump.ui.archive import Archive
+from bqdump_memory import MemoryWarehouse
 
 pytestmark = pytest.mark.slow
 

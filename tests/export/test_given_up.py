@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
@@ -18,6 +18,7 @@ from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import JobError
+from bqdump_memory import MemoryWarehouse
 from simulation.loop import VirtualLoop
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))

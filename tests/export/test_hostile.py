@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
 from bqdump.core.documents import layout as names
 from bqdump.core.documents.run import Owner
@@ -28,6 +28,7 @@ from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.observe.history import list_runs
 from bqdump.observe.status import newest_run, status
+from bqdump_memory import MemoryWarehouse
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory", "p/"))
 LAYOUT = SETTINGS.layout

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.cli.plan import print_plan
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.origin import read_time_of, snapshot_of
@@ -25,6 +25,7 @@ from bqdump.export.planning.reuse import Earlier
 from bqdump.export.run import TaskResult, run
 from bqdump.ports.warehouse import JobError
 from bqdump.repository.repository import create, exists, overwrite
+from bqdump_memory import MemoryWarehouse
 from export.overlap import Overlap, in_a_loop, published
 
 REPLACING = Settings(project="p", dataset="d", target=Target("gs", "memory"), incremental=True)

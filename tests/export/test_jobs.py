@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
@@ -17,6 +17,7 @@ from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import Job, QueryRequest
+from bqdump_memory import MemoryWarehouse
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"), route="query")
 

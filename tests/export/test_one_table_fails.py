@@ -9,7 +9,7 @@ from typing import IO, Any, TypeVar
 
 import pytest
 
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DeniedError, RowsError, TablesFailedError, first_of
 from bqdump.core.settings.settings import Settings
@@ -20,6 +20,7 @@ from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch
 from bqdump.ports.store import ObjectInfo
 from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
+from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 
 Result = TypeVar("Result")
 UNEXPECTED: list[Exception] = [

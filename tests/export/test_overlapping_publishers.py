@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.publication import Latest, Publishing
 from bqdump.core.documents.run import Owner, Plan
@@ -20,6 +20,7 @@ from bqdump.export.work.work import work
 from bqdump.repository.ledger import read_ledger
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import overwrite
+from bqdump_memory import MemoryWarehouse
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.run import Owner, Plan, Receipt
@@ -26,6 +26,7 @@ from bqdump.export.task import ReadRoute, Task
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError
 from bqdump.repository.published import read_manifest
 from bqdump.repository.units.ledger import write_end
+from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 
 REPLACE = Settings(project="p", dataset="d", target=Target("gs", "memory"), partitions_min_bytes=1,
                    path="{table}/day={partition}/{table}_*.{ext}")  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.manifest import Manifest
@@ -22,6 +22,7 @@ from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.ports.encoder import FileShape
+from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"), route="read")
 NOW = 1_790_000_000_000

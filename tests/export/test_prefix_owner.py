@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
 from bqdump.core.settings.settings import Settings
@@ -19,6 +19,7 @@ from bqdump.core.settings.target import Target
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
+from bqdump_memory import MemoryWarehouse
 
 SETTINGS = Settings(project="p", dataset="sales", target=Target("gs", "memory", "x/"))
 OWNER = SETTINGS.layout.owner.name

@@ -7,13 +7,14 @@ import logging
 
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
+from bqdump_memory import MemoryWarehouse
 from logged import logged
 
 NOW = 1_800_000_000_000

@@ -9,7 +9,7 @@ from typing import IO, Any, TypeVar
 
 import pytest
 
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.run import Owner, Receipt
 from bqdump.core.errors import BqdumpError, DeniedError, OutageError, TablesFailedError, UnavailableError
@@ -25,6 +25,7 @@ from bqdump.export.work.read import read_unit, withdraw_files
 from bqdump.export.work.watch import Watch
 from bqdump.export.work.work import read_share
 from bqdump.ports.reader import Batch
+from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 from logged import logged
 
 Result = TypeVar("Result")

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Flag, Owner
@@ -29,6 +29,7 @@ from bqdump.export.task import Task
 from bqdump.pages.report import render_report
 from bqdump.ports.warehouse import JobError
 from bqdump.repository.published import read_manifest
+from bqdump_memory import MemoryWarehouse
 from logged import logged
 
 HOSTILE = "<script>alert(1)</script>"

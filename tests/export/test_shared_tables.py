@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
@@ -31,6 +31,7 @@ from bqdump.observe.status import status
 from bqdump.ports.reader import Batch
 from bqdump.repository.units.ledger import read_unit_ledger, write_end
 from bqdump.repository.units.sessions import current_session
+from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 from logged import logged
 from simulation.loop import VirtualLoop
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError, TablesFailedError
 from bqdump.core.progress.events import Event
@@ -23,6 +23,7 @@ from bqdump.observe.follow import Pace, follow
 from bqdump.observe.status import Status
 from bqdump.ports.store import Note
 from bqdump.ports.warehouse import JobError
+from bqdump_memory import MemoryWarehouse
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"), concurrency=1)
 PACE = Pace(0.002, 0.01)

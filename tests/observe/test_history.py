@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from bqdump.adapters.memory import MemoryStore, MemoryTable, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.changes import compare
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Manifest, TableEntry
@@ -22,6 +22,7 @@ from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.observe.history import list_runs
 from bqdump.repository.published import read_manifest
+from bqdump_memory import MemoryTable, MemoryWarehouse
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"))
 

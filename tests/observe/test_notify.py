@@ -13,7 +13,7 @@ import pytest
 
 from bqdump import verbs
 from bqdump.adapters import webhook
-from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError, QuotaError, TablesFailedError
 from bqdump.core.restore.drilled import Drilled as RunDrilled
@@ -24,6 +24,7 @@ from bqdump.core.settings.target import Target
 from bqdump.ports.warehouse import JobError
 from bqdump.services.opening import Services
 from bqdump.services.read_route import LazyReadRoute
+from bqdump_memory import MemoryDestination
 from hooks import Hook, hook
 from restore.world import SETTINGS
 from restore.world import World as RestoreWorld

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -15,6 +15,7 @@ from bqdump.core.times import rfc3339, time_of, time_text
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.task import Task
 from bqdump.observe.status import status
+from bqdump_memory import MemoryWarehouse
 from browser.scenes import Scene, shop
 
 NOW = 1_800_000_000_000

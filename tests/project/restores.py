@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from bqdump import verbs
-from bqdump.adapters.memory import MemoryDestination
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.definitions import Definitions, ObjectDefinition
 from bqdump.core.documents.manifest import Manifest
@@ -19,6 +18,7 @@ from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.settings import Settings
 from bqdump.restoration.task import Request, Task
+from bqdump_memory import MemoryDestination
 from project.world import World
 
 COPIES = Options(project="p", dataset="{dataset}_copy")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest
@@ -20,6 +20,7 @@ from bqdump.export.task import ReadRoute
 from bqdump.ports.warehouse import JobError, Warehouse
 from bqdump.project.run import SetResult, run_sets
 from bqdump.project.task import SetTask
+from bqdump_memory import MemoryWarehouse
 
 Result = TypeVar("Result")
 FIRST = 1_790_000_000_000

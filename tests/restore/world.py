@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import Latest
@@ -22,6 +22,7 @@ from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
 from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request, Task
+from bqdump_memory import MemoryDestination
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"), header=False)
 INTO = Options(project="project", dataset="copy")

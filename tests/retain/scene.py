@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bqdump.adapters.memory import MemoryEncoder, MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned
@@ -20,6 +20,7 @@ from bqdump.export.task import ReadRoute, Task
 from bqdump.export.work.work import work
 from bqdump.retain.prune import prune
 from bqdump.retain.task import Task as Pruning
+from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 
 START, DAY = 1_790_000_000_000, 86_400_000
 KEEP = "{run}/{table}/{table}_*.{ext}"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bqdump import verbs
-from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.run import Owner
@@ -27,6 +27,7 @@ from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request
 from bqdump.restoration.task import Task as Restoring
 from bqdump.retain.prune import prune
+from bqdump_memory import MemoryDestination
 from logged import logged
 from retain.scene import KEEP, LAYOUT, SETTINGS, Scene
 

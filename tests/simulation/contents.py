@@ -6,8 +6,8 @@ import io
 
 import fastavro
 
-from bqdump.adapters.memory.parquet_lines import rows_of_parquet
 from bqdump.core.formats.avro_blocks import read_header
+from bqdump_memory.parquet_lines import rows_of_parquet
 
 
 def is_parquet(data: bytes) -> bool:

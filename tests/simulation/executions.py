@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Set
 from typing import Any, NamedTuple
 
-from bqdump.adapters.memory import MemoryEncoder
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry.reader import RetryingReader
 from bqdump.adapters.retry.store import RetryingStore
@@ -26,6 +25,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.export import run as flow
 from bqdump.export.run import TaskResult
 from bqdump.export.task import ReadRoute, Task
+from bqdump_memory import MemoryEncoder
 from simulation.faults import FaultyStore, FaultyWarehouse, Network
 from simulation.process import CrashedError, Process
 

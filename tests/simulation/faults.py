@@ -13,13 +13,14 @@ from typing import IO, NamedTuple, TypeVar
 from urllib3.exceptions import IncompleteRead
 
 from bqdump.adapters import google_errors
-from bqdump.adapters.memory import MemoryReader, MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
 from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
+from bqdump_memory import MemoryReader, MemoryWarehouse
 from simulation.contents import flipped, is_avro, is_parquet, miscounted
 from simulation.law import Law
 from simulation.laws import Laws

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from bqdump.adapters.memory import MemoryWarehouse
+from bqdump_memory import MemoryWarehouse
 from simulation.contents import in_order
 
 PROJECT, DATASET = "p", "d"

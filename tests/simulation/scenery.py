@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.risks import Risk
 from bqdump.core.settings.path_template import shard_name
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump_memory import MemoryWarehouse
 from simulation.history import DATASET, PROJECT, RIVAL, History
 
 PATHS = ("{table}/{table}_*.{ext}", "{table}_*.{ext}", "out/{table}/*.{ext}")

@@ -9,11 +9,12 @@ from unittest import mock
 
 import msgspec
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
 from bqdump.core.times import rfc3339
 from bqdump.export.run import TaskResult
 from bqdump.ports.warehouse import JobError
+from bqdump_memory import MemoryWarehouse
 from simulation import ending, scenery
 from simulation.executions import Ended, Engine, Execution
 from simulation.faults import FaultyStore, FaultyWarehouse, Network

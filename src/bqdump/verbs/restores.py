@@ -50,7 +50,7 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
 
 async def drill(task: RestoreTask, portion: Portion) -> Drilled:
     """Restore a portion of an export into a scratch dataset, compare every value with the files, and drop it."""
-    from bqdump.adapters.memory.store import MemoryStore
+    from bqdump.adapters.memory import MemoryStore
     from bqdump.check.read_back import ReadOptions
     from bqdump.core.notice import drill_ended, drill_failed
     from bqdump.observe.notify import notify

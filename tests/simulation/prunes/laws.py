@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
-from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.errors import BqdumpError
 from bqdump.core.iceberg.table import HINT, METADATA
 from bqdump.core.settings.settings import Settings
+from bqdump_memory import MemoryDestination
 from simulation.contents import lines_of
 from simulation.law import Law
 from simulation.laws import Broken

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry.destination import RetryingDestination
 from bqdump.adapters.retry.store import RetryingStore
@@ -34,6 +34,7 @@ from bqdump.restoration.task import Request
 from bqdump.restoration.task import Task as RestoreTask
 from bqdump.retain.prune import prune
 from bqdump.retain.task import Task as PruneTask
+from bqdump_memory import MemoryDestination
 from simulation.faults import Network
 from simulation.loop import VirtualLoop
 from simulation.process import CrashedError, Process, adopt

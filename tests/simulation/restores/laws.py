@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from bqdump.adapters.memory.resources import definition_of
-from bqdump.adapters.memory.tables import MemoryTable
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.restore import Decision, Restored
 from bqdump.core.restore.drilled import Drilled
 from bqdump.core.restore.names import LABEL, SCRATCH, is_scratch
 from bqdump.core.restore.result import Restoration
+from bqdump_memory.resources import definition_of
+from bqdump_memory.tables import MemoryTable
 from simulation.law import Law
 from simulation.laws import Broken
 from simulation.restores.scenery import DEFINITIONS, INTO, LINE, PROJECT, SOURCE, VIEWS, Scenery, Warehouse, query

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bqdump.adapters.memory import MemoryDestination, MemoryStore
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.definitions import Definitions, ObjectDefinition, RoutineDefinition, RowPolicy
 from bqdump.core.documents.manifest import Manifest
@@ -22,6 +22,7 @@ from bqdump.export.run import run as export
 from bqdump.export.task import Task
 from bqdump.ports.destination import LoadRequest
 from bqdump.ports.warehouse import Estimate
+from bqdump_memory import MemoryDestination
 
 PROJECT, SOURCE, INTO = "p", "d", "copy"
 EPOCH = 1_790_000_000_000

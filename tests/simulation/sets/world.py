@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from bqdump.adapters.memory import MemoryStore, MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry.store import RetryingStore
 from bqdump.adapters.retry.warehouse import RetryingWarehouse
@@ -21,6 +21,7 @@ from bqdump.export.task import ReadRoute
 from bqdump.ports.warehouse import JobError
 from bqdump.project.run import SetResult, run_sets
 from bqdump.project.task import SetTask
+from bqdump_memory import MemoryWarehouse
 from simulation.faults import Network
 from simulation.history import EPOCH, PROJECT, History
 from simulation.loop import VirtualLoop

@@ -8,16 +8,16 @@ from typing import Any
 
 import msgspec
 
-from bqdump.adapters.memory.datasets import MemoryDatasets
-from bqdump.adapters.memory.lines import rows_of
-from bqdump.adapters.memory.references import inserted, missing
-from bqdump.adapters.memory.resources import definition_of, layout, names_of, patched, raw
-from bqdump.adapters.memory.store import MemoryStore
-from bqdump.adapters.memory.tables import MemoryTable, Version
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import JobFailedError, NotFoundError, TableGoneError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.ports.destination import CopyRequest, LoadRequest, Present, StatementRequest, TableName
 from bqdump.ports.warehouse import Job, JobError
+from bqdump_memory.datasets import MemoryDatasets
+from bqdump_memory.lines import rows_of
+from bqdump_memory.references import inserted, missing
+from bqdump_memory.resources import definition_of, layout, names_of, patched, raw
+from bqdump_memory.tables import MemoryTable, Version
 
 KINDS = {"view": "VIEW", "materializedView": "MATERIALIZED_VIEW", "externalDataConfiguration": "EXTERNAL"}
 # What a copy cannot change of the table that it replaces, and what it takes from its source.

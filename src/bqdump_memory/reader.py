@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from bqdump.adapters.memory.parquet_lines import parquet_of
-from bqdump.adapters.memory.tables import day_of, of_partition
-from bqdump.adapters.memory.warehouse import MemoryWarehouse
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
+from bqdump_memory.parquet_lines import parquet_of
+from bqdump_memory.tables import day_of, of_partition
+from bqdump_memory.warehouse import MemoryWarehouse
 
 
 class MemoryReader:

@@ -3,17 +3,15 @@
 They implement generations, snapshot times, shards and job ids like the services. Time is the event loop's.
 """
 
-from bqdump.adapters.memory.destination import MemoryDestination
-from bqdump.adapters.memory.reader import MemoryEncoder, MemoryReader
-from bqdump.adapters.memory.store import MemoryStore
-from bqdump.adapters.memory.tables import MemoryTable, Version
-from bqdump.adapters.memory.warehouse import MemoryWarehouse
+from bqdump_memory.destination import MemoryDestination
+from bqdump_memory.reader import MemoryEncoder, MemoryReader
+from bqdump_memory.tables import MemoryTable, Version
+from bqdump_memory.warehouse import MemoryWarehouse
 
 __all__ = [
     "MemoryDestination",
     "MemoryEncoder",
     "MemoryReader",
-    "MemoryStore",
     "MemoryTable",
     "MemoryWarehouse",
     "Version",

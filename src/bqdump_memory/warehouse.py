@@ -9,10 +9,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
 import msgspec
 
-from bqdump.adapters.memory.definitions import MemoryDefinitions
-from bqdump.adapters.memory.lines import file_of
-from bqdump.adapters.memory.store import MemoryStore
-from bqdump.adapters.memory.tables import (
+from bqdump.adapters.memory import MemoryStore
+from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
+from bqdump.core.settings.path_template import shard_name
+from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
+from bqdump_memory.definitions import MemoryDefinitions
+from bqdump_memory.lines import file_of
+from bqdump_memory.tables import (
     BY_DAY,
     DAYS,
     LINES,
@@ -22,10 +26,6 @@ from bqdump.adapters.memory.tables import (
     day_of,
     of_partition,
 )
-from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
-from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
-from bqdump.core.settings.path_template import shard_name
-from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 
 PAGE = 1000
 AS_OF = re.compile(r"TIMESTAMP_MILLIS\(([0-9]+)\)")

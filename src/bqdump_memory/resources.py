@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from bqdump.adapters.memory.tables import MemoryTable
 from bqdump.core.errors import ConflictError, JobFailedError
 from bqdump.core.plan.catalog import Dataset
+from bqdump_memory.tables import MemoryTable
 
 # Access entries of a new dataset: a group of the project, and the account that created it.
 OWNERS = [{"role": "OWNER", "specialGroup": "projectOwners"}, {"role": "OWNER", "userByEmail": "restorer@example.com"}]

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from bqdump.adapters.memory.resources import etag_of, new_dataset, patched, raw, with_access
-from bqdump.adapters.memory.store import MemoryStore
-from bqdump.adapters.memory.tables import MemoryTable
-from bqdump.adapters.memory.warehouse import MemoryWarehouse
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import NotFoundError
 from bqdump.core.plan.catalog import Dataset
+from bqdump_memory.resources import etag_of, new_dataset, patched, raw, with_access
+from bqdump_memory.tables import MemoryTable
+from bqdump_memory.warehouse import MemoryWarehouse
 
 
 class MemoryDatasets(MemoryWarehouse):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bqdump.adapters.memory.parquet_lines import is_parquet, parquet_of, rows_of_parquet
 from bqdump.core.formats.avro_blocks import (
     MAGIC,
     SYNC_BYTES,
@@ -16,6 +15,7 @@ from bqdump.core.formats.avro_blocks import (
     sized_bytes,
 )
 from bqdump.core.formats.varint import signed
+from bqdump_memory.parquet_lines import is_parquet, parquet_of, rows_of_parquet
 
 SCHEMA = b'{"type":"record","name":"Root","fields":[{"name":"line","type":"string"}]}'
 AVRO = Header({"avro.schema": SCHEMA}, bytes(range(SYNC_BYTES)), 0)
