@@ -45,4 +45,5 @@ class _Mortal:
 def killed_at(task: Task, number: int) -> Task:
     """The task, killed after this many requests."""
     counting = _Counting(number)
-    return task._replace(store=_Mortal(task.store, counting), destination=_Mortal(task.destination, counting))
+    via = task.via and task.via._replace(store=_Mortal(task.via.store, counting))
+    return task._replace(store=_Mortal(task.store, counting), destination=_Mortal(task.destination, counting), via=via)

@@ -23,6 +23,7 @@ from bqdump.restoration.draft import find_manifest
 from bqdump.restoration.planning import obtain_restore
 from bqdump.restoration.run import carry_out
 from bqdump.restoration.task import RunningRestore, Task
+from bqdump.restoration.uploads import drop_uploads
 
 log = logging.getLogger(__name__)
 
@@ -122,10 +123,8 @@ async def _restore(task: Task) -> Restoration:
 async def _drop(restore: RunningRestore) -> None:
     """Drop the dataset, if it was created, and uploads that a failure left."""
     dataset = restore.target
+    await drop_uploads(restore)
     try:
-        if restore.uploads_files:
-            async for page in restore.task.bucket.objects(restore.layout.files):
-                await restore.task.bucket.delete([(one.name, one.generation) for one in page])
         if await _exists(restore, dataset):
             await restore.destination.drop_dataset(dataset)
     except BqdumpError as error:

@@ -66,16 +66,16 @@ class Jobs:
 
     def named(self, step: str, part: int, tries: int = 0) -> str:
         """The id of a job."""
-        return job_id(self._restore.id, self._number, step, part, self._attempt * TRIES + tries)
+        return job_id(self._restore.mark, self._number, step, part, self._attempt * TRIES + tries)
 
     def writing(self, *, direct: bool) -> list[str]:
         """The ids of the jobs, of this attempt and of those before it, that have written to the table of its name.
 
         direct: a load job has, in the first attempt.
         """
-        first = [job_id(self._restore.id, self._number, LOAD, 0, 0)] if direct else []
+        first = [job_id(self._restore.mark, self._number, LOAD, 0, 0)] if direct else []
         attempts = range(self._attempt + 1)
-        return first + [job_id(self._restore.id, self._number, COPY, 0, attempt * TRIES) for attempt in attempts]
+        return first + [job_id(self._restore.mark, self._number, COPY, 0, attempt * TRIES) for attempt in attempts]
 
     async def load(
         self,

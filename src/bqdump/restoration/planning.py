@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import secrets
 from typing import NamedTuple
 
 import msgspec
@@ -73,7 +74,7 @@ async def take_part(task: Task, proposal: Proposal) -> RunningRestore:
     _refuse_other_options(task, decision)
     manifest = await _manifest_at(task, decision)
     compared = await compare_files(task.store, task.settings, manifest)
-    options = msgspec.structs.replace(decision.options, restore=decision.restore)
+    options = msgspec.structs.replace(decision.options, restore=decision.mark)
     plan = restore_plan(compared.manifest, options, decision.state, decision.planned)
     return RunningRestore(task, decision, compared.manifest, plan, asyncio.Semaphore(UPLOADS_AT_ONCE))
 
@@ -140,6 +141,7 @@ async def _new(task: Task, id_: str) -> Proposal:
         options=options,
         state=drafted.state,
         planned=drafted.now,
+        nonce=secrets.token_hex(4),
     )
     return Proposal(decision, drafted)
 

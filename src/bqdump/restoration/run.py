@@ -27,6 +27,7 @@ from bqdump.restoration.planning import obtain_restore
 from bqdump.restoration.report import store_report
 from bqdump.restoration.tables import sweep_scratch
 from bqdump.restoration.task import RunningRestore, Task
+from bqdump.restoration.uploads import announce_uploads, clear_uploads
 from bqdump.restoration.verify import compare_values
 from bqdump.restoration.work import restore_tables
 
@@ -82,6 +83,7 @@ async def begin(restore: RunningRestore) -> None:
     """Report what is restored, and create the dataset."""
     totals = restore.plan.totals
     restore.task.tell(Restoring(restore.id, restore.manifest.run, totals.tables, totals.bytes))
+    await announce_uploads(restore)
     await create_dataset(restore)
 
 
@@ -149,6 +151,7 @@ async def end(followed: Followed) -> Restoration:
     """Clear up. The result, which is stored if nothing failed: then the restore is finished."""
     restore, ledger, unset = followed
     await sweep_scratch(restore)
+    await clear_uploads(restore, ledger)
     result = await compared(restore, restoration(restore, ledger, unset))
     if result.state == "restored":
         result = (await create(restore.state, restore.layout.result, result)).value

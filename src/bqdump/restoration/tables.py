@@ -50,7 +50,7 @@ class TableWork(NamedTuple):
 
     def scratch(self, of: str) -> str:
         """A scratch table of this attempt."""
-        return f"{scratch_name(self.restore.id, self.number)}_{self.attempt}_{of}"
+        return f"{scratch_name(self.restore.mark, self.number)}_{self.attempt}_{of}"
 
 
 async def restore_table(restore: RunningRestore, watch: Watch, number: int, attempt: int) -> Restored:
@@ -82,13 +82,13 @@ async def drop_scratch(restore: RunningRestore, number: int, attempt: int) -> No
     if step.direct and attempt == 0:
         return
     for of in ("raw", "full", "ranges"):
-        name = f"{scratch_name(restore.id, number)}_{attempt}_{of}"
+        name = f"{scratch_name(restore.mark, number)}_{attempt}_{of}"
         await restore.destination.drop_table(restore.target, name)
 
 
 async def sweep_scratch(restore: RunningRestore) -> None:
     """Drop scratch tables that killed tasks have left."""
-    mine = f"{SCRATCH}{restore.id.replace('-', '_')}_"
+    mine = f"{SCRATCH}{restore.mark.replace('-', '_')}_"
     for one in await restore.destination.present(restore.target):
         if one.name.startswith(mine):
             await restore.destination.drop_table(restore.target, one.name)
@@ -136,7 +136,7 @@ async def _create(work: TableWork) -> None:
     """Create the table unless it is there, with a label by which the next start of the restore knows it."""
     restore, step = work.restore, work.step
     body = msgspec.json.decode(step.create)
-    body["labels"] = {**body.get("labels", {}), LABEL: restore.id}
+    body["labels"] = {**body.get("labels", {}), LABEL: restore.mark}
     if not await restore.destination.create_table(restore.target, work.name, _raw(body)):
         if step.action != "replace" and not await _is_ours(work):
             raise name_taken(work.name)
@@ -154,7 +154,7 @@ async def _is_ours(work: TableWork) -> bool:
     if there is None:
         return False
     labels = (msgspec.json.decode(there.definition) or {}).get("labels") or {}
-    if labels.get(LABEL) == restore.id:
+    if labels.get(LABEL) == restore.mark:
         return True
     return await _is_written(work)
 
@@ -223,7 +223,7 @@ async def _create_scratch(work: TableWork, name: str, definition: msgspec.Raw) -
     restore = work.restore
     now = await restore.destination.now(restore.target.location)
     body = msgspec.json.decode(definition) | {"expirationTime": str(now + SCRATCH_MS)}
-    body["labels"] = {LABEL: restore.id}
+    body["labels"] = {LABEL: restore.mark}
     # If it exists, an earlier start of this attempt has created it.
     await restore.destination.create_table(restore.target, name, _raw(body))
     # The dataset's default would delete old partitions, also of a scratch table.

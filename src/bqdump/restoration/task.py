@@ -119,8 +119,13 @@ class RunningRestore(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The restore's id, which is also the label of tables in progress."""
+        """The restore's id."""
         return self.decision.restore
+
+    @property
+    def mark(self) -> str:
+        """What its jobs, its scratch tables and the labels of tables in progress carry."""
+        return self.decision.mark
 
     @property
     def owner(self) -> Owner:
@@ -142,12 +147,12 @@ class RunningRestore(NamedTuple):
         """Whether load jobs read copies of the files, as BigQuery cannot read the target of the export."""
         return bool(self.task.settings.target.folder)
 
-    def uploaded(self, file: File) -> str:
+    def uploaded(self, name: str) -> str:
         """The object that a file is uploaded to."""
-        return f"{self.layout.files}{file.name}"
+        return f"{self.layout.files}{name}"
 
     def addresses(self, files: tuple[File, ...]) -> tuple[str, ...]:
         """Where load jobs find files: gs://…"""
         if self.task.via and self.uploads_files:
-            return tuple(self.task.via.target.uri(self.uploaded(file)) for file in files)
+            return tuple(self.task.via.target.uri(self.uploaded(file.name)) for file in files)
         return tuple(self.task.settings.target.uri(file.name) for file in files)

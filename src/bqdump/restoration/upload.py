@@ -21,16 +21,8 @@ async def upload_files(restore: RunningRestore, entry: TableEntry) -> None:
         await asyncio.gather(*(_upload(restore, entry.table, file) for file in entry.files))
 
 
-async def delete_uploads(restore: RunningRestore, entry: TableEntry) -> None:
-    """Delete the uploads of a table that is restored."""
-    if not restore.uploads_files:
-        return
-    found = await asyncio.gather(*(restore.task.bucket.stat(restore.uploaded(file)) for file in entry.files))
-    await restore.task.bucket.delete([(info.name, info.generation) for info in found if info])
-
-
 async def _upload(restore: RunningRestore, table: str, file: File) -> None:
-    name = restore.uploaded(file)
+    name = restore.uploaded(file.name)
     async with restore.uploads:
         there = await restore.task.bucket.stat(name)
         if there is None or there.crc32c != file.crc32c:

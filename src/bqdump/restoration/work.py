@@ -30,7 +30,7 @@ from bqdump.restoration.jobs import FailedJobError
 from bqdump.restoration.ledger import Ledger, read_ledgers
 from bqdump.restoration.tables import drop_scratch, restore_table
 from bqdump.restoration.task import RunningRestore
-from bqdump.restoration.upload import delete_uploads
+from bqdump.restoration.uploads import delete_uploads
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bqdump.core.documents.manifest_index import Summary
     from bqdump.core.documents.project import Project
     from bqdump.core.documents.project_layout import ProjectLayout
-    from bqdump.core.documents.restore import Execution, SetExecution
+    from bqdump.core.documents.restore import Execution, SetExecution, Uploads
     from bqdump.core.documents.retention import Tags
 
 STATE = "_bqdump"
@@ -167,6 +167,17 @@ class Layout(NamedTuple):
         from bqdump.core.documents.restore import SetExecution
 
         return Document(f"{self.state}executions/sets/{execution}.json", SetExecution)
+
+    @property
+    def uploading(self) -> str:
+        """The folder of lists of uploads, one for each restore that has uploaded files."""
+        return f"{self.state}uploads/"
+
+    def uploads(self, mark: str) -> Document[Uploads]:
+        """What the restore with this mark may upload."""
+        from bqdump.core.documents.restore import Uploads
+
+        return Document(f"{self.uploading}{mark}.json", Uploads)
 
     def restore(self, restore: str) -> RestoreLayout:
         """The names of one restore."""

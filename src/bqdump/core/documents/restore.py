@@ -14,6 +14,7 @@ from bqdump.core.documents.fields import FORMAT_VERSION, Attempt, Count, RunId, 
 from bqdump.core.documents.project import Name
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset
+from bqdump.core.restore.names import mark_of
 from bqdump.core.restore.plan import Options, TargetState
 
 RestoreId = Annotated[str, Meta(pattern=r"^[0-9a-f]{12}-[0-9]{1,6}$(?!\n)")]
@@ -24,6 +25,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     Everything else follows from it and the manifest, so every task has the same plan. manifest: the name of the object,
     which is read at `generation`. state: the target dataset when the restore was planned, None where there was none.
+    nonce: see names.mark_of.
     """
 
     format_version: int = FORMAT_VERSION
@@ -36,6 +38,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     options: Options
     state: TargetState | None
     planned: Time
+    nonce: Annotated[str, Meta(pattern=r"^[0-9a-f]{0,16}$(?!\n)")] = ""
+
+    @property
+    def mark(self) -> str:
+        """What its jobs and tables carry."""
+        return mark_of(self.restore, self.nonce)
 
 
 class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,6 +79,26 @@ class RestoreFailure(msgspec.Struct, frozen=True):
     reason: str
     message: str
     owner: Owner
+
+
+class Upload(msgspec.Struct, frozen=True, array_like=True):
+    """A file that is uploaded, by its name in the export."""
+
+    name: str
+    size: Count
+    crc32c: str
+
+
+class Uploads(msgspec.Struct, frozen=True):
+    """What a restore may upload: written before the first upload, so that whatever clears up deletes nothing else.
+
+    planned: when the restore was planned, by BigQuery's clock.
+    """
+
+    restore: RestoreId
+    planned: Time
+    files: tuple[Upload, ...]
+    format_version: int = FORMAT_VERSION
 
 
 class Execution(msgspec.Struct, frozen=True):

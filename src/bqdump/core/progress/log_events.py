@@ -99,6 +99,8 @@ class LogEvent(enum.StrEnum):
     """This execution continues a restore that an earlier one has left unfinished."""
     RESTORE_NOT_RESUMED = "restore_not_resumed"
     """The target no longer has what an unfinished restore had restored, so a new restore begins."""
+    UPLOADS_DELETED = "uploads_deleted"
+    """Files that a restore had uploaded, and that a killed process left, are deleted."""
     NOT_RESTORABLE = "not_restorable"
     """The export does not have this object, or it cannot be restored, for this reason."""
     RESTORE_DONE = "restore_done"

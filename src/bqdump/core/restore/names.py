@@ -12,7 +12,7 @@ import re
 
 import msgspec
 
-# The label of a table until it is finished. Its value is the id of the restore.
+# The label of a table until it is finished. Its value is the mark of the restore.
 LABEL = "bqdump_restore"
 SCRATCH = "bqdump_scratch_"
 _ID = re.compile(r"[0-9a-f]{12}-[0-9]{1,9}")
@@ -31,8 +31,17 @@ def restore_id(what: str, number: int) -> str:
     return made
 
 
+def mark_of(restore: str, nonce: str) -> str:
+    """What the jobs, the scratch tables and the labels of a restore carry.
+
+    Ids count the restores whose documents are in one place, so another place has the same ones, and so has this one
+    once its documents are deleted. nonce: "" for a restore of a release that gave none.
+    """
+    return f"{restore}-{nonce}" if nonce else restore
+
+
 def job_id(restore: str, table: int, step: str, part: int, attempt: int) -> str:
-    """The id of a job: of a table by its number in the plan, a step such as "load", a part of it, and an attempt."""
+    """The id of a job. restore: its mark. table: its number in the plan. step: such as "load", and a part of it."""
     return f"bqdump-restore-{restore}-{table}-{step}-{part}-{attempt}"
 
 

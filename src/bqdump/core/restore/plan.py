@@ -26,7 +26,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What a restore was asked for. include, exclude: patterns of names, as for an export.
 
     others: the datasets that are restored along with it, each with the name that it has in the target project then.
-    restore: the id of the restore, which is the label of the tables that it has not finished; "" before it has one.
+    restore: the mark of the restore, which is the label of the tables that it has not finished; "" before it has one.
     temporary: what is created expires by itself, see core.restore.temporary; for a dataset that does not exist.
     """
 

@@ -1,0 +1,133 @@
+"""Uploads that are needed no more: of restored tables, and of restores that were killed and not resumed.
+
+Only what a restore has named before it uploaded anything is deleted, at the generation that was listed, and only with
+the checksum of the export's file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
+
+from bqdump.core.documents.manifest import TableEntry
+from bqdump.core.documents.restore import Upload, Uploads
+from bqdump.core.errors import BqdumpError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sizes import counted, size_text
+from bqdump.ports.store import ObjectInfo
+from bqdump.repository.repository import create, delete, exists, load
+from bqdump.restoration.ledger import Ledger
+from bqdump.restoration.task import RunningRestore
+
+log = logging.getLogger(__name__)
+
+
+async def announce_uploads(restore: RunningRestore) -> None:
+    """Name what this restore may upload."""
+    if restore.uploads_files:
+        uploads = Uploads(restore.id, restore.decision.planned, tuple(_named(restore)))
+        await create(restore.task.bucket, restore.task.layout.uploads(restore.mark), uploads)
+
+
+async def clear_uploads(restore: RunningRestore, ledger: Ledger) -> None:
+    """Delete the uploads of tables that are restored, and those that other restores have left.
+
+    An error is only logged: the next restore through this bucket tries again.
+    """
+    if restore.uploads_files:
+        with _logged():
+            await _delete(restore, restore.id, _named(restore, ledger.receipts))
+            await _clear_others(restore)
+
+
+async def drop_uploads(restore: RunningRestore) -> None:
+    """Delete all uploads of a restore that nothing resumes, and the list of them. An error is only logged."""
+    if restore.uploads_files:
+        store, document = restore.task.bucket, restore.task.layout.uploads(restore.mark)
+        with _logged():
+            await _delete(restore, restore.id, _named(restore))
+            if info := await store.stat(document.name):
+                await delete(store, [(info.name, info.generation)])
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except BqdumpError as error:
+        message = "files that were uploaded to be restored could not be deleted: %s"
+        log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
+
+
+async def delete_uploads(restore: RunningRestore, entry: TableEntry) -> None:
+    """Delete the uploads of a table that is restored."""
+    if restore.uploads_files:
+        store = restore.task.bucket
+        named = _of(entry)
+        found = zip(
+            named, await asyncio.gather(*(store.stat(restore.uploaded(one.name)) for one in named)), strict=True
+        )
+        await delete(store, [(info.name, info.generation) for one, info in found if info and _is(info, one)])
+
+
+async def _clear_others(restore: RunningRestore) -> None:
+    task, layout = restore.task, restore.task.layout
+    lists: list[ObjectInfo] = []
+    async for page in task.bucket.objects(layout.uploading):
+        lists += [info for info in page if info.name != layout.uploads(restore.mark).name]
+    if not lists:
+        return
+    now = await restore.destination.now(restore.target.location)
+    for info in lists:
+        mark = info.name.removeprefix(layout.uploading).removesuffix(".json")
+        stored = await load(task.bucket, layout.uploads(mark))
+        if stored is None:
+            continue
+        other, after = stored.value, task.settings.abandoned_seconds * 1000
+        abandoned = 0 < after < now - other.planned
+        if abandoned or _is_before(other.restore, restore.id) or await _is_finished(restore, other.restore):
+            await _delete(restore, other.restore, other.files)
+        if abandoned:
+            await delete(task.bucket, [(info.name, stored.generation)])
+
+
+def _is_before(other: str, mine: str) -> bool:
+    """Whether this restore was begun as the other one, of the same, can no longer be resumed."""
+    (same, number), (what, later) = other.split("-"), mine.split("-")
+    return same == what and int(number) < int(later)
+
+
+async def _is_finished(restore: RunningRestore, other: str) -> bool:
+    return await exists(restore.task.bucket, restore.task.layout.restore(other).result)
+
+
+async def _delete(restore: RunningRestore, of: str, named: Iterable[Upload]) -> None:
+    """Delete these uploads of a restore, as far as they are there."""
+    store, folder = restore.task.bucket, restore.task.layout.restore(of).files
+    by_name = {one.name: one for one in named}
+    files = size = 0
+    async for page in store.objects(folder):
+        mine = [info for info in page if (one := by_name.get(info.name.removeprefix(folder))) and _is(info, one)]
+        files += await delete(store, [(info.name, info.generation) for info in mine])
+        size += sum(info.size for info in mine)
+    if files:
+        message, deleted = "deleted what restore %s had uploaded: %s, %s", LogEvent.UPLOADS_DELETED.extra()
+        log.info(message, of, counted(files, "file"), size_text(size), extra=deleted)
+
+
+def _named(restore: RunningRestore, receipts: Container[int] | None = None) -> Iterator[Upload]:
+    """The files of the tables, or of those that have a receipt."""
+    for number, step in enumerate(restore.plan.tables):
+        if receipts is None or number in receipts:
+            yield from _of(step.entry)
+
+
+def _of(entry: TableEntry) -> list[Upload]:
+    return [Upload(file.name, file.size, file.crc32c) for file in entry.files]
+
+
+def _is(info: ObjectInfo, upload: Upload) -> bool:
+    """Whether this object has the content of the export's file."""
+    return (info.size, info.crc32c) == (upload.size, upload.crc32c)
