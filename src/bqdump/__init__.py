@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from bqdump.core.risks import Risk
     from bqdump.diagnosis import Cure, Diagnosis
     from bqdump.observe.history import RunLine
-    from bqdump.observe.status import DatasetStatus, Status
+    from bqdump.observe.status import DatasetStatus, LeftDataset, Status
     from bqdump.ports.query_shell import Answer
 
 __all__ = [
@@ -91,6 +91,7 @@ __all__ = [
     "Flag",
     "Index",
     "JobFailedError",
+    "LeftDataset",
     "Manifest",
     "NotCreated",
     "NotFoundError",
@@ -188,7 +189,7 @@ _HOMES = {
     "core.risks": ("Risk",),
     "diagnosis": ("Cure", "Diagnosis"),
     "observe.history": ("RunLine",),
-    "observe.status": ("DatasetStatus", "Status"),
+    "observe.status": ("DatasetStatus", "LeftDataset", "Status"),
     "ports.query_shell": ("Answer",),
 }
 

@@ -52,12 +52,17 @@ class SourceCompared(msgspec.Struct, frozen=True):
 
 @public
 class VerifiedDataset(msgspec.Struct, frozen=True):
-    """One dataset of a set: the run that was verified, and the number of findings. problem: why it was not verified."""
+    """One dataset of a set: the run that was verified, "" for none, and the number of findings.
+
+    problem: why an export that should be there could not be verified. note: why another run was verified than that of
+    the set, or none.
+    """
 
     dataset: str
     run: str
     findings: int
     problem: str = ""
+    note: str = ""
 
 
 @public

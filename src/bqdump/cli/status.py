@@ -24,7 +24,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.observe.follow import follow
-from bqdump.observe.status import SILENT_SECONDS, Status, newest_run
+from bqdump.observe.status import SILENT_SECONDS, DatasetStatus, Status, newest_run
 from bqdump.ports.store import ObjectStore
 from bqdump.project.status import ENDED, merged
 
@@ -149,6 +149,17 @@ def _silent(found: Status, seconds: float) -> str:
     return f"no table completed for {ago}; if the run's tasks have ended, resume with: bqdump run --run-id {found.run}"
 
 
+def _progress(one: DatasetStatus) -> str:
+    """The state of a dataset, and its tables."""
+    parts: list[str] = [one.state]
+    if one.tables or not (one.reused or one.carried):
+        parts.append(f"{one.done} of {counted(one.tables, 'table')} done")
+    parts += [f"{one.reused:,} unchanged"] if one.reused else []
+    parts += [f"{one.carried:,} carried over"] if one.carried else []
+    parts += [f"{len(one.failed)} failed"] if one.failed else []
+    return ", ".join(parts)
+
+
 def _text(found: Status) -> str:
     lines = [
         f"run {found.run}: {found.state}"
@@ -160,11 +171,15 @@ def _text(found: Status) -> str:
             f"{found.waiting} waiting, {len(found.failed)} failed; {size_text(found.bytes)} in total"
         )
     for one in found.datasets:
-        line = f"  {one.dataset}: {one.state}, {one.done} of {counted(one.tables, 'table')} done"
-        lines.append(line + (f", {len(one.failed)} failed" if one.failed else ""))
+        lines.append(f"  {one.dataset}: {_progress(one)}")
         lines += [f"    {failure.table}: {failure.reason}: {failure.message}" for failure in one.failed]
         if one.problem and not one.failed:
             lines.append(f"    {one.problem}")
+    lines += [
+        f"  {one.dataset}: not in this set any more; its last export (run {one.run}, as of "
+        f"{time_text(one.snapshot_time)}) stays"
+        for one in found.left
+    ]
     if found.reused:
         lines.append(f"  {unchanged_tables(found.reused)}")
     if found.oldest_snapshot_time:

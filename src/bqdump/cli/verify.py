@@ -10,7 +10,7 @@ import click
 
 from bqdump import verbs
 from bqdump.check.verify import Verified
-from bqdump.cli.exit_codes import DIFFERENCE, DONE
+from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
@@ -73,9 +73,16 @@ def verify(run: str | None, share: str | None, with_source: bool, as_json: bool,
             verified = merged_verified(ask_each(settings, check))
     if as_json:
         print_json(verified)
-    elif verified.findings or any(one.problem for one in verified.datasets) or not quiet:
+    elif not quiet or _code(verified) != DONE:
         _print(verified)
-    return DIFFERENCE if verified.findings or any(one.problem for one in verified.datasets) else DONE
+    return _code(verified)
+
+
+def _code(verified: Verified) -> int:
+    if verified.findings or any(one.problem for one in verified.datasets):
+        return DIFFERENCE
+    # Such a dataset has no export at all.
+    return TABLES_FAILED if any(not one.run for one in verified.datasets) else DONE
 
 
 def _tell_bill(bytes_billed: int) -> None:
@@ -89,8 +96,8 @@ def _print(verified: Verified) -> None:
     )
     if verified.datasets:
         print_table(
-            ("dataset", "run", "differences", "problem"),
-            [(one.dataset, one.run, f"{one.findings:,}", one.problem) for one in verified.datasets],
+            ("dataset", "run", "differences", "note"),
+            [(one.dataset, one.run, f"{one.findings:,}", one.problem or one.note) for one in verified.datasets],
             right=(2,),
         )
         sys.stdout.write("\n")
@@ -121,6 +128,8 @@ def _print(verified: Verified) -> None:
         sys.stdout.write(f"{counted(len(verified.findings), 'difference')}.\n")
     elif problems := sum(bool(one.problem) for one in verified.datasets):
         sys.stdout.write(f"{counted(problems, 'dataset')} with a problem; what was verified has no differences.\n")
+    elif without := sum(not one.run for one in verified.datasets):
+        sys.stdout.write(f"{counted(without, 'dataset')} without an export; what was verified has no differences.\n")
     elif verified.copied:
         sys.stdout.write("Every file is there, with its size and checksum.\n")
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.errors import NotFoundError
@@ -38,6 +40,18 @@ class DatasetStatus(Result, frozen=True, kw_only=True):
     latest: str = ""
     last_done: datetime | None = None
     problem: str = ""
+    carried: int = 0
+    reused: int = 0
+    oldest_snapshot_time: datetime | None = None
+
+
+@public
+class LeftDataset(msgspec.Struct, frozen=True):
+    """A dataset of earlier sets that is not exported any more. run, snapshot_time: of its last export, which stays."""
+
+    dataset: str
+    run: str
+    snapshot_time: datetime
 
 
 @public
@@ -50,6 +64,7 @@ class Status(Result, frozen=True, kw_only=True):
     proven about the exports of this target; None while a run is followed. reused: number of further tables that are
     unchanged, so that they are not exported again.
     datasets: each dataset, where several are exported; the numbers are their sums, and `latest` is the published set.
+    left: datasets of earlier sets that the newest one does not have, and whose exports stay.
     """
 
     run: str
@@ -71,6 +86,7 @@ class Status(Result, frozen=True, kw_only=True):
     restorable: Restorable | None = None
     datasets: tuple[DatasetStatus, ...] = ()
     reused: int = 0
+    left: tuple[LeftDataset, ...] = ()
 
     def silence(self, now: float) -> float:
         """Seconds since the last table was done, for a run in progress; else 0.

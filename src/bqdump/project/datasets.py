@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeVar
 
+from bqdump.core.documents.layout import STATE
 from bqdump.core.documents.project import Project
 from bqdump.core.errors import NotFoundError
+from bqdump.core.project.member import one_dataset
+from bqdump.core.settings.datasets import NAME
 from bqdump.core.settings.settings import Settings
+from bqdump.core.times import time_of
+from bqdump.observe.status import LeftDataset
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.projects import newest_project_plan, read_project, read_project_plan
+from bqdump.repository.published import read_latest
+from bqdump.repository.repository import value_of
 
 Answer = TypeVar("Answer")
 Asked = TypeVar("Asked")
@@ -27,11 +34,54 @@ async def published_set(store: ObjectStore, settings: Settings) -> Project:
 
 
 async def names_in_set(store: ObjectStore, settings: Settings) -> list[str]:
-    """The datasets that the published set, or the one planned last, has there. Raises NotFoundError without a set."""
+    """The datasets of the published set and of the one planned last, and those that have left it and still have runs.
+
+    Raises NotFoundError without a set.
+    """
     project = await read_project(store, settings)
     names = {one.dataset for one in project.datasets} | {one.dataset for one in project.removed} if project else set()
     plan = await newest_project_plan(store, settings) if names else await read_project_plan(store, settings)
-    return sorted(names | {one.dataset for one in plan.datasets} if plan else names)
+    names |= {one.dataset for one in plan.datasets} if plan else set()
+    return sorted(names.union(await _left(store, settings, names)))
+
+
+async def datasets_left(store: ObjectStore, settings: Settings, names: Collection[str]) -> list[LeftDataset]:
+    """The datasets of earlier sets that still have a published export, sorted. names: of the set as it is now.
+
+    Raises NotFoundError without a set.
+    """
+
+    async def left(name: str) -> LeftDataset | None:
+        latest = await read_latest(store, one_dataset(settings, name))
+        return LeftDataset(name, latest.run, time_of(latest.snapshot)) if latest else None
+
+    gone = [name for name in await names_in_set(store, settings) if name not in names]
+    return [one for one in await each_dataset(gone, left) if one]
+
+
+async def _left(store: ObjectStore, settings: Settings, known: Collection[str]) -> list[str]:
+    """Further datasets whose folder has a run that was planned for them as part of a set.
+
+    A folder alone proves nothing: anybody may export a dataset below the prefix of a set, and prune its runs otherwise.
+    """
+    folders, runs = await asyncio.gather(store.folders(settings.target.prefix), store.folders(settings.layout.projects))
+    members: dict[str, Collection[str]] = {}
+
+    async def planned_for(run: str) -> Collection[str]:
+        if run not in members:
+            plan = await value_of(store, settings.layout.project_run(run).plan)
+            members[run] = {one.dataset for one in plan.datasets} if plan else ()
+        return members[run]
+
+    async def was_member(name: str) -> bool:
+        own = await store.folders(one_dataset(settings, name).layout.runs)
+        for run in sorted({*own}.intersection(runs), reverse=True):
+            if name in await planned_for(run):
+                return True
+        return False
+
+    unknown = [name for name in folders if name not in known and name != STATE and NAME.fullmatch(name)]
+    return [name for name, yes in zip(unknown, await each_dataset(unknown, was_member), strict=True) if yes]
 
 
 async def each_dataset(datasets: Sequence[Asked], ask: Callable[[Asked], Awaitable[Answer]]) -> list[Answer]:

@@ -26,7 +26,9 @@ from bqdump.core.project.restoring import (
 )
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
 from bqdump.core.restore.selection import object_names
-from bqdump.project.datasets import each_dataset
+from bqdump.core.settings.datasets import NAME
+from bqdump.observe.status import LeftDataset
+from bqdump.project.datasets import datasets_left, each_dataset
 from bqdump.project.refusals import all_or_none
 from bqdump.repository.copies import find_latest
 from bqdump.repository.projects import read_project
@@ -35,6 +37,7 @@ from bqdump.restoration.draft import find_manifest
 from bqdump.restoration.task import Task
 
 log = logging.getLogger(__name__)
+Entry = Member | DatasetEntry | LeftDataset
 
 
 class SetAt(NamedTuple):
@@ -87,7 +90,7 @@ async def choose(sets: Sequence[SetAt], choice: Choice) -> SetExecution:
     Raises NotFoundError for a run of no set, UsageError where datasets cannot be chosen like this.
     """
     run = sets[0].task.request.run
-    found = await _of_run(sets, run) if run else [(one, entry) for one in sets for entry in one.project.datasets]
+    found = await _of_run(sets, run) if run else await _published(sets, choice)
     named = [entry.dataset for _, entry in found]
     chosen = set(chosen_datasets(named, choice))
     if twice := sorted(name for name in chosen if named.count(name) > 1):
@@ -104,19 +107,30 @@ async def choose(sets: Sequence[SetAt], choice: Choice) -> SetExecution:
     return SetExecution(run or newest.run, tuple(parts), choice.include, choice.exclude)
 
 
-async def _of_run(sets: Sequence[SetAt], run: str) -> list[tuple[SetAt, Member | DatasetEntry]]:
+async def _published(sets: Sequence[SetAt], choice: Choice) -> list[tuple[SetAt, Entry]]:
+    """The datasets that are published, and those that the choice names and that have left the set."""
+    found: list[tuple[SetAt, Entry]] = [(one, entry) for one in sets for entry in one.project.datasets]
+    wanted = {name for name in choice.include if NAME.fullmatch(name)}.difference(entry.dataset for _, entry in found)
+    for one in sets if wanted else ():
+        in_set = [entry.dataset for entry in one.project.datasets]
+        left = await datasets_left(one.task.store, one.task.settings, in_set)
+        found += [(one, entry) for entry in left if entry.dataset in wanted]
+    return found
+
+
+async def _of_run(sets: Sequence[SetAt], run: str) -> list[tuple[SetAt, Entry]]:
     """The datasets of a set's run, whether it has published them or not."""
     plans = [(one, await value_of(one.task.store, one.task.settings.layout.project_run(run).plan)) for one in sets]
-    found: list[tuple[SetAt, Member | DatasetEntry]] = [
-        (one, member) for one, plan in plans if plan for member in plan.datasets
-    ]
+    found: list[tuple[SetAt, Entry]] = [(one, member) for one, plan in plans if plan for member in plan.datasets]
     if not found:
         raise NotFoundError("find", f"run {run}", "the set has none", "{call:runs} lists all runs.")
     return found
 
 
-async def _part(one: SetAt, entry: Member | DatasetEntry, run: str) -> Part:
+async def _part(one: SetAt, entry: Entry, run: str) -> Part:
     """A dataset, and the run that is restored: the requested one, or what is published."""
+    if isinstance(entry, LeftDataset):
+        return Part(entry.dataset, one.target, entry.run)
     if isinstance(entry, DatasetEntry) and not run:
         latest = await find_latest(one.task.store, one_dataset(one.task.settings, entry.dataset)) if entry.run else None
         # Files that a later run has replaced are gone: it is at work on other datasets, or has ended early.

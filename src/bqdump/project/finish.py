@@ -13,6 +13,7 @@ from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
 from bqdump.core.wording import COMMANDS, fill
+from bqdump.project.member import Numbers, numbers_of
 from bqdump.project.task import RunningSet
 from bqdump.repository.projects import Board
 from bqdump.repository.published import read_latest
@@ -117,6 +118,7 @@ async def _entry(running: RunningSet, number: int, ended: Ended | None, failure:
             bytes=ended.bytes,
         )
     latest = await read_latest(task.store, own)
+    numbers = await numbers_of(task.store, own, latest.run) if latest else Numbers()
     return DatasetEntry(
         dataset=member.dataset,
         location=member.location,
@@ -126,6 +128,10 @@ async def _entry(running: RunningSet, number: int, ended: Ended | None, failure:
         manifest=latest.manifest if latest else "",
         manifest_generation=latest.manifest_generation if latest else 0,
         status=latest.status if latest else "",
+        tables=numbers.tables,
+        rows=numbers.rows,
+        files=numbers.files,
+        bytes=numbers.bytes,
         problem=fill(failure.message, COMMANDS) if failure else "",
     )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from bqdump.core.documents.notes import shortened
 from bqdump.core.documents.project import DatasetFailure, Ended, Listings, ProjectPlan
@@ -14,6 +14,7 @@ from bqdump.core.errors import (
     AccessError,
     AnswerError,
     BqdumpError,
+    DocumentError,
     OutageError,
     QuotaError,
     TargetError,
@@ -21,8 +22,10 @@ from bqdump.core.errors import (
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
 from bqdump.core.project.member import member_settings
+from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import UNFILLED
 from bqdump.export.task import OfSet, Task
+from bqdump.ports.store import ObjectStore
 from bqdump.project.task import RunningSet, SetTask
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import replace, value_of
@@ -109,8 +112,7 @@ async def note_end(running: RunningSet, number: int, export: Task) -> None:
 
 
 async def _ended(export: Task, number: int, latest: Latest) -> Ended:
-    summary = await value_of(export.store, export.settings.layout.summary(latest.run))
-    totals = summary.totals if summary else None
+    numbers = await numbers_of(export.store, export.settings, latest.run)
     return Ended(
         number=number,
         state="published" if latest.run == export.run else "superseded",
@@ -118,8 +120,29 @@ async def _ended(export: Task, number: int, latest: Latest) -> Ended:
         snapshot=latest.snapshot,
         manifest_generation=latest.manifest_generation,
         status=latest.status,
-        tables=totals.tables if totals else 0,
-        rows=summary.rows if summary else 0,
-        files=totals.files if totals else 0,
-        bytes=totals.bytes if totals else 0,
+        tables=numbers.tables,
+        rows=numbers.rows,
+        files=numbers.files,
+        bytes=numbers.bytes,
     )
+
+
+class Numbers(NamedTuple):
+    """Tables, exported rows, files and bytes of an export; 0 where its summary is missing or cannot be read."""
+
+    tables: int = 0
+    rows: int = 0
+    files: int = 0
+    bytes: int = 0
+
+
+async def numbers_of(store: ObjectStore, settings: Settings, run: str) -> Numbers:
+    """The numbers of a dataset's export. settings: of this dataset."""
+    summary = None
+    # They are for display only.
+    with suppress(DocumentError):
+        summary = await value_of(store, settings.layout.summary(run))
+    if summary is None:
+        return Numbers()
+    totals = summary.totals
+    return Numbers(totals.tables, summary.rows, totals.files, totals.bytes)

@@ -13,8 +13,9 @@ from bqdump.core.project.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.observe.status import DatasetStatus, Status, StatusState, status
+from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, status
 from bqdump.ports.store import ObjectStore
+from bqdump.project.datasets import datasets_left
 from bqdump.repository.projects import Board, read_board, read_project, read_project_plan
 
 READS_AT_ONCE = 8
@@ -35,6 +36,9 @@ async def set_status(store: ObjectStore, settings: Settings, run: str = "") -> S
             return await _dataset(store, settings, plan, board, number)
 
     datasets = tuple(await asyncio.gather(*map(one, range(len(plan.datasets)))))
+    left: Sequence[LeftDataset] = ()
+    if not project or project.age <= plan.age:
+        left = await datasets_left(store, settings, [one.dataset for one in plan.datasets])
     return Status(
         run=plan.run,
         state=_state(plan, project, datasets),
@@ -50,7 +54,13 @@ async def set_status(store: ObjectStore, settings: Settings, run: str = "") -> S
         last_done=max((one.last_done for one in datasets if one.last_done), default=None),
         planned=time_of(plan.planned),
         dataset=f"{plan.project}.{plan.names}",
+        carried=sum(one.carried for one in datasets),
+        oldest_snapshot_time=min(
+            (one.oldest_snapshot_time for one in datasets if one.oldest_snapshot_time), default=None
+        ),
         datasets=datasets,
+        reused=sum(one.reused for one in datasets),
+        left=tuple(left),
     )
 
 
@@ -71,7 +81,11 @@ def merged(found: Sequence[Status]) -> Status:
         waiting=sum(one.waiting for one in found),
         bytes=sum(one.bytes for one in found),
         last_done=max((one.last_done for one in found if one.last_done), default=None),
+        carried=sum(one.carried for one in found),
+        oldest_snapshot_time=min((one.oldest_snapshot_time for one in found if one.oldest_snapshot_time), default=None),
         datasets=tuple(dataset for one in found for dataset in one.datasets),
+        reused=sum(one.reused for one in found),
+        left=tuple(left for one in found for left in one.left),
     )
 
 
@@ -93,19 +107,23 @@ async def _dataset(
         # The others are shown regardless.
         damaged = error.sentence(COMMANDS)
         return DatasetStatus(dataset=member.dataset, state="failed", tables=member.tables, problem=damaged)
+    planned = found.state != "planning"
     state = "failed" if problem and found.state not in ("published", "superseded") else found.state
     return DatasetStatus(
         dataset=member.dataset,
         state=state,
-        tables=found.tables or member.tables,
+        tables=found.tables if planned else member.tables,
         done=found.done,
         working=found.working,
-        waiting=found.waiting if found.tables else member.tables,
+        waiting=found.waiting if planned else member.tables,
         failed=found.failed,
         bytes=found.bytes,
         latest=found.latest,
         last_done=found.last_done,
         problem=problem,
+        carried=found.carried,
+        reused=found.reused,
+        oldest_snapshot_time=found.oldest_snapshot_time,
     )
 
 

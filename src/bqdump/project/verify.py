@@ -7,45 +7,55 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec.structs import replace
 
 from bqdump.check.verify import Verified, VerifiedDataset
+from bqdump.core.documents.project import DatasetEntry, Project
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.project.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
-from bqdump.project.datasets import published_set
+from bqdump.project.datasets import datasets_left, each_dataset, names_in_set, published_set
+from bqdump.repository.published import missing_manifest
+from bqdump.repository.repository import exists, value_of
+
+Verify = Callable[[Settings, str], Awaitable[Verified]]
+LEFT = "it has left the set; this is its last export"
 
 
-async def verify_set(
-    store: ObjectStore, settings: Settings, run: str, verify: Callable[[Settings, str], Awaitable[Verified]]
-) -> Verified:
-    """Verify the exports of a set: those that project.json names, or of this run.
+async def verify_set(store: ObjectStore, settings: Settings, run: str, verify: Verify) -> Verified:
+    """Verify the exports of a set: those that project.json names and those of datasets that have left it, or a run's.
 
     verify: verifies one export. Findings name the table with its dataset. What cannot be read is a dataset's `problem`.
     Raises NotFoundError without a set, and for a run of no dataset.
     """
     project = await published_set(store, settings)
     missing: list[NotFoundError] = []
+    if run:
+        expected = await _of_run(store, settings, run)
+    else:
+        expected = [_published(project, entry) for entry in project.datasets]
+        left = await datasets_left(store, settings, [one.dataset for one in project.datasets])
+        expected += [VerifiedDataset(one.dataset, one.run, 0, note=LEFT) for one in left]
 
-    async def one(name: str) -> tuple[VerifiedDataset, Verified | None]:
-        entry = next(one for one in project.datasets if one.dataset == name)
-        run_id = run or entry.run
-        if not run_id:
-            return VerifiedDataset(dataset=name, run="", findings=0, problem=entry.problem or "not published"), None
+    async def one(part: VerifiedDataset) -> tuple[VerifiedDataset, Verified | None]:
+        if not part.run:
+            return part, None
+        own = one_dataset(settings, part.dataset)
         try:
-            found = await verify(one_dataset(settings, name), run_id)
+            found = await verify(own, part.run)
         except (NotFoundError, DocumentError) as error:
             missing.extend([error] if isinstance(error, NotFoundError) else [])
+            if run and isinstance(error, NotFoundError) and not await exists(store, own.layout.summary(run)):
+                return replace(part, run="", note=f"run {run} has not published it"), None
             # The hint is left out: it is about a run that was named on the command line.
             problem = fill(f"cannot {error.operation} {error.subject}: {error.cause}", COMMANDS)
-            return VerifiedDataset(dataset=name, run=run_id, findings=0, problem=problem), None
-        problem = "" if run or entry.state != "failed" else f"not published by run {project.run}: {entry.problem}"
-        return VerifiedDataset(dataset=name, run=found.run, findings=len(found.findings), problem=problem), found
+            return replace(part, problem=problem), None
+        return replace(part, run=found.run, findings=len(found.findings)), found
 
     # One after another, as each reads files with all of this machine.
-    pairs = [await one(entry.dataset) for entry in project.datasets]
-    if run and len(missing) == len(pairs):
-        raise missing[0]
+    pairs = [await one(part) for part in expected]
+    if run and not any(whole or part.problem for part, whole in pairs):
+        raise missing[0] if missing else missing_manifest(run)
     found = [(part.dataset, whole) for part, whole in pairs if whole]
     times = [one.snapshot_time for _, one in found] if run else []
     return Verified(
@@ -61,6 +71,23 @@ async def verify_set(
         carried=sum(one.carried for _, one in found),
         datasets=tuple(part for part, _ in pairs),
     )
+
+
+def _published(project: Project, entry: DatasetEntry) -> VerifiedDataset:
+    """What is to be verified of a dataset of the set: the run that project.json names."""
+    reason = entry.problem or "not published"
+    note = f"not published by run {project.run}: {reason}" if entry.state == "failed" else ""
+    return VerifiedDataset(entry.dataset, entry.run, 0, note=note if entry.run else reason)
+
+
+async def _of_run(store: ObjectStore, settings: Settings, run: str) -> list[VerifiedDataset]:
+    """What is to be verified of a run: the datasets of its plan, or those that have it where there is none any more."""
+    plan = await value_of(store, settings.layout.project_run(run).plan)
+    if plan:
+        return [VerifiedDataset(one.dataset, run, 0) for one in plan.datasets]
+    names = await names_in_set(store, settings)
+    having = await each_dataset(names, lambda name: store.folders(one_dataset(settings, name).layout.runs))
+    return [VerifiedDataset(name, run, 0) for name, runs in zip(names, having, strict=True) if run in runs]
 
 
 def merged_verified(found: Sequence[Verified]) -> Verified:

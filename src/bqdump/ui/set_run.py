@@ -27,7 +27,10 @@ TONES: Mapping[str, str] = {"published": "good", "complete": "good", "failed": "
 
 
 class Row(NamedTuple):
-    """A dataset's part of a run. done: of `tables`. line: its numbers, None where it has no document of the run."""
+    """A dataset's part of a run. done: of `tables`. kept: further tables, unchanged or carried over.
+
+    line: its numbers, None where it has no document of the run.
+    """
 
     dataset: str
     address: str
@@ -36,6 +39,7 @@ class Row(NamedTuple):
     done: int
     line: RunLine | None
     problem: str
+    kept: int = 0
 
 
 async def set_run_page(collection: Collection, request: Request) -> Response:
@@ -83,7 +87,8 @@ async def _progress(collection: Collection, run: str) -> dict[str, Any]:
 
 def _of_status(run: str, one: DatasetStatus, line: RunLine | None) -> Row:
     address = f"{dataset_address(one.dataset)}runs/{run}" if line else dataset_address(one.dataset)
-    return Row(one.dataset, address, one.state, one.tables, one.done, line, one.problem)
+    kept = one.reused + one.carried
+    return Row(one.dataset, address, one.state, one.tables, one.done, line, one.problem, kept)
 
 
 def _of_line(name: str, line: RunLine) -> Row:
@@ -95,6 +100,8 @@ def _verdict(status: Status | None, rows: list[Row]) -> Verdict:
     """The state of the run in a sentence."""
     failed = sum(row.state == "failed" for row in rows)
     tables = f"{sum(row.done for row in rows):,} of {counted(sum(row.tables for row in rows), 'table')} done"
+    kept = sum(row.kept for row in rows)
+    tables += f", {kept:,} unchanged or carried over" if kept else ""
     what = f"{counted(len(rows), 'dataset')}, {tables}" + (f"; {counted(failed, 'dataset')} failed." if failed else ".")
     state = status.state if status else "complete" if all(row.state == "complete" for row in rows) else "partial"
     tone = "bad" if failed else TONES.get(state, "")
