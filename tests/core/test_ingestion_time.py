@@ -12,7 +12,7 @@ import sqlglot
 from sqlglot import exp
 
 from bqdump.core.errors import UsageError
-from bqdump.core.formats.fidelity import unfit
+from bqdump.core.formats.unfit import unfit
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Dataset, Table

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import Latest
-from bqdump.core.formats.fidelity import cell, unfit
+from bqdump.core.formats.fidelity import cell
 from bqdump.core.formats.formats import FORMATS, codecs
+from bqdump.core.formats.unfit import unfit
 from formats.values import KINDS, Kind, create
 from integration.stage import Stage
 

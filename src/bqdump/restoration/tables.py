@@ -25,6 +25,8 @@ from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.upload import upload_files
 
 ROWS = "rows"
+# BigQuery's reason for files that do not fit the table.
+INVALID = "invalid"
 # Steps, as in the ids of jobs.
 FULL, STAGE, INSERT, RANGES = "full", "stage", "insert", "ranges"
 # A scratch table that was forgotten disappears after so long, in milliseconds.
@@ -106,7 +108,7 @@ async def _load_rows(work: TableWork) -> int:
         filled = _sum(await _load(work, work.name, LOAD))
     except FailedJobError as error:
         # A table that is not empty was filled by the copy job of an earlier start.
-        if error.reason != NOT_EMPTY and not too_many_partitions(error.cause):
+        if error.reason != NOT_EMPTY and not _has_another_way(work, error):
             raise
         return await _through_copy(work, by_ranges=True)
     await _refuse_changed_files(work)
@@ -120,7 +122,7 @@ async def _through_copy(work: TableWork, *, by_ranges: bool) -> int:
     try:
         filled = await _fill(work, full, by_ranges=by_ranges)
     except FailedJobError as error:
-        if by_ranges or not too_many_partitions(error.cause):
+        if by_ranges or not _has_another_way(work, error):
             raise
         full = work.scratch("ranges")
         await _create_scratch(work, full, work.step.create)
@@ -130,6 +132,11 @@ async def _through_copy(work: TableWork, *, by_ranges: bool) -> int:
     await _create(work)
     await work.jobs.copy(full, work.name)
     return await _counted(work, work.name, filled)
+
+
+def _has_another_way(work: TableWork, error: FailedJobError) -> bool:
+    """Whether the table may be filled from a scratch table after a job that was to fill it at once was refused."""
+    return too_many_partitions(error.cause) or bool(work.step.load.like_null and error.reason == INVALID)
 
 
 async def _create(work: TableWork) -> None:
@@ -176,7 +183,7 @@ async def _fill(work: TableWork, to: str, *, by_ranges: bool = False) -> int:
     load = work.step.load
     if not load.groups:
         return 0
-    if not load.casts and (load.partitions or not by_ranges):
+    if not load.casts and not by_ranges:
         return _sum(await _load(work, to, FULL))
     raw = work.scratch("raw")
     await _create_scratch(work, raw, load.scratch)
@@ -187,9 +194,10 @@ async def _fill(work: TableWork, to: str, *, by_ranges: bool = False) -> int:
 async def _load(work: TableWork, to: str, step: str) -> list[Job]:
     """Load every group of files. step: in the ids of the jobs."""
     load = work.step.load
+    schema = load.staged if step == STAGE else load.schema
     alone, partitions = len(load.groups) == 1, load.partitions or [""] * len(load.groups)
     return await _all(
-        work.jobs.load(step, part, to, files, load.options, load.schema, empty=alone, partition=partition)
+        work.jobs.load(step, part, to, files, load.options, schema, empty=alone, partition=partition)
         for part, (partition, files) in enumerate(zip(partitions, load.groups, strict=True))
     )
 

@@ -9,7 +9,14 @@ from sqlglot import exp
 
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.parsing import invalid_query, parse
-from bqdump_local.bigquery.results import cast_types, describe, field_from_definition, name_columns, stored_select
+from bqdump_local.bigquery.results import (
+    cast_types,
+    describe,
+    field_from_definition,
+    mode_of,
+    name_columns,
+    stored_select,
+)
 from bqdump_local.bigquery.sql import Translation
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table
 from bqdump_local.bigquery.types import Field, duckdb_type, quote
@@ -196,10 +203,7 @@ def _defined(statement: exp.Create) -> tuple[Field, ...]:
     fields = []
     for column in schema.expressions:
         if isinstance(column, exp.ColumnDef):
-            required = column.find(exp.NotNullColumnConstraint) is not None
-            fields.append(
-                field_from_definition(column.name, column.args["kind"], "REQUIRED" if required else "NULLABLE")
-            )
+            fields.append(field_from_definition(column.name, column.args["kind"], mode_of(column)))
     return tuple(fields)
 
 

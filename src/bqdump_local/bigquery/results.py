@@ -124,13 +124,19 @@ def _cell(field: Field, value: Any) -> Any:
     return value
 
 
+def mode_of(column: exp.ColumnDef) -> str:
+    """The mode of a column or a member of a STRUCT in CREATE TABLE."""
+    required = any(isinstance(one.kind, exp.NotNullColumnConstraint) for one in column.constraints)
+    return "REQUIRED" if required else "NULLABLE"
+
+
 def field_from_definition(name: str, kind: exp.DataType, mode: str = "NULLABLE") -> Field:
     """The field for a column in CREATE TABLE."""
     text = kind.sql(dialect="bigquery").upper()
     if kind.this == exp.DataType.Type.ARRAY:
         return replace(field_from_definition(name, kind.expressions[0]), mode="REPEATED")
     if kind.this == exp.DataType.Type.STRUCT:
-        members = tuple(field_from_definition(member.name, member.args["kind"]) for member in kind.expressions)
+        members = tuple(field_from_definition(one.name, one.args["kind"], mode_of(one)) for one in kind.expressions)
         return Field(name, "RECORD", mode, members)
     base = text.partition("<")[0].partition("(")[0].strip()
     base = {"DECIMAL": "NUMERIC", "BIGDECIMAL": "BIGNUMERIC"}.get(base, CANONICAL.get(base, base))

@@ -5,7 +5,7 @@ Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -187,9 +187,23 @@ def _count(cursor: duckdb.DuckDBPyConnection, name: str) -> int:
 
 
 def check_required(cursor: duckdb.DuckDBPyConnection, name: str, fields: Sequence[Field]) -> None:
-    """Refuse NULL in a REQUIRED column."""
+    """Refuse NULL in a REQUIRED column or member, and in an array."""
     for field in fields:
-        if field.mode == "REQUIRED":
-            nulls = cursor.execute(f"SELECT 1 FROM {name} WHERE {quote(field.name)} IS NULL LIMIT 1").fetchall()
-            if nulls:
-                raise BigQueryError("invalid", f"Required field {field.name} cannot be null")
+        for path, is_null in _nulls(field, quote(field.name), field.name):
+            if cursor.execute(f"SELECT 1 FROM {name} WHERE {is_null} LIMIT 1").fetchall():
+                raise BigQueryError("invalid", f"Required field {path} cannot be null")
+
+
+def _nulls(field: Field, ref: str, path: str, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Each column or member that may not be NULL, and the condition for rows in which it is."""
+    if field.mode == "REPEATED":
+        item = f"item{depth}"
+        element = replace(field, mode="REQUIRED")
+        for below, is_null in _nulls(element, item, path, depth + 1):
+            yield below, f"len(list_filter({ref}, lambda {item}: {is_null})) > 0"
+        return
+    if field.mode == "REQUIRED":
+        yield path, f"{ref} IS NULL"
+    for member in field.fields:
+        for below, is_null in _nulls(member, f"({ref})[{literal(member.name)}]", f"{path}.{member.name}", depth):
+            yield below, f"({ref} IS NOT NULL AND {is_null})"

@@ -128,3 +128,43 @@ def test_columns_that_were_exported_as_strings_are_made_again() -> None:
         "WITH OFFSET AS item_at0 ORDER BY item_at0)"
     )
     assert made.casts == "load jobs cannot read r ARRAY<STRUCT>, w RANGE<DATE>, g GEOGRAPHY from these files"
+
+
+TEXTS = [column("s", "STRING", mode="REQUIRED"), column("b", "BYTES", mode="REQUIRED"), column("n", "STRING")]
+
+
+def test_an_empty_field_of_a_required_column_is_a_value_if_bigquery_takes_it_for_null() -> None:
+    made = load(TEXTS, "csv")
+    assert read(made.schema) == {"fields": TEXTS}
+    assert (made.casts, made.like_null) == ("", "s STRING, b BYTES")
+    assert {field["mode"] for field in read(made.staged)["fields"][:2]} == {"NULLABLE"}
+    assert made.values == ("IFNULL(`s`, '')", "IFNULL(`b`, b'')", "`n`")
+
+
+@pytest.mark.parametrize(
+    ("marker", "values"),
+    [
+        ("", ("IFNULL(`s`, '')", "IFNULL(`b`, b'')")),
+        ("NULL", ("IFNULL(`s`, 'NULL')", "IFNULL(`b`, FROM_BASE64('NULL'))")),
+        ("\\N", ("IFNULL(`s`, '\\\\N')", "`b`")),
+    ],
+)
+def test_what_reads_like_null_is_the_null_marker(marker: str, values: tuple[str, ...]) -> None:
+    assert load(TEXTS[:2], "csv", "read", settings={"null_marker": marker}).values == values
+
+
+def test_a_json_null_is_a_value_wherever_json_has_no_null() -> None:
+    record = column("r", "RECORD", fields=[column("j", "JSON", mode="REQUIRED"), column("k", "JSON")])
+    made = load([column("j", "JSON", mode="REQUIRED"), column("a", "JSON", mode="REPEATED"), record], "json")
+    assert made.like_null == "j JSON, a ARRAY<JSON>, r.j JSON"
+    assert made.values == (
+        "IFNULL(`j`, JSON 'null')",
+        "ARRAY(SELECT IFNULL(item0, JSON 'null') FROM UNNEST(JSON_QUERY_ARRAY(`a`)) AS item0 "
+        "WITH OFFSET AS item_at0 ORDER BY item_at0)",
+        "IF(`r` IS NULL, NULL, STRUCT(IFNULL(`r`.`j`, JSON 'null') AS `j`, `r`.`k` AS `k`))",
+    )
+    assert [field["mode"] for field in read(made.staged)["fields"][:2]] == ["NULLABLE", "NULLABLE"]
+
+
+def test_nothing_reads_like_null_in_parquet_and_avro() -> None:
+    assert [load(TEXTS, format_).like_null for format_ in ("avro", "parquet", "json")] == ["", "", ""]

@@ -12,10 +12,8 @@ reference/standard-sql/json_functions#json_encodings.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
-
-from bqdump.core.formats.types import Column
 
 
 class Back(NamedTuple):
@@ -38,7 +36,9 @@ class Cell(NamedTuple):
     """One type in one format. `file` is empty if the format cannot hold the type; `lost` then has the reason.
 
     back: how it loads. sure: False if no part is confirmed. open: the part of `file` that is not confirmed, if the rest
-    is.
+    is. null: GoogleSQL of the value that files have, or load jobs may take, like NULL: a REQUIRED column, which has no
+    NULL, gets it back. altered: the value that a restore brings back as another one, and as which; of `null` only where
+    NULL is possible.
     """
 
     file: str
@@ -46,6 +46,8 @@ class Cell(NamedTuple):
     back: Back = BY_SCHEMA
     sure: bool = True
     open: str = ""
+    null: str = ""
+    altered: str = ""
 
     @property
     def holds(self) -> Verdict:
@@ -73,10 +75,19 @@ SERVER: dict[str, dict[str, Cell]] = {
         "STRING": Cell(
             "the text, quoted if needed",
             'NULL and "" are both an empty field',
-            Back(TEXT, words="both as NULL"),
+            Back(TEXT, words='both as NULL, as "" into REQUIRED columns'),
             sure=False,
+            null="''",
+            altered='"" becomes NULL',
         ),
-        "BYTES": Cell("base64", "NULL and b'' are both an empty field", Back(words="both as NULL"), sure=False),
+        "BYTES": Cell(
+            "base64",
+            "NULL and b'' are both an empty field",
+            Back(words="both as NULL, as b'' into REQUIRED columns"),
+            sure=False,
+            null="b''",
+            altered="b'' becomes NULL",
+        ),
         "INT64": Cell("digits"),
         "FLOAT64": Cell(FLOAT_DIGITS, open="Infinity, -Infinity, NaN, -0 and exponents such as 1e-05"),
         "NUMERIC": Cell("digits, without trailing zeros", sure=False),
@@ -100,6 +111,7 @@ SERVER: dict[str, dict[str, Cell]] = {
         "FLOAT64": Cell(
             f"a number: {FLOAT_DIGITS}",
             open='"Infinity", "-Infinity" and "NaN" as strings, -0 and exponents such as 1e-05',
+            altered="-0.0 becomes 0.0",
         ),
         "NUMERIC": Cell("a string of digits, without trailing zeros", sure=False),
         "BIGNUMERIC": Cell("a string of digits, without trailing zeros", sure=False),
@@ -111,8 +123,10 @@ SERVER: dict[str, dict[str, Cell]] = {
         "JSON": Cell(
             "the value itself",
             "a JSON null reads like NULL",
-            Back(words="by its schema; `PARSE_JSON` if it was written as a string"),
+            Back(words="by its schema; `PARSE_JSON` if it was written as a string; null as JSON null where no NULL is"),
             sure=False,
+            null="JSON 'null'",
+            altered="a JSON null becomes NULL",
         ),
         "GEOGRAPHY": Cell("WKT in a string", back=SPHERICAL),
         "INTERVAL": Cell('"1-2 3 4:5:6.789"', back=Back(cast=CAST, words="load jobs expect ISO 8601"), sure=False),
@@ -186,8 +200,9 @@ READ: dict[str, dict[str, Cell]] = {
         "STRING": Cell(
             'the text, quoted if needed; "" is quoted, NULL is the null marker',
             back=Back(TEXT),
+            null="''",
         ),
-        "BYTES": Cell("base64; b'' is \"\", NULL the null marker"),
+        "BYTES": Cell("base64; b'' is \"\", NULL the null marker", null="b''"),
         "FLOAT64": Cell(
             "the shortest digits that read back as the same number, with a point: 2.0; inf, -inf, NaN, -0.0"
         ),
@@ -246,55 +261,6 @@ CELLS: dict[str, dict[str, dict[str, Cell]]] = {"extract": SERVER, "query": SERV
 UNKNOWN = Cell("as BigQuery writes it: this release does not know the type", sure=False)
 
 
-class Unfit(NamedTuple):
-    """Why a format cannot hold a column. path: the member that it cannot hold, such as `shift.span`."""
-
-    column: Column
-    path: str
-    type: str
-    reason: str
-
-
 def cell(format_: str, route: str, type_: str) -> Cell:
     """How a type looks in a format with a route."""
     return CELLS.get(route, SERVER)[format_].get(type_, UNKNOWN)
-
-
-# The widest decimal of Iceberg. BIGNUMERIC without parameters has 76 digits in Parquet.
-ICEBERG_DIGITS = 38
-ICEBERG_WIDE = f"Iceberg's decimals have up to {ICEBERG_DIGITS} digits"
-
-
-def unfit(format_: str, route: str, columns: Iterable[Column], *, iceberg: bool = False) -> list[Unfit]:
-    """The columns that a format cannot hold with a route, each with its first reason.
-
-    iceberg: whether the files become Iceberg tables, which lack a type of Parquet.
-    """
-    found = []
-    for column in columns:
-        for path, type_, reason in _obstacles(format_, route, column, column.name, iceberg=iceberg):
-            found.append(Unfit(column, path, type_, reason))
-            break
-    return found
-
-
-def _obstacles(format_: str, route: str, column: Column, path: str, *, iceberg: bool) -> Iterator[tuple[str, str, str]]:
-    for type_ in ("ARRAY", column.type) if column.repeated else (column.type,):
-        found = cell(format_, route, type_)
-        if found.holds == "no":
-            yield path, column.text, found.lost
-    if iceberg and route != "read" and column.type == "BIGNUMERIC" and _digits(column) > ICEBERG_DIGITS:
-        yield path, column.text, ICEBERG_WIDE
-    for member in column.fields:
-        yield from _obstacles(format_, route, member, f"{path}.{member.name}", iceberg=iceberg)
-
-
-def _digits(column: Column) -> int:
-    """The precision of a BIGNUMERIC."""
-    given = column.parameters.strip("()").partition(",")[0]
-    return int(given) if given else 76
-
-
-def formats_that_hold(route: str, columns: Sequence[Column]) -> list[str]:
-    """The formats that can hold all of these columns."""
-    return [format_ for format_ in SERVER if not unfit(format_, route, columns)]

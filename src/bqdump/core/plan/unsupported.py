@@ -12,8 +12,8 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.errors import UsageError
-from bqdump.core.formats.fidelity import ICEBERG_WIDE, Unfit, formats_that_hold, unfit
 from bqdump.core.formats.types import Column
+from bqdump.core.formats.unfit import ICEBERG_WIDE, Unfit, formats_that_hold, unfit
 from bqdump.core.plan.ingestion_time import partition_times
 from bqdump.core.plan.shape import Shape
 from bqdump.core.sizes import counted

@@ -1,12 +1,14 @@
 """How the files of a table load: options of the load job, and casts for types that their format cannot load.
 
 core/formats/fidelity.py has the facts for each type. A type that load jobs cannot read is loaded as a STRING into a
-scratch table, also as a member of a STRUCT or an element of an ARRAY, and a query casts it.
+scratch table, also as a member of a STRUCT or an element of an ARRAY, and a query casts it. So is a table with a value
+that a load job takes for NULL where the table has no NULL: '' in CSV, null in JSON.
 Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#jobconfigurationload
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +26,7 @@ from bqdump.core.restore.groups import grouped, too_large
 from bqdump.core.restore.plan import Load
 from bqdump.core.restore.values import cast, free_name, from_json
 from bqdump.core.sizes import counted
-from bqdump.core.sql.statements import identifier
+from bqdump.core.sql.statements import identifier, literal
 
 SHOWN = 5
 
@@ -32,18 +34,19 @@ SHOWN = 5
 def loading(entry: TableEntry, restored: Restored, settings: Mapping[str, Any], snapshot: int) -> Load:
     """How a table's files load. settings, snapshot (ms): those with which they were written, see settings_of."""
     format_ = entry.format or str(settings["format"])
-    forms = _Forms(format_, entry.route, restored)
-    pairs = list(zip(restored.fields, restored.columns, strict=True))
-    fields = [forms.field(without_default(field), column) for field, column in pairs]
+    forms = _Forms(format_, entry.route, restored, str(settings.get("null_marker") or ""))
+    pairs = [(without_default(field), column) for field, column in zip(restored.fields, restored.columns, strict=True)]
+    fields = [forms.field(field, column) for field, column in pairs]
+    staged = [forms.staged(field, column) for field, column in pairs]
     names = [column.name for column in restored.columns]
     values = [forms.value(column) for column in restored.columns]
     why = _reason([path for column in restored.columns for path in forms.paths(column)])
     if restored.partition_times:
-        fields.append({"name": restored.partition_times, "type": "TIMESTAMP"})
+        staged.append({"name": restored.partition_times, "type": "TIMESTAMP"})
         names.append(PSEUDO_COLUMN)
         values.append(_arrival(entry, restored.partition_times, snapshot))
         why = "; ".join(filter(None, (why, "a column of the files has the partition times")))
-    scratch = _scratch(entry.definition, fields)
+    scratch = _scratch(entry.definition, staged)
     groups, partitions = grouped(entry.files), tuple[str, ...]()
     if restored.by_arrival:
         pairs_ = [(one.id, group) for one, files in files_by_partition(entry) for group in grouped(files)]
@@ -61,6 +64,7 @@ def loading(entry: TableEntry, restored: Restored, settings: Mapping[str, Any], 
         columns=tuple(names),
         values=tuple(values),
         casts=why,
+        like_null="" if why else _shown([path for column in restored.columns for path in forms.like_null(column)]),
     )
 
 
@@ -75,18 +79,49 @@ def unloadable(entry: TableEntry, restored: Restored, settings: Mapping[str, Any
 class _Forms:
     """The form of a table's columns in its files, and the way back."""
 
-    def __init__(self, format_: str, route: str, restored: Restored) -> None:
+    def __init__(self, format_: str, route: str, restored: Restored, null_marker: str) -> None:
         self.format, self.route, self.texts = format_, route, restored.texts
+        self.null_marker = null_marker if route == "read" else ""
         self.item = free_name("item", restored.columns)
 
     def cast(self, column: Column) -> str:
         """The cast for a column whose type does not load, else ""."""
         return cell(self.format, self.route, column.type).back.cast
 
+    def null(self, column: Column) -> str:
+        """GoogleSQL of the value of a column without NULL that a load job may take for NULL; "" where there is none."""
+        found = cell(self.format, self.route, column.type).null if column.required or column.repeated else ""
+        if not found or not self.null_marker:
+            return found
+        if column.type == "STRING":
+            return literal(self.null_marker)
+        return f"FROM_BASE64({literal(self.null_marker)})" if _is_base64(self.null_marker) else ""
+
+    def like_null(self, column: Column, path: str = "") -> Iterator[str]:
+        """The columns and members that have such a value, such as "name STRING"."""
+        path = path or column.name
+        if column.name in self.texts and path == column.name:
+            return
+        if self.null(column):
+            yield f"{path} {column.text}"
+        for member in column.fields:
+            yield from self.like_null(member, f"{path}.{member.name}")
+
     def field(self, field: Field, column: Column) -> Field:
         """A column as a load job reads it from the files."""
         if column.name in self.texts:
             return as_string(field)
+        return self._loadable(field, column)
+
+    def staged(self, field: Field, column: Column) -> Field:
+        """A column of the scratch table. An array may have elements there that load jobs take for NULL."""
+        if column.name in self.texts:
+            return as_string(field)
+        if column.repeated and self.null(column):
+            return {**field, "mode": "NULLABLE"}
+        if column.fields:
+            members = zip(field["fields"], column.fields, strict=True)
+            return {**field, "fields": [self.staged(member, of) for member, of in members]}
         return self._loadable(field, column)
 
     def _loadable(self, field: Field, column: Column) -> Field:
@@ -116,8 +151,12 @@ class _Forms:
         return (
             from_json(column, name, self.item)
             if column.name in self.texts
-            else cast(column, name, self.cast, self.item)
+            else cast(column, name, self._made, self.item)
         )
+
+    def _made(self, column: Column) -> str:
+        null = self.null(column)
+        return self.cast(column) or (f"IFNULL({{value}}, {null})" if null else "")
 
 
 def _arrival(entry: TableEntry, column: str, snapshot: int) -> str:
@@ -187,11 +226,21 @@ def _types(restored: Restored) -> list[str]:
     return sorted({type_ for column in files for type_ in of(column)})
 
 
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
+
+
 def _reason(paths: Sequence[str]) -> str:
-    if not paths:
-        return ""
+    return f"load jobs cannot read {_shown(paths)} from these files" if paths else ""
+
+
+def _shown(paths: Sequence[str]) -> str:
     more = f" and {counted(len(paths) - SHOWN, 'more column')}" if len(paths) > SHOWN else ""
-    return f"load jobs cannot read {', '.join(paths[:SHOWN])}{more} from these files"
+    return ", ".join(paths[:SHOWN]) + more
 
 
 def _raw(value: object) -> msgspec.Raw:

@@ -51,8 +51,10 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     files of each load job, which respect the limits of a job; none where the table has no rows. partitions: the one
     that each group loads into, where only the files' names say so; else none.
     casts: "" where the files load directly; otherwise why they load into a scratch table first, from which a billed
-    query fills the table. scratch: the definition of a scratch table, for tables.insert. columns, values: the columns
-    of the table, and the expression that each of them is filled with from a scratch table, see statements.fill.
+    query fills the table. like_null: where the files load directly, the columns that have no NULL and may have a value
+    that load jobs take for it: if BigQuery refuses the files, they load into a scratch table, too. scratch: the
+    definition of a scratch table, for tables.insert. columns, values: the columns of the table, and the expression that
+    each of them is filled with from a scratch table, see statements.fill.
     """
 
     options: msgspec.Raw
@@ -62,7 +64,13 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...]
     values: tuple[str, ...]
     casts: str = ""
+    like_null: str = ""
     partitions: tuple[str, ...] = ()
+
+    @property
+    def staged(self) -> msgspec.Raw:
+        """The columns of a scratch table (a TableSchema)."""
+        return msgspec.Raw(msgspec.json.encode(msgspec.json.decode(self.scratch)["schema"]))
 
     def value_of(self, column: str) -> str:
         """The expression that fills a column."""

@@ -15,6 +15,8 @@ from bqdump.core.formats.types import Column
 from bqdump.core.sql.statements import identifier, literal
 
 Cast = Callable[[Column], str]
+# A JSON value where there is no NULL: load jobs take a JSON null for it, and may refuse it in an array.
+OR_JSON_NULL, JSON_ARRAY = "IFNULL({value}, JSON 'null')", "JSON_QUERY_ARRAY({value})"
 # Types that a string is not cast to.
 MAKERS = {
     "STRING": "{value}",
@@ -38,16 +40,22 @@ def free_name(name: str, columns: Iterable[Column]) -> str:
     return name
 
 
+def element_of(column: Column) -> Column:
+    """An element of a repeated column. An array has no NULLs."""
+    return msgspec.structs.replace(column, repeated=False, required=True)
+
+
 def cast(column: Column, ref: str, casts: Cast, item: str, depth: int = 0) -> str:
-    """A column's value from one that has strings wherever `casts` has a cast.
+    """A column's value from one that has strings, or JSON instead of an array, wherever `casts` has a cast.
 
     item: the beginning of a free name, for the elements of arrays.
     """
     if not _needs(column, casts):
         return ref
     if column.repeated:
-        one = msgspec.structs.replace(column, repeated=False)
-        return _array(ref, item, depth, lambda element: cast(one, element, casts, item, depth + 1))
+        one = element_of(column)
+        array = JSON_ARRAY.replace("{value}", ref) if column.type == "JSON" and casts(one) == OR_JSON_NULL else ref
+        return _array(array, item, depth, lambda element: cast(one, element, casts, item, depth + 1))
     if found := casts(column):
         return made(found, column, ref)
     members = ((f"{ref}.{identifier(member.name)}", member) for member in column.fields)
@@ -55,7 +63,8 @@ def cast(column: Column, ref: str, casts: Cast, item: str, depth: int = 0) -> st
 
 
 def _needs(column: Column, casts: Cast) -> bool:
-    return bool(casts(column)) or any(_needs(member, casts) for member in column.fields)
+    one = element_of(column) if column.repeated else column
+    return bool(casts(one)) or any(_needs(member, casts) for member in column.fields)
 
 
 def from_json(column: Column, ref: str, item: str) -> str:
@@ -80,12 +89,14 @@ def _decoded(column: Column, json: str, item: str, depth: int) -> str:
 
 
 def _element(column: Column, json: str, item: str, depth: int) -> str:
-    # An array has no NULLs, but a JSON value may be null.
+    # It is no NULL, but a JSON value may be null.
     return _decoded(column, f"IFNULL({json}, 'null')" if column.type == "JSON" else json, item, depth)
 
 
 def _member(column: Column, json: str, item: str, depth: int) -> str:
     path = literal(f'$."{column.name}"')
+    if column.type == "JSON" and column.required and not column.repeated:
+        return _element(column, f"JSON_QUERY({json}, {path})", item, depth)
     if column.repeated or column.type in ("STRUCT", "JSON"):
         # BigQuery gives NULL for a JSON null in a string, others give the string.
         return _decoded(column, f"NULLIF(JSON_QUERY({json}, {path}), 'null')", item, depth)
