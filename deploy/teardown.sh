@@ -45,6 +45,23 @@ later() {
 }
 
 at="--project=$project"
+# Names of datasets, in lines. A pattern has its grants on the project.
+datasets=$(printf '%s\n' "$SOURCE_DATASET" | tr ',' '\n' | tr -d ' \t' | sed '/^$/d')
+case $SOURCE_DATASET in *[*?]*) granted='' ;; *) granted=$datasets ;; esac
+# Buckets, also those of other locations: LOCATION=gs://BUCKET[/PREFIX],…
+buckets=$DESTINATION_BUCKET\ $(printf '%s\n' "${BQDUMP_LOCATIONS:-}" | tr ',' '\n' | sed -n 's|.*gs://\([^/]*\).*|\1|p')
+
+projects=$project
+[ "$PROJECT_ID" = "$project" ] || projects="$project $PROJECT_ID"
+
+# revoke ROLE MEMBER: take the role back on each dataset.
+revoke() {
+  for dataset in $granted; do
+    later bq "--project_id=$project" query --use_legacy_sql=false \
+      "REVOKE \`$1\` ON SCHEMA \`$PROJECT_ID\`.\`$dataset\` FROM \"$2\""
+  done
+}
+
 for schedule in "$name jobs/$name:run" "$name-drill jobs/$name-drill:run" "$name-verify jobs/$name-verify:run" \
   "$name-workflow workflows/$name/executions"; do
   id=${schedule%% *} target=${schedule#* }
@@ -86,26 +103,30 @@ for account in "$name" "$name-scheduler" "$name-workflow" "$name-build"; do
   marked bqdump: gcloud iam service-accounts describe "$email" "$at" '--format=value(displayName)' || continue
   member=serviceAccount:$email
   if [ "$account" = "$name-workflow" ]; then
-    later bq "--project_id=$project" query --use_legacy_sql=false \
-      "REVOKE \`roles/bigquery.metadataViewer\` ON SCHEMA \`$PROJECT_ID\`.\`$SOURCE_DATASET\` FROM \"$member\""
+    revoke roles/bigquery.metadataViewer "$member"
   fi
+  see_policies=''
   if [ "$account" = "$name" ]; then
-    later bq "--project_id=$project" query --use_legacy_sql=false \
-      "REVOKE \`roles/bigquery.dataViewer\` ON SCHEMA \`$PROJECT_ID\`.\`$SOURCE_DATASET\` FROM \"$member\""
+    revoke roles/bigquery.dataViewer "$member"
     see_policies=$(printf %s "$name" | tr - _)_row_policies
     if marked bqdump: gcloud iam roles describe "$see_policies" "--project=$PROJECT_ID" '--format=value(title)'; then
-      later bq "--project_id=$project" query --use_legacy_sql=false "REVOKE \`projects/$PROJECT_ID/roles/$see_policies\`\
- ON SCHEMA \`$PROJECT_ID\`.\`$SOURCE_DATASET\` FROM \"$member\""
-      later gcloud iam roles delete "$see_policies" "--project=$PROJECT_ID" --quiet
+      revoke "projects/$PROJECT_ID/roles/$see_policies" "$member"
+    else
+      see_policies=''
     fi
-    for role in roles/storage.objectUser roles/storage.legacyBucketReader; do
-      later gcloud storage buckets remove-iam-policy-binding "gs://$DESTINATION_BUCKET" "--member=$member" "--role=$role"
+    for bucket in $buckets; do
+      for role in roles/storage.objectUser roles/storage.legacyBucketReader; do
+        later gcloud storage buckets remove-iam-policy-binding "gs://$bucket" "--member=$member" "--role=$role"
+      done
     done
   fi
-  for role in $(gcloud projects get-iam-policy "$project" '--flatten=bindings[].members' \
-    "--filter=bindings.members=$member" '--format=value(bindings.role)'); do
-    later gcloud projects remove-iam-policy-binding "$project" "--member=$member" "--role=$role" --all
+  for place in $projects; do
+    for role in $(gcloud projects get-iam-policy "$place" '--flatten=bindings[].members' \
+      "--filter=bindings.members=$member" '--format=value(bindings.role)'); do
+      later gcloud projects remove-iam-policy-binding "$place" "--member=$member" "--role=$role" --all
+    done
   done
+  [ ! "$see_policies" ] || later gcloud iam roles delete "$see_policies" "--project=$PROJECT_ID" --quiet
   later gcloud iam service-accounts delete "$email" "$at" --quiet
 done
 
@@ -113,20 +134,23 @@ done
 ask_bigquery() {
   bq "--project_id=$project" --format=csv --quiet query --use_legacy_sql=false --max_rows=1000 "$1" 2>/dev/null | sed 1d
 }
-schema="\`$PROJECT_ID\`.\`$SOURCE_DATASET\`.INFORMATION_SCHEMA"
-dummies=$(ask_bigquery "SELECT table_name FROM $schema.TABLE_OPTIONS WHERE option_name = 'labels' \
+# The names of datasets that exist by name: a pattern stands for others' datasets as well.
+for dataset in $granted; do
+  schema="\`$PROJECT_ID\`.\`$dataset\`.INFORMATION_SCHEMA"
+  dummies=$(ask_bigquery "SELECT table_name FROM $schema.TABLE_OPTIONS WHERE option_name = 'labels' \
 AND option_value LIKE '%STRUCT(\"app\", \"bqdump-dummy-data\")%'" | grep -x 'dummy_[0-9][0-9]' || true)
-for table in $dummies; do
-  later bq rm --force --table "$PROJECT_ID:$SOURCE_DATASET.$table"
-done
-if bq --format=prettyjson show "$PROJECT_ID:$SOURCE_DATASET" 2>/dev/null | grep -q '"app": "bqdump-dummy-data"'; then
-  if [ "$(ask_bigquery "SELECT COUNT(*) FROM $schema.TABLES")" = "$(printf %s "$dummies" | grep -c .)" ]; then
-    # Without -r, BigQuery refuses to remove a dataset that contains a table by now.
-    later bq rm --force --dataset "$PROJECT_ID:$SOURCE_DATASET"
-  else
-    echo "teardown: keeping dataset $PROJECT_ID:$SOURCE_DATASET: it contains other tables" >&2
+  for table in $dummies; do
+    later bq rm --force --table "$PROJECT_ID:$dataset.$table"
+  done
+  if bq --format=prettyjson show "$PROJECT_ID:$dataset" 2>/dev/null | grep -q '"app": "bqdump-dummy-data"'; then
+    if [ "$(ask_bigquery "SELECT COUNT(*) FROM $schema.TABLES")" = "$(printf %s "$dummies" | grep -c .)" ]; then
+      # Without -r, BigQuery refuses to remove a dataset that contains a table by now.
+      later bq rm --force --dataset "$PROJECT_ID:$dataset"
+    else
+      echo "teardown: keeping dataset $PROJECT_ID:$dataset: it contains other tables" >&2
+    fi
   fi
-fi
+done
 
 if [ "$with_bucket" ]; then
   if marked bqdump gcloud storage buckets describe "gs://$DESTINATION_BUCKET" '--format=value(labels.app)'; then

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from bqdump import __version__
 from bqdump.cli.main import COMMANDS, bqdump, start
-from bqdump.cli.options import COMMON
+from bqdump.cli.options import COMMON, warn_of_unknown
 from bqdump.core.errors import (
     BqdumpError,
     DeniedError,
@@ -265,6 +266,15 @@ def test_an_unknown_variable_is_reported_with_a_suggestion(
         "unknown setting BQDUMP_FORMT; did you mean BQDUMP_FORMAT?",
         "unknown setting BQDUMP_QUUX",
     ]
+
+
+def test_every_documented_variable_is_known(caplog: pytest.LogCaptureFixture) -> None:
+    root = Path(__file__).parents[2]
+    pages = [root / "README.md", root / "SECURITY.md", *root.glob("docs/*.md"), *root.glob("deploy/**/*.*")]
+    named = {name for page in pages for name in re.findall(r"BQDUMP_[A-Z_]*[A-Z]", page.read_text())}
+    assert "BQDUMP_NOTIFY_SECRET" in named
+    warn_of_unknown(dict.fromkeys(named, "x"))
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_tasks_that_cannot_agree_on_a_run_end_with_2(

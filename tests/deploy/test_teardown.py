@@ -35,7 +35,8 @@ case "$tool $*" in
     answer "$asked$2"; exit ;;
   *" policies list "*) answer policies; exit 0 ;;
   *" get-iam-policy "*)
-    for word; do case $word in --filter=bindings.members=*) answer "roles ${word##*:}" ;; esac; done
+    case $3 in my-data) source=' on my-data' ;; *) source= ;; esac
+    for word; do case $word in --filter=bindings.members=*) answer "roles ${word##*:}$source" ;; esac; done
     exit 0 ;;
 esac
 { printf '%s\0' "$tool" "$@"; echo; } >>"$here/log"
@@ -151,6 +152,43 @@ def test_accounts_of_a_domain_scoped_project_are_removed(world: World) -> None:
     done = world.run(known, "--yes", BQDUMP_JOB_PROJECT="example.com:jobs")
     assert (done.returncode, done.stderr) == (0, "")
     assert any(f"service-accounts delete {address}" in command for command in world.removed)
+
+
+def test_the_grants_on_every_dataset_and_bucket_of_a_set_are_revoked(world: World) -> None:
+    locations = {"BQDUMP_LOCATIONS": "EU=gs://my-exports-eu,asia-northeast1=gs://my-exports-asia/sub"}
+    done = world.run(EVERYTHING, "--yes", SOURCE_DATASET="sales, ops,", **locations)
+    assert (done.returncode, done.stderr) == (0, "")
+    revoked = [command for command in world.removed if "REVOKE" in command]
+    for role in ("dataViewer", "metadataViewer", "row_policies"):
+        where = {dataset for dataset in ("sales", "ops", "sales, ops,") for one in revoked
+                 if role in one and f"`my-data`.`{dataset}`" in one}  # fmt: skip
+        assert where == {"sales", "ops"}, role
+    buckets = {word for one in world.removed if "buckets remove-iam" in one for word in one.split() if "gs://" in word}
+    assert buckets == {"gs://my-exports", "gs://my-exports-eu", "gs://my-exports-asia"}
+
+
+def test_the_grants_of_a_pattern_are_removed_from_the_project_of_the_datasets(world: World) -> None:
+    custom = "projects/my-data/roles/bqdump_row_policies"
+    on_project = {
+        f"roles {email('bqdump')} on my-data": ["roles/bigquery.dataViewer", custom],
+        f"roles {email('bqdump-workflow')} on my-data": ["roles/bigquery.metadataViewer"],
+    }
+    done = world.run(EVERYTHING | on_project, "--yes", SOURCE_DATASET="sales,ops_*")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not any("REVOKE" in command for command in world.removed)
+    taken = [command for command in world.removed if "projects remove-iam-policy-binding my-data" in command]
+    assert {word for one in taken for word in one.split() if "role=" in word} == {
+        "--role=roles/bigquery.dataViewer", "--role=roles/bigquery.metadataViewer",
+        "--role=projects/my-data/roles/bqdump_row_policies",
+    }  # fmt: skip
+
+
+def test_the_dummy_tables_of_a_set_are_looked_for_in_each_dataset(world: World) -> None:
+    done = world.run(SEEDED, "--yes", SOURCE_DATASET="sales,ops")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [one for one in world.removed if "--dataset" in one] == [
+        "bq rm --force --dataset my-data:sales", "bq rm --force --dataset my-data:ops",
+    ]  # fmt: skip
 
 
 def test_the_bucket_stays_unless_its_removal_is_requested(world: World, all_removed: list[str]) -> None:

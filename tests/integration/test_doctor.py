@@ -207,9 +207,15 @@ def test_a_folder_of_another_dataset(outside: Stage, capsys: pytest.CaptureFixtu
     before = outside.objects()
     other = f"{outside.dataset}_2"
     outside.big.create_dataset(other)
-    called = call(capsys, "doctor", "--dataset", other)
+    outside.sql(f"CREATE TABLE {other}.invoices (x INT64)")
+    called = call(capsys, "doctor", "--dataset", other, "--json")
     assert called.code == 2
-    assert f"it belongs to {outside.project}.{outside.dataset}" in called.out
+    diagnosis = diagnosed(called)
+    (refused,) = (check for check in diagnosis["checks"] if check["outcome"] == "refused")
+    assert f"it belongs to {outside.project}.{outside.dataset}" in refused["detail"]
+    # What is exported there says nothing about this dataset.
+    assert not [check for check in diagnosis["checks"] if "removed" in check["name"] or "dropped" in check["name"]]
+    assert "1 table" in next(check["detail"] for check in diagnosis["checks"] if check["name"] == "plan an export")
     assert outside.objects() == before
 
 

@@ -109,3 +109,14 @@ def test_a_difference_in_a_restored_table_ends_with_code_4(stage: Stage) -> None
     assert done.returncode == 4, done.stderr
     assert '"values"' in done.stdout
     assert "t_1" in done.stdout
+
+
+def test_a_restore_by_an_account_that_can_only_read_names_the_way_to_write_elsewhere(stage: Stage) -> None:
+    stage.table("t_0")
+    stage.run_tasks(1, execution="r1")
+    stage.deny("storage.objects.create")
+    refused = stage.command("restore", "--into", f"{stage.project}.{INTO}", "--quiet")
+    assert refused.code == 5
+    assert "storage.objects.create" in refused.text
+    assert "add --via gs://BUCKET, which it can write" in refused.text
+    stage.deny()

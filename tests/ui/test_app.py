@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 import pytest
@@ -33,9 +33,11 @@ def site(scene: Scene) -> Iterator[Site]:
     served.close()
 
 
-def ask(site: Site, path: str, method: str = "GET", host: str = "") -> tuple[int, dict[str, str], str]:
+def ask(
+    site: Site, path: str, method: str = "GET", host: str = "", headers: Mapping[str, str] = {}
+) -> tuple[int, dict[str, str], str]:
     connection = http.client.HTTPConnection(urlsplit(site.url).netloc, timeout=20)
-    connection.request(method, path, headers={"Host": host} if host else {})
+    connection.request(method, path, headers={**headers, **({"Host": host} if host else {})})
     answer = connection.getresponse()
     read = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()
     connection.close()
@@ -64,6 +66,34 @@ def test_other_host_names_are_refused(site: Site, host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "localhost", "localhost:8642"])
 def test_local_host_names_are_accepted(site: Site, host: str) -> None:
     assert ask(site, "/", host=host)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("site_", "mode", "path", "status"),
+    [
+        ("cross-site", "no-cors", "/runs/first/verify", 403),
+        ("same-site", "cors", "/runs/first/verify", 403),
+        ("cross-site", "no-cors", "/", 403),
+        # A link in a message opens a page, but starts no verification.
+        ("cross-site", "navigate", "/runs/first", 200),
+        ("cross-site", "navigate", "/runs/first/verify", 403),
+        ("cross-site", "navigate", "/datasets/shop/runs/first/verify", 403),
+        ("same-origin", "navigate", "/runs/first/verify", 200),
+        ("none", "navigate", "/runs/first/verify", 200),
+    ],
+)
+def test_other_sites_can_start_no_requests(site: Site, site_: str, mode: str, path: str, status: int) -> None:
+    dest = "document" if mode == "navigate" else "image"
+    sent = {"Sec-Fetch-Site": site_, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+    found, headers, body = ask(site, path, headers=sent)
+    assert found == status
+    assert HEADERS.items() <= headers.items()
+    assert ("another site" in body) == (status == 403)
+
+
+def test_other_sites_cannot_load_a_page_into_a_frame(site: Site) -> None:
+    sent = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+    assert ask(site, "/", headers=sent)[0] == 403
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])

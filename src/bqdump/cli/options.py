@@ -23,6 +23,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 # Variables that are not settings of an export.
 OTHER_VARIABLES = (
     *("BQDUMP_CONFIG", "BQDUMP_DEBUG", "BQDUMP_TASK_COUNT", "BQDUMP_JOB", "BQDUMP_LOG_FORMAT"),
+    "BQDUMP_NOTIFY_SECRET",
     *(
         f"BQDUMP_{name}"
         for name in ("INTO", "REPLACE", "MISSING_ONLY", "WITH_POLICIES", "WITH_ACCESS", "KEEP_REFERENCES", "VIA")

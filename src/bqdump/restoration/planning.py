@@ -13,7 +13,7 @@ import msgspec
 from bqdump.check.verify import compare_files
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.restore import Decision, Execution
-from bqdump.core.errors import NotFoundError, UsageError
+from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.access import UNREQUESTED
 from bqdump.core.restore.draft import restore_plan
@@ -70,7 +70,13 @@ async def propose(task: Task) -> Proposal:
 
 async def take_part(task: Task, proposal: Proposal) -> RunningRestore:
     """Begin what was proposed, or what the execution has begun meanwhile. Raises like obtain_restore."""
-    decision = proposal.decision if proposal.recorded else await _record(task, proposal)
+    try:
+        decision = proposal.decision if proposal.recorded else await _record(task, proposal)
+    except DeniedError as error:
+        if task.via:
+            raise
+        hint = "If this account can only read the export, add {setting:via=gs://BUCKET}, which it can write."
+        raise DeniedError(error.operation, error.subject, error.cause, hint) from error
     _refuse_other_options(task, decision)
     manifest = await _manifest_at(task, decision)
     compared = await compare_files(task.store, task.settings, manifest)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -91,7 +92,13 @@ STATUSES: dict[type[BqdumpError], int] = {
     AnswerError: 503,
     UsageError: 400,
 }
-MESSAGES = {404: "Page not found.", 405: "The console is read-only."}
+MESSAGES = {
+    403: "A page of another site requested this. Open it from the console.",
+    404: "Page not found.",
+    405: "The console is read-only.",
+}
+# Pages that do work: a link of another site must not start it.
+WORK = re.compile(r"/runs/[^/]+/(verify|live)/?")
 
 
 def make_app(store: ObjectStore, settings: Settings) -> Starlette:
@@ -124,6 +131,9 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
         text = MESSAGES.get(status, "The request cannot be answered.")
         return message(collection.place, HTTPStatus(status).phrase, text, status=status)
 
+    def from_elsewhere() -> Response:
+        return message(collection.place, HTTPStatus(403).phrase, MESSAGES[403], status=403)
+
     async def unexpected(_: Request, error: Exception) -> Response:
         text = f"Unexpected {type(error).__name__}: {error}. This is a bug: please report it."
         made = message(collection.place, "Unexpected error", text, status=500)
@@ -140,10 +150,30 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),
+            Middleware(OwnPagesOnly, refuse=from_elsewhere),
             Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
         ],
         exception_handlers={BqdumpError: failed, HTTPException: refused, Exception: unexpected},
     )
+
+
+class OwnPagesOnly:
+    """Refuses what pages of other sites request: they could not read it, but every answer costs requests to the bucket.
+
+    A link of another site may open a page in a tab of its own, but not one that verifies files.
+    """
+
+    def __init__(self, app: ASGIApp, refuse: Callable[[], Response]) -> None:
+        self._app, self._refuse = app, refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. Browsers say where it comes from; other programs do not, and are answered."""
+        if scope["type"] == "http" and Headers(scope=scope).get("sec-fetch-site", "") in ("cross-site", "same-site"):
+            opened = Headers(scope=scope).get("sec-fetch-dest") == "document"
+            if not opened or WORK.search(scope["path"]):
+                await self._refuse()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 class SecurityHeaders:

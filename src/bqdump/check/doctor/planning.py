@@ -35,8 +35,10 @@ async def check_plan(
     open_read_route: Callable[[], ReadRoute],
     settings: Settings,
     bucket: BucketInfo | None,
+    *,
+    compare: bool,
 ) -> None:
-    """The risks of each table, from planning. open_read_route: see Task."""
+    """The risks of each table, from planning. open_read_route: see Task. compare: with what is published there."""
     place = f"{settings.project}.{settings.dataset}"
     failed = {one.permission for one in checks.made if one.outcome in (CheckOutcome.DENIED, CheckOutcome.MISSING)}
     needed = failed - {"bigquery.rowAccessPolicies.list"}
@@ -47,7 +49,7 @@ async def check_plan(
         "plan an export",
         place,
         "",
-        lambda: _draft(store, warehouse, settings, bucket),
+        lambda: _draft(store, warehouse, settings, bucket, compare=compare),
         lambda found: counted(found.plan.tables, "table") + _cannot_be_checked(found),
     )
     if drafted is None:
@@ -58,8 +60,10 @@ async def check_plan(
         checks.note(f"guard: {flag.risk.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
 
 
-async def _draft(store: ObjectStore, warehouse: Warehouse, settings: Settings, bucket: BucketInfo | None) -> Draft:
-    published = await read_published(store, settings)
+async def _draft(
+    store: ObjectStore, warehouse: Warehouse, settings: Settings, bucket: BucketInfo | None, *, compare: bool
+) -> Draft:
+    published = await read_published(store, settings) if compare else None
     # Every table is tried, also those that the next run need not export.
     settings = msgspec.structs.replace(settings, incremental=False)
     return await draft_plan(warehouse, settings, "doctor", 1, bucket, Earlier(store, published))

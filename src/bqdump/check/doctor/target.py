@@ -35,16 +35,17 @@ async def check_bucket(checks: Checks, store: ObjectStore, settings: Settings) -
     return bucket, True
 
 
-async def check_owner(checks: Checks, store: ObjectStore, settings: Settings) -> None:
-    """That the prefix is free, or this dataset's."""
+async def check_owner(checks: Checks, store: ObjectStore, settings: Settings) -> bool:
+    """Whether the prefix is free, or this dataset's."""
     place = str(settings.target)
-    await checks.ask(
+    found = await checks.ask(
         "the prefix is this dataset's",
         place,
         "storage.objects.get",
         lambda: check_prefix(store, settings),
         lambda found: f"it belongs to {found[0].project}.{found[0].dataset}" if found[0] else "it is free",
     )
+    return found is not None
 
 
 async def check_objects(checks: Checks, store: ObjectStore, settings: Settings, *, writable: bool) -> None:
