@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from bqdump.api.retention import prune, tag
     from bqdump.check.doctor.checks import Check, CheckOutcome
     from bqdump.check.findings import Finding, FindingKind
-    from bqdump.check.service.result import ServiceCheck, TriedClaim, Verdict
     from bqdump.check.verify import ReadBack, SourceCompared, Verified, VerifiedDataset
     from bqdump.core.documents.changes import TableChange
     from bqdump.core.documents.definitions import Index, RowPolicy, Unread
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
     from bqdump.observe.history import RunLine
     from bqdump.observe.status import DatasetStatus, LeftDataset, Status
     from bqdump.ports.query_shell import Answer
+    from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
 
 __all__ = [
     "AccessError",
@@ -158,39 +158,39 @@ __all__ = [
     "verify",
 ]
 
-# Where each name is defined; errors are in core.errors.
+# Where each name is defined; errors are in bqdump.core.errors.
 _HOMES = {
-    "api.arguments": ("Options",),
-    "api.checks": ("check_service", "doctor", "verify"),
-    "api.exports": ("plan", "run"),
-    "api.inspection": ("diff", "manifest", "report", "runs", "sql", "status"),
-    "api.restores": ("drill", "restore"),
-    "api.retention": ("prune", "tag"),
-    "check.doctor.checks": ("Check", "CheckOutcome"),
-    "check.findings": ("Finding", "FindingKind"),
-    "check.service.result": ("ServiceCheck", "TriedClaim", "Verdict"),
-    "check.verify": ("ReadBack", "SourceCompared", "Verified", "VerifiedDataset"),
-    "core.documents.changes": ("TableChange",),
-    "core.documents.definitions": ("Index", "RowPolicy", "Unread"),
-    "core.documents.exported_definitions": ("Definition", "Definitions"),
-    "core.documents.exported_tables": ("Manifest", "Table"),
-    "core.documents.manifest": ("File", "Totals"),
-    "core.documents.project": ("RemovedDataset", "SkippedDataset"),
-    "core.documents.removed": ("Removed",),
-    "core.documents.run": ("Failure", "Flag", "Owner", "Skipped"),
-    "core.plan.summary": ("Planned", "PlannedDataset", "PlannedTable", "UnchangedTable"),
-    "core.progress.export": ("DatasetExport", "Export"),
-    "core.restore.drilled": ("Drilled",),
-    "core.restore.restorable": ("Restorable",),
-    "core.restore.plan": ("NotRestored",),
-    "core.restore.result": ("NotCreated", "Restoration", "RestoredDataset", "RestoredObject", "RestoredTable"),
-    "core.results": ("Rows", "State"),
-    "core.retention.result": ("Pruned", "RetainedRun"),
-    "core.risks": ("Risk",),
-    "diagnosis": ("Cure", "Diagnosis"),
-    "observe.history": ("RunLine",),
-    "observe.status": ("DatasetStatus", "LeftDataset", "Status"),
-    "ports.query_shell": ("Answer",),
+    "bqdump.api.arguments": ("Options",),
+    "bqdump.api.checks": ("check_service", "doctor", "verify"),
+    "bqdump.api.exports": ("plan", "run"),
+    "bqdump.api.inspection": ("diff", "manifest", "report", "runs", "sql", "status"),
+    "bqdump.api.restores": ("drill", "restore"),
+    "bqdump.api.retention": ("prune", "tag"),
+    "bqdump.check.doctor.checks": ("Check", "CheckOutcome"),
+    "bqdump.check.findings": ("Finding", "FindingKind"),
+    "bqdump_claims.result": ("ServiceCheck", "TriedClaim", "Verdict"),
+    "bqdump.check.verify": ("ReadBack", "SourceCompared", "Verified", "VerifiedDataset"),
+    "bqdump.core.documents.changes": ("TableChange",),
+    "bqdump.core.documents.definitions": ("Index", "RowPolicy", "Unread"),
+    "bqdump.core.documents.exported_definitions": ("Definition", "Definitions"),
+    "bqdump.core.documents.exported_tables": ("Manifest", "Table"),
+    "bqdump.core.documents.manifest": ("File", "Totals"),
+    "bqdump.core.documents.project": ("RemovedDataset", "SkippedDataset"),
+    "bqdump.core.documents.removed": ("Removed",),
+    "bqdump.core.documents.run": ("Failure", "Flag", "Owner", "Skipped"),
+    "bqdump.core.plan.summary": ("Planned", "PlannedDataset", "PlannedTable", "UnchangedTable"),
+    "bqdump.core.progress.export": ("DatasetExport", "Export"),
+    "bqdump.core.restore.drilled": ("Drilled",),
+    "bqdump.core.restore.restorable": ("Restorable",),
+    "bqdump.core.restore.plan": ("NotRestored",),
+    "bqdump.core.restore.result": ("NotCreated", "Restoration", "RestoredDataset", "RestoredObject", "RestoredTable"),
+    "bqdump.core.results": ("Rows", "State"),
+    "bqdump.core.retention.result": ("Pruned", "RetainedRun"),
+    "bqdump.core.risks": ("Risk",),
+    "bqdump.diagnosis": ("Cure", "Diagnosis"),
+    "bqdump.observe.history": ("RunLine",),
+    "bqdump.observe.status": ("DatasetStatus", "LeftDataset", "Status"),
+    "bqdump.ports.query_shell": ("Answer",),
 }
 
 
@@ -202,8 +202,8 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module 'bqdump' has no attribute {name!r}")
         from importlib import import_module
 
-        home = next((home for home, names in _HOMES.items() if name in names), "core.errors")
-        return globals().setdefault(name, getattr(import_module(f"bqdump.{home}"), name))
+        home = next((home for home, names in _HOMES.items() if name in names), "bqdump.core.errors")
+        return globals().setdefault(name, getattr(import_module(home), name))
 
 
 def __dir__() -> list[str]:

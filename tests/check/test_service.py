@@ -11,11 +11,6 @@ import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.check.service.claim import Claim, NotTriedError, Observed
-from bqdump.check.service.claims import CLAIMS, MODULES
-from bqdump.check.service.result import ServiceCheck, TriedClaim, Verdict
-from bqdump.check.service.run import LEAST_BILLED, Ports, bill, check_service, chosen, propose
-from bqdump.check.service.scratch import Scratch
 from bqdump.core.errors import (
     BqdumpError,
     DeniedError,
@@ -29,6 +24,11 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.store import BucketInfo
+from bqdump_claims.claim import Claim, NotTriedError, Observed
+from bqdump_claims.claims import CLAIMS, MODULES
+from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
+from bqdump_claims.run import LEAST_BILLED, Ports, bill, check_service, chosen, propose
+from bqdump_claims.scratch import Scratch
 from bqdump_memory.destination import MemoryDestination
 
 Observe = Callable[[Scratch], Awaitable[Observed]]

@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 IGNORE = (ROOT / ".dockerignore").read_text()
 # Packages that only tests and the local stack need.
 NOT_IN_THE_IMAGE = [
-    "duckdb", "fastavro", "googleapiclient", "hypothesis", "jsonschema", "mypy", "pandas", "polars", "pyarrow",
-    "pytest", "ruff", "sqlglot", "starlette", "uvicorn",
+    "bqdump_memory", "duckdb", "fastavro", "googleapiclient", "hypothesis", "jsonschema", "mypy", "pandas", "polars",
+    "pyarrow", "pytest", "ruff", "sqlglot", "starlette", "uvicorn",
 ]  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def _nothing_can_be_changed(app: Path) -> None:
 
 
 def _it_holds_the_runtime_only(python: Path) -> None:
-    expected = ["bqdump", "click", "google.cloud.bigquery"]
+    expected = ["bqdump", "bqdump_claims", "click", "google.cloud.bigquery"]
     assert importable(python, expected) == expected
     assert importable(python, NOT_IN_THE_IMAGE) == []
     code = "from bqdump.render.workflow import workflow_source; print(workflow_source()[:1])"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from bqdump.check.service.claims import CLAIMS
-from bqdump.check.service.result import ServiceCheck, TriedClaim, Verdict
 from bqdump.cli.output import json_text
 from bqdump.cli.reference import CHECK_SERVICE, CONFIRMED, FORMATS, with_claims, with_types
 from bqdump.core.times import time_of
 from bqdump.render.confirmed import read_confirmed
+from bqdump_claims.claims import CLAIMS
+from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
 from docs.walk import ROOT
 
 DAY = 24 * 3600 * 1000

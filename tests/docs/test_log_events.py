@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from bqdump.core.progress.log_events import LogEvent
 from docs.walk import ROOT
 
-SOURCES = [*(ROOT / "src/bqdump").rglob("*.py")]
+SOURCES = [path for package in ("bqdump", "bqdump_claims") for path in (ROOT / "src" / package).rglob("*.py")]
 LEVELS = ("info", "warning", "error", "exception", "critical", "log")
 
 

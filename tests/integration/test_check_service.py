@@ -17,12 +17,12 @@ import msgspec
 import pytest
 
 import bqdump
-from bqdump.check.service.result import ServiceCheck, Verdict
-from bqdump.check.service.run import Ports, check_service, chosen, propose
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.ports.store import ObjectInfo, Stored
 from bqdump.ports.warehouse import Job
 from bqdump.services import serving
+from bqdump_claims.result import ServiceCheck, Verdict
+from bqdump_claims.run import Ports, check_service, chosen, propose
 from integration.command import call
 from integration.stage import Stage, until
 

@@ -10,7 +10,6 @@ from bqdump import verbs
 from bqdump.api.arguments import Options
 from bqdump.api.calls import finish, serve, settings_of, tell_bill
 from bqdump.api.signatures import OF_TARGET, with_settings
-from bqdump.check.service.result import ServiceCheck
 from bqdump.check.verify import Verified
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.settings import REQUIRED, Settings
@@ -18,9 +17,10 @@ from bqdump.diagnosis import Diagnosis
 from bqdump.project.verify import merged_verified
 from bqdump.services import serving
 from bqdump.services.opening import Services
+from bqdump_claims.result import ServiceCheck
 
 if TYPE_CHECKING:
-    from bqdump.check.service.run import Ports
+    from bqdump_claims.run import Ports
 
 
 @with_settings()
@@ -44,7 +44,7 @@ def check_service(*, claims: Sequence[str] = (), **options: Unpack[Options]) -> 
     It creates them, and bills its queries, without asking. What differs is returned, not raised.
     claims: patterns of ids, such as "csv.*" (default: all claims).
     """
-    from bqdump.check.service.run import chosen
+    from bqdump_claims.run import chosen
 
     settings, selected = settings_of(options, ("project", "bucket")), chosen(claims)
 

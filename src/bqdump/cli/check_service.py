@@ -10,8 +10,6 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.check.service.result import ServiceCheck, TriedClaim, Verdict
-from bqdump.check.service.run import Proposal, chosen
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, UNEXPECTED
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import json_text, print_json, print_table
@@ -21,6 +19,8 @@ from bqdump.cli.streams import tell
 from bqdump.cli.wiring import serve_check
 from bqdump.core.errors import UsageError
 from bqdump.core.sizes import counted, size_text
+from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
+from bqdump_claims.run import Proposal, chosen
 
 # Of a cell; --json has the complete text.
 WIDEST = 100

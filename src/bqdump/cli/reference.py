@@ -13,8 +13,6 @@ from typing import Any
 
 import msgspec
 
-from bqdump.check.service.claim import Claim
-from bqdump.check.service.claims import CLAIMS
 from bqdump.cli.arguments_module import arguments_module
 from bqdump.cli.commands_page import commands, commands_page
 from bqdump.cli.errors import described
@@ -24,6 +22,8 @@ from bqdump.core.settings.settings import REQUIRED, SETTINGS, Settings
 from bqdump.core.settings.target import Target
 from bqdump.render.confirmed import NONE, Confirmed, mark, read_confirmed
 from bqdump.render.types import type_tables
+from bqdump_claims.claim import Claim
+from bqdump_claims.claims import CLAIMS
 
 SETTINGS_PAGE = Path("docs/settings.md")
 FORMATS = Path("docs/formats.md")

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import ParamSpec, TypeVar
 
 from bqdump.adapters.lean_imports import import_lean
-from bqdump.check.service.run import Ports
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.destination import Destination
@@ -16,6 +15,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.restoration.task import Via
 from bqdump.services import opening, serving
 from bqdump.services.opening import Services
+from bqdump_claims.run import Ports
 
 Answer = TypeVar("Answer")
 Given = ParamSpec("Given")

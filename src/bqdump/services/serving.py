@@ -19,8 +19,8 @@ from bqdump.services.opening import Services, open_destination, open_services, o
 from bqdump.services.read_route import LazyReadRoute
 
 if TYPE_CHECKING:
-    from bqdump.check.service.run import Ports
     from bqdump.restoration.task import Via
+    from bqdump_claims.run import Ports
 
 Answer = TypeVar("Answer")
 
@@ -58,7 +58,7 @@ async def serve_check(settings: Settings, work: Callable[[Ports], Awaitable[Answ
     """Open what a check of the services works on, do the work, and close it."""
     from bqdump.adapters.bigquery_destination import BigQueryDestination
     from bqdump.adapters.endpoints import LED
-    from bqdump.check.service.run import Ports
+    from bqdump_claims.run import Ports
 
     store, destination, route = open_store(settings), open_destination(settings, 1), LazyReadRoute(settings)
     streaming = BigQueryDestination(settings.jobs_in)

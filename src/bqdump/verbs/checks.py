@@ -10,9 +10,6 @@ from bqdump.core.wording import PYTHON, Words
 from bqdump.verbs.either import first_found
 
 if TYPE_CHECKING:
-    from bqdump.check.service.claim import Claim
-    from bqdump.check.service.result import ServiceCheck, TriedClaim
-    from bqdump.check.service.run import Ports, Proposal
     from bqdump.check.verify import Verified
     from bqdump.core.settings.settings import Settings
     from bqdump.core.settings.target import Target
@@ -20,6 +17,9 @@ if TYPE_CHECKING:
     from bqdump.ports.store import ObjectStore
     from bqdump.ports.warehouse import Warehouse
     from bqdump.services.opening import Services
+    from bqdump_claims.claim import Claim
+    from bqdump_claims.result import ServiceCheck, TriedClaim
+    from bqdump_claims.run import Ports, Proposal
 
 
 async def doctor(services: Services, settings: Settings, service_account: str = "", words: Words = PYTHON) -> Diagnosis:
@@ -56,7 +56,7 @@ async def doctor_set(
 
 async def propose_check(ports: Ports, settings: Settings, claims: tuple[Claim, ...]) -> Proposal:
     """What a check of the services would create, and what it would bill. Makes nothing."""
-    from bqdump.check.service.run import propose
+    from bqdump_claims.run import propose
 
     return await propose(ports, settings, claims)
 
@@ -65,7 +65,7 @@ async def check_service(
     ports: Ports, proposal: Proposal, tell: Callable[[TriedClaim], None] = lambda _: None
 ) -> ServiceCheck:
     """Try on BigQuery and Cloud Storage what bqdump relies on. tell: is called with each claim that was tried."""
-    from bqdump.check.service.run import check_service as check
+    from bqdump_claims.run import check_service as check
 
     return await check(ports, proposal, tell)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from bqdump.check.service.scratch import Scratch
+    from bqdump_claims.scratch import Scratch
 
 # What was found, by a word for each part of it.
 Observed = Mapping[str, str]

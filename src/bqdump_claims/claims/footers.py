@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bqdump.check.service import files
-from bqdump.check.service.claim import Claim, Observed
-from bqdump.check.service.claims.loads import load_back
-from bqdump.check.service.claims.types import export, values_table
-from bqdump.check.service.scratch import Exported, Scratch
-from bqdump.check.service.values import BY_TYPE
 from bqdump.core.formats.types import columns
 from bqdump.core.iceberg.footer import instants, second_footer
+from bqdump_claims import files
+from bqdump_claims.claim import Claim, Observed
+from bqdump_claims.claims.loads import load_back
+from bqdump_claims.claims.types import export, values_table
+from bqdump_claims.scratch import Exported, Scratch
+from bqdump_claims.values import BY_TYPE
 
 # Its second footer has a flag that the first one lacks.
 TYPE = "TIMESTAMP"

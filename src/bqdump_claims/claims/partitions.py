@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from bqdump.check.service import files
-from bqdump.check.service.claim import Claim, Observed
-from bqdump.check.service.claims.times import rows_in
-from bqdump.check.service.scratch import MOST_BYTES_BILLED, Scratch
 from bqdump.core.plan.looks import look_of
 from bqdump.core.plan.partitioning import partitioning_of
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import rows_of
+from bqdump_claims import files
+from bqdump_claims.claim import Claim, Observed
+from bqdump_claims.claims.times import rows_in
+from bqdump_claims.scratch import MOST_BYTES_BILLED, Scratch
 
 CONDITION, PARTITIONS = "routes.md", "partitions.md#how-a-partition-is-read-as-of-the-snapshot-time"
 PARTITIONED = "(n INT64, d DATE) PARTITION BY d"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from bqdump.check.service.claim import Claim, Observed
-from bqdump.check.service.scratch import Scratch
 from bqdump.core.plan.looks import look_of
 from bqdump.core.sql import statements as sql
+from bqdump_claims.claim import Claim, Observed
+from bqdump_claims.scratch import Scratch
 
 PAGE = "operate.md#costs"
 Change = Callable[[Scratch, str], Awaitable[object]]

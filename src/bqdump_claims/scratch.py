@@ -8,8 +8,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from bqdump.check.service.claim import NotTriedError
-from bqdump.check.service.jobs import FIRST_PAUSE, LONGEST_PAUSE, StartedJobs
 from bqdump.core.errors import (
     AccessError,
     BqdumpError,
@@ -27,6 +25,8 @@ from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import ReadRequest
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
+from bqdump_claims.claim import NotTriedError
+from bqdump_claims.jobs import FIRST_PAUSE, LONGEST_PAUSE, StartedJobs
 
 Answer = TypeVar("Answer")
 # Writes rows into the streaming buffer of a table.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from bqdump.check.service import files
-from bqdump.check.service.claim import Claim, Observed
-from bqdump.check.service.scratch import Exported, Scratch
-from bqdump.check.service.values import BY_TYPE, Kind, held, statements
 from bqdump.core.errors import JobFailedError
 from bqdump.core.formats.fidelity import SERVER
 from bqdump.core.sql import statements as sql
+from bqdump_claims import files
+from bqdump_claims.claim import Claim, Observed
+from bqdump_claims.scratch import Exported, Scratch
+from bqdump_claims.values import BY_TYPE, Kind, held, statements
 
 ROUTES = ("extract", "query")
 PAGE = "formats.md"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bqdump.check.service.claim import Claim
-from bqdump.check.service.claims import (
+from bqdump_claims.claim import Claim
+from bqdump_claims.claims import (
     changes,
     definitions,
     empty_tables,

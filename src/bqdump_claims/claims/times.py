@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bqdump.check.service import files
-from bqdump.check.service.claim import Claim, Observed
-from bqdump.check.service.scratch import Exported, Scratch
 from bqdump.core.sql import statements as sql
+from bqdump_claims import files
+from bqdump_claims.claim import Claim, Observed
+from bqdump_claims.scratch import Exported, Scratch
 
 
 def rows_in(found: Exported) -> int:

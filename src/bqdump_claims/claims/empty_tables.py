@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from bqdump.check.service import files
-from bqdump.check.service.claim import Claim, Observed
-from bqdump.check.service.claims.types import PAGE, by
-from bqdump.check.service.scratch import Exported, Scratch
 from bqdump.core.formats.avro_blocks import read_header
 from bqdump.core.formats.parquet_footer import num_rows
 from bqdump.core.sql import statements as sql
+from bqdump_claims import files
+from bqdump_claims.claim import Claim, Observed
+from bqdump_claims.claims.types import PAGE, by
+from bqdump_claims.scratch import Exported, Scratch
 
 ROUTES = ("extract", "query")
 FORMATS = ("csv", "json", "avro", "parquet")

@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections.abc import Awaitable
 
-from bqdump.check.service.claim import Claim, NotTriedError, Observed
-from bqdump.check.service.scratch import Scratch
 from bqdump.core.errors import BqdumpError, ConflictError
 from bqdump.ports.store import Copy
+from bqdump_claims.claim import Claim, NotTriedError, Observed
+from bqdump_claims.scratch import Scratch
 
 DATA = b'{"of":"bqdump check-service"}'
 PUBLISHING = "ARCHITECTURE.md#publishing"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from bqdump.check.service import files
-from bqdump.check.service.claim import Claim, Observed
-from bqdump.check.service.claims.types import PAGE, TITLES, csv_forms, json_forms
-from bqdump.check.service.scratch import Exported, Scratch
-from bqdump.check.service.values import BY_TYPE, WIDEST, statements
+from bqdump_claims import files
+from bqdump_claims.claim import Claim, Observed
+from bqdump_claims.claims.types import PAGE, TITLES, csv_forms, json_forms
+from bqdump_claims.scratch import Exported, Scratch
+from bqdump_claims.values import BY_TYPE, WIDEST, statements
 
 TEXTS = {
     "NUMERIC": {"fraction": "1.500000000", "whole": "100.000000000", "small": "0.000000001", "widest": WIDEST},

@@ -6,10 +6,6 @@ from functools import partial
 
 import msgspec
 
-from bqdump.check.service.claim import Claim, Observed
-from bqdump.check.service.claims.types import TITLES, export, exported, values_table
-from bqdump.check.service.scratch import Exported, Scratch
-from bqdump.check.service.values import BY_TYPE, held, rows
 from bqdump.core.documents.manifest import File, TableEntry
 from bqdump.core.errors import JobFailedError
 from bqdump.core.formats.fidelity import SERVER
@@ -18,6 +14,10 @@ from bqdump.core.formats.types import Column, columns
 from bqdump.core.restore.columns import restored_columns
 from bqdump.core.restore.loading import loading
 from bqdump.core.sql.statements import as_text, identifier
+from bqdump_claims.claim import Claim, Observed
+from bqdump_claims.claims.types import TITLES, export, exported, values_table
+from bqdump_claims.scratch import Exported, Scratch
+from bqdump_claims.values import BY_TYPE, held, rows
 
 # How a table was exported, as its manifest has it.
 SETTINGS = {"compression": "none", "header": True, "delimiter": ","}

@@ -8,14 +8,14 @@ import zlib
 from functools import partial
 from typing import Any
 
-from bqdump.check.service import files
-from bqdump.check.service.claim import Claim, NotTriedError, Observed
-from bqdump.check.service.claims.types import by
-from bqdump.check.service.scratch import MOST_BYTES_BILLED, Scratch
 from bqdump.core.errors import ConflictError
 from bqdump.core.settings.path_template import shard_name
 from bqdump.core.sql import statements as sql
 from bqdump.ports.destination import StatementRequest
+from bqdump_claims import files
+from bqdump_claims.claim import Claim, NotTriedError, Observed
+from bqdump_claims.claims.types import by
+from bqdump_claims.scratch import MOST_BYTES_BILLED, Scratch
 
 SALT = "CHECK_SERVICE_SALT"
 MADE = {"made.small": 1}

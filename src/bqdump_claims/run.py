@@ -11,10 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from bqdump.check.service.claim import Claim, NotTriedError
-from bqdump.check.service.claims import CLAIMS
-from bqdump.check.service.result import ServiceCheck, TriedClaim, Verdict
-from bqdump.check.service.scratch import Place, Scratch, Stream, cannot_stream
 from bqdump.core.errors import (
     BqdumpError,
     ConflictError,
@@ -33,6 +29,10 @@ from bqdump.export.planning.target import refuse_bucket
 from bqdump.export.task import ReadRoute
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
+from bqdump_claims.claim import Claim, NotTriedError
+from bqdump_claims.claims import CLAIMS
+from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
+from bqdump_claims.scratch import Place, Scratch, Stream, cannot_stream
 
 log = logging.getLogger(__name__)
 

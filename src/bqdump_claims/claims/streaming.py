@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bqdump.check.service.claim import Claim, Observed
-from bqdump.check.service.claims.times import rows_in
-from bqdump.check.service.scratch import Scratch
 from bqdump.core.sql import statements as sql
+from bqdump_claims.claim import Claim, Observed
+from bqdump_claims.claims.times import rows_in
+from bqdump_claims.scratch import Scratch
 
 PAGE = "operate.md#guards"
 MADE = {"made.streamed": 1}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from bqdump.check.service.claim import Claim, Observed
-from bqdump.check.service.claims.times import rows_in
-from bqdump.check.service.scratch import Exported, Scratch
 from bqdump.core.sql import statements as sql
+from bqdump_claims.claim import Claim, Observed
+from bqdump_claims.claims.times import rows_in
+from bqdump_claims.scratch import Exported, Scratch
 
 PAGE = "operate.md#guards"
 MADE = {"made.policed": 1}

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from bqdump.check.service.claim import Claim, Observed
-from bqdump.check.service.scratch import MOST_BYTES_BILLED, Scratch
 from bqdump.core.errors import ConflictError
+from bqdump_claims.claim import Claim, Observed
+from bqdump_claims.scratch import MOST_BYTES_BILLED, Scratch
 
 PAGE = "restore.md#how-tables-are-loaded"
 FIELDS: list[dict[str, Any]] = [
