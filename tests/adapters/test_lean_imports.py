@@ -75,6 +75,8 @@ def test_a_service_account_key_signs_although_its_modules_are_deferred(key_file:
 
 BESIDE = """
 import importlib.machinery, sys, threading
+# Threads take turns as often as Python can: what one of them may do next to another, it does.
+sys.setswitchinterval(1e-6)
 from bqdump.adapters import lean_imports
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -114,10 +116,22 @@ def import_client():
 def open_read_route():
     report(LazyReadRoute(Settings(project="p", dataset="d", target=Target("gs", "b"))).open)
 
+importing_client = []
+
 def beside(name, call):
     "Run the other call in a thread as soon as this module is being run, and wait for it there."
     run = importlib.machinery.SourceFileLoader.exec_module
     def exec_module(self, module):
+        if module.__name__ == "google.cloud.bigquery":
+            # It ends while the lock is still held, and so before the other thread can go on.
+            importing_client.append(module)
+            try:
+                watched(self, module)
+            finally:
+                importing_client.clear()
+        else:
+            watched(self, module)
+    def watched(self, module):
         if module.__name__ == name and not started:
             started.append(threading.Thread(target=call))
             started[0].start()
@@ -145,18 +159,16 @@ def test_bigquery_s_client_is_not_imported_while_deferred_modules_load(name: str
 
 @pytest.mark.parametrize("name", ["google.cloud.bigquery", "google.cloud.bigquery.client"])
 def test_the_reader_is_not_imported_at_the_same_time_as_bigquery_s_client(name: str) -> None:
-    watch = f"{BESIDE}\nnext_to_it = []\nopened = open_read_route\n"
-    inside = (
+    watch = (
+        "next_to_it = []\n"
         "allow = lean_imports.allow\n"
         "def watched(name):\n"
-        "    if importing:\n"
+        "    if importing_client:\n"
         "        next_to_it.append(name)\n"
         "        other.set()\n"
         "    allow(name)\n"
         "lean_imports.allow = watched\n"
-        "importing = [1]\n"
     )
-    code = f"{watch}{inside}started = beside({name!r}, opened)\nimport_client()\nimporting.clear()\n{ENDED}"
-    code += "print(next_to_it)"
+    code = f"{BESIDE}\n{watch}started = beside({name!r}, open_read_route)\nimport_client()\n{ENDED}print(next_to_it)"
     environ = {"BIGQUERY_STORAGE_GRPC_ENDPOINT": "127.0.0.1:9"}
     assert run_python(code, environ).endswith("[]\n")
