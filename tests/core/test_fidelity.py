@@ -8,9 +8,9 @@ import pytest
 
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.fidelity import CELLS, cell
-from bqdump.core.formats.unfit import formats_that_hold, unfit
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import TYPES, Column
+from bqdump.core.formats.unfit import formats_that_hold, unfit
 from bqdump.core.plan.unsupported import Misfit, refuse
 
 RANGE = Column("span", "RANGE", element="DATE")

@@ -12,9 +12,9 @@ import sqlglot
 from sqlglot import exp
 
 from bqdump.core.errors import UsageError
-from bqdump.core.formats.unfit import unfit
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import columns
+from bqdump.core.formats.unfit import unfit
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.plan.ingestion_time import COLUMN, partition_times
 from bqdump.core.plan.routes import Routed, route_tables

@@ -200,11 +200,11 @@ def _defined(statement: exp.Create) -> tuple[Field, ...]:
     schema = statement.this
     if not isinstance(schema, exp.Schema):
         return ()
-    fields = []
-    for column in schema.expressions:
-        if isinstance(column, exp.ColumnDef):
-            fields.append(field_from_definition(column.name, column.args["kind"], mode_of(column)))
-    return tuple(fields)
+    return tuple(
+        field_from_definition(column.name, column.args["kind"], mode_of(column))
+        for column in schema.expressions
+        if isinstance(column, exp.ColumnDef)
+    )
 
 
 def _primary_key(statement: exp.Create) -> list[str]:

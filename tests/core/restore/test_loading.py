@@ -159,8 +159,10 @@ def test_a_json_null_is_a_value_wherever_json_has_no_null() -> None:
     assert made.like_null == "j JSON, a ARRAY<JSON>, r.j JSON"
     assert made.values == (
         "IFNULL(`j`, JSON 'null')",
-        "ARRAY(SELECT IFNULL(item0, JSON 'null') FROM UNNEST(JSON_QUERY_ARRAY(`a`)) AS item0 "
-        "WITH OFFSET AS item_at0 ORDER BY item_at0)",
+        (
+            "ARRAY(SELECT IFNULL(item0, JSON 'null') FROM UNNEST(JSON_QUERY_ARRAY(`a`)) AS item0 "
+            "WITH OFFSET AS item_at0 ORDER BY item_at0)"
+        ),
         "IF(`r` IS NULL, NULL, STRUCT(IFNULL(`r`.`j`, JSON 'null') AS `j`, `r`.`k` AS `k`))",
     )
     assert [field["mode"] for field in read(made.staged)["fields"][:2]] == ["NULLABLE", "NULLABLE"]

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.documents.unchanged import Look
-from bqdump.core.formats.unfit import unfit
 from bqdump.core.formats.types import columns
+from bqdump.core.formats.unfit import unfit
 from bqdump.core.plan.catalog import Listed, Partition, Table, select
 from bqdump.core.plan.partitioning import Partitioning, partitioning_of
 from bqdump.core.plan.routes import Routed, RoutedPartition, obstacle, requirements_of

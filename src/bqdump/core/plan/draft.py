@@ -9,8 +9,8 @@ import msgspec
 from bqdump.core.documents.run import Plan, Skipped, TablePlan
 from bqdump.core.documents.run_layout import unit_id
 from bqdump.core.errors import UsageError
-from bqdump.core.formats.unfit import unfit
 from bqdump.core.formats.types import columns
+from bqdump.core.formats.unfit import unfit
 from bqdump.core.plan.catalog import Dataset, Listed, select, unknown_kind
 from bqdump.core.plan.routes import Routed, Routing
 from bqdump.core.plan.table_names import patterns, refuse_name
