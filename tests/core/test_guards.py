@@ -167,7 +167,7 @@ def test_each_risk_is_allowed_by_its_own_name_and_by_no_other(risk: Risk) -> Non
     if risk in REPORTED:
         assert judge([flag], settings())[0].allowed
         return
-    text = told([flag], settings(allow=tuple(other for other in REFUSED if other != risk)))
+    text = told([flag], settings(strict=True, allow=tuple(other for other in REFUSED if other != risk)))
     assert "orders (why)" in text
     assert f"allow='{risk}'." in text
     refuse(judge([flag], settings(allow=(risk,))), "proj.data")

@@ -92,6 +92,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     ),
     "allow_partial": ("yes", True, ["2"]),
     "max_bytes_billed": ("1.5 GB", 1_500_000_000, ["much", "-1", "1 ZB", "GB"]),
+    "strict": ("yes", True, ["2"]),
     "allow": (
         "skipped, masked-columns,skipped",
         (Risk.SKIPPED, Risk.MASKED_COLUMNS),
@@ -279,7 +280,7 @@ def test_an_empty_optional_setting_means_none() -> None:
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
                   "location": "EU", "max_bytes_billed": 5, "patience": 120, "prune": True, "job_timeout": 60, "notify": "https://a.b",
                   **dict.fromkeys(RETENTION, 3600), "keep_tag": ("audit",), "read_memory": 10**9, "read_split": 0,
-                  "allow": ["row-policies", "skipped"],
+                  "strict": True, "allow": ["row-policies", "skipped"],
                   "exclude_datasets": ["a"], "together": True, "locations": {"EU": "gs://bucket-eu"}}  # fmt: skip
 
 

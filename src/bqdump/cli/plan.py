@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from bqdump.cli.plan_set import print_set, refuse_datasets
 from bqdump.cli.wiring import serve, serve_set
 from bqdump.core.documents.origin import unchanged_parts
 from bqdump.core.errors import UsageError
+from bqdump.core.plan.altered import AlteredColumn, by_table
 from bqdump.core.plan.guards import refuse, sentence
 from bqdump.core.plan.removal import WHY
 from bqdump.core.plan.summary import Planned, PlannedTable
@@ -109,6 +111,7 @@ def print_plan(settings: Settings, shown: Planned) -> None:
     if shown.kept:
         sys.stdout.write(f"\nExcluded, so carried over from run {shown.over}:\n")
         print_table(("table",), [(table,) for table in shown.kept])
+    print_altered(shown.altered)
     if shown.flags:
         sys.stdout.write("\nWarnings:\n")
         print_table(
@@ -119,6 +122,15 @@ def print_plan(settings: Settings, shown: Planned) -> None:
             ],
         )
     _print_totals(settings, shown)
+
+
+def print_altered(altered: Sequence[AlteredColumn]) -> None:
+    """Print the columns that come back with other values, by table."""
+    if not altered:
+        return
+    sys.stdout.write("\nA restore does not bring these columns back exactly:\n")
+    rows = [(one.table, one.format, one.change, ", ".join(one.columns)) for one in by_table(altered)]
+    print_table(("table", "format", "change", "columns"), rows)
 
 
 def _print_totals(settings: Settings, shown: Planned) -> None:

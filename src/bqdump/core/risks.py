@@ -28,6 +28,7 @@ class Risk(enum.StrEnum):
     DROPPED_PARTITIONS = "dropped-partitions"
     LEFT_OUT_COLUMNS = "left-out-columns"
     COLUMNS_AS_TEXT = "columns-as-text"
+    ALTERED_VALUES = "altered-values"
     UNREAD_DEFINITIONS = "unread-definitions"
     MODELS = "models"
     OTHER_LOCATION = "other-location"
@@ -39,7 +40,6 @@ class Risk(enum.StrEnum):
 REPORTED = (
     Risk.DROPPED_TABLES,
     Risk.DROPPED_PARTITIONS,
-    Risk.LEFT_OUT_COLUMNS,
     Risk.COLUMNS_AS_TEXT,
     Risk.UNREAD_DEFINITIONS,
     Risk.MODELS,
@@ -47,5 +47,7 @@ REPORTED = (
     Risk.SOFT_DELETE,
     Risk.VERSIONS,
 )
+# Risks that refuse a run only with the setting `strict`: the chosen format does not bring columns back as they are.
+STRICT = (Risk.LEFT_OUT_COLUMNS, Risk.ALTERED_VALUES)
 # Risks that refuse a run unless the setting `allow` names them.
 REFUSED = tuple(risk for risk in Risk if risk not in REPORTED)

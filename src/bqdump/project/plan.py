@@ -83,7 +83,7 @@ async def _plan_dataset(task: SetTask, drafted: Drafted, number: int) -> Planned
     draft = await draft_plan(
         export.warehouse, export.settings, export.run, export.tasks, bucket, earlier, export.of_set
     )
-    return planned(draft.plan, draft.tables)
+    return planned(draft.plan, draft.tables, draft.altered)
 
 
 def _together(settings: Settings, drafts: Sequence[Drafted], parts: Sequence[_Part]) -> Planned:
@@ -113,6 +113,7 @@ def _together(settings: Settings, drafts: Sequence[Drafted], parts: Sequence[_Pa
         removed=tuple(_in(name, one) for name, plan in plans.items() for one in plan.removed),
         kept=tuple(f"{name}.{table}" for name, plan in plans.items() for table in plan.kept),
         unchanged=tuple(_in(name, one) for name, plan in plans.items() for one in plan.unchanged),
+        altered=tuple(_in(name, one) for name, plan in plans.items() for one in plan.altered),
         datasets=tuple(map(_summary, parts)),
         skipped_datasets=_once(one for drafted in drafts for one in drafted.plan.skipped),
         removed_datasets=_once(one for drafted in drafts for one in drafted.plan.removed),

@@ -133,7 +133,7 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
     published = await read_published(services.store, settings)
     earlier = Earlier(services.store, published)
     draft = await draft_plan(services.warehouse, settings, name, tasks, bucket, earlier)
-    return planned(draft.plan, draft.tables)
+    return planned(draft.plan, draft.tables, draft.altered)
 
 
 async def plan_set(

@@ -18,7 +18,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.protection import buffered_rows, protected_columns
 from bqdump.core.plan.shape import Shape
-from bqdump.core.risks import REPORTED, Risk
+from bqdump.core.risks import REPORTED, STRICT, Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
@@ -94,8 +94,14 @@ GUARDS: dict[Risk, Guard] = {
         "If they were dropped by mistake, restore them first.",
     ),
     Risk.DROPPED_PARTITIONS: Guard("partitions that the table no longer has are removed from the published export"),
-    Risk.LEFT_OUT_COLUMNS: Guard("columns that the format cannot hold are left out"),
+    Risk.LEFT_OUT_COLUMNS: Guard(
+        "columns that the format cannot hold are left out", "Set {setting:on_unsupported=string} or another format."
+    ),
     Risk.COLUMNS_AS_TEXT: Guard("columns that the format cannot hold are exported as strings"),
+    Risk.ALTERED_VALUES: Guard(
+        "values that the format does not bring back as they are",
+        "Set {setting:format=parquet}, which brings them back.",
+    ),
     Risk.UNREAD_DEFINITIONS: Guard("definitions could not be read, so a restore cannot create them again"),
     Risk.MODELS: Guard("models are not exported"),
     Risk.OTHER_LOCATION: Guard("bucket and dataset are in different locations"),
@@ -237,7 +243,7 @@ def _found(risk: Risk, table: str, detail: str, columns: tuple[str, ...] = ()) -
 
 
 def _allowed(risk: Risk, settings: Settings) -> bool:
-    return risk in REPORTED or risk in settings.allow
+    return risk in REPORTED or risk in settings.allow or (risk in STRICT and not settings.strict)
 
 
 def to_allow(risks: Iterable[Risk]) -> str:

@@ -12,6 +12,7 @@ from bqdump.core.documents.project import RemovedDataset, SkippedDataset
 from bqdump.core.documents.removed import Removed
 from bqdump.core.documents.run import Flag, Plan, TablePlan
 from bqdump.core.documents.unchanged import Reused
+from bqdump.core.plan.altered import AlteredColumn
 from bqdump.core.plan.draft import recommended_tasks
 from bqdump.core.plan.reuse import bytes_saved
 from bqdump.core.plan.table_names import pattern_of
@@ -91,6 +92,7 @@ class Planned(Result, frozen=True, kw_only=True):
     over: the published run that it was compared with, "" for none. removed: tables of that run that the export
     removes. kept: tables that it carries over, as they are excluded. unchanged: tables that an incremental export does
     not export again; `tables` and `totals` are without them.
+    altered: columns of exported and unchanged tables that may hold values which a restore brings back as other ones.
     datasets: each dataset, where several are exported; tables then have their dataset's name. skipped_datasets,
     removed_datasets: those that the patterns match and that are not exported, and those of the last set that are left.
     """
@@ -113,13 +115,14 @@ class Planned(Result, frozen=True, kw_only=True):
     skipped_datasets: tuple[SkippedDataset, ...] = ()
     removed_datasets: tuple[RemovedDataset, ...] = ()
     unchanged: tuple[UnchangedTable, ...] = ()
+    altered: tuple[AlteredColumn, ...] = ()
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The planned tables as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
         return rows_of(self.tables)
 
 
-def planned(plan: Plan, tables: Sequence[TablePlan]) -> Planned:
+def planned(plan: Plan, tables: Sequence[TablePlan], altered: tuple[AlteredColumn, ...] = ()) -> Planned:
     """The plan as it is shown, its tables by name."""
     parts = {split.table: len(split.units) for split in plan.splits}
     unchanged = {one.table: len(one.partitions) for one in plan.reused_partitions}
@@ -171,6 +174,7 @@ def planned(plan: Plan, tables: Sequence[TablePlan]) -> Planned:
         removed=plan.removed,
         kept=plan.kept,
         unchanged=tuple(map(_unchanged, plan.reused)),
+        altered=altered,
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 from bqdump.core.documents.definitions import NOTHING, ObjectDefinition
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.origin import read_time_of, settings_of
+from bqdump.core.plan.altered import altered_words
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.access import access_entries
 from bqdump.core.restore.columns import restored_columns
@@ -145,7 +146,8 @@ def _table_step(
         expires=bool(target and target.expires),
         replaced=target.tables[entry.table][1] if target and action == "replace" else None,
     )
-    partitioning = partitioning_of(made.create, made.expire)
+    partitioning, settings = partitioning_of(made.create, made.expire), settings_of(manifest, entry)
+    as_what = (AS_A_TABLE.get(entry.kind, ""), *restored.notes, *made.notes, altered_words(entry, settings))
     return TableStep(
         entry=entry,
         action=action,
@@ -155,8 +157,8 @@ def _table_step(
         relate=made.relate,
         expire=made.expire,
         expired_rows=partitioning.rows_to_expire(into, entry.table) if partitioning else "",
-        load=loading(entry, restored, settings_of(manifest, entry), read_time_of(manifest, entry)),
-        as_what="; ".join(filter(None, (AS_A_TABLE.get(entry.kind, ""), *restored.notes, *made.notes))),
+        load=loading(entry, restored, settings, read_time_of(manifest, entry)),
+        as_what="; ".join(filter(None, as_what)),
     )
 
 

@@ -34,6 +34,7 @@ OF_ONE_START = (
     "snapshot_time",
     "location",
     "max_bytes_billed",
+    "strict",
     "allow",
     "allow_partial",
     "patience",
@@ -107,6 +108,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     notify: str = ""
     allow_partial: bool = False
     max_bytes_billed: int = 0
+    strict: bool = False
     allow: tuple[Risk, ...] = ()
     prune: bool = False
     keep_last: int = 0
@@ -213,10 +215,12 @@ KEEP = "Carry tables excluded by {setting:include}/{setting:exclude} over from t
 INCREMENTAL = "Export only tables that changed; others keep the files of an earlier run."
 FULL = "With {setting:incremental}: export even unchanged tables after this time (default: 30d); 0: never."
 ROUTE = "Route of all tables: auto (the cheapest possible), extract, query or read."
+FORMAT = "csv, json (newline-delimited), avro or parquet. For backups: parquet, which brings every value back."
 COMPRESSION = "none; gzip (csv, json, parquet), deflate (avro), snappy (avro, parquet) or zstd (parquet)."
 TIMES = "Export the partition time of each row of ingestion-time partitioned tables as a column (billed)."
 UNSUPPORTED = "Columns the format cannot hold: fail, skip (leave out) or string (export as strings)."
 ICEBERG = "Publish each table as an Iceberg table, too (Parquet only)."
+FILE_SIZE = "Approximate file size, e.g. 256MB (read route); 0: one file per stream."
 ROWS = "Maximum rows per Parquet row group (read route); 0: chosen from the row width."
 MEMORY = "Memory for rows with the read route, in addition to about 200 MB for the process."
 SPLIT = "Split larger tables among tasks, at least this many bytes each (read route); 0: never."
@@ -250,7 +254,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("incremental", parse.flag, "BOOL", INCREMENTAL),
     Setting("full_every", amounts.period, "TIME", FULL),
     Setting("route", parse.route, "ROUTE", ROUTE, ("auto", *ROUTES)),
-    Setting("format", parse.format_, "NAME", "csv, json (newline-delimited), avro or parquet.", tuple(FORMATS)),
+    Setting("format", parse.format_, "NAME", FORMAT, tuple(FORMATS)),
     Setting("compression", parse.word, "CODEC", COMPRESSION, CODECS),
     Setting("partition_times", parse.flag, "BOOL", TIMES),
     Setting("header", parse.flag, "BOOL", "Write column names in the first line of each CSV file."),
@@ -258,9 +262,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("iceberg", parse.flag, "BOOL", ICEBERG),
     Setting("on_unsupported", parse.on_unsupported, "POLICY", UNSUPPORTED, POLICIES),
     Setting("null_marker", parse.null_marker, "STRING", "String written for NULL in CSV (read route; default: empty)."),
-    Setting(
-        "file_size", amounts.size, "SIZE", "Approximate file size, e.g. 256MB (read route); 0: one file per stream."
-    ),
+    Setting("file_size", amounts.size, "SIZE", FILE_SIZE),
     Setting("row_group_rows", amounts.rows, "N", ROWS),
     Setting("read_memory", amounts.memory, "SIZE", MEMORY),
     Setting("read_split", amounts.size, "SIZE", SPLIT),
@@ -278,6 +280,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("notify", parse.notify_url, "URL", NOTIFY),
     Setting("allow_partial", parse.flag, "BOOL", "Publish even if some tables failed."),
     Setting("max_bytes_billed", amounts.size, "SIZE", BILLED),
+    Setting("strict", parse.flag, "BOOL", "Refuse columns that a restore would not bring back exactly."),
     Setting("allow", parse.risks, "RISK,…", ALLOW, REFUSED),
     Setting("prune", parse.flag, "BOOL", PRUNE),
     Setting("keep_last", amounts.kept, "N", "Keep the N newest runs."),

@@ -14,6 +14,7 @@ from bqdump.core.documents.definitions import Definitions, RowPolicy
 from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import UsageError
+from bqdump.core.plan.altered import AlteredColumn, altered_columns, altered_flags
 from bqdump.core.plan.by_partition import Before
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.plan.definitions import definition_flags
@@ -60,13 +61,14 @@ LISTINGS = 3
 class Draft(NamedTuple):
     """A plan that is not stored yet. lines: its tables as they are stored, dealt to the tasks.
 
-    definitions: of the dataset besides its tables.
+    definitions: of the dataset besides its tables. altered: the columns that come back with other values.
     """
 
     plan: Plan
     tables: Sequence[TablePlan]
     lines: bytes
     definitions: Definitions
+    altered: tuple[AlteredColumn, ...]
 
 
 class Looked(NamedTuple):
@@ -141,9 +143,11 @@ async def draft_plan(
     every = [*planned, *unchanged_plans(settings, plan, looked.reusable.unchanged)]
     if bucket:
         refuse_names(_patterns(settings, plan, every), bucket.names, str(settings.target))
+    altered = tuple(altered_columns(every, plan.settings))
     found = [
         *policy_flags(looked.listed),
         *table_flags(every),
+        *(altered_flags(altered) if settings.strict else ()),
         *lacking_flags(every, looked.captured, _reused_partitions(plan)),
         *skipped_flags(plan.skipped, later),
         *column_flags(looked.unseen),
@@ -161,7 +165,7 @@ async def draft_plan(
         found += partition_flags(parts, published)
         plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept, removed_partitions=parts)
     plan = msgspec.structs.replace(plan, flags=judge(found, settings), planned=now)
-    return Draft(plan, planned, lines, definitions)
+    return Draft(plan, planned, lines, definitions, altered)
 
 
 async def _look(

@@ -1,0 +1,80 @@
+"""The columns of a plan whose values the chosen formats do not bring back as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.manifest import TableEntry
+from bqdump.core.documents.run import Flag, TablePlan
+from bqdump.core.formats.altered import altered, altered_as_texts
+from bqdump.core.formats.types import columns
+from bqdump.core.plan.unsupported import as_they_are
+from bqdump.core.results import public
+from bqdump.core.risks import Risk
+from bqdump.core.sizes import counted, listed
+
+NAMED = 5
+
+
+@public
+class AlteredColumn(msgspec.Struct, frozen=True):
+    """A column that may hold values which a restore brings back as other ones.
+
+    column: its name, or the path of a member, such as `shift.note`. change: what becomes of which values.
+    """
+
+    table: str
+    column: str
+    type: str
+    format: str
+    change: str
+
+
+def altered_columns(tables: Iterable[TablePlan | TableEntry], settings: Mapping[str, Any]) -> Iterator[AlteredColumn]:
+    """The columns of these tables, as they are exported. settings: those of the plan."""
+    for table in tables:
+        format_, every = table.format or str(settings["format"]), columns(table.definition)
+        texts = (column for column in every if column.name in table.shape.texts)
+        found = [*altered(format_, table.route, as_they_are(every, table.shape)), *altered_as_texts(texts)]
+        yield from (AlteredColumn(table.table, path, type_, format_, change) for path, type_, change in found)
+
+
+def altered_words(entry: TableEntry, settings: Mapping[str, Any]) -> str:
+    """The same of a table of an export, for its restore; "" for none. settings: those that it was exported with."""
+    words = []
+    for one in by_table(altered_columns([entry], settings)):
+        more = [counted(len(one.columns) - NAMED, "more column")] if len(one.columns) > NAMED else []
+        names = [name.partition(" ")[0] for name in one.columns[:NAMED]]
+        words.append(f"{one.change} in {listed([*names, *more], 'and')}")
+    return "; ".join(words)
+
+
+class AlteredTable(NamedTuple):
+    """The columns of a table that change alike, such as "note STRING"."""
+
+    table: str
+    format: str
+    change: str
+    columns: tuple[str, ...]
+
+
+def by_table(found: Iterable[AlteredColumn]) -> list[AlteredTable]:
+    """The same by table and change, with the names of all columns."""
+    names: dict[tuple[str, str, str], list[str]] = {}
+    for one in found:
+        names.setdefault((one.table, one.format, one.change), []).append(f"{one.column} {one.type}")
+    return [AlteredTable(*key, tuple(columns)) for key, columns in names.items()]
+
+
+def altered_flags(found: Sequence[AlteredColumn]) -> Iterator[Flag]:
+    """The risk that the setting `strict` refuses: one for all of them, as most tables in CSV have such columns."""
+    if not found:
+        return
+    tables = len({one.table for one in found})
+    named = ", ".join(f"{one.table}.{one.column}" for one in found[:NAMED])
+    more = f" and {counted(len(found) - NAMED, 'more column')}" if len(found) > NAMED else ""
+    how = "; ".join(dict.fromkeys(f"{one.format}: {one.change}" for one in found))
+    yield Flag(Risk.ALTERED_VALUES, "", (), f"{how}, in {named}{more} of {counted(tables, 'table')}", allowed=False)
