@@ -112,7 +112,7 @@ def test_a_table_that_is_not_restored_is_an_error_in_its_span_in_its_jobs_and_in
 def test_a_drill_that_proves_nothing_is_an_error_in_its_span(collector: Collector) -> None:
     world = World({"one": ["a"]})
     world.change_manifest(tables=(msgspec.structs.replace(world.manifest.tables[0], rows=7),))
-    done = asyncio.run(verbs.drill(world.task(msgspec.structs.replace(INTO, dataset="")), Portion()))
+    done = asyncio.run(verbs.drill([world.task(msgspec.structs.replace(INTO, dataset=""))], Portion()))
     (root,) = collector.named("bqdump.drill")
     assert (root.status.code, root.status.message) == (2, done.problems[0])
     assert values(root.attributes) == {

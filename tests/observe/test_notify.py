@@ -170,7 +170,7 @@ class Drilled(RestoreWorld):
 
     def drill(self, **request: Any) -> RunDrilled:
         task = self.task(Options(project="project", dataset=""), **request)._replace(settings=self.settings)
-        return asyncio.run(verbs.drill(task, Portion()))
+        return asyncio.run(verbs.drill([task], Portion()))
 
 
 def test_a_drill_that_finds_a_difference_is_posted_with_its_result(

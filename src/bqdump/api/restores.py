@@ -120,7 +120,8 @@ def drill(
     """Prove that a run (default: the published run) can be restored. What differs or failed is listed, not raised.
 
     The run is restored into a scratch dataset and compared value by value; BigQuery bills one query per table. The
-    dataset is always deleted, and the result is stored next to the export.
+    dataset is always deleted, and the result is stored next to the export. Of a set, each dataset is drilled in turn,
+    and tables have its name: `sales.orders`.
     into: the project of the scratch dataset (default: `project`).
     tables: restore this many tables, in turn: the next drill continues with the tables after them.
     sample: restore this share of the tables, such as "10%", in turn.
@@ -135,6 +136,6 @@ def drill(
     async def work(stores: serving.Stores, destination: Destination, through: Via | None) -> Drilled:
         me = Owner(f"drill-{secrets.token_hex(4)}", 0)
         task = Task(next(iter(stores.values())), destination, settings, request, me, 1, through)
-        return await verbs.drill(at_each(task, stores)[0], size)
+        return await verbs.drill(at_each(task, stores), size)
 
     return finish(serving.serve_restore(settings, parsed.via, work))

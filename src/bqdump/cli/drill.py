@@ -80,8 +80,9 @@ def drill(
 ) -> int:
     """Prove that RUN (default: the published run) can be restored.
 
-    Restores it into a scratch dataset, compares every value with the files, and deletes the dataset. The result is
-    stored next to the export. Exits with 3 if something could not be restored, and with 4 if a restored table differs.
+    Restores it into a scratch dataset, compares every value with the files, and deletes the dataset. Of a set, each
+    dataset is drilled in turn. The result is stored next to the export. Exits with 3 if something was not restored,
+    and with 4 if a restored table differs.
 
     \b
     Examples:
@@ -102,7 +103,7 @@ def drill(
 
         async def work(stores: Stores, destination: Destination, through: Via | None) -> Drilled:
             task = Task(next(iter(stores.values())), destination, settings, request, me, 1, through, follower.hear)
-            return await verbs.drill(at_each(task, stores)[0], size)
+            return await verbs.drill(at_each(task, stores), size)
 
         done = asyncio.run(until_stopped(serve_restore(settings, parsed.via, work), follower))
     if as_json:

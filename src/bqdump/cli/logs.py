@@ -21,7 +21,9 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import DATASET
 
 LABELS = "logging.googleapis.com/labels"
-FIELDS = ("event", "risk", "progress")
+FIELDS = ("event", "risk", "progress", "bytes_billed")
+# Attributes of a record that are labels of its line.
+ABOUT = ("table", "target")
 # Values of --log-format. auto: text on a terminal and JSON elsewhere for `run`, text for every other command.
 FORMATS = ("auto", "json", "text")
 
@@ -47,9 +49,9 @@ def message_of(record: logging.LogRecord) -> str:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line, with `labels`; a record's `table` is another label, and its `dataset` replaces the run's.
+    """One JSON object a line, with `labels`; a record's `table` and `target` are others, its `dataset` replaces theirs.
 
-    `event`, `risk` and `progress` are fields of their own: filters in Cloud Logging find them as `jsonPayload.event`.
+    FIELDS are fields of the line: filters in Cloud Logging find them as `jsonPayload.event`.
     """
 
     def __init__(self, labels: Mapping[str, str]) -> None:
@@ -61,8 +63,7 @@ class JsonLines(logging.Formatter):
         labels = self._labels
         if dataset := getattr(record, "dataset", None) or DATASET.get():
             labels = labels | {"dataset": str(dataset)}
-        if table := getattr(record, "table", None):
-            labels = labels | {"table": str(table)}
+        labels = labels | {name: str(value) for name in ABOUT if (value := getattr(record, name, None))}
         line: dict[str, object] = {
             "severity": record.levelname,
             "message": message_of(record),

@@ -118,7 +118,8 @@ def _tell_set(settings: Settings, export: Export) -> None:
     elif export.state == "published":
         datasets, tables = counted(len(export.datasets), "dataset"), counted(export.tables, "table")
         files, size = counted(export.files, "file"), size_text(export.bytes)
-        message, done = "done: %s with %s in %s, %s, as of %s, in %s", LogEvent.RUN_DONE.extra()
+        done = LogEvent.RUN_DONE.extra(target=str(settings.target))
+        message = "done: %s with %s in %s, %s, as of %s, in %s"
         log.info(message, datasets, tables, files, size, time_text(export.snapshot_time), export.manifest, extra=done)
 
 
@@ -133,7 +134,8 @@ def _tell(settings: Settings, result: TaskResult) -> None:
         named = (f"{totals.reused:,} unchanged", totals.reused), (f"{totals.carried:,} carried over", totals.carried)
         kept = ", ".join(words for words, number in named if number)
         kept = f" ({kept})" if kept else ""
-        tables, files, done = counted(totals.tables, "table"), counted(totals.files, "file"), LogEvent.RUN_DONE.extra()
+        tables, files = counted(totals.tables, "table"), counted(totals.files, "file")
+        done = LogEvent.RUN_DONE.extra(target=str(target), bytes_billed=totals.billed)
         message = "done: %s%s in %s, %s, the dataset as of %s, in %s"
         log.info(message, tables, kept, files, size_text(totals.bytes), as_of, target, extra=done)
     for failure in result.failed:

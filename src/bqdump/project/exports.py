@@ -148,7 +148,7 @@ async def members_of(sets: Sequence[SetAt], chosen: SetExecution, choice: Choice
     _refuse_other(sets, chosen, choice)
     refuse_one_target(options, [part.dataset for part in chosen.parts])
     at = {one.target: one.task for one in sets}
-    tasks = {part.dataset: _of_part(at[part.target], part, tell) for part in chosen.parts}
+    tasks = {part.dataset: of_part(at[part.target], part, tell) for part in chosen.parts}
     of_each = dict.fromkeys(tasks, options)
     if options.include or options.exclude:
         found = await all_or_none(list(tasks.values()), find_manifest)
@@ -176,7 +176,7 @@ def _refuse_other(sets: Sequence[SetAt], chosen: SetExecution, choice: Choice) -
     raise UsageError(RESTORE, f"execution {task.owner.execution}", cause, hint)
 
 
-def _of_part(task: Task, part: Part, tell: Together) -> Task:
+def of_part(task: Task, part: Part, tell: Together) -> Task:
     """The restore of one dataset, without its options."""
     via = task.via
     if via:

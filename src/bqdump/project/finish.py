@@ -62,7 +62,8 @@ async def publish_set(running: RunningSet, board: Board) -> Loaded[Project] | No
 
     stored = await swap(task.store, task.settings.layout.project, step)
     if stored and stored.mine:
-        done, published = counted(len(board.ended), "dataset"), LogEvent.RUN_PUBLISHED.extra()
+        done = counted(len(board.ended), "dataset")
+        published = LogEvent.RUN_PUBLISHED.extra(target=str(task.settings.target))
         log.info("published %s of run %s, as of %s", done, plan.run, rfc3339(plan.snapshot), extra=published)
         await _store_report(running, stored.value)
     return stored

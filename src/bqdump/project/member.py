@@ -105,14 +105,17 @@ async def note_end(running: RunningSet, number: int, export: Task) -> None:
     latest = await read_latest(export.store, export.settings)
     if latest is None or latest.age < running.plan.age:
         return
-    ended = await _ended(export, number, latest)
+    numbers = await numbers_of(export.store, export.settings, latest.run)
+    ended = _ended(export, number, latest, numbers)
     await replace(running.task.store, running.task.layout.ended(number), ended, 0)
-    published = LogEvent.DATASET_PUBLISHED.extra(dataset=export.settings.dataset)
+    billed = numbers.billed if latest.run == export.run else 0
+    published = LogEvent.DATASET_PUBLISHED.extra(
+        dataset=export.settings.dataset, target=str(export.settings.target), bytes_billed=billed
+    )
     log.info("the dataset is %s", ended.state, extra=published)
 
 
-async def _ended(export: Task, number: int, latest: Latest) -> Ended:
-    numbers = await numbers_of(export.store, export.settings, latest.run)
+def _ended(export: Task, number: int, latest: Latest, numbers: Numbers) -> Ended:
     return Ended(
         number=number,
         state="published" if latest.run == export.run else "superseded",
@@ -128,12 +131,13 @@ async def _ended(export: Task, number: int, latest: Latest) -> Ended:
 
 
 class Numbers(NamedTuple):
-    """Tables, exported rows, files and bytes of an export; 0 where its summary is missing or cannot be read."""
+    """Tables, exported rows, files, bytes and bytes billed of an export; 0 where its summary cannot be read."""
 
     tables: int = 0
     rows: int = 0
     files: int = 0
     bytes: int = 0
+    billed: int = 0
 
 
 async def numbers_of(store: ObjectStore, settings: Settings, run: str) -> Numbers:
@@ -145,4 +149,4 @@ async def numbers_of(store: ObjectStore, settings: Settings, run: str) -> Number
     if summary is None:
         return Numbers()
     totals = summary.totals
-    return Numbers(totals.tables, summary.rows, totals.files, totals.bytes)
+    return Numbers(totals.tables, summary.rows, totals.files, totals.bytes, totals.billed)

@@ -51,14 +51,15 @@ def _named(dataset: str, one: Restoration) -> Restoration:
     return replace(
         one,
         tables=tuple(replace(table, table=f"{dataset}.{table.table}") for table in one.tables),
-        objects=tuple(replace(found, name=_in(dataset, found.name, found.kind)) for found in one.objects),
-        failed=tuple(replace(failure, name=_in(dataset, failure.name, failure.kind)) for failure in one.failed),
-        not_restored=tuple(replace(lost, name=_in(dataset, lost.name, lost.kind)) for lost in one.not_restored),
+        objects=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in one.objects),
+        failed=tuple(replace(failure, name=name_in(dataset, failure.name, failure.kind)) for failure in one.failed),
+        not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in one.not_restored),
         kept=tuple(f"{dataset}.{kept}" for kept in one.kept),
     )
 
 
-def _in(dataset: str, name: str, kind: str) -> str:
+def name_in(dataset: str, name: str, kind: str) -> str:
+    """The name of an object in the result of a set."""
     if kind == DATASET or name == dataset:
         return dataset
     return f"{dataset}: {name}" if kind == ACCESS else f"{dataset}.{name}"

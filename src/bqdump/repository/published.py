@@ -68,7 +68,7 @@ async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> 
 
     stored = await swap(store, settings.layout.latest, step)
     if stored and stored.mine:
-        published = LogEvent.RUN_PUBLISHED.extra()
+        published = LogEvent.RUN_PUBLISHED.extra(target=str(settings.target))
         log.info("published run %s, the dataset as of %s", ready.run, ready.snapshot_time, extra=published)
     return stored is not None and stored.value.run == ready.run
 

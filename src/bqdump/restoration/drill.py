@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Mapping
 
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import BqdumpError, DeniedError, VerificationError
@@ -87,7 +88,7 @@ async def drill(task: Task, portion: Portion) -> Drilled:
         not_restored=done.not_restored,
         last=chosen[-1] if options.include else "",
     )
-    _report(result)
+    _report(result, {"dataset": manifest.dataset, "target": str(task.settings.target)})
     note = note_on(result)
     at = time_of(note.began).strftime("%Y%m%dT%H%M%SZ")
     await create(task.store, task.settings.layout.drill(f"{at}-{options.dataset.removeprefix(NAME)}"), note)
@@ -128,7 +129,7 @@ async def _drop(restore: RunningRestore) -> None:
         if await _exists(restore, dataset):
             await restore.destination.drop_dataset(dataset)
     except BqdumpError as error:
-        left = LogEvent.DRILL_DATASET_LEFT.extra(dataset=dataset.name)
+        left = LogEvent.DRILL_DATASET_LEFT.extra(dataset=restore.manifest.dataset)
         message = "dataset %s.%s was not deleted: %s. Its tables expire after 3 days; to delete it: bq rm -r -d %s:%s"
         log.warning(message, dataset.project, dataset.name, error.cause, dataset.project, dataset.name, extra=left)
 
@@ -162,11 +163,12 @@ def _without_files(manifest: Manifest, options: Options, error: VerificationErro
     )
 
 
-def _report(result: Drilled) -> None:
-    """Log what was proven, or every problem."""
+def _report(result: Drilled, export: Mapping[str, str]) -> None:
+    """Log what was proven, or every problem. export: the labels that say of which export."""
     for problem in result.problems:
-        log.error("%s", problem, extra=LogEvent.DRILL_FAILED.extra(run=result.run))
+        log.error("%s", problem, extra=LogEvent.DRILL_FAILED.extra(run=result.run, **export))
     if not result.problems:
         message = "run %s is restorable: %s of %s compared value by value, %s"
         tables, of, rows = len(result.tables), counted(result.of, "table"), counted(result.rows, "row")
-        log.info(message, result.run, tables, of, rows, extra=LogEvent.DRILL_PROVEN.extra(run=result.run))
+        proven = LogEvent.DRILL_PROVEN.extra(run=result.run, bytes_billed=result.bytes_billed, **export)
+        log.info(message, result.run, tables, of, rows, extra=proven)

@@ -48,16 +48,20 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
             reader.close()
 
 
-async def drill(task: RestoreTask, portion: Portion) -> Drilled:
-    """Restore a portion of an export into a scratch dataset, compare every value with the files, and drop it."""
+async def drill(tasks: Sequence[RestoreTask], portion: Portion) -> Drilled:
+    """Restore a portion of an export into a scratch dataset, compare every value with the files, and drop it.
+
+    Of a set: of the export of each dataset. tasks: one for each place where the export may be.
+    """
     from bqdump.adapters.memory import MemoryStore
     from bqdump.check.read_back import ReadOptions
     from bqdump.core.notice import drill_ended, drill_failed
     from bqdump.observe.notify import notify
-    from bqdump.restoration.drill import drill as run_drill
+    from bqdump.project.drill import drill as run_drill
     from bqdump.services.opening import open_notifier, open_reader
     from bqdump.telemetry import observed
 
+    task = tasks[0]
     # Its dataset has another name each time.
     about: dict[str, str | int] = {"bqdump.project": task.request.options.project, "bqdump.task": task.owner.task}
     reader, notifier = open_reader(), open_notifier(task.settings)
@@ -65,8 +69,8 @@ async def drill(task: RestoreTask, portion: Portion) -> Drilled:
         request = task.request._replace(reading=ReadOptions(reader, checksums=True))
         with observed("drill", task.owner.execution, about, task.tell) as hear:
             # Nothing resumes a drill, so its receipts need not outlive it.
-            made = _observed_by(task._replace(request=request, documents=MemoryStore()), hear)
-            done = await run_drill(made, portion)
+            made = [one._replace(request=request, documents=MemoryStore()) for one in tasks]
+            done = await run_drill([_observed_by(one, hear) for one in made], portion)
             if done.problems:
                 hear(Incomplete("; ".join(done.problems[:3])))
     except Exception as error:

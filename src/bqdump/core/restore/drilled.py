@@ -27,8 +27,9 @@ class Drilled(Result, frozen=True, kw_only=True):
 
     state: `proven`: everything that it restored came back; `different`: a table has other rows or values than the
     export, or files of the export are missing or changed; `incomplete`: something could not be restored.
-    project, dataset: the scratch dataset. tables: those that came back with the export's values, of `of` tables with
-    rows. objects: the number of views and routines that came back. rows, bytes: of these tables and their files.
+    project, dataset: the scratch dataset; of a set, those of all datasets, separated by commas. tables: those that came
+    back with the export's values, of `of` tables with rows. objects: the number of views and routines that came back.
+    rows, bytes: of these tables and their files.
     not_restored: what no restore of this run brings back, and why. last: the last table in alphabetical order, after
     which the next drill goes on; "" if this one restored all.
     """

@@ -1,0 +1,100 @@
+"""A drill of what was exported: of one dataset, or of each dataset of a set, one after another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from bqdump.core.errors import BqdumpError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.progress.subject import about
+from bqdump.core.progress.together import Together
+from bqdump.core.project.restoring import EVERY
+from bqdump.core.restore.drilled import Drilled, DrillState
+from bqdump.core.restore.result import NotCreated
+from bqdump.core.restore.rotation import Portion
+from bqdump.core.sizes import counted
+from bqdump.core.wording import COMMANDS, fill
+from bqdump.project.exports import choose, of_one_dataset, of_part, sets_at
+from bqdump.project.member import concerns_all
+from bqdump.project.restored import DATASET, name_in
+from bqdump.restoration.drill import drill as drill_one
+from bqdump.restoration.task import Task
+
+log = logging.getLogger(__name__)
+# The first of these that a dataset is in is the state of the set.
+WORST: tuple[DrillState, ...] = ("different", "incomplete", "proven")
+
+
+async def drill(tasks: Sequence[Task], portion: Portion) -> Drilled:
+    """Drill the requested run, or what is published. portion: of the tables of each dataset.
+
+    tasks: one for each place where the export may be: a set has one for each location. A dataset whose drill ends with
+    an error is a failure of the set's; the others are drilled all the same.
+    """
+    sets = await sets_at(tasks)
+    if not sets:
+        return await drill_one(await of_one_dataset(tasks, EVERY), portion)
+    chosen, at, tell = await choose(sets, EVERY), {one.target: one.task for one in sets}, Together(tasks[0].tell)
+    done: dict[str, Drilled] = {}
+    failed: dict[str, BqdumpError] = {}
+    for part in chosen.parts:
+        task = of_part(at[part.target], part, tell)
+        request = task.request._replace(spent=sum(one.bytes_billed for one in done.values()))
+        with about(part.dataset):
+            try:
+                done[part.dataset] = await drill_one(task._replace(request=request), portion)
+            except BqdumpError as error:
+                if concerns_all(error):
+                    raise
+                failed[part.dataset] = error
+                message, extra = "the drill ended without a result: %s", LogEvent.DRILL_FAILED.extra()
+                log.error(message, error, extra=extra)  # noqa: TRY400 (an error with a name)
+    if not done:
+        raise next(iter(failed.values()))
+    result = _joined(chosen.run, done, [_failure(name, error) for name, error in failed.items()])
+    if not result.problems:
+        named = {"dataset": tasks[0].settings.dataset or ",".join(done), "target": str(tasks[0].settings.target)}
+        proven = LogEvent.DRILL_PROVEN.extra(bytes_billed=result.bytes_billed, **named)
+        log.info("run %s is restorable: %s", result.run, counted(len(done), "dataset"), extra=proven)
+    return result
+
+
+def _failure(dataset: str, error: BqdumpError) -> NotCreated:
+    return NotCreated(dataset, DATASET, type(error).__name__.removesuffix("Error"), fill(error.cause, COMMANDS))
+
+
+def _joined(run: str, done: Mapping[str, Drilled], failed: Sequence[NotCreated]) -> Drilled:
+    """One result for a set: tables have their dataset's name. done: the results by dataset."""
+    every = [_named(name, one) for name, one in done.items()]
+    states = {one.state for one in every} | ({"incomplete"} if failed else set())
+    return Drilled(
+        run=run,
+        state=next(state for state in WORST if state in states),
+        snapshot_time=min(one.snapshot_time for one in every),
+        project=every[0].project,
+        dataset=",".join(one.dataset for one in every),
+        tables=tuple(table for one in every for table in one.tables),
+        of=sum(one.of for one in every),
+        objects=sum(one.objects for one in every),
+        rows=sum(one.rows for one in every),
+        bytes=sum(one.bytes for one in every),
+        bytes_billed=sum(one.bytes_billed for one in every),
+        seconds=round(sum(one.seconds for one in every), 3),
+        began=min(one.began for one in every),
+        different=tuple(found for one in every for found in one.different),
+        failed=(*(found for one in every for found in one.failed), *failed),
+        not_restored=tuple(lost for one in every for lost in one.not_restored),
+    )
+
+
+def _named(dataset: str, one: Drilled) -> Drilled:
+    return replace(
+        one,
+        tables=tuple(f"{dataset}.{table}" for table in one.tables),
+        different=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in one.different),
+        failed=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in one.failed),
+        not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in one.not_restored),
+    )
