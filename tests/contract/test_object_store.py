@@ -193,6 +193,64 @@ def test_a_listing_returns_notes(make: Callable[[], ObjectStore]) -> None:
     on(make, check)
 
 
+@pytest.mark.parametrize("content", [b'{"tags":["b"]}', b"garbage", b"", b'{"tags":["b"]}'.ljust(NOTE_BYTES)])
+def test_a_note_that_was_uploaded_again_is_listed_with_its_content(
+    make: Callable[[], ObjectStore], content: bytes
+) -> None:
+    async def check(store: ObjectStore) -> None:
+        folder = "p/_bqdump/tags/"
+        await store.write_note(f"{folder}a.json", b'{"tags":["a"]}', 0)
+        first = await store.write_note(f"{folder}b.json", b'{"tags":["a"]}', 0)
+        again = await store.write(f"{folder}b.json", content, first)
+        other = await store.write(f"{folder}c.json", content, 0)
+        await store.write(f"{folder}README.txt", b"mine", 0)
+        listed = await everything(store.notes(folder))
+        assert [note[:2] for note in listed] == [
+            (f"{folder}a.json", b'{"tags":["a"]}'),
+            (f"{folder}b.json", content),
+            (f"{folder}c.json", content),
+        ]
+        assert [note.generation for note in listed[1:]] == [again, other]
+
+    on(make, check)
+
+
+def test_only_notes_that_another_tool_has_uploaded_are_read_one_by_one(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
+    folder, read = "p/_bqdump/history/", list[str]()
+
+    class Counting(CloudStore):
+        async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+            read.append(name)
+            return await super().read(name, start, length)
+
+    with Http(server) as http:
+        http.bucket("notes")
+        stale = {"name": f"{folder}stale.json", "metadata": {"bqdump-note": "{}"}}
+        http.upload_multipart("notes", stale, b"[]").raise_for_status()
+
+    async def check(store: ObjectStore) -> None:
+        for number in range(3):
+            await store.write_note(f"{folder}{number}.json", b'{"n":"\xc3\xbc"}', 0)
+        await store.write(f"{folder}plain.json", b"{}", 0)
+        listed = await everything(store.notes("p/"))
+        assert [note.data for note in listed] == [b'{"n":"\xc3\xbc"}'] * 3 + [b"{}", b"[]"]
+        assert sorted(read) == [f"{folder}plain.json", f"{folder}stale.json"]
+
+    on(lambda: Counting("notes", "test"), check)
+
+
+def test_content_that_is_larger_than_a_note_is_listed_in_part(make: Callable[[], ObjectStore]) -> None:
+    async def check(store: ObjectStore) -> None:
+        name = "p/_bqdump/tags/a.json"
+        generation = await store.write(name, b"[" * (SMALL + 1), 0)
+        assert await everything(store.notes("p/")) == [(name, b"[" * (NOTE_BYTES + 1), generation)]
+
+    on(make, check)
+
+
 def test_copies_carry_content_and_origin(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
         source = await store.write("s", b"new", 0)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.layout import SMALL, Layout, is_note, most_bytes
 from bqdump.core.documents.run_layout import RunLayout, unit_id, unit_of
 from core.strategies import TABLE_NAMES
 
@@ -56,3 +56,20 @@ def test_files_are_staged_apart_for_each_attempt() -> None:
     first, second = (RUN.staged("00000-00001", attempt, "deep/er/t_*.csv") for attempt in (0, 1))
     assert first == "nightly/_bqdump/runs/run-1/data/00000-00001.0/t_*.csv"
     assert first.rpartition("/")[0] != second.rpartition("/")[0]
+
+
+def test_a_note_is_known_by_its_name_and_is_small() -> None:
+    layout = Layout("a/b/")
+    run, restore, project = layout.run("r"), layout.restore("0123456789ab-1"), layout.project_run("r")
+    notes = [
+        run.claim("00000-00000"), run.read_attempt("00000-00000", 1), run.receipt("00000-00000"),
+        run.failure("00000-00000", 1, "e"), run.reference("later"), restore.receipt(1), restore.failure(1, 1, "e"),
+        project.planned(1), project.ready(1), project.ended(1), project.failure(1, "e"), layout.stages("r"),
+        layout.summary("r"), layout.drill("d"), layout.tags("r"),
+    ]  # fmt: skip
+    assert [note.name for note in notes if not is_note(note.name) or most_bytes(note.name) != SMALL] == []
+    assert {note.style for note in notes} == {"note"}
+    others = [run.plan, run.tombstone, run.session("00000-00000"), run.notified("failed", "e"), layout.latest]
+    assert [one.name for one in others if is_note(one.name)] == []
+    assert not is_note("a/b/_bqdump/tags/")
+    assert not is_note("a/b/_bqdump/tags/README.txt")

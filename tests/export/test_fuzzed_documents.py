@@ -20,6 +20,7 @@ from starlette.requests import Request
 from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
 from bqdump.core.documents.changes import compare
+from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import Settings
@@ -154,7 +155,7 @@ class Watched(MemoryStore):
 
     def has_shown(self, name: str) -> bool:
         """Whether the content of this object was read: as an object, or as a note by a listing."""
-        return name in self.names or (self._objects[name].note and name.startswith(self.folders_of_notes))
+        return name in self.names or (is_note(name) and name.startswith(self.folders_of_notes))
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
         self.names.add(name)
@@ -199,7 +200,7 @@ def test_whoever_reads_an_edited_document_gets_an_answer_or_a_clear_error(kind: 
         run = "third" if "/third/" in name else "second"
         concerned = await readers(run, name)
         for number, (what, data) in enumerate(edits(name)):
-            put(STORE, name, data)
+            STORE.put_now(name, data)
             answers = [one for one in reads(STORE, run) if not number or one[0] in concerned]
             # Each command is the first one in turn. What one refuses, the others have read with the same codec.
             turn = number % len(answers) if answers else 0
@@ -214,7 +215,7 @@ def test_whoever_reads_an_edited_document_gets_an_answer_or_a_clear_error(kind: 
     try:
         bad = asyncio.run(every())
     finally:
-        put(STORE, name, found[0])
+        STORE.put_now(name, found[0])
     assert not bad, f"{len(bad)}: " + "\n".join(bad[:10])
 
 
@@ -228,7 +229,7 @@ def test_a_run_that_meets_an_edited_document_ends_well_or_with_a_clear_error(kin
             store, warehouse = copy.copy(STORE), copy.copy(WAREHOUSE)
             store._objects = dict(STORE._objects)
             warehouse.store = store
-            put(store, name, data)
+            store.put_now(name, data)
             ended = await outcome(run(task_of(store, warehouse, "third", "resumed")))
             if ended not in ("", REFUSED):
                 bad.append(f"{what}: {ended}")
@@ -236,10 +237,3 @@ def test_a_run_that_meets_an_edited_document_ends_well_or_with_a_clear_error(kin
 
     bad = asyncio.run(every())
     assert not bad, f"{len(bad)}: " + "\n".join(bad[:10])
-
-
-def put(store: MemoryStore, name: str, data: bytes) -> None:
-    """Change an object by hand; a note stays one."""
-    old = store._objects[name]
-    store.put_now(name, data)
-    store._objects[name] = store._objects[name]._replace(note=old.note)

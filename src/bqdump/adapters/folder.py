@@ -123,9 +123,13 @@ class FolderStore:
     async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         """See ObjectStore."""
 
+        def content(name: str) -> bytes:
+            with self._path(name).open("rb") as file:
+                return file.read(NOTE_BYTES + 1)
+
         def read(index: Index) -> list[Note]:
-            rows = [row for row in index.below(prefix, is_note) if row.size <= NOTE_BYTES and row.name >= start]
-            return [Note(row.name, self._path(row.name).read_bytes(), row.generation) for row in rows]
+            rows = [row for row in index.below(prefix, is_note) if row.name >= start]
+            return [Note(row.name, content(row.name), row.generation) for row in rows]
 
         found = await self._locked("list", prefix, read)
         for first in range(0, len(found), PAGE):

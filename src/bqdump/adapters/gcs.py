@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import os
@@ -16,11 +17,12 @@ from google.cloud.storage.exceptions import DataCorruption
 from bqdump.adapters.checksums import Summed
 from bqdump.adapters.endpoints import STORAGE
 from bqdump.adapters.gcs_batches import Batches
-from bqdump.adapters.gcs_objects import ADMIN, generation_of, info_of, lacking, lifecycle_of
+from bqdump.adapters.gcs_objects import ADMIN, NOTE, generation_of, info_of, lacking, lifecycle_of, noted
 from bqdump.adapters.gcs_uploads import NOT_AS_SENT, ON_THE_WAY, Upload, retry_policy
 from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.adapters.patience import Patience
+from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, UnavailableError
@@ -29,7 +31,6 @@ from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 PAGE = 1000
-NOTE = "bqdump-note"
 NOT_AS_STORED = "the received bytes do not match the object's checksum"
 LISTED = "items(name,size,crc32c,generation,metadata),nextPageToken"
 # Retrying is not the client's task: see adapters.retry.
@@ -144,18 +145,18 @@ class CloudStore:
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore. A note is stored as the object's content and, for listings, also as its metadata."""
-        if len(data) > NOTE_BYTES:
+        if len(data) > NOTE_BYTES or not is_note(name):
             raise ValueError(f"invalid note {name}: {len(data)} bytes")
         return await self._threads.call(lambda: self._upload(name, data, expect, {NOTE: data.decode()}))
 
     async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
-        """See ObjectStore."""
+        """See ObjectStore. Content that the listing does not have is read: other tools upload no metadata."""
         async for page in self._pages(prefix, start):
-            yield [
-                Note(blob.name, note.encode(), generation_of(blob, "list", f"{self.url}/{blob.name}"))
-                for blob in page
-                if (note := (blob.metadata or {}).get(NOTE)) is not None
-            ]
+            found = {blob.name: noted(blob, self.url) for blob in page if is_note(blob.name)}
+            unlisted = [blob for blob in page if blob.name in found and found[blob.name] is None]
+            read = await asyncio.gather(*map(self._read_note, unlisted))
+            found |= {blob.name: note for blob, note in zip(unlisted, read, strict=True)}
+            yield [note for note in found.values() if note]
 
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""
@@ -231,6 +232,14 @@ class CloudStore:
 
         while (page := await self._threads.call(following)) is not None:
             yield page
+
+    async def _read_note(self, blob: Any) -> Note | None:
+        """The content of a note, None if it has been deleted since it was listed."""
+        try:
+            found = await self.read(blob.name, length=None if (blob.size or 0) <= NOTE_BYTES else NOTE_BYTES + 1)
+        except NotFoundError:
+            return None
+        return Note(blob.name, found.data, found.generation)
 
     def _upload(self, name: str, data: bytes, expect: int | None, metadata: dict[str, str] | None) -> int:
         blob = self._bucket.blob(name, kms_key_name=self._kms_key or None)

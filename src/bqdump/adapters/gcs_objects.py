@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.endpoints import STORAGE
 from bqdump.core.errors import AnswerError, DamagedError
 from bqdump.core.plan.lifecycle import LifecycleRule
-from bqdump.ports.store import ObjectInfo
+from bqdump.ports.store import Note, ObjectInfo
 
 ADMIN = "Requires roles/storage.objectUser and roles/storage.legacyBucketReader on the bucket."
 ORIGIN = "bqdump-origin"
+NOTE = "bqdump-note"
 NEEDED = ("generation", "size", "crc32c")
 
 
@@ -26,6 +28,14 @@ def info_of(name: str, resource: Any) -> ObjectInfo:
         raise DamagedError("read the metadata of", name, f"the answer is about {other}")
     origin = (resource.get("metadata") or {}).get(ORIGIN, "")
     return ObjectInfo(name, int(resource["size"]), resource["crc32c"], int(resource["generation"]), origin)
+
+
+def noted(blob: Any, url: str) -> Note | None:
+    """The note in a listed object if its metadata have the content, as size and checksum prove; else None."""
+    data = str((blob.metadata or {}).get(NOTE, "")).encode()
+    if (blob.size, blob.crc32c) != (len(data), crc32c(data)):
+        return None
+    return Note(blob.name, data, generation_of(blob, "list", f"{url}/{blob.name}"))
 
 
 def generation_of(blob: Any, operation: str, subject: str) -> int:

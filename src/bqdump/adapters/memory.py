@@ -21,7 +21,6 @@ Result = TypeVar("Result")
 class _Object(NamedTuple):
     data: bytes
     info: ObjectInfo
-    note: bool
 
 
 class MemoryStore:
@@ -55,7 +54,7 @@ class MemoryStore:
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
-        return self._put(name, data, expect, "", note=False).generation
+        return self._put(name, data, expect, "").generation
 
     async def upload(
         self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
@@ -63,18 +62,19 @@ class MemoryStore:
         """See ObjectStore. `fill` runs in the event loop's thread."""
         file = io.BytesIO()
         result = fill(file)
-        return self._put(name, file.getvalue(), expect, "", note=False), result
+        return self._put(name, file.getvalue(), expect, ""), result
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
         if len(data) > NOTE_BYTES or not is_note(name):
             raise ValueError(f"invalid note {name}: {len(data)} bytes")
-        return self._put(name, data, expect, "", note=True).generation
+        return self._put(name, data, expect, "").generation
 
     async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         """See ObjectStore."""
         async for page in self._pages(prefix, start):
-            yield [Note(o.info.name, o.data, o.info.generation) for o in page if o.note]
+            found = (one for one in page if is_note(one.info.name))
+            yield [Note(one.info.name, one.data[: NOTE_BYTES + 1], one.info.generation) for one in found]
 
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""
@@ -95,7 +95,7 @@ class MemoryStore:
         found = self._objects.get(name)
         if found is None:
             raise ConflictError("append to", f"{self.url}/{name}", "no such object")
-        return self._put(name, found.data + data, generation, "", note=False)
+        return self._put(name, found.data + data, generation, "")
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore."""
@@ -112,7 +112,7 @@ class MemoryStore:
 
     def put_now(self, name: str, data: bytes) -> ObjectInfo:
         """Store an object at once, as another process would."""
-        return self._put(name, data, None, "", note=False)
+        return self._put(name, data, None, "")
 
     def names_now(self) -> list[str]:
         """All names, as another process would list them now."""
@@ -130,14 +130,14 @@ class MemoryStore:
             yield [self._objects[name] for name in page if name in self._objects]
             await asyncio.sleep(0)
 
-    def _put(self, name: str, data: bytes, expect: int | None, origin: str, *, note: bool) -> ObjectInfo:
+    def _put(self, name: str, data: bytes, expect: int | None, origin: str) -> ObjectInfo:
         found = self._objects.get(name)
         current = found.info.generation if found else 0
         if expect is not None and expect != current:
             raise ConflictError("write", f"{self.url}/{name}", f"its generation is {current}, not {expect}")
         self._generation += 1
         info = ObjectInfo(name, len(data), crc32c(data), self._generation, origin)
-        self._objects[name] = _Object(data, info, note)
+        self._objects[name] = _Object(data, info)
         return info
 
     def _copy(self, wish: Copy, origin: str) -> ObjectInfo | BqdumpError:
@@ -145,6 +145,6 @@ class MemoryStore:
         if source is None or source.info.generation != wish.source_generation:
             return NotFoundError("copy", f"{self.url}/{wish.source}", "no such object at this generation")
         try:
-            return self._put(wish.target, source.data, wish.expect, origin, note=False)
+            return self._put(wish.target, source.data, wish.expect, origin)
         except ConflictError as error:
             return error

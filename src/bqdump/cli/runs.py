@@ -106,7 +106,7 @@ def _tag(settings: Settings, run: str, add: tuple[str, ...], remove: tuple[str, 
 
 def _numbers(line: RunLine) -> tuple[str, str, str, str]:
     """Tables, unchanged ones, files and bytes; nothing of a run that cannot be read."""
-    if line.problem:
+    if line.state == "unreadable":
         return "", "", "", ""
     return f"{line.tables:,}", f"{line.reused:,}", f"{line.files:,}", size_text(line.bytes)
 

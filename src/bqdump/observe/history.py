@@ -26,7 +26,7 @@ from bqdump.repository.drills import read_drills
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import exists, read, value_of
 from bqdump.repository.storage import read_storage
-from bqdump.repository.tags import read_tags
+from bqdump.repository.tags import readable_tags
 
 READS_AT_ONCE = 4
 
@@ -36,7 +36,8 @@ class RunLine(Result, frozen=True, kw_only=True):
     """One run of a target. published: whether latest.json names it.
 
     state: see docs/python.md. rows: exported rows if known, else BigQuery's count at planning.
-    begun, ended: the first creation and the last end of a job, None without jobs. problem: why a run is `unreadable`.
+    begun, ended: the first creation and the last end of a job, None without jobs. problem: why a run is `unreadable`,
+    or its tags are.
     carried: number of tables carried over from earlier runs, the oldest of which is as of `oldest_snapshot_time`.
     reused: number of unchanged tables, whose files earlier runs exported.
     proven: when a drill last proved that `proven_tables` of `provable_tables` of the run can be restored.
@@ -95,10 +96,23 @@ async def list_runs(store: ObjectStore, settings: Settings, *, storage: bool = F
 
     storage: with what each run shares with others, which takes reading every manifest.
     """
-    drills, tags = await read_drills(store, settings.layout), await read_tags(store, settings.layout)
+    drills = await read_drills(store, settings.layout)
     lines = await read_runs(store, settings, await published_run(store, settings), {}, drills)
-    lines = Rows(replace(line, tags=tags.get(line.run, ())) for line in lines)
+    lines = await with_tags(store, settings, lines)
     return with_storage(lines, await read_storage(store, settings)) if storage else lines
+
+
+async def with_tags(store: ObjectStore, settings: Settings, lines: Iterable[RunLine]) -> Rows[RunLine]:
+    """The same runs with their tags."""
+    tags, damaged = await readable_tags(store, settings.layout)
+    return Rows(
+        replace(
+            line,
+            tags=tags.get(line.run, ()),
+            problem=line.problem or (damaged[line.run].sentence(COMMANDS) if line.run in damaged else ""),
+        )
+        for line in lines
+    )
 
 
 def with_storage(lines: Iterable[RunLine], storage: Storage) -> Rows[RunLine]:

@@ -124,7 +124,11 @@ class ObjectStore(Protocol):
         ...
 
     def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
-        """All notes below the prefix, sorted by name, page by page: one request per page. start: see `objects`."""
+        """All notes below the prefix, sorted by name, page by page. start: see `objects`.
+
+        One request per page, and one for each note that `write_note` has not written: the object's content counts,
+        whoever has stored it. Content that is larger than any note is cut, so that it cannot be decoded.
+        """
         ...
 
     def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:

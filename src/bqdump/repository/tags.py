@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Notes
 from bqdump.core.documents.layout import RUN_ID, Layout
 from bqdump.core.documents.retention import MOST_TAGS, Tags
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.errors import NotFoundError, UsageError
+from bqdump.core.errors import DocumentError, NotFoundError, UsageError
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.references import being_pruned
 from bqdump.repository.repository import exists, notes, swap
@@ -20,6 +21,24 @@ async def read_tags(store: ObjectStore, layout: Layout) -> dict[str, tuple[str, 
     async for page in notes(store, Notes(layout.tagged, Tags)):
         found.update((note.value.run, note.value.tags) for note in page if note.value.tags)
     return found
+
+
+async def readable_tags(
+    store: ObjectStore, layout: Layout
+) -> tuple[dict[str, tuple[str, ...]], dict[str, DocumentError]]:
+    """The tags of each run that has any, and for other runs why their tags cannot be read."""
+    found: dict[str, tuple[str, ...]] = {}
+    damaged: dict[str, DocumentError] = {}
+    async for page in store.notes(layout.tagged):
+        for note in page:
+            try:
+                tags = decode(note.data, Tags, note.name)
+            except DocumentError as error:
+                damaged[note.name.removeprefix(layout.tagged).removesuffix(".json")] = error
+                continue
+            if tags.tags:
+                found[tags.run] = tags.tags
+    return found, damaged
 
 
 async def change_tags(

@@ -18,13 +18,12 @@ from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.progress.tally import Progress, View
 from bqdump.core.settings.settings import Settings
-from bqdump.observe.history import RunLine, published_run, read_runs, with_storage
+from bqdump.observe.history import RunLine, published_run, read_runs, with_storage, with_tags
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills
 from bqdump.repository.ledger import Ledger
 from bqdump.repository.repository import exists, read, value_of
 from bqdump.repository.storage import read_storage
-from bqdump.repository.tags import read_tags
 from bqdump.ui.kept import Kept
 from bqdump.ui.place import Place
 
@@ -59,9 +58,9 @@ class Archive:
         """The same with what each run shares with others. Reads every manifest."""
         return with_storage(lines, await read_storage(self.store, self.settings))
 
-    async def tags(self) -> dict[str, tuple[str, ...]]:
-        """The tags of each run that has any."""
-        return await read_tags(self.store, self.settings.layout)
+    async def with_tags(self, lines: Sequence[RunLine]) -> list[RunLine]:
+        """The same with their tags."""
+        return await with_tags(self.store, self.settings, lines)
 
     async def drills(self) -> list[Drill]:
         """All drills, the earliest first."""

@@ -24,7 +24,7 @@ from bqdump.ui.frame import page, page_number
 
 EACH = 50
 CHARTED = 90
-# Unreadable runs whose reasons are shown above the list; the others are counted.
+# Runs of which something cannot be read whose reasons are shown above the list; the others are counted.
 PROBLEMS = 5
 TONES = {"complete": "good", "partial": "bad", "unfinished": "warn", "pruning": "warn", "unreadable": "bad"}
 COLOURS = {"complete": ("work", "complete"), "partial": ("late", "partial"), "unfinished": ("fell", "unfinished")}
@@ -32,10 +32,10 @@ COLOURS = {"complete": ("work", "complete"), "partial": ("late", "partial"), "un
 
 async def runs_page(archive: Archive, request: Request) -> Response:
     """All runs: result, duration and size of each."""
-    (named, unclear), (newest, unknown), drills, tags = await asyncio.gather(
-        _read(archive.published()), _read(archive.newest()), archive.drills(), archive.tags()
+    (named, unclear), (newest, unknown), drills = await asyncio.gather(
+        _read(archive.published()), _read(archive.newest()), archive.drills()
     )
-    lines = await archive.runs(named, drills)
+    lines = await archive.with_tags(await archive.runs(named, drills))
     if storage := "storage" in request.query_params:
         lines = await archive.with_storage(lines)
     now, pages = page_number(request.query_params.get("page", ""), len(lines), EACH)
@@ -43,7 +43,7 @@ async def runs_page(archive: Archive, request: Request) -> Response:
     # The newest run may have an early snapshot time, so that it is far down in the list.
     unfinished = [line.run for line in lines if line.state == "unfinished" and (line.run == newest or line in shown)]
     published = next((line for line in lines if line.published), None)
-    readable = [line for line in lines if not line.problem]
+    readable = [line for line in lines if line.state != "unreadable"]
     charted = readable[:CHARTED][::-1]
     return page(
         "runs.html",
@@ -52,7 +52,6 @@ async def runs_page(archive: Archive, request: Request) -> Response:
         trail=archive.place.above,
         tones=TONES,
         lines=lines,
-        tags=tags,
         storage=storage,
         shown=shown,
         now=now,

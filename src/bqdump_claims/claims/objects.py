@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable
 
+from bqdump.core.documents.layout import STATE
 from bqdump.core.errors import BqdumpError, ConflictError
 from bqdump.ports.store import Copy
 from bqdump_claims.claim import Claim, NotTriedError, Observed
@@ -71,13 +72,14 @@ async def _copies(scratch: Scratch) -> Observed:
 
 
 async def _listing(scratch: Scratch) -> Observed:
-    folder = f"{scratch.place.folder}listing/"
-    for name in ("a.json", "b.json", "c/d.json"):
+    folder = f"{scratch.place.folder}listing/{STATE}/"
+    for name in ("drills/a.json", "history/b.json", "tags/c.json"):
         await scratch.begin(scratch.store.write_note(f"{folder}{name}", DATA, 0))
+    await scratch.put(f"{folder}tags/d.json", DATA)
     notes = [note async for page in scratch.store.notes(folder) for note in page]
-    later = [info async for page in scratch.store.objects(folder, f"{folder}b.json") for info in page]
+    later = [info async for page in scratch.store.objects(folder, f"{folder}history/b.json") for info in page]
     return {
-        "notes": f"{sum(note.data == DATA for note in notes)} of 3",
+        "notes": f"{sum(note.data == DATA for note in notes)} of 4",
         "from a name on": ", ".join(info.name.removeprefix(folder) for info in later),
         "folders": ", ".join(one.removeprefix(folder) for one in await scratch.store.folders(folder)),
     }
@@ -135,7 +137,11 @@ CLAIMS = (
         "objects.listing",
         "a listing returns notes with their content, begins at a name, and returns folders",
         "ARCHITECTURE.md#finishing-at-the-cost-of-listings",
-        {"notes": "3 of 3", "from a name on": "b.json, c/d.json", "folders": "c"},
+        {
+            "notes": "4 of 4",
+            "from a name on": "history/b.json, tags/c.json, tags/d.json",
+            "folders": "drills, history, tags",
+        },
         _listing,
     ),
     Claim(

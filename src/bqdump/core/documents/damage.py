@@ -21,6 +21,11 @@ INSTEAD = {
     "publishing.json": ELSEWHERE,
     "manifest.json": ELSEWHERE,
 }
+# Of the notes in these folders.
+NOTES_INSTEAD = {
+    "tags": "delete it, then tag the run again: no run is pruned before that",
+    "staged": "delete it: {call:prune} deletes what its run has staged",
+}
 COPIED = (
     "{call:restore} and {call:drill} read such a copy. For everything else use the original, or a copy that has its "
     "prefix, such as one in another bucket."
@@ -44,7 +49,10 @@ def misplaced(document: object, name: str, cause: str) -> DocumentError:
 
 def _remedy(name: str) -> str:
     place = place_of(name)
-    instead = INSTEAD.get(name.rpartition("/")[2]) or ("start a new run" if place and place.run else "")
+    folder, _, last = name.rpartition("/")
+    instead = INSTEAD.get(last) or ("start a new run" if place and place.run else "")
+    if place and not place.run:
+        instead = instead or NOTES_INSTEAD.get(folder.rpartition("/")[2], "")
     return f"{RESTORE}, or {instead}." if instead else f"{RESTORE}."
 
 

@@ -189,13 +189,15 @@ def most_bytes(name: str) -> int | None:
     folder, slash, last = name.rpartition("/")
     if f"/{STATE}/" not in f"/{folder}{slash}":
         return None
-    return SMALL if last in SMALL_DOCUMENTS else LARGEST
+    return SMALL if last in SMALL_DOCUMENTS or is_note(name) else LARGEST
 
 
 def is_note(name: str) -> bool:
     """Whether an object of this name is a note: a small document, one for each unit, attempt or run."""
     _, state, rest = f"/{name}".rpartition(f"/{STATE}/")
+    if not state or not rest.endswith(".json"):
+        return False
     folders = rest.split("/")[:-1]
-    if not state or folders in (["history"], ["staged"], ["drills"], ["tags"]):
-        return bool(state)
+    if folders in (["history"], ["staged"], ["drills"], ["tags"]):
+        return True
     return folders[2:3] in NOTES_IN.get(folders[0] if folders else "", ())
