@@ -14,6 +14,8 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import Latest
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.path_template import shard_name
+from bqdump.export.task import RunningExport
+from bqdump.export.work.work import work
 from integration.command import Called, call
 from integration.stage import Stage, records
 from logged import lines_of
@@ -166,6 +168,33 @@ def test_a_table_is_carried_over_twice_in_another_format_and_still_read(
     assert (checked.code, json.loads(checked.out)["read"]["rows"]) == (0, 10)
     assert night.run("fourth").code == 0
     assert sorted(night.files()) == [file_of(name) for name in ("airports", "carriers", "flights", "planes")]
+
+
+@pytest.mark.parametrize("route", ["extract", "query", "read"])
+@pytest.mark.parametrize("path", ["", KEEPS], ids=["replace", "keep"])
+def test_a_table_that_is_dropped_before_its_job_reads_it_is_removed(
+    route: str, path: str, stage: Stage, command: Callable[..., Called], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night, layout = Night(stage), ("--path", path) if path else ()
+    assert night.run("before", *layout).code == 0
+    stage.table("fresh")
+
+    async def dropping(export: RunningExport) -> bool:
+        for name in ("planes", "fresh"):
+            stage.big.delete_table(f"{stage.project}.{stage.dataset}.{name}", not_found_ok=True)
+        return await work(export)
+
+    monkeypatch.setattr("bqdump.export.run.work", dropping)
+    ran = command("run", "--run-id", "second", "--route", route, *layout)
+    assert (ran.code, ran.errors) == (0, [])
+    manifest = night.manifest()
+    assert (manifest.run, manifest.status) == ("second", "complete")
+    assert [(one.table, one.reason, one.run) for one in manifest.removed] == [("planes", "dropped", "before")]
+    assert [one.table for one in manifest.skipped] == ["fresh"]
+    assert sorted(entry.table for entry in manifest.tables) == ["airports", "carriers", "flights"]
+    assert "it was dropped after the snapshot time" in night.report("second")
+    assert command("verify", "--read").code == 0
+    monkeypatch.undo()
 
 
 def test_a_name_that_only_changes_its_extension_is_not_removed(night: Night) -> None:

@@ -88,3 +88,22 @@ def test_a_table_created_after_the_snapshot_time_does_not_fail_its_dataset(monke
     world.run("first")
     assert set(names(world.project()).values()) == {"published"}
     assert world.content("sales").keys() == {"orders", "items"}
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_table_that_is_dropped_while_the_set_is_exported_leaves_its_dataset_by_name(
+    world: World, *, together: bool
+) -> None:
+    world.put("b", "customers")
+    world.run("second")
+
+    def drop(table: str, _job: str) -> None:
+        if table == "customers" and world.warehouse.datasets["p", "b"][table].versions[-1].rows is not None:
+            world.warehouse.drop("p", "b", table)
+
+    world.warehouse.failing = drop
+    world.run("third", 2, together=together)
+    assert (world.project().run, world.project().status) == ("third", "complete")
+    manifest = world.manifest("b")
+    assert manifest
+    assert [(one.table, one.reason, one.run) for one in manifest.removed] == [("customers", "dropped", "second")]

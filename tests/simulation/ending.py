@@ -185,7 +185,8 @@ def _nothing_but(world: World, manifest: Manifest) -> None:
     """At final names lies what the published manifest names, and what was never ours."""
     view, laws, naive = world.view, world.laws, world.scenery.naive
     first = view.plan(laws.first_published)
-    adopted = {unit.table for unit in view.units(first)} if first else set()
+    dropped = view.given_up(laws.first_published)
+    adopted = {unit.table for unit in view.units(first) if unit.id not in dropped} if first else set()
     template, ext = world.scenery.settings.template, world.scenery.settings.format
     plans = [plan for plan in map(view.plan, world.runs) if plan]
     keeping = {unit.pattern for plan in plans if plan.mode == "keep" for unit in view.units(plan)}
@@ -233,8 +234,10 @@ def _exported_once(world: World, complete: list[str]) -> None:
     for run in complete:
         plan = world.view.plan(run)
         assert plan is not None
+        # Only dropped tables are given up where a partial export is not allowed.
+        without = world.view.given_up(run)
         for planned in world.view.units(plan) if not world.scenery.settings.allow_partial else ():
-            if planned.route == "read":
+            if planned.route == "read" or planned.id in without:
                 # No job of BigQuery: each attempt reads for itself, and one of them has the receipt.
                 continue
             wanted = f"bqdump_{run}_{plan.nonce}_{planned.id}"

@@ -245,10 +245,17 @@ class Laws:
         self.hold(Law.ASKED_REMOVALS, not lost, f"{sorted(lost)} of {before.run} left {now.run} unnamed")
         planned = {one.table for one in plan.removed}
         unplanned = {one.table for one in now.removed} - planned
+        steady = self.histories[plan.dataset].steady(plan.snapshot)
         self.hold(
             Law.ASKED_REMOVALS,
-            not unplanned,
+            not unplanned & steady,
             f"{now.run} has removed {sorted(unplanned)}, which its plan does not name",
+        )
+        dropped = sum(one.reason == "dropped" and one.table in had for one in now.removed)
+        self.hold(
+            Law.ASKED_REMOVALS,
+            not unplanned or 2 * dropped <= len(had) or Risk.REMOVED_TABLES in self.allowed.get(now.run, ()),
+            f"{now.run} has removed {sorted(unplanned)} of {sorted(had)} unasked",
         )
         both = has & planned - {unit.table for unit in self.view.units(plan)}
         self.hold(Law.ASKED_REMOVALS, not both, f"{now.run} has {sorted(both)}, which its plan removes")
@@ -365,9 +372,15 @@ class Laws:
         self._carried(run, manifest, [one for one in manifest.tables if one.carried and one.table not in again])
         self._named_again(plan, manifest, [one for one in manifest.tables if one.table in again])
         there = [entry.table for entry in own]
+        planned = {*plan.flags}
+        gone = {flag.table for flag in manifest.flags if flag.risk == Risk.DROPPED_TABLES and flag not in planned}
         self.hold(
-            Law.TRUE, sorted([*there, *failed]) == sorted(units), f"{run}: of {sorted(units)} it has {there}, {failed}"
+            Law.TRUE,
+            sorted([*there, *failed, *gone]) == sorted(units),
+            f"{run}: of {sorted(units)} it has {there}, {failed} failed, {gone} were dropped",
         )
+        lost = gone & self.histories[plan.dataset].steady(plan.snapshot)
+        self.hold(Law.NAMED_LOSSES, not lost, f"{run} lacks {sorted(lost)}, which were never dropped")
         flagged = {flag.table for flag in manifest.flags if flag.risk == Risk.ROW_POLICIES}
         # No job reports what the read route was shown: where policies cannot be seen, that is what is told.
         never = self._clock() + 1

@@ -13,12 +13,14 @@ from bqdump.core.documents.document import Document
 from bqdump.core.documents.fields import Mode
 from bqdump.core.documents.manifest import Carried, File, Manifest
 from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.removed import RemovalReason, Removed
 from bqdump.core.documents.run import Plan
 from bqdump.core.errors import UnavailableError, UsageError, VerificationError
 from bqdump.core.plan.named_again import NamedAgain, NamedPartitions, named_again, partitions_named_again
 from bqdump.core.plan.published import Published
-from bqdump.core.plan.removal import Carry, carry_from
+from bqdump.core.plan.removal import Carry, carry_from, is_mass
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.export.task import RunningExport
@@ -44,27 +46,31 @@ async def read_published(store: ObjectStore, settings: Settings) -> Published | 
     return decode(data, Published, latest.manifest) if latest and data else None
 
 
-async def carry_over(export: RunningExport, tables: Collection[str]) -> Carry:
-    """What the manifest of this run takes over from earlier exports. tables: those that the plan exports.
+async def carry_over(export: RunningExport, tables: Collection[str], dropped: Collection[str] = ()) -> Carry:
+    """What the manifest of this run takes over from earlier exports. tables: those that it exports.
+
+    dropped: those that it removes, besides the ones that planning has found.
 
     Raises UsageError where files cannot be carried over, because only one of the two runs keeps a folder for each run,
     and VerificationError where another run has replaced the files of a table that the plan names again.
     """
     named = {one.table for one in export.plan.reused}
     latest = await read_latest(export.store, export.settings)
-    carry = await _stays(export, latest, named.union(tables))
+    carry = await _stays(export, latest, named.union(tables), dropped)
     if not (named or export.plan.reused_partitions):
         return carry
     again, partitions = await _named_again(export, latest)
     return carry._replace(reused=again.entries, partitions=partitions.partitions)
 
 
-async def _stays(export: RunningExport, latest: Latest | None, tables: Collection[str]) -> Carry:
+async def _stays(
+    export: RunningExport, latest: Latest | None, tables: Collection[str], dropped: Collection[str]
+) -> Carry:
     """What stays of the published export without a look at it. tables: all others of this run.
 
     Raises UnavailableError if the published run is being pruned.
     """
-    while (carry := await _stays_of(export, latest, tables)) is None:
+    while (carry := await _stays_of(export, latest, tables, dropped)) is None:
         before, latest = latest, await read_latest(export.store, export.settings)
         # The published run is never pruned, so another one was published meanwhile.
         if latest == before:
@@ -73,20 +79,26 @@ async def _stays(export: RunningExport, latest: Latest | None, tables: Collectio
     return carry
 
 
-async def _stays_of(export: RunningExport, latest: Latest | None, tables: Collection[str]) -> Carry | None:
+async def _stays_of(
+    export: RunningExport, latest: Latest | None, tables: Collection[str], dropped: Collection[str]
+) -> Carry | None:
     """The same of this published run, None if it is being pruned."""
     if latest is None or latest.age >= export.plan.age or not export.same_dataset(latest):
         return Carry()
-    if latest.run == export.plan.over and not (export.plan.removed or export.plan.kept or export.settings.keep_others):
+    leaving = dropped or export.plan.removed
+    if latest.run == export.plan.over and not (leaving or export.plan.kept or export.settings.keep_others):
         # Planning has found that everything in it is exported anew, or unchanged.
         return Carry(latest.run)
     data = await _manifest(export.store, latest)
     if data is None:
         return Carry(latest.run)
     published = decode(data, Published, latest.manifest)
-    reasons = {one.table: one.reason for one in export.plan.removed}
+    reasons: dict[str, RemovalReason] = {one.table: one.reason for one in export.plan.removed}
+    reasons |= dict.fromkeys(dropped, "dropped")
     gone = published.without(tables)
     removed = tuple(published.removed(had, reasons[name]) for name, had in sorted(gone.items()) if name in reasons)
+    if dropped:
+        _refuse_mass(export, published, removed)
     kept = sorted(gone.keys() - reasons.keys())
     refuse_other_mode(published, export.plan, kept)
     if kept and not await refer(export.store, export.settings.layout, latest.run, export.plan.run):
@@ -95,6 +107,17 @@ async def _stays_of(export: RunningExport, latest: Latest | None, tables: Collec
         message = "%s is carried over from run %s, which was published after this run was planned"
         log.warning(message, name, latest.run, extra=LogEvent.TABLE_CARRIED_OVER.extra(table=name))
     return carry_from(decode(data, Manifest, latest.manifest), export.plan, tables, kept, removed)
+
+
+def _refuse_mass(export: RunningExport, published: Published, removed: Sequence[Removed]) -> None:
+    """Raise UsageError where most of a run would go that was published since the dropped tables were given up."""
+    if is_mass(removed, published) and Risk.REMOVED_TABLES not in export.settings.allow:
+        cause = (
+            f"it does not have {counted(len(removed), 'table')} of run {published.run}, more than half, as tables were "
+            "dropped meanwhile"
+        )
+        hint = f"Start a new run. To publish without them: {{setting:allow={Risk.REMOVED_TABLES}}}."
+        raise UsageError("publish", f"run {export.plan.run}", cause, hint)
 
 
 async def _named_again(export: RunningExport, latest: Latest | None) -> tuple[NamedAgain, NamedPartitions]:

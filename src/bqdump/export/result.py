@@ -9,6 +9,8 @@ import msgspec
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.fields import FORMAT_VERSION, Count
 from bqdump.core.documents.manifest import Totals
+from bqdump.core.documents.removed import Removed
+from bqdump.core.documents.run import Skipped
 from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.export import Export
 from bqdump.core.times import time_of
@@ -35,6 +37,8 @@ class _Numbers(msgspec.Struct, frozen=True):
 
     totals: Totals
     tables: tuple[_TableRows, ...]
+    skipped: tuple[Skipped, ...]
+    removed: tuple[Removed, ...] = ()
     format_version: int = FORMAT_VERSION
 
 
@@ -55,8 +59,8 @@ async def exported(task: Task, result: TaskResult) -> Export:
         bytes=totals.bytes,
         manifest=f"{task.store.url}/{task.layout.manifest}",
         failed=result.failed,
-        skipped=result.plan.skipped,
-        removed=result.plan.removed,
+        skipped=numbers.skipped if numbers else result.plan.skipped,
+        removed=numbers.removed if numbers else result.plan.removed,
         carried=totals.carried,
         reused=totals.reused,
     )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple
 
 from bqdump.core.documents.manifest import Totals
-from bqdump.core.documents.run import Failure, Plan
+from bqdump.core.documents.run import DROPPED, Failure, Plan
 from bqdump.core.errors import BqdumpError, TablesFailedError
 from bqdump.core.progress.events import Entered
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted
+from bqdump.export.dropped import as_failed, go_without_dropped
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.abandoned import clear_abandoned
@@ -21,6 +23,7 @@ from bqdump.export.publish.publish import publish
 from bqdump.export.publish.publisher import becomes_publisher
 from bqdump.export.publish.report import has_report, store_failed_report, store_report
 from bqdump.export.task import RunningExport, Task
+from bqdump.export.work.gone import RECREATED
 from bqdump.export.work.sessions import close_sessions
 from bqdump.export.work.work import work
 from bqdump.repository.ledger import Ledger, ledger_of
@@ -101,13 +104,17 @@ async def _work(export: RunningExport) -> UnitLedger:
 
 
 async def _settle_failures(export: RunningExport, units: UnitLedger) -> UnitLedger:
-    """Give up the tables that failed, where a partial export is allowed. Raises TablesFailedError where it is not."""
-    failed = units.failed(export.owner.execution)
+    """Give up tables that were dropped, and those that failed where a partial export is allowed.
+
+    Raises TablesFailedError for what may not be missing.
+    """
+    units = await go_without_dropped(export, units)
+    failed = [one for one in units.failed(export.owner.execution) if one.table not in units.dropped]
     if failed and not export.settings.allow_partial:
         ledger = ledger_of(export.plan, units, execution=export.owner.execution)
         await store_failed_report(export, ledger)
         raise _refusal(export.plan, ledger.failed)
-    return await give_up(export.store, export.layout, export.plan, failed) if failed else units
+    return await give_up(export.store, export.layout, export.plan, as_failed(failed)) if failed else units
 
 
 async def _publish(export: RunningExport, ledger: Ledger) -> TaskResult:
@@ -138,11 +145,13 @@ async def _clear_late(export: RunningExport) -> None:
 
 
 def _leave_to_others(export: RunningExport, units: UnitLedger) -> TaskResult:
-    mine = units.failed_tables(export.owner.execution, export.owner)
+    # Whether the run may go without tables that were dropped is decided when all others have ended.
+    mine = [one for one in units.failed_tables(export.owner.execution, export.owner) if one.reason != DROPPED]
     if mine and not export.settings.allow_partial:
         raise _refusal(export.plan, mine)
     ledger = ledger_of(export.plan, units)
-    open_ = counted(export.plan.tables - len(ledger.done) - len(ledger.failed), "table")
+    ended = len(ledger.done) + len(ledger.failed) + len(ledger.dropped)
+    open_ = counted(export.plan.tables - ended, "table")
     log.info("done; waiting for other tasks to export %s", open_, extra=LogEvent.TASK_DONE.extra())
     return TaskResult("unfinished", export.plan, None, tuple(mine))
 
@@ -151,5 +160,18 @@ def _refusal(plan: Plan, failed: Sequence[Failure]) -> TablesFailedError:
     named = "; ".join(f"{failure.table}: {failure.reason}: {failure.message.rstrip('.')}" for failure in failed[:3])
     more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
     cause = f"{len(failed)} of {counted(plan.tables, 'table')} failed, nothing was published ({named}{more})"
-    hint = f"Fix the cause, then resume with: {{call:run run_id={plan.run}}}"
+    hint = _way_out(plan, {failure.reason for failure in failed})
     return TablesFailedError("publish", f"run {plan.run}", cause, hint)
+
+
+def _way_out(plan: Plan, reasons: Collection[str]) -> str:
+    """What to do about tables that failed for these reasons."""
+    if RECREATED in reasons:
+        return "A table that was created again is in the next run: {call:run}"
+    if DROPPED in reasons:
+        return (
+            "More than half of the published tables would be removed. If they were dropped by mistake, restore them, "
+            "then start a new run: {call:run}. To publish without them, resume with "
+            f"{{setting:allow={Risk.REMOVED_TABLES}}}: {{call:run run_id={plan.run}}}"
+        )
+    return f"Fix the cause, then resume with: {{call:run run_id={plan.run}}}"

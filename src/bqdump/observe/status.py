@@ -168,7 +168,7 @@ def status_of(sight: Sight) -> Status:
     done, working, failed = len(ledger.done), ledger.working, ledger.failed
     if sight.manifest or published == sight.run:
         # The manifest decides, even if receipts have been deleted.
-        done, working = plan.tables - len(failed), 0
+        done, working = plan.tables - len(failed) - len(ledger.dropped), 0
     return Status(
         run=sight.run,
         state=_state(sight, published, len(failed)),
@@ -176,9 +176,9 @@ def status_of(sight: Sight) -> Status:
         tables=plan.tables,
         done=done,
         working=working,
-        waiting=plan.tables - done - working - len(failed),
+        waiting=plan.tables - done - working - len(failed) - len(ledger.dropped),
         failed=failed,
-        skipped=len(plan.skipped),
+        skipped=len(plan.skipped) + len(ledger.dropped),
         bytes=plan.bytes,
         latest=published,
         last_done=time_of(ledger.last_done) if ledger.last_done else None,

@@ -17,6 +17,7 @@ class Ledger(NamedTuple):
     """The tables of a run. done: by the table's id in the plan. failed: one for each table.
 
     working: the number of tables in progress. running: what tasks work on, several times where they share a table.
+    dropped: the tables that the run goes without because they were dropped meanwhile, one for each; not in `failed`.
     settled: the executions at work have nothing left to do. lost: a failure could still be retried, so that the run is
     incomplete. receipts: of all jobs that ended, for a timeline. seen: the same, as an event.
     """
@@ -29,6 +30,7 @@ class Ledger(NamedTuple):
     lost: bool
     receipts: tuple[Receipt, ...]
     seen: Looked
+    dropped: tuple[Failure, ...] = ()
 
     @property
     def last_done(self) -> int:
@@ -61,15 +63,17 @@ def ledger_of(
     seen = looked(units, claims, execution)
     ended = seen.receipts.keys() | seen.failures.keys()
     running = tuple(one for piece, one in seen.started.items() if piece not in ended)
-    done, failed = done_tables(seen.receipts, plan), by_table(seen.failures.values())
+    done, every = done_tables(seen.receipts, plan), by_table(seen.failures.values())
+    failed = [failure for failure in every if failure.table not in units.dropped]
     begun = {one.table for one in running} | {receipt.table for receipt in seen.receipts.values()}
     return Ledger(
         done,
-        len(begun - {one.receipt.table for one in done.values()} - {failure.table for failure in failed}),
+        len(begun - {one.receipt.table for one in done.values()} - {failure.table for failure in every}),
         tuple(failed),
         running,
         settled=len(seen.receipts) + len(seen.failures) == plan.unit_count,
         lost=bool(seen.failures.keys() - units.given_up.keys()),
         receipts=tuple(seen.receipts.values()),
         seen=seen,
+        dropped=tuple(failure for failure in every if failure.table in units.dropped),
     )

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import File, Manifest, PartitionEntry, TableEntry, TableFiles, Totals
 from bqdump.core.documents.partition_files import files_by_partition
-from bqdump.core.documents.run import Failure, Plan, Receipt, TablePlan
+from bqdump.core.documents.run import Failure, Flag, Plan, Receipt, Skipped, TablePlan
 from bqdump.core.plan.definitions import with_carried
 from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
 from bqdump.core.plan.guards import with_jobs
 from bqdump.core.plan.removal import Carry, PartitionFiles
+from bqdump.core.risks import Risk
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
+
+
+class Without(Protocol):
+    """The tables of the plan that an export lacks: they failed, or were dropped while the run was at work."""
+
+    @property
+    def failed(self) -> Sequence[Failure]:
+        """One for each table."""
+
+    @property
+    def dropped(self) -> Sequence[Failure]:
+        """One for each table."""
 
 
 def make_manifest(
@@ -23,7 +37,7 @@ def make_manifest(
     number: int,
     receipts: Mapping[str, Receipt],
     partitions: Mapping[str, tuple[PartitionEntry, ...]],
-    failed: Sequence[Failure],
+    without: Without,
     plans: Sequence[TablePlan],
     files: Mapping[str, Sequence[File]],
     left: tuple[TableFiles, ...],
@@ -33,8 +47,8 @@ def make_manifest(
 ) -> Manifest:
     """The manifest of a run.
 
-    receipts, partitions, files: by the table's id in the plan. failed: one for each table that the export lacks. left,
-    found: see Manifest. carry: the tables whose files earlier runs exported. definitions: as planned.
+    receipts, partitions, files: by the table's id in the plan. without: the tables that it lacks. left, found: see
+    Manifest. carry: the tables whose files earlier runs exported. definitions: as planned.
     """
     receipts = {table: receipts[table] for table in files}
     hidden = hidden_rows(plan, receipts.values())
@@ -48,7 +62,7 @@ def make_manifest(
     ]
     tables = tuple(sorted((*own, *carry.tables, *carry.reused), key=lambda entry: entry.table))
     oldest = min((entry.carried.as_of for entry in carry.tables if entry.carried), default=plan.snapshot)
-    failed = sorted((*failed, *carry.failed), key=lambda failure: failure.table)
+    failed = sorted((*without.failed, *carry.failed), key=lambda failure: failure.table)
     risks = ((receipt.table, risk) for receipt in receipts.values() for risk in receipt.risks)
     totals = Totals(
         tables=len(tables),
@@ -76,17 +90,29 @@ def make_manifest(
         digest=plan.digest,
         totals=totals,
         tables=tables,
-        skipped=plan.skipped,
+        skipped=(*plan.skipped, *_not_exported(without.dropped, plans, carry)),
         failed=tuple(failed),
         left=left,
         found=found,
-        flags=tuple(dict.fromkeys((*with_jobs(plan.flags, risks), *carry.flags))),
+        flags=tuple(dict.fromkeys((*with_jobs(plan.flags, risks), *map(_dropped, without.dropped), *carry.flags))),
         over=carry.over,
         removed=carry.removed,
         removed_partitions=plan.removed_partitions,
         oldest_snapshot_time=rfc3339(min(oldest, plan.snapshot)),
         definitions=with_carried(definitions, carry.definitions, carry.names),
     )
+
+
+def _not_exported(dropped: Sequence[Failure], plans: Sequence[TablePlan], carry: Carry) -> Iterator[Skipped]:
+    """The dropped tables that the export before did not have either, so that none is removed from it."""
+    kinds, removed = {plan.table: plan.kind for plan in plans}, {one.table for one in carry.removed}
+    for one in dropped:
+        if one.table not in removed:
+            yield Skipped(one.table, kinds[one.table], one.message)
+
+
+def _dropped(failure: Failure) -> Flag:
+    return Flag(Risk.DROPPED_TABLES, failure.table, (), failure.message, allowed=True)
 
 
 def _entry(

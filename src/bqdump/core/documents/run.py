@@ -223,6 +223,11 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcom
     unchanged: bool = False
 
 
+# The reason of a Failure about a table that existed at the snapshot time and has been dropped since. Where a run has
+# given its units up for this reason, it goes without the table, as if it had been dropped before.
+DROPPED = "dropped"
+
+
 @public
 class Failure(msgspec.Struct, frozen=True):
     """Why an attempt at a unit failed permanently, in one sentence. It binds only its own execution."""

@@ -5,7 +5,7 @@ Excluded tables and mass removal are refused unless allowed. A table that the pl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -92,10 +92,15 @@ def leaving(
     return tuple(sorted(removed, key=lambda one: one.table)), tuple(sorted(kept))
 
 
+def is_mass(removed: Iterable[Removed], published: Published) -> bool:
+    """Whether more than half of the published tables would go without being excluded."""
+    unasked = sum(one.reason != "excluded" for one in removed)
+    return 2 * unasked > len(published.without(()))
+
+
 def removal_flags(removed: Sequence[Removed], published: Published) -> Iterator[Flag]:
     """A flag for each removed table: refused where it was excluded, or where more than half of the tables would go."""
-    unasked = sum(one.reason != "excluded" for one in removed)
-    mass = 2 * unasked > len(published.without(()))
+    mass = is_mass(removed, published)
     for one in removed:
         risk = Risk.REMOVED_TABLES if mass or one.reason == "excluded" else Risk.DROPPED_TABLES
         yield Flag(risk, one.table, (), one.reason.replace("-", " "), allowed=False)

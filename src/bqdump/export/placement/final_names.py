@@ -48,12 +48,14 @@ def refuse_others(plan: Plan, infos: Iterable[ObjectInfo]) -> None:
             raise UsageError("publish", info.name, cause, hint)
 
 
-async def announce(export: RunningExport, names: Iterable[str], tables: Collection[str]) -> Carry | None:
+async def announce(
+    export: RunningExport, names: Iterable[str], tables: Collection[str], dropped: Collection[str] = ()
+) -> Carry | None:
     """Reserve these names for this run; None if a later run has reserved them.
 
     An earlier run that is ready is published first: its tasks may publish it at any time, and must not do so later.
-    tables: those of the plan. Returns what stays of the published export: none of its files changes from now on, as no
-    other run copies over them. Raises UsageError if one may: a run that has announced itself but is not ready.
+    tables, dropped: see carry_over. Returns what stays of the published export: none of its files changes from now on,
+    as no other run copies over them. Raises UsageError if one may: a run that has announced itself but is not ready.
     """
     await _intend(export, names)
     mine = Publishing(export.plan.run, export.plan.snapshot, export.layout.intent.name)
@@ -62,7 +64,7 @@ async def announce(export: RunningExport, names: Iterable[str], tables: Collecti
     async def step(current: Publishing | None) -> Publishing | None:
         nonlocal carry
         if current and _is_of(export.plan, current):
-            carry = await carry_over(export, tables)
+            carry = await carry_over(export, tables, dropped)
             return None
         if current and current.age > export.plan.age:
             return None
@@ -72,7 +74,7 @@ async def announce(export: RunningExport, names: Iterable[str], tables: Collecti
             with suppress(UsageError):
                 await move_latest(export.store, export.settings, current.ready)
         # After publishing.json was read: the run named there has published what was ready before it.
-        carry = await carry_over(export, tables)
+        carry = await carry_over(export, tables, dropped)
         if carry.files:
             _refuse_unready(export.plan, carry, current)
             await _intend(export, carry.files)

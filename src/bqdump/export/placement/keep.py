@@ -32,7 +32,7 @@ class Keep:
         """Only delete what failed attempts have left: all other files are in place."""
         collected = exported.collected
         await delete(export, ((info.name, info.generation) for info in collected.surplus))
-        carry = await carry_over(export, exported.tables)
+        carry = await carry_over(export, exported.tables, exported.dropped)
         await check_carried(export, carry)
         return Placed({table: [*map(file_of, infos)] for table, infos in collected.written.items()}, carry)
 

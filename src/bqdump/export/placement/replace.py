@@ -95,7 +95,8 @@ async def _naive_shards(export: RunningExport, exported: Exported) -> list[Table
 
     Not those which another task of this run has just placed there.
     """
-    tables = {piece.pattern: plan.table for plan in exported.plans for piece in plan.pieces}
+    plans = [plan for plan in exported.plans if plan.table not in exported.dropped]
+    tables = {piece.pattern: plan.table for plan in plans for piece in plan.pieces}
     mark = origin(export.plan)
     found: dict[str, list[File]] = {}
     async for page in export.store.objects(export.settings.target.prefix):
@@ -117,7 +118,7 @@ async def _replace(
     written = exported.collected.written
     names = exported.collected.final
     staged = {name: info for table in names for name, info in zip(names[table], written[table], strict=True)}
-    carry = await announce(export, (*staged, *staying), exported.tables)
+    carry = await announce(export, (*staged, *staying), exported.tables, exported.dropped)
     if carry is None:
         return None
     await check_carried(export, carry)

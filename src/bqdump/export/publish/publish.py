@@ -81,8 +81,9 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
             await add_field_ids(export, tables, collected)
         await prove(export, tables, done, collected)
         failed = frozenset(failure.table for failure in ledger.failed)
+        dropped = frozenset(failure.table for failure in ledger.dropped)
         latest = await read_latest(export.store, export.settings)
-        placed = await export.placement.place(export, Exported(tables, collected, failed, latest))
+        placed = await export.placement.place(export, Exported(tables, collected, failed, latest, dropped))
     except VerificationError:
         # Files may be missing because another task has ended the run meanwhile and cleared up.
         if not await has_ended(export):
@@ -98,7 +99,7 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
     number = latest.number + 1 if latest else 1
     left, found, carry = placed.left, placed.found, placed.carry
     manifest = make_manifest(
-        export.plan, number, receipts, partitions, ledger.failed, tables, files, left, found, carry, definitions
+        export.plan, number, receipts, partitions, ledger, tables, files, left, found, carry, definitions
     )
     if export.settings.iceberg:
         from bqdump.export.publish.iceberg import with_iceberg

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.run import Failure, Plan, Receipt
+from bqdump.core.documents.run import DROPPED, Failure, Plan, Receipt
 from bqdump.core.errors import BqdumpError, open_files_error, out_of_files, words_of
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
@@ -16,6 +16,7 @@ from bqdump.core.units.documents import Changed, GivenUp, Unit
 from bqdump.core.units.parts import parts_of
 from bqdump.export.publish.clear import clear_written
 from bqdump.export.task import RunningExport
+from bqdump.export.work.gone import explained
 from bqdump.export.work.jobs import extract_unit, query_unit
 from bqdump.export.work.partition import extract_partition, proven, query_changed
 from bqdump.export.work.read import read_unit, withdraw_files
@@ -54,9 +55,11 @@ async def finish_unit(export: RunningExport, watch: Watch, todo: Todo, started: 
         log.warning(message, called, extra=LogEvent.PARTITION_CHANGED.extra(table=table))
         outcome = await _export(export, watch, todo, started, query_changed)
         recorded = await _record(export, outcome)
-    if isinstance(outcome, Failure) and todo.unit.partition:
-        # The table's other partitions may be exported.
-        outcome = msgspec.structs.replace(outcome, message=f"partition {todo.unit.partition}: {outcome.message}")
+    if isinstance(outcome, Failure):
+        of_unit, outcome = outcome, await explained(export, todo.unit, outcome)
+        if todo.unit.partition and outcome == of_unit:
+            # The table's other partitions may be exported.
+            outcome = msgspec.structs.replace(outcome, message=f"partition {todo.unit.partition}: {outcome.message}")
     if isinstance(outcome, Changed):
         # Another task has recorded its end meanwhile.
         if isinstance(recorded, Receipt):
@@ -66,8 +69,11 @@ async def finish_unit(export: RunningExport, watch: Watch, todo: Todo, started: 
         return
     export.tell(outcome)
     if isinstance(outcome, Failure):
-        failed = LogEvent.TABLE_FAILED.extra(table=table)
-        log.error("%s: failed: %s: %s", called, outcome.reason, outcome.message, extra=failed)
+        if outcome.reason == DROPPED:
+            log.warning("%s: %s", called, outcome.message, extra=LogEvent.TABLE_DROPPED.extra(table=table))
+        else:
+            failed = LogEvent.TABLE_FAILED.extra(table=table)
+            log.error("%s: failed: %s: %s", called, outcome.reason, outcome.message, extra=failed)
         document = export.layout.failure(outcome.unit, outcome.attempt, export.owner.execution)
         await replace(export.store, document, outcome, 0)
         return

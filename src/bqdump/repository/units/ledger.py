@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Notes
-from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
+from bqdump.core.documents.run import DROPPED, Failure, Owner, Plan, Receipt
 from bqdump.core.documents.run_layout import End as Ends
 from bqdump.core.documents.run_layout import RunLayout, unit_of
 from bqdump.core.documents.validation import CHANGED
@@ -70,6 +70,11 @@ class UnitLedger(NamedTuple):
     def failed_tables(self, execution: str | None = None, owner: Owner | None = None) -> list[Failure]:
         """One failure for each failed table, by table: in this execution or (None) in any, of this task or of any."""
         return by_table(failure for failure in self.failed(execution) if owner in (None, failure.owner))
+
+    @property
+    def dropped(self) -> frozenset[str]:
+        """The tables that the run goes without because they were dropped while it was at work."""
+        return frozenset(one.table for one in self.given_up.values() if one.reason == DROPPED)
 
     @property
     def reopened(self) -> bool:
