@@ -90,7 +90,7 @@ def test_columns_that_do_not_fit_are_named_with_types_reasons_and_formats() -> N
 
 def test_many_tables_and_columns_are_counted() -> None:
     many = [Column(f"c{number}", "STRING", repeated=True) for number in range(7)]
-    with pytest.raises(UsageError, match=r"c4 ARRAY<STRING> and 2 more columns; .* and 2 other tables") as caught:
+    with pytest.raises(UsageError, match=r"c4 ARRAY<STRING> and 2 more columns; .* and 2 more tables") as caught:
         refuse("plan the export", [misfit(f"t{number}", "csv", *many) for number in range(7)])
     assert "json, avro or parquet" in caught.value.hint
 

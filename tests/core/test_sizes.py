@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.sizes import counted, parse_size, size_text
+from bqdump.core.sizes import counted, named, parse_size, size_text
 
 SIZES = {
     0: "0 B",
@@ -51,3 +51,17 @@ def test_a_size_is_read_in_any_unit(text: str, size: int) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a size such as 10GB or 1 TiB"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "noun", "separator", "text"),
+    [
+        (["a", "b"], "", ", ", "a, b"),
+        (["a", "b", "c"], "", ", ", "a, b and 1 more"),
+        (["a", "b", "c"], "table", ", ", "a, b and 1 more table"),
+        (["a", "b", *"c" * 1000], "table", "; ", "a; b; and 1,000 more tables"),
+        ([], "table", ", ", ""),
+    ],
+)
+def test_the_first_words_are_named_the_others_counted(words: list[str], noun: str, separator: str, text: str) -> None:
+    assert named(words, 2, noun, separator) == text

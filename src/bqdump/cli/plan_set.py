@@ -11,7 +11,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.plan.summary import Planned
 from bqdump.core.project.removal import WHY
 from bqdump.core.settings.settings import Settings
-from bqdump.core.sizes import counted, size_text
+from bqdump.core.sizes import counted, named, size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import fill
 
@@ -72,7 +72,6 @@ def refuse_datasets(shown: Planned) -> None:
     refused = [one for one in shown.datasets if one.problem]
     if not refused:
         return
-    named = "; ".join(f"{one.dataset}: {one.problem.rstrip('.')}" for one in refused[:NAMED])
-    more = f"; and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
-    cause = f"{len(refused)} of {counted(len(shown.datasets), 'dataset')} would not be exported ({named}{more})"
+    problems = named([f"{one.dataset}: {one.problem.rstrip('.')}" for one in refused], NAMED, separator="; ")
+    cause = f"{len(refused)} of {counted(len(shown.datasets), 'dataset')} would not be exported ({problems})"
     raise UsageError("plan the export", f"project {shown.project}", cause)

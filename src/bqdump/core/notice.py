@@ -11,7 +11,7 @@ from bqdump.core.errors import BqdumpError, first_of, words_of
 from bqdump.core.progress.export import Export
 from bqdump.core.restore.drilled import Drilled
 from bqdump.core.settings.settings import Settings
-from bqdump.core.sizes import counted, size_text
+from bqdump.core.sizes import counted, named, size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import COMMANDS
 
@@ -55,10 +55,8 @@ def run_failed(settings: Settings, run: str, error: BaseException) -> Notice:
 
 def drill_failed(settings: Settings, done: Drilled) -> Notice:
     """A drill found a difference, or something that cannot be restored."""
-    problems = done.problems
-    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-    first = "; ".join(problems[:3])
-    text = f"bqdump: run {done.run} in {settings.target} may not be restorable: {first}{more}"
+    problems = named(done.problems, 3, separator="; ")
+    text = f"bqdump: run {done.run} in {settings.target} may not be restorable: {problems}"
     return _notice(settings, "drill_failed", done.run, text, _json(done))
 
 

@@ -37,3 +37,12 @@ def counted(count: int, thing: str) -> str:
 def listed(words: Sequence[str], last: str = "or") -> str:
     """Words as a list in a sentence: "csv", "csv or json", "csv, json or avro"."""
     return f" {last} ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def named(words: Sequence[str], most: int, noun: str = "", separator: str = ", ") -> str:
+    """The first words, `most` at most, and how many more there are: "a, b and 3 more tables", "a; b; and 3 more"."""
+    shown, more = separator.join(words[:most]), len(words) - most
+    if more <= 0:
+        return shown
+    rest = counted(more, f"more {noun}") if noun else f"{more:,} more"
+    return f"{shown}{' ' if separator == ', ' else separator}and {rest}"

@@ -22,7 +22,7 @@ from bqdump.core.plan.removal import Carry, carry_from, is_mass
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, named
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.presence import differs, present
@@ -138,9 +138,9 @@ async def _named_again(export: RunningExport, latest: Latest | None) -> tuple[Na
 
 
 def _lost(plan: Plan, tables: Sequence[str], why: str) -> VerificationError:
-    named = ", ".join(tables[:NAMED]) + (", …" if len(tables) > NAMED else "")
     subject = f"{counted(len(tables), 'unchanged table')} of run {plan.run}"
-    return VerificationError("name again", subject, f"{why} ({named})", "Nothing was published. Start a new run.")
+    cause = f"{why} ({named(tables, NAMED)})"
+    return VerificationError("name again", subject, cause, "Nothing was published. Start a new run.")
 
 
 def refuse_other_mode(published: Published, plan: Plan, kept: Collection[str]) -> None:

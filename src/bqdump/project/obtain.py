@@ -21,7 +21,7 @@ from bqdump.core.project.member import PLAN, chosen_tables, matches_include, one
 from bqdump.core.project.removal import leaving_datasets, refuse_leaving, removal_sentence
 from bqdump.core.project.selection import Chosen, locations_of, names_of
 from bqdump.core.settings.settings import Settings
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, named
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
 from bqdump.export.planning.obtain import PATIENCE_SECONDS
@@ -199,15 +199,13 @@ async def _listings_at_snapshot(
 
 def _log_plan(task: SetTask, plan: ProjectPlan) -> None:
     tables = counted(sum(member.tables for member in plan.datasets), "table")
-    names = ", ".join(member.dataset for member in plan.datasets[:NAMED])
-    more = f" and {len(plan.datasets) - NAMED} more" if len(plan.datasets) > NAMED else ""
     log.info(
-        "planned %s with %s as of %s, for %s: %s%s",
+        "planned %s with %s as of %s, for %s: %s",
         counted(len(plan.datasets), "dataset"), tables, rfc3339(plan.snapshot), counted(task.tasks, "task"),
-        names, more, extra=LogEvent.SET_PLANNED.extra(),
+        named([member.dataset for member in plan.datasets], NAMED), extra=LogEvent.SET_PLANNED.extra(),
     )  # fmt: skip
     for removed in plan.removed:
         log.warning("%s", removal_sentence(removed), extra=LogEvent.DATASET_REMOVED.extra(dataset=removed.dataset))
     for skipped in plan.skipped:
-        named = LogEvent.DATASET_SKIPPED.extra(dataset=skipped.dataset)
-        log.warning("dataset %s is not exported: %s", skipped.dataset, skipped.reason, extra=named)
+        event = LogEvent.DATASET_SKIPPED.extra(dataset=skipped.dataset)
+        log.warning("dataset %s is not exported: %s", skipped.dataset, skipped.reason, extra=event)

@@ -15,7 +15,7 @@ from bqdump.core.errors import (
 )
 from bqdump.core.progress.subject import about
 from bqdump.core.restore.request import RESTORE
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, named
 from bqdump.project.datasets import each_dataset
 from bqdump.project.member import concerns_all
 from bqdump.restoration.task import Task
@@ -49,12 +49,12 @@ def _refusal(refused: dict[str, BqdumpError], of: int) -> BqdumpError:
     first = next(iter(refused.values()))
     if of == 1:
         return first
-    named = "; ".join(
+    causes = [
         f"{name}: {': '.join(filter(None, (error.subject, error.cause))).rstrip('.')}"
-        for name, error in [*refused.items()][:NAMED]
-    )
-    more = f"; and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
-    cause = f"{len(refused)} of {counted(of, 'dataset')} cannot be restored, so none is ({named}{more})"
+        for name, error in refused.items()
+    ]
+    shown = named(causes, NAMED, separator="; ")
+    cause = f"{len(refused)} of {counted(of, 'dataset')} cannot be restored, so none is ({shown})"
     left_out = f"Or leave datasets out: {{setting:exclude_datasets={','.join(refused)}}}."
     hint = " ".join(filter(None, (first.hint, left_out if len(refused) < of else "")))
     for kind in (NotFoundError, DeniedError, DocumentError, VerificationError):

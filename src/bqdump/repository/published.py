@@ -14,7 +14,7 @@ from bqdump.core.documents.publication import Latest, Pointer
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, named
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import exists, swap, value_of
 
@@ -83,7 +83,7 @@ async def _refuse_unnamed(store: ObjectStore, latest: Latest, ready: Latest) -> 
             "publish",
             f"run {ready.run}",
             f"it does not have {counted(len(unnamed), 'table')} of run {latest.run}, which was published meanwhile "
-            f"({', '.join(unnamed[:NAMED])}{', …' if len(unnamed) > NAMED else ''})",
+            f"({named(unnamed, NAMED)})",
             "Nothing was removed. Start a new run.",
         )
 
@@ -115,8 +115,9 @@ async def refuse_set(store: ObjectStore, settings: Settings) -> None:
     if project is None or not project.datasets:
         return
     names = [one.dataset for one in project.datasets]
-    shown = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
-    cause = f"it holds the exports of {counted(len(names), 'dataset')} ({shown}), each in a folder of its own"
+    cause = (
+        f"it holds the exports of {counted(len(names), 'dataset')} ({named(names, NAMED)}), each in a folder of its own"
+    )
     raise SetError("find", str(settings.target), cause, f"Name one dataset: {name_a_dataset(settings, names[0])}")
 
 

@@ -14,7 +14,7 @@ from bqdump.core.formats.types import columns
 from bqdump.core.plan.unsupported import as_they_are
 from bqdump.core.results import public
 from bqdump.core.risks import Risk
-from bqdump.core.sizes import counted, listed
+from bqdump.core.sizes import counted, listed, named
 
 NAMED = 5
 
@@ -74,7 +74,6 @@ def altered_flags(found: Sequence[AlteredColumn]) -> Iterator[Flag]:
     if not found:
         return
     tables = len({one.table for one in found})
-    named = ", ".join(f"{one.table}.{one.column}" for one in found[:NAMED])
-    more = f" and {counted(len(found) - NAMED, 'more column')}" if len(found) > NAMED else ""
+    columns = named([f"{one.table}.{one.column}" for one in found], NAMED, "column")
     how = "; ".join(dict.fromkeys(f"{one.format}: {one.change}" for one in found))
-    yield Flag(Risk.ALTERED_VALUES, "", (), f"{how}, in {named}{more} of {counted(tables, 'table')}", allowed=False)
+    yield Flag(Risk.ALTERED_VALUES, "", (), f"{how}, in {columns} of {counted(tables, 'table')}", allowed=False)

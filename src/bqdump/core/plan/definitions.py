@@ -13,6 +13,7 @@ from bqdump.core.documents.definitions import NOTHING, Definitions, ObjectDefini
 from bqdump.core.documents.run import Flag
 from bqdump.core.plan.catalog import EXTRACTABLE, Table, is_iceberg
 from bqdump.core.risks import Risk
+from bqdump.core.sizes import named
 
 # What BigQuery alone sets; `tags` repeats resourceTags.
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets#Dataset
@@ -81,7 +82,7 @@ def definition_flags(definitions: Definitions) -> Iterator[Flag]:
     if unread := [one for one in definitions.unread if one.reason != UNLISTED]:
         yield Flag(Risk.UNREAD_DEFINITIONS, "", (), _unread_text(unread), allowed=True)
     if definitions.models:
-        yield Flag(Risk.MODELS, "", (), _named(definitions.models), allowed=True)
+        yield Flag(Risk.MODELS, "", (), named(definitions.models, NAMED), allowed=True)
 
 
 def with_carried(own: Definitions, earlier: Definitions, tables: Collection[str]) -> Definitions:
@@ -113,9 +114,4 @@ def _unread_text(unread: Sequence[Unread]) -> str:
     by_reason: dict[str, list[str]] = {}
     for one in unread:
         by_reason.setdefault(one.reason, []).append(one.what)
-    return "; ".join(f"{_named(what)}: {reason}" for reason, what in by_reason.items())
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return "; ".join(f"{named(what, NAMED)}: {reason}" for reason, what in by_reason.items())

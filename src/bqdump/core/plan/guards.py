@@ -20,7 +20,7 @@ from bqdump.core.plan.protection import buffered_rows, protected_columns
 from bqdump.core.plan.shape import Shape
 from bqdump.core.risks import REPORTED, STRICT, Risk
 from bqdump.core.settings.settings import Settings
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, named
 from bqdump.core.times import rfc3339
 from bqdump.core.wording import COMMANDS, fill
 
@@ -252,12 +252,8 @@ def to_allow(risks: Iterable[Risk]) -> str:
 
 
 def _names(flags: Sequence[Flag]) -> str:
-    named = [
-        flag.table + (f" ({flag.detail})" if flag.detail else "") if flag.table else flag.detail
-        for flag in flags[:NAMED]
-    ]
-    more = f" and {len(flags) - NAMED:,} more" if len(flags) > NAMED else ""
-    return ", ".join(named) + more
+    names = [flag.table + (f" ({flag.detail})" if flag.detail else "") if flag.table else flag.detail for flag in flags]
+    return named(names, NAMED)
 
 
 def _near(dataset: str, bucket: str) -> bool:

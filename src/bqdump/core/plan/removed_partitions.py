@@ -17,7 +17,7 @@ from bqdump.core.documents.unchanged import ReusedPartitions
 from bqdump.core.plan.partitioning import partitioning_of
 from bqdump.core.plan.published import Had, Published
 from bqdump.core.risks import Risk
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, named
 
 NAMED = 5
 
@@ -70,8 +70,7 @@ def partitions_sentence(removed: RemovedPartitions) -> str:
 
 
 def _named(removed: RemovedPartitions) -> str:
-    more = len(removed.partitions) - NAMED
-    return ", ".join(removed.partitions[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    return named(removed.partitions, NAMED)
 
 
 def _leaving(

@@ -16,7 +16,7 @@ from bqdump.core.formats.types import Column
 from bqdump.core.formats.unfit import ICEBERG_WIDE, Unfit, formats_that_hold, unfit
 from bqdump.core.plan.ingestion_time import partition_times
 from bqdump.core.plan.shape import Shape
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import named
 
 SHOWN = 5
 POLICIES = ("fail", "skip", "string")
@@ -68,12 +68,11 @@ def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
     """Raise UsageError where there are any. It names columns, types and reasons, and the formats that hold them."""
     if not misfits:
         return
-    named = "; ".join(f"{misfit.table}: {_columns(misfit.columns)}" for misfit in misfits[:SHOWN])
-    more = f" and {counted(len(misfits) - SHOWN, 'other table')}" if len(misfits) > SHOWN else ""
+    tables = named([f"{misfit.table}: {_columns(misfit.columns)}" for misfit in misfits], SHOWN, "table", "; ")
     reasons = dict.fromkeys(found.reason for misfit in misfits for found in misfit.columns)
     columns = [found.column for misfit in misfits for found in misfit.columns]
     able = formats_that_hold(misfits[0].route, columns)
-    cause, setting = f"{', '.join(reasons)} ({named}{more})", "format"
+    cause, setting = f"{', '.join(reasons)} ({tables})", "format"
     other = f"Set {{setting:format}} to {_either(able)}"
     if ICEBERG_WIDE in reasons:
         other, setting = "Use the read route, which writes them as strings, or set", "iceberg"
@@ -86,8 +85,7 @@ def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
 
 
 def _columns(found: Sequence[Unfit]) -> str:
-    more = f" and {counted(len(found) - SHOWN, 'more column')}" if len(found) > SHOWN else ""
-    return ", ".join(f"{unfit.path} {unfit.type}" for unfit in found[:SHOWN]) + more
+    return named([f"{unfit.path} {unfit.type}" for unfit in found], SHOWN, "column")
 
 
 def _either(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from bqdump.core.documents.project import LeavingReason, Project, RemovedDataset
 from bqdump.core.errors import UsageError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, named
 
 WHY: dict[LeavingReason, str] = {
     "excluded": "not named by {setting:dataset} any more",
@@ -44,15 +44,14 @@ def refuse_leaving(removed: Sequence[RemovedDataset], before: Project | None, se
     refused = [one for one in removed if mass or one.reason == "excluded"]
     if not refused:
         return
-    named = ", ".join(f"{one.dataset} ({WHY[one.reason]})" for one in refused[:NAMED])
-    more = f" and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
+    datasets = named([f"{one.dataset} ({WHY[one.reason]})" for one in refused], NAMED)
     cause = f"nothing was exported, because {counted(len(refused), 'dataset')} of the last set would be missing"
     hint = (
         "If they were dropped by mistake, restore them first. To export another selection separately, give it a "
         f"{{setting:prefix}} of its own. To go on without them: {{setting:allow={Risk.REMOVED_TABLES}}}; their exports "
         "stay where they are."
     )
-    raise UsageError("plan the export", f"project {settings.project}", f"{cause}: {named}{more}", hint)
+    raise UsageError("plan the export", f"project {settings.project}", f"{cause}: {datasets}", hint)
 
 
 def removal_sentence(removed: RemovedDataset) -> str:

@@ -13,7 +13,7 @@ from bqdump.core.plan.draft import unmatched
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
 from bqdump.core.restore.selection import PLAN
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import named
 
 NAMED = 10
 OF_A_SET = "only datasets of a set can be chosen, and this is the export of one dataset"
@@ -41,7 +41,7 @@ def chosen_datasets(names: Sequence[str], choice: Choice) -> list[str]:
     known = sorted(names)
     for setting, patterns in (("datasets", choice.include), ("exclude_datasets", choice.exclude)):
         for pattern, guess in unmatched(known, patterns):
-            cause, hint = f"matches no dataset of the set{guess}", f"Its datasets: {_some(known)}."
+            cause, hint = f"matches no dataset of the set{guess}", f"Its datasets: {named(known, NAMED, 'dataset')}."
             raise UsageError(RESTORE, repr(pattern), cause, hint, setting=setting)
     chosen = [name for name, yes in zip(known, select(known, choice.include, choice.exclude), strict=True) if yes]
     if not chosen:
@@ -52,7 +52,8 @@ def chosen_datasets(names: Sequence[str], choice: Choice) -> list[str]:
 def refuse_one_target(options: Options, datasets: Sequence[str]) -> None:
     """Raise UsageError where several datasets would be restored into one."""
     if PLACEHOLDER not in options.dataset and len(datasets) > 1:
-        cause = f"{options.dataset!r} is one dataset, and the export has {len(datasets)} ({_some(datasets)})"
+        names = named(datasets, NAMED, "dataset")
+        cause = f"{options.dataset!r} is one dataset, and the export has {len(datasets)} ({names})"
         hint = f"Write {PLACEHOLDER} for the name of each, such as {options.project}.{PLACEHOLDER}_restored."
         raise UsageError(RESTORE, "", cause, hint, setting="into")
 
@@ -92,8 +93,3 @@ def with_targets(options: Mapping[str, Options]) -> dict[str, Options]:
         name: msgspec.structs.replace(one, others=tuple(move for move in moves if move[0] != name))
         for name, one in made.items()
     }
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {counted(len(names) - NAMED, 'more dataset')}" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more

@@ -13,7 +13,7 @@ from bqdump.core.plan.catalog import ListedDataset, select
 from bqdump.core.settings.datasets import NAME, target_in
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, named
 
 PLAN = "plan the export"
 NAMED = 10
@@ -115,7 +115,7 @@ def _refuse_elsewhere(chosen: Sequence[ListedDataset], settings: Settings) -> No
 
 def _some(chosen: Sequence[ListedDataset], location: str) -> str:
     names = [one.name for one in chosen if one.location.lower() == location.lower()]
-    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    return named(names, NAMED)
 
 
 def _guess(name: str, known: Sequence[str]) -> str:
@@ -125,8 +125,7 @@ def _guess(name: str, known: Sequence[str]) -> str:
     close = same or difflib.get_close_matches(re.sub("[*?]", "", name), known, n=1)
     if close:
         return f"Did you mean {close[0]}?"
-    shown = ", ".join(sorted(known)[:NAMED])
-    return f"Its datasets: {shown}{', …' if len(known) > NAMED else ''}." if known else "It has no datasets."
+    return f"Its datasets: {named(sorted(known), NAMED)}." if known else "It has no datasets."
 
 
 def locations_of(datasets: Sequence[ListedDataset]) -> Mapping[str, str]:

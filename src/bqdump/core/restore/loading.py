@@ -25,7 +25,7 @@ from bqdump.core.restore.definition import without_default
 from bqdump.core.restore.groups import grouped, too_large
 from bqdump.core.restore.plan import Load
 from bqdump.core.restore.values import cast, free_name, from_json
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import named
 from bqdump.core.sql.statements import identifier, literal
 
 SHOWN = 5
@@ -54,6 +54,7 @@ def loading(entry: TableEntry, restored: Restored, settings: Mapping[str, Any], 
         scratch["timePartitioning"] = {"type": _unit(entry)}
         names.append(PSEUDO_COLUMN)
         values.append(identifier(PSEUDO_COLUMN))
+    like_null = [path for column in restored.columns for path in forms.like_null(column)]
     return Load(
         options=_raw(_options(format_, entry.route, restored, settings)),
         # Files may have values that the table refuses as NULL; a query then says so better than a load job.
@@ -64,7 +65,7 @@ def loading(entry: TableEntry, restored: Restored, settings: Mapping[str, Any], 
         columns=tuple(names),
         values=tuple(values),
         casts=why,
-        like_null="" if why else _shown([path for column in restored.columns for path in forms.like_null(column)]),
+        like_null="" if why else named(like_null, SHOWN, "column"),
     )
 
 
@@ -235,12 +236,7 @@ def _is_base64(text: str) -> bool:
 
 
 def _reason(paths: Sequence[str]) -> str:
-    return f"load jobs cannot read {_shown(paths)} from these files" if paths else ""
-
-
-def _shown(paths: Sequence[str]) -> str:
-    more = f" and {counted(len(paths) - SHOWN, 'more column')}" if len(paths) > SHOWN else ""
-    return ", ".join(paths[:SHOWN]) + more
+    return f"load jobs cannot read {named(paths, SHOWN, 'column')} from these files" if paths else ""
 
 
 def _raw(value: object) -> msgspec.Raw:

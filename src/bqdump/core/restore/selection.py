@@ -12,7 +12,7 @@ from bqdump.core.plan.draft import unmatched
 from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.names import LABEL, is_scratch
 from bqdump.core.restore.plan import ROUTINE, TABLE, Action, Options, TableStep, TargetState
-from bqdump.core.sizes import counted, listed
+from bqdump.core.sizes import named
 
 PLAN = "plan the restore"
 SHOWN = 3
@@ -112,7 +112,7 @@ def refuse_other_layouts(tables: Iterable[TableStep], into: Dataset, target: Tar
     ]
     if not differing:
         return
-    cause = f"replacing a table cannot change its partitioning or clustering ({_some(differing, 'more table', '; ')})"
+    cause = f"replacing a table cannot change its partitioning or clustering ({named(differing, SHOWN, 'table', '; ')})"
     hint = "Delete or rename these tables, leave them out with {setting:exclude}, or restore into a new dataset."
     raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint)
 
@@ -137,7 +137,7 @@ def _is_ours(target: TargetState | None, name: str, restore: str) -> bool:
 
 def _not_empty(into: Dataset, there: Mapping[str, str]) -> UsageError:
     shown = [f"{_words(kind).split(' ', 1)[1]} {name}" for name, kind in sorted(there.items())]
-    cause = f"the dataset is not empty ({_some(shown, 'more object')})"
+    cause = f"the dataset is not empty ({named(shown, SHOWN, 'object')})"
     hint = (
         "Restore into a new dataset, or use {setting:replace} to replace what the export also has, or "
         "{setting:missing_only} to restore only what is missing."
@@ -146,14 +146,9 @@ def _not_empty(into: Dataset, there: Mapping[str, str]) -> UsageError:
 
 
 def _other_kind(into: Dataset, in_the_way: Sequence[str]) -> UsageError:
-    cause = f"objects of another kind are in the way ({_some(in_the_way, 'more object', '; ')})"
+    cause = f"objects of another kind are in the way ({named(in_the_way, SHOWN, 'object', '; ')})"
     hint = "Delete or rename them, leave them out with {setting:exclude}, or restore into a new dataset."
     return UsageError(PLAN, f"{into.project}.{into.name}", cause, hint)
-
-
-def _some(words: Sequence[str], others: str, separator: str = ", ") -> str:
-    more = [counted(len(words) - SHOWN, others)] if len(words) > SHOWN else []
-    return listed([*words[:SHOWN], *more], "and") if separator == ", " else separator.join([*words[:SHOWN], *more])
 
 
 def _words(kind: str) -> str:

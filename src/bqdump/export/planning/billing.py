@@ -11,7 +11,7 @@ from bqdump.core.errors import JobFailedError, TableGoneError, UsageError
 from bqdump.core.plan.catalog import EXTRACTABLE, Dataset
 from bqdump.core.plan.routes import Routed, Routing
 from bqdump.core.settings.settings import Settings
-from bqdump.core.sizes import size_text
+from bqdump.core.sizes import named, size_text
 from bqdump.core.sql import statements as sql
 from bqdump.ports.warehouse import Estimate, Warehouse
 
@@ -58,12 +58,11 @@ def _billed(item: Routed, found: Estimate) -> Routed:
 
 
 def _refusal(refused: Mapping[str, str]) -> UsageError:
-    named = "; ".join(f"{table}: {cause.rstrip('.')}" for table, cause in list(refused.items())[:SHOWN])
-    more = f"; and {len(refused) - SHOWN} more" if len(refused) > SHOWN else ""
+    causes = named([f"{table}: {cause.rstrip('.')}" for table, cause in refused.items()], SHOWN, separator="; ")
     tables = ",".join(refused) if len(refused) <= SHOWN else "TABLE,…"
     one = len(refused) == 1
     what = f"table {next(iter(refused))}" if one else f"{len(refused)} tables"
-    cause = f"BigQuery refuses to query {'it' if one else 'them'} ({named}{more})"
+    cause = f"BigQuery refuses to query {'it' if one else 'them'} ({causes})"
     return UsageError(PLAN, what, cause, f"Fix it, or leave it out: {{setting:exclude={tables}}}.")
 
 
