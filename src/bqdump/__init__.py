@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
+    from bqdump.core.plan.altered import AlteredColumn
     from bqdump.core.plan.summary import Planned, PlannedDataset, PlannedTable, UnchangedTable
     from bqdump.core.progress.export import DatasetExport, Export
     from bqdump.core.restore.drilled import Drilled
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessError",
+    "AlteredColumn",
     "Answer",
     "AnswerError",
     "BqdumpError",
@@ -178,6 +180,7 @@ _HOMES = {
     "bqdump.core.documents.project": ("RemovedDataset", "SkippedDataset"),
     "bqdump.core.documents.removed": ("Removed",),
     "bqdump.core.documents.run": ("Failure", "Flag", "Owner", "Skipped"),
+    "bqdump.core.plan.altered": ("AlteredColumn",),
     "bqdump.core.plan.summary": ("Planned", "PlannedDataset", "PlannedTable", "UnchangedTable"),
     "bqdump.core.progress.export": ("DatasetExport", "Export"),
     "bqdump.core.restore.drilled": ("Drilled",),
