@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -56,11 +57,17 @@ def closing() -> Iterator[None]:
     READER.close()
 
 
-def sums(format_: str, data: bytes, columns: tuple[Column, ...] = COLUMNS) -> list[int]:
+NULLS = frozenset({"STRING", "BYTES"})
+SIGN = frozenset({"FLOAT64"})
+
+
+def sums(
+    format_: str, data: bytes, columns: tuple[Column, ...] = COLUMNS, alike: frozenset[str] = frozenset()
+) -> list[int]:
     async def pieces() -> AsyncIterator[bytes]:
         yield data
 
-    file = DataFile("file", format_, "none", True, ",", columns, crc32c(data))
+    file = DataFile("file", format_, "none", True, ",", columns, crc32c(data), alike=alike)
     found = asyncio.run(READER.digest(file, pieces(), checksums=True))
     assert (found.unreadable, found.differences) == ("", ())
     return [found.rows, *found.sums]
@@ -159,7 +166,7 @@ def test_the_checksums_of_every_format_match_their_definition(rows: list[dict[st
     expected = by_definition(rows)
     assert sums("parquet", as_parquet(rows)) == expected
     assert sums("avro", as_avro(rows)) == expected
-    assert sums("csv", as_csv(rows)) == expected
+    assert sums("csv", as_csv(rows), alike=NULLS) == expected
     found = sums("json", as_json(rows))
     place = 1 + 2 * list(NAMES).index("amount")
     # JSON numbers may have lost digits, so NUMERIC values and their rows are only counted.
@@ -177,6 +184,8 @@ def test_floats_are_compared_to_62_binary_places(values: list[float]) -> None:
     def text(value: float) -> str:
         if value != value:
             return "nan"
+        if value == 0 and math.copysign(1, value) < 0:
+            return "-0"
         if abs(value) >= 2.0**62:
             return "large" if value > 0 else "-large"
         whole = int(value)
@@ -205,14 +214,48 @@ def test_floats_in_text_files_are_compared_by_value_not_by_digits(values: list[f
     column = (Column("ratio", "FLOAT64"),)
     file = io.BytesIO()
     pq.write_table(pa.table({"ratio": pa.array(values, pa.float64())}), file)
-    expected = sums("parquet", file.getvalue(), column)
+    expected, unsigned = (sums("parquet", file.getvalue(), column, alike) for alike in (frozenset(), SIGN))
     for form in (printed, repr):
         texts = [form(value) for value in values]
         assert sums("csv", "\n".join(["ratio", *texts, ""]).encode(), column) == expected
         finite = ("n", "N", "I", "i")
         plain = [text if text.strip("-")[0] not in finite else f'"{text}"' for text in texts]
-        for words in (plain, [f'"{text}"' for text in texts]):
-            assert sums("json", "".join(f'{{"ratio":{word}}}\n' for word in words).encode(), column) == expected
+        quoted = [f'"{text}"' for text in texts]
+        for words, alike, same in ((plain, SIGN, unsigned), (quoted, frozenset[str](), expected)):
+            data = "".join(f'{{"ratio":{word}}}\n' for word in words).encode()
+            # -0 of a JSON number is a whole number, which has no sign.
+            assert sums("json", data, column, alike) == same
+
+
+def one(format_: str, type_: str, value: Any, alike: frozenset[str]) -> list[int]:
+    """The sums of a file with one row of one column. A text, or a value for Parquet."""
+    column = (Column("v", type_),)
+    if format_ == "csv":
+        return sums("csv", f"v\n{value}\n".encode(), column, alike)
+    if format_ == "json":
+        return sums("json", f'{{"v":{value}}}\n'.encode(), column, alike)
+    file = io.BytesIO()
+    kind = {"STRING": pa.string(), "BYTES": pa.binary(), "FLOAT64": pa.float64()}[type_]
+    pq.write_table(pa.table({"v": pa.array([value], kind)}), file)
+    return sums("parquet", file.getvalue(), column, alike)
+
+
+@pytest.mark.parametrize(
+    ("format_", "type_", "values"),
+    [
+        ("csv", "STRING", ('""', "")), ("csv", "BYTES", ('""', "")), ("csv", "FLOAT64", ("-0", "0")),
+        ("json", "FLOAT64", ('"-0.0"', "0")), ("json", "STRING", ('""', "null")), ("json", "JSON", ('"null"', "null")),
+        ("parquet", "FLOAT64", (-0.0, 0.0)), ("parquet", "STRING", ("", None)), ("parquet", "BYTES", (b"", None)),
+    ],
+)  # fmt: skip
+def test_values_that_a_format_writes_alike_count_as_one_only_there(
+    format_: str, type_: str, values: tuple[Any, Any]
+) -> None:
+    apart, together = (
+        [one(format_, type_, value, alike) for value in values] for alike in (frozenset[str](), frozenset({type_}))
+    )
+    assert apart[0] != apart[1]
+    assert together[0] == together[1]
 
 
 def test_the_elements_of_repeated_columns_are_summed() -> None:

@@ -236,14 +236,14 @@ def test_closing_removes_all_files() -> None:
 
 
 def test_a_null_marker_is_read_as_null() -> None:
-    data = b"id,text\n\\N,a\n1,\n2,\\N\n"
+    data = b'id,text\n\\N,a\n1,\n2,\\N\n3,"\\N"\n'
 
     async def pieces() -> AsyncIterator[bytes]:
         yield data
 
     file = DataFile("file", "csv", "none", True, ",", TWO, crc32c(data), "\\N")
     found = asyncio.run(READER.digest(file, pieces(), checksums=True))
-    assert (found.unreadable, found.rows, found.sums[0], found.sums[2]) == ("", 3, 2, 1)
+    assert (found.unreadable, found.rows, found.sums[0], found.sums[2]) == ("", 4, 3, 3)
 
 
 def test_a_full_disk_for_temporary_files_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,10 @@ def drilled(store: MemoryStore, *drills: Drill) -> MemoryStore:
         ([noted("r1", 9, 11), noted("r1", 3, 12)], "3 days ago (12 of 38 tables)"),
         ([noted("r1", 9), noted("r1", 3, 12)], "3 days ago (12 of 38 tables), all tables 9 days ago"),
         (
+            [noted("r1", 9), noted("r2", 3, 12)],
+            "3 days ago (12 of 38 tables), all tables of run r1 9 days ago",
+        ),
+        (
             [noted("r1", 9), noted("r2", 3, 0, ("one: rows",))],
             "9 days ago (all 38 tables); the newest drill failed: one: rows",
         ),

@@ -99,6 +99,20 @@ def test_a_drill_proves_an_incremental_export_with_files_of_earlier_runs(path: s
     assert drilled(world, settings=settings).state == "different"
 
 
+def test_a_drill_of_some_tables_does_not_call_its_run_restorable(caplog: pytest.LogCaptureFixture) -> None:
+    world = World({"one": ["x"], "two": ["x"]})
+    with caplog.at_level(logging.INFO):
+        drilled(world, Portion(tables=1))
+        drilled(world)
+    said = [record.getMessage() for record in caplog.records if "compared value by value" in record.getMessage()]
+    run = notes(world)[0].run
+    alike = "except what the files of {} have alike"
+    assert said == [
+        f"1 of 2 tables of run {run} can be restored: compared value by value, 1 row, {alike.format('1 table')}",
+        f"run {run} is restorable: 2 of 2 tables compared value by value, 2 rows, {alike.format('2 tables')}",
+    ]
+
+
 def test_tables_take_turns_until_every_table_is_proven() -> None:
     world = World({f"t{number}": ["x"] for number in range(5)})
     turns = [drilled(world, Portion(tables=2)).tables for _ in range(3)]

@@ -153,7 +153,8 @@ class _Part:
             return
         for some in chunks(found):
             if checksums:
-                self.rows, *sums = cursor.execute(file_statement(source, some, file.format, texts=texts)).fetchone()
+                statement = file_statement(source, some, file.format, texts=texts, alike=file.alike)
+                self.rows, *sums = cursor.execute(statement).fetchone()
                 self.sums += map(int, sums)
             else:
                 statement = parsing_statement(source, some, file.format)
@@ -185,7 +186,7 @@ def _sources(file: DataFile, path: Path) -> Iterator[str]:
 def csv_relation(file: DataFile, path: Path, *, header: bool, null: str = "") -> str:
     """A CSV file as a relation of strings.
 
-    null: the unquoted text that means NULL. In quotes it is a string; an empty string always counts as NULL.
+    null: the unquoted text that means NULL. In quotes it is a string.
     """
     columns = ", ".join(f"{_literal(column.name)}: 'VARCHAR'" for column in file.columns)
     return (

@@ -67,7 +67,8 @@ class _Decoded:
             arriving = pa.ipc.read_schema(pa.py_buffer(schema))
         except (pa.ArrowException, OSError) as error:
             raise RowsError("read", "the schema of a read session", f"it is damaged ({error})") from error
-        self._arriving = pa.schema([field.with_name(shape.renamed.get(field.name, field.name)) for field in arriving])
+        named = [field.with_name(shape.renamed.get(field.name, field.name)) for field in arriving]
+        self._arriving = pa.schema([_optional_below(field) for field in named])
         self._names = [column.name for column in shape.columns]
         check_columns(self._arriving.names, self._names)
         self.schema = pa.schema([self._arriving.field(name) for name in self._names])
@@ -109,6 +110,21 @@ class _Presented:
 
         made = frame(self._head, batches, self._renamed).select(self._columns)
         return made.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _optional_below(field: Any, *, within: bool = False) -> Any:
+    """The column with optional members wherever the STRUCT around them may be NULL: these have no values then.
+
+    Arrow has a NULL for such a member, and does not write it into a column that has none. within: such a STRUCT.
+    """
+    kind = field.type
+    if pa.types.is_struct(kind):
+        # Elements of arrays are never NULL, whatever their field says.
+        kind = pa.struct([_optional_below(member, within=within or field.nullable) for member in kind])
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        element = _optional_below(kind.value_field.with_nullable(False)).with_nullable(kind.value_field.nullable)
+        kind = pa.list_(element) if pa.types.is_list(kind) else pa.large_list(element)
+    return field.with_type(kind).with_nullable(field.nullable or within)
 
 
 def _with_ids(schema: Any) -> Any:

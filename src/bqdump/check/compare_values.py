@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from heapq import nlargest
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from bqdump.check.read_back import FILES_AT_ONCE, PIECE_BYTES, data_file
 from bqdump.core.documents.changes import TableChange, compare_all, way_of
 from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.errors import NotFoundError
+from bqdump.core.formats.altered import altered_types
 from bqdump.core.formats.types import columns as columns_of
 from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.events import Checked, Checking, Listener, ignore
@@ -23,8 +23,6 @@ from bqdump.ports.data_reader import DataReader, Digest
 from bqdump.ports.store import ObjectStore
 
 LOOKS_AT_ONCE = 16
-# Hash of an empty string, which CSV does not distinguish from NULL.
-EMPTY = int(hashlib.md5(b"", usedforsecurity=False).hexdigest()[:15], 16)
 
 
 class Sums(NamedTuple):
@@ -60,11 +58,14 @@ async def compare_values(
 
     async def sums(manifest: Manifest, entry: TableEntry) -> Sums:
         alike = way_of(before, old[entry.table]) == way_of(after, new[entry.table])
+        # What one of them writes alike counts as one value in both.
+        same = _alike(before, old[entry.table]) | _alike(after, new[entry.table])
 
         async def digest(file: File) -> Digest:
             async with slots:
                 content = _pieces(store, file, tell)
-                found = await reader.digest(data_file(manifest, entry, file), content, checksums=True, texts=alike)
+                described = data_file(manifest, entry, file)._replace(alike=same)
+                found = await reader.digest(described, content, checksums=True, texts=alike)
             tell(Checked(1, 0))
             if found.crc32c != file.crc32c:
                 raise _gone(manifest, [file.name])
@@ -82,6 +83,10 @@ async def compare_values(
         return _with_values(change, *pairs[name], alike=way_of(before, old[name]) == way_of(after, new[name]))
 
     return [change for change in map(by_values, changes) if not change.nothing]
+
+
+def _alike(manifest: Manifest, entry: TableEntry) -> frozenset[str]:
+    return altered_types(entry.format or str(manifest.settings["format"]), entry.route)
 
 
 async def _check_there(store: ObjectStore, manifest: Manifest, entries: Sequence[TableEntry]) -> None:
@@ -150,7 +155,7 @@ def _with_values(change: TableChange, before: Sums, after: Sums, *, alike: bool)
     by_number = [key[0] for key in common if not _by_value(before, after, was[key], alike=alike)]
     by_number += sorted({*before.masked, *after.masked})
     moved = False
-    if not by_number and list(was) == list(now) and (before.format == "csv") == (after.format == "csv"):
+    if not by_number and list(was) == list(now):
         moved = not names and before.rows == after.rows and before.across != after.across
     same = not names and not moved and before.rows == after.rows
     why = "values have moved to other rows" if moved else ""
@@ -178,9 +183,4 @@ def _equal(before: Sums, after: Sums, was: Leaf, now: Leaf) -> bool:
     one, other = before.columns[was], after.columns[now]
     if was.by_value(before.format) != now.by_value(after.format):
         return one[0] == other[0]
-    if (before.format == "csv") != (after.format == "csv") and was.type in ("STRING", "BYTES"):
-        # CSV stores an empty string as NULL.
-        fewer, more = (one, other) if before.format == "csv" else (other, one)
-        empty = more[0] - fewer[0]
-        return empty >= 0 and more[1] - fewer[1] == empty * EMPTY
     return one == other

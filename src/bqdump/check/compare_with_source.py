@@ -12,6 +12,7 @@ from bqdump.check.findings import Finding, FindingKind
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.origin import snapshot_of
 from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, UsageError
+from bqdump.core.formats.altered import altered_types
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.shape import Shape
@@ -167,9 +168,10 @@ def about(
     unmasked = msgspec.structs.replace(shape, columns=known, masks={})
     source = f"({sql.select_part(dataset, entry.table, snapshot, entry.definition, unmasked)})"
     format_ = entry.format or manifest.settings["format"]
+    alike = altered_types(format_, entry.route)
     made, start = [], 0
     for some in chunks(leaves(held)):
-        made.append(Question(entry, some, bigquery_statement(source, some, format_), start))
+        made.append(Question(entry, some, bigquery_statement(source, some, format_, alike), start))
         start += 2 * len(some) + 1
     return made
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.documents.origin import settings_of
+from bqdump.core.formats.altered import altered_types
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.events import (
@@ -118,15 +119,17 @@ async def _digest(
 def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
     """How a file was written."""
     settings = settings_of(manifest, entry)
+    format_ = entry.format or settings["format"]
     return DataFile(
         name=file.name,
-        format=entry.format or settings["format"],
+        format=format_,
         codec=entry.compression or settings["compression"],
         header=settings["header"],
         delimiter=settings["delimiter"],
         columns=exported(columns(entry.definition), entry.shape),
         crc32c=file.crc32c,
         null_marker=settings.get("null_marker", "") if entry.route == "read" else "",
+        alike=altered_types(format_, entry.route),
     )
 
 

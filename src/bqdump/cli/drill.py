@@ -19,6 +19,7 @@ from bqdump.cli.logs import set_up
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import following
+from bqdump.cli.restore import NOT_COMPARED
 from bqdump.cli.signals import until_stopped
 from bqdump.cli.wiring import serve_restore
 from bqdump.core.documents.run import Owner
@@ -136,6 +137,9 @@ def _print_result(done: Drilled) -> None:
         sys.stdout.write("\nNot restored:\n")
         lost = [(one.name, one.kind.lower().replace("_", " "), one.reason) for one in done.not_restored]
         print_table(("object", "kind", "why"), lost)
+    if done.altered:
+        sys.stdout.write(f"\n{NOT_COMPARED}\n")
+        print_table(("table", "values"), list(done.altered.items()))
     objects = f" and {counted(done.objects, 'other object')}" if done.objects else ""
     billed = f", {size_text(done.bytes_billed)} billed" if done.bytes_billed else ""
     sys.stdout.write(

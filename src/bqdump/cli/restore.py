@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -29,7 +30,7 @@ from bqdump.core.progress.events import Listener
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.project.restoring import Choice
 from bqdump.core.restore.request import Requested, requested
-from bqdump.core.restore.result import Restoration, with_objects
+from bqdump.core.restore.result import Restoration, RestoredTable, with_objects
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import Identity, identify
 from bqdump.core.sizes import counted, size_text
@@ -40,6 +41,7 @@ from bqdump.services.place import owner
 from bqdump.services.serving import Stores
 
 log = logging.getLogger(__name__)
+NOT_COMPARED = "Not compared, as the files have these values alike:"
 RESUME = "To resume, repeat the command."
 # The name that tasks share where their engine has none.
 EXECUTION = "BQDUMP_EXECUTION"
@@ -177,6 +179,7 @@ def _print_plan(shown: Restoration) -> None:
     if casts := [(t.table, size_text(t.bytes_billed), t.casts) for t in shown.tables if t.casts]:
         sys.stdout.write("\nCast by a billed query:\n")
         print_table(("table", "files", "why"), casts, right=(1,))
+    print_altered("Not brought back exactly:", shown.tables)
     if shown.objects:
         sys.stdout.write("\nThen:\n")
         print_table(
@@ -230,6 +233,14 @@ def _print_result(done: Restoration) -> None:
         sys.stdout.write(f"Incomplete: {len(incomplete)} of {of} ({', '.join(incomplete)}). {RESUME}\n")
     if done.verified is not None:
         sys.stdout.write(f"{counted(done.verified, 'table')} compared value by value: equal.\n")
+        print_altered(NOT_COMPARED, done.tables)
+
+
+def print_altered(title: str, tables: Sequence[RestoredTable]) -> None:
+    """Print which values the files have alike with others, by table; nothing where there are none."""
+    if rows := [(one.table, one.altered) for one in tables if one.altered]:
+        sys.stdout.write(f"\n{title}\n")
+        print_table(("table", "values"), rows)
 
 
 def _print_not_restored(shown: Restoration) -> None:

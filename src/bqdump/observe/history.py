@@ -83,7 +83,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     def restorable(self) -> Restorable:
         """What drills have proven about the run."""
         tables, of = self.proven_tables, self.provable_tables
-        return Restorable(self.proven, self.run, tables, of, self.drill_problem, self.all_proven)
+        return Restorable(self.proven, self.run, tables, of, self.drill_problem, self.all_proven, self.run)
 
     @property
     def whole(self) -> bool:

@@ -11,7 +11,8 @@ from bqdump.core.formats.types import Column
 class DataFile(NamedTuple):
     """A file of an export: how it was written, and its expected columns and CRC32C (base64).
 
-    null_marker: the text that means NULL in CSV, in addition to an empty field.
+    null_marker: the text that means NULL in CSV, unless it is quoted. alike: the types of which the file has two values
+    alike, such as "" and NULL; sums count them as one value.
     """
 
     name: str
@@ -22,6 +23,7 @@ class DataFile(NamedTuple):
     columns: tuple[Column, ...]
     crc32c: str
     null_marker: str = ""
+    alike: frozenset[str] = frozenset()
 
 
 class Digest(NamedTuple):

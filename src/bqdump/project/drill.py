@@ -58,7 +58,10 @@ async def drill(tasks: Sequence[Task], portion: Portion) -> Drilled:
     if not result.problems:
         named = {"dataset": tasks[0].settings.dataset or ",".join(done), "target": str(tasks[0].settings.target)}
         proven = LogEvent.DRILL_PROVEN.extra(bytes_billed=result.bytes_billed, **named)
-        log.info("run %s is restorable: %s", result.run, counted(len(done), "dataset"), extra=proven)
+        datasets, of = counted(len(done), "dataset"), counted(result.of, "table")
+        some = f"{len(result.tables)} of {of} of run {result.run} can be restored: {datasets}"
+        whole = f"run {result.run} is restorable: {datasets}"
+        log.info("%s", whole if len(result.tables) == result.of else some, extra=proven)
     return result
 
 
@@ -87,6 +90,7 @@ def _joined(run: str, done: Mapping[str, Drilled], failed: Sequence[NotCreated])
         different=tuple(found for one in every for found in one.different),
         failed=(*(found for one in every for found in one.failed), *failed),
         not_restored=tuple(lost for one in every for lost in one.not_restored),
+        altered={table: values for one in every for table, values in one.altered.items()},
     )
 
 
@@ -97,4 +101,5 @@ def _named(dataset: str, one: Drilled) -> Drilled:
         different=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in one.different),
         failed=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in one.failed),
         not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in one.not_restored),
+        altered={f"{dataset}.{table}": values for table, values in one.altered.items()},
     )

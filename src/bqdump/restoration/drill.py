@@ -87,6 +87,7 @@ async def drill(task: Task, portion: Portion) -> Drilled:
         failed=failed,
         not_restored=done.not_restored,
         last=chosen[-1] if options.include else "",
+        altered={table.table: table.altered for table in proven if table.altered},
     )
     _report(result, {"dataset": manifest.dataset, "target": str(task.settings.target)})
     note = note_on(result)
@@ -168,7 +169,12 @@ def _report(result: Drilled, export: Mapping[str, str]) -> None:
     for problem in result.problems:
         log.error("%s", problem, extra=LogEvent.DRILL_FAILED.extra(run=result.run, **export))
     if not result.problems:
-        message = "run %s is restorable: %s of %s compared value by value, %s"
         tables, of, rows = len(result.tables), counted(result.of, "table"), counted(result.rows, "row")
+        # A run is not proven by some of its tables.
+        what = f"run {result.run} is restorable: {tables} of {of}"
+        if tables < result.of:
+            what = f"{tables} of {of} of run {result.run} can be restored:"
+        altered = counted(len(result.altered), "table")
+        alike = f", except what the files of {altered} have alike" if result.altered else ""
         proven = LogEvent.DRILL_PROVEN.extra(run=result.run, bytes_billed=result.bytes_billed, **export)
-        log.info(message, result.run, tables, of, rows, extra=proven)
+        log.info("%s compared value by value, %s%s", what, rows, alike, extra=proven)

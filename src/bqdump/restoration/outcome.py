@@ -76,6 +76,7 @@ def _table(step: TableStep, receipt: Restored) -> RestoredTable:
         seconds=(receipt.ended - receipt.started) / 1000,
         casts=step.load.casts,
         as_what=step.as_what,
+        altered=step.altered,
     )
 
 
@@ -91,6 +92,7 @@ def _planned_table(step: TableStep) -> RestoredTable:
         bytes_billed=_bytes(step) if step.load.casts else 0,
         casts=step.load.casts,
         as_what=step.as_what,
+        altered=step.altered,
     )
 
 

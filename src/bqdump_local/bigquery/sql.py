@@ -190,6 +190,9 @@ class Translation:
             return node if isinstance(node.parent, exp.Cast) else exp.cast(node.copy(), "DOUBLE")
         if isinstance(node, exp.Anonymous) and node.name.upper() in TEXT_ALREADY and len(node.expressions) == 1:
             return node.expressions[0].copy()
+        if isinstance(node, exp.Anonymous) and node.name.upper() == "IEEE_DIVIDE":
+            over, under = (part.sql(dialect="duckdb") for part in node.expressions)
+            return _duckdb(f"(({over})::DOUBLE / ({under})::DOUBLE)")
         if isinstance(node, exp.JSONFormat) and isinstance(node.this, exp.Column):
             return self._to_json_string(node)
         if isinstance(node, (exp.Parameter, exp.Placeholder)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from bqdump.core.formats.fidelity import cell
+from bqdump.core.formats.fidelity import CELLS, SERVER, cell
 from bqdump.core.formats.types import Column
 
 # A string of JSON (see statements.as_text) writes NULL and a JSON null alike.
@@ -21,6 +21,11 @@ class Altered(NamedTuple):
     path: str
     type: str
     change: str
+
+
+def altered_types(format_: str, route: str) -> frozenset[str]:
+    """The types of which a format with a route writes two values alike, so that no comparison can tell them apart."""
+    return frozenset(type_ for type_, found in CELLS.get(route, SERVER)[format_].items() if found.altered)
 
 
 def altered(format_: str, route: str, columns: Iterable[Column]) -> Iterator[Altered]:

@@ -147,7 +147,6 @@ def _table_step(
         replaced=target.tables[entry.table][1] if target and action == "replace" else None,
     )
     partitioning, settings = partitioning_of(made.create, made.expire), settings_of(manifest, entry)
-    as_what = (AS_A_TABLE.get(entry.kind, ""), *restored.notes, *made.notes, altered_words(entry, settings))
     return TableStep(
         entry=entry,
         action=action,
@@ -158,7 +157,8 @@ def _table_step(
         expire=made.expire,
         expired_rows=partitioning.rows_to_expire(into, entry.table) if partitioning else "",
         load=loading(entry, restored, settings, read_time_of(manifest, entry)),
-        as_what="; ".join(filter(None, as_what)),
+        as_what="; ".join(filter(None, (AS_A_TABLE.get(entry.kind, ""), *restored.notes, *made.notes))),
+        altered=altered_words(entry, settings),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+import msgspec
+
 from bqdump.core.documents.drill import Drill
 from bqdump.core.documents.notes import shortened
 from bqdump.core.restore.plan import NotRestored
@@ -31,7 +33,8 @@ class Drilled(Result, frozen=True, kw_only=True):
     back with the export's values, of `of` tables with rows. objects: the number of views and routines that came back.
     rows, bytes: of these tables and their files.
     not_restored: what no restore of this run brings back, and why. last: the last table in alphabetical order, after
-    which the next drill goes on; "" if this one restored all.
+    which the next drill goes on; "" if this one restored all. altered: by table, the values that the format does not
+    bring back exactly, which no comparison can see.
     """
 
     run: str
@@ -51,6 +54,7 @@ class Drilled(Result, frozen=True, kw_only=True):
     failed: tuple[NotCreated, ...] = ()
     not_restored: tuple[NotRestored, ...] = ()
     last: str = ""
+    altered: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def problems(self) -> tuple[str, ...]:

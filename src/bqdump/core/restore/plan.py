@@ -86,6 +86,7 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     label of the restore. relate: foreign keys, once all tables are finished. expire: expirations, last of all.
     expired_rows: where `expire` has a partition expiration, the query for the number of rows that it would delete; else
     "". as_what: how the table differs from the one in the source, such as "columns are masked"; "" where it does not.
+    altered: which values its format does not bring back exactly, in words, "" for none.
     """
 
     entry: TableEntry
@@ -98,6 +99,7 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     expire: msgspec.Raw = NOTHING
     expired_rows: str = ""
     as_what: str = ""
+    altered: str = ""
 
     @property
     def direct(self) -> bool:

@@ -22,7 +22,7 @@ class Restorable(msgspec.Struct, frozen=True):
     """The newest drill that proved an export: when, of which run, with how many tables of those that have rows.
 
     proven: None if there is none. problem: what the newest drill found instead, "" if that one proved the export.
-    all_proven: when a single drill last proved all tables, None if none has.
+    all_proven: when a single drill last proved all tables, None if none has; all_run: of which run.
     """
 
     proven: datetime | None = None
@@ -31,12 +31,14 @@ class Restorable(msgspec.Struct, frozen=True):
     of: int = 0
     problem: str = ""
     all_proven: datetime | None = None
+    all_run: str = ""
 
     def text(self, now: float) -> str:
         """Such as "3 days ago (all 38 tables)"; with what the newest drill found. now: in seconds since 1970 UTC."""
         since = f"{ago(now - self.proven.timestamp())} ({self.extent})" if self.proven else NEVER
         if self.all_proven and self.all_proven != self.proven:
-            since = f"{since}, all tables {ago(now - self.all_proven.timestamp())}"
+            of_run = f" of run {self.all_run}" if self.all_run not in ("", self.run) else ""
+            since = f"{since}, all tables{of_run} {ago(now - self.all_proven.timestamp())}"
         return f"{since}; the newest drill failed: {self.problem}" if self.problem else since
 
     @property
@@ -56,9 +58,9 @@ def restorable(drills: Sequence[Drill]) -> Restorable:
     if not proofs:
         return Restorable(problem=problem)
     last = proofs[-1]
-    complete = [drill.ended for drill in proofs if drill.tables == drill.of]
-    all_proven = time_of(complete[-1]) if complete else None
-    return Restorable(time_of(last.ended), last.run, last.tables, last.of, problem, all_proven)
+    every = [drill for drill in proofs if drill.tables == drill.of]
+    all_proven, all_run = (time_of(every[-1].ended), every[-1].run) if every else (None, "")
+    return Restorable(time_of(last.ended), last.run, last.tables, last.of, problem, all_proven, all_run)
 
 
 def by_run(drills: Sequence[Drill]) -> dict[str, Restorable]:

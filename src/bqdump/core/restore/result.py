@@ -24,7 +24,8 @@ class RestoredTable(msgspec.Struct, frozen=True, kw_only=True):
     action: "create" or "replace". rows: None in a plan. expected_rows: the export's rows, None where the manifest does
     not have them. bytes, files: of its files. jobs: at least, in a plan. casts: why its values are cast by a billed
     query, "" where its files load directly. as_what: how it differs from the source, such as "columns are masked"; ""
-    where it does not. seconds: of its jobs.
+    where it does not. altered: which of its values the format does not bring back exactly, and a comparison cannot see,
+    such as '"" becomes NULL in note'; "" for none. seconds: of its jobs.
     """
 
     table: str
@@ -38,6 +39,7 @@ class RestoredTable(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     casts: str = ""
     as_what: str = ""
+    altered: str = ""
 
 
 @public

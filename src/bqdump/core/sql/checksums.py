@@ -2,7 +2,8 @@
 
 A column is compared by the number of its values and the sum of their hashes: order does not matter, and duplicates do
 not cancel out. The hash is the first 60 bits of the MD5 of the value's text; MD5 and sums are exact on both sides. What
-cannot be made alike for certain is compared by number alone: see `Text`.
+cannot be made alike for certain is compared by number alone: see `Text`. Values that a format writes alike count as one
+value: see `COMES_BACK`.
 """
 
 from __future__ import annotations
@@ -37,15 +38,17 @@ _DECIMAL = (
     r"regexp_replace(regexp_replace({}::VARCHAR, '(\.[0-9]*?)0+$', '\1'), '\.$', '')",
     r"regexp_replace(regexp_replace(regexp_extract({}, '^-?[0-9]+(\.[0-9]+)?$'), '(\.[0-9]*?)0+$', '\1'), '\.$', '')",
 )
-# The whole part and 62 binary places, which IEEE arithmetic gives exactly. Every writer of text has digits of its own,
-# all of which read back as the same number.
+# The sign of a zero; else the whole part and 62 binary places, which IEEE arithmetic gives exactly. Every writer of
+# text has digits of its own, all of which read back as the same number.
 _FLOAT = (
-    f"CASE WHEN IS_NAN({{}}) THEN 'nan' WHEN ABS({{}}) >= {TWO_TO_62} THEN IF({{}} > 0, 'large', '-large') ELSE "
+    "CASE WHEN {} = 0 AND IEEE_DIVIDE(1, {}) < 0 THEN '-0' "
+    f"WHEN IS_NAN({{}}) THEN 'nan' WHEN ABS({{}}) >= {TWO_TO_62} THEN IF({{}} > 0, 'large', '-large') ELSE "
     "CONCAT(CAST(CAST(TRUNC({}) AS INT64) AS STRING), ':', "
     f"CAST(CAST(TRUNC(({{}} - TRUNC({{}})) * {TWO_TO_62}) AS INT64) AS STRING)) END"
 )
 _FLOAT_TYPED = (
-    f"CASE WHEN isnan({{}}) THEN 'nan' WHEN abs({{}}) >= {TWO_TO_62}::DOUBLE THEN if({{}} > 0, 'large', '-large') ELSE "
+    "CASE WHEN {} = 0 AND ({})::VARCHAR LIKE '-%' THEN '-0' "
+    f"WHEN isnan({{}}) THEN 'nan' WHEN abs({{}}) >= {TWO_TO_62}::DOUBLE THEN if({{}} > 0, 'large', '-large') ELSE "
     f"trunc({{}})::BIGINT || ':' || trunc(({{}} - trunc({{}})) * {TWO_TO_62}::DOUBLE)::BIGINT END"
 )
 _FLOAT_TEXT = _FLOAT_TYPED.replace("{}", "TRY_CAST({} AS DOUBLE)")
@@ -77,6 +80,14 @@ TEXTS: dict[str, Text] = {
     "TIMESTAMP": Text("CAST(UNIX_MICROS({}) AS STRING)", "epoch_us({})::VARCHAR", _UTC),
 }
 BY_NUMBER = Text("", "", "")
+# Of values that a format writes alike, the one that comes back, see core/formats/altered.py.
+COMES_BACK: dict[str, Text] = {
+    "STRING": Text("NULLIF({}, '')", "nullif({}, '')", "nullif({}, '')"),
+    "BYTES": Text("NULLIF({}, b'')", "nullif({}, ''::BLOB)", "nullif({}, '')"),
+    "FLOAT64": Text("({} + 0.0)", "({} + 0.0)", "(TRY_CAST({} AS DOUBLE) + 0.0)"),
+    "JSON": Text("IF(TO_JSON_STRING({}) = 'null', NULL, {})", "nullif({}::VARCHAR, 'null')", "nullif({}, 'null')"),
+}
+NONE: frozenset[str] = frozenset()
 
 
 class Leaf(NamedTuple):
@@ -137,13 +148,16 @@ def chunks(found: Sequence[Leaf]) -> list[Sequence[Leaf]]:
     return [found[start : start + LEAVES_AT_ONCE] for start in range(0, len(found) or 1, LEAVES_AT_ONCE)]
 
 
-def bigquery_statement(source: str, some: Sequence[Leaf], format_: str) -> str:
-    """GoogleSQL whose one row is what `file_statement` gives for the files, summed up. source: what to select from."""
+def bigquery_statement(source: str, some: Sequence[Leaf], format_: str, alike: frozenset[str] = NONE) -> str:
+    """GoogleSQL whose one row is what `file_statement` gives for the files, summed up. source: what to select from.
+
+    alike: the types of which the files have two values alike.
+    """
     inner, outer, hashes = [], ["COUNT(*)"], []
     for number, leaf in enumerate(some):
         if leaf.repeated:
             origin, value = _unnested(leaf)
-            hashed = _bigquery_hash(leaf, value, format_)
+            hashed = _bigquery_hash(leaf, value, format_, alike)
             inner += [
                 f"(SELECT COUNT({hashed}) FROM {origin}) AS c{number}",
                 f"(SELECT SUM(CAST({hashed} AS NUMERIC)) FROM {origin}) AS s{number}",
@@ -151,7 +165,7 @@ def bigquery_statement(source: str, some: Sequence[Leaf], format_: str) -> str:
             outer += [f"COALESCE(SUM(c{number}), 0)", f"COALESCE(SUM(s{number}), 0)"]
         else:
             value = ".".join(identifier(column.name) for column in leaf.path)
-            inner.append(f"{_bigquery_hash(leaf, value, format_)} AS h{number}")
+            inner.append(f"{_bigquery_hash(leaf, value, format_, alike)} AS h{number}")
             outer += [f"COUNT(h{number})", f"COALESCE(SUM(CAST(h{number} AS NUMERIC)), 0)"]
             hashes.append(f"COALESCE(CAST(h{number} AS STRING), '-')")
     row = _bigquery_md5(f"CONCAT({', '.join(_joined(hashes))})") if hashes else "0"
@@ -159,22 +173,25 @@ def bigquery_statement(source: str, some: Sequence[Leaf], format_: str) -> str:
     return f"SELECT {', '.join(outer)} FROM (SELECT {', '.join(inner) or '1'} FROM {source})"
 
 
-def file_statement(source: str, some: Sequence[Leaf], format_: str, *, texts: bool = False) -> str:
+def file_statement(
+    source: str, some: Sequence[Leaf], format_: str, *, texts: bool = False, alike: frozenset[str] = NONE
+) -> str:
     """DuckDB's SQL whose one row is: rows; of each column the number of values and the sum of their hashes; the sum of
     the hashes of whole rows (without repeated columns).
 
-    source: a relation with the table's columns, of texts for CSV and JSON. texts: see `Leaf.as_text`.
+    source: a relation with the table's columns, of texts for CSV and JSON. texts: see `Leaf.as_text`. alike: as above.
     """
+    file = _File(format_, texts, alike)
     inner, outer, hashes = [], ["count(*)"], []
     for number, leaf in enumerate(some):
         if leaf.repeated:
-            inner.append(f"{_listed(leaf, format_, texts=texts)} AS l{number}")
+            inner.append(f"{_listed(leaf, file)} AS l{number}")
             outer += [
                 f"coalesce(sum(len(list_filter(l{number}, lambda x: x IS NOT NULL))), 0)",
                 f"coalesce(sum(list_sum(l{number})), 0)",
             ]
         else:
-            inner.append(f"{_file_hash(leaf, reference(leaf.path), format_, texts=texts)} AS h{number}")
+            inner.append(f"{_file_hash(leaf, reference(leaf.path), file)} AS h{number}")
             outer += [f"count(h{number})", f"coalesce(sum(h{number}), 0)"]
             hashes.append(f"coalesce(h{number}::VARCHAR, '-')")
     row = _file_md5(f"concat({', '.join(_joined(hashes))})") if hashes else "0"
@@ -211,25 +228,36 @@ def _file_md5(text: str) -> str:
     return f"('0x' || substr(md5({text}), 1, 15))::BIGINT"
 
 
-def _bigquery_hash(leaf: Leaf, value: str, format_: str) -> str:
-    if format_ == "csv" and leaf.type in ("STRING", "BYTES"):
-        # CSV writes NULL and nothing alike.
-        value = f"NULLIF({value}, {'' if leaf.type == 'STRING' else 'b'}'')"
+class _File(NamedTuple):
+    """How values of a file are compared."""
+
+    format: str
+    texts: bool
+    alike: frozenset[str]
+
+
+def _bigquery_hash(leaf: Leaf, value: str, format_: str, alike: frozenset[str]) -> str:
+    if leaf.type in alike:
+        value = COMES_BACK[leaf.type].bigquery.replace("{}", value)
     if not leaf.by_value(format_):
         return f"IF({value} IS NULL, NULL, 0)"
     return _bigquery_md5(TEXTS[leaf.type].bigquery.replace("{}", value))
 
 
-def _file_hash(leaf: Leaf, value: str, format_: str, *, texts: bool) -> str:
-    if format_ == "csv":
-        # An empty text counts as NULL, quoted or not.
+def _file_hash(leaf: Leaf, value: str, file: _File) -> str:
+    of_texts = file.format in TEXT_FORMATS
+    if file.format == "csv" and leaf.type not in ("STRING", "BYTES"):
+        # It is no value of any other type, quoted or not.
         value = f"nullif({value}, '')"
-    if texts and leaf.as_text(format_):
+    if file.texts and leaf.as_text(file.format):
         return _file_md5(f"{value}::VARCHAR")
-    if not leaf.by_value(format_):
+    if leaf.type in file.alike:
+        comes_back = COMES_BACK[leaf.type]
+        value = (comes_back.text if of_texts else comes_back.typed).replace("{}", value)
+    if not leaf.by_value(file.format):
         return f"if({value} IS NULL, NULL, 0)"
     text = TEXTS[leaf.type]
-    return _file_md5((text.text if format_ in TEXT_FORMATS else text.typed).replace("{}", value))
+    return _file_md5((text.text if of_texts else text.typed).replace("{}", value))
 
 
 def _unnested(leaf: Leaf) -> tuple[str, str]:
@@ -249,13 +277,13 @@ def reference(path: Sequence[Column]) -> str:
     return "".join((f'"{first}"', *(f'."{name}"' for name in rest)))
 
 
-def _listed(leaf: Leaf, format_: str, *, texts: bool) -> str:
+def _listed(leaf: Leaf, file: _File) -> str:
     """In DuckDB's SQL: the hashes of all values of a row as one list."""
 
     def below(value: str, path: Sequence[Column], depth: int) -> tuple[str, bool]:
         """The hash, or the list of hashes, of what lies down the path; whether it is a list."""
         if not path:
-            return _file_hash(leaf, value, format_, texts=texts), False
+            return _file_hash(leaf, value, file), False
         column, *rest = path
         name = column.name.replace('"', '""')
         value = f'{value}."{name}"' if value else f'"{name}"'
