@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Plan
-from bqdump.core.errors import DeniedError
+from bqdump.core.errors import DeniedError, UsageError
 from bqdump.export.placement.choose import running_export
 from bqdump.export.placement.final_names import announce, copy_over
 from bqdump.export.planning.obtain import obtain_plan
@@ -17,6 +18,7 @@ from bqdump.export.publish.collect import all_tables, collect
 from bqdump.export.publish.publish import publish
 from bqdump.export.run import run
 from bqdump.export.work.work import work
+from bqdump.ports.store import ObjectInfo
 from bqdump.repository.ledger import read_ledger
 from bqdump.retain.prune import prune
 from retain.scene import DAY, LAYOUT, Scene
@@ -86,7 +88,8 @@ def test_files_that_may_be_anothers_stay_and_are_named(scene: Scene) -> None:
     wait(scene, 9)
     result = scene.prune(path=path)
     assert (scene.removed(result), result.files) == (["dead"], 2)
-    assert scene.names("dead") == list(result.left) == ["x/items/dead_000000000007.csv"]
+    assert result.left == ("x/items/dead_000000000007.csv",)
+    assert scene.names("dead") == [LAYOUT.run("dead").tombstone.name, *result.left]
 
 
 def test_objects_in_the_folder_of_an_abandoned_run_that_are_not_its_own_are_named(scene: Scene) -> None:
@@ -98,7 +101,21 @@ def test_objects_in_the_folder_of_an_abandoned_run_that_are_not_its_own_are_name
     shown, result = scene.prune(delete=False), scene.prune()
     assert shown.left == result.left == ("x/dead/items/README",)
     assert (shown.files, result.files) == (3, 3)
-    assert scene.names("dead") == ["x/dead/items/README"]
+    assert scene.names("dead") == [LAYOUT.run("dead").tombstone.name, "x/dead/items/README"]
+
+
+def test_objects_that_are_left_are_named_by_each_prune_until_they_are_gone(scene: Scene) -> None:
+    scene.run("a")
+    scene.abandon("dead")
+    scene.store.put_now("x/dead/items/README", b"mine")
+    wait(scene, 9)
+    scene.prune()
+    assert scene.prune(delete=False).left == scene.prune().left == ("x/dead/items/README",)
+    with pytest.raises(UsageError, match="a run of this id was pruned"):
+        scene.run("dead")
+    scene.delete_now("README")
+    assert scene.prune(delete=False).left == scene.prune().left == ()
+    assert scene.names("dead") == []
 
 
 def test_files_that_an_abandoned_run_has_placed_over_final_names_go_unless_they_are_named(scene: Scene) -> None:
@@ -156,6 +173,40 @@ def test_a_run_that_wakes_up_after_it_was_pruned_is_not_published(scene: Scene) 
 
     for path in ("{run}/{table}/{table}_*.{ext}",):
         asyncio.run(check(path))
+
+
+def test_a_run_that_wakes_up_deletes_what_it_has_written_since_it_was_pruned(scene: Scene) -> None:
+    """Its files arrive, or change, when prune has listed and deleted what was there."""
+
+    async def check() -> None:
+        task = scene.task("dead")
+        plan = await obtain_plan(task)
+        export = running_export(task, plan)
+        await work(export)
+        ledger = await read_ledger(scene.store, export.layout, plan)
+        late = {name: stored[0] for name in scene.names("x/dead/") if (stored := scene.store.peek(name))}
+        scene.now += 9 * DAY
+        pruned: list[Any] = []
+
+        class Slow(MemoryStore):
+            def __init__(self) -> None:
+                self.__dict__ = scene.store.__dict__
+
+            async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
+                if not pruned:
+                    await run(scene.task("new"))
+                    pruned.append(await prune(scene.pruning()))
+                    for name, data in late.items():
+                        scene.store.put_now(name, data)
+                async for page in super().objects(prefix, start):
+                    yield page
+
+        published = await publish(running_export(task._replace(store=Slow()), plan), ledger)
+        assert (scene.removed(pruned[0]), len(late)) == (["dead"], 2)
+        assert published.result == "superseded"
+        assert scene.names("dead") == []
+
+    asyncio.run(check())
 
 
 def test_what_a_pruned_run_writes_late_goes_with_the_next_prune(scene: Scene) -> None:

@@ -13,6 +13,8 @@ one that is still alive decides by compare-and-swap, so that it notices.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.retention import Reference
 from bqdump.core.documents.run import Plan
@@ -33,13 +35,17 @@ async def being_pruned(store: ObjectStore, names: RunLayout) -> bool:
     return found is not None and found.value.decided
 
 
-async def pruned_meanwhile(store: ObjectStore, names: RunLayout, plan: Plan) -> bool:
-    """Whether this run is being pruned, or was. Call it once its manifest is stored."""
+async def pruned_meanwhile(store: ObjectStore, names: RunLayout, plan: Plan) -> Literal["", "pruned", "planned anew"]:
+    """Whether this run is being pruned, or was, so that its id may be that of a new run. Call it once its manifest is
+    stored. "pruned": no new run had its id before this call.
+    """
     if await being_pruned(store, names):
-        return True
+        return "pruned"
     # Prune deletes the tombstone last, when the plan has gone.
     stored = await value_of(store, names.plan)
-    return stored is None or stored.nonce != plan.nonce
+    if stored is None:
+        return "pruned"
+    return "" if stored.nonce == plan.nonce else "planned anew"
 
 
 async def refer(store: ObjectStore, layout: Layout, earlier: str, run: str) -> bool:

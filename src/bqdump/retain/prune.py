@@ -17,7 +17,7 @@ from bqdump.retain.bucket import bucket_notes
 from bqdump.retain.decide import Decided, decide
 from bqdump.retain.leftovers import leftovers_of
 from bqdump.retain.runs import Complete, Found, Unfinished, read_runs
-from bqdump.retain.sweep import Swept, removable, sweep
+from bqdump.retain.sweep import Swept, remaining, removable, sweep
 from bqdump.retain.task import Task
 from bqdump.retain.tombstones import entomb, files_of_run, referring, withdraw
 
@@ -47,8 +47,7 @@ async def prune(task: Task) -> Pruned:
         await forget_snapshots(task, dying)
     swept = await sweep(task, dying, found.remains)
     kept = abandoned.kept | complete.kept
-    left = (*(name for one in dying if not one.value.emptied for name in one.value.left), *swept.left)
-    result = _result(found, decided, kept, Swept(swept.files, swept.bytes, left), deleted=True)
+    result = _result(found, decided, kept, swept, deleted=True)
     _log(result)
     return result
 
@@ -64,6 +63,8 @@ async def _shown(task: Task, found: Found, decided: Decided) -> Pruned:
     """What would be deleted."""
     kept: dict[str, str] = {}
     tombstones, left = [one.value for one in found.decided], list[str]()
+    for dying in found.decided:
+        left += (await remaining(task, dying.value))[1]
     abandoned = {one.run for one in decided.abandoned}
     for one in decided.complete:
         if later := await referring(task, one.run, abandoned):

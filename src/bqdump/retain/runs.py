@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
+from bqdump.core.documents.damage import RESTORE
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.publication import Latest, Publishing
 from bqdump.core.documents.retention import Holding, Tombstone
@@ -129,10 +130,43 @@ async def _look_at(
             manifest.totals.tables,
             tombstone,
         )
+    if decided := await refuse_missing(task, run):
+        return decided
     plan = await value_of(task.store, names.plan)
     if plan or tombstone or await exists(task.store, names.planner):
         return Unfinished(run, plan, tombstone)
     return run
+
+
+async def refuse_missing(task: Task, run: str) -> Loaded[Tombstone] | None:
+    """Raise DocumentError if a run that was complete has no manifest. Call it where none was found.
+
+    Returns the tombstone if the run's deletion is decided by now.
+    """
+    names, summary = task.layout.run(run), task.layout.summary(run).name
+    if await task.store.stat(summary) is None:
+        return None
+    # Another prune may begin to delete the run, or be about to end.
+    before = await load(task.store, names.tombstone)
+    written = [info.name async for page in task.store.objects(names.root) for info in page]
+    tombstone = await load(task.store, names.tombstone) or before
+    if tombstone and tombstone.value.decided:
+        return tombstone
+    # What a publisher has written after its run was pruned proves nothing.
+    late = (names.contents.name, names.report, names.iceberg.name, f"{names.root}notified/")
+    if await exists(task.store, names.manifest) or all(name.startswith(late) for name in written):
+        return None
+    raise missing(task, run, f"{summary} shows that the run was complete")
+
+
+def missing(task: Task, run: str, why: str) -> DocumentError:
+    """The error about a manifest that must be there."""
+    names = task.layout.run(run)
+    hint = (
+        f"{NOTHING_DELETED} {RESTORE}. If the run may be forgotten, delete the folder {names.root} and "
+        f"{task.layout.summary(run).name}."
+    )
+    return DocumentError("read", names.manifest.name, f"it does not exist, but {why}", hint)
 
 
 async def _latest_of_original(task: Task) -> Latest | None:
@@ -141,19 +175,29 @@ async def _latest_of_original(task: Task) -> Latest | None:
     So it is in a copy of an export, whose manifests name the files of the original.
     """
     store, settings = task.store, task.settings
-    try:
-        latest = await read_latest(store, settings)
-    except DocumentError:
-        # A document that names another prefix can be read as a copy only.
-        await published_run(store, settings)
-        raise _copy(task) from None
+    latest = await _read_latest(task)
     found = await store.stat(latest.manifest) if latest else None
+    while latest and found is None:
+        # Where another run was published meanwhile, this one may have been pruned.
+        before, latest = latest, await _read_latest(task)
+        if latest == before:
+            raise missing(task, latest.run, f"{task.layout.latest} names it as the published run")
+        found = await store.stat(latest.manifest) if latest else None
     if latest and found and found.generation != latest.manifest_generation:
         if is_elsewhere((await load_manifest(store, settings, latest.run)).value.settings, settings.target):
             raise _copy(task)
         cause = f"{latest.manifest} was written again since it was published: by hand, or as part of a copy"
         raise UsageError("prune", str(settings.target), cause, "Nothing was deleted. Prune after the next run.")
     return latest
+
+
+async def _read_latest(task: Task) -> Latest | None:
+    try:
+        return await read_latest(task.store, task.settings)
+    except DocumentError:
+        # A document that names another prefix can be read as a copy only.
+        await published_run(task.store, task.settings)
+        raise _copy(task) from None
 
 
 def _copy(task: Task) -> UsageError:

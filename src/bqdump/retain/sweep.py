@@ -1,6 +1,7 @@
 """The deletion of runs that is decided: manifest, then files, then documents, and the tombstone last.
 
-Files that other runs name stay, and with them the tombstone, so that no new run gets their names with the run's id.
+Files of the run that other runs name stay, and with them the tombstone, so that no new run gets their names with the
+run's id. It stays also for objects that may not be the run's own, which each prune names until they are gone.
 
 Every step may be repeated, by any prune: what a tombstone names is deleted only at its generation, and only where no
 manifest names it. The manifests are read after those of the removed runs are gone. So of two prunes that remove runs
@@ -15,13 +16,14 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.retention import Doomed, Tombstone
 from bqdump.core.retention.marks import Sweep
 from bqdump.core.retention.ownership import is_document
 from bqdump.repository.repository import Loaded, delete, exists, load, replace
 from bqdump.repository.storage import READS_AT_ONCE
 from bqdump.retain.leftovers import outermost
-from bqdump.retain.runs import read_holding
+from bqdump.retain.runs import read_holding, refuse_missing
 from bqdump.retain.task import Task
 
 
@@ -44,7 +46,8 @@ async def sweep(task: Task, decided: Sequence[Loaded[Tombstone]], remains: Seque
         left += await _delete_documents(task, run)
     for one in decided:
         left += await _delete_documents(task, one.value.run, one.generation)
-        await _close(task, one)
+        left += await _close(task, one)
+    await _delete_late_summaries(task)
     return Swept(deleted, sum(one.size for one in present), tuple(left))
 
 
@@ -77,7 +80,7 @@ async def _unnamed(task: Task, tombstones: Sequence[Tombstone]) -> list[Doomed]:
             elif manifest:
                 found.mark(manifest)
                 marked.add(run)
-            elif not await exists(task.store, names.plan):
+            elif await refuse_missing(task, run) or not await exists(task.store, names.plan):
                 pruned.add((run, 0))
 
     known = None
@@ -110,9 +113,12 @@ async def _present(task: Task, doomed: Iterable[Doomed], tombstones: Iterable[To
 
 
 async def _delete_manifest(task: Task, one: Loaded[Tombstone]) -> None:
-    """Before the files, so that no manifest lacks any. The summary goes first: without it the run is looked at."""
-    names = task.layout.run(one.value.run)
-    for name in (task.layout.summary(one.value.run).name, names.manifest.name, names.contents.name):
+    """Before the files, so that no manifest lacks any. The summary goes first: without it the run is looked at.
+
+    It goes once more after the manifest: a publisher writes it and then looks for the manifest.
+    """
+    names, summary = task.layout.run(one.value.run), task.layout.summary(one.value.run).name
+    for name in (summary, names.manifest.name, summary, names.contents.name):
         if (info := await task.store.stat(name)) and await _still(task, one.value.run, one.generation):
             await delete(task.store, [(name, info.generation)])
 
@@ -125,7 +131,7 @@ async def _delete_documents(task: Task, run: str, tombstone: int = 0) -> list[st
         left += [info.name for info in page if info not in own and info.name != names.tombstone.name]
         if own and await _still(task, run, tombstone):
             await delete(task.store, [(info.name, info.generation) for info in own])
-    for name in (task.layout.stages(run).name, task.layout.tags(run).name):
+    for name in (task.layout.stages(run).name, task.layout.tags(run).name, task.layout.summary(run).name):
         if (info := await task.store.stat(name)) and await _still(task, run, tombstone):
             await delete(task.store, [(name, info.generation)])
     return left
@@ -144,16 +150,50 @@ async def _still(task: Task, run: str, tombstone: int) -> bool:
     return not await exists(task.store, names.planner) and not await exists(task.store, names.plan)
 
 
-async def _close(task: Task, one: Loaded[Tombstone]) -> None:
-    """Delete the tombstone, unless files are left, which other runs name: then it keeps their names taken."""
+async def _delete_late_summaries(task: Task) -> None:
+    """Delete the summaries of runs that have no folder: their publishers were killed after they had written them."""
+    folder = task.layout.history
+    found = {
+        info.name.removeprefix(folder).removesuffix(".json"): info
+        async for page in task.store.objects(folder)
+        for info in page
+        if is_note(info.name)
+    }
+    # In this order: a run has its folder before it has a summary.
+    runs = set(await task.store.folders(task.layout.runs)) if found else set()
+    await delete(task.store, [(info.name, info.generation) for run, info in found.items() if run not in runs])
+
+
+async def _close(task: Task, one: Loaded[Tombstone]) -> tuple[str, ...]:
+    """Delete the tombstone, unless own files of the run are left: then it keeps their names taken.
+
+    Returns objects at its names that are not the run's for certain.
+    """
     document = task.layout.run(one.value.run).tombstone
-    left = await _present(task, one.value.files, [one.value]) if one.value.mode == "keep" else []
-    if not left:
+    files, left = await remaining(task, one.value)
+    if not files and not left:
         await delete(task.store, [(document.name, one.generation)])
-    elif tuple(left) != one.value.files or not one.value.emptied:
-        emptied = msgspec.structs.replace(one.value, emptied=True, files=tuple(left))
+    elif (files, left) != (one.value.files, one.value.left) or not one.value.emptied:
+        emptied = msgspec.structs.replace(one.value, emptied=True, files=files, left=left)
         # Where this loses, another prune has done the same.
         await replace(task.store, document, emptied, one.generation)
+    return left
+
+
+async def remaining(task: Task, tombstone: Tombstone) -> tuple[tuple[Doomed, ...], tuple[str, ...]]:
+    """What is left at the names of a run, where each run has names of its own: its files, which other runs name, and
+    objects that are not its own for certain. Files that it has carried over keep the names of other runs taken.
+    """
+    if tombstone.mode != "keep":
+        return (), ()
+    own = {file.name: file for file in tombstone.files if tombstone.run in file.name}
+    names = {*own, *tombstone.left}
+    there: dict[str, int] = {}
+    for folder in outermost(name[: name.rfind("/") + 1] for name in names):
+        async for page in task.store.objects(folder):
+            there.update((info.name, info.generation) for info in page if info.name in names)
+    files = tuple(file for file in own.values() if there.get(file.name) == file.generation)
+    return files, tuple(sorted(there.keys() - {file.name for file in files}))
 
 
 def _common_folder(names: Sequence[str]) -> str:

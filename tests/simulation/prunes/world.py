@@ -346,11 +346,13 @@ class World:
         view, layout = self.laws.view, self.settings.layout
         names = set(self.store.names_now())
         named = self.laws.named()
-        for run in self.laws.rows.keys() - kept:
+        folders = {name.removeprefix(layout.runs).split("/")[0] for name in names if name.startswith(layout.runs)}
+        for run in (self.laws.rows.keys() | folders) - kept:
             # Its names stay taken as long as another run names files of it.
             tombstone = self.laws.tombstone(run)
-            needed = tombstone is None or any((one.name, one.generation) in named for one in tombstone.files)
-            self.laws.hold(needed, f"the tombstone of {run} stays, and nothing names its files")
+            taken = [one for one in tombstone.files if run in one.name] if tombstone else []
+            needed = tombstone is None or tombstone.left or any((one.name, one.generation) in named for one in taken)
+            self.laws.hold(bool(needed), f"the tombstone of {run} stays, and nothing names its files")
             kept = kept | ({run} if tombstone else set())
             names.discard(layout.run(run).tombstone.name)
         folders = {name.removeprefix(layout.runs).split("/")[0] for name in names if name.startswith(layout.runs)}

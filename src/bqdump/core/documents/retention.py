@@ -44,7 +44,8 @@ class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
     decided: nothing that refers to the run was found, so it is deleted for good; until then the tombstone may be
     withdrawn. files: what the run named, since its manifest is deleted first. emptied: only files that other runs name
     are left of it. As long as there are any, no other run may have its id, and so their names. left: objects that stay,
-    since they are not the run's for certain. project, dataset, snapshot_time: for display, "" where they are not known.
+    since they are not the run's for certain; prune names them as long as they are there. project, dataset,
+    snapshot_time: for display, "" where they are not known.
     """
 
     format_version: int = FORMAT_VERSION

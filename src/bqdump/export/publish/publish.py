@@ -10,12 +10,12 @@ import logging
 from typing import Literal, NamedTuple
 
 from bqdump.core.documents.codec import decode, encode
-from bqdump.core.documents.manifest import File, ManifestFiles
+from bqdump.core.documents.manifest import File, Manifest, ManifestFiles
 from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.record import make_manifest
 from bqdump.core.errors import UnavailableError, VerificationError
 from bqdump.core.times import rfc3339
-from bqdump.export.placement.protocol import Exported
+from bqdump.export.placement.protocol import Exported, Placed
 from bqdump.export.publish.clear import delete
 from bqdump.export.publish.collect import all_tables, collect, partition_entries, prove, read_definitions
 from bqdump.export.publish.ended import has_ended, read_manifest_files
@@ -112,11 +112,7 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
                 raise
             return await read_manifest_files(export)
     if generation := await replace(export.store, export.layout.manifest, manifest, 0):
-        if await pruned_meanwhile(export.store, export.layout, export.plan):
-            await delete(export, [(export.layout.manifest.name, generation)])
-            return None
-        document = export.layout.manifest_files
-        return Loaded(decode(encode(manifest), document.type, document.name), generation, mine=True)
+        return await _unless_pruned(export, manifest, generation, placed)
     made = await read_manifest_files(export)
     if export.settings.iceberg:
         from bqdump.export.publish.iceberg import drop_metadata
@@ -126,6 +122,26 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
         return made
     cause = "the bucket has refused the manifest, and holds none"
     raise UnavailableError("publish", f"run {export.plan.run}", cause)
+
+
+async def _unless_pruned(
+    export: RunningExport, manifest: Manifest, generation: int, placed: Placed
+) -> Loaded[ManifestFiles] | None:
+    """The manifest that this task has stored; None where the run is being pruned: then nothing of it stays.
+
+    Prune does not know what was written after it had listed the run's files.
+    """
+    if not (gone := await pruned_meanwhile(export.store, export.layout, export.plan)):
+        document = export.layout.manifest_files
+        return Loaded(decode(encode(manifest), document.type, document.name), generation, mine=True)
+    await delete(export, [(export.layout.manifest.name, generation)])
+    if gone == "pruned" and export.settings.iceberg:
+        from bqdump.export.publish.iceberg import drop_metadata
+
+        await drop_metadata(export, manifest, None)
+    if gone == "pruned" and export.plan.mode == "keep":
+        await delete(export, ((file.name, file.generation) for files in placed.files.values() for file in files))
+    return None
 
 
 def _counted(files: list[File], written: list[ObjectInfo], rows: dict[str, int | None]) -> list[File]:

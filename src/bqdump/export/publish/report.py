@@ -19,7 +19,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Ledger, read_ledger
 from bqdump.repository.objects import write_object
 from bqdump.repository.published import missing_manifest, read_manifest, refuse_set
-from bqdump.repository.repository import replace, value_of
+from bqdump.repository.repository import delete, exists, replace, value_of
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,11 @@ async def store_report(export: RunningExport, before: Latest | None, cleared: Se
         data = (await export.store.read(document.name)).data
         contents = contents_of(data, document.name)
         await replace(export.store, export.layout.contents, contents, 0)
-        await replace(export.store, export.settings.layout.summary(export.plan.run), summary_of(contents), 0)
+        summary = export.settings.layout.summary(export.plan.run)
+        written = await replace(export.store, summary, summary_of(contents), 0)
+        # Prune deletes the manifest and then looks for a summary.
+        if written and not await exists(export.store, document):
+            await delete(export.store, [(summary.name, written)])
         manifest = decode(data, document.type, document.name)
         changes = None
         if before and before.run != export.plan.run and len(manifest.tables) <= COMPARED_TABLES:

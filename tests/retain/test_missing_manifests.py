@@ -1,0 +1,91 @@
+"""A complete run whose manifest is missing stops prune: the manifest may have named files of other runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bqdump.check.verify import verify
+from bqdump.core.errors import DocumentError
+from bqdump.retain.prune import prune
+from retain.scene import DAY, LAYOUT, SETTINGS, Scene
+
+REPLACE = "{table}/{table}_*.{ext}"
+
+
+@pytest.mark.parametrize("also", ["", "plan.json"])
+def test_a_missing_manifest_of_a_complete_run_stops_prune(scene: Scene, also: str) -> None:
+    scene.run("a", "b", "c", "d", incremental=True)
+    scene.warehouse.put("p", "sales", "items", ["new"])
+    scene.run("e", incremental=True)
+    scene.delete_now(LAYOUT.run("d").manifest.name)
+    if also:
+        scene.delete_now(f"/d/{also}")
+    scene.now += 30 * DAY
+    before = scene.names()
+    for delete in (False, True):
+        with pytest.raises(DocumentError, match=r"runs/d/manifest\.json: it does not exist, .*/history/d\.json"):
+            scene.prune(delete=delete)
+    assert scene.names() == before
+
+
+def test_deleting_the_run_as_the_error_says_lets_prune_go_on(scene: Scene) -> None:
+    scene.run("a", "b", "c")
+    scene.delete_now(LAYOUT.run("a").manifest.name)
+    with pytest.raises(DocumentError) as caught:
+        scene.prune()
+    for name in (LAYOUT.run("a").root, LAYOUT.summary("a").name):
+        assert name in str(caught.value)
+        scene.delete_now(name)
+    assert scene.removed(scene.prune()) == ["b"]
+
+
+@pytest.mark.parametrize("path", [SETTINGS.path, REPLACE])
+def test_a_missing_manifest_of_the_published_run_stops_prune_without_a_summary(scene: Scene, path: str) -> None:
+    scene.run("a", "b", path=path)
+    scene.delete_now(LAYOUT.run("b").manifest.name)
+    scene.delete_now("/history/b.json")
+    with pytest.raises(DocumentError, match=r"runs/b/manifest\.json: it does not exist, .*/latest\.json"):
+        scene.prune(path=path)
+    assert scene.names("/runs/a/manifest.json")
+
+
+def test_a_summary_that_is_written_after_its_run_was_pruned_goes(scene: Scene) -> None:
+    scene.run("a", "b")
+    found = scene.store.peek(LAYOUT.summary("a").name)
+    assert found
+    scene.prune()
+    for late in (LAYOUT.summary("a").name, LAYOUT.run("a").report):
+        scene.store.put_now(late, found[0])
+    scene.prune()
+    assert scene.names("/a") == []
+    scene.store.put_now(LAYOUT.summary("a").name, found[0])
+    scene.prune()
+    assert scene.names("/a") == []
+
+
+def test_carried_files_leave_no_tombstones_of_the_runs_that_carried_them(scene: Scene) -> None:
+    """The first two runs export all tables: three readings prove that one did not change."""
+    scene.run("first", "maker", incremental=True)
+    for night in range(14):
+        scene.warehouse.put("p", "sales", "items", [f"night {night}"])
+        scene.run(f"night-{night:02}", incremental=True)
+        scene.prune(keep_last=2, incremental=True)
+    assert scene.names("tombstone.json") == [LAYOUT.run("maker").tombstone.name]
+    assert asyncio.run(verify(scene.store, SETTINGS, "night-13")).findings == ()
+    scene.warehouse.put("p", "sales", "sales", ["new"])
+    scene.run("x1", "x2", "x3", incremental=True)
+    scene.prune(keep_last=1, incremental=True)
+    assert scene.names("/maker/") == []
+
+
+def test_tombstones_that_an_earlier_release_has_left_of_carrying_runs_go(scene: Scene) -> None:
+    scene.run("first", "maker", "second", "third", incremental=True)
+    scene.prune(incremental=True)
+    name = LAYOUT.run("maker").tombstone.name
+    found = scene.store.peek(name)
+    assert found
+    scene.store.put_now(LAYOUT.run("second").tombstone.name, found[0].replace(b'"run":"maker"', b'"run":"second"'))
+    asyncio.run(prune(scene.pruning(incremental=True)))
+    assert scene.names("tombstone.json") == [name]
