@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import stat
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -13,13 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bqdump.cli.init import init
 from bqdump.cli.main import start
 from bqdump.core.settings.file import settings_file
 from bqdump.core.settings.resolve import file, resolve
-from bqdump.core.settings.settings import OF_ONE_RUN, SETTINGS, Settings
+from bqdump.core.settings.settings import OF_ONE_RUN, SETTINGS, Setting, Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.wording import fill
-from integration.terminal import on_terminal
 
 THREE = ["--project", "my-project", "--dataset", "sales", "--bucket", "my-exports"]
 
@@ -33,28 +29,63 @@ def loaded(name: str = "bqdump.toml") -> Settings:
     return resolve(file(tomllib.loads(Path(name).read_text()), name))
 
 
-def test_flags_alone_are_enough(capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--format", "parquet", "--compression", "zstd", "--prefix", "a/b", "--keep"]
-    assert start(["init", *THREE, *flags]) == 0
-    assert "bqdump plan" in capsys.readouterr().out
+def test_the_file_makes_a_backup_that_keeps_its_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["init", *THREE, "--prefix", "a/b"]) == 0
+    assert "--keep-daily 7, --keep-weekly 4, --keep-monthly 12" in capsys.readouterr().out
     assert loaded() == Settings(
         project="my-project", dataset="sales", target=Target("gs", "my-exports", "a/b/"),
-        format="parquet", compression="zstd",
-        path="{run}/{table}/{table}_*.{ext}",
+        format="parquet", compression="zstd", path="{run}/{table}/{table}_*.{ext}", incremental=True,
+        prune=True, keep_within=2 * 86_400, keep_daily=7, keep_weekly=4, keep_monthly=12,
     )  # fmt: skip
+    assert len(Path("bqdump.toml").read_text().splitlines()) <= 25
 
 
-def test_every_setting_is_in_the_file_with_its_help_and_its_default() -> None:
-    assert start(["init", *THREE, "--quiet"]) == 0
-    text = Path("bqdump.toml").read_text()
-    assert not re.search("run_id|snapshot_time", text)
-    for setting in SETTINGS:
-        if setting.name in OF_ONE_RUN:
-            continue
-        assert f"# {fill(setting.help)}\n" in text
-        assert re.search(rf"^(# )?{setting.name} = ", text, re.MULTILINE)
-    in_force = tomllib.loads(re.sub(r"^# (?=[a-z_]+ = )", "", text, flags=re.MULTILINE))
-    assert resolve(file(in_force, "bqdump.toml")) == loaded()
+def test_flags_change_and_add_settings() -> None:
+    flags = ["--format", "csv", "--exclude", "tmp_*", "--keep-within", "60d", "--no-incremental", "--header"]
+    assert start(["init", *THREE, *flags]) == 0
+    settings = loaded()
+    assert (settings.format, settings.compression, settings.incremental) == ("csv", "gzip", False)
+    assert (settings.exclude, settings.header) == (("tmp_*",), True)
+    assert (settings.keep_within, settings.keep_daily) == (60 * 86_400, 0)
+
+
+@pytest.mark.parametrize("setting", [one for one in SETTINGS if one.name not in (*OF_ONE_RUN, "tables")])
+def test_every_setting_has_a_flag(setting: Setting) -> None:
+    names = [name for option in init.params for name in option.opts]
+    assert setting.flag in names
+
+
+@pytest.mark.parametrize(
+    "flags", [["--path", "{table}/{table}_*.{ext}"], ["--path", "{table}/*.{ext}", "--format", "avro"]]
+)
+def test_a_path_without_runs_has_nothing_to_prune(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["init", *THREE, *flags]) == 0
+    assert "Each run replaces the last one's files. To keep every run: --path '{run}/" in capsys.readouterr().out
+    assert not loaded().prune
+
+
+def test_required_settings_are_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROJECT_ID", "my-project")
+    monkeypatch.setenv("DESTINATION_BUCKET", "my-exports")
+    assert start(["init", "--dataset", "sales"]) == 0
+    monkeypatch.delenv("PROJECT_ID")
+    assert (loaded().project, str(loaded().target)) == ("my-project", "gs://my-exports/")
+
+
+def test_missing_settings_are_asked_for_by_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["init", "--dataset", "sales", "-o", "my backup.toml"]) == 0
+    output = capsys.readouterr().out
+    assert "Set project and bucket in it." in output
+    assert "bqdump run --config 'my backup.toml'" in output
+    assert '# bucket = "my-exports"  # required; or DESTINATION_BUCKET' in Path("my backup.toml").read_text()
+    assert start(["plan", "--config", "my backup.toml"]) == 2
+    assert "missing" in capsys.readouterr().err
+
+
+def test_a_target_stands_for_the_bucket() -> None:
+    assert start(["init", "--project", "my-project", "--dataset", "sales", "--to", "gs://my-exports/nightly"]) == 0
+    assert "bucket" not in Path("bqdump.toml").read_text()
+    assert str(loaded().target) == "gs://my-exports/nightly/"
 
 
 def test_a_file_that_is_there_stays(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,17 +97,11 @@ def test_a_file_that_is_there_stays(capsys: pytest.CaptureFixture[str]) -> None:
     assert loaded().dataset == "sales"
 
 
-def test_without_a_terminal_and_without_flags_it_names_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert start(["init", "--dataset", "sales"]) == 2
-    assert "missing: --project and --bucket, and standard input is not a terminal" in capsys.readouterr().err
-    assert not Path("bqdump.toml").exists()
-
-
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--format", "xls"], "--format: invalid value 'xls'"),
-        (["--compression", "zstd"], "'zstd' is not a codec of csv"),
+        (["--compression", "deflate"], "'deflate' is not a codec of parquet"),
         (["--bucket", "gs://b"], "--bucket: invalid value 'gs://b'"),
         (["--project", ""], "--project: empty value"),
         (["--prefix", "../up"], "--prefix: invalid value '../up'"),
@@ -91,49 +116,11 @@ def test_answers_that_bqdump_would_refuse_are_refused(
     assert list(Path().iterdir()) == []
 
 
-def test_a_wrong_flag_is_reported_before_any_prompt(capsys: pytest.CaptureFixture[str]) -> None:
-    assert start(["init", "--format", "xls"]) == 2
-    assert "--format: invalid value 'xls': expected csv" in capsys.readouterr().err
-
-
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert start(["init", *THREE, "-o", "file/bqdump.toml"]) == 2
     assert "file/bqdump.toml: Not a directory" in capsys.readouterr().err
     assert stat.S_ISREG((tmp_path / "file").stat().st_mode)
-
-
-def test_on_a_terminal_it_prompts_until_the_value_is_valid(tmp_path: Path) -> None:
-    # (what ends the question, the answer)
-    dialogue = [
-        ("Project of the dataset", "my-project"), ("Dataset to export", "my sales"),
-        ("invalid value", "sales"), ("without gs://", ""), ("needs its own", "nightly"),
-        ("[csv]", "parquet"), ("[none]", "deflate"), ("takes", "zstd"), ("Keep the files of every run", "y"),
-    ]  # fmt: skip
-    seen = 0
-
-    def answer(_: subprocess.Popen[bytes], written: str) -> str | None:
-        nonlocal seen
-        requested = written.find(dialogue[0][0], seen) if dialogue else -1
-        if requested < 0 or not written.endswith(": "):
-            return None
-        seen = len(written)
-        return dialogue.pop(0)[1] + "\n"
-
-    session = on_terminal(
-        [sys.executable, "-m", "bqdump", "init"], {"TERM": "xterm", "DESTINATION_BUCKET": "my-exports"}, cwd=tmp_path,
-        answer=answer,
-    )  # fmt: skip
-    assert session.code == 0, session.raw
-    assert dialogue == []
-    settings = loaded()
-    assert (settings.project, settings.dataset) == ("my-project", "sales")
-    assert (str(settings.target), settings.format, settings.compression) == (
-        "gs://my-exports/nightly/",
-        "parquet",
-        "zstd",
-    )
-    assert settings.template.keeps
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

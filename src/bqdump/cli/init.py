@@ -1,119 +1,92 @@
-"""bqdump init: writes a commented bqdump.toml, from flags or by asking."""
+"""bqdump init: writes a bqdump.toml with the settings of a backup."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bqdump.cli.errors import described
-from bqdump.cli.options import completing, quiet_option
+from bqdump.cli.options import Command, quiet_option, some_settings
 from bqdump.core.errors import UsageError
-from bqdump.core.formats.formats import FORMATS
-from bqdump.core.settings.file import settings_file
-from bqdump.core.settings.path_template import DEFAULT
+from bqdump.core.settings.file import KEEP_RUNS, backup, settings_file
+from bqdump.core.settings.path_template import parse_template
 from bqdump.core.settings.resolve import flags, parsed, resolve
-from bqdump.core.settings.settings import BY_NAME, REQUIRED
+from bqdump.core.settings.settings import BY_NAME, OF_ONE_RUN, REQUIRED, RETENTION, SETTINGS
 from bqdump.core.sizes import listed
 from bqdump.services.config import CONFIG
 
-KEEP = "{run}/{table}/{table}_*.{ext}"
-PROMPTED = (*REQUIRED, "prefix", "format", "compression")
+# What a backup often needs. Every other setting is accepted, too, and described by `bqdump help settings`.
+COMMON = (
+    *(*REQUIRED, "to", "prefix", "exclude_datasets", "include", "exclude", "format", "compression", "path"),
+    *("incremental", "full_every", "max_bytes_billed", "notify", "allow", "prune", "keep_last", "keep_daily"),
+    *("keep_weekly", "keep_monthly", "keep_yearly", "keep_within"),
+)
+# Sections of single tables are written by hand.
+OTHERS = tuple(one.name for one in SETTINGS if one.name not in (*COMMON, *OF_ONE_RUN, "tables"))
+# Values that a file has as they were given: amounts with their unit, and targets.
+AS_GIVEN = ("TIME", "SIZE", "TARGET")
 
 
-def _prompted_options(command: Any) -> Any:
-    for name in reversed(PROMPTED):
-        setting = BY_NAME[name]
-        complete = completing(name)
-        command = click.option(
-            setting.flag, name, metavar=setting.metavar, help=described(setting), shell_complete=complete
-        )(command)
-    return command
-
-
-@click.command()
-@_prompted_options
-@click.option("--keep/--replace", default=None, help="Keep the files of every run, or replace those of the last one.")
+@click.command(cls=Command)
+@some_settings(*COMMON, hidden=OTHERS)
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), default=Path(CONFIG), show_default=True
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path(CONFIG),
+    show_default=True,
+    help="File to write.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @quiet_option
-def init(output: Path, force: bool, quiet: bool, keep: bool | None, **options: str | None) -> None:
-    """Write a bqdump.toml that describes every setting. Asks for required settings that no flag gives.
+def init(output: Path, force: bool, quiet: bool, **options: Any) -> None:
+    """Write a bqdump.toml with the settings of a backup: Parquet, a folder for each run, exports of what changed only,
+    and a retention policy of 7 daily, 4 weekly and 12 monthly runs. Flags change and add settings.
 
     \b
     Examples:
-      bqdump init
-      bqdump init --project my-project --dataset sales --bucket my-exports --format parquet --compression zstd
+      bqdump init --project my-project --dataset sales --bucket my-exports
+      bqdump init --dataset 'sales,ops_*' --exclude 'tmp_*' --keep-daily 30
     """
     if output.exists() and not force:
         raise UsageError("write", str(output), "the file exists", "Overwrite it with {setting:force}.")
-    given = {name: value for name, value in options.items() if value is not None}
-    # Before anything is asked: what is asked depends on it.
-    for name, value in given.items():
-        if value:
-            parsed(BY_NAME[name], value, BY_NAME[name].flag)
-    if any(name not in given for name in REQUIRED):
-        given, keep = _ask(given, keep)
-    kept = {name: value for name, value in given.items() if value != "" or name in REQUIRED}
-    chosen = {name: parsed(BY_NAME[name], value, BY_NAME[name].flag) for name, value in kept.items()}
-    if keep is not None:
-        chosen["path"] = KEEP if keep else DEFAULT
-    resolve(flags(chosen))
+    chosen = backup(_given(options, os.environ))
+    resolve(flags(chosen), required=())
     try:
         output.write_text(settings_file(chosen), encoding="utf-8")
     except OSError as error:
         raise UsageError("write", str(output), error.strerror or str(error)) from None
     if not quiet:
-        sys.stdout.write(f"{output} written. To see what a run would do: bqdump plan\n")
+        sys.stdout.write(_next_steps(output, chosen))
 
 
-def _ask(given: Mapping[str, str], keep: bool | None) -> tuple[dict[str, str], bool]:
-    """What is given and what the person at the terminal answers; what the environment says is proposed."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        missing = " and ".join(BY_NAME[name].flag for name in REQUIRED if name not in given)
-        raise UsageError("ask", "", f"missing: {missing}, and standard input is not a terminal", "Use the flags.")
-    answers = dict(given)
-    for name in PROMPTED:
-        if name not in answers:
-            setting = BY_NAME[name]
-            proposed = os.environ.get(setting.env) or ("" if name in REQUIRED else _default(name))
-            answers[name] = click.prompt(
-                described(setting),
-                default=proposed if proposed or name not in REQUIRED else None,
-                err=True,
-                show_default=bool(proposed),
-                value_proc=_checked(name, answers),
-            )
-    if keep is None:
-        keep = click.confirm(
-            "Keep the files of every run (otherwise each run replaces those of the last one)?", err=True
-        )
-    return answers, keep
+def _given(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """The flags, and the required settings that only the environment has, as a file should have them."""
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    for name in REQUIRED:
+        if name not in given and environ.get(BY_NAME[name].env) and not (name == "bucket" and "to" in given):
+            given[name] = environ[BY_NAME[name].env]
+    chosen = {}
+    for name, value in given.items():
+        setting = BY_NAME[name]
+        text = ",".join(value) if isinstance(value, tuple) else value
+        in_use = parsed(setting, text, setting.flag)
+        chosen[name] = text if setting.metavar in AS_GIVEN else in_use
+    return chosen
 
 
-def _default(name: str) -> str:
-    return {"prefix": "", "format": "csv", "compression": "none"}[name]
-
-
-def _checked(name: str, answers: Mapping[str, str]) -> Callable[[str], str]:
-    """An answer that the setting's parser accepts; click asks again for any other."""
-
-    def check(text: str) -> str:
-        try:
-            value = BY_NAME[name].parse(text)
-        except ValueError as error:
-            raise click.UsageError(f"invalid value {text!r}: {error}") from None
-        codecs: Collection[str] = (value,)
-        if name == "compression":
-            codecs = FORMATS[BY_NAME["format"].parse(answers["format"] or _default("format"))].codecs
-        if value not in codecs:
-            raise click.UsageError(f"invalid value {text!r}: {answers['format']} takes {listed(tuple(codecs))}")
-        return text
-
-    return check
+def _next_steps(output: Path, chosen: Mapping[str, Any]) -> str:
+    missing = [name for name in REQUIRED if name not in chosen and not (name == "bucket" and "to" in chosen)]
+    config = "" if str(output) == CONFIG else f" --config {shlex.quote(str(output))}"
+    first = f"Set {listed(missing, 'and')} in it. " if missing else ""
+    steps = f"{first}Check permissions and risks: bqdump doctor{config}. Then: bqdump run{config}\n"
+    if not parse_template(chosen["path"]).keeps:
+        hint = f"Each run replaces the last one's files. To keep every run: --path '{KEEP_RUNS}'"
+        return f"{output} written. {hint}. {steps}"
+    rules = ", ".join(f"{BY_NAME[name].flag} {chosen[name]}" for name in RETENTION if name in chosen)
+    return f"{output} written. Every run is kept in a folder of its own ({rules or 'none is deleted'}). {steps}"

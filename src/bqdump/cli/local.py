@@ -14,7 +14,9 @@ from bqdump.cli.execution import run_tasks
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED, UNEXPECTED
 from bqdump.cli.options import quiet_option
 from bqdump.core.errors import UsageError, install_hint
+from bqdump.core.settings.settings import SETTINGS
 from bqdump.core.sizes import counted
+from bqdump.services.config import read_config
 
 PROJECT, DATASET, SOURCE, TARGET = "local-project", "TEST_DATA", "source-data", "target-data"
 
@@ -180,8 +182,8 @@ def _seed_cloud(options: dict[str, Any]) -> int:
 def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options: Any) -> int:
     """Run `bqdump run ARGUMENTS` as Cloud Run does: several tasks, with retries, variables and exit codes.
 
-    With `restore` as the first argument, the tasks share a restore. Settings are read from the environment; the default
-    is the data of `local seed`.
+    With `restore` as the first argument, the tasks share a restore. Settings are those of the environment and of
+    bqdump.toml; the default is the data of `local seed`.
 
     \b
     Examples:
@@ -194,7 +196,7 @@ def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options:
     stack = state.the_stack(folder)
     execution = run_tasks(
         arguments,
-        settings_of_tasks(arguments, os.environ) | stack.variables(),
+        settings_of_tasks(arguments, os.environ, read_config(os.environ.get("BQDUMP_CONFIG"))) | stack.variables(),
         quiet=quiet,
         tasks=options["tasks"],
         parallelism=options["parallelism"],
@@ -212,14 +214,17 @@ def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options:
     return 0 if execution.ok else TABLES_FAILED
 
 
-def settings_of_tasks(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings of the environment, and what `local seed` has made where neither they nor the arguments name it."""
+def settings_of_tasks(
+    arguments: Sequence[str], environ: Mapping[str, str], config: Mapping[str, Any]
+) -> dict[str, str]:
+    """The settings of the environment, and what `local seed` has made where nothing else names it."""
     made = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
     given = {name: value for name, value in environ.items() if name in made or name.startswith("BQDUMP_")}
     # An export goes to one place.
-    if given.get("BQDUMP_TO") or any(word.partition("=")[0] == "--to" for word in arguments):
+    if given.get("BQDUMP_TO") or "to" in config or any(word.partition("=")[0] == "--to" for word in arguments):
         del made["DESTINATION_BUCKET"]
-    return made | given
+    in_file = {setting.env for setting in SETTINGS if setting.name in config}
+    return {name: value for name, value in made.items() if name not in in_file} | given
 
 
 @local.command()

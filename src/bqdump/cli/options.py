@@ -71,8 +71,9 @@ class Command(click.Command):
             if records := [record for option in options if (record := option.get_help_record(ctx))]:
                 with formatter.section(title):
                     formatter.write_dl(records)
-        with formatter.section("Common options"), formatter.indentation():
-            formatter.write_text(f"{', '.join(common)}. Described by: bqdump help settings")
+        title, names = ("Common options", ", ".join(common)) if common else ("Other settings", "Accepted, too")
+        with formatter.section(title), formatter.indentation():
+            formatter.write_text(f"{names}. Described by: bqdump help settings")
 
 
 def settings_options(*names: str) -> Callable[[Decorated], Decorated]:
@@ -89,7 +90,19 @@ def settings_options(*names: str) -> Callable[[Decorated], Decorated]:
     return decorate
 
 
-def _option(setting: Setting, kind: type[click.Option]) -> Callable[[Decorated], Decorated]:
+def some_settings(*names: str, hidden: Sequence[str] = ()) -> Callable[[Decorated], Decorated]:
+    """Give a command these settings as flags, as settings_options does. hidden: settings that its help leaves out."""
+
+    def decorate(command: Decorated) -> Decorated:
+        for setting in reversed(SETTINGS):
+            if setting.name in (*names, *hidden):
+                command = _option(setting, SettingOption, hidden=setting.name in hidden)(command)
+        return command
+
+    return decorate
+
+
+def _option(setting: Setting, kind: type[click.Option], *, hidden: bool = False) -> Callable[[Decorated], Decorated]:
     flag = f"{setting.flag}/--no-{setting.flag[2:]}" if setting.switch else setting.flag
     metavar = None if setting.switch else setting.metavar
     return click.option(
@@ -101,6 +114,7 @@ def _option(setting: Setting, kind: type[click.Option]) -> Callable[[Decorated],
         metavar=metavar,
         multiple=setting.repeated,
         shell_complete=completing(setting.name),
+        hidden=hidden,
     )
 
 

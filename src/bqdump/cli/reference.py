@@ -51,7 +51,7 @@ SETTINGS_HEAD = """\
 
 Every setting is a flag, an environment variable and a key of `bqdump.toml`. Flags take precedence over variables, and
 variables over the file. The key is the name of the flag without `--` and with `_` for `-`: `--job-project` is
-`job_project`. `bqdump init` writes a file with every setting in it; `--config FILE` reads another file.
+`job_project`. `bqdump init` writes a file with the settings of a backup; `--config FILE` reads another file.
 
 | kind of value | write |
 |---|---|

@@ -1,4 +1,4 @@
-"""A bqdump.toml: its text, with a description of every setting, and the settings it cannot contain."""
+"""A bqdump.toml: the text that `bqdump init` writes, and the settings that a file cannot contain."""
 
 from __future__ import annotations
 
@@ -7,32 +7,80 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bqdump.core.errors import UsageError
+from bqdump.core.formats.formats import FORMATS
+from bqdump.core.settings.path_template import parse_template
 from bqdump.core.settings.resolve import READ
-from bqdump.core.settings.settings import BY_NAME, OF_ONE_RUN, RETENTION, SETTINGS, Settings
+from bqdump.core.settings.settings import BY_NAME, OF_ONE_RUN, REQUIRED, RETENTION, SETTINGS, Setting
 from bqdump.core.settings.target import Target
 from bqdump.core.wording import fill
 
 HEAD = """\
-# Settings of bqdump. Flags take precedence over environment variables, and variables over this file.
-# Commented lines show the defaults.
+# The backup that `bqdump run` makes. Flags and environment variables take precedence over this file.
+# All settings: bqdump help settings
 """
+# Examples for what is not given. They stand in comments.
+EXAMPLES = {"project": "my-project", "dataset": "sales", "bucket": "my-exports", "exclude": ["tmp_*"]}
+LONGEST_COMMENT = 110
+KEEP_RUNS = "{run}/{table}/{table}_*.{ext}"
+# All runs of two days, so that a run by hand does not cost the one before it.
+POLICY = {"keep_within": "2d", "keep_daily": 7, "keep_weekly": 4, "keep_monthly": 12}
+# The sections of the file: what a comment says about them, and their settings.
+SECTIONS = (
+    ("", ("project", "dataset", "bucket", "to", "prefix", "include", "exclude")),
+    ("With {run} in the path, every run keeps its files.", ("format", "compression", "path")),
+    ("Tables that provably did not change are not exported again.", ("incremental", "full_every")),
+    ("After publishing, delete the runs that no rule below keeps.", ("prune",)),
+)
+NOTES = {
+    "dataset": 'or several at one snapshot time: "sales,ops_*"',
+    "bucket": "best in another project, which the dataset's owners cannot delete",
+    "exclude": "tables to leave out",
+    "format": "parquet brings every value back",
+}
+
+
+def backup(given: Mapping[str, Any]) -> dict[str, Any]:
+    """These settings, and for what they leave open those of a backup: Parquet, a folder for each run, retention."""
+    format_ = given.get("format", "parquet")
+    codecs = FORMATS[format_].codecs
+    codec = next(codec for codec in ("zstd", "gzip", "deflate") if codec in codecs)
+    chosen = {"format": format_, "compression": codec, "path": KEEP_RUNS, "incremental": True, **given}
+    if not parse_template(chosen["path"]).keeps:
+        return chosen
+    own_policy = given.keys() & {*RETENTION} or not given.get("prune", True)
+    return {"prune": True, **({} if own_policy else POLICY), **chosen}
 
 
 def settings_file(chosen: Mapping[str, Any]) -> str:
-    """The file with these settings in effect; each value is as a setting's parser returns it."""
-    defaults = Settings(project="", dataset="", target=Target())
+    """The file with these settings; each value is as a setting's parser returns it."""
+    left = {name: value for name, value in chosen.items() if name not in OF_ONE_RUN}
     parts = [HEAD]
-    for setting in (*(one for one in SETTINGS if one.name not in RETENTION), *map(BY_NAME.__getitem__, RETENTION)):
-        if setting.name in OF_ONE_RUN:
-            continue
-        if setting.name == RETENTION[0]:
-            parts.append(f"{'' if chosen.keys() & {*RETENTION} else '# '}[retention]\n")
-        mark = "" if setting.name in chosen else "# "
-        # An empty table in TOML, where sections are a table of their own.
-        default = {} if setting.name == "tables" else getattr(defaults, setting.name, "")
-        value = chosen.get(setting.name, default)
-        parts.append(f"# {fill(setting.help)}\n{mark}{setting.name} = {_toml(value)}\n")
-    return "\n".join(parts)
+    for comment, names in SECTIONS:
+        lines = [line for name in names if (line := _line(name, left))]
+        parts.append("\n".join(([f"# {comment}"] if comment and lines else []) + lines))
+    retention = {name: left.pop(name) for name in RETENTION if name in left}
+    others = [one for one in SETTINGS if one.name in left]
+    parts += [f"# {_comment(one)}\n{one.name} = {_toml(left[one.name])}" for one in others]
+    if retention:
+        parts.append("\n".join(("[retention]", *(f"{name} = {_toml(value)}" for name, value in retention.items()))))
+    return "\n\n".join(filter(None, (part.rstrip("\n") for part in parts))) + "\n"
+
+
+def _comment(setting: Setting) -> str:
+    """The description of a setting, without a list of values that would not fit into a line."""
+    text = fill(setting.help)
+    return text if len(text) <= LONGEST_COMMENT else text.partition(":")[0]
+
+
+def _line(name: str, left: dict[str, Any]) -> str:
+    """The line of a setting, which is taken out of `left`; a commented example where a backup needs one."""
+    note = f"  # {NOTES[name]}" if name in NOTES else ""
+    if name in left:
+        return f"{name} = {_toml(left.pop(name))}{note}"
+    if name not in EXAMPLES or (name == "bucket" and "to" in left):
+        return ""
+    why = f"  # required; or {BY_NAME[name].env}" if name in REQUIRED else note
+    return f"# {name} = {_toml(EXAMPLES[name])}{why}"
 
 
 def refuse_single_run(values: Mapping[str, Any], file: str) -> None:
