@@ -28,7 +28,7 @@ from bqdump.core.iceberg.footer import second_footer
 from bqdump.core.iceberg.manifests import DataFile
 from bqdump.core.iceberg.metadata import no_history
 from bqdump.core.iceberg.parquet import file_facts
-from bqdump.core.iceberg.table import Request, hint_of, snapshot_objects
+from bqdump.core.iceberg.table import Request, describe, hint_of, metadata_object
 
 # Readers of Iceberg tables are installed in a folder of their own.
 PACKAGES = Path(sys.prefix) / "readers"
@@ -90,8 +90,9 @@ def with_bqdump(root: Path, tables: int, files: int) -> Cost:
         described = [_described(path) for path in paths]
         folder, place = f"iceberg/t{number}/", f"{root}/"
         history = no_history(place + folder)
-        made = snapshot_objects(Request(place, folder, "run", 1_800_000_000_000, described, (), {}, history))
-        for name, data in (*made.objects, hint_of(made.metadata)):
+        made = describe(Request(place, folder, "run", 1_800_000_000_000, described, (), {}, history))
+        metadata = metadata_object(place, folder, "run", made.history, 0)
+        for name, data in (*made.objects, metadata, hint_of(metadata[0])):
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             written += path.write_bytes(data)

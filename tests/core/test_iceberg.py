@@ -22,10 +22,19 @@ from bqdump.core.formats.thrift_compact import decode_struct, encode_struct
 from bqdump.core.formats.types import Column
 from bqdump.core.iceberg.columns import Node, field_ids, left_out, name_mapping, nodes_of, schema_fields, with_ids
 from bqdump.core.iceberg.footer import instants, second_footer
-from bqdump.core.iceberg.metadata import MOST_SNAPSHOTS, RUN, no_history, read_history
+from bqdump.core.iceberg.metadata import (
+    MOST_SNAPSHOTS,
+    NAME_MAPPING,
+    RUN,
+    encoded,
+    mark_of,
+    no_history,
+    read_history,
+)
 from bqdump.core.iceberg.parquet import FileFacts, file_facts
+from bqdump.core.iceberg.snapshots import with_same_rows
 from bqdump.core.iceberg.table import hint_of, run_of
-from iceberg.tables import INSTANTS, ROWS, TYPES, Lake, footer_of, parquet
+from iceberg.tables import DAY, INSTANTS, ROWS, TYPES, Lake, footer_of, parquet
 
 # From GoogleCloudPlatform/bigquery-utils (Apache-2.0): tools/cloud_functions/gcs_event_based_ingest/tests.
 REAL = Path(__file__).with_name("real_export.parquet")
@@ -172,7 +181,10 @@ def test_snapshots_of_deleted_runs_are_left_out(tmp_path: Path) -> None:
     lake = Lake(tmp_path, ids=True)
     for run in ("a", "b"):
         lake.publish(run, ROWS)
-    lake.history = lake.history.only({"b"})
+    history = lake.history
+    marks, lists = [mark_of(one) for one in history.snapshots], {one["manifest-list"] for one in history.snapshots}
+    assert history.only([("b", 1)], lists).snapshots == history.only(marks, set()).snapshots == []
+    lake.history = history.only(marks[1:], lists)
     metadata = msgspec.json.decode(lake.publish("c", ROWS).objects[-1][1])
     assert [one["summary"][RUN] for one in metadata["snapshots"]] == ["b", "c"]
     assert metadata["refs"].keys() == {"b", "c", "main"}
@@ -183,12 +195,53 @@ def test_metadata_has_the_newest_snapshots_only(tmp_path: Path) -> None:
     lake = Lake(tmp_path, ids=True)
     lake.publish("r0", [])
     one = lake.history.snapshots[0]
-    many = [one | {"summary": one["summary"] | {RUN: f"r{number}"}} for number in range(2 * MOST_SNAPSHOTS)]
+    most = 2 * MOST_SNAPSHOTS
+    many = [one | {"summary": one["summary"] | {RUN: f"r{number:05d}"}} for number in range(most)]
     lake.history = msgspec.structs.replace(lake.history, snapshots=many)
-    lake.history = lake.history.only(lake.history.runs())
     lake.publish("last", [])
     assert len(lake.history.snapshots) == MOST_SNAPSHOTS
-    assert lake.history.runs()[-2:] == [f"r{2 * MOST_SNAPSHOTS - 1}", "last"]
+    assert lake.history.runs()[-2:] == [f"r{most - 1:05d}", "last"]
+
+
+def test_a_run_with_the_files_of_an_earlier_one_shares_its_manifest_list(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, ids=True)
+    fewer = {name: kind for name, kind in TYPES.items() if name != "text"}
+    lake.publish("a", ROWS)
+    lake.publish("b", [{name: row[name] for name in fewer} for row in ROWS[:1]], fewer)
+    (only,) = lake.publish_again("c", of="b").objects
+    a, b, c = (metadata := msgspec.json.decode(only[1]))["snapshots"]
+    assert c["manifest-list"] == b["manifest-list"] != a["manifest-list"]
+    assert [one["schema-id"] for one in (a, b, c)] == [0, 1, 1]
+    assert [one["sequence-number"] for one in (a, b, c)] == [1, 2, metadata["last-sequence-number"]] == [1, 2, 3]
+    assert (c["summary"]["operation"], c["summary"]["total-records"]) == ("replace", "1")
+    assert (c["timestamp-ms"] - b["timestamp-ms"], c["parent-snapshot-id"]) == (DAY, b["snapshot-id"])
+    assert len({one["snapshot-id"] for one in (a, b, c)}) == 3
+    assert metadata["refs"]["c"] == {"snapshot-id": c["snapshot-id"], "type": "tag"}
+    # One that has other files than the run before it.
+    *_, last = msgspec.json.decode(lake.publish_again("d", of="a").objects[-1][1])["snapshots"]
+    assert (last["summary"]["operation"], last["schema-id"]) == ("overwrite", 0)
+
+
+def test_a_snapshot_that_is_found_later_takes_its_place_in_time_with_its_columns(tmp_path: Path) -> None:
+    lake, other = Lake(tmp_path / "a", ids=False), Lake(tmp_path / "b", ids=False)
+    more = TYPES | {"more": pa.int64()}
+    other.publish("a", ROWS)
+    other.publish("b", [row | {"more": 1} for row in ROWS], more)
+    lake.publish("a", ROWS)
+    lake.written *= 2
+    lake.publish("c", ROWS)
+    found = with_same_rows(lake.history, other.history, other.history.snapshots[1], "b", 1, "place")
+    assert [one["summary"][RUN] for one in found.snapshots] == ["b", "a", "c"]
+    b = with_same_rows(
+        lake.history, other.history, other.history.snapshots[1], *mark_of(other.history.snapshots[1]), ""
+    )
+    assert b.runs() == ["a", "b", "c"]
+    assert b.snapshots[1]["snapshot-id"] == other.snapshot("b")
+    assert b.snapshots[1]["schema-id"] == 1
+    metadata = msgspec.json.decode(encoded(b, "place", 0))
+    assert "more" in metadata["properties"][NAME_MAPPING]
+    assert metadata["current-schema-id"] == 0
+    assert [one["snapshot-id"] for one in metadata["snapshot-log"]] == [one["snapshot-id"] for one in b.snapshots]
 
 
 def test_a_schema_that_comes_back_keeps_its_number(tmp_path: Path) -> None:
@@ -202,7 +255,12 @@ def test_a_schema_that_comes_back_keeps_its_number(tmp_path: Path) -> None:
 
 
 def test_damaged_metadata_is_one_clear_error() -> None:
-    for data in (b"", b"{", b"[]", b"\xff", b'{"snapshots": 1}'):
+    one = (
+        b'{"table-uuid": "", "snapshots": [{"snapshot-id": 1, "sequence-number": 1, "timestamp-ms": 1, "schema-id": 7, '
+    )
+    one += b'"manifest-list": "", "summary": {"bqdump.run": "r", "total-data-files": "1", "total-records": "1", '
+    one += b'"total-files-size": "1"}}], "schemas": []}'
+    for data in (b"", b"{", b"[]", b"\xff", b'{"snapshots": 1}', one):
         with pytest.raises(DocumentError, match=r"read v1: it is not valid Iceberg metadata"):
             read_history(data, "v1")
 

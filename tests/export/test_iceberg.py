@@ -175,6 +175,31 @@ def test_a_task_that_lost_the_manifest_deletes_what_it_wrote(
     in_a_loop(check)
 
 
+def test_a_run_that_was_published_while_the_next_one_was_about_to_write_its_manifest_is_a_snapshot_of_the_one_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def check() -> None:
+        world = World(KEEPING)
+        earlier, later = await world.planned("r1"), await world.planned("r2")
+        write, first = world.store.write, True
+
+        async def delayed(name: str, data: bytes, expect: int | None) -> int:
+            nonlocal first
+            if first and name.endswith("r2/manifest.json"):
+                first = False
+                await published(*earlier)
+            return await write(name, data, expect)
+
+        monkeypatch.setattr(world.store, "write", delayed)
+        await published(*later)
+        assert runs_of(await world.metadata("a")) == ["r2"]
+        await run(world.task("r3"))
+        assert runs_of(await world.metadata("a")) == ["r1", "r2", "r3"]
+        assert world.hinted("a") == await world.metadata("a")
+
+    in_a_loop(check)
+
+
 @BOTH
 def test_a_run_that_comes_too_late_changes_nothing(settings: Settings) -> None:
     async def check() -> None:
@@ -192,15 +217,19 @@ def test_a_run_that_comes_too_late_changes_nothing(settings: Settings) -> None:
 
 
 @BOTH
-def test_a_table_that_is_carried_over_keeps_its_metadata(settings: Settings) -> None:
+def test_a_table_that_is_carried_over_keeps_its_manifests_and_has_a_snapshot_of_the_run(settings: Settings) -> None:
     async def check() -> None:
         world = World(settings)
         await run(world.task("r1"))
         before = (await world.manifest()).tables[1].iceberg
         await run(world.task("r2", include=("a",), keep_others=True))
-        assert (await world.manifest()).tables[1].iceberg == before
-        assert runs_of(await world.metadata("b")) == ["r1"]
+        now = (await world.manifest()).tables[1].iceberg
+        assert now[:2] == before[:2]
+        assert now[2] != before[2]
+        assert runs_of(await world.metadata("b")) == (["r1", "r2"] if settings is KEEPING else ["r2"])
         assert world.named_exist(await world.metadata("b"))
+        assert world.hinted("b") == await world.metadata("b")
+        assert world.stored() == await world.named(*(("r1", "r2") if settings is KEEPING else ("r2",)))
 
     in_a_loop(check)
 
@@ -255,18 +284,6 @@ def test_without_the_setting_there_is_no_metadata() -> None:
     in_a_loop(check)
 
 
-def test_a_damaged_metadata_file_of_an_earlier_run_starts_a_new_history() -> None:
-    async def check() -> None:
-        world = World(KEEPING)
-        await run(world.task("r1"))
-        world.store.put_now((await world.manifest()).tables[0].iceberg[-1].name, b"{")
-        await run(world.task("r2"))
-        assert runs_of(await world.metadata("a")) == ["r2"]
-        assert runs_of(await world.metadata("b")) == ["r1", "r2"]
-
-    in_a_loop(check)
-
-
 def test_a_wide_bignumeric_is_refused_by_name_before_anything_starts() -> None:
     async def check() -> None:
         world = World(REPLACING)
@@ -306,7 +323,7 @@ def test_a_late_hint_of_an_earlier_run_is_not_written_over_that_of_a_later_one(m
 
 
 @BOTH
-def test_a_table_that_did_not_change_keeps_its_snapshot_and_one_without_metadata_is_exported_anew(
+def test_a_table_that_did_not_change_has_a_snapshot_of_each_run_and_one_without_metadata_is_exported_anew(
     settings: Settings,
 ) -> None:
     async def check() -> None:
@@ -320,9 +337,12 @@ def test_a_table_that_did_not_change_keeps_its_snapshot_and_one_without_metadata
         carried = {entry.table: entry.carried.run if entry.carried else "" for entry in manifest.tables}
         assert carried["a"] in ("r1", "r2")
         assert carried["b"] == ""
-        assert runs_of(await world.metadata("a"))[-1] == carried["a"]
-        assert runs_of(await world.metadata("b"))[-1] == "r4"
+        # Without the setting, r0 wrote files that are no Iceberg table.
+        runs = ["r1", "r2", "r3", "r4"] if settings is KEEPING else ["r4"]
+        assert runs_of(await world.metadata("a")) == runs_of(await world.metadata("b")) == runs
         assert world.named_exist(await world.metadata("a"))
+        addresses = [one["manifest-list"] for one in (await world.metadata("a"))["snapshots"]]
+        assert len(set(addresses)) == (2 if settings is KEEPING and carried["a"] == "r2" else 1)
 
     in_a_loop(check)
 

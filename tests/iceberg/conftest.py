@@ -34,12 +34,21 @@ class Scanner:
         )
 
     def rows(
-        self, reader: str, place: str | Path, snapshot: int | None = None, where: str = "", zone: str = "Asia/Tokyo"
+        self,
+        reader: str,
+        place: str | Path,
+        snapshot: int | None = None,
+        where: str = "",
+        zone: str = "Asia/Tokyo",
+        as_of: int | None = None,
     ) -> list[dict[str, Any]]:
-        """What a reader returns of the table whose folder or metadata file this is. zone: of the session."""
+        """What a reader returns of the table whose folder or metadata file this is.
+
+        zone: of the session. as_of: a time in milliseconds, for the last snapshot up to it.
+        """
         assert self._process.stdin
         assert self._process.stdout
-        print(json.dumps([reader, str(place), snapshot, where, zone]), file=self._process.stdin, flush=True)
+        print(json.dumps([reader, str(place), snapshot, where, zone, as_of]), file=self._process.stdin, flush=True)
         answer = json.loads(self._process.stdout.readline())
         assert "error" not in answer, answer["error"]
         return list(answer["rows"])

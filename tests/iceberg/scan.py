@@ -81,9 +81,10 @@ class Duck:
             file = folder / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
             self._duckdb.execute(f"load '{file}'")
 
-    def rows(self, place: str, snapshot: int | None, where: str, zone: str) -> list[dict[str, Any]]:
+    def rows(self, place: str, snapshot: int | None, where: str, zone: str, as_of: int | None) -> list[dict[str, Any]]:
         self._duckdb.execute(f"set TimeZone = '{zone}'")
         moved = f", snapshot_from_id = {snapshot}" if snapshot else ""
+        moved += f", snapshot_from_timestamp = make_timestamp_ms({as_of})" if as_of else ""
         found = self._duckdb.execute(
             f"select * from iceberg_scan('{place}', allow_moved_paths = false{moved}) where {where or 'true'}"
         )
@@ -105,17 +106,23 @@ def table_of(place: str) -> Any:
     return StaticTable.from_metadata(place, {"py-io-impl": "buckets.Buckets"})
 
 
-def pyiceberg_rows(place: str, snapshot: int | None, where: str, zone: str) -> list[dict[str, Any]]:
-    scan = table_of(place).scan(where or "true", snapshot_id=snapshot)
+def pyiceberg_rows(place: str, snapshot: int | None, where: str, zone: str, as_of: int | None) -> list[dict[str, Any]]:
+    table = table_of(place)
+    scan = table.scan(
+        where or "true", snapshot_id=table.snapshot_as_of_timestamp(as_of).snapshot_id if as_of else snapshot
+    )
     return list(scan.to_arrow().to_pylist())
 
 
-def polars_rows(place: str, snapshot: int | None, where: str, zone: str) -> list[dict[str, Any]]:
+def polars_rows(place: str, snapshot: int | None, where: str, zone: str, as_of: int | None) -> list[dict[str, Any]]:
     import polars as pl
 
     # In buckets, PyIceberg reads the files for polars.
     way: Any = "pyiceberg" if place.startswith("gs://") else None
-    frame = pl.scan_iceberg(table_of(place), snapshot_id=snapshot, reader_override=way)
+    table = table_of(place)
+    # polars has no time travel of its own but by id.
+    snapshot = table.snapshot_as_of_timestamp(as_of).snapshot_id if as_of else snapshot
+    frame = pl.scan_iceberg(table, snapshot_id=snapshot, reader_override=way)
     return (frame.filter(pl.sql_expr(where)) if where else frame).collect().rows(named=True)
 
 

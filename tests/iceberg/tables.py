@@ -6,7 +6,7 @@ import io
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +16,8 @@ from bqdump.core.iceberg.footer import second_footer
 from bqdump.core.iceberg.manifests import DataFile
 from bqdump.core.iceberg.metadata import History, no_history, read_history
 from bqdump.core.iceberg.parquet import file_facts
-from bqdump.core.iceberg.table import Request, Written, hint_of, snapshot_objects
+from bqdump.core.iceberg.snapshots import with_same_rows
+from bqdump.core.iceberg.table import Request, describe, hint_of, metadata_object
 
 FIRST = datetime.fromisoformat("0001-01-01T00:00:00")
 SUMMER = datetime.fromisoformat("2026-07-01T12:00:00.000001")
@@ -108,6 +109,17 @@ def footer_of(data: bytes) -> bytes:
     return data[-TRAILER_BYTES - length : -TRAILER_BYTES]
 
 
+class Written(NamedTuple):
+    """What a run has written: names and content. The last one is the metadata file."""
+
+    objects: tuple[tuple[str, bytes], ...]
+
+    @property
+    def metadata(self) -> str:
+        """The name of the metadata file."""
+        return self.objects[-1][0]
+
+
 class Lake:
     """A table in a folder, with a file of its own for each row. ids: whether its files have field ids."""
 
@@ -125,7 +137,18 @@ class Lake:
             self._put(name, data)
             files.append(DataFile(self.root + name, len(data), file_facts(footer_of(data), name)))
         moment = 1_785_000_000_000 + len(self.written) * DAY
-        written = snapshot_objects(Request(self.root, "iceberg/t/", run, moment, files, (), {}, self.history))
+        described = describe(Request(self.root, "iceberg/t/", run, moment, files, (), {}, self.history))
+        return self._write(run, described.history, described.objects)
+
+    def publish_again(self, run: str, of: str) -> Written:
+        """One run, with a day between it and the one before, in which the table has the files of an earlier run."""
+        moment = 1_785_000_000_000 + len(self.written) * DAY
+        snapshot = self.history.snapshots[self.history.runs().index(of)]
+        history = with_same_rows(self.history, self.history, snapshot, run, moment, f"{self.root}iceberg/t/")
+        return self._write(run, history, ())
+
+    def _write(self, run: str, history: History, objects: tuple[tuple[str, bytes], ...]) -> Written:
+        written = Written((*objects, metadata_object(self.root, "iceberg/t/", run, history, 0)))
         for name, data in (*written.objects, hint_of(written.metadata)):
             self._put(name, data)
         self.history = read_history(written.objects[-1][1], written.metadata)

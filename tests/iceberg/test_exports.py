@@ -13,6 +13,7 @@ import bqdump
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.settings.target import Target
+from bqdump.core.times import milliseconds_of
 from bqdump.ui.snippets import snippets
 from bqdump.ui.snippets.source import source_of
 from bqdump_local.stack import running
@@ -178,6 +179,8 @@ def test_a_table_by_partition_is_read_with_files_of_several_runs(days: Path, sca
     assert in_order(rows) == [*DAYS, ("2026-01-02", "late")]
     metadata = msgspec.json.decode(Path(table.iceberg).read_bytes())
     assert in_order(scanner.rows(reader, place, metadata["refs"]["monday"]["snapshot-id"])) == DAYS
+    monday = milliseconds_of(bqdump.manifest("monday", to=str(days)).snapshot_time)
+    assert in_order(scanner.rows(reader, place, as_of=monday)) == DAYS
     where = "day = DATE '2026-01-01'" if reader != "pyiceberg" else "day = '2026-01-01'"
     assert in_order(scanner.rows(reader, place, where=where)) == DAYS[:2]
 
@@ -218,3 +221,43 @@ def test_every_snapshot_is_read_after_a_prune(pruned: Path, scanner: Scanner, re
     assert {*metadata["refs"]} == {"main", "r2", "r3"}
     found = [scanner.rows(reader, place), *(scanner.rows(reader, place, one) for one in ids.values())]
     assert [len(rows) for rows in found] == [3, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def travel(stage: Stage) -> tuple[Path, dict[str, list[int]]]:
+    """Incremental runs, of which some did not find a change, a prune, and one more. The ids in each run, by run."""
+    stage.sql("CREATE TABLE travel AS SELECT 0 AS id")
+    folder, settings = into(stage, "travel", path="{run}/{table}_*.{ext}", incremental=True)
+    ids, rows = dict[str, list[int]](), [0]
+    for number, changes in enumerate([False, False, False, True, False, False, True]):
+        if changes:
+            rows = [*rows, number]
+            stage.sql(f"INSERT INTO travel VALUES ({number})")
+        bqdump.run(run_id=f"r{number}", **settings)
+        ids[f"r{number}"] = rows
+        if number == 5:
+            removed = bqdump.prune(to=str(folder), keep_last=4, yes=True).removed
+            assert {one.run for one in removed} == {"r0", "r1"}
+    kept = {one.run for one in bqdump.runs(to=str(folder))}
+    assert kept == {"r2", "r3", "r4", "r5", "r6"}
+    # Some runs have exported nothing.
+    assert {file.name.split("/")[0] for file in bqdump.manifest("r2", to=str(folder))["travel"].files} <= {"r0", "r1"}
+    assert (
+        bqdump.manifest("r5", to=str(folder))["travel"].files == bqdump.manifest("r4", to=str(folder))["travel"].files
+    )
+    return folder, {run: found for run, found in ids.items() if run in kept}
+
+
+@EACH
+def test_each_run_that_is_kept_is_read_as_of_its_time_and_by_its_tag(
+    travel: tuple[Path, dict[str, list[int]]], scanner: Scanner, reader: str
+) -> None:
+    folder, ids = travel
+    place = folder / "_bqdump/iceberg/travel"
+    metadata = msgspec.json.decode(Path(bqdump.manifest(to=str(folder))["travel"].iceberg).read_bytes())
+    assert metadata["refs"].keys() == {"main", *ids}
+    for name, rows in ids.items():
+        time = milliseconds_of(bqdump.manifest(name, to=str(folder)).snapshot_time)
+        assert columns(scanner.rows(reader, place, as_of=time))["id"] == rows
+        assert columns(scanner.rows(reader, place, metadata["refs"][name]["snapshot-id"]))["id"] == rows
+    assert columns(scanner.rows(reader, place))["id"] == ids["r6"]

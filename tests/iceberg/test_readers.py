@@ -42,6 +42,23 @@ def test_an_older_run_is_read_with_its_columns(tmp_path: Path, scanner: Scanner,
     assert scanner.rows(reader, tmp_path / monday.metadata) == as_read(ROWS, ids=ids)
 
 
+@EACH
+@WITH_IDS
+def test_a_run_with_the_files_of_an_earlier_one_is_read_as_of_its_time(
+    tmp_path: Path, scanner: Scanner, reader: str, ids: bool
+) -> None:
+    lake = Lake(tmp_path, ids=ids)
+    lake.publish("a", ROWS)
+    lake.publish_again("b", of="a")
+    lake.publish("c", [{"id": 1}], {"id": pa.int64()})
+    lake.publish_again("d", of="c")
+    times = [one["timestamp-ms"] for one in lake.history.snapshots]
+    found = [scanner.rows(reader, lake.place, as_of=time) for time in times]
+    assert found == [as_read(ROWS, ids=ids)] * 2 + [[{"id": 1}]] * 2
+    assert [scanner.rows(reader, lake.place, lake.snapshot(run)) for run in "abcd"] == found
+    assert scanner.rows(reader, lake.place) == [{"id": 1}]
+
+
 FILTERS = {
     "id = 7": [2],
     "id < 0": [1],

@@ -15,7 +15,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.publication import IcebergTables
 from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.iceberg.metadata import RUN
-from bqdump.core.iceberg.table import HINT, METADATA
+from bqdump.core.iceberg.table import HINT, METADATA, run_of
 from bqdump.repository.tags import change_tags
 from retain.scene import LAYOUT, Scene
 
@@ -132,18 +132,20 @@ def test_damaged_metadata_ends_neither_a_prune_nor_an_export(scene: Scene, key: 
     scene.store.put_now(name, msgspec.json.encode(damaged))
     scene.prune()
     scene.run("r3", **LAKE)
-    assert runs(scene, tables(scene, "r3").tables["sales"]) == ["r3"]
+    # The damaged metadata was the only one of r2, so its snapshot is described anew.
+    assert runs(scene, tables(scene, "r3").tables["sales"]) == ["r2", "r3"]
     assert runs(scene, tables(scene, "r3").tables["items"]) == ["r2", "r3"]
 
 
-def test_an_unchanged_table_keeps_the_snapshot_whose_files_it_still_has(scene: Scene) -> None:
+def test_an_unchanged_table_has_the_snapshot_of_the_run_that_is_kept(scene: Scene) -> None:
     scene.run("r1", "r2", "r3", incremental=True, **LAKE)
     scene.warehouse.put("p", "sales", "items", ["new"])
     scene.run("r4", incremental=True, **LAKE)
     scene.prune()
-    # The published run names the files of sales that the first ones have exported.
-    (of_sales,) = runs(scene, tables(scene, "r4").tables["sales"])
-    assert of_sales in ("r1", "r2")
+    # The published run names the files of sales that the first ones have exported, and their manifest list.
+    (snapshot,) = metadata(scene, tables(scene, "r4").tables["sales"])["snapshots"]
+    assert run_of(snapshot["manifest-list"]) in ("r1", "r2")
+    assert runs(scene, tables(scene, "r4").tables["sales"]) == ["r4"]
     assert runs(scene, tables(scene, "r4").tables["items"]) == ["r4"]
 
 
@@ -187,10 +189,10 @@ class Interrupted(MemoryStore):
         return await super().delete(objects)
 
 
-def interrupted() -> tuple[Scene, Interrupted]:
+def interrupted(**settings: Any) -> tuple[Scene, Interrupted]:
     store = Interrupted()
     scene = Scene(store)
-    scene.run("r1", "r2", "r3", **LAKE)
+    scene.run("r1", "r2", "r3", **(LAKE | settings))
     store.writes.clear()
     return scene, store
 

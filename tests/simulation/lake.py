@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import fastavro
 import msgspec
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import File, IcebergFile, Manifest
+from bqdump.core.documents.manifest import IcebergFile, Manifest, TableEntry
 from bqdump.core.documents.publication import IcebergTables, Latest
 from bqdump.core.iceberg.metadata import RUN
 from bqdump.core.iceberg.table import HINT, METADATA, run_of
@@ -24,21 +24,25 @@ class Lake:
 
     def __init__(self, view: View, hold: Callable[[Law, bool, str], None]) -> None:
         self.view, self._hold = view, hold
-        # What completed manifests have named.
+        # What completed manifests have named, and the runs that latest.json has named, in order.
         self._named: set[tuple[str, int]] = set()
+        self._published: list[str] = []
+
+    def published(self, run: str) -> None:
+        """latest.json names a run."""
+        self._published.append(run)
 
     def completed(self, manifest: Manifest) -> None:
         """A manifest was written: what it names is there, and true of its files; or a later run replaces them."""
         publishing = self.view.publishing()
         replaced = manifest.replaces and publishing is not None and publishing.age > manifest.age
-        for table, objects in metadata_of(manifest).items():
+        for objects in metadata_of(manifest).values():
             self._named |= {(one.name, one.generation) for one in objects}
-            if replaced:
-                continue
-            self._there(manifest.run, objects)
-            files = {file.name: file for entry in manifest.tables if entry.table == table for file in entry.files}
-            if files:
-                self._true(manifest, table, objects[-1].name, files)
+            if not replaced:
+                self._there(manifest.run, objects)
+        for entry in manifest.tables:
+            if entry.iceberg and not replaced:
+                self._true(manifest, entry)
 
     def written(self, run: str, name: str, before: tuple[bytes, ObjectInfo] | None) -> None:
         """Somebody has written metadata, or a hint."""
@@ -102,29 +106,17 @@ class Lake:
             same = info is not None and (info.generation, info.size) == (one.generation, one.size)
             self._hold(Law.LAKE, same, f"{one.name} of {run} is not there")
 
-    def _true(self, manifest: Manifest, table: str, name: str, files: dict[str, File]) -> None:
-        """The current snapshot has exactly these files; all other snapshots have theirs."""
-        root = f"{self.view.store.url}/"
-        metadata = msgspec.json.decode(self._data(name))
-        for snapshot in metadata["snapshots"]:
-            run = snapshot["summary"][RUN]
-            named: dict[str, tuple[int, int]] = {}
-            if snapshot["snapshot-id"] != metadata["current-snapshot-id"] and self.view.manifest(run) is None:
-                # It was pruned since.
-                continue
-            for listed in self._records(snapshot["manifest-list"].removeprefix(root)):
-                for entry in self._records(listed["manifest_path"].removeprefix(root)):
-                    data = entry["data_file"]
-                    named[data["file_path"].removeprefix(root)] = (data["file_size_in_bytes"], data["record_count"])
-            if snapshot["snapshot-id"] == metadata["current-snapshot-id"]:
-                wanted = {file.name: (file.size, file.rows) for file in files.values()}
-                self._hold(Law.LAKE, named == wanted, f"{manifest.run}: {table} is {wanted}, its metadata has {named}")
-            else:
-                there = all(self.view.info(file) for file in named)
-                self._hold(Law.LAKE, there, f"{manifest.run}: files of {run}, a snapshot of {table}, are not there")
+    def _true(self, manifest: Manifest, entry: TableEntry) -> None:
+        """Each snapshot has exactly the files of its run; each run that was published before is a snapshot."""
+        metadata = msgspec.json.decode(self._data(entry.iceberg[-1].name))
+        before = self._published[: self._published.index(manifest.over) + 1] if manifest.over in self._published else []
+        standing = [] if manifest.replaces else [run for run in before if self._is_due(manifest, run)]
+        for wrong in untrue(self.view, entry.table, metadata, [*standing, manifest.run], manifest):
+            self._hold(Law.LAKE, False, f"{manifest.run}: {wrong}")
 
-    def _records(self, name: str) -> list[dict[str, Any]]:
-        return [dict(record) for record in fastavro.reader(io.BytesIO(self._data(name)))]
+    def _is_due(self, manifest: Manifest, run: str) -> bool:
+        other = self.view.manifest(run)
+        return other is not None and other.mode == "keep" and other.dataset == manifest.dataset
 
     def _data(self, name: str) -> bytes:
         found = self.view.store.peek(name)
@@ -137,3 +129,59 @@ class Lake:
 
     def _hinted(self, hint: str) -> str:
         return run_of(self._name_of(hint))
+
+
+def untrue(
+    view: View, table: str, metadata: dict[str, Any], runs: Sequence[str], own: Manifest | None = None
+) -> Iterator[str]:
+    """What is wrong with a table's metadata: with snapshots of runs that have their manifest, and with those missing.
+
+    runs: those that must be there, if they have the table. own: the run whose snapshot is the current one.
+    """
+    root, found = f"{view.store.url}/", dict[str, dict[str, Any]]()
+    for snapshot in metadata["snapshots"]:
+        run = snapshot["summary"][RUN]
+        manifest = own if own and own.run == run else view.manifest(run)
+        if manifest is None or manifest.snapshot != snapshot["timestamp-ms"]:
+            # It was pruned since; its id may be that of a new run.
+            continue
+        found[run] = snapshot
+        named = files_of(view, root, snapshot)
+        files = [file for one in _entries(manifest, table) for file in one.files]
+        wanted = {file.name: (file.size, file.rows, file.generation) for file in files}
+        if named != wanted:
+            yield f"{table} of {run} is {wanted}, its metadata has {named}"
+    for run in dict.fromkeys(runs):
+        manifest = own if own and own.run == run else view.manifest(run)
+        if manifest is None or not any(one.iceberg for one in _entries(manifest, table)):
+            continue
+        log = [one for one in metadata["snapshot-log"] if one["timestamp-ms"] <= manifest.snapshot]
+        id_ = found[run]["snapshot-id"] if run in found else None
+        if not log or log[-1]["snapshot-id"] != id_:
+            yield f"{table} as of {run} is {log[-1:]}, not {id_}"
+        if metadata["refs"].get(run) != {"snapshot-id": id_, "type": "tag"}:
+            yield f"{table} has no tag {run}"
+    last = metadata["snapshots"][-1]
+    if own and (last["summary"][RUN], metadata["current-snapshot-id"]) != (own.run, last["snapshot-id"]):
+        yield f"the current snapshot of {table} is not of {own.run}"
+
+
+def _entries(manifest: Manifest, table: str) -> list[TableEntry]:
+    return [entry for entry in manifest.tables if entry.table == table]
+
+
+def files_of(view: View, root: str, snapshot: dict[str, Any]) -> dict[str, tuple[int, int, int]]:
+    """The data files that a snapshot names: bytes, rows and generation; none where an object or a file is missing."""
+    named = {}
+    for listed in _records(view, snapshot["manifest-list"].removeprefix(root)):
+        for one in _records(view, listed["manifest_path"].removeprefix(root)):
+            data = one["data_file"]
+            name = data["file_path"].removeprefix(root)
+            if info := view.info(name):
+                named[name] = (data["file_size_in_bytes"], data["record_count"], info.generation)
+    return named
+
+
+def _records(view: View, name: str) -> list[dict[str, Any]]:
+    found = view.store.peek(name)
+    return [dict(record) for record in fastavro.reader(io.BytesIO(found[0]))] if found else []

@@ -38,7 +38,8 @@ class Law(Enum):
     )
     LAKE = (
         "The Iceberg metadata that latest.json's manifest names is there, and names exactly the files of its tables "
-        "with their rows; version-hint.text never goes back in time."
+        "with their rows; as of each published run that is kept, and by its tag, it names that run's files. "
+        "version-hint.text never goes back in time."
     )
     RESTORED = (
         "A restored dataset equals its export: same rows, types, partitioning, clustering, constraints, descriptions, "

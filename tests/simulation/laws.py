@@ -212,6 +212,7 @@ class Laws:
         latest = view.latest()
         assert latest is not None
         self.first_published = self.first_published or latest.run
+        self.lake.published(latest.run)
         if before is not None:
             old = view.decode_latest(before[0])
             forward = old.age < latest.age or old.run == latest.run

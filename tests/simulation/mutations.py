@@ -28,7 +28,7 @@ from bqdump.export import carry, task
 from bqdump.export.placement import final_names, keep, replace
 from bqdump.export.planning import definitions, planner
 from bqdump.export.planning import obtain as planning
-from bqdump.export.publish import abandoned, clear, collect, count, iceberg
+from bqdump.export.publish import abandoned, clear, collect, count, iceberg, lake_table
 from bqdump.export.work import jobs, work
 from bqdump.export.work import recheck as policies
 from bqdump.repository import prefix_owner as prefix
@@ -183,8 +183,10 @@ MUTATIONS = (
              removal, "leaving", edit("if not chosen and settings.keep_others:", "if False:")),
     Mutation("metadata that another task's manifest names is dropped", Law.LAKE, iceberg, "drop_metadata",
              edit("named = _names([made]) if made else set()", "named = set()")),
-    Mutation("snapshots stay whose files were replaced", Law.LAKE, iceberg._Lake, "_history",
-             edit("[] if self._manifest.replaces else history.runs()", "history.runs()")),
+    Mutation("snapshots stay whose files were replaced", Law.LAKE, iceberg, "_earlier",
+             edit('{} if export.plan.mode == "replace" else await', "await")),
+    Mutation("an unchanged table has no snapshot of the run", Law.LAKE, lake_table.LakeTable, "_stored",
+             edit("with_same_rows(history, *shared, self._run, time, self._place)", "shared.source")),
     Mutation("metadata that was replaced stays", Law.RESUMABLE, clear, "clear_stale",
              edit("(table.objects for table in", "(table.files for table in")),
     Mutation("what a superseded run has written of its metadata stays", Law.RESUMABLE,

@@ -29,7 +29,7 @@ class FindingKind(enum.StrEnum):
 class Finding(msgspec.Struct, frozen=True):
     """One difference: `expected` is from the manifest (or BigQuery), `found` is from the bucket.
 
-    - missing: the file does not exist.
+    - missing: the file, or an object of Iceberg metadata, does not exist.
     - extra: a file that the manifest does not list, with a name that matches one of its tables.
     - size, checksum: of the file; with --read the CRC32C of the bytes read.
     - replaced: the same content under another generation.

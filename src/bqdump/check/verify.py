@@ -102,14 +102,20 @@ async def verify(
 ) -> Verified:
     """Compare every file of a run (default: the published run) with its manifest.
 
-    From a listing: size, CRC32C and generation of each file, missing files; extra files that match the run's tables.
-    For a copy of an export (see Verified), size and CRC32C only. With `reading`: also the bytes of the sampled files.
+    From a listing: size, CRC32C and generation of each file, missing files; extra files that match the run's tables;
+    size and generation of Iceberg metadata. For a copy of an export (see Verified), size and CRC32C only. With
+    `reading`: also the bytes of the sampled files, and of all Iceberg metadata.
     With a `source` (requires a `reading` with checksums): also BigQuery's data at the snapshot time.
     `tell` is called with the progress.
     Raises NotFoundError if the run does not exist, nothing is published, or the run is pruned meanwhile, DocumentError
     for a damaged manifest.
     """
     manifest, findings, copied = await compare_files(store, settings, await read_manifest(store, settings, run), tell)
+    if any(entry.iceberg for entry in manifest.tables):
+        # Imported where there are Iceberg tables only.
+        from bqdump.check.iceberg import compare_metadata
+
+        findings += await compare_metadata(store, settings, manifest, copied=copied, reads=reading is not None)
     read = compared = None
     if reading:
         # Fails before BigQuery bills anything.

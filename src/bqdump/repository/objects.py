@@ -23,8 +23,15 @@ async def write_object(store: ObjectStore, name: str, data: bytes, expect: int) 
 
 
 async def write_once(store: ObjectStore, name: str, data: bytes) -> int:
-    """Store an object that all its writers store with the same bytes. The generation, whichever has stored it."""
+    """Store an object that all its writers store with the same bytes. The generation, whichever has stored it.
+
+    What has other bytes was damaged since, and is replaced.
+    """
     if generation := await write_object(store, name, data, 0):
         return generation
-    found = await store.stat(name)
-    return found.generation if found else await store.write(name, data, 0)
+    found = await read_object(store, name)
+    return (
+        found.generation
+        if found and found.data == data
+        else await store.write(name, data, found.generation if found else 0)
+    )

@@ -81,7 +81,7 @@ class _Rewriting:
     def __init__(self, task: Task, latest: Latest, pruned: set[str]) -> None:
         self._task, self._store, self._layout = task, task.store, task.layout
         self._published, self._listed, self._pruned = latest.run, latest.iceberg, pruned
-        self._slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
+        self._slots, self._manifests = asyncio.Semaphore(REQUESTS_AT_ONCE), dict[str, asyncio.Task[bool]]()
 
     async def rewrite(self, pruned: set[str]) -> None:
         """pruned: tables of which metadata is about to be deleted.
@@ -146,15 +146,24 @@ class _Rewriting:
         return stored.data
 
     async def _expired(self, table: str, snapshots: Sequence[dict[str, Any]]) -> set[int]:
-        """The ids of snapshots whose files are deleted, or about to be."""
+        """The ids of snapshots of runs that are deleted, or about to be, and of those whose manifest list is."""
         folder, root, there = f"{self._layout.iceberg_table(table)}metadata/", f"{self._store.url}/", set[str]()
         async for page in self._store.objects(folder):
             there.update(root + info.name for info in page)
+        kept = {run for run in {one["summary"][RUN] for one in snapshots} if await self._is_kept(run)}
+        # Several snapshots may have the same manifest list, so one of a run that is gone may have it, too.
         return {
             one["snapshot-id"]
             for one in snapshots
-            if one["manifest-list"] not in there or one["summary"].get(RUN) in self._pruned
+            if one["manifest-list"] not in there or one["summary"][RUN] not in kept
         }
+
+    async def _is_kept(self, run: str) -> bool:
+        if run in self._pruned:
+            return False
+        if run not in self._manifests:
+            self._manifests[run] = asyncio.ensure_future(exists(self._store, self._layout.run(run).manifest))
+        return await self._manifests[run]
 
     async def _stored(self, name: str, data: bytes) -> IcebergFile:
         return IcebergFile(name, len(data), await write_once(self._store, name, data))

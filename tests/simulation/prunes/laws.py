@@ -12,10 +12,12 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.errors import BqdumpError
+from bqdump.core.iceberg.metadata import RUN
 from bqdump.core.iceberg.table import HINT, METADATA
 from bqdump.core.settings.settings import Settings
 from bqdump_memory import MemoryDestination
 from simulation.contents import lines_of
+from simulation.lake import untrue
 from simulation.law import Law
 from simulation.laws import Broken
 from simulation.view import View, metadata_of, standing
@@ -35,6 +37,8 @@ class PruneLaws:
         self.view = View(store, settings.layout)
         self.broken: Broken | None = None
         self.rows: dict[str, Rows] = {}
+        # The runs that latest.json has named, in order.
+        self.published: list[str] = []
         self.foreign: dict[str, int] = {}
 
     def hold(self, holds: bool, what: str) -> None:
@@ -104,13 +108,18 @@ class PruneLaws:
         named = {table: objects[-1].name for table, objects in metadata_of(manifest).items()}
         found = {table: name for name, table in self.metadata().items()}
         self.hold(named.keys() == found.keys(), f"latest.json leads to {sorted(found)}, of {sorted(named)}")
+        kept = {one.run for one in self.kept()}
         for table, name in found.items():
             of_run, now = self._json(self.store.peek(named[table])), self._json(self.store.peek(name))
             same = of_run["current-snapshot-id"] == now["current-snapshot-id"]
             self.hold(same, f"{name} is of another snapshot than {named[table]}")
+            for wrong in untrue(self.view, table, now, [run for run in self.published if run in kept], manifest):
+                self.blame(f"{name}: {wrong}")
             for snapshot in now["snapshots"]:
                 address = snapshot["manifest-list"].removeprefix(f"{self.store.url}/")
                 self.hold(self.view.info(address) is not None, f"{name} lists {address}, which was deleted")
+                run = snapshot["summary"][RUN]
+                self.hold(self.view.manifest(run) is not None, f"{name} lists a snapshot of {run}, which was deleted")
             hint = self.store.peek(f"{name.rpartition('/')[0]}/{HINT}")
             shown = hint[0].decode() if hint else ""
             self.hold(name.endswith(f"/{shown}{METADATA}"), f"the hint of {table} names {shown}, not {name}")
@@ -134,6 +143,7 @@ class PruneLaws:
         latest = self.view.latest()
         manifest = self.view.manifest(latest.run) if latest else None
         self.hold(manifest is not None, "the published run has no manifest")
+        self.published += [latest.run] if latest else []
         if manifest is not None and manifest.mode == "keep":
             self.whole(manifest)
 

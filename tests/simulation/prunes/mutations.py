@@ -40,6 +40,6 @@ MUTATIONS = (
              restoring, "_refuse_pruned", wrong.does_nothing, here_only=True),
     Mutation("Iceberg metadata lists snapshots of deleted runs", Law.PRUNED,
              iceberg, "forget_snapshots", wrong.does_nothing),
-    Mutation("an unchanged Iceberg table loses its snapshot with the run that exported it", Law.PRUNED,
-             iceberg._Rewriting, "_table", edit("snapshots[:-1] if named else snapshots", "snapshots")),
+    Mutation("the snapshot of a deleted run stays where that of a kept one has its manifest list", Law.PRUNED,
+             iceberg._Rewriting, "_expired", edit(' or one["summary"][RUN] not in kept', "")),
 )  # fmt: skip

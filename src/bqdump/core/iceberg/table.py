@@ -1,4 +1,4 @@
-"""One run's snapshot of one table: the three objects to store, with names of their own."""
+"""One run's snapshot of one table: the objects to store, with names of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import NamedTuple
 from bqdump.core.errors import DocumentError
 from bqdump.core.iceberg.columns import Node, left_out
 from bqdump.core.iceberg.manifests import DataFile, manifest, manifest_list, totals
-from bqdump.core.iceberg.metadata import History, Snapshot, metadata, schema_of, snapshot_id
+from bqdump.core.iceberg.metadata import History, encoded
+from bqdump.core.iceberg.snapshots import Snapshot, before, schema_of, snapshot_id, with_snapshot
 
 METADATA = ".metadata.json"
 HINT = "version-hint.text"
@@ -33,26 +34,22 @@ class Request(NamedTuple):
     history: History
 
 
-class Written(NamedTuple):
-    """What to store, in this order: names and content. The last one is the metadata file.
+class Described(NamedTuple):
+    """A manifest and a manifest list to store, in this order, and the history with their snapshot.
 
     left_out: the paths of columns whose types Iceberg lacks.
     """
 
     objects: tuple[tuple[str, bytes], ...]
+    history: History
     left_out: tuple[str, ...]
 
-    @property
-    def metadata(self) -> str:
-        """The name of the metadata file."""
-        return self.objects[-1][0]
 
-
-def snapshot_objects(request: Request) -> Written:
-    """The manifest, the manifest list and the metadata file.
+def describe(request: Request) -> Described:
+    """The snapshot of these files. Raises DocumentError where the files of the table have different columns.
 
     The same request gives the same objects. Names contain a digest of the content, so different content never has the
-    same name. Raises DocumentError where the files of the table have different columns.
+    same name.
     """
     history, place = request.history, request.root + request.folder
     columns = _columns(request)
@@ -62,13 +59,20 @@ def snapshot_objects(request: Request) -> Written:
     sums = totals(request.files)
     data = manifest(schema, id_, number, request.files)
     first = _name(request, "m0", data, ".avro")
-    parent = history.snapshots[-1]["snapshot-id"] if history.snapshots else None
-    listed = manifest_list(request.root + first, len(data), id_, parent, number, sums)
+    parent = before(history, request.run, request.time)
+    listed = manifest_list(
+        request.root + first, len(data), id_, parent["snapshot-id"] if parent else None, number, sums
+    )
     second = _name(request, "snap", listed, ".avro")
     snapshot = Snapshot(id_, request.run, request.time, number, request.root + second, sums)
-    described = metadata(history, place.rstrip("/"), schema, columns, snapshot)
-    third = metadata_name(request.folder, number, request.run, described)
-    return Written(((first, data), (second, listed), (third, described)), tuple(left_out(columns)))
+    made = with_snapshot(history, snapshot, schema, columns)
+    return Described(((first, data), (second, listed)), made, tuple(left_out(columns)))
+
+
+def metadata_object(root: str, folder: str, run: str, history: History, until: int) -> tuple[str, bytes]:
+    """The name and content of a metadata file that this run writes. root, folder: see Request. until: see History."""
+    data = encoded(history, f"{root}{folder}".rstrip("/"), until)
+    return metadata_name(folder, history.last_sequence_number, run, data), data
 
 
 def hint_of(metadata_name: str) -> tuple[str, bytes]:
@@ -95,6 +99,11 @@ def run_of(name: str) -> str:
     return "-".join(parts[1:-1]) if len(parts) > 2 else ""
 
 
+def is_intact(name: str, data: bytes) -> bool:
+    """Whether this is what bqdump has stored in the object of this name."""
+    return name.rpartition("/")[2].split(".", 1)[0].rpartition("-")[2] == _digest(data)
+
+
 def _columns(request: Request) -> tuple[Node, ...]:
     if not request.files:
         return request.columns
@@ -110,4 +119,8 @@ def _name(request: Request, kind: str, data: bytes, end: str) -> str:
 
 
 def _named(folder: str, kind: str, run: str, data: bytes, end: str) -> str:
-    return f"{folder}metadata/{kind}-{run}-{hashlib.sha256(data).hexdigest()[:12]}{end}"
+    return f"{folder}metadata/{kind}-{run}-{_digest(data)}{end}"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]

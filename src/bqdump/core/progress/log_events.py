@@ -75,6 +75,8 @@ class LogEvent(enum.StrEnum):
     """The plan carries tables over from the published run."""
     TABLE_NOT_ICEBERG = "table_not_iceberg"
     """The table is exported, but not as an Iceberg table, or without a column that Iceberg has no type for."""
+    ICEBERG_METADATA_LOST = "iceberg_metadata_lost"
+    """Iceberg metadata of the table is missing or damaged; this run writes it anew, or says why it cannot."""
     TABLES_UNCHANGED = "tables_unchanged"
     """Tables that did not change since earlier runs, whose files the export names again (--incremental)."""
     FILES_WITHOUT_IDS = "files_without_ids"

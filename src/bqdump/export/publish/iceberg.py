@@ -8,177 +8,65 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import File, IcebergFile, Manifest, ManifestFiles, TableEntry
+from bqdump.core.documents.manifest import Manifest, ManifestFiles, TableEntry
 from bqdump.core.documents.publication import IcebergTables, Latest
-from bqdump.core.errors import BqdumpError, DocumentError
-from bqdump.core.formats.types import columns
-from bqdump.core.iceberg.columns import nodes_of, with_ids
-from bqdump.core.iceberg.manifests import DataFile
-from bqdump.core.iceberg.metadata import History, no_history, read_history
-from bqdump.core.iceberg.parquet import file_facts
-from bqdump.core.iceberg.table import HINT, Request, Written, hint_of, name_in_hint, run_of, snapshot_objects
-from bqdump.core.plan.unsupported import exported
+from bqdump.core.errors import BqdumpError
+from bqdump.core.iceberg.table import HINT, hint_of, run_of
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.export.publish.clear import delete
-from bqdump.export.publish.count import TIMES_READ, read_footer
+from bqdump.export.publish.lake import REQUESTS_AT_ONCE, Earlier, Lake
+from bqdump.export.publish.lake_table import LakeTable
 from bqdump.export.task import RunningExport
-from bqdump.ports.store import ObjectInfo
-from bqdump.repository.objects import read_object, write_object, write_once
+from bqdump.repository.complete_runs import complete_runs
+from bqdump.repository.objects import read_object, write_object
 from bqdump.repository.published import read_latest
-from bqdump.repository.repository import create, exists, value_of
+from bqdump.repository.repository import create, value_of
 
 log = logging.getLogger(__name__)
 
-TABLES_AT_ONCE, REQUESTS_AT_ONCE = 16, 24
+TABLES_AT_ONCE = 16
 # A hint is written again where another run has written it meanwhile; an earlier run does that once at most.
 TIMES_SHOWN = 3
 
 
-async def with_iceberg(export: RunningExport, manifest: Manifest, latest: Latest | None) -> Manifest:
+async def with_iceberg(
+    export: RunningExport, manifest: Manifest, latest: Latest | None, hints: dict[str, int]
+) -> Manifest:
     """The manifest with Iceberg metadata, which is stored, for each table whose files are Parquet.
 
-    Tables that were carried over keep the metadata of their export. latest: the published run.
+    latest: the published run. hints: filled with the generation of each table's version-hint.text, 0 for none.
     """
-    lake = _Lake(export, manifest, await _earlier(export, latest))
+    lake = Lake(export, manifest, await _earlier(export, latest))
     slots = asyncio.Semaphore(TABLES_AT_ONCE)
 
     async def one(entry: TableEntry) -> TableEntry:
+        if entry.format != "parquet":
+            return entry
         async with slots:
-            return await lake.with_metadata(entry)
+            table = LakeTable(lake, entry)
+            made = await table.with_metadata()
+            hints[table.hint] = table.hint_generation
+            return made
 
     return msgspec.structs.replace(manifest, tables=tuple(await asyncio.gather(*map(one, manifest.tables))))
 
 
-async def _earlier(export: RunningExport, latest: Latest | None) -> dict[str, str]:
-    """The metadata file of each table of the run that was published before."""
-    if latest is None or latest.age >= export.plan.age or not export.same_dataset(latest):
-        return {}
-    found = await value_of(export.store, Document(latest.manifest, ManifestFiles))
+async def _earlier(export: RunningExport, latest: Latest | None) -> Earlier:
+    """What runs before this one have published of its dataset."""
+    if latest and (latest.age >= export.plan.age or not export.same_dataset(latest)):
+        return Earlier(0, None, {})
+    found = await value_of(export.store, Document(latest.manifest, ManifestFiles)) if latest else None
     tables = (*found.tables, *found.left) if found else ()
-    return {table.table: table.iceberg[-1].name for table in tables if table.iceberg}
-
-
-class _Lake:
-    """The tables of one run. earlier: the metadata file of each table before."""
-
-    def __init__(self, export: RunningExport, manifest: Manifest, earlier: dict[str, str]) -> None:
-        self._export, self._manifest, self._earlier = export, manifest, earlier
-        self._store, self._layout = export.store, export.settings.layout
-        self._root = f"{export.store.url}/"
-        self._requests = asyncio.Semaphore(REQUESTS_AT_ONCE)
-        self._kept: dict[str, asyncio.Task[bool]] = {}
-
-    async def with_metadata(self, entry: TableEntry) -> TableEntry:
-        """The entry with metadata, which is stored; the same entry where it has some, or cannot have any."""
-        if entry.iceberg or entry.format != "parquet":
-            return entry
-        try:
-            written = snapshot_objects(await self._request(entry))
-        except DocumentError as error:
-            # The export is complete without it.
-            message = "%s is not published as an Iceberg table: %s"
-            log.warning(message, entry.table, error, extra=LogEvent.TABLE_NOT_ICEBERG.extra(table=entry.table))
-            return entry
-        if written.left_out:
-            message = "the Iceberg table %s lacks columns that Iceberg has no type for: %s"
-            named = ", ".join(written.left_out)
-            log.warning(message, entry.table, named, extra=LogEvent.TABLE_NOT_ICEBERG.extra(table=entry.table))
-        return msgspec.structs.replace(entry, iceberg=await self._stored(written))
-
-    async def _request(self, entry: TableEntry) -> Request:
-        files, history = await asyncio.gather(
-            asyncio.gather(*map(self._data_file, entry.files)), self._history(entry.table)
-        )
-        return Request(
-            root=self._root,
-            folder=self._layout.iceberg_table(entry.table),
-            run=self._manifest.run,
-            time=self._manifest.snapshot,
-            files=files,
-            columns=with_ids(nodes_of(exported(columns(entry.definition), entry.shape))),
-            docs=_descriptions(entry.definition),
-            history=history,
-        )
-
-    async def _data_file(self, file: File) -> DataFile:
-        async with self._requests:
-            for _ in range(TIMES_READ - 1):
-                with suppress(DocumentError):
-                    return await self._described(file)
-            return await self._described(file)
-
-    async def _described(self, file: File) -> DataFile:
-        info = ObjectInfo(file.name, file.size, file.crc32c, file.generation)
-        facts = file_facts(await read_footer(self._store, info), file.name)
-        if file.rows is not None and facts.rows != file.rows:
-            raise DocumentError("describe", file.name, f"it has {facts.rows:,} rows, and {file.rows:,} were counted")
-        return DataFile(self._root + file.name, file.size, facts)
-
-    async def _history(self, table: str) -> History:
-        """What earlier runs have recorded of the table, with the snapshots that can still be read."""
-        none = no_history(self._root + self._layout.iceberg_table(table))
-        name = self._earlier.get(table) or await self._hinted(table)
-        try:
-            async with self._requests:
-                stored = await read_object(self._store, name) if name else None
-                history = read_history(stored.data, name) if stored else none
-        except DocumentError:
-            return none
-        if history.last_updated_ms > self._manifest.snapshot:
-            return none
-        # Where runs replace files, those of earlier snapshots are gone.
-        runs = [] if self._manifest.replaces else history.runs()
-        kept = await asyncio.gather(*map(self._keeps, runs))
-        return history.only({run for run, there in zip(runs, kept, strict=True) if there} - {self._manifest.run})
-
-    async def _hinted(self, table: str) -> str:
-        """The metadata that was published last of a table that the published run does not have; "" for none."""
-        hint = f"{self._layout.iceberg_table(table)}metadata/{HINT}"
-        async with self._requests:
-            stored = await read_object(self._store, hint)
-        return name_in_hint(hint, stored.data) if stored else ""
-
-    async def _keeps(self, run: str) -> bool:
-        """Whether a run still has its files."""
-        if run not in self._kept:
-            document = self._layout.run(run).manifest
-            self._kept[run] = asyncio.ensure_future(exists(self._store, document))
-        return await self._kept[run]
-
-    async def _stored(self, written: Written) -> tuple[IcebergFile, ...]:
-        """What is written, each object after those that it names."""
-        return tuple([await self._store_one(name, data) for name, data in written.objects])
-
-    async def _store_one(self, name: str, data: bytes) -> IcebergFile:
-        async with self._requests:
-            return IcebergFile(name, len(data), await write_once(self._store, name, data))
-
-
-class _Described(msgspec.Struct):
-    name: str
-    description: str = ""
-
-
-class _Schema(msgspec.Struct):
-    fields: list[_Described] = []
-
-
-class _Definition(msgspec.Struct):
-    schema: _Schema = msgspec.field(default_factory=_Schema)
-
-
-_DEFINITION = msgspec.json.Decoder(_Definition | None)
-
-
-def _descriptions(definition: msgspec.Raw) -> dict[str, str]:
-    decoded = _DEFINITION.decode(definition)
-    return {field.name: field.description for field in decoded.schema.fields} if decoded else {}
+    named = {table.table: table.iceberg for table in tables if table.iceberg}
+    # Where runs replace files, those of earlier snapshots are gone.
+    runs = {} if export.plan.mode == "replace" else await complete_runs(export.store, export.settings.layout)
+    earlier = {run: time for run, time in runs.items() if (time, run) < export.plan.age}
+    return Earlier(latest.snapshot if latest else 0, named, earlier)
 
 
 async def name_metadata(export: RunningExport, manifest: ManifestFiles) -> str:
@@ -191,16 +79,17 @@ async def name_metadata(export: RunningExport, manifest: ManifestFiles) -> str:
     return document.name
 
 
-async def show_metadata(export: RunningExport, manifest: ManifestFiles) -> None:
+async def show_metadata(export: RunningExport, manifest: ManifestFiles, seen: Mapping[str, int]) -> None:
     """Make each table's version-hint.text name the metadata of this run.
 
-    An error is only logged: the hint is a convenience, latest.json and the manifest have the names.
+    seen: generations of hints as of some time before, 0 for those that were not there. An error is only logged: the
+    hint is a convenience, latest.json and the manifest have the names.
     """
     try:
         named = [table.iceberg[-1].name for table in (*manifest.tables, *manifest.left) if table.iceberg]
         hints = dict(map(hint_of, named))
         for _ in range(TIMES_SHOWN):
-            hints = await _show(export, hints)
+            hints, seen = await _show(export, hints, seen), {}
             if not hints:
                 break
         if export.plan.mode == "replace":
@@ -211,14 +100,16 @@ async def show_metadata(export: RunningExport, manifest: ManifestFiles) -> None:
         log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
-async def _show(export: RunningExport, hints: dict[str, bytes]) -> dict[str, bytes]:
+async def _show(export: RunningExport, hints: dict[str, bytes], known: Mapping[str, int]) -> dict[str, bytes]:
     """Write these hints unless a later run is published. Returns those that another run has written meanwhile.
 
-    The generations are read first, so nothing that a later run has written is written over.
+    known: the generations of some. They come first, so nothing that a later run has written is written over.
     """
     slots, again = asyncio.Semaphore(REQUESTS_AT_ONCE), dict[str, bytes]()
 
     async def generation(name: str, content: bytes) -> int | None:
+        if name in known:
+            return known[name]
         async with slots:
             stored = await read_object(export.store, name)
             if stored is None:

@@ -38,7 +38,8 @@ class Published(NamedTuple):
 
 async def publish(export: RunningExport, ledger: Ledger) -> Published:
     """Publish the tables in the ledger. Raises VerificationError when files are missing; nothing is published then."""
-    made = await read_manifest_files(export) or await _make_manifest(export, ledger)
+    hints = dict[str, int]()
+    made = await read_manifest_files(export) or await _make_manifest(export, ledger, hints)
     if made is None:
         await _step_aside(export)
         return Published("superseded", None)
@@ -51,7 +52,7 @@ async def publish(export: RunningExport, ledger: Ledger) -> Published:
         from bqdump.export.publish.field_ids import clear_scratch
         from bqdump.export.publish.iceberg import show_metadata
 
-        await show_metadata(export, manifest)
+        await show_metadata(export, manifest, hints)
         await clear_scratch(export)
     return Published("published", manifest)
 
@@ -65,8 +66,8 @@ async def _step_aside(export: RunningExport) -> None:
         await withdraw_metadata(export)
 
 
-async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[ManifestFiles] | None:
-    """Prove the files, bring them to their final names and store the manifest.
+async def _make_manifest(export: RunningExport, ledger: Ledger, hints: dict[str, int]) -> Loaded[ManifestFiles] | None:
+    """Prove the files, bring them to their final names and store the manifest. hints: see with_iceberg.
 
     Returns the manifest that is stored; None when a later run has taken over.
     """
@@ -105,7 +106,7 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
         from bqdump.export.publish.iceberg import with_iceberg
 
         try:
-            manifest = await with_iceberg(export, manifest, latest)
+            manifest = await with_iceberg(export, manifest, latest, hints)
         except VerificationError:
             # A later run may have replaced the files meanwhile.
             if not await has_ended(export):

@@ -1,0 +1,79 @@
+"""Comparing the Iceberg metadata of a run with what names it: the manifest, and the document that latest.json names."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from bqdump.check.findings import Finding, FindingKind
+from bqdump.core.documents.manifest import IcebergFile, Manifest
+from bqdump.core.documents.publication import IcebergTables
+from bqdump.core.errors import DocumentError
+from bqdump.core.iceberg.table import is_intact
+from bqdump.core.settings.settings import Settings
+from bqdump.ports.store import ObjectInfo, ObjectStore
+from bqdump.repository.objects import read_object
+from bqdump.repository.presence import present
+from bqdump.repository.published import read_latest
+from bqdump.repository.repository import value_of
+
+READS_AT_ONCE = 16
+
+
+async def compare_metadata(
+    store: ObjectStore, settings: Settings, manifest: Manifest, *, copied: bool, reads: bool
+) -> list[Finding]:
+    """What is missing or was changed of the metadata files, manifest lists and manifests of a run's Iceberg tables.
+
+    copied: generations are those of copies, and are not compared. reads: compare the bytes with the digest in each
+    object's name; otherwise only where the generation differs.
+    """
+    named = [(entry.table, one) for entry in manifest.tables for one in entry.iceberg]
+    listed, findings = await _listed(store, settings, manifest)
+    moved = {one.name: one for one in listed.rewritten} if listed else {}
+    led = [(table, name) for table, name in listed.tables.items() if name in moved] if listed else []
+    named += [(table, moved[name]) for table, name in led]
+    there = await present(store, [one.name for _, one in named])
+    slots = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def look(table: str, one: IcebergFile) -> list[Finding]:
+        async with slots:
+            return await _compare(store, table, one, there, copied=copied, reads=reads)
+
+    return findings + [one for found in await asyncio.gather(*(look(*one) for one in named)) for one in found]
+
+
+async def _listed(
+    store: ObjectStore, settings: Settings, manifest: Manifest
+) -> tuple[IcebergTables | None, list[Finding]]:
+    """The document that leads readers of the published run to each table, and what is wrong with it."""
+    document = settings.layout.run(manifest.run).iceberg
+    try:
+        listed = await value_of(store, document)
+    except DocumentError as error:
+        return None, [Finding(FindingKind.UNREADABLE, "", document.name, "", error.cause)]
+    if listed is None:
+        latest = await read_latest(store, settings)
+        if latest and latest.run == manifest.run and latest.iceberg:
+            return None, [Finding(FindingKind.MISSING, "", document.name, "the metadata file of each table", "")]
+    return listed, []
+
+
+async def _compare(
+    store: ObjectStore, table: str, one: IcebergFile, there: Mapping[str, ObjectInfo], *, copied: bool, reads: bool
+) -> list[Finding]:
+    info = there.get(one.name)
+    if info is None:
+        return [Finding(FindingKind.MISSING, table, one.name, f"{one.size} bytes", "")]
+    if info.size != one.size:
+        return [Finding(FindingKind.SIZE, table, one.name, f"{one.size} bytes", f"{info.size} bytes")]
+    replaced = not copied and info.generation != one.generation
+    if reads or replaced:
+        stored = await read_object(store, one.name)
+        if stored is None:
+            return [Finding(FindingKind.MISSING, table, one.name, f"{one.size} bytes", "")]
+        if not is_intact(one.name, stored.data):
+            return [Finding(FindingKind.CHECKSUM, table, one.name, "the digest in its name", "other content")]
+    if replaced:
+        return [Finding(FindingKind.REPLACED, table, one.name, str(one.generation), str(info.generation))]
+    return []

@@ -1,0 +1,160 @@
+"""What the Iceberg tables of a run have in common: what earlier runs have published, and the store they go to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.fields import RunId
+from bqdump.core.documents.manifest import File, IcebergFile, Manifest, TableEntry
+from bqdump.core.documents.publication import IcebergTables
+from bqdump.core.errors import DocumentError
+from bqdump.core.formats.types import columns
+from bqdump.core.iceberg.columns import nodes_of, with_ids
+from bqdump.core.iceberg.manifests import DataFile
+from bqdump.core.iceberg.metadata import History
+from bqdump.core.iceberg.parquet import file_facts
+from bqdump.core.iceberg.table import Request
+from bqdump.core.plan.unsupported import exported
+from bqdump.export.publish.count import TIMES_READ, read_footer
+from bqdump.export.task import RunningExport
+from bqdump.ports.store import ObjectInfo
+from bqdump.repository.objects import read_object, write_once
+from bqdump.repository.repository import swap, value_of
+
+REQUESTS_AT_ONCE = 24
+
+
+class Earlier(NamedTuple):
+    """What was published before a run.
+
+    until: the snapshot time (ms) of the published run. named: the metadata that its manifest names, by table; None
+    where it is of another dataset, or later than the run. runs: those that keep their files and have their manifest,
+    with their snapshot times (ms).
+    """
+
+    until: int
+    named: Mapping[str, tuple[IcebergFile, ...]] | None
+    runs: Mapping[str, int]
+
+
+class _Laked(msgspec.Struct, frozen=True):
+    table: str
+    iceberg: tuple[IcebergFile, ...] = ()
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """The part of a manifest that names Iceberg metadata."""
+
+    run: RunId
+    project: str
+    dataset: str
+    tables: tuple[_Laked, ...]
+
+
+class Lake:
+    """The Iceberg tables of one run, of which `manifest` has no metadata yet."""
+
+    def __init__(self, export: RunningExport, manifest: Manifest, earlier: Earlier) -> None:
+        self._export, self.manifest, self.earlier = export, manifest, earlier
+        self.store, self.layout = export.store, export.settings.layout
+        self.root = f"{export.store.url}/"
+        self.requests = asyncio.Semaphore(REQUESTS_AT_ONCE)
+        self._named: dict[str, asyncio.Task[dict[str, tuple[IcebergFile, ...]]]] = {}
+
+    async def named_by(self, run: str, table: str) -> tuple[IcebergFile, ...]:
+        """The metadata of a table in the manifest of an earlier run of the same dataset; empty where it has none."""
+        if run not in self._named:
+            self._named[run] = asyncio.ensure_future(self._read_named(run))
+        return (await self._named[run]).get(table, ())
+
+    async def _read_named(self, run: str) -> dict[str, tuple[IcebergFile, ...]]:
+        with suppress(DocumentError):
+            async with self.requests:
+                found = await value_of(self.store, Document(self.layout.run(run).manifest.name, _Named))
+            if found and (found.project, found.dataset) == (self.manifest.project, self.manifest.dataset):
+                return {one.table: one.iceberg for one in found.tables if one.iceberg}
+        return {}
+
+    async def entry_of(self, run: str, table: str) -> TableEntry | None:
+        """The table in the manifest of an earlier run. Raises DocumentError."""
+        async with self.requests:
+            found = await value_of(self.store, self.layout.run(run).manifest)
+        return next((one for one in found.tables if one.table == table), None) if found else None
+
+    async def request(self, entry: TableEntry, run: str, time: int, history: History) -> Request:
+        """What describes the files of a table: of this run, or of an earlier one. Raises DocumentError."""
+        return Request(
+            root=self.root,
+            folder=self.layout.iceberg_table(entry.table),
+            run=run,
+            time=time,
+            files=await asyncio.gather(*map(self._data_file, entry.files)),
+            columns=with_ids(nodes_of(exported(columns(entry.definition), entry.shape))),
+            docs=_descriptions(entry.definition),
+            history=history,
+        )
+
+    async def _data_file(self, file: File) -> DataFile:
+        async with self.requests:
+            for _ in range(TIMES_READ - 1):
+                with suppress(DocumentError):
+                    return await self._described(file)
+            return await self._described(file)
+
+    async def _described(self, file: File) -> DataFile:
+        info = ObjectInfo(file.name, file.size, file.crc32c, file.generation)
+        facts = file_facts(await read_footer(self.store, info), file.name)
+        if file.rows is not None and facts.rows != file.rows:
+            raise DocumentError("describe", file.name, f"it has {facts.rows:,} rows, and {file.rows:,} were counted")
+        return DataFile(self.root + file.name, file.size, facts)
+
+    async def read(self, name: str) -> bytes | None:
+        """An object, None where it is not there."""
+        async with self.requests:
+            stored = await read_object(self.store, name)
+        return stored.data if stored else None
+
+    async def store_all(self, objects: Sequence[tuple[str, bytes]]) -> tuple[IcebergFile, ...]:
+        """Store these objects, each after those that it names."""
+        return tuple([await self._store_one(name, data) for name, data in objects])
+
+    async def _store_one(self, name: str, data: bytes) -> IcebergFile:
+        async with self.requests:
+            return IcebergFile(name, len(data), await write_once(self.store, name, data))
+
+    async def record(self, run: str, files: Sequence[IcebergFile]) -> None:
+        """Record metadata that was written for an earlier run, so that prune deletes it with that run."""
+
+        async def step(now: IcebergTables | None) -> IcebergTables | None:
+            now = now or IcebergTables(run=run, tables={})
+            more = [file for file in files if file not in now.rewritten]
+            return msgspec.structs.replace(now, rewritten=(*now.rewritten, *more)) if more else None
+
+        await swap(self.store, self.layout.run(run).iceberg, step)
+
+
+class _Described(msgspec.Struct):
+    name: str
+    description: str = ""
+
+
+class _Schema(msgspec.Struct):
+    fields: list[_Described] = []
+
+
+class _Definition(msgspec.Struct):
+    schema: _Schema = msgspec.field(default_factory=_Schema)
+
+
+_DEFINITION = msgspec.json.Decoder(_Definition | None)
+
+
+def _descriptions(definition: msgspec.Raw) -> dict[str, str]:
+    decoded = _DEFINITION.decode(definition)
+    return {field.name: field.description for field in decoded.schema.fields} if decoded else {}

@@ -1,0 +1,299 @@
+"""Whoever reads an Iceberg table as of a run that is kept reads that run's files, whatever has happened since."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import fastavro
+import msgspec
+import pytest
+
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.iceberg.metadata import RUN, UNTIL
+from bqdump.core.iceberg.table import HINT, METADATA
+from retain.scene import LAYOUT, Scene
+from retain.test_iceberg import hinted, interrupted, metadata, tables
+
+LAKE: dict[str, Any] = {"format": "parquet", "iceberg": True, "incremental": True}
+TABLES = ("items", "sales")
+
+
+def manifest(scene: Scene, run: str) -> Manifest:
+    found = scene.store.peek(LAYOUT.run(run).manifest.name)
+    assert found, run
+    return msgspec.json.decode(found[0], type=Manifest)
+
+
+def entry(scene: Scene, run: str, table: str) -> TableEntry | None:
+    return next((one for one in manifest(scene, run).tables if one.table == table), None)
+
+
+def kept(scene: Scene) -> list[str]:
+    """The runs that have their manifest, the earliest first."""
+    names = scene.names("/manifest.json")
+    return sorted((name.split("/")[-2] for name in names), key=lambda run: manifest(scene, run).snapshot)
+
+
+def records(scene: Scene, address: str) -> list[dict[str, Any]]:
+    found = scene.store.peek(address.removeprefix("gs://memory/"))
+    assert found, address
+    return [dict(record) for record in fastavro.reader(io.BytesIO(found[0]))]
+
+
+def files(scene: Scene, snapshot: dict[str, Any]) -> list[str]:
+    """The names of the data files of a snapshot."""
+    named = [
+        file["data_file"]["file_path"].removeprefix("gs://memory/")
+        for listed in records(scene, snapshot["manifest-list"])
+        for file in records(scene, listed["manifest_path"])
+    ]
+    assert all(scene.store.peek(name) for name in named)
+    return sorted(named)
+
+
+def travels(scene: Scene, table: str, name: str = "") -> list[str]:
+    """Hold that each run is read as of its time, and by its tag. The runs that the metadata has.
+
+    name: of a metadata file; default: the one that readers find.
+    """
+    name = name or hinted(scene, table)
+    document = metadata(scene, name)
+    snapshots = document["snapshots"]
+    runs = [run for run in kept(scene) if entry(scene, run, table)]
+    for run in runs:
+        of = entry(scene, run, table)
+        assert of
+        log = [one for one in document["snapshot-log"] if one["timestamp-ms"] <= manifest(scene, run).snapshot]
+        (as_of,) = [one for one in snapshots if one["snapshot-id"] == log[-1]["snapshot-id"]]
+        assert as_of["summary"][RUN] == run
+        assert document["refs"][run] == {"snapshot-id": as_of["snapshot-id"], "type": "tag"}
+        assert files(scene, as_of) == sorted(file.name for file in of.files)
+    found = [one["summary"][RUN] for one in snapshots]
+    assert found == runs
+    assert document["refs"].keys() == {*runs, "main"}
+    return found
+
+
+def test_every_run_is_read_as_of_its_time_also_where_a_table_did_not_change(scene: Scene) -> None:
+    scene.run("r1", "r2", "r3", **LAKE)
+    scene.warehouse.put("p", "sales", "items", ["new"])
+    scene.run("r4", "r5", **LAKE)
+    for table in TABLES:
+        assert travels(scene, table) == ["r1", "r2", "r3", "r4", "r5"]
+        assert travels(scene, table, tables(scene, "r5").tables[table])
+
+
+def test_after_a_prune_and_a_change_the_runs_that_are_kept_are_read_as_before(scene: Scene) -> None:
+    scene.run("r1", "r2", "r3", "r4", **LAKE)
+    scene.prune(keep_last=2)
+    for table in TABLES:
+        assert travels(scene, table) == ["r3", "r4"]
+    scene.warehouse.put("p", "sales", "items", ["new"])
+    scene.run("r5", **LAKE)
+    for table in TABLES:
+        assert travels(scene, table) == ["r3", "r4", "r5"]
+    scene.prune(keep_last=1)
+    for table in TABLES:
+        assert travels(scene, table) == ["r5"]
+
+
+def test_pruned_snapshots_do_not_come_back_with_the_next_incremental_run(scene: Scene) -> None:
+    scene.run("r1", "r2", "r3", **LAKE)
+    scene.prune(keep_last=1)
+    scene.run("r4", **LAKE)
+    for table in TABLES:
+        assert travels(scene, table) == ["r3", "r4"]
+        assert travels(scene, table, tables(scene, "r4").tables[table])
+
+
+def test_a_table_that_is_carried_over_is_read_as_of_the_run_that_carries_it(scene: Scene) -> None:
+    scene.run("r1", **LAKE)
+    for table in TABLES:
+        scene.warehouse.put("p", "sales", table, ["new"])
+    scene.run("r2", include=("items",), keep_others=True, **LAKE)
+    scene.run("r3", **LAKE)
+    for table in TABLES:
+        assert travels(scene, table) == ["r1", "r2", "r3"]
+
+
+def test_a_table_that_left_and_came_back_has_the_runs_that_had_it(scene: Scene) -> None:
+    scene.run("r1", "r2", **LAKE)
+    scene.run("r3", include=("sales",), allow=("removed-tables",), **LAKE)
+    assert travels(scene, "items") == ["r1", "r2"]
+    scene.run("r4", "r5", **LAKE)
+    assert travels(scene, "items") == ["r1", "r2", "r4", "r5"]
+    assert travels(scene, "sales") == ["r1", "r2", "r3", "r4", "r5"]
+
+
+def test_the_id_of_a_pruned_run_stands_for_the_new_run(scene: Scene) -> None:
+    scene.run("r1", "again", "r2", **LAKE | {"incremental": False})
+    scene.prune(keep_last=1)
+    scene.warehouse.put("p", "sales", "items", ["new"])
+    scene.run("again", "r3", **LAKE)
+    for table in TABLES:
+        assert travels(scene, table) == ["r2", "again", "r3"]
+
+
+def test_a_run_without_a_summary_is_found_by_its_manifest(scene: Scene) -> None:
+    scene.run("r1", **LAKE)
+    scene.delete_now("/history/")
+    scene.run("r2", **LAKE)
+    for table in TABLES:
+        assert travels(scene, table) == ["r1", "r2"]
+
+
+def as_the_version_before(scene: Scene) -> None:
+    """Make what is stored that of the version before: a table that did not change has the metadata of its export."""
+    made: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for run in kept(scene):
+        stored = scene.store.peek(LAYOUT.run(run).manifest.name)
+        assert stored
+        document = msgspec.json.decode(stored[0])
+        for table in document["tables"]:
+            maker, name = (table["carried"] or {"run": run})["run"], table["iceberg"][-1]["name"]
+            if maker == run:
+                content = metadata(scene, name)
+                own = [one for one in content["snapshots"] if (one["summary"][RUN], table["table"]) in made]
+                content["snapshots"] = [*own, content["snapshots"][-1]]
+                ids = {one["snapshot-id"] for one in content["snapshots"]}
+                content["refs"] = {tag: ref for tag, ref in content["refs"].items() if ref["snapshot-id"] in ids}
+                content["snapshot-log"] = [one for one in content["snapshot-log"] if one["snapshot-id"] in ids]
+                content["properties"].pop(UNTIL)
+                info = scene.store.put_now(name, msgspec.json.encode(content))
+                table["iceberg"][-1] |= {"generation": info.generation, "size": info.size}
+                made[run, table["table"]] = table["iceberg"]
+            else:
+                scene.delete_now(name)
+                table["iceberg"] = made[maker, table["table"]]
+            folder, _, last = table["iceberg"][-1]["name"].rpartition("/")
+            scene.store.put_now(f"{folder}/{HINT}", last.removesuffix(METADATA).encode())
+        info = scene.store.put_now(LAYOUT.run(run).manifest.name, msgspec.json.encode(document))
+        listed = {"run": run, "tables": {one["table"]: one["iceberg"][-1]["name"] for one in document["tables"]}}
+        scene.store.put_now(LAYOUT.run(run).iceberg.name, msgspec.json.encode(listed))
+        latest = msgspec.json.decode((scene.store.peek(LAYOUT.latest.name) or (b"{}",))[0])
+        if latest["run"] == run:
+            latest["manifest_generation"] = info.generation
+            scene.store.put_now(LAYOUT.latest.name, msgspec.json.encode(latest))
+
+
+def of_the_version_before(scene: Scene) -> None:
+    scene.run("r1", "r2", "r3", **LAKE)
+    scene.warehouse.put("p", "sales", "items", ["new"])
+    scene.run("r4", "r5", "r6", **LAKE)
+    as_the_version_before(scene)
+    found = [[one["summary"][RUN] for one in metadata(scene, hinted(scene, table))["snapshots"]] for table in TABLES]
+    assert found == [["r1", "r2", "r4", "r5"], ["r1", "r2"]]
+
+
+@pytest.mark.parametrize("changed", [[], ["items"], ["items", "sales"]])
+def test_the_first_run_of_this_version_adds_the_snapshots_that_the_version_before_left_out(
+    scene: Scene, changed: list[str]
+) -> None:
+    of_the_version_before(scene)
+    for table in changed:
+        scene.warehouse.put("p", "sales", table, ["newer"])
+    scene.run("r7", **LAKE)
+    for table in TABLES:
+        assert travels(scene, table) == ["r1", "r2", "r3", "r4", "r5", "r6", "r7"]
+
+
+def test_what_the_version_before_has_written_is_pruned_and_found_again(scene: Scene) -> None:
+    of_the_version_before(scene)
+    scene.prune(keep_last=2)
+    scene.run("r7", **LAKE)
+    for table in TABLES:
+        assert travels(scene, table) == ["r5", "r6", "r7"]
+
+
+def test_a_prune_that_is_killed_at_any_write_leaves_every_kept_run_as_it_is() -> None:
+    scene, store = interrupted(**LAKE)
+    scene.prune(keep_last=2)
+    writes = len(store.writes)
+    assert writes > 6
+    for last in range(writes):
+        scene, store = interrupted(**LAKE)
+        store.last = last
+        with pytest.raises(ProcessLookupError):
+            scene.prune(keep_last=2)
+        store.last = 10**9
+        if last % 2:
+            scene.warehouse.put("p", "sales", "items", ["new"])
+        scene.run("r4", **LAKE)
+        scene.prune(keep_last=3)
+        for table in TABLES:
+            assert travels(scene, table) == ["r2", "r3", "r4"]
+
+
+def objects(scene: Scene, run: str, table: str) -> list[str]:
+    of = entry(scene, run, table)
+    assert of
+    return [one.name for one in of.iceberg]
+
+
+LOST = pytest.mark.parametrize("lost", ["manifest", "list", "metadata", "all"])
+
+
+@pytest.mark.parametrize("changes", [False, True], ids=["unchanged", "changed"])
+@LOST
+def test_lost_metadata_of_the_published_run_is_written_anew_by_the_next_run(
+    scene: Scene, caplog: pytest.LogCaptureFixture, lost: str, changes: bool
+) -> None:
+    scene.run("r1", "r2", "r3", **LAKE)
+    names = objects(scene, "r3", "items")
+    gone = ["/iceberg/items/"] if lost == "all" else [names[("manifest", "list", "metadata").index(lost)]]
+    for name in gone:
+        scene.delete_now(name)
+    if changes:
+        scene.warehouse.put("p", "sales", "items", ["new"])
+    scene.run("r4", **LAKE)
+    assert travels(scene, "items") == ["r1", "r2", "r3", "r4"]
+    assert travels(scene, "sales") == ["r1", "r2", "r3", "r4"]
+    warned = [one for one in caplog.records if getattr(one, "event", "") == "iceberg_metadata_lost"]
+    assert warned
+    assert all("items" in one.getMessage() for one in warned)
+    caplog.clear()
+    # It goes on as if nothing had been lost.
+    scene.run("r5", **LAKE)
+    assert travels(scene, "items") == ["r1", "r2", "r3", "r4", "r5"]
+    scene.prune(keep_last=2)
+    assert travels(scene, "items") == ["r4", "r5"]
+    scene.run("r6", **LAKE)
+    assert travels(scene, "items") == ["r4", "r5", "r6"]
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
+    scene.prune(keep_last=1)
+    stay = {*objects(scene, "r6", "items"), hinted(scene, "items")}
+    assert {name for name in scene.names("/iceberg/items/") if not name.endswith(HINT)} == stay
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"table-uuid": "a", "snapshots": []}'])
+def test_metadata_that_was_written_over_is_written_anew_by_the_next_run(scene: Scene, content: bytes) -> None:
+    scene.run("r1", "r2", **LAKE)
+    for name in objects(scene, "r2", "items"):
+        scene.store.put_now(name, content)
+    scene.run("r3", **LAKE)
+    assert travels(scene, "items") == ["r1", "r2", "r3"]
+
+
+def test_what_was_written_anew_for_an_earlier_run_is_deleted_with_that_run(scene: Scene) -> None:
+    scene.run("r1", "r2", "r3", **LAKE)
+    scene.delete_now("/iceberg/items/")
+    scene.run("r4", **LAKE)
+    assert [name for name in scene.names("/iceberg/items/") if "-r1-" in name]
+    scene.prune(keep_last=3)
+    assert not [name for name in scene.names("/iceberg/items/") if "-r1-" in name]
+    assert travels(scene, "items") == ["r2", "r3", "r4"]
+
+
+def test_a_snapshot_whose_files_are_gone_is_named_by_each_run(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.run("r1", **LAKE)
+    scene.warehouse.put("p", "sales", "items", ["new"])
+    scene.run("r2", **LAKE)
+    scene.delete_now("/iceberg/items/")
+    scene.delete_now("/r1/items/")
+    for run in ("r3", "r4"):
+        caplog.clear()
+        scene.run(run, **LAKE)
+        messages = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+        assert any("the Iceberg table items has no snapshot of run r1" in message for message in messages)
+    assert [one["summary"][RUN] for one in metadata(scene, hinted(scene, "items"))["snapshots"]] == ["r2", "r3", "r4"]
