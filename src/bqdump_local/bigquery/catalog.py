@@ -17,10 +17,11 @@ from bqdump_local.bigquery.definitions import (
     with_defaults,
 )
 from bqdump_local.bigquery.errors import BigQueryError, denied, duplicate, invalid, not_found
+from bqdump_local.bigquery.evolution import converted
 from bqdump_local.bigquery.expiry import expired_rows, is_expired
 from bqdump_local.bigquery.shelf import Shelf
 from bqdump_local.bigquery.tables import PARTITION_TIME, SETTABLE, Buffer, Table, Version, check_name, stored_columns
-from bqdump_local.bigquery.types import Field, duckdb_type, parse_fields, quote
+from bqdump_local.bigquery.types import Field, parse_fields
 
 if TYPE_CHECKING:
     import duckdb
@@ -201,16 +202,11 @@ class Catalog:
                 self.new_version(table, lambda cursor, name: cursor.execute(f"CREATE TABLE {name} AS FROM {source}"))
 
     def _change_schema(self, table: Table, fields: tuple[Field, ...]) -> None:
-        old = {field.name.lower() for field in table.fields}
         check_schema(table.name, table.fields, fields, adding=True, relaxing=True)
+        selected = converted(fields, table.fields) + (f", {PARTITION_TIME}" if table.ingestion_time else "")
 
         def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-            source = table.current.name
-            selected = [
-                quote(f.name) if f.name.lower() in old else f"NULL::{duckdb_type(f)} AS {quote(f.name)}" for f in fields
-            ]
-            hidden = [PARTITION_TIME] if table.ingestion_time else []
-            cursor.execute(f"CREATE TABLE {name} AS SELECT {', '.join(selected + hidden)} FROM {source}")
+            cursor.execute(f"CREATE TABLE {name} AS SELECT {selected} FROM {table.current.name}")
 
         self.new_version(table, build, fields)
 

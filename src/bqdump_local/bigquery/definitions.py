@@ -152,14 +152,19 @@ def _require_columns(columns: dict[str, Field], names: Sequence[str], what: str)
             raise invalid(f"Column {name} of the {what} does not exist")
 
 
-def check_schema(name: str, old: Sequence[Field], new: Sequence[Field], *, adding: bool, relaxing: bool) -> None:
+def check_schema(
+    name: str, old: Sequence[Field], new: Sequence[Field], *, adding: bool, relaxing: bool, fewer: bool = False
+) -> None:
     """Refuse a schema that does not match that of the table `name`.
 
-    adding: columns may be added. relaxing: a REQUIRED column may become NULLABLE.
+    adding: columns may be added. relaxing: a REQUIRED column may become NULLABLE. fewer: columns that are not REQUIRED
+    may be missing, as in a job that appends rows.
     """
     mismatch = f"Provided Schema does not match Table {name}."
     known, given = ({field.name.lower(): field for field in fields} for fields in (old, new))
-    if missing := [field.name for key, field in known.items() if key not in given]:
+    if missing := [
+        field.name for key, field in known.items() if key not in given and not (fewer and field.mode != "REQUIRED")
+    ]:
         raise invalid(f"{mismatch} Field {missing[0]} is missing in new schema")
     for key, field in given.items():
         have = known.get(key)
@@ -175,4 +180,4 @@ def check_schema(name: str, old: Sequence[Field], new: Sequence[Field], *, addin
         if have.mode != field.mode and not relaxed:
             raise invalid(f"{mismatch} Field {field.name} has changed mode from {have.mode} to {field.mode}")
         if have.fields or field.fields:
-            check_schema(name, have.fields, field.fields, adding=adding, relaxing=relaxing)
+            check_schema(name, have.fields, field.fields, adding=adding, relaxing=relaxing, fewer=fewer)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from bqdump_local.bigquery import decorators, writing
+from bqdump_local.bigquery import decimals, decorators, evolution, writing
 from bqdump_local.bigquery.bodies import refuse_unknown
 from bqdump_local.bigquery.definitions import check_schema
 from bqdump_local.bigquery.errors import invalid
@@ -66,6 +66,8 @@ def check(configuration: dict[str, Any], *, upload: bool) -> None:
         raise invalid(f"Too many sources provided: {given}. Limit is {MOST_URIS}.")
     if (disposition := load.get("writeDisposition") or "WRITE_APPEND") not in DISPOSITIONS:
         raise invalid(f"Invalid value for writeDisposition: {disposition} is not a valid value")
+    decimals.allowed(load)
+    evolution.updates(load)
     if (load.get("sourceFormat") or "CSV").upper() not in FORMATS:
         raise invalid(f"Invalid value for sourceFormat: {load['sourceFormat']} is not a valid value")
 
@@ -86,7 +88,8 @@ def _load(catalog: Catalog, load: dict[str, Any], files: Files) -> dict[str, Any
     existing = catalog.find_table(destination["projectId"], destination["datasetId"], table_id)
     replaced = load.get("writeDisposition") == "WRITE_TRUNCATE"
     if fields and existing is not None and existing.fields and not replaced:
-        check_schema(existing.name, existing.fields, fields, adding=False, relaxing=False)
+        adding, relaxing = evolution.updates(load)
+        check_schema(existing.name, existing.fields, fields, adding=adding, relaxing=relaxing, fewer=True)
     if not fields and existing is not None and not load.get("autodetect"):
         # Without a schema, the columns that a truncated table gets have no policy tags.
         fields = writing.without_protection(existing.fields) if replaced else existing.fields

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ import arro3.io
 from arro3.core import DataType, RecordBatch, RecordBatchReader, Schema
 from arro3.core import Field as ArrowField
 
+from bqdump_local.bigquery.decimals import Decimals
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.formats import select
 from bqdump_local.bigquery.types import Field, literal
@@ -40,6 +42,8 @@ SCALARS = {
 }
 CODECS: dict[str, Any] = {"NONE": "uncompressed", "SNAPPY": "snappy", "GZIP": "gzip(1)", "ZSTD": "zstd(1)"}
 TRAILER_BYTES = 8
+# The library shows precision and scale only in the name of a type.
+DECIMAL = re.compile(r"Decimal\d+\((\d+), (-?\d+)\)")
 ADJUSTED = {"adjusted_to_utc": "true"}
 TOO_WIDE = "BIGNUMERIC value with more than 38 digits before the point cannot be exported to Parquet"
 
@@ -88,6 +92,25 @@ def for_duckdb(path: Path, target: Path) -> Path:
     batches: Any = (_cast(batch, schema) for batch in reader)
     arro3.io.write_parquet(RecordBatchReader.from_batches(schema, batches), target, skip_arrow_metadata=True)
     return target
+
+
+def decimals(path: Path) -> dict[tuple[str, ...], Decimals]:
+    """The decimals in a file by path. An element of a list has the path of the list."""
+    found: dict[tuple[str, ...], Decimals] = {}
+    for field in _fields(arro3.io.read_parquet(path).schema):
+        _collect((field.name,), field.type, found)
+    return found
+
+
+def _collect(path: tuple[str, ...], kind: DataType, found: dict[tuple[str, ...], Decimals]) -> None:
+    has: Any = DataType
+    if has.is_list(kind) and kind.value_field is not None:
+        _collect(path, kind.value_field.type, found)
+    elif has.is_struct(kind):
+        for member in kind.fields:
+            _collect((*path, member.name), member.type, found)
+    elif match := DECIMAL.search(repr(kind)):
+        found[path] = Decimals(int(match[1]), int(match[2]))
 
 
 def _field(field: Field) -> ArrowField:

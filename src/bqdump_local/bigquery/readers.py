@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import fastavro
 
-from bqdump_local.bigquery import parquet
+from bqdump_local.bigquery import decimals, parquet
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.formats import plain_digits, select
 from bqdump_local.bigquery.results import describe, stored_select
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # https://cloud.google.com/bigquery/quotas#load_jobs
 LARGEST_ROW_BYTES = 100 << 20
 AVRO_LOGICAL = {"date": "DATE", "time-micros": "TIME", "timestamp-micros": "TIMESTAMP"}
+NUMBER = r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AVRO_PLAIN = {"string": "STRING", "bytes": "BYTES", "int": "INTEGER", "long": "INTEGER", "boolean": "BOOLEAN"}
 
@@ -51,24 +52,28 @@ def reader(
         case "CSV":
             return _csv(cursor, paths, options, fields)
         case "NEWLINE_DELIMITED_JSON":
-            return _json(cursor, paths, fields)
+            return _json(cursor, paths, fields, leaf=_from_json)
         case "AVRO":
             target = (folder or paths[0].parent) / "avro.json"
             logical = bool(options.get("useAvroLogicalTypes"))
-            found = _avro_fields(paths[0], logical=logical)
+            found = _avro_fields(paths[0], logical=logical, types=decimals.allowed(options))
             _check_avro(fields, found)
             fields = fields or found
             _avro_to_json(paths, target, _plain if logical else _raw)
             # A JSON column is a string in Avro that contains the JSON.
-            return _json(cursor, [target], fields, raw_json="VARCHAR")
+            return _json(cursor, [target], fields, leaf=_from_avro, raw_json="VARCHAR")
         case _:
             folder = folder or paths[0].parent
             readable = [parquet.for_duckdb(path, folder / f"{n}.parquet") for n, path in enumerate(paths)]
-            return _parquet(cursor, readable, options, fields)
+            return _parquet(cursor, readable, options, fields, parquet.decimals(paths[0]))
 
 
 def _parquet(
-    cursor: duckdb.DuckDBPyConnection, paths: Sequence[Path], options: dict[str, Any], fields: tuple[Field, ...]
+    cursor: duckdb.DuckDBPyConnection,
+    paths: Sequence[Path],
+    options: dict[str, Any],
+    fields: tuple[Field, ...],
+    found: dict[tuple[str, ...], decimals.Decimals],
 ) -> tuple[tuple[Field, ...], str]:
     source = f"SELECT * FROM read_parquet({_list(paths)}, union_by_name = true)"
     listed = (options.get("parquetOptions") or {}).get("enableListInference")
@@ -78,7 +83,8 @@ def _parquet(
             "which is a repeated field with enable_list_inference only."
         )
     # Without a schema, every instant in Parquet is a TIMESTAMP in BigQuery.
-    fields = fields or _instants(describe(cursor, source, (), {}))
+    types = decimals.allowed(options)
+    fields = fields or decimals.resolved(_instants(describe(cursor, source, (), {})), found, types)
     return fields, f"SELECT {select(fields, _from_parquet)} FROM ({source}) AS source"
 
 
@@ -86,8 +92,12 @@ def _from_parquet(field: Field, ref: str) -> str:
     if field.type == "GEOGRAPHY":
         # BigQuery writes POINT(1 2), and DuckDB POINT (1 2).
         return f"regexp_replace(({ref})::GEOMETRY::VARCHAR, '([A-Z]) \\(', '\\1(', 'g')"
+    if field.type == "NUMERIC":
+        return decimals.exact(field, f"({ref})::VARCHAR")
     if field.type == "BIGNUMERIC":
-        return plain_digits(f"({ref})::VARCHAR")
+        return decimals.exact(field, plain_digits(f"({ref})::VARCHAR"))
+    if field.type == "STRING":
+        return f"CASE WHEN typeof({ref}) LIKE 'DECIMAL%' THEN {plain_digits(f'({ref})::VARCHAR')} ELSE ({ref})::VARCHAR END"
     return f"({ref})::{STORED[field.type]}"
 
 
@@ -132,10 +142,21 @@ def _from_json(field: Field, ref: str) -> str:
     )
 
 
+def _from_avro(field: Field, ref: str) -> str:
+    """A decimal must fit exactly."""
+    return decimals.exact(field, ref) if field.type in decimals.DIGITS else _from_text(field, ref)
+
+
 def _from_text(field: Field, ref: str) -> str:
     match field.type:
         case "BYTES":
-            return f"from_base64({ref})"
+            # Base64 may have line breaks, and no padding.
+            digits = f"regexp_replace({ref}, '\\s', '', 'g')"
+            return f"from_base64(rpad({digits}, ((length({digits}) + 3) // 4 * 4)::INTEGER, '='))"
+        case "TIMESTAMP":
+            # A number is seconds since 1970.
+            seconds = f"make_timestamptz(round(({ref})::DECIMAL(38,6) * 1000000)::BIGINT)"
+            return f"CASE WHEN regexp_full_match({ref}, {literal(NUMBER)}) THEN {seconds} ELSE ({ref})::TIMESTAMPTZ END"
         case "BIGNUMERIC":
             return plain_digits(ref)
         case "STRING" | "GEOGRAPHY" | "INTERVAL" | "RANGE":
@@ -176,7 +197,12 @@ def _csv(
 
 
 def _json(
-    cursor: duckdb.DuckDBPyConnection, paths: Sequence[Path], fields: tuple[Field, ...], raw_json: str = "JSON"
+    cursor: duckdb.DuckDBPyConnection,
+    paths: Sequence[Path],
+    fields: tuple[Field, ...],
+    *,
+    leaf: Callable[[Field, str], str],
+    raw_json: str = "JSON",
 ) -> tuple[tuple[Field, ...], str]:
     common = (
         f"{_list(paths)}, format = 'newline_delimited', compression = '{compression(paths[0])}', "
@@ -192,7 +218,6 @@ def _json(
         return raw_json if field.type == "JSON" else "VARCHAR"
 
     raw = ", ".join(f"{literal(field.name)}: {literal(duckdb_type(field, raw_type))}" for field in fields)
-    leaf = _from_json if raw_json == "JSON" else _from_text
     return fields, _converted(fields, f"read_json({common}, columns = {{{raw}}})", leaf)
 
 
@@ -200,10 +225,10 @@ def _converted(fields: Sequence[Field], source: str, leaf: Callable[[Field, str]
     return f"SELECT {select(fields, leaf)} FROM {source}"
 
 
-def _avro_fields(path: Path, *, logical: bool) -> tuple[Field, ...]:
+def _avro_fields(path: Path, *, logical: bool, types: Sequence[str]) -> tuple[Field, ...]:
     with path.open("rb") as file:
         schema: Any = fastavro.reader(file).writer_schema
-    return tuple(_avro_field(item["name"], item["type"], logical=logical) for item in schema["fields"])
+    return tuple(_avro_field(item["name"], item["type"], logical, types) for item in schema["fields"])
 
 
 def _check_avro(expected: Sequence[Field], found: Sequence[Field]) -> None:
@@ -214,7 +239,7 @@ def _check_avro(expected: Sequence[Field], found: Sequence[Field]) -> None:
         if have is None:
             continue
         of_text = have.type == "STRING" and field.type in {"JSON", "GEOGRAPHY"}
-        of_decimal = {have.type, field.type} <= {"NUMERIC", "BIGNUMERIC"}
+        of_decimal = {have.type, field.type} <= {*decimals.TYPES} and have.type != "STRING"
         if have.type != field.type and not of_text and not of_decimal:
             raise invalid(
                 f"Provided Schema does not match. Field {field.name} has changed type from {field.type} to {have.type}"
@@ -222,22 +247,22 @@ def _check_avro(expected: Sequence[Field], found: Sequence[Field]) -> None:
         _check_avro(field.fields, have.fields)
 
 
-def _avro_field(name: str, kind: Any, *, logical: bool) -> Field:
+def _avro_field(name: str, kind: Any, logical: bool, types: Sequence[str]) -> Field:
     if isinstance(kind, list):
-        return _avro_field(name, next(item for item in kind if item != "null"), logical=logical)
+        return _avro_field(name, next(item for item in kind if item != "null"), logical, types)
     if not isinstance(kind, dict):
         return Field(name, AVRO_PLAIN.get(kind, "FLOAT"))
     if kind["type"] == "array":
-        return replace(_avro_field(name, kind["items"], logical=logical), mode="REPEATED")
+        return replace(_avro_field(name, kind["items"], logical, types), mode="REPEATED")
     if kind["type"] == "record":
-        members = tuple(_avro_field(item["name"], item["type"], logical=logical) for item in kind["fields"])
+        members = tuple(_avro_field(item["name"], item["type"], logical, types) for item in kind["fields"])
         return Field(name, "RECORD", fields=members)
     named = kind.get("logicalType", "")
     if named == "decimal":
-        return Field(name, "BIGNUMERIC" if kind.get("scale", 0) > 9 else "NUMERIC")
+        return Field(name, decimals.target(decimals.Decimals(kind["precision"], kind.get("scale", 0)), types))
     if logical and named in AVRO_LOGICAL:
         return Field(name, AVRO_LOGICAL[named])
-    return Field(name, "JSON") if kind.get("sqlType") == "JSON" else _avro_field(name, kind["type"], logical=logical)
+    return Field(name, "JSON") if kind.get("sqlType") == "JSON" else _avro_field(name, kind["type"], logical, types)
 
 
 def _avro_to_json(paths: Sequence[Path], target: Path, plain: Callable[[Any], Any]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bqdump_local.bigquery import decorators
+from bqdump_local.bigquery import decorators, evolution
 from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table, partition_start
 from bqdump_local.bigquery.types import Field, columns, literal, quote
@@ -61,9 +61,11 @@ def place(
     if disposition == "WRITE_EMPTY" and before[0]:
         raise duplicate("Table", table.name)
     written = Written()
+    _check_properties(table, options.get("destinationTableProperties") or {})
     with table.lock:
         arrival = arrived or _arrival(table.properties.get("timePartitioning"), partition, catalog.settings.now_ms())
-        build, after = _rewrite(catalog, table, disposition, partition, fields, select, arrival, written)
+        after = _columns_after(table, disposition, partition, fields, options)
+        build = _rewrite(catalog, table, disposition, partition, fields, after, select, arrival, written)
         version = catalog.new_version(table, build, after)
         if disposition == "WRITE_TRUNCATE" and partition is None:
             table.policies = []
@@ -89,14 +91,14 @@ def _create(
     arrival: str | None,
 ) -> Written:
     properties = {key: options[key] for key in INHERITED if options.get(key)}
-    properties |= _replaced(options)
+    properties |= _replaced(options) | (options.get("destinationTableProperties") or {})
     properties["schema"] = {"fields": [field.to_json() for field in fields]}
     written = Written()
 
     def create(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         hidden = f", {PARTITION_TIME} TIMESTAMPTZ" if arrival else ""
         cursor.execute(f"CREATE TABLE {name} ({columns(fields)}{hidden})")
-        written.rows = _insert(cursor, name, fields, select, arrival)
+        written.rows = _insert(cursor, name, fields, fields, select, arrival)
         check_required(cursor, name, fields)
         check_partitions(cursor, name, 0, properties, catalog.settings.partitions_per_job)
 
@@ -106,42 +108,62 @@ def _create(
     return written
 
 
+def _check_properties(table: Table, properties: dict[str, Any]) -> None:
+    """Refuse properties for a new table that the table, which exists, does not have.
+
+    https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#DestinationTableProperties
+    """
+    for key, value in properties.items():
+        if value != table.properties.get(key):
+            raise invalid(f"Cannot change {key} of the existing table {table.name} with a load job")
+
+
+def _columns_after(
+    table: Table, disposition: str, partition: str | None, fields: tuple[Field, ...], options: dict[str, Any]
+) -> tuple[Field, ...]:
+    """The columns of a table after a job with these columns."""
+    if (disposition == "WRITE_TRUNCATE" and partition is None) or not table.fields:
+        return fields
+    adding, relaxing = evolution.updates(options)
+    known = {field.name.lower() for field in table.fields}
+    extra = [field.name for field in fields if field.name.lower() not in known]
+    if extra and not adding:
+        raise invalid(f"Provided Schema does not match Table {table.name}. Cannot add fields (field: {extra[0]})")
+    return evolution.evolved(table.fields, fields) if adding or relaxing else table.fields
+
+
 def _rewrite(
     catalog: Catalog,
     table: Table,
     disposition: str,
     partition: str | None,
     fields: tuple[Field, ...],
+    after: tuple[Field, ...],
     select: str,
     arrival: str | None,
     written: Written,
-) -> tuple[Callable[[duckdb.DuckDBPyConnection, str], None], tuple[Field, ...]]:
-    """A function that builds the next version of a table, and the columns of that version."""
-    truncated = disposition.startswith("WRITE_TRUNCATE")
+) -> Callable[[duckdb.DuckDBPyConnection, str], None]:
+    """A function that builds the next version of a table, with the columns `after`."""
+    kept: str | None = "true"
     if disposition == "WRITE_TRUNCATE" and partition is None:
-        after, kept = fields, None
-    else:
-        after = table.fields or fields
-        known = {field.name.lower() for field in after}
-        if extra := [field.name for field in fields if field.name.lower() not in known]:
-            raise invalid(f"Provided Schema does not match Table {table.name}. Cannot add fields (field: {extra[0]})")
-        kept = "true"
-        if truncated:
-            gone = "true" if partition is None else decorators.partition_condition(table, partition)
-            kept = f"NOT coalesce({gone}, false)"
+        kept = None
+    elif disposition.startswith("WRITE_TRUNCATE"):
+        gone = "true" if partition is None else decorators.partition_condition(table, partition)
+        kept = f"NOT coalesce({gone}, false)"
+    hidden = f", {PARTITION_TIME}" if table.ingestion_time else ""
 
     def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         if kept is None or not table.fields:
-            hidden = f", {PARTITION_TIME} TIMESTAMPTZ" if table.ingestion_time else ""
-            cursor.execute(f"CREATE TABLE {name} ({columns(after)}{hidden})")
+            cursor.execute(f"CREATE TABLE {name} ({columns(after)}{hidden and f'{hidden} TIMESTAMPTZ'})")
         else:
-            cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name} WHERE {kept}")
+            rows = f"{evolution.converted(after, table.fields)}{hidden} FROM {table.current.name}"
+            cursor.execute(f"CREATE TABLE {name} AS SELECT {rows} WHERE {kept}")
         there = _count(cursor, name)
-        written.rows = _insert(cursor, name, fields, select, arrival)
+        written.rows = _insert(cursor, name, after, fields, select, arrival)
         check_required(cursor, name, after)
         check_partitions(cursor, name, there, table.properties, catalog.settings.partitions_per_job)
 
-    return build, after
+    return build
 
 
 def check_partitions(
@@ -174,11 +196,17 @@ def _arrival(partitioning: dict[str, Any] | None, partition: str | None, now_ms:
 
 
 def _insert(
-    cursor: duckdb.DuckDBPyConnection, name: str, fields: Sequence[Field], select: str, arrival: str | None
+    cursor: duckdb.DuckDBPyConnection,
+    name: str,
+    all_fields: Sequence[Field],
+    fields: Sequence[Field],
+    select: str,
+    arrival: str | None,
 ) -> int:
-    names = ", ".join(quote(field.name) for field in fields)
+    names = ", ".join(quote(field.name) for field in all_fields)
+    values = evolution.converted(all_fields, fields)
     hidden, value = (f", {PARTITION_TIME}", f", {arrival}") if arrival else ("", "")
-    inserted = cursor.execute(f"INSERT INTO {name} ({names}{hidden}) SELECT {names}{value} FROM ({select}) AS loaded")
+    inserted = cursor.execute(f"INSERT INTO {name} ({names}{hidden}) SELECT {values}{value} FROM ({select}) AS loaded")
     return int(inserted.fetchall()[0][0])
 
 
