@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from bqdump.adapters import patience
-from bqdump.core.errors import AnswerError, BqdumpError, DamagedError, OutageError
+from bqdump.core.errors import BqdumpError, DamagedError, OutageError
 from bqdump.core.progress.log_events import LogEvent
 from contract.stacks import BUCKET, DATASET, QUICK, Stack, serve_stack
 from integration.command import call
@@ -104,10 +104,18 @@ def test_an_invalid_address_is_reported_with_its_variable(
     assert "https_proxy" not in error
 
 
-def test_a_store_without_batches_is_a_clear_error(stack: Stack) -> None:
-    stack.faults({"operation": "storage.batch", "status": 404, "times": 1})
-    with pytest.raises(AnswerError, match=r"batch request returns HTTP 404. bqdump requires the JSON API of Cloud"):
-        stack.export(stack.settings("s"), "s")
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_a_store_without_batches_gets_one_request_at_a_time(stack: Stack, status: int) -> None:
+    stack.faults({"operation": "storage.batch", "status": status})
+    settings = stack.settings("s")
+    stack.counts()
+    assert stack.export(settings, "s").state == "published"
+    assert {entry.table: len(entry.files) for entry in stack.manifest(settings).tables} == {
+        "one": 1, "three": 1, "two": 1
+    }  # fmt: skip
+    counts = stack.counts()
+    assert counts["storage.objects.copy"] == counts["storage.objects.patch"] == 3
+    assert not [name for name in counts if name.endswith("in a batch")]
 
 
 def test_the_order_of_a_batch_s_answers_does_not_matter(stack: Stack) -> None:

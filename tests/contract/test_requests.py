@@ -140,12 +140,14 @@ class Discovery:
             inner = schema.get("properties", {}).get(name) or schema.get("additionalProperties")
             if inner is None:
                 yield f"{place} has no field {name}"
+            elif item is None and ".insert" in place:
+                yield f"{place}.{name} is null, which means nothing where something is created"
             else:
                 yield from self._value(item, inner, f"{place}.{name}")
 
 
 def _fits(value: Any, schema: dict[str, Any]) -> bool:
-    """Whether a scalar has its type. 64-bit integers are strings or numbers."""
+    """Whether a scalar has its type. 64-bit integers are strings."""
     kind, form = schema.get("type"), schema.get("format", "")
     number = isinstance(value, int) and not isinstance(value, bool)
     if kind == "boolean":
@@ -155,7 +157,7 @@ def _fits(value: Any, schema: dict[str, Any]) -> bool:
     if kind == "number":
         return number or isinstance(value, float)
     if form in ("int64", "uint64"):
-        return number or (isinstance(value, str) and INTEGER.fullmatch(value) is not None)
+        return isinstance(value, str) and INTEGER.fullmatch(value) is not None
     return isinstance(value, str) and (not schema.get("enum") or value in schema["enum"])
 
 

@@ -9,7 +9,6 @@ import requests
 from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud import bigquery
 
-from bqdump_local.bigquery.bodies import FIELDS, NESTED
 from deploy import discovery
 from local.bigquery_server import PROJECT, World
 
@@ -85,25 +84,6 @@ def create(world: World, dataset: str, table: str, **body: Any) -> dict[str, Any
 
 def rows(world: World, table: str) -> list[int]:
     return sorted(row[0] for row in world.sql(f"SELECT id FROM {table}"))
-
-
-@pytest.mark.parametrize("schema", sorted(FIELDS))
-def test_a_body_can_have_the_fields_of_the_api_and_no_other(schema: str) -> None:
-    described = set(discovery.document("bigquery.v2")["schemas"][schema]["properties"])
-    assert described <= FIELDS[schema]
-    common = {"creationTime", "etag", "id", "kind", "labels", "lastModifiedTime", "location", "selfLink", "type"}
-    assert FIELDS[schema] - described <= (common if schema in ("Table", "Dataset") else set())
-
-
-def test_parts_of_a_body_are_those_of_the_api() -> None:
-    schemas = discovery.document("bigquery.v2")["schemas"]
-    for name, schema in NESTED.items():
-        holders = [one for one in FIELDS if name in schemas[one]["properties"] and one != "Clustering"]
-        kinds = {
-            schemas[one]["properties"][name].get("$ref") or schemas[one]["properties"][name]["items"]["$ref"]
-            for one in holders
-        }
-        assert kinds == {schema}
 
 
 def test_a_table_keeps_everything_that_its_definition_sets(world: World, dataset: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from decimal import Decimal
+from json import dumps
 from typing import Any
 
 import fastavro
@@ -85,7 +86,9 @@ def test_a_decimal_that_does_not_fit_fails_and_is_not_rounded(
     world: World, table: str, format_: str, given: dict[str, Any]
 ) -> None:
     options = {"source_format": format_, "use_avro_logical_types": True, **given}
-    with pytest.raises(BadRequest, match="Invalid NUMERIC value of field n, out of the valid range: 123.999999999999"):
+    with pytest.raises(
+        BadRequest, match=r"Invalid NUMERIC value of field n, out of the valid range: 123\.999999999999"
+    ):
         load(world, table, WRITERS[format_]("123.999999999999", 38, 12), **options)
     with pytest.raises(BadRequest, match="Invalid NUMERIC value"):
         load(world, table, WRITERS[format_]("1" + "0" * 30, 38, 2), **options)
@@ -144,7 +147,7 @@ def test_a_number_is_loaded_as_seconds_into_a_timestamp(world: World, table: str
 )
 def test_base64_may_have_line_breaks_and_no_padding(world: World, table: str, text: str, value: bytes) -> None:
     schema = fields("b BYTES")
-    json = '{"b": "%s"}\n' % text.replace("\n", "\\n")
+    json = f'{{"b": {dumps(text)}}}\n'
     load(world, table, json.encode(), source_format="NEWLINE_DELIMITED_JSON", schema=schema)
     assert rows(world, table) == [(value,)]
     if value:
@@ -179,7 +182,7 @@ def test_a_job_can_add_and_relax_columns_only_if_it_says_so(world: World, table:
     wider = [*fields("i INT64"), bigquery.SchemaField("r", "STRUCT", fields=fields("x INT64", "z STRING")),
              *fields("n STRING")]  # fmt: skip
     data = b'{"r": {"z": "new"}, "n": "also"}\n'
-    with pytest.raises(BadRequest, match="has changed mode|Cannot add fields"):
+    with pytest.raises(BadRequest, match=r"has changed mode|Cannot add fields"):
         load(world, table, data, schema=wider, **json)
     options = ["ALLOW_FIELD_ADDITION", "ALLOW_FIELD_RELAXATION"]
     load(world, table, data, schema=wider, schema_update_options=options, **json)
@@ -225,3 +228,32 @@ def test_a_load_job_sets_the_properties_of_a_new_table_only(world: World, table:
     with pytest.raises(BadRequest, match="Cannot change description of the existing table"):
         load(world, table, b"3\n", schema=fields("a INT64"), destination_table_description="Other")
     assert rows(world, table) == [(1,), (2,)]
+
+
+def test_the_columns_can_be_those_of_a_reference_file(world: World, table: str) -> None:
+    bucket = world.storage.bucket(world.bucket())
+    bucket.blob("wide").upload_from_string(parquet("1.5", 38, 12))
+    bucket.blob("narrow").upload_from_string(parquet("2", 10, 0))
+    config = bigquery.LoadJobConfig(source_format="PARQUET", decimal_target_types=["NUMERIC", "BIGNUMERIC"])
+    config.reference_file_schema_uri = f"gs://{bucket.name}/wide"
+    finish(world.client.load_table_from_uri(f"gs://{bucket.name}/narrow", table, job_config=config))
+    assert world.client.get_table(table).schema[0].field_type == "BIGNUMERIC"
+    assert rows(world, table) == [(Decimal(2),)]
+
+
+@pytest.mark.parametrize("given", [{}, {"referenceFileSchemaUri": "wide"}])
+def test_an_external_table_has_the_columns_of_its_files(world: World, table: str, given: dict[str, str]) -> None:
+    bucket = world.storage.bucket(world.bucket())
+    for name in ("wide", "narrow"):
+        bucket.blob(name).upload_from_string(parquet("1.5", 38, 12 if name == "wide" else 10))
+    external = bigquery.ExternalConfig("PARQUET")
+    external.source_uris = [f"gs://{bucket.name}/narrow"]
+    external.decimal_target_types = ["NUMERIC", "BIGNUMERIC"]
+    for key, name in given.items():
+        external._properties[key] = f"gs://{bucket.name}/{name}"
+    made = bigquery.Table(table)
+    made.external_data_configuration = external
+    world.client.create_table(made)
+    kind = world.client.get_table(table).schema[0].field_type
+    assert kind == "BIGNUMERIC"
+    assert rows(world, table) == [(Decimal("1.5"),)]

@@ -136,6 +136,7 @@ def test_a_column_can_be_added_but_not_removed(world: World) -> None:
     table.schema = [*table.schema, bigquery.SchemaField("b", "STRING")]
     world.client.update_table(table, ["schema"])
     assert world.sql(f"SELECT * FROM {name}.t") == [(1, None)]
+    table = world.client.get_table(f"{name}.t")
     table.schema = table.schema[:1]
     with pytest.raises(BadRequest, match="Field b is missing in new schema"):
         world.client.update_table(table, ["schema"])

@@ -110,7 +110,6 @@ def test_truncating_keeps_the_definition_or_only_part_of_it(
     [
         ([ID, {**AT, "type": "TIMESTAMP"}], "Field at has changed type from DATE to TIMESTAMP"),
         ([ID, {**AT, "mode": "REQUIRED"}], "Field at has changed mode from NULLABLE to REQUIRED"),
-        ([AT], "Field id is missing in new schema"),
         ([ID, AT, {"name": "more", "type": "STRING"}], r"Cannot add fields \(field: more\)"),
     ],
 )

@@ -178,7 +178,7 @@ def test_a_range_outside_of_the_object_is_refused(http: Http, header: str) -> No
 def test_downloads_carry_checksums_and_generation(http: Http) -> None:
     made = http.put(BUCKET, "hashed", b"data")
     response = http.call("GET", f"/download/storage/v1/{path_of(BUCKET, 'hashed')}?alt=media")
-    assert response.headers["x-goog-hash"] == f"crc32c={made['crc32c']}, md5={made['md5Hash']}"
+    assert response.headers["x-goog-hash"] == f"crc32c={made['crc32c']},md5={made['md5Hash']}"
     assert response.headers["x-goog-generation"] == made["generation"]
     assert response.headers["x-goog-stored-content-length"] == "4"
 

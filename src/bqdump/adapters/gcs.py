@@ -186,8 +186,8 @@ class CloudStore:
         """See ObjectStore. https://cloud.google.com/storage/docs/composite-objects"""
 
         def appended() -> ObjectInfo:
-            parts = [{"name": name, "generation": generation}]
-            parts.append({"name": scratch, "generation": self._upload(scratch, data, None, None)})
+            parts = [{"name": name, "generation": str(generation)}]
+            parts.append({"name": scratch, "generation": str(self._upload(scratch, data, None, None))})
             subject, query = f"{self.url}/{name}", dict[str, Any](ifGenerationMatch=generation)
             if self._kms_key:
                 query["kmsKeyName"] = self._kms_key
@@ -243,7 +243,8 @@ class CloudStore:
 
     def _upload(self, name: str, data: bytes, expect: int | None, metadata: dict[str, str] | None) -> int:
         blob = self._bucket.blob(name, kms_key_name=self._kms_key or None)
-        blob.metadata = metadata
+        if metadata is not None:
+            blob.metadata = metadata
         options = {"content_type": _content_type(name), "if_generation_match": expect, "checksum": "crc32c"}
         subject = f"{self.url}/{name}"
         with translated("write", subject, ADMIN):

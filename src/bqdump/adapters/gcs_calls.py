@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import requests
 from google.api_core.exceptions import GoogleAPICallError, from_http_response
 
-from bqdump.adapters.gcs_objects import lacking
 from bqdump.adapters.google_http import TIMEOUT
 from bqdump.core.errors import DamagedError
 
@@ -38,8 +37,8 @@ class Call(NamedTuple):
 def send(client: Any, url: str, calls: Sequence[Call]) -> list[requests.Response]:
     """The answer to each call, in the order of the calls.
 
-    Raises what Google's client raises, AnswerError if the server does not support batches, and DamagedError if answers
-    cannot be matched to calls.
+    A server without batch requests gets one request after the other. Raises what Google's client raises, and
+    DamagedError if answers cannot be matched to calls.
     """
     connection, mark = client._connection, secrets.token_hex(8)
     targets = [connection.build_api_url(path=call.path, query_params=_given(call.query)) for call in calls]
@@ -56,11 +55,20 @@ def send(client: Any, url: str, calls: Sequence[Call]) -> list[requests.Response
         timeout=TIMEOUT,
     )
     if answer.status_code in UNKNOWN:
-        raise lacking("change objects in", url, f"a batch request returns HTTP {answer.status_code}")
+        return [_single(connection, call, target) for call, target in zip(calls, targets, strict=True)]
     if not 200 <= answer.status_code < 300:
         error: GoogleAPICallError = from_http_response(answer)
         raise error
     return _matched(answer, url, targets, calls)
+
+
+def _single(connection: Any, call: Call, target: str) -> requests.Response:
+    """One call as a request of its own, for a server without batch requests."""
+    body = None if call.body is None else json.dumps(call.body)
+    answer: requests.Response = connection._make_request(
+        call.method, target, data=body, content_type=body and "application/json", timeout=TIMEOUT
+    )
+    return answer
 
 
 def _given(query: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bqdump_local.access import Access
+from bqdump_local.bigquery import buffers
 from bqdump_local.bigquery.datasets import DATASET_ID, Dataset
 from bqdump_local.bigquery.definitions import (
     check_definition,
@@ -20,7 +21,7 @@ from bqdump_local.bigquery.errors import BigQueryError, denied, duplicate, inval
 from bqdump_local.bigquery.evolution import converted
 from bqdump_local.bigquery.expiry import expired_rows, is_expired
 from bqdump_local.bigquery.shelf import Shelf
-from bqdump_local.bigquery.tables import PARTITION_TIME, SETTABLE, Buffer, Table, Version, check_name, stored_columns
+from bqdump_local.bigquery.tables import SETTABLE, Table, Version, check_name, stored_columns
 from bqdump_local.bigquery.types import Field, parse_fields
 
 if TYPE_CHECKING:
@@ -94,6 +95,12 @@ class Catalog:
         dataset.modified_ms = self.settings.now_ms()
         self._keep_dataset(dataset)
 
+    def replace_dataset(self, dataset: Dataset, properties: dict[str, Any]) -> None:
+        """Replace all properties."""
+        dataset.properties = settable_of_dataset(properties)
+        dataset.modified_ms = self.settings.now_ms()
+        self._keep_dataset(dataset)
+
     def delete_dataset(self, project: str, dataset_id: str, *, contents: bool) -> None:
         """Delete a dataset. It must be empty unless `contents` is set."""
         dataset = self.dataset(project, dataset_id)
@@ -123,11 +130,18 @@ class Catalog:
     def find_table(self, project: str, dataset_id: str, table_id: str) -> Table | None:
         """The table, or None. The dataset must exist. A table that has expired is deleted first."""
         self.dataset(project, dataset_id)
-        found = self._tables[project, dataset_id].get(table_id)
+        found = self._tables[project, dataset_id].get(table_id) or self._in_other_case(project, dataset_id, table_id)
         if found is not None and is_expired(found, self.settings.now_ms()):
             self.delete_table(found)
             return None
         return found
+
+    def _in_other_case(self, project: str, dataset_id: str, table_id: str) -> Table | None:
+        """The table whose name differs in case only, in a dataset that ignores it."""
+        if not self._datasets[project, dataset_id].properties.get("isCaseInsensitive"):
+            return None
+        others = self._tables[project, dataset_id].items()
+        return next((table for name, table in others if name.casefold() == table_id.casefold()), None)
 
     def tables(self, project: str, dataset_id: str) -> list[Table]:
         """The tables of a dataset, sorted by id."""
@@ -139,23 +153,30 @@ class Catalog:
             return sorted(self._tables[project, dataset_id].values(), key=lambda table: table.table_id)
 
     def create_table(
-        self, project: str, dataset_id: str, table_id: str, properties: dict[str, Any], build: Build | None = None
+        self,
+        project: str,
+        dataset_id: str,
+        table_id: str,
+        properties: dict[str, Any],
+        build: Build | None = None,
+        *,
+        base: dict[str, Any] | None = None,
     ) -> Table:
-        """Create a table. build: creates its first stored version, by default an empty one."""
+        """Create a table. build: creates its first stored version, by default an empty one. base: see `Table`."""
         dataset = self.dataset(project, dataset_id)
         check_name(table_id, any_name=self.settings.any_table_names)
         settable = {key: properties[key] for key in SETTABLE if properties.get(key) is not None}
         now = self.settings.now_ms()
         check_expiration(settable, now)
         settable = with_defaults(settable, dataset.properties, now)
-        table = Table(project, dataset_id, table_id, dataset.location, settable, now, now)
+        table = Table(project, dataset_id, table_id, dataset.location, settable, now, now, base=base)
         fields = table.fields
         if fields:
             settable["schema"] = {"fields": [field.to_json() for field in fields]}
         check_definition(table, settable, fields, self.table)
         if self.find_table(project, dataset_id, table_id):
             raise duplicate("Table", table.name)
-        if table.kind == "TABLE":
+        if table.kind in ("TABLE", "SNAPSHOT"):
             name = self._build(build or empty_build(table, fields), expired_rows(settable, now))
             table.versions.append(Version(now, name, fields))
         with self._lock:
@@ -173,6 +194,16 @@ class Catalog:
             self.warehouse.keep(f"table:{table.name}", None)
         stored = [version.name for version in table.versions]
         self.warehouse.drop([*stored, *([table.buffer.name] if table.buffer else [])])
+
+    def rename_table(self, table: Table, table_id: str) -> None:
+        """Give a table another name in its dataset."""
+        check_name(table_id, any_name=self.settings.any_table_names)
+        with self._lock:
+            self._tables[table.project, table.dataset].pop(table.table_id)
+            self.warehouse.keep(f"table:{table.name}", None)
+            table.table_id, table.modified_ms = table_id, self.settings.now_ms()
+            self._tables[table.project, table.dataset][table_id] = table
+            self.keep_table(table)
 
     def change_table(self, table: Table, properties: dict[str, Any]) -> None:
         """Replace all properties. The schema can only gain columns."""
@@ -203,12 +234,7 @@ class Catalog:
 
     def _change_schema(self, table: Table, fields: tuple[Field, ...]) -> None:
         check_schema(table.name, table.fields, fields, adding=True, relaxing=True)
-        selected = converted(fields, table.fields) + (f", {PARTITION_TIME}" if table.ingestion_time else "")
-
-        def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-            cursor.execute(f"CREATE TABLE {name} AS SELECT {selected} FROM {table.current.name}")
-
-        self.new_version(table, build, fields)
+        buffers.reshape(self, table, converted(fields, table.fields), fields)
 
     def new_version(self, table: Table, build: Build, fields: tuple[Field, ...] | None = None) -> Version:
         """Replace the rows (and columns) of a table. The previous state stays readable by time travel."""
@@ -226,36 +252,6 @@ class Catalog:
             self.keep_table(table)
         self.warehouse.drop([old.name for old in gone])
         return version
-
-    def stream(self, table: Table, insert: Callable[[duckdb.DuckDBPyConnection, str], int], size: int) -> None:
-        """Add rows to the streaming buffer. insert: adds them and returns their number."""
-        table.require_plain()
-        with table.lock, self.warehouse.cursor() as cursor:
-            if table.buffer is None:
-                name = self.warehouse.fresh_name()
-                cursor.execute(f"CREATE TABLE {name} ({stored_columns(table, table.fields)})")
-                table.buffer = Buffer(name, self.settings.now_ms())
-            table.buffer.rows += insert(cursor, table.buffer.name)
-            table.buffer.bytes += size
-            self.keep_table(table)
-
-    def flush(self, table: Table) -> int:
-        """Move the streamed rows to the table. Returns their number."""
-        with table.lock:
-            buffer, table.buffer = table.buffer, None
-            if buffer is None:
-                return 0
-            began = f"to_timestamp({buffer.since_ms} / 1000.0)"
-            arrived = f", {table.partition_of(began)}" if table.ingestion_time else ""
-            source = f"SELECT * EXCLUDE ({PARTITION_TIME}){arrived}" if arrived else "SELECT *"
-
-            def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-                cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name}")
-                cursor.execute(f"INSERT INTO {name} {source} FROM {buffer.name}")
-
-            self.new_version(table, build)
-        self.warehouse.drop([buffer.name])
-        return buffer.rows
 
     def keep_table(self, table: Table) -> None:
         """Store the table for the next start."""

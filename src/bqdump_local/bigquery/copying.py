@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bqdump_local.bigquery import decorators, writing
-from bqdump_local.bigquery.bodies import refuse_unknown
+from bqdump_local.bigquery import clones, decorators, writing
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table
 from bqdump_local.bigquery.types import quote
@@ -21,7 +20,6 @@ def _sources(configuration: dict[str, Any]) -> list[dict[str, Any]]:
 
 def check(configuration: dict[str, Any]) -> None:
     """Refuse invalid configurations."""
-    refuse_unknown("JobConfigurationTableCopy", configuration["copy"], "job.configuration.copy")
     if not _sources(configuration):
         raise invalid("Required parameter is missing: sourceTables")
     if not (configuration["copy"].get("destinationTable") or {}).get("tableId"):
@@ -32,6 +30,8 @@ def run(catalog: Catalog, configuration: dict[str, Any], location: str) -> dict[
     """Run a copy job. Returns its statistics."""
     sources = [decorators.resolve(catalog, reference, location) for reference in _sources(configuration)]
     copy, first = configuration["copy"], sources[0]
+    if (rows := clones.copy(catalog, copy, sources)) is not None:
+        return {"copy": {"copiedRows": str(rows), "copiedLogicalBytes": "0"}}
     _check_layout(catalog, first.table, copy["destinationTable"])
     hidden = [PARTITION_TIME] if first.table.ingestion_time else []
     names = ", ".join([*(quote(field.name) for field in first.fields), *hidden])

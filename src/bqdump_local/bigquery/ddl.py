@@ -1,4 +1,4 @@
-"""CREATE, ALTER and DROP of datasets, tables and views."""
+"""CREATE and DROP of datasets, tables and views."""
 
 from __future__ import annotations
 
@@ -7,19 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery import columns, options, writing
+from bqdump_local.bigquery.errors import BigQueryError, unsupported
 from bqdump_local.bigquery.parsing import invalid_query, parse
-from bqdump_local.bigquery.results import (
-    cast_types,
-    describe,
-    field_from_definition,
-    mode_of,
-    name_columns,
-    stored_select,
-)
+from bqdump_local.bigquery.results import describe, name_columns, stored_select
 from bqdump_local.bigquery.sql import Translation
-from bqdump_local.bigquery.tables import PARTITION_TIME, Table
-from bqdump_local.bigquery.types import Field, duckdb_type, quote
+from bqdump_local.bigquery.tables import Table
+from bqdump_local.bigquery.types import Field
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,9 +21,9 @@ if TYPE_CHECKING:
 
 def create(statement: exp.Create, translation: Translation) -> str:
     """CREATE TABLE, VIEW, MATERIALIZED VIEW or SCHEMA. Returns the statement's type."""
-    properties = _options(statement)
     node = _target(statement)
     if statement.kind == "SCHEMA":
+        properties = _properties(statement, options.SCHEMA, translation)
         return _create_schema(statement, node, translation, properties)
     project, dataset, name = translation.reference(node)
     existing = translation.catalog.find_table(project, dataset, name)
@@ -39,18 +33,23 @@ def create(statement: exp.Create, translation: Translation) -> str:
     if existing is not None and not statement.args.get("replace"):
         raise BigQueryError("duplicate", f"Already Exists: Table {existing.name}")
     if statement.kind == "VIEW":
-        materialized = statement.find(exp.MaterializedProperty) is not None
-        return _create_view(select, translation, properties, (project, dataset, name), existing, materialized)
-    fields = _defined(statement)
+        return _create_view(statement, translation, (project, dataset, name), existing)
+    if statement.kind != "TABLE":
+        raise unsupported(f"CREATE {statement.kind}", location="query")
+    fields, inherited = _like(statement, translation)
+    properties = {**inherited, **_properties(statement, options.TABLE, translation)}
+    fields = columns.defined(statement.this, translation) or fields
     stored: str | None = None
     if select is not None:
         stored, fields = materialize(select, translation, fields)
+        with translation.catalog.warehouse.cursor() as cursor:
+            writing.check_values(cursor, stored, fields)
 
     def build(cursor: duckdb.DuckDBPyConnection, target: str) -> None:
         cursor.execute(f"ALTER TABLE {stored} RENAME TO {target.partition('.')[2]}")
 
-    if keys := _primary_key(statement):
-        properties["tableConstraints"] = {"primaryKey": {"columns": keys}}
+    if keys := columns.keys(statement.this, translation):
+        properties["tableConstraints"] = keys
     if fields:
         properties["schema"] = {"fields": [field.to_json() for field in fields]}
     if existing is not None:
@@ -74,8 +73,8 @@ def translated(
     select: exp.Expression, translation: Translation, defined: tuple[Field, ...] = ()
 ) -> tuple[tuple[Field, ...], str]:
     """The columns of a query, and DuckDB's SQL for its rows as a table stores them."""
-    casts = cast_types(select)
     name_columns(select)
+    casts = translation.casts(select)
     sql = translation.to_duckdb(select)
     with translation.catalog.warehouse.cursor() as cursor:
         fields = defined or describe(cursor, sql, translation.source_fields, casts)
@@ -85,25 +84,31 @@ def translated(
 def view_fields(query: str, translation: Translation) -> tuple[Field, ...]:
     """The columns of a view, without running it."""
     select = parse(query)[0]
-    casts = cast_types(select)
     name_columns(select)
+    casts = translation.casts(select)
     sql = translation.to_duckdb(select)
     with translation.catalog.warehouse.cursor() as cursor:
         return describe(cursor, sql, translation.source_fields, casts)
 
 
 def _create_view(
-    select: exp.Expression,
-    translation: Translation,
-    properties: dict[str, Any],
-    reference: tuple[str, str, str],
-    existing: Table | None,
-    materialized: bool,
+    statement: exp.Create, translation: Translation, reference: tuple[str, str, str], existing: Table | None
 ) -> str:
-    query = select.sql(dialect="bigquery")
+    materialized = statement.find(exp.MaterializedProperty) is not None
+    known = options.MATERIALIZED_VIEW if materialized else options.VIEW
+    properties = _properties(statement, known, translation)
+    query = statement.expression.sql(dialect="bigquery")
     fields = view_fields(query, translation)
+    if isinstance(statement.this, exp.Schema):
+        renamed = _view_columns(statement.this, fields, translation)
+        if [field.name for field in renamed] != [field.name for field in fields]:
+            named = ", ".join(f"`{field.name}`" for field in renamed)
+            query = f"WITH `view_query`({named}) AS ({query}) SELECT * FROM `view_query`"
+        fields = renamed
     key = "materializedView" if materialized else "view"
-    definition = {"query": query} if materialized else {"query": query, "useLegacySql": False}
+    definition = {"query": query, **(properties.get(key) or {})}
+    if not materialized:
+        definition["useLegacySql"] = False
     properties |= {key: definition, "schema": {"fields": [field.to_json() for field in fields]}}
     if existing is not None:
         translation.catalog.delete_table(existing)
@@ -143,102 +148,54 @@ def drop(statement: exp.Drop, translation: Translation) -> str:
     if table is None and not statement.args.get("exists"):
         translation.find(node)
     if table is not None:
+        if table.kind == "SNAPSHOT":
+            raise invalid_query(f"{table.name} is a SNAPSHOT, which DROP SNAPSHOT TABLE drops")
         translation.catalog.delete_table(table)
     return f"DROP_{str(statement.args.get('kind') or 'TABLE').replace(' ', '_')}"
 
 
-def alter(statement: exp.Alter, translation: Translation) -> str:
-    """ALTER TABLE that adds, drops, renames or widens columns. Returns the statement's type."""
-    table = translation.find(_target(statement))
-    actions = statement.args.get("actions") or []
-    if not actions:
-        raise invalid_query("This ALTER statement is not supported here.")
-    # Each column with the SQL that computes it from the present columns.
-    columns = {field.name.lower(): (field, quote(field.name)) for field in table.fields}
-    for action in actions:
-        columns = _altered(columns, action)
-    fields = tuple(field for field, _ in columns.values())
-
-    def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-        selected = [f"{made} AS {quote(field.name)}" for field, made in columns.values()]
-        hidden = [PARTITION_TIME] if table.ingestion_time else []
-        cursor.execute(f"CREATE TABLE {name} AS SELECT {', '.join(selected + hidden)} FROM {table.current.name}")
-
-    translation.catalog.new_version(table, build, fields)
-    return "ALTER_TABLE"
-
-
-def _altered(columns: dict[str, tuple[Field, str]], action: exp.Expression) -> dict[str, tuple[Field, str]]:
-    node = action.args["tables"][0] if isinstance(action, exp.Drop) else action.this
-    name = node.name
-    key = name.lower()
-    if isinstance(action, exp.ColumnDef):
-        added = field_from_definition(name, action.args["kind"])
-        return columns if key in columns else {**columns, key: (added, f"NULL::{duckdb_type(added)}")}
-    if key not in columns:
-        raise invalid_query(f"Column not found: {name}")
-    field, made = columns[key]
-    match action:
-        case exp.Drop():
-            return {other: column for other, column in columns.items() if other != key}
-        case exp.RenameColumn():
-            renamed = action.args["to"].name
-            # The column keeps its place.
-            names = {other: renamed.lower() if other == key else other for other in columns}
-            changed = {**columns, key: (replace(field, name=renamed), made)}
-            return {names[other]: column for other, column in changed.items()}
-        case exp.AlterColumn() if action.args.get("dtype"):
-            wider = field_from_definition(field.name, action.args["dtype"], field.mode)
-            return {**columns, key: (wider, f"CAST({made} AS {duckdb_type(wider)})")}
-        case exp.AlterColumn() if action.args.get("allow_null"):
-            return {**columns, key: (replace(field, mode="NULLABLE"), made)}
-        case _:
-            raise invalid_query("This ALTER statement is not supported here.")
-
-
-def _defined(statement: exp.Create) -> tuple[Field, ...]:
-    schema = statement.this
+def _view_columns(
+    schema: exp.Expression | None, fields: tuple[Field, ...], translation: Translation
+) -> tuple[Field, ...]:
+    """The columns of a view with the names and descriptions that its statement lists."""
     if not isinstance(schema, exp.Schema):
-        return ()
-    return tuple(
-        field_from_definition(column.name, column.args["kind"], mode_of(column))
-        for column in schema.expressions
-        if isinstance(column, exp.ColumnDef)
-    )
+        return fields
+    listed = schema.expressions
+    if len(listed) != len(fields):
+        raise invalid_query(f"The view lists {len(listed)} columns, and its query has {len(fields)}")
+    made = []
+    for node, field in zip(listed, fields, strict=True):
+        found = node.find(exp.Properties) if isinstance(node, exp.ColumnDef) else None
+        chosen = options.properties(found.expressions if found else (), options.COLUMN, translation)
+        made.append(replace(field, name=node.name, description=chosen.get("description")))
+    return tuple(made)
 
 
-def _primary_key(statement: exp.Create) -> list[str]:
-    """The columns of a definition's primary key."""
-    schema = statement.this
-    if not isinstance(schema, exp.Schema):
-        return []
-    declared = schema.find(exp.PrimaryKey)
-    of_columns = [c.name for c in schema.expressions if c.find(exp.PrimaryKeyColumnConstraint)]
-    return [column.name for column in declared.expressions] if declared else of_columns
+def _like(statement: exp.Create, translation: Translation) -> tuple[tuple[Field, ...], dict[str, Any]]:
+    """The columns and properties of the table after LIKE."""
+    found = statement.find(exp.LikeProperty)
+    if found is None:
+        return (), {}
+    table = translation.find(found.this)
+    kept = ("timePartitioning", "rangePartitioning", "clustering", "description", "labels", "requirePartitionFilter")
+    return table.fields, {key: table.properties[key] for key in kept if key in table.properties}
 
 
-def _options(statement: exp.Create) -> dict[str, Any]:
+def _properties(statement: exp.Create, known: dict[str, Any], translation: Translation) -> dict[str, Any]:
     """Partitioning, clustering and OPTIONS as properties of a resource."""
     found: dict[str, Any] = {}
-    properties = statement.args.get("properties")
-    for item in properties.expressions if properties else ():
+    listed = statement.args.get("properties")
+    items = listed.expressions if listed else []
+    for item in items:
         if isinstance(item, exp.PartitionedByProperty):
             found |= _partitioning(item.this)
         elif isinstance(item, exp.ClusterProperty):
             found["clustering"] = {"fields": [column.name for column in item.expressions]}
-        elif isinstance(item, exp.LocationProperty):
-            found["location"] = item.this.name
-        elif isinstance(item, exp.Property) and item.name in {"description", "friendly_name"}:
-            key = "friendlyName" if item.name == "friendly_name" else "description"
-            found[key] = item.args["value"].name
-        elif isinstance(item, exp.Property) and item.name == "labels":
-            pairs = item.args["value"].expressions
-            found["labels"] = {pair.expressions[0].name: pair.expressions[1].name for pair in pairs}
-    if statement.find(exp.ExternalProperty):
-        raise invalid_query(
-            "This local stand-in does not support CREATE EXTERNAL TABLE. Create the table through the API."
-        )
-    return found
+        elif isinstance(item, exp.ExternalProperty):
+            raise unsupported("CREATE EXTERNAL TABLE; create the table through the API", location="query")
+        elif isinstance(item, exp.TemporaryProperty):
+            raise unsupported("temporary tables", location="query")
+    return options.merged(found, options.properties(items, known, translation))
 
 
 def _partitioning(by: exp.Expression) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def resolve(catalog: Catalog, reference: dict[str, Any], location: str | None = 
         raise BigQueryError(error.reason, error.message + where) from error
     if location is not None and table.location.casefold() != location.casefold():
         raise BigQueryError("notFound", f"Not found: Dataset {table.project}:{table.dataset}{where}")
-    table.require_plain()
+    table.require_rows()
     now = catalog.settings.now_ms()
     if moment is None:
         version = table.current

@@ -30,6 +30,8 @@ UNITS = ("HOUR", "DAY", "MONTH", "YEAR")
 TIMES = ("DATE", "DATETIME", "TIMESTAMP")
 # https://cloud.google.com/bigquery/docs/clustered-tables#limitations
 MOST_CLUSTERED = 4
+# Of a table, with the members of its structs. https://cloud.google.com/bigquery/quotas#standard_tables
+MOST_COLUMNS = 10_000
 # https://cloud.google.com/bigquery/quotas#standard_tables
 SHORTEST_LIFETIME_MS = 3_600_000
 
@@ -95,6 +97,8 @@ def check_expiration(properties: dict[str, Any], now_ms: int) -> None:
 def check_definition(table: Table, properties: dict[str, Any], fields: Sequence[Field], find: Find) -> None:
     """Refuse partitioning, clustering and constraints that do not fit the columns. find: the table of a name."""
     columns = {field.name.lower(): field for field in fields}
+    if (count := sum(field.leaves for field in fields)) > MOST_COLUMNS:
+        raise invalid(f"Too many columns: {count}. Limit is {MOST_COLUMNS}")
     time, ranges = properties.get("timePartitioning"), properties.get("rangePartitioning")
     if time and ranges:
         raise invalid("Only one of timePartitioning and rangePartitioning should be specified")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -14,19 +15,25 @@ from bqdump_local.bigquery.tables import PARTITION_TIME, Table
 if TYPE_CHECKING:
     import duckdb
 
+STATISTICS = {"INSERT": "insertedRowCount", "UPDATE": "updatedRowCount", "DELETE": "deletedRowCount"}
 
-def truncate(statement: exp.TruncateTable, translation: Translation) -> None:
-    """Replace a table by a version without rows."""
+
+def truncate(statement: exp.TruncateTable, translation: Translation) -> dict[str, str]:
+    """Replace a table by a version without rows. Returns the `DmlStats`."""
     table = translation.find(statement.expressions[0])
+    table.require_plain()
+    with translation.catalog.warehouse.cursor() as cursor:
+        gone = table.current.measure(cursor)[0]
 
     def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name} WHERE false")
 
     translation.catalog.new_version(table, build)
+    return {"deletedRowCount": str(gone)}
 
 
-def change(statement: exp.Expression, translation: Translation) -> int:
-    """Run the statement on a copy, which becomes the newest version. Returns the number of affected rows."""
+def change(statement: exp.Expression, translation: Translation) -> tuple[int, dict[str, str]]:
+    """Run the statement on a copy, which becomes the newest version. Returns the affected rows and the `DmlStats`."""
     target = statement.this
     if isinstance(target, exp.Schema):
         target = target.this
@@ -34,22 +41,25 @@ def change(statement: exp.Expression, translation: Translation) -> int:
     table.require_plain()
     translation.referenced.append(table)
     _name_columns(statement, table)
-    affected = 0
+    counts: Counter[str] = Counter()
 
     def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-        nonlocal affected
         cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name}")
         there = cursor.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
-        affected = int(cursor.execute(translation.to_duckdb(statement, target, name)).fetchall()[0][0])
+        sql = translation.to_duckdb(statement, target, name)
+        if isinstance(statement, exp.Merge):
+            counts.update(str(row[0]) for row in cursor.execute(f"{sql} RETURNING merge_action").fetchall())
+        else:
+            counts[type(statement).__name__.upper()] = int(cursor.execute(sql).fetchall()[0][0])
         if table.ingestion_time:
             _place(cursor, name, table, translation.now_ms)
+        writing.check_values(cursor, name, table.fields)
         if isinstance(statement, exp.Insert):
             settings = translation.catalog.settings
             writing.check_partitions(cursor, name, there, table.properties, settings.partitions_per_job)
-            writing.check_required(cursor, name, table.fields)
 
     translation.catalog.new_version(table, build)
-    return affected
+    return counts.total(), {stat: str(counts[action]) for action, stat in STATISTICS.items()}
 
 
 def _place(cursor: duckdb.DuckDBPyConnection, name: str, table: Table, now_ms: int) -> None:

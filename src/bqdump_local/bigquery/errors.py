@@ -78,3 +78,8 @@ def denied(permission: str) -> BigQueryError:
 def invalid(message: str) -> BigQueryError:
     """The 400 for an invalid request."""
     return BigQueryError("invalid", message)
+
+
+def unsupported(what: str, *, location: str | None = None) -> BigQueryError:
+    """The 501 for something that BigQuery has and this stand-in has not. what: such as `the option x`."""
+    return BigQueryError("notImplemented", f"This local stand-in does not support {what}.", location=location)

@@ -228,4 +228,4 @@ def logical_bytes(fields: Sequence[Field]) -> str:
             parts.append(f"coalesce(sum({_bytes_of(field, ref)}), 0)")
         else:
             parts.append(f"{FIXED_BYTES.get(field.type, 8)} * count({ref})")
-    return f"({' + '.join(parts)})::BIGINT" if parts else "0::BIGINT"
+    return f"list_sum([{', '.join(parts)}])::BIGINT" if parts else "0::BIGINT"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import inspect
 import json
 import traceback
@@ -66,6 +68,17 @@ class Call:
         after = start + size
         return items[start:after], str(after) if size and after < len(items) else None
 
+    def require_match(self, current: str) -> None:
+        """Refuse a change of something whose etag is not the one that the request requires."""
+        if (required := self.headers.get("if-match", "*")) not in ("*", current):
+            raise BigQueryError("conditionNotMet", f"Precondition check failed: the etag is {current}, not {required}.")
+
+
+def etag(content: Any) -> str:
+    """The etag of something, which changes with its content."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return base64.b64encode(hashlib.md5(text.encode(), usedforsecurity=False).digest()).decode()
+
 
 Answer = dict[str, Any] | Response | None
 Handler = Callable[[Call], Answer] | Callable[[Call], Awaitable[Answer]]
@@ -103,6 +116,12 @@ def to_route(endpoint: Endpoint) -> Route:
             return to_json(BigQueryError("notImplemented", traceback.format_exc()).body(), 501)
         if isinstance(answer, Response):
             return answer
+        if endpoint.method == "GET" and answer and (current := answer.get("etag")):
+            if request.headers.get("if-none-match") == current:
+                return Response(status_code=304)
+            if request.headers.get("if-match", "*") not in ("*", current):
+                failed = BigQueryError("conditionNotMet", "Precondition check failed.")
+                return to_json(failed.body(), failed.status)
         return Response(status_code=204) if answer is None else to_json(answer)
 
     return Route(endpoint.path, serve, methods=[endpoint.method])

@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
+from bqdump_local.bigquery.bodies import checked
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.http import Call, Endpoint
 from bqdump_local.bigquery.jobs import Job
@@ -45,7 +46,7 @@ class JobRoutes:
 
     def insert(self, call: Call) -> dict[str, Any]:
         """jobs.insert. A dry run answers at once and creates no job."""
-        body = call.body
+        body = checked("Job", call.body, "job")
         configuration = body.get("configuration") or {}
         if configuration.get("dryRun") and "query" in configuration:
             location = (body.get("jobReference") or {}).get("location")
@@ -107,11 +108,10 @@ class JobRoutes:
 
     async def query(self, call: Call) -> dict[str, Any]:
         """jobs.query: start a query, and wait some time for the first page."""
-        body = call.body
+        body = checked("QueryRequest", call.body, "query_request")
         kept = ("query", "defaultDataset", "useLegacySql", "parameterMode", "queryParameters", "maximumBytesBilled")
         configuration: dict[str, Any] = {"query": {key: body[key] for key in kept if key in body}}
-        if body.get("labels"):
-            configuration["labels"] = body["labels"]
+        configuration |= {key: body[key] for key in ("labels", "jobTimeoutMs") if body.get(key)}
         location = body.get("location")
         if body.get("dryRun"):
             outcome = await run_in_threadpool(self._service.dry_run, call.project, configuration, location)

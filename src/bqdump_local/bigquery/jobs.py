@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid, not_found
+from bqdump_local.bigquery.http import etag
 from bqdump_local.bigquery.results import JobResult
 from bqdump_local.bigquery.settings import JobSettings
 
@@ -81,17 +82,24 @@ class Job:
                 statistics["totalBytesProcessed"] = details.get("totalBytesProcessed", "0")
             else:
                 statistics |= details
-        return {
+        resource = {
             "kind": "bigquery#job",
-            "etag": secrets.token_urlsafe(12),
             "id": self.name,
             "selfLink": f"/bigquery/v2/projects/{self.project}/jobs/{self.job_id}?location={self.location}",
             "user_email": USER,
             "jobReference": {"projectId": self.project, "jobId": self.job_id, "location": self.location},
-            "configuration": {**self.configuration, "jobType": self.kind},
+            "configuration": {**self._configuration(), "jobType": self.kind},
             "statistics": statistics,
             "status": status,
         }
+        return {**resource, "etag": etag(resource)}
+
+    def _configuration(self) -> dict[str, Any]:
+        """The configuration, with the table that has the rows of a query."""
+        if not self.done or self.outcome.destination is None:
+            return self.configuration
+        query = {**self.configuration["query"], "destinationTable": self.outcome.destination}
+        return {**self.configuration, "query": query}
 
 
 # Statistics of every kind of job, outside of those of its kind.

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from bqdump_local.bigquery import decimals, decorators, evolution, writing
-from bqdump_local.bigquery.bodies import refuse_unknown
 from bqdump_local.bigquery.definitions import check_schema
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.readers import compression, reader
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from bqdump_local.bigquery.catalog import Catalog
     from bqdump_local.bigquery.objects import ObjectStore
 
+WITH_SCHEMA = {"AVRO", "PARQUET"}
 FORMATS = {"CSV", "NEWLINE_DELIMITED_JSON", "AVRO", "PARQUET"}
 DISPOSITIONS = {"WRITE_APPEND", "WRITE_EMPTY", "WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA"}
 # What a load job takes columns of Parquet files for, without a schema.
@@ -59,7 +59,6 @@ def check(configuration: dict[str, Any], *, upload: bool) -> None:
     load = configuration["load"]
     if not (load.get("destinationTable") or {}).get("tableId"):
         raise invalid("Required parameter is missing: destinationTable")
-    refuse_unknown("JobConfigurationLoad", load, "job.configuration.load")
     if not upload and not load.get("sourceUris"):
         raise invalid("Required parameter is missing: sourceUris")
     if (given := len(load.get("sourceUris") or ())) > MOST_URIS:
@@ -72,9 +71,29 @@ def check(configuration: dict[str, Any], *, upload: bool) -> None:
         raise invalid(f"Invalid value for sourceFormat: {load['sourceFormat']} is not a valid value")
 
 
+def file_fields(catalog: Catalog, store: ObjectStore, options: dict[str, Any]) -> tuple[Field, ...]:
+    """The columns of the files of a load job or an external table; none where the options do not let them be detected.
+
+    The columns are those of the file in `referenceFileSchemaUri`, if there is one.
+    """
+    reference, source = options.get("referenceFileSchemaUri"), (options.get("sourceFormat") or "CSV").upper()
+    if source not in FORMATS or (source not in WITH_SCHEMA and not options.get("autodetect")):
+        return ()
+    uris = [reference] if reference else options.get("sourceUris") or ()
+    with (
+        Files.download(store, uris) as files,
+        tempfile.TemporaryDirectory(prefix="schema-") as folder,
+        catalog.warehouse.cursor() as cursor,
+    ):
+        return reader(cursor, files.paths, options, (), Path(folder))[0]
+
+
 def run(catalog: Catalog, store: ObjectStore, configuration: dict[str, Any], upload: Path | None) -> dict[str, Any]:
     """Run a load job. Returns its statistics."""
     load = configuration["load"]
+    if load.get("referenceFileSchemaUri") and not load.get("schema"):
+        found = file_fields(catalog, store, load)
+        load = {**load, "schema": {"fields": [field.to_json() for field in found]}}
     if upload is not None:
         return _load(catalog, load, Files([upload]))
     with Files.download(store, load["sourceUris"]) as files:

@@ -78,7 +78,7 @@ def _values(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[object]]
 
 def measured(catalog: Catalog, table: Table) -> tuple[int, int]:
     """The current rows and logical bytes of a table, without its streaming buffer."""
-    if table.kind != "TABLE":
+    if not table.has_rows:
         return 0, 0
     with catalog.warehouse.cursor() as cursor:
         return table.current.measure(cursor)
@@ -130,7 +130,7 @@ def _partitions(catalog: Catalog, tables: list[Table]) -> str:
         "total_rows BIGINT, total_logical_bytes BIGINT, modified_ms BIGINT"
     )
     rows: list[list[object]] = []
-    for table in (t for t in tables if t.kind == "TABLE"):
+    for table in (t for t in tables if t.has_rows):
         found: list[tuple[object, ...]] = [*partitions(catalog, table)]
         if not found and not {"timePartitioning", "rangePartitioning"} & table.properties.keys():
             found = [(None, *measured(catalog, table), table.modified_ms)]
@@ -171,5 +171,5 @@ def ddl(table: Table) -> str:
         f"  {field.name} {standard_type(field)}{' NOT NULL' if field.mode == 'REQUIRED' else ''}"
         for field in table.fields
     ]
-    kind = "EXTERNAL TABLE" if table.kind == "EXTERNAL" else "TABLE"
+    kind = {"EXTERNAL": "EXTERNAL TABLE", "SNAPSHOT": "SNAPSHOT TABLE"}.get(table.kind, "TABLE")
     return f"CREATE {kind} {name}\n(\n" + ",\n".join(lines) + "\n);"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import sqlglot
 from sqlglot import exp
@@ -12,6 +13,12 @@ from bqdump_local.bigquery.errors import BigQueryError
 # sqlglot warns about every BigQuery option that DuckDB does not have; those are handled in `sql`.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
+# The key in the `meta` of an action for the options that it sets for a column.
+COLUMN_OPTIONS = "column_options"
+SETS_OPTIONS = re.compile(
+    r"\s*ALTER\s+COLUMN\s+(?:IF\s+EXISTS\s+)?(?P<name>`[^`]+`|\w+)\s+SET\s+(?P<options>OPTIONS\s*\(.*\))\s*",
+    re.IGNORECASE | re.DOTALL,
+)
 ACTIONS = ("ADD", "ALTER", "DROP", "RENAME", "SET")
 
 
@@ -37,8 +44,13 @@ def _altering(command: exp.Command) -> exp.Expression:
     """An ALTER TABLE with actions of several kinds, which sqlglot does not parse as one statement."""
     text = f"{command.name} {command.text('expression')}"
     tokens = sqlglot.tokenize(text, read="bigquery")
+    words = [token.text.upper() for token in tokens[:3]]
+    if words[:2] == ["ALTER", "SCHEMA"]:
+        return _altering_schema(text)
+    if words == ["ALTER", "MATERIALIZED", "VIEW"]:
+        return parse(re.sub(r"(?i)^\s*ALTER\s+MATERIALIZED\s+VIEW", "ALTER VIEW", text))[0]
     first = next((token.start for token in tokens[2:] if token.text.upper() in ACTIONS), None)
-    if first is None or [token.text.upper() for token in tokens[:2]] != ["ALTER", "TABLE"]:
+    if first is None or words[0] != "ALTER" or words[1] not in ("TABLE", "VIEW"):
         return command
     starts, depth = [first], 0
     for token in tokens:
@@ -48,8 +60,31 @@ def _altering(command: exp.Command) -> exp.Expression:
             starts.append(token.end + 1)
     ends = [*(start - 1 for start in starts[1:]), len(text)]
     actions = [text[start:end] for start, end in zip(starts, ends, strict=True)]
-    statements = [sqlglot.parse_one(f"{text[:first]}{action}", read="bigquery") for action in actions]
+    statements = [_action(text[:first], action) for action in actions]
     if not all(isinstance(statement, exp.Alter) for statement in statements):
         return command
     statements[0].set("actions", [action for statement in statements for action in statement.args["actions"]])
     return statements[0]
+
+
+def _action(start: str, action: str) -> exp.Expression:
+    """One action of an ALTER statement, as a statement."""
+    if (found := SETS_OPTIONS.fullmatch(action)) is None:
+        return sqlglot.parse_one(f"{start}{action}", read="bigquery")
+    # sqlglot knows the options of a column only where it is defined.
+    added = f"ALTER TABLE t ADD COLUMN {found['name']} STRING {found['options']}"
+    column = sqlglot.parse_one(added, read="bigquery").args["actions"][0]
+    altered = exp.AlterColumn(this=column.this)
+    listed = column.find(exp.Properties)
+    altered.meta[COLUMN_OPTIONS] = list(listed.expressions) if listed else []
+    statement = sqlglot.parse_one(f"{start}SET OPTIONS()", read="bigquery")
+    statement.set("actions", [altered])
+    return statement
+
+
+def _altering_schema(text: str) -> exp.Expression:
+    """ALTER SCHEMA, which sqlglot does not parse, as an ALTER statement of that kind."""
+    statement = sqlglot.parse_one(re.sub(r"(?i)^\s*ALTER\s+SCHEMA", "ALTER TABLE", text), read="bigquery")
+    if isinstance(statement, exp.Alter):
+        statement.set("kind", "SCHEMA")
+    return statement

@@ -7,6 +7,7 @@ import secrets
 from typing import Any
 
 from bqdump_local.bigquery import policies
+from bqdump_local.bigquery.bodies import checked
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.http import Call, Endpoint
 from bqdump_local.bigquery.service import Service
@@ -73,7 +74,7 @@ class PolicyRoutes:
         return self._put(call, call.path["policy"], new=False)
 
     def _put(self, call: Call, name: str | None, *, new: bool) -> dict[str, Any]:
-        body = call.body
+        body = checked("RowAccessPolicy", call.body, "row_access_policy")
         if not name or not body.get("filterPredicate"):
             raise invalid("Required parameter is missing: policyId or filterPredicate")
         grantees = body.get("grantees") or []

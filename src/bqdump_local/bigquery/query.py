@@ -9,11 +9,24 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from sqlglot import exp
 
-from bqdump_local.bigquery import ddl, dml, export_data, indexes, load, metadata, policies, routines, writing
+from bqdump_local.bigquery import (
+    altering,
+    anonymous,
+    clones,
+    ddl,
+    dml,
+    export_data,
+    indexes,
+    load,
+    metadata,
+    policies,
+    routines,
+    writing,
+)
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.parsing import invalid_query, parse
 from bqdump_local.bigquery.readers import reader
-from bqdump_local.bigquery.results import JobResult, Result, cast_types, describe, fetch, name_columns
+from bqdump_local.bigquery.results import JobResult, Result, describe, fetch, name_columns
 from bqdump_local.bigquery.sql import Translation
 from bqdump_local.bigquery.types import parse_fields
 
@@ -36,6 +49,7 @@ class Query:
         self._query = configuration["query"]
         self._outside: list[str] = []
         self._needed = 0
+        self._destination: dict[str, str] | None = None
         default = self._query.get("defaultDataset")
         self._translation = Translation(
             catalog,
@@ -75,7 +89,7 @@ class Query:
 
     def _definition(self, text: str) -> str | None:
         """Run a statement about something that sqlglot does not parse. Returns its type; None for another one."""
-        for run in (policies.run, routines.run, indexes.run):
+        for run in (policies.run, routines.run, indexes.run, clones.run):
             if kind := run(text, self._translation):
                 return kind
         return None
@@ -89,8 +103,8 @@ class Query:
                 outcome.statistics["statementType"] = _type_of(statement)
                 if isinstance(select, exp.Query):
                     self._check_literals(select)
-                    casts = cast_types(select)
                     name_columns(select)
+                    casts = self._translation.casts(select)
                     sql = self._translation.to_duckdb(select)
                     with self._catalog.warehouse.cursor() as cursor:
                         fields = describe(cursor, sql, self._translation.source_fields, casts)
@@ -163,6 +177,7 @@ class Query:
         match statement:
             case exp.Query():
                 outcome.result = self._select(statement)
+                outcome.destination = self._destination
             case exp.Export():
                 statistics = export_data.run(statement, self._translation, self._store, stopped)
                 outcome.statistics["exportDataStatistics"] = statistics
@@ -171,11 +186,12 @@ class Query:
             case exp.Drop():
                 outcome.statistics["statementType"] = ddl.drop(statement, self._translation)
             case exp.Alter():
-                outcome.statistics["statementType"] = ddl.alter(statement, self._translation)
+                outcome.statistics["statementType"] = altering.alter(statement, self._translation)
             case exp.TruncateTable():
-                dml.truncate(statement, self._translation)
+                outcome.statistics["dmlStats"] = dml.truncate(statement, self._translation)
             case exp.Insert() | exp.Update() | exp.Delete() | exp.Merge():
-                outcome.affected_rows = dml.change(statement, self._translation)
+                outcome.affected_rows, stats = dml.change(statement, self._translation)
+                outcome.statistics["dmlStats"] = stats
             case _:
                 raise invalid_query(f"Statement not supported: {statement.sql(dialect='bigquery')[:80]}")
         if outcome.affected_rows is not None:
@@ -183,11 +199,12 @@ class Query:
         return outcome
 
     def _select(self, statement: exp.Expression) -> Result:
-        if not (destination := self._query.get("destinationTable")):
-            fields, select = ddl.translated(statement, self._translation)
-            with self._catalog.warehouse.cursor() as cursor:
-                return Result(fields, fetch(cursor, fields, f"({select})"))
         stored, fields = ddl.materialize(statement, self._translation)
+        if not (destination := self._query.get("destinationTable")):
+            with self._catalog.warehouse.cursor() as cursor:
+                result = Result(fields, fetch(cursor, fields, stored))
+            self._destination = anonymous.keep(self._catalog, self._translation, stored, fields)
+            return result
         try:
             with self._catalog.warehouse.cursor() as cursor:
                 writing.place(self._catalog, destination, self._query, fields, f"SELECT * FROM {stored}")
@@ -199,7 +216,12 @@ class Query:
         """Read the files of an external table into a stored table, which is removed after the job."""
         external = table.properties["externalDataConfiguration"]
         csv = external.get("csvOptions") or {}
-        options = {**external, **csv, "skipLeadingRows": csv.get("skipLeadingRows") or 0}
+        options = {
+            **external,
+            **(external.get("avroOptions") or {}),
+            **csv,
+            "skipLeadingRows": csv.get("skipLeadingRows") or 0,
+        }
         fields = table.fields or parse_fields((external.get("schema") or {}).get("fields") or ())
         name = self._catalog.warehouse.fresh_name()
         self._outside.append(name)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import fastavro
-
-from bqdump_local.bigquery import decimals, parquet
+from bqdump_local.bigquery import avro_files, decimals, parquet
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.formats import plain_digits, select
 from bqdump_local.bigquery.results import describe, stored_select
@@ -23,14 +17,9 @@ from bqdump_local.bigquery.types import STORED, Field, duckdb_type, literal
 if TYPE_CHECKING:
     import duckdb
 
-# BigQuery's load jobs read its own logical type of DATETIME as a string:
-# https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-avro#logical_types
 # https://cloud.google.com/bigquery/quotas#load_jobs
 LARGEST_ROW_BYTES = 100 << 20
-AVRO_LOGICAL = {"date": "DATE", "time-micros": "TIME", "timestamp-micros": "TIMESTAMP"}
 NUMBER = r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-AVRO_PLAIN = {"string": "STRING", "bytes": "BYTES", "int": "INTEGER", "long": "INTEGER", "boolean": "BOOLEAN"}
 
 
 def reader(
@@ -56,10 +45,10 @@ def reader(
         case "AVRO":
             target = (folder or paths[0].parent) / "avro.json"
             logical = bool(options.get("useAvroLogicalTypes"))
-            found = _avro_fields(paths[0], logical=logical, types=decimals.allowed(options))
-            _check_avro(fields, found)
+            found = avro_files.fields_of(paths[0], logical=logical, types=decimals.allowed(options))
+            avro_files.check(fields, found)
             fields = fields or found
-            _avro_to_json(paths, target, _plain if logical else _raw)
+            avro_files.to_json(paths, target, logical=logical)
             # A JSON column is a string in Avro that contains the JSON.
             return _json(cursor, [target], fields, leaf=_from_avro, raw_json="VARCHAR")
         case _:
@@ -97,7 +86,8 @@ def _from_parquet(field: Field, ref: str) -> str:
     if field.type == "BIGNUMERIC":
         return decimals.exact(field, plain_digits(f"({ref})::VARCHAR"))
     if field.type == "STRING":
-        return f"CASE WHEN typeof({ref}) LIKE 'DECIMAL%' THEN {plain_digits(f'({ref})::VARCHAR')} ELSE ({ref})::VARCHAR END"
+        text = f"({ref})::VARCHAR"
+        return f"CASE WHEN typeof({ref}) LIKE 'DECIMAL%' THEN {plain_digits(text)} ELSE {text} END"
     return f"({ref})::{STORED[field.type]}"
 
 
@@ -223,77 +213,3 @@ def _json(
 
 def _converted(fields: Sequence[Field], source: str, leaf: Callable[[Field, str], str]) -> str:
     return f"SELECT {select(fields, leaf)} FROM {source}"
-
-
-def _avro_fields(path: Path, *, logical: bool, types: Sequence[str]) -> tuple[Field, ...]:
-    with path.open("rb") as file:
-        schema: Any = fastavro.reader(file).writer_schema
-    return tuple(_avro_field(item["name"], item["type"], logical, types) for item in schema["fields"])
-
-
-def _check_avro(expected: Sequence[Field], found: Sequence[Field]) -> None:
-    """Refuse a schema that does not match the files. A string column can become a type that is stored as a string."""
-    known = {field.name.lower(): field for field in found}
-    for field in expected:
-        have = known.get(field.name.lower())
-        if have is None:
-            continue
-        of_text = have.type == "STRING" and field.type in {"JSON", "GEOGRAPHY"}
-        of_decimal = {have.type, field.type} <= {*decimals.TYPES} and have.type != "STRING"
-        if have.type != field.type and not of_text and not of_decimal:
-            raise invalid(
-                f"Provided Schema does not match. Field {field.name} has changed type from {field.type} to {have.type}"
-            )
-        _check_avro(field.fields, have.fields)
-
-
-def _avro_field(name: str, kind: Any, logical: bool, types: Sequence[str]) -> Field:
-    if isinstance(kind, list):
-        return _avro_field(name, next(item for item in kind if item != "null"), logical, types)
-    if not isinstance(kind, dict):
-        return Field(name, AVRO_PLAIN.get(kind, "FLOAT"))
-    if kind["type"] == "array":
-        return replace(_avro_field(name, kind["items"], logical, types), mode="REPEATED")
-    if kind["type"] == "record":
-        members = tuple(_avro_field(item["name"], item["type"], logical, types) for item in kind["fields"])
-        return Field(name, "RECORD", fields=members)
-    named = kind.get("logicalType", "")
-    if named == "decimal":
-        return Field(name, decimals.target(decimals.Decimals(kind["precision"], kind.get("scale", 0)), types))
-    if logical and named in AVRO_LOGICAL:
-        return Field(name, AVRO_LOGICAL[named])
-    return Field(name, "JSON") if kind.get("sqlType") == "JSON" else _avro_field(name, kind["type"], logical, types)
-
-
-def _avro_to_json(paths: Sequence[Path], target: Path, plain: Callable[[Any], Any]) -> None:
-    with target.open("w", encoding="utf-8") as out:
-        for path in paths:
-            with path.open("rb") as file:
-                for record in fastavro.reader(file):
-                    json.dump(record, out, default=plain)
-                    out.write("\n")
-
-
-def _raw(value: Any) -> Any:
-    """The number of a logical type."""
-    match value:
-        case datetime():
-            return (value - EPOCH) // timedelta(microseconds=1)
-        case date():
-            return (value - EPOCH.date()).days
-        case time():
-            return (datetime.combine(EPOCH, value, UTC) - EPOCH) // timedelta(microseconds=1)
-        case _:
-            return _plain(value)
-
-
-def _plain(value: Any) -> str:
-    match value:
-        case bytes():
-            return base64.b64encode(value).decode()
-        case Decimal():
-            return format(value, "f")
-        case datetime() | date() | time():
-            return value.isoformat()
-        case _:
-            return str(value)

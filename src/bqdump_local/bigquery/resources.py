@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 from bqdump_local.bigquery.catalog import Catalog
 from bqdump_local.bigquery.datasets import Dataset
+from bqdump_local.bigquery.http import etag
 from bqdump_local.bigquery.metadata import measured
 from bqdump_local.bigquery.partitions import partition
 from bqdump_local.bigquery.tables import SETTABLE, Table
@@ -41,8 +39,14 @@ def dataset_reference(dataset: Dataset) -> dict[str, str]:
 
 def dataset_etag(dataset: Dataset) -> str:
     """Changes with every change of a dataset."""
-    content = json.dumps([dataset.properties, dataset.created_ms, dataset.modified_ms], sort_keys=True)
-    return base64.b64encode(hashlib.md5(content.encode(), usedforsecurity=False).digest()).decode()
+    return etag([dataset.properties, dataset.created_ms, dataset.modified_ms])
+
+
+def table_etag(table: Table) -> str:
+    """Changes with every change of a table: its definition, its rows, or its streaming buffer."""
+    streamed = table.buffer.rows if table.buffer else None
+    version = table.versions[-1].name if table.versions else None
+    return etag([table.properties, table.created_ms, table.modified_ms, table.kind, version, streamed])
 
 
 def dataset_resource(dataset: Dataset) -> dict[str, Any]:
@@ -88,9 +92,19 @@ def table_item(table: Table) -> dict[str, Any]:
         "creationTime": str(table.created_ms),
     }
     item |= {key: table.properties[key] for key in LISTED if key in table.properties}
+    item |= _base(table)
     if table.kind == "VIEW":
         item["view"] = {"useLegacySql": bool(table.properties["view"].get("useLegacySql", False))}
     return item
+
+
+def _base(table: Table) -> dict[str, Any]:
+    """`snapshotDefinition` or `cloneDefinition`."""
+    if table.base is None:
+        return {}
+    kind = str(table.base["kind"]).lower()
+    moment = datetime.fromtimestamp(table.base["at_ms"] / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {f"{kind}Definition": {"baseTableReference": table.base["table"], f"{kind}Time": moment}}
 
 
 def table_resource(
@@ -99,8 +113,7 @@ def table_resource(
     """A `Table`. `view=BASIC` omits values that must be computed. partition_id: with the numbers of this partition."""
     resource: dict[str, Any] = {
         "kind": "bigquery#table",
-        # It differs with every call, so that no client relies on it to detect changes.
-        "etag": secrets.token_urlsafe(12),
+        "etag": table_etag(table),
         "id": table.name,
         "selfLink": f"/bigquery/v2/projects/{table.project}/datasets/{table.dataset}/tables/{table.table_id}",
         "tableReference": table_reference(table),
@@ -109,6 +122,7 @@ def table_resource(
         "location": table.location,
     }
     resource |= {key: table.properties[key] for key in SETTABLE if key in table.properties}
+    resource |= _base(table)
     if view == "BASIC":
         return resource
     modified, (rows, size) = table.modified_ms, measured(catalog, table)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
+from bqdump_local.bigquery import columns, parameters
 from bqdump_local.bigquery.formats import rest_columns
-from bqdump_local.bigquery.types import CANONICAL, STORED, Field, duckdb_type, field_of, quote
+from bqdump_local.bigquery.types import Field, duckdb_type, field_of, quote
 
 if TYPE_CHECKING:
     import duckdb
 
-OPAQUE = {"BIGNUMERIC", "GEOGRAPHY", "INTERVAL", "RANGE"}
+PARAMETERS = re.compile(r"\([\d, ]+\)")
 
 
 @dataclass
@@ -32,6 +34,8 @@ class JobResult:
     statistics: dict[str, Any] = field(default_factory=dict)
     result: Result = field(default_factory=lambda: Result((), []))
     affected_rows: int | None = None
+    # The table that has the rows of a query.
+    destination: dict[str, str] | None = None
 
 
 def name_columns(select: exp.Expression) -> None:
@@ -50,15 +54,23 @@ def name_columns(select: exp.Expression) -> None:
     select.set("expressions", named)
 
 
-def cast_types(select: exp.Expression) -> dict[str, str]:
-    """The type of each column that is a CAST; "" for other expressions, such as JSON text."""
+def cast_types(select: exp.Expression, given: list[dict[str, Any]]) -> dict[str, str]:
+    """The type of each column that is a CAST or a parameter; "" for other expressions, such as JSON text.
+
+    given: the parameters of the query.
+    """
     found: dict[str, str] = {}
+    positions = [node for node in select.dfs() if isinstance(node, exp.Placeholder)]
     if isinstance(select, exp.Select):
         replaced = [item for star in select.expressions if star.is_star for item in star.args.get("replace") or ()]
         for item in (*select.expressions, *replaced):
             inner = item.unalias()
             if isinstance(inner, exp.Cast):
-                found[item.alias_or_name.lower()] = inner.to.sql(dialect="bigquery").upper().partition("<")[0]
+                found[item.alias_or_name.lower()] = inner.to.sql(dialect="bigquery")
+            elif isinstance(inner, (exp.Parameter, exp.Placeholder)):
+                position = next((n for n, node in enumerate(positions) if node is inner), 0)
+                one = parameters.find(given, inner.name, position)
+                found[item.alias_or_name.lower()] = parameters.type_name(one["parameterType"])
             elif isinstance(inner, (exp.JSONFormat, exp.If)):
                 found[item.alias_or_name.lower()] = ""
     return found
@@ -79,12 +91,18 @@ def describe(
         source = known.get(name.lower()) if name.lower() not in casts else None
         if source is not None and duckdb_type(source) == duckdb_type(field):
             field = replace(source, name=name, mode="REPEATED" if source.mode == "REPEATED" else "NULLABLE")
-        elif field.type == "STRING" and casts.get(name.lower()) in OPAQUE:
-            field = replace(field, type=casts[name.lower()])
+        elif (cast := casts.get(name.lower())) and duckdb_type(typed := _of_type(name, cast)) == duckdb_type(field):
+            field = typed
         elif str(kind) == '"NULL"':
             field = replace(field, type="INTEGER")
         fields.append(field)
     return tuple(fields)
+
+
+def _of_type(name: str, text: str) -> Field:
+    """A column of a type in GoogleSQL, without the type's parameters."""
+    kind = exp.DataType.build(PARAMETERS.sub("", text), dialect="bigquery")
+    return columns.typed(name, kind)
 
 
 def stored_select(fields: Sequence[Field], sql: str) -> str:
@@ -122,31 +140,3 @@ def _cell(field: Field, value: Any) -> Any:
     if field.type == "RECORD":
         return {"f": [{"v": _cell(member, value[member.name])} for member in field.fields]}
     return value
-
-
-def mode_of(column: exp.ColumnDef) -> str:
-    """The mode of a column or a member of a STRUCT in CREATE TABLE."""
-    required = any(isinstance(one.kind, exp.NotNullColumnConstraint) for one in column.constraints)
-    return "REQUIRED" if required else "NULLABLE"
-
-
-def field_from_definition(name: str, kind: exp.DataType, mode: str = "NULLABLE") -> Field:
-    """The field for a column in CREATE TABLE."""
-    text = kind.sql(dialect="bigquery").upper()
-    if kind.this == exp.DataType.Type.ARRAY:
-        return replace(field_from_definition(name, kind.expressions[0]), mode="REPEATED")
-    if kind.this == exp.DataType.Type.STRUCT:
-        members = tuple(field_from_definition(one.name, one.args["kind"], mode_of(one)) for one in kind.expressions)
-        return Field(name, "RECORD", mode, members)
-    base = text.partition("<")[0].partition("(")[0].strip()
-    base = {"DECIMAL": "NUMERIC", "BIGDECIMAL": "BIGNUMERIC"}.get(base, CANONICAL.get(base, base))
-    numbers = [int(item.name) for item in kind.expressions if isinstance(item, exp.DataTypeParam)]
-    parametrised = base in {"NUMERIC", "BIGNUMERIC"} and numbers
-    return Field(
-        name,
-        base if base in STORED else "STRING",
-        mode,
-        precision=numbers[0] if parametrised else None,
-        scale=numbers[1] if parametrised and len(numbers) > 1 else None,
-        range_of=kind.expressions[0].sql(dialect="bigquery") if base == "RANGE" and kind.expressions else None,
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bqdump_local.bigquery import routines
+from bqdump_local.bigquery.bodies import checked
 from bqdump_local.bigquery.errors import invalid, not_found
 from bqdump_local.bigquery.http import Call, Endpoint
 from bqdump_local.bigquery.service import Service
@@ -60,18 +61,21 @@ class RoutineRoutes:
         if not name:
             raise invalid("Required parameter is missing: routineReference.routineId")
         place = (call.project, call.path["dataset"], name)
-        return routines.create(self._catalog, place, call.body, replace=False)
+        return routines.create(self._catalog, place, checked("Routine", call.body, "routine"), replace=False)
 
     def update(self, call: Call) -> dict[str, Any]:
         """routines.update."""
         self._catalog.access.require(call.project, "bigquery.routines.update")
-        if self._catalog.routines.find(*self._place(call)) is None:
+        if (found := self._catalog.routines.find(*self._place(call))) is None:
             raise self._missing(call)
-        return routines.create(self._catalog, self._place(call), call.body, replace=True)
+        call.require_match(found["etag"])
+        return routines.create(self._catalog, self._place(call), checked("Routine", call.body, "routine"), replace=True)
 
     def delete(self, call: Call) -> None:
         """routines.delete."""
         self._catalog.access.require(call.project, "bigquery.routines.delete")
+        if found := self._catalog.routines.find(*self._place(call)):
+            call.require_match(found["etag"])
         if not self._catalog.routines.remove(*self._place(call)):
             raise self._missing(call)
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlglot import exp
 
 from bqdump_local.bigquery import copying, extract, load
+from bqdump_local.bigquery.bodies import checked
 from bqdump_local.bigquery.catalog import Catalog
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.jobs import Job, JobBoard, subject
@@ -37,6 +38,7 @@ class Service:
     def accept(self, project: str, body: dict[str, Any], upload: Path | None = None) -> Job:
         """Check a job and start it. Raises for an invalid request, a duplicate id or an injected fault."""
         self.catalog.access.require(project, "bigquery.jobs.create")
+        body = checked("Job", body, "job")
         configuration = body.get("configuration") or {}
         kind = self._check(configuration, upload)
         fault = self.settings.take("insert", subject(configuration))

@@ -7,25 +7,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import sqlglot
 from sqlglot import exp
 
-from bqdump_local.bigquery import metadata, partition_filter, routines
+from bqdump_local.bigquery import metadata, names, parameters, partition_filter, routines, structs
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.formats import to_json_string
 from bqdump_local.bigquery.parsing import invalid_query, parse
+from bqdump_local.bigquery.results import cast_types
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table
 from bqdump_local.bigquery.types import Field, literal, quote
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.catalog import Catalog
 
-TEXT_TYPES = {
-    exp.DataType.Type.BIGDECIMAL,
-    exp.DataType.Type.GEOGRAPHY,
-    exp.DataType.Type.INTERVAL,
-    exp.DataType.Type.RANGE,
-}
 # GEOGRAPHY is stored as WKT.
 TEXT_ALREADY = {"ST_GEOGFROMTEXT", "ST_ASTEXT"}
 PSEUDO_COLUMNS = {"_PARTITIONTIME", "_PARTITIONDATE"}
@@ -92,7 +86,9 @@ class Translation:
         pseudo = _names_pseudo_columns(statement)
         known = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
         statement = routines.with_calls_inlined(statement, self)
-        for node in list(statement.find_all(exp.Table)):
+        named = list(statement.find_all(exp.Table))
+        names.unqualify(statement, named, self.project)
+        for node in named:
             if isinstance(node.this, exp.Anonymous) and (query := routines.inlined(node, self)) is not None:
                 self._function(node, query)
             elif isinstance(node.this, exp.Func):
@@ -156,7 +152,7 @@ class Translation:
         if objection := partition_filter.objection(table, where.this if where is not None else None):
             raise invalid_query(objection)
         moment = node.args.get("version")
-        version = table.current if moment is None else table.version_at(self._milliseconds(moment), self.now_ms)
+        version = table.current if moment is None else table.version_at(self.milliseconds(moment), self.now_ms)
         self.source_fields.extend(version.fields)
         buffer = table.buffer if moment is None else None
         if buffer is None and not table.ingestion_time:
@@ -168,7 +164,8 @@ class Translation:
         both = [version.name, *([buffer.name] if buffer else [])]
         return _subquery(" UNION ALL ".join(f"SELECT {columns} FROM {source}" for source in both), alias)
 
-    def _milliseconds(self, moment: exp.Expression) -> int:
+    def milliseconds(self, moment: exp.Expression) -> int:
+        """The time of FOR SYSTEM_TIME AS OF."""
         value = moment.expression.transform(self.rewrite).sql(dialect="duckdb")
         with self.catalog.warehouse.cursor() as cursor:
             return int(cursor.execute(f"SELECT epoch_ms(({value})::TIMESTAMPTZ)").fetchall()[0][0])
@@ -176,7 +173,7 @@ class Translation:
     def rewrite(self, node: exp.Expression) -> exp.Expression:
         """One node for DuckDB, where sqlglot's translation differs from BigQuery's semantics."""
         if isinstance(node, exp.DataType):
-            return _data_type(node)
+            return parameters.data_type(node)
         if isinstance(node, (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentDatetime)):
             kind = {exp.CurrentTimestamp: "TIMESTAMPTZ", exp.CurrentDate: "DATE"}.get(type(node), "TIMESTAMP")
             now = datetime.fromtimestamp(self.now_ms / 1000, UTC)
@@ -186,6 +183,12 @@ class Translation:
             factor = 10 ** (6 - int(node.args["scale"].name))
             micros = exp.Mul(this=exp.Paren(this=node.this.copy()), expression=exp.Literal.number(factor))
             return exp.Anonymous(this="make_timestamptz", expressions=[micros])
+        if isinstance(node, (exp.DateAdd, exp.DateSub)) and not isinstance(node.parent, exp.Cast):
+            return exp.cast(node.copy(), "DATE")
+        if isinstance(node, exp.TsOrDsToTime):
+            return exp.cast(exp.cast(node.this.copy(), "TIMESTAMP"), "TIME")
+        if isinstance(node, (exp.Struct, exp.Tuple)):
+            return structs.named(node)
         if isinstance(node, exp.Literal) and not node.is_string and not node.name.isdigit():
             return node if isinstance(node.parent, exp.Cast) else exp.cast(node.copy(), "DOUBLE")
         if isinstance(node, exp.Anonymous) and node.name.upper() in TEXT_ALREADY and len(node.expressions) == 1:
@@ -208,41 +211,17 @@ class Translation:
         return _duckdb(to_json_string(field, node.this.sql(dialect="duckdb"))) if field else node
 
     def _parameter(self, node: exp.Expression) -> exp.Expression:
-        name = node.name
-        if name not in {"", "?"}:
-            found = next((p for p in self.parameters if p.get("name", "").lower() == name.lower()), None)
-        else:
-            found = self.parameters[self._positional] if self._positional < len(self.parameters) else None
-            self._positional += 1
-        if found is None:
-            raise invalid_query(f"Query parameter '{name or self._positional}' not found")
-        return _parameter_value(found["parameterType"], found.get("parameterValue") or {})
+        found = parameters.find(self.parameters, node.name, self._positional)
+        self._positional += node.name in {"", "?"}
+        return parameters.value(found["parameterType"], found.get("parameterValue") or {})
+
+    def casts(self, select: exp.Expression) -> dict[str, str]:
+        """The type of each column of a query that is a CAST or a parameter."""
+        return cast_types(select, self.parameters)
 
 
 def _names_pseudo_columns(statement: exp.Expression) -> bool:
     return any(column.name.upper() in PSEUDO_COLUMNS for column in statement.find_all(exp.Column))
-
-
-def _parameter_value(kind: dict[str, Any], value: dict[str, Any]) -> exp.Expression:
-    if kind["type"].upper() == "ARRAY":
-        items = [_parameter_value(kind["arrayType"], item) for item in value.get("arrayValues") or ()]
-        return exp.Array(expressions=items)
-    text = value.get("value")
-    plain = exp.Null() if text is None else exp.Literal.string(str(text))
-    return _data_cast(plain, kind["type"].upper())
-
-
-def _data_cast(value: exp.Expression, bigquery_type: str) -> exp.Expression:
-    kind = sqlglot.exp.DataType.build(bigquery_type, dialect="bigquery")
-    return exp.Cast(this=value, to=_data_type(kind))
-
-
-def _data_type(node: exp.DataType) -> exp.DataType:
-    if node.this in TEXT_TYPES:
-        return exp.DataType.build("TEXT")
-    if node.this == exp.DataType.Type.DECIMAL:
-        return exp.DataType.build("DECIMAL(38, 9)")
-    return node
 
 
 def _count_from_zero(statement: exp.Expression) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bqdump_local.bigquery import ddl, resources
-from bqdump_local.bigquery.bodies import refuse_unknown
+from bqdump_local.bigquery import buffers, ddl, load, resources, streaming
+from bqdump_local.bigquery.bodies import checked
+from bqdump_local.bigquery.decorators import partition_condition
 from bqdump_local.bigquery.definitions import check_access, patched
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.http import Call, Endpoint
 from bqdump_local.bigquery.partitions import decorated
-from bqdump_local.bigquery.readers import reader
 from bqdump_local.bigquery.results import fetch
 from bqdump_local.bigquery.service import Service
 from bqdump_local.bigquery.sql import Translation
@@ -52,6 +49,8 @@ class TableRoutes:
             Endpoint("DELETE", TABLE, self.delete_table),
             Endpoint("GET", TABLE + "/data", self.list_rows),
             Endpoint("POST", TABLE + "/insertAll", self.insert_all),
+            Endpoint("POST", TABLE + ":testIamPermissions", self.test_permissions, quick=True),
+            Endpoint("GET", BASE + "/serviceAccount", self.service_account, quick=True),
             Endpoint("PUT", "/_local/kinds", self.set_kind),
             Endpoint("PUT", "/_local/changes", self.set_watermark),
             Endpoint("POST", "/_local/streaming/flush", self.flush),
@@ -67,8 +66,7 @@ class TableRoutes:
     def insert_dataset(self, call: Call) -> dict[str, Any]:
         """datasets.insert."""
         self._catalog.access.require(call.project, "bigquery.datasets.create")
-        body = call.body
-        refuse_unknown("Dataset", body, "dataset")
+        body = checked("Dataset", call.body, "dataset")
         dataset_id = (body.get("datasetReference") or {}).get("datasetId")
         if not dataset_id:
             raise invalid("Required parameter is missing: datasetReference.datasetId")
@@ -96,18 +94,18 @@ class TableRoutes:
 
     def patch_dataset(self, call: Call) -> dict[str, Any]:
         """datasets.patch and datasets.update."""
-        refuse_unknown("Dataset", call.body, "dataset")
+        body = checked("Dataset", call.body, "dataset")
         dataset = self._catalog.dataset(call.project, call.path["dataset"])
-        if call.headers.get("if-match", "*") not in ("*", resources.dataset_etag(dataset)):
-            raise BigQueryError("conditionNotMet", "Precondition check failed.")
-        if access := call.body.get("access"):
+        call.require_match(resources.dataset_etag(dataset))
+        if access := body.get("access"):
             self._catalog.access.require(call.project, "bigquery.datasets.setIamPolicy")
             check_access(access, call.query.get("accessPolicyVersion", "1"))
-        self._catalog.change_dataset(dataset, call.body)
+        self._catalog.change_dataset(dataset, body)
         return resources.dataset_resource(dataset)
 
     def delete_dataset(self, call: Call) -> None:
         """datasets.delete."""
+        call.require_match(resources.dataset_etag(self._catalog.dataset(call.project, call.path["dataset"])))
         contents = call.query.get("deleteContents", "").lower() == "true"
         self._catalog.delete_dataset(call.project, call.path["dataset"], contents=contents)
 
@@ -115,8 +113,7 @@ class TableRoutes:
 
     def insert_table(self, call: Call) -> dict[str, Any]:
         """tables.insert. The columns of a view come from its query."""
-        body = call.body
-        refuse_unknown("Table", body, "table")
+        body = checked("Table", call.body, "table")
         dataset = self._catalog.dataset(call.project, call.path["dataset"])
         table_id = (body.get("tableReference") or {}).get("tableId")
         if not table_id:
@@ -135,6 +132,8 @@ class TableRoutes:
             body["schema"] = {"fields": [field.to_json() for field in fields]}
         elif external and not body.get("schema"):
             body["schema"] = external.get("schema")
+            if not body["schema"] and (fields := load.file_fields(self._catalog, self._service.store, external)):
+                body["schema"] = {"fields": [field.to_json() for field in fields]}
 
     def list_tables(self, call: Call) -> dict[str, Any]:
         """tables.list: pages of 50 by default."""
@@ -157,32 +156,46 @@ class TableRoutes:
 
     def patch_table(self, call: Call) -> dict[str, Any]:
         """tables.patch."""
-        table, body = self._table(call), call.body
-        refuse_unknown("Table", body, "table")
+        table, body = self._table(call), checked("Table", call.body, "table")
         self._derive_columns(call.project, table.location, body)
         with table.lock:
+            call.require_match(resources.table_etag(table))
             self._catalog.change_table(table, patched(table.properties, body))
         return resources.table_resource(self._catalog, table)
 
     def update_table(self, call: Call) -> dict[str, Any]:
         """tables.update: properties that are not in the body are removed, except for the columns."""
-        table, body = self._table(call), call.body
-        refuse_unknown("Table", body, "table")
+        table, body = self._table(call), checked("Table", call.body, "table")
         self._derive_columns(call.project, table.location, body)
         kept = {key: value for key, value in table.properties.items() if key == "schema"}
-        self._catalog.change_table(table, {**kept, **body})
+        with table.lock:
+            call.require_match(resources.table_etag(table))
+            self._catalog.change_table(table, {**kept, **body})
         return resources.table_resource(self._catalog, table)
 
     def delete_table(self, call: Call) -> None:
-        """tables.delete."""
-        self._catalog.delete_table(self._table(call))
+        """tables.delete; of a partition such as `t$20260131`, its rows are deleted."""
+        name, partition = call.path["table"], None
+        if self._catalog.find_table(call.project, call.path["dataset"], name) is None and "$" in name:
+            name, partition = decorated(name)
+        table = self._catalog.table(call.project, call.path["dataset"], name)
+        call.require_match(resources.table_etag(table))
+        if partition is None:
+            self._catalog.delete_table(table)
+            return
+        gone = partition_condition(table, partition)
+
+        def build(cursor: duckdb.DuckDBPyConnection, stored: str) -> None:
+            cursor.execute(f"CREATE TABLE {stored} AS FROM {table.current.name} WHERE NOT coalesce({gone}, false)")
+
+        self._catalog.new_version(table, build)
 
     # -- rows
 
     def list_rows(self, call: Call) -> dict[str, Any]:
         """tabledata.list: the rows of a table, including streamed rows."""
         table = self._table(call)
-        table.require_plain()
+        table.require_rows()
         selected = (call.query.get("selectedFields") or "").lower().split(",")
         chosen = tuple(field for field in table.fields if selected == [""] or field.name.lower() in selected)
         names = ", ".join(quote(field.name) for field in chosen) or "NULL"
@@ -200,30 +213,9 @@ class TableRoutes:
 
     def insert_all(self, call: Call) -> dict[str, Any]:
         """tabledata.insertAll: adds rows to the streaming buffer."""
-        table, rows = self._table(call), call.body.get("rows") or []
-        if not rows:
-            raise invalid("No rows present in the request.")
-        known = {field.name.lower() for field in table.fields}
-        for number, row in enumerate(rows):
-            if unknown := [name for name in row.get("json") or {} if name.lower() not in known]:
-                message = {"reason": "invalid", "location": unknown[0], "message": f"no such field: {unknown[0]}."}
-                return {
-                    "kind": "bigquery#tableDataInsertAllResponse",
-                    "insertErrors": [{"index": number, "errors": [message]}],
-                }
-        text = "".join(json.dumps(row.get("json") or {}) + "\n" for row in rows)
-        with tempfile.TemporaryDirectory(prefix="stream-") as folder:
-            path = Path(folder) / "rows.json"
-            path.write_text(text, encoding="utf-8")
-
-            def insert(cursor: duckdb.DuckDBPyConnection, name: str) -> int:
-                fields, select = reader(cursor, [path], {"sourceFormat": "NEWLINE_DELIMITED_JSON"}, table.fields)
-                names = ", ".join(quote(field.name) for field in fields)
-                cursor.execute(f"INSERT INTO {name} ({names}) {select}")
-                return len(rows)
-
-            self._catalog.stream(table, insert, len(text))
-        return {"kind": "bigquery#tableDataInsertAllResponse"}
+        return streaming.insert_all(
+            self._catalog, self._table(call), checked("TableDataInsertAllRequest", call.body, "request")
+        )
 
     def flush(self, call: Call) -> dict[str, Any]:
         """Control: move streamed rows to their tables, all or those that the body selects."""
@@ -232,7 +224,7 @@ class TableRoutes:
         for dataset in self._catalog.all_datasets():
             for table in self._catalog.tables(dataset.project, dataset.dataset_id):
                 if only in {None, table.table_id}:
-                    flushed += self._catalog.flush(table)
+                    flushed += buffers.flush(self._catalog, table)
         return {"rows": flushed}
 
     # -- kinds
@@ -265,6 +257,17 @@ class TableRoutes:
         return resources.table_item(table)
 
     # -- permissions
+
+    def test_permissions(self, call: Call) -> dict[str, Any]:
+        """tables.testIamPermissions: the permissions that are not denied."""
+        self._table(call)
+        granted = self._catalog.access.granted(call.project, list(call.body.get("permissions") or ()))
+        return {"permissions": granted} if granted else {}
+
+    def service_account(self, call: Call) -> dict[str, Any]:
+        """projects.getServiceAccount."""
+        email = f"bq-{call.project}@bigquery-encryption.iam.gserviceaccount.com"
+        return {"kind": "bigquery#getServiceAccountResponse", "email": email}
 
     def denied(self, _: Call) -> dict[str, Any]:
         """Control: the permissions that are denied."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import unicodedata
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.formats import logical_bytes
@@ -84,7 +84,10 @@ class Table:
     policies: list[dict[str, Any]] = field(default_factory=list)
     indexes: dict[str, dict[str, str]] = field(default_factory=dict)
     other_kind: str = ""
+    # Of a clone or a snapshot: `{"kind": "CLONE" or "SNAPSHOT", "table": reference, "at_ms": time}`.
+    base: dict[str, Any] | None = None
     watermark_ms: int | None = None
+    inserted: set[str] = field(default_factory=set, repr=False, compare=False)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     @property
@@ -94,13 +97,15 @@ class Table:
 
     @property
     def kind(self) -> str:
-        """TABLE, VIEW, MATERIALIZED_VIEW or EXTERNAL, unless a control request has set another kind."""
+        """TABLE, SNAPSHOT, VIEW, MATERIALIZED_VIEW or EXTERNAL, unless a control request has set another kind."""
         if self.other_kind:
             return self.other_kind
         if "view" in self.properties:
             return "VIEW"
         if "materializedView" in self.properties:
             return "MATERIALIZED_VIEW"
+        if self.base is not None and self.base["kind"] == "SNAPSHOT":
+            return "SNAPSHOT"
         return "EXTERNAL" if "externalDataConfiguration" in self.properties else "TABLE"
 
     @property
@@ -113,6 +118,14 @@ class Table:
     def fields(self) -> tuple[Field, ...]:
         """The current columns."""
         return parse_fields((self.properties.get("schema") or {}).get("fields") or ())
+
+    def is_new(self, insert_id: str | None) -> bool:
+        """Whether no streamed row had this id before; without an id, each row is new."""
+        if insert_id is None:
+            return True
+        known = insert_id in self.inserted
+        self.inserted.add(insert_id)
+        return not known
 
     @property
     def masked(self) -> bool:
@@ -152,12 +165,25 @@ class Table:
         gone, self.versions = self.versions[:cut], self.versions[cut:]
         return gone
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether it stores rows."""
+        return self.kind in ("TABLE", "SNAPSHOT") and bool(self.versions)
+
+    def require_rows(self) -> None:
+        """Refuse to read the stored rows of anything but a table or a snapshot."""
+        if not self.has_rows:
+            self._refuse()
+
     def require_plain(self) -> None:
         """Refuse to change the rows of anything but a table."""
         if self.kind != "TABLE":
-            raise BigQueryError(
-                "invalid", f"{self.name} is not allowed for this operation because it is currently a {self.kind}."
-            )
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise BigQueryError(
+            "invalid", f"{self.name} is not allowed for this operation because it is currently a {self.kind}."
+        )
 
     def to_document(self) -> dict[str, Any]:
         """The complete table as JSON."""
@@ -177,6 +203,7 @@ class Table:
             "indexes": self.indexes,
             "other_kind": self.other_kind,
             "watermark_ms": self.watermark_ms,
+            "base": self.base,
         }
 
     @classmethod

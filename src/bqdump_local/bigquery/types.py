@@ -58,6 +58,19 @@ class Field:
         return self.mode == "REPEATED" or self.type == "RECORD"
 
     @property
+    def leaves(self) -> int:
+        """The number of columns that it counts as: itself and its members."""
+        return 1 + sum(member.leaves for member in self.fields)
+
+    @property
+    def parameters(self) -> tuple[int, ...]:
+        """The parameters of its type: the maximum length, or precision and scale."""
+        length = dict(self.recorded).get("maxLength")
+        if length is not None:
+            return (int(length),)
+        return () if self.precision is None else (self.precision, *((self.scale,) if self.scale is not None else ()))
+
+    @property
     def element(self) -> Field:
         """One element of a repeated field."""
         return replace(self, mode="NULLABLE")
@@ -95,8 +108,18 @@ def parse_field(raw: dict[str, Any]) -> Field:
         precision=int(raw["precision"]) if raw.get("precision") else None,
         scale=int(raw["scale"]) if raw.get("scale") else None,
         range_of=(raw.get("rangeElementType") or {}).get("type"),
-        recorded=tuple((key, raw[key]) for key in RECORDED if raw.get(key)),
+        recorded=tuple((key, _recorded(raw[key])) for key in RECORDED if _is_set(raw.get(key))),
     )
+
+
+def _is_set(value: Any) -> bool:
+    """Whether a property of a field has a value. No names of policy tags remove them."""
+    return bool(value) and value != {"names": []}
+
+
+def _recorded(value: Any) -> Any:
+    """A recorded value. The API answers int64 as strings."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def parse_fields(raw: Iterable[dict[str, Any]]) -> tuple[Field, ...]:
@@ -190,7 +213,7 @@ def field_of(name: str, kind: Any, mode: str = "NULLABLE") -> Field:
         return Field(name, "JSON", mode)
     if kind.id in {"list", "array"}:
         return replace(field_of(name, dict(kind.children)["child"]), mode="REPEATED")
-    if kind.id == "struct":
-        members = tuple(field_of(member, child) for member, child in kind.children)
+    if kind.id in {"struct", "tuple"}:
+        members = tuple(field_of(member or f"_field_{n}", child) for n, (member, child) in enumerate(kind.children, 1))
         return Field(name, "RECORD", mode, members)
     return Field(name, FROM_DUCKDB.get(kind.id, "STRING"), mode)

@@ -27,6 +27,8 @@ class Warehouse:
         self._connection.execute("SET GLOBAL threads = 1")
         # Names in queries must not refer to variables of this program.
         self._connection.execute("SET GLOBAL python_enable_replacements = false")
+        # A list of 1,000 values, or a sum over 1,000 columns, is an expression of that depth.
+        self._connection.execute("SET GLOBAL max_expression_depth = 5000")
         # sqlglot writes lambdas with an arrow.
         self._connection.execute("SET GLOBAL lambda_syntax = 'ENABLE_SINGLE_ARROW'")
         self._connection.execute("CREATE SCHEMA IF NOT EXISTS data")

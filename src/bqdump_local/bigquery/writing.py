@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bqdump_local.bigquery import decorators, evolution
+from bqdump_local.bigquery import buffers, decorators, evolution
 from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table, partition_start
 from bqdump_local.bigquery.types import Field, columns, literal, quote
@@ -66,7 +66,11 @@ def place(
         arrival = arrived or _arrival(table.properties.get("timePartitioning"), partition, catalog.settings.now_ms())
         after = _columns_after(table, disposition, partition, fields, options)
         build = _rewrite(catalog, table, disposition, partition, fields, after, select, arrival, written)
+        before_fields = table.fields
         version = catalog.new_version(table, build, after)
+        if table.buffer is not None and after != before_fields:
+            hidden = f", {PARTITION_TIME}" if table.ingestion_time else ""
+            buffers.reshape_buffer(catalog, table, evolution.converted(after, before_fields), hidden)
         if disposition == "WRITE_TRUNCATE" and partition is None:
             table.policies = []
             kept = {key: value for key, value in table.properties.items() if key not in REPLACED}
@@ -99,7 +103,7 @@ def _create(
         hidden = f", {PARTITION_TIME} TIMESTAMPTZ" if arrival else ""
         cursor.execute(f"CREATE TABLE {name} ({columns(fields)}{hidden})")
         written.rows = _insert(cursor, name, fields, fields, select, arrival)
-        check_required(cursor, name, fields)
+        check_values(cursor, name, fields)
         check_partitions(cursor, name, 0, properties, catalog.settings.partitions_per_job)
 
     version = catalog.create_table(*reference, properties, create).current
@@ -160,7 +164,7 @@ def _rewrite(
             cursor.execute(f"CREATE TABLE {name} AS SELECT {rows} WHERE {kept}")
         there = _count(cursor, name)
         written.rows = _insert(cursor, name, after, fields, select, arrival)
-        check_required(cursor, name, after)
+        check_values(cursor, name, after)
         check_partitions(cursor, name, there, table.properties, catalog.settings.partitions_per_job)
 
     return build
@@ -214,12 +218,43 @@ def _count(cursor: duckdb.DuckDBPyConnection, name: str) -> int:
     return int(cursor.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0])
 
 
-def check_required(cursor: duckdb.DuckDBPyConnection, name: str, fields: Sequence[Field]) -> None:
-    """Refuse NULL in a REQUIRED column or member, and in an array."""
+def check_values(cursor: duckdb.DuckDBPyConnection, name: str, fields: Sequence[Field]) -> None:
+    """Refuse NULL in a REQUIRED column or member and in an array, and values that exceed the length or the precision of their column.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#parameterized_data_types
+    """
     for field in fields:
-        for path, is_null in _nulls(field, quote(field.name), field.name):
-            if cursor.execute(f"SELECT 1 FROM {name} WHERE {is_null} LIMIT 1").fetchall():
+        ref = quote(field.name)
+        for path, is_null in _nulls(field, ref, field.name):
+            if _any(cursor, name, is_null):
                 raise BigQueryError("invalid", f"Required field {path} cannot be null")
+        if (exceeds := _exceeds(field, ref)) and _any(cursor, name, exceeds):
+            limit = f"{field.type}({', '.join(str(one) for one in field.parameters)})"
+            raise BigQueryError("invalid", f"A value of the field {field.name} exceeds {limit}")
+
+
+def _any(cursor: duckdb.DuckDBPyConnection, name: str, condition: str) -> bool:
+    return bool(cursor.execute(f"SELECT 1 FROM {name} WHERE {condition} LIMIT 1").fetchall())
+
+
+def _exceeds(field: Field, ref: str, depth: int = 0) -> str:
+    """The condition for a value that its column cannot hold; "" for a column that holds all values of its type."""
+    if field.mode == "REPEATED":
+        item = f"item{depth}"
+        inner = _exceeds(field.element, item, depth + 1)
+        return inner and f"len(list_filter({ref}, lambda {item}: coalesce({inner}, false))) > 0"
+    if field.type == "RECORD":
+        members = (_exceeds(member, f"({ref})[{literal(member.name)}]", depth) for member in field.fields)
+        return " OR ".join(f"coalesce({one}, false)" for one in members if one)
+    match field.type, field.parameters:
+        case "STRING", (length,):
+            return f"length({ref}) > {length}"
+        case "BYTES", (length,):
+            return f"octet_length({ref}) > {length}"
+        case "NUMERIC" | "BIGNUMERIC", (precision, *scale):
+            whole = precision - (scale[0] if scale else 0)
+            return f"length(ltrim(split_part(({ref})::VARCHAR, '.', 1), '-0')) > {whole}"
+    return ""
 
 
 def _nulls(field: Field, ref: str, path: str, depth: int = 0) -> Iterator[tuple[str, str]]:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bqdump_local.storage.api_fields import checked
 from bqdump_local.storage.errors import ApiError, invalid
 from bqdump_local.storage.listing import page_size
 from bqdump_local.storage.names import check_bucket_name
-from bqdump_local.storage.preconditions import Conditions
+from bqdump_local.storage.preconditions import Conditions, check_etag
 from bqdump_local.storage.records import BucketRecord, microseconds
 from bqdump_local.storage.resources import (
+    bucket_etag,
     bucket_resource,
     changed_bucket_settings,
     new_bucket_settings,
@@ -32,7 +34,7 @@ class BucketMethods:
 
     async def insert(self, request: Request) -> Reply:
         """Create a bucket; 409 if it exists."""
-        resource = await request.resource()
+        resource = checked("Bucket", await request.resource(), "bucket")
         name = resource.get("name", "")
         if not isinstance(name, str) or not name:
             raise invalid("Required parameter: name", reason="required")
@@ -58,6 +60,7 @@ class BucketMethods:
         record = self._store.bucket(bucket).record
         self._store.access.require(bucket, "storage.buckets.get")
         Conditions.of(request.query).check_bucket(record.metageneration)
+        check_etag(request.headers, bucket_etag(record))
         return Reply(bucket_resource(record, request.base_url))
 
     async def list(self, request: Request) -> Reply:
@@ -79,6 +82,7 @@ class BucketMethods:
         record = self._store.bucket(bucket).record
         self._store.access.require(bucket, "storage.buckets.delete")
         Conditions.of(request.query).check_bucket(record.metageneration)
+        check_etag(request.headers, bucket_etag(record), changing=True)
         self._store.delete_bucket(bucket)
         return Reply(status=204)
 
@@ -100,10 +104,11 @@ class BucketMethods:
         return Reply(resource)
 
     async def _change(self, request: Request, bucket: str, *, keep: bool) -> Reply:
-        resource = await request.resource()
+        resource = checked("Bucket", await request.resource(), "bucket")
         record = self._store.bucket(bucket).record
         self._store.access.require(bucket, "storage.buckets.update")
         Conditions.of(request.query).check_bucket(record.metageneration)
+        check_etag(request.headers, bucket_etag(record), changing=True)
         changed = msgspec.structs.replace(
             record,
             settings=changed_bucket_settings(record.settings if keep else {}, resource),

@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bqdump_local.storage import customer_key
+from bqdump_local.storage.api_fields import checked
 from bqdump_local.storage.errors import ApiError, condition_not_met, invalid
 from bqdump_local.storage.names import check_object_name
 from bqdump_local.storage.preconditions import Conditions
@@ -48,7 +50,7 @@ class CopyMethods:
 
     async def copy(self, request: Request, bucket: str, name: str, to_bucket: str, to_name: str) -> Reply:
         """Copy an object. The answer is the new one."""
-        body = await request.resource()
+        body = checked("Object", await request.resource(), "object")
         source = self._source(request, bucket, name, to_bucket, to_name)
         if self._moves_bytes(request, source, to_bucket, body) and source.size > MOVED_AT_ONCE:
             raise ApiError(413, _TOO_LONG, reason="uploadTooLarge")
@@ -57,7 +59,7 @@ class CopyMethods:
 
     async def rewrite(self, request: Request, bucket: str, name: str, to_bucket: str, to_name: str) -> Reply:
         """Copy an object, with several requests if many bytes must be moved."""
-        body = await request.resource()
+        body = checked("Object", await request.resource(), "object")
         source = self._source(request, bucket, name, to_bucket, to_name)
         began = self._began(request, source, (to_bucket, to_name))
         moved = source.size
@@ -97,6 +99,7 @@ class CopyMethods:
             storage_class=source.storage_class,
             components=source.components,
             kms_key=source.kms_key,
+            customer_key=source.customer_key,
         )
         self._store.delete(source)
         return Reply(self._store.resource(record, request.base_url))
@@ -104,7 +107,7 @@ class CopyMethods:
     async def compose(self, request: Request, bucket: str, name: str) -> Reply:
         """Join up to 32 objects of one bucket into one."""
         check_object_name(name)
-        body = await request.resource()
+        body = checked("ComposeRequest", await request.resource(), "compose_request")
         parts = body.get("sourceObjects") or []
         if not 1 <= len(parts) <= _SOURCES:
             raise invalid(f"The number of source components provided ({len(parts)}) must be from 1 to {_SOURCES}.")
@@ -115,7 +118,9 @@ class CopyMethods:
         sources = [self._component(bucket, part) for part in parts]
         destination = body.get("destination") or {}
         settings = object_settings(destination)
-        settings.setdefault("contentType", sources[0].settings.get("contentType", "application/octet-stream"))
+        key = customer_key.of_object(request.headers)
+        for source in sources:
+            customer_key.check(source, key)
         record = self._store.put(
             bucket,
             name,
@@ -125,6 +130,7 @@ class CopyMethods:
             storage_class=storage_class(destination),
             components=sum(source.components or 1 for source in sources),
             kms_key=request.query.get("kmsKeyName"),
+            customer_key=key,
         )
         return Reply(self._store.resource(record, request.base_url))
 
@@ -137,6 +143,7 @@ class CopyMethods:
         self._store.access.require(to_bucket, "storage.objects.create")
         source = self._store.find(bucket, name, request.number("sourceGeneration"))
         Conditions.of(request.query, source=True).check(source)
+        customer_key.check(source, customer_key.of_source(request.headers))
         return source
 
     def _moves_bytes(self, request: Request, source: ObjectRecord, to_bucket: str, body: dict[str, Any]) -> bool:
@@ -144,7 +151,9 @@ class CopyMethods:
         here, there = self._store.bucket(source.bucket).record, self._store.bucket(to_bucket).record
         key = self._store.key_of(to_bucket, request.query.get("destinationKmsKeyName"))
         class_ = storage_class(body) or there.storage_class
-        return (here.location, source.storage_class, source.kms_key) != (there.location, class_, key)
+        here_key = (source.kms_key, source.customer_key)
+        there_key = (key, customer_key.of_object(request.headers))
+        return (here.location, source.storage_class, here_key) != (there.location, class_, there_key)
 
     def _began(self, request: Request, source: ObjectRecord, target: tuple[str, str]) -> int:
         """The rewrite to continue. Its token is valid only for the same source and target."""
@@ -168,6 +177,7 @@ class CopyMethods:
             storage_class=storage_class(body),
             components=source.components,
             kms_key=request.query.get("destinationKmsKeyName"),
+            customer_key=customer_key.of_object(request.headers),
         )
 
     def _duplicate(self, source: ObjectRecord) -> Content:

@@ -53,10 +53,11 @@ def _headers(record: ObjectRecord) -> list[tuple[str, str]]:
         ("x-goog-storage-class", record.storage_class),
         ("x-goog-stored-content-encoding", record.content_encoding or "identity"),
         ("x-goog-stored-content-length", str(record.size)),
-        ("x-goog-hash", f"crc32c={record.crc32c}"),
+        ("x-goog-hash", f"crc32c={record.crc32c}" + (f",md5={record.md5}" if record.md5 else "")),
     ]
-    if record.md5:
-        headers.append(("x-goog-hash", f"md5={record.md5}"))
+    if record.customer_key:
+        headers.append(("x-goog-encryption-algorithm", "AES256"))
+        headers.append(("x-goog-encryption-key-sha256", record.customer_key))
     for key, setting in (
         ("cache-control", "cacheControl"),
         ("content-disposition", "contentDisposition"),

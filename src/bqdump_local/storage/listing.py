@@ -40,7 +40,7 @@ def list_page(names: Sequence[str], query: Mapping[str, str]) -> Page:
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     start, end = query.get("startOffset", ""), query.get("endOffset", "")
     glob = _glob(query["matchGlob"]) if query.get("matchGlob") else None
-    with_folders = query.get("includeTrailingDelimiter") == "true"
+    with_folders = query.get("includeTrailingDelimiter", "").lower() == "true"
     size, page, last = page_size(query), Page(), ""
     position = bisect_left(names, max(prefix, start))
     if token := query.get("pageToken"):
@@ -95,7 +95,7 @@ def _resume(names: Sequence[str], token: str) -> int:
 
 @lru_cache(maxsize=256)
 def _glob(pattern: str) -> re.Pattern[str]:
-    """`*` matches within a folder, `**` across folders; `?`, `[...]` and `{a,b}` are as in a shell."""
+    """`*` matches within a folder, `**` across folders, `**/` any folders or none; others as in a shell."""
     out, position, depth = [], 0, 0
     while position < len(pattern):
         character = pattern[position]
@@ -103,7 +103,9 @@ def _glob(pattern: str) -> re.Pattern[str]:
         if character == "*":
             twice = pattern.startswith("*", position)
             position += twice
-            out.append(".*" if twice else "[^/]*")
+            folders = twice and pattern.startswith("/", position)
+            position += folders
+            out.append("(?:.*/)?" if folders else ".*" if twice else "[^/]*")
         elif character == "?":
             out.append("[^/]")
         elif character == "[" and (close := pattern.find("]", position + 1)) > 0:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bqdump_local.storage import customer_key
+from bqdump_local.storage.api_fields import checked
 from bqdump_local.storage.downloads import download
 from bqdump_local.storage.listing import list_page
-from bqdump_local.storage.preconditions import Conditions
+from bqdump_local.storage.preconditions import Conditions, check_etag
 from bqdump_local.storage.resources import changed_object_settings, object_resource, object_settings, storage_class
 from bqdump_local.storage.wire import Reply, Request
 
@@ -26,9 +28,16 @@ class ObjectMethods:
         self._store.access.require(bucket, "storage.objects.get")
         record = self._store.find(bucket, name, request.number("generation"))
         Conditions.of(request.query).check(record)
+        check_etag(request.headers, record.etag)
+        key = customer_key.of_object(request.headers)
         if request.query.get("alt") == "media":
+            customer_key.check(record, key)
             return download(self._store.files, record, request.headers)
-        return Reply(self._store.resource(record, request.base_url))
+        resource = self._store.resource(record, request.base_url)
+        if record.customer_key and key != record.customer_key:
+            # Without the key, the service does not know the checksums.
+            resource = {name: value for name, value in resource.items() if name not in ("crc32c", "md5Hash")}
+        return Reply(resource)
 
     async def list(self, request: Request, bucket: str) -> Reply:
         """List live objects. There are no other versions and no soft-deleted objects."""
@@ -66,15 +75,17 @@ class ObjectMethods:
         self._store.access.require(bucket, "storage.objects.delete")
         record = self._store.find(bucket, name, request.number("generation"))
         Conditions.of(request.query).check(record)
+        check_etag(request.headers, record.etag, changing=True)
         self._store.delete(record)
         return Reply(status=204)
 
     async def _change(self, request: Request, bucket: str, name: str, *, keep: bool) -> Reply:
-        resource = await request.resource()
+        resource = checked("Object", await request.resource(), "object")
         self._store.bucket(bucket)
         self._store.access.require(bucket, "storage.objects.update")
         record = self._store.find(bucket, name, request.number("generation"))
         Conditions.of(request.query).check(record)
+        check_etag(request.headers, record.etag, changing=True)
         settings = changed_object_settings(record.settings, resource) if keep else object_settings(resource)
         # Only a rewrite changes the storage class of an object.
         storage_class(resource)

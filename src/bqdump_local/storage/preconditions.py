@@ -55,4 +55,16 @@ class Conditions:
             raise not_modified()
 
 
+def check_etag(headers: Mapping[str, str], etag: str, *, changing: bool = False) -> None:
+    """Raise 412 or 304 for If-Match and If-None-Match, which name etags or `*`. changing: not a request that reads."""
+    if (required := headers.get("if-match")) is not None and not _names(required, etag):
+        raise condition_not_met()
+    if (excluded := headers.get("if-none-match")) is not None and _names(excluded, etag):
+        raise condition_not_met() if changing else not_modified()
+
+
+def _names(header: str, etag: str) -> bool:
+    return header.strip() == "*" or etag in [item.strip().strip('"') for item in header.split(",")]
+
+
 NONE = Conditions()

@@ -49,6 +49,8 @@ class ObjectRecord(msgspec.Struct, frozen=True):
     components: int | None = None
     kms_key: str | None = None
     changed: int = 0
+    # The base64 SHA-256 of the key that the client has supplied.
+    customer_key: str | None = None
 
     @property
     def etag(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from bqdump_local.storage.errors import ApiError, invalid
+from bqdump_local.storage.errors import invalid
 from bqdump_local.storage.records import microseconds, rfc3339
 
 if TYPE_CHECKING:
@@ -49,6 +49,11 @@ _METADATA_BYTES = 8192
 _WEEK = 604_800
 
 
+def bucket_etag(record: BucketRecord) -> str:
+    """Changes with the metageneration."""
+    return f"CA{record.metageneration}="
+
+
 def bucket_resource(record: BucketRecord, base_url: str) -> dict[str, Any]:
     """A bucket as `storage#bucket`."""
     return {
@@ -62,7 +67,7 @@ def bucket_resource(record: BucketRecord, base_url: str) -> dict[str, Any]:
         "location": record.location,
         "locationType": _location_type(record.location),
         "storageClass": record.storage_class,
-        "etag": f"CA{record.metageneration}=",
+        "etag": bucket_etag(record),
         "timeCreated": rfc3339(record.created),
         "updated": rfc3339(record.updated),
         **record.settings,
@@ -97,6 +102,8 @@ def object_resource(record: ObjectRecord, base_url: str, retention_seconds: int 
         resource["md5Hash"] = record.md5
     if record.components:
         resource["componentCount"] = record.components
+    if record.customer_key:
+        resource["customerEncryption"] = {"encryptionAlgorithm": "AES256", "keySha256": record.customer_key}
     if record.kms_key:
         resource["kmsKeyName"] = f"{record.kms_key}/cryptoKeyVersions/1"
     if retention_seconds:
@@ -151,8 +158,6 @@ def changed_bucket_settings(settings: Mapping[str, Any], patch: Mapping[str, Any
             changed.pop(key, None)
         else:
             changed[key] = value
-    if (changed.get("versioning") or {}).get("enabled"):
-        raise ApiError(501, "This local stand-in does not support object versioning.")
     return changed
 
 

@@ -30,6 +30,7 @@ class Plan:
     conditions: Conditions
     storage_class: str | None
     kms_key: str | None
+    customer_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

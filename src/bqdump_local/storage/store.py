@@ -169,6 +169,7 @@ class Store:
         storage_class: str | None = None,
         components: int | None = None,
         kms_key: str | None = None,
+        customer_key: str | None = None,
     ) -> ObjectRecord:
         """Create or replace an object, atomically. The content is consumed in any case."""
         try:
@@ -200,7 +201,8 @@ class Store:
             place=place,
             settings=settings,
             components=components,
-            kms_key=self.key_of(bucket, kms_key),
+            kms_key=None if customer_key else self.key_of(bucket, kms_key),
+            customer_key=customer_key,
             changed=state.changed if state else 0,
         )
         holder.add(record)

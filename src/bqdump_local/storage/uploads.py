@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from bqdump_local.storage import customer_key
+from bqdump_local.storage.api_fields import checked
 from bqdump_local.storage.checksums import check, from_header, from_resource
 from bqdump_local.storage.errors import ApiError, invalid
 from bqdump_local.storage.names import check_object_name
@@ -87,6 +89,7 @@ class UploadMethods:
 
     async def _multipart(self, request: Request, bucket: str) -> Reply:
         resource, content_type, data = split_multipart(request.headers.get("content-type", ""), await request.body())
+        resource = checked("Object", resource, "object")
         plan = self._plan(request, bucket, resource, content_type)
         spool = self._store.files.spool()
         spool.write(data)
@@ -95,7 +98,7 @@ class UploadMethods:
         return Reply(self._store.resource(record, request.base_url))
 
     async def _start(self, request: Request, bucket: str) -> Reply:
-        resource = await request.resource()
+        resource = checked("Object", await request.resource(), "object")
         plan = self._plan(request, bucket, resource, request.headers.get("x-upload-content-type"))
         length = request.headers.get("x-upload-content-length", "")
         session = Session(
@@ -121,7 +124,10 @@ class UploadMethods:
         self._store.access.require(bucket, "storage.objects.create")
         self._store.check_write(bucket, name, conditions)
         key = request.query.get("kmsKeyName") or resource.get("kmsKeyName")
-        return Plan(bucket, name, settings, conditions, storage_class(resource), key)
+        supplied = customer_key.of_object(request.headers)
+        if key and supplied:
+            raise invalid("A customer-supplied key and a Cloud KMS key cannot be used together.")
+        return Plan(bucket, name, settings, conditions, storage_class(resource), key, supplied)
 
     def _commit(self, plan: Plan, content: Content, expected: dict[str, str]) -> ObjectRecord:
         try:
@@ -137,6 +143,7 @@ class UploadMethods:
             conditions=plan.conditions,
             storage_class=plan.storage_class,
             kms_key=plan.kms_key,
+            customer_key=plan.customer_key,
         )
 
 

@@ -89,7 +89,7 @@ class Sessions:
         access.require(project, "bigquery.readsessions.create")
         table = self._catalog.table(*match.groups())
         access.require(table.project, "bigquery.tables.getData")
-        if table.kind != "TABLE":
+        if not table.has_rows:
             raise invalid("request failed: non-table entities cannot be read with the storage API")
         settings = self._catalog.settings
         now = settings.now_ms()

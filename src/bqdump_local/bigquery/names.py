@@ -1,0 +1,35 @@
+"""Columns that are qualified by the dataset or the project of their table, which DuckDB does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlglot import exp
+
+
+def unqualify(statement: exp.Expression, tables: Iterable[exp.Table], project: str) -> None:
+    """Drop dataset and project in front of columns: `d.t.c` becomes `t.c`. tables: those in the statement's FROM."""
+    paths = [((table.catalog or project).lower(), table.db.lower(), table.name.lower()) for table in tables if table.db]
+    known = {*paths, *(path[1:] for path in paths)}
+    for node in list(statement.find_all(exp.Column)):
+        identifiers = [node.args.get(key) for key in ("catalog", "db", "table", "this")]
+        present = [one for one in identifiers if one is not None]
+        path = [part for one in present for part in _parts(one, last=one is present[-1])]
+        for length in (3, 2):
+            if len(path) > length and tuple(part.name.lower() for part in path[:length]) in known:
+                node.replace(_column(path[length - 1 :]))
+                break
+
+
+def _parts(identifier: exp.Expression, *, last: bool) -> list[exp.Identifier]:
+    if last or not isinstance(identifier, exp.Identifier) or "." not in identifier.name:
+        return [identifier] if isinstance(identifier, exp.Identifier) else []
+    return [exp.to_identifier(part, quoted=True) for part in identifier.name.split(".")]
+
+
+def _column(path: list[exp.Identifier]) -> exp.Expression:
+    """`t.c` and what follows it, such as a member of a struct."""
+    column: exp.Expression = exp.Column(this=path[1].copy(), table=path[0].copy())
+    for member in path[2:]:
+        column = exp.Dot(this=column, expression=member.copy())
+    return column

@@ -1,0 +1,36 @@
+"""Structs whose members have no name: `(1, 2)` and `STRUCT(1, 2)`."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+
+def named(node: exp.Struct | exp.Tuple) -> exp.Expression:
+    """A struct for DuckDB. A member without a name is `_field_1`, `_field_2`, …, unless a type or a struct names it."""
+    if isinstance(node, exp.Tuple) and not isinstance(node.parent, (exp.Select, exp.Alias, exp.Array)):
+        return node
+    has_name = [isinstance(item, (exp.PropertyEQ, exp.Column, exp.Alias)) for item in node.expressions]
+    if isinstance(node, exp.Struct) and all(has_name):
+        return node
+    if not any(has_name) and _named_elsewhere(node):
+        return exp.Anonymous(this="ROW", expressions=[item.copy() for item in node.expressions])
+    members = [
+        item.copy() if has_name[number - 1] and isinstance(node, exp.Struct) else _member(item, number)
+        for number, item in enumerate(node.expressions, 1)
+    ]
+    return exp.Struct(expressions=members)
+
+
+def _member(item: exp.Expression, number: int) -> exp.Expression:
+    return exp.PropertyEQ(this=exp.to_identifier(f"_field_{number}", quoted=True), expression=item.copy())
+
+
+def _named_elsewhere(node: exp.Expression) -> bool:
+    """Whether a type, or another struct of the same array, has names for the members."""
+    parent = node.parent
+    if isinstance(parent, exp.Array):
+        others = [one for one in parent.expressions if isinstance(one, exp.Struct) and one is not node]
+        if any(isinstance(item, exp.PropertyEQ) for one in others for item in one.expressions):
+            return True
+        parent = parent.parent
+    return isinstance(parent, exp.Cast)

@@ -1,0 +1,92 @@
+"""The rule for fields of requests: each has an effect, or is listed as having none, or is refused by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# Values of unsupported fields that mean what the stand-ins do anyway.
+NEUTRAL = (None, False, "", 0, "0", "UTF-8")
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The fields of one schema of an API, by what becomes of them.
+
+    effect: they do what the service's do. recorded: they are accepted without effect, and docs/local.md lists them.
+    missing: they are refused. output: only the service sets them, and they are ignored in requests. The values are the
+    schemas of what a field contains (`*` for a map of those), `int64`, which is answered as a string, or "".
+    """
+
+    effect: dict[str, str]
+    recorded: dict[str, str]
+    missing: dict[str, str]
+    output: dict[str, str]
+
+    @property
+    def known(self) -> dict[str, str]:
+        """All fields of the API."""
+        return self.effect | self.recorded | self.missing | self.output
+
+
+def schema(effect: str = "", recorded: str = "", missing: str = "", output: str = "") -> Fields:
+    """Fields from texts such as `name size:int64 owner:Owner`."""
+
+    def parsed(text: str) -> dict[str, str]:
+        return {name: part for name, _, part in (word.partition(":") for word in text.split())}
+
+    return Fields(parsed(effect), parsed(recorded), parsed(missing), parsed(output))
+
+
+class Checker:
+    """Checks bodies of one API. unknown, missing: make the errors for a field that the API or the stand-in has not."""
+
+    def __init__(
+        self,
+        schemas: Mapping[str, Fields],
+        *,
+        unknown: Callable[[str, str], Exception] | None,
+        missing: Callable[[str], Exception],
+    ) -> None:
+        self._schemas, self._unknown, self._missing = schemas, unknown, missing
+
+    def checked(self, name: str, value: Any, where: str) -> Any:
+        """A body of this schema, with its int64 as strings. where: such as `table`, for messages."""
+        if not isinstance(value, dict):
+            return value
+        fields, made = self._schemas[name], {}
+        for key, inner in value.items():
+            if key in fields.missing:
+                if not is_neutral(inner):
+                    raise self._missing(f"the field {where}.{key}")
+                made[key] = inner
+                continue
+            if key not in fields.known and self._unknown is not None:
+                raise self._unknown(key, where)
+            made[key] = self._part(fields.known.get(key, ""), inner, f"{where}.{_snake(key)}")
+        return made
+
+    def _part(self, part: str, value: Any, where: str) -> Any:
+        if not part or value is None:
+            return value
+        if part == "int64":
+            return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if part.startswith("*"):
+            items = value.items() if isinstance(value, dict) else ()
+            return {key: self.checked(part[1:], item, f"{where}.{key}") for key, item in items}
+        if isinstance(value, list):
+            return [self.checked(part, item, f"{where}[{number}]") for number, item in enumerate(value)]
+        return self.checked(part, value, where)
+
+
+def is_neutral(value: Any) -> bool:
+    """Whether a value of an unsupported field asks for nothing."""
+    if isinstance(value, dict):
+        return all(is_neutral(item) for item in value.values())
+    return value == [] or value in NEUTRAL
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"[A-Z]", lambda match: f"_{match[0].lower()}", name)
