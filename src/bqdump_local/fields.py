@@ -17,7 +17,8 @@ class Fields:
 
     effect: they do what the service's do. recorded: they are accepted without effect, and docs/local.md lists them.
     missing: they are refused. output: only the service sets them, and they are ignored in requests. The values are the
-    schemas of what a field contains (`*` for a map of those), `int64`, which is answered as a string, or "".
+    schemas of what a field contains (`*` for a map of those), `int64` or `text`, whose numbers are answered
+    as strings, or "".
     """
 
     effect: dict[str, str]
@@ -73,6 +74,8 @@ class Checker:
             return value
         if part == "int64":
             return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if part == "text":
+            return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
         if part.startswith("*"):
             items = value.items() if isinstance(value, dict) else ()
             return {key: self.checked(part[1:], item, f"{where}.{key}") for key, item in items}

@@ -9,7 +9,7 @@ import pytest
 from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import bigquery
 
-from local.bigquery_server import PROJECT, World
+from local.bigquery_server import PROJECT, World, finish
 
 
 @pytest.fixture
@@ -236,3 +236,20 @@ def test_a_partition_can_be_deleted(world: World, dataset: str) -> None:
     assert world.sql(f"SELECT d, i FROM {dataset}.t") == [(dt.date(2026, 11, 18), 2)]
     with pytest.raises(BadRequest, match="Invalid partition key: 2026"):
         world.client.delete_table(f"{PROJECT}.{dataset}.t$2026")
+
+
+def test_a_default_is_the_value_of_a_column_that_is_left_out(world: World, dataset: str) -> None:
+    name = f"{dataset}.t"
+    world.sql(f"CREATE TABLE {name} (i INT64, s STRING DEFAULT 'none', b BYTES DEFAULT b'x', at TIMESTAMP)")
+    world.sql(f"ALTER TABLE {name} ALTER COLUMN at SET DEFAULT CURRENT_TIMESTAMP()")
+    world.sql(f"INSERT INTO {name} (i) VALUES (1)")
+    world.sql(f"INSERT INTO {name} (i, s, b, at) VALUES (2, DEFAULT, NULL, DEFAULT)")
+    world.sql(f"MERGE {name} AS t USING (SELECT 3 AS i) AS n ON t.i = n.i WHEN NOT MATCHED THEN INSERT (i) VALUES (i)")
+    config = bigquery.LoadJobConfig(schema=[bigquery.SchemaField("i", "INT64")], source_format="NEWLINE_DELIMITED_JSON")
+    finish(world.client.load_table_from_json([{"i": 4}], f"{PROJECT}.{name}", job_config=config))
+    assert world.client.insert_rows_json(f"{PROJECT}.{name}", [{"i": 5}, {"i": 6, "s": None}]) == []
+    rows = world.sql(f"SELECT i, s, b, at IS NOT NULL AND at > '2026-01-01' FROM {name} ORDER BY i")
+    assert rows == [
+        (1, "none", b"x", True), (2, "none", None, True), (3, "none", b"x", True), (4, "none", b"x", True),
+        (5, "none", b"x", True), (6, None, b"x", True),
+    ]  # fmt: skip

@@ -86,11 +86,9 @@ def test_a_decimal_that_does_not_fit_fails_and_is_not_rounded(
     world: World, table: str, format_: str, given: dict[str, Any]
 ) -> None:
     options = {"source_format": format_, "use_avro_logical_types": True, **given}
-    with pytest.raises(
-        BadRequest, match=r"Invalid NUMERIC value of field n, out of the valid range: 123\.999999999999"
-    ):
+    with pytest.raises(BadRequest, match=r"field n, out of valid NUMERIC range: 123\.999999999999"):
         load(world, table, WRITERS[format_]("123.999999999999", 38, 12), **options)
-    with pytest.raises(BadRequest, match="Invalid NUMERIC value"):
+    with pytest.raises(BadRequest, match="out of valid NUMERIC range"):
         load(world, table, WRITERS[format_]("1" + "0" * 30, 38, 2), **options)
     load(world, table, WRITERS[format_]("-123.123456789", 38, 12), **options)
     load(world, table, WRITERS[format_](None, 38, 12), **options)
@@ -256,4 +254,22 @@ def test_an_external_table_has_the_columns_of_its_files(world: World, table: str
     world.client.create_table(made)
     kind = world.client.get_table(table).schema[0].field_type
     assert kind == "BIGNUMERIC"
+    assert rows(world, table) == [(Decimal("1.5"),)]
+
+
+@pytest.mark.parametrize("value", [str(2**255 // 10**38), f"-{2**255 // 10**38}.5", "9" * 38])
+def test_a_bignumeric_may_have_39_digits_before_the_point(world: World, table: str, value: str) -> None:
+    options = {"source_format": "AVRO", "use_avro_logical_types": True, "decimal_target_types": ["BIGNUMERIC"]}
+    load(world, table, avro(value, 77, 38), **options)
+    assert rows(world, table) == [(Decimal(value),)]
+    with pytest.raises(BadRequest, match="out of valid BIGNUMERIC range"):
+        load(world, table, avro(str(2**255 // 10**38 + 1), 77, 38), **options)
+
+
+@pytest.mark.parametrize("format_", WRITERS)
+def test_files_with_a_schema_replace_that_of_a_truncated_table(world: World, table: str, format_: str) -> None:
+    world.sql(f"CREATE TABLE `{table}` AS SELECT 'x' AS s")
+    load(world, table, WRITERS[format_]("1.5", 10, 2), source_format=format_, use_avro_logical_types=True,
+         write_disposition="WRITE_TRUNCATE")  # fmt: skip
+    assert [(field.name, field.field_type) for field in world.client.get_table(table).schema] == [("n", "NUMERIC")]
     assert rows(world, table) == [(Decimal("1.5"),)]

@@ -75,6 +75,7 @@ def test_members_of_a_struct_parameter_can_be_used(world: World) -> None:
         ("DATE_ADD(DATE '2017-01-31', INTERVAL 1 MONTH)", "DATE", dt.date(2017, 2, 28)),
         ("TIME(TIMESTAMP '2026-01-02 03:04:05+01')", "TIME", dt.time(2, 4, 5)),
         ("TIME(DATETIME '2026-01-02 03:04:05')", "TIME", dt.time(3, 4, 5)),
+        ("ST_GEOGPOINT(31, 10.5)", "STRING", "POINT(31 10.5)"),
         ("(1, 'a')", "RECORD", {"_field_1": 1, "_field_2": "a"}),
         ("STRUCT(1, 'a')", "RECORD", {"_field_1": 1, "_field_2": "a"}),
         ("STRUCT(1 AS x, 'a')", "RECORD", {"x": 1, "_field_2": "a"}),
@@ -116,3 +117,27 @@ def test_long_lists_and_many_columns_can_be_queried(world: World) -> None:
     assert world.sql(f"SELECT 1 WHERE 9999 IN ({many})") == [(1,)]
     columns = ", ".join(f"{number} AS c{number}" for number in range(3_000))
     assert len(world.sql(f"SELECT {columns}")[0]) == 3_000
+
+
+def test_a_parameter_works_within_any_expression(world: World) -> None:
+    day, number = ScalarQueryParameter("d", "DATE", "2026-01-31"), ScalarQueryParameter("n", "INT64", 5)
+    query = "SELECT DATE_ADD(@d, INTERVAL 1 DAY) AS a, TIMESTAMP_MILLIS(@n) AS b, STRUCT(@n AS x) AS c, (@n, 1) AS e"
+    assert ask(world, query, day, number)[1] == [
+        (dt.date(2026, 2, 1), dt.datetime(1970, 1, 1, 0, 0, 0, 5000, tzinfo=dt.UTC), {"x": 5},
+         {"_field_1": 5, "_field_2": 1})
+    ]  # fmt: skip
+
+
+def test_a_star_has_the_members_of_unnested_structs(world: World) -> None:
+    assert ask(world, "SELECT * FROM UNNEST([(1, 2), (3, 4)])")[1] == [(1, 2), (3, 4)]
+    schema, rows = ask(world, "SELECT * FROM UNNEST([STRUCT(1 AS a, 'x' AS b)]) AS one")
+    assert ([field.name for field in schema], rows) == (["a", "b"], [(1, "x")])
+
+
+def test_a_number_given_for_the_text_of_a_parameter_is_answered_as_text(world: World) -> None:
+    job = world.client.query("SELECT @t AS t", job_config=bigquery.QueryJobConfig(
+        query_parameters=[ScalarQueryParameter("t", "TIMESTAMP", 1.4810976e9)]))  # fmt: skip
+    (parameter,) = world.client._connection.api_request(
+        "GET", f"/projects/{world.client.project}/jobs/{job.job_id}", query_params={"location": "US"}
+    )["configuration"]["query"]["queryParameters"]
+    assert parameter["parameterValue"]["value"] == "1481097600.0"

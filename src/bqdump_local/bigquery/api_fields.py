@@ -119,7 +119,7 @@ SCHEMAS = {
         effect="description name type:QueryParameterType",
     ),
     "QueryParameterValue": schema(
-        effect="arrayValues:QueryParameterValue rangeValue:RangeValue structValues:*QueryParameterValue value",
+        effect="arrayValues:QueryParameterValue rangeValue:RangeValue structValues:*QueryParameterValue value:text",
     ),
     "QueryRequest": schema(
         effect="""defaultDataset:DatasetReference dryRun jobTimeoutMs:int64 labels location maxResults
@@ -211,9 +211,9 @@ SCHEMAS = {
         effect="insertId json",
     ),
     "TableFieldSchema": schema(
-        effect="""description fields:TableFieldSchema maxLength:int64 mode name precision:int64
+        effect="""defaultValueExpression description fields:TableFieldSchema maxLength:int64 mode name precision:int64
             rangeElementType:TableFieldSchema.rangeElementType scale:int64 type""",
-        recorded="""collation dataPolicies dataPolicyList defaultValueExpression foreignTypeDefinition generatedColumn
+        recorded="""collation dataPolicies dataPolicyList foreignTypeDefinition generatedColumn
             policyTags:TableFieldSchema.policyTags roundingMode timestampPrecision:int64""",
         missing="categories dataGovernanceTagsInfo",
     ),

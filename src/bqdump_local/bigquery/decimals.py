@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.types import Field, literal
 
-# Digits before and after the point. The first 39th digit that BIGNUMERIC has is not available in full.
+# Digits before and after the point. Of numbers with 39 digits before it, BIGNUMERIC holds those up to its largest.
 DIGITS = {"NUMERIC": (29, 9), "BIGNUMERIC": (38, 38)}
+LARGEST = str(2**255 // 10**38)
 TYPES = ("NUMERIC", "BIGNUMERIC", "STRING")
 DEFAULT = ("NUMERIC",)
 
@@ -67,9 +68,9 @@ def exact(field: Field, text: str) -> str:
     before, after = DIGITS[field.type]
     whole = f"ltrim(split_part({text}, '.', 1), '-0')"
     fraction = f"rtrim(split_part({text}, '.', 2), '0')"
-    message = literal(f"Invalid {field.type} value of field {field.name}, out of the valid range: ")
+    message = literal(f"Invalid value of field {field.name}, out of valid {field.type} range: ")
+    too_large = f"length({whole}) > {before}"
+    if field.type == "BIGNUMERIC":
+        too_large = f"lpad({whole}, greatest(39, length({whole}))::INTEGER, '0') > '{LARGEST}' OR length({whole}) > 39"
     value = f"({text})::DECIMAL(38,9)" if field.type == "NUMERIC" else text
-    return (
-        f"CASE WHEN length({whole}) > {before} OR length({fraction}) > {after} "
-        f"THEN error({message} || {text}) ELSE {value} END"
-    )
+    return f"CASE WHEN {too_large} OR length({fraction}) > {after} THEN error({message} || {text}) ELSE {value} END"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from bqdump_local.bigquery import writing
+from bqdump_local.bigquery import defaults, writing
 from bqdump_local.bigquery.parsing import invalid_query
 from bqdump_local.bigquery.sql import Translation
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table
@@ -45,6 +45,7 @@ def change(statement: exp.Expression, translation: Translation) -> tuple[int, di
 
     def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name}")
+        defaults.apply(cursor, name, table.fields, translation)
         there = cursor.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
         sql = translation.to_duckdb(statement, target, name)
         if isinstance(statement, exp.Merge):

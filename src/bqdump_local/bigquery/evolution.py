@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,10 +33,15 @@ def evolved(old: Sequence[Field], given: Sequence[Field]) -> tuple[Field, ...]:
     return (*kept, *named.values())
 
 
-def converted(new: Sequence[Field], old: Sequence[Field]) -> str:
-    """The select list that gives rows with old columns their new ones, which are NULL or empty arrays."""
-    known = {field.name.lower(): field for field in old}
-    values = (_value(field, known.get(field.name.lower()), quote(field.name)) for field in new)
+def converted(new: Sequence[Field], old: Sequence[Field], defaults: Mapping[str, str] | None = None) -> str:
+    """The select list that gives rows with old columns their new ones: defaults, by name, or NULL or empty arrays."""
+    known, given = {field.name.lower(): field for field in old}, defaults or {}
+    values = (
+        given[field.name]
+        if field.name in given and field.name.lower() not in known
+        else _value(field, known.get(field.name.lower()), quote(field.name))
+        for field in new
+    )
     return ", ".join(f"{value} AS {quote(field.name)}" for field, value in zip(new, values, strict=True))
 
 

@@ -109,7 +109,8 @@ def _load(catalog: Catalog, load: dict[str, Any], files: Files) -> dict[str, Any
     if fields and existing is not None and existing.fields and not replaced:
         adding, relaxing = evolution.updates(load)
         check_schema(existing.name, existing.fields, fields, adding=adding, relaxing=relaxing, fewer=True)
-    if not fields and existing is not None and not load.get("autodetect"):
+    in_file = replaced and (load.get("sourceFormat") or "CSV").upper() in WITH_SCHEMA
+    if not fields and existing is not None and not load.get("autodetect") and not in_file:
         # Without a schema, the columns that a truncated table gets have no policy tags.
         fields = writing.without_protection(existing.fields) if replaced else existing.fields
     with tempfile.TemporaryDirectory(prefix="load-") as folder, catalog.warehouse.cursor() as cursor:

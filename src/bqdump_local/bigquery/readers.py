@@ -134,7 +134,9 @@ def _from_json(field: Field, ref: str) -> str:
 
 def _from_avro(field: Field, ref: str) -> str:
     """A decimal must fit exactly."""
-    return decimals.exact(field, ref) if field.type in decimals.DIGITS else _from_text(field, ref)
+    if field.type == "BIGNUMERIC":
+        return decimals.exact(field, plain_digits(ref))
+    return decimals.exact(field, ref) if field.type == "NUMERIC" else _from_text(field, ref)
 
 
 def _from_text(field: Field, ref: str) -> str:

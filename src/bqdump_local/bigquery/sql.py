@@ -88,6 +88,7 @@ class Translation:
         statement = routines.with_calls_inlined(statement, self)
         named = list(statement.find_all(exp.Table))
         names.unqualify(statement, named, self.project)
+        structs.expand(statement)
         for node in named:
             if isinstance(node.this, exp.Anonymous) and (query := routines.inlined(node, self)) is not None:
                 self._function(node, query)
@@ -181,14 +182,9 @@ class Translation:
             return _duckdb(f"{literal(text)}::TIMESTAMP::DATE" if kind == "DATE" else f"{literal(text)}::{kind}")
         if isinstance(node, exp.UnixToTime) and node.args.get("scale") is not None:
             factor = 10 ** (6 - int(node.args["scale"].name))
-            micros = exp.Mul(this=exp.Paren(this=node.this.copy()), expression=exp.Literal.number(factor))
+            seconds = exp.Paren(this=node.this.transform(self.rewrite))
+            micros = exp.Mul(this=seconds, expression=exp.Literal.number(factor))
             return exp.Anonymous(this="make_timestamptz", expressions=[micros])
-        if isinstance(node, (exp.DateAdd, exp.DateSub)) and not isinstance(node.parent, exp.Cast):
-            return exp.cast(node.copy(), "DATE")
-        if isinstance(node, exp.TsOrDsToTime):
-            return exp.cast(exp.cast(node.this.copy(), "TIMESTAMP"), "TIME")
-        if isinstance(node, (exp.Struct, exp.Tuple)):
-            return structs.named(node)
         if isinstance(node, exp.Literal) and not node.is_string and not node.name.isdigit():
             return node if isinstance(node.parent, exp.Cast) else exp.cast(node.copy(), "DOUBLE")
         if isinstance(node, exp.Anonymous) and node.name.upper() in TEXT_ALREADY and len(node.expressions) == 1:
@@ -202,7 +198,31 @@ class Translation:
             return self._parameter(node)
         if isinstance(node, exp.Column) and node.name.upper() == "_PARTITIONDATE":
             return exp.cast(exp.column(PARTITION_TIME, table=node.table or None), "DATE")
+        return self._retyped(node)
+
+    def _retyped(self, node: exp.Expression) -> exp.Expression:
+        """An expression whose type in DuckDB differs from BigQuery's, or whose parts have other names there."""
+        if isinstance(node, (exp.DateAdd, exp.DateSub)):
+            return exp.cast(self._within(node.copy()), "DATE")
+        if isinstance(node, exp.TsOrDsToTime):
+            return exp.cast(exp.cast(node.this.transform(self.rewrite), "TIMESTAMP"), "TIME")
+        if isinstance(node, (exp.Struct, exp.Tuple)):
+            named = structs.named(node)
+            return node if named is node else self._within(named)
+        if isinstance(node, exp.Anonymous) and node.name.upper() == "ST_GEOGPOINT":
+            return self._point(node)
         return node
+
+    def _within(self, node: exp.Expression) -> exp.Expression:
+        """A new node with its parts rewritten: what replaces another node is not visited itself."""
+        for child in list(node.iter_expressions()):
+            child.replace(child.transform(self.rewrite))
+        return node
+
+    def _point(self, node: exp.Anonymous) -> exp.Expression:
+        """ST_GEOGPOINT as WKT."""
+        longitude, latitude = (one.transform(self.rewrite).sql(dialect="duckdb") for one in node.expressions)
+        return _duckdb(f"format('POINT({{:.15g}} {{:.15g}})', ({longitude})::DOUBLE, ({latitude})::DOUBLE)")
 
     def _to_json_string(self, node: exp.JSONFormat) -> exp.Expression:
         """TO_JSON_STRING by the type of a column; DuckDB's JSON for any other expression."""

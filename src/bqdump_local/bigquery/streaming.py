@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from bqdump_local.bigquery import buffers
+from bqdump_local.bigquery import buffers, defaults
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.readers import reader
 from bqdump_local.bigquery.types import Field, quote
@@ -33,7 +33,8 @@ def insert_all(catalog: Catalog, table: Table, body: dict[str, Any]) -> dict[str
     if not given:
         raise invalid("No rows present in the request.")
     table.require_plain()
-    rows = [_row(row.get("json") or {}, table.fields) for row in given]
+    absent = defaults.values(catalog, table)
+    rows = [absent | _row(row.get("json") or {}, table.fields) for row in given]
     ids = [row.get("insertId") for row in given]
     errors = dict(_problems(catalog, table, rows, ignore=bool(body.get("ignoreUnknownValues"))))
     if errors and not body.get("skipInvalidRows"):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bqdump_local.bigquery import buffers, decorators, evolution
+from bqdump_local.bigquery import buffers, decorators, defaults, evolution
 from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table, partition_start
 from bqdump_local.bigquery.types import Field, columns, literal, quote
@@ -102,7 +102,7 @@ def _create(
     def create(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         hidden = f", {PARTITION_TIME} TIMESTAMPTZ" if arrival else ""
         cursor.execute(f"CREATE TABLE {name} ({columns(fields)}{hidden})")
-        written.rows = _insert(cursor, name, fields, fields, select, arrival)
+        written.rows = _insert(cursor, name, fields, fields, select, arrival, {})
         check_values(cursor, name, fields)
         check_partitions(cursor, name, 0, properties, catalog.settings.partitions_per_job)
 
@@ -155,6 +155,7 @@ def _rewrite(
         gone = "true" if partition is None else decorators.partition_condition(table, partition)
         kept = f"NOT coalesce({gone}, false)"
     hidden = f", {PARTITION_TIME}" if table.ingestion_time else ""
+    missing = {} if kept is None else defaults.expressions(catalog, table)
 
     def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         if kept is None or not table.fields:
@@ -163,7 +164,7 @@ def _rewrite(
             rows = f"{evolution.converted(after, table.fields)}{hidden} FROM {table.current.name}"
             cursor.execute(f"CREATE TABLE {name} AS SELECT {rows} WHERE {kept}")
         there = _count(cursor, name)
-        written.rows = _insert(cursor, name, after, fields, select, arrival)
+        written.rows = _insert(cursor, name, after, fields, select, arrival, missing)
         check_values(cursor, name, after)
         check_partitions(cursor, name, there, table.properties, catalog.settings.partitions_per_job)
 
@@ -206,9 +207,10 @@ def _insert(
     fields: Sequence[Field],
     select: str,
     arrival: str | None,
+    missing: dict[str, str],
 ) -> int:
     names = ", ".join(quote(field.name) for field in all_fields)
-    values = evolution.converted(all_fields, fields)
+    values = evolution.converted(all_fields, fields, missing)
     hidden, value = (f", {PARTITION_TIME}", f", {arrival}") if arrival else ("", "")
     inserted = cursor.execute(f"INSERT INTO {name} ({names}{hidden}) SELECT {values}{value} FROM ({select}) AS loaded")
     return int(inserted.fetchall()[0][0])
@@ -219,7 +221,7 @@ def _count(cursor: duckdb.DuckDBPyConnection, name: str) -> int:
 
 
 def check_values(cursor: duckdb.DuckDBPyConnection, name: str, fields: Sequence[Field]) -> None:
-    """Refuse NULL in a REQUIRED column or member and in an array, and values that exceed the length or the precision of their column.
+    """Refuse NULL where it may not be, and values that exceed the length or the precision of their column.
 
     https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#parameterized_data_types
     """
