@@ -128,5 +128,14 @@ def test_notes_of_a_late_task_are_removed(world: World) -> None:
     pruned(world)
     assert kept(world) == {"third"}
     world.store.put_now(f"{ROOT}fourth/planner.json", b'{"execution":"x","task":0}')
-    pruned(world)
+    pruned(world, days=99)
     assert kept(world) == {"third", "fourth"}
+
+
+def test_a_run_that_stopped_while_it_was_planned_is_removed_once_its_note_is_old(world: World) -> None:
+    world.store.clock = lambda: FIRST
+    world.store.put_now(f"{ROOT}fourth/planner.json", b'{"execution":"x","task":0}')
+    pruned(world, days=6)
+    assert kept(world) == {"third", "fourth"}
+    pruned(world, days=8)
+    assert kept(world) == {"third"}

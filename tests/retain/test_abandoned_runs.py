@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.documents.run import Plan
+from bqdump.check.verify import verify
+from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.errors import DeniedError, UsageError
 from bqdump.export.placement.choose import running_export
 from bqdump.export.placement.final_names import announce, copy_over
@@ -20,8 +21,10 @@ from bqdump.export.run import run
 from bqdump.export.work.work import work
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.ledger import read_ledger
+from bqdump.repository.references import refer
+from bqdump.repository.repository import overwrite
 from bqdump.retain.prune import prune
-from retain.scene import DAY, LAYOUT, Scene
+from retain.scene import DAY, LAYOUT, SETTINGS, Scene
 
 REPLACE = "{table}/{table}_*.{ext}"
 
@@ -218,9 +221,56 @@ def test_what_a_pruned_run_writes_late_goes_with_the_next_prune(scene: Scene) ->
     assert scene.names("/runs/a/") == []
 
 
-def test_a_run_that_is_being_planned_stays(scene: Scene) -> None:
-    scene.run("a")
-    scene.store.put_now(LAYOUT.run("new").planner.name, b'{"execution":"e","task":0}')
-    wait(scene, 99)
-    result = scene.prune()
-    assert [one.reasons for one in result.runs if one.run == "new"] == [("being planned",)]
+@pytest.mark.parametrize("known", [True, False])
+def test_a_run_that_stopped_while_it_was_planned_is_named_and_goes_once_its_note_is_old(
+    scene: Scene, known: bool
+) -> None:
+    scene.store.clock = (lambda: scene.now) if known else (lambda: 0)
+    scene.run("a", "b")
+    planner = LAYOUT.run("new").planner
+
+    def reasons(hours: float, *, jobs: bool = True) -> list[tuple[bool, tuple[str, ...]]]:
+        pruning = scene.pruning(jobs=jobs)._replace(now=scene.now + int(hours * 3_600_000))
+        return [(one.removed, one.reasons) for one in asyncio.run(prune(pruning)).runs if one.run == "new"]
+
+    asyncio.run(overwrite(scene.store, planner, Owner("e", 0)))
+    assert asyncio.run(refer(scene.store, LAYOUT, "a", "new"))
+    assert reasons(0.5) == [(False, ("being planned",))]
+    if not known:
+        assert reasons(2400) == [(False, ("being planned",))]
+        return
+    assert reasons(50) == [(False, ("stopped while it was being planned, 2 days ago",))]
+    assert scene.names(LAYOUT.run("a").manifest.name)
+    asyncio.run(overwrite(scene.store, planner, Owner("e", 0)))
+    scene.now += 100 * 3_600_000
+    asyncio.run(overwrite(scene.store, planner, Owner("e", 0)))
+    assert reasons(100) == [(False, ("stopped while it was being planned, 4 days ago",))]
+    assert reasons(8 * 24, jobs=False) == [(True, ("abandoned",))]
+    assert scene.names("/new/") == scene.names("/a/") == []
+
+
+def test_a_planner_that_wakes_up_after_its_run_was_pruned_names_no_file_that_is_gone(scene: Scene) -> None:
+    """It has drafted a plan that names files of an earlier run again, and stands still before it stores the plan."""
+    scene.store.clock = lambda: scene.now
+    scene.run("a", "b", incremental=True)
+    pruned: list[Any] = []
+
+    class Slow(MemoryStore):
+        def __init__(self) -> None:
+            self.__dict__ = scene.store.__dict__
+
+        async def write(self, name: str, data: bytes, expect: int | None) -> int:
+            if name == LAYOUT.run("dead").plan.name and not pruned:
+                scene.now += 9 * DAY
+                scene.warehouse.put("p", "sales", "items", ["new"])
+                scene.warehouse.put("p", "sales", "sales", ["new"])
+                await run(scene.task("new", incremental=True))
+                pruned.append(await prune(scene.pruning(incremental=True)))
+            return await super().write(name, data, expect)
+
+    scene.now += DAY
+    with pytest.raises(UsageError, match="run dead: it was pruned while it was being planned"):
+        asyncio.run(run(scene.task("dead", incremental=True)._replace(store=Slow())))
+    assert scene.removed(pruned[0]) == ["a", "b", "dead"]
+    assert scene.names("/dead/") == []
+    assert asyncio.run(verify(scene.store, SETTINGS, "new")).findings == ()

@@ -18,7 +18,6 @@ import requests
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.gcs import CloudStore
 from bqdump.core.errors import ConflictError, NotFoundError
-from bqdump.ports.store import ObjectInfo
 
 BINARIES = Path("vendor/fake-gcs-server/bin")
 
@@ -67,7 +66,7 @@ def test_the_witness_agrees_on_what_the_store_relies_on(witness: str, monkeypatc
             assert (await store.read("a/b c%.json")).data == b"0123456789"
             assert (await store.read("a/b c%.json", 3, 4)).data == b"3456"
             listed = [info async for page in store.objects("a/") for info in page]
-            assert listed == [ObjectInfo("a/b c%.json", 10, crc32c(b"0123456789"), generation)]
+            assert [info[:4] for info in listed] == [("a/b c%.json", 10, crc32c(b"0123456789"), generation)]
             note = '{"table":"ünï"}'.encode()
             await store.write_note("n/1.json", note, 0)
             notes = [item async for page in store.notes("n/") for item in page]

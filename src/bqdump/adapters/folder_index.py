@@ -54,7 +54,7 @@ class Row(NamedTuple):
     @property
     def info(self) -> ObjectInfo:
         """The file as an object."""
-        return ObjectInfo(self.name, self.size, self.crc32c, self.generation, self.origin)
+        return ObjectInfo(self.name, self.size, self.crc32c, self.generation, self.origin, self.changed // 1_000_000)
 
 
 @contextmanager

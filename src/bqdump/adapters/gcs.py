@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 PAGE = 1000
 NOT_AS_STORED = "the received bytes do not match the object's checksum"
-LISTED = "items(name,size,crc32c,generation,metadata),nextPageToken"
+LISTED = "items(name,size,crc32c,generation,timeCreated,metadata),nextPageToken"
 # Retrying is not the client's task: see adapters.retry.
 ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
 

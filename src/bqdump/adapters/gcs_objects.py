@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.endpoints import STORAGE
 from bqdump.core.errors import AnswerError, DamagedError
 from bqdump.core.plan.lifecycle import LifecycleRule
+from bqdump.core.times import parse_time
 from bqdump.ports.store import Note, ObjectInfo
 
 ADMIN = "Requires roles/storage.objectUser and roles/storage.legacyBucketReader on the bucket."
@@ -27,7 +29,15 @@ def info_of(name: str, resource: Any) -> ObjectInfo:
     if (other := resource.get("name", name)) != name:
         raise DamagedError("read the metadata of", name, f"the answer is about {other}")
     origin = (resource.get("metadata") or {}).get(ORIGIN, "")
-    return ObjectInfo(name, int(resource["size"]), resource["crc32c"], int(resource["generation"]), origin)
+    updated = _milliseconds(resource.get("timeCreated"))
+    return ObjectInfo(name, int(resource["size"]), resource["crc32c"], int(resource["generation"]), origin, updated)
+
+
+def _milliseconds(time: Any) -> int:
+    """A time in an answer, 0 without one: stores that imitate Cloud Storage may lack it."""
+    with suppress(TypeError, ValueError):
+        return parse_time(time)
+    return 0
 
 
 def noted(blob: Any, url: str) -> Note | None:

@@ -24,7 +24,7 @@ class _Object(NamedTuple):
 
 
 class MemoryStore:
-    """An ObjectStore in a dictionary. page: number of names on a page of a listing."""
+    """An ObjectStore in a dictionary. page: number of names on a page of a listing. clock: in milliseconds, 0: none."""
 
     def __init__(self, bucket: str = "memory", *, page: int = PAGE) -> None:
         self.url = f"gs://{bucket}"
@@ -32,6 +32,7 @@ class MemoryStore:
         self._objects: dict[str, _Object] = {}
         self._generation = 0
         self._page = page
+        self.clock: Callable[[], int] = lambda: 0
 
     async def describe(self) -> BucketInfo:
         """See ObjectStore."""
@@ -136,7 +137,7 @@ class MemoryStore:
         if expect is not None and expect != current:
             raise ConflictError("write", f"{self.url}/{name}", f"its generation is {current}, not {expect}")
         self._generation += 1
-        info = ObjectInfo(name, len(data), crc32c(data), self._generation, origin)
+        info = ObjectInfo(name, len(data), crc32c(data), self._generation, origin, self.clock())
         self._objects[name] = _Object(data, info)
         return info
 

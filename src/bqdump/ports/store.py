@@ -20,13 +20,17 @@ class Stored(NamedTuple):
 
 
 class ObjectInfo(NamedTuple):
-    """An object in a listing: size in bytes, CRC32C in base64, generation, and the origin of a copy (else "")."""
+    """An object in a listing: size in bytes, CRC32C in base64, generation, and the origin of a copy (else "").
+
+    updated: when this generation was written, in milliseconds since 1970 UTC by the store's clock; 0 if not known.
+    """
 
     name: str
     size: int
     crc32c: str
     generation: int
     origin: str = ""
+    updated: int = 0
 
 
 class Note(NamedTuple):

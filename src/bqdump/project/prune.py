@@ -62,14 +62,21 @@ async def _sweep(store: ObjectStore, settings: Settings, now: int) -> list[str]:
         layout = settings.layout.project_run(run)
         plan = await value_of(store, layout.plan)
         if plan is None:
-            # What a task has noted that was late. A new run writes the note of its planner first.
-            left += await _delete(store, layout, unless=layout.planner.name)
+            # What a task has noted that was late. A new run writes the note of its planner first, again and again.
+            silent = await _is_silent(store, settings, layout, now)
+            left += await _delete(store, layout, unless="" if silent else layout.planner.name)
         elif newest and newest.run == run:
             continue
         elif await _is_over(store, settings, plan, project, now) and not await _is_alive(store, settings, plan, runs):
             left += await _delete(store, layout)
             log.info("removed the set's documents of run %s", run, extra=LogEvent.RUN_REMOVED.extra(run=run))
     return left
+
+
+async def _is_silent(store: ObjectStore, settings: Settings, layout: ProjectLayout, now: int) -> bool:
+    """Whether the planner of a run that has no plan has stopped so long ago that the run counts as abandoned."""
+    planner, after = await store.stat(layout.planner.name), settings.abandoned_seconds * 1000
+    return bool(planner and planner.updated and after and now - planner.updated > after)
 
 
 async def _is_over(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.restorable import ago
 from bqdump.core.retention.policy import Snapshot, apply
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.retain.runs import Complete, Found, Unfinished
@@ -21,6 +22,8 @@ LATER = "later than the published run"
 UNPUBLISHED = "nothing is published"
 PLANNING = "being planned"
 AT_WORK = "its jobs are still running"
+# A planner whose note is as old as this is not at work, whatever the clocks say.
+SILENT_MS = 3_600_000
 UNCHECKED = "cannot check whether its jobs are still running"
 
 
@@ -71,8 +74,8 @@ async def _unfinished(task: Task, found: Found) -> tuple[dict[str, tuple[str, ..
         elif tags:
             reasons[one.run] = tags
         elif one.plan is None:
-            # When it began is not known. A tombstone alone is what a prune has left of a run that ended.
-            reasons[one.run] = () if one.tombstone else (PLANNING,)
+            # It has no jobs. A tombstone without a note is what a prune has left of a run that ended.
+            reasons[one.run] = _planning(task, one)
         elif not _abandoned(task, one):
             reasons[one.run] = ("unfinished",)
         else:
@@ -89,6 +92,16 @@ async def _unfinished(task: Task, found: Found) -> tuple[dict[str, tuple[str, ..
 def _abandoned(task: Task, one: Unfinished) -> bool:
     after = task.settings.abandoned_seconds * 1000
     return after > 0 and one.plan is not None and task.now - one.plan.began > after
+
+
+def _planning(task: Task, one: Unfinished) -> tuple[str, ...]:
+    """Why a run without a plan is kept: its planner writes its note again and again while it is alive."""
+    silent, after = task.now - one.pulse, task.settings.abandoned_seconds * 1000
+    if not one.pulse:
+        return () if one.tombstone else (PLANNING,)
+    if after and silent > after:
+        return ()
+    return (PLANNING if silent < SILENT_MS else f"stopped while it was being planned, {ago(silent / 1000)}",)
 
 
 async def _jobs(task: Task, old: Sequence[Unfinished]) -> tuple[set[str] | None, str]:

@@ -44,11 +44,15 @@ class Complete(NamedTuple):
 
 
 class Unfinished(NamedTuple):
-    """A run without a manifest. plan: None while it is being planned."""
+    """A run without a manifest. plan: None while it is being planned.
+
+    pulse: when its planner last wrote its note, in milliseconds since 1970 UTC; 0 if that is not known.
+    """
 
     run: str
     plan: Plan | None
     tombstone: Loaded[Tombstone] | None
+    pulse: int = 0
 
 
 class Found(NamedTuple):
@@ -133,9 +137,10 @@ async def _look_at(
     if decided := await refuse_missing(task, run):
         return decided
     plan = await value_of(task.store, names.plan)
-    if plan or tombstone or await exists(task.store, names.planner):
+    if plan:
         return Unfinished(run, plan, tombstone)
-    return run
+    planner = await task.store.stat(names.planner.name)
+    return Unfinished(run, None, tombstone, planner.updated if planner else 0) if planner or tombstone else run
 
 
 async def refuse_missing(task: Task, run: str) -> Loaded[Tombstone] | None:

@@ -127,6 +127,7 @@ class World:
         self.trace = Trace(self.loop.time, trace)
         self.dice = Dice(f"{seed} dice", CALM)
         self.store = MemoryStore("bucket", page=self.rng.choice((1, 3, 1000)))
+        self.store.clock = self.clock
         self.big = MemoryDestination(self.store, self.clock, seconds=self._seconds, shard_rows=2)
         path, incremental = self.rng.choice(PATHS), random.Random(f"{seed} incremental").random() < 0.6
         self.settings = msgspec.structs.replace(SETTINGS, path=path, incremental=incremental)

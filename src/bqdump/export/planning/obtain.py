@@ -29,6 +29,7 @@ from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix
 from bqdump.repository.pulse import pulse
+from bqdump.repository.references import being_pruned
 from bqdump.repository.repository import exists, load, overwrite, replace, value_of
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,8 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
             objects = await _store_objects(task, draft)
             await placement_of(plan).prepare(task)
         mine = await replace(task.store, task.layout.plan, plan, 0)
+        if mine:
+            await _refuse_pruned_meanwhile(task, plan, mine)
     if not mine:
         stored = await read_plan(task)
         if stored is None:
@@ -116,6 +119,14 @@ async def _refuse_pruned(task: Task) -> None:
     """Raise UsageError for the id of a run that is being pruned, or was as long as other runs name files of it."""
     if await exists(task.store, task.layout.tombstone):
         cause = "a run of this id was pruned or is being pruned, and other runs may still name its files"
+        raise UsageError(PLAN, f"run {task.run}", cause, "Use another run id.", setting="run_id")
+
+
+async def _refuse_pruned_meanwhile(task: Task, plan: Plan, generation: int) -> None:
+    """Raise UsageError, and delete the plan, where prune took this task for dead while it was planning."""
+    if await being_pruned(task.store, task.layout) or await task.store.stat(plan.units) is None:
+        await task.store.delete([(task.layout.plan.name, generation)])
+        cause = "it was pruned while it was being planned, because its planner had stopped for too long"
         raise UsageError(PLAN, f"run {task.run}", cause, "Use another run id.", setting="run_id")
 
 
