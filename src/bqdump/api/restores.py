@@ -67,7 +67,7 @@ def restore(
     The same call resumes a restore that was interrupted or is incomplete.
     into: the dataset, as "project.dataset", or "dataset" of `project`; it is created if it does not exist. "{dataset}"
     stands for the exported dataset's name; a set requires it, as each of its datasets is restored.
-    plan: only show what would be restored.
+    plan: only show what would be restored, and what it would bill.
     datasets, exclude_datasets: patterns of the datasets of a set.
     include, exclude: patterns of the names of tables and other objects.
     replace: replace tables that exist in the dataset, each atomically.
@@ -102,7 +102,7 @@ def restore(
     async def work(stores: serving.Stores, destination: Destination, through: Via | None) -> Restoration:
         task = Task(next(iter(stores.values())), destination, settings, request, me, 1, through)
         tasks = at_each(task, stores)
-        return await (verbs.plan_restore(tasks, choice) if plan else verbs.restore(tasks, choice, values=verify))
+        return await (verbs.plan_restore if plan else verbs.restore)(tasks, choice, values=verify)
 
     return finish(serving.serve_restore(settings, parsed.via, work))
 

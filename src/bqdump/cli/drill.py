@@ -19,15 +19,17 @@ from bqdump.cli.logs import set_up
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import following
-from bqdump.cli.restore import NOT_COMPARED
+from bqdump.cli.restore import NOT_COMPARED, print_plan
 from bqdump.cli.signals import until_stopped
 from bqdump.cli.wiring import serve_restore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.drilled import Drilled
-from bqdump.core.restore.request import requested_drill
-from bqdump.core.restore.rotation import portion
+from bqdump.core.restore.request import Requested, requested_drill
+from bqdump.core.restore.result import Restoration
+from bqdump.core.restore.rotation import Portion, portion
+from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
@@ -41,6 +43,7 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
 
 @click.command(cls=Command)
 @click.argument("run", required=False, callback=run_name)
+@click.option("--plan", "planning", is_flag=True, help="Show what would be restored, and what it would bill.")
 @click.option(
     "--into",
     metavar="PROJECT",
@@ -71,6 +74,7 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
 @settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed", "notify")
 def drill(
     run: str | None,
+    planning: bool,
     into: str | None,
     tables: int | None,
     sample: str | None,
@@ -87,6 +91,7 @@ def drill(
 
     \b
     Examples:
+      bqdump drill --bucket my-exports --project my-project --plan
       bqdump drill --bucket my-exports --project my-project
       bqdump drill --bucket my-exports --into my-sandbox --sample 10%
     """
@@ -94,6 +99,8 @@ def drill(
     parsed, size = requested_drill(settings, into=into or "", via=via or ""), portion(tables, sample or "")
     # Jobs run where the tables are restored, unless another project pays for them.
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
+    if planning:
+        return _plan(settings, parsed, run or settings.run_id, size, as_json=as_json)
     me = _owner()
     level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
     set_up({}, stream, level=level)
@@ -112,6 +119,20 @@ def drill(
     elif not (quiet or logs_as_json(stream)):
         _print_result(done)
     return EXIT_CODES[done.state]
+
+
+def _plan(settings: Settings, parsed: Requested, run: str, size: Portion, *, as_json: bool) -> int:
+    async def work(stores: Stores, destination: Destination, through: Via | None) -> Restoration:
+        request = Request(parsed.options, run)
+        task = Task(next(iter(stores.values())), destination, settings, request, Owner("plan", 0), 1, through)
+        return await verbs.plan_drill(at_each(task, stores), size)
+
+    shown = asyncio.run(serve_restore(settings, parsed.via, work))
+    if as_json:
+        print_json(shown)
+    else:
+        print_plan(shown)
+    return DONE
 
 
 def _owner() -> Owner:

@@ -74,7 +74,7 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
     settings, parsed = _settings(options)
     if planning:
         request = Request(parsed.options, run or settings.run_id, yes=yes)
-        return _plan(settings, parsed, request, choice, as_json=as_json)
+        return _plan(settings, parsed, request, choice, as_json=as_json, verify=verify)
     level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
     set_up({}, stream, level=level)
     identity = identify(os.environ)
@@ -125,16 +125,18 @@ def _tell_bill(bytes_billed: int) -> None:
     log.info("BigQuery bills %s for this comparison", size_text(bytes_billed), extra=billed)
 
 
-def _plan(settings: Settings, parsed: Requested, request: Request, choice: Choice, *, as_json: bool) -> int:
+def _plan(
+    settings: Settings, parsed: Requested, request: Request, choice: Choice, *, as_json: bool, verify: bool
+) -> int:
     async def work(stores: Stores, destination: Destination, via: Via | None) -> Restoration:
         task = Task(next(iter(stores.values())), destination, settings, request, Owner("plan", 0), 1, via)
-        return await verbs.plan_restore(at_each(task, stores), choice)
+        return await verbs.plan_restore(at_each(task, stores), choice, values=verify)
 
     shown = asyncio.run(serve_restore(settings, parsed.via, work))
     if as_json:
         print_json(shown)
     else:
-        _print_plan(shown)
+        print_plan(shown)
     return DONE
 
 
@@ -156,7 +158,8 @@ async def _restore(
     return await serve_restore(settings, parsed.via, work, tasks)
 
 
-def _print_plan(shown: Restoration) -> None:
+def print_plan(shown: Restoration) -> None:
+    """Print what would be restored, and what it would bill."""
     if shown.datasets:
         _print_datasets(shown)
         sys.stdout.write(f"\n{_summary(shown)} into {_target(shown)}.\n\n")
@@ -178,7 +181,10 @@ def _print_plan(shown: Restoration) -> None:
     )
     if casts := [(t.table, size_text(t.bytes_billed), t.casts) for t in shown.tables if t.casts]:
         sys.stdout.write("\nCast by a billed query:\n")
-        print_table(("table", "files", "why"), casts, right=(1,))
+        print_table(("table", "bills", "why"), casts, right=(1,))
+    if maybe := [(t.table, size_text(t.bytes_billed_at_most), t.like_null) for t in shown.tables if t.like_null]:
+        sys.stdout.write("\nFilled by a billed query only if a value reads like NULL and BigQuery refuses the files:\n")
+        print_table(("table", "bills", "columns"), maybe, right=(1,))
     print_altered("Not brought back exactly:", shown.tables)
     if shown.objects:
         sys.stdout.write("\nThen:\n")
@@ -258,6 +264,8 @@ def _print_not_restored(shown: Restoration) -> None:
 
 def _summary(shown: Restoration) -> str:
     billed = f"; queries bill about {size_text(shown.bytes_billed)}" if shown.bytes_billed else ""
+    if shown.bytes_billed_at_most > shown.bytes_billed:
+        billed = f"; queries bill {size_text(shown.bytes_billed)} to {size_text(shown.bytes_billed_at_most)}"
     datasets = f"{counted(len(shown.datasets), 'dataset')} with " if shown.datasets else ""
     return (
         f"{datasets}{with_objects(len(shown.tables), len(shown.objects))}, {counted(shown.rows, 'row')}, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -12,15 +13,19 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
 from bqdump.core.progress.together import Together
 from bqdump.core.project.restoring import EVERY
+from bqdump.core.restore.bill import together
 from bqdump.core.restore.drilled import Drilled, DrillState
-from bqdump.core.restore.result import NotCreated
+from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.restore.rotation import Portion
 from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.project.exports import choose, of_one_dataset, of_part, sets_at
 from bqdump.project.member import concerns_all
-from bqdump.project.restored import DATASET, name_in
+from bqdump.project.restore import plan_one
+from bqdump.project.restored import DATASET, joined, name_in
+from bqdump.restoration.bill import refuse_more
 from bqdump.restoration.drill import drill as drill_one
+from bqdump.restoration.drill import drill_request
 from bqdump.restoration.task import Task
 
 log = logging.getLogger(__name__)
@@ -38,6 +43,7 @@ async def drill(tasks: Sequence[Task], portion: Portion) -> Drilled:
     if not sets:
         return await drill_one(await of_one_dataset(tasks, EVERY), portion)
     chosen, at, tell = await choose(sets, EVERY), {one.target: one.task for one in sets}, Together(tasks[0].tell)
+    await _refuse_bill([of_part(at[part.target], part, tell) for part in chosen.parts], portion)
     done: dict[str, Drilled] = {}
     failed: dict[str, BqdumpError] = {}
     for part in chosen.parts:
@@ -63,6 +69,34 @@ async def drill(tasks: Sequence[Task], portion: Portion) -> Drilled:
         whole = f"run {result.run} is restorable: {datasets}"
         log.info("%s", whole if len(result.tables) == result.of else some, extra=proven)
     return result
+
+
+async def _refuse_bill(tasks: Sequence[Task], portion: Portion) -> None:
+    """Raise UsageError if the drills of all datasets would bill more than the limit."""
+    if not tasks or not tasks[0].settings.max_bytes_billed:
+        return
+    bills = []
+    for task in tasks:
+        # Its drill meets the same error, and names it.
+        with about(task.dataset), suppress(BqdumpError):
+            bills.append((await plan_one(await drill_request(task, portion))).bill)
+    request = tasks[0].request
+    options = replace(request.options, temporary=True)
+    refuse_more(tasks[0]._replace(request=request._replace(options=options)), together(bills))
+
+
+async def plan_drill(tasks: Sequence[Task], portion: Portion) -> Restoration:
+    """What a drill would restore, and what it would bill. Nothing is written."""
+    sets = await sets_at(tasks)
+    if not sets:
+        return (await plan_one(await drill_request(await of_one_dataset(tasks, EVERY), portion))).shown
+    chosen, at, tell = await choose(sets, EVERY), {one.target: one.task for one in sets}, Together(tasks[0].tell)
+    plans = {}
+    for part in chosen.parts:
+        with about(part.dataset):
+            planned = await plan_one(await drill_request(of_part(at[part.target], part, tell), portion))
+            plans[part.dataset] = planned.shown
+    return joined(sets[0].task.request.options, chosen.run, plans, [])
 
 
 def _failure(dataset: str, error: BqdumpError) -> NotCreated:

@@ -18,6 +18,7 @@ from bqdump.core.progress.events import Entered
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
 from bqdump.core.project.restoring import EVERY, Choice
+from bqdump.core.restore.bill import Bill
 from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill
@@ -27,6 +28,7 @@ from bqdump.project.member import concerns_all
 from bqdump.project.refusals import all_or_none
 from bqdump.project.restored import DATASET, joined
 from bqdump.repository.repository import create, value_of
+from bqdump.restoration.bill import planned_bill, refuse_bill
 from bqdump.restoration.draft import draft
 from bqdump.restoration.finisher import becomes_finisher
 from bqdump.restoration.ledger import read_ledger
@@ -73,15 +75,27 @@ async def plan_restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restora
     """What the same would do. Nothing is written."""
     sets = await sets_at(tasks)
     if not sets:
-        drafted = await draft(await of_one_dataset(tasks, choice))
-        return planned(drafted.plan, drafted.found.manifest)
+        return (await plan_one(await of_one_dataset(tasks, choice))).shown
     execution = await choose(sets, choice)
     members = await members_of(sets, execution, choice)
-    drafts = await all_or_none(members.tasks, draft)
-    results = {
-        task.dataset: planned(one.plan, one.found.manifest) for task, one in zip(members.tasks, drafts, strict=True)
-    }
+    plans = await all_or_none(members.tasks, plan_one)
+    results = {task.dataset: one.shown for task, one in zip(members.tasks, plans, strict=True)}
     return joined(sets[0].task.request.options, execution.run, results, members.left)
+
+
+class Planned(NamedTuple):
+    """What the restore of one dataset would do, and what its queries would bill."""
+
+    shown: Restoration
+    bill: Bill
+
+
+async def plan_one(task: Task) -> Planned:
+    """Plan the restore of one dataset. Nothing is written."""
+    drafted = await draft(task)
+    manifest = drafted.found.manifest
+    bill = await planned_bill(task, manifest, drafted.plan)
+    return Planned(planned(drafted.plan, manifest, bill), bill)
 
 
 async def _obtain(sets: Sequence[SetAt], choice: Choice) -> _Chosen:
@@ -108,6 +122,8 @@ async def _begun(task: Task, proposal: Proposal) -> RunningRestore:
 
 async def _carry_out(task: Task, restores: Sequence[RunningRestore]) -> dict[str, Restoration]:
     """Do this task's part of every restore. task: of the set. The results by dataset, in their order."""
+    if left := [one for one in restores if not await finished(one)]:
+        await refuse_bill(left)
     started = await each_dataset(restores, lambda one: _guarded(one, _start(one)))
     results = {one.id: result for one, result in zip(restores, started, strict=True) if result}
     open_ = [one for one in restores if one.id not in results]

@@ -41,6 +41,7 @@ def joined(options: Options, run: str, results: Mapping[str, Restoration], left:
         rows=sum(one.rows for one in every),
         bytes=sum(one.bytes for one in every),
         bytes_billed=sum(one.bytes_billed for one in every),
+        bytes_billed_at_most=sum(one.bytes_billed_at_most for one in every),
         verified=sum(verified) if verified else None,
         datasets=tuple(_dataset(name, one, run) for name, one in results.items()),
     )

@@ -52,13 +52,7 @@ async def drill(task: Task, portion: Portion) -> Drilled:
     """
     manifest = (await find_manifest(task)).manifest
     tables, lost = tables_with_rows(manifest)
-    chosen = await _chosen(task, tables, portion)
-    options = Options(
-        project=task.request.options.project,
-        dataset=await _free_name(task),
-        include=chosen if len(chosen) < len(tables) else (),
-        temporary=True,
-    )
+    options, chosen = await _options(task, tables, portion)
     bill = _Bill(task)
     began, start = await task.destination.now(manifest.location), time.monotonic()
     try:
@@ -94,6 +88,25 @@ async def drill(task: Task, portion: Portion) -> Drilled:
     at = time_of(note.began).strftime("%Y%m%dT%H%M%SZ")
     await create(task.store, task.settings.layout.drill(f"{at}-{options.dataset.removeprefix(NAME)}"), note)
     return result
+
+
+async def drill_request(task: Task, portion: Portion) -> Task:
+    """The task of a restore that does what a drill would."""
+    manifest = (await find_manifest(task)).manifest
+    options, _ = await _options(task, tables_with_rows(manifest)[0], portion)
+    return task._replace(request=task.request._replace(options=options, run=manifest.run))
+
+
+async def _options(task: Task, tables: list[str], portion: Portion) -> tuple[Options, tuple[str, ...]]:
+    """What is restored, and the names of its tables."""
+    chosen = await _chosen(task, tables, portion)
+    options = Options(
+        project=task.request.options.project,
+        dataset=await _free_name(task),
+        include=chosen if len(chosen) < len(tables) else (),
+        temporary=True,
+    )
+    return options, chosen
 
 
 async def _chosen(task: Task, tables: list[str], portion: Portion) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.restore import Restored
+from bqdump.core.restore.bill import Bill, step_bill
 from bqdump.core.restore.plan import NotRestored, ObjectStep, RestorePlan, TableStep
 from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
 from bqdump.core.times import time_of
@@ -13,8 +14,8 @@ from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 
 
-def planned(plan: RestorePlan, manifest: Manifest) -> Restoration:
-    """What a restore would do."""
+def planned(plan: RestorePlan, manifest: Manifest, bill: Bill) -> Restoration:
+    """What a restore would do, and what its queries would bill."""
     tables = tuple(_planned_table(step) for step in plan.tables)
     return Restoration(
         restore="",
@@ -31,7 +32,8 @@ def planned(plan: RestorePlan, manifest: Manifest) -> Restoration:
         kept=plan.kept,
         rows=sum(table.expected_rows or 0 for table in tables),
         bytes=sum(table.bytes for table in tables),
-        bytes_billed=sum(table.bytes_billed for table in tables),
+        bytes_billed=bill.certain,
+        bytes_billed_at_most=bill.most,
     )
 
 
@@ -81,6 +83,7 @@ def _table(step: TableStep, receipt: Restored) -> RestoredTable:
 
 
 def _planned_table(step: TableStep) -> RestoredTable:
+    bill = step_bill(step)
     return RestoredTable(
         table=step.entry.table,
         action=step.action,
@@ -89,8 +92,10 @@ def _planned_table(step: TableStep) -> RestoredTable:
         files=len(step.entry.files),
         bytes=_bytes(step),
         jobs=step.jobs,
-        bytes_billed=_bytes(step) if step.load.casts else 0,
+        bytes_billed=bill.certain,
+        bytes_billed_at_most=bill.most,
         casts=step.load.casts,
+        like_null=step.load.like_null,
         as_what=step.as_what,
         altered=step.altered,
     )

@@ -18,6 +18,7 @@ from bqdump.core.sizes import counted
 from bqdump.repository.published import refuse_pruned
 from bqdump.repository.repository import create, value_of
 from bqdump.restoration.access import grant_access
+from bqdump.restoration.bill import refuse_bill
 from bqdump.restoration.finish import create_dataset, finish_dataset, relate_tables, set_expirations
 from bqdump.restoration.finisher import becomes_finisher
 from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers
@@ -65,6 +66,7 @@ async def _refuse_pruned(restore: RunningRestore) -> None:
 async def _carry_out(restore: RunningRestore) -> Restoration:
     if done := await finished(restore):
         return await compared(restore, done)
+    await refuse_bill([restore])
     await begin(restore)
     ledgers = await restore_tables([restore])
     if not await becomes_finisher(restore):

@@ -34,13 +34,14 @@ class Via(NamedTuple):
 class Request(NamedTuple):
     """What is restored. run: "" for the published run. yes: the source dataset itself may be changed.
 
-    reading: to compare values with the files as well, None not to. on_bill: called with the bytes billed for that.
-    spent: what the comparisons of other datasets have billed.
+    compares: whether values are compared with the files as well; reading: with what, None in a plan. on_bill: called
+    with the bytes billed for that. spent: what other datasets have billed.
     """
 
     options: Options
     run: str = ""
     yes: bool = False
+    compares: bool = False
     reading: ReadOptions | None = None
     on_bill: Callable[[int], None] = lambda bytes_billed: None
     spent: int = 0

@@ -40,7 +40,8 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     check_room(manifest, reading)
     request, limit = restore.task.request, restore.task.settings.max_bytes_billed
     hint = OF_A_DRILL if request.options.temporary else HINT
-    source = Source(restore.destination, limit, request.on_bill, hint, request.spent)
+    casts = sum(receipt.billed for receipt in ledger.receipts.values())
+    source = Source(restore.destination, limit, hint=hint, spent=request.spent + casts)
     target = restore.target
     comparisons = [
         question
@@ -50,6 +51,7 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     able, unable = await priced(source, target, comparisons)
     spent = source.spent + sum(question.bills for question in able)
     of_source = await _of_source(source._replace(spent=spent), manifest)
+    request.on_bill(sum(one.bills for one in (*able, *(of_source.questions if of_source else ()))))
     back = await read_back(restore.task.store, manifest, reading, (), restore.task.tell)
     found = await compare(source, Questions(target, able, unable, ()), back.digests)
     with_source = await compare(source, of_source, back.digests) if of_source else None

@@ -38,7 +38,7 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
     reading = ReadOptions(reader, checksums=True) if reader else None
     try:
         with observed("restore", task.owner.execution, about, task.tell) as hear:
-            given = [one._replace(request=one.request._replace(reading=reading)) for one in tasks]
+            given = [one._replace(request=one.request._replace(reading=reading, compares=values)) for one in tasks]
             done = await run_task([_observed_by(one, hear) for one in given], choice or EVERY)
             if done.failed:
                 hear(Incomplete("; ".join(f"{one.name}: {one.reason}: {one.message}" for one in done.failed[:3])))
@@ -66,7 +66,7 @@ async def drill(tasks: Sequence[RestoreTask], portion: Portion) -> Drilled:
     about: dict[str, str | int] = {"bqdump.project": task.request.options.project, "bqdump.task": task.owner.task}
     reader, notifier = open_reader(), open_notifier(task.settings)
     try:
-        request = task.request._replace(reading=ReadOptions(reader, checksums=True))
+        request = task.request._replace(compares=True, reading=ReadOptions(reader, checksums=True))
         with observed("drill", task.owner.execution, about, task.tell) as hear:
             # Nothing resumes a drill, so its receipts need not outlive it.
             made = [one._replace(request=request, documents=MemoryStore()) for one in tasks]
@@ -96,9 +96,19 @@ def _observed_by(task: RestoreTask, hear: Listener) -> RestoreTask:
     return task._replace(tell=hear, request=task.request._replace(on_bill=bill))
 
 
-async def plan_restore(tasks: Sequence[RestoreTask], choice: Choice | None = None) -> Restoration:
-    """Show what the same would do, without writing anything."""
+async def plan_restore(
+    tasks: Sequence[RestoreTask], choice: Choice | None = None, *, values: bool = False
+) -> Restoration:
+    """Show what the same would do, and what it would bill, without writing anything."""
     from bqdump.core.project.restoring import EVERY
     from bqdump.project.restore import plan_restore as plan
 
-    return await plan(tasks, choice or EVERY)
+    given = [one._replace(request=one.request._replace(compares=values)) for one in tasks]
+    return await plan(given, choice or EVERY)
+
+
+async def plan_drill(tasks: Sequence[RestoreTask], portion: Portion) -> Restoration:
+    """Show what a drill would restore, and what it would bill, without writing anything."""
+    from bqdump.project.drill import plan_drill as plan
+
+    return await plan([one._replace(request=one.request._replace(compares=True)) for one in tasks], portion)

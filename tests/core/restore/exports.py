@@ -47,10 +47,12 @@ def entry(
         "numActiveLogicalBytes": "9", "creationTime": "1", "lastModifiedTime": "2", "location": "EU",
         "schema": {"fields": list(fields)}, **changed,
     }  # fmt: skip
-    usual: dict[str, Any] = {"route": "extract", "files": (file(),), "rows": 7, "definition": raw(definition)}
+    usual: dict[str, Any] = {
+        "route": "extract", "files": (file(),), "rows": 7, "definition": raw(definition), "planned_rows": 7,
+        "planned_bytes": 9,
+    }  # fmt: skip
     return TableEntry(
-        table=table, kind=kind, unit="00000-00000", jobs=(), planned_rows=7, planned_bytes=9, created=1, started=1,
-        ended=1, task=0, **usual | own,
+        table=table, kind=kind, unit="00000-00000", jobs=(), created=1, started=1, ended=1, task=0, **usual | own,
     )  # fmt: skip
 
 

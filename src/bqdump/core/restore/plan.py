@@ -142,9 +142,7 @@ class NotRestored(msgspec.Struct, frozen=True):
 
 
 class RestoreTotals(msgspec.Struct, frozen=True):
-    """Sums over a plan. bytes: of the files. rows: as far as they are known. jobs: at least. cast: bytes of the files
-    whose rows are cast by a billed query.
-    """
+    """Sums over a plan. bytes: of the files. rows: as far as they are known. jobs: at least."""
 
     tables: int
     objects: int
@@ -152,7 +150,6 @@ class RestoreTotals(msgspec.Struct, frozen=True):
     bytes: int
     rows: int
     jobs: int
-    cast: int
 
 
 class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,7 +194,6 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
             bytes=sum(file.size for _, file in files),
             rows=sum(step.entry.rows or 0 for step in self.tables),
             jobs=sum(step.jobs for step in self.tables),
-            cast=sum(file.size for step, file in files if step.load.casts),
         )
 
 

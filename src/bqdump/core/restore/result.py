@@ -23,9 +23,11 @@ class RestoredTable(msgspec.Struct, frozen=True, kw_only=True):
 
     action: "create" or "replace". rows: None in a plan. expected_rows: the export's rows, None where the manifest does
     not have them. bytes, files: of its files. jobs: at least, in a plan. casts: why its values are cast by a billed
-    query, "" where its files load directly. as_what: how it differs from the source, such as "columns are masked"; ""
-    where it does not. altered: which of its values the format does not bring back exactly, and a comparison cannot see,
-    such as '"" becomes NULL in note'; "" for none. seconds: of its jobs.
+    query, "" where its files load directly. like_null, in a plan: the columns because of which a billed query fills the
+    table if BigQuery refuses to load its files directly; bytes_billed_at_most: what is billed then. as_what: how it
+    differs from the source, such as "columns are masked"; "" where it does not. altered: which of its values the format
+    does not bring back exactly, and a comparison cannot see, such as '"" becomes NULL in note'; "" for none. seconds:
+    of its jobs.
     """
 
     table: str
@@ -36,8 +38,10 @@ class RestoredTable(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     jobs: int = 0
     bytes_billed: int = 0
+    bytes_billed_at_most: int = 0
     seconds: float = 0.0
     casts: str = ""
+    like_null: str = ""
     as_what: str = ""
     altered: str = ""
 
@@ -92,7 +96,8 @@ class Restoration(Result, frozen=True, kw_only=True):
     state: `restored`; `incomplete`: some tables or objects failed, and the same command tries them again; `running`:
     other tasks are still at work, so the numbers are not complete; `planned`. restore: its id, "" in a plan.
     not_restored: what is not restored, or not completely, and why. kept: what the target had already, and keeps.
-    bytes_billed: in a plan, the bytes of the files whose values are cast by a billed query. verified: the number of
+    bytes_billed: by queries that fill tables; in a plan, by all queries, with those that compare values if that is
+    requested. bytes_billed_at_most: in a plan, if BigQuery refuses to load files directly. verified: the number of
     tables whose values were compared with the files, None unless requested.
     datasets: of a set, each of its datasets. Then the other fields are those of all of them: tables and objects are
     called `dataset.table`, `dataset` is the name with `{dataset}`, and restore is "".
@@ -113,6 +118,7 @@ class Restoration(Result, frozen=True, kw_only=True):
     rows: int
     bytes: int
     bytes_billed: int
+    bytes_billed_at_most: int = 0
     verified: int | None = None
     datasets: tuple[RestoredDataset, ...] = ()
 
