@@ -110,6 +110,65 @@ def test_tables_whose_names_differ_by_case_only_do_not_hold_back_the_others() ->
         shell.close()
 
 
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["PREPARE p AS SELECT count(*) AS n FROM letters", "EXECUTE p"],
+        ["-- all\nprepare p AS SELECT count(*) AS n FROM letters", "EXECUTE p"],
+        ["CREATE VIEW v AS FROM letters", "SELECT count(*) AS n FROM v"],
+        ["CREATE MACRO m() AS TABLE FROM letters", "SELECT count(*) AS n FROM m()"],
+        ["CREATE MACRO m(t) AS TABLE FROM query_table(t)", "SELECT count(*) AS n FROM m('letters')"],
+        ["SET VARIABLE t = 'let' || 'ters'", "SELECT count(*) AS n FROM query_table(getvariable('t'))"],
+        ["SET VARIABLE n = (SELECT count(*) FROM letters)", "SELECT getvariable('n') AS n"],
+        ["SELECT n FROM query('SELECT count(*) AS n FROM letters')"],
+        ["SELECT 1; SELECT count(*) AS n FROM query_table('letters')"],
+        ["ATTACH ':memory:' AS y", 'CREATE TABLE y."letters" AS FROM "letters"', "SELECT count(*) AS n FROM y.letters"],
+        [
+            "ATTACH ':memory:' AS y; ATTACH ':memory:' AS z; CREATE TABLE y.copy AS FROM letters",
+            "COPY FROM DATABASE y TO z",
+            "SELECT count(*) AS n FROM z.copy",
+        ],
+    ],
+    ids=lambda statements: statements[0],
+)
+def test_a_table_has_its_rows_however_a_statement_names_it(say: Say, statements: list[str]) -> None:
+    code, out, err = say(*(part for one in statements for part in ("-c", one)), "--json")
+    assert (code, json.loads(out)["rows"]) == (0, [[3]]), err
+
+
+@pytest.mark.parametrize(
+    ("statement", "hint"),
+    [
+        ("COPY FROM DATABASE memory TO y", 'one by one: CREATE TABLE y."Größe" AS FROM "Größe";'),
+        ('copy /* all */ from database "MEMORY" to y (SCHEMA)', "CREATE TABLE"),
+        ("ATTACH ':memory:' AS z; -- then\nCOPY FROM DATABASE memory TO z;", "CREATE TABLE"),
+        ("EXPORT DATABASE 'folder'", """one by one: COPY (FROM "Größe") TO 'Größe.parquet';"""),
+        ("EXPORT DATABASE memory TO 'folder' (FORMAT parquet)", "COPY (FROM"),
+    ],
+)
+def test_a_copy_of_all_tables_is_refused_as_it_would_have_no_rows(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str, hint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = say("-c", "ATTACH ':memory:' AS y", "-c", statement)
+    # The answer to ATTACH.
+    assert (code, out) == (2, "Success\n")
+    assert "DATABASE does not read the files of the export's tables" in err
+    assert hint in err
+    assert "reading" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_of_one_s_own_is_exported(say: Say, tmp_path: Path) -> None:
+    own = "ATTACH ':memory:' AS y", "CREATE TABLE y.copy AS FROM letters"
+    code, _, err = say("-c", own[0], "-c", own[1], "-c", f"EXPORT DATABASE y TO '{tmp_path}/a'")
+    assert code == 0, err
+    assert (tmp_path / "a/copy.csv").read_text().split() == ["line", "a", "b", "c"]
+    code, _, err = say("-c", own[0], "-c", own[1], "-c", "USE y", "-c", f"EXPORT DATABASE '{tmp_path}/b'")
+    assert code == 0, err
+    assert (tmp_path / "b/copy.csv").exists()
+
+
 def test_numbers_that_json_does_not_have_are_strings(say: Say) -> None:
     assert json.loads(say("-c", "SELECT 'nan'::DOUBLE AS n, NULL AS m", "--json")[1])["rows"] == [["nan", None]]
 

@@ -26,6 +26,19 @@ from bqdump.ports.query_shell import Answer, Source
 # DuckDB makes Python's values of these with other packages.
 ZONED = re.compile("TIME(STAMP)? WITH TIME ZONE")
 INSTANT = "TIMESTAMP WITH TIME ZONE"
+# The database of the export's tables, as DuckDB names it.
+EXPORT = "memory"
+COPIES = "COPY FROM DATABASE", 'CREATE TABLE y."{0}" AS FROM "{0}";'
+EXPORTS = "EXPORT DATABASE", """COPY (FROM "{0}") TO '{0}.parquet';"""
+COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+IDENTIFIER = r'"[^"]+"|\w+'
+DATABASE = re.compile(
+    rf"\s*(COPY\s+FROM\s+DATABASE\s+(?P<copied>{IDENTIFIER})|EXPORT\s+DATABASE\s+((?P<exported>{IDENTIFIER})\s+TO\s)?)",
+    re.IGNORECASE,
+)
+# Statements whose tables DuckDB does not list, and functions that take the name of a table as a value.
+PREPARED = re.compile(r"\s*PREPARE\b", re.IGNORECASE)
+NAMING = re.compile(r"\bquery(_table)?\s*\(", re.IGNORECASE)
 SETTINGS = (
     # GEOGRAPHY stays WKB: without DuckDB's extension nothing can be done with its own type.
     "SET enable_geoparquet_conversion = false",
@@ -67,16 +80,45 @@ class DuckDBShell:
             statement.encode()
         except UnicodeEncodeError:
             raise UsageError("run", "the statement", "it is not valid UTF-8") from None
+        self._refuse_databases(statement)
         try:
             named = {name.lower() for name in self._connection.get_table_names(statement)}
+            certain = PREPARED.match(COMMENT.sub(" ", statement)) is None
         except duckdb.Error:
-            # Not one query: every word may be a table.
-            named = {word.lower() for word in re.findall(r'"[^"]+"|[\w-]+', statement)}
+            # Such as several statements.
+            named, certain = set(), False
+        if not certain:
+            # Every word may be a table, and text of which only DuckDB knows the value may be any table.
+            named |= {word.lower() for word in re.findall(r'"[^"]+"|[\w-]+', statement)}
+            if NAMING.search(statement):
+                named |= {table.lower() for table in self._columns} - self._alike.keys()
         named = {name.strip('"') for name in named}
         if alike := sorted(named & self._alike.keys()):
             cause = "DuckDB does not distinguish names that differ by case only"
             raise UsageError("query", self._alike[alike[0]], cause, "{call:ui} has code for other tools to copy.")
         return [table for table in self._columns if table.lower() in named and table not in self._attached]
+
+    def _refuse_databases(self, statement: str) -> None:
+        """Raise UsageError for a statement that copies a database as a whole: its tables would have no rows.
+
+        Those whose files were not read yet are empty, and the others are views of files that are deleted in the end.
+        """
+        try:
+            statements = [COMMENT.sub(" ", one.query) for one in self._connection.extract_statements(statement)]
+        except duckdb.Error:
+            return
+        for found in filter(None, map(DATABASE.match, statements)):
+            name = (found["copied"] or found["exported"] or self._database()).strip('"')
+            if name.lower() == EXPORT:
+                what, how = COPIES if found["copied"] else EXPORTS
+                cause = f"{what} does not read the files of the export's tables"
+                hint = f"Copy the tables one by one: {how.format(next(iter(self._columns), 't'))}"
+                raise UsageError("run", "the statement", cause, hint)
+
+    def _database(self) -> str:
+        """The one that the session uses."""
+        ((name,),) = self._connection.execute("SELECT current_database()").fetchall()
+        return str(name)
 
     async def attach(self, table: str, sources: Sequence[Source]) -> None:
         """See QueryShell."""
