@@ -26,6 +26,11 @@ def test_the_demo_exports_its_tables_restores_three_and_prints_where_they_are(tm
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Published 40 tables, " in done.stdout
     assert "Restored 2 tables and 1 other object, 4,000 rows, 2 tables compared value by value: equal" in done.stdout
+    assert (
+        "Proven restorable: 8 of 39 tables of the third export, 7,472 rows compared value by value: equal"
+        in done.stdout
+    )
+    assert (done.stdout + done.stderr).count("columns that the format cannot hold") == 1
     target = folder / "demo-export"
     assert (target / "dummy_01/dummy_01_000000000000.csv").read_text().startswith("id,name,age\n")
     places = re.findall(rf"^.* ({re.escape(str(target))}/\S+)$", done.stdout, re.MULTILINE)
