@@ -22,10 +22,20 @@ def test_the_first_block_is_the_two_commands_and_the_makefile_has_them() -> None
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
 
 
-def test_the_commands_run_one_after_the_other(tmp_path: Path) -> None:
+def test_the_backup_is_made_proven_and_restored(tmp_path: Path) -> None:
     with running(root=tmp_path / "buckets") as stack:
         seed_few(stack)
         printed = shell(blocks()[1], tmp_path, stack.variables())
+        runs = shell("bqdump runs --json", tmp_path, stack.variables())
+    assert '"state": "complete"' in runs
+    assert "proven" in printed
+    assert list((tmp_path / "buckets/my-exports").glob("*/dummy_01/dummy_01_000000000000.parquet"))
+
+
+def test_the_script_is_replaced(tmp_path: Path) -> None:
+    with running(root=tmp_path / "buckets") as stack:
+        seed_few(stack)
+        printed = shell(blocks()[2], tmp_path, stack.variables())
     assert (tmp_path / "buckets/my-exports/dummy_01/dummy_01_000000000000.csv").exists()
     assert "4 of 4 tables done" in printed
     assert "Every file is there" in printed

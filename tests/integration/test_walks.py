@@ -49,12 +49,15 @@ def test_coming_from_something_else(tmp_path: Path) -> None:
 def test_restoring(tmp_path: Path) -> None:
     with running(root=tmp_path / "buckets") as stack:
         seed_few(stack)
-        export = "bqdump run --quiet --project my-project --dataset sales --bucket my-exports"
-        shell(export, tmp_path, stack.variables())
+        keep = "--path '{run}/{table}/{table}_*.{ext}'"
+        export = f"bqdump run --quiet --project my-project --dataset sales --bucket my-exports {keep}"
+        for run in ("monday", "tuesday"):
+            shell(f"{export} --run-id {run}", tmp_path, stack.variables())
         output = follow("docs/restore.md", tmp_path, stack.variables())
         for dataset in ("my-project.restored", "my-project.one_table", "my-project.sales", "other-project.sales"):
             assert f'into {dataset}"' in output
         assert '"query_billed"' in output
+        assert [line for line in output.splitlines() if "monday" in line and "sales_yesterday" in line]
         assert not {
             event for event in ("table_not_restored", "object_not_restored", "values_differ") if event in output
         }
