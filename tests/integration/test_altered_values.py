@@ -35,6 +35,8 @@ def test_plan_and_doctor_name_each_column_by_format_and_strict_refuses_it(
     assert altered(outside, capsys, "--format", "parquet", "--strict") == []
     assert altered(outside, capsys, "--route", "read", "--strict") == []
     assert "note STRING" in call(capsys, "plan").out
+    of_a_set = call(capsys, "plan", "--dataset", f"{outside.dataset}*").out
+    assert f"{outside.dataset}.notes  csv     {NULLS}  note STRING" in of_a_set
     doctor = call(capsys, "doctor", "--format", "json")
     assert doctor.code == 0
     assert f"not exact in json, where {SIGN}: score FLOAT64" in doctor.out

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,11 +13,10 @@ import click
 from bqdump import verbs
 from bqdump.cli.options import ALL, Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.plan_set import print_set, refuse_datasets
+from bqdump.cli.plan_set import print_altered, print_set, refuse_datasets
 from bqdump.cli.wiring import serve, serve_set
 from bqdump.core.documents.origin import unchanged_parts
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.altered import AlteredColumn, by_table
 from bqdump.core.plan.guards import refuse, sentence
 from bqdump.core.plan.removal import WHY
 from bqdump.core.plan.summary import Planned, PlannedTable
@@ -122,15 +120,6 @@ def print_plan(settings: Settings, shown: Planned) -> None:
             ],
         )
     _print_totals(settings, shown)
-
-
-def print_altered(altered: Sequence[AlteredColumn]) -> None:
-    """Print the columns that come back with other values, by table."""
-    if not altered:
-        return
-    sys.stdout.write("\nA restore does not bring these columns back exactly:\n")
-    rows = [(one.table, one.format, one.change, ", ".join(one.columns)) for one in by_table(altered)]
-    print_table(("table", "format", "change", "columns"), rows)
 
 
 def _print_totals(settings: Settings, shown: Planned) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from bqdump.cli.errors import words
 from bqdump.cli.output import print_table
 from bqdump.core.documents.origin import unchanged_tables
 from bqdump.core.errors import UsageError
+from bqdump.core.plan.altered import AlteredColumn, by_table
 from bqdump.core.plan.summary import Planned
 from bqdump.core.project.removal import WHY
 from bqdump.core.settings.settings import Settings
@@ -16,6 +18,15 @@ from bqdump.core.times import time_text
 from bqdump.core.wording import fill
 
 NAMED = 3
+
+
+def print_altered(altered: Sequence[AlteredColumn]) -> None:
+    """Print the columns that come back with other values, by table."""
+    if not altered:
+        return
+    sys.stdout.write("\nA restore does not bring these columns back exactly:\n")
+    rows = [(one.table, one.format, one.change, ", ".join(one.columns)) for one in by_table(altered)]
+    print_table(("table", "format", "change", "columns"), rows)
 
 
 def print_set(settings: Settings, shown: Planned) -> None:
@@ -49,6 +60,7 @@ def print_set(settings: Settings, shown: Planned) -> None:
     if shown.removed:
         sys.stdout.write("\nRemoved from the published exports:\n")
         print_table(("table", "why"), [(one.table, one.reason) for one in shown.removed])
+    print_altered(shown.altered)
     totals = shown.totals
     tables, rows = counted(totals["tables"], "table"), counted(totals["rows"], "row")
     sys.stdout.write(

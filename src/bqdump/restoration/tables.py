@@ -25,8 +25,6 @@ from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.upload import upload_files
 
 ROWS = "rows"
-# BigQuery's reason for files that do not fit the table.
-INVALID = "invalid"
 # Steps, as in the ids of jobs.
 FULL, STAGE, INSERT, RANGES = "full", "stage", "insert", "ranges"
 # A scratch table that was forgotten disappears after so long, in milliseconds.
@@ -136,7 +134,8 @@ async def _through_copy(work: TableWork, *, by_ranges: bool) -> int:
 
 def _has_another_way(work: TableWork, error: FailedJobError) -> bool:
     """Whether the table may be filled from a scratch table after a job that was to fill it at once was refused."""
-    return too_many_partitions(error.cause) or bool(work.step.load.like_null and error.reason == INVALID)
+    refused = error.reason not in (NOT_EMPTY, ROWS)
+    return too_many_partitions(error.cause) or bool(work.step.load.like_null and refused)
 
 
 async def _create(work: TableWork) -> None:

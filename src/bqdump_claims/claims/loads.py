@@ -22,6 +22,8 @@ from bqdump_claims.values import BY_TYPE, held, rows
 # How a table was exported, as its manifest has it.
 SETTINGS = {"compression": "none", "header": True, "delimiter": ","}
 
+EMPTY = "''"
+
 # Types that CAST does not turn into strings, or not into equal ones.
 TEXTS = {"BYTES": "TO_HEX({})", "JSON": "TO_JSON_STRING({})", "FLOAT64": "CAST({} + 0.0 AS STRING)"}
 
@@ -107,6 +109,40 @@ async def _defaults(scratch: Scratch) -> Observed:
     return {"value": "NULL" if value == -1 else str(value)}
 
 
+async def _quoted(scratch: Scratch) -> Observed:
+    """The read route quotes an empty value, and writes NULL as an empty field."""
+    table = await _empty_fields(scratch, "quoted", "n INT64, v STRING", b'1,""\n2,\n')
+    found = await scratch.ask(
+        f"SELECT {', '.join(f'COUNTIF(n = {n} AND v IS NULL), COUNTIF(n = {n} AND v = {EMPTY})' for n in (1, 2))} "
+        f"FROM {scratch.table(table)}"
+    )
+    words = {(1, 0): "NULL", (0, 1): "empty"}
+    pairs = {"quoted": (found[0], found[1]), "unquoted": (found[2], found[3])}
+    return {name: words.get(pair, str(pair)) for name, pair in pairs.items()}
+
+
+async def _required(scratch: Scratch) -> Observed:
+    """An empty field of a column that may not be NULL."""
+    try:
+        table = await _empty_fields(scratch, "required", "n INT64, v STRING NOT NULL", b"1,\n")
+    except JobFailedError as error:
+        return {"job": "refused", "message": error.cause}
+    (empty,) = await scratch.ask(f"SELECT COUNTIF(v = {EMPTY}) FROM {scratch.table(table)}")
+    return {"job": "done", "value": "empty" if empty else "another"}
+
+
+async def _empty_fields(scratch: Scratch, name: str, columns: str, data: bytes) -> str:
+    """A table with these columns, loaded from a CSV file without a header."""
+    table = scratch.new(name)
+    await scratch.run(f"CREATE TABLE {scratch.table(table)} ({columns})")
+    _, definition = await scratch.described(table)
+    source = await scratch.put(f"{scratch.place.folder}{name}.csv", data)
+    options = {"sourceFormat": FORMATS["csv"].api}
+    raw = [msgspec.Raw(msgspec.json.encode(one)) for one in (options, definition["schema"])]
+    await scratch.load(table, (scratch.uri(source.name),), *raw)
+    return table
+
+
 CLAIMS = (
     *(
         Claim(
@@ -138,5 +174,21 @@ CLAIMS = (
         {},
         _defaults,
         {"direct.defaults": 1},
+    ),
+    Claim(
+        "direct.csv.quoted",
+        'a quoted empty field of a CSV file loads as "", an unquoted one as NULL',
+        "formats.md#csv",
+        {"quoted": "empty", "unquoted": "NULL"},
+        _quoted,
+        {"direct.quoted": 1},
+    ),
+    Claim(
+        "direct.csv.required",
+        "whether a load job refuses an empty field of a REQUIRED column; then a restore fills the table by a query",
+        "formats.md#values-that-do-not-come-back",
+        {},
+        _required,
+        {"direct.required": 1},
     ),
 )
