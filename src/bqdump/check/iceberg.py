@@ -14,7 +14,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.objects import read_object
 from bqdump.repository.presence import present
-from bqdump.repository.published import read_latest
+from bqdump.repository.published import readable_latest
 from bqdump.repository.repository import value_of
 
 READS_AT_ONCE = 16
@@ -53,7 +53,7 @@ async def _listed(
     except DocumentError as error:
         return None, [Finding(FindingKind.UNREADABLE, "", document.name, "", error.cause)]
     if listed is None:
-        latest = await read_latest(store, settings)
+        latest = await readable_latest(store, settings)
         if latest and latest.run == manifest.run and latest.iceberg:
             return None, [Finding(FindingKind.MISSING, "", document.name, "the metadata file of each table", "")]
     return listed, []

@@ -19,6 +19,7 @@ from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.abandoned import clear_abandoned
 from bqdump.export.publish.again import Again, report_again
 from bqdump.export.publish.ended import has_manifest
+from bqdump.export.publish.latest import restore_latest
 from bqdump.export.publish.publish import publish
 from bqdump.export.publish.publisher import becomes_publisher
 from bqdump.export.publish.report import has_report, store_failed_report, store_report
@@ -81,6 +82,7 @@ async def complete(task: Task) -> TaskResult | Complete:
 
 async def _end_again(export: RunningExport) -> TaskResult:
     """The run had ended before this task started."""
+    await restore_latest(export)
     again = await report_again(export)
     await _clear_late(export)
     return TaskResult("published", export.plan, None, (), again)
@@ -88,6 +90,7 @@ async def _end_again(export: RunningExport) -> TaskResult:
 
 async def _publish_again(export: RunningExport) -> TaskResult:
     """The run has a manifest: what it publishes is settled, and more work would change nothing."""
+    await restore_latest(export)
     units = await read_unit_ledger(export.store, export.layout, export.plan)
     result = await _publish(export, ledger_of(export.plan, units))
     await _clear_late(export)

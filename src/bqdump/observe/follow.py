@@ -17,7 +17,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.observe.status import Sight, Status, StatusState, status_of
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import NOTHING, Ledger, list_ledger, read_ledger
-from bqdump.repository.published import read_latest
+from bqdump.repository.published import readable_latest
 from bqdump.repository.repository import exists, value_of
 
 # A listing of the complete folder includes the staged files. From this many pages on, its parts are listed instead.
@@ -97,7 +97,7 @@ class _Eye:
         last = self._sight
         sight = Sight(self._run, plan, ledger, last.latest if last else None, last.manifest if last else False)
         if last is None or sight.settled:
-            latest = await read_latest(self._store, self._settings)
+            latest = await readable_latest(self._store, self._settings)
             manifest = sight.settled and await exists(self._store, self._layout.manifest)
             sight = sight._replace(latest=latest, manifest=manifest)
         self._sight = sight

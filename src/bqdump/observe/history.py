@@ -23,7 +23,7 @@ from bqdump.core.times import EPOCH, parse_time, time_in, time_of
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills
-from bqdump.repository.published import read_latest
+from bqdump.repository.published import read_latest, readable_latest
 from bqdump.repository.repository import exists, read, value_of
 from bqdump.repository.storage import read_storage
 from bqdump.repository.tags import readable_tags
@@ -97,7 +97,8 @@ async def list_runs(store: ObjectStore, settings: Settings, *, storage: bool = F
     storage: with what each run shares with others, which takes reading every manifest.
     """
     drills = await read_drills(store, settings.layout)
-    lines = await read_runs(store, settings, await published_run(store, settings), {}, drills)
+    latest = await readable_latest(store, settings)
+    lines = await read_runs(store, settings, latest.run if latest else "", {}, drills)
     lines = await with_tags(store, settings, lines)
     return with_storage(lines, await read_storage(store, settings)) if storage else lines
 

@@ -16,7 +16,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_in, time_of
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import NOTHING, Ledger, read_ledger
-from bqdump.repository.published import read_latest
+from bqdump.repository.published import readable_latest
 from bqdump.repository.repository import exists, value_of
 
 # A run without progress for this long may have lost its tasks, or may be exporting a large table.
@@ -113,7 +113,7 @@ async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     plan = await value_of(store, settings.layout.run(run).plan)
     if plan is None and not await exists(store, settings.layout.run(run).planner):
         raise NotFoundError("find", f"run {run}", f"{store.url}/{settings.layout.run(run).root} is empty")
-    latest = await read_latest(store, settings)
+    latest = await readable_latest(store, settings)
     if plan is None:
         return status_of(Sight(run, None, NOTHING, latest, manifest=False))
     layout = settings.layout.run(run)

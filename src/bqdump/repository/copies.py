@@ -37,10 +37,16 @@ async def published_run(store: ObjectStore, settings: Settings) -> str:
 
 
 async def find_latest(store: ObjectStore, settings: Settings) -> Latest | None:
-    """The pointer to the published run, None if nothing was ever published there."""
+    """The pointer to the published run, None if nothing was ever published there. Raises DocumentError."""
     document = settings.layout.latest
-    stored = await read(store, document)
-    return _decoded(stored.data, document) if stored else None
+    try:
+        stored = await read(store, document)
+        return _decoded(stored.data, document) if stored else None
+    except DocumentError as error:
+        # Imported where it is needed only.
+        from bqdump.repository.newest_complete import with_way_out
+
+        raise await with_way_out(store, settings, error) from None
 
 
 async def load_manifest(store: ObjectStore, settings: Settings, run: str) -> Loaded[Manifest]:

@@ -11,10 +11,11 @@ import msgspec
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.publication import Latest, Pointer
-from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
+from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import exists, swap, value_of
 
@@ -28,8 +29,27 @@ class SetError(UsageError):
 
 
 async def read_latest(store: ObjectStore, settings: Settings) -> Latest | None:
-    """The pointer to the published run, None if nothing was ever published here."""
-    return await value_of(store, settings.layout.latest)
+    """The pointer to the published run, None if nothing was ever published here.
+
+    Raises DocumentError, which names the command that writes it again.
+    """
+    try:
+        return await value_of(store, settings.layout.latest)
+    except DocumentError as error:
+        # Imported where it is needed only.
+        from bqdump.repository.newest_complete import with_way_out
+
+        raise await with_way_out(store, settings, error) from None
+
+
+async def readable_latest(store: ObjectStore, settings: Settings) -> Latest | None:
+    """The same for what does not depend on it: where it cannot be read, a warning says so."""
+    try:
+        return await read_latest(store, settings)
+    except DocumentError as error:
+        message = "cannot tell which run is published: %s"
+        log.warning(message, error.sentence(COMMANDS), extra=LogEvent.LATEST_UNREADABLE.extra())
+        return None
 
 
 async def with_bucket(store: ObjectStore, answer: Awaitable[Answer]) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from bqdump.core.documents.damage import RESTORE
+from bqdump.core.documents.damage import COPIED, RESTORE
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.publication import Latest, Publishing
 from bqdump.core.documents.retention import Holding, Tombstone
@@ -15,7 +15,7 @@ from bqdump.core.retention.marks import Storage
 from bqdump.core.retention.ownership import foreign_file
 from bqdump.core.settings.target import is_elsewhere
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.copies import load_manifest, published_run
+from bqdump.repository.copies import load_manifest
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, exists, load, value_of
 from bqdump.repository.storage import READS_AT_ONCE, PresentFiles
@@ -199,10 +199,11 @@ async def _latest_of_original(task: Task) -> Latest | None:
 async def _read_latest(task: Task) -> Latest | None:
     try:
         return await read_latest(task.store, task.settings)
-    except DocumentError:
+    except DocumentError as error:
         # A document that names another prefix can be read as a copy only.
-        await published_run(task.store, task.settings)
-        raise _copy(task) from None
+        if error.hint == COPIED:
+            raise _copy(task) from None
+        raise
 
 
 def _copy(task: Task) -> UsageError:

@@ -149,6 +149,10 @@ class LogEvent(enum.StrEnum):
     """The account may not read the bucket's settings, so they were not checked."""
     MANIFEST_MISSING = "manifest_missing"
     """The published run's manifest no longer exists, so its tables are unknown."""
+    LATEST_UNREADABLE = "latest_unreadable"
+    """`latest.json` cannot be read, so the published run is unknown. The line has the command that writes it again."""
+    LATEST_RESTORED = "latest_restored"
+    """`latest.json` could not be read, or was missing, and names this run again."""
 
     # Earlier runs
     STAGING_DELETED = "staging_deleted"

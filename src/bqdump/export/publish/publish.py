@@ -11,14 +11,13 @@ from typing import Literal, NamedTuple
 
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import File, Manifest, ManifestFiles
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.record import make_manifest
 from bqdump.core.errors import UnavailableError, VerificationError
-from bqdump.core.times import rfc3339
 from bqdump.export.placement.protocol import Exported, Placed
 from bqdump.export.publish.clear import delete
 from bqdump.export.publish.collect import all_tables, collect, partition_entries, prove, read_definitions
 from bqdump.export.publish.ended import has_ended, read_manifest_files
+from bqdump.export.publish.latest import pointer_to
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.ledger import Ledger
@@ -155,27 +154,7 @@ def _counted(files: list[File], written: list[ObjectInfo], rows: dict[str, int |
 
 async def _point(export: RunningExport, manifest: ManifestFiles, generation: int) -> bool:
     """Move latest.json to this run; False when a later run is there, or about to be."""
-    iceberg = ""
-    if export.settings.iceberg:
-        from bqdump.export.publish.iceberg import name_metadata
-
-        iceberg = await name_metadata(export, manifest)
-    ready = Latest(
-        run=export.plan.run,
-        number=manifest.number,
-        project=export.plan.project,
-        dataset=export.plan.dataset,
-        snapshot_time=rfc3339(export.plan.snapshot),
-        snapshot=export.plan.snapshot,
-        status=manifest.status,
-        mode=export.plan.mode,
-        manifest=export.layout.manifest.name,
-        manifest_generation=generation,
-        over=manifest.over,
-        carried=manifest.totals.carried,
-        oldest_snapshot_time=manifest.oldest_snapshot_time,
-        iceberg=iceberg,
-    )
+    ready = await pointer_to(export, manifest, generation)
     if not await export.placement.make_ready(export, ready):
         # A run that has announced itself since has published this one, if it was ready before.
         latest = await read_latest(export.store, export.settings)
