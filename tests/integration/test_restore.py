@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -29,11 +30,17 @@ def fill(stage: Stage) -> None:
     stage.run_tasks(1, execution="r1", format="parquet")
 
 
-def loads(stage: Stage) -> Counter[str]:
-    """How often each table was loaded, by BigQuery's own list of jobs."""
-    jobs = stage.big.list_jobs(page_size=1000)
-    done = [job for job in jobs if job.job_type == "load" and job.state == "DONE" and not job.error_result]
+def jobs(stage: Stage, kind: str) -> Counter[str]:
+    """How often jobs have written to each table of the target, by BigQuery's own list of jobs."""
+    listed = stage.big.list_jobs(page_size=1000)
+    done = [job for job in listed if job.job_type == kind and job.state == "DONE" and not job.error_result]
     return Counter(job.destination.table_id for job in done if job.destination.dataset_id == INTO)
+
+
+def loaded_once(stage: Stage) -> None:
+    """Every table was loaded once, and put in place once."""
+    assert sorted(jobs(stage, "load").values()) == [1] * len(TABLES)
+    assert jobs(stage, "copy") == Counter(TABLES)
 
 
 def restore(stage: Stage, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -76,7 +83,7 @@ def test_tasks_of_which_one_is_killed_while_jobs_run_load_nothing_twice(stage: S
     assert ended.ok
     assert any(len(task.attempts) > 1 for task in ended.tasks)
     stage.stack.jobs(run_seconds=0.0)
-    assert loads(stage) == Counter(TABLES)
+    loaded_once(stage)
     for table in TABLES:
         same(stage, table)
 
@@ -87,7 +94,7 @@ def test_values_are_compared_with_the_files_and_a_second_call_has_nothing_to_do(
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     again = restore(stage)
     assert again.returncode == 0, again.stdout
-    assert loads(stage) == Counter(TABLES)
+    loaded_once(stage)
 
 
 def test_a_limit_is_for_the_comparisons_with_the_target_and_with_the_source_together(stage: Stage) -> None:
@@ -120,3 +127,20 @@ def test_a_restore_by_an_account_that_can_only_read_names_the_way_to_write_elsew
     assert "storage.objects.create" in refused.text
     assert "add --via gs://BUCKET, which it can write" in refused.text
     stage.deny()
+
+
+def test_a_second_call_names_a_table_that_was_emptied_and_one_that_was_recreated(stage: Stage) -> None:
+    fill(stage)
+    assert restore(stage).returncode == 0
+    again = restore(stage)
+    assert (again.returncode, again.stdout) == (0, "")
+    stage.sql(f"TRUNCATE TABLE {INTO}.t_1")
+    stage.sql(f"CREATE OR REPLACE TABLE {INTO}.nested AS SELECT '1' AS id, STRUCT('x' AS a, [1, 2] AS b) AS s")
+    again = restore(stage, "--json")
+    assert again.returncode == 4, again.stdout
+    found = {one["name"]: one["message"] for one in json.loads(again.stdout)["failed"]}
+    assert found == {
+        "nested": "its columns are no longer those that were restored",
+        "t_1": "it has 0 rows now, and 2 when it was restored",
+    }
+    assert "nested: its columns are no longer those that were restored. To restore it again, add" in again.stderr

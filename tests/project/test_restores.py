@@ -43,6 +43,16 @@ def test_the_same_command_again_changes_nothing_and_reports_the_same(world: Rest
     assert len(world.big.started) == jobs
 
 
+def test_a_set_that_is_restored_once_more_names_a_table_that_was_emptied_since(world: RestoreWorld) -> None:
+    world.restore()
+    world.big.put("p", "ops_us_copy", "items", [])
+    again = world.restore(execution="again")
+    assert [(one.name, one.reason) for one in again.failed] == [("ops_us.items", "changed")]
+    assert {one.dataset: one.state for one in again.datasets} == {
+        "ops_eu": "restored", "ops_us": "incomplete", "sales": "restored",
+    }  # fmt: skip
+
+
 def test_views_name_the_restored_datasets_whatever_names_whom(world: RestoreWorld) -> None:
     world.define("ops_eu", a_last="SELECT * FROM sales.middle", first="SELECT * FROM `p.ops_eu.orders`")
     world.define("sales", middle="SELECT * FROM p.ops_eu.first JOIN ops_us.items")

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.errors import DocumentError, NotFoundError, QuotaError, UsageError, VerificationError
+from bqdump.core.errors import DocumentError, JobFailedError, NotFoundError, QuotaError, UsageError, VerificationError
+from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.names import LABEL, is_scratch
 from bqdump.core.restore.plan import Options
 from bqdump.ports.warehouse import JobError
@@ -151,10 +152,74 @@ def test_files_that_changed_are_refused_before_anything_is_created() -> None:
 def test_a_file_that_is_replaced_while_it_is_loaded_fails_its_table_only() -> None:
     world = World()
     name = next(table for table in world.manifest.tables if table.table == "one").files[0].name
-    world.big.seconds = lambda table: world.store.put_now(name, b"a\nb\n").size * 0.0 if table == "one" else 0.0
+    world.big.seconds = lambda table: world.store.put_now(name, b"a\nb\n").size * 0.0 if is_scratch(table) else 0.0
     result = world.restore()
     assert [(one.name, one.reason) for one in result.failed] == [("one", "replaced")]
-    assert (result.state, world.rows("two")) == ("incomplete", ["c"])
+    assert (result.state, world.rows("one"), world.rows("two")) == ("incomplete", None, ["c"])
+
+
+def test_a_default_value_that_is_refused_leaves_no_table_that_is_not_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    fields = [{"name": "line", "type": "STRING", "defaultValueExpression": "nonsense"}]
+    world.change_definition("one", schema={"fields": fields})
+
+    change = world.big.change_table
+
+    async def refuse(dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
+        if b"nonsense" in bytes(changes):
+            raise JobFailedError("change", f"table {name}", "no such function")
+        await change(dataset, name, changes)
+
+    monkeypatch.setattr(world.big, "change_table", refuse)
+    result = world.restore()
+    assert [(one.name, one.message) for one in result.failed] == [("one", "no such function")]
+    assert (world.rows("one"), world.rows("two")) == (None, ["c"])
+
+
+def test_a_restore_that_is_killed_and_whose_export_is_replaced_leaves_no_rows_of_another_run() -> None:
+    left = kept = 0
+    for number in range(10_000):
+        world = World()
+        try:
+            asyncio.run(restore(killed_at(world.task(execution="killed"), number)))
+        except Killed:
+            world.export("r2", {"one": ["x", "y"], "two": ["z"], "none": ["w"]})
+        else:
+            break
+        try:
+            result = world.restore(execution="again", run="r1")
+        except VerificationError:
+            # Nothing had begun.
+            assert ("project", "copy") not in world.big.datasets
+            continue
+        done = {one.table for one in result.tables}
+        assert all(world.rows(name) == ROWS[name] for name in done), number
+        assert all(not world.rows(name) for name in ROWS if name not in done), number
+        left, kept = left + len(done), kept + len(ROWS) - len(done)
+        if any(world.rows(name) is not None for name in ROWS):
+            with pytest.raises(UsageError, match="not empty"):
+                world.restore(execution="other")
+        gaps = msgspec.structs.replace(INTO, missing_only=True)
+        assert world.restore(gaps, "gaps").state == "restored", number
+        assert {name: world.rows(name) for name in ROWS} == {
+            name: ROWS[name] if name in done else world.rows(name, "data") for name in ROWS
+        }, number
+    assert left > 10
+    assert kept > 10
+
+
+def test_a_table_of_an_unfinished_restore_is_named_by_the_refusal_and_not_kept_for_one_that_exists() -> None:
+    world = World()
+    dataset = Dataset("project", "copy", "US")
+    first = world.restore(msgspec.structs.replace(INTO, exclude=("one",)))
+    assert first.state == "restored"
+    unfinished = {"schema": {"fields": []}, "labels": {LABEL: "0123456789ab-7-01ab"}}
+    asyncio.run(world.big.create_table(dataset, "one", raw(unfinished)))
+    with pytest.raises(UsageError, match=r"restore 0123456789ab-7 has not finished one\. .* repeat its command"):
+        world.restore(execution="second")
+    result = world.restore(msgspec.structs.replace(INTO, missing_only=True), "third")
+    assert [(one.table, one.action) for one in result.tables] == [("one", "replace")]
+    assert (world.rows("one"), world.definition("one").get("labels", {})) == (["a", "b"], {})
 
 
 @pytest.mark.parametrize("action", ["create", "replace"])
@@ -186,7 +251,7 @@ def test_tasks_share_the_tables_and_one_of_them_finishes() -> None:
     assert sorted(asyncio.run(all_tasks())) == ["restored", "running", "running"]
     assert len(asyncio.run(world.store.folders("_bqdump/restores/"))) == 1
     assert all(world.rows(f"t{number}") == [f"{number}"] for number in range(12))
-    assert len(world.big.started) == 12
+    assert len(world.big.started) == 2 * 12
 
 
 def test_a_table_whose_job_fails_is_named_and_tried_again_by_the_next_start() -> None:
@@ -263,7 +328,7 @@ def test_a_quota_that_is_exceeded_ends_the_task_and_the_next_start_goes_on() -> 
     world.big.failing = lambda table, job: None
     result = world.restore(execution="second")
     assert (result.state, result.rows) == ("restored", 3)
-    assert sum("-2-load-" in job for job in world.big.started) == 1
+    assert sum("-2-full-" in job for job in world.big.started) == 1
 
 
 def test_an_execution_cannot_take_part_in_two_restores() -> None:

@@ -48,9 +48,13 @@ class World:
     def __init__(self, rows: dict[str, list[str]] = ROWS, **options: Any) -> None:
         self.store, clock = MemoryStore(), itertools.count(1_800_000_000_000)
         self.big = RecordingDestination(self.store, lambda: next(clock), **options)
+        self.export("r1", rows)
+
+    def export(self, run: str, rows: dict[str, list[str]]) -> None:
+        """Export tables with these rows; the files of the run before are replaced."""
         for table, lines in rows.items():
             self.big.put("project", "data", table, lines)
-        asyncio.run(export(ExportTask(self.store, self.big, SETTINGS, "r1", Owner("r1", 0), 1)))
+        asyncio.run(export(ExportTask(self.store, self.big, SETTINGS, run, Owner(run, 0), 1)))
 
     @property
     def manifest(self) -> Manifest:

@@ -71,7 +71,7 @@ def restore(
     datasets, exclude_datasets: patterns of the datasets of a set.
     include, exclude: patterns of the names of tables and other objects.
     replace: replace tables that exist in the dataset, each atomically.
-    missing_only: restore only what the dataset does not have.
+    missing_only: restore only what the dataset does not have, or has unfinished from another restore.
     with_policies: also restore row access policies.
     with_access: also grant the dataset's access entries, in addition to those that the target has.
     keep_references: let views refer to the source dataset.

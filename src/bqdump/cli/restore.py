@@ -36,6 +36,7 @@ from bqdump.core.settings.task_identity import Identity, identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.ports.destination import Destination
+from bqdump.restoration.changes import CHANGED
 from bqdump.restoration.task import Request, Task, Via, at_each
 from bqdump.services.place import owner
 from bqdump.services.serving import Stores
@@ -96,7 +97,7 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
 
 def exit_code(done: Restoration) -> int:
     """The exit code that a result stands for."""
-    if any(failure.reason in ("rows", "values") for failure in done.failed):
+    if any(failure.reason in ("rows", "values", CHANGED) for failure in done.failed):
         return DIFFERENCE
     return TABLES_FAILED if done.failed else DONE
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Set
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +18,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.draft import restore_plan
 from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
+from bqdump.core.restore.selection import unfinished
 from bqdump.repository.copies import load_manifest, published_run
 from bqdump.restoration.task import Task
 
@@ -53,8 +55,8 @@ async def draft(task: Task) -> Draft:
     options = task.request.options
     _refuse_source(options, found.manifest, yes=task.request.yes)
     state = await target_state(task, options)
-    if state and options.replace:
-        state = state._replace(layouts=await _layouts(task, found.manifest, state))
+    if state and (replaced := set(state.tables) if options.replace else set(unfinished(state))):
+        state = state._replace(layouts=await _layouts(task, found.manifest, state, replaced))
     location = state.location if state else found.manifest.location
     now = await task.destination.now(location)
     compared = await compare_files(task.store, task.settings, found.manifest, task.tell)
@@ -79,11 +81,11 @@ async def target_state(task: Task, options: Options) -> TargetState | None:
     )
 
 
-async def _layouts(task: Task, manifest: Manifest, state: TargetState) -> dict[str, str]:
-    """The layouts of the tables that the manifest and the target have."""
+async def _layouts(task: Task, manifest: Manifest, state: TargetState, replaced: Set[str]) -> dict[str, str]:
+    """The layouts of the tables of the target that are replaced by those of the manifest."""
     options, slots = task.request.options, asyncio.Semaphore(AT_ONCE)
     dataset = Dataset(options.project, options.dataset, state.location)
-    there = {name for name, (kind, _) in state.tables.items() if kind == TABLE}
+    there = {name for name in replaced if state.tables[name][0] == TABLE}
     names = [entry.table for entry in manifest.tables if entry.table in there]
 
     async def read(name: str) -> Table | None:

@@ -20,10 +20,10 @@ from bqdump.restoration.task import RunningRestore
 log = logging.getLogger(__name__)
 # Job ids count the tries of one attempt at a table from here.
 TRIES = 1000
-# Steps whose jobs write to the table of its name.
-LOAD, COPY = "load", "copy"
+# The step whose job writes to the table of its name.
+COPY = "copy"
 # BigQuery's reason for a name that is taken, and for a table that is not empty.
-NOT_EMPTY = "duplicate"
+TAKEN = "duplicate"
 
 
 class FailedJobError(JobFailedError):
@@ -36,9 +36,7 @@ class FailedJobError(JobFailedError):
 
 def name_taken(table: str) -> FailedJobError:
     """The error for a name that something else has taken since the restore was planned."""
-    return FailedJobError(
-        table, NOT_EMPTY, "it was created in the target by something else while the restore was running"
-    )
+    return FailedJobError(table, TAKEN, "it was created in the target by something else while the restore was running")
 
 
 class Jobs:
@@ -67,15 +65,6 @@ class Jobs:
     def named(self, step: str, part: int, tries: int = 0) -> str:
         """The id of a job."""
         return job_id(self._restore.mark, self._number, step, part, self._attempt * TRIES + tries)
-
-    def writing(self, *, direct: bool) -> list[str]:
-        """The ids of the jobs, of this attempt and of those before it, that have written to the table of its name.
-
-        direct: a load job has, in the first attempt.
-        """
-        first = [job_id(self._restore.mark, self._number, LOAD, 0, 0)] if direct else []
-        attempts = range(self._attempt + 1)
-        return first + [job_id(self._restore.mark, self._number, COPY, 0, attempt * TRIES) for attempt in attempts]
 
     async def load(
         self,

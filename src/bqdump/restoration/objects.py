@@ -14,6 +14,7 @@ from bqdump.core.documents.restore import Restored, RestoreFailure
 from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
+from bqdump.core.restore.objects import same_query
 from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep, RestorePlan
 from bqdump.export.work.watch import Watch
 from bqdump.repository.repository import create, replace
@@ -128,10 +129,7 @@ async def _is_the_same(restore: RunningRestore, step: ObjectStep) -> bool:
     there = await restore.destination.table(restore.target, step.name)
     if there is None or there.kind != step.kind:
         return False
-    found, planned = (msgspec.json.decode(raw) for raw in (there.definition, step.definition))
-    parts = ("view", "materializedView", "externalDataConfiguration")
-    queries = [[(one.get(part) or {}).get("query", "") for part in parts] for one in (found, planned)]
-    return queries[0] == queries[1]
+    return same_query(there.definition, step.definition)
 
 
 async def _routine(restore: RunningRestore, step: ObjectStep) -> None:

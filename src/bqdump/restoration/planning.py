@@ -82,7 +82,8 @@ async def take_part(task: Task, proposal: Proposal) -> RunningRestore:
     compared = await compare_files(task.store, task.settings, manifest)
     options = msgspec.structs.replace(decision.options, restore=decision.mark)
     plan = restore_plan(compared.manifest, options, decision.state, decision.planned)
-    return RunningRestore(task, decision, compared.manifest, plan, asyncio.Semaphore(UPLOADS_AT_ONCE))
+    uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
+    return RunningRestore(task, decision, compared.manifest, plan, uploads, resumed=proposal.drafted is None)
 
 
 def _refuse_other_options(task: Task, decision: Decision) -> None:
@@ -122,7 +123,7 @@ async def _earlier(task: Task, what: str, number: int) -> Decision | None:
         message = "restore %s is not resumed: the target no longer has %s, which it had restored"
         log.warning(message, id_, gone[0], extra=LogEvent.RESTORE_NOT_RESUMED.extra())
         return None
-    message = "restore %s is finished already: nothing to do" if finished else "resuming restore %s"
+    message = "restore %s is finished already; comparing the target with it" if finished else "resuming restore %s"
     log.info(message, id_, extra=LogEvent.RESTORE_RESUMED.extra())
     return decision
 

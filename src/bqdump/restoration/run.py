@@ -19,6 +19,7 @@ from bqdump.repository.published import refuse_pruned
 from bqdump.repository.repository import create, value_of
 from bqdump.restoration.access import grant_access
 from bqdump.restoration.bill import refuse_bill
+from bqdump.restoration.changes import with_changes
 from bqdump.restoration.finish import create_dataset, finish_dataset, relate_tables, set_expirations
 from bqdump.restoration.finisher import becomes_finisher
 from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers
@@ -77,8 +78,9 @@ async def _carry_out(restore: RunningRestore) -> Restoration:
 
 
 async def finished(restore: RunningRestore) -> Restoration | None:
-    """The result of a restore that is complete, None if it is not."""
-    return await value_of(restore.state, restore.layout.result)
+    """The result of a restore that was complete before, as far as the target still has it; None if it was not."""
+    done = await value_of(restore.state, restore.layout.result)
+    return await with_changes(restore, done, await read_ledger(restore.state, restore.layout)) if done else None
 
 
 async def begin(restore: RunningRestore) -> None:
@@ -154,7 +156,10 @@ async def end(followed: Followed) -> Restoration:
     restore, ledger, unset = followed
     await sweep_scratch(restore)
     await clear_uploads(restore, ledger)
-    result = await compared(restore, restoration(restore, ledger, unset))
+    result = restoration(restore, ledger, unset)
+    if restore.resumed:
+        result = await with_changes(restore, result, ledger)
+    result = await compared(restore, result)
     if result.state == "restored":
         result = (await create(restore.state, restore.layout.result, result)).value
     await store_report(restore, result)

@@ -13,14 +13,14 @@ import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.restore import Restored
-from bqdump.core.restore.names import LABEL, SCRATCH, scratch_name
+from bqdump.core.restore.names import LABEL, SCRATCH, job_id, scratch_name
 from bqdump.core.restore.partitions import partitioning_of
 from bqdump.core.restore.plan import TABLE, TableStep
 from bqdump.core.restore.statements import fill
 from bqdump.export.work.watch import Watch
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.files import changed_files
-from bqdump.restoration.jobs import LOAD, NOT_EMPTY, FailedJobError, Jobs, name_taken
+from bqdump.restoration.jobs import COPY, TAKEN, TRIES, FailedJobError, Jobs, name_taken
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.upload import upload_files
 
@@ -57,9 +57,15 @@ async def restore_table(restore: RunningRestore, watch: Watch, number: int, atte
     """Restore one table of the plan. Raises FailedJobError, and other BqdumpErrors that fail the table."""
     step = restore.plan.tables[number]
     work = TableWork(restore, step, number, attempt, Jobs(restore, watch, number, step.entry.table, attempt))
-    await _refuse_changed_files(work)
-    await upload_files(restore, step.entry)
-    rows = await _load_rows(work)
+    changed = await changed_files(restore, step.entry)
+    if changed and not await _is_copied(work):
+        raise _replaced(work, changed)
+    if changed:
+        # An earlier start has compared them before it requested the copy: the rows are the export's.
+        rows = await _copy(work, work.scratch("full"))
+    else:
+        await upload_files(restore, step.entry)
+        rows = await _load_rows(work)
     await _finish(work)
     jobs = work.jobs
     return Restored(
@@ -78,10 +84,8 @@ async def restore_table(restore: RunningRestore, watch: Watch, number: int, atte
 
 async def drop_scratch(restore: RunningRestore, number: int, attempt: int) -> None:
     """Drop the scratch tables of an attempt: only after its receipt, as another task may be at the same attempt."""
-    step = restore.plan.tables[number]
-    if step.direct and attempt == 0:
-        return
-    for of in ("raw", "full", "ranges"):
+    load = restore.plan.tables[number].load
+    for of in ("full", "raw", "ranges") if load.casts or load.like_null else ("full",):
         name = f"{scratch_name(restore.mark, number)}_{attempt}_{of}"
         await restore.destination.drop_table(restore.target, name)
 
@@ -95,47 +99,50 @@ async def sweep_scratch(restore: RunningRestore) -> None:
 
 
 async def _load_rows(work: TableWork) -> int:
-    """Create and fill the table; returns its rows. Only one load job, of a first attempt, may load into it directly.
+    """Build the table under another name, then put it in place by one copy job, which is atomic; returns its rows.
 
-    That job requires an empty table, so none of its repetitions loads anything twice.
+    So whatever is found wrong before, such as other files, no row of it is ever under the table's name.
     """
-    if not work.step.direct or work.attempt:
-        return await _through_copy(work, by_ranges=False)
-    await _create(work)
-    try:
-        filled = _sum(await _load(work, work.name, LOAD))
-    except FailedJobError as error:
-        # A table that is not empty was filled by the copy job of an earlier start.
-        if error.reason != NOT_EMPTY and not _has_another_way(work, error):
-            raise
-        return await _through_copy(work, by_ranges=True)
-    await _refuse_changed_files(work)
-    return await _counted(work, work.name, filled)
-
-
-async def _through_copy(work: TableWork, *, by_ranges: bool) -> int:
-    """Build the table under another name, then replace the one of its name by a copy job, which is atomic."""
     full = work.scratch("full")
     await _create_scratch(work, full, work.step.create)
     try:
-        filled = await _fill(work, full, by_ranges=by_ranges)
+        filled = await _fill(work, full)
     except FailedJobError as error:
-        if by_ranges or not _has_another_way(work, error):
+        if not _has_another_way(work, error):
             raise
         full = work.scratch("ranges")
         await _create_scratch(work, full, work.step.create)
         filled = await _fill(work, full, by_ranges=True)
-    await _refuse_changed_files(work)
+    # Load jobs read files by name, whatever their generation.
+    if changed := await changed_files(work.restore, work.step.entry):
+        raise _replaced(work, changed)
     await _counted(work, full, filled)
+    await _try_properties(work, full)
     await _create(work)
+    return await _copy(work, full, filled)
+
+
+async def _copy(work: TableWork, full: str, filled: int | None = None) -> int:
+    """Put the table in place, unless an earlier start has; its rows. filled: those of the table that is copied."""
     await work.jobs.copy(full, work.name)
     return await _counted(work, work.name, filled)
 
 
 def _has_another_way(work: TableWork, error: FailedJobError) -> bool:
     """Whether the table may be filled from a scratch table after a job that was to fill it at once was refused."""
-    refused = error.reason not in (NOT_EMPTY, ROWS)
+    refused = error.reason not in (TAKEN, ROWS)
     return too_many_partitions(error.cause) or bool(work.step.load.like_null and refused)
+
+
+def _replaced(work: TableWork, changed: list[str]) -> FailedJobError:
+    return FailedJobError(work.name, "replaced", f"{changed[0]} is no longer the exported file")
+
+
+async def _try_properties(work: TableWork, full: str) -> None:
+    """Set default values and keys, which BigQuery may refuse, before there is a table of this name."""
+    finish = msgspec.json.decode(work.step.finish) or {}
+    if properties := {name: finish[name] for name in ("schema", "tableConstraints") if name in finish}:
+        await work.restore.destination.change_table(work.restore.target, full, _raw(properties))
 
 
 async def _create(work: TableWork) -> None:
@@ -167,15 +174,20 @@ async def _is_ours(work: TableWork) -> bool:
 
 async def _is_written(work: TableWork) -> bool:
     """Whether a job of this restore that writes to the table has been started."""
-    location = work.restore.target.location
-    for name in work.jobs.writing(direct=work.step.direct):
-        if await work.restore.destination.find_job(name, location):
+    for attempt in range(work.attempt + 1):
+        if await _is_copied(work._replace(attempt=attempt)):
             return True
     return False
 
 
+async def _is_copied(work: TableWork) -> bool:
+    """Whether this attempt has requested to put the table in place."""
+    name = job_id(work.restore.mark, work.number, COPY, 0, work.attempt * TRIES)
+    return await work.restore.destination.find_job(name, work.restore.target.location) is not None
+
+
 async def _fill(work: TableWork, to: str, *, by_ranges: bool = False) -> int:
-    """Load the files into a scratch table: directly, or through another one where values are cast. Returns the rows.
+    """Load the files into a scratch table, through another one where values are cast. Returns the rows.
 
     by_ranges: through another one, and by one statement for each range of partitions.
     """
@@ -239,11 +251,15 @@ async def _create_scratch(work: TableWork, name: str, definition: msgspec.Raw) -
         await restore.destination.change_table(restore.target, name, _raw({"timePartitioning": partitioning}))
 
 
-async def _counted(work: TableWork, name: str, filled: int) -> int:
-    """The rows of a table. Raises FailedJobError if they are not those that jobs report, or not the export's."""
+async def _counted(work: TableWork, name: str, filled: int | None) -> int:
+    """The rows of a table. Raises FailedJobError if they are not those that jobs report, or not the export's.
+
+    filled: None where no job of this start has reported any.
+    """
     found = await work.restore.destination.table(work.restore.target, name)
     if found is None:
         raise FailedJobError(work.name, "notFound", f"{name} disappeared from the target while it was restored")
+    filled = found.rows if filled is None else filled
     if found.rows != filled:
         cause = f"{name} has {found.rows:,} rows, but {filled:,} were loaded: it was changed meanwhile, or has expired"
         raise FailedJobError(work.name, ROWS, cause)
@@ -261,12 +277,6 @@ def _sum(jobs: Iterable[Job]) -> int:
 async def _finish(work: TableWork) -> None:
     if work.step.finish != NOTHING:
         await work.restore.destination.change_table(work.restore.target, work.name, work.step.finish)
-
-
-async def _refuse_changed_files(work: TableWork) -> None:
-    """Load jobs read files by name: compare their generations before the first and after the last."""
-    if changed := await changed_files(work.restore, work.step.entry):
-        raise FailedJobError(work.name, "replaced", f"{changed[0]} is no longer the exported file")
 
 
 async def _all(work: Iterable[Awaitable[Result]]) -> list[Result]:

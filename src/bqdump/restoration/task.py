@@ -95,13 +95,17 @@ def at_each(task: Task, stores: Mapping[Target, ObjectStore]) -> list[Task]:
 
 
 class RunningRestore(NamedTuple):
-    """A task with what was decided, and what follows from it. uploads: room for the files uploaded at a time."""
+    """A task with what was decided, and what follows from it. uploads: room for the files uploaded at a time.
+
+    resumed: an earlier start, or another task, may have restored a part.
+    """
 
     task: Task
     decision: Decision
     manifest: Manifest
     plan: RestorePlan
     uploads: asyncio.Semaphore
+    resumed: bool = False
 
     @property
     def state(self) -> ObjectStore:

@@ -111,7 +111,11 @@ class RestoreLaws:
                 rows = version.rows
                 switched = rows is not None and (rows == self.scenery.before[name] or self._complete(name, rows))
                 self.hold(switched, f"readers of {name}, which is replaced, see {rows}")
-        elif unlabelled:
+            return
+        for version in table.versions[seen:]:
+            rows = version.rows or ()
+            self.hold(not rows or self._complete(name, rows), f"{name} has, before it is restored, {rows}")
+        if unlabelled:
             rows = table.versions[-1].rows or ()
             self.hold(self._complete(name, rows), f"{name} is finished with {rows}")
 

@@ -113,6 +113,8 @@ class LogEvent(enum.StrEnum):
     """The target dataset did not exist, and was created."""
     TABLE_RESTORED = "table_restored"
     """The table is restored, with the export's rows."""
+    TARGET_CHANGED = "target_changed"
+    """A table or view is no longer as an earlier start of the restore has restored it."""
     TABLE_NOT_RESTORED = "table_not_restored"
     """The table could not be restored. The others are not affected; the same command tries it again."""
     OBJECT_RESTORED = "object_restored"

@@ -40,6 +40,11 @@ def mark_of(restore: str, nonce: str) -> str:
     return f"{restore}-{nonce}" if nonce else restore
 
 
+def id_of(mark: str) -> str:
+    """The id of the restore with this mark."""
+    return "-".join(mark.split("-")[:2])
+
+
 def job_id(restore: str, table: int, step: str, part: int, attempt: int) -> str:
     """The id of a job. restore: its mark. table: its number in the plan. step: such as "load", and a part of it."""
     return f"bqdump-restore-{restore}-{table}-{step}-{part}-{attempt}"

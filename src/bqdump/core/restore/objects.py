@@ -138,5 +138,13 @@ def policy_step(found: RowPolicy, references: References) -> ObjectStep:
     )  # fmt: skip
 
 
+def same_query(one: msgspec.Raw, other: msgspec.Raw) -> bool:
+    """Whether two definitions of a view, materialized view or external table have the same query."""
+    parts = (*QUERIES.values(), "externalDataConfiguration")
+    bodies = (msgspec.json.decode(one) or {}, msgspec.json.decode(other) or {})
+    first, second = ([(body.get(part) or {}).get("query", "") for part in parts] for body in bodies)
+    return first == second
+
+
 def _raw(body: object) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(body))

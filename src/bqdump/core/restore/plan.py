@@ -18,7 +18,8 @@ from bqdump.core.results import public
 TABLE, ROUTINE, INDEX, POLICY, ACCESS = "TABLE", "ROUTINE", "INDEX", "POLICY", "ACCESS"
 
 # create: the name is free. replace: what has this name is replaced, at once. resume: an earlier start of this restore
-# has created it. keep: it exists already (missing_only), so it has no step. grant: an access entry is added.
+# has created it. keep: it exists already, and is finished (missing_only), so it has no step. grant: an access entry is
+# added.
 Action = Literal["create", "replace", "resume", "keep", "grant"]
 
 
@@ -102,15 +103,9 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     altered: str = ""
 
     @property
-    def direct(self) -> bool:
-        """Whether one load job fills the table; others are built under another name, then copied."""
-        load = self.load
-        return self.action != "replace" and len(load.groups) == 1 and not (load.casts or load.partitions)
-
-    @property
     def jobs(self) -> int:
-        """The least number of jobs: loads, a query where values are cast, a copy where they load under another name."""
-        return len(self.load.groups) + bool(self.load.casts and self.load.groups) + (not self.direct)
+        """The least number of jobs: loads, a query where values are cast, and a copy to the table's name."""
+        return len(self.load.groups) + bool(self.load.casts and self.load.groups) + 1
 
 
 class ObjectStep(msgspec.Struct, frozen=True, kw_only=True):

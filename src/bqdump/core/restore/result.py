@@ -93,8 +93,9 @@ class RestoredDataset(msgspec.Struct, frozen=True, kw_only=True):
 class Restoration(Result, frozen=True, kw_only=True):
     """How a task of a restore ended, or what a restore would do.
 
-    state: `restored`; `incomplete`: some tables or objects failed, and the same command tries them again; `running`:
-    other tasks are still at work, so the numbers are not complete; `planned`. restore: its id, "" in a plan.
+    state: `restored`; `incomplete`: some tables or objects failed, and the same command tries them again, or they are
+    no longer as an earlier start has restored them (reason `changed`); `running`: other tasks are still at work, so
+    the numbers are not complete; `planned`. restore: its id, "" in a plan.
     not_restored: what is not restored, or not completely, and why. kept: what the target had already, and keeps.
     bytes_billed: by queries that fill tables; in a plan, by all queries, with those that compare values if that is
     requested. bytes_billed_at_most: in a plan, if BigQuery refuses to load files directly. verified: the number of

@@ -10,7 +10,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.plan.catalog import KIND_WORDS, Dataset, select
 from bqdump.core.plan.draft import unmatched
 from bqdump.core.restore.layout import layout_of
-from bqdump.core.restore.names import LABEL, is_scratch
+from bqdump.core.restore.names import LABEL, id_of, is_scratch
 from bqdump.core.restore.plan import ROUTINE, TABLE, Action, Options, TableStep, TargetState
 from bqdump.core.sizes import named
 
@@ -78,9 +78,9 @@ def occupied(
     if options.replace and options.missing_only:
         cause = "cannot be used together with {setting:missing_only}"
         raise UsageError(PLAN, "", cause, "Use one of them.", setting="replace")
-    there = _there(target, options.restore)
+    there, left = _there(target, options.restore), unfinished(target, options.restore)
     if there and not options.replace and not options.missing_only:
-        raise _not_empty(into, there)
+        raise _not_empty(into, there, left)
     actions: dict[NamedObject, Action] = {}
     in_the_way = []
     for one in candidates:
@@ -95,7 +95,8 @@ def occupied(
         elif kind != one.kind:
             in_the_way.append(f"{one.name} is {_words(kind)} there, and {_words(one.kind)} in the export")
         else:
-            actions[one] = "replace" if options.replace else "keep"
+            # What another restore has not finished may be empty.
+            actions[one] = "replace" if options.replace or one.name in left else "keep"
     if in_the_way:
         raise _other_kind(into, in_the_way)
     return Occupied(actions)
@@ -129,19 +130,34 @@ def _there(target: TargetState | None, restore: str) -> dict[str, str]:
     return dict.fromkeys(target.routines, ROUTINE) | tables
 
 
+def unfinished(target: TargetState | None, restore: str = "") -> dict[str, str]:
+    """The tables that other restores have begun and not finished: their names, and the id of the restore of each.
+
+    restore: the mark of this one.
+    """
+    marks = {name: labels.get(LABEL, "") for name, (_, labels) in target.tables.items()} if target else {}
+    return {name: id_of(mark) for name, mark in marks.items() if mark and mark != restore and not is_scratch(name)}
+
+
 def _is_ours(target: TargetState | None, name: str, restore: str) -> bool:
     if target is None or not restore or name not in target.tables:
         return False
     return target.tables[name][1].get(LABEL) == restore
 
 
-def _not_empty(into: Dataset, there: Mapping[str, str]) -> UsageError:
+def _not_empty(into: Dataset, there: Mapping[str, str], left: Mapping[str, str]) -> UsageError:
     shown = [f"{_words(kind).split(' ', 1)[1]} {name}" for name, kind in sorted(there.items())]
     cause = f"the dataset is not empty ({named(shown, SHOWN, 'object')})"
     hint = (
         "Restore into a new dataset, or use {setting:replace} to replace what the export also has, or "
         "{setting:missing_only} to restore only what is missing."
     )
+    if left:
+        restores = sorted(set(left.values()))
+        which = named([f"restore {one}" for one in restores], SHOWN, "restore")
+        has = "has" if len(restores) == 1 else "have"
+        cause = f"{cause}; {which} {has} not finished {named(sorted(left), SHOWN, 'table')}"
+        hint = f"To finish what was begun, repeat its command, with the same run. {hint[:-1]} or unfinished."
     return UsageError(PLAN, f"{into.project}.{into.name}", cause, hint)
 
 

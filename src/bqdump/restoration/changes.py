@@ -1,0 +1,84 @@
+"""What has become of restored tables and views: rows and definitions are compared with what was restored, for free."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+
+from bqdump.core.documents.restore import Restored
+from bqdump.core.formats.types import columns
+from bqdump.core.plan.catalog import Table
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.layout import layout_of
+from bqdump.core.restore.objects import same_query
+from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep, TableStep
+from bqdump.core.restore.result import NotCreated, Restoration
+from bqdump.core.sizes import counted
+from bqdump.restoration.ledger import Ledger
+from bqdump.restoration.task import RunningRestore
+
+log = logging.getLogger(__name__)
+
+# Requests for definitions.
+AT_ONCE = 16
+# The reason of a table that is no longer as it was restored.
+CHANGED = "changed"
+
+
+async def with_changes(restore: RunningRestore, result: Restoration, ledger: Ledger) -> Restoration:
+    """The result, where what is no longer as it was restored is no longer named as restored."""
+    changed = await _changed(restore, ledger)
+    if not changed:
+        return result
+    for one in changed:
+        message = "%s: %s. To restore it again, add --replace --include %s"
+        log.error(message, one.name, one.message, one.name, extra=LogEvent.TARGET_CHANGED.extra(table=one.name))
+    names = {one.name for one in changed}
+    tables = tuple(table for table in result.tables if table.table not in names)
+    return msgspec.structs.replace(
+        result,
+        state="incomplete" if result.state == "restored" else result.state,
+        tables=tables,
+        objects=tuple(one for one in result.objects if one.name not in names or one.kind in (POLICY, INDEX)),
+        failed=(*result.failed, *changed),
+        rows=sum(table.rows or 0 for table in tables),
+        bytes=sum(table.bytes for table in tables),
+    )
+
+
+async def _changed(restore: RunningRestore, ledger: Ledger) -> list[NotCreated]:
+    plan, slots = restore.plan, asyncio.Semaphore(AT_ONCE)
+    steps: dict[int, TableStep | ObjectStep] = dict(enumerate((*plan.tables, *plan.objects)))
+
+    async def one(step: TableStep | ObjectStep, receipt: Restored) -> NotCreated | None:
+        async with slots:
+            found = await restore.destination.table(restore.target, receipt.name)
+        difference = _difference(step, receipt, found)
+        return NotCreated(receipt.name, receipt.kind, CHANGED, difference) if difference else None
+
+    compared = [
+        one(step, ledger.receipts[number])
+        for number, step in steps.items()
+        if number in ledger.receipts and ledger.receipts[number].kind not in (ROUTINE, INDEX)
+    ]
+    return [change for change in await asyncio.gather(*compared) if change]
+
+
+def _difference(step: TableStep | ObjectStep, receipt: Restored, found: Table | None) -> str:
+    """How something differs from what was restored; "" where it does not."""
+    if found is None:
+        return "it was restored, and no longer exists"
+    if found.kind != receipt.kind:
+        return f"it was restored, and now is an object of kind {found.kind}"
+    if isinstance(step, ObjectStep):
+        return (
+            "" if same_query(found.definition, step.definition) else "its query is no longer the one that was restored"
+        )
+    if found.rows != receipt.rows:
+        return f"it has {counted(found.rows, 'row')} now, and {receipt.rows:,} when it was restored"
+    if columns(found.definition) != columns(step.create):
+        return "its columns are no longer those that were restored"
+    now, then = layout_of(found.definition), layout_of(step.create)
+    return "" if now == then else f"it is {now} now, and was {then} when it was restored"

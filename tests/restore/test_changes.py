@@ -1,0 +1,93 @@
+"""A restore that is repeated compares the target with what it has restored, and says what is no longer so."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+
+from bqdump.core.documents.definitions import Definitions
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.restore.result import Restoration
+from bqdump.ports.warehouse import JobError
+from restore.test_objects import raw, view
+from restore.world import INTO, World
+
+COPY = Dataset("project", "copy", "US")
+WIDER = {"schema": {"fields": [{"name": "line", "type": "STRING"}, {"name": "more", "type": "INTEGER"}]}}
+
+
+def recreated(world: World, name: str, definition: dict[str, object], rows: list[str]) -> None:
+    """Drop a table and create another one of its name."""
+    asyncio.run(world.big.drop_table(COPY, name))
+    asyncio.run(world.big.create_table(COPY, name, raw(definition)))
+    if rows:
+        world.big.put("project", "copy", name, rows)
+
+
+def changed(result: Restoration) -> list[tuple[str, str, str]]:
+    return [(one.name, one.reason, one.message) for one in result.failed]
+
+
+@pytest.mark.parametrize(
+    ("definition", "rows", "message"),
+    [
+        ({}, [], "it has 0 rows now, and 2 when it was restored"),
+        ({}, ["a", "b", "c"], "it has 3 rows now, and 2 when it was restored"),
+        (WIDER, ["a", "b"], "its columns are no longer those that were restored"),
+        (
+            {"clustering": {"fields": ["line"]}},
+            ["a", "b"],
+            "it is clustered by line now, and was neither partitioned nor clustered when it was restored",
+        ),
+        ({"view": {"query": "SELECT 1"}}, [], "it was restored, and now is an object of kind VIEW"),
+    ],
+)
+def test_a_finished_restore_names_a_table_that_is_no_longer_as_it_was_restored(
+    definition: dict[str, object], rows: list[str], message: str
+) -> None:
+    world = World()
+    assert world.restore().state == "restored"
+    schema = {"schema": world.definition("one")["schema"]}
+    recreated(world, "one", schema | definition, rows)
+    again = world.restore(execution="second")
+    assert (again.state, changed(again)) == ("incomplete", [("one", "changed", message)])
+    assert ([table.table for table in again.tables], again.rows) == (["none", "two"], 1)
+    assert world.rows("one") == rows
+
+
+def test_a_table_that_was_emptied_is_restored_again_as_the_log_says(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.restore()
+    world.big.put("project", "copy", "one", [])
+    world.restore(execution="second")
+    assert "one: it has 0 rows now, and 2 when it was restored. To restore it again, add --replace --include one" in (
+        [record.getMessage() for record in caplog.records]
+    )
+    assert world.restore(msgspec.structs.replace(INTO, replace=True, include=("one",)), "third").state == "restored"
+    assert world.restore(execution="fourth").state == "restored"
+    assert world.rows("one") == ["a", "b"]
+
+
+def test_a_restore_that_is_resumed_names_a_table_that_was_changed_meanwhile() -> None:
+    world = World()
+    world.big.failing = lambda table, job: JobError("invalid", "no") if "_2_" in table else None
+    assert [one.name for one in world.restore().failed] == ["two"]
+    world.big.failing = lambda table, job: None
+    world.big.put("project", "copy", "one", [])
+    again = world.restore(execution="second")
+    message = "it has 0 rows now, and 2 when it was restored"
+    assert (again.state, changed(again)) == ("incomplete", [("one", "changed", message)])
+    assert world.rows("two") == ["c"]
+
+
+def test_a_view_with_another_query_is_named() -> None:
+    world = World()
+    world.change_manifest(definitions=Definitions(objects=(view("v", "SELECT * FROM `project.data.one`"),)))
+    assert world.restore(run="r1").state == "restored"
+    other = raw({"view": {"query": "SELECT 1"}})
+    asyncio.run(world.big.replace_definition(COPY, "v", other))
+    again = world.restore(execution="second", run="r1")
+    assert changed(again) == [("v", "changed", "its query is no longer the one that was restored")]
+    assert again.objects == ()
