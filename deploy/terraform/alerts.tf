@@ -39,49 +39,96 @@ locals {
   }
   failures = { for kind, failure in local.all_failures : kind => failure if failure.on }
 
-  # The longest time between two runs of a schedule, with 2 hours for the run itself. An export every Sunday alerts after
-  # a week and 2 hours. Fields: minute, hour, day of the month, month, day of the week.
-  schedules = {
-    published = local.by_workflow ? var.workflow_schedule : var.schedule
-    proven    = var.drill_schedule
-  }
-  fields  = { for kind, schedule in local.schedules : kind => regexall("\\S+", schedule) if schedule != "" }
-  derived = { for kind, at in local.fields : kind => 2 + 24 * (at[3] != "*" ? 366 : at[2] != "*" ? 31 : at[4] != "*" ? 7 : 1) }
-  hours = {
-    published = coalesce(var.hours_without_export, lookup(local.derived, "published", 0))
-    proven    = coalesce(var.hours_without_proof, lookup(local.derived, "proven", 0))
-  }
-
-  datasets = local.by_workflow ? distinct([for item in var.exports : item.dataset]) : [var.dataset]
+  # Alerts on what is overdue: one for each export, by dataset and target.
   all_events = {
     published = {
-      on       = true
-      event    = "run_published"
-      job      = var.name
-      counts   = "Exports published by the Cloud Run job ${var.name}, by dataset"
-      missing  = "no recent export"
-      datasets = local.datasets
-      advice   = "The published export is getting old."
-      section  = "Nothing was published"
+      on      = true
+      event   = "run_published"
+      job     = var.name
+      counts  = "Exports published by the Cloud Run job ${var.name}, by dataset and target"
+      missing = "no recent export"
+      exports = local.watched
+      advice  = "The published export is getting old."
+      section = "Nothing was published"
     }
     proven = {
-      on       = var.drill_schedule != ""
-      event    = "drill_proven"
-      job      = "${var.name}-drill"
-      counts   = "Drills of the Cloud Run job ${var.name}-drill that proved the export restorable, by dataset"
-      missing  = "no recent proof"
-      datasets = [var.dataset]
-      advice   = "Nothing shows that the export can be restored."
-      section  = "No drill proved the export"
+      on      = var.drill_schedule != ""
+      event   = "drill_proven"
+      job     = "${var.name}-drill"
+      counts  = "Drills of the Cloud Run job ${var.name}-drill that proved the export restorable, by dataset and target"
+      missing = "no recent proof"
+      exports = [local.job_export]
+      advice  = "Nothing shows that the export can be restored."
+      section = "No drill proved the export"
     }
   }
   events = { for kind, event in local.all_events : kind => event if event.on }
   overdue = merge([
     for kind, event in local.events : {
-      for dataset in event.datasets : "${kind}/${dataset}" => { kind = kind, dataset = dataset, event = event }
+      for export in event.exports :
+      "${kind}/${length([for one in local.watched : one if one.dataset == export.dataset]) < 2 ? export.dataset : "${export.dataset} in ${export.targets[0]}/"}" => {
+        kind    = kind
+        event   = event
+        dataset = export.dataset
+        about   = length([for one in local.watched : one if one.dataset == export.dataset]) < 2 ? export.dataset : "${export.dataset} in ${export.targets[0]}/"
+        # In a string of PromQL, a backslash is written twice.
+        target = join("", [
+          length(export.targets) > 1 ? "target=~\"" : "target=\"",
+          replace(replace(
+            length(export.targets) > 1 ? join("|", [for target in export.targets : replace("${target}/", "/[\\\\.+()|^$]/", "\\$0")]) : "${export.targets[0]}/",
+          "\\", "\\\\"), "\"", "\\\""),
+          "\"",
+        ])
+      }
       if local.hours[kind] > 0
     }
   ]...)
+
+  alert_jobs = [for kind in ["export", "drill", "verify"] : local.jobs[kind].name if contains(keys(local.jobs), kind)]
+  log_of     = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=${length(local.alert_jobs) == 1 ? "\"${var.name}\"" : "(${join(" OR ", formatlist("\"%s\"", local.alert_jobs))})"}"
+  # Warnings that ask an operator to do something.
+  warnings = [
+    "table_missing",
+    "table_given_up",
+    "dataset_skipped",
+    "run_superseded",
+    "nothing_exported",
+    "manifest_missing",
+    "prune_failed",
+    "cleanup_failed",
+    "drill_dataset_left",
+    "notify_failed",
+    "setting_unknown",
+  ]
+  all_logged = {
+    cancelled = {
+      on      = true
+      title   = "an execution was cancelled"
+      filter  = "(jsonPayload.event=\"task_stopped\" OR protoPayload.methodName=~\"\\.CancelExecution$\")"
+      labels  = {}
+      advice  = "What it was doing is not done."
+      section = "An execution was cancelled"
+    }
+    warning = {
+      on      = true
+      title   = "a warning"
+      filter  = "jsonPayload.event=(${join(" OR ", formatlist("\"%s\"", local.warnings))})"
+      labels  = { event = "EXTRACT(jsonPayload.event)", dataset = "EXTRACT(labels.dataset)" }
+      advice  = "The export is published or proven, and something needs attention."
+      section = "A run logged a warning"
+    }
+    bill = {
+      on      = var.alert_bytes_billed > 0
+      title   = "a large bill"
+      filter  = "jsonPayload.bytes_billed>${var.alert_bytes_billed}"
+      labels  = { event = "EXTRACT(jsonPayload.event)", dataset = "EXTRACT(labels.dataset)" }
+      advice  = "More than ${var.alert_bytes_billed} bytes were billed."
+      section = "A run billed too much"
+    }
+  }
+  logged = { for kind, alert in local.all_logged : kind => alert if alert.on }
+  # Longer than one attempt of a task may take. Monitoring accepts no longer duration of a condition.
+  hanging_seconds = min(60 * ceil(tonumber(trimsuffix(var.timeout, "s")) / 60), 84600)
 }
 
 resource "google_monitoring_alert_policy" "failed" {
@@ -129,6 +176,88 @@ resource "google_monitoring_alert_policy" "failed" {
   depends_on = [google_project_service.used]
 }
 
+# An execution that takes longer than one attempt of a task may.
+resource "google_monitoring_alert_policy" "hanging" {
+  project               = var.project
+  display_name          = "${var.name}: an execution takes too long"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = var.notification_channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "${var.name}: an execution takes too long"
+
+    condition_threshold {
+      filter                  = "resource.type = \"cloud_run_job\" AND resource.labels.job_name = one_of(${join(", ", formatlist("\"%s\"", local.alert_jobs))}) AND metric.type = \"run.googleapis.com/job/running_executions\""
+      comparison              = "COMPARISON_GT"
+      threshold_value         = 0
+      duration                = "${local.hanging_seconds}s"
+      evaluation_missing_data = "EVALUATION_MISSING_DATA_INACTIVE"
+
+      aggregations {
+        alignment_period     = "60s"
+        per_series_aligner   = "ALIGN_MAX"
+        cross_series_reducer = "REDUCE_SUM"
+        group_by_fields      = ["resource.labels.job_name"]
+      }
+
+      trigger {
+        count = 1
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = var.auto_close
+  }
+
+  documentation {
+    subject   = "${var.name}: an execution takes too long"
+    mime_type = "text/markdown"
+    content   = "Executions have run for ${local.hanging_seconds / 60} minutes without a break. What to do: docs/operate.md, \"An execution takes too long\"."
+  }
+
+  depends_on = [google_project_service.used]
+}
+
+# Log lines that need attention: one notification an hour for each event and dataset.
+resource "google_monitoring_alert_policy" "logged" {
+  for_each = local.logged
+
+  project               = var.project
+  display_name          = "${var.name}: ${each.value.title}"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = var.notification_channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "${var.name}: ${each.value.title}"
+
+    condition_matched_log {
+      filter           = "${local.log_of} AND ${each.value.filter}"
+      label_extractors = each.value.labels
+    }
+  }
+
+  alert_strategy {
+    auto_close = var.auto_close
+
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    subject   = "${var.name}: ${each.value.title}"
+    mime_type = "text/markdown"
+    content   = "${each.value.advice} What to do: docs/operate.md, \"${each.value.section}\"."
+  }
+
+  depends_on = [google_project_service.used]
+}
+
 # Counts what went well: a run logs its event once, when latest.json names it; a drill, when everything came back.
 resource "google_logging_metric" "events" {
   for_each = local.events
@@ -144,6 +273,7 @@ resource "google_logging_metric" "events" {
 
   label_extractors = {
     dataset = "EXTRACT(labels.dataset)"
+    target  = "EXTRACT(labels.target)"
   }
 
   metric_descriptor {
@@ -156,28 +286,42 @@ resource "google_logging_metric" "events" {
       value_type  = "STRING"
       description = "The exported dataset"
     }
+
+    labels {
+      key         = "target"
+      value_type  = "STRING"
+      description = "Where it is exported to"
+    }
   }
+}
+
+# Nothing is overdue before the first one is due: a metric counts only what is logged after its creation.
+resource "time_static" "counted_since" {
+  for_each = local.events
+
+  triggers = { metric = "${google_logging_metric.events[each.key].name}: dataset, target" }
 }
 
 resource "google_monitoring_alert_policy" "overdue" {
   for_each = local.overdue
 
   project               = var.project
-  display_name          = "${var.name}: ${each.value.event.missing} of ${each.value.dataset}"
+  display_name          = "${var.name}: ${each.value.event.missing} of ${each.value.about}"
   combiner              = "OR"
   severity              = "WARNING"
   notification_channels = var.notification_channels
   user_labels           = local.labels
 
   conditions {
-    display_name = "${var.name}: ${each.value.event.missing} of ${each.value.dataset}"
+    display_name = "${var.name}: ${each.value.event.missing} of ${each.value.about}"
 
     # A log-based metric has no zeros: without "or vector(0)" the alert would not fire if nothing was ever published.
     condition_prometheus_query_language {
       query = join("", [
         "(sum(increase(logging_googleapis_com:user_${google_logging_metric.events[each.value.kind].name}",
-        "{monitored_resource=\"cloud_run_job\",dataset=\"${each.value.dataset}\"}",
+        "{monitored_resource=\"cloud_run_job\",dataset=\"${each.value.dataset}\",${each.value.target}}",
         "[${local.hours[each.value.kind]}h])) or vector(0)) < 0.5",
+        " and on() vector(time()) > ${time_static.counted_since[each.value.kind].unix + 3600 * local.hours[each.value.kind]}",
       ])
       duration                  = "600s"
       evaluation_interval       = "300s"
@@ -190,7 +334,7 @@ resource "google_monitoring_alert_policy" "overdue" {
   }
 
   documentation {
-    subject   = "${var.name}: ${each.value.event.missing} of ${each.value.dataset}"
+    subject   = "${var.name}: ${each.value.event.missing} of ${each.value.about}"
     mime_type = "text/markdown"
     content   = "${each.value.event.advice} It is due within ${local.hours[each.value.kind]} hours. What to do: docs/operate.md, \"${each.value.event.section}\"."
   }

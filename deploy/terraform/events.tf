@@ -1,11 +1,5 @@
 # Events: a message for each published export, to a topic; and from there to a Cloud Run service, if one is named.
 
-locals {
-  # An object of this name is written whenever an export is published, and at no other time.
-  prefixes  = local.by_workflow ? distinct([for item in var.exports : lookup(item, "prefix", "")]) : [lookup(var.settings, "BQDUMP_PREFIX", "")]
-  published = var.events ? toset([for prefix in local.prefixes : trimprefix("${trim(prefix, "/")}/_bqdump/latest.json", "/")]) : toset([])
-}
-
 resource "google_pubsub_topic" "published" {
   count = var.events ? 1 : 0
 
@@ -37,13 +31,16 @@ resource "google_pubsub_topic_iam_member" "storage_publishes" {
 }
 
 resource "google_storage_notification" "published" {
-  for_each = local.published
+  for_each = {
+    for object in local.published_objects : object.bucket == var.bucket ? object.name : "${object.bucket}/${object.name}" => object
+    if var.events
+  }
 
-  bucket             = var.create_bucket ? google_storage_bucket.exports[0].name : var.bucket
+  bucket             = var.create_bucket && each.value.bucket == var.bucket ? google_storage_bucket.exports[0].name : each.value.bucket
   topic              = google_pubsub_topic.published[0].id
   payload_format     = "JSON_API_V1"
   event_types        = ["OBJECT_FINALIZE"]
-  object_name_prefix = each.value
+  object_name_prefix = each.value.name
 
   depends_on = [google_pubsub_topic_iam_member.storage_publishes]
 }

@@ -46,6 +46,24 @@ resource "google_project_iam_member" "read_datasets" {
   member  = google_service_account.job.member
 }
 
+# The same in other projects, for the workflow's items.
+resource "google_bigquery_dataset_iam_member" "read_datasets_elsewhere" {
+  for_each = { for key, pair in local.elsewhere : key => pair if pair.dataset != "" }
+
+  project    = each.value.project
+  dataset_id = each.value.dataset
+  role       = "roles/bigquery.dataViewer"
+  member     = time_sleep.accounts_known.triggers["job"]
+}
+
+resource "google_project_iam_member" "read_projects_elsewhere" {
+  for_each = { for key, pair in local.elsewhere : key => pair if pair.dataset == "" }
+
+  project = each.value.project
+  role    = "roles/bigquery.dataViewer"
+  member  = time_sleep.accounts_known.triggers["job"]
+}
+
 # Starts jobs in the billing project. This role cannot be granted more narrowly.
 resource "google_project_iam_member" "run_jobs" {
   project = var.project
@@ -100,6 +118,33 @@ resource "google_project_iam_member" "see_row_policies" {
   member  = google_service_account.job.member
 }
 
+resource "google_project_iam_custom_role" "row_policies_elsewhere" {
+  for_each = var.detect_row_policies ? local.other_projects : []
+
+  project     = each.value
+  role_id     = "${replace(var.name, "-", "_")}_row_policies"
+  title       = "bqdump: see row access policies"
+  description = "Lists row access policies and their members, to detect tables whose export would lack rows."
+  permissions = ["bigquery.rowAccessPolicies.list", "bigquery.rowAccessPolicies.getIamPolicy"]
+}
+
+resource "google_bigquery_dataset_iam_member" "see_row_policies_elsewhere" {
+  for_each = { for key, pair in local.elsewhere : key => pair if var.detect_row_policies && pair.dataset != "" }
+
+  project    = each.value.project
+  dataset_id = each.value.dataset
+  role       = google_project_iam_custom_role.row_policies_elsewhere[each.value.project].id
+  member     = time_sleep.accounts_known.triggers["job"]
+}
+
+resource "google_project_iam_member" "see_row_policies_elsewhere" {
+  for_each = { for key, pair in local.elsewhere : key => pair if var.detect_row_policies && pair.dataset == "" }
+
+  project = each.value.project
+  role    = google_project_iam_custom_role.row_policies_elsewhere[each.value.project].id
+  member  = time_sleep.accounts_known.triggers["job"]
+}
+
 # Creates, reads, lists and deletes objects in this bucket. Cannot change who may read them.
 resource "google_storage_bucket_iam_member" "write_objects" {
   bucket = var.create_bucket ? google_storage_bucket.exports[0].name : var.bucket
@@ -114,7 +159,7 @@ resource "google_storage_bucket_iam_member" "see_bucket" {
   member = time_sleep.accounts_known.triggers["job"]
 }
 
-# The same in the buckets of other locations, which exist already.
+# The same in the buckets of other locations and of the workflow's items, which exist already.
 resource "google_storage_bucket_iam_member" "write_objects_elsewhere" {
   for_each = local.other_buckets
 
@@ -184,6 +229,31 @@ resource "google_bigquery_dataset_iam_member" "workflow_counts_tables" {
   dataset_id = each.value
   role       = "roles/bigquery.metadataViewer"
   member     = time_sleep.accounts_known.triggers["workflow"]
+}
+
+resource "google_project_iam_member" "workflow_counts_tables" {
+  count = var.workflow && local.has_pattern ? 1 : 0
+
+  project = local.source_project
+  role    = "roles/bigquery.metadataViewer"
+  member  = time_sleep.accounts_known.triggers["workflow"]
+}
+
+resource "google_bigquery_dataset_iam_member" "workflow_counts_tables_elsewhere" {
+  for_each = { for key, pair in local.elsewhere : key => pair if var.workflow && pair.dataset != "" }
+
+  project    = each.value.project
+  dataset_id = each.value.dataset
+  role       = "roles/bigquery.metadataViewer"
+  member     = time_sleep.accounts_known.triggers["workflow"]
+}
+
+resource "google_project_iam_member" "workflow_counts_tables_elsewhere" {
+  for_each = { for key, pair in local.elsewhere : key => pair if var.workflow && pair.dataset == "" }
+
+  project = each.value.project
+  role    = "roles/bigquery.metadataViewer"
+  member  = time_sleep.accounts_known.triggers["workflow"]
 }
 
 # Writes the workflow's own log lines.

@@ -5,19 +5,12 @@ locals {
   image = var.image == "" ? data.google_artifact_registry_docker_image.latest[0].self_link : var.image
   labels         = merge({ app = "bqdump" }, var.labels)
 
-  # Names and patterns of datasets. A pattern needs its grants on the project.
-  has_pattern    = length(regexall("[*?]", var.dataset)) > 0
-  named_datasets = local.has_pattern ? toset([]) : toset([for name in split(",", var.dataset) : trimspace(name)])
-  other_buckets  = toset([for place in values(var.locations) : split("/", trimprefix(place, "gs://"))[0]])
-
   environment = merge(
     var.settings,
-    length(var.locations) == 0 ? {} : {
-      BQDUMP_LOCATIONS = join(",", [for location, place in var.locations : "${location}=${place}"])
-    },
+    length(var.locations) == 0 ? {} : { BQDUMP_LOCATIONS = local.job_locations },
     {
       PROJECT_ID         = local.source_project
-      SOURCE_DATASET     = var.dataset
+      SOURCE_DATASET     = local.job_export.dataset
       DESTINATION_BUCKET = var.bucket
       BQDUMP_JOB_PROJECT = var.project
     },

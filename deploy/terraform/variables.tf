@@ -12,6 +12,11 @@ variable "name" {
   description = "Name of the job, and prefix of every other name."
   type        = string
   default     = "bqdump"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,18}[a-z0-9]$", var.name))
+    error_message = "Use 6 to 20 lowercase letters, digits and hyphens, since service accounts are named after it."
+  }
 }
 
 variable "image" {
@@ -29,12 +34,22 @@ variable "source_project" {
 variable "dataset" {
   description = "Dataset to export, or several: names and patterns (* and ?), separated by commas."
   type        = string
+
+  validation {
+    condition     = length(compact([for name in split(",", var.dataset) : trimspace(name)])) > 0 && alltrue([for name in split(",", var.dataset) : can(regex("^[\\p{L}\\p{N}_*?]*$", trimspace(name)))])
+    error_message = "Name datasets without their project, separated by commas: letters, digits and _, and * and ? in patterns."
+  }
 }
 
 variable "locations" {
   description = "Buckets for datasets in other locations than the bucket's, as {EU = \"gs://BUCKET\"}. They must exist."
   type        = map(string)
   default     = {}
+
+  validation {
+    condition     = alltrue([for place in values(var.locations) : can(regex("^gs://[^/,]+(/[^,]*)?$", place))])
+    error_message = "Write each bucket as gs://BUCKET or gs://BUCKET/PREFIX."
+  }
 }
 
 variable "bucket" {
@@ -128,6 +143,11 @@ variable "timeout" {
   description = "Timeout of one attempt of a task."
   type        = string
   default     = "14400s"
+
+  validation {
+    condition     = can(regex("^[1-9][0-9]*s$", var.timeout))
+    error_message = "Write a number of seconds, such as 14400s."
+  }
 }
 
 variable "max_retries" {
@@ -160,8 +180,8 @@ variable "schedule" {
   default     = "0 3 * * *"
 
   validation {
-    condition     = var.schedule == "" || length(regexall("\\S+", var.schedule)) == 5
-    error_message = "A cron schedule has five fields."
+    condition     = var.schedule == "" || can(regex("^([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*( +([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*){4}$", lower(trimspace(var.schedule))))
+    error_message = "A cron schedule has five fields, such as 0 3 * * 1-5."
   }
 }
 
@@ -183,13 +203,13 @@ variable "workflow_schedule" {
   default     = ""
 
   validation {
-    condition     = var.workflow_schedule == "" || length(regexall("\\S+", var.workflow_schedule)) == 5
-    error_message = "A cron schedule has five fields."
+    condition     = var.workflow_schedule == "" || can(regex("^([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*( +([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*){4}$", lower(trimspace(var.workflow_schedule))))
+    error_message = "A cron schedule has five fields, such as 0 3 * * 1-5."
   }
 }
 
 variable "exports" {
-  description = "Items that the scheduled workflow exports. src/bqdump/render/workflow.yaml lists the keys of an item."
+  description = "Items that the scheduled workflow exports. The accounts get their grants on every dataset and bucket of the list; buckets must exist. src/bqdump/render/workflow.yaml lists the keys of an item."
   type        = list(map(string))
   default     = []
 }
@@ -206,8 +226,8 @@ variable "drill_schedule" {
   default     = ""
 
   validation {
-    condition     = var.drill_schedule == "" || length(regexall("\\S+", var.drill_schedule)) == 5
-    error_message = "A cron schedule has five fields."
+    condition     = var.drill_schedule == "" || can(regex("^([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*( +([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*){4}$", lower(trimspace(var.drill_schedule))))
+    error_message = "A cron schedule has five fields, such as 0 3 * * 1-5."
   }
 }
 
@@ -227,6 +247,11 @@ variable "verify_schedule" {
   description = "Cron schedule of a check of the published files. Empty: no checks."
   type        = string
   default     = ""
+
+  validation {
+    condition     = var.verify_schedule == "" || can(regex("^([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*( +([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?(,([*]|[0-9]{1,2}|[a-z]{3})(-([0-9]{1,2}|[a-z]{3}))?(/[1-9][0-9]?)?)*){4}$", lower(trimspace(var.verify_schedule))))
+    error_message = "A cron schedule has five fields, such as 0 3 * * 1-5."
+  }
 }
 
 variable "verify_share" {
@@ -245,6 +270,12 @@ variable "verify_memory" {
   description = "Memory of drill and check."
   type        = string
   default     = "2Gi"
+}
+
+variable "alert_bytes_billed" {
+  description = "Alert if a run or a drill bills more bytes. 0: no alert."
+  type        = number
+  default     = 0
 }
 
 variable "notification_channels" {

@@ -7,7 +7,7 @@ description of every resource in a `.jsii` file. To write it again (about 50 MB 
     python tests/deploy/extract_schema.py bindings
 
 The result contains the name of each argument, its type ("string", "number", "bool", "any", "list(…)", "map(…)", or the
-number of a block), and whether it is required, without descriptions.
+number of a block), and whether it is required, without descriptions; and the values that the provider computes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def used_resources(folder: Path) -> list[str]:
 def extract(bindings: dict[str, Any], resources: list[str]) -> dict[str, Any]:
     """The schema of these resources, from the description in the bindings."""
     types: dict[str, Any] = bindings["types"]
-    schema: dict[str, Any] = {"provider": _provider(types), "resources": {}, "blocks": {}}
+    schema: dict[str, Any] = {"provider": _provider(types), "resources": {}, "computed": {}, "blocks": {}}
     for resource in resources:
         words = resource.removeprefix("data.").split("_")[1:]
         name = "".join(word[:1].upper() + word[1:] for word in words)
@@ -42,8 +42,19 @@ def extract(bindings: dict[str, Any], resources: list[str]) -> dict[str, Any]:
             name = f"DataGoogle{name}"
         space = name[0].lower() + name[1:]
         config = types[f"{PACKAGE}.{space}.{name}Config"]
-        schema["resources"][resource] = _arguments(config, types, schema["blocks"])
+        arguments = schema["resources"][resource] = _arguments(config, types, schema["blocks"])
+        schema["computed"][resource] = _computed(types[f"{PACKAGE}.{space}.{name}"], arguments)
     return schema
+
+
+def _computed(kind: dict[str, Any], arguments: dict[str, Any]) -> dict[str, str]:
+    """The plain values that a resource has, and that cannot be given."""
+    found = {
+        _snake(item["name"]): _type(item["type"], {}, {})
+        for item in kind["properties"]
+        if item.get("immutable") and not item.get("static") and "primitive" in item["type"]
+    }
+    return {name: text for name, text in sorted(found.items()) if name not in arguments and not name.endswith("_input")}
 
 
 def _provider(types: dict[str, Any]) -> str:

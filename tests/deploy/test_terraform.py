@@ -10,19 +10,16 @@ from typing import Any
 import pytest
 
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.settings.settings import SETTINGS, Settings
-from bqdump.core.settings.target import Target
+from bqdump.core.settings.settings import SETTINGS
 from bqdump.render.workflow import workflow_source
 from deploy import extract_schema
 from deploy.terraform import check_call, check_references, check_resources, load, load_module, named, resources
+from deploy.terraform_core import TIME
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "deploy/terraform"
 SCHEMA = json.loads(Path(__file__).with_name("google_provider_schema.json").read_text())
-# https://registry.terraform.io/providers/hashicorp/time/latest/docs/resources/sleep
-SCHEMA["resources"]["time_sleep"] = {
-    "create_duration": "string", "destroy_duration": "string", "triggers": "map(string)",
-}  # fmt: skip
+SCHEMA["resources"] |= TIME
 GOOD = """
 resource "google_cloud_run_v2_job" "a" {
   name     = "a"
@@ -123,6 +120,7 @@ def test_the_grants_are_the_minimum(module: dict[str, Any]) -> None:
         ("google_bigquery_dataset_iam_member", "roles/bigquery.dataViewer"),
         ("google_bigquery_dataset_iam_member", "roles/bigquery.metadataViewer"),
         ("google_project_iam_member", "roles/bigquery.dataViewer"),
+        ("google_project_iam_member", "roles/bigquery.metadataViewer"),
         ("google_project_iam_member", "roles/bigquery.jobUser"),
         ("google_project_iam_member", "roles/bigquery.user"),
         ("google_project_iam_member", "roles/bigquery.readSessionUser"),
@@ -218,11 +216,3 @@ def test_the_builder_reads_the_sources_only(module: dict[str, Any]) -> None:
 def test_every_account_can_be_deployed_by_the_deployers(module: dict[str, Any]) -> None:
     made = {name for kind, name, _ in resources(module) if kind == "google_service_account"}
     assert set(re.findall(r"google_service_account\.(\w+)", str(_local(module, "accounts")))) == made
-
-
-def test_events_are_about_the_object_that_a_publication_writes(module: dict[str, Any]) -> None:
-    name = Settings(project="p", dataset="d", target=Target("gs", "b", "x/")).layout.latest.name
-    assert name == "x/_bqdump/latest.json"
-    assert "/_bqdump/latest.json" in _local(module, "published")
-    (body,) = [body for kind, _, body in resources(module) if kind == "google_storage_notification"]
-    assert "OBJECT_FINALIZE" in str(body["event_types"])

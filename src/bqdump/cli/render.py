@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -14,14 +15,15 @@ from bqdump.cli.options import ALL, Command, load_settings, settings_options
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.request import parse_into
 from bqdump.core.restore.rotation import portion
-from bqdump.render.alerts import Watched
-from bqdump.render.alerts import alerts as alerts_script
+from bqdump.core.settings.amounts import size
+from bqdump.render.alert_script import alerts as alerts_script
 from bqdump.render.deployment import Deployment, check, check_schedule, secret_of
 from bqdump.render.iam import accounts, acting_as, build_account, script
 from bqdump.render.job import ALONE, DRILL, SHARE, VERIFY
 from bqdump.render.job import job as job_document
 from bqdump.render.scheduler import scheduler_job
 from bqdump.render.terraform import module_call
+from bqdump.render.watched import Watched, exported, exported_by_workflow
 from bqdump.render.workflow import workflow as workflow_body
 from bqdump.render.workflow import workflow_input, workflow_source
 from bqdump.render.yaml import to_yaml
@@ -172,16 +174,23 @@ def iam(schedule_account: bool, workflow: bool, drill: bool, build: bool, deploy
     help="Channel of notifications, projects/P/notificationChannels/N. Can be repeated.",
 )
 @click.option("--workflow", is_flag=True, help="The workflow starts the exports, and alerts once it gives up.")
-@click.option("--datasets", metavar="NAME,…", help="Datasets of the workflow (default: that of the settings).")
+@click.option(
+    "--exports",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Input of the workflow, whose exports are watched (default: what the settings export).",
+)
 @click.option("--drill-schedule", metavar="CRON", default="", help="Also alert on drills with this schedule.")
 @click.option("--verify-schedule", metavar="CRON", default="", help="Also alert on checks with this schedule.")
+@click.option("--billed", metavar="SIZE", default="", help="Also alert when a run or a drill bills more, such as 1TB.")
 @deployment_options
 def alerts(
     channels: tuple[str, ...],
     workflow: bool,
-    datasets: str | None,
+    exports: str | None,
     drill_schedule: str,
     verify_schedule: str,
+    billed: str,
     **options: Any,
 ) -> None:
     """Print alerts on failed and overdue exports as a shell script.
@@ -197,13 +206,13 @@ def alerts(
         hint = "`gcloud beta monitoring channels list --format='value(name)'` prints their names."
         cause = f"invalid value {next(one for one in channels if not CHANNEL.fullmatch(one))!r}"
         raise UsageError("render", "--notification-channel", cause, hint)
-    if datasets and not workflow:
-        raise UsageError("render", "--datasets", "only valid with --workflow", "Remove it.")
-    named = tuple(dict.fromkeys(filter(None, (datasets or deployment.settings.dataset).split(","))))
+    if exports and not workflow:
+        raise UsageError("render", "--exports", "only valid with --workflow", "Remove it.")
+    found = exported_by_workflow(deployment, _items(exports), exports) if exports else (exported(deployment.settings),)
     for flag, schedule in (("--drill-schedule", drill_schedule), ("--verify-schedule", verify_schedule)):
         if schedule:
             check_schedule(flag, schedule)
-    watched = Watched(channels, named, workflow, drill_schedule, verify_schedule)
+    watched = Watched(channels, found, workflow, drill_schedule, verify_schedule, _size(billed))
     click.echo(alerts_script(deployment, watched), nl=False)
 
 
@@ -241,6 +250,25 @@ def terraform(source: str, channels: tuple[str, ...], **options: Any) -> None:
       bqdump render terraform --region europe-west1 > main.tf
     """
     click.echo(module_call(_deployment(options), source, channels), nl=False)
+
+
+def _items(path: str) -> list[dict[str, Any]]:
+    """The exports of the workflow's input. Raises UsageError."""
+    try:
+        found = msgspec.json.decode(Path(path).read_bytes(), type=dict[str, Any])["exports"]
+        return msgspec.convert(found, list[dict[str, Any]])
+    except (OSError, KeyError, msgspec.MsgspecError) as error:
+        cause = f"it is not an input of the workflow: {error}"
+        hint = "`bqdump render workflow --part input` prints one."
+        raise UsageError("render", f"--exports {path}", cause, hint) from None
+
+
+def _size(text: str) -> int:
+    """A number of bytes, 0 without a text. Raises UsageError."""
+    try:
+        return size(text) if text else 0
+    except ValueError as error:
+        raise UsageError("render", "--billed", f"invalid value {text!r}: {error}") from None
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from bqdump.core.errors import UsageError
-from bqdump.render.alerts import hours_between
 from bqdump.render.deployment import Deployment, environment
 
 # Settings for which the module has its own input variables.
@@ -58,7 +57,6 @@ def module_call(deployment: Deployment, source: str, channels: Sequence[str] = (
         "max_retries": deployment.max_retries,
         "schedule": deployment.schedule,
         "time_zone": deployment.time_zone,
-        "hours_without_export": hours_between(deployment.schedule),
         "kms_key": settings.kms_key,
         "job_kms_key": deployment.job_kms_key,
         "read_route": deployment.reads,

@@ -1,0 +1,67 @@
+"""What the alerts of a deployment are about: its jobs, and what they export to where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bqdump.core.errors import UsageError
+from bqdump.core.project.selection import all_targets
+from bqdump.core.settings.resolve import environment as from_environment
+from bqdump.core.settings.resolve import file, resolve
+from bqdump.core.settings.settings import Settings
+from bqdump.render.deployment import Deployment, environment
+
+# Keys of an item of the workflow's input that are no settings.
+OF_THE_JOB = ("tasks", "timeout")
+
+
+class Exported(NamedTuple):
+    """An export, or a set, by the labels of the log lines about it.
+
+    dataset: the setting. targets: where it may be published: a set may have a bucket for each location.
+    """
+
+    dataset: str
+    targets: tuple[str, ...]
+
+
+class Watched(NamedTuple):
+    """What alerts are about. channels: of notifications. by_workflow: a workflow starts the exports, and repeats them.
+
+    drill, verify: the schedules of the jobs of these names, "" without such a job. billed: the bytes on one bill above
+    which an alert fires, 0 for none.
+    """
+
+    channels: tuple[str, ...]
+    exports: tuple[Exported, ...]
+    by_workflow: bool = False
+    drill: str = ""
+    verify: str = ""
+    billed: int = 0
+
+    def jobs(self, deployment: Deployment) -> list[str]:
+        """The names of the Cloud Run jobs."""
+        others = {"drill": self.drill, "verify": self.verify}
+        return [deployment.name, *(f"{deployment.name}-{kind}" for kind, schedule in others.items() if schedule)]
+
+    def titled(self, exported: Exported) -> str:
+        """The export in the title of an alert: its dataset, and its target where there are others of that dataset."""
+        alone = [one.dataset for one in self.exports].count(exported.dataset) < 2
+        return exported.dataset if alone else f"{exported.dataset} in {exported.targets[0]}"
+
+
+def exported(settings: Settings) -> Exported:
+    """What these settings export."""
+    return Exported(settings.dataset, tuple(map(str, all_targets(settings))))
+
+
+def exported_by_workflow(deployment: Deployment, items: Sequence[Mapping[str, Any]], name: str) -> tuple[Exported, ...]:
+    """What the items of the workflow's input export. name: of the file that has them. Raises UsageError."""
+    job, found = environment(deployment.settings), list[Exported]()
+    for item in items:
+        own = {key: value for key, value in item.items() if key not in OF_THE_JOB}
+        found.append(exported(resolve(file(own, name), from_environment(job))))
+    if not found:
+        raise UsageError("render", name, "it has no exports", "`bqdump render workflow --part input` prints one.")
+    return tuple(dict.fromkeys(found))
