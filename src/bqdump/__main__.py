@@ -6,10 +6,12 @@ import gc
 import sys
 
 from bqdump import __version__
+from bqdump.cli.interrupts import end_at_once
 
 
 def main() -> None:
     """Run the command line and exit."""
+    end_at_once()
     if sys.argv[1:] == ["--version"] and sys.stdout is not None:
         try:
             sys.stdout.write(f"bqdump {__version__}\n")
@@ -28,7 +30,10 @@ def main() -> None:
     open_streams()
     from bqdump.cli.main import start
 
-    sys.exit(start(sys.argv[1:]))
+    code = start(sys.argv[1:])
+    # What is left is to end the threads, which may take a moment.
+    end_at_once()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.layout import STATE
 from bqdump.core.documents.run import Plan
+from bqdump.core.documents.validation import final_name_problem
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.plan.draft import Selection, choose, make_plan, recommended_tasks, unmatched
@@ -210,9 +211,18 @@ def test_a_table_is_not_exported_among_the_documents_of_bqdump() -> None:
         with pytest.raises(UsageError, match=cause):
             patterns_of(chosen, name)
     assert patterns_of(settings(path="{table}_*.{ext}"), STATE) == [f"{STATE}_*.csv"]
-    # Nor among those of an export with a prefix of its own.
-    with pytest.raises(UsageError, match="its files would be in p/x/_bqdump/, where"):
-        patterns_of(settings(prefix="p/", path="x/{table}/{table}_*.{ext}"), STATE)
+    # Nor among those of an export with a prefix of its own, with a name that one of them might have.
+    for path in ("x/{table}/*.{ext}", "x/{table}/x/{table}_*.{ext}"):
+        with pytest.raises(UsageError, match="its files would be in p/x/_bqdump/, where"):
+            patterns_of(settings(prefix="p/", path=path), STATE)
+
+
+@pytest.mark.parametrize("path", ["x/{table}/{table}_*.{ext}", "{run}/{table}/{table}_*.{ext}"])
+def test_a_table_called_as_the_folder_of_documents_is_exported_where_no_document_can_have_its_name(path: str) -> None:
+    chosen = settings(prefix="p/", path=path)
+    [pattern] = patterns_of(chosen, STATE)
+    assert f"/{STATE}/{STATE}_*" in pattern
+    assert final_name_problem(pattern.replace("*", "000000000000"), chosen.layout) == ""
 
 
 def test_300_characters_fit_and_the_longest_name_of_bigquery_gets_advice() -> None:

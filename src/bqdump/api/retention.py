@@ -15,7 +15,7 @@ from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned
 from bqdump.core.settings.settings import RETENTION
 from bqdump.core.settings.target import Target
-from bqdump.core.settings.values import tags
+from bqdump.core.settings.values import given_tags
 from bqdump.ports.store import ObjectStore
 from bqdump.project.tags import merged_tags
 from bqdump.services import serving
@@ -57,6 +57,6 @@ def tag(
 
 def _tags(names: str | Sequence[str]) -> tuple[str, ...]:
     try:
-        return tags(names)
+        return given_tags(names)
     except ValueError as error:
         raise UsageError("tag", "", str(error)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bqdump.cli import interrupts
 from bqdump.core.errors import (
     AccessError,
     AnswerError,
@@ -20,7 +21,7 @@ from bqdump.core.errors import (
 )
 
 DONE, UNEXPECTED, USAGE, TABLES_FAILED, DIFFERENCE, DENIED_OR_NOT_FOUND, QUOTA, OUTAGE = range(8)
-INTERRUPTED, TERMINATED = 130, 143
+INTERRUPTED, TERMINATED = interrupts.INTERRUPTED, 143
 
 # The meaning of each code, for the command reference.
 MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (

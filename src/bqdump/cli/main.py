@@ -15,6 +15,7 @@ import click
 from bqdump import __version__
 from bqdump.cli.errors import sentence
 from bqdump.cli.exit_codes import INTERRUPTED, UNEXPECTED, USAGE, exit_code
+from bqdump.cli.interrupts import end_in_order
 from bqdump.cli.logs import Choice, choose, logs_json, set_up_errors
 from bqdump.cli.streams import OutputError, silence, tell
 from bqdump.core.errors import BqdumpError, UsageError, first_of, open_files_error, out_of_files
@@ -60,6 +61,7 @@ class Commands(click.Group):
         module = cmd_name.replace("-", "_")
         command = getattr(importlib.import_module(f"bqdump.cli.{module}"), module)
         assert isinstance(command, click.Command)  # noqa: S101 (each module defines it)
+        end_in_order()
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -115,7 +117,7 @@ def _run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         _report(error)
         return USAGE
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of the output has closed it.

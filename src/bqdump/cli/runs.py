@@ -17,7 +17,7 @@ from bqdump.cli.wiring import ask_each
 from bqdump.core.documents.origin import mixed_times
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.values import tags
+from bqdump.core.settings.values import given_tags
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
 from bqdump.observe.history import RunLine
@@ -98,7 +98,7 @@ def _tag(settings: Settings, run: str, add: tuple[str, ...], remove: tuple[str, 
             "tag", "--tag" if add else "--untag", "no run given", "For example: bqdump runs --tag keep RUN"
         )
     try:
-        adding, removing = tags(add), tags(remove)
+        adding, removing = given_tags(add), given_tags(remove)
     except ValueError as error:
         raise UsageError("tag", f"run {run}", str(error)) from None
     ask_each(settings, partial(verbs.tag, run=run, add=adding, remove=removing))

@@ -184,6 +184,17 @@ class Layout(NamedTuple):
         return RestoreLayout(f"{self.restores}{restore}/")
 
 
+def among_documents(name: str, layout: Layout) -> bool:
+    """Whether a file of this name would be among this export's documents, or could be one of another export's.
+
+    No document's name begins with that of the folder. So a table of this name has its files beside them, at worst.
+    """
+    if name.startswith(layout.state):
+        return True
+    *folders, last = name.removeprefix(layout.prefix).split("/")
+    return STATE in folders[:-1] or (folders[-1:] == [STATE] and not last.startswith(STATE))
+
+
 def most_bytes(name: str) -> int | None:
     """How large an object of this name may be to be read whole; None for what is none of bqdump's documents."""
     folder, slash, last = name.rpartition("/")

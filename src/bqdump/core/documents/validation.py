@@ -14,7 +14,7 @@ import msgspec
 
 from bqdump.core.documents.definition_types import check_dataset, check_routine, check_table
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.layout import STATE, Layout, most_bytes
+from bqdump.core.documents.layout import STATE, Layout, among_documents, most_bytes
 from bqdump.core.documents.manifest import Manifest, ManifestFiles, TableEntry, TableFiles
 from bqdump.core.documents.publication import IcebergTables, Intent, Latest, Publishing
 from bqdump.core.documents.retention import Holding, Reference, Tags, Tombstone
@@ -70,7 +70,7 @@ def final_name_problem(name: str, layout: Layout) -> str:
     """Why an export cannot have a file of this name; "" where it can."""
     if not name.startswith(layout.prefix):
         return f"{name!r} is outside {layout.prefix}"
-    if f"/{STATE}/" in f"/{name[len(layout.prefix) :]}":
+    if among_documents(name, layout):
         return f"{name!r} is one of bqdump's own documents"
     if BAD_PART.search(name[len(layout.prefix) :]):
         return f"{name!r} is not a valid file name"

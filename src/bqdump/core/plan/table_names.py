@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bqdump.core.documents.layout import STATE, Layout
+from bqdump.core.documents.layout import STATE, Layout, among_documents
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.run_layout import unit_id
@@ -71,7 +71,7 @@ def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Route
 
     def checked(item: Routed, partition: str) -> str:
         pattern, called = pattern_by(template, item, partition), f"table {shown(item.table.name)}"
-        if STATE in pattern.split("/")[:-1]:
+        if among_documents(pattern, settings.layout):
             folder = pattern.partition(f"{STATE}/")[0] + f"{STATE}/"
             cause = f"its files would be in {folder}, where bqdump stores its own documents"
             raise UsageError(PLAN, called, cause, "Use another {setting:path} such as {table}_*.{ext}.")

@@ -92,6 +92,14 @@ def tags(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def given_tags(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Tags that are added or removed: none of a list may be empty, which would change nothing."""
+    found = tags(names)
+    if not isinstance(names, str) and not all(map(tags, names)):
+        raise ValueError("expected the name of a tag, not an empty string")
+    return found
+
+
 def patterns(value: Any) -> tuple[str, ...]:
     """A list of patterns, or a string that separates them by commas."""
     if isinstance(value, str):

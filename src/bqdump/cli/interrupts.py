@@ -1,0 +1,48 @@
+"""Ctrl-C ends a command with exit code 130 at any moment of its life, once or twice, and never with a stack trace.
+
+While the command is imported there is nothing to save, so the process ends at once. While it runs, Python's own handler
+lets it clean up. Once it is over, only the exit is left.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import TracebackType
+from typing import Any
+
+INTERRUPTED = 130
+# As signal has it, without the imports of that, during which Ctrl-C would show a stack trace.
+signal: Any = __import__("_signal")
+SIGINT: int = signal.SIGINT
+
+
+def end_at_once() -> None:
+    """Let Ctrl-C end the process at once. Where it is ignored, as in a background job of a shell, it stays so."""
+    if signal.getsignal(SIGINT) not in (signal.SIG_IGN, None):
+        signal.signal(SIGINT, _end)
+    sys.excepthook, sys.unraisablehook = _uncaught, _unraisable
+
+
+def end_in_order() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt in the command that begins."""
+    if signal.getsignal(SIGINT) is _end:
+        signal.signal(SIGINT, signal.default_int_handler)
+
+
+def _end(_number: int, _frame: object) -> None:
+    os._exit(INTERRUPTED)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A second Ctrl-C, while the first one was dealt with."""
+    if issubclass(kind, KeyboardInterrupt):
+        _end(SIGINT, None)
+    sys.__excepthook__(kind, error, trace)
+
+
+def _unraisable(unraisable: Any) -> None:
+    """Where Python cannot raise the exception of Ctrl-C, it would only print it."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        _end(SIGINT, None)
+    sys.__unraisablehook__(unraisable)
