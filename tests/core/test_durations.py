@@ -1,23 +1,65 @@
-"""Lengths of time, from people and for them."""
+"""Lengths of time, from people and for them: each has its unit."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from bqdump.core.durations import duration_text, parse_duration
+from bqdump.core.durations import days_text, duration_text, parse_duration
+from bqdump.core.errors import UsageError
+from bqdump.core.settings.resolve import arguments, environment, file, flags, resolve
+from bqdump.core.settings.settings import BY_NAME, SETTINGS
+
+DURATIONS = [setting.name for setting in SETTINGS if setting.metavar == "TIME" and setting.name != "snapshot_time"]
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), (" 15M ", 900), ("2 h", 7200), ("7d", 604_800), ("0", 0)]
-)
-def test_a_length_of_time_is_read(text: str, seconds: int) -> None:
-    assert parse_duration(text) == seconds
+    ("value", "seconds"),
+    [
+        ("90s", 90), (" 15M ", 900), ("2 h", 7200), ("7d", 604_800), ("0", 0), (0, 0), ("0d", 0),
+        (timedelta(days=30), 2_592_000), (timedelta(hours=1, seconds=1), 3601), (timedelta(), 0),
+    ],
+)  # fmt: skip
+def test_a_length_of_time_is_read(value: object, seconds: int) -> None:
+    assert parse_duration(value) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "m", "1.5m", "-1s", "1w", "15 minutes", "1m30s", "9999999999"])
-def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "m", "1.5m", "-1s", "1w", "15 minutes", "1m30s", "9999999999", True, 1.5, None])
+def test_what_is_no_length_of_time_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="such as 90s, 15m, 2h or 7d"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("value", [30, "30", " 30 "])
+def test_a_number_without_a_unit_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="it has no unit: write 30s, 30m, 30h or 30d"):
+        parse_duration(value)
+
+
+@pytest.mark.parametrize("value", [timedelta(seconds=-1), timedelta(milliseconds=1500)])
+def test_a_timedelta_has_whole_seconds(value: timedelta) -> None:
+    with pytest.raises(ValueError, match="whole seconds, not negative"):
+        parse_duration(value)
+
+
+def test_no_setting_takes_a_number_without_a_unit_wherever_it_is_given() -> None:
+    assert set(DURATIONS) == {"full_every", "patience", "job_timeout", "keep_within", "abandoned_after"}
+    for name in DURATIONS:
+        env = BY_NAME[name].env
+        for source in (
+            flags({name: "30"}), environment({env: "30"}), file({name: 30}, "bqdump.toml"), arguments({name: 30}),
+        ):  # fmt: skip
+            with pytest.raises(UsageError, match=r"it has no unit: write 30s, 30m, 30h or 30d"):
+                resolve(source, required=())
+        for given in ("2h", timedelta(hours=2)):
+            assert getattr(resolve(arguments({name: given}), required=()), name) == 7200
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(2_592_000, "30d"), (129_600, "36h"), (900, "15m"), (30, "30s")])
+def test_a_long_one_is_written_as_it_is_read(seconds: int, text: str) -> None:
+    assert days_text(seconds) == text
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(

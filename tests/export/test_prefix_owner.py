@@ -6,11 +6,13 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+from bqdump import verbs
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
@@ -214,3 +216,34 @@ class Between:
             return await method(*given)
 
         return call
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_a_misspelt_dataset_is_what_is_wrong_and_not_the_prefix(*, published: bool) -> None:
+    scene = Scene()
+    if published:
+        scene.run("first")
+    before = scene.store.names_now()
+    for ask in (scene.run, lambda name, **settings: asyncio.run(planned(scene.task(name, **settings)))):
+        with pytest.raises(NotFoundError, match=r"salse.*\. Did you mean sales\?$") as error:
+            ask("second", dataset="salse")
+        assert "delete" not in str(error.value)
+    assert scene.store.names_now() == before
+
+
+def test_a_dataset_that_exists_is_told_whose_prefix_it_is() -> None:
+    scene = Scene()
+    scene.run("first")
+    assert "it belongs to p.sales" in str(scene.refused("second", dataset="stock"))
+
+
+def test_a_dataset_that_is_gone_and_like_no_other_is_not_found() -> None:
+    with pytest.raises(NotFoundError, match="no such dataset") as error:
+        Scene().run("first", dataset="zzzzzz")
+    assert "Did you mean" not in str(error.value)
+
+
+async def planned(task: Task) -> Any:
+    """What `bqdump plan` shows."""
+    services: Any = SimpleNamespace(store=task.store, warehouse=task.warehouse)
+    return await verbs.plan(services, task.settings, task.run, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 
@@ -23,7 +23,7 @@ class Options(TypedDict, total=False):
     exclude: str | Sequence[str] | None
     keep_others: bool | None
     incremental: bool | None
-    full_every: int | None
+    full_every: str | timedelta | None
     route: str | None
     format: str | None
     compression: str | None
@@ -46,8 +46,8 @@ class Options(TypedDict, total=False):
     kms_key: str | None
     run_id: str | None
     snapshot_time: str | datetime | None
-    patience: int | None
-    job_timeout: int | None
+    patience: str | timedelta | None
+    job_timeout: str | timedelta | None
     notify: str | None
     allow_partial: bool | None
     max_bytes_billed: int | str | None
@@ -60,9 +60,9 @@ class Options(TypedDict, total=False):
     keep_weekly: int | str | None
     keep_monthly: int | str | None
     keep_yearly: int | str | None
-    keep_within: int | None
+    keep_within: str | timedelta | None
     keep_tag: str | Sequence[str] | None
-    abandoned_after: int | None
+    abandoned_after: str | timedelta | None
     tables: Mapping[str, Mapping[str, Any]] | str | None
 
 

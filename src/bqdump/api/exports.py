@@ -15,6 +15,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.summary import Planned
 from bqdump.core.progress.export import Export
+from bqdump.core.retention.policy import refuse_idle, refuse_short
 from bqdump.core.settings.settings import REQUIRED
 from bqdump.core.settings.target import Target
 from bqdump.core.settings.task_identity import Identity
@@ -25,13 +26,16 @@ from bqdump.services.place import run_id
 
 
 @with_settings()
-def run(*, task: int = 0, tasks: int = 1, **options: Unpack[Options]) -> Export:
+def run(*, task: int = 0, tasks: int = 1, yes: bool = False, **options: Unpack[Options]) -> Export:
     """Export the dataset, alone or as task `task` (from 0) of `tasks` that share a `run_id`.
 
+    yes: prune even if the rules keep the runs of less than a day only.
     Raises TablesFailedError if tables failed and `allow_partial` is not set. Nothing is published then; the same
     `run_id` resumes the run.
     """
     settings = settings_of(options, REQUIRED)
+    refuse_idle([name for name, value in options.items() if value is not None], settings)
+    refuse_short(settings, yes=yes)
     if not 0 <= task < tasks:
         raise UsageError("run", f"task {task}", f"it is none of {tasks} tasks, which count from 0")
     if tasks > 1 and not settings.run_id:
@@ -59,6 +63,7 @@ def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
     tasks: the number of tasks to plan for.
     """
     settings = settings_of(options, REQUIRED)
+    refuse_idle([name for name, value in options.items() if value is not None], settings)
     if settings.names_several:
         work = partial(verbs.plan_set, settings=settings, name=settings.run_id or "RUN", tasks=tasks)
         return finish(serving.serve_set(settings, work))

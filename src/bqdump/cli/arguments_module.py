@@ -11,7 +11,8 @@ WIDER = {
     "tuple[Risk, ...]": "str | Sequence[str]",
     "dict[str, str]": "Mapping[str, str]",
 }
-WIDER_NAMES = {
+DURATIONS = ("full_every", "patience", "job_timeout", "keep_within", "abandoned_after")
+WIDER_NAMES = dict.fromkeys(DURATIONS, "str | timedelta") | {
     "dataset": "str | Sequence[str]",
     "snapshot_time": "str | datetime",
     "tables": "Mapping[str, Mapping[str, Any]] | str",
@@ -22,7 +23,7 @@ HEAD = '''\
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 

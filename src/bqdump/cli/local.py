@@ -14,6 +14,7 @@ from bqdump.cli.execution import run_tasks
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED, UNEXPECTED
 from bqdump.cli.options import quiet_option
 from bqdump.core.errors import UsageError, install_hint
+from bqdump.core.settings.amounts import duration
 from bqdump.core.settings.settings import SETTINGS
 from bqdump.core.sizes import counted
 from bqdump.services.config import read_config
@@ -161,12 +162,20 @@ def _seed_cloud(options: dict[str, Any]) -> int:
     return DONE
 
 
+def _seconds(text: str) -> float:
+    """The timeout of a task. Raises UsageError."""
+    try:
+        return duration(text) or 0
+    except ValueError as error:
+        raise UsageError("read the arguments", "--task-timeout", f"invalid value {text!r}: {error}") from None
+
+
 @local.command(context_settings={"ignore_unknown_options": True})
 @click.option("--tasks", type=click.IntRange(1, 10_000), default=1, show_default=True)
 @click.option("--parallelism", type=click.IntRange(1), default=None, help="Number of tasks at a time (default: all).")
 @click.option("--max-retries", type=click.IntRange(0, 10), default=3, show_default=True)
 @click.option(
-    "--task-timeout", type=click.FloatRange(1), default=600.0, show_default=True, help="Timeout of a task, in seconds."
+    "--task-timeout", metavar="TIME", default="10m", show_default=True, help="Timeout of a task, such as 90s or 2h."
 )
 @click.option("--seed", "order", type=int, default=None, help="Seed of the random order in which tasks start.")
 @click.option(
@@ -201,7 +210,7 @@ def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options:
         tasks=options["tasks"],
         parallelism=options["parallelism"],
         max_retries=options["max_retries"],
-        task_timeout=options["task_timeout"],
+        task_timeout=_seconds(options["task_timeout"]),
         seed=options["order"],
         engine=options["engine"],
     )

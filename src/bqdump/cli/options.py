@@ -179,6 +179,11 @@ def log_options(command: Decorated) -> Decorated:
     )(command)
 
 
+def flags_given(options: Mapping[str, Any]) -> list[str]:
+    """The names of the settings that flags give."""
+    return [name for name, value in options.items() if value not in (None, ())]
+
+
 def load_settings(
     options: Mapping[str, Any], required: Sequence[str] = REQUIRED, environ: Mapping[str, str] = os.environ
 ) -> Settings:

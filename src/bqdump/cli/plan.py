@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.cli.options import ALL, Command, json_option, load_settings, settings_options
+from bqdump.cli.options import ALL, Command, flags_given, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.plan_set import print_altered, print_set, refuse_datasets
 from bqdump.cli.wiring import serve, serve_set
@@ -20,6 +20,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.plan.guards import refuse, sentence
 from bqdump.core.plan.removal import WHY
 from bqdump.core.plan.summary import Planned, PlannedTable
+from bqdump.core.retention.policy import refuse_idle
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import Identity, identify
 from bqdump.core.sizes import counted, size_text
@@ -45,6 +46,7 @@ def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
       bqdump plan --tasks 30 --json
     """
     settings = load_settings(options)
+    refuse_idle(flags_given(options), settings)
     identity = identify(os.environ)
     name = _name(settings, identity)
     shared = tasks or identity.tasks

@@ -58,7 +58,7 @@ variables over the file. The key is the name of the flag without `--` and with `
 | list | `orders,customers_*`; in `bqdump.toml` also `["orders", "customers_*"]` |
 | yes or no | `--header`, `--no-header`; in variables and in the file `true`, `false` |
 | size | `256MB`, `10GB`, `1 TiB` |
-| duration | `90s`, `15m`, `2h` |
+| duration | `90s`, `15m`, `2h`, `30d`: a number needs its unit; in Python also a `timedelta` |
 | labels | `team=data,env=prod`; in `bqdump.toml` a table |
 
 `--bucket BUCKET --prefix PREFIX` is the short form of `--to gs://BUCKET/PREFIX`; one of the two is required.

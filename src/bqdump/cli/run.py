@@ -16,7 +16,7 @@ from bqdump import verbs
 from bqdump.cli.exit_codes import DONE
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up
-from bqdump.cli.options import ALL, Command, json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.options import ALL, Command, flags_given, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json
 from bqdump.cli.progress import following
 from bqdump.cli.signals import until_signal
@@ -27,7 +27,8 @@ from bqdump.core.errors import UsageError
 from bqdump.core.progress.events import Listener
 from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.settings.settings import Settings
+from bqdump.core.retention.policy import refuse_idle, refuse_short
+from bqdump.core.settings.settings import BY_NAME, RETENTION, Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
@@ -42,10 +43,13 @@ STANDING_MS = 12 * 3_600_000
 
 
 @click.command(cls=Command)
+@click.option(
+    "--yes", is_flag=True, help="With --prune: delete even if the rules keep the runs of less than a day only."
+)
 @json_option(Export, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
 @settings_options(*ALL)
-def run(quiet: bool, as_json: bool, **options: Any) -> int:
+def run(yes: bool, quiet: bool, as_json: bool, **options: Any) -> int:
     """Export the dataset: alone, or as one task of many (Cloud Run, Kubernetes, Google Batch, AWS Batch).
 
     \b
@@ -59,6 +63,8 @@ def run(quiet: bool, as_json: bool, **options: Any) -> int:
     level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
     set_up({}, stream, level=level)
     settings = load_settings(options)
+    refuse_idle(flags_given(options), settings)
+    refuse_short(settings, yes=yes)
     identity = identify(os.environ)
     name = run_id(settings, identity)
     labels = {"run": name, "task": str(identity.task), "dataset": settings.dataset}
@@ -67,6 +73,7 @@ def run(quiet: bool, as_json: bool, **options: Any) -> int:
     lines_only = as_json or (stream.isatty() and logs_as_json(stream))
     with following(quiet=quiet or lines_only) as follower:
         set_up(labels, stream, level=level, print_line=follower.shown.print)
+        _tell_unused_rules(settings)
         start = _run_set if settings.names_several else _run
         attempt = identity.attempt if identity.engine else None
         work = start(settings, name, me, identity.tasks, follower.hear, attempt, as_json=as_json)
@@ -75,6 +82,14 @@ def run(quiet: bool, as_json: bool, **options: Any) -> int:
     if as_json:
         _print(done)
     return DONE
+
+
+def _tell_unused_rules(settings: Settings) -> None:
+    """Tell of variables that would only matter if the run pruned. `bqdump prune` may use them, so they are no error."""
+    named = [BY_NAME[name].env for name in RETENTION if BY_NAME[name].env in os.environ]
+    if named and not settings.prune:
+        message = "no effect on this run, which does not prune (%s): %s"
+        log.info(message, BY_NAME["prune"].env, ", ".join(named), extra=LogEvent.RULES_UNUSED.extra())
 
 
 def _print(done: Export | None) -> None:

@@ -127,9 +127,10 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
     from bqdump.export.carry import read_published
     from bqdump.export.planning.draft import draft_plan
     from bqdump.export.planning.reuse import Earlier
-    from bqdump.export.planning.target import check_target
+    from bqdump.export.planning.target import check_target, of_dataset
 
-    bucket = await check_target(services.store, settings)
+    async with of_dataset(services.warehouse, settings):
+        bucket = await check_target(services.store, settings)
     published = await read_published(services.store, settings)
     earlier = Earlier(services.store, published)
     draft = await draft_plan(services.warehouse, settings, name, tasks, bucket, earlier)

@@ -17,6 +17,7 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.sql import statements as sql
+from bqdump.export.planning.target import find_dataset
 from bqdump.ports.warehouse import Warehouse
 
 LEFT_OUT = "a run leaves these definitions out, and names them"
@@ -33,7 +34,7 @@ async def check_dataset(
         "see the dataset",
         place,
         "bigquery.datasets.get",
-        lambda: warehouse.dataset(settings.project, settings.dataset),
+        lambda: find_dataset(warehouse, settings),
         lambda found: f"it is in {found.location}",
     )
     if dataset is None:

@@ -5,13 +5,13 @@ A run is kept if any rule keeps it. The rules apply to the runs of each dataset 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from bqdump.core.durations import days_text
+from bqdump.core.durations import DAY, days_text
 from bqdump.core.errors import UsageError
-from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.settings import RETENTION, Settings
 from bqdump.core.times import time_of
 
 # A run with this tag is kept by every policy.
@@ -19,6 +19,7 @@ KEEP_TAG = "keep"
 FUTURE = "snapshot time in the future"
 NEWEST = "newest complete run"
 TAGGED = f"tag {KEEP_TAG}"
+HOURS = 24
 
 
 class Policy(NamedTuple):
@@ -82,6 +83,28 @@ def policy_of(settings: Settings) -> Policy:
         cause = "no rule says which runs to keep, so nearly all of them would be deleted"
         raise UsageError("prune", "", cause, "Set at least one, such as {setting:keep_daily=7}.")
     return policy
+
+
+def refuse_idle(given: Collection[str], settings: Settings) -> None:
+    """Raise UsageError for rules that were given to a run which does not prune. given: the names of its arguments."""
+    rules = [name for name in RETENTION if name in given]
+    if rules and not settings.prune:
+        cause = "it has no effect, because this run does not prune"
+        raise UsageError("run", "", cause, "Add {setting:prune}, or leave it out.", setting=rules[0])
+
+
+def refuse_short(settings: Settings, *, yes: bool) -> None:
+    """Raise UsageError where a run would prune all but the runs of less than a day, unless that is confirmed."""
+    policy = policy_of(settings) if settings.prune else Policy()
+    counted = any((policy.last, policy.daily, policy.weekly, policy.monthly, policy.yearly))
+    short = (policy.within or policy.hourly) and policy.within < DAY and policy.hourly < HOURS
+    if yes or counted or not short:
+        return
+    rule = "keep_within" if policy.within else "keep_hourly"
+    kept = f"{{setting:{rule}={days_text(policy.within) if policy.within else policy.hourly}}}"
+    cause = f"{kept} keeps the runs of less than a day, and all others would be deleted"
+    hint = "Keep more, such as {setting:keep_daily=7}, or confirm it with {setting:yes}."
+    raise UsageError("run", "", cause, hint, setting="prune")
 
 
 def apply(policy: Policy, runs: Iterable[Snapshot], now: int) -> dict[str, tuple[str, ...]]:

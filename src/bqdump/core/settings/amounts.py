@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bqdump.core.durations import EXPECTED, parse_duration
+from bqdump.core.durations import parse_duration
 from bqdump.core.sizes import parse_size
 
 LONGEST_SECONDS = 24 * 3600
@@ -45,9 +45,7 @@ def duration(value: Any) -> int | None:
     """A number of seconds, from 1 second to 24 hours: 90s, 15m or 2h; None for an empty string."""
     if value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError(EXPECTED)
-    seconds = parse_duration(str(value))
+    seconds = parse_duration(value)
     if not 1 <= seconds <= LONGEST_SECONDS:
         raise ValueError("expected a duration from 1s to 24h")
     return seconds
@@ -57,9 +55,7 @@ def period(value: Any) -> int | None:
     """A number of seconds, up to 10 years: 12h or 30d; 0 for none; None for an empty string."""
     if value == "":
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError(EXPECTED)
-    seconds = parse_duration(str(value))
+    seconds = parse_duration(value)
     if seconds > LONGEST_PERIOD:
         raise ValueError("expected a duration of up to 3660d")
     return seconds

@@ -48,7 +48,7 @@ from bqdump.export.planning.definitions import describe, row_policies
 from bqdump.export.planning.extras import refuse_missing_packages
 from bqdump.export.planning.partitions import Partitioned, look_before, partitioned
 from bqdump.export.planning.reuse import Earlier, Reusable, earlier_export, find_reusable, same_dataset, timed
-from bqdump.export.planning.target import PLAN
+from bqdump.export.planning.target import PLAN, find_dataset
 from bqdump.export.task import OfSet
 from bqdump.ports.store import BucketInfo
 from bqdump.ports.warehouse import Warehouse
@@ -225,7 +225,7 @@ def _seen(
 
 async def _dataset(warehouse: Warehouse, settings: Settings) -> Dataset:
     """The dataset. Raises UsageError where it is not in the location that the settings require."""
-    dataset = await warehouse.dataset(settings.project, settings.dataset)
+    dataset = await find_dataset(warehouse, settings)
     if settings.location and settings.location.lower() != dataset.location.lower():
         cause = f"{settings.project}.{settings.dataset} is in {dataset.location}"
         raise UsageError(

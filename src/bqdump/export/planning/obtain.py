@@ -24,7 +24,7 @@ from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import Draft, draft_plan
 from bqdump.export.planning.planner import become_planner, replace_planner, stepping_back
 from bqdump.export.planning.reuse import Earlier, refers
-from bqdump.export.planning.target import PLAN, check_bucket
+from bqdump.export.planning.target import PLAN, check_bucket, of_dataset
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix
@@ -74,7 +74,8 @@ def _refuse_other_settings(task: Task, plan: Plan) -> None:
 async def _make_or_await(task: Task) -> Plan:
     # The target comes first: what a bucket with a retention policy has received cannot be deleted.
     bucket = await check_bucket(task.store, task.settings)
-    await claim_prefix(task.store, task.settings, task.run)
+    async with of_dataset(task.warehouse, task.settings):
+        await claim_prefix(task.store, task.settings, task.run)
     return await (_make(task, bucket) if await become_planner(task) else _await_plan(task))
 
 

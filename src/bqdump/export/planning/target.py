@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
-from bqdump.core.errors import DeniedError, UsageError
+from bqdump.core.documents.target import SET
+from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError
+from bqdump.core.plan.catalog import Dataset
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import BucketInfo, ObjectStore
+from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import check_prefix
 
 log = logging.getLogger(__name__)
@@ -24,6 +30,32 @@ async def check_target(store: ObjectStore, settings: Settings) -> BucketInfo | N
     bucket = await check_bucket(store, settings)
     await check_prefix(store, settings)
     return bucket
+
+
+async def find_dataset(warehouse: Warehouse, settings: Settings) -> Dataset:
+    """The dataset that is exported. Raises NotFoundError, with the name that may be meant."""
+    try:
+        return await warehouse.dataset(settings.project, settings.dataset)
+    except NotFoundError as error:
+        names: list[str] = []
+        # Without permission to list them, none is suggested.
+        with suppress(BqdumpError):
+            names = [one.name for one in await warehouse.list_datasets(settings.project)]
+        if close := close_name(settings.dataset, names):
+            raise NotFoundError(error.operation, error.subject, error.cause, f"Did you mean {close}?") from None
+        raise
+
+
+@asynccontextmanager
+async def of_dataset(warehouse: Warehouse, settings: Settings) -> AsyncIterator[None]:
+    """Where a target is refused, a dataset that does not exist is the better reason. Raises NotFoundError for it."""
+    try:
+        yield
+    except UsageError:
+        # Nobody is to hand a prefix over, or to look for another one, because of a misspelt name.
+        if not settings.names_several and settings.dataset != SET:
+            await find_dataset(warehouse, settings)
+        raise
 
 
 async def check_bucket(store: ObjectStore, settings: Settings) -> BucketInfo | None:
@@ -70,3 +102,9 @@ def refuse_key(bucket: BucketInfo, settings: Settings, url: str) -> None:
         "Make it the bucket's default key: gcloud storage buckets update --default-encryption-key.",
         setting="kms_key",
     )
+
+
+def close_name(name: str, known: Sequence[str]) -> str:
+    """The known name that is most like this one, "" if none is; case does not count."""
+    same = [one for one in known if one.lower() == name.lower()]
+    return next(iter(same or difflib.get_close_matches(name, known, n=1)), "")
