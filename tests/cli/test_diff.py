@@ -24,3 +24,20 @@ def test_one_table_differs_and_two_differ(
     monkeypatch.setattr(diff, "ask_each", lambda settings, ask: [asyncio.run(ask(scene.store, settings))])
     assert start(["diff", "one", "two", "--bucket", "exports"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == output
+
+
+def test_without_runs_the_published_one_is_compared_with_the_one_before(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scene = shop()
+    monkeypatch.setattr(diff, "ask_each", lambda settings, ask: [asyncio.run(ask(scene.store, settings))])
+    asyncio.run(scene.export("one"))
+    assert start(["diff", "--bucket", "exports"]) == 5
+    assert "cannot find the previous run: there is no earlier one" in capsys.readouterr().err
+    asyncio.run(scene.export("two"))
+    orders(scene, 2001)
+    asyncio.run(scene.export("three"))
+    assert start(["diff", "--bucket", "exports"]) == 0
+    shown = capsys.readouterr()
+    assert shown.err.endswith("changes since run two\n")
+    assert shown.out.splitlines()[-1] == "1 table differs."

@@ -241,7 +241,7 @@ def test_what_is_missing_is_named() -> None:
     with pytest.raises(UsageError) as caught:
         resolve(given_flags({"project": "proj"}))
     assert str(caught.value) == "missing: dataset and bucket."
-    assert caught.value.sentence(Flags({})) == (
+    assert caught.value.sentence(Flags({}, {})) == (
         "missing: --dataset (SOURCE_DATASET) and --bucket (DESTINATION_BUCKET)."
     )
     assert resolve(given_flags({"bucket": "only"}), required=("bucket",)).target.bucket == "only"

@@ -27,14 +27,14 @@ MESSAGES = [
 @pytest.mark.parametrize(("message", "python", "command_line"), MESSAGES)
 def test_placeholders_are_filled_in_the_words_of_a_front_end(message: str, python: str, command_line: str) -> None:
     assert fill(message) == python
-    assert fill(message, Flags({})) == command_line
+    assert fill(message, Flags({}, {})) == command_line
 
 
 def test_an_error_names_the_setting_as_it_was_given() -> None:
     error = UsageError("plan", "'x*'", "matches no table", "Remove {setting:include}.", setting="include")
     assert str(error) == "include 'x*': matches no table. Remove include."
-    assert error.sentence(Flags({})) == "--include 'x*': matches no table. Remove --include."
-    variable = Flags({"include": "BQDUMP_INCLUDE"})
+    assert error.sentence(Flags({}, {})) == "--include 'x*': matches no table. Remove --include."
+    variable = Flags({"include": "BQDUMP_INCLUDE"}, {})
     assert error.sentence(variable) == "BQDUMP_INCLUDE 'x*': matches no table. Remove --include."
     error.place = "bqdump.toml: include"
     assert str(error) == "bqdump.toml: include 'x*': matches no table. Remove include."
@@ -43,4 +43,4 @@ def test_an_error_names_the_setting_as_it_was_given() -> None:
 def test_other_errors_say_what_failed() -> None:
     error = BqdumpError("read", "gs://b", "it is gone", "See {call:status}.")
     assert str(error) == "cannot read gs://b: it is gone. See bqdump.status()."
-    assert error.sentence(Flags({})) == "cannot read gs://b: it is gone. See bqdump status."
+    assert error.sentence(Flags({}, {})) == "cannot read gs://b: it is gone. See bqdump status."

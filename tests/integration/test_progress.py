@@ -98,7 +98,7 @@ def test_ctrl_c_gives_the_terminal_back(stage: Stage) -> None:
     session = on_terminal([*COMMAND], {**stage.variables, **TERMINAL}, cwd=stage.folder, answer=interrupt)
     assert session.code == 130
     assert session.cursor_shown
-    resume = r"stopped by SIGINT.* To resume run (\S+), with the same settings: bqdump run --run-id \1"
+    resume = r"stopped by SIGINT.* To resume run (\S+): bqdump run --run-id \1"
     assert re.search(resume, session.raw)
 
 

@@ -63,8 +63,8 @@ def sql(statement: str, run: str = "", **options: Unpack[Options]) -> Answer:
 
 
 @with_settings(OF_TARGET)
-def diff(before: str, after: str = "", *, values: bool = False, **options: Unpack[Options]) -> Rows[TableChange]:
-    """Show what changed from one run to another (default: the published run): tables, columns, content.
+def diff(before: str = "", after: str = "", *, values: bool = False, **options: Unpack[Options]) -> Rows[TableChange]:
+    """Show what changed from one run (default: the one before) to another (default: the published run).
 
     Content is compared by the checksums of the files; if they do not prove anything, `change` is "unclear". Tables
     with the same rows, columns and bytes are left out.

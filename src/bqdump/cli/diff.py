@@ -13,13 +13,14 @@ from bqdump import verbs
 from bqdump.cli.options import Command, json_option, load_settings, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
+from bqdump.cli.streams import tell
 from bqdump.cli.wiring import ask_each
 from bqdump.core.documents.changes import SAME, SAME_VALUES, TableChange
 from bqdump.core.sizes import counted
 
 
 @click.command(cls=Command)
-@click.argument("before", callback=run_name)
+@click.argument("before", required=False, callback=run_name)
 @click.argument("after", required=False, callback=run_name)
 @click.option(
     "--values",
@@ -29,21 +30,24 @@ from bqdump.core.sizes import counted
 )
 @json_option(list[TableChange])
 @settings_options()
-def diff(before: str, after: str | None, values: bool, as_json: bool, **options: Any) -> None:
-    """Show what changed from run BEFORE to run AFTER (default: the published run): tables, columns and content.
+def diff(before: str | None, after: str | None, values: bool, as_json: bool, **options: Any) -> None:
+    """Show what changed from run BEFORE (default: the one before) to run AFTER (default: the published run).
 
-    Without --values, content is compared by file checksums.
+    Without --values, the content of tables is compared by file checksums.
 
     \b
     Examples:
+      bqdump diff --bucket my-exports
       bqdump diff bqdump-a1b2c --bucket my-exports
       bqdump diff bqdump-a1b2c bqdump-x7k2p --json
       bqdump diff bqdump-a1b2c --values
     """
     settings = load_settings(options, ("bucket",))
+    if not before:
+        before = ask_each(settings, verbs.previous_run)[0]
+        tell(f"changes since run {before}")
     with following(quiet=as_json or not values, lines=partial(Lines, say=error_line), stage="reading") as follower:
-        tell = follower.hear
-        ask = partial(verbs.diff, before=before, after=after or "", values=values, tell=tell)
+        ask = partial(verbs.diff, before=before, after=after or "", values=values, tell=follower.hear)
         changes = [change for found in ask_each(settings, ask) for change in found]
     if as_json:
         print_json(changes)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import shlex
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -12,10 +15,13 @@ from bqdump.core.wording import Commands, Words, fill
 
 
 class Flags(Commands):
-    """Also where settings were given: as flags, as variables or as keys of a file. places: by name."""
+    """Also where settings were given, and commands with the flags of this invocation, so that they work as printed.
 
-    def __init__(self, places: Mapping[str, str]) -> None:
-        self._places = places
+    places: by setting: a flag, a variable or a key of a file. typed: the flags that were given, by name.
+    """
+
+    def __init__(self, places: Mapping[str, str], typed: Mapping[str, Any]) -> None:
+        self._places, self._typed = places, typed
 
     def place(self, name: str) -> str:
         """See Words."""
@@ -25,24 +31,65 @@ class Flags(Commands):
         """See Words."""
         return f"{self.setting(name, '')} ({BY_NAME[name].env})"
 
+    def call(self, verb: str, arguments: Mapping[str, str]) -> str:
+        """See Words. With those flags of this invocation that the command takes."""
+        taken = self._typed and _options_of(verb)
+        typed = {name: value for name, value in self._typed.items() if name in taken and name not in arguments}
+        return " ".join([super().call(verb, arguments), *(word for one in typed.items() for word in flag_words(*one))])
+
+
+def _options_of(verb: str) -> set[str | None]:
+    """The names of the options that a command takes."""
+    command = getattr(importlib.import_module(f"bqdump.cli.{verb}"), verb)
+    return {parameter.name for parameter in command.params if isinstance(parameter, click.Option)}
+
+
+def flag_words(name: str, value: Any) -> list[str]:
+    """An option as it would be typed in a shell."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    values = value if isinstance(value, tuple) else (value,)
+    return [word for one in values for word in (f"--{flag}", shlex.quote(str(one)))]
+
+
+# What people type who know other tools, by option and command; "": any command.
+HABITS = {
+    ("--dry-run", "run"): "bqdump plan shows what a run would do.",
+    ("--dry-run", "prune"): "Without --yes, prune only shows what it would delete.",
+    ("--dry-run", "restore"): "--plan shows what would be restored.",
+    ("--dry-run", "drill"): "--plan shows what would be restored.",
+    ("--keep", "prune"): "Did you mean --keep-last or --keep-daily?",
+    ("--keep", "run"): "Did you mean --keep-last or --keep-daily, with --prune?",
+    (
+        "--keep",
+        "init",
+    ): "Did you mean --keep-last or --keep-daily? Every run keeps its files, unless --path has no {run}.",
+    ("--force", "restore"): "Did you mean --replace?",
+    ("--output", "run"): "Did you mean --to?",
+    ("--table", ""): "Did you mean --include?",
+}
 
 _places: dict[str, str] = {}
+_typed: dict[str, Any] = {}
 
 
-def remember(places: Mapping[str, str]) -> None:
-    """Take note of where the settings of this invocation were given, for the errors about them."""
+def remember(places: Mapping[str, str], typed: Mapping[str, Any]) -> None:
+    """Take note of where the settings of this invocation were given, and of its flags, for what it prints."""
     _places.clear()
     _places.update(places)
+    _typed.clear()
+    _typed.update(typed)
 
 
 def words() -> Words:
     """The words of this invocation."""
-    return Flags(_places)
+    return Flags(_places, _typed)
 
 
 def described(setting: Setting) -> str:
     """What a setting means."""
-    return fill(setting.help, Flags({}))
+    return fill(setting.help, Flags({}, {}))
 
 
 def sentence(error: BaseException) -> str:
@@ -59,7 +106,10 @@ def _of_the_parser(error: click.ClickException) -> str:
     what, cause = "", error.format_message()
     if isinstance(error, click.NoSuchOption):
         what, cause = error.option_name, "unknown option"
-        if error.possibilities:
+        command = context.info_name if context else ""
+        if habit := HABITS.get((what, command or "")) or HABITS.get((what, "")):
+            fix = habit
+        elif error.possibilities:
             import difflib
 
             fix = f"Did you mean {difflib.get_close_matches(error.option_name, error.possibilities, 1, 0)[0]}?"

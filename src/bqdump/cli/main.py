@@ -23,28 +23,41 @@ from bqdump.core.progress.log_events import LogEvent
 
 log = logging.getLogger("bqdump")
 
-COMMANDS = {
-    "init": "Write a bqdump.toml, from flags or by asking.",
-    "run": "Export the dataset, alone or as one task of several.",
-    "plan": "Show what a run would do, without changing anything.",
-    "doctor": "Check permissions and risks before a run.",
-    "check-service": "Try on BigQuery and Cloud Storage what bqdump relies on.",
-    "status": "Show the progress of a run, read from the target only.",
-    "runs": "List the runs of a target.",
-    "prune": "Delete runs that the retention policy no longer keeps.",
-    "diff": "Show what changed between two exports.",
-    "report": "Write a run's self-contained HTML report.",
-    "ui": "Browse runs, tables and files: a read-only console on localhost.",
-    "verify": "Compare the stored files with the manifest.",
-    "sql": "Query an export with DuckDB.",
-    "restore": "Restore an export into a dataset.",
-    "drill": "Prove that an export can be restored: restore, compare, drop.",
-    "render": "Generate deployment files from your settings: job, workflow, schedule, grants, Terraform.",
-    "local": "Run a local stack: stand-ins for BigQuery, Cloud Storage and Cloud Run.",
-    "demo": "Run a full export locally, with sample data.",
-    "completion": "Print the completion script of a shell.",
-    "help": "Show the help of a command, or all settings: bqdump help settings.",
+GROUPS = {
+    "Export": {
+        "init": "Write a bqdump.toml with the settings of a backup.",
+        "doctor": "Check permissions and risks before a run.",
+        "plan": "Show what a run would do, without changing anything.",
+        "run": "Export the dataset, alone or as one task of several.",
+        "status": "Show the progress of a run, read from the target only.",
+    },
+    "Check": {
+        "runs": "List the runs of a target.",
+        "verify": "Compare the stored files with the manifest.",
+        "diff": "Show what changed between two exports.",
+        "report": "Write a run's self-contained HTML report.",
+        "ui": "Browse runs, tables and files: a read-only console on localhost.",
+        "sql": "Query an export with DuckDB.",
+    },
+    "Restore": {
+        "restore": "Restore an export into a dataset.",
+        "drill": "Prove that an export can be restored: restore, compare, drop.",
+    },
+    "Keep": {"prune": "Delete runs that the retention policy no longer keeps."},
+    "Deploy": {
+        "render": "Generate deployment files from your settings: job, workflow, schedule, grants, Terraform.",
+        "check-service": "Try on BigQuery and Cloud Storage what bqdump relies on.",
+    },
+    "Try": {
+        "demo": "Run a full export locally, with sample data.",
+        "local": "Run a local stack: stand-ins for BigQuery, Cloud Storage and Cloud Run.",
+    },
+    "Other": {
+        "completion": "Print the completion script of a shell.",
+        "help": "Show the help of a command, or all settings: bqdump help settings.",
+    },
 }
+COMMANDS = {name: description for group in GROUPS.values() for name, description in group.items()}
 
 
 class Commands(click.Group):
@@ -75,19 +88,22 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        """The commands by what they are for, without importing them."""
+        widest = max(map(len, COMMANDS))
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), description) for name, description in commands.items()])
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bqdump", message="%(prog)s %(version)s")
 def bqdump() -> None:
-    """Export every table of a BigQuery dataset to Cloud Storage: one snapshot time, in parallel, all or nothing.
+    """Back up BigQuery datasets to Cloud Storage: one snapshot time, published when complete, restorable.
 
     \b
-    Three settings are required:
-      PROJECT_ID=my-project SOURCE_DATASET=sales DESTINATION_BUCKET=my-exports bqdump run
+    A backup of a dataset:
+      bqdump init --project my-project --dataset sales --bucket my-exports
+      bqdump run
     Try it without a cloud account:
       bqdump demo
     """
@@ -114,6 +130,9 @@ def _run(arguments: Sequence[str]) -> int:
     set_up_errors()
     try:
         result = bqdump.main(list(arguments), prog_name="bqdump", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stdout.write(f"{error.ctx.get_help()}\n" if error.ctx else "")
+        return 0
     except click.ClickException as error:
         _report(error)
         return USAGE

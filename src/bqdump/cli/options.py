@@ -188,15 +188,12 @@ def load_settings(
     options: Mapping[str, Any], required: Sequence[str] = REQUIRED, environ: Mapping[str, str] = os.environ
 ) -> Settings:
     """The settings of this invocation. required: those that the command cannot do without. Raises UsageError."""
-    given = {
-        name: ",".join(value) if isinstance(value, tuple) else value
-        for name, value in options.items()
-        if value not in (None, ())
-    }
+    typed = {name: value for name, value in options.items() if value not in (None, ())}
+    given = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in typed.items()}
     warn_of_unknown(environ)
     name = given.pop("config", None) or environ.get("BQDUMP_CONFIG")
     sources = flags(given), environment(environ), file(read_config(name), name or CONFIG)
-    remember(places(*sources))
+    remember(places(*sources), typed)
     return resolve(*sources, required=required)
 
 

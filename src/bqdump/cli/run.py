@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
+from bqdump.cli.errors import words
 from bqdump.cli.exit_codes import DONE
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up
@@ -77,7 +78,7 @@ def run(yes: bool, quiet: bool, as_json: bool, **options: Any) -> int:
         start = _run_set if settings.names_several else _run
         attempt = identity.attempt if identity.engine else None
         work = start(settings, name, me, identity.tasks, follower.hear, attempt, as_json=as_json)
-        resume = f"To resume run {name}, with the same settings: bqdump run --run-id {name}"
+        resume = f"To resume run {name}: {words().call('run', {'run_id': name})}"
         done = asyncio.run(until_signal(work, resume, follower))
     if as_json:
         _print(done)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import csv
 import math
+import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -33,8 +35,16 @@ PROMPT, MORE = "bqdump> ", "   ...> "
 Ask = Callable[[str], Answer]
 
 
+def run_not_statement(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The name of a run. Raises click.BadParameter, which says how to give a statement."""
+    if value and re.search(r"\s", value.strip()):
+        command = f"{context.command_path} -c {shlex.quote(value)}"
+        raise click.BadParameter(f"{value!r} is a statement, not a run. To execute it: {command}", param=parameter)
+    return run_name(context, parameter, value)
+
+
 @click.command(cls=Command)
-@click.argument("run", required=False, callback=run_name)
+@click.argument("run", required=False, callback=run_not_statement)
 @click.option("--command", "-c", "commands", multiple=True, metavar="SQL", help="Run this statement, then exit.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print results as CSV.")
 @json_option(Answer, "Print the result of the last statement as JSON.")

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
+from bqdump.cli.errors import words
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json, print_json_line, say
@@ -146,7 +147,8 @@ class _Reminder:
 
 def _silent(found: Status, seconds: float) -> str:
     ago = counted(int(seconds // 60), "minute") if seconds < 7200 else counted(int(seconds // 3600), "hour")
-    return f"no table completed for {ago}; if the run's tasks have ended, resume with: bqdump run --run-id {found.run}"
+    resume = words().call("run", {"run_id": found.run})
+    return f"no table completed for {ago}; if the run's tasks have ended, resume with: {resume}"
 
 
 def _progress(one: DatasetStatus) -> str:

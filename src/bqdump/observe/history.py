@@ -14,7 +14,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.drill import Drill
 from bqdump.core.documents.manifest_index import Summary, contents_of, summary_of
 from bqdump.core.documents.validation import CHANGED
-from bqdump.core.errors import DocumentError
+from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.restore.restorable import Restorable, by_run
 from bqdump.core.results import Result, Rows, public
 from bqdump.core.retention.marks import Storage
@@ -161,6 +161,22 @@ async def read_runs(
     lines = [found for found in await asyncio.gather(*map(line, runs)) if found]
     proofs = by_run(drills)
     return Rows(sorted((_with_proof(one, proofs.get(one.run)) for one in lines), key=latest_first, reverse=True))
+
+
+def run_before(lines: Iterable[RunLine], after: str = "") -> str:
+    """The newest complete run with an earlier snapshot time than `after` (default: the published run).
+
+    Raises NotFoundError where there is none, or no run `after`.
+    """
+    dated = [(line.snapshot_time, line) for line in lines if line.snapshot_time and line.dataset in ("", "*")]
+    newer = next((time for time, line in dated if (line.run == after if after else line.published)), None)
+    if newer is None:
+        what = f"run {after}" if after else "the published run"
+        raise NotFoundError("find", what, "it does not exist", "List the runs: {call:runs}")
+    earlier = [(time, line.run) for time, line in dated if time < newer and line.state in ("complete", "partial")]
+    if not earlier:
+        raise NotFoundError("find", "the previous run", "there is no earlier one", "List the runs: {call:runs}")
+    return max(earlier)[1]
 
 
 def _with_proof(line: RunLine, proof: Restorable | None) -> RunLine:

@@ -6,7 +6,7 @@ it is called, so that a task of a run loads nothing that only other verbs need.
 
 from bqdump.verbs.checks import check_service, doctor, doctor_set, propose_check, verify
 from bqdump.verbs.exports import Ended, plan, plan_set, run, run_set
-from bqdump.verbs.inspection import diff, manifest, report, runs, sql, status
+from bqdump.verbs.inspection import diff, manifest, previous_run, report, runs, sql, status
 from bqdump.verbs.restores import drill, plan_drill, plan_restore, restore
 from bqdump.verbs.retention import prune, prune_each, tag
 
@@ -22,6 +22,7 @@ __all__ = [
     "plan_drill",
     "plan_restore",
     "plan_set",
+    "previous_run",
     "propose_check",
     "prune",
     "prune_each",

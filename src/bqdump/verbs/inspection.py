@@ -81,6 +81,13 @@ async def runs(store: ObjectStore, settings: Settings, *, storage: bool = False)
     return found
 
 
+async def previous_run(store: ObjectStore, settings: Settings, after: str = "") -> str:
+    """The run before `after` (default: before the published run). Raises NotFoundError."""
+    from bqdump.observe.history import run_before
+
+    return run_before(await runs(store, settings), after)
+
+
 async def manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
     """The manifest of a run (default: the published run)."""
     from bqdump.core.documents.exported_tables import readable
@@ -116,13 +123,13 @@ async def sql(
 async def diff(
     store: ObjectStore,
     settings: Settings,
-    before: str,
+    before: str = "",
     after: str = "",
     *,
     values: bool = False,
     tell: Listener = ignore,
 ) -> Rows[TableChange]:
-    """What changed from one run to another (default: the published run); of a set, in each dataset.
+    """What changed from one run (default: the one before) to another (default: the published run), in each dataset.
 
     values: compare the files' values as well.
     """
@@ -132,6 +139,7 @@ async def diff(
     from bqdump.repository.published import SetError, read_manifest
     from bqdump.services.opening import open_reader
 
+    before = before or await previous_run(store, settings, after)
     reader = open_reader() if values else None
 
     async def both(old: ManifestDocument, new: ManifestDocument) -> list[TableChange]:

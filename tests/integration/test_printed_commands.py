@@ -1,0 +1,96 @@
+"""Commands in messages do what they say when they are pasted, with the flags of the command that printed them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from integration.command import Called, call
+from integration.stage import Stage
+
+BROKEN = [{"at": "run", "table": "^b@", "reason": "invalid", "times": 1}]
+
+
+@pytest.fixture
+def flags(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The flags of an export that has nothing in the environment but where the services are."""
+    for name in ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(stage.folder)
+    three = [stage.variables[name] for name in ("PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET")]
+    return [word for pair in zip(("--project", "--dataset", "--bucket"), three, strict=True) for word in pair]
+
+
+def printed(called: Called, command: str) -> list[str]:
+    """The arguments of the command of this name in the last error that has one."""
+    found = [match[1] for error in called.errors for match in re.finditer(rf"bqdump ({command}\b.*)", error)]
+    return shlex.split(found[-1].rstrip("."))
+
+
+def test_the_resume_command_completes_the_run_that_failed(
+    stage: Stage, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for table in ("a", "b"):
+        stage.table(table)
+    stage.stack.jobs(faults=BROKEN)
+    chosen = ["--prefix", "night ly", "--format", "json", "--exclude", "tmp_*", "--exclude", "x'*"]
+    failed = call(capsys, "run", *flags, *chosen, "--run-id", "n1")
+    assert failed.code == 3
+    assert call(capsys, *printed(failed, "run")).code == 0
+    assert "night ly/_bqdump/runs/n1/manifest.json" in stage.objects()
+    assert "b/b_000000000000.json" not in stage.objects()
+
+
+def test_a_settings_file_that_was_named_is_named_again(
+    stage: Stage, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.table("b")
+    Path("my backup.toml").write_text('format = "avro"\n')
+    stage.stack.jobs(faults=BROKEN)
+    failed = call(capsys, "run", "--config", "my backup.toml", *flags, "--run-id", "n1")
+    assert call(capsys, *printed(failed, "run")).code == 0
+    assert "b/b_000000000000.avro" in stage.objects()
+
+
+def test_the_list_of_runs_is_of_the_target_that_was_asked(
+    stage: Stage, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.table("a")
+    assert call(capsys, "run", *flags, "--prefix", "nightly", "--run-id", "n1").code == 0
+    target = ["--to", f"gs://{flags[-1]}/nightly"]
+    unknown = call(capsys, "verify", "n2", *target)
+    assert unknown.code == 5
+    assert "n1" in call(capsys, *printed(unknown, "runs")[:3]).out
+    alone = call(capsys, "diff", *target)
+    assert "there is no earlier one" in alone.err
+    assert "n1" in call(capsys, *printed(alone, "runs")).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["run", "--dry-run"], "bqdump plan shows what a run would do"),
+        (["prune", "--dry-run"], "Without --yes, prune only shows what it would delete"),
+        (["restore", "--dry-run"], "--plan shows what would be restored"),
+        (["prune", "--keep", "7"], "Did you mean --keep-last or --keep-daily?"),
+        (["sql", "SELECT 1"], "To execute it: bqdump sql -c 'SELECT 1'"),
+    ],
+)
+def test_habits_from_other_tools_are_answered(
+    arguments: list[str], answer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called = call(capsys, *arguments)
+    assert called.code == 2
+    assert answer in called.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["local"], ["render"]])
+def test_a_command_that_needs_another_one_prints_its_help(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    called = call(capsys, *arguments)
+    assert (called.code, called.err) == (0, "")
+    assert called.out.startswith(f"Usage: {' '.join(['bqdump', *arguments])} ")
