@@ -22,6 +22,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.project.datasets import names_in_set
 from bqdump.repository.projects import read_board, read_project
 from bqdump.repository.repository import delete, value_of
+from bqdump.retain.old_documents import delete_old, find_old
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,13 @@ async def prune_set(
     """
     names = await names_in_set(store, settings)
     pruned = merged_pruned([await prune(one_dataset(settings, name)) for name in names])
+    # Executions that restored datasets of the set.
+    old = await find_old(store, settings.layout, now, ())
+    notes = (*pruned.notes, *old.notes(store.url, deleted=pruned.deleted))
     if not pruned.deleted:
-        return pruned
-    return replace(pruned, left=(*pruned.left, *await _sweep(store, settings, now)))
+        return replace(pruned, notes=notes)
+    await delete_old(store, old)
+    return replace(pruned, left=(*pruned.left, *await _sweep(store, settings, now)), notes=notes)
 
 
 def merged_pruned(found: Sequence[Pruned]) -> Pruned:

@@ -1,4 +1,4 @@
-"""Prune: read the runs, decide which ones to keep, and delete the others.
+"""Prune: read the runs, decide which ones to keep, and delete the others; then old documents that no run owns.
 
 Every document that decides is read before anything is written. A prune that is killed is finished by the next one.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.result import Pruned, RetainedRun
@@ -16,6 +18,7 @@ from bqdump.core.times import EPOCH, time_in, time_of
 from bqdump.retain.bucket import bucket_notes
 from bqdump.retain.decide import Decided, decide
 from bqdump.retain.leftovers import leftovers_of
+from bqdump.retain.old_documents import delete_old, find_old
 from bqdump.retain.runs import Complete, Found, Unfinished, read_runs
 from bqdump.retain.sweep import Swept, remaining, removable, sweep
 from bqdump.retain.task import Task
@@ -30,6 +33,18 @@ async def prune(task: Task) -> Pruned:
     Raises DocumentError if a document that decides cannot be read, UsageError for a copy of an export, or a bucket that
     keeps all objects. Nothing is deleted then.
     """
+    result = await _prune_runs(task)
+    old = await find_old(task.store, task.layout, task.now, {one.run for one in result.kept})
+    if task.delete:
+        await delete_old(task.store, old)
+    notes = tuple(old.notes(task.store.url, deleted=task.delete))
+    result = replace(result, left=(*result.left, *old.left), notes=(*result.notes, *notes))
+    if task.delete:
+        _log(result, notes)
+    return result
+
+
+async def _prune_runs(task: Task) -> Pruned:
     notes = await bucket_notes(task)
     found = await read_runs(task)
     decided = await decide(task, found)
@@ -47,9 +62,7 @@ async def prune(task: Task) -> Pruned:
         await forget_snapshots(task, dying)
     swept = await sweep(task, dying, found.remains)
     kept = abandoned.kept | complete.kept
-    result = _result(found, decided, kept, swept, deleted=True)
-    _log(result)
-    return result
+    return _result(found, decided, kept, swept, deleted=True)
 
 
 async def _withdraw_stale(task: Task, runs: Sequence[Complete | Unfinished], decided: Decided) -> None:
@@ -144,10 +157,12 @@ def _dying(tombstone: Tombstone) -> RetainedRun:
     )
 
 
-def _log(result: Pruned) -> None:
+def _log(result: Pruned, notes: Sequence[str]) -> None:
     for one in result.removed:
         log.info("removed run %s (%s)", one.run, one.state, extra=LogEvent.RUN_REMOVED.extra(run=one.run))
     runs, kept = counted(len(result.removed), "run"), counted(len(result.kept), "run")
     freed = counted(result.files, "file"), size_text(result.bytes)
     done = LogEvent.PRUNE_DONE.extra()
+    for note in notes:
+        log.info("%s", note, extra=done)
     log.info("pruned: %s removed (%s, %s), %s kept", runs, *freed, kept, extra=done)

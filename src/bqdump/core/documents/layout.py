@@ -156,17 +156,22 @@ class Layout(NamedTuple):
         """The folder of all restores."""
         return f"{self.state}restores/"
 
+    @property
+    def executions(self) -> str:
+        """The folder of the notes which restore an execution takes part in."""
+        return f"{self.state}executions/"
+
     def execution(self, execution: str) -> Document[Execution]:
         """Which restore this execution takes part in."""
         from bqdump.core.documents.restore import Execution
 
-        return Document(f"{self.state}executions/{execution}.json", Execution)
+        return Document(f"{self.executions}{execution}.json", Execution)
 
     def set_execution(self, execution: str) -> Document[SetExecution]:
         """Which datasets of a set this execution restores."""
         from bqdump.core.documents.restore import SetExecution
 
-        return Document(f"{self.state}executions/sets/{execution}.json", SetExecution)
+        return Document(f"{self.executions}sets/{execution}.json", SetExecution)
 
     @property
     def uploading(self) -> str:

@@ -1,0 +1,140 @@
+"""Documents that no run owns: of restores, of the executions that took part in them, and of drills.
+
+Those of finished restores, executions and drills go once they are old. A restore that has not finished stays, and is
+named. So do the drills that show what was last proven about the runs that are kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.drill import Drill
+from bqdump.core.documents.layout import Layout
+from bqdump.core.errors import DocumentError
+from bqdump.core.sizes import counted
+from bqdump.ports.store import ObjectInfo, ObjectStore
+from bqdump.repository.repository import delete
+
+OLD_DAYS = 30
+OLD_MS = OLD_DAYS * 86_400_000
+NAMED = 5
+# What is below the folder of a restore, as RestoreLayout names it.
+DOCUMENTS = re.compile(
+    r"(plan|finisher|restored)\.json|(report|failed-[^/]+)\.html|done/[^/]+\.json|failures/[^/]+/[^/]+\.json|files/.+",
+    re.DOTALL,
+)
+
+
+class Old(NamedTuple):
+    """What goes, and what stays although it is old.
+
+    results: of restores; they go last, so that what an interrupted prune has left is found to have finished.
+    unfinished: the folders of restores. left: other objects in the folders of restores that go, and drills that cannot
+    be read.
+    """
+
+    objects: tuple[ObjectInfo, ...]
+    results: tuple[ObjectInfo, ...]
+    executions: int
+    drills: int
+    unfinished: tuple[str, ...]
+    left: tuple[str, ...]
+
+    def notes(self, url: str, *, deleted: bool) -> Iterator[str]:
+        """The same for people."""
+        counts = ((len(self.results), "restore"), (self.executions, "execution"), (self.drills, "drill"))
+        if gone := ", ".join(counted(count, what) for count, what in counts if count):
+            done = "Removed" if deleted else "Would remove"
+            yield f"{done} documents that are older than {OLD_DAYS} days: {gone}."
+        for folder in self.unfinished[:NAMED]:
+            what = f"The restore in {url}/{folder} has not finished, and is older than {OLD_DAYS} days"
+            yield f"{what}. Repeat its command to finish it, or delete that folder."
+        if len(self.unfinished) > NAMED:
+            yield f"{counted(len(self.unfinished) - NAMED, 'more restore')} have not finished."
+
+
+async def find_old(store: ObjectStore, layout: Layout, now: int, kept: Container[str]) -> Old:
+    """The documents that are old. now: in milliseconds since 1970 UTC. kept: the runs that stay."""
+    objects, results, unfinished, left = list[ObjectInfo](), list[ObjectInfo](), list[str](), list[str]()
+    for folder, infos in (await _by_folder(store, layout.restores)).items():
+        if not _are_old(infos, now):
+            continue
+        names = layout.restore(folder.removeprefix(layout.restores).rstrip("/"))
+        own = [info for info in infos if DOCUMENTS.fullmatch(info.name, len(folder))]
+        result = [info for info in own if info.name == names.result.name]
+        if not result:
+            unfinished.append(folder)
+            continue
+        results += result
+        objects += [info for info in own if info not in result]
+        left += [info.name for info in infos if info not in own]
+    executions = [info async for page in store.objects(layout.executions) for info in page if _are_old([info], now)]
+    drills, unreadable = await _old_drills(store, layout, now, kept)
+    return Old(
+        (*objects, *executions, *drills),
+        tuple(results),
+        len(executions),
+        len(drills),
+        tuple(unfinished),
+        (*left, *unreadable),
+    )
+
+
+async def delete_old(store: ObjectStore, old: Old) -> None:
+    """Delete these documents, each at the generation that was listed."""
+    for infos in (old.objects, old.results):
+        await delete(store, [(info.name, info.generation) for info in infos])
+
+
+async def _by_folder(store: ObjectStore, root: str) -> dict[str, list[ObjectInfo]]:
+    """The objects below each folder of this one."""
+    found = defaultdict[str, list[ObjectInfo]](list)
+    async for page in store.objects(root):
+        for info in page:
+            folder, slash, _ = info.name.removeprefix(root).partition("/")
+            if slash:
+                found[f"{root}{folder}/"].append(info)
+    return found
+
+
+def _are_old(infos: Iterable[ObjectInfo], now: int) -> bool:
+    """Whether none was written within the last days. What has no time is not old."""
+    return all(0 < info.updated < now - OLD_MS for info in infos)
+
+
+async def _old_drills(
+    store: ObjectStore, layout: Layout, now: int, kept: Container[str]
+) -> tuple[list[ObjectInfo], list[str]]:
+    """The drills that show nothing any more which is still of interest, and the names of those that cannot be read."""
+    drills, unreadable = list[tuple[Drill, ObjectInfo]](), list[str]()
+    infos = {info.name: info async for page in store.objects(layout.drills) for info in page}
+    async for page in store.notes(layout.drills):
+        for note in page:
+            try:
+                drills.append((decode(note.data, Drill, note.name), infos[note.name]))
+            except (DocumentError, KeyError):
+                # It cannot be read, or was written since.
+                unreadable += [note.name] if note.name in infos else []
+    drills.sort(key=lambda one: one[0].began)
+    needed = {info.name for _, info in _newest([*drills])}
+    for run in {drill.run for drill, _ in drills}:
+        if run in kept:
+            needed |= {info.name for _, info in _newest([one for one in drills if one[0].run == run])}
+    old = [info for drill, info in drills if drill.began < now - OLD_MS and info.name not in needed]
+    return old, unreadable
+
+
+def _newest(drills: Sequence[tuple[Drill, ObjectInfo]]) -> Iterator[tuple[Drill, ObjectInfo]]:
+    """Of these drills, the earliest first: the last one, the last proof, that of all tables, and whose turn it was."""
+    yield from drills[-1:]
+    proves: Sequence[Callable[[Drill], bool]] = (
+        lambda drill: drill.proven,
+        lambda drill: drill.proven and drill.tables == drill.of,
+        lambda drill: drill.last != "",
+    )
+    for wanted in proves:
+        yield from [one for one in drills if wanted(one[0])][-1:]
