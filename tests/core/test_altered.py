@@ -12,7 +12,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.formats.altered import altered, altered_as_texts
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import SCALARS, Column
-from bqdump.core.plan.altered import AlteredColumn, altered_columns, altered_flags, by_table
+from bqdump.core.plan.altered import AlteredColumn, altered_columns, altered_flags, by_table, folded
 from bqdump.core.plan.guards import judge, refuse
 from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.risks import Risk
@@ -98,6 +98,16 @@ def test_a_plan_names_every_column_of_a_table() -> None:
     (one,) = by_table(altered_columns([table("t", STRINGS)], {"format": "csv"}))
     assert (one.table, one.format, one.change) == ("t", "csv", NULLS)
     assert one.columns == ("a STRING", "b STRING", "c STRING", "d STRING")
+
+
+def test_many_tables_with_the_same_columns_are_shown_as_one() -> None:
+    tables = [table(f"t{number}", STRINGS[:1]) for number in range(6)] + [table("u", STRINGS[:2])]
+    shown = folded(altered_columns(tables, {"format": "csv"}))
+    assert [(one.table, one.columns) for one in shown] == [
+        ("t0 to t5 (6)", ("a STRING",)), ("u", ("a STRING", "b STRING")),
+    ]  # fmt: skip
+    few = folded(altered_columns(tables[:3], {"format": "csv"}))
+    assert [one.table for one in few] == ["t0", "t1", "t2"]
 
 
 def test_what_is_exact_is_no_risk() -> None:

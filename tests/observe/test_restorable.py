@@ -105,4 +105,7 @@ def test_status_and_report_show_it() -> None:
     assert found.restorable.run == "r1"
     _, page = asyncio.run(report_page(store, SETTINGS))
     assert "last proven restorable" in page.decode()
-    assert "(all 38 tables)" in page.decode()
+    # The page is that of run r2.
+    assert "(all 38 tables of run r1)" in page.decode()
+    assert found.restorable.text(NOW / 1000, found.latest) == "3 days ago (all 38 tables of run r1)"
+    assert found.restorable.text(NOW / 1000, "r1") == "3 days ago (all 38 tables)"

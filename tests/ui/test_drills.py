@@ -32,3 +32,17 @@ def test_the_first_page_shows_the_newest_proof_and_a_failure_after_it() -> None:
         assert ">drill failed</span>" in page
     finally:
         site.close()
+
+
+def test_a_run_of_which_some_tables_were_proven_is_not_called_proven() -> None:
+    scene = shop()
+    asyncio.run(scene.export("first"))
+    site = Site(scene.store, scene.settings)
+    try:
+        some = Drill(run="first", snapshot=0, dataset="p.d", tool="1", began=1, ended=1, tables=3, of=38, last="c")
+        asyncio.run(create(scene.store, scene.settings.layout.drill("1"), some))
+        page = ask(site, "/")[2]
+        assert ">3 of 38 tables proven</span>" in page
+        assert ">proven</span>" not in page
+    finally:
+        site.close()

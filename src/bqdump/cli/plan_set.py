@@ -9,7 +9,7 @@ from bqdump.cli.errors import words
 from bqdump.cli.output import print_table
 from bqdump.core.documents.origin import unchanged_tables
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.altered import AlteredColumn, by_table
+from bqdump.core.plan.altered import AlteredColumn, folded
 from bqdump.core.plan.summary import Planned
 from bqdump.core.project.removal import WHY
 from bqdump.core.settings.settings import Settings
@@ -25,7 +25,7 @@ def print_altered(altered: Sequence[AlteredColumn]) -> None:
     if not altered:
         return
     sys.stdout.write("\nA restore does not bring these columns back exactly:\n")
-    rows = [(one.table, one.format, one.change, ", ".join(one.columns)) for one in by_table(altered)]
+    rows = [(one.table, one.format, one.change, ", ".join(one.columns)) for one in folded(altered)]
     print_table(("table", "format", "change", "columns"), rows)
 
 

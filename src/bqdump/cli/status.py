@@ -199,5 +199,5 @@ def _text(found: Status) -> str:
         )
         lines.append(f"  {seen}" if found.latest else "  nothing has been published here yet")
     if found.latest and found.restorable:
-        lines.append(f"  last proven restorable: {found.restorable.text(time.time())}")
+        lines.append(f"  last proven restorable: {found.restorable.text(time.time(), found.latest)}")
     return "\n".join(lines) + "\n"

@@ -46,7 +46,7 @@ def render_report(
         f"{manifest.project}.{manifest.dataset}",
         about=manifest,
         verdict=verdict(manifest),
-        totals=[*totals(manifest), *_proof(proven)],
+        totals=[*totals(manifest), *_proof(proven, manifest.run)],
         chart=gantt(own_bars(manifest.tables)),
         rows=largest,
         root=root,
@@ -57,10 +57,10 @@ def render_report(
     )
 
 
-def _proof(proven: Restorable | None) -> list[tuple[str, str]]:
+def _proof(proven: Restorable | None, run: str) -> list[tuple[str, str]]:
     if proven is None:
         return []
-    date = f"{time_text(proven.proven)[:10]} ({proven.extent})" if proven.proven else NEVER
+    date = f"{time_text(proven.proven)[:10]} ({proven.extent_of(run)})" if proven.proven else NEVER
     return [("last proven restorable", f"{date}; the newest drill failed" if proven.problem else date)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from bqdump.check.doctor.checks import CheckOutcome, Checks
-from bqdump.core.plan.altered import by_table
+from bqdump.core.plan.altered import folded
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.guards import GUARDS, sentence, to_allow
 from bqdump.core.risks import Risk
@@ -59,7 +59,7 @@ async def check_plan(
     for flag in drafted.plan.flags:
         outcome, how = (CheckOutcome.WARNING, "") if flag.allowed else (CheckOutcome.REFUSED, _way_out(flag.risk))
         checks.note(f"guard: {flag.risk.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
-    for one in by_table(drafted.altered):
+    for one in folded(drafted.altered):
         detail = f"not exact in {one.format}, where {one.change}: {', '.join(one.columns)}"
         checks.note("values come back", one.table, CheckOutcome.WARNING, detail)
 

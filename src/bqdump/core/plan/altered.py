@@ -69,6 +69,21 @@ def by_table(found: Iterable[AlteredColumn]) -> list[AlteredTable]:
     return [AlteredTable(*key, tuple(columns)) for key, columns in names.items()]
 
 
+def folded(found: Iterable[AlteredColumn]) -> list[AlteredTable]:
+    """The same for a person: more than a few tables whose columns are called alike are one, such as "a to z (26)"."""
+    alike: dict[tuple[str, str, tuple[str, ...]], list[AlteredTable]] = {}
+    for one in by_table(found):
+        alike.setdefault((one.format, one.change, one.columns), []).append(one)
+    made: list[AlteredTable] = []
+    for tables in alike.values():
+        if len(tables) <= NAMED:
+            made += tables
+        else:
+            names = f"{tables[0].table} to {tables[-1].table} ({len(tables):,})"
+            made.append(tables[0]._replace(table=names))
+    return made
+
+
 def altered_flags(found: Sequence[AlteredColumn]) -> Iterator[Flag]:
     """The risk that the setting `strict` refuses: one for all of them, as most tables in CSV have such columns."""
     if not found:

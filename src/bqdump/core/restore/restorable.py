@@ -33,13 +33,20 @@ class Restorable(msgspec.Struct, frozen=True):
     all_proven: datetime | None = None
     all_run: str = ""
 
-    def text(self, now: float) -> str:
-        """Such as "3 days ago (all 38 tables)"; with what the newest drill found. now: in seconds since 1970 UTC."""
-        since = f"{ago(now - self.proven.timestamp())} ({self.extent})" if self.proven else NEVER
+    def text(self, now: float, run: str = "") -> str:
+        """Such as "3 days ago (all 38 tables)"; with what the newest drill found. now: in seconds since 1970 UTC.
+
+        run: the one that is shown; a proof of another one names its run.
+        """
+        since = f"{ago(now - self.proven.timestamp())} ({self.extent_of(run)})" if self.proven else NEVER
         if self.all_proven and self.all_proven != self.proven:
             of_run = f" of run {self.all_run}" if self.all_run not in ("", self.run) else ""
             since = f"{since}, all tables{of_run} {ago(now - self.all_proven.timestamp())}"
         return f"{since}; the newest drill failed: {self.problem}" if self.problem else since
+
+    def extent_of(self, run: str) -> str:
+        """How many tables were proven, in words; and of which run, if it is another one than `run` ("": any)."""
+        return self.extent if run in ("", self.run) else f"{self.extent} of run {self.run}"
 
     @property
     def extent(self) -> str:
