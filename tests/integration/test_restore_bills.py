@@ -87,3 +87,28 @@ def test_what_bigquery_may_refuse_is_billed_at_most(exported: Stage, capsys: pyt
     before = billed(exported)
     assert call(capsys, "restore", "--into", "back", "--prefix", "csv").code == 0
     assert billed(exported) - before == TEN
+
+
+@pytest.mark.parametrize("how", [("restore", "--into", "back_{dataset}"), ("drill",)], ids=["restore", "drill"])
+def test_a_limit_is_for_all_datasets_of_a_set(
+    exported: Stage, capsys: pytest.CaptureFixture[str], how: tuple[str, ...]
+) -> None:
+    other = f"{exported.dataset}_other"
+    exported.big.create_dataset(other)
+    exported.sql(f"CREATE TABLE {other}.a AS SELECT DATETIME '2026-01-01 00:00:00' AS at")
+    of_set = ("--prefix", "set")
+    ran = call(capsys, "run", "--dataset", f"{exported.dataset}*", "--format", "avro", *of_set)
+    assert ran.code == 0, ran.text
+    planned = shown(call(capsys, *how, *of_set, "--plan", "--json"))
+    casts = [table["bytes_billed"] for table in planned["tables"] if table["casts"]]
+    assert casts == [TEN, TEN, TEN]
+    before, limit = billed(exported), planned["bytes_billed"]
+    datasets = {item.dataset_id for item in exported.big.list_datasets()}
+    refused = call(capsys, *how, *of_set, "--max-bytes-billed", str(limit - 1))
+    assert refused.code == 2, refused.text
+    assert "31.5 MB to cast values" in refused.text
+    assert billed(exported) == before
+    assert {item.dataset_id for item in exported.big.list_datasets()} == datasets
+    done = call(capsys, *how, *of_set, "--max-bytes-billed", str(limit))
+    assert done.code == 0, done.text
+    assert billed(exported) - before == limit
