@@ -13,11 +13,11 @@ import pytest
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.publication import IcebergTables
-from bqdump.core.errors import BqdumpError, DocumentError
+from bqdump.core.errors import BqdumpError
 from bqdump.core.iceberg.metadata import RUN
 from bqdump.core.iceberg.table import HINT, METADATA, run_of
 from bqdump.repository.tags import change_tags
-from retain.scene import LAYOUT, Scene
+from retain.scene import KEEP, LAYOUT, Scene
 
 LAKE: dict[str, Any] = {"format": "parquet", "iceberg": True}
 
@@ -108,16 +108,11 @@ def test_without_the_list_of_iceberg_tables_runs_are_pruned_and_readers_still_fi
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"run": "r2", "tables": {}}'], ids=["damaged", "another run's"])
-def test_a_damaged_list_of_a_run_that_is_pruned_can_be_deleted(scene: Scene, content: bytes) -> None:
+def test_a_run_whose_list_of_iceberg_tables_is_damaged_is_pruned(scene: Scene, content: bytes) -> None:
     scene.run("r1", "r2", **LAKE)
     listed = LAYOUT.run("r1").iceberg.name
     scene.delete_now(listed)
     scene.store.put_now(listed, content)
-    with pytest.raises(
-        DocumentError, match=r"Nothing was deleted\. Restore an earlier version of the object, or delete it"
-    ):
-        scene.prune()
-    scene.delete_now(listed)
     assert [one.run for one in scene.prune().removed] == ["r1"]
     assert scene.names("/r1/") == []
 
@@ -213,6 +208,28 @@ def test_a_prune_that_is_killed_at_any_write_is_finished_by_the_next_one() -> No
         scene.prune()
         for table in ("items", "sales"):
             assert runs(scene, hinted(scene, table)) == runs(scene, tables(scene, "r3").tables[table]) == ["r3"]
+
+
+@pytest.mark.parametrize("path", [KEEP, "{table}/{table}_*.{ext}"], ids=["keep", "replace"])
+def test_metadata_of_a_run_that_was_killed_before_its_manifest_is_deleted_with_the_run(path: str) -> None:
+    store = Interrupted()
+    scene = Scene(store)
+    scene.run("r1", path=path, **LAKE)
+
+    def kill(name: str) -> None:
+        if name.endswith("/r2/manifest.json"):
+            raise ProcessLookupError
+
+    store.before = kill
+    with pytest.raises(ProcessLookupError):
+        scene.run("r2", path=path, **LAKE)
+    store.before = lambda name: None
+    assert [name for name in scene.names("/iceberg/") if "-r2-" in name]
+    scene.run("r3", path=path, **LAKE)
+    result = scene.prune(keep_last=5, abandoned_after=3600, path=path)
+    assert "r2" in [one.run for one in result.removed]
+    assert not [name for name in scene.names("/iceberg/") if "-r2-" in name]
+    assert runs(scene, tables(scene, "r3").tables["sales"]) == (["r1", "r3"] if path == KEEP else ["r3"])
 
 
 def test_a_run_that_is_published_meanwhile_keeps_its_hints() -> None:

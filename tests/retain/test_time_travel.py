@@ -143,6 +143,20 @@ def test_a_run_without_a_summary_is_found_by_its_manifest(scene: Scene) -> None:
         assert travels(scene, table) == ["r1", "r2"]
 
 
+def test_runs_that_keep_their_files_are_found_again_after_one_that_replaces_them(scene: Scene) -> None:
+    ways = {"keep": LAKE | {"incremental": False}, "replace": LAKE | {"incremental": False, "path": "{table}/*.{ext}"}}
+    for number, way in enumerate(["keep", "replace", "keep", "replace", "keep"], 1):
+        scene.run(f"r{number}", **ways[way])
+    assert [one["summary"][RUN] for one in metadata(scene, hinted(scene, "items"))["snapshots"]] == [
+        "r1",
+        "r3",
+        "r4",
+        "r5",
+    ]
+    # The files of r2 were replaced by those of r4.
+    assert not [name for name in objects(scene, "r2", "items") if scene.store.peek(name)]
+
+
 def as_the_version_before(scene: Scene) -> None:
     """Make what is stored that of the version before: a table that did not change has the metadata of its export."""
     made: dict[tuple[str, str], list[dict[str, Any]]] = {}

@@ -34,7 +34,22 @@ class Leftovers(NamedTuple):
 
 async def leftovers_of(task: Task, plan: Plan) -> Leftovers:
     """What a run that never finished has left at final names."""
-    return await (_copies(task, plan) if plan.mode == "replace" else _written(task, plan))
+    found = await (_copies(task, plan) if plan.mode == "replace" else _written(task, plan))
+    return (
+        found._replace(own=(*found.own, *await metadata_of(task, plan.run))) if plan.settings.get("iceberg") else found
+    )
+
+
+async def metadata_of(task: Task, run: str) -> list[Doomed]:
+    """The Iceberg metadata that is named after a run, also what its manifest does not name.
+
+    A task that was killed while it published has left such metadata, and prunes and later runs write it for the run.
+    """
+    # Imported where there are Iceberg tables only.
+    from bqdump.core.iceberg.table import run_of
+
+    pages = task.store.objects(task.layout.iceberg)
+    return [_doomed(info) async for page in pages for info in page if run_of(info.name) == run]
 
 
 async def _copies(task: Task, plan: Plan) -> Leftovers:

@@ -13,16 +13,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.damage import RESTORE
-from bqdump.core.documents.manifest import IcebergFile
 from bqdump.core.documents.retention import Doomed, Tombstone
-from bqdump.core.errors import DocumentError
 from bqdump.core.retention.marks import doomed_of
 from bqdump.core.retention.policy import KEEP_TAG
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, create, exists, load, replace, value_of
 from bqdump.repository.tags import read_tags
-from bqdump.retain.leftovers import Leftovers, leftovers_of
+from bqdump.retain.leftovers import Leftovers, leftovers_of, metadata_of
 from bqdump.retain.runs import Complete, Unfinished, read_holding
 from bqdump.retain.task import Task
 
@@ -89,23 +86,13 @@ async def referring(task: Task, run: str, abandoned: Container[str] = ()) -> str
 
 
 async def files_of_run(task: Task, run: str) -> tuple[Doomed, ...]:
-    """What goes with a complete run unless another run names it: what its manifest names, and prune has rewritten."""
+    """What goes with a complete run unless another run names it: what its manifest names, and its Iceberg metadata."""
     names = task.layout.run(run)
     manifest = await read_holding(task.store, names.manifest.name)
     if manifest is None:
         return ()
-    rewritten = await _rewritten(task, run) if any(table.iceberg for table in manifest.tables) else ()
-    return (*doomed_of(manifest), *(Doomed(file.name, file.generation, file.size) for file in rewritten))
-
-
-async def _rewritten(task: Task, run: str) -> tuple[IcebergFile, ...]:
-    """The Iceberg metadata that earlier prunes have written for the run."""
-    try:
-        tables = await value_of(task.store, task.layout.run(run).iceberg)
-    except DocumentError as error:
-        hint = f"Nothing was deleted. {RESTORE}, or delete it: Iceberg metadata that earlier prunes wrote then stays."
-        raise DocumentError(error.operation, error.subject, error.cause, hint) from None
-    return tables.rewritten if tables else ()
+    more = await metadata_of(task, run) if any(table.iceberg for table in manifest.tables) else ()
+    return tuple(dict.fromkeys((*doomed_of(manifest), *more)))
 
 
 async def _propose(task: Task, one: Complete | Unfinished) -> Loaded[Tombstone]:

@@ -17,6 +17,7 @@ from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.check.verify import Verified, verify
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, NotFoundError, QuotaError, UnavailableError
+from bqdump.core.iceberg.table import HINT, run_of
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.core.retention.policy import policy_of
@@ -42,6 +43,7 @@ from simulation.prunes.laws import PruneLaws
 from simulation.restores.network import FaultyPort
 from simulation.schedule import Verdict, nothing_by_chance, verdict, without_pages
 from simulation.trace import Trace
+from simulation.view import metadata_of
 from simulation.weather import CALM, Dice, forecast
 
 PROJECT, SOURCE = "p", "d"
@@ -363,7 +365,10 @@ class World:
         for manifest in self.laws.kept():
             self.laws.whole(manifest)
         stay = {name for name, _ in named} | self.laws.foreign.keys()
+        stay |= {one.name for standing in self.laws.kept() for some in metadata_of(standing).values() for one in some}
         unfinished = [plan for run in kept if view.manifest(run) is None and (plan := view.plan(run))]
         for name in names - stay:
+            lake = name.startswith(layout.iceberg) and not name.endswith(HINT) and run_of(name) not in kept
             own = name.startswith(layout.state) or name in self.told or any(plan.run in name for plan in unfinished)
+            own = own and not lake
             self.laws.hold(own, f"{name} stays, and nothing names it")

@@ -48,7 +48,7 @@ class IcebergTables(msgspec.Struct, frozen=True, kw_only=True):
     """The Iceberg tables of a run: the metadata file of each, by the name of the table.
 
     It begins as the manifest has them. Prune moves it to files without the snapshots of deleted runs. rewritten: the
-    files that prune has written, and what later runs wrote anew of lost metadata. They are deleted with the run.
+    files that prune has written, which are deleted with the run.
     """
 
     format_version: int = FORMAT_VERSION

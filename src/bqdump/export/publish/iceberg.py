@@ -66,7 +66,8 @@ async def _earlier(export: RunningExport, latest: Latest | None) -> Earlier:
     # Where runs replace files, those of earlier snapshots are gone.
     runs = {} if export.plan.mode == "replace" else await complete_runs(export.store, export.settings.layout)
     earlier = {run: time for run, time in runs.items() if (time, run) < export.plan.age}
-    return Earlier(latest.snapshot if latest else 0, named, earlier)
+    # A run that keeps its files, and comes after one that replaces them, looks for those before that one again.
+    return Earlier(latest.snapshot if latest and runs else 0, named, earlier)
 
 
 async def name_metadata(export: RunningExport, manifest: ManifestFiles) -> str:

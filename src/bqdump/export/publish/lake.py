@@ -10,9 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.fields import RunId
+from bqdump.core.documents.fields import Mode, RunId
 from bqdump.core.documents.manifest import File, IcebergFile, Manifest, TableEntry
-from bqdump.core.documents.publication import IcebergTables
 from bqdump.core.errors import DocumentError
 from bqdump.core.formats.types import columns
 from bqdump.core.iceberg.columns import nodes_of, with_ids
@@ -25,7 +24,7 @@ from bqdump.export.publish.count import TIMES_READ, read_footer
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.objects import read_object, write_once
-from bqdump.repository.repository import swap, value_of
+from bqdump.repository.repository import value_of
 
 REQUESTS_AT_ONCE = 24
 
@@ -54,6 +53,7 @@ class _Named(msgspec.Struct, frozen=True):
     run: RunId
     project: str
     dataset: str
+    mode: Mode
     tables: tuple[_Laked, ...]
 
 
@@ -68,7 +68,7 @@ class Lake:
         self._named: dict[str, asyncio.Task[dict[str, tuple[IcebergFile, ...]]]] = {}
 
     async def named_by(self, run: str, table: str) -> tuple[IcebergFile, ...]:
-        """The metadata of a table in the manifest of an earlier run of the same dataset; empty where it has none."""
+        """The metadata of a table in the manifest of an earlier run of this dataset that keeps its files, if any."""
         if run not in self._named:
             self._named[run] = asyncio.ensure_future(self._read_named(run))
         return (await self._named[run]).get(table, ())
@@ -77,7 +77,8 @@ class Lake:
         with suppress(DocumentError):
             async with self.requests:
                 found = await value_of(self.store, Document(self.layout.run(run).manifest.name, _Named))
-            if found and (found.project, found.dataset) == (self.manifest.project, self.manifest.dataset):
+            same = found and (found.project, found.dataset) == (self.manifest.project, self.manifest.dataset)
+            if found and same and found.mode == "keep":
                 return {one.table: one.iceberg for one in found.tables if one.iceberg}
         return {}
 
@@ -127,16 +128,6 @@ class Lake:
     async def _store_one(self, name: str, data: bytes) -> IcebergFile:
         async with self.requests:
             return IcebergFile(name, len(data), await write_once(self.store, name, data))
-
-    async def record(self, run: str, files: Sequence[IcebergFile]) -> None:
-        """Record metadata that was written for an earlier run, so that prune deletes it with that run."""
-
-        async def step(now: IcebergTables | None) -> IcebergTables | None:
-            now = now or IcebergTables(run=run, tables={})
-            more = [file for file in files if file not in now.rewritten]
-            return msgspec.structs.replace(now, rewritten=(*now.rewritten, *more)) if more else None
-
-        await swap(self.store, self.layout.run(run).iceberg, step)
 
 
 class _Described(msgspec.Struct):

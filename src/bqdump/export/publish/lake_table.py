@@ -125,7 +125,8 @@ class LakeTable:
             if entry is None:
                 return None
             described = describe(await self._lake.request(entry, run, time, history))
-            await self._lake.record(run, await self._lake.store_all(described.objects))
+            # Named after that run, with which prune deletes it.
+            await self._lake.store_all(described.objects)
         except (DocumentError, VerificationError) as error:
             self._warn(f"the Iceberg table {self._entry.table} has no snapshot of run {run}: {error}")
             return None
