@@ -122,8 +122,7 @@ async def _begun(task: Task, proposal: Proposal) -> RunningRestore:
 
 async def _carry_out(task: Task, restores: Sequence[RunningRestore]) -> dict[str, Restoration]:
     """Do this task's part of every restore. task: of the set. The results by dataset, in their order."""
-    if left := [one for one in restores if not await finished(one)]:
-        await refuse_bill(left)
+    await refuse_bill(restores)
     started = await each_dataset(restores, lambda one: _guarded(one, _start(one)))
     results = {one.id: result for one, result in zip(restores, started, strict=True) if result}
     open_ = [one for one in restores if one.id not in results]

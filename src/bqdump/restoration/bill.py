@@ -10,6 +10,7 @@ from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.restore.bill import Bill, bill_of, together
 from bqdump.core.restore.plan import RestorePlan
 from bqdump.core.sizes import size_text
+from bqdump.repository.repository import value_of
 from bqdump.restoration.ledger import read_ledger
 from bqdump.restoration.task import RunningRestore, Task
 
@@ -22,12 +23,14 @@ async def planned_bill(task: Task, manifest: Manifest, plan: RestorePlan) -> Bil
 
 
 async def refuse_bill(restores: Sequence[RunningRestore]) -> None:
-    """Raise UsageError if what these restores still bill exceeds the limit."""
+    """Raise UsageError if what these restores still bill exceeds the limit. What is finished is not restored again."""
     task = restores[0].task
     if not task.settings.max_bytes_billed:
         return
     bills = []
     for restore in restores:
+        if await value_of(restore.state, restore.layout.result):
+            continue
         ledger = await read_ledger(restore.state, restore.layout)
         comparisons = await _comparisons(restore.task, restore.manifest)
         bills.append(bill_of(restore.plan, comparisons=comparisons, done=ledger.receipts))
