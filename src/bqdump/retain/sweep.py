@@ -113,18 +113,18 @@ async def _present(task: Task, doomed: Iterable[Doomed], tombstones: Iterable[To
 
 
 async def _delete_manifest(task: Task, one: Loaded[Tombstone]) -> None:
-    """Before the files, so that no manifest lacks any. The summary goes first: without it the run is looked at.
-
-    It goes once more after the manifest: a publisher writes it and then looks for the manifest.
-    """
-    names, summary = task.layout.run(one.value.run), task.layout.summary(one.value.run).name
-    for name in (summary, names.manifest.name, summary, names.contents.name):
+    """Before the files, so that no manifest lacks any. The summary goes first: without it the run is looked at."""
+    names = task.layout.run(one.value.run)
+    for name in (task.layout.summary(one.value.run).name, names.manifest.name, names.contents.name):
         if (info := await task.store.stat(name)) and await _still(task, one.value.run, one.generation):
             await delete(task.store, [(name, info.generation)])
 
 
 async def _delete_documents(task: Task, run: str, tombstone: int = 0) -> list[str]:
-    """Delete the run's documents; the names of objects in its folder that are none of them. tombstone: see _still."""
+    """Delete the run's documents; the names of objects in its folder that are none of them. tombstone: see _still.
+
+    Also the summary: a publisher writes it and then looks for the manifest, which is gone by now.
+    """
     names, left = task.layout.run(run), list[str]()
     async for page in task.store.objects(names.root):
         own = [info for info in page if is_document(info.name, names)]

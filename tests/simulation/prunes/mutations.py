@@ -26,9 +26,9 @@ MUTATIONS = (
     Mutation("the id of a pruned run is free although its files are named", Law.PRUNED,
              obtain, "_refuse_pruned", wrong.does_nothing),
     Mutation("a tombstone goes although files of its run are named", Law.PRUNED, sweep, "_close",
-             edit('if one.value.mode == "keep" else []', 'if False else []')),
-    Mutation("the summary of a pruned run stays", Law.PRUNED, sweep, "_delete_manifest",
-             edit("task.layout.summary(one.value.run).name, ", "")),
+             edit("if not files and not left:", "if True:")),
+    Mutation("the tombstone of a run stays for files that it has carried over", Law.PRUNED, sweep, "remaining",
+             edit(" if tombstone.run in file.name", "")),
     Mutation("what an abandoned run has written without a receipt stays", Law.PRUNED, leftovers, "_written",
              edit("                if info.name in counted or split_shard(info.name, own):",
                   "                if split_shard(info.name, own) and info.name not in counted:\n"
