@@ -12,7 +12,8 @@ from integration.stage import Stage
 
 LOOKS = [
     ["status"], ["status", "r1"], ["status", "--watch"], ["status", "r1", "--watch"], ["runs"], ["runs", "--json"],
-    ["verify"], ["verify", "r1"], ["report"], ["report", "r1"], ["diff", "r1"], ["plan"], ["run"],
+    ["verify"], ["verify", "r1"], ["report"], ["report", "r1"], ["diff"], ["diff", "r1"], ["plan"], ["run"],
+    ["ui", "--port", "0"],
 ]  # fmt: skip
 
 

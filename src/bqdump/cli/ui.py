@@ -41,6 +41,8 @@ def ui(port: int, **options: Any) -> None:
     from bqdump.ui.server import serve
 
     async def work(store: ObjectStore) -> None:
+        # A bucket that does not exist is an error of the command, not of each page.
+        await store.folders(settings.layout.runs)
         await serve(store, settings, port, listening)
 
     def listening(address: str) -> None:
