@@ -75,9 +75,8 @@ def _name(settings: Settings, identity: Identity) -> str:
 
 
 def print_plan(settings: Settings, shown: Planned) -> None:
-    """Print a plan for people: its tables, what it leaves out, and its totals."""
-    if shown.tables or not shown.unchanged:
-        _print_tables(shown)
+    """Print a plan for people: what it costs, its totals, what is special about it, its tables."""
+    _print_totals(settings, shown)
     if reasons := [(t.table, t.reason) for t in shown.tables if t.reason]:
         same = {reason for _, reason in reasons}
         sys.stdout.write("\nExported, although the export is incremental:\n")
@@ -85,8 +84,7 @@ def print_plan(settings: Settings, shown: Planned) -> None:
             reasons = [(f"all {len(reasons):,}", reasons[0][1])]
         print_table(("table", "why"), reasons)
     if shown.unchanged:
-        sys.stdout.write("\n" if shown.tables else "")
-        sys.stdout.write("Unchanged, so not exported again:\n")
+        sys.stdout.write("\nUnchanged, so not exported again:\n")
         print_table(
             ("table", "rows", "bytes", "files", "since run"),
             [(u.table, f"{u.rows:,}", size_text(u.bytes), f"{u.files:,}", u.run) for u in shown.unchanged],
@@ -121,27 +119,41 @@ def print_plan(settings: Settings, shown: Planned) -> None:
                 for flag in shown.flags
             ],
         )
-    _print_totals(settings, shown)
+    if shown.tables:
+        sys.stdout.write("\nExported:\n")
+        _print_tables(shown)
+
+
+def _cost(shown: Planned) -> str:
+    """What the run takes, in one sentence: free jobs, what queries bill, what is read."""
+    billed = [table for table in shown.tables if table.bills is not None]
+    free = [table for table in shown.tables if table.route == "extract" and table.bills is None]
+    read = len(shown.tables) - len(billed) - len(free)
+    jobs = counted(sum(max(1, table.partitions - table.unchanged_partitions) for table in free), "extract job")
+    least = "at least " if any(table.bills_at_least for table in billed) else ""
+    parts = [
+        f"{jobs}, free" if free else "",
+        f"{counted(len(billed), 'query job')}, billed for {least}{size_text(shown.totals['bills'])}" if billed else "",
+        f"{counted(read, 'table')} read with the Storage Read API" if read else "",
+    ]
+    if free and not billed and not read:
+        return f"Free: {jobs}, {size_text(shown.totals['bytes'])}."
+    return f"{'; '.join(filter(None, parts)) or 'Nothing to export'}."
 
 
 def _print_totals(settings: Settings, shown: Planned) -> None:
     totals = shown.totals
-    shares = [share["bytes"] for share in shown.shares] or [0]
     saved = f", {size_text(totals['bytes_saved'])}: not exported again.\n"
     reused = unchanged_parts(totals["unchanged"], totals["unchanged_partitions"])
     unchanged = f"{reused}{saved}" if reused else ""
-    dealt = (
-        f"{counted(len(shown.shares), 'share')} of {size_text(min(shares))} to {size_text(max(shares))}; "
-        f"recommended: {counted(shown.recommended_tasks, 'task')}.\n"
-    )
+    tasks = "One task is" if shown.recommended_tasks == 1 else f"{shown.recommended_tasks:,} tasks are"
+    enough = f" {tasks} enough." if shown.shares or not unchanged else ""
     excluded = f", {totals['excluded']:,} excluded by --include/--exclude" if totals["excluded"] else ""
-    least = "at least " if any(table.bills_at_least for table in shown.tables) else ""
-    bill = f"Its queries will bill {least}{size_text(totals['bills'])}.\n" if totals["bills"] or least else ""
     sys.stdout.write(
-        f"\n{counted(totals['tables'], 'table')}, {counted(totals['rows'], 'row')}, {size_text(totals['bytes'])} "
+        f"{_cost(shown)}{enough}\n"
+        f"{counted(totals['tables'], 'table')}, {counted(totals['rows'], 'row')}, {size_text(totals['bytes'])} "
         f"of {shown.project}.{shown.dataset} ({shown.location}) as of {time_text(shown.snapshot_time)}{excluded}.\n"
         f"{unchanged}"
-        f"{bill}{dealt if shown.shares or not unchanged else ''}"
         f"A run {VERBS[shown.mode]} in {settings.target} ({settings.path}).\n"
     )
 

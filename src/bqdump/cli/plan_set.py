@@ -31,6 +31,22 @@ def print_altered(altered: Sequence[AlteredColumn]) -> None:
 
 def print_set(settings: Settings, shown: Planned) -> None:
     """Print the plan of several datasets."""
+    totals = shown.totals
+    tables, rows = counted(totals["tables"], "table"), counted(totals["rows"], "row")
+    cost = f"Queries, billed for {size_text(totals['bills'])}." if totals["bills"] else "No query is billed."
+    sys.stdout.write(
+        f"{cost}\n{counted(len(shown.datasets), 'dataset')} of project {shown.project}: {tables}, {rows}, "
+        f"{size_text(totals['bytes'])} as of {time_text(shown.snapshot_time)}.\n"
+    )
+    if totals["unchanged"]:
+        saved = size_text(totals["bytes_saved"])
+        sys.stdout.write(f"{unchanged_tables(totals['unchanged'])}, {saved}: not exported again.\n")
+    place = f"{settings.target}" if settings.target else ", ".join(settings.locations.values())
+    sys.stdout.write(
+        f"Each dataset is exported below a folder of its own in {place}; --json and, for one dataset, "
+        "--dataset and --prefix show its tables.\n"
+    )
+    sys.stdout.write("\n")
     print_table(
         ("dataset", "location", "tables", "rows", "bytes", "bills", "refused"),
         [
@@ -61,22 +77,6 @@ def print_set(settings: Settings, shown: Planned) -> None:
         sys.stdout.write("\nRemoved from the published exports:\n")
         print_table(("table", "why"), [(one.table, one.reason) for one in shown.removed])
     print_altered(shown.altered)
-    totals = shown.totals
-    tables, rows = counted(totals["tables"], "table"), counted(totals["rows"], "row")
-    sys.stdout.write(
-        f"\n{counted(len(shown.datasets), 'dataset')} of project {shown.project}: {tables}, {rows}, "
-        f"{size_text(totals['bytes'])} as of {time_text(shown.snapshot_time)}.\n"
-    )
-    if totals["unchanged"]:
-        saved = size_text(totals["bytes_saved"])
-        sys.stdout.write(f"{unchanged_tables(totals['unchanged'])}, {saved}: not exported again.\n")
-    if totals["bills"]:
-        sys.stdout.write(f"Their queries will bill {size_text(totals['bills'])}.\n")
-    place = f"{settings.target}" if settings.target else ", ".join(settings.locations.values())
-    sys.stdout.write(
-        f"Each dataset is exported below a folder of its own in {place}; --json and, for one dataset, "
-        "--dataset and --prefix show its tables.\n"
-    )
 
 
 def refuse_datasets(shown: Planned) -> None:
