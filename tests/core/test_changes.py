@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.changes import TableChange, compare
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
-from bqdump.core.documents.run import Failure, Owner
+from bqdump.core.documents.run import Failure, Flag, Owner
+from bqdump.core.documents.unchanged import Look
 from bqdump.core.plan.shape import Shape
+from bqdump.core.risks import Risk
 
 ROWS, ONE, OTHER = 10, "AAAAAA==", "BBBBBB=="
 SETTINGS = {"format": "csv", "compression": "none", "header": True, "delimiter": ",", "null_marker": ""}
@@ -89,3 +91,59 @@ def test_a_table_that_failed_is_not_called_removed_without_the_reason() -> None:
     failure = Failure("00000-00000", "t", "", 0, "invalid", "no", Owner("e", 0))
     failed = replace(manifest("r2"), tables=(), failed=(failure,))
     assert change(manifest(), failed).why == "it failed in run r2"
+
+
+LOOK = Look(created=1, modified=2, rows=ROWS, bytes=80, schema="s", properties="p")
+AVRO: dict[str, Any] = {"format": "avro", "compression": "deflate"}
+
+
+def avro(run: str, crc: str, **changed: Any) -> Manifest:
+    """An export of the same table at a later time than the first one."""
+    made = manifest(run, crcs=(crc,), **({"look": LOOK} | AVRO | changed))
+    return replace(made, snapshot=1000 * int(run[1:]))
+
+
+@pytest.mark.parametrize("way", [AVRO, {"format": "csv", "compression": "gzip"}])
+def test_files_that_never_have_the_same_bytes_are_no_change_where_the_table_was_not_modified(
+    way: dict[str, Any],
+) -> None:
+    before, after = (avro(run, crc, look_before=LOOK, **way) for run, crc in (("r1", ONE), ("r2", OTHER)))
+    assert compare(before, after) == compare(after, before) == []
+
+
+def test_the_first_export_needs_no_earlier_reading_where_its_rows_were_counted() -> None:
+    assert compare(avro("r1", ONE, rows=ROWS), avro("r2", OTHER, rows=ROWS)) == []
+    assert compare(avro("r1", ONE, expected_rows=ROWS), avro("r2", OTHER)) == []
+    assert change(avro("r1", ONE), avro("r2", OTHER)).what == "unclear"
+    late = replace(LOOK, modified=1001)
+    around = replace(avro("r1", ONE, rows=ROWS), tables=(replace(avro("r1", ONE, rows=ROWS).tables[0], look=late),))
+    after = replace(avro("r2", OTHER, rows=ROWS), tables=(replace(avro("r2", OTHER, rows=ROWS).tables[0], look=late),))
+    assert change(around, after).what == "unclear"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"look": replace(LOOK, modified=3)}, {"look": replace(LOOK, bytes=79)}, {"look": None}, {"read_at": "job"},
+        {"shape": Shape(where="d > CURRENT_DATE()")},
+    ],
+)  # fmt: skip
+def test_readings_that_prove_nothing_leave_it_unclear(changed: dict[str, Any]) -> None:
+    before, after = avro("r1", ONE, look_before=LOOK), avro("r2", OTHER, look_before=LOOK)
+    after = replace(after, tables=(replace(after.tables[0], **changed),))
+    assert change(before, after).content == "unclear"
+
+
+def test_hidden_rows_leave_it_unclear() -> None:
+    before, after = avro("r1", ONE, look_before=LOOK), avro("r2", OTHER, look_before=LOOK)
+    for table in ("t", ""):
+        flag = Flag(Risk.UNSEEN_ROW_POLICIES, table, (), "", allowed=True)
+        assert change(before, replace(after, flags=(flag,))).content == "unclear"
+
+
+def test_a_table_without_rows_is_unchanged_whatever_its_files() -> None:
+    before, after = (manifest(run, crcs=(crc,), rows=0, **AVRO) for run, crc in (("r1", ONE), ("r2", OTHER)))
+    assert compare(before, after) == []
+    assert compare(before, manifest("r2", crcs=(OTHER,), rows=0)) == []
+    unknown = manifest("r2", crcs=(OTHER,), planned_rows=0, **AVRO)
+    assert change(replace(unknown, run="r1", tables=(replace(unknown.tables[0], files=()),)), unknown).what == "unclear"

@@ -155,3 +155,15 @@ def test_values_of_a_run_whose_files_were_replaced_cannot_be_compared(
     assert "cannot compare the values of run r1: a later export has replaced or removed" in error
     assert "{run}" in error
     assert diff(stage, capsys)["scalars"]["content"] == "changed"
+
+
+@pytest.mark.parametrize("way", [("--format", "avro"), ("--compression", "gzip")], ids=["avro", "gzip"])
+def test_unmodified_tables_are_unchanged_whatever_the_bytes_of_their_files(stage: Stage, way: tuple[str, str]) -> None:
+    stage.table("still", 3)
+    stage.table("none", 0)
+    stage.table("moving", 3)
+    assert stage.run("--run-id", "monday", *way).code == 0
+    stage.sql("UPDATE moving SET name = 'other' WHERE id = 1")
+    assert stage.run("--run-id", "tuesday", *way).code == 0
+    changes = json.loads(stage.command("diff", "monday", "--json").out)
+    assert [(change["table"], change["content"]) for change in changes] == [("moving", "changed")]

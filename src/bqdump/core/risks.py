@@ -51,3 +51,12 @@ REPORTED = (
 STRICT = (Risk.LEFT_OUT_COLUMNS, Risk.ALTERED_VALUES)
 # Risks that refuse a run unless the setting `allow` names them.
 REFUSED = tuple(risk for risk in Risk if risk not in REPORTED)
+# Risks with which the files of a table may hold less than the table, or other values.
+HIDING = (
+    Risk.ROW_POLICIES,
+    Risk.UNSEEN_ROW_POLICIES,
+    Risk.MASKED_COLUMNS,
+    Risk.STREAMING_BUFFER,
+    Risk.UNAPPLIED_CHANGES,
+    Risk.UNSEEN_COLUMNS,
+)

@@ -143,4 +143,6 @@ def _grown(before: Line, after: Line) -> str:
     if after.rows != before.rows:
         return f"{after.rows - before.rows:+,} rows".replace("-", "−")
     content, why = judge(before.side, after.side)
-    return {"same bytes": "same bytes", "changed": "content changed"}.get(content, f"unclear: {why}")
+    return {"same bytes": "same bytes", "unchanged": "unchanged", "changed": "content changed"}.get(
+        content, f"unclear: {why}"
+    )

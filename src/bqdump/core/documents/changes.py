@@ -19,13 +19,17 @@ from bqdump.core.documents.fingerprints import (
 )
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.origin import settings_of
+from bqdump.core.documents.unmodified import seen
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
 from bqdump.core.formats.types import Column, columns
 from bqdump.core.results import public
 
 Kind = Literal["added", "removed", "changed", "unclear"]
-SAME = "Nothing differs: every table has the same rows and columns, and its files have the same bytes."
+SAME = (
+    "Nothing differs: every table has the same rows and columns, and its files have the same bytes or BigQuery has not "
+    "modified it."
+)
 SAME_VALUES = "Nothing differs: every table has the same rows, columns and values."
 
 
@@ -34,7 +38,8 @@ class TableChange(msgspec.Struct, frozen=True, kw_only=True):
     """What changed in one table. Rows as exported where that is known, else as planned; bytes as planned.
 
     change: "unclear" where rows and columns are equal, but the files' bytes do not show whether values changed.
-    content: "same bytes" where sizes and checksums of all files are equal; "same values" and values_changed (columns)
+    content: "same bytes" where sizes and checksums of all files are equal; "unchanged" where BigQuery's metadata show
+    that the table was not modified, or where it has no rows; "same values" and values_changed (columns)
     with `--values` only. why: the evidence for `content`, or why the table is missing from one of the exports.
     """
 
@@ -91,7 +96,8 @@ class TableChange(msgspec.Struct, frozen=True, kw_only=True):
     def nothing(self) -> bool:
         """Whether nothing changed: the same rows, columns, and bytes or values."""
         numbers = (self.rows_before, self.bytes_before) == (self.rows_after, self.bytes_after)
-        return numbers and not self.columns() and self.content.startswith("same") and self.change == "changed"
+        same = self.content in ("same bytes", "same values", "unchanged")
+        return numbers and not self.columns() and same and self.change == "changed"
 
     @property
     def what(self) -> str:
@@ -150,6 +156,7 @@ def _side(manifest: Manifest, entry: TableEntry) -> Side:
         bytes_fingerprint((file.size, file.crc32c) for file in entry.files),
         fingerprint(way_of(manifest, entry)),
         modified(entry.kind, entry.definition),
+        *seen(manifest, entry),
     )
 
 

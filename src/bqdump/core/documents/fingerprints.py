@@ -15,18 +15,21 @@ import msgspec
 from bqdump.core.plan.catalog import EXTRACTABLE
 
 # "": of a table that only one of the exports has.
-Content = Literal["", "same bytes", "same values", "changed", "unclear"]
+Content = Literal["", "same bytes", "same values", "unchanged", "changed", "unclear"]
 LATEST = 253_402_300_799_999
 OTHER_CHECKSUMS = "its files have other checksums"
 ORDER = f"{OTHER_CHECKSUMS}, but BigQuery has not modified the table: possibly only the order of rows differs"
 NO_TIME = f"{OTHER_CHECKSUMS}, and BigQuery does not report when rows changed: possibly only their order differs"
+EMPTY = "it has no rows"
+UNMODIFIED = "BigQuery has not modified the table"
 OTHER_WAY = "its files were made in another way"
 
 
 class Side(msgspec.Struct, frozen=True):
     """A table in one export. content: a fingerprint of its files' bytes. made: a fingerprint of how they were made.
 
-    modified: when BigQuery last modified it, as of planning (ms), 0 where that is unknown.
+    modified: when BigQuery last modified it, as of planning (ms), 0 where that is unknown. look, steady, at, empty: see
+    `unmodified.Seen`.
     """
 
     rows: int = 0
@@ -34,16 +37,24 @@ class Side(msgspec.Struct, frozen=True):
     content: str = ""
     made: str = ""
     modified: int = 0
+    look: str = ""
+    steady: bool = False
+    at: int = 0
+    empty: bool = False
 
 
 def judge(before: Side, after: Side) -> tuple[Content, str]:
-    """What the files' checksums prove about a table's content, and the evidence."""
+    """What the files' checksums and BigQuery's metadata prove about a table's content, and the evidence."""
     if before.content and before.content == after.content:
         return "same bytes", ""
     if before.rows != after.rows:
         return "changed", ""
+    if before.empty and after.empty:
+        return "unchanged", EMPTY
     if before.made != after.made:
         return "unclear", OTHER_WAY
+    if before.look and before.look == after.look and min(before, after, key=lambda side: side.at).steady:
+        return "unchanged", UNMODIFIED
     if not (before.modified and after.modified):
         return "unclear", NO_TIME
     return ("unclear", ORDER) if before.modified == after.modified else ("changed", OTHER_CHECKSUMS)

@@ -18,6 +18,7 @@ from bqdump.core.documents.fingerprints import Side, bytes_fingerprint, fingerpr
 from bqdump.core.documents.layout import LARGEST
 from bqdump.core.documents.manifest import Carried, Head, TableEntry, Totals
 from bqdump.core.documents.origin import earlier_bytes
+from bqdump.core.documents.unmodified import Seen, seen
 from bqdump.core.errors import DocumentError
 
 # A place within a manifest, in bytes.
@@ -28,9 +29,9 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     """A table of an export. `rows` as exported where that is known, else as planned; `bytes` as planned.
 
     size: of the files. schema: a fingerprint of its columns. offset, length: the place of its entry in the manifest,
-    in bytes. why: why it was not read at the snapshot time, where read_at is "job". content, made, modified: see
-    `fingerprints.Side`. carried: set where an earlier run exported it. earlier: bytes of files that earlier runs
-    exported.
+    in bytes. why: why it was not read at the snapshot time, where read_at is "job". content, made, modified, look,
+    steady, at, empty: see `fingerprints.Side`. carried: set where an earlier run exported it. earlier: bytes of files
+    that earlier runs exported.
     """
 
     table: str
@@ -56,11 +57,16 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     modified: Time = 0
     carried: Carried | None = None
     earlier: Count = 0
+    look: str = ""
+    steady: bool = False
+    at: Time = 0
+    empty: bool = False
 
     @property
     def side(self) -> Side:
         """Its values for a comparison with the same table of another export."""
-        return Side(self.rows, self.bytes, self.content, self.made, self.modified)
+        known = Seen(self.look, self.steady, self.at, self.empty)
+        return Side(self.rows, self.bytes, self.content, self.made, self.modified, *known)
 
 
 class Contents(Head, frozen=True, kw_only=True):
@@ -176,4 +182,5 @@ def _line(manifest: _Manifest, entry: TableEntry, offset: int, length: int) -> L
         modified(entry.kind, entry.definition),
         entry.carried,
         earlier_bytes(entry),
+        *seen(manifest, entry),
     )

@@ -17,7 +17,8 @@ from bqdump.core.documents.partition_files import files_by_partition
 from bqdump.core.documents.run import Plan
 from bqdump.core.plan.looks import difference
 from bqdump.core.plan.removal import PartitionFiles, carried
-from bqdump.core.plan.reuse import HIDING, OF_FILES
+from bqdump.core.plan.reuse import OF_FILES
+from bqdump.core.risks import HIDING
 
 
 class NamedAgain(NamedTuple):

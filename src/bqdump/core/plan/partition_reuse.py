@@ -14,7 +14,8 @@ from bqdump.core.plan.catalog import Partition
 from bqdump.core.plan.looks import PARTITIONS_EXPIRE
 from bqdump.core.plan.published import Had, Published
 from bqdump.core.plan.repeatable import varying
-from bqdump.core.plan.reuse import HIDING, Seen, settings_differ, why_exported
+from bqdump.core.plan.reuse import Seen, settings_differ, why_exported
+from bqdump.core.risks import HIDING
 from bqdump.core.settings.settings import Settings
 
 

@@ -16,20 +16,11 @@ from bqdump.core.plan.looks import difference
 from bqdump.core.plan.published import Had, Published
 from bqdump.core.plan.repeatable import varying
 from bqdump.core.plan.routes import Routed
-from bqdump.core.risks import Risk
+from bqdump.core.risks import HIDING
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.version import VERSION
 
-# Risks with which the files of a table may hold less than the table, or other values.
-HIDING = (
-    Risk.ROW_POLICIES,
-    Risk.UNSEEN_ROW_POLICIES,
-    Risk.MASKED_COLUMNS,
-    Risk.STREAMING_BUFFER,
-    Risk.UNAPPLIED_CHANGES,
-    Risk.UNSEEN_COLUMNS,
-)
 NOTHING_PUBLISHED = "nothing is published yet"
 NOT_PUBLISHED = "not in the published export"
 FIRST_LOOK_MISSING = "first look missing"
