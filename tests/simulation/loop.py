@@ -1,7 +1,8 @@
 """An event loop in virtual time: no clock, no threads, no sockets, and every choice made by one seeded generator.
 
-Time stands still while anything is ready, then jumps to the next timer. Ready callbacks run in a seeded order.
-The same seed and the same program give the same run, in any process.
+Time stands still while anything is ready, then jumps to the next timer. Ready tasks take their steps in a seeded order.
+The same seed and the same program give the same run, in any process, under any version of Python: what asyncio itself
+calls between two steps, which differs from version to version, runs at once and draws nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import heapq
 import random
 import sys
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple, Unpack
@@ -46,9 +48,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._started = started
         self._now = 0.0
         self._serial = 0
-        self._queue: list[asyncio.Handle] = []
+        self._steps: list[asyncio.Handle] = []
+        self._calls: deque[asyncio.Handle] = deque()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._tasks: dict[asyncio.Task[Any], None] = {}
+        # Generators that were left before their end. When Python notices that differs from version to version.
+        self._abandoned: list[AsyncGenerator[Any, Any]] = []
         self._stopped = self._ending = False
         self.set_exception_handler(lambda loop, context: None)
 
@@ -63,7 +68,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def complete(self, main: Coroutine[Any, Any, Result]) -> Result:
         """Run until `main` is done; then end whatever still runs. Raises StuckError and StoppedError."""
         hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(finalizer=self._close_generator)
+        sys.set_asyncgen_hooks(finalizer=self._keep)
         asyncio._set_running_loop(self)
         try:
             results: list[Result] = []
@@ -86,7 +91,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Handle:
         """See the base class."""
         handle = asyncio.Handle(callback, args, self, context)
-        self._queue.append(handle)
+        of_a_task = isinstance(getattr(callback, "__self__", None), asyncio.Task)
+        (self._steps if of_a_task else self._calls).append(handle)
         return handle
 
     def call_at(
@@ -130,38 +136,49 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.pop(task, None)
 
-    def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
-        if not self.is_closed():
-            self.create_task(generator.aclose())
+    def _keep(self, generator: AsyncGenerator[Any, Any]) -> None:
+        self._abandoned.append(generator)
 
     def _turn(self, done: Callable[[], bool]) -> None:
-        queue, timers, pick = self._queue, self._timers, self._random.random
+        steps, calls, pick = self._steps, self._calls, self._random.random
         while not done():
             if self._stopped:
                 raise StoppedError
-            if not queue:
-                while timers and timers[0][2].cancelled():
-                    heapq.heappop(timers)
-                if not timers:
-                    raise StuckError("nothing is ready and no timer runs")
-                self._now = max(self._now, timers[0][0])
-                while timers and timers[0][0] <= self._now:
-                    queue.append(heapq.heappop(timers)[2])
-            if (waiting := len(queue)) > 1:
-                chosen = int(pick() * waiting)
-                queue[chosen], queue[-1] = queue[-1], queue[chosen]
-            handle = queue.pop()
-            if not handle.cancelled():
+            if calls:
+                # At once loses no order of steps: a task that is ready earlier may still be picked later.
+                handle = calls.popleft()
+            elif steps:
+                if (waiting := len(steps)) > 1:
+                    chosen = int(pick() * waiting)
+                    steps[chosen], steps[-1] = steps[-1], steps[chosen]
+                handle = steps.pop()
                 self.steps += 1
+            else:
+                self._jump()
+                continue
+            if not handle.cancelled():
                 handle._run()
             if self.steps > MOST_STEPS:
                 raise StuckError(f"no end after {MOST_STEPS} steps")
 
+    def _jump(self) -> None:
+        """To the next timer."""
+        timers = self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+        if not timers:
+            raise StuckError("nothing is ready and no timer runs")
+        self._now = max(self._now, timers[0][0])
+        while timers and timers[0][0] <= self._now:
+            self._calls.append(heapq.heappop(timers)[2])
+
     def _end_all(self) -> None:
         steps, self.steps = self.steps, 0
         self._ending, self._stopped = True, False
-        while self._tasks:
+        while self._tasks or self._abandoned:
             for task in list(self._tasks):
                 task.cancel()
-            self._turn(lambda: not self._queue)
+            while self._abandoned:
+                self.create_task(self._abandoned.pop().aclose())
+            self._turn(lambda: not (self._steps or self._calls))
         self.steps = steps
