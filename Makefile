@@ -65,7 +65,7 @@ $(VENV)/.dev: requirements/dev.txt requirements/readers.txt pyproject.toml $(VEN
 	@touch $@ $(VENV)/.local
 
 sbom: $(VENV)/.dev  ## list the packages of the images with their licenses, in dist/; of one: IMAGE="read otel" (CycloneDX)
-	@$(BIN)/python deploy/sbom.py $(DIST) $(if $(IMAGE),"$(IMAGE)",runtime otel read verify)
+	@"$(BIN)/python" deploy/sbom.py "$(DIST)" $(if $(IMAGE),"$(IMAGE)",runtime otel read verify)
 
 soak: $(VENV)/.dev  ## run 100,000 simulated schedules; a failure prints the seed to replay
 	$(BIN)/python -m tests.simulation --schedules 100000

@@ -52,6 +52,14 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._ended)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """See the base class. It waits for the threads however long they take: a timer would be skipped."""
+        self.in_threads += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self.in_threads -= 1
+
     def _ended(self, _: asyncio.Future[Result]) -> None:
         self.in_threads -= 1
 

@@ -78,6 +78,11 @@ def test_help_shows_every_setting_with_its_type_and_default() -> None:
     assert "--" not in shown
 
 
+def test_settings_are_a_section_of_the_help_beside_its_paragraphs() -> None:
+    for function in (bqdump.diff, bqdump.run, bqdump.runs):
+        assert "\n\nSettings:\n    config: " in (inspect.getdoc(function) or ""), function
+
+
 def test_functions_that_read_a_target_show_what_they_use() -> None:
     assert list(inspect.signature(bqdump.runs).parameters) == ["storage", "config", *OF_TARGET]
     assert "delimiter" not in (bqdump.runs.__doc__ or "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from bqdump.render.alerts import DUE, SECTIONS, SINCE, metrics, policies
 from bqdump.render.deployment import Deployment, check
 from bqdump.render.watched import Exported, Watched
 from deploy import discovery
+from programs import python_program
 
 ROOT = Path(__file__).parents[2]
 CHANNEL = "projects/my-data/notificationChannels/1"
@@ -32,8 +32,7 @@ NAMES: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 SALES = Exported("sales", ("gs://my-exports/",))
 OPS = Exported("ops,crm_*", ("gs://my-exports/it's/", "gs://exports.eu/it's/"))
 ALL = Watched((CHANNEL,), (SALES, OPS), drill="0 6 * * 0", verify="0 7 * * *", billed=10**12)
-GCLOUD = f"""#!{sys.executable}
-import json, pathlib, sys
+GCLOUD = python_program("""import json, pathlib, sys
 words, here = sys.argv[1:], pathlib.Path(__file__).parent
 known = (here / "known").exists()
 if "describe" in words:
@@ -42,7 +41,7 @@ if "list" in words:
     sys.exit(print("projects/my-data/alertPolicies/7", 1000, sep="\\t") if known else 0)
 with (here / "log").open("a") as log:
     log.write(json.dumps([words, json.load(sys.stdin)]) + "\\n")
-"""
+""")
 
 
 def by_title(watched: Watched, deployment: Deployment = DEPLOYMENT) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from bqdump_local.cloud_data import SOFT_DELETE_SECONDS
 from deploy import discovery
 from deploy.terraform import load_module, named
 from docs.shell import objection
+from programs import python_program
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = (ROOT / "docs/deploy.md").read_text()
@@ -32,13 +32,12 @@ case "$* " in
   *" describe "*) exit 1 ;;
 esac
 """
-BQDUMP = f"""#!{sys.executable}
-import sys
+BQDUMP = python_program("""import sys
 if sys.argv[1] == "render":
     sys.argv.pop(1)
     from bqdump.cli.render import render
     render()
-"""
+""")
 
 
 class Walk:

@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from bqdump.render.yaml import to_yaml
 from core.test_settings import VALUES
 from deploy import discovery
 from deploy.terraform import check_call, load, load_module, named
+from programs import python_program
 
 ROOT = Path(__file__).parents[2]
 SETTINGS_FLAGS = ["--project", "my-data", "--dataset", "sales", "--bucket", "my-exports"]
@@ -125,15 +125,14 @@ def test_a_secret_is_a_version_that_never_changes() -> None:
 
 
 def test_a_grant_to_a_new_account_is_repeated_until_it_is_known(tmp_path: Path) -> None:
-    stub = f"""#!{sys.executable}
-import pathlib, sys
+    stub = python_program("""import pathlib, sys
 here = pathlib.Path(__file__).parent
 if "describe" in sys.argv:
     sys.exit(1)
 with (here / "log").open("a") as log:
     log.write("x")
 sys.exit("--role=roles/run.invoker" in sys.argv and len((here / "log").read_text()) < 5)
-"""
+""")
     for tool, text in (("gcloud", stub), ("bq", stub), ("sleep", "#!/bin/sh\n")):
         (tmp_path / tool).write_text(text)
         (tmp_path / tool).chmod(0o755)

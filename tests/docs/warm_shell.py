@@ -18,11 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from programs import python_program
+
 # `import socket` would take longer than all the rest.
-PROGRAM = f"""#!{sys.executable} -IS
-import _socket, os, sys
+PROGRAM = """import _socket, os, sys
 server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-server.connect({{address!r}})
+server.connect({address!r})
 streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
 request = repr((sys.argv[1:], os.getcwd(), dict(os.environ))).encode()
 server.sendmsg([len(request).to_bytes(4, "big")], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
@@ -37,7 +38,7 @@ def commands(folder: Path) -> Iterator[Path]:
     """A folder, made in this one, with the command; it works within this block."""
     address, place = folder / "starts", folder / "bin"
     place.mkdir()
-    (place / "bqdump").write_text(PROGRAM.format(address=str(address)))
+    (place / "bqdump").write_text(python_program(PROGRAM.format(address=str(address)), "-IS"))
     (place / "bqdump").chmod(0o755)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(address))

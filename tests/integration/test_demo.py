@@ -37,7 +37,7 @@ def test_the_demo_exports_its_tables_restores_three_and_prints_where_they_are(tm
     assert len(places) == 3
     assert all(Path(place).exists() for place in places)
     printed = done.stdout.splitlines()[-1].removeprefix("In a browser:").strip()
-    assert printed == f"{sys.executable} -m bqdump ui --to '{target}'"
+    assert printed == shlex.join([sys.executable, "-m", "bqdump", "ui", "--to", str(target)])
     command = shlex.split(printed.replace(" ui ", " runs "))
     assert "complete" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -53,10 +53,10 @@ def test_the_demo_does_not_touch_the_files_of_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("called", "path", "started"),
     [
-        ("bqdump/__main__.py", "", f"{sys.executable} -m bqdump"),
+        ("bqdump/__main__.py", "", shlex.join([sys.executable, "-m", "bqdump"])),
         (".venv/bin/bqdump", "", ".venv/bin/bqdump"),
         (str(BIN / "bqdump"), str(BIN), "bqdump"),
-        (str(BIN / "bqdump"), "", str(BIN / "bqdump")),
+        (str(BIN / "bqdump"), "", shlex.quote(str(BIN / "bqdump"))),
         ("my tools/bqdump", str(BIN), "'my tools/bqdump'"),
     ],
 )

@@ -24,10 +24,11 @@ def with_settings(names: Collection[str] = ()) -> Callable[[Function], Function]
     def shown(function: Function) -> Function:
         settings = [setting for setting in SETTINGS if not names or setting.name in names]
         helps = {"config": CONFIG} | {setting.name: fill(setting.help) for setting in settings}
-        lines = "".join(f"        {name}: {text}\n" for name, text in helps.items())
-        further = "        Other settings are accepted and have no effect.\n" if names else ""
+        lines = "".join(f"\n    {name}: {text}" for name, text in helps.items())
+        further = "\n    Other settings are accepted and have no effect." if names else ""
         documented: Any = function
-        documented.__doc__ = f"{(function.__doc__ or '').rstrip()}\n\n    Settings:\n{lines}{further}    "
+        # Python 3.13 and later have stripped the indentation already.
+        documented.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nSettings:{lines}{further}"
         documented.__signature__ = _signature(function, list(helps))
         documented.__module__ = "bqdump"
         return function

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Mapping
@@ -111,8 +112,18 @@ def _claim(claim: Claim, confirmed: Mapping[str, Confirmed]) -> str:
 
 def schema(document: Any) -> str:
     """A document's JSON schema."""
-    made = msgspec.json.schema(document, schema_hook=_raw)
+    made = _clean(msgspec.json.schema(document, schema_hook=_raw))
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **made}, indent=2) + "\n"
+
+
+def _clean(value: Any) -> Any:
+    """Descriptions come from docstrings, whose indentation Python 3.13 and later strip."""
+    if isinstance(value, dict):
+        return {
+            key: inspect.cleandoc(item) if key == "description" and isinstance(item, str) else _clean(item)
+            for key, item in value.items()
+        }
+    return [_clean(item) for item in value] if isinstance(value, list) else value
 
 
 def _raw(kind: type) -> dict[str, Any]:
