@@ -7,11 +7,17 @@ import re
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
 
 from bqdump_local.bigquery.errors import BigQueryError
 
 # sqlglot warns about every BigQuery option that DuckDB does not have; those are handled in `sql`.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+# sqlglot loads a dialect with its first statement, and finds it before it is complete: another thread would then parse
+# without BigQuery's grammar.
+for _name in ("bigquery", "duckdb"):
+    Dialect.get_or_raise(_name)
 
 # The key in the `meta` of an action for the options that it sets for a column.
 COLUMN_OPTIONS = "column_options"
