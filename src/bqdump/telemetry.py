@@ -24,35 +24,83 @@ OTEL = (
 )
 
 
+class _Reported(logging.Handler):
+    """What OpenTelemetry logs, as one line of bqdump's log: the first of it; the rest repeats it for every batch."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._reported = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See the base class."""
+        self.report(record.getMessage())
+
+    def report(self, cause: object) -> None:
+        """Log that traces and metrics are not complete, once."""
+        if not self._reported:
+            self._reported = True
+            message = "traces and metrics are not complete: %s"
+            log.warning(message, " ".join(str(cause).split()), extra=LogEvent.TELEMETRY_FAILED.extra())
+
+
 @contextmanager
 def observed(command: str, run: str, attributes: Mapping[str, str | int], tell: Listener) -> Iterator[Listener]:
     """A listener that also makes traces and metrics, where the OTEL_* variables ask for them, for the `with` block.
 
     An error of these is only logged.
     """
-    telemetry = _telemetry(command, run, attributes)
-    if telemetry is None:
-        yield tell
-        return
-
-    def both(event: Event) -> None:
-        telemetry.hear(event)
-        tell(event)
-
-    error = ""
-    try:
-        yield both
-    except Exception as raised:
-        error = words_of(raised)
-        raise
-    finally:
-        telemetry.end(error)
-
-
-def _telemetry(command: str, run: str, attributes: Mapping[str, str | int]) -> Telemetry | None:
     disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     if disabled or not any(os.environ.get(name) for name in OTEL):
-        return None
+        yield tell
+        return
+    with _reporting() as reported:
+        telemetry = _telemetry(command, run, attributes, reported)
+        if telemetry is None:
+            yield tell
+            return
+
+        def both(event: Event) -> None:
+            with _harmless(reported):
+                telemetry.hear(event)
+            tell(event)
+
+        error = ""
+        try:
+            yield both
+        except Exception as raised:
+            error = words_of(raised)
+            raise
+        finally:
+            with _harmless(reported):
+                telemetry.end(error)
+
+
+@contextmanager
+def _reporting() -> Iterator[_Reported]:
+    """Hand over what OpenTelemetry logs within this block."""
+    reported, library = _Reported(), logging.getLogger("opentelemetry")
+    library.addHandler(reported)
+    propagated, library.propagate = library.propagate, False
+    try:
+        yield reported
+    finally:
+        # Threads that are given up may go on logging.
+        library.removeHandler(reported)
+        library.addHandler(logging.NullHandler())
+        library.propagate = propagated
+
+
+@contextmanager
+def _harmless(reported: _Reported) -> Iterator[None]:
+    """Report an error instead of raising it."""
+    try:
+        yield
+    # Of any kind: it is no fault of the command's.
+    except Exception as error:
+        reported.report(error)
+
+
+def _telemetry(command: str, run: str, attributes: Mapping[str, str | int], reported: _Reported) -> Telemetry | None:
     try:
         # BigQuery's client may still be imported, by a thread of its own.
         with lean_imports.IMPORTS:
@@ -63,4 +111,9 @@ def _telemetry(command: str, run: str, attributes: Mapping[str, str | int]) -> T
         message = "no traces and metrics: %s is not installed. %s"
         log.warning(message, error.name, install_hint("otel"), extra=LogEvent.TELEMETRY_MISSING.extra())
         return None
-    return Telemetry(command, run, attributes)
+    try:
+        return Telemetry(command, run, attributes)
+    # Of any kind, such as for a variable with a value that cannot be used.
+    except Exception as error:
+        reported.report(error)
+        return None

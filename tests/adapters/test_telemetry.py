@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 
 import msgspec
 import pytest
@@ -17,11 +18,13 @@ from bqdump.core.errors import TablesFailedError
 from bqdump.core.restore.rotation import Portion
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.export.run import TaskResult
 from bqdump.ports.warehouse import JobError
 from bqdump.services.opening import Services
 from bqdump.services.read_route import LazyReadRoute
 from bqdump_memory import MemoryDestination
 from collector import Collector, collecting, values
+from loopback import serving
 from restore.world import INTO, World
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"), header=False)
@@ -35,7 +38,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
         yield found
 
 
-def run(failing: str = "") -> None:
+def run(failing: str = "") -> TaskResult:
     store, clock = MemoryStore(), itertools.count(1_800_000_000_000)
     big = MemoryDestination(
         store, lambda: next(clock), failing=lambda table, job: JobError("invalid", "no") if table == failing else None
@@ -43,7 +46,7 @@ def run(failing: str = "") -> None:
     for table in ("one", "two"):
         big.put("p", "d", table, ["a", "b"])
     services = Services(store, big, LazyReadRoute(SETTINGS))
-    asyncio.run(verbs.run(services, SETTINGS, "r1", Owner("r1", 0), 1))
+    return asyncio.run(verbs.run(services, SETTINGS, "r1", Owner("r1", 0), 1)).result
 
 
 def test_a_run_is_a_trace_of_tables_and_their_jobs(collector: Collector) -> None:
@@ -91,7 +94,7 @@ def test_a_restore_is_a_trace_of_tables_with_their_rows_and_all_their_jobs(colle
     assert {name: values(span.attributes)["bqdump.rows"] for name, span in tables.items()} == {"one": 2, "two": 1}
     assert {span.trace_id for span in collector.spans} == {root.trace_id}
     jobs = collector.named("bqdump.job")
-    assert sorted(span.parent_span_id for span in jobs) == sorted(span.span_id for span in tables.values())
+    assert {span.parent_span_id for span in jobs} == {span.span_id for span in tables.values()}
     assert all(values(span.attributes)["bqdump.job.id"].startswith("bqdump") for span in jobs)
     (rows,) = collector.metrics["bqdump.rows"].sum.data_points
     assert (rows.as_int, values(rows.attributes)["bqdump.command"]) == (3, "restore")
@@ -133,13 +136,63 @@ def test_nothing_is_sent_by_default(collector: Collector, monkeypatch: pytest.Mo
     assert collector.spans == []
 
 
-def test_a_collector_that_is_gone_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bqdump.adapters.telemetry.FLUSH_MS", 100)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+def failures(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the log says of telemetry."""
+    return [record.getMessage() for record in caplog.records if getattr(record, "event", "") == "telemetry_failed"]
+
+
+def test_a_collector_that_is_gone_is_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bqdump.adapters.telemetry.DEADLINE", 0.5)
     with collecting() as gone:
         pass
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", gone.url)
     run()
+    assert len(failures(caplog)) == 1
+
+
+class Silent(BaseHTTPRequestHandler):
+    """A collector that takes a request and never answers while the client waits."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.connection.recv(1)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_a_collector_that_never_answers_does_not_keep_a_run_from_ending(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bqdump.adapters.telemetry.DEADLINE", 0.5)
+    # With this, each request would be waited for longer than a test may take.
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1000")
+    with serving(Silent) as address:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        run()
+    assert len(failures(caplog)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"), ("OTEL_BSP_MAX_QUEUE_SIZE", "many"), ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "999999"), ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"), ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere.pem"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere"),
+        ("OTEL_TRACES_SAMPLER", "sometimes"), ("OTEL_EXPORTER_OTLP_HEADERS", "a"),
+        ("OTEL_ATTRIBUTE_COUNT_LIMIT", "-1"), ("OTEL_RESOURCE_ATTRIBUTES", "team"),
+    ],
+)  # fmt: skip
+def test_a_variable_that_cannot_be_used_is_at_most_a_warning(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str
+) -> None:
+    monkeypatch.setattr("bqdump.adapters.telemetry.DEADLINE", 1.0)
+    monkeypatch.setenv(name, value)
+    assert run().state == "published"
+    assert len(failures(caplog)) <= 1
 
 
 def test_missing_packages_are_named_and_the_run_goes_on(

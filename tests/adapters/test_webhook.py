@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import select
+import subprocess
+import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from bqdump.adapters.webhook import Webhook
+from bqdump.adapters.webhook import DEADLINE, Webhook
 from bqdump.core.errors import BqdumpError, UnavailableError
 from bqdump.core.notice import Notice, body
 from hooks import Hook, hook
+from loopback import serving
 
 NOTICE = Notice(event="run_failed", text="it failed", run="r1", project="p", dataset="d", target="gs://b", error="x")
 
@@ -64,6 +70,63 @@ def test_nothing_that_listens_is_an_error_without_the_address() -> None:
         post(gone)
     assert "s3cret" not in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
+
+
+class Hostile(BaseHTTPRequestHandler):
+    """Answers without an end, until the client closes the connection."""
+
+    beginning = b"HTTP/1.1 200 OK\r\n\r\n"
+    piece = b"x"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.wfile.write(self.beginning)
+        with contextlib.suppress(OSError):
+            while not select.select([self.connection], [], [], 0.01)[0]:
+                self.wfile.write(self.piece)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+class SlowHeaders(Hostile):
+    beginning = b"HTTP/1.1 200 OK\r\nX-Slow: "
+
+
+class DripBody(Hostile):
+    beginning = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+
+
+class EndlessBody(Hostile):
+    piece = bytes(1_000_000)
+
+
+POST = """
+import asyncio, sys
+from bqdump.adapters.webhook import Webhook
+from bqdump.core.errors import UnavailableError
+from bqdump.core.notice import Notice
+notice = Notice(event="run_published", text="done", run="r1", project="p", dataset="d", target="gs://b")
+try:
+    asyncio.run(Webhook(sys.argv[1], deadline=float(sys.argv[2])).post(notice))
+except UnavailableError as error:
+    print(error.cause)
+"""
+
+
+def post_from_a_process(handler: type[BaseHTTPRequestHandler], deadline: float) -> str:
+    with serving(handler) as address:
+        command = [sys.executable, "-P", "-c", POST, address, str(deadline)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+@pytest.mark.parametrize("handler", [DripBody, EndlessBody])
+def test_an_answer_whose_body_has_no_end_is_a_delivery(handler: type[BaseHTTPRequestHandler]) -> None:
+    assert post_from_a_process(handler, DEADLINE) == ""
+
+
+def test_a_server_whose_headers_have_no_end_is_given_up_and_the_process_ends() -> None:
+    assert post_from_a_process(SlowHeaders, 0.5) == "no answer within 0.5 seconds\n"
 
 
 @pytest.mark.parametrize("url", ["https://hooks.slack.com/services/a/b/c", "https://chat.googleapis.com/v1/spaces/x"])

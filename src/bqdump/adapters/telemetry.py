@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import wait
 from typing import Any
 
 from opentelemetry.sdk.metrics import MeterProvider
@@ -24,13 +25,14 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from bqdump.adapters.detached import Detached
 from bqdump.core.progress.events import Billed, Event, Incomplete, Restoring
 from bqdump.core.progress.spans import Attributes, Span, Spans, trace_id
 from bqdump.core.version import VERSION
 
 MS = 1_000_000
-# A task must not stay up for a collector that does not answer.
-FLUSH_MS = 5_000
+# Seconds for all that is left at the end: a task must not stay up for a collector that does not answer.
+DEADLINE = 5.0
 
 
 class Telemetry:
@@ -38,9 +40,14 @@ class Telemetry:
 
     def __init__(self, command: str, run: str, attributes: Attributes) -> None:
         resource = Resource.create({"service.name": "bqdump", "service.version": VERSION, **_named()})
-        self._traces, self._metrics = TracerProvider(resource=resource), _metrics(resource)
-        if exporter := _span_exporter():
-            self._traces.add_span_processor(BatchSpanProcessor(exporter))
+        # Python would wait for the collector when it exits, too.
+        self._traces = TracerProvider(resource=resource, shutdown_on_exit=False)
+        spans, metrics = _span_exporter(), _metric_exporter()
+        self._exporters = [exporter for exporter in (spans, metrics) if exporter]
+        if spans:
+            self._traces.add_span_processor(BatchSpanProcessor(spans))
+        readers = [PeriodicExportingMetricReader(metrics)] if metrics else []
+        self._metrics = MeterProvider(readers, resource, shutdown_on_exit=False)
         self._tracer = self._traces.get_tracer("bqdump", VERSION)
         meter = self._metrics.get_meter("bqdump", VERSION)
         self._tables = meter.create_counter("bqdump.tables", "{table}", "Tables that are done or failed")
@@ -65,13 +72,17 @@ class Telemetry:
                 self._root.set_status(Status(StatusCode.ERROR, event.problem))
 
     def end(self, error: str = "") -> None:
-        """End the command's span, and send what is left. Raises nothing."""
+        """End the command's span, and send what is left. Raises TimeoutError if that takes longer than DEADLINE."""
         if error:
             self._root.set_status(Status(StatusCode.ERROR, error))
         self._root.end()
-        for provider in (self._traces, self._metrics):
-            provider.force_flush(FLUSH_MS)
-            provider.shutdown()
+        # Side by side: neither waits for the other's collector. Shutting down sends what is left.
+        sending = [Detached().submit(provider.shutdown) for provider in (self._traces, self._metrics)]
+        if wait(sending, DEADLINE).not_done:
+            for exporter in self._exporters:
+                # It stops trying.
+                exporter.shutdown()
+            raise TimeoutError(f"the collector has not taken everything within {DEADLINE:g} seconds")
 
     def _table(self, span: Span) -> None:
         context = self._add(span, set_span_in_context(self._root))
@@ -108,9 +119,9 @@ def _span_exporter() -> SpanExporter | None:
     return exporter
 
 
-def _metrics(resource: Resource) -> MeterProvider:
+def _metric_exporter() -> MetricExporter | None:
     exporter: MetricExporter | None = _chosen("OTEL_METRICS_EXPORTER", ConsoleMetricExporter, _otlp_metrics)
-    return MeterProvider([PeriodicExportingMetricReader(exporter)] if exporter else [], resource)
+    return exporter
 
 
 def _chosen(variable: str, console: Callable[[], Any], otlp: Callable[[], Any]) -> Any:

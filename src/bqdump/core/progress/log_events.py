@@ -173,6 +173,8 @@ class LogEvent(enum.StrEnum):
 
     TELEMETRY_MISSING = "telemetry_missing"
     """OTEL_* variables ask for traces or metrics, and the packages for them are not installed."""
+    TELEMETRY_FAILED = "telemetry_failed"
+    """Traces or metrics are not sent completely. The run is not affected."""
 
     # Notices
     NOTIFIED = "notified"
