@@ -18,7 +18,10 @@ RUN for extra in ${REQUIREMENTS}; do set -- "$@" -r "requirements/$extra.txt"; d
     python -m uv pip install --python /app/bin/python --compile-bytecode --require-hashes --no-deps "$@"
 COPY pyproject.toml README.md LICENSE ./
 COPY src/ src/
-RUN python -m uv build --wheel --no-build-isolation --out-dir dist . && \
+# The commit, which `bqdump --version` prints: docker build --build-arg REVISION="$(git rev-parse HEAD)" .
+ARG REVISION=
+RUN if [ -n "${REVISION}" ]; then printf '%s\n' "${REVISION}" > src/bqdump/REVISION; fi && \
+    python -m uv build --wheel --no-build-isolation --out-dir dist . && \
     python -m uv pip install --python /app/bin/python --compile-bytecode --no-deps --no-index dist/*.whl && \
     chmod -R a-w /app
 
@@ -28,6 +31,12 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash \
     -x '/(ensurepip|idlelib|lib2to3|site-packages|test|tests|turtledemo)/' \
     "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 COPY --from=build /app /app
+ARG REVISION=
+LABEL org.opencontainers.image.title="bqdump" \
+    org.opencontainers.image.description="pg_dump for BigQuery: exports a dataset to Cloud Storage" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.revision="${REVISION}"
 ENV PATH=/app/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1

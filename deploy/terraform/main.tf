@@ -22,6 +22,7 @@ locals {
     "bigquery.googleapis.com",
     "cloudbuild.googleapis.com",
     "cloudscheduler.googleapis.com",
+    "containeranalysis.googleapis.com",
     "eventarc.googleapis.com",
     "iam.googleapis.com",
     "monitoring.googleapis.com",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import sys
 
-from bqdump import __version__
 from bqdump.cli.interrupts import end_at_once
+from bqdump.cli.revision import version_line
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     end_at_once()
     if sys.argv[1:] == ["--version"] and sys.stdout is not None:
         try:
-            sys.stdout.write(f"bqdump {__version__}\n")
+            sys.stdout.write(f"{version_line()}\n")
             sys.stdout.flush()
         except OSError as error:
             from bqdump.cli.streams import OutputError, silence, tell

@@ -15,6 +15,7 @@ import click
 import pytest
 
 from bqdump import __version__
+from bqdump.cli import revision
 from bqdump.cli.main import COMMANDS, bqdump, start
 from bqdump.cli.options import COMMON, warn_of_unknown
 from bqdump.core.errors import (
@@ -169,6 +170,15 @@ def test_a_file_in_the_place_of_the_folder_is_named(
 def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["--version"]) == 0
     assert capsys.readouterr().out == f"bqdump {__version__}\n"
+
+
+def test_the_version_names_the_commit_that_an_image_was_built_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "REVISION").write_text("0123abc\n")
+    monkeypatch.setattr(revision, "REVISION", str(tmp_path / "REVISION"))
+    assert start(["--version"]) == 0
+    assert capsys.readouterr().out == f"bqdump {__version__} (0123abc)\n"
 
 
 def test_the_version_of_a_process_needs_no_import(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage
@@ -21,6 +22,7 @@ from deploy.dockerfile import Stage, exec_form, follow, importable, read, sent
 
 EXTRAS = ("runtime", "otel", "read", "verify")
 ROOT = Path(__file__).parents[2]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 IGNORE = (ROOT / ".dockerignore").read_text()
 # Packages that only tests and the local stack need.
 NOT_IN_THE_IMAGE = [
@@ -31,7 +33,17 @@ NOT_IN_THE_IMAGE = [
 
 @pytest.fixture(scope="module")
 def stages() -> list[Stage]:
-    return read((ROOT / "Dockerfile").read_text())
+    return read((ROOT / "Dockerfile").read_text(), REVISION=COMMIT)
+
+
+def test_the_image_names_its_version_and_commit(stages: list[Stage]) -> None:
+    prefix = "org.opencontainers.image"
+    labels = dict(re.findall(r'([\w.]+)="([^"]*)"', stages[-1].last("LABEL")))
+    assert labels[f"{prefix}.version"] == __version__
+    assert (labels[f"{prefix}.revision"], labels[f"{prefix}.licenses"]) == (COMMIT, "Apache-2.0")
+    build = yaml.safe_load((ROOT / "deploy/cloudbuild.yaml").read_text())
+    assert "--build-arg=REVISION=${_REVISION}" in build["steps"][0]["args"]
+    assert build["options"]["requestedVerifyOption"] == "VERIFIED"
 
 
 def test_every_copied_path_exists_and_is_sent_to_the_build(stages: list[Stage]) -> None:
@@ -111,7 +123,7 @@ def test_following_the_steps_gives_an_image_that_exports(stages: list[Stage], tm
     _it_holds_the_runtime_only(image / "app/bin/python")
     _every_module_has_bytecode(next((image / "app/lib").glob("python3*/site-packages/bqdump")))
     bqdump = image / "app/bin/bqdump"
-    assert __version__ in _output([bqdump, "--version"])
+    assert _output([bqdump, "--version"]) == f"bqdump {__version__} ({COMMIT})\n"
     assert "run" in _output([bqdump, "--help"])
     _it_exports([bqdump, *exec_form(stages[-1].last("CMD"))], tmp_path / "buckets")
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from bqdump.cli.render import render
 from bqdump.core.settings.resolve import environment, resolve
 from bqdump.core.settings.task_identity import ENGINES, identify
 from bqdump.services.place import run_id
@@ -21,12 +23,55 @@ from deploy.dockerfile import read
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def job() -> dict[str, Any]:
-    documents = list(yaml.safe_load_all((ROOT / "deploy/kubernetes/job.yaml").read_text()))
-    [found] = [document for document in documents if document["kind"] == "Job"]
+KUBERNETES = ROOT / "deploy/kubernetes"
+FLAGS = ["--project", "my-project", "--dataset", "sales", "--bucket", "my-project-exports", "--region", "europe-west1"]
+FILES = {"account": "service-account.yaml", "job": "job.yaml", "cronjob": "cronjob.yaml"}
+
+
+def rendered(*words: str) -> Any:
+    result = CliRunner().invoke(render, ["kubernetes", *FLAGS, *words], help_option_names=["-h", "--help"])
+    assert result.exit_code == 0, result.output
+    return yaml.safe_load(result.output)
+
+
+@pytest.fixture(scope="module", params=["job", "cronjob"])
+def job(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The Job, and that of the CronJob."""
+    (found,) = yaml.safe_load_all((KUBERNETES / FILES[request.param]).read_text())
     assert isinstance(found, dict)
-    return found
+    return (
+        {"metadata": {"generateName": "bqdump-"}} | found["spec"]["jobTemplate"]
+        if request.param == "cronjob"
+        else found
+    )
+
+
+@pytest.mark.parametrize("part", FILES)
+def test_the_files_are_what_the_command_prints(part: str) -> None:
+    (stored,) = yaml.safe_load_all((KUBERNETES / FILES[part]).read_text())
+    assert rendered("--part", part) == stored
+
+
+def test_a_cronjob_takes_the_deployments_schedule_tasks_and_settings() -> None:
+    made = rendered("--schedule", "30 2 * * 1-5", "--time-zone", "Asia/Tokyo", "--tasks", "3", "--memory", "1Gi",
+                    "--format", "parquet", "--name", "sales-nightly")  # fmt: skip
+    spec = made["spec"]
+    assert (spec["schedule"], spec["timeZone"], made["metadata"]["name"]) == (
+        "30 2 * * 1-5",
+        "Asia/Tokyo",
+        "sales-nightly",
+    )
+    inner = spec["jobTemplate"]["spec"]
+    assert (inner["completions"], inner["parallelism"], inner["maxFailedIndexes"]) == (3, 3, 3)
+    values = {one["name"]: one.get("value") for one in container({"spec": inner})["env"]}
+    assert (values["JOB_COMPLETIONS"], values["BQDUMP_FORMAT"]) == ("3", "parquet")
+    assert container({"spec": inner})["resources"]["limits"] == {"memory": "1Gi"}
+
+
+def test_a_secret_of_secret_manager_is_refused() -> None:
+    words = ["kubernetes", *FLAGS, "--secret", "BQDUMP_NOTIFY=hook:1"]
+    result = CliRunner().invoke(render, words, help_option_names=["-h", "--help"])
+    assert "a secret of Secret Manager" in str(result.exception)
 
 
 def container(job: dict[str, Any]) -> dict[str, Any]:
@@ -67,9 +112,9 @@ def test_the_job_gives_each_task_as_many_attempts_as_cloud_run(job: dict[str, An
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
 
 
-def test_two_jobs_never_have_the_same_name(job: dict[str, Any]) -> None:
-    assert "name" not in job["metadata"]
-    assert job["metadata"]["generateName"] == "bqdump-"
+def test_two_jobs_never_have_the_same_name() -> None:
+    # A CronJob names its Jobs by itself.
+    assert rendered("--part", "job")["metadata"] == {"generateName": "bqdump-", "labels": {"app": "bqdump"}}
 
 
 def test_the_pod_runs_as_the_user_of_the_image(job: dict[str, Any]) -> None:

@@ -104,6 +104,9 @@ def _of_bqdump(words: list[str], fine: tuple[type[Exception], ...]) -> str:
             _, found, words = command.resolve_command(context, context._protected_args + context.args)
             assert found
             command = found
+    except click.exceptions.Exit:
+        # It has printed its version or its help.
+        return ""
     except (click.ClickException, BqdumpError) as error:
         return "" if isinstance(error, fine) else str(error)
     return ""

@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from bqdump import __version__
 from bqdump.cli.errors import sentence
 from bqdump.cli.exit_codes import INTERRUPTED, UNEXPECTED, USAGE, exit_code
 from bqdump.cli.interrupts import end_in_order
 from bqdump.cli.logs import Choice, choose, logs_json, set_up_errors
+from bqdump.cli.revision import version_line
 from bqdump.cli.streams import OutputError, silence, tell
 from bqdump.core.errors import BqdumpError, UsageError, first_of, open_files_error, out_of_files
 from bqdump.core.progress.log_events import LogEvent
@@ -95,8 +95,21 @@ class Commands(click.Group):
                 formatter.write_dl([(name.ljust(widest), description) for name, description in commands.items()])
 
 
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(version_line())
+        context.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="bqdump", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def bqdump() -> None:
     """Back up BigQuery datasets to Cloud Storage: one snapshot time, published when complete, restorable.
 

@@ -21,6 +21,8 @@ from bqdump.render.deployment import Deployment, check, check_schedule, secret_o
 from bqdump.render.iam import accounts, acting_as, build_account, script
 from bqdump.render.job import ALONE, DRILL, SHARE, VERIFY
 from bqdump.render.job import job as job_document
+from bqdump.render.kubernetes import cron_job, service_account
+from bqdump.render.kubernetes import job as kubernetes_job
 from bqdump.render.scheduler import scheduler_job
 from bqdump.render.terraform import module_call
 from bqdump.render.watched import Watched, exported, exported_by_workflow
@@ -236,6 +238,28 @@ def workflow(part: str, **options: Any) -> None:
         click.echo(workflow_source(), nl=False)
     else:
         _print_json(workflow_body(deployment) if part == "body" else workflow_input(deployment))
+
+
+@render.command(cls=Command)
+@click.option(
+    "--part",
+    type=click.Choice(["cronjob", "job", "account"]),
+    default="cronjob",
+    show_default=True,
+    help="Print the CronJob, the Job of a single run, or the service account of both.",
+)
+@deployment_options
+def kubernetes(part: str, **options: Any) -> None:
+    """Print a CronJob, a Job or their service account, for kubectl.
+
+    \b
+    Examples:
+      bqdump render kubernetes --region europe-west1 --part account | kubectl apply --filename -
+      bqdump render kubernetes --region europe-west1 --schedule '0 3 * * *' | kubectl apply --filename -
+      bqdump render kubernetes --region europe-west1 --part job | kubectl create --filename -
+    """
+    parts = {"cronjob": cron_job, "job": kubernetes_job, "account": service_account}
+    click.echo(to_yaml(parts[part](_deployment(options))), nl=False)
 
 
 @render.command(cls=Command)
