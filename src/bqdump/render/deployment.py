@@ -9,7 +9,8 @@ import msgspec
 
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.routes import asks_for_reads
-from bqdump.core.settings.settings import OF_ONE_RUN, SETTINGS, Settings
+from bqdump.core.settings import amounts
+from bqdump.core.settings.settings import BY_NAME, OF_ONE_RUN, SETTINGS, Settings
 from bqdump.core.settings.table_settings import TableSettings, tables_text
 from bqdump.core.settings.target import record_of
 from bqdump.render.cron import longest_pause
@@ -17,6 +18,8 @@ from bqdump.render.cron import longest_pause
 # Run id and snapshot time belong to one run, not to a deployment, and a job cannot export to a folder of this machine.
 # The address of notices may be a secret, which would be readable in the job.
 NOT_DEPLOYED = (*OF_ONE_RUN, "to", "notify")
+# Settings in seconds, which their variables have with the unit.
+DURATIONS = (amounts.duration, amounts.period, amounts.age)
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -123,6 +126,8 @@ def setting_text(name: str, value: Any) -> str:
         return ",".join(value)
     if isinstance(value, dict):
         return ",".join(f"{key}={content}" for key, content in value.items())
+    if BY_NAME[name].parse in DURATIONS:
+        return f"{value}s"
     if name == "prefix":
         return str(value).removesuffix("/")
     return "tab" if name == "delimiter" and value == "\t" else str(value)
