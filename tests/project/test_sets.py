@@ -55,7 +55,7 @@ def test_where_every_dataset_fails_no_others_are_mentioned() -> None:
         world.put(dataset, "bad")
     world.broken.add("bad")
     with pytest.raises(DatasetsFailedError, match=r"3 of 3 datasets failed \("):
-        world.run("r", 2)
+        world.run("r")
 
 
 def test_together_nothing_is_published_before_everything_is_complete() -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import bqdump
 from bqdump.cli.exit_codes import USAGE
 from bqdump.cli.main import start
+from bqdump.cli.run import tell_unused_rules
 from bqdump.core.retention.policy import refuse_short
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -61,3 +63,14 @@ def test_the_command_and_the_function_ask_before_anything_is_exported(
     with pytest.raises(bqdump.UsageError, match="keep_within='12h' keeps the runs of less than a day"):
         bqdump.run(project="proj-1", dataset="d", to=str(tmp_path), prune=True, keep_within="12h")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("prune", "told"), [(False, 1), (True, 0)])
+def test_variables_with_rules_are_mentioned_by_a_run_that_does_not_prune(
+    told: int, *, prune: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("BQDUMP_KEEP_DAILY", "7")
+    with caplog.at_level("INFO"):
+        tell_unused_rules(replace(settings(keep_daily=7), prune=prune))
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["no effect on this run, which does not prune (BQDUMP_PRUNE): BQDUMP_KEEP_DAILY"] * told

@@ -57,6 +57,16 @@ def test_a_published_dataset_whose_folder_was_deleted_is_not_shown_as_published(
     assert "Its export by run first is no longer there." in page
 
 
+def test_a_dataset_that_left_the_set_nights_ago_is_still_linked(world: World) -> None:
+    world.broken.clear()
+    del world.warehouse.datasets["p", "ops_eu"]
+    for run, heading in (("second", "Not in this set"), ("third", "Not in the set any more")):
+        world.run(run)
+        page = shown(world)
+        assert heading in page
+    assert '<a href="/datasets/ops_eu/"><code>ops_eu</code></a>: its last export stays' in page
+
+
 def test_pages_of_a_dataset_stay_below_its_address(world: World) -> None:
     archive = asyncio.run(Collection(world.store, world.settings()).of("ops_eu"))
     page = bytes(asyncio.run(run_page(archive, asked(run="first"))).body).decode()

@@ -74,7 +74,7 @@ def run(yes: bool, quiet: bool, as_json: bool, **options: Any) -> int:
     lines_only = as_json or (stream.isatty() and logs_as_json(stream))
     with following(quiet=quiet or lines_only) as follower:
         set_up(labels, stream, level=level, print_line=follower.shown.print)
-        _tell_unused_rules(settings)
+        tell_unused_rules(settings)
         start = _run_set if settings.names_several else _run
         attempt = identity.attempt if identity.engine else None
         work = start(settings, name, me, identity.tasks, follower.hear, attempt, as_json=as_json)
@@ -85,7 +85,7 @@ def run(yes: bool, quiet: bool, as_json: bool, **options: Any) -> int:
     return DONE
 
 
-def _tell_unused_rules(settings: Settings) -> None:
+def tell_unused_rules(settings: Settings) -> None:
     """Tell of variables that would only matter if the run pruned. `bqdump prune` may use them, so they are no error."""
     named = [BY_NAME[name].env for name in RETENTION if BY_NAME[name].env in os.environ]
     if named and not settings.prune:

@@ -89,9 +89,11 @@ def refuse_failed(running: RunningSet, board: Board) -> None:
     named = "; ".join(f"{plan.datasets[number].dataset}: {one.message.rstrip('.')}" for number, one in failed[:NAMED])
     more = f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
     whole = counted(len(plan.datasets), "dataset")
-    others = ", the others are not affected" if len(failed) < len(plan.datasets) else ""
+    # Of those that have neither failed nor ended, nothing is known yet.
+    settled = board.settled(plan, running.task.owner.execution)
+    others = ", the others are not affected" if settled and len(failed) < len(plan.datasets) else ""
     effect = ", so none is published" if plan.together and not board.ended else others
-    cause = f"{len(failed)} of {whole} failed{effect} ({named}{more})"
+    cause = f"{len(failed)} of {whole} failed{'' if settled else ' so far'}{effect} ({named}{more})"
     hint = f"Fix the cause, then resume with: {{call:run run_id={plan.run}}}"
     raise DatasetsFailedError("export", f"run {plan.run}", cause, hint)
 

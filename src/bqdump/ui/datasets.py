@@ -37,6 +37,7 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
         problems=problems_of(about) if about else [],
         addresses={name: dataset_address(name) for name in names},
         names=names,
+        left=_left(project, names) if project else [],
         newest=newest if not project or newest != project.run else "",
         tones=TONES,
         runs=len(runs),
@@ -44,6 +45,12 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
         now=now,
         pages=pages,
     )
+
+
+def _left(project: Project, names: Sequence[str]) -> list[str]:
+    """The datasets that left the set earlier than with its last run, which names those that it lacks itself."""
+    named = {one.dataset for one in project.datasets} | {one.dataset for one in project.removed}
+    return [name for name in names if name not in named]
 
 
 def as_stored(project: Project, runs: Sequence[SetRun]) -> Project:
