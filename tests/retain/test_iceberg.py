@@ -161,12 +161,13 @@ def test_a_table_that_left_the_export_keeps_its_hint_as_long_as_a_snapshot_is_le
 
 
 class Interrupted(MemoryStore):
-    """A store that does something else before a write, and may fail after it."""
+    """A store that does something else before a write or a deletion, and may fail after it."""
 
     def __init__(self) -> None:
         super().__init__(page=100)
         self.writes: list[str] = []
         self.before: Callable[[str], None] = lambda name: None
+        self.before_deletion: Callable[[str], None] = lambda name: None
         self.last = 10**9
 
     async def write(self, name: str, data: bytes, expect: int | None = None) -> int:
@@ -179,6 +180,8 @@ class Interrupted(MemoryStore):
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore."""
+        for name, _ in objects:
+            self.before_deletion(name)
         if len(self.writes) >= self.last:
             raise ProcessLookupError
         return await super().delete(objects)

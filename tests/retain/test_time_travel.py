@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
 import fastavro
@@ -155,6 +157,35 @@ def test_runs_that_keep_their_files_are_found_again_after_one_that_replaces_them
     ]
     # The files of r2 were replaced by those of r4.
     assert not [name for name in objects(scene, "r2", "items") if scene.store.peek(name)]
+
+
+def once(end: str, act: Callable[[], object]) -> Callable[[str], None]:
+    """Does something at the first name with this end, in an event loop of its own."""
+    waiting = [act]
+
+    def at(name: str) -> None:
+        if waiting and name.endswith(end):
+            thread = Thread(target=waiting.pop())
+            thread.start()
+            thread.join()
+
+    return at
+
+
+def test_a_run_that_is_pruned_while_another_one_writes_its_metadata_is_no_snapshot() -> None:
+    scene, store = interrupted(**LAKE)
+    store.before = once(METADATA, lambda: scene.prune(keep_last=1))
+    scene.run("r4", **LAKE)
+    for table in TABLES:
+        assert travels(scene, table) == ["r3", "r4"]
+
+
+def test_a_run_that_is_published_while_another_one_is_pruned_does_not_list_its_snapshot() -> None:
+    scene, store = interrupted(**LAKE)
+    store.before_deletion = once("/history/r1.json", lambda: scene.run("r4", **LAKE))
+    scene.prune(keep_last=2)
+    for table in TABLES:
+        assert travels(scene, table) == ["r2", "r3", "r4"]
 
 
 def as_the_version_before(scene: Scene) -> None:

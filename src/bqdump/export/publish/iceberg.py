@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 TABLES_AT_ONCE = 16
 # A hint is written again where another run has written it meanwhile; an earlier run does that once at most.
 TIMES_SHOWN = 3
+# Each time, prune must have deleted more runs.
+TIMES_MADE = 3
 
 
 async def with_iceberg(
@@ -39,10 +41,22 @@ async def with_iceberg(
 ) -> Manifest:
     """The manifest with Iceberg metadata, which is stored, for each table whose files are Parquet.
 
-    latest: the published run. hints: filled with the generation of each table's version-hint.text, 0 for none.
+    latest: the published run. hints: filled with the generation of each table's version-hint.text, 0 for none. Where
+    runs were pruned meanwhile, it is made once more, without them.
     """
-    lake = Lake(export, manifest, await _earlier(export, latest))
-    slots = asyncio.Semaphore(TABLES_AT_ONCE)
+    for _ in range(TIMES_MADE):
+        earlier = await _earlier(export, latest)
+        made = await _with_metadata(Lake(export, manifest, earlier), hints)
+        if (
+            not earlier.runs
+            or earlier.runs.keys() <= (await complete_runs(export.store, export.settings.layout)).keys()
+        ):
+            break
+    return made
+
+
+async def _with_metadata(lake: Lake, hints: dict[str, int]) -> Manifest:
+    slots, manifest = asyncio.Semaphore(TABLES_AT_ONCE), lake.manifest
 
     async def one(entry: TableEntry) -> TableEntry:
         if entry.format != "parquet":
