@@ -75,7 +75,7 @@ def test_tables_that_fail_are_posted_once_for_all_tasks_and_attempts(served: Hoo
     (posted,) = served.bodies
     assert (posted["event"], posted["result"]) == ("run_failed", None)
     assert "one: invalid: no good" in posted["error"]
-    assert "the published export is unchanged" in posted["text"]
+    assert "failed and is not published" in posted["text"]
 
 
 def test_a_partial_export_names_what_is_missing(served: Hook) -> None:

@@ -11,7 +11,9 @@ class Killed(BaseException):
     """The process is gone."""
 
 
-class _Counting:
+class Counting:
+    """The requests of a process, and after how many it ends."""
+
     def __init__(self, at: int) -> None:
         self.at, self.made = at, 0
 
@@ -21,10 +23,10 @@ class _Counting:
             raise Killed
 
 
-class _Mortal:
+class Mortal:
     """A port whose requests end the process once they are too many, after they have been carried out."""
 
-    def __init__(self, port: Any, counting: _Counting) -> None:
+    def __init__(self, port: Any, counting: Counting) -> None:
         self._port, self._counting = port, counting
 
     def __getattr__(self, name: str) -> Any:
@@ -44,6 +46,6 @@ class _Mortal:
 
 def killed_at(task: Task, number: int) -> Task:
     """The task, killed after this many requests."""
-    counting = _Counting(number)
-    via = task.via and task.via._replace(store=_Mortal(task.via.store, counting))
-    return task._replace(store=_Mortal(task.store, counting), destination=_Mortal(task.destination, counting), via=via)
+    counting = Counting(number)
+    via = task.via and task.via._replace(store=Mortal(task.via.store, counting))
+    return task._replace(store=Mortal(task.store, counting), destination=Mortal(task.destination, counting), via=via)

@@ -59,6 +59,7 @@ def restore(
     keep_references: bool = False,
     verify: bool = False,
     via: str = "",
+    finish_run: bool = False,
     yes: bool = False,
     **options: Unpack[RestoreOptions],
 ) -> Restoration:
@@ -77,6 +78,7 @@ def restore(
     keep_references: let views refer to the source dataset.
     verify: also compare checksums of every column with the files; BigQuery bills one query per table.
     via: gs://bucket for the documents of the restore, and for uploads of a local folder's files.
+    finish_run: first finish a run that was stopped while it replaced the published files.
     yes: confirm a restore into the dataset that was exported.
     """
     settings = settings_of(cast("Options", options), ("bucket",))
@@ -96,7 +98,7 @@ def restore(
         choice = Choice(patterns(datasets), patterns(exclude_datasets))
     # Jobs run where the tables are restored, unless another project pays for them.
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
-    request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=tell_bill)
+    request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=tell_bill, finish_run=finish_run)
     me = Owner(f"restore-{secrets.token_hex(4)}", 0)
 
     async def work(stores: serving.Stores, destination: Destination, through: Via | None) -> Restoration:
@@ -115,6 +117,7 @@ def drill(
     tables: int | None = None,
     sample: str = "",
     via: str = "",
+    finish_run: bool = False,
     **options: Unpack[RestoreOptions],
 ) -> Drilled:
     """Prove that a run (default: the published run) can be restored. What differs or failed is listed, not raised.
@@ -126,12 +129,13 @@ def drill(
     tables: restore this many tables, in turn: the next drill continues with the tables after them.
     sample: restore this share of the tables, such as "10%", in turn.
     via: gs://bucket for uploads of a local folder's files.
+    finish_run: first finish a run that was stopped while it replaced the published files.
     """
     settings = settings_of(cast("Options", options), ("bucket",))
     with python_words():
         parsed, size = requested_drill(settings, into=into, via=via), portion(tables, sample)
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
-    request = Request(parsed.options, run or settings.run_id, on_bill=tell_bill)
+    request = Request(parsed.options, run or settings.run_id, on_bill=tell_bill, finish_run=finish_run)
 
     async def work(stores: serving.Stores, destination: Destination, through: Via | None) -> Drilled:
         me = Owner(f"drill-{secrets.token_hex(4)}", 0)

@@ -27,8 +27,10 @@ from bqdump.core.settings.path_template import split_shard
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.times import time_in, time_of
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.published import read_latest, read_manifest, refuse_pruned
+from bqdump.repository.replacing import read_replacing
 
 
 @public
@@ -71,7 +73,8 @@ class Verified(Result, frozen=True, kw_only=True):
 
     copied: the files are copies, so generations were not compared. carried: number of tables carried over from earlier
     runs; the oldest of them is as of `oldest_snapshot_time`. datasets: each dataset of a set; findings then name the
-    table with its dataset.
+    table with its dataset. replaced_by: the run that has begun to replace these files, and is not published; finish:
+    the command that finishes it. Both are "" where there is none.
     """
 
     run: str
@@ -86,6 +89,8 @@ class Verified(Result, frozen=True, kw_only=True):
     carried: int = 0
     oldest_snapshot_time: datetime | None = None
     datasets: tuple[VerifiedDataset, ...] = ()
+    replaced_by: str = ""
+    finish: str = ""
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The findings as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
@@ -131,6 +136,8 @@ async def verify(
             compared = SourceCompared(found.tables, found.bytes_billed, found.not_compared)
     if findings:
         await refuse_pruned(store, settings, "verify", manifest.run, read=True)
+    by = await read_replacing(store, settings) if findings else None
+    unfinished = by if by and by.published == manifest.run else None
     totals = manifest.totals
     return Verified(
         run=manifest.run,
@@ -144,6 +151,8 @@ async def verify(
         copied=copied,
         carried=totals.carried,
         oldest_snapshot_time=time_in(manifest.oldest_snapshot_time),
+        replaced_by=unfinished.run if unfinished else "",
+        finish=fill(unfinished.call, COMMANDS) if unfinished else "",
     )
 
 

@@ -69,6 +69,12 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
     envvar="BQDUMP_VIA",
     help="Bucket for uploads of a local folder's files. [BQDUMP_VIA]",
 )
+@click.option(
+    "--finish-run",
+    is_flag=True,
+    envvar="BQDUMP_FINISH_RUN",
+    help="First finish a run that was stopped while it replaced the published files. [BQDUMP_FINISH_RUN]",
+)
 @json_option(Drilled, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
 @settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed", "notify")
@@ -79,6 +85,7 @@ def drill(
     tables: int | None,
     sample: str | None,
     via: str | None,
+    finish_run: bool,
     as_json: bool,
     quiet: bool,
     **options: Any,
@@ -107,7 +114,7 @@ def drill(
     lines_only = as_json or (stream.isatty() and logs_as_json(stream))
     with following(quiet=quiet or lines_only) as follower:
         set_up({"task": "0"}, stream, level=level, print_line=follower.shown.print)
-        request = Request(parsed.options, run or settings.run_id, on_bill=_tell_bill)
+        request = Request(parsed.options, run or settings.run_id, on_bill=_tell_bill, finish_run=finish_run)
 
         async def work(stores: Stores, destination: Destination, through: Via | None) -> Drilled:
             task = Task(next(iter(stores.values())), destination, settings, request, me, 1, through, follower.hear)

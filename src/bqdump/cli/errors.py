@@ -11,7 +11,7 @@ import click
 
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import BY_NAME, Setting
-from bqdump.core.wording import Commands, Words, fill
+from bqdump.core.wording import Arguments, Commands, Words, fill
 
 
 class Flags(Commands):
@@ -31,9 +31,12 @@ class Flags(Commands):
         """See Words."""
         return f"{self.setting(name, '')} ({BY_NAME[name].env})"
 
-    def call(self, verb: str, arguments: Mapping[str, str]) -> str:
-        """See Words. With those flags of this invocation that the command takes."""
-        taken = self._typed and _options_of(verb)
+    def call(self, verb: str, arguments: Arguments) -> str:
+        """See Words. With those flags of this invocation that the command takes.
+
+        A command that names its dataset has all that it needs: see core.settings.written.resume_call.
+        """
+        taken = _options_of(verb) if self._typed and "dataset" not in arguments else set()
         typed = {name: value for name, value in self._typed.items() if name in taken and name not in arguments}
         return " ".join([super().call(verb, arguments), *(word for one in typed.items() for word in flag_words(*one))])
 

@@ -72,6 +72,7 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
       bqdump restore --bucket my-exports --prefix nightly --into 'my-project.{dataset}_restored'
     """
     yes, verify, choice = options.pop("yes"), options.pop("verify"), take_choice(options)
+    finish_run = options.pop("finish_run")
     settings, parsed = _settings(options)
     if planning:
         request = Request(parsed.options, run or settings.run_id, yes=yes)
@@ -85,7 +86,7 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
     lines_only = as_json or (stream.isatty() and logs_as_json(stream))
     with following(quiet=quiet or lines_only) as follower:
         set_up(labels, stream, level=level, print_line=follower.shown.print)
-        request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=_tell_bill)
+        request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=_tell_bill, finish_run=finish_run)
         work = _restore(settings, parsed, request, choice, me, identity.tasks, follower.hear, verify=verify)
         done = asyncio.run(until_signal(work, RESUME, follower))
     if as_json:

@@ -56,6 +56,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "envvar": "BQDUMP_RESTORE_VERIFY",
         "help": "Also compare checksums of every column with the files. BigQuery bills one query per table.",
     },
+    "finish_run": {
+        "is_flag": True,
+        "help": "First finish a run that was stopped while it replaced the published files.",
+    },
     "via": {
         "metavar": "gs://BUCKET[/PREFIX]",
         "help": "Bucket for the restore's documents, and for uploads of a local folder's files.",
@@ -76,8 +80,8 @@ def restore_options(command: Decorated) -> Decorated:
 
 
 def take(options: dict[str, Any]) -> dict[str, Any]:
-    """Take what core.restore.request.requested expects out of a command's options: all but verify, yes and datasets."""
-    taken = {name: options.pop(name) for name in OPTIONS if name not in ("verify", "yes", *DATASETS)}
+    """Take what core.restore.request.requested expects out of a command's options."""
+    taken = {name: options.pop(name) for name in OPTIONS if name not in ("verify", "yes", "finish_run", *DATASETS)}
     lists = {name: ",".join(taken[name]) for name in ("include", "exclude")}
     return taken | lists | {name: taken[name] or "" for name in ("into", "via")}
 

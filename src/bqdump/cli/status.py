@@ -28,6 +28,7 @@ from bqdump.observe.follow import follow
 from bqdump.observe.status import SILENT_SECONDS, DatasetStatus, Status, newest_run
 from bqdump.ports.store import ObjectStore
 from bqdump.project.status import ENDED, merged
+from bqdump.repository.replacing import begun
 
 # Between looks at a set, each of which reads the progress of every dataset.
 PAUSE_SECONDS = 3.0
@@ -198,6 +199,8 @@ def _text(found: Status) -> str:
             ", with a later snapshot time" if found.state == "superseded" else ""
         )
         lines.append(f"  {seen}" if found.latest else "  nothing has been published here yet")
+    if found.finish:
+        lines.append(f"  {begun(found.replaced_by, found.finish)}")
     if found.latest and found.restorable:
         lines.append(f"  last proven restorable: {found.restorable.text(time.time(), found.latest)}")
     return "\n".join(lines) + "\n"

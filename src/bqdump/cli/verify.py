@@ -22,6 +22,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.project.verify import merged_verified
+from bqdump.repository.replacing import begun
 from bqdump.services.opening import Services
 
 EVERYTHING = "100%"
@@ -124,8 +125,14 @@ def _print(verified: Verified) -> None:
             sys.stdout.write(
                 f"Not compared, as they were not read at the snapshot time: {', '.join(source.not_compared)}.\n"
             )
+    _print_verdict(verified)
+
+
+def _print_verdict(verified: Verified) -> None:
     if verified.findings:
         sys.stdout.write(f"{counted(len(verified.findings), 'difference')}.\n")
+        if verified.finish:
+            sys.stdout.write(f"{begun(verified.replaced_by, verified.finish)}\n")
     elif problems := sum(bool(one.problem) for one in verified.datasets):
         sys.stdout.write(f"{counted(problems, 'dataset')} with a problem; what was verified has no differences.\n")
     elif without := sum(not one.run for one in verified.datasets):

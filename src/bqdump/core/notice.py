@@ -47,9 +47,9 @@ def run_published(settings: Settings, done: Export) -> Notice:
 
 
 def run_failed(settings: Settings, run: str, error: BaseException) -> Notice:
-    """A run ended with an error; the published export is as before."""
+    """A run ended with an error. It may have begun to replace the published files."""
     cause = _cause(error)
-    text = f"bqdump: run {run} of {_source(settings)} failed, and the published export is unchanged: {cause}"
+    text = f"bqdump: run {run} of {_source(settings)} failed and is not published: {cause}"
     return _notice(settings, "run_failed", run, text, error=cause)
 
 

@@ -1,17 +1,22 @@
 """How a message names settings and commands, so that each front end shows them in its own words.
 
 Messages contain placeholders: `{setting:exclude}`, `{setting:allow=skipped}`, `{required:dataset}`,
-`{call:run run_id=nightly}`.
+`{call:run run_id=nightly}`. In those of commands, values are quoted as in an address, and a switch is its name alone:
+`{call:run path=%7Brun%7D/* incremental no_header}`.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
+from urllib.parse import quote, unquote
 
 SETTING = re.compile(r"\{setting:([a-z_]+)(?:=([^{}]*))?\}")
 REQUIRED = re.compile(r"\{required:([a-z_]+)\}")
-CALL = re.compile(r"\{call:([a-z]+)((?: [a-z_]+=[^ {}]*)*)\}")
+CALL = re.compile(r"\{call:([a-z]+)((?: [a-z_]+(?:=[^ {}]*)?)*)\}")
+OFF = "no_"
+Arguments = Mapping[str, str | bool]
 
 
 class Words:
@@ -29,7 +34,7 @@ class Words:
         """A setting that must be given, with every way to do so."""
         return name
 
-    def call(self, verb: str, arguments: Mapping[str, str]) -> str:
+    def call(self, verb: str, arguments: Arguments) -> str:
         """A command to run."""
         return f"bqdump.{verb}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
 
@@ -46,9 +51,14 @@ class Commands(Words):
         """See Words."""
         return self.setting(name, "")
 
-    def call(self, verb: str, arguments: Mapping[str, str]) -> str:
-        """See Words."""
-        return " ".join(["bqdump", verb, *(self.setting(name, value) for name, value in arguments.items())])
+    def call(self, verb: str, arguments: Arguments) -> str:
+        """See Words: as a shell takes it."""
+        return " ".join(["bqdump", verb, *(self._argument(name, value) for name, value in arguments.items())])
+
+    def _argument(self, name: str, value: str | bool) -> str:
+        if isinstance(value, str):
+            return self.setting(name, shlex.quote(value))
+        return self.setting(name if value else f"{OFF}{name}", "")
 
 
 class Unfilled(Words):
@@ -66,9 +76,9 @@ class Unfilled(Words):
         """See Words."""
         return f"{{required:{name}}}"
 
-    def call(self, verb: str, arguments: Mapping[str, str]) -> str:
+    def call(self, verb: str, arguments: Arguments) -> str:
         """See Words."""
-        return f"{{call:{' '.join([verb, *(f'{name}={value}' for name, value in arguments.items())])}}}"
+        return placeholder(verb, arguments)
 
 
 PYTHON, COMMANDS, UNFILLED = Words(), Commands(), Unfilled()
@@ -83,6 +93,20 @@ def fill(message: str, words: Words = PYTHON) -> str:
     return CALL.sub(lambda found: words.call(found[1], _arguments(found[2])), message)
 
 
-def _arguments(text: str) -> dict[str, str]:
-    pairs = (word.partition("=") for word in text.split())
-    return {name: value for name, _, value in pairs}
+def placeholder(verb: str, arguments: Arguments) -> str:
+    """The placeholder of a command with these arguments."""
+    words = [verb]
+    for name, value in arguments.items():
+        if isinstance(value, str):
+            words.append(f"{name}={quote(value, safe='/,:*')}")
+        else:
+            words.append(name if value else f"{OFF}{name}")
+    return f"{{call:{' '.join(words)}}}"
+
+
+def _arguments(text: str) -> dict[str, str | bool]:
+    found: dict[str, str | bool] = {}
+    for word in text.split():
+        name, given, value = word.partition("=")
+        found[name if given else name.removeprefix(OFF)] = unquote(value) if given else not name.startswith(OFF)
+    return found

@@ -65,6 +65,8 @@ class Status(Result, frozen=True, kw_only=True):
     unchanged, so that they are not exported again.
     datasets: each dataset, where several are exported; the numbers are their sums, and `latest` is the published set.
     left: datasets of earlier sets that the newest one does not have, and whose exports stay.
+    replaced_by: the run that has begun to replace the published files, and is not published; finish: the command that
+    finishes it. Both are "" where there is none.
     """
 
     run: str
@@ -87,6 +89,8 @@ class Status(Result, frozen=True, kw_only=True):
     datasets: tuple[DatasetStatus, ...] = ()
     reused: int = 0
     left: tuple[LeftDataset, ...] = ()
+    replaced_by: str = ""
+    finish: str = ""
 
     def silence(self, now: float) -> float:
         """Seconds since the last table was done, for a run in progress; else 0.

@@ -20,6 +20,7 @@ from bqdump.core.restore.rotation import Portion
 from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.project.exports import choose, of_one_dataset, of_part, sets_at
+from bqdump.project.finish_runs import finish_runs
 from bqdump.project.member import concerns_all
 from bqdump.project.restore import plan_one
 from bqdump.project.restored import DATASET, joined, name_in
@@ -39,6 +40,8 @@ async def drill(tasks: Sequence[Task], portion: Portion) -> Drilled:
     tasks: one for each place where the export may be: a set has one for each location. A dataset whose drill ends with
     an error is a failure of the set's; the others are drilled all the same.
     """
+    if tasks[0].request.finish_run:
+        await finish_runs(tasks)
     sets = await sets_at(tasks)
     if not sets:
         return await drill_one(await of_one_dataset(tasks, EVERY), portion)

@@ -24,6 +24,7 @@ from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.project.datasets import each_dataset
 from bqdump.project.exports import Members, SetAt, choose, members_of, of_one_dataset, sets_at
+from bqdump.project.finish_runs import finish_runs
 from bqdump.project.member import concerns_all
 from bqdump.project.refusals import all_or_none
 from bqdump.project.restored import DATASET, joined
@@ -55,6 +56,8 @@ async def restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restoration:
 
     tasks: one for each place where the export may be: a set has one for each location.
     """
+    if tasks[0].request.finish_run:
+        await finish_runs(tasks)
     sets = await sets_at(tasks)
     if not sets:
         return await run(await of_one_dataset(tasks, choice))

@@ -17,6 +17,7 @@ from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusStat
 from bqdump.ports.store import ObjectStore
 from bqdump.project.datasets import datasets_left
 from bqdump.repository.projects import Board, read_board, read_project, read_project_plan
+from bqdump.repository.replacing import read_replacing
 
 READS_AT_ONCE = 8
 # Datasets that have ended, in one way or another.
@@ -109,6 +110,8 @@ async def _dataset(
         return DatasetStatus(dataset=member.dataset, state="failed", tables=member.tables, problem=damaged)
     planned = found.state != "planning"
     state = "failed" if problem and found.state not in ("published", "superseded") else found.state
+    by = await read_replacing(store, one_dataset(settings, member.dataset))
+    problem = problem or (fill(by.sentence, COMMANDS) if by else "")
     return DatasetStatus(
         dataset=member.dataset,
         state=state,

@@ -15,7 +15,8 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.project.datasets import datasets_left, each_dataset, names_in_set, published_set
-from bqdump.repository.published import missing_manifest
+from bqdump.repository.published import missing_manifest, read_latest
+from bqdump.repository.replacing import begun
 from bqdump.repository.repository import exists, value_of
 
 Verify = Callable[[Settings, str], Awaitable[Verified]]
@@ -42,7 +43,7 @@ async def verify_set(store: ObjectStore, settings: Settings, run: str, verify: V
             return part, None
         own = one_dataset(settings, part.dataset)
         try:
-            found = await verify(own, part.run)
+            found = await verify(own, run or await _present(store, own, part.run))
         except (NotFoundError, DocumentError) as error:
             missing.extend([error] if isinstance(error, NotFoundError) else [])
             if run and isinstance(error, NotFoundError) and not await exists(store, own.layout.summary(run)):
@@ -50,7 +51,8 @@ async def verify_set(store: ObjectStore, settings: Settings, run: str, verify: V
             # The hint is left out: it is about a run that was named on the command line.
             problem = fill(f"cannot {error.operation} {error.subject}: {error.cause}", COMMANDS)
             return replace(part, problem=problem), None
-        return replace(part, run=found.run, findings=len(found.findings)), found
+        note = begun(found.replaced_by, found.finish) if found.finish else part.note
+        return replace(part, run=found.run, findings=len(found.findings), note=note), found
 
     # One after another, as each reads files with all of this machine.
     pairs = [await one(part) for part in expected]
@@ -78,6 +80,12 @@ def _published(project: Project, entry: DatasetEntry) -> VerifiedDataset:
     reason = entry.problem or "not published"
     note = f"not published by run {project.run}: {reason}" if entry.state == "failed" else ""
     return VerifiedDataset(entry.dataset, entry.run, 0, note=note if entry.run else reason)
+
+
+async def _present(store: ObjectStore, own: Settings, run: str) -> str:
+    """The run whose files are there: a later one may have replaced those of the set, and its set not be published."""
+    latest = await read_latest(store, own)
+    return latest.run if latest and latest.replaces else run
 
 
 async def _of_run(store: ObjectStore, settings: Settings, run: str) -> list[VerifiedDataset]:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.routes import asks_for_reads
-from bqdump.core.settings import amounts
-from bqdump.core.settings.settings import BY_NAME, OF_ONE_RUN, SETTINGS, Settings
-from bqdump.core.settings.table_settings import TableSettings, tables_text
+from bqdump.core.settings.settings import OF_ONE_RUN, SETTINGS, Settings
 from bqdump.core.settings.target import record_of
+from bqdump.core.settings.written import setting_text
 from bqdump.render.cron import longest_pause
 
 # Run id and snapshot time belong to one run, not to a deployment, and a job cannot export to a folder of this machine.
 # The address of notices may be a secret, which would be readable in the job.
 NOT_DEPLOYED = (*OF_ONE_RUN, "to", "notify")
-# Settings in seconds, which their variables have with the unit.
-DURATIONS = (amounts.duration, amounts.period, amounts.age)
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -114,23 +111,6 @@ def environment(settings: Settings) -> dict[str, str]:
         if changed and setting.name not in NOT_DEPLOYED:
             values[setting.env] = setting_text(setting.name, value)
     return values
-
-
-def setting_text(name: str, value: Any) -> str:
-    """The value of the setting `name`, as written in its environment variable."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple) and value and isinstance(value[0], TableSettings):
-        return tables_text(value)
-    if isinstance(value, tuple):
-        return ",".join(value)
-    if isinstance(value, dict):
-        return ",".join(f"{key}={content}" for key, content in value.items())
-    if BY_NAME[name].parse in DURATIONS:
-        return f"{value}s"
-    if name == "prefix":
-        return str(value).removesuffix("/")
-    return "tab" if name == "delimiter" and value == "\t" else str(value)
 
 
 def check_schedule(flag: str, schedule: str) -> None:

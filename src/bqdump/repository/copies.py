@@ -21,6 +21,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import missing_manifest, refuse_pruned, refuse_set
+from bqdump.repository.replacing import read_replacing
 from bqdump.repository.repository import Loaded, read
 
 T = TypeVar("T", Latest, Manifest)
@@ -31,8 +32,9 @@ async def published_run(store: ObjectStore, settings: Settings) -> str:
     latest = await find_latest(store, settings)
     if latest is None:
         await refuse_set(store, settings)
-        cause = "nothing has been published there yet"
-        raise NotFoundError("find", f"an export in {settings.target}", cause, "Start one: {call:run}")
+        cause, found = "nothing has been published there yet", await read_replacing(store, settings)
+        hint = f"Run {found.run} was about to be. Finish it: {found.call}" if found else "Start one: {call:run}"
+        raise NotFoundError("find", f"an export in {settings.target}", cause, hint)
     return latest.run
 
 

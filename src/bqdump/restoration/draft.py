@@ -20,6 +20,7 @@ from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
 from bqdump.core.restore.selection import unfinished
 from bqdump.repository.copies import load_manifest, published_run
+from bqdump.repository.replacing import read_replacing
 from bqdump.restoration.task import Task
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ async def draft(task: Task) -> Draft:
     now = await task.destination.now(location)
     compared = await compare_files(task.store, task.settings, found.manifest, task.tell)
     plan = restore_plan(compared.manifest, options, state, now)
-    _refuse_changed_files(plan, compared.findings)
+    await _refuse_changed_files(task, plan, compared.findings)
     await _note_location(task, plan)
     return Draft(found._replace(manifest=compared.manifest), state, now, plan)
 
@@ -114,7 +115,7 @@ def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
     raise UsageError(RESTORE, f"{options.project}.{options.dataset}", cause, hint)
 
 
-def _refuse_changed_files(plan: RestorePlan, findings: list[Finding]) -> None:
+async def _refuse_changed_files(task: Task, plan: RestorePlan, findings: list[Finding]) -> None:
     """Raise VerificationError where a table to be restored lacks its files."""
     tables = {step.entry.table for step in plan.tables}
     changed = [one for one in findings if one.table in tables and one.kind != FindingKind.EXTRA]
@@ -122,8 +123,13 @@ def _refuse_changed_files(plan: RestorePlan, findings: list[Finding]) -> None:
         return
     named = ", ".join(f"{one.file} is {one.kind.value}" for one in changed[:NAMED])
     more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
-    hint = "{call:verify} lists all of them. Restore another run, or exclude these tables."
-    raise VerificationError(RESTORE, f"run {plan.run}", f"its files are not as exported: {named}{more}", hint)
+    cause = f"its files are not as exported: {named}{more}"
+    found = await read_replacing(task.store, task.settings)
+    if found and found.published == plan.run:
+        hint = f"{found.sentence} Or let {{setting:finish_run}} finish it first, and restore that run."
+    else:
+        hint = "{call:verify} lists all of them. Restore another run, or exclude these tables."
+    raise VerificationError(RESTORE, f"run {plan.run}", cause, hint)
 
 
 async def _note_location(task: Task, plan: RestorePlan) -> None:

@@ -18,6 +18,7 @@ from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.restore.rotation import Portion, in_turn
 from bqdump.core.sizes import counted
 from bqdump.core.times import time_of
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.repository.drills import read_drills
 from bqdump.repository.repository import create
 from bqdump.restoration.draft import find_manifest
@@ -168,7 +169,7 @@ def _without_files(manifest: Manifest, options: Options, error: VerificationErro
         location=manifest.location,
         tables=(),
         objects=(),
-        failed=(NotCreated(f"run {manifest.run}", "RUN", FILES, error.cause),),
+        failed=(NotCreated(f"run {manifest.run}", "RUN", FILES, fill(f"{error.cause}. {error.hint}", COMMANDS)),),
         not_restored=(),
         kept=(),
         rows=0,

@@ -45,6 +45,7 @@ class Request(NamedTuple):
     reading: ReadOptions | None = None
     on_bill: Callable[[int], None] = lambda bytes_billed: None
     spent: int = 0
+    finish_run: bool = False
 
 
 class Task(NamedTuple):

@@ -42,11 +42,15 @@ async def _status(store: ObjectStore, settings: Settings, run: str) -> Status:
     from msgspec.structs import replace
 
     from bqdump.core.restore.restorable import restorable
+    from bqdump.core.wording import COMMANDS, fill
     from bqdump.observe.status import newest_run
     from bqdump.observe.status import status as read_status
     from bqdump.repository.drills import read_drills
+    from bqdump.repository.replacing import read_replacing
 
     found = await read_status(store, settings, run or await newest_run(store, settings))
+    if by := await read_replacing(store, settings):
+        found = replace(found, replaced_by=by.run, finish=fill(by.call, COMMANDS))
     return replace(found, restorable=restorable(await read_drills(store, settings.layout)))
 
 

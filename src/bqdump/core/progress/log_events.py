@@ -101,6 +101,8 @@ class LogEvent(enum.StrEnum):
     # A restore
     RESTORE_PLANNED = "restore_planned"
     """What is restored is fixed; once for each restore."""
+    RUN_FINISHED = "run_finished"
+    """A run that was stopped while it replaced the published files is finished first (--finish-run)."""
     RESTORE_RESUMED = "restore_resumed"
     """This execution continues a restore that an earlier one has left unfinished."""
     RESTORE_NOT_RESUMED = "restore_not_resumed"

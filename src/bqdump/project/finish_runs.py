@@ -1,0 +1,23 @@
+"""The same for a set: each dataset is published by itself, and may have a run that was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bqdump.core.project.member import one_dataset
+from bqdump.project.exports import sets_at
+from bqdump.restoration.finish_run import finish_run
+from bqdump.restoration.task import Task
+
+
+async def finish_runs(tasks: Sequence[Task]) -> None:
+    """Finish the runs that were stopped while they replaced the published files.
+
+    tasks: one for each place where the export may be.
+    """
+    sets = await sets_at(tasks)
+    for task in tasks if not sets else ():
+        await finish_run(task)
+    for one in sets:
+        for entry in one.project.datasets:
+            await finish_run(one.task._replace(settings=one_dataset(one.task.settings, entry.dataset)))

@@ -1,0 +1,49 @@
+"""A dataset of a set whose files a killed run was replacing is named, and finished by itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bqdump import verbs
+from bqdump.core.errors import VerificationError
+from bqdump.core.wording import COMMANDS
+from bqdump.project.run import run_sets
+from project.restores import RestoreWorld
+from restore.killed import Counting, Killed, Mortal
+
+
+def killed(world: RestoreWorld, number: int) -> bool:
+    """Run r2 of a set with another row in every table, killed at a request; whether it was."""
+    for dataset in ("ops_eu", "ops_us", "sales"):
+        for table in ("orders", "items"):
+            world.big.put("p", dataset, table, [f"{dataset}.{table}", "new"])
+    task = world.task("r2")
+    task = task._replace(store=Mortal(task.store, Counting(number)))
+    ended = False
+    try:
+        asyncio.run(run_sets(task.settings, [task]))
+    except* Killed:
+        ended = True
+    return ended
+
+
+def test_each_dataset_whose_files_a_killed_run_was_replacing_is_named_and_finished() -> None:
+    for number in range(60, 10_000, 3):
+        world = RestoreWorld()
+        assert killed(world, number)
+        found = asyncio.run(verbs.verify(world.store, world.settings()))
+        if named := {one.dataset for one in found.datasets if one.findings}:
+            break
+    assert all("finish it" in one.note for one in found.datasets if one.dataset in named)
+    status = asyncio.run(verbs.status(world.store, world.settings()))
+    problems = {one.dataset: one.problem for one in status.datasets}
+    assert all(f"bqdump run --run-id r2 --project p --dataset {name} " in problems[name] for name in named)
+    with pytest.raises(VerificationError) as refused:
+        world.restore()
+    assert "finish it, which does not need the source: bqdump run --run-id r2" in refused.value.sentence(COMMANDS)
+    done = world.restore(execution="second", finish_run=True)
+    assert done.state == "restored"
+    assert all(world.rows(f"{name}_copy", "orders") == [f"{name}.orders", "new"] for name in named)
+    assert asyncio.run(verbs.verify(world.store, world.settings())).findings == ()
