@@ -195,10 +195,12 @@ def _text(found: Status) -> str:
     if (seconds := found.silence(time.time())) > SILENT_SECONDS:
         lines.append(f"  {_silent(found, seconds)}")
     if found.latest != found.run:
+        unseen = found.latest_problem and f"cannot tell which run is published: {found.latest_problem}"
+        unseen = unseen or "nothing has been published here yet"
         seen = f"the published run is {found.latest}" + (
             ", with a later snapshot time" if found.state == "superseded" else ""
         )
-        lines.append(f"  {seen}" if found.latest else "  nothing has been published here yet")
+        lines.append(f"  {seen}" if found.latest else f"  {unseen}")
     if found.finish:
         lines.append(f"  {begun(found.replaced_by, found.finish)}")
     if found.latest and found.restorable:

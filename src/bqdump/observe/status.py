@@ -6,17 +6,19 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Failure, Plan
-from bqdump.core.errors import NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.restore.restorable import Restorable
 from bqdump.core.results import Result, public
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_in, time_of
+from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import NOTHING, Ledger, read_ledger
-from bqdump.repository.published import readable_latest
+from bqdump.repository.published import read_latest
 from bqdump.repository.repository import exists, value_of
 
 # A run without progress for this long may have lost its tasks, or may be exporting a large table.
@@ -67,6 +69,7 @@ class Status(Result, frozen=True, kw_only=True):
     left: datasets of earlier sets that the newest one does not have, and whose exports stay.
     replaced_by: the run that has begun to replace the published files, and is not published; finish: the command that
     finishes it. Both are "" where there is none.
+    latest_problem: why the published run cannot be told, "" where it can.
     """
 
     run: str
@@ -91,6 +94,7 @@ class Status(Result, frozen=True, kw_only=True):
     left: tuple[LeftDataset, ...] = ()
     replaced_by: str = ""
     finish: str = ""
+    latest_problem: str = ""
 
     def silence(self, now: float) -> float:
         """Seconds since the last table was done, for a run in progress; else 0.
@@ -117,12 +121,17 @@ async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     plan = await value_of(store, settings.layout.run(run).plan)
     if plan is None and not await exists(store, settings.layout.run(run).planner):
         raise NotFoundError("find", f"run {run}", f"{store.url}/{settings.layout.run(run).root} is empty")
-    latest = await readable_latest(store, settings)
+    latest, problem = None, ""
+    try:
+        latest = await read_latest(store, settings)
+    except DocumentError as error:
+        problem = error.sentence(COMMANDS)
     if plan is None:
-        return status_of(Sight(run, None, NOTHING, latest, manifest=False))
+        return replace(status_of(Sight(run, None, NOTHING, latest, manifest=False)), latest_problem=problem)
     layout = settings.layout.run(run)
     ledger = await read_ledger(store, layout, plan)
-    return status_of(Sight(run, plan, ledger, latest, await exists(store, layout.manifest)))
+    found = status_of(Sight(run, plan, ledger, latest, await exists(store, layout.manifest)))
+    return replace(found, latest_problem=problem)
 
 
 class Sight(NamedTuple):

@@ -67,8 +67,8 @@ async def with_way_out(store: ObjectStore, settings: Settings, error: DocumentEr
     with suppress(DocumentError):
         if run := await newest_complete(store, settings):
             hint = (
-                f"{RESTORE}, or let the newest complete run write it again: {{call:run run_id={run}}} with the "
-                "settings of that run. It exports nothing."
+                f"{RESTORE}, or let the newest complete run, which exports nothing, write it again with its settings: "
+                f"{{call:run run_id={run}}}"
             )
             return DocumentError(error.operation, error.subject, error.cause, hint)
     return error
