@@ -178,12 +178,12 @@ def test_a_storage_request_with_a_missing_field_is_answered_501() -> None:
         http.bucket("bucket")
         answers = [
             http.call("POST", "b", json={"name": "other", "hierarchicalNamespace": {"enabled": True}}),
-            http.call("PATCH", "b/bucket", json={"versioning": {"enabled": True}}),
+            http.call("PATCH", "b/bucket", json={"objectRetention": {"mode": "Enabled"}}),
             http.upload_multipart("bucket", {"name": "x", "retention": {"mode": "Locked"}}),
         ]
         assert [answer.status_code for answer in answers] == [501] * 3
         assert "the field object.retention" in answers[2].text
-        assert http.call("PATCH", "b/bucket", json={"versioning": {"enabled": False}}).status_code == 200
+        assert http.call("PATCH", "b/bucket", json={"hierarchicalNamespace": {"enabled": False}}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["datasets/{d}", "datasets/{d}/tables/t"])

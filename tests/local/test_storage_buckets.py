@@ -90,12 +90,6 @@ def test_a_patch_of_a_bucket_has_preconditions(client: Any, http: Http) -> None:
     assert http.call("PATCH", "b/patched", json={"labels": {"a": None}}).json()["labels"] == {"b": "2"}
 
 
-def test_versioning_is_refused_rather_than_ignored(http: Http) -> None:
-    body = {"name": "versioned", "versioning": {"enabled": True}}
-    assert http.call("POST", "b", json=body).status_code == 501
-    http.bucket("unversioned", versioning={"enabled": False})
-
-
 def test_a_retention_policy_protects_young_objects(http: Http) -> None:
     http.bucket("retained", retentionPolicy={"retentionPeriod": "3600"})
     made = http.put("retained", "x")

@@ -27,7 +27,7 @@ SCHEMAS = {
     "Bucket.softDeletePolicy": schema(
         recorded="effectiveTime retentionDurationSeconds:int64", missing="hardDeletePause"
     ),
-    "Bucket.versioning": schema(missing="enabled"),
+    "Bucket.versioning": schema(effect="enabled"),
     "ComposeRequest": schema(
         effect="destination:Object sourceObjects:ComposeRequest.sourceObjects",
         missing="deleteSourceObjects",

@@ -16,6 +16,8 @@ _TABLES = """
     create table if not exists buckets (name text primary key, record blob not null) without rowid;
     create table if not exists objects (bucket text, name text, record blob not null, primary key (bucket, name))
         without rowid;
+    create table if not exists versions (bucket text, name text, generation integer, record blob not null,
+        primary key (bucket, name, generation)) without rowid;
 """
 
 
@@ -54,6 +56,21 @@ class Catalog:
     def delete_object(self, bucket: str, name: str) -> None:
         """Forget."""
         self._database.execute("delete from objects where bucket = ? and name = ?", (bucket, name))
+
+    def versions(self) -> list[ObjectRecord]:
+        """Every noncurrent version."""
+        rows = self._database.execute("select record from versions").fetchall()
+        return [msgspec.json.decode(row[0], type=ObjectRecord) for row in rows]
+
+    def save_version(self, record: ObjectRecord) -> None:
+        """Insert or replace."""
+        row = (record.bucket, record.name, record.generation, msgspec.json.encode(record))
+        self._database.execute("replace into versions values (?, ?, ?, ?)", row)
+
+    def delete_version(self, record: ObjectRecord) -> None:
+        """Forget."""
+        key = (record.bucket, record.name, record.generation)
+        self._database.execute("delete from versions where bucket = ? and name = ? and generation = ?", key)
 
     def close(self) -> None:
         """Close the database."""

@@ -129,6 +129,17 @@ class Files:
         self._move(content.path, self.root / place)
         return place
 
+    def archive(self, place: str, identity: str) -> str:
+        """Give the file of an object a second place, in the hidden folder, under a digest of this identity."""
+        kept = f"{HIDDEN}/objects/{hashlib.sha256(identity.encode()).hexdigest()}"
+        target = self.root / kept
+        target.unlink(missing_ok=True)
+        try:
+            os.link(self.root / place, target)
+        except OSError:
+            shutil.copyfile(self.root / place, target)
+        return kept
+
     def adopt(self, place: str) -> bool:
         """Use a file that was added by hand; False if it is not a file, or belongs to another object."""
         return self.state(place) is not None and self._claim(place)

@@ -40,7 +40,7 @@ class ObjectMethods:
         return Reply(resource)
 
     async def list(self, request: Request, bucket: str) -> Reply:
-        """List live objects. There are no other versions and no soft-deleted objects."""
+        """List live objects, or all versions. There are no soft-deleted objects."""
         holder = self._store.bucket(bucket)
         self._store.access.require(bucket, "storage.objects.list")
         resource: dict[str, Any] = {"kind": "storage#objects"}
@@ -49,16 +49,17 @@ class ObjectMethods:
         if not request.query.get("pageToken"):
             # Later pages continue from the state of this one.
             self._store.look_below(bucket, request.query.get("prefix", ""))
-        page = list_page(holder.names, request.query)
+        every = request.query.get("versions", "").lower() == "true"
+        names = sorted({*holder.names, *self._store.versions.names(bucket)}) if every else holder.names
+        page = list_page(names, request.query)
         seconds = holder.record.retention_seconds
         if page.token:
             resource["nextPageToken"] = page.token
         if page.prefixes:
             resource["prefixes"] = page.prefixes
         if page.names:
-            resource["items"] = [
-                object_resource(holder.objects[name], request.base_url, seconds) for name in page.names
-            ]
+            shown = [one for name in page.names for one in self._store.shown(bucket, name, versions=every)]
+            resource["items"] = [object_resource(record, request.base_url, seconds) for record in shown]
         return Reply(resource)
 
     async def patch(self, request: Request, bucket: str, name: str) -> Reply:
@@ -73,10 +74,11 @@ class ObjectMethods:
         """Delete the live object."""
         self._store.bucket(bucket)
         self._store.access.require(bucket, "storage.objects.delete")
-        record = self._store.find(bucket, name, request.number("generation"))
+        generation = request.number("generation")
+        record = self._store.find(bucket, name, generation)
         Conditions.of(request.query).check(record)
         check_etag(request.headers, record.etag, changing=True)
-        self._store.delete(record)
+        self._store.delete(record, version=generation is not None)
         return Reply(status=204)
 
     async def _change(self, request: Request, bucket: str, name: str, *, keep: bool) -> Reply:

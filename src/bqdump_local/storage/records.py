@@ -22,6 +22,11 @@ class BucketRecord(msgspec.Struct, frozen=True):
     settings: dict[str, Any]
 
     @property
+    def versioned(self) -> bool:
+        """Whether replaced and deleted objects stay as noncurrent versions."""
+        return bool((self.settings.get("versioning") or {}).get("enabled"))
+
+    @property
     def retention_seconds(self) -> int:
         """How long objects cannot be deleted or overwritten; 0 without a policy."""
         policy = self.settings.get("retentionPolicy") or {}
@@ -29,7 +34,7 @@ class BucketRecord(msgspec.Struct, frozen=True):
 
 
 class ObjectRecord(msgspec.Struct, frozen=True):
-    """One live object. Times are microseconds since 1970. place: its file, relative to the root.
+    """One object. Times are microseconds since 1970. place: its file, relative to the root.
 
     changed: the file's modification time in nanoseconds. If it or the size differs, the file is read again.
     """
@@ -49,6 +54,8 @@ class ObjectRecord(msgspec.Struct, frozen=True):
     components: int | None = None
     kms_key: str | None = None
     changed: int = 0
+    # When the object was replaced or deleted, of a noncurrent version.
+    deleted: int | None = None
     # The base64 SHA-256 of the key that the client has supplied.
     customer_key: str | None = None
 

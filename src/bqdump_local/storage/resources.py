@@ -98,6 +98,8 @@ def object_resource(record: ObjectRecord, base_url: str, retention_seconds: int 
         "timeStorageClassUpdated": created,
         "timeFinalized": created,
     }
+    if record.deleted is not None:
+        resource["timeDeleted"] = rfc3339(record.deleted)
     if record.md5:
         resource["md5Hash"] = record.md5
     if record.components:

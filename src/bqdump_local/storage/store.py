@@ -6,7 +6,7 @@ preconditions have no races.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,38 +15,14 @@ from bqdump_local.access import Access
 from bqdump_local.storage.catalog import Catalog
 from bqdump_local.storage.errors import ApiError, denied, invalid, no_such_bucket, no_such_object, retained
 from bqdump_local.storage.files import Content, Files, State
+from bqdump_local.storage.live import Bucket
 from bqdump_local.storage.preconditions import NONE, Conditions
 from bqdump_local.storage.records import BucketRecord, ObjectRecord, microseconds, rfc3339
 from bqdump_local.storage.resources import object_resource
+from bqdump_local.storage.versions import Versions
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Bucket:
-    """A bucket's record and its live objects, with their sorted names.
-
-    foreign: files that were in the folder before the bucket was created, by name. They are not objects until they are
-    changed.
-    """
-
-    def __init__(self, record: BucketRecord) -> None:
-        self.record = record
-        self.objects: dict[str, ObjectRecord] = {}
-        self.names: list[str] = []
-        self.foreign: dict[str, State] = {}
-
-    def add(self, record: ObjectRecord) -> None:
-        """Make a record the live object of its name."""
-        if record.name not in self.objects:
-            # Strings are ordered by code point, like the UTF-8 bytes that the service sorts by.
-            insort(self.names, record.name)
-        self.objects[record.name] = record
-
-    def drop(self, name: str) -> None:
-        """Remove a name."""
-        del self.objects[name]
-        del self.names[bisect_left(self.names, name)]
 
 
 class Store:
@@ -58,6 +34,7 @@ class Store:
         self.buckets: dict[str, Bucket] = {}
         self._generation = 0
         self._catalog = Catalog(self.files.hidden / "catalog.sqlite") if persist else None
+        self.versions = Versions(self.files, self._catalog)
         if self._catalog:
             self._reload(self._catalog)
 
@@ -69,11 +46,18 @@ class Store:
             raise no_such_bucket() from None
 
     def find(self, bucket: str, name: str, generation: int | None = None) -> ObjectRecord:
-        """The live object, or 404; with a generation, only if that one is live."""
+        """The live object, or 404; with a generation, that version."""
         record = self.look(bucket, name)
-        if record is None or (generation is not None and generation != record.generation):
+        if generation is not None and (record is None or generation != record.generation):
+            record = self.versions.find(bucket, name, generation)
+        if record is None:
             raise no_such_object(bucket, name)
         return record
+
+    def shown(self, bucket: str, name: str, *, versions: bool) -> list[ObjectRecord]:
+        """The live object of a name, or all its versions, oldest first."""
+        live = self.buckets[bucket].objects.get(name)
+        return [*(self.versions.of(bucket, name) if versions else ()), *([live] if live else ())]
 
     def look(self, bucket: str, name: str) -> ObjectRecord | None:
         """The live object as its file is now, or a file that was added by hand."""
@@ -175,6 +159,7 @@ class Store:
         try:
             self.check_write(bucket, name, conditions)
             holder = self.buckets[bucket]
+            self._archive(bucket, name)
             place = self.files.place(content, bucket, name)
         finally:
             content.discard()
@@ -215,9 +200,22 @@ class Store:
         encryption = self.bucket(bucket).record.settings.get("encryption") or {}
         return requested or encryption.get("defaultKmsKeyName")
 
-    def delete(self, record: ObjectRecord) -> None:
-        """Delete a live object."""
-        self.check_unprotected(record)
+    def _archive(self, bucket: str, name: str) -> None:
+        """Keep the live object of a bucket with versioning."""
+        holder = self.buckets[bucket]
+        if holder.record.versioned and name in holder.objects:
+            self.versions.archive(holder.objects[name], microseconds())
+
+    def delete(self, record: ObjectRecord, *, version: bool = False) -> None:
+        """Delete a live object. version: for good, even with object versioning; also a noncurrent version."""
+        if record.deleted is not None:
+            self.check_unprotected(record)
+            self.versions.remove(record)
+            return
+        if version or not self.buckets[record.bucket].record.versioned:
+            self.check_unprotected(record)
+        else:
+            self._archive(record.bucket, record.name)
         self.buckets[record.bucket].drop(record.name)
         self.files.remove(record.place)
         if self._catalog:
@@ -235,6 +233,9 @@ class Store:
             metageneration=record.metageneration + 1,
             updated=microseconds(),
         )
+        if record.deleted is not None:
+            self.versions.put(changed)
+            return changed
         self.buckets[record.bucket].add(changed)
         if self._catalog:
             self._catalog.save_object(changed)
@@ -254,7 +255,7 @@ class Store:
 
     def delete_bucket(self, name: str) -> None:
         """Delete an empty bucket, or 409."""
-        if self.look_below(name, "").objects:
+        if self.look_below(name, "").objects or self.versions.names(name):
             raise ApiError(409, "The bucket you tried to delete is not empty.")
         del self.buckets[name]
         self.files.remove_bucket(name)
