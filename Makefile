@@ -8,7 +8,7 @@ DIST := dist
 READERS := duckdb==1.5.5\nduckdb-extension-avro==1.5.5\nduckdb-extension-iceberg==1.5.5\npyiceberg>=0.12\n
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check lint types layers lock sbom soak pictures clean
+.PHONY: help demo test quick check lint types layers lock witness sbom soak pictures clean
 
 help:            ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ \t/'
@@ -45,6 +45,7 @@ lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra otel -c requirements/dev.txt pyproject.toml -o requirements/otel.txt
 	printf '$(READERS)' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/readers.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/witness.in -o requirements/witness.txt
 	printf 'uv\nhatchling\neditables\n' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/tools.txt
 
 $(VENV)/.tools: requirements/tools.txt
@@ -63,6 +64,16 @@ $(VENV)/.dev: requirements/dev.txt requirements/readers.txt pyproject.toml $(VEN
 	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps --target $(VENV)/readers -r requirements/readers.txt
 	@$(UV) install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.local
+
+witness: $(VENV)/.witness  ## run the test suites of Google's clients against the local stack; WRITE=1 renews the table in docs
+	@$(BIN)/python -m tests.witness $(SUITES) $(if $(WRITE),--write)
+
+# The suites are in the source archives of their packages, and run in an environment of their own.
+$(VENV)/.witness: requirements/witness.txt requirements/witness-suites.txt $(VENV)/.dev
+	@$(BIN)/python -m venv --clear --without-pip $(VENV)/witness
+	@$(UV) install -q --python $(VENV)/witness/bin/python --require-hashes --no-deps -r requirements/witness.txt
+	@$(BIN)/python -m pip download -q --no-deps --no-binary :all: --require-hashes -d $(VENV)/witness/sources -r requirements/witness-suites.txt
+	@touch $@
 
 sbom: $(VENV)/.dev  ## list the packages of the images with their licenses, in dist/; of one: IMAGE="read otel" (CycloneDX)
 	@"$(BIN)/python" deploy/sbom.py "$(DIST)" $(if $(IMAGE),"$(IMAGE)",runtime otel read verify)

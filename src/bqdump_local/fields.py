@@ -18,7 +18,7 @@ class Fields:
     effect: they do what the service's do. recorded: they are accepted without effect, and docs/local.md lists them.
     missing: they are refused. output: only the service sets them, and they are ignored in requests. The values are the
     schemas of what a field contains (`*` for a map of those), `int64` or `text`, whose numbers are answered
-    as strings, or "".
+    as strings, `int32`, whose strings are answered as numbers, or "".
     """
 
     effect: dict[str, str]
@@ -74,6 +74,8 @@ class Checker:
             return value
         if part == "int64":
             return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if part == "int32":
+            return int(value) if isinstance(value, str) and value.isdigit() else value
         if part == "text":
             return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
         if part.startswith("*"):

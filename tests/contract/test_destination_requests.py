@@ -13,7 +13,8 @@ from bqdump.adapters.bigquery_destination import BigQueryDestination
 from bqdump.core.errors import BqdumpError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.ports.destination import CopyRequest, LoadRequest, StatementRequest, TableName
-from contract.test_requests import BIGQUERY, DATASET, World, serve
+from contract.test_requests import DATASET, World, serve
+from googles_apis import BIGQUERY
 from local.bigquery_server import PROJECT
 
 HERE = Dataset(PROJECT, DATASET, "EU")

@@ -20,6 +20,7 @@ from google.cloud import storage
 from bqdump_local.control import Control
 from bqdump_local.operations import storage_operation
 from bqdump_local.storage.app import create_app
+from googles_apis import Validated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +31,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def serving(app: ASGIApp) -> Iterator[str]:
-    """Run an application on a free port. Yields its address, and waits for its shutdown."""
+    """Run an application on a free port. Yields its address, and waits for its shutdown.
+
+    With BQDUMP_VALIDATE, requests of Google's clients and the answers to them must be valid by the APIs' descriptions.
+    """
+    checked = Validated(app) if os.environ.get("BQDUMP_VALIDATE") else None
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="error", access_log=False, loop="uvloop", http="httptools", ws="none")
+    config = uvicorn.Config(
+        checked or app, log_level="error", access_log=False, loop="uvloop", http="httptools", ws="none"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -43,6 +50,7 @@ def serving(app: ASGIApp) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         listener.close()
+        assert checked is None or not checked.problems, "\n".join(sorted(set(checked.problems)))
 
 
 @contextmanager

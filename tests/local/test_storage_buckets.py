@@ -204,3 +204,10 @@ def test_permissions_can_be_tested(client: Any, http: Http) -> None:
     assert bucket.test_iam_permissions(requested) == []
     assert http.call("GET", "b/absent/iam/testPermissions").status_code == 404
     assert http.call("PUT", "/_local/denied", json={"buckets": ["x"]}).status_code == 400
+
+
+def test_a_policy_without_its_time_gets_one(http: Http) -> None:
+    policy = {"retentionDurationSeconds": 0, "effectiveTime": None}
+    made = http.call("POST", "b", json={"name": "timed", "softDeletePolicy": policy}).json()["softDeletePolicy"]
+    assert made["retentionDurationSeconds"] == "0"
+    assert made["effectiveTime"].endswith("Z")

@@ -14,8 +14,8 @@ PUBLIC = "bigquery-public-data"
 FILES = "cloud-samples-data"
 # Queries for the rows, by table: the number of rows, and the columns by the number `n` of a row.
 TABLES = {
-    "samples.shakespeare": (164_656, """CASE MOD(n, 7) WHEN 0 THEN 'by' ELSE CONCAT('word', n) END AS word, n AS word_count,
-        CASE MOD(n, 3) WHEN 0 THEN 'hamlet' WHEN 1 THEN 'macbeth' ELSE 'kinglear' END AS corpus,
+    "samples.shakespeare": (164_656, """CASE MOD(n, 7) WHEN 0 THEN 'by' ELSE CONCAT('word', n) END AS word,
+        n AS word_count, CASE MOD(n, 3) WHEN 0 THEN 'hamlet' WHEN 1 THEN 'macbeth' ELSE 'kinglear' END AS corpus,
         1600 AS corpus_date"""),
     "samples.natality": (2000, """2000 + MOD(n, 10) AS year, MOD(n, 12) + 1 AS month, n AS day, 7.5 AS weight_pounds,
         TRUE AS is_male, 'CA' AS state"""),

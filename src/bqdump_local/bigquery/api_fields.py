@@ -70,7 +70,7 @@ SCHEMAS = {
             destinationTableProperties:DestinationTableProperties fieldDelimiter nullMarker
             parquetOptions:ParquetOptions preserveAsciiControlCharacters quote
             rangePartitioning:RangePartitioning referenceFileSchemaUri schema:TableSchema schemaUpdateOptions
-            skipLeadingRows sourceFormat sourceUris timePartitioning:TimePartitioning useAvroLogicalTypes
+            skipLeadingRows:int32 sourceFormat sourceUris timePartitioning:TimePartitioning useAvroLogicalTypes
             writeDisposition""",
         recorded="destinationEncryptionConfiguration:EncryptionConfiguration ignoreUnknownValues",
         missing="""columnNameCharacterMap connectionProperties copyFilesOnly createSession dateFormat datetimeFormat

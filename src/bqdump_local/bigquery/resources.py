@@ -92,7 +92,6 @@ def table_item(table: Table) -> dict[str, Any]:
         "creationTime": str(table.created_ms),
     }
     item |= {key: table.properties[key] for key in LISTED if key in table.properties}
-    item |= _base(table)
     if table.kind == "VIEW":
         item["view"] = {"useLegacySql": bool(table.properties["view"].get("useLegacySql", False))}
     return item

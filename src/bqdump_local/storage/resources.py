@@ -155,7 +155,8 @@ def changed_bucket_settings(settings: Mapping[str, Any], patch: Mapping[str, Any
             merged = {**changed.get("labels", {}), **value}
             value = {name: text for name, text in merged.items() if text is not None} or None
         if key in {"retentionPolicy", "softDeletePolicy"} and isinstance(value, dict):
-            value = {"effectiveTime": rfc3339(microseconds()), **value}
+            given = {name: inner for name, inner in value.items() if inner is not None}
+            value = {"effectiveTime": rfc3339(microseconds()), **given}
         if value is None:
             changed.pop(key, None)
         else:
