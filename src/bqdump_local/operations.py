@@ -26,6 +26,8 @@ def storage_operation(method: str, target: str) -> str:
     kind = "objects" if words[4:5] == ["o"] else "buckets"
     if len(words) > 6:
         return f"storage.{kind}.{words[6].removesuffix('To')}"
+    if words[4:5] == ["lockRetentionPolicy"]:
+        return "storage.buckets.lockRetentionPolicy"
     if words[4:5] == ["iam"]:
         return f"storage.buckets.{'testIamPermissions' if words[5:] else method.lower() + 'IamPolicy'}"
     if method == "GET" and len(words) in {3, 5}:

@@ -211,3 +211,17 @@ def test_a_policy_without_its_time_gets_one(http: Http) -> None:
     made = http.call("POST", "b", json={"name": "timed", "softDeletePolicy": policy}).json()["softDeletePolicy"]
     assert made["retentionDurationSeconds"] == "0"
     assert made["effectiveTime"].endswith("Z")
+
+
+def test_a_locked_retention_policy_can_only_be_lengthened(http: Http) -> None:
+    made = http.call("POST", "b", json={"name": "locked", "retentionPolicy": {"retentionPeriod": 10}}).json()
+    assert "isLocked" not in made["retentionPolicy"]
+    lock = {"ifMetagenerationMatch": made["metageneration"]}
+    assert http.call("POST", "b/locked/lockRetentionPolicy").status_code == 400
+    assert http.call("POST", "b/locked/lockRetentionPolicy", params={"ifMetagenerationMatch": "9"}).status_code == 412
+    assert http.call("POST", "b/locked/lockRetentionPolicy", params=lock).json()["retentionPolicy"]["isLocked"] is True
+    for body in ({"retentionPolicy": None}, {"retentionPolicy": {"retentionPeriod": "9"}}):
+        assert http.call("PATCH", "b/locked", json=body).status_code == 403
+    longer = http.call("PATCH", "b/locked", json={"retentionPolicy": {"retentionPeriod": "11"}}).json()
+    assert (longer["retentionPolicy"]["retentionPeriod"], longer["retentionPolicy"]["isLocked"]) == ("11", True)
+    assert http.call("POST", "b", params={"enableObjectRetention": "True"}, json={"name": "other"}).status_code == 501

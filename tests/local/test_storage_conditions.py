@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -185,3 +186,19 @@ def test_googles_client_reports_a_wrong_etag(client: Any) -> None:
     with pytest.raises(PreconditionFailed):
         blob.reload(if_etag_match="other")
     assert blob.download_as_bytes(if_etag_match=blob.etag) == b"x"
+
+
+def test_a_checksum_given_at_the_start_of_an_upload_is_compared(client: Any) -> None:
+    blob = client.bucket(BUCKET).blob("large")
+    with pytest.raises(BadRequest, match="doesn't match"):
+        blob.upload_from_file(io.BytesIO(bytes(9 << 20)), checksum="crc32c", crc32c_checksum_value="AAAAAA==")
+    assert not blob.exists()
+
+
+def test_the_sources_of_a_composed_object_can_be_deleted_with_it(http: Http) -> None:
+    for name in ("joined", "source-1"):
+        http.put(BUCKET, name, b"x")
+    body = {"sourceObjects": [{"name": "joined"}, {"name": "source-1"}], "deleteSourceObjects": True}
+    assert http.call("POST", f"{path_of(BUCKET, 'joined')}/compose", json=body).json()["size"] == "2"
+    assert http.call("GET", path_of(BUCKET, "source-1")).status_code == 404
+    assert http.call("GET", path_of(BUCKET, "joined"), params={"alt": "media"}).content == b"xx"

@@ -23,14 +23,13 @@ SCHEMAS = {
         missing="""customerManagedEncryptionEnforcementConfig customerSuppliedEncryptionEnforcementConfig
             googleManagedEncryptionEnforcementConfig""",
     ),
-    "Bucket.retentionPolicy": schema(effect="effectiveTime retentionPeriod:int64", missing="isLocked"),
+    "Bucket.retentionPolicy": schema(effect="effectiveTime retentionPeriod:int64", output="isLocked"),
     "Bucket.softDeletePolicy": schema(
         recorded="effectiveTime retentionDurationSeconds:int64", missing="hardDeletePause"
     ),
     "Bucket.versioning": schema(effect="enabled"),
     "ComposeRequest": schema(
-        effect="destination:Object sourceObjects:ComposeRequest.sourceObjects",
-        missing="deleteSourceObjects",
+        effect="deleteSourceObjects destination:Object sourceObjects:ComposeRequest.sourceObjects",
         output="kind",
     ),
     "ComposeRequest.sourceObjects": schema(

@@ -150,6 +150,7 @@ def _routes(store: Store, uploads: UploadMethods) -> dict[int, list[Route]]:
         Route("storage/v1/b", {"GET": buckets.list, "POST": buckets.insert}),
         Route("storage/v1/b/*", bucket),
         Route("storage/v1/b/*/iam/testPermissions", {"GET": buckets.test_permissions}),
+        Route("storage/v1/b/*/lockRetentionPolicy", {"POST": buckets.lock}),
         Route("storage/v1/b/*/o", {"GET": objects.list}),
         Route("storage/v1/b/*/o/*", item),
         Route("storage/v1/b/*/o/*/compose", {"POST": copies.compose}),

@@ -17,6 +17,7 @@ from bqdump_local.storage.resources import (
     bucket_etag,
     bucket_resource,
     changed_bucket_settings,
+    check_lock,
     new_bucket_settings,
     storage_class,
 )
@@ -39,6 +40,8 @@ class BucketMethods:
         if not isinstance(name, str) or not name:
             raise invalid("Required parameter: name", reason="required")
         check_bucket_name(name)
+        if request.query.get("enableObjectRetention", "").lower() == "true":
+            raise ApiError(501, "This local stand-in does not support the parameter enableObjectRetention.")
         self._store.access.require(name, "storage.buckets.create")
         if name in self._store.buckets:
             raise ApiError(409, "Your previous request to create the named bucket succeeded and you already own it.")
@@ -54,6 +57,23 @@ class BucketMethods:
         )
         self._store.save_bucket(record)
         return Reply(bucket_resource(record, request.base_url))
+
+    async def lock(self, request: Request, bucket: str) -> Reply:
+        """Lock the retention policy, which then can only be lengthened."""
+        record = self._store.bucket(bucket).record
+        self._store.access.require(bucket, "storage.buckets.update")
+        if "ifMetagenerationMatch" not in request.query:
+            raise invalid("Required parameter: ifMetagenerationMatch", reason="required")
+        Conditions.of(request.query).check_bucket(record.metageneration)
+        policy = record.settings.get("retentionPolicy")
+        if not policy:
+            raise invalid("The bucket has no retention policy to lock.")
+        settings = {**record.settings, "retentionPolicy": {**policy, "isLocked": True}}
+        changed = msgspec.structs.replace(
+            record, settings=settings, metageneration=record.metageneration + 1, updated=microseconds()
+        )
+        self._store.save_bucket(changed)
+        return Reply(bucket_resource(changed, request.base_url))
 
     async def get(self, request: Request, bucket: str) -> Reply:
         """Read a bucket."""
@@ -109,9 +129,11 @@ class BucketMethods:
         self._store.access.require(bucket, "storage.buckets.update")
         Conditions.of(request.query).check_bucket(record.metageneration)
         check_etag(request.headers, bucket_etag(record), changing=True)
+        settings = changed_bucket_settings(record.settings if keep else {}, resource)
+        check_lock(record.settings, settings)
         changed = msgspec.structs.replace(
             record,
-            settings=changed_bucket_settings(record.settings if keep else {}, resource),
+            settings=settings,
             storage_class=storage_class(resource) or record.storage_class,
             metageneration=record.metageneration + 1,
             updated=microseconds(),

@@ -132,6 +132,10 @@ class CopyMethods:
             kms_key=request.query.get("kmsKeyName"),
             customer_key=key,
         )
+        if body.get("deleteSourceObjects"):
+            for source in sources:
+                if source.name != name:
+                    self._store.delete(self._store.find(bucket, source.name, source.generation))
         return Reply(self._store.resource(record, request.base_url))
 
     def _source(self, request: Request, bucket: str, name: str, to_bucket: str, to_name: str) -> ObjectRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from bqdump_local.storage.errors import invalid
+from bqdump_local.storage.errors import ApiError, invalid
 from bqdump_local.storage.records import microseconds, rfc3339
 
 if TYPE_CHECKING:
@@ -162,6 +162,17 @@ def changed_bucket_settings(settings: Mapping[str, Any], patch: Mapping[str, Any
         else:
             changed[key] = value
     return changed
+
+
+def check_lock(settings: Mapping[str, Any], changed: dict[str, Any]) -> None:
+    """Refuse to remove or shorten a locked retention policy; a longer one stays locked."""
+    policy = settings.get("retentionPolicy") or {}
+    if not policy.get("isLocked"):
+        return
+    other = changed.get("retentionPolicy") or {}
+    if int(other.get("retentionPeriod", 0)) < int(policy["retentionPeriod"]):
+        raise ApiError(403, "A locked retention policy cannot be removed or shortened.")
+    changed["retentionPolicy"] = {**other, "isLocked": True}
 
 
 def new_bucket_settings(resource: Mapping[str, Any]) -> dict[str, Any]:

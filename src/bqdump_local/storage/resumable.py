@@ -56,7 +56,7 @@ def parse_content_range(header: str | None) -> Chunk:
 class Session:
     """Bytes received so far, in order and without gaps."""
 
-    def __init__(self, plan: Plan, spool: Spool, expected: dict[str, str], total: int | None) -> None:
+    def __init__(self, plan: Plan, spool: Spool, expected: list[dict[str, str]], total: int | None) -> None:
         self.identifier = secrets.token_urlsafe(24)
         self.plan = plan
         self.expected = expected

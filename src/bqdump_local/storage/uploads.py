@@ -65,11 +65,11 @@ class UploadMethods:
             return Reply(status=499)
         if session.record is None:
             chunk = parse_content_range(request.headers.get("content-range"))
-            session.expected |= from_header(request.headers.get("x-goog-hash"))
+            session.expected.append(from_header(request.headers.get("x-goog-hash")))
             if not await session.receive(chunk, request):
                 return Reply(status=308, headers=session.progress())
             try:
-                session.record = self._commit(session.plan, session.finish(), session.expected)
+                session.record = self._commit(session.plan, session.finish(), *session.expected)
             except ApiError:
                 del self._sessions[identifier]
                 raise
@@ -93,17 +93,16 @@ class UploadMethods:
         plan = self._plan(request, bucket, resource, content_type)
         spool = self._store.files.spool()
         spool.write(data)
-        expected = from_resource(resource) | from_header(request.headers.get("x-goog-hash"))
-        record = self._commit(plan, spool.finish(), expected)
+        expected = [from_resource(resource), from_header(request.headers.get("x-goog-hash"))]
+        record = self._commit(plan, spool.finish(), *expected)
         return Reply(self._store.resource(record, request.base_url))
 
     async def _start(self, request: Request, bucket: str) -> Reply:
         resource = checked("Object", await request.resource(), "object")
         plan = self._plan(request, bucket, resource, request.headers.get("x-upload-content-type"))
         length = request.headers.get("x-upload-content-length", "")
-        session = Session(
-            plan, self._store.files.spool(), from_resource(resource), int(length) if length.isdigit() else None
-        )
+        expected = [from_resource(resource), from_header(request.headers.get("x-goog-hash"))]
+        session = Session(plan, self._store.files.spool(), expected, int(length) if length.isdigit() else None)
         self._sessions[session.identifier] = session
         location = (
             f"{request.base_url}/upload/storage/v1/b/{bucket}/o?uploadType=resumable"
@@ -129,9 +128,10 @@ class UploadMethods:
             raise invalid("A customer-supplied key and a Cloud KMS key cannot be used together.")
         return Plan(bucket, name, settings, conditions, storage_class(resource), key, supplied)
 
-    def _commit(self, plan: Plan, content: Content, expected: dict[str, str]) -> ObjectRecord:
+    def _commit(self, plan: Plan, content: Content, *expected: dict[str, str]) -> ObjectRecord:
         try:
-            check(content, expected)
+            for checksums in expected:
+                check(content, checksums)
         except ApiError:
             content.discard()
             raise
