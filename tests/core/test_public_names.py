@@ -69,7 +69,7 @@ def test_results_and_errors_can_be_pickled() -> None:
 
 def test_help_shows_every_setting_with_its_type_and_default() -> None:
     parameters = inspect.signature(bqdump.run).parameters
-    assert set(parameters) == set(bqdump.Options.__annotations__) | {"task", "tasks"}
+    assert set(parameters) == set(bqdump.Options.__annotations__) | {"task", "tasks", "yes"}
     assert str(parameters["format"]) == "format: str | None = 'csv'"
     assert str(parameters["header"]) == "header: bool | None = True"
     assert parameters["project"].default is None

@@ -142,6 +142,6 @@ def test_the_console_names_the_buckets_that_it_does_not_show(
     monkeypatch.setattr("bqdump.ui.server.serve", serve)
     monkeypatch.setattr("bqdump.cli.ui.ask_store", lambda _, ask: asyncio.run(ask(MemoryStore())))
     monkeypatch.setenv("SOURCE_DATASET", "*")
-    monkeypatch.setenv("BQDUMP_LOCATIONS", "EU=gs://bucket-eu/x")
+    monkeypatch.setenv("BQDUMP_LOCATIONS", "EU=gs://bucket-eu/my x")
     assert start(["ui", "--bucket", "memory"]) == 0
-    assert "Datasets of another location: bqdump ui --to gs://bucket-eu/x/ --port 0" in capsys.readouterr().out
+    assert "Datasets of another location: bqdump ui --to 'gs://bucket-eu/my x/' --port 0" in capsys.readouterr().out

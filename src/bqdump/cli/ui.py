@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import sys
 from contextlib import suppress
 from typing import Any
@@ -48,7 +49,7 @@ def ui(port: int, **options: Any) -> None:
     def listening(address: str) -> None:
         sys.stdout.write(f"The console is at {address} until Ctrl-C\n")
         for target in all_targets(settings)[1:]:
-            sys.stdout.write(f"Datasets of another location: bqdump ui --to {target} --port 0\n")
+            sys.stdout.write(f"Datasets of another location: bqdump ui --to {shlex.quote(str(target))} --port 0\n")
         sys.stdout.flush()
 
     # Ctrl-C is the regular way to stop it.
