@@ -12,7 +12,9 @@ from bqdump.core.project.member import one_dataset
 from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned
 from bqdump.core.settings.settings import Settings
+from bqdump.core.wording import COMMANDS
 from bqdump.project.prune import prune_set
+from bqdump.repository.published import read_latest
 from bqdump.repository.tags import change_tags
 from bqdump.retain.prune import prune
 from bqdump.retain.task import Task
@@ -139,3 +141,12 @@ def test_a_run_that_stopped_while_it_was_planned_is_removed_once_its_note_is_old
     assert kept(world) == {"third", "fourth"}
     pruned(world, days=8)
     assert kept(world) == {"third"}
+
+
+def test_a_damaged_pointer_of_a_dataset_of_a_set_names_no_command_that_would_not_heal_it(world: World) -> None:
+    own = one_dataset(world.settings(), "sales")
+    world.store.put_now(own.layout.latest.name, b"garbage")
+    with pytest.raises(DocumentError) as caught:
+        asyncio.run(read_latest(world.store, own))
+    assert "run-id" not in caught.value.sentence(COMMANDS)
+    assert "--prefix" in caught.value.sentence(COMMANDS)

@@ -61,11 +61,16 @@ async def _summarized(store: ObjectStore, settings: Settings) -> Mapping[str, in
 
 
 async def with_way_out(store: ObjectStore, settings: Settings, error: DocumentError) -> DocumentError:
-    """The error about a latest.json that cannot be read, with the command that writes it again."""
+    """The error about a latest.json that cannot be read, with the command that writes it again.
+
+    A run of a set exports a dataset once, so its command would not write it again.
+    """
     if error.hint == COPIED:
         return error
     with suppress(DocumentError):
-        if run := await newest_complete(store, settings):
+        run = await newest_complete(store, settings)
+        plan = await value_of(store, settings.layout.run(run).plan) if run else None
+        if plan and not plan.of_set:
             hint = (
                 f"{RESTORE}, or let the newest complete run, which exports nothing, write it again with its settings: "
                 f"{{call:run run_id={run}}}"
