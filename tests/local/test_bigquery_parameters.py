@@ -78,6 +78,11 @@ def test_members_of_a_struct_parameter_can_be_used(world: World) -> None:
         ("ST_GEOGPOINT(31, 10.5)", "STRING", "POINT(31 10.5)"),
         ("(1, 'a')", "RECORD", {"_field_1": 1, "_field_2": "a"}),
         ("STRUCT(1, 'a')", "RECORD", {"_field_1": 1, "_field_2": "a"}),
+        (
+            "STRUCT<s STRUCT<v INT64>, l ARRAY<STRUCT<v INT64>>>(STRUCT(1), [STRUCT(2)])",
+            "RECORD",
+            {"s": {"v": 1}, "l": [{"v": 2}]},
+        ),
         ("STRUCT(1 AS x, 'a')", "RECORD", {"x": 1, "_field_2": "a"}),
         ("[STRUCT(1 AS x), STRUCT(2)]", "RECORD", [{"x": 1}, {"x": 2}]),
     ],

@@ -53,9 +53,6 @@ STORAGE = ("test_blob", "test_bucket", "test_client", "test_fileio", "test_trans
 SUITES = (
     *(Suite(f"python-bigquery {one}", "google_cloud_bigquery", (f"tests/system/{one}.py",)) for one in BIGQUERY),
     *(Suite(f"python-storage {one}", "google_cloud_storage", (f"tests/system/{one}.py",)) for one in STORAGE),
-    Suite("bigquery-storage reader", "google_cloud_bigquery_storage", ("tests/system/reader",)),
-    Suite("pandas-gbq", "pandas_gbq", ("tests/system",)),
-    Suite("sqlalchemy-bigquery", "sqlalchemy_bigquery", ("tests/system",)),
 )
 
 
@@ -168,7 +165,9 @@ def tabulate(found: dict[str, dict[str, str]], *, write: bool) -> list[str]:
     for suite, outcomes in found.items():
         counts = Counter(outcomes.values())
         why = Counter(listed(suite, case) for case, outcome in outcomes.items() if outcome == "failed")
-        named = "; ".join(f"{reason} ({count})" for reason, count in why.most_common())
+        named = "; ".join(
+            f"{reason} ({count})" for reason, count in sorted(why.items(), key=lambda one: (-one[1], str(one[0])))
+        )
         lines.append(f"| {suite} | {counts['passed']} | {counts['failed']} | {counts['skipped']} | {named} |")
     text = DOCS.read_text(encoding="utf-8")
     before, _, rest = text.partition(MARKS[0])

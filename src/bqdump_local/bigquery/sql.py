@@ -216,7 +216,7 @@ class Translation:
     def _within(self, node: exp.Expression) -> exp.Expression:
         """A new node with its parts rewritten: what replaces another node is not visited itself."""
         for child in list(node.iter_expressions()):
-            child.replace(child.transform(self.rewrite))
+            child.replace(child.transform(self.rewrite, copy=False))
         return node
 
     def _point(self, node: exp.Anonymous) -> exp.Expression:

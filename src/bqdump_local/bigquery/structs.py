@@ -32,8 +32,10 @@ def _named_elsewhere(node: exp.Expression) -> bool:
         others = [one for one in parent.expressions if isinstance(one, exp.Struct) and one is not node]
         if any(isinstance(item, exp.PropertyEQ) for one in others for item in one.expressions):
             return True
+    while isinstance(parent, (exp.Array, exp.Struct, exp.Tuple, exp.Paren, exp.PropertyEQ)):
         parent = parent.parent
-    return isinstance(parent, exp.Cast)
+    in_row = isinstance(parent, exp.Anonymous) and parent.name.upper() == "ROW"
+    return in_row or isinstance(parent, exp.Cast)
 
 
 def expand(statement: exp.Expression) -> None:

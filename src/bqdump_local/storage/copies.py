@@ -135,7 +135,7 @@ class CopyMethods:
         if body.get("deleteSourceObjects"):
             for source in sources:
                 if source.name != name:
-                    self._store.delete(self._store.find(bucket, source.name, source.generation))
+                    self._store.delete(self._store.find(bucket, source.name, source.generation), version=True)
         return Reply(self._store.resource(record, request.base_url))
 
     def _source(self, request: Request, bucket: str, name: str, to_bucket: str, to_name: str) -> ObjectRecord:
