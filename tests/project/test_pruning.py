@@ -7,17 +7,21 @@ from collections.abc import Sequence
 
 import pytest
 
+from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DatasetsFailedError, DocumentError
 from bqdump.core.project.member import one_dataset
 from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.written import resume_call, settings_of_run
 from bqdump.core.wording import COMMANDS
+from bqdump.export.run import run as export
+from bqdump.export.task import Task
 from bqdump.project.prune import prune_set
 from bqdump.repository.published import read_latest
 from bqdump.repository.tags import change_tags
 from bqdump.retain.prune import prune
-from bqdump.retain.task import Task
+from bqdump.retain.task import Task as Pruning
 from project.world import FIRST, World
 
 DAY = 86_400_000
@@ -33,7 +37,7 @@ def pruned(world: World, days: float = 0.1, *, delete: bool = True) -> Pruned:
     now, settings = FIRST + round(days * DAY), world.settings(keep_last=1)
 
     async def one(own: Settings) -> Pruned:
-        return await prune(Task(world.store, own, policy_of(own), now, delete, no_jobs))
+        return await prune(Pruning(world.store, own, policy_of(own), now, delete, no_jobs))
 
     return asyncio.run(prune_set(world.store, settings, one, now))
 
@@ -143,10 +147,21 @@ def test_a_run_that_stopped_while_it_was_planned_is_removed_once_its_note_is_old
     assert kept(world) == {"third"}
 
 
-def test_a_damaged_pointer_of_a_dataset_of_a_set_names_no_command_that_would_not_heal_it(world: World) -> None:
+def test_a_damaged_pointer_of_a_dataset_of_a_set_is_healed_by_the_command_in_the_error(world: World) -> None:
     own = one_dataset(world.settings(), "sales")
+    before = world.read(own.layout.latest)
     world.store.put_now(own.layout.latest.name, b"garbage")
     with pytest.raises(DocumentError) as caught:
         asyncio.run(read_latest(world.store, own))
-    assert "run-id" not in caught.value.sentence(COMMANDS)
-    assert "--prefix" in caught.value.sentence(COMMANDS)
+    command = caught.value.sentence(COMMANDS)
+    plan = world.read(own.layout.run("third").plan)
+    assert before
+    assert plan
+    settings = settings_of_run(plan.settings, own.target)
+    assert resume_call("third", settings) in caught.value.hint
+    assert "--run-id third" in command
+    assert "--prefix x/sales" in command
+    asyncio.run(export(Task(world.store, world.task("third").warehouse, settings, "third", Owner("e", 0), 1)))
+    after = world.read(own.layout.latest)
+    assert after
+    assert (after.run, after.number, after.manifest_generation) == ("third", before.number, before.manifest_generation)

@@ -15,6 +15,7 @@ from bqdump.core.documents.fields import Time
 from bqdump.core.documents.manifest_index import Summary
 from bqdump.core.errors import DocumentError
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.written import resume_call, settings_of_run
 from bqdump.core.times import parse_time
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import exists, value_of
@@ -61,19 +62,14 @@ async def _summarized(store: ObjectStore, settings: Settings) -> Mapping[str, in
 
 
 async def with_way_out(store: ObjectStore, settings: Settings, error: DocumentError) -> DocumentError:
-    """The error about a latest.json that cannot be read, with the command that writes it again.
-
-    A run of a set exports a dataset once, so its command would not write it again.
-    """
+    """The error about a latest.json that cannot be read, with the complete command that writes it again."""
     if error.hint == COPIED:
         return error
-    with suppress(DocumentError):
+    with suppress(DocumentError, ValueError):
         run = await newest_complete(store, settings)
         plan = await value_of(store, settings.layout.run(run).plan) if run else None
-        if plan and not plan.of_set:
-            hint = (
-                f"{RESTORE}, or let the newest complete run, which exports nothing, write it again with its settings: "
-                f"{{call:run run_id={run}}}"
-            )
+        if plan:
+            call = resume_call(run, settings_of_run(plan.settings, settings.target))
+            hint = f"{RESTORE}, or let the newest complete run, which exports nothing, write it again: {call}"
             return DocumentError(error.operation, error.subject, error.cause, hint)
     return error

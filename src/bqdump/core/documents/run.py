@@ -16,9 +16,6 @@ from bqdump.core.plan.shape import WHOLE, Shape
 from bqdump.core.results import public
 from bqdump.core.risks import Risk
 
-# The hex digits of the nonce of a plan that is not one of a set.
-NONCE_DIGITS = 8
-
 
 class Share(msgspec.Struct, frozen=True, array_like=True):
     """The place and size of one task's part of the units object.
@@ -180,11 +177,6 @@ class Plan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     def began(self) -> int:
         """When the run began. The snapshot time may be days earlier where the user chose it."""
         return self.planned or self.snapshot
-
-    @property
-    def of_set(self) -> bool:
-        """Whether the dataset is one of a set: its number there is part of the nonce."""
-        return len(self.nonce) > NONCE_DIGITS
 
     @property
     def job_prefix(self) -> str:
