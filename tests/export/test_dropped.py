@@ -315,3 +315,21 @@ def test_most_tables_of_an_overlapping_run_are_not_removed_unasked(settings: Set
     with pytest.raises(UsageError, match=r"does not have 3 tables of run first, more than half"):
         in_a_loop(overlapping)
     assert (world.published().run, {*world.content()}) == ("first", {*"abcde"})
+
+
+@LAYOUTS
+def test_a_dropped_table_that_failed_in_the_published_export_is_not_called_failed(settings: Settings) -> None:
+    world = World(settings)
+    dropping, world.warehouse.failing = world.warehouse.failing, lambda table, job: invalid(table)
+    world.run("first", allow_partial=True)
+    assert [one.table for one in world.published().failed] == ["b"]
+    world.warehouse.failing = dropping
+    world.dropping("b")
+    world.run("second", keep_others=True)
+    manifest = world.published()
+    assert (manifest.status, manifest.failed) == ("complete", ())
+    assert [(flag.risk, flag.table) for flag in manifest.flags] == [(Risk.DROPPED_TABLES, "b")]
+
+
+def invalid(table: str) -> JobError | None:
+    return JobError("invalid", "cannot be read") if table == "b" else None

@@ -106,7 +106,8 @@ async def _stays_of(
     for name in sorted(set(kept).difference(export.plan.kept)):
         message = "%s is carried over from run %s, which was published after this run was planned"
         log.warning(message, name, latest.run, extra=LogEvent.TABLE_CARRIED_OVER.extra(table=name))
-    return carry_from(decode(data, Manifest, latest.manifest), export.plan, tables, kept, removed)
+    decided = {*tables, *reasons}
+    return carry_from(decode(data, Manifest, latest.manifest), export.plan, decided, kept, removed)
 
 
 def _refuse_mass(export: RunningExport, published: Published, removed: Sequence[Removed]) -> None:

@@ -116,17 +116,16 @@ def removal_sentence(removed: Removed) -> str:
 
 
 def carry_from(
-    manifest: Manifest, plan: Plan, exported: Collection[str], kept: Collection[str], removed: tuple[Removed, ...]
+    manifest: Manifest, plan: Plan, decided: Collection[str], kept: Collection[str], removed: tuple[Removed, ...]
 ) -> Carry:
     """Take the tables `kept` over from the published manifest.
 
-    exported: the tables of the plan. With `keep_others`, failures of all other tables stay on record too.
+    decided: the tables that the run exports or goes without. With `keep_others`, failures of all others stay on record.
     """
-    gone = {one.table for one in removed}.union(exported)
     left = tuple(table for table in manifest.left if table.table in kept)
     unfinished = {table.table for table in left}
     if plan.settings.get("keep_others"):
-        unfinished |= {one.table for one in manifest.failed if one.table not in gone}
+        unfinished |= {one.table for one in manifest.failed if one.table not in decided}
     tables = tuple(carried(manifest, entry, plan.settings) for entry in manifest.tables if entry.table in kept)
     failed = tuple(one for one in manifest.failed if one.table in unfinished)
     flags = tuple(_flags(manifest, tables))
