@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -106,5 +105,7 @@ def refuse_key(bucket: BucketInfo, settings: Settings, url: str) -> None:
 
 def close_name(name: str, known: Sequence[str]) -> str:
     """The known name that is most like this one, "" if none is; case does not count."""
+    import difflib
+
     same = [one for one in known if one.lower() == name.lower()]
     return next(iter(same or difflib.get_close_matches(name, known, n=1)), "")
