@@ -44,3 +44,13 @@ def test_other_errors_say_what_failed() -> None:
     error = BqdumpError("read", "gs://b", "it is gone", "See {call:status}.")
     assert str(error) == "cannot read gs://b: it is gone. See bqdump.status()."
     assert error.sentence(Flags({}, {})) == "cannot read gs://b: it is gone. See bqdump status."
+
+
+def test_a_command_has_the_flags_of_this_invocation_except_for_secrets() -> None:
+    typed = {"bucket": "b", "allow": ("other-location",), "notify": "https://hooks.example.com/secret", "json": True}
+    words = Flags({}, typed)
+    assert fill("{call:run run_id=r}", words) == "bqdump run --run-id r --bucket b --allow other-location"
+    allowed = "bqdump run --allow removed-tables --bucket b --allow other-location"
+    assert fill("{call:run allow=removed-tables}", words) == allowed
+    assert fill("{call:verify run=r}", words) == "bqdump verify r --bucket b"
+    assert fill("{call:verify run=r}") == "bqdump.verify(run='r')"

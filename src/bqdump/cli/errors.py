@@ -32,12 +32,17 @@ class Flags(Commands):
         return f"{self.setting(name, '')} ({BY_NAME[name].env})"
 
     def call(self, verb: str, arguments: Arguments) -> str:
-        """See Words. With those flags of this invocation that the command takes.
+        """See Words. With those flags of this invocation that the command takes, except those that may be secrets.
 
-        A command that names its dataset has all that it needs: see core.settings.written.resume_call.
+        Those that can be repeated are added to the command's own. A command that names its dataset has all that it
+        needs: see core.settings.written.resume_call.
         """
-        taken = _options_of(verb) if self._typed and "dataset" not in arguments else set()
-        typed = {name: value for name, value in self._typed.items() if name in taken and name not in arguments}
+        taken = _options_of(verb).difference(SECRET) if self._typed and "dataset" not in arguments else set()
+        typed = {
+            name: value
+            for name, value in self._typed.items()
+            if name in taken and (name not in arguments or isinstance(value, tuple))
+        }
         return " ".join([super().call(verb, arguments), *(word for one in typed.items() for word in flag_words(*one))])
 
 
@@ -56,6 +61,8 @@ def flag_words(name: str, value: Any) -> list[str]:
     return [word for one in values for word in (f"--{flag}", shlex.quote(str(one)))]
 
 
+# A flag whose value may be a secret, such as the address of a webhook: it is never printed.
+SECRET = ("notify",)
 # What people type who know other tools, by option and command; "": any command.
 HABITS = {
     ("--dry-run", "run"): "bqdump plan shows what a run would do.",

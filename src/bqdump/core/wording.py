@@ -52,12 +52,12 @@ class Commands(Words):
         return self.setting(name, "")
 
     def call(self, verb: str, arguments: Arguments) -> str:
-        """See Words: as a shell takes it."""
+        """See Words: as a shell takes it. Commands take the name of a run without a flag."""
         return " ".join(["bqdump", verb, *(self._argument(name, value) for name, value in arguments.items())])
 
     def _argument(self, name: str, value: str | bool) -> str:
         if isinstance(value, str):
-            return self.setting(name, shlex.quote(value))
+            return shlex.quote(value) if name == "run" else self.setting(name, shlex.quote(value))
         return self.setting(name if value else f"{OFF}{name}", "")
 
 

@@ -12,7 +12,7 @@ from bqdump.core.errors import BqdumpError, TablesFailedError
 from bqdump.core.progress.events import Entered
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, named
 from bqdump.export.dropped import as_failed, go_without_dropped
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
@@ -32,6 +32,8 @@ from bqdump.repository.published import read_latest
 from bqdump.repository.units.ledger import UnitLedger, give_up, read_unit_ledger
 
 log = logging.getLogger(__name__)
+# Failed tables in an error; the others are counted.
+NAMED = 3
 
 
 class TaskResult(NamedTuple):
@@ -160,9 +162,9 @@ def _leave_to_others(export: RunningExport, units: UnitLedger) -> TaskResult:
 
 
 def _refusal(plan: Plan, failed: Sequence[Failure]) -> TablesFailedError:
-    named = "; ".join(f"{failure.table}: {failure.reason}: {failure.message.rstrip('.')}" for failure in failed[:3])
-    more = f"; and {len(failed) - 3} more" if len(failed) > 3 else ""
-    cause = f"{len(failed)} of {counted(plan.tables, 'table')} failed, nothing was published ({named}{more})"
+    words = [f"{failure.table}: {failure.reason}: {failure.message.rstrip('.')}" for failure in failed]
+    tables = named(words, NAMED, separator="; ")
+    cause = f"{len(failed)} of {counted(plan.tables, 'table')} failed, nothing was published ({tables})"
     hint = _way_out(plan, {failure.reason for failure in failed})
     return TablesFailedError("publish", f"run {plan.run}", cause, hint)
 
@@ -174,7 +176,7 @@ def _way_out(plan: Plan, reasons: Collection[str]) -> str:
     if DROPPED in reasons:
         return (
             "More than half of the published tables would be removed. If they were dropped by mistake, restore them, "
-            "then start a new run: {call:run}. To publish without them, resume with "
-            f"{{setting:allow={Risk.REMOVED_TABLES}}}: {{call:run run_id={plan.run}}}"
+            "then start a new run: {call:run}. To publish without them, resume with: "
+            f"{{call:run run_id={plan.run} allow={Risk.REMOVED_TABLES}}}"
         )
     return f"Fix the cause, then resume with: {{call:run run_id={plan.run}}}"

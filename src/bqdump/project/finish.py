@@ -9,7 +9,7 @@ from bqdump.core.documents.project import DatasetEntry, DatasetFailure, Ended, P
 from bqdump.core.errors import BqdumpError, DatasetsFailedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.project.member import one_dataset
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, named
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
 from bqdump.core.wording import COMMANDS, fill
@@ -86,14 +86,14 @@ def refuse_failed(running: RunningSet, board: Board) -> None:
     failed = sorted(board.failed(running.task.owner.execution).items())
     if not failed:
         return
-    named = "; ".join(f"{plan.datasets[number].dataset}: {one.message.rstrip('.')}" for number, one in failed[:NAMED])
-    more = f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+    words = [f"{plan.datasets[number].dataset}: {one.message.rstrip('.')}" for number, one in failed]
+    problems = named(words, NAMED, separator="; ")
     whole = counted(len(plan.datasets), "dataset")
     # Of those that have neither failed nor ended, nothing is known yet.
     settled = board.settled(plan, running.task.owner.execution)
     others = ", the others are not affected" if settled and len(failed) < len(plan.datasets) else ""
     effect = ", so none is published" if plan.together and not board.ended else others
-    cause = f"{len(failed)} of {whole} failed{'' if settled else ' so far'}{effect} ({named}{more})"
+    cause = f"{len(failed)} of {whole} failed{'' if settled else ' so far'}{effect} ({problems})"
     hint = f"Fix the cause, then resume with: {{call:run run_id={plan.run}}}"
     raise DatasetsFailedError("export", f"run {plan.run}", cause, hint)
 

@@ -19,6 +19,7 @@ from bqdump.core.restore.draft import restore_plan
 from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
 from bqdump.core.restore.selection import unfinished
+from bqdump.core.sizes import named
 from bqdump.repository.copies import load_manifest, published_run
 from bqdump.repository.replacing import read_replacing
 from bqdump.restoration.task import Task
@@ -121,14 +122,12 @@ async def _refuse_changed_files(task: Task, plan: RestorePlan, findings: list[Fi
     changed = [one for one in findings if one.table in tables and one.kind != FindingKind.EXTRA]
     if not changed:
         return
-    named = ", ".join(f"{one.file} is {one.kind.value}" for one in changed[:NAMED])
-    more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
-    cause = f"its files are not as exported: {named}{more}"
+    cause = f"its files are not as exported: {named([f'{one.file} is {one.kind.value}' for one in changed], NAMED)}"
     found = await read_replacing(task.store, task.settings)
     if found and found.published == plan.run:
         hint = f"{found.sentence} Or let {{setting:finish_run}} finish it first, and restore that run."
     else:
-        hint = "{call:verify} lists all of them. Restore another run, or exclude these tables."
+        hint = f"{{call:verify run={plan.run}}} lists all of them. Restore another run, or exclude these tables."
     raise VerificationError(RESTORE, f"run {plan.run}", cause, hint)
 
 
