@@ -94,7 +94,12 @@ def test_a_run_that_publishes_nothing_leaves_a_page_with_the_reason() -> None:
     stored = store.peek("_bqdump/runs/r1/failed-first.html")
     assert stored is not None
     page = stored[0].decode()
-    for expected in ("Failed.", "1 table failed, 1 of 2 tables done", "no such column", "bqdump run --run-id r1"):
+    for expected in (
+        "Failed.",
+        "1 table failed, 1 of 2 tables done",
+        "no such column",
+        "bqdump run --run-id r1 --project ",
+    ):
         assert expected in page
     run_name, made_anew = asyncio.run(report_page(store, SETTINGS, "r1"))
     assert (run_name, made_anew) == ("r1", stored[0])

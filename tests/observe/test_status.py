@@ -72,7 +72,9 @@ def test_a_run_that_is_not_done_is_running_whatever_readers_see() -> None:
         await scene.store.delete([(receipts[0].name, receipts[0].generation)])
 
     asyncio.run(one_less())
-    assert asyncio.run(status(scene.store, scene.settings, "first")).state == "running"
+    found = asyncio.run(status(scene.store, scene.settings, "first"))
+    assert found.state == "running"
+    assert found.resume.startswith(f"bqdump run --run-id first --project {scene.settings.project} --dataset ")
 
 
 def test_a_run_that_has_failed_has_failed_whatever_readers_see() -> None:

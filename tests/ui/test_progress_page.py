@@ -22,7 +22,7 @@ from browser.scenes import Scene, shop
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
-REMEDY = "bqdump run --run-id first"
+REMEDY = "bqdump run --run-id first --project my-project --dataset shop"
 
 
 @pytest.fixture

@@ -148,7 +148,7 @@ class _Reminder:
 
 def _silent(found: Status, seconds: float) -> str:
     ago = counted(int(seconds // 60), "minute") if seconds < 7200 else counted(int(seconds // 3600), "hour")
-    resume = words().call("run", {"run_id": found.run})
+    resume = found.resume or words().call("run", {"run_id": found.run})
     return f"no table completed for {ago}; if the run's tasks have ended, resume with: {resume}"
 
 
@@ -195,7 +195,7 @@ def _text(found: Status) -> str:
     if (seconds := found.silence(time.time())) > SILENT_SECONDS:
         lines.append(f"  {_silent(found, seconds)}")
     if found.latest != found.run:
-        unseen = found.latest_problem and f"cannot tell which run is published: {found.latest_problem}"
+        unseen = found.latest_problem and f"cannot determine the published run: {found.latest_problem}"
         unseen = unseen or "nothing has been published here yet"
         seen = f"the published run is {found.latest}" + (
             ", with a later snapshot time" if found.state == "superseded" else ""

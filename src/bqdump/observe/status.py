@@ -14,6 +14,7 @@ from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.restore.restorable import Restorable
 from bqdump.core.results import Result, public
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.written import resume_command
 from bqdump.core.times import time_in, time_of
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
@@ -69,7 +70,8 @@ class Status(Result, frozen=True, kw_only=True):
     left: datasets of earlier sets that the newest one does not have, and whose exports stay.
     replaced_by: the run that has begun to replace the published files, and is not published; finish: the command that
     finishes it. Both are "" where there is none.
-    latest_problem: why the published run cannot be told, "" where it can.
+    latest_problem: why the published run is unknown, "" where it is known.
+    resume: the command that resumes an unfinished run, "" where its plan does not show it.
     """
 
     run: str
@@ -95,6 +97,7 @@ class Status(Result, frozen=True, kw_only=True):
     replaced_by: str = ""
     finish: str = ""
     latest_problem: str = ""
+    resume: str = ""
 
     def silence(self, now: float) -> float:
         """Seconds since the last table was done, for a run in progress; else 0.
@@ -182,9 +185,10 @@ def status_of(sight: Sight) -> Status:
     if sight.manifest or published == sight.run:
         # The manifest decides, even if receipts have been deleted.
         done, working = plan.tables - len(failed) - len(ledger.dropped), 0
+    state = _state(sight, published, len(failed))
     return Status(
         run=sight.run,
-        state=_state(sight, published, len(failed)),
+        state=state,
         snapshot_time=time_of(plan.snapshot),
         tables=plan.tables,
         done=done,
@@ -200,6 +204,7 @@ def status_of(sight: Sight) -> Status:
         carried=here.carried if here else len(plan.kept),
         oldest_snapshot_time=time_in(here.oldest_snapshot_time) if here else None,
         reused=len(plan.reused),
+        resume="" if state in ("published", "superseded") else resume_command(plan.run, plan.settings),
     )
 
 

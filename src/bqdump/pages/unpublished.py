@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bqdump.core.documents.run import Failure, Plan, Receipt
+from bqdump.core.settings.written import resume_command
 from bqdump.pages.document import document
 from bqdump.pages.gantt import bar, gantt
 from bqdump.pages.summary import chosen
@@ -23,4 +24,5 @@ def render_unpublished(plan: Plan, done: int, receipts: Sequence[Receipt], faile
         failed=failed,
         chart=gantt([bar(receipt) for receipt in receipts]),
         settings=chosen(plan.settings),
+        resume=resume_command(plan.run, plan.settings),
     )

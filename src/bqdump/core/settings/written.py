@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -10,8 +11,8 @@ import msgspec
 from bqdump.core.settings import amounts
 from bqdump.core.settings.settings import BY_NAME, SETTINGS, Settings
 from bqdump.core.settings.table_settings import TableSettings, tables_text
-from bqdump.core.settings.target import Target, record_of
-from bqdump.core.wording import placeholder
+from bqdump.core.settings.target import Target, record_of, recorded_target
+from bqdump.core.wording import COMMANDS, fill, placeholder
 
 # Settings in seconds, which their variables have with the unit.
 DURATIONS = (amounts.duration, amounts.period, amounts.age)
@@ -59,3 +60,14 @@ def resume_call(run: str, settings: Settings) -> str:
             value = getattr(settings, name)
             arguments[name] = value if BY_NAME[name].switch else setting_text(name, value)
     return placeholder("run", arguments)
+
+
+def resume_command(run: str, recorded: Mapping[str, Any]) -> str:
+    """The complete command that resumes a run, for pages and stored text. recorded: the settings in its plan.
+
+    Without settings where these are not those of a run.
+    """
+    call = placeholder("run", {"run_id": run})
+    with suppress(ValueError):
+        call = resume_call(run, settings_of_run(recorded, recorded_target(recorded)))
+    return fill(call, COMMANDS)
