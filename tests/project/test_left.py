@@ -92,6 +92,19 @@ def test_verify_takes_its_last_export(world: World) -> None:
     assert [(one.dataset, one.findings) for one in of_first.datasets] == [("a", 0), ("b", 1), ("c", 0)]
 
 
+def test_its_damaged_pointer_hides_no_other_dataset(world: World) -> None:
+    world.store.put_now("x/b/_bqdump/latest.json", b"garbage")
+    shown = {
+        one.dataset: (one.state, one.problem) for one in asked(verbs.status(world.store, world.settings())).datasets
+    }
+    assert (shown["a"], shown["c"]) == (("published", ""), ("published", ""))
+    assert shown["b"][0] == "failed"
+    assert "latest.json" in shown["b"][1]
+    found = {one.dataset: one.problem for one in asked(verbs.verify(world.store, world.settings())).datasets}
+    assert (found["a"], found["c"]) == ("", "")
+    assert "bqdump run --run-id first --project p --dataset b" in found["b"]
+
+
 def test_a_dataset_that_joined_later_does_not_fail_an_older_run(world: World) -> None:
     world.put("d", "orders")
     world.run("fifth", path="{table}/{run}/{table}_*.csv")
@@ -110,7 +123,7 @@ def test_a_run_without_its_plan_is_verified_in_each_dataset_that_has_it(world: W
 
 
 def test_the_export_of_a_dataset_that_was_never_in_the_set_is_none_of_it(world: World) -> None:
-    """Somebody exports it below the prefix, with run ids of the set by chance."""
+    """It was exported below the prefix, with run ids of the set by chance."""
     before = asked(names_in_set(world.store, world.settings()))
     for name in world.store.names_now():
         found = world.store.peek(name)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from bqdump.core.documents.layout import STATE
 from bqdump.core.documents.project import Project
-from bqdump.core.errors import NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.project.member import one_dataset
 from bqdump.core.settings.datasets import NAME
 from bqdump.core.settings.settings import Settings
@@ -45,18 +45,30 @@ async def names_in_set(store: ObjectStore, settings: Settings) -> list[str]:
     return sorted(names.union(await _left(store, settings, names)))
 
 
-async def datasets_left(store: ObjectStore, settings: Settings, names: Collection[str]) -> list[LeftDataset]:
-    """The datasets of earlier sets that still have a published export, sorted. names: of the set as it is now.
+class Left(NamedTuple):
+    """The datasets of earlier sets that still have a published export, sorted.
 
-    Raises NotFoundError without a set.
+    damaged: further ones, and why their published run is unknown.
     """
 
+    datasets: list[LeftDataset]
+    damaged: dict[str, DocumentError]
+
+
+async def datasets_left(store: ObjectStore, settings: Settings, names: Collection[str]) -> Left:
+    """The datasets that the set had earlier. names: of the set as it is now. Raises NotFoundError without a set."""
+    damaged: dict[str, DocumentError] = {}
+
     async def left(name: str) -> LeftDataset | None:
-        latest = await read_latest(store, one_dataset(settings, name))
+        try:
+            latest = await read_latest(store, one_dataset(settings, name))
+        except DocumentError as error:
+            damaged[name] = error
+            return None
         return LeftDataset(name, latest.run, time_of(latest.snapshot)) if latest else None
 
     gone = [name for name in await names_in_set(store, settings) if name not in names]
-    return [one for one in await each_dataset(gone, left) if one]
+    return Left([one for one in await each_dataset(gone, left) if one], damaged)
 
 
 async def _left(store: ObjectStore, settings: Settings, known: Collection[str]) -> list[str]:

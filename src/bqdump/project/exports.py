@@ -110,11 +110,13 @@ async def choose(sets: Sequence[SetAt], choice: Choice) -> SetExecution:
 async def _published(sets: Sequence[SetAt], choice: Choice) -> list[tuple[SetAt, Entry]]:
     """The datasets that are published, and those that the choice names and that have left the set."""
     found: list[tuple[SetAt, Entry]] = [(one, entry) for one in sets for entry in one.project.datasets]
-    wanted = {name for name in choice.include if NAME.fullmatch(name)}.difference(entry.dataset for _, entry in found)
-    for one in sets if wanted else ():
+    others = {name for name in choice.include if NAME.fullmatch(name)}.difference(entry.dataset for _, entry in found)
+    for one in sets if others else ():
         in_set = [entry.dataset for entry in one.project.datasets]
         left = await datasets_left(one.task.store, one.task.settings, in_set)
-        found += [(one, entry) for entry in left if entry.dataset in wanted]
+        for name in others & left.damaged.keys():
+            raise left.damaged[name]
+        found += [(one, entry) for entry in left.datasets if entry.dataset in others]
     return found
 
 

@@ -13,9 +13,9 @@ from bqdump.core.project.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, status
+from bqdump.observe.status import DatasetStatus, Status, StatusState, status
 from bqdump.ports.store import ObjectStore
-from bqdump.project.datasets import datasets_left
+from bqdump.project.datasets import Left, datasets_left
 from bqdump.repository.projects import Board, read_board, read_project, read_project_plan
 from bqdump.repository.replacing import read_replacing
 
@@ -37,12 +37,13 @@ async def set_status(store: ObjectStore, settings: Settings, run: str = "") -> S
             return await _dataset(store, settings, plan, board, number)
 
     datasets = tuple(await asyncio.gather(*map(one, range(len(plan.datasets)))))
-    left: Sequence[LeftDataset] = ()
+    state, left = _state(plan, project, datasets), Left([], {})
     if not project or project.age <= plan.age:
         left = await datasets_left(store, settings, [one.dataset for one in plan.datasets])
+    datasets += tuple(_damaged(name, error) for name, error in left.damaged.items())
     return Status(
         run=plan.run,
-        state=_state(plan, project, datasets),
+        state=state,
         snapshot_time=time_of(plan.snapshot),
         tables=sum(one.tables for one in datasets),
         done=sum(one.done for one in datasets),
@@ -61,7 +62,7 @@ async def set_status(store: ObjectStore, settings: Settings, run: str = "") -> S
         ),
         datasets=datasets,
         reused=sum(one.reused for one in datasets),
-        left=tuple(left),
+        left=tuple(left.datasets),
     )
 
 
@@ -105,9 +106,7 @@ async def _dataset(
             dataset=member.dataset, state=state, tables=member.tables, waiting=waiting, problem=problem
         )
     except DocumentError as error:
-        # The others are shown regardless.
-        damaged = error.sentence(COMMANDS)
-        return DatasetStatus(dataset=member.dataset, state="failed", tables=member.tables, problem=damaged)
+        return _damaged(member.dataset, error, member.tables)
     planned = found.state != "planning"
     state = "failed" if problem and found.state not in ("published", "superseded") else found.state
     by = await read_replacing(store, one_dataset(settings, member.dataset))
@@ -137,3 +136,8 @@ def _state(plan: ProjectPlan, project: Project | None, datasets: tuple[DatasetSt
         return "superseded"
     ended = all(one.state in ENDED for one in datasets)
     return "failed" if ended and any(one.state == "failed" for one in datasets) else "running"
+
+
+def _damaged(dataset: str, error: DocumentError, tables: int = 0) -> DatasetStatus:
+    """A dataset of which a document cannot be read: the others are shown regardless."""
+    return DatasetStatus(dataset=dataset, state="failed", tables=tables, problem=error.sentence(COMMANDS))

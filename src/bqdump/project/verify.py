@@ -36,7 +36,8 @@ async def verify_set(store: ObjectStore, settings: Settings, run: str, verify: V
     else:
         expected = [_published(project, entry) for entry in project.datasets]
         left = await datasets_left(store, settings, [one.dataset for one in project.datasets])
-        expected += [VerifiedDataset(one.dataset, one.run, 0, note=LEFT) for one in left]
+        expected += [VerifiedDataset(one.dataset, one.run, 0, note=LEFT) for one in left.datasets]
+        expected += [VerifiedDataset(name, "", 0, error.sentence(COMMANDS)) for name, error in left.damaged.items()]
 
     async def one(part: VerifiedDataset) -> tuple[VerifiedDataset, Verified | None]:
         if not part.run:
