@@ -27,28 +27,35 @@ class _Taken(msgspec.Struct, frozen=True):
     snapshot: Time
 
 
-async def complete_runs(store: ObjectStore, layout: Layout) -> dict[str, int]:
+async def complete_runs(store: ObjectStore, layout: Layout, *, strict: bool = False) -> dict[str, int]:
     """The snapshot time (ms) of each run that has its manifest, and is not being pruned.
 
     Two listings, and two requests for each run. A manifest that cannot be read counts as none.
+    strict: raise DocumentError for it.
     """
     noted, slots = await _noted(store, layout), asyncio.Semaphore(READS_AT_ONCE)
 
     async def taken(run: str) -> int | None:
         names = layout.run(run)
+        tombstone = await value_of(store, names.tombstone)
+        if tombstone and tombstone.decided:
+            return None
+        if run in noted:
+            return noted[run] if await exists(store, names.manifest) else None
+        manifest = await value_of(store, Document(names.manifest.name, _Taken))
+        return manifest.snapshot if manifest and manifest.run == run else None
+
+    async def look(run: str) -> int | None:
         async with slots:
-            with suppress(DocumentError):
-                tombstone = await value_of(store, names.tombstone)
-                if tombstone and tombstone.decided:
-                    return None
-                if run in noted:
-                    return noted[run] if await exists(store, names.manifest) else None
-                manifest = await value_of(store, Document(names.manifest.name, _Taken))
-                return manifest.snapshot if manifest and manifest.run == run else None
-        return None
+            try:
+                return await taken(run)
+            except DocumentError:
+                if strict:
+                    raise
+                return None
 
     runs = await store.folders(layout.runs)
-    times = await asyncio.gather(*map(taken, runs))
+    times = await asyncio.gather(*map(look, runs))
     return {run: time for run, time in zip(runs, times, strict=True) if time is not None}
 
 
