@@ -31,7 +31,7 @@ def main() -> None:
     from bqdump.cli.main import start
 
     code = start(sys.argv[1:])
-    # What is left is to end the threads, which may take a moment.
+    # Only threads remain to be ended, which may take a while.
     end_at_once()
     sys.exit(code)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command with exit code 130 at any moment of its life, once or twice, and never with a stack trace.
+"""Ctrl-C ends a command with exit code 130 at any time, pressed once or twice, and never with a stack trace.
 
 While the command is imported there is nothing to save, so the process ends at once. While it runs, Python's own handler
 lets it clean up. Once it is over, only the exit is left.

@@ -95,8 +95,8 @@ class Commands(click.Group):
                 formatter.write_dl([(name.ljust(widest), description) for name, description in commands.items()])
 
 
-def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
-    if wanted and not context.resilient_parsing:
+def _print_version(context: click.Context, _: click.Parameter, given: bool) -> None:
+    if given and not context.resilient_parsing:
         click.echo(version_line())
         context.exit()
 

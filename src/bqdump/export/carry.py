@@ -49,7 +49,7 @@ async def read_published(store: ObjectStore, settings: Settings) -> Published | 
 async def carry_over(export: RunningExport, tables: Collection[str], dropped: Collection[str] = ()) -> Carry:
     """What the manifest of this run takes over from earlier exports. tables: those that it exports.
 
-    dropped: those that it removes, besides the ones that planning has found.
+    dropped: those that it removes, in addition to those that planning has found.
 
     Raises UsageError where files cannot be carried over, because only one of the two runs keeps a folder for each run,
     and VerificationError where another run has replaced the files of a table that the plan names again.

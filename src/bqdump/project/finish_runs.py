@@ -1,4 +1,4 @@
-"""The same for a set: each dataset is published by itself, and may have a run that was stopped."""
+"""Finishing the runs of a set that were stopped while they replaced published files: each dataset has its own."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ async def readable_latest(store: ObjectStore, settings: Settings) -> Latest | No
     try:
         return await read_latest(store, settings)
     except DocumentError as error:
-        message = "cannot tell which run is published: %s"
+        message = "cannot determine the published run: %s"
         log.warning(message, error.sentence(COMMANDS), extra=LogEvent.LATEST_UNREADABLE.extra())
         return None
 

@@ -44,12 +44,10 @@ def refuse_more(task: Task, bill: Bill) -> None:
         return
     others = f", in addition to {size_text(spent)} of other queries" if spent else ""
     cause = f"the queries would bill up to {size_text(bill.most)} ({bill.words}){others}"
-    temporary = task.request.options.temporary
-    hint = "Raise it, or drill fewer tables at a time with {setting:tables}." if temporary else (
-        "Raise it, or restore fewer tables with {setting:include}."
-    )  # fmt: skip
-    operation = "drill" if temporary else "restore"
-    raise UsageError(operation, size_text(limit), cause, hint, setting="max_bytes_billed")
+    operation, fewer = "restore", "restore fewer tables with {setting:include}"
+    if task.request.options.temporary:
+        operation, fewer = "drill", "drill fewer tables at a time with {setting:tables}"
+    raise UsageError(operation, size_text(limit), cause, f"Raise it, or {fewer}.", setting="max_bytes_billed")
 
 
 async def _comparisons(task: Task, manifest: Manifest) -> int:

@@ -53,8 +53,8 @@ class Old(NamedTuple):
         for folder in self.unfinished[:NAMED]:
             what = f"The restore in {url}/{folder} has not finished, and is older than {OLD_DAYS} days"
             yield f"{what}. Repeat its command to finish it, or delete that folder."
-        if len(self.unfinished) > NAMED:
-            yield f"{counted(len(self.unfinished) - NAMED, 'more restore')} have not finished."
+        if (more := len(self.unfinished) - NAMED) > 0:
+            yield f"{counted(more, 'more restore')} {'has' if more == 1 else 'have'} not finished."
 
 
 async def find_old(store: ObjectStore, layout: Layout, now: int, kept: Container[str]) -> Old:
@@ -136,5 +136,5 @@ def _newest(drills: Sequence[tuple[Drill, ObjectInfo]]) -> Iterator[tuple[Drill,
         lambda drill: drill.proven and drill.tables == drill.of,
         lambda drill: drill.last != "",
     )
-    for wanted in proves:
-        yield from [one for one in drills if wanted(one[0])][-1:]
+    for shows in proves:
+        yield from [one for one in drills if shows(one[0])][-1:]

@@ -192,7 +192,7 @@ class Layout(NamedTuple):
 def among_documents(name: str, layout: Layout) -> bool:
     """Whether a file of this name would be among this export's documents, or could be one of another export's.
 
-    No document's name begins with that of the folder. So a table of this name has its files beside them, at worst.
+    No document's name begins with that of the folder, so files of a table of this name may be next to it.
     """
     if name.startswith(layout.state):
         return True

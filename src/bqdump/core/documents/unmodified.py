@@ -34,13 +34,13 @@ def seen(head: Head, entry: TableEntry) -> Seen:
     at = (entry.carried or head).snapshot
     rows = entry.expected_rows if entry.rows is None else entry.rows
     look = entry.look
-    if look is None or not _tells(head, entry, rows, look):
+    if look is None or not _covers(head, entry, rows, look):
         return Seen("", False, at, rows == 0)
     return Seen(fingerprint(replace(look, by=0)), _steady(entry, rows, look, at), at, rows == 0)
 
 
-def _tells(head: Head, entry: TableEntry, rows: int | None, look: Look) -> bool:
-    """Whether the files hold what the table had, so that a reading tells about them."""
+def _covers(head: Head, entry: TableEntry, rows: int | None, look: Look) -> bool:
+    """Whether the files have exactly what the table had, so that a reading of the table applies to them."""
     hidden = any(flag.table in ("", entry.table) and flag.risk in HIDING for flag in head.flags)
     if hidden or entry.read_at != "snapshot" or varying(entry.shape):
         return False

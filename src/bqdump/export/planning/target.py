@@ -51,7 +51,7 @@ async def of_dataset(warehouse: Warehouse, settings: Settings) -> AsyncIterator[
     try:
         yield
     except UsageError:
-        # Nobody is to hand a prefix over, or to look for another one, because of a misspelt name.
+        # A misspelt name is no reason to hand a prefix over, or to look for another one.
         if not settings.names_several and settings.dataset != SET:
             await find_dataset(warehouse, settings)
         raise

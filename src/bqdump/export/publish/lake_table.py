@@ -102,8 +102,8 @@ class LakeTable:
         """
         until, earlier = self._lake.earlier.until, self._lake.earlier.runs
         had, has = set(map(mark_of, base.snapshots)), set(map(mark_of, history.snapshots))
-        wanted = sorted(earlier.items(), key=lambda one: (one[1], one[0]))[1 - MOST_SNAPSHOTS :]
-        for run, time in wanted:
+        newest = sorted(earlier.items(), key=lambda one: (one[1], one[0]))[1 - MOST_SNAPSHOTS :]
+        for run, time in newest:
             if (run, time) in has or (sound and time <= base.until and (run, time) not in had):
                 continue
             named = await self._lake.named_by(run, self._entry.table)
