@@ -130,7 +130,7 @@ def test_a_misspelt_flag_gets_a_guess(capsys: pytest.CaptureFixture[str]) -> Non
 
 NAME = "expected up to 100 letters, digits, - and _, the first a letter or digit"
 PARSED = [
-    (["plan", "--tasks", "many"], "--tasks: 'many' is not a valid integer range."),
+    (["plan", "--tasks", "many"], "--tasks: 'many' is not a whole number."),
     (["plan", "--tasks", "0"], "--tasks: 0 is not in the range 1<=x<=10000."),
     (["render", "job"], "--region: missing."),
     (["status", "a", "b"], "got unexpected extra argument (b)."),

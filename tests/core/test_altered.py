@@ -86,8 +86,8 @@ def test_strict_refuses_them_in_one_sentence_unless_they_are_allowed() -> None:
     with pytest.raises(UsageError) as caught:
         refuse(judge(flags, settings(strict=True)), "proj.data")
     assert caught.value.cause == (
-        "nothing was exported, because the export would be incomplete (values that the format does not bring back as "
-        'they are: csv: "" becomes NULL, in t.a, t.b, t.c, t.d, u.a and 3 more columns of 2 tables)'
+        "the export would be incomplete (values that the format does not restore exactly: "
+        'csv: "" becomes NULL, in t.a, t.b, t.c, t.d, u.a and 3 more columns of 2 tables)'
     )
     assert "{setting:format=parquet}" in caught.value.hint
     for allowed in (settings(), settings(strict=True, allow=(Risk.ALTERED_VALUES,))):

@@ -176,7 +176,7 @@ def test_each_risk_is_allowed_by_its_own_name_and_by_no_other(risk: Risk) -> Non
 def test_one_error_names_every_table_of_every_risk_and_counts_the_many() -> None:
     flags = [Flag(Risk.STREAMING_BUFFER, f"t{number:02}", (), "", allowed=False) for number in range(13)]
     text = told([*flags, Flag(Risk.MASKED_COLUMNS, "people", ("ssn",), "ssn", allowed=False)])
-    assert text.startswith("proj.data: nothing was exported")
+    assert text.startswith("proj.data: the export would be incomplete")
     assert "t00, t01" in text
     assert "t09 and 3 more" in text
     assert "t10" not in text

@@ -115,7 +115,7 @@ def test_verify_of_another_run_of_a_set_is_as_of_its_own_time(world: World) -> N
     world.broken.clear()
     world.run("second")
     assert asked(verbs.verify(world.store, world.settings(), "first")).snapshot_time == first
-    with pytest.raises(NotFoundError, match="cannot find the manifest of run third"):
+    with pytest.raises(NotFoundError, match="cannot find run third in "):
         asked(verbs.verify(world.store, world.settings(), "third"))
 
 
@@ -181,7 +181,7 @@ def test_diff_compares_dataset_by_dataset(world: World) -> None:
         **{f"sales.{table}": ("added", only) for table in ("bad", "items", "orders")},
     }
     assert asked(verbs.diff(world.store, world.settings(), "second", "second")) == []
-    with pytest.raises(NotFoundError, match="manifest of run third"):
+    with pytest.raises(NotFoundError, match="find run third in "):
         asked(verbs.diff(world.store, world.settings(), "first", "third"))
 
 

@@ -136,7 +136,9 @@ def test_a_definition_that_is_damaged_is_refused_by_the_name_of_its_table(damage
 
 def test_a_name_of_a_run_that_is_almost_right_is_suggested() -> None:
     world = World()
-    with pytest.raises(NotFoundError, match=r"run r11: there is none; did you mean r1\? bqdump.runs"):
+    with pytest.raises(
+        NotFoundError, match=r"run r11 in .*: there is none; did you mean r1\? List the runs: bqdump.runs"
+    ):
         world.restore(run="r11")
 
 

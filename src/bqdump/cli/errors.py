@@ -126,7 +126,7 @@ def _of_the_parser(error: click.ClickException) -> str:
     elif isinstance(error, click.MissingParameter):
         what, cause = _name(error.param), "missing"
     elif isinstance(error, click.BadParameter):
-        what, cause = _name(error.param), error.message
+        what, cause = _name(error.param), error.message.replace("a valid integer range", "a whole number")
     elif isinstance(error, click.BadOptionUsage):
         what, cause = error.option_name, error.message.replace(f"Option {error.option_name!r} ", "")
     cause = cause[:1].lower() + cause[1:].rstrip(".")

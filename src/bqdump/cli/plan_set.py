@@ -24,7 +24,7 @@ def print_altered(altered: Sequence[AlteredColumn]) -> None:
     """Print the columns that come back with other values, by table."""
     if not altered:
         return
-    sys.stdout.write("\nA restore does not bring these columns back exactly:\n")
+    sys.stdout.write("\nColumns whose values change in a restore:\n")
     rows = [(one.table, one.format, one.change, ", ".join(one.columns)) for one in folded(altered)]
     print_table(("table", "format", "change", "columns"), rows)
 

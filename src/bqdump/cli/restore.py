@@ -187,7 +187,7 @@ def print_plan(shown: Restoration) -> None:
     if maybe := [(t.table, size_text(t.bytes_billed_at_most), t.like_null) for t in shown.tables if t.like_null]:
         sys.stdout.write("\nFilled by a billed query only if a value reads like NULL and BigQuery refuses the files:\n")
         print_table(("table", "bills", "columns"), maybe, right=(1,))
-    print_altered("Not brought back exactly:", shown.tables)
+    print_altered("Not restored exactly:", shown.tables)
     if shown.objects:
         sys.stdout.write("\nThen:\n")
         print_table(

@@ -114,10 +114,9 @@ def _print(verified: Verified) -> None:
     if verified.copied:
         sys.stdout.write("A copy of the export: its files have other generations, which were not compared.\n")
     if read := verified.read:
-        some = "every file" if read.parts == 1 else f"the files whose turn it is (1 in {read.parts})"
-        sys.stdout.write(
-            f"Read {some}: {counted(read.files, 'file')}, {size_text(read.bytes)}, {counted(read.rows, 'row')}.\n"
-        )
+        some = f"{read.files:,} of {counted(verified.files, 'file')}"
+        share = f" ({100 / read.parts:.2g}% a run)" if read.parts > 1 else ""
+        sys.stdout.write(f"Read {some}{share}: {size_text(read.bytes)}, {counted(read.rows, 'row')}.\n")
     if source := verified.source:
         compared, billed = counted(source.tables, "table"), size_text(source.bytes_billed)
         sys.stdout.write(f"Compared {compared} with BigQuery, which billed {billed}.\n")

@@ -28,7 +28,10 @@ def duration_text(milliseconds: float) -> str:
 
 def growth_text(before: float, after: float) -> str:
     """The change in percent, with a sign; "" where it cannot be expressed."""
-    return f"{100 * (after - before) / before:+,.0f} %".replace("-", "−") if before and after else ""
+    percent = 100 * (after - before) / before if before and after else 0.0
+    digits = 1 if abs(percent) < 1 else 0
+    text = f"{percent:+,.{digits}f} %".replace("-", "−")
+    return text if round(percent, digits) else ""
 
 
 def rate_text(count: int, milliseconds: int) -> str:

@@ -12,7 +12,7 @@ from bqdump.core.project.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.project.datasets import names_in_set, published_set
-from bqdump.repository.published import missing_manifest
+from bqdump.repository.published import missing_run
 from bqdump.repository.repository import value_of
 
 Compare = Callable[[Manifest, Manifest], Awaitable[Sequence[TableChange]]]
@@ -37,7 +37,7 @@ async def compare_set(
         changes += [replace(change, table=f"{name}.{change.table}") for change in found]
     for run in (before, after):
         if run in missing:
-            raise missing_manifest(run)
+            raise missing_run(run, settings)
     return changes
 
 

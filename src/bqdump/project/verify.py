@@ -15,7 +15,7 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.project.datasets import datasets_left, each_dataset, names_in_set, published_set
-from bqdump.repository.published import missing_manifest, read_latest
+from bqdump.repository.published import missing_run, read_latest
 from bqdump.repository.replacing import begun
 from bqdump.repository.repository import exists, value_of
 
@@ -58,7 +58,7 @@ async def verify_set(store: ObjectStore, settings: Settings, run: str, verify: V
     # One after another, as each reads files with all of this machine.
     pairs = [await one(part) for part in expected]
     if run and not any(whole or part.problem for part, whole in pairs):
-        raise missing[0] if missing else missing_manifest(run)
+        raise missing[0] if missing else missing_run(run, settings)
     found = [(part.dataset, whole) for part, whole in pairs if whole]
     times = [one.snapshot_time for _, one in found] if run else []
     return Verified(

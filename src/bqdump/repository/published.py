@@ -161,11 +161,15 @@ async def refuse_pruned(
     raise NotFoundError(operation, f"run {run}", cause, "{call:runs} lists the runs that are kept.")
 
 
-def missing_manifest(run: str, runs: Sequence[str] = ()) -> NotFoundError:
-    """The error about a run that has no manifest. runs: the names of those that exist, to suggest one of them."""
+def missing_manifest(run: str) -> NotFoundError:
+    """The error about a run that has no manifest."""
+    return NotFoundError("find", f"the manifest of run {run}", "there is none", "Show its progress: {call:status}")
+
+
+def missing_run(run: str, settings: Settings, runs: Sequence[str] = ()) -> NotFoundError:
+    """The error about a run that does not exist. runs: the names of those that do, to suggest one of them."""
     import difflib
 
-    close = [] if run in runs else difflib.get_close_matches(run, runs, n=1)
+    close = difflib.get_close_matches(run, runs, n=1)
     cause = f"there is none; did you mean {close[0]}?" if close else "there is none"
-    hint = "{call:runs} lists all runs, {call:status} shows the progress of one."
-    return NotFoundError("find", f"the manifest of run {run}", cause, hint)
+    return NotFoundError("find", f"run {run} in {settings.target}", cause, "List the runs: {call:runs}")

@@ -33,7 +33,7 @@ class Replacing(NamedTuple):
 
 def begun(run: str, finish: str) -> str:
     """Such a run in words. finish: the command that finishes it."""
-    unless = "If it has stopped, finish it, which does not need the source"
+    unless = "If it has stopped, finish it (the source is not needed)"
     return f"Run {run} has begun to replace the published files and is not published. {unless}: {finish}"
 
 

@@ -99,7 +99,7 @@ GUARDS: dict[Risk, Guard] = {
     ),
     Risk.COLUMNS_AS_TEXT: Guard("columns that the format cannot hold are exported as strings"),
     Risk.ALTERED_VALUES: Guard(
-        "values that the format does not bring back as they are",
+        "values that the format does not restore exactly",
         "Set {setting:format=parquet}, which brings them back.",
     ),
     Risk.UNREAD_DEFINITIONS: Guard("definitions could not be read, so a restore cannot create them again"),
@@ -184,7 +184,7 @@ def refuse(flags: Sequence[Flag], dataset: str) -> None:
     risks = "; ".join(f"{GUARDS[risk].what}: {_names(about)}" for risk, about in by_risk.items())
     remedies = " ".join(GUARDS[risk].remedy for risk in by_risk)
     hint = f"{remedies} To export anyway: {to_allow(by_risk)}."
-    raise UsageError(PLAN, dataset, f"nothing was exported, because the export would be incomplete ({risks})", hint)
+    raise UsageError(PLAN, dataset, f"the export would be incomplete ({risks})", hint)
 
 
 def job_risks(*, row_policies: bool, masking: bool) -> tuple[Risk, ...]:

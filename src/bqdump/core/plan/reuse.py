@@ -23,7 +23,7 @@ from bqdump.core.version import VERSION
 
 NOTHING_PUBLISHED = "nothing is published yet"
 NOT_PUBLISHED = "not in the published export"
-FIRST_LOOK_MISSING = "first look missing"
+FIRST_LOOK_MISSING = "no reading from before its last export"
 # Other settings that files depend on, by name.
 OF_FILES = ("path", "prefix", "kms_key")
 

@@ -45,7 +45,7 @@ def refuse_leaving(removed: Sequence[RemovedDataset], before: Project | None, se
     if not refused:
         return
     datasets = named([f"{one.dataset} ({WHY[one.reason]})" for one in refused], NAMED)
-    cause = f"nothing was exported, because {counted(len(refused), 'dataset')} of the last set would be missing"
+    cause = f"{counted(len(refused), 'dataset')} of the last set would be missing"
     hint = (
         "If they were dropped by mistake, restore them first. To export another selection separately, give it a "
         f"{{setting:prefix}} of its own. To go on without them: {{setting:allow={Risk.REMOVED_TABLES}}}; their exports "

@@ -35,7 +35,7 @@ NOTES = {
     "dataset": 'or several at one snapshot time: "sales,ops_*"',
     "bucket": "best in another project, which the dataset's owners cannot delete",
     "exclude": "tables to leave out",
-    "format": "parquet brings every value back",
+    "format": "parquet restores every value exactly",
 }
 
 

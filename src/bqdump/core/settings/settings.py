@@ -215,10 +215,10 @@ KEEP = "Carry tables excluded by {setting:include}/{setting:exclude} over from t
 INCREMENTAL = "Export only tables that changed; others keep the files of an earlier run."
 FULL = "With {setting:incremental}: export even unchanged tables after this time (default: 30d); 0: never."
 ROUTE = "Route of all tables: auto (the cheapest possible), extract, query or read."
-FORMAT = "csv, json (newline-delimited), avro or parquet. For backups: parquet, which brings every value back."
+FORMAT = "csv, json (newline-delimited), avro or parquet. For backups: parquet, which restores every value exactly."
 COMPRESSION = "none; gzip (csv, json, parquet), deflate (avro), snappy (avro, parquet) or zstd (parquet)."
 TIMES = "Export the partition time of each row of ingestion-time partitioned tables as a column (billed)."
-UNSUPPORTED = "Columns the format cannot hold: fail, skip (leave out) or string (export as strings)."
+UNSUPPORTED = "If a column does not fit the format: fail, skip it, or export it as a string."
 ICEBERG = "Publish each table as an Iceberg table, too (Parquet only)."
 FILE_SIZE = "Approximate file size, e.g. 256MB (read route); 0: one file per stream."
 ROWS = "Maximum rows per Parquet row group (read route); 0: chosen from the row width."
@@ -280,7 +280,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("notify", parse.notify_url, "URL", NOTIFY),
     Setting("allow_partial", parse.flag, "BOOL", "Publish even if some tables failed."),
     Setting("max_bytes_billed", amounts.size, "SIZE", BILLED),
-    Setting("strict", parse.flag, "BOOL", "Refuse columns that a restore would not bring back exactly."),
+    Setting("strict", parse.flag, "BOOL", "Refuse to export columns whose values a restore would change."),
     Setting("allow", parse.risks, "RISK,…", ALLOW, REFUSED),
     Setting("prune", parse.flag, "BOOL", PRUNE),
     Setting("keep_last", amounts.kept, "N", "Keep the N newest runs."),

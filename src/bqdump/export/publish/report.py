@@ -18,7 +18,7 @@ from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Ledger, read_ledger
 from bqdump.repository.objects import write_object
-from bqdump.repository.published import missing_manifest, read_manifest, refuse_set
+from bqdump.repository.published import missing_run, read_manifest, refuse_set
 from bqdump.repository.repository import delete, exists, replace, value_of
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
         plan = await value_of(store, layout.plan)
         if plan is None:
             await refuse_set(store, settings)
-            raise missing_manifest(run)
+            raise missing_run(run, settings)
         ledger = await read_ledger(store, layout, plan)
         return run, render_unpublished(plan, len(ledger.done), ledger.receipts, ledger.failed)
     changes = compare(await read_manifest(store, settings, since), manifest) if since else None
