@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from bqdump import verbs
+from bqdump.check.verify import Verified
+from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.project import Project
 from bqdump.core.errors import VerificationError
+from bqdump.core.project.member import one_dataset
 from bqdump.core.wording import COMMANDS
 from bqdump.project.run import run_sets
 from project.restores import RestoreWorld
@@ -29,13 +34,20 @@ def killed(world: RestoreWorld, number: int) -> bool:
     return ended
 
 
-def test_each_dataset_whose_files_a_killed_run_was_replacing_is_named_and_finished() -> None:
+def stopped() -> tuple[RestoreWorld, Verified]:
+    """A set of which the second run was killed while it replaced files, and what verify finds."""
     for number in range(60, 10_000, 3):
         world = RestoreWorld()
         assert killed(world, number)
         found = asyncio.run(verbs.verify(world.store, world.settings()))
-        if named := {one.dataset for one in found.datasets if one.findings}:
+        if found.findings:
             break
+    return world, found
+
+
+def test_each_dataset_whose_files_a_killed_run_was_replacing_is_named_and_finished() -> None:
+    world, found = stopped()
+    named = {one.dataset for one in found.datasets if one.findings}
     assert all("finish it" in one.note for one in found.datasets if one.dataset in named)
     status = asyncio.run(verbs.status(world.store, world.settings()))
     problems = {one.dataset: one.problem for one in status.datasets}
@@ -47,3 +59,16 @@ def test_each_dataset_whose_files_a_killed_run_was_replacing_is_named_and_finish
     assert done.state == "restored"
     assert all(world.rows(f"{name}_copy", "orders") == [f"{name}.orders", "new"] for name in named)
     assert asyncio.run(verbs.verify(world.store, world.settings())).findings == ()
+
+
+def test_it_is_finished_in_datasets_that_have_left_the_set() -> None:
+    world, found = stopped()
+    (name, *_) = (one.dataset for one in found.datasets if one.findings)
+    stored = world.store.peek(world.settings().layout.project.name)
+    assert stored
+    project = decode(stored[0], Project, stored[1].name)
+    others = tuple(one for one in project.datasets if one.dataset != name)
+    world.store.put_now(stored[1].name, encode(msgspec.structs.replace(project, datasets=others)))
+    world.restore(execution="second", finish_run=True)
+    left = one_dataset(world.settings(), name)
+    assert asyncio.run(verbs.verify(world.store, left)).run == "r2"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bqdump.core.project.member import one_dataset
+from bqdump.project.datasets import names_in_set
 from bqdump.project.exports import sets_at
 from bqdump.restoration.finish_run import finish_run
 from bqdump.restoration.task import Task
@@ -19,5 +20,6 @@ async def finish_runs(tasks: Sequence[Task]) -> None:
     for task in tasks if not sets else ():
         await finish_run(task)
     for one in sets:
-        for entry in one.project.datasets:
-            await finish_run(one.task._replace(settings=one_dataset(one.task.settings, entry.dataset)))
+        # Also of datasets that have left the set: their last exports can be restored.
+        for name in await names_in_set(one.task.store, one.task.settings):
+            await finish_run(one.task._replace(settings=one_dataset(one.task.settings, name)))
