@@ -102,7 +102,9 @@ def test_sigterm_ends_a_task_at_once_and_its_jobs_go_on(stage: Stage) -> None:
 
 def test_watching_a_run_whose_tasks_are_gone_warns_and_can_be_left(stage: Stage) -> None:
     hit(stage, signal.SIGKILL, retries=0)
-    reported = "no table completed for 24 hours; if the run's tasks have ended, resume with: bqdump run --run-id e"
+    settings = f"--project {stage.project} --dataset {stage.dataset} --bucket {stage.bucket}"
+    resume = f"bqdump run --run-id e {settings}"
+    reported = f"no table completed for 24 hours; if the run's tasks have ended, resume with: {resume}"
     env = {**stage.variables, "PYTHONPATH": str(WRONG_CLOCK), "WRONG_BY_DAYS": "1"}
     command = [sys.executable, "-m", "bqdump", "status"]
 
