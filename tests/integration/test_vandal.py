@@ -202,7 +202,7 @@ SETTINGS: list[tuple[tuple[str, ...], int]] = [
     (("--prefix", "other"), 0), (("--prefix", "items"), 0), (("--path", "{run}/{table}_*.{ext}"), 0),
     (("--path", "{table}_*.{ext}"), 0), (("--format", "json"), 0), (("--format", "parquet"), 0),
     (("--compression", "gzip"), 0), (("--delimiter", "tab"), 0), (("--no-header",), 0),
-    (("--dataset", "nothing"), 2), (("--project", "somebody-else"), 2), (BUCKETS_ONLY, 2),
+    (("--dataset", "nothing"), 5), (("--project", "somebody-else"), 5), (BUCKETS_ONLY, 2),
     (("--include", "items"), 2), (("--exclude", "items"), 2), (("--include", "items", "--keep-others"), 0),
     (("--exclude", "items", "--allow", "removed-tables"), 0), (("--include", "nothing*"), 2),
     (("--run-id", "a/b"), 2), (("--prefix", "_bqdump"), 2),
