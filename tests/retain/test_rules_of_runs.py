@@ -40,7 +40,7 @@ def settings(**rules: Any) -> Settings:
     "rules", [{"keep_within": 3600}, {"keep_hourly": 23}, {"keep_within": 86_399, "keep_hourly": 1}]
 )
 def test_rules_of_less_than_a_day_are_to_be_confirmed(rules: dict[str, int]) -> None:
-    with pytest.raises(bqdump.UsageError, match=r"keeps the runs of less than a day.*confirm it with yes"):
+    with pytest.raises(bqdump.UsageError, match=r"keeps less than a day of runs.*confirm it with yes"):
         refuse_short(settings(**rules), yes=False)
     refuse_short(settings(**rules), yes=True)
     refuse_short(settings(**rules, keep_last=2), yes=False)
@@ -58,9 +58,9 @@ def test_the_command_and_the_function_ask_before_anything_is_exported(
 ) -> None:
     assert start(["run", *WHERE, str(tmp_path), "--prune", "--keep-within", "12h"]) == USAGE
     said = capsys.readouterr()
-    assert "--keep-within 12h keeps the runs of less than a day" in said.err + said.out
+    assert "--keep-within 12h keeps less than a day of runs" in said.err + said.out
     assert "confirm it with --yes" in said.err + said.out
-    with pytest.raises(bqdump.UsageError, match="keep_within='12h' keeps the runs of less than a day"):
+    with pytest.raises(bqdump.UsageError, match="keep_within='12h' keeps less than a day of runs"):
         bqdump.run(project="proj-1", dataset="d", to=str(tmp_path), prune=True, keep_within="12h")
     assert not list(tmp_path.iterdir())
 

@@ -39,7 +39,7 @@ def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosi
 
 @with_settings(("project", "bucket", "to", "prefix", "job_project", "location", "kms_key", "patience"))
 def check_service(*, claims: Sequence[str] = (), **options: Unpack[Options]) -> ServiceCheck:
-    """Try on BigQuery and Cloud Storage what bqdump relies on, in a scratch dataset and prefix that are deleted.
+    """Test what bqdump relies on against BigQuery and Cloud Storage, in a scratch dataset and prefix that are deleted.
 
     It creates them, and bills its queries, without asking. What differs is returned, not raised.
     claims: patterns of ids, such as "csv.*" (default: all claims).

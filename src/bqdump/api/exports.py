@@ -29,7 +29,7 @@ from bqdump.services.place import run_id
 def run(*, task: int = 0, tasks: int = 1, yes: bool = False, **options: Unpack[Options]) -> Export:
     """Export the dataset, alone or as task `task` (from 0) of `tasks` that share a `run_id`.
 
-    yes: prune even if the rules keep the runs of less than a day only.
+    yes: prune even if the rules keep less than a day of runs.
     Raises TablesFailedError if tables failed and `allow_partial` is not set. Nothing is published then; the same
     `run_id` resumes the run.
     """

@@ -72,7 +72,7 @@ def restore(
     datasets, exclude_datasets: patterns of the datasets of a set.
     include, exclude: patterns of the names of tables and other objects.
     replace: replace tables that exist in the dataset, each atomically.
-    missing_only: restore only what the dataset does not have, or has unfinished from another restore.
+    missing_only: restore only what the dataset lacks, and tables that another restore left unfinished.
     with_policies: also restore row access policies.
     with_access: also grant the dataset's access entries, in addition to those that the target has.
     keep_references: let views refer to the source dataset.
@@ -123,11 +123,11 @@ def drill(
     """Prove that a run (default: the published run) can be restored. What differs or failed is listed, not raised.
 
     The run is restored into a scratch dataset and compared value by value; BigQuery bills one query per table. The
-    dataset is always deleted, and the result is stored next to the export. Of a set, each dataset is drilled in turn,
-    and tables have its name: `sales.orders`.
+    dataset is always deleted, and the result is stored next to the export. Of a set, datasets are drilled one by one,
+    and their tables are named `sales.orders`.
     into: the project of the scratch dataset (default: `project`).
     tables: restore this many tables, in turn: the next drill continues with the tables after them.
-    sample: restore this share of the tables, such as "10%", in turn.
+    sample: restore this share of the tables, such as "10%"; the next drill continues after them.
     via: gs://bucket for uploads of a local folder's files.
     finish_run: first finish a run that was stopped while it replaced the published files.
     """

@@ -24,7 +24,7 @@ from bqdump.services.opening import Services
 
 @with_settings((*OF_TARGET, "project", *RETENTION))
 def prune(*, yes: bool = False, **options: Unpack[Options]) -> Pruned:
-    """Delete the runs that the retention policy no longer keeps, and what unfinished runs have left behind.
+    """Delete the runs that the retention policy no longer keeps, and the leftovers of unfinished runs.
 
     yes: delete; without it, the result only shows what would be deleted.
     Unfinished runs are removed only with `project`, where BigQuery lists their jobs. Raises DocumentError if the

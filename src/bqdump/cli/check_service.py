@@ -41,7 +41,7 @@ WIDEST = 100
 def check_service(
     claims: tuple[str, ...], output: Path | None, yes: bool, as_json: bool, quiet: bool, **options: Any
 ) -> int:
-    """Try on BigQuery and Cloud Storage what bqdump relies on.
+    """Test what bqdump relies on against BigQuery and Cloud Storage.
 
     Creates a scratch dataset in the project and files below _bqdump-check/ in the bucket, tries each claim of the
     documentation that is not confirmed, and deletes both. Exits with 4 if a service differs from a claim.

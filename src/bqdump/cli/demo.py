@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     help="Folder for the files; removes those of an earlier demo.",
 )
 def demo(tasks: int, folder: Path, quiet: bool) -> int:
-    """Run an export and a restore locally: start a local stack, create sample data, export it with several tasks,
-    restore three tables into a second dataset and compare them, stop the stack.
+    """Run exports, a restore and a drill locally: start a local stack, create sample data, export it with several
+    tasks, restore three tables and compare them, export twice more with --incremental, drill some tables.
 
     \b
     Examples:

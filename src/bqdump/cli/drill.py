@@ -61,7 +61,7 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
     "--sample",
     metavar="SHARE",
     envvar="BQDUMP_DRILL_SAMPLE",
-    help="Restore this share of the tables, such as 10%, in turn. [BQDUMP_DRILL_SAMPLE]",
+    help="Restore this share of the tables, such as 10%; the next drill continues after them. [BQDUMP_DRILL_SAMPLE]",
 )
 @click.option(
     "--via",
@@ -92,9 +92,9 @@ def drill(
 ) -> int:
     """Prove that RUN (default: the published run) can be restored.
 
-    Restores it into a scratch dataset, compares every value with the files, and deletes the dataset. Of a set, each
-    dataset is drilled in turn. The result is stored next to the export. Exits with 3 if something was not restored,
-    and with 4 if a restored table differs.
+    Restores it into a scratch dataset, compares every value with the files, and deletes the dataset. Of a set,
+    datasets are drilled one by one. The result is stored next to the export. Exits with 3 if something was not
+    restored, and with 4 if a restored table differs.
 
     \b
     Examples:

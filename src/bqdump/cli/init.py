@@ -45,8 +45,8 @@ AS_GIVEN = ("TIME", "SIZE", "TARGET")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @quiet_option
 def init(output: Path, force: bool, quiet: bool, **options: Any) -> None:
-    """Write a bqdump.toml with the settings of a backup: Parquet, a folder for each run, exports of what changed only,
-    and a retention policy of 7 daily, 4 weekly and 12 monthly runs. Flags change and add settings.
+    """Write bqdump.toml with backup settings: Parquet, a folder for each run, incremental exports, and a retention
+    policy of 7 daily, 4 weekly and 12 monthly runs. Flags change and add settings.
 
     \b
     Examples:

@@ -25,7 +25,7 @@ log = logging.getLogger("bqdump")
 
 GROUPS = {
     "Export": {
-        "init": "Write a bqdump.toml with the settings of a backup.",
+        "init": "Write bqdump.toml with backup settings.",
         "doctor": "Check permissions and risks before a run.",
         "plan": "Show what a run would do, without changing anything.",
         "run": "Export the dataset, alone or as one task of several.",
@@ -46,7 +46,7 @@ GROUPS = {
     "Keep": {"prune": "Delete runs that the retention policy no longer keeps."},
     "Deploy": {
         "render": "Generate deployment files from your settings: job, workflow, schedule, grants, Terraform.",
-        "check-service": "Try on BigQuery and Cloud Storage what bqdump relies on.",
+        "check-service": "Test what bqdump relies on against BigQuery and Cloud Storage.",
     },
     "Try": {
         "demo": "Run a full export locally, with sample data.",

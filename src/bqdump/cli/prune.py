@@ -34,7 +34,7 @@ SHOWN_LEFT = 10
 @quiet_option
 @settings_options(*RETENTION)
 def prune(yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
-    """Delete the runs that the retention policy no longer keeps, and what unfinished runs have left behind.
+    """Delete the runs that the retention policy no longer keeps, and the leftovers of unfinished runs.
 
     A run is kept if any rule keeps it. The published run, unfinished runs, runs with the tag `keep` and the newest
     complete run are always kept. Files that another run names stay.

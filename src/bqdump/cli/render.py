@@ -180,7 +180,7 @@ def iam(schedule_account: bool, workflow: bool, drill: bool, build: bool, deploy
     "--exports",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False),
-    help="Input of the workflow, whose exports are watched (default: what the settings export).",
+    help="Input of the workflow whose exports are watched (default: the export of the settings).",
 )
 @click.option("--drill-schedule", metavar="CRON", default="", help="Also alert on drills with this schedule.")
 @click.option("--verify-schedule", metavar="CRON", default="", help="Also alert on checks with this schedule.")

@@ -44,7 +44,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "Exclude objects that match (* and ? allowed).",
     },
     "replace": {"is_flag": True, "help": "Replace tables that exist in the dataset, each atomically."},
-    "missing_only": {"is_flag": True, "help": "Restore only what the dataset does not have, or has unfinished."},
+    "missing_only": {
+        "is_flag": True,
+        "help": "Restore only what the dataset lacks, and tables that another restore left unfinished.",
+    },
     "with_policies": {"is_flag": True, "help": "Also restore row access policies."},
     "with_access": {
         "is_flag": True,

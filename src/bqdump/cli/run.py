@@ -44,9 +44,7 @@ STANDING_MS = 12 * 3_600_000
 
 
 @click.command(cls=Command)
-@click.option(
-    "--yes", is_flag=True, help="With --prune: delete even if the rules keep the runs of less than a day only."
-)
+@click.option("--yes", is_flag=True, help="With --prune: delete even if the rules keep less than a day of runs.")
 @json_option(Export, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
 @settings_options(*ALL)
@@ -57,8 +55,8 @@ def run(yes: bool, quiet: bool, as_json: bool, **options: Any) -> int:
     Examples:
       bqdump run --project my-project --dataset sales --bucket my-exports
       bqdump run --format parquet --compression zstd --prefix nightly
-      bqdump run --run-id 20260131T030000Z       # finish what a run has left
-      bqdump run --dataset 'sales,ops_*' --bucket my-exports   # each below a folder of its own
+      bqdump run --run-id 20260131T030000Z       # finish an incomplete run
+      bqdump run --dataset 'sales,ops_*' --bucket my-exports   # each in its own folder
       bqdump run --json 2>log | jq -r .manifest
     """
     level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout

@@ -102,7 +102,7 @@ def refuse_short(settings: Settings, *, yes: bool) -> None:
         return
     rule = "keep_within" if policy.within else "keep_hourly"
     kept = f"{{setting:{rule}={days_text(policy.within) if policy.within else policy.hourly}}}"
-    cause = f"{kept} keeps the runs of less than a day, and all others would be deleted"
+    cause = f"{kept} keeps less than a day of runs, and all others would be deleted"
     hint = "Keep more, such as {setting:keep_daily=7}, or confirm it with {setting:yes}."
     raise UsageError("run", "", cause, hint, setting="prune")
 
