@@ -14,6 +14,7 @@ from bqdump.core.settings.datasets import NAME, target_in
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.sizes import counted, named
+from bqdump.core.spelling import close_name
 
 PLAN = "plan the export"
 NAMED = 10
@@ -119,12 +120,8 @@ def _some(chosen: Sequence[ListedDataset], location: str) -> str:
 
 
 def _guess(name: str, known: Sequence[str]) -> str:
-    import difflib
-
-    same = [one for one in known if one.lower() == name.lower()]
-    close = same or difflib.get_close_matches(re.sub("[*?]", "", name), known, n=1)
-    if close:
-        return f"Did you mean {close[0]}?"
+    if close := close_name(re.sub("[*?]", "", name), known):
+        return f"Did you mean {close}?"
     return f"Its datasets: {named(sorted(known), NAMED)}." if known else "It has no datasets."
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from bqdump.core.documents.target import SET
@@ -11,6 +11,7 @@ from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageErr
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.core.spelling import close_name
 from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import check_prefix
@@ -101,11 +102,3 @@ def refuse_key(bucket: BucketInfo, settings: Settings, url: str) -> None:
         "Make it the bucket's default key: gcloud storage buckets update --default-encryption-key.",
         setting="kms_key",
     )
-
-
-def close_name(name: str, known: Sequence[str]) -> str:
-    """The known name that is most like this one, "" if none is; case does not count."""
-    import difflib
-
-    same = [one for one in known if one.lower() == name.lower()]
-    return next(iter(same or difflib.get_close_matches(name, known, n=1)), "")

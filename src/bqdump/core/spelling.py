@@ -1,0 +1,14 @@
+"""The name that was probably meant by a misspelt one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def close_name(name: str, known: Sequence[str]) -> str:
+    """The known name that is most like this one, "" if none is; case does not count."""
+    # Imported where it is needed only.
+    import difflib
+
+    same = [one for one in known if one.lower() == name.lower()]
+    return next(iter(same or difflib.get_close_matches(name, known, n=1)), "")
