@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bqdump.pages.gantt import Bar, gantt
 from bqdump.pages.text import growth_text
 
 
@@ -21,3 +22,16 @@ from bqdump.pages.text import growth_text
 )
 def test_a_change_in_percent_is_never_zero(before: int, after: int, text: str) -> None:
     assert growth_text(before, after) == text
+
+
+@pytest.mark.parametrize(
+    ("took", "times"),
+    [
+        (80, ["0", "20 ms", "40 ms", "60 ms", "80 ms"]),
+        (2000, ["0", "0.5 s", "1.0 s", "1.5 s", "2.0 s"]),
+    ],
+)
+def test_the_axis_of_a_timeline_has_a_different_time_at_each_quarter(took: int, times: list[str]) -> None:
+    chart = gantt([Bar("orders", 0, 0, 1, 0, 0, took)])
+    assert chart
+    assert chart.times == times

@@ -446,6 +446,16 @@ def test_strings_that_look_like_another_type_stay_strings(word: str) -> None:
     assert yaml.safe_load(to_yaml([word, {word: word}])) == [word, {word: word}]
 
 
+@pytest.mark.parametrize("key", ["apiVersion", "serviceAccountName", "maxRetries"])
+def test_a_key_in_camel_case_has_no_quotes(key: str) -> None:
+    assert to_yaml({key: [{key: 1}]}) == f"{key}:\n- {key}: 1\n"
+
+
+@pytest.mark.parametrize("key", ["yEs", "nO", "tRue", "nUll", "oN"])
+def test_a_key_that_looks_like_another_type_stays_a_string(key: str) -> None:
+    assert yaml.safe_load(to_yaml({key: 1})) == {key: 1}
+
+
 def test_every_setting_is_part_of_a_deployment() -> None:
     left_out = (*NOT_DEPLOYED, "iceberg")
     names = {setting.env for setting in SETTINGS if setting.name not in left_out}

@@ -141,9 +141,15 @@ def gantt(bars: Sequence[Bar]) -> Chart | None:
         most=most,
         outline=outline,
         lanes=[_lane(task, busy[task], [one for one in shown if one.task == task], begun, length) for task in tasks],
-        times=["0", *(duration_text(length * part / 4) for part in range(1, 5))],
+        times=["0", *_quarters(length)],
         legend=_legend(shown),
     )
+
+
+def _quarters(length: int) -> list[str]:
+    """The times at the quarters of the chart. duration_text would show those of a shorter one alike."""
+    times = [length * part / 4 for part in range(1, 5)]
+    return [duration_text(one) if length >= 400 else f"{one:.0f} ms" for one in times]
 
 
 def _note(shown: int, bars: int, lanes: int, tasks: int) -> str:

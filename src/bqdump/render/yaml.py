@@ -8,6 +8,7 @@ from typing import Any
 
 # Strings that need no quotes. Words that YAML 1.1 reads as another type than a string are excluded.
 _PLAIN = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[a-z][a-z0-9./_-]*")
+_CAMEL_CASE = re.compile(r"[a-z]+(?:[A-Z][a-z]+)+")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 
 
@@ -19,7 +20,7 @@ def to_yaml(value: Any) -> str:
 def _lines(value: Any) -> Iterator[str]:
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            yield from _entry(f"{_scalar(key)}:", inner, "  ")
+            yield from _entry(f"{key if _CAMEL_CASE.fullmatch(key) else _scalar(key)}:", inner, "  ")
     elif isinstance(value, list) and value:
         for inner in value:
             first, *rest = _lines(inner)
