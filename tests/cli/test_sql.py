@@ -178,7 +178,7 @@ def test_numbers_that_json_does_not_have_are_strings(say: Say) -> None:
     [
         (("-c", "SELECT * FROM lettres"), "Table with name lettres does not exist"),
         (("-c", "SELEC"), "syntax error"),
-        (("r2", "-c", "SELECT 1"), "cannot find the manifest of run r2"),
+        (("r2", "-c", "SELECT 1"), "cannot find run r2"),
         (("-c", "SELECT 1", "--csv", "--json"), "--csv and --json exclude each other"),
     ],
 )

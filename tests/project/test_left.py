@@ -118,7 +118,7 @@ def test_a_run_without_its_plan_is_verified_in_each_dataset_that_has_it(world: W
     asyncio.run(world.store.delete([(stored[1].name, stored[1].generation)]))
     found = asked(verbs.verify(world.store, world.settings(), "third"))
     assert [one.dataset for one in found.datasets] == ["a", "c"]
-    with pytest.raises(NotFoundError, match="manifest of run nosuch"):
+    with pytest.raises(NotFoundError, match="run nosuch"):
         asked(verbs.verify(world.store, world.settings(), "nosuch"))
 
 

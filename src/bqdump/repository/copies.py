@@ -20,7 +20,7 @@ from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.published import missing_manifest, missing_run, refuse_pruned, refuse_set
+from bqdump.repository.published import missing_manifest, refuse_pruned, refuse_set
 from bqdump.repository.replacing import read_replacing
 from bqdump.repository.repository import Loaded, read
 
@@ -58,8 +58,7 @@ async def load_manifest(store: ObjectStore, settings: Settings, run: str) -> Loa
     if stored is None:
         await refuse_pruned(store, settings, "read", run)
         await refuse_set(store, settings)
-        runs = await store.folders(settings.layout.runs)
-        raise missing_manifest(run) if run in runs else missing_run(run, settings, runs)
+        raise await missing_manifest(store, settings, run)
     manifest = _decoded(stored.data, document)
     before, now = recorded_target(manifest.settings).prefix, settings.target.prefix
     if before != now:

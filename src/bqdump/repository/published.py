@@ -125,7 +125,7 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
     if manifest is None:
         await refuse_pruned(store, settings, "read", run)
         await refuse_set(store, settings)
-        raise missing_manifest(run)
+        raise await missing_manifest(store, settings, run)
     return manifest
 
 
@@ -161,9 +161,13 @@ async def refuse_pruned(
     raise NotFoundError(operation, f"run {run}", cause, "{call:runs} lists the runs that are kept.")
 
 
-def missing_manifest(run: str) -> NotFoundError:
-    """The error about a run that has no manifest."""
-    return NotFoundError("find", f"the manifest of run {run}", "there is none", "Show its progress: {call:status}")
+async def missing_manifest(store: ObjectStore, settings: Settings, run: str) -> NotFoundError:
+    """The error about a run that has no manifest, or does not exist."""
+    runs = await store.folders(settings.layout.runs)
+    if run not in runs:
+        return missing_run(run, settings, runs)
+    hint = f"Show its progress: {{call:status run={run}}}"
+    return NotFoundError("find", f"the manifest of run {run}", "there is none", hint)
 
 
 def missing_run(run: str, settings: Settings, runs: Sequence[str] = ()) -> NotFoundError:
