@@ -110,6 +110,9 @@ def test_the_job_gives_each_task_as_many_attempts_as_cloud_run(job: dict[str, An
     # A failed task does not stop the others, which finish their tables.
     assert spec["maxFailedIndexes"] == spec["completions"]
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
+    # A deadline of the Job would end its retries as well.
+    assert spec["template"]["spec"]["activeDeadlineSeconds"] == 14400
+    assert "activeDeadlineSeconds" not in spec
 
 
 def test_two_jobs_never_have_the_same_name() -> None:

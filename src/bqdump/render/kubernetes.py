@@ -59,7 +59,6 @@ def _job_spec(deployment: Deployment) -> dict[str, Any]:
         "backoffLimitPerIndex": deployment.max_retries,
         # A failed task does not stop the others, which finish their tables.
         "maxFailedIndexes": deployment.tasks,
-        "activeDeadlineSeconds": deployment.timeout_seconds,
         "ttlSecondsAfterFinished": KEPT_SECONDS,
         "template": {"metadata": {"labels": {"app": "bqdump"}}, "spec": _pod(deployment)},
     }
@@ -68,6 +67,8 @@ def _job_spec(deployment: Deployment) -> dict[str, Any]:
 def _pod(deployment: Deployment) -> dict[str, Any]:
     return {
         "restartPolicy": "Never",
+        # Of each attempt, as on Cloud Run. That of a Job would end its retries as well.
+        "activeDeadlineSeconds": deployment.timeout_seconds,
         "serviceAccountName": deployment.name,
         "automountServiceAccountToken": False,
         "securityContext": {
