@@ -70,9 +70,9 @@ def test_a_set_is_completed_by_a_rerun_after_a_task_was_killed(stage: Stage) -> 
     assert extracted(stage) == [(dataset, table) for dataset in DATASETS for table in TABLES]
 
 
-def loaded(stage: Stage) -> list[tuple[str, str]]:
-    """The tables of the load jobs, each as often as it was loaded."""
-    jobs = [job for job in stage.big.list_jobs(page_size=1000) if job.job_type == "load"]
+def destinations(stage: Stage, kind: str) -> list[tuple[str, str]]:
+    """The tables that jobs of this kind write to: load jobs to scratch tables, which copy jobs put in place."""
+    jobs = [job for job in stage.big.list_jobs(page_size=1000) if job.job_type == kind]
     return sorted((job.destination.dataset_id, job.destination.table_id) for job in jobs)
 
 
@@ -92,7 +92,7 @@ async def restore(
 async def restore_of_which_one_is_killed(stage: Stage) -> Execution:
     processes = Processes()
     running = asyncio.create_task(restore(stage, tasks=3, processes=processes))
-    await asyncio.to_thread(until, lambda: len(loaded(stage)) == 4, "every job is in flight")
+    await asyncio.to_thread(until, lambda: len(destinations(stage, "load")) == 4, "every job is in flight")
     # A task that has found every job started may have ended already.
     assert any(processes.kill(task, signal.SIGKILL) for task in processes.running)
     return (await running)[0]
@@ -108,7 +108,8 @@ def test_a_set_is_restored_by_the_same_command_after_a_task_was_killed(stage: St
     stage.stack.jobs(run_seconds=0.0)
     again, _ = asyncio.run(restore(stage, tasks=2))
     assert [task.attempts[-1].exit_code for task in again.tasks] == [0, 0]
-    assert loaded(stage) == [(f"{dataset}_copy", table) for dataset in DATASETS for table in TABLES]
+    assert len(destinations(stage, "load")) == 4
+    assert destinations(stage, "copy") == [(f"{dataset}_copy", table) for dataset in DATASETS for table in TABLES]
     view = stage.big.get_table(f"{stage.project}.ops_eu_copy.all_orders")
     assert view.view_query == f"SELECT * FROM `{stage.project}.sales_copy.orders`"
     assert len(list(stage.big.query_and_wait(f"SELECT * FROM `{stage.project}.ops_eu_copy.all_orders`"))) == 3

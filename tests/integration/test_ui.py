@@ -47,17 +47,3 @@ def test_it_serves_a_bucket_until_a_signal(stage: Stage, signal_: signal.Signals
         assert process.wait(20) == code
         assert process.stderr
         assert process.stderr.read() == ""
-
-
-def test_a_bucket_that_does_not_exist_is_named_in_a_page(stage: Stage) -> None:
-    process, address = start(stage, "--bucket", "not-there-at-all")
-    with process:
-        try:
-            with pytest.raises(urllib.error.HTTPError) as answer:
-                read(address)
-            with answer.value as reported:
-                assert reported.code == 404
-                assert "not-there-at-all" in reported.read().decode()
-        finally:
-            process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0

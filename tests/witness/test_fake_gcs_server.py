@@ -68,10 +68,10 @@ def test_the_witness_agrees_on_what_the_store_relies_on(witness: str, monkeypatc
             listed = [info async for page in store.objects("a/") for info in page]
             assert [info[:4] for info in listed] == [("a/b c%.json", 10, crc32c(b"0123456789"), generation)]
             note = '{"table":"ünï"}'.encode()
-            await store.write_note("n/1.json", note, 0)
-            notes = [item async for page in store.notes("n/") for item in page]
-            assert [(item.name, item.data) for item in notes] == [("n/1.json", note)]
-            assert await store.folders("") == ["a", "n"]
+            await store.write_note("_bqdump/tags/1.json", note, 0)
+            notes = [item async for page in store.notes("_bqdump/tags/") for item in page]
+            assert [(item.name, item.data) for item in notes] == [("_bqdump/tags/1.json", note)]
+            assert await store.folders("") == ["_bqdump", "a"]
             assert await store.stat("nothing") is None
             with pytest.raises(NotFoundError):
                 await store.read("nothing")
