@@ -139,8 +139,6 @@ MUTATIONS = (
              google_errors, "_temporary", wrong.not_408),
     Mutation("a listing goes on by page numbers after an error", Law.RESUMABLE,
              listing, "listed", wrong.by_page_numbers),
-    Mutation("what was there before the first export of a table that failed is not named", Law.RESUMABLE,
-             replace, "_left", wrong.without_naive, here_only=True),
     Mutation("a run that keeps its files deletes what was replaced before the switch", Law.OWN_FILES,
              keep.Keep, "clear", wrong.as_when_replacing),
     Mutation("everything below the prefix is taken for an old export", Law.OWN_FILES,

@@ -253,11 +253,6 @@ def by_page_numbers(_: Sound) -> Sound:
     return faulty
 
 
-def without_naive(left: Sound) -> Sound:
-    """Files of an export without a manifest are not among those that stay."""
-    return lambda export, failed, _naive: left(export, failed, [])
-
-
 def as_when_replacing(_: Sound) -> Sound:
     """A run that keeps its files clears as one that replaces files."""
     return Replace.clear

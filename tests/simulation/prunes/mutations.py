@@ -19,8 +19,6 @@ MUTATIONS = (
     Mutation("a run that takes files over does not look for a tombstone", Law.PRUNED, references, "refer",
              edit("return not await being_pruned(store, names) and await exists(store, names.manifest)",
                   "return True")),
-    Mutation("a run takes files over without a reference", Law.PRUNED, references, "refer",
-             edit("    await create(store, names.reference(run), Reference(run))\n", "")),
     Mutation("nothing is looked at once the tombstone is stored", Law.PRUNED, tombstones, "entomb",
              edit("objections = await _objections(task, proposed)", "objections = {}")),
     Mutation("the id of a pruned run is free although its files are named", Law.PRUNED,
