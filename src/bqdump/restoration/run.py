@@ -154,7 +154,9 @@ async def _finish(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
 async def end(followed: Followed) -> Restoration:
     """Clear up. The result, which is stored if nothing failed: then the restore is finished."""
     restore, ledger, unset = followed
-    await sweep_scratch(restore)
+    if not ledger.missing(len(restore.plan.tables)):
+        # Until every table is in place, another task may be about to copy from one of them.
+        await sweep_scratch(restore)
     await clear_uploads(restore, ledger)
     result = restoration(restore, ledger, unset)
     if restore.resumed:
