@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import pytest
 from rich.console import Console
 
+from bqdump.cli import bars
 from bqdump.cli.bars import picture
 from bqdump.core.progress.tally import Slow, TaskView, View
+from integration.terminal import screen
 
 GB = 1_000_000_000
 VIEW = View(
@@ -65,3 +68,25 @@ def test_before_the_plan_there_is_one_line() -> None:
     empty = VIEW._replace(stage="planning", tables=0, done=0, running=0, slowest=(), tasks=())
     assert len(drawn(empty)) == 1
     assert drawn(empty)[0].startswith("planning")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_printed_while_the_picture_changes_its_height_leave_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bars, "REFRESHES_PER_SECOND", 10_000)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout", terminal := Terminal())
+    heights = itertools.cycle(range(4))
+    shown = bars.Bars(lambda: VIEW._replace(tasks=(), slowest=VIEW.slowest[:1] * next(heights)))
+    lines = [f"line {number}" for number in range(300)]
+    for line in lines:
+        shown.print(line)
+    shown.close()
+    left, cursor = screen(terminal.getvalue())
+    assert [line for line in left if line] == lines
+    assert cursor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -24,19 +25,33 @@ class Bars:
     def __init__(self, view: Callable[[], View]) -> None:
         self._view = view
         self.console = Console(highlight=False, soft_wrap=True)
-        self._live = Live(self, console=self.console, refresh_per_second=REFRESHES_PER_SECOND, transient=True)
+        self._live = Live(self, console=self.console, auto_refresh=False, transient=True)
+        # Live erases as many lines as its last picture had, but looks that up before it writes: with two threads
+        # that write, lines of a picture of another height would stay.
+        self._writing = threading.RLock()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._refresh, name="bars", daemon=True)
         self._live.start()
+        self._thread.start()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield picture(self._view(), options.max_width, options.size.height)
 
     def print(self, line: str) -> None:
         """Print a line above the picture."""
-        self.console.print(Text(line), soft_wrap=True)
+        with self._writing:
+            self.console.print(Text(line), soft_wrap=True)
 
     def close(self) -> None:
         """Remove the bars. May be called more than once."""
+        self._end.set()
+        self._thread.join()
         self._live.stop()
+
+    def _refresh(self) -> None:
+        while not self._end.wait(1 / REFRESHES_PER_SECOND):
+            with self._writing:
+                self._live.refresh()
 
 
 def picture(view: View, width: int, height: int) -> Table:
