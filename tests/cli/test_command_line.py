@@ -293,7 +293,7 @@ def test_tasks_that_cannot_agree_on_a_run_end_with_2(
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")
     monkeypatch.setenv("JOB_COMPLETIONS", "3")
     assert start(["run", *COMPLETE]) == 2
-    assert "BQDUMP_RUN_ID" in capsys.readouterr().out
+    assert "BQDUMP_RUN_ID" in capsys.readouterr().err
 
 
 ENDS: list[tuple[BaseException, int]] = [

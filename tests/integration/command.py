@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -31,12 +32,16 @@ class Called(NamedTuple):
 
     @property
     def errors(self) -> list[str]:
-        """Every error, from log lines and from standard error."""
-        reported = [line for line in self.err.splitlines() if line and not line.startswith(("Usage:", "Try "))]
-        for line in self.out.splitlines():
+        """Every error: log lines that are errors, and what else is on standard error."""
+        reported = []
+        for line in filter(None, self.err.splitlines()):
             if line.startswith('{"severity":'):
                 record = msgspec.json.decode(line)
                 reported += [record["message"]] if record["severity"] in ("ERROR", "CRITICAL") else []
+            elif logged := re.fullmatch(r"\d\d:\d\d:\d\d (error: )?(.*)", line):
+                reported += [logged[2]] if logged[1] else []
+            elif not line.startswith(("Usage:", "Try ")):
+                reported.append(line)
         return reported
 
 

@@ -17,6 +17,7 @@ from bqdump.core.settings.target import Target
 from bqdump.render.alerts import WARNINGS, metrics, policies
 from bqdump.render.deployment import Deployment
 from bqdump.render.watched import Exported, Watched, exported
+from bqdump_local.execute import task_variables
 from deploy.log_query import Counter, Entry, entries, field, selects, summed
 from integration.stage import Stage, until
 
@@ -129,11 +130,12 @@ def test_warnings_that_need_attention_alert(stage: Stage) -> None:
 def test_a_stopped_execution_alerts(stage: Stage) -> None:
     stage.table("orders")
     stage.stack.jobs(run_seconds=3.0)
-    running = subprocess.Popen([sys.executable, "-m", "bqdump", "run"], env=stage.variables, cwd=stage.folder,
-                               text=True, stdout=subprocess.PIPE)  # fmt: skip
+    in_a_job = task_variables("cloud-run", index=0, count=1, attempt=0, execution="stopped", job="bqdump")
+    running = subprocess.Popen([sys.executable, "-m", "bqdump", "run"], env=stage.variables | in_a_job,
+                               cwd=stage.folder, text=True, stderr=subprocess.PIPE)  # fmt: skip
     until(lambda: [job for job in stage.big.list_jobs() if job.job_type == "extract"], "it exports")
     running.send_signal(signal.SIGTERM)
-    output, _ = running.communicate(timeout=20)
+    _, output = running.communicate(timeout=20)
     deployed = deployment(stage)
     stopped = alerted(deployed, watched(deployed), entries(output, "bqdump"), "an execution was cancelled")
     assert [field(one, "jsonPayload.event") for one in stopped] == [LogEvent.TASK_STOPPED]

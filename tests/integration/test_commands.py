@@ -100,7 +100,7 @@ def test_logs_are_json_lines_as_cloud_logging_reads_them(stage: Stage) -> None:
     ran = stage.execute(execution="nightly-1")
     lines = list(records(ran.text))
     assert lines
-    assert {line.stream for line in ran.lines} == {"stdout"}
+    assert {line.stream for line in ran.lines} == {"stderr"}
     for line in lines:
         assert line["severity"] in ("INFO", "WARNING")
         assert line["message"]
@@ -126,9 +126,9 @@ def test_an_unexpected_error_is_logged_with_its_stack(
     monkeypatch.setattr("bqdump.export.run.run", broken)
     for name, value in stage.variables.items():
         monkeypatch.setenv(name, value)
-    called = call(capsys, "run")
-    assert called.code == 1
-    record = msgspec.json.decode(called.out.splitlines()[-1])
+    called = call(capsys, "run", "--log-format", "json")
+    assert (called.code, called.out) == (1, "")
+    record = msgspec.json.decode(called.err.splitlines()[-1])
     assert (record["severity"], record["event"]) == ("CRITICAL", LogEvent.UNEXPECTED_ERROR)
     assert "RuntimeError: no such thing" in record["message"]
     assert record["stack_trace"].startswith("Traceback (most recent call last):")
@@ -140,9 +140,29 @@ def test_a_run_prints_its_result_as_json_on_request(
     for name, value in stage.variables.items():
         monkeypatch.setenv(name, value)
     stage.table("a", 5)
-    called = call(capsys, "run", "--json", "--run-id", "one")
+    called = call(capsys, "run", "--json", "--log-format", "json", "--run-id", "one")
     shown = json.loads(called.out)
     assert (called.code, shown["run"], shown["state"], shown["rows"], shown["files"]) == (0, "one", "published", 5, 1)
     assert json.loads(called.err.splitlines()[-1])["event"] == LogEvent.RUN_DONE
     again = call(capsys, "run", "--json", "--run-id", "one")
     assert json.loads(again.out) == shown
+
+
+def test_without_a_terminal_the_result_is_on_standard_output_and_text_on_standard_error(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in stage.variables.items():
+        monkeypatch.setenv(name, value)
+    stage.table("a", 5)
+    ran = call(capsys, "run", "--run-id", "one")
+    (result,) = ran.out.splitlines()
+    assert result.startswith("done: 1 table in 1 file")
+    assert [line[9:].partition(" ")[0] for line in ran.err.splitlines()] == ["planned", "a:", "published"]
+    assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in ran.err.splitlines())
+    restored = call(capsys, "restore", "--into", f"{stage.project}.copy")
+    assert restored.out.splitlines()[-1].startswith("1 table, 5 rows")
+    assert "restored 1 table" in restored.err
+    drilled = call(capsys, "drill")
+    assert drilled.out.splitlines()[-1].startswith("1 of 1 table of run one")
+    assert "run one is restorable" in drilled.err
+    assert call(capsys, "run", "--run-id", "two", "--quiet") == (0, "", "")

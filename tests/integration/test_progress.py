@@ -22,7 +22,7 @@ from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.observe.follow import Pace
 from integration.command import call
-from integration.stage import COMMAND, Stage, records
+from integration.stage import COMMAND, Stage
 from integration.terminal import Session, on_terminal
 
 TERMINAL = {"TERM": "xterm-256color"}
@@ -46,10 +46,21 @@ def test_a_terminal_shows_bars_and_keeps_none_of_them(stage: Stage) -> None:
         assert shown in session.raw
     assert session.coloured
     assert session.cursor_shown
-    assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in session.screen), session.screen
-    assert [line[9:].partition(" as of ")[0].split(",")[0] for line in session.screen if "7 days" not in line] == [
-        "planned 3 tables", "published run one", "done: 3 tables in 3 files",
+    *lines, result = session.screen
+    assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in lines), session.screen
+    assert [line[9:].partition(" as of ")[0].split(",")[0] for line in lines if "7 days" not in line] == [
+        "planned 3 tables", "published run one",
     ]  # fmt: skip
+    assert result.startswith("done: 3 tables in 3 files, ")
+
+
+def test_bars_stay_on_the_terminal_where_the_result_goes_elsewhere(stage: Stage) -> None:
+    some_tables(stage)
+    command = ["sh", "-c", '"$0" -m bqdump run > result; cat result > copy', sys.executable]
+    session = on_terminal(command, {**stage.variables, **TERMINAL}, cwd=stage.folder)
+    assert "0 of 3 tables" in session.raw
+    assert not any("━" in line or "done: " in line for line in session.screen)
+    assert (stage.folder / "copy").read_text().startswith("done: 3 tables in 3 files, ")
 
 
 def test_errors_stay_on_the_screen(stage: Stage) -> None:
@@ -108,10 +119,11 @@ def test_nothing_of_it_is_to_be_seen_where_no_terminal_is(stage: Stage) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=stage.folder, env=stage.variables
     )
-    *lines, rich = done.stdout.splitlines()
+    result, rich = done.stdout.splitlines()
     assert rich == "False"
-    assert "\x1b" not in done.stdout
-    assert list(records("\n".join(lines)))[-1]["event"] == LogEvent.RUN_DONE
+    assert "\x1b" not in done.stdout + done.stderr
+    assert result.startswith("done: 3 tables")
+    assert len(done.stderr.splitlines()) == 5
 
 
 def test_without_a_terminal_a_line_a_minute_has_all_numbers(caplog: pytest.LogCaptureFixture) -> None:

@@ -104,7 +104,7 @@ def test_a_limit_is_for_the_comparisons_with_the_target_and_with_the_source_toge
     # A query bills 10 MB at least.
     done = restore(stage, "--verify", "--max-bytes-billed", "15MB")
     assert done.returncode == 2
-    assert "the queries would bill 10.5 MB in addition to 10.5 MB of other queries" in done.stdout
+    assert "the queries would bill 10.5 MB in addition to 10.5 MB of other queries" in done.stderr
     assert restore(stage, "--verify", "--max-bytes-billed", "25MB").returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""Progress bars. Imported only if standard output is a terminal."""
+"""Progress bars. Imported only if standard error is a terminal."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Bars:
 
     def __init__(self, view: Callable[[], View]) -> None:
         self._view = view
-        self.console = Console(highlight=False, soft_wrap=True)
-        self._live = Live(self, console=self.console, auto_refresh=False, transient=True)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._live = Live(self, console=self.console, auto_refresh=False, transient=True, redirect_stdout=False)
         # Live erases as many lines as its last picture had, but looks that up before it writes: with two threads
         # that write, lines of a picture of another height would stay.
         self._writing = threading.RLock()

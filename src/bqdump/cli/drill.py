@@ -15,10 +15,9 @@ import msgspec
 from bqdump import verbs
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
-from bqdump.cli.logs import set_up
+from bqdump.cli.logs import set_up_work, work_shown
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.progress import following
 from bqdump.cli.restore import NOT_COMPARED, print_plan
 from bqdump.cli.signals import until_stopped
 from bqdump.cli.wiring import serve_restore
@@ -109,11 +108,8 @@ def drill(
     if planning:
         return _plan(settings, parsed, run or settings.run_id, size, as_json=as_json)
     me = _owner()
-    level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
-    set_up({}, stream, level=level)
-    lines_only = as_json or (stream.isatty() and logs_as_json(stream))
-    with following(quiet=quiet or lines_only) as follower:
-        set_up({"task": "0"}, stream, level=level, print_line=follower.shown.print)
+    set_up_work(quiet=quiet)
+    with work_shown({"task": "0"}, quiet=quiet) as follower:
         request = Request(parsed.options, run or settings.run_id, on_bill=_tell_bill, finish_run=finish_run)
 
         async def work(stores: Stores, destination: Destination, through: Via | None) -> Drilled:
@@ -123,7 +119,7 @@ def drill(
         done = asyncio.run(until_stopped(serve_restore(settings, parsed.via, work), follower))
     if as_json:
         print_json(done)
-    elif not (quiet or logs_as_json(stream)):
+    elif not (quiet or logs_as_json()):
         _print_result(done)
     return EXIT_CODES[done.state]
 

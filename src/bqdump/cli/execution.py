@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from bqdump.cli.logs import readable
 from bqdump.cli.options import load_settings
-from bqdump.cli.output import say
 from bqdump.cli.progress import Follower, Nothing, draws, following
+from bqdump.cli.streams import tell
 from bqdump.cli.wiring import open_store
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import Settings
@@ -44,7 +44,7 @@ def run_tasks(
     shown: Callable[[TaskLine], str | None] | None = None,
     **options: Any,
 ) -> Execution:
-    """Run `bqdump run ARGUMENTS` (or `bqdump restore …`) as tasks, and show them: bars on a terminal, what they say.
+    """Run `bqdump run ARGUMENTS` (or `bqdump restore …`) as tasks, and show them on standard error.
 
     environ: the settings and the addresses of the local stack. shown: what to print for a line, None for nothing.
     options: see bqdump_local.execute.execute.
@@ -52,9 +52,9 @@ def run_tasks(
     command, arguments = command_of(arguments)
     # The bucket shows the progress of a run.
     bars = draws() and not quiet and command == RUN
-    shown = shown or (_as_it_is if not (bars or quiet) else partial(_readable, quiet=quiet))
+    shown = shown or partial(_readable, quiet=quiet, bars=bars)
     with following(quiet=quiet, lines=Nothing) as follower:
-        print_line = follower.shown.print or say
+        print_line = follower.shown.print or tell
 
         def show(line: TaskLine) -> None:
             if (text := shown(line)) is not None:
@@ -63,12 +63,8 @@ def run_tasks(
         return asyncio.run(_watched([command, *arguments], environ, show, follower, watch=bars, **options))
 
 
-def _as_it_is(line: TaskLine) -> str:
-    return f"{line.task}: {line.text}"
-
-
-def _readable(line: TaskLine, *, quiet: bool) -> str | None:
-    text = readable(line.text, quiet=quiet)
+def _readable(line: TaskLine, *, quiet: bool, bars: bool) -> str | None:
+    text = readable(line.text, quiet=quiet, bars=bars)
     return text and f"task {line.task}: {text}"
 
 

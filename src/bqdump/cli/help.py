@@ -17,7 +17,10 @@ TOPIC = "settings"
 OTHERS = [
     ("--config FILE", "Read settings from this file. [BQDUMP_CONFIG; default: bqdump.toml, if it exists]"),
     ("-v, --verbose", "Log details; -vv: also those of Google's client libraries."),
-    ("--log-format FORMAT", "Format of log lines: auto, json or text. [BQDUMP_LOG_FORMAT; default: auto]"),
+    (
+        "--log-format FORMAT",
+        "Format of log lines: auto (JSON on Cloud Run, Kubernetes, Batch; else text), json, text. [BQDUMP_LOG_FORMAT]",
+    ),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Log lines: JSON as Cloud Logging reads it, or text for people.
+"""Log lines, on standard error: JSON as Cloud Logging reads it, or text for people.
 
 Source: https://cloud.google.com/logging/docs/structured-logging,
 https://cloud.google.com/error-reporting/docs/formatting-error-messages
@@ -10,21 +10,24 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple, TextIO
 
 from bqdump.cli.errors import sentence
+from bqdump.cli.progress import Follower, following
 from bqdump.cli.streams import OutputError, silence
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import DATASET
+from bqdump.core.settings.task_identity import engine_of
 
 LABELS = "logging.googleapis.com/labels"
 FIELDS = ("event", "risk", "progress", "bytes_billed")
 # Attributes of a record that are labels of its line.
 ABOUT = ("table", "target")
-# Values of --log-format. auto: text on a terminal and JSON elsewhere for `run`, text for every other command.
+# Values of --log-format. auto: JSON for the tasks of an engine, such as Cloud Run, and text everywhere else.
 FORMATS = ("auto", "json", "text")
 
 
@@ -100,7 +103,7 @@ def event_of(line: str) -> str:
         return ""
 
 
-def readable(line: str, *, quiet: bool = False) -> str | None:
+def readable(line: str, *, quiet: bool = False, bars: bool = True) -> str | None:
     """A line of JsonLines for people; any other line as it is. None where bars show it, or where quiet hides it."""
     try:
         record = json.loads(line)
@@ -108,7 +111,7 @@ def readable(line: str, *, quiet: bool = False) -> str | None:
     except (ValueError, KeyError, TypeError):
         return line
     if severity in ("DEBUG", "INFO"):
-        return None if quiet or event_of(line) == LogEvent.TABLE_EXPORTED else str(message)
+        return None if quiet or (bars and event_of(line) == LogEvent.TABLE_EXPORTED) else str(message)
     return f"{severity.lower()}: {message}"
 
 
@@ -143,30 +146,24 @@ def choose(choice: Choice) -> None:
     _choice = choice
 
 
-def as_json(stream: TextIO) -> bool:
-    """Whether `run` logs JSON to this stream."""
-    return _choice.format == "json" or (_choice.format == "auto" and not stream.isatty())
+def as_json() -> bool:
+    """Whether log lines are JSON: where asked for, and as a task of Cloud Run or of another engine."""
+    return _choice.format == "json" or (_choice.format == "auto" and engine_of(os.environ) is not None)
 
 
 def set_up(
     labels: Mapping[str, str],
-    stream: TextIO,
     *,
     level: int = logging.INFO,
-    json_lines: bool | None = None,
     print_line: Callable[[str], None] | None = None,
 ) -> None:
-    """Send bqdump's log lines to the stream, or to what draws on the terminal.
-
-    json_lines: JSON instead of text (default: as `run` does).
-    """
+    """Send bqdump's log lines to standard error, or to what draws on the terminal."""
     handler: logging.Handler
     if print_line:
         handler = Beside(print_line)
     else:
-        handler = Lines(stream)
-        plain = not (as_json(stream) if json_lines is None else json_lines)
-        handler.setFormatter(PlainLines() if plain else JsonLines(labels))
+        handler = Lines(sys.stderr)
+        handler.setFormatter(JsonLines(labels) if as_json() else PlainLines())
     logger = logging.getLogger("bqdump")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if _choice.verbose else level)
@@ -179,8 +176,25 @@ def set_up(
 
 
 def set_up_errors() -> None:
-    """Send warnings and errors of a command other than `run` to standard error."""
-    set_up({}, sys.stderr, level=logging.WARNING, json_lines=_choice.format == "json")
+    """Log warnings and errors only: what commands do whose result is all that counts."""
+    set_up({}, level=logging.WARNING)
+
+
+def set_up_work(*, quiet: bool) -> None:
+    """Log what happens, as commands do that change something; with quiet, warnings and errors only."""
+    set_up({}, level=logging.WARNING if quiet else logging.INFO)
+
+
+@contextmanager
+def work_shown(labels: Mapping[str, str], *, quiet: bool) -> Iterator[Follower]:
+    """Log lines and progress on standard error for as long as the `with` block: bars where that is a terminal.
+
+    What is logged has these labels. Bars and JSON lines on one terminal would overwrite each other.
+    """
+    with following(quiet=quiet, bars=not as_json()) as follower:
+        level = logging.WARNING if quiet else logging.INFO
+        set_up(labels, level=level, print_line=follower.shown.print)
+        yield follower
 
 
 def logs_json() -> bool:

@@ -171,7 +171,7 @@ def log_options(command: Decorated) -> Decorated:
         type=click.Choice(logs.FORMATS),
         default="auto",
         envvar="BQDUMP_LOG_FORMAT",
-        help="Format of log lines (auto: text on a terminal, else JSON for `run`). [BQDUMP_LOG_FORMAT]",
+        help="Format of log lines (auto: JSON on Cloud Run, Kubernetes and Batch, else text). [BQDUMP_LOG_FORMAT]",
         **option,
     )(command)
     return click.option(

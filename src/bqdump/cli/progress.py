@@ -1,4 +1,4 @@
-"""Progress: bars on a terminal, one log line per minute elsewhere, nothing with --quiet."""
+"""Progress, on standard error: bars on a terminal, one log line per minute elsewhere, nothing with --quiet."""
 
 from __future__ import annotations
 
@@ -100,18 +100,22 @@ class Lines:
 
 
 def draws() -> bool:
-    """Whether bars can be drawn on standard output."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+    """Whether bars can be drawn on standard error."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 @contextmanager
 def following(
-    *, quiet: bool = False, lines: Callable[[Callable[[], View]], Shown] = Lines, stage: Stage = "planning"
+    *,
+    quiet: bool = False,
+    bars: bool = True,
+    lines: Callable[[Callable[[], View]], Shown] = Lines,
+    stage: Stage = "planning",
 ) -> Iterator[Follower]:
-    """A follower for as long as the `with` block. lines: what is shown where no bars can be drawn. stage: the first."""
+    """A follower for as long as the `with` block. lines: what is shown where no bars are drawn. stage: the first."""
     if quiet:
         follower = Follower(Nothing, stage)
-    elif draws():
+    elif bars and draws():
         from bqdump.cli.bars import Bars
 
         follower = Follower(Bars, stage)

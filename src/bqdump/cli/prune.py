@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.cli.logs import set_up
+from bqdump.cli.logs import set_up_work
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import ask_store, serve, serve_set
@@ -46,7 +45,7 @@ def prune(yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
       bqdump prune --keep-within 30d --keep-tag audit --json
     """
     if yes:
-        set_up({}, sys.stderr, level=logging.WARNING if quiet or not as_json else logging.INFO)
+        set_up_work(quiet=quiet or not as_json)
     settings = load_settings(options, ("bucket",))
     policy_of(settings)
 

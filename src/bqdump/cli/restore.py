@@ -16,10 +16,9 @@ import msgspec
 from bqdump import verbs
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
-from bqdump.cli.logs import set_up
+from bqdump.cli.logs import set_up_work, work_shown
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.progress import following
 from bqdump.cli.restore_options import restore_options, take, take_choice
 from bqdump.cli.signals import until_signal
 from bqdump.cli.wiring import serve_restore
@@ -77,21 +76,17 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
     if planning:
         request = Request(parsed.options, run or settings.run_id, yes=yes)
         return _plan(settings, parsed, request, choice, as_json=as_json, verify=verify)
-    level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
-    set_up({}, stream, level=level)
+    set_up_work(quiet=quiet)
     identity = identify(os.environ)
     me = _owner(identity)
     labels = {"task": str(identity.task), "dataset": parsed.options.dataset}
-    # Bars and JSON lines on one terminal would overwrite each other.
-    lines_only = as_json or (stream.isatty() and logs_as_json(stream))
-    with following(quiet=quiet or lines_only) as follower:
-        set_up(labels, stream, level=level, print_line=follower.shown.print)
+    with work_shown(labels, quiet=quiet) as follower:
         request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=_tell_bill, finish_run=finish_run)
         work = _restore(settings, parsed, request, choice, me, identity.tasks, follower.hear, verify=verify)
         done = asyncio.run(until_signal(work, RESUME, follower))
     if as_json:
         print_json(done)
-    elif not (quiet or logs_as_json(stream)):
+    elif not (quiet or logs_as_json()):
         _print_result(done)
     return exit_code(done)
 

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -16,10 +16,9 @@ from bqdump import verbs
 from bqdump.cli.errors import words
 from bqdump.cli.exit_codes import DONE
 from bqdump.cli.logs import as_json as logs_as_json
-from bqdump.cli.logs import set_up
+from bqdump.cli.logs import set_up_work, work_shown
 from bqdump.cli.options import ALL, Command, flags_given, json_option, load_settings, quiet_option, settings_options
-from bqdump.cli.output import print_json
-from bqdump.cli.progress import following
+from bqdump.cli.output import json_text
 from bqdump.cli.signals import until_signal
 from bqdump.cli.streams import OutputError, silence
 from bqdump.cli.wiring import serve, serve_set
@@ -59,8 +58,7 @@ def run(yes: bool, quiet: bool, as_json: bool, **options: Any) -> int:
       bqdump run --dataset 'sales,ops_*' --bucket my-exports   # each in its own folder
       bqdump run --json 2>log | jq -r .manifest
     """
-    level, stream = logging.WARNING if quiet else logging.INFO, sys.stderr if as_json else sys.stdout
-    set_up({}, stream, level=level)
+    set_up_work(quiet=quiet)
     settings = load_settings(options)
     refuse_idle(flags_given(options), settings)
     refuse_short(settings, yes=yes)
@@ -68,10 +66,7 @@ def run(yes: bool, quiet: bool, as_json: bool, **options: Any) -> int:
     name = run_id(settings, identity)
     labels = {"run": name, "task": str(identity.task), "dataset": settings.dataset}
     me = owner(identity, name)
-    # Bars and JSON lines on one terminal would overwrite each other.
-    lines_only = as_json or (stream.isatty() and logs_as_json(stream))
-    with following(quiet=quiet or lines_only) as follower:
-        set_up(labels, stream, level=level, print_line=follower.shown.print)
+    with work_shown(labels, quiet=quiet) as follower:
         tell_unused_rules(settings)
         start = _run_set if settings.names_several else _run
         attempt = identity.attempt if identity.engine else None
@@ -79,8 +74,17 @@ def run(yes: bool, quiet: bool, as_json: bool, **options: Any) -> int:
         resume = f"To resume run {name}: {words().call('run', {'run_id': name})}"
         done = asyncio.run(until_signal(work, resume, follower))
     if as_json:
-        _print(done)
+        _print(json_text(done.export))
+    elif done.sentence and not quiet:
+        _print(done.sentence)
     return DONE
+
+
+class Done(NamedTuple):
+    """How a run ended. sentence: what it published, where that is printed instead of logged, else ""."""
+
+    export: Export | None
+    sentence: str
 
 
 def tell_unused_rules(settings: Settings) -> None:
@@ -91,10 +95,10 @@ def tell_unused_rules(settings: Settings) -> None:
         log.info(message, BY_NAME["prune"].env, ", ".join(named), extra=LogEvent.RULES_UNUSED.extra())
 
 
-def _print(done: Export | None) -> None:
+def _print(result: str) -> None:
     """Print the result. The exit code is about the export, so that a scheduler does not start it once more."""
     try:
-        print_json(done)
+        sys.stdout.write(result + "\n")
         sys.stdout.flush()
     except (OSError, OutputError) as error:
         message = "the export is done, but its result could not be printed: %s"
@@ -104,28 +108,35 @@ def _print(done: Export | None) -> None:
 
 async def _run(
     settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, attempt: int | None, *, as_json: bool
-) -> Export | None:
-    async def work(services: Services) -> Export | None:
+) -> Done:
+    async def work(services: Services) -> Done:
         ended = await verbs.run(services, settings, name, me, tasks, tell, attempt=attempt)
-        _tell(settings, ended.result)
+        sentence = _tell(settings, ended.result, as_json=as_json)
         _refuse_standing_id(ended.result, me)
-        return await ended.export() if as_json else None
+        return Done(await ended.export() if as_json else None, sentence)
 
     return await serve(settings, work, tasks, patient=True)
 
 
 async def _run_set(
     settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, attempt: int | None, *, as_json: bool
-) -> Export | None:
+) -> Done:
     async def work(services: Services, stores: Mapping[Target, ObjectStore]) -> Export:
         return await verbs.run_set(services, stores, settings, name, me, tasks, tell, attempt=attempt)
 
     export = await serve_set(settings, work, tasks, patient=True)
-    _tell_set(settings, export)
-    return export if as_json else None
+    return Done(export, _tell_set(settings, export, as_json=as_json))
 
 
-def _tell_set(settings: Settings, export: Export) -> None:
+def _published(message: str, *values: object, extra: Mapping[str, object], as_json: bool) -> str:
+    """Log what was published where lines or the result are JSON; elsewhere, the sentence to print is the result."""
+    if as_json or logs_as_json():
+        log.info(message, *values, extra=extra)
+        return ""
+    return message % values
+
+
+def _tell_set(settings: Settings, export: Export, *, as_json: bool) -> str:
     if export.state == "superseded":
         message = "run %s was not published: %s has a set with a later snapshot time"
         log.warning(message, export.run, settings.target, extra=LogEvent.RUN_SUPERSEDED.extra())
@@ -134,11 +145,13 @@ def _tell_set(settings: Settings, export: Export) -> None:
         files, size = counted(export.files, "file"), size_text(export.bytes)
         done = LogEvent.RUN_DONE.extra(target=str(settings.target))
         message = "done: %s with %s in %s, %s, as of %s, in %s"
-        log.info(message, datasets, tables, files, size, time_text(export.snapshot_time), export.manifest, extra=done)
+        as_of, where = time_text(export.snapshot_time), export.manifest
+        return _published(message, datasets, tables, files, size, as_of, where, extra=done, as_json=as_json)
+    return ""
 
 
-def _tell(settings: Settings, result: TaskResult) -> None:
-    target = settings.target
+def _tell(settings: Settings, result: TaskResult, *, as_json: bool) -> str:
+    target, sentence = settings.target, ""
     as_of = rfc3339(result.plan.snapshot)
     if result.state == "superseded":
         message = "run %s was not published: %s has an export with a later snapshot time"
@@ -151,10 +164,12 @@ def _tell(settings: Settings, result: TaskResult) -> None:
         tables, files = counted(totals.tables, "table"), counted(totals.files, "file")
         done = LogEvent.RUN_DONE.extra(target=str(target), bytes_billed=totals.billed)
         message = "done: %s%s in %s, %s, the dataset as of %s, in %s"
-        log.info(message, tables, kept, files, size_text(totals.bytes), as_of, target, extra=done)
+        size = size_text(totals.bytes)
+        sentence = _published(message, tables, kept, files, size, as_of, target, extra=done, as_json=as_json)
     for failure in result.failed:
         missing = LogEvent.TABLE_MISSING.extra(table=failure.table)
         log.warning("%s is not part of this export: %s", failure.table, failure.message, extra=missing)
+    return sentence
 
 
 def _refuse_standing_id(result: TaskResult, me: Owner) -> None:

@@ -62,6 +62,11 @@ class Identity(NamedTuple):
     execution: str
 
 
+def engine_of(environ: Mapping[str, str]) -> Engine | None:
+    """The engine that started this process as one of its tasks, by its variables."""
+    return next((engine for engine in ENGINES if environ.get(engine.task)), None)
+
+
 def identify(environ: Mapping[str, str]) -> Identity:
     """Read the task variables of the engine that set them; without any, this is the only task.
 
