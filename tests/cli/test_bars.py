@@ -80,7 +80,7 @@ def test_lines_printed_while_the_picture_changes_its_height_leave_nothing_of_it(
 ) -> None:
     monkeypatch.setattr(bars, "REFRESHES_PER_SECOND", 10_000)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("sys.stdout", terminal := Terminal())
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
     heights = itertools.cycle(range(4))
     shown = bars.Bars(lambda: VIEW._replace(tasks=(), slowest=VIEW.slowest[:1] * next(heights)))
     lines = [f"line {number}" for number in range(300)]
