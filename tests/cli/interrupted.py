@@ -30,25 +30,29 @@ class Moments:
         running = getattr(sys.modules.get("_asyncio"), "_get_running_loop", lambda: None)
         if not self.asking or threading.active_count() > 1 or running():
             return
+        # What a copy imports on its way to this moment is no moment of the command.
+        self.asking = False
         for between in BETWEEN if TIMES == "2" else (0,):
             self.copies += 1
-            self.copy(name, between)
+            if not self.copy(name, between):
+                return
+        self.asking = True
 
-    def copy(self, name: str, between: int) -> None:
-        """Press Ctrl-C in a copy of this process, and wait for its end."""
+    def copy(self, name: str, between: int) -> bool:
+        """Press Ctrl-C in a copy of this process, and wait for its end. Returns false in the copy."""
         reading, writing = os.pipe()
         if (child := os.fork()) == 0:
-            self.asking = False
             os.dup2(writing, 1)
             os.dup2(writing, 2)
             self.press(between)
-            return
+            return False
         os.close(writing)
         with os.fdopen(reading, "rb") as pipe:
             printed = pipe.read()
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if code != CLEAN or b"Traceback" in printed or b"ignored" in printed:
             sys.stderr.write(f"{name} {between}: {code} {printed!r}\n")
+        return True
 
     def press(self, between: int) -> None:
         """Press it, and again after so many calls if not 0."""
