@@ -210,8 +210,9 @@ class MemoryDestination(MemoryDatasets):
         return len(chosen), billed
 
     def _copy(self, request: CopyRequest) -> tuple[int | None, int | None]:
-        self._rows(request.to)
-        rows = self._rows(request.source)
+        filled, rows = self._rows(request.to), self._rows(request.source)
+        if request.empty and filled:
+            raise _RefusedError("duplicate", f"Already Exists: Table {request.to.dataset.name}.{request.to.table}")
         tables, name = self._tables_of(request.to.dataset), request.to.table
         source = definition_of(self._tables_of(request.source.dataset)[request.source.table])
         there = definition_of(tables[name])

@@ -709,3 +709,23 @@ def test_refusals_are_errors_with_the_words_of_bigquery(
             refuse("none")
 
         on(stage, check, empty=True)
+
+
+def test_a_copy_to_a_table_that_must_be_empty_fails_if_it_has_rows(stage: Stage) -> None:
+    new, old = stage.file("new", ["a", "b"]), stage.file("old", ["c"])
+
+    async def check(destination: Destination) -> None:
+        for table, uri in (("new", new), ("old", old)):
+            await destination.create_table(stage.dataset, table, raw({"schema": LINES}))
+            await finished(destination, await destination.load(load(stage, table, table, uri)))
+        await destination.create_table(stage.dataset, "none", raw({"schema": LINES}))
+        refused = copy(stage, "c", "new", "old")._replace(empty=True)
+        job = await finished(destination, await destination.copy(refused))
+        assert job.error is not None
+        assert job.error.reason == "duplicate"
+        assert stage.rows("old") == ["c"]
+        filled = copy(stage, "d", "new", "none")._replace(empty=True)
+        assert (await finished(destination, await destination.copy(filled))).error is None
+        assert stage.rows("none") == ["a", "b"]
+
+    on(stage, check)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import msgspec
 import pytest
 
+from bqdump.core.plan.catalog import Dataset
+from bqdump.core.restore.names import LABEL
 from bqdump.core.restore.plan import Options
+from bqdump.ports.destination import CopyRequest
+from bqdump.ports.warehouse import Job
 from bqdump.restoration.run import run as restore
+from restore.killed import Killed, killed_at
 from restore.world import World
 
 REPLACE = Options(project="project", dataset="copy", replace=True)
+MISSING = Options(project="project", dataset="copy", missing_only=True)
 
 
 def test_a_table_that_something_else_created_is_not_touched_by_a_second_start_either() -> None:
@@ -74,3 +81,61 @@ def test_a_table_of_several_load_jobs_is_seen_empty_or_complete(monkeypatch: pyt
     assert len(world.big.started) == 4 + 1
     versions = world.big.datasets["project", "copy"]["one"].versions
     assert [version.rows for version in versions] == [(), ("0", "1", "2", "3")]
+
+
+def test_a_table_that_another_restore_finishes_meanwhile_is_kept_by_missing_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World({"one": ["a"]})
+    killed_once_created(world)
+    create = world.big.create_table
+
+    async def finished_first(dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
+        if name == "one":
+            monkeypatch.undo()
+            await restore(world.task(execution="again"))
+        return await create(dataset, name, definition)
+
+    monkeypatch.setattr(world.big, "create_table", finished_first)
+    result = world.restore(MISSING, execution="other")
+    assert [(one.name, one.reason) for one in result.failed] == [("one", "duplicate")]
+    assert "another restore has finished it" in result.failed[0].message
+    assert [version.rows for version in world.big.datasets["project", "copy"]["one"].versions] == [(), ("a",)]
+
+
+def test_a_table_that_another_restore_left_unfinished_is_taken_over() -> None:
+    world = World({"one": ["a"]})
+    killed_once_created(world)
+    changes = world.changes()
+    result = world.restore(MISSING, execution="other")
+    assert (result.state, world.rows("one")) == ("restored", ["a"])
+    labels = [change["labels"] for name, change in changes if name == "one" and "labels" in change]
+    assert [label[LABEL] is None for label in labels][-1:] == [True]
+    assert labels[0][LABEL].startswith(result.restore)
+    assert LABEL not in world.definition("one").get("labels", {})
+
+
+def test_a_restore_whose_table_is_taken_over_does_not_call_it_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, other = World({"one": ["a"]}), "0123456789ab-7"
+    copy = world.big.copy
+
+    async def taken_over(request: CopyRequest) -> Job:
+        label = msgspec.Raw(msgspec.json.encode({"labels": {LABEL: f"{other}-ff"}}))
+        await world.big.change_table(request.to.dataset, request.to.table, label)
+        return await copy(request)
+
+    monkeypatch.setattr(world.big, "copy", taken_over)
+    result = world.restore()
+    assert [(one.name, one.reason) for one in result.failed] == [("one", "duplicate")]
+    assert f"restore {other} has taken it over" in result.failed[0].message
+
+
+def killed_once_created(world: World) -> None:
+    """A restore whose process is killed when it has created its table."""
+    for request in range(100):
+        with suppress(Killed):
+            asyncio.run(restore(killed_at(world.task(), request)))
+        if world.rows("one") is not None:
+            break
+    assert LABEL in world.definition("one")["labels"]
+    assert world.rows("one") == []

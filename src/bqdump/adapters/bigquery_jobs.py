@@ -56,7 +56,8 @@ def load_config(request: LoadRequest) -> Any:
 def copy_config(request: CopyRequest) -> Any:
     """The configuration of a copy job over a table that exists."""
     config = bigquery.CopyJobConfig(labels=request.labels)
-    config.create_disposition, config.write_disposition = "CREATE_NEVER", "WRITE_TRUNCATE"
+    config.create_disposition = "CREATE_NEVER"
+    config.write_disposition = "WRITE_EMPTY" if request.empty else "WRITE_TRUNCATE"
     return config
 
 

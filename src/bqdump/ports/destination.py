@@ -60,7 +60,8 @@ class CopyRequest(NamedTuple):
     """A copy job that replaces the rows of `to` by those of `source`, atomically and without costs.
 
     `to` must exist, in the same location and with the same partitioning and clustering: a copy cannot change these.
-    Schema and constraints become those of `source`; labels, description and expiration of `to` stay.
+    Schema and constraints become those of `source`; labels, description and expiration of `to` stay. empty: the job
+    fails if `to` has rows.
     https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationTableCopy (writeDisposition)
     """
 
@@ -68,6 +69,7 @@ class CopyRequest(NamedTuple):
     source: TableName
     to: TableName
     labels: dict[str, str]
+    empty: bool = False
 
 
 class Present(NamedTuple):

@@ -93,10 +93,10 @@ class Jobs:
                 step, part, lambda id_: self._restore.destination.statement(request._replace(job_id=id_))
             )
 
-    async def copy(self, source: str, to: str) -> Job:
-        """Replace a table by another one."""
+    async def copy(self, source: str, to: str, *, empty: bool) -> Job:
+        """Replace a table by another one. empty: it must be empty."""
         target = self._restore.target
-        request = CopyRequest("", TableName(target, source), TableName(target, to), self._restore.labels)
+        request = CopyRequest("", TableName(target, source), TableName(target, to), self._restore.labels, empty=empty)
         return await self._run(COPY, 0, lambda id_: self._restore.destination.copy(request._replace(job_id=id_)))
 
     async def _run(self, step: str, part: int, start: Callable[[str], Awaitable[Job]]) -> Job:

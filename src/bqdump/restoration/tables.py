@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.restore import Restored
-from bqdump.core.restore.names import LABEL, SCRATCH, job_id, scratch_name
+from bqdump.core.restore.names import LABEL, SCRATCH, id_of, scratch_name
 from bqdump.core.restore.partitions import partitioning_of
-from bqdump.core.restore.plan import TABLE, TableStep
+from bqdump.core.restore.plan import TABLE
 from bqdump.core.restore.statements import fill
 from bqdump.export.work.watch import Watch
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.files import changed_files
-from bqdump.restoration.jobs import COPY, TAKEN, TRIES, FailedJobError, Jobs, name_taken
+from bqdump.restoration.jobs import TAKEN, FailedJobError, Jobs
+from bqdump.restoration.ownership import TableWork, is_copied, is_written, labels_of, own
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.upload import upload_files
 
@@ -34,31 +35,12 @@ TOO_MANY_PARTITIONS = ("too many partitions", "exceeded the maximum number of pa
 Result = TypeVar("Result")
 
 
-class TableWork(NamedTuple):
-    """An attempt at a table. number: in the plan."""
-
-    restore: RunningRestore
-    step: TableStep
-    number: int
-    attempt: int
-    jobs: Jobs
-
-    @property
-    def name(self) -> str:
-        """The table's name in the target."""
-        return self.step.entry.table
-
-    def scratch(self, of: str) -> str:
-        """A scratch table of this attempt."""
-        return f"{scratch_name(self.restore.mark, self.number)}_{self.attempt}_{of}"
-
-
 async def restore_table(restore: RunningRestore, watch: Watch, number: int, attempt: int) -> Restored:
     """Restore one table of the plan. Raises FailedJobError, and other BqdumpErrors that fail the table."""
     step = restore.plan.tables[number]
     work = TableWork(restore, step, number, attempt, Jobs(restore, watch, number, step.entry.table, attempt))
     changed = await changed_files(restore, step.entry)
-    if changed and not await _is_copied(work):
+    if changed and not await is_copied(work):
         raise _replaced(work, changed)
     if changed:
         # An earlier start has compared them before it requested the copy: the rows are the export's.
@@ -118,13 +100,16 @@ async def _load_rows(work: TableWork) -> int:
         raise _replaced(work, changed)
     await _counted(work, full, filled)
     await _try_properties(work, full)
-    await _create(work)
-    return await _copy(work, full, filled)
+    created = await _create(work)
+    return await _copy(work, full, filled, empty=created)
 
 
-async def _copy(work: TableWork, full: str, filled: int | None = None) -> int:
-    """Put the table in place, unless an earlier start has; its rows. filled: those of the table that is copied."""
-    await work.jobs.copy(full, work.name)
+async def _copy(work: TableWork, full: str, filled: int | None = None, *, empty: bool = False) -> int:
+    """Put the table in place, unless an earlier start has; its rows. filled: those of the table that is copied.
+
+    empty: it was just created, so rows in it would be those of a restore that has taken it over.
+    """
+    await work.jobs.copy(full, work.name, empty=empty)
     return await _counted(work, work.name, filled)
 
 
@@ -145,45 +130,23 @@ async def _try_properties(work: TableWork, full: str) -> None:
         await work.restore.destination.change_table(work.restore.target, full, _raw(properties))
 
 
-async def _create(work: TableWork) -> None:
-    """Create the table unless it is there, with a label by which the next start of the restore knows it."""
-    restore, step = work.restore, work.step
+async def _create(work: TableWork) -> bool:
+    """Create the table unless it is there, with a label by which the next start of the restore knows it.
+
+    Returns whether it has no rows: rows that it has later are those of a restore that has taken it over.
+    """
+    restore, step, empty = work.restore, work.step, True
     body = msgspec.json.decode(step.create)
     body["labels"] = {**body.get("labels", {}), LABEL: restore.mark}
     if not await restore.destination.create_table(restore.target, work.name, _raw(body)):
-        if step.action != "replace" and not await _is_ours(work):
-            raise name_taken(work.name)
-        if await _is_written(work):
+        replaces = step.action == "replace" and restore.decision.options.replace
+        empty = False if replaces else await own(work)
+        if await is_written(work):
             # Made lasting before: to repeat it would remove expirations that another task has set at the end.
-            return
+            return empty
     if step.lasting != NOTHING:
         await restore.destination.change_table(restore.target, work.name, step.lasting)
-
-
-async def _is_ours(work: TableWork) -> bool:
-    """Whether this restore has created the table: it has the label, or, if it is finished, a job has written to it."""
-    restore = work.restore
-    there = await restore.destination.table(restore.target, work.name)
-    if there is None:
-        return False
-    labels = (msgspec.json.decode(there.definition) or {}).get("labels") or {}
-    if labels.get(LABEL) == restore.mark:
-        return True
-    return await _is_written(work)
-
-
-async def _is_written(work: TableWork) -> bool:
-    """Whether a job of this restore that writes to the table has been started."""
-    for attempt in range(work.attempt + 1):
-        if await _is_copied(work._replace(attempt=attempt)):
-            return True
-    return False
-
-
-async def _is_copied(work: TableWork) -> bool:
-    """Whether this attempt has requested to put the table in place."""
-    name = job_id(work.restore.mark, work.number, COPY, 0, work.attempt * TRIES)
-    return await work.restore.destination.find_job(name, work.restore.target.location) is not None
+    return empty
 
 
 async def _fill(work: TableWork, to: str, *, by_ranges: bool = False) -> int:
@@ -259,6 +222,9 @@ async def _counted(work: TableWork, name: str, filled: int | None) -> int:
     found = await work.restore.destination.table(work.restore.target, name)
     if found is None:
         raise FailedJobError(work.name, "notFound", f"{name} disappeared from the target while it was restored")
+    holder = labels_of(found).get(LABEL, work.restore.mark)
+    if holder != work.restore.mark:
+        raise FailedJobError(work.name, TAKEN, f"restore {id_of(holder)} has taken it over: two restores were running")
     filled = found.rows if filled is None else filled
     if found.rows != filled:
         cause = f"{name} has {found.rows:,} rows, but {filled:,} were loaded: it was changed meanwhile, or has expired"

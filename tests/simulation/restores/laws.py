@@ -153,9 +153,8 @@ class RestoreLaws:
             self.blame(f"{what}, which does not exist")
             return
         rows = table.versions[-1].rows or ()
-        # Another run may be restored over it at the same time: over any table, or over one that is not finished.
-        options = self.scenery.options
-        shared = "" if (options.replace or options.missing_only) and len(self.scenery.rows) > 1 else run
+        # Another run may be restored over it.
+        shared = "" if self.scenery.options.replace and len(self.scenery.rows) > 1 else run
         self.hold(self._complete(name, rows, shared), f"{what}, whose rows are {rows}")
         if not shared:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bqdump.core.restore import definition, draft, names
 from bqdump.export.work import job
-from bqdump.restoration import drill, files, jobs, ledger, objects, planning, run, tables
+from bqdump.restoration import drill, files, jobs, ledger, objects, ownership, planning, run, tables
 from simulation import wrong as known
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
@@ -31,9 +31,10 @@ MUTATIONS = (
     Mutation("scratch tables of killed tasks are not removed", Law.RESTORED,
              run, "sweep_scratch", known.nothing, here_only=True),
     Mutation("whatever has the name of a table is taken for the restore's own", Law.RESTORED,
-             tables, "_is_ours", known.always),
-    Mutation("an empty table is taken for the restore's own", Law.RESTORED, tables, "_is_ours",
-             edit("if labels.get(LABEL) == restore.mark:", "if labels.get(LABEL) == restore.mark or not there.rows:")),
+             ownership, "_is_ours", known.always),
+    Mutation("an empty table is taken for the restore's own", Law.RESTORED, ownership, "_is_ours",
+             edit("if labels.get(LABEL) == work.restore.mark:",
+                  "if labels.get(LABEL) == work.restore.mark or not there.rows:")),
     Mutation("a task that is late to plan is refused for what others have restored", Law.RESTORED, planning, "_new",
              edit("if begun := await value_of(task.state, task.layout.restore(id_).plan):", "if begun := None:")),
     Mutation("tables keep the label of their restore", Law.RESTORED,
