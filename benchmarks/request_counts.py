@@ -20,7 +20,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
-from bqdump.services.opening import open_services
+from bqdump.services.opened import opened
 from bqdump_local.stack import Stack, running
 
 PROJECT, DATASET, TABLES, NAIVE_TASKS = "local-project", "many", *sized((1000, 20), (3, 2))
@@ -64,11 +64,8 @@ async def export_all(bucket: str, tasks: int) -> None:
     settings = Settings(project=PROJECT, dataset=DATASET, target=Target("gs", bucket))
 
     async def one(number: int) -> None:
-        services = open_services(settings, tasks)
-        try:
+        async with opened(settings, tasks) as services:
             await run(Task(services.store, services.warehouse, settings, bucket, Owner(bucket, number), tasks))
-        finally:
-            await services.close()
 
     await asyncio.gather(*map(one, range(tasks)))
 

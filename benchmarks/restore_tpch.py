@@ -35,8 +35,7 @@ from bqdump.core.settings.target import Target
 from bqdump.core.sql.checksums import bigquery_statement, chunks, leaves
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
-from bqdump.services.opening import Services
-from bqdump.services.serving import serve
+from bqdump.services.opened import Services, serve
 from bqdump_local.stack import running
 
 PROJECT, SOURCE, BUCKET = "local-project", "tpch", "exports"

@@ -57,7 +57,7 @@ IMPORTED = (
     "bqdump.adapters.limits",
     "bqdump.adapters.retry.store",
     "bqdump.adapters.retry.warehouse",
-    "bqdump.services.serving",
+    "bqdump.services.opened",
     "bqdump_local.demo",
     "bqdump_local.execute",
     "bqdump_local.seed",

@@ -23,7 +23,7 @@ def main() -> None:
             silence(sys.stdout)
             sys.exit(1)
         return
-    # Imports make many objects and no garbage: looking for it among them costs a tenth of the start. See wiring.
+    # Imports make many objects and no garbage: looking for it among them costs a tenth of the start. See lean_imports.
     gc.set_threshold(100_000)
     from bqdump.cli.streams import open_streams
 

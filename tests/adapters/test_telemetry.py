@@ -20,11 +20,10 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import TaskResult
 from bqdump.ports.warehouse import JobError
-from bqdump.services.opening import Services
-from bqdump.services.read_route import LazyReadRoute
 from bqdump_memory import MemoryDestination
 from collector import Collector, collecting, values
 from loopback import serving
+from opened import Given
 from restore.world import INTO, World
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"), header=False)
@@ -45,7 +44,7 @@ def run(failing: str = "") -> TaskResult:
     )
     for table in ("one", "two"):
         big.put("p", "d", table, ["a", "b"])
-    services = Services(store, big, LazyReadRoute(SETTINGS))
+    services = Given(SETTINGS, lambda _: store, big)
     return asyncio.run(verbs.run(services, SETTINGS, "r1", Owner("r1", 0), 1)).result
 
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from bqdump.cli import diff
 from bqdump.cli.main import start
 from browser.scenes import orders, shop
+from opened import open_given
 
 
 @pytest.mark.parametrize(("others", "output"), [((), "1 table differs."), (("added",), "2 tables differ.")])
@@ -21,7 +21,7 @@ def test_one_table_differs_and_two_differ(
     for name in others:
         scene.table(name, ["id"])
     asyncio.run(scene.export("two"))
-    monkeypatch.setattr(diff, "ask_each", lambda settings, ask: [asyncio.run(ask(scene.store, settings))])
+    open_given(monkeypatch, lambda _: scene.store)
     assert start(["diff", "one", "two", "--bucket", "exports"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == output
 
@@ -30,7 +30,7 @@ def test_without_runs_the_published_one_is_compared_with_the_one_before(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scene = shop()
-    monkeypatch.setattr(diff, "ask_each", lambda settings, ask: [asyncio.run(ask(scene.store, settings))])
+    open_given(monkeypatch, lambda _: scene.store)
     asyncio.run(scene.export("one"))
     assert start(["diff", "--bucket", "exports"]) == 5
     assert "cannot find the previous run: there is no earlier one" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bqdump.cli import prune, runs
 from bqdump.cli.main import start
+from opened import open_given
 from retain.scene import Scene
 
 TARGET = ("--to", "gs://memory", "--prefix", "x")
@@ -22,8 +21,7 @@ def scene(monkeypatch: pytest.MonkeyPatch, no_waiting: None) -> Scene:
     made = Scene()
     made.now = int(time.time() * 1000) - 10 * 86_400_000
     made.run("a", "b", "c")
-    monkeypatch.setattr(prune, "ask_store", lambda settings, ask: asyncio.run(ask(made.store)))
-    monkeypatch.setattr(runs, "ask_each", lambda settings, ask: [asyncio.run(ask(made.store, settings))])
+    open_given(monkeypatch, lambda _: made.store)
     return made
 
 

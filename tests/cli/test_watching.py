@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from bqdump.cli import status
 from bqdump.cli.main import start
 from browser.scenes import shop
+from opened import open_given
 
 
 @pytest.mark.parametrize("manifest", [False, True])
@@ -20,7 +20,7 @@ def test_watching_reports_that_a_later_run_was_published(
     asyncio.run(scene.export("second"))
     if not manifest and (found := scene.store.peek(name := scene.settings.layout.run("first").manifest.name)):
         asyncio.run(scene.store.delete([(name, found[1].generation)]))
-    monkeypatch.setattr(status, "ask_store", lambda settings, ask, **_: asyncio.run(ask(scene.store)))
+    open_given(monkeypatch, lambda _: scene.store)
     # As `bqdump run` of such a run ends.
     assert start(["status", "first", "--watch", "--bucket", "exports"]) == 0
     reported = capsys.readouterr().out.splitlines()

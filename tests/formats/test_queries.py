@@ -12,7 +12,7 @@ from bqdump.adapters.duckdb_shell import DuckDBShell
 from bqdump.check.query import Export
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.formats.types import Column
-from bqdump.services.serving import ask
+from bqdump.services.opened import serve
 from formats.exports import WAYS, Exports, Way
 from formats.values import Kind, expected
 
@@ -34,7 +34,7 @@ def opened(exports: Exports, way: Way, shell: DuckDBShell) -> Callable[[str], li
     export = Export(settings, exports.manifest(way), shell)
 
     def query(statement: str) -> list[dict[str, Any]]:
-        asyncio.run(ask(settings, lambda store: export.attach(store, statement)))
+        asyncio.run(serve(settings, lambda at: export.attach(at.store, statement)))
         answer = shell.run(statement)
         return [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
 
@@ -81,7 +81,7 @@ def test_a_table_is_read_when_it_is_named_and_only_once(exports: Exports, shell:
     export = Export(settings, exports.manifest(way), shell, lambda entry: received.append(entry.table))
 
     def attach(statement: str) -> None:
-        asyncio.run(ask(settings, lambda store: export.attach(store, statement)))
+        asyncio.run(serve(settings, lambda at: export.attach(at.store, statement)))
 
     for statement in ("SELECT 1", "FROM values_read_csv", "SELECT count(*) FROM VALUES_READ_CSV v", "SHOW TABLES"):
         attach(statement)

@@ -32,7 +32,7 @@ from bqdump.core.settings.resolve import resolve
 from bqdump.core.settings.settings import Settings
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
-from bqdump.services.opening import open_services
+from bqdump.services.opened import Services
 from bqdump_local.execute import Execution, execute, task_variables
 from bqdump_local.processes import TaskLine
 from bqdump_local.stack import Stack
@@ -280,7 +280,7 @@ class Stage:
 
         async def performed() -> Any:
             before = {name: sys.modules.get(name) for name in UNUSED}
-            services = open_services(settings, 1)
+            services = Services(settings)
             try:
                 return await work(
                     lambda index: Task(

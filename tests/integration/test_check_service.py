@@ -20,9 +20,10 @@ import bqdump
 from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.ports.store import ObjectInfo, Stored
 from bqdump.ports.warehouse import Job
-from bqdump.services import serving
+from bqdump.services.opened import Services, serve
+from bqdump.verbs import ports_of
 from bqdump_claims.result import ServiceCheck, Verdict
-from bqdump_claims.run import Ports, check_service, chosen, propose
+from bqdump_claims.run import check_service, chosen, propose
 from integration.command import call
 from integration.stage import Stage, until
 
@@ -123,11 +124,12 @@ def checked(stage: Stage, patterns: Sequence[str], store: Any = Deviating, big: 
     """Try claims in this process, on ports that deviate."""
     settings = stage.settings()
 
-    async def check(ports: Ports) -> ServiceCheck:
+    async def check(services: Services) -> ServiceCheck:
+        ports = ports_of(services)
         deviating = ports._replace(store=store(ports.store), destination=big(ports.destination))
         return await check_service(deviating, await propose(deviating, settings, chosen(patterns)))
 
-    return asyncio.run(serving.serve_check(settings, check))
+    return asyncio.run(serve(settings, check))
 
 
 def different(found: ServiceCheck) -> list[str]:

@@ -22,10 +22,9 @@ from bqdump.core.restore.rotation import Portion
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.warehouse import JobError
-from bqdump.services.opening import Services
-from bqdump.services.read_route import LazyReadRoute
 from bqdump_memory import MemoryDestination
 from hooks import Hook, hook
+from opened import Given
 from restore.world import SETTINGS
 from restore.world import World as RestoreWorld
 
@@ -52,7 +51,7 @@ class World:
 
     def run(self, name: str = "r1", task: int = 0, attempt: int | None = None, **changed: Any) -> verbs.Ended:
         settings = msgspec.structs.replace(self.settings, **changed)
-        services = Services(self.store, self.big, LazyReadRoute(settings))
+        services = Given(settings, lambda _: self.store, self.big)
         return asyncio.run(verbs.run(services, settings, name, Owner(name, task), 1, attempt=attempt))
 
 
@@ -138,9 +137,8 @@ class Project(World):
         self.settings = msgspec.structs.replace(self.settings, dataset="data,more")
 
     def run_set(self, task: int = 0) -> None:
-        services = Services(self.store, self.big, LazyReadRoute(self.settings))
-        stores = {self.settings.target: self.store}
-        asyncio.run(verbs.run_set(services, stores, self.settings, "r1", Owner("r1", task), 2, attempt=0))
+        services = Given(self.settings, lambda _: self.store, self.big)
+        asyncio.run(verbs.run_set(services, self.settings, "r1", Owner("r1", task), 2, attempt=0))
 
 
 def test_a_published_set_is_posted_once(served: Hook) -> None:

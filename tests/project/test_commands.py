@@ -16,6 +16,7 @@ from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError
 from bqdump.core.project.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.project.plan import plan_sets
+from opened import open_given
 from project.world import World
 
 Result = TypeVar("Result")
@@ -226,8 +227,7 @@ def test_watching_one_dataset_by_its_folder_follows_that_one(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever the settings name."""
-    monkeypatch.setattr("bqdump.cli.status.ask_store", lambda _, ask, **__: asyncio.run(ask(world.store)))
-    monkeypatch.setattr("bqdump.cli.status.ask_each", lambda at, ask: [asyncio.run(ask(world.store, at))])
+    open_given(monkeypatch, lambda _: world.store)
     for dataset in ("*", "ops_eu"):
         monkeypatch.setenv("SOURCE_DATASET", dataset)
         assert start(["status", "--watch", "--bucket", "memory", "--prefix", "x/ops_eu"]) == 0

@@ -17,6 +17,7 @@ from bqdump.core.project.member import one_dataset
 from bqdump.core.project.restoring import Choice
 from bqdump.core.risks import Risk
 from bqdump.project.datasets import names_in_set
+from opened import open_given
 from project.restores import RestoreWorld
 from project.world import World
 
@@ -134,7 +135,7 @@ def test_the_export_of_a_dataset_that_was_never_in_the_set_is_none_of_it(world: 
 
 def code_of(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """The exit code of `bqdump verify` on this set."""
-    monkeypatch.setattr("bqdump.cli.verify.ask_each", lambda at, ask: [asyncio.run(ask(world.store, at))])
+    open_given(monkeypatch, lambda _: world.store)
     return start(["verify", "--bucket", "memory", "--prefix", "x", *arguments])
 
 

@@ -20,14 +20,12 @@ from bqdump.core.project.selection import targets_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.diagnosis import Diagnosis
-from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import JobError
 from bqdump.project.report import joined
 from bqdump.project.run import run_sets
 from bqdump.project.runs import merged_runs
-from bqdump.services import serving
-from bqdump.services.opening import Services
-from bqdump.services.read_route import LazyReadRoute
+from bqdump.services.opened import Services, ask_each
+from opened import Given, open_given
 from project.world import World
 
 BUCKETS = {"memory": "here", "bucket-eu": "there"}
@@ -61,6 +59,10 @@ class Exported:
         ]
         asyncio.run(run_sets(self.settings, tasks))
 
+    def store_at(self, target: Target) -> MemoryStore:
+        """The bucket, whatever the prefix."""
+        return next(store for one, store in self.stores.items() if one.url == target.url)
+
     def at(self, target: Target) -> Settings:
         """The settings with this target."""
         return msgspec.structs.replace(self.settings, target=target)
@@ -69,7 +71,7 @@ class Exported:
 @pytest.fixture
 def exported(world: World, monkeypatch: pytest.MonkeyPatch) -> Exported:
     made = Exported(world, monkeypatch)
-    monkeypatch.setattr(serving, "open_store", lambda at, *, patient: made.stores[at.target])
+    open_given(monkeypatch, made.store_at)
     return made
 
 
@@ -89,29 +91,28 @@ def test_each_location_has_a_bucket_and_a_set_of_its_own(exported: Exported) -> 
 
 
 def test_runs_shows_the_datasets_of_all_buckets_as_one_run(exported: Exported) -> None:
-    lines = merged_runs(asyncio.run(serving.ask_each(exported.settings, verbs.runs)))
+    lines = merged_runs(asyncio.run(ask_each(exported.settings, verbs.runs)))
     assert [(line.dataset, line.published, line.tables) for line in lines] == [
         ("*", True, 4), ("here", True, 2), ("there", True, 2),
     ]  # fmt: skip
 
 
 def test_the_report_links_to_the_bucket_of_each_dataset(exported: Exported) -> None:
-    run, page, _ = joined(asyncio.run(serving.ask_each(exported.settings, verbs.report)))
+    run, page, _ = joined(asyncio.run(ask_each(exported.settings, verbs.report)))
     assert run == "r"
     assert b"2 datasets published by run <code>r</code>" in page
     for bucket, dataset in BUCKETS.items():
         assert f"_details/{bucket}/x/{dataset}/_bqdump/runs/r/report.html".encode() in page
 
 
-def test_the_folder_of_one_dataset_shows_nothing_of_other_buckets(exported: Exported) -> None:
+def test_the_folder_of_one_dataset_shows_nothing_of_other_buckets(world: World, exported: Exported) -> None:
     """The locations stay in the file of settings when one dataset is named by its folder."""
     prefix = msgspec.structs.replace(exported.settings.target, prefix="x/here/")
-    exported.stores[prefix] = next(iter(exported.stores.values()))
-    found = asyncio.run(serving.ask_each(exported.at(prefix), verbs.status))
+    found = asyncio.run(ask_each(exported.at(prefix), verbs.status))
     assert [one.dataset for one in found] == ["p.here"]
-    stores: dict[Target, ObjectStore] = {target: exported.stores[target] for target in targets_of(exported.at(prefix))}
     settings = msgspec.structs.replace(exported.at(prefix), keep_last=1)
-    pruned = asyncio.run(verbs.prune_each(stores, settings, None, delete=False))
+    services = Given(settings, exported.store_at, world.warehouse)
+    pruned = asyncio.run(verbs.prune_each(services, settings, delete=False))
     assert {one.dataset for one in pruned.runs} == {"p.here"}
 
 
@@ -121,13 +122,13 @@ def test_the_doctor_examines_each_dataset_in_the_bucket_of_its_location(
     examined: list[tuple[str, str, str]] = []
 
     async def doctor(at: Services, own: Settings, *_: Any) -> Diagnosis:
-        examined.append((at.store.url, own.dataset, str(own.target)))
+        examined.append((at.store_at(own.target).url, own.dataset, str(own.target)))
         at_target = str(own.target)
         return Diagnosis(verdict=CheckOutcome.OK, project="p", dataset="", target=at_target, checks=[], cures=[])
 
     monkeypatch.setattr("bqdump.verbs.checks.doctor", doctor)
-    at = Services(world.store, world.warehouse, LazyReadRoute(exported.settings))
-    asyncio.run(verbs.doctor_set(at, exported.stores, exported.settings))
+    at = Given(exported.settings, exported.store_at, world.warehouse)
+    asyncio.run(verbs.doctor_set(at, exported.settings))
     assert sorted(examined) == [
         ("gs://bucket-eu", "there", "gs://bucket-eu/x/there/"), ("gs://memory", "here", "gs://memory/x/here/"),
     ]  # fmt: skip
@@ -140,7 +141,7 @@ def test_the_console_names_the_buckets_that_it_does_not_show(
         listening("http://127.0.0.1:1/")
 
     monkeypatch.setattr("bqdump.ui.server.serve", serve)
-    monkeypatch.setattr("bqdump.cli.ui.ask_store", lambda _, ask: asyncio.run(ask(MemoryStore())))
+    open_given(monkeypatch, lambda _: MemoryStore())
     monkeypatch.setenv("SOURCE_DATASET", "*")
     monkeypatch.setenv("BQDUMP_LOCATIONS", "EU=gs://bucket-eu/my x")
     assert start(["ui", "--bucket", "memory"]) == 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
@@ -15,7 +13,7 @@ from bqdump.cli.restore import exit_code
 from bqdump.core.errors import DatasetsFailedError, DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.project.restoring import Choice
 from bqdump.core.restore.plan import Options
-from bqdump.core.settings.settings import Settings
+from opened import open_given
 from project.restores import COPIES, RestoreWorld
 
 DATASETS = ("ops_eu", "ops_us", "sales")
@@ -235,10 +233,7 @@ def test_the_export_of_one_dataset_has_its_name_for_the_placeholder_too(world: R
 def test_the_command_prints_the_whole_and_each_dataset_and_what_is_incomplete(
     world: RestoreWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def serve(settings: Settings, _: object, work: Callable[..., Awaitable[Any]], tasks: int = 1) -> Any:
-        return await work({settings.target: world.store}, world.big, None)
-
-    monkeypatch.setattr("bqdump.cli.restore.serve_restore", serve)
+    open_given(monkeypatch, lambda _: world.store, world.big)
     command = ["restore", "--bucket=memory", "--prefix=x", "--into=p-1234.{dataset}_copy", "--log-format=text"]
     assert start([*command, "--plan"]) == DONE
     shown = capsys.readouterr().out

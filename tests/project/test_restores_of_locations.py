@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from bqdump import verbs
@@ -14,7 +15,7 @@ from bqdump.core.project.restoring import EVERY, Choice
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.target import Target
 from bqdump.ports.store import BucketInfo
-from bqdump.restoration.task import Via, at_each
+from bqdump.restoration.task import Via
 from project.restores import RestoreWorld
 
 PLACES = (Target("gs", "memory", "x/"), Target("gs", "bucket-eu", "x/"))
@@ -42,7 +43,11 @@ def restored(
 ) -> Restoration:
     world.big.stores |= {store.url.removeprefix("gs://"): store for store in stores}
     task = world.restore_task()._replace(via=via)
-    return asyncio.run(verbs.restore(at_each(task, dict(zip(PLACES, stores, strict=True))), choice))
+    tasks = [
+        task._replace(store=store, settings=msgspec.structs.replace(task.settings, target=place))
+        for place, store in zip(PLACES, stores, strict=True)
+    ]
+    return asyncio.run(verbs.restore(tasks, choice))
 
 
 def test_every_dataset_is_restored_from_its_own_bucket() -> None:

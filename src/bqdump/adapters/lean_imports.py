@@ -5,6 +5,7 @@ It is not needed for correctness: without it, the same packages are imported at 
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import sys
@@ -69,6 +70,12 @@ def import_lean() -> None:
         modules.setdefault(name, None)
     if not any(isinstance(finder, _Rare) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Rare())
+
+
+def keep_imported() -> None:
+    """Where imports are lean, this process is bqdump's alone: what they have made stays, and no garbage is among it."""
+    if any(isinstance(finder, _Rare) for finder in sys.meta_path):
+        gc.freeze()
 
 
 def allow(name: str) -> None:

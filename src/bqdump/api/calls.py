@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -19,10 +19,7 @@ from bqdump.core.settings.resolve import file as settings_file
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
 from bqdump.core.wording import PYTHON
-from bqdump.ports.store import ObjectStore
-from bqdump.services import serving
 from bqdump.services.config import read_config
-from bqdump.services.opening import Services
 
 Result = TypeVar("Result")
 Raised = TypeVar("Raised", bound=BaseException)
@@ -62,24 +59,6 @@ def _in_words(error: Raised) -> Raised:
     if isinstance(error, BqdumpError):
         error.in_words(PYTHON)
     return error
-
-
-def ask(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options: Options) -> Result:
-    """Open the target, ask it the question, and close it."""
-    settings = settings_of(options, ("bucket",))
-    return finish(serving.ask(settings, lambda store: question(store, settings)))
-
-
-def ask_each(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options: Options) -> list[Result]:
-    """Ask every target the question: one, or for a set of datasets one for each location. See serving.ask_each."""
-    return finish(serving.ask_each(settings_of(options, ("bucket",)), question))
-
-
-def serve(
-    settings: Settings, work: Callable[[Services], Awaitable[Result]], tasks: int = 1, *, patient: bool = False
-) -> Result:
-    """Open source and target for one of this many tasks, do the work, and close them. patient: see open_store."""
-    return finish(serving.serve(settings, work, tasks, patient=patient))
 
 
 def finish(work: Coroutine[Any, Any, Result]) -> Result:

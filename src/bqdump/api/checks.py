@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import finish, serve, settings_of, tell_bill
+from bqdump.api.calls import finish, settings_of, tell_bill
 from bqdump.api.signatures import OF_TARGET, with_settings
 from bqdump.check.verify import Verified
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.settings import REQUIRED, Settings
 from bqdump.diagnosis import Diagnosis
 from bqdump.project.verify import merged_verified
-from bqdump.services import serving
-from bqdump.services.opening import Services
+from bqdump.services.opened import Services, serve, serve_each
 from bqdump_claims.result import ServiceCheck
-
-if TYPE_CHECKING:
-    from bqdump_claims.run import Ports
 
 
 @with_settings()
@@ -31,10 +27,8 @@ def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosi
     service_account: the account in the commands of `cures` (default: the one that `bqdump render iam` creates).
     """
     settings = settings_of(options, REQUIRED)
-    if settings.names_several:
-        check = partial(verbs.doctor_set, settings=settings, service_account=service_account)
-        return finish(serving.serve_set(settings, check))
-    return serve(settings, lambda at: verbs.doctor(at, settings, service_account))
+    check = verbs.doctor_set if settings.names_several else verbs.doctor
+    return finish(serve(settings, lambda services: check(services, settings, service_account)))
 
 
 @with_settings(("project", "bucket", "to", "prefix", "job_project", "location", "kms_key", "patience"))
@@ -48,10 +42,11 @@ def check_service(*, claims: Sequence[str] = (), **options: Unpack[Options]) -> 
 
     settings, selected = settings_of(options, ("project", "bucket")), chosen(claims)
 
-    async def check(ports: Ports) -> ServiceCheck:
+    async def check(services: Services) -> ServiceCheck:
+        ports = verbs.ports_of(services)
         return await verbs.check_service(ports, await verbs.propose_check(ports, settings, selected))
 
-    return finish(serving.serve_check(settings, check))
+    return finish(serve(settings, check))
 
 
 @with_settings((*OF_TARGET, "project", "max_bytes_billed"))
@@ -65,13 +60,7 @@ def verify(run: str = "", *, read: str = "", source: bool = False, **options: Un
     check = partial(verbs.verify, run=run, parts=parts_to_read(read, source=source))
     settings = settings_of(options, ("bucket", "project") if source else ("bucket",))
 
-    async def without_source() -> Verified:
-        return merged_verified(await serving.ask_each(settings, check))
+    async def compare(services: Services, at: Settings) -> Verified:
+        return await check(services.store, at, warehouse=services.warehouse if source else None, bill=tell_bill)
 
-    async def with_source() -> Verified:
-        async def compare(at: Services, own: Settings) -> Verified:
-            return await check(at.store, own, warehouse=at.warehouse, bill=tell_bill)
-
-        return merged_verified(await serving.serve_each(settings, compare))
-
-    return finish(with_source() if source else without_source())
+    return merged_verified(finish(serve_each(settings, compare)))

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from functools import partial
 from typing import Unpack
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import finish, serve, settings_of
+from bqdump.api.calls import finish, settings_of
 from bqdump.api.signatures import with_settings
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
@@ -17,11 +15,8 @@ from bqdump.core.plan.summary import Planned
 from bqdump.core.progress.export import Export
 from bqdump.core.retention.policy import refuse_idle, refuse_short
 from bqdump.core.settings.settings import REQUIRED
-from bqdump.core.settings.target import Target
 from bqdump.core.settings.task_identity import Identity
-from bqdump.ports.store import ObjectStore
-from bqdump.services import serving
-from bqdump.services.opening import Services
+from bqdump.services.opened import opened, serve
 from bqdump.services.place import run_id
 
 
@@ -44,16 +39,13 @@ def run(*, task: int = 0, tasks: int = 1, yes: bool = False, **options: Unpack[O
     # Tasks of one run are one execution, where a restarted task is the same one; a call alone is always a new one.
     owner = Owner(name if tasks > 1 else f"{name}-{secrets.token_hex(4)}", task)
 
-    async def export_set(at: Services, stores: Mapping[Target, ObjectStore]) -> Export:
-        return await verbs.run_set(at, stores, settings, name, owner, tasks)
+    async def export() -> Export:
+        async with opened(settings, tasks, patient=True) as services:
+            if settings.names_several:
+                return await verbs.run_set(services, settings, name, owner, tasks)
+            return await (await verbs.run(services, settings, name, owner, tasks)).export()
 
-    if settings.names_several:
-        return finish(serving.serve_set(settings, export_set, tasks, patient=True))
-
-    async def export(at: Services) -> Export:
-        return await (await verbs.run(at, settings, name, owner, tasks)).export()
-
-    return serve(settings, export, tasks, patient=True)
+    return finish(export())
 
 
 @with_settings()
@@ -64,7 +56,5 @@ def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
     """
     settings = settings_of(options, REQUIRED)
     refuse_idle([name for name, value in options.items() if value is not None], settings)
-    if settings.names_several:
-        work = partial(verbs.plan_set, settings=settings, name=settings.run_id or "RUN", tasks=tasks)
-        return finish(serving.serve_set(settings, work))
-    return serve(settings, lambda at: verbs.plan(at, settings, settings.run_id or "RUN", tasks))
+    work = verbs.plan_set if settings.names_several else verbs.plan
+    return finish(serve(settings, lambda services: work(services, settings, settings.run_id or "RUN", tasks)))

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import ask, ask_each, finish, settings_of
+from bqdump.api.calls import finish, settings_of
 from bqdump.api.signatures import OF_TARGET, with_settings
 from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.exported_tables import Manifest
 from bqdump.core.results import Rows
+from bqdump.core.settings.settings import Settings
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
 from bqdump.ports.query_shell import Answer
+from bqdump.ports.store import ObjectStore
 from bqdump.project.report import joined
 from bqdump.project.runs import merged_runs
 from bqdump.project.status import merged
-from bqdump.services import serving
+from bqdump.services.opened import ask_each, serve
 from bqdump.services.opening import open_shell
+
+Result = TypeVar("Result")
 
 
 @with_settings(OF_TARGET)
 def status(run: str = "", **options: Unpack[Options]) -> Status:
     """Read the progress of a run (default: the run that was planned last) from the bucket."""
-    return merged(ask_each(partial(verbs.status, run=run), options))
+    return merged(_ask_each(partial(verbs.status, run=run), options))
 
 
 @with_settings(OF_TARGET)
@@ -34,7 +39,7 @@ def runs(*, storage: bool = False, **options: Unpack[Options]) -> Rows[RunLine]:
 
     storage: also read every manifest, for the bytes that each run shares with others.
     """
-    return merged_runs(ask_each(partial(verbs.runs, storage=storage), options))
+    return merged_runs(_ask_each(partial(verbs.runs, storage=storage), options))
 
 
 @with_settings(OF_TARGET)
@@ -43,7 +48,8 @@ def manifest(run: str = "", **options: Unpack[Options]) -> Manifest:
 
     It is a mapping of table names: `manifest["flights"].uris` holds the addresses of a table's files.
     """
-    return ask(lambda store, settings: verbs.manifest(store, settings, run), options)
+    settings = settings_of(options, ("bucket",))
+    return finish(serve(settings, lambda at: verbs.manifest(at.store, settings, run)))
 
 
 @with_settings(OF_TARGET)
@@ -55,7 +61,7 @@ def sql(statement: str, run: str = "", **options: Unpack[Options]) -> Answer:
     """
     settings, shell = settings_of(options, ("bucket",)), open_shell()
     try:
-        finish(serving.ask(settings, lambda store: verbs.sql(store, settings, shell, run, statement=statement)))
+        finish(serve(settings, lambda at: verbs.sql(at.store, settings, shell, run, statement=statement)))
         # In this thread, as DuckDB stops a query at a signal there.
         return shell.run(statement)
     finally:
@@ -71,7 +77,7 @@ def diff(before: str = "", after: str = "", *, values: bool = False, **options: 
     values: read the files of both runs and compare the values of every column. Raises NotFoundError if the files of a
     run no longer exist.
     """
-    found = ask_each(partial(verbs.diff, before=before, after=after, values=values), options)
+    found = _ask_each(partial(verbs.diff, before=before, after=after, values=values), options)
     return Rows(change for changes in found for change in changes)
 
 
@@ -81,4 +87,8 @@ def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str
 
     since: show what changed since this run.
     """
-    return joined(ask_each(partial(verbs.report, run=run, since=since), options)).page.decode()
+    return joined(_ask_each(partial(verbs.report, run=run, since=since), options)).page.decode()
+
+
+def _ask_each(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options: Options) -> list[Result]:
+    return finish(ask_each(settings_of(options, ("bucket",)), question))

@@ -19,9 +19,8 @@ from bqdump.core.restore.request import requested, requested_drill
 from bqdump.core.restore.result import Restoration
 from bqdump.core.restore.rotation import portion
 from bqdump.core.settings.values import patterns
-from bqdump.ports.destination import Destination
-from bqdump.restoration.task import Request, Task, Via, at_each
-from bqdump.services import serving
+from bqdump.restoration.task import Request
+from bqdump.services.opened import Services, serve
 
 
 class RestoreOptions(TypedDict, total=False):
@@ -101,12 +100,12 @@ def restore(
     request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=tell_bill, finish_run=finish_run)
     me = Owner(f"restore-{secrets.token_hex(4)}", 0)
 
-    async def work(stores: serving.Stores, destination: Destination, through: Via | None) -> Restoration:
-        task = Task(next(iter(stores.values())), destination, settings, request, me, 1, through)
-        tasks = at_each(task, stores)
-        return await (verbs.plan_restore if plan else verbs.restore)(tasks, choice, values=verify)
+    verb = verbs.plan_restore if plan else verbs.restore
 
-    return finish(serving.serve_restore(settings, parsed.via, work))
+    async def work(services: Services) -> Restoration:
+        return await verb(verbs.restore_tasks(services, settings, parsed.via, request, me), choice, values=verify)
+
+    return finish(serve(settings, work, patient=True))
 
 
 @with_settings((*OF_TARGET, "project", "concurrency", "labels", "job_timeout", "max_bytes_billed", "notify"))
@@ -137,9 +136,9 @@ def drill(
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
     request = Request(parsed.options, run or settings.run_id, on_bill=tell_bill, finish_run=finish_run)
 
-    async def work(stores: serving.Stores, destination: Destination, through: Via | None) -> Drilled:
-        me = Owner(f"drill-{secrets.token_hex(4)}", 0)
-        task = Task(next(iter(stores.values())), destination, settings, request, me, 1, through)
-        return await verbs.drill(at_each(task, stores), size)
+    me = Owner(f"drill-{secrets.token_hex(4)}", 0)
 
-    return finish(serving.serve_restore(settings, parsed.via, work))
+    async def work(services: Services) -> Drilled:
+        return await verbs.drill(verbs.restore_tasks(services, settings, parsed.via, request, me), size)
+
+    return finish(serve(settings, work, patient=True))

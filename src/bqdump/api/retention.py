@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Unpack
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import ask_each, finish, serve, settings_of
+from bqdump.api.calls import finish, settings_of
 from bqdump.api.signatures import OF_TARGET, with_settings
 from bqdump.core.errors import UsageError
 from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned
 from bqdump.core.settings.settings import RETENTION
-from bqdump.core.settings.target import Target
 from bqdump.core.settings.values import given_tags
-from bqdump.ports.store import ObjectStore
 from bqdump.project.tags import merged_tags
-from bqdump.services import serving
-from bqdump.services.opening import Services
+from bqdump.services.opened import ask_each, serve
 
 
 @with_settings((*OF_TARGET, "project", *RETENTION))
@@ -32,15 +29,7 @@ def prune(*, yes: bool = False, **options: Unpack[Options]) -> Pruned:
     """
     settings = settings_of(options, ("bucket",))
     policy_of(settings)
-    if settings.names_several:
-
-        async def every(at: Services, stores: Mapping[Target, ObjectStore]) -> Pruned:
-            return await verbs.prune_each(stores, settings, at.warehouse.at_work, delete=yes)
-
-        return finish(serving.serve_set(settings, every))
-    if not settings.jobs_in:
-        return finish(serving.ask(settings, lambda store: verbs.prune(store, settings, delete=yes)))
-    return serve(settings, lambda at: verbs.prune(at.store, settings, at.warehouse.at_work, delete=yes))
+    return finish(serve(settings, lambda services: verbs.prune_each(services, settings, delete=yes)))
 
 
 @with_settings(OF_TARGET)
@@ -52,7 +41,8 @@ def tag(
     The tag `keep` keeps a run from being pruned; other tags do if `keep_tag` names them.
     """
     adding, removing = _tags(add), _tags(remove)
-    return merged_tags(ask_each(partial(verbs.tag, run=run, add=adding, remove=removing), options))
+    tagging = ask_each(settings_of(options, ("bucket",)), partial(verbs.tag, run=run, add=adding, remove=removing))
+    return merged_tags(finish(tagging))
 
 
 def _tags(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from bqdump.cli.output import json_text, print_json, print_table
 from bqdump.cli.progress import following
 from bqdump.cli.signals import Endings, until_stopped
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import serve_check
+from bqdump.cli.wiring import finish
 from bqdump.core.errors import UsageError
 from bqdump.core.sizes import counted, size_text
+from bqdump.services.opened import Services, serve
 from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
 from bqdump_claims.run import Proposal, chosen
 
@@ -54,7 +55,11 @@ def check_service(
     settings = load_settings(options, ("project", "bucket"))
     selected = chosen(claims)
     _check_output(output)
-    proposal = asyncio.run(serve_check(settings, lambda ports: verbs.propose_check(ports, settings, selected)))
+
+    def propose(services: Services) -> Awaitable[Proposal]:
+        return verbs.propose_check(verbs.ports_of(services), settings, selected)
+
+    proposal = finish(serve(settings, propose))
     if not (yes or _agreed(proposal)):
         tell("Nothing was created.")
         return UNEXPECTED
@@ -63,9 +68,9 @@ def check_service(
         if not quiet and sys.stderr.isatty():
             tell(f"{one.verdict.value:<10} {one.id}")
 
-    work = serve_check(settings, lambda ports: verbs.check_service(ports, proposal, show))
+    work = serve(settings, lambda services: verbs.check_service(verbs.ports_of(services), proposal, show))
     with following(quiet=True) as follower:
-        found = asyncio.run(until_stopped(work, follower, _stopped(proposal)))
+        found = finish(until_stopped(work, follower, _stopped(proposal)))
     if output:
         _write(output, f"{json_text(found)}\n")
     if as_json:

@@ -14,9 +14,10 @@ from bqdump.cli.options import Command, json_option, load_settings, run_name, se
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import ask_each
+from bqdump.cli.wiring import finish
 from bqdump.core.documents.changes import SAME, SAME_VALUES, TableChange
 from bqdump.core.sizes import counted
+from bqdump.services.opened import ask_each
 
 
 @click.command(cls=Command)
@@ -44,11 +45,11 @@ def diff(before: str | None, after: str | None, values: bool, as_json: bool, **o
     """
     settings = load_settings(options, ("bucket",))
     if not before:
-        before = ask_each(settings, verbs.previous_run)[0]
+        before = finish(ask_each(settings, verbs.previous_run))[0]
         tell(f"changes since run {before}")
     with following(quiet=as_json or not values, lines=partial(Lines, say=error_line), stage="reading") as follower:
         ask = partial(verbs.diff, before=before, after=after or "", values=values, tell=follower.hear)
-        changes = [change for found in ask_each(settings, ask) for change in found]
+        changes = [change for found in finish(ask_each(settings, ask)) for change in found]
     if as_json:
         print_json(changes)
         return

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from functools import partial
 from typing import Any
 
 import click
@@ -15,9 +13,10 @@ from bqdump.cli.errors import words
 from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.cli.options import ALL, Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.wiring import serve, serve_set
+from bqdump.cli.wiring import finish
 from bqdump.core.sizes import counted
 from bqdump.diagnosis import Cure, Diagnosis
+from bqdump.services.opened import serve
 
 LACKING = (CheckOutcome.DENIED, CheckOutcome.MISSING)
 
@@ -43,11 +42,8 @@ def doctor(as_json: bool, service_account: str, **options: Any) -> int:
       bqdump doctor --json
     """
     settings = load_settings(options)
-    given: dict[str, Any] = {"settings": settings, "service_account": service_account, "words": words()}
-    if settings.names_several:
-        diagnosis = asyncio.run(serve_set(settings, partial(verbs.doctor_set, **given)))
-    else:
-        diagnosis = asyncio.run(serve(settings, partial(verbs.doctor, **given)))
+    check = verbs.doctor_set if settings.names_several else verbs.doctor
+    diagnosis = finish(serve(settings, lambda services: check(services, settings, service_account, words())))
     if as_json:
         print_json(diagnosis)
     else:

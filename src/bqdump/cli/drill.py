@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import secrets
@@ -20,7 +19,7 @@ from bqdump.cli.options import Command, json_option, load_settings, quiet_option
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.restore import NOT_COMPARED, print_plan
 from bqdump.cli.signals import until_stopped
-from bqdump.cli.wiring import serve_restore
+from bqdump.cli.wiring import finish
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.log_events import LogEvent
@@ -32,9 +31,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
-from bqdump.ports.destination import Destination
-from bqdump.restoration.task import Request, Task, Via, at_each
-from bqdump.services.serving import Stores
+from bqdump.restoration.task import Request
+from bqdump.services.opened import Services, serve
 
 log = logging.getLogger(__name__)
 EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAILED}
@@ -112,11 +110,11 @@ def drill(
     with work_shown({"task": "0"}, quiet=quiet) as follower:
         request = Request(parsed.options, run or settings.run_id, on_bill=_tell_bill, finish_run=finish_run)
 
-        async def work(stores: Stores, destination: Destination, through: Via | None) -> Drilled:
-            task = Task(next(iter(stores.values())), destination, settings, request, me, 1, through, follower.hear)
-            return await verbs.drill(at_each(task, stores), size)
+        async def work(services: Services) -> Drilled:
+            given = verbs.restore_tasks(services, settings, parsed.via, request, me, tell=follower.hear)
+            return await verbs.drill(given, size)
 
-        done = asyncio.run(until_stopped(serve_restore(settings, parsed.via, work), follower))
+        done = finish(until_stopped(serve(settings, work, patient=True), follower))
     if as_json:
         print_json(done)
     elif not (quiet or logs_as_json()):
@@ -125,12 +123,13 @@ def drill(
 
 
 def _plan(settings: Settings, parsed: Requested, run: str, size: Portion, *, as_json: bool) -> int:
-    async def work(stores: Stores, destination: Destination, through: Via | None) -> Restoration:
+    async def work(services: Services) -> Restoration:
         request = Request(parsed.options, run)
-        task = Task(next(iter(stores.values())), destination, settings, request, Owner("plan", 0), 1, through)
-        return await verbs.plan_drill(at_each(task, stores), size)
+        return await verbs.plan_drill(
+            verbs.restore_tasks(services, settings, parsed.via, request, Owner("plan", 0)), size
+        )
 
-    shown = asyncio.run(serve_restore(settings, parsed.via, work))
+    shown = finish(serve(settings, work, patient=True))
     if as_json:
         print_json(shown)
     else:

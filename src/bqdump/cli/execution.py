@@ -11,14 +11,15 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bqdump.adapters.lean_imports import import_lean
 from bqdump.cli.logs import readable
 from bqdump.cli.options import load_settings
 from bqdump.cli.progress import Follower, Nothing, draws, following
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import open_store
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import Settings
 from bqdump.observe.follow import Pace, follow
+from bqdump.services.opened import opened
 
 if TYPE_CHECKING:
     from bqdump_local.execute import Execution
@@ -98,14 +99,11 @@ async def _watch(arguments: Sequence[str], environ: Mapping[str, str], execution
         if settings.names_several:
             return
         os.environ.update(environ)
-        store = open_store(settings)
-        try:
-            async for _ in follow(
-                store, settings, settings.run_id or execution, tell=follower.hear, pace=PACE, wait=True
-            ):
+        import_lean()
+        run = settings.run_id or execution
+        async with opened(settings) as services:
+            async for _ in follow(services.store, settings, run, tell=follower.hear, pace=PACE, wait=True):
                 pass
-        finally:
-            await store.close()
 
 
 def _settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:

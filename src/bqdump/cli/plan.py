@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
-from functools import partial
 from typing import Any
 
 import click
@@ -14,7 +12,7 @@ from bqdump import verbs
 from bqdump.cli.options import ALL, Command, flags_given, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.plan_set import print_altered, print_set, refuse_datasets
-from bqdump.cli.wiring import serve, serve_set
+from bqdump.cli.wiring import finish
 from bqdump.core.documents.origin import unchanged_parts
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.guards import refuse, sentence
@@ -25,6 +23,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import Identity, identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
+from bqdump.services.opened import serve
 from bqdump.services.place import run_id
 
 # More tables that are exported for one reason are not listed.
@@ -50,11 +49,8 @@ def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
     identity = identify(os.environ)
     name = _name(settings, identity)
     shared = tasks or identity.tasks
-    if settings.names_several:
-        work = partial(verbs.plan_set, settings=settings, name=name, tasks=shared)
-        shown = asyncio.run(serve_set(settings, work))
-    else:
-        shown = asyncio.run(serve(settings, lambda at: verbs.plan(at, settings, name, shared)))
+    work = verbs.plan_set if settings.names_several else verbs.plan
+    shown = finish(serve(settings, lambda services: work(services, settings, name, shared)))
     if as_json:
         print_json(shown)
     elif shown.datasets:

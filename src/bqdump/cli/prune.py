@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import click
@@ -14,15 +11,13 @@ from bqdump import verbs
 from bqdump.cli.logs import set_up_work
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
-from bqdump.cli.wiring import ask_store, serve, serve_set
+from bqdump.cli.wiring import finish
 from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned, RetainedRun
 from bqdump.core.settings.settings import RETENTION
-from bqdump.core.settings.target import Target
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
-from bqdump.ports.store import ObjectStore
-from bqdump.services.opening import Services
+from bqdump.services.opened import serve
 
 SHOWN_LEFT = 10
 
@@ -48,20 +43,7 @@ def prune(yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
         set_up_work(quiet=quiet or not as_json)
     settings = load_settings(options, ("bucket",))
     policy_of(settings)
-
-    async def on_both(services: Services) -> Pruned:
-        return await verbs.prune(services.store, settings, services.warehouse.at_work, delete=yes)
-
-    if settings.names_several:
-
-        async def on_all(services: Services, stores: Mapping[Target, ObjectStore]) -> Pruned:
-            return await verbs.prune_each(stores, settings, services.warehouse.at_work, delete=yes)
-
-        result = asyncio.run(serve_set(settings, on_all))
-    elif settings.jobs_in:
-        result = asyncio.run(serve(settings, on_both))
-    else:
-        result = ask_store(settings, partial(verbs.prune, settings=settings, delete=yes))
+    result = finish(serve(settings, lambda services: verbs.prune_each(services, settings, delete=yes)))
     if as_json:
         print_json(result)
     elif result.runs:

@@ -13,9 +13,10 @@ import msgspec
 from bqdump import verbs
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json
-from bqdump.cli.wiring import ask_each
+from bqdump.cli.wiring import finish
 from bqdump.core.errors import UsageError
 from bqdump.project.report import joined
+from bqdump.services.opened import ask_each
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -44,7 +45,7 @@ def report(run: str | None, since: str | None, output: Path, as_json: bool, quie
       bqdump report bqdump-x7k2p --since bqdump-a1b2c -o changes.html
     """
     settings = load_settings(options, ("bucket",))
-    made = joined(ask_each(settings, partial(verbs.report, run=run or "", since=since or "")))
+    made = joined(finish(ask_each(settings, partial(verbs.report, run=run or "", since=since or ""))))
     try:
         output.write_bytes(made.page)
     except OSError as error:

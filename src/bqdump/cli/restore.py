@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
@@ -21,7 +20,7 @@ from bqdump.cli.options import Command, json_option, load_settings, quiet_option
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.restore_options import restore_options, take, take_choice
 from bqdump.cli.signals import until_signal
-from bqdump.cli.wiring import serve_restore
+from bqdump.cli.wiring import finish
 from bqdump.core.documents.layout import RUN_ID
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
@@ -34,11 +33,10 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import Identity, identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
-from bqdump.ports.destination import Destination
 from bqdump.restoration.changes import CHANGED
-from bqdump.restoration.task import Request, Task, Via, at_each
+from bqdump.restoration.task import Request
+from bqdump.services.opened import Services, opened, serve
 from bqdump.services.place import owner
-from bqdump.services.serving import Stores
 
 log = logging.getLogger(__name__)
 NOT_COMPARED = "Not compared, as the files have these values alike:"
@@ -83,7 +81,7 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
     with work_shown(labels, quiet=quiet) as follower:
         request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=_tell_bill, finish_run=finish_run)
         work = _restore(settings, parsed, request, choice, me, identity.tasks, follower.hear, verify=verify)
-        done = asyncio.run(until_signal(work, RESUME, follower))
+        done = finish(until_signal(work, RESUME, follower))
     if as_json:
         print_json(done)
     elif not (quiet or logs_as_json()):
@@ -125,11 +123,11 @@ def _tell_bill(bytes_billed: int) -> None:
 def _plan(
     settings: Settings, parsed: Requested, request: Request, choice: Choice, *, as_json: bool, verify: bool
 ) -> int:
-    async def work(stores: Stores, destination: Destination, via: Via | None) -> Restoration:
-        task = Task(next(iter(stores.values())), destination, settings, request, Owner("plan", 0), 1, via)
-        return await verbs.plan_restore(at_each(task, stores), choice, values=verify)
+    async def work(services: Services) -> Restoration:
+        tasks = verbs.restore_tasks(services, settings, parsed.via, request, Owner("plan", 0))
+        return await verbs.plan_restore(tasks, choice, values=verify)
 
-    shown = asyncio.run(serve_restore(settings, parsed.via, work))
+    shown = finish(serve(settings, work, patient=True))
     if as_json:
         print_json(shown)
     else:
@@ -148,11 +146,9 @@ async def _restore(
     *,
     verify: bool,
 ) -> Restoration:
-    async def work(stores: Stores, destination: Destination, via: Via | None) -> Restoration:
-        task = Task(next(iter(stores.values())), destination, settings, request, me, tasks, via, tell)
-        return await verbs.restore(at_each(task, stores), choice, values=verify)
-
-    return await serve_restore(settings, parsed.via, work, tasks)
+    async with opened(settings, tasks, patient=True) as services:
+        at_each = verbs.restore_tasks(services, settings, parsed.via, request, me, tasks, tell)
+        return await verbs.restore(at_each, choice, values=verify)
 
 
 def print_plan(shown: Restoration) -> None:

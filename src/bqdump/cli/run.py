@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
@@ -21,7 +20,7 @@ from bqdump.cli.options import ALL, Command, flags_given, json_option, load_sett
 from bqdump.cli.output import json_text
 from bqdump.cli.signals import until_signal
 from bqdump.cli.streams import OutputError, silence
-from bqdump.cli.wiring import serve, serve_set
+from bqdump.cli.wiring import finish
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.events import Listener
@@ -29,13 +28,11 @@ from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import refuse_idle, refuse_short
 from bqdump.core.settings.settings import BY_NAME, RETENTION, Settings
-from bqdump.core.settings.target import Target
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import rfc3339, time_text
 from bqdump.export.run import TaskResult
-from bqdump.ports.store import ObjectStore
-from bqdump.services.opening import Services
+from bqdump.services.opened import opened
 from bqdump.services.place import owner, run_id
 
 log = logging.getLogger(__name__)
@@ -72,7 +69,7 @@ def run(yes: bool, quiet: bool, as_json: bool, **options: Any) -> int:
         attempt = identity.attempt if identity.engine else None
         work = start(settings, name, me, identity.tasks, follower.hear, attempt, as_json=as_json)
         resume = f"To resume run {name}: {words().call('run', {'run_id': name})}"
-        done = asyncio.run(until_signal(work, resume, follower))
+        done = finish(until_signal(work, resume, follower))
     if as_json:
         _print(json_text(done.export))
     elif done.sentence and not quiet:
@@ -109,22 +106,18 @@ def _print(result: str) -> None:
 async def _run(
     settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, attempt: int | None, *, as_json: bool
 ) -> Done:
-    async def work(services: Services) -> Done:
+    async with opened(settings, tasks, patient=True) as services:
         ended = await verbs.run(services, settings, name, me, tasks, tell, attempt=attempt)
         sentence = _tell(settings, ended.result, as_json=as_json)
         _refuse_standing_id(ended.result, me)
         return Done(await ended.export() if as_json else None, sentence)
 
-    return await serve(settings, work, tasks, patient=True)
-
 
 async def _run_set(
     settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, attempt: int | None, *, as_json: bool
 ) -> Done:
-    async def work(services: Services, stores: Mapping[Target, ObjectStore]) -> Export:
-        return await verbs.run_set(services, stores, settings, name, me, tasks, tell, attempt=attempt)
-
-    export = await serve_set(settings, work, tasks, patient=True)
+    async with opened(settings, tasks, patient=True) as services:
+        export = await verbs.run_set(services, settings, name, me, tasks, tell, attempt=attempt)
     return Done(export, _tell_set(settings, export, as_json=as_json))
 
 

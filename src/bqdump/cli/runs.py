@@ -13,7 +13,7 @@ from bqdump import verbs
 from bqdump.cli.options import Command, json_option, load_settings, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import ask_each
+from bqdump.cli.wiring import finish
 from bqdump.core.documents.origin import mixed_times
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
@@ -22,6 +22,7 @@ from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
 from bqdump.observe.history import RunLine
 from bqdump.project.runs import ALL, merged_runs
+from bqdump.services.opened import ask_each
 
 DATASETS = {ALL: "all"}
 LAST = ("proven restorable", "tags")
@@ -51,7 +52,7 @@ def runs(
     settings = load_settings(options, ("bucket",))
     if run or add or remove:
         _tag(settings, run or "", add, remove)
-    lines = merged_runs(ask_each(settings, partial(verbs.runs, storage=storage)))
+    lines = merged_runs(finish(ask_each(settings, partial(verbs.runs, storage=storage))))
     if as_json:
         print_json(lines)
     elif lines:
@@ -101,7 +102,7 @@ def _tag(settings: Settings, run: str, add: tuple[str, ...], remove: tuple[str, 
         adding, removing = given_tags(add), given_tags(remove)
     except ValueError as error:
         raise UsageError("tag", f"run {run}", str(error)) from None
-    ask_each(settings, partial(verbs.tag, run=run, add=adding, remove=removing))
+    finish(ask_each(settings, partial(verbs.tag, run=run, add=adding, remove=removing)))
 
 
 def _numbers(line: RunLine) -> tuple[str, str, str, str]:

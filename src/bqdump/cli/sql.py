@@ -21,13 +21,14 @@ from bqdump.cli.errors import sentence
 from bqdump.cli.options import Command, json_option, load_settings, run_name, settings_options
 from bqdump.cli.output import json_line, print_json, print_table
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import ask_store
+from bqdump.cli.wiring import finish
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_of, time_text
 from bqdump.ports.query_shell import Answer
+from bqdump.services.opened import serve
 from bqdump.services.opening import open_shell
 
 HELP = "End statements with a semicolon. .tables lists the tables, .exit or Ctrl-D ends."
@@ -67,7 +68,7 @@ def sql(run: str | None, commands: tuple[str, ...], as_csv: bool, as_json: bool,
     shell = open_shell()
     show = _print_csv if as_csv else _print_table
     try:
-        export = ask_store(settings, lambda store: verbs.sql(store, settings, shell, run or "", _reading))
+        export = finish(serve(settings, lambda at: verbs.sql(at.store, settings, shell, run or "", _reading)))
         ask = _asking(settings, export)
         if as_json:
             answers = [ask(statement) for statement in commands or [sys.stdin.read()]]
@@ -85,7 +86,7 @@ def sql(run: str | None, commands: tuple[str, ...], as_csv: bool, as_json: bool,
 def _asking(settings: Settings, export: Export) -> Ask:
     def ask(statement: str) -> Answer:
         if export.shell.needed(statement):
-            ask_store(settings, lambda store: export.attach(store, statement))
+            finish(serve(settings, lambda at: export.attach(at.store, statement)))
         return export.shell.run(statement)
 
     return ask

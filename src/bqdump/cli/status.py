@@ -18,7 +18,7 @@ from bqdump.cli.options import Command, json_option, load_settings, quiet_option
 from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import ask_each, ask_store
+from bqdump.cli.wiring import finish
 from bqdump.core.documents.origin import mixed_times, unchanged_tables
 from bqdump.core.errors import NotFoundError
 from bqdump.core.settings.settings import Settings
@@ -26,9 +26,9 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.observe.follow import follow
 from bqdump.observe.status import SILENT_SECONDS, DatasetStatus, Status, newest_run
-from bqdump.ports.store import ObjectStore
 from bqdump.project.status import ENDED, merged
 from bqdump.repository.replacing import begun
+from bqdump.services.opened import Services, ask_each, serve
 
 # Between looks at a set, each of which reads the progress of every dataset.
 PAUSE_SECONDS = 3.0
@@ -78,11 +78,7 @@ def _follow(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
 
 
 def _look(settings: Settings, run: str) -> Status:
-    return merged(ask_each(settings, partial(_ask, run=run)))
-
-
-async def _ask(store: ObjectStore, settings: Settings, run: str) -> Status:
-    return await verbs.status(store, settings, run)
+    return merged(finish(ask_each(settings, partial(verbs.status, run=run))))
 
 
 def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
@@ -91,7 +87,8 @@ def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
     with following(quiet=quiet or as_json, lines=Nothing) as follower:
         reminder = _Reminder((lambda line: None) if quiet else follower.shown.print or tell)
 
-        async def ask(store: ObjectStore) -> Status:
+        async def watch(services: Services) -> Status:
+            store = services.store
             name, before = run or await newest_run(store, settings), None
             async for found in follow(store, settings, name, tell=follower.hear, every_look=True):
                 if found != before and as_json:
@@ -102,7 +99,7 @@ def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
                 before = found
             return found
 
-        found = ask_store(settings, ask, patient=True)
+        found = finish(serve(settings, watch, patient=True))
     if not (as_json or quiet):
         sys.stdout.write(_text(found))
     return TABLES_FAILED if found.state == "failed" else DONE

@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from bqdump.cli.options import Command, load_settings, settings_options
-from bqdump.cli.wiring import ask_store
+from bqdump.cli.wiring import finish
 from bqdump.core.errors import UsageError, install_hint
 from bqdump.core.project.selection import all_targets
-from bqdump.ports.store import ObjectStore
+from bqdump.services.opened import Services, serve
 
 
 @click.command(cls=Command)
@@ -39,12 +39,13 @@ def ui(port: int, **options: Any) -> None:
     if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):
         cause = "the console's packages are not installed"
         raise UsageError("serve the console", "bqdump ui", cause, install_hint("ui"))
-    from bqdump.ui.server import serve
+    from bqdump.ui.server import serve as serve_console
 
-    async def work(store: ObjectStore) -> None:
+    async def work(services: Services) -> None:
+        store = services.store
         # A bucket that does not exist is an error of the command, not of each page.
         await store.folders(settings.layout.runs)
-        await serve(store, settings, port, listening)
+        await serve_console(store, settings, port, listening)
 
     def listening(address: str) -> None:
         sys.stdout.write(f"The console is at {address} until Ctrl-C\n")
@@ -54,4 +55,4 @@ def ui(port: int, **options: Any) -> None:
 
     # Ctrl-C is the regular way to stop it.
     with suppress(KeyboardInterrupt):
-        ask_store(settings, work)
+        finish(serve(settings, work))

@@ -15,7 +15,7 @@ from bqdump.cli.options import Command, json_option, load_settings, quiet_option
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell
-from bqdump.cli.wiring import ask_each, serve_each
+from bqdump.cli.wiring import finish
 from bqdump.core.documents.origin import mixed_times
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.settings import Settings
@@ -23,7 +23,7 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.project.verify import merged_verified
 from bqdump.repository.replacing import begun
-from bqdump.services.opening import Services
+from bqdump.services.opened import Services, serve_each
 
 EVERYTHING = "100%"
 
@@ -65,13 +65,11 @@ def verify(run: str | None, share: str | None, with_source: bool, as_json: bool,
     with following(quiet=quiet or as_json, lines=partial(Lines, say=error_line), stage="listing") as follower:
         check = partial(verbs.verify, run=run or "", parts=parts, tell=follower.hear)
 
-        async def compare(services: Services, own: Settings) -> Verified:
-            return await check(services.store, own, warehouse=services.warehouse, bill=_tell_bill)
+        async def compare(services: Services, at: Settings) -> Verified:
+            warehouse = services.warehouse if with_source else None
+            return await check(services.store, at, warehouse=warehouse, bill=_tell_bill)
 
-        if with_source:
-            verified = merged_verified(serve_each(settings, compare))
-        else:
-            verified = merged_verified(ask_each(settings, check))
+        verified = merged_verified(finish(serve_each(settings, compare)))
     if as_json:
         print_json(verified)
     elif not quiet or _code(verified) != DONE:

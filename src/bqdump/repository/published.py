@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import msgspec
 
@@ -20,7 +19,6 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import exists, swap, value_of
 
 log = logging.getLogger(__name__)
-Answer = TypeVar("Answer")
 NAMED = 10
 
 
@@ -52,19 +50,15 @@ async def readable_latest(store: ObjectStore, settings: Settings) -> Latest | No
         return None
 
 
-async def with_bucket(store: ObjectStore, answer: Awaitable[Answer]) -> Answer:
-    """The result. Raises NotFoundError, about the bucket if the bucket does not exist."""
+async def refuse_missing_bucket(store: ObjectStore) -> None:
+    """Raise NotFoundError if the bucket does not exist, as far as that may be seen."""
     try:
-        return await answer
-    except NotFoundError as error:
-        try:
-            await store.describe()
-        except NotFoundError:
-            raise
-        except BqdumpError:
-            # Without permission to read the bucket's settings, the original error stands.
-            raise error from None
+        await store.describe()
+    except NotFoundError:
         raise
+    except BqdumpError:
+        # Without permission to read the bucket's settings, it may exist.
+        return
 
 
 async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
-
-import msgspec
 
 from bqdump.check.read_back import ReadOptions
 from bqdump.core.documents.layout import Layout
@@ -85,14 +83,6 @@ class Task(NamedTuple):
     def concurrency(self) -> int:
         """How many tables this task restores at once."""
         return max(1, min(self.settings.concurrency, JOBS_IN_FLIGHT // self.tasks))
-
-
-def at_each(task: Task, stores: Mapping[Target, ObjectStore]) -> list[Task]:
-    """The task for each place where the export may be."""
-    return [
-        task._replace(store=store, settings=msgspec.structs.replace(task.settings, target=target))
-        for target, store in stores.items()
-    ]
 
 
 class RunningRestore(NamedTuple):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bqdump.core.errors import UsageError, install_hint, open_files_error, out_of_files
 from bqdump.core.settings.settings import Settings
@@ -15,26 +15,11 @@ from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.services.patience import patience_for
-from bqdump.services.read_route import LazyReadRoute
 
 if TYPE_CHECKING:
     from bqdump.ports.data_reader import DataReader
     from bqdump.ports.notifier import Notifier
     from bqdump.ports.query_shell import QueryShell
-
-
-class Services(NamedTuple):
-    """The ports, ready to use; what reads and encodes is opened when it is asked for."""
-
-    store: ObjectStore
-    warehouse: Warehouse
-    read_route: LazyReadRoute
-
-    async def close(self) -> None:
-        """Close all."""
-        await self.read_route.close()
-        await self.store.close()
-        await self.warehouse.close()
 
 
 def open_store(settings: Settings, *, patient: bool = False) -> ObjectStore:
@@ -75,17 +60,15 @@ def open_notifier(settings: Settings) -> Notifier | None:
     return Webhook(settings.notify, os.environ.get(NOTIFY_SECRET, ""))
 
 
-def open_services(settings: Settings, tasks: int, *, patient: bool = False) -> Services:
-    """Source and target of the export, for one of `tasks` tasks."""
+def open_warehouse(settings: Settings, tasks: int, *, patient: bool = False) -> Warehouse:
+    """The source of an export, for one of `tasks` tasks."""
     from bqdump.adapters.bigquery import BigQueryWarehouse
     from bqdump.adapters.endpoints import BIGQUERY
     from bqdump.adapters.limits import RateLimitedWarehouse
     from bqdump.adapters.retry.warehouse import RetryingWarehouse
 
-    store = open_store(settings, patient=patient)
     paced = RateLimitedWarehouse(BigQueryWarehouse(settings.jobs_in, settings.job_timeout), tasks)
-    warehouse = RetryingWarehouse(paced, patience_for(settings, BIGQUERY, patient=patient))
-    return Services(store, warehouse, LazyReadRoute(settings, patient=patient))
+    return RetryingWarehouse(paced, patience_for(settings, BIGQUERY, patient=patient))
 
 
 def open_destination(settings: Settings, tasks: int, *, patient: bool = False) -> Destination:

@@ -4,10 +4,10 @@ A front end parses settings and arguments, opens the ports, and renders the resu
 it is called, so that a task of a run loads nothing that only other verbs need.
 """
 
-from bqdump.verbs.checks import check_service, doctor, doctor_set, propose_check, verify
+from bqdump.verbs.checks import check_service, doctor, doctor_set, ports_of, propose_check, verify
 from bqdump.verbs.exports import Ended, plan, plan_set, run, run_set
 from bqdump.verbs.inspection import diff, manifest, previous_run, report, runs, sql, status
-from bqdump.verbs.restores import drill, plan_drill, plan_restore, restore
+from bqdump.verbs.restores import drill, plan_drill, plan_restore, restore, restore_tasks
 from bqdump.verbs.retention import prune, prune_each, tag
 
 __all__ = [
@@ -22,12 +22,14 @@ __all__ = [
     "plan_drill",
     "plan_restore",
     "plan_set",
+    "ports_of",
     "previous_run",
     "propose_check",
     "prune",
     "prune_each",
     "report",
     "restore",
+    "restore_tasks",
     "run",
     "run_set",
     "runs",

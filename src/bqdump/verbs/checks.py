@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+import os
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from bqdump.core.progress.events import Listener, ignore
@@ -12,11 +13,10 @@ from bqdump.verbs.either import first_found
 if TYPE_CHECKING:
     from bqdump.check.verify import Verified
     from bqdump.core.settings.settings import Settings
-    from bqdump.core.settings.target import Target
     from bqdump.diagnosis import Diagnosis
     from bqdump.ports.store import ObjectStore
     from bqdump.ports.warehouse import Warehouse
-    from bqdump.services.opening import Services
+    from bqdump.services.opened import Services
     from bqdump_claims.claim import Claim
     from bqdump_claims.result import ServiceCheck, TriedClaim
     from bqdump_claims.run import Ports, Proposal
@@ -26,19 +26,14 @@ async def doctor(services: Services, settings: Settings, service_account: str = 
     """Check permissions and risks before a run. service_account, words: see diagnose."""
     from bqdump.diagnosis import diagnose
 
-    return await diagnose(
-        services.store, services.warehouse, services.read_route.open, settings, service_account, words
-    )
+    store = services.store_at(settings.target)
+    return await diagnose(store, services.warehouse, services.read_route.open, settings, service_account, words)
 
 
 async def doctor_set(
-    services: Services,
-    stores: Mapping[Target, ObjectStore],
-    settings: Settings,
-    service_account: str = "",
-    words: Words = PYTHON,
+    services: Services, settings: Settings, service_account: str = "", words: Words = PYTHON
 ) -> Diagnosis:
-    """The same for each dataset of a set, where it is exported to. stores: by target."""
+    """The same for each dataset of a set, where it is exported to."""
     from msgspec.structs import replace
 
     from bqdump.core.project.member import one_dataset
@@ -49,9 +44,19 @@ async def doctor_set(
     chosen = choose_datasets(await list_project(services.warehouse, settings), settings).datasets
     found = []
     for target, datasets in by_target(chosen, settings).items():
-        at, there = services._replace(store=stores[target]), replace(settings, target=target)
-        found += [await doctor(at, one_dataset(there, one.name), service_account, words) for one in datasets]
+        there = replace(settings, target=target)
+        found += [await doctor(services, one_dataset(there, one.name), service_account, words) for one in datasets]
     return diagnose_together(settings, found)
+
+
+def ports_of(services: Services) -> Ports:
+    """What a check of the services works on."""
+    from bqdump.adapters.endpoints import LED
+    from bqdump_claims.run import Ports
+
+    google = not any(os.environ.get(endpoint.variable) for endpoint in LED)
+    stream = services.streaming.stream
+    return Ports(services.destination, services.store, services.read_route.open, google, stream)
 
 
 async def propose_check(ports: Ports, settings: Settings, claims: tuple[Claim, ...]) -> Proposal:
@@ -89,7 +94,7 @@ async def verify(
     from bqdump.check.read_back import ReadOptions
     from bqdump.check.verify import verify as verify_run
     from bqdump.project.verify import verify_set
-    from bqdump.repository.published import SetError, with_bucket
+    from bqdump.repository.published import SetError
     from bqdump.services.opening import open_reader
 
     name = run or settings.run_id
@@ -100,17 +105,13 @@ async def verify(
     async def one(own: Settings, run: str) -> Verified:
         return await verify_run(store, own, run, reading, source, tell)
 
-    async def either() -> Verified:
-        def of_set() -> Awaitable[Verified]:
-            return verify_set(store, settings, name, one)
-
-        try:
-            return await first_found(lambda: one(settings, name), of_set)
-        except SetError:
-            return await of_set()
+    def of_set() -> Awaitable[Verified]:
+        return verify_set(store, settings, name, one)
 
     try:
-        return await with_bucket(store, either())
+        return await first_found(lambda: one(settings, name), of_set)
+    except SetError:
+        return await of_set()
     finally:
         if reader:
             reader.close()

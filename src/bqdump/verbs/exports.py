@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from bqdump.core.errors import BqdumpError
@@ -17,12 +16,11 @@ if TYPE_CHECKING:
     from bqdump.core.plan.summary import Planned
     from bqdump.core.progress.export import Export
     from bqdump.core.settings.settings import Settings
-    from bqdump.core.settings.target import Target
     from bqdump.export.run import TaskResult
     from bqdump.export.task import Task
     from bqdump.ports.store import ObjectStore
     from bqdump.project.task import SetTask
-    from bqdump.services.opening import Services
+    from bqdump.services.opened import Services
 
 
 log = logging.getLogger(__name__)
@@ -88,7 +86,6 @@ async def _prune_after(services: Services, settings: Settings, store: ObjectStor
 
 async def run_set(
     services: Services,
-    stores: Mapping[Target, ObjectStore],
     settings: Settings,
     name: str,
     owner: Owner,
@@ -97,7 +94,7 @@ async def run_set(
     *,
     attempt: int | None = None,
 ) -> Export:
-    """Do one task's part of run `name` of a set of datasets. stores: by target. Raises DatasetsFailedError.
+    """Do one task's part of run `name` of a set of datasets. Raises DatasetsFailedError.
 
     attempt: see run.
     """
@@ -105,10 +102,10 @@ async def run_set(
     from bqdump.project.run import run_sets
     from bqdump.telemetry import observed
 
-    made = _set_tasks(services, stores, settings, name, owner, tasks, tell)
+    made = _set_tasks(services, settings, name, owner, tasks, tell)
     try:
         with observed("run", name, _about(settings, owner), tell) as hear:
-            results = await run_sets(settings, _set_tasks(services, stores, settings, name, owner, tasks, hear))
+            results = await run_sets(settings, _set_tasks(services, settings, name, owner, tasks, hear))
     except Exception as error:
         await notify_failed(made[0].store, made[0].settings, name, owner, error, attempt)
         raise
@@ -137,24 +134,16 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
     return planned(draft.plan, draft.tables, draft.altered)
 
 
-async def plan_set(
-    services: Services, stores: Mapping[Target, ObjectStore], settings: Settings, name: str, tasks: int
-) -> Planned:
-    """Plan run `name` of a set of datasets for this many tasks, without writing anything. stores: by target."""
+async def plan_set(services: Services, settings: Settings, name: str, tasks: int) -> Planned:
+    """Plan run `name` of a set of datasets for this many tasks, without writing anything."""
     from bqdump.core.documents.run import Owner
     from bqdump.project.plan import plan_sets
 
-    return await plan_sets(settings, _set_tasks(services, stores, settings, name, Owner(name, 0), tasks, ignore))
+    return await plan_sets(settings, _set_tasks(services, settings, name, Owner(name, 0), tasks, ignore))
 
 
 def _set_tasks(
-    services: Services,
-    stores: Mapping[Target, ObjectStore],
-    settings: Settings,
-    name: str,
-    owner: Owner,
-    tasks: int,
-    tell: Listener,
+    services: Services, settings: Settings, name: str, owner: Owner, tasks: int, tell: Listener
 ) -> list[SetTask]:
     """The task of the set that goes to each target."""
     from msgspec.structs import replace
@@ -166,5 +155,5 @@ def _set_tasks(
     read_route = services.read_route.open
     return [
         SetTask(store, services.warehouse, replace(settings, target=at), name, owner, tasks, read_route, hear)
-        for at, store in stores.items()
+        for at, store in services.stores.items()
     ]

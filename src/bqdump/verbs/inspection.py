@@ -115,9 +115,9 @@ async def sql(
     statement: the files of the tables that it names are read at once.
     """
     from bqdump.check.query import Export as Queried
-    from bqdump.repository.published import read_manifest, with_bucket
+    from bqdump.repository.published import read_manifest
 
-    manifest = await with_bucket(store, read_manifest(store, settings, run or settings.run_id))
+    manifest = await read_manifest(store, settings, run or settings.run_id)
     queried = Queried(settings, manifest, shell, reading)
     if statement:
         await queried.attach(store, statement)

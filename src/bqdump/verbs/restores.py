@@ -5,15 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bqdump.core.progress.events import Billed, Incomplete
+from bqdump.core.progress.events import Billed, Incomplete, ignore
 
 if TYPE_CHECKING:
+    from bqdump.core.documents.run import Owner
     from bqdump.core.progress.events import Listener
     from bqdump.core.project.restoring import Choice
     from bqdump.core.restore.drilled import Drilled
     from bqdump.core.restore.result import Restoration
     from bqdump.core.restore.rotation import Portion
+    from bqdump.core.settings.settings import Settings
+    from bqdump.core.settings.target import Target
+    from bqdump.restoration.task import Request
     from bqdump.restoration.task import Task as RestoreTask
+    from bqdump.services.opened import Services
+
+
+def restore_tasks(
+    services: Services,
+    settings: Settings,
+    via: Target | None,
+    request: Request,
+    owner: Owner,
+    tasks: int = 1,
+    tell: Listener = ignore,
+) -> list[RestoreTask]:
+    """The task for each place where the export may be. via: the bucket that the restore loads through."""
+    from msgspec.structs import replace
+
+    from bqdump.restoration.task import Task, Via
+
+    through = Via(services.store_at(via), via) if via else None
+    return [
+        Task(store, services.destination, replace(settings, target=target), request, owner, tasks, through, tell)
+        for target, store in services.stores.items()
+    ]
 
 
 async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *, values: bool = False) -> Restoration:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,9 @@ from bqdump.verbs.either import first_found
 if TYPE_CHECKING:
     from bqdump.core.retention.result import Pruned
     from bqdump.core.settings.settings import Settings
-    from bqdump.core.settings.target import Target
     from bqdump.ports.store import ObjectStore
     from bqdump.retain.task import AtWork
+    from bqdump.services.opened import Services
 
 
 async def prune(store: ObjectStore, settings: Settings, at_work: AtWork | None = None, *, delete: bool) -> Pruned:
@@ -59,17 +59,18 @@ async def tag(
     )
 
 
-async def prune_each(
-    stores: Mapping[Target, ObjectStore], settings: Settings, at_work: AtWork | None, *, delete: bool
-) -> Pruned:
-    """Prune what these targets hold: a set, or the export of one dataset, which is then the only one of them."""
+async def prune_each(services: Services, settings: Settings, *, delete: bool) -> Pruned:
+    """Prune what the targets hold: a set, or the export of one dataset, which is then the only one of them."""
     from msgspec.structs import replace
 
     from bqdump.project.prune import merged_pruned
     from bqdump.repository.published import read_latest
 
+    at_work = services.warehouse.at_work if settings.jobs_in else None
+    if not settings.names_several:
+        return await prune(services.store, settings, at_work, delete=delete)
     pruned = []
-    for target, store in stores.items():
+    for target, store in services.stores.items():
         own = replace(settings, target=target)
         pruned.append(await prune(store, own, at_work, delete=delete))
         if await read_latest(store, own):

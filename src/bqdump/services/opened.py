@@ -1,0 +1,139 @@
+"""Ports for one piece of work: each is opened when it is first asked for, and all are closed after it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from bqdump.adapters.lean_imports import keep_imported
+from bqdump.core.errors import NotFoundError
+from bqdump.core.project.selection import all_targets
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.ports.destination import Destination
+from bqdump.ports.store import ObjectStore
+from bqdump.ports.warehouse import Warehouse
+from bqdump.repository.published import read_latest, refuse_missing_bucket
+from bqdump.services.opening import open_destination, open_store, open_warehouse
+from bqdump.services.read_route import LazyReadRoute
+
+if TYPE_CHECKING:
+    from bqdump.adapters.bigquery_destination import BigQueryDestination
+
+Answer = TypeVar("Answer")
+
+
+class Services:
+    """What one of `tasks` tasks works on. patient: for a run, which retries longer than other commands."""
+
+    def __init__(self, settings: Settings, tasks: int = 1, *, patient: bool = False) -> None:
+        self._settings, self._tasks, self._patient = settings, tasks, patient
+        # By the address of the bucket or folder, which several prefixes may share.
+        self._stores: dict[str, ObjectStore] = {}
+        self.read_route = LazyReadRoute(settings, patient=patient)
+
+    @property
+    def store(self) -> ObjectStore:
+        """The target, the first one of a set."""
+        return self.store_at(all_targets(self._settings)[0])
+
+    @property
+    def stores(self) -> dict[Target, ObjectStore]:
+        """All targets: a set may have one for each location."""
+        return {target: self.store_at(target) for target in all_targets(self._settings)}
+
+    def store_at(self, target: Target) -> ObjectStore:
+        """Any target, such as the bucket that a restore loads through."""
+        if target.url not in self._stores:
+            self._stores[target.url] = open_store(_at(self._settings, target), patient=self._patient)
+        return self._stores[target.url]
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """The source of exports."""
+        return open_warehouse(self._settings, self._tasks, patient=self._patient)
+
+    @cached_property
+    def destination(self) -> Destination:
+        """What a restore writes to."""
+        return open_destination(self._settings, self._tasks, patient=self._patient)
+
+    @cached_property
+    def streaming(self) -> BigQueryDestination:
+        """The same without retries and limits, for rows that a check of the services streams."""
+        from bqdump.adapters.bigquery_destination import BigQueryDestination
+
+        return BigQueryDestination(self._settings.jobs_in)
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        await self.read_route.close()
+        for store in self._stores.values():
+            await store.close()
+        for name in ("warehouse", "streaming", "destination"):
+            if port := vars(self).get(name):
+                await port.close()
+
+
+@asynccontextmanager
+async def opened(settings: Settings, tasks: int = 1, *, patient: bool = False) -> AsyncIterator[Services]:
+    """What these settings name, for one of `tasks` tasks. patient: see Services.
+
+    Raises NotFoundError about the bucket instead of what was not found in it, if the bucket does not exist.
+    """
+    services = Services(settings, tasks, patient=patient)
+    try:
+        # Whatever is done needs the target.
+        store = services.store
+        keep_imported()
+        try:
+            yield services
+        except NotFoundError:
+            await refuse_missing_bucket(store)
+            raise
+    finally:
+        await services.close()
+
+
+async def serve(
+    settings: Settings, work: Callable[[Services], Awaitable[Answer]], tasks: int = 1, *, patient: bool = False
+) -> Answer:
+    """The result of work on what these settings name. Parameters: see opened."""
+    async with opened(settings, tasks, patient=patient) as services:
+        return await work(services)
+
+
+async def serve_each(settings: Settings, work: Callable[[Services, Settings], Awaitable[Answer]]) -> list[Answer]:
+    """The results of work at each target: one, or for a set of datasets one for each location.
+
+    Where a target holds the export of a single dataset, its folder was named, so no other one is asked.
+    Raises NotFoundError if none of them has what the work is about.
+    """
+    answers: list[Answer] = []
+    missing: NotFoundError | None = None
+    targets = all_targets(settings)
+    for target in targets:
+        at = _at(settings, target)
+        try:
+            async with opened(at) as services:
+                answers.append(await work(services, at))
+                if len(targets) > 1 and await read_latest(services.store, at):
+                    break
+        except NotFoundError as error:
+            missing = missing or error
+    if missing and not answers:
+        raise missing
+    return answers
+
+
+async def ask_each(settings: Settings, question: Callable[[ObjectStore, Settings], Awaitable[Answer]]) -> list[Answer]:
+    """The answers of each target. See serve_each."""
+    return await serve_each(settings, lambda services, at: question(services.store, at))
+
+
+def _at(settings: Settings, target: Target) -> Settings:
+    return msgspec.structs.replace(settings, target=target)
