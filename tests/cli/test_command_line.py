@@ -17,7 +17,7 @@ import pytest
 from bqdump import __version__
 from bqdump.cli import revision
 from bqdump.cli.main import COMMANDS, bqdump, start
-from bqdump.cli.options import COMMON, warn_of_unknown
+from bqdump.cli.options import OFTEN, warn_of_unknown
 from bqdump.core.errors import (
     BqdumpError,
     DeniedError,
@@ -27,7 +27,7 @@ from bqdump.core.errors import (
     UsageError,
     first_of,
 )
-from bqdump.core.settings.settings import SETTINGS
+from bqdump.core.settings.settings import REQUIRED, SETTINGS
 
 SETTINGS_COMMANDS = ("run", "plan", "status")
 COMPLETE = ["--project", "proj", "--dataset", "data", "--bucket", "target"]
@@ -68,14 +68,42 @@ def test_the_help_names_every_command_and_three_settings(capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "doctor"])
-def test_every_setting_of_a_plan_is_a_flag_that_names_its_variable(
+def test_every_setting_of_a_plan_is_a_flag_and_the_first_ones_are_described(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start([command, "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     for setting in SETTINGS:
         assert setting.flag in shown
-        assert (f"[{setting.env}]" in shown) == (setting.name not in COMMON)
+        assert (f"[{setting.env}]" in shown) == (setting.name in (*REQUIRED, *OFTEN, "to"))
+
+
+TWO_SCREENS, WIDTH = 2 * 40, 100
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        ("run", ["--project", "--dataset", "--bucket", "--to"]),
+        ("plan", ["--project", "--dataset", "--bucket", "--to"]),
+        ("doctor", ["--project", "--dataset", "--bucket", "--to"]), ("restore", ["--into", "--bucket", "--to"]),
+        ("drill", ["--project", "--bucket", "--to"]), ("prune", ["--bucket", "--to"]),
+    ],
+)  # fmt: skip
+def test_the_help_fits_two_screens_and_begins_with_what_is_required(
+    command: str, needed: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
+    assert start([*command.split(), "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) <= TWO_SCREENS
+    assert max(map(len, shown.splitlines())) <= WIDTH
+    first, _, rest = shown.partition("\nRequired:\n")[2].partition("\n\n")
+    flags = [line.split()[0] for line in first.splitlines() if line.lstrip().startswith("--")]
+    assert flags[: len(needed)] == needed
+    assert all(re.search(rf"{flag} \S+ +\w+", first) for flag in flags)
+    assert "\nOptions:\n" in f"\n{rest}"
+    assert "\nMore settings, described by bqdump help settings:\n" in rest
 
 
 @pytest.mark.parametrize("command", ["status", "runs", "diff", "report", "ui", "verify"])
@@ -84,7 +112,7 @@ def test_the_help_of_a_command_lists_only_what_it_uses(command: str, capsys: pyt
     shown = capsys.readouterr().out
     assert "--delimiter" not in shown
     assert len(shown.splitlines()) < 45
-    assert "Described by: bqdump help settings" in " ".join(shown.split())
+    assert "described by bqdump help settings" in shown
     assert start([command, "--delimiter", ";"]) == 2
     assert "bqdump: --delimiter: unknown option." in capsys.readouterr().err
 
@@ -97,8 +125,8 @@ def test_help_shows_every_setting_with_variable_and_default(capsys: pytest.Captu
         assert f"[{setting.env}" in shown
     assert "[BQDUMP_FORMAT; default: csv]" in shown
     assert start(["status", "--help"]) == 0
-    common = capsys.readouterr().out.partition("Common options:")[2].partition(". Described by")[0]
-    assert all(option.strip() in shown for option in common.split(","))
+    named = capsys.readouterr().out.partition("described by bqdump help settings:")[2]
+    assert all(option.strip() in shown for option in named.split(","))
 
 
 @pytest.mark.parametrize("words", [["run"], ["local", "up"], []])

@@ -27,7 +27,7 @@ from bqdump_claims.run import Proposal, chosen
 WIDEST = 100
 
 
-@click.command("check-service", cls=Command)
+@click.command("check-service", cls=Command, needs=("project", "bucket"))
 @click.option("--claims", multiple=True, metavar="PATTERN", help="Try only claims with such ids, as in 'csv.*'.")
 @click.option(
     "--output",

@@ -20,7 +20,7 @@ from bqdump.core.sizes import counted
 from bqdump.services.opened import ask_each
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=("bucket",))
 @click.argument("before", required=False, callback=run_name)
 @click.argument("after", required=False, callback=run_name)
 @click.option(

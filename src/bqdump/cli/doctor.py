@@ -14,6 +14,7 @@ from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.cli.options import ALL, Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import finish
+from bqdump.core.settings.settings import REQUIRED
 from bqdump.core.sizes import counted
 from bqdump.diagnosis import Cure, Diagnosis
 from bqdump.services.opened import serve
@@ -21,7 +22,7 @@ from bqdump.services.opened import serve
 LACKING = (CheckOutcome.DENIED, CheckOutcome.MISSING)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=REQUIRED)
 @json_option(Diagnosis)
 @click.option(
     "--service-account",

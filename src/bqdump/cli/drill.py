@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAILED}
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=("project", "bucket"))
 @click.argument("run", required=False, callback=run_name)
 @click.option("--plan", "planning", is_flag=True, help="Show what would be restored, and what it would bill.")
 @click.option(

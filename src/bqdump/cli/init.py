@@ -32,7 +32,7 @@ OTHERS = tuple(one.name for one in SETTINGS if one.name not in (*COMMON, *OF_ONE
 AS_GIVEN = ("TIME", "SIZE", "TARGET")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=REQUIRED)
 @some_settings(*COMMON, hidden=OTHERS)
 @click.option(
     "--output",

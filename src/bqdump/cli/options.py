@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from textwrap import wrap
 from typing import Any, TypeVar
 
 import click
@@ -36,6 +37,22 @@ OTHER_VARIABLES = (
 SERVICE_LINK = re.compile(r"BQDUMP_(SERVICE_|PORT(_|$))")
 # Settings of every command that opens a target: one line of its help.
 COMMON = ("project", "job_project", "bucket", "to", "prefix", "patience")
+# What a first backup sets: described by the help of commands that take more settings than these.
+OFTEN = (
+    *(
+        "prefix",
+        "include",
+        "exclude",
+        "incremental",
+        "route",
+        "format",
+        "compression",
+        "path",
+        "run_id",
+        "max_bytes_billed",
+    ),
+    *("notify", "allow", "prune", "keep_daily", "keep_weekly", "keep_monthly"),
+)
 # Settings of a plan. Adding one to SETTINGS is enough.
 ALL = tuple(setting.name for setting in SETTINGS if setting.name not in COMMON)
 
@@ -49,10 +66,7 @@ def run_name(_: click.Context, parameter: click.Parameter, value: str | None) ->
 
 
 class CommonOption(click.Option):
-    """An option of all commands, which their help names in one line."""
-
-    def get_help_record(self, ctx: click.Context) -> None:
-        """See click.Option: no line of its own."""
+    """An option of all commands."""
 
 
 class SettingOption(click.Option):
@@ -60,20 +74,46 @@ class SettingOption(click.Option):
 
 
 class Command(click.Command):
-    """A command whose help lists its own options, the settings that it uses, and the common settings in one line."""
+    """A command whose help fits on a screen or two: what it needs, its own options, the settings that matter most.
+
+    It names the others, which `bqdump help settings` describes. needs: settings and options without which the
+    command does nothing.
+    """
+
+    def __init__(self, *arguments: Any, needs: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.needs = needs
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """See click.Command."""
-        used = [option for option in self.get_params(ctx) if isinstance(option, SettingOption)]
-        own = [one for one in self.get_params(ctx) if isinstance(one, click.Option) and one not in used]
-        common = [option.opts[0] for option in own if isinstance(option, CommonOption)]
-        for title, options in (("Options", own), ("Settings", used)):
-            if records := [record for option in options if (record := option.get_help_record(ctx))]:
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        # A target is a bucket, or any other place.
+        needs = {*self.needs, "to"} if "bucket" in self.needs else {*self.needs}
+        settings: list[click.Option] = [one for one in options if isinstance(one, (SettingOption, CommonOption))]
+        own = [one for one in options if one not in settings]
+        few = sum(isinstance(one, SettingOption) for one in settings) <= len(OFTEN)
+        used = [one for one in settings if one.name in OFTEN or (few and isinstance(one, SettingOption))]
+        others = [one.opts[0] for one in settings if one not in used and one.name not in needs]
+        sections = {
+            "Required": [one for one in options if one.name in needs],
+            "Options": [one for one in own if one.name not in needs],
+            "Settings": [one for one in used if one.name not in needs],
+        }
+        for title, rows in sections.items():
+            if records := [record for option in rows if (record := option.get_help_record(ctx))]:
                 with formatter.section(title):
                     formatter.write_dl(records)
-        title, names = ("Common options", ", ".join(common)) if common else ("Other settings", "Accepted, too")
-        with formatter.section(title), formatter.indentation():
-            formatter.write_text(f"{names}. Described by: bqdump help settings")
+        if others:
+            with formatter.section("More settings, described by bqdump help settings"):
+                indent = " " * formatter.current_indent
+                lines = wrap(
+                    ", ".join(others),
+                    formatter.width,
+                    initial_indent=indent,
+                    subsequent_indent=indent,
+                    break_on_hyphens=False,
+                )
+                formatter.write("\n".join(lines) + "\n")
 
 
 def settings_options(*names: str) -> Callable[[Decorated], Decorated]:

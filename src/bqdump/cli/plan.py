@@ -19,7 +19,7 @@ from bqdump.core.plan.guards import refuse, sentence
 from bqdump.core.plan.removal import WHY
 from bqdump.core.plan.summary import Planned, PlannedTable
 from bqdump.core.retention.policy import refuse_idle
-from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.settings import REQUIRED, Settings
 from bqdump.core.settings.task_identity import Identity, identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
@@ -31,7 +31,7 @@ MANY = 5
 VERBS = {"replace": "replaces the export", "keep": "adds an export"}
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=REQUIRED)
 @click.option("--tasks", type=click.IntRange(1, 10_000), default=None, help="Number of tasks to plan for.")
 @json_option(Planned)
 @settings_options(*ALL)

@@ -22,7 +22,7 @@ from bqdump.services.opened import serve
 SHOWN_LEFT = 10
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=("bucket",))
 @click.option("--yes", is_flag=True, help="Delete. Without it, only show what would be deleted.")
 @json_option(Pruned)
 @quiet_option

@@ -16,6 +16,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.restore.request import parse_into
 from bqdump.core.restore.rotation import portion
 from bqdump.core.settings.amounts import size
+from bqdump.core.settings.settings import REQUIRED
 from bqdump.render.alert_script import alerts as alerts_script
 from bqdump.render.deployment import Deployment, check, check_schedule, secret_of
 from bqdump.render.iam import accounts, acting_as, build_account, script
@@ -84,7 +85,7 @@ def render() -> None:
     """
 
 
-@render.command(cls=Command)
+@render.command(cls=Command, needs=REQUIRED)
 @click.option(
     "--command",
     type=click.Choice(["run", "restore", DRILL, VERIFY]),
@@ -125,7 +126,7 @@ def _into(deployment: Deployment, into: str) -> dict[str, str]:
     return {"BQDUMP_INTO": f"{project}.{dataset}"}
 
 
-@render.command(cls=Command)
+@render.command(cls=Command, needs=REQUIRED)
 @click.option("--target", type=click.Choice(["job", "workflow"]), default="job", help="Start the job, or the workflow.")
 @deployment_options
 def scheduler(target: str, **options: Any) -> None:
@@ -138,7 +139,7 @@ def scheduler(target: str, **options: Any) -> None:
     _print_json(scheduler_job(_deployment(options), target))
 
 
-@render.command(cls=Command)
+@render.command(cls=Command, needs=REQUIRED)
 @click.option("--schedule-account/--no-schedule-account", default=True, help="Include the account of the schedule.")
 @click.option("--workflow", is_flag=True, help="Include the account of the workflow.")
 @click.option("--drill", is_flag=True, help="Include the permission of a scheduled drill to create datasets.")
@@ -166,7 +167,7 @@ def iam(schedule_account: bool, workflow: bool, drill: bool, build: bool, deploy
     click.echo(script(made, deployment.project), nl=False)
 
 
-@render.command(cls=Command)
+@render.command(cls=Command, needs=REQUIRED)
 @click.option(
     "--notification-channel",
     "channels",
@@ -218,7 +219,7 @@ def alerts(
     click.echo(alerts_script(deployment, watched), nl=False)
 
 
-@render.command(cls=Command)
+@render.command(cls=Command, needs=REQUIRED)
 @click.option(
     "--part",
     type=click.Choice(["source", "body", "input"]),
@@ -240,7 +241,7 @@ def workflow(part: str, **options: Any) -> None:
         _print_json(workflow_body(deployment) if part == "body" else workflow_input(deployment))
 
 
-@render.command(cls=Command)
+@render.command(cls=Command, needs=REQUIRED)
 @click.option(
     "--part",
     type=click.Choice(["cronjob", "job", "account"]),
@@ -262,7 +263,7 @@ def kubernetes(part: str, **options: Any) -> None:
     click.echo(to_yaml(parts[part](_deployment(options))), nl=False)
 
 
-@render.command(cls=Command)
+@render.command(cls=Command, needs=REQUIRED)
 @click.option("--source", default="./deploy/terraform", show_default=True, help="Path of the module.")
 @click.option("--notification-channel", "channels", metavar="CHANNEL", multiple=True, help="Channel of notifications.")
 @deployment_options

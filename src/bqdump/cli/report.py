@@ -27,7 +27,7 @@ class Written(msgspec.Struct, frozen=True):
     bytes: int
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=("bucket",))
 @click.argument("run", required=False, callback=run_name)
 @click.option("--since", metavar="RUN", help="Show what changed since this run.")
 @click.option(

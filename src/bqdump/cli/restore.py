@@ -45,7 +45,7 @@ RESUME = "To resume, repeat the command."
 EXECUTION = "BQDUMP_EXECUTION"
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=("bucket", "into"))
 @click.argument("run", required=False, callback=run_name)
 @click.option("--plan", "planning", is_flag=True, help="Show what would be restored, without changing anything.")
 @restore_options

@@ -27,7 +27,7 @@ from bqdump.core.progress.events import Listener
 from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import refuse_idle, refuse_short
-from bqdump.core.settings.settings import BY_NAME, RETENTION, Settings
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, Settings
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import rfc3339, time_text
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 STANDING_MS = 12 * 3_600_000
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=REQUIRED)
 @click.option("--yes", is_flag=True, help="With --prune: delete even if the rules keep less than a day of runs.")
 @json_option(Export, "Print the result as JSON, and log lines to standard error.")
 @quiet_option

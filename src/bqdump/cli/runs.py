@@ -28,7 +28,7 @@ DATASETS = {ALL: "all"}
 LAST = ("proven restorable", "tags")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=("bucket",))
 @click.argument("run", required=False, callback=run_name)
 @click.option(
     "--tag", "add", multiple=True, metavar="NAME", help="Add a tag to RUN; `keep` keeps it from being pruned."

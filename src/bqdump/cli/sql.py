@@ -44,7 +44,7 @@ def run_not_statement(context: click.Context, parameter: click.Parameter, value:
     return run_name(context, parameter, value)
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=("bucket",))
 @click.argument("run", required=False, callback=run_not_statement)
 @click.option("--command", "-c", "commands", multiple=True, metavar="SQL", help="Run this statement, then exit.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print results as CSV.")

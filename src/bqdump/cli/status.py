@@ -34,7 +34,7 @@ from bqdump.services.opened import Services, ask_each, serve
 PAUSE_SECONDS = 3.0
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=("bucket",))
 @click.argument("run", required=False, callback=run_name)
 @click.option(
     "--watch",

@@ -17,7 +17,7 @@ from bqdump.core.project.selection import all_targets
 from bqdump.services.opened import Services, serve
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=("bucket",))
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),

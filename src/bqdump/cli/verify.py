@@ -28,7 +28,7 @@ from bqdump.services.opened import Services, serve_each
 EVERYTHING = "100%"
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=("bucket",))
 @click.argument("run", required=False, callback=run_name)
 @click.option(
     "--read",

@@ -206,7 +206,7 @@ LOCATION = parse.name(r"[A-Za-z0-9-]+", "a location such as EU")
 KEY_NAME = "projects/P/locations/L/keyRings/R/cryptoKeys/K"
 KMS_KEY = parse.name(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+", KEY_NAME)
 CODECS = tuple(sorted({codec for kind in FORMATS.values() for codec in kind.codecs}))
-WHERE = "Target of the export: gs://BUCKET/PREFIX, or a local folder (with the read route)."
+WHERE = "Target instead of {setting:bucket}: gs://BUCKET/PREFIX, or a local folder (with the read route)."
 DATASETS = "Dataset to export, or several: names and patterns (* and ?), each in its own folder."
 LEAVE_OUT = "Leave out datasets that match (* and ? allowed), where {setting:dataset} has a pattern."
 TOGETHER = "Publish several datasets only once every one of them is complete."
@@ -245,7 +245,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("exclude_datasets", parse.patterns, "PATTERN,…", LEAVE_OUT),
     Setting("together", parse.flag, "BOOL", TOGETHER),
     Setting("locations", parse_locations, "LOCATION=gs://BUCKET,…", PLACES),
-    Setting("bucket", parse.bucket, "NAME", "Bucket to export to, without gs://.", variable="DESTINATION_BUCKET"),
+    Setting("bucket", parse.bucket, "NAME", "Bucket of the exports, without gs://.", variable="DESTINATION_BUCKET"),
     Setting("to", parse_target, "TARGET", WHERE),
     Setting("prefix", parse.prefix, "FOLDER", "Folder in the target. Each dataset needs its own."),
     Setting("include", parse.patterns, "PATTERN,…", "Export only tables that match (* and ? allowed)."),
