@@ -22,10 +22,10 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import TableSettings
 from bqdump.core.settings.target import Target
-from bqdump.export.planning import obtain as planning
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.export.work import watch
+from bqdump.repository import turns
 from bqdump_local.bigquery import create_app
 from bqdump_local.bigquery.storage_read.server import serve
 from bqdump_local.control import Control
@@ -120,7 +120,7 @@ def serve_stack() -> Iterator[Stack]:
         patch.setenv("BIGQUERY_STORAGE_GRPC_ENDPOINT", reads)
         patch.setattr(watch, "SHORTEST", 0.01)
         # A run is resumed after its planner has ended.
-        patch.setattr(planning, "PATIENCE_SECONDS", 0.0)
+        patch.setattr(turns, "PATIENCE_SECONDS", 0.0)
         http = opened.enter_context(Http(storage))
         http.bucket(BUCKET)
         base = f"{bigquery}/bigquery/v2/projects/{PROJECT}"

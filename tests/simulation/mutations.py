@@ -26,7 +26,7 @@ from bqdump.core.plan import removal, reuse
 from bqdump.core.units import shares
 from bqdump.export import carry, task
 from bqdump.export.placement import final_names, keep, replace
-from bqdump.export.planning import definitions, planner
+from bqdump.export.planning import definitions
 from bqdump.export.planning import obtain as planning
 from bqdump.export.publish import abandoned, clear, collect, count, iceberg, lake_table
 from bqdump.export.work import jobs, work
@@ -153,7 +153,7 @@ MUTATIONS = (
     Mutation("whose a prefix is is not looked at again once there is a plan", Law.OWN_FILES, planning, "obtain_plan",
              edit("    await claim_prefix(task.store, task.settings, task.run)\n", "")),
     Mutation("a mistaken run keeps the prefix", Law.RESUMABLE,
-             planner, "release_prefix", wrong.nothing, here_only=True),
+             planning, "release_prefix", wrong.nothing, here_only=True),
     Mutation("staged files of a run whose jobs are running are cleared", Law.OWN_FILES, abandoned, "_clear_all",
              edit('any(job.startswith(other.job_prefix) for job in jobs)', "False")),
     Mutation("staged files of later runs are cleared", Law.OWN_FILES, abandoned, "_clear_all",

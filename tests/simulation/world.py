@@ -41,14 +41,14 @@ def judged(seed: int, world: Callable[[], World]) -> Verdict:
     with nothing_by_chance(seed, EPOCH) as (patches, _):
         if seed % 4:
             # Choosing one publisher saves work and must not be what safety rests on.
-            patches.enter_context(mock.patch("bqdump.export.run.becomes_publisher", _everybody))
+            patches.enter_context(mock.patch("bqdump.export.run.takes_turn", _everybody))
         if seed % 10:
             # Pages take a fifth of the time, and no law is about them.
             without_pages(patches, "report.render_report", "unpublished.render_unpublished")
         return world().verdict()
 
 
-async def _everybody(_export: object) -> bool:
+async def _everybody(_publishing: object) -> bool:
     """Every task that sees the run done publishes it."""
     return True
 

@@ -21,7 +21,6 @@ from bqdump.export.publish.again import Again, report_again
 from bqdump.export.publish.ended import has_manifest
 from bqdump.export.publish.latest import restore_latest
 from bqdump.export.publish.publish import publish
-from bqdump.export.publish.publisher import becomes_publisher
 from bqdump.export.publish.report import has_report, store_failed_report, store_report
 from bqdump.export.task import RunningExport, Task
 from bqdump.export.work.gone import RECREATED
@@ -29,6 +28,7 @@ from bqdump.export.work.sessions import close_sessions
 from bqdump.export.work.work import work
 from bqdump.repository.ledger import Ledger, ledger_of
 from bqdump.repository.published import read_latest
+from bqdump.repository.turns import Turn, takes_turn
 from bqdump.repository.units.ledger import UnitLedger, give_up, read_unit_ledger
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ async def _settle_failures(export: RunningExport, units: UnitLedger) -> UnitLedg
 
 
 async def _publish(export: RunningExport, ledger: Ledger) -> TaskResult:
-    if not await becomes_publisher(export):
+    if not await takes_turn(Turn(export.store, export.layout.publisher, export.owner)):
         message = "another task of this execution is publishing run %s"
         log.info(message, export.plan.run, extra=LogEvent.TASK_DONE.extra())
         return TaskResult("elsewhere", export.plan, None, ledger.failed)

@@ -10,11 +10,12 @@ import logging
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from bqdump.core.documents.project import Listings, Member, Project, ProjectPlan, SkippedDataset
 from bqdump.core.documents.target import Newest
-from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, NotFoundError, UnavailableError, UsageError
+from bqdump.core.errors import DeniedError, DocumentError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.project.member import PLAN, chosen_tables, matches_include, one_dataset, refuse_unmatched
@@ -24,14 +25,13 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
-from bqdump.export.planning.obtain import PATIENCE_SECONDS
 from bqdump.export.planning.target import check_target
 from bqdump.ports.warehouse import Warehouse
-from bqdump.project.election import Silence, becomes_planner, step_back
 from bqdump.project.task import RunningSet, SetTask
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.projects import read_project
 from bqdump.repository.repository import overwrite, replace, value_of
+from bqdump.repository.turns import OthersTurn, giving_up, pauses, takes_turn
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,6 @@ LISTINGS_AT_ONCE = 16
 # How often the tables are listed until none was created after the snapshot time.
 LISTINGS = 3
 NAMED = 20
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 # Why a dataset without a table that --include names is not exported.
 NOTHING_INCLUDED = "none of its tables matches --include"
 
@@ -132,29 +131,23 @@ async def draft_set(
 
 async def _make_or_await(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> RunningSet:
     """The plan that this task makes, or another one. Listing all tables is the work of one task."""
-    if await becomes_planner(task):
-        return await _make(task, chosen, listed)
-    silence, pause = Silence(PATIENCE_SECONDS), FIRST_PAUSE
-    while not (running := await stored_set(task)):
-        if await silence.ended(task, asyncio.get_running_loop().time()):
-            return await _make(task, chosen, listed)
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, LONGEST_PAUSE)
-    return running
+    planning, pause = OthersTurn(task.planning), pauses()
+    over = True
+    while not over or not await takes_turn(task.planning):
+        if running := await stored_set(task):
+            return running
+        if not (over := await planning.is_over()):
+            await asyncio.sleep(next(pause))
+    return await _make(task, chosen, listed)
 
 
 async def _make(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> RunningSet:
-    try:
+    async with giving_up(task.planning, partial(release_prefix, task.store, task.of_prefix, task.run)):
         await check_target(task.store, task.of_prefix)
         await claim_prefix(task.store, task.of_prefix, task.run)
         before = await read_project(task.store, task.settings)
         drafted = await draft_set(task.warehouse, task.settings, task.run, chosen, listed, before)
         refuse_leaving(drafted.plan.removed, before, task.settings)
-    except BqdumpError as error:
-        if not error.retryable:
-            await step_back(task)
-            await release_prefix(task.store, task.of_prefix, task.run)
-        raise
     plan, listings = drafted.plan, drafted.listings
     await replace(task.store, task.layout.listing(plan.nonce), listings, 0)
     if not await replace(task.store, task.layout.plan, plan, 0):

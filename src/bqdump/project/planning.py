@@ -14,15 +14,15 @@ from bqdump.core.documents.project import Ready
 from bqdump.core.errors import BqdumpError, UsageError, first_of
 from bqdump.core.project.order import largest_first
 from bqdump.core.sizes import size_text
-from bqdump.export.planning.obtain import PATIENCE_SECONDS, obtain_plan
+from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.planning.target import PLAN
 from bqdump.export.task import Task
-from bqdump.project.election import Silence, becomes_planner, step_back
 from bqdump.project.member import concerns_all, named, note_failure
 from bqdump.project.task import RunningSet
 from bqdump.repository.projects import Board, read_board
 from bqdump.repository.pulse import pulse
 from bqdump.repository.repository import replace
+from bqdump.repository.turns import OthersTurn, giving_up, takes_turn
 
 # Datasets that are planned at the same time: while one waits for a query, others describe tables.
 PLANNED_AT_ONCE = 4
@@ -36,11 +36,12 @@ class Planner:
     def __init__(self, running: RunningSet, open_task: Open) -> None:
         self._running, self._open = running, open_task
         self._planning: asyncio.Task[None] | None = None
-        self._silence = Silence(PATIENCE_SECONDS)
+        self._turn = running.task.planning
+        self._others = OthersTurn(self._turn)
 
     async def begin(self) -> None:
         """Plan in the background if that is up to this task."""
-        if await becomes_planner(self._running.task):
+        if await takes_turn(self._turn):
             self._start()
 
     async def watch(self) -> None:
@@ -48,8 +49,8 @@ class Planner:
         if self._planning is not None:
             if self._planning.done():
                 self._planning.result()
-        elif await self._silence.ended(self._running.task, asyncio.get_running_loop().time()):
-            self._start()
+        elif await self._others.is_over():
+            await self.begin()
 
     async def end(self) -> None:
         """Stop planning."""
@@ -62,12 +63,8 @@ class Planner:
         self._planning = asyncio.create_task(self._plan())
 
     async def _plan(self) -> None:
-        try:
+        async with giving_up(self._turn):
             await _plan_all(self._running, self._open)
-        except BqdumpError as error:
-            if not error.retryable:
-                await step_back(self._running.task)
-            raise
 
 
 async def _plan_all(running: RunningSet, open_task: Open) -> None:

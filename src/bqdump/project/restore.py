@@ -31,11 +31,10 @@ from bqdump.project.restored import DATASET, joined
 from bqdump.repository.repository import create, value_of
 from bqdump.restoration.bill import planned_bill, refuse_bill
 from bqdump.restoration.draft import draft
-from bqdump.restoration.finisher import becomes_finisher
 from bqdump.restoration.ledger import read_ledger
 from bqdump.restoration.outcome import planned, restoration
 from bqdump.restoration.planning import Proposal, propose, take_part
-from bqdump.restoration.run import Followed, begin, compared, end, finished, follow_tables, run, unless_pruned
+from bqdump.restoration.run import Followed, begin, compared, end, finished, finishes, follow_tables, run, unless_pruned
 from bqdump.restoration.task import RunningRestore, Task
 from bqdump.restoration.work import restore_tables
 
@@ -132,7 +131,7 @@ async def _carry_out(task: Task, restores: Sequence[RunningRestore]) -> dict[str
     followed: dict[str, Followed] = {}
     if open_:
         ledgers = await restore_tables(open_)
-        if await becomes_finisher(restores[0]):
+        if await finishes(restores[0]):
             task.tell(Entered("finishing"))
             followed = {one.restore.id: one for one in await follow_tables(open_, ledgers)}
         else:

@@ -17,6 +17,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.export.task import ReadRoute
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
+from bqdump.repository.turns import Turn
 
 
 class SetTask(NamedTuple):
@@ -38,6 +39,11 @@ class SetTask(NamedTuple):
     def layout(self) -> ProjectLayout:
         """The object names of this run of the set."""
         return self.settings.layout.project_run(self.run)
+
+    @property
+    def planning(self) -> Turn:
+        """Planning the set: first its datasets and their snapshot time, then each dataset."""
+        return Turn(self.store, self.layout.planner, self.owner)
 
     @property
     def of_prefix(self) -> Settings:

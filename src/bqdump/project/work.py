@@ -14,8 +14,7 @@ from bqdump.project.planning import Planner, all_planned
 from bqdump.project.task import RunningSet
 from bqdump.repository.projects import Board, read_board
 from bqdump.repository.repository import replace
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+from bqdump.repository.turns import pauses
 
 Open = Callable[[int], Task]
 
@@ -66,7 +65,7 @@ async def _each(
 ) -> Board:
     """Take the step with each dataset that is planned and not done, once; a bounded number of them at a time."""
     task = running.task
-    slots, begun, pause = asyncio.Semaphore(running.at_once), set[int](), FIRST_PAUSE
+    slots, begun, pause = asyncio.Semaphore(running.at_once), set[int](), pauses()
 
     async def one(number: int) -> None:
         try:
@@ -84,14 +83,13 @@ async def _each(
                 number = next((one for one in running.order if one in board.planned and one not in over), None)
                 if number is not None:
                     begun.add(number)
-                    pause = FIRST_PAUSE
+                    pause = pauses()
                     group.create_task(one(number))
                     continue
                 slots.release()
                 if all_planned(board, running):
                     break
-                await asyncio.sleep(pause)
-                pause = min(pause * 1.5, LONGEST_PAUSE)
+                await asyncio.sleep(next(pause))
     except BaseExceptionGroup as error:
         raise first_of(error) from None
     return await read_board(task.store, task.layout)

@@ -60,10 +60,12 @@ async def create(store: ObjectStore, document: Document[T], value: T) -> Loaded[
 
     Raises UnavailableError if the store refuses the document and none exists.
     """
-    if generation := await replace(store, document, value, 0):
-        return Loaded(value, generation, mine=True)
-    if found := await load(store, document):
-        return found
+    for _ in range(TIMES_REFUSED):
+        if generation := await replace(store, document, value, 0):
+            return Loaded(value, generation, mine=True)
+        # What another writer stored may have been deleted again.
+        if found := await load(store, document):
+            return found
     raise _refused(document)
 
 

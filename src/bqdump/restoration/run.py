@@ -17,11 +17,11 @@ from bqdump.core.restore.result import Restoration, with_objects
 from bqdump.core.sizes import counted
 from bqdump.repository.published import refuse_pruned
 from bqdump.repository.repository import create, value_of
+from bqdump.repository.turns import Turn, takes_turn
 from bqdump.restoration.access import grant_access
 from bqdump.restoration.bill import refuse_bill
 from bqdump.restoration.changes import with_changes
 from bqdump.restoration.finish import create_dataset, finish_dataset, relate_tables, set_expirations
-from bqdump.restoration.finisher import becomes_finisher
 from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers
 from bqdump.restoration.objects import restore_objects
 from bqdump.restoration.outcome import restoration
@@ -70,11 +70,16 @@ async def _carry_out(restore: RunningRestore) -> Restoration:
     await refuse_bill([restore])
     await begin(restore)
     ledgers = await restore_tables([restore])
-    if not await becomes_finisher(restore):
+    if not await finishes(restore):
         return leave_to_another(restore, ledgers[restore.id])
     restore.task.tell(Entered("finishing"))
     [followed] = await follow_tables([restore], ledgers)
     return await end(followed)
+
+
+async def finishes(restore: RunningRestore) -> bool:
+    """Whether what follows the tables is this task's: of several that see all tables done, one is enough."""
+    return await takes_turn(Turn(restore.state, restore.layout.finisher, restore.owner))
 
 
 async def finished(restore: RunningRestore) -> Restoration | None:

@@ -49,11 +49,11 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
         without_pages(patches, "report.render_report", "restored.render_restored")
         if seed % 4:
             # Choosing one finisher saves work and must not be what safety rests on.
-            patches.enter_context(mock.patch("bqdump.restoration.run.becomes_finisher", _everybody))
+            patches.enter_context(mock.patch("bqdump.restoration.run.takes_turn", _everybody))
         return World(seed, None if whole_trace else 60).verdict()
 
 
-async def _everybody(_restore: object) -> bool:
+async def _everybody(_finishing: object) -> bool:
     """Every task that sees all tables done goes on with what follows them."""
     return True
 

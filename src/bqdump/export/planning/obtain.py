@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.origin import unchanged_parts
@@ -22,23 +23,21 @@ from bqdump.core.times import rfc3339
 from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import Draft, draft_plan
-from bqdump.export.planning.planner import become_planner, replace_planner, stepping_back
 from bqdump.export.planning.reuse import Earlier, refers
 from bqdump.export.planning.target import PLAN, check_bucket, of_dataset
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import BucketInfo
-from bqdump.repository.prefix_owner import claim_prefix
+from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.pulse import pulse
 from bqdump.repository.references import being_pruned
-from bqdump.repository.repository import exists, load, overwrite, replace, value_of
+from bqdump.repository.repository import exists, overwrite, replace, value_of
+from bqdump.repository.turns import PATIENCE_SECONDS, OthersTurn, Turn, giving_up, pauses, takes_turn
 
 log = logging.getLogger(__name__)
 
 FLAGS_LOGGED = 20
 # Risks that have log lines of their own.
 NAMED_ABOVE = (Risk.REMOVED_TABLES, Risk.DROPPED_TABLES, Risk.REMOVED_PARTITIONS, Risk.DROPPED_PARTITIONS)
-# A planner whose pulse has stopped for this long, by the waiting task's own clock, is considered dead.
-PATIENCE_SECONDS = 60.0
 # Drafts of a plan, each of which prune may overtake.
 DRAFTS = 5
 
@@ -76,12 +75,19 @@ async def _make_or_await(task: Task) -> Plan:
     bucket = await check_bucket(task.store, task.settings)
     async with of_dataset(task.warehouse, task.settings):
         await claim_prefix(task.store, task.settings, task.run)
-    return await (_make(task, bucket) if await become_planner(task) else _await_plan(task))
+    # The planner of another execution may be at work as well.
+    mine = await takes_turn(_turn(task), succeeds=False)
+    return await (_make(task, bucket) if mine else _await_plan(task))
+
+
+def _turn(task: Task) -> Turn:
+    """Planning, of which two tasks at once would make one plan, too, as it is created only once."""
+    return Turn(task.store, task.layout.planner, task.owner)
 
 
 async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
     """Draft the plan and store it; the stored one, where another task has stored one meanwhile."""
-    async with stepping_back(task):
+    async with giving_up(_turn(task), partial(release_prefix, task.store, task.settings, task.run)):
         await _refuse_pruned(task)
         async with pulse(task.store, task.layout.planner, task.owner):
             draft = await _draft(task, bucket)
@@ -140,27 +146,21 @@ async def _store_objects(task: Task, draft: Draft) -> list[tuple[str, int]]:
 
 async def _await_plan(task: Task) -> Plan:
     """Wait until another task has stored the plan. Plan in its place where it gives up, or its pulse stops."""
-    clock = asyncio.get_running_loop().time
-    seen, since, pause = 0, clock(), 0.1
+    planning, pause = OthersTurn(_turn(task)), pauses()
+    told = False
     while True:
         if plan := await read_plan(task):
             return plan
-        planner = await load(task.store, task.layout.planner)
-        if planner is None:
+        if await planning.is_over():
             return await _make_or_await(task)
-        if not seen:
+        if not told and (planner := planning.holder):
             message = (
                 "waiting for the plan: task %d of execution %s is planning run %s. "
                 "This task takes over if that one stops for %d seconds"
             )
-            who, waits = planner.value, LogEvent.TASK_WAITS_FOR_PLAN.extra()
-            log.info(message, who.task, who.execution, task.run, PATIENCE_SECONDS, extra=waits)
-        if planner.generation != seen:
-            seen, since = planner.generation, clock()
-        elif clock() - since > PATIENCE_SECONDS and await replace_planner(task, seen):
-            return await _make_or_await(task)
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.5, 5.0)
+            waits, told = LogEvent.TASK_WAITS_FOR_PLAN.extra(), True
+            log.info(message, planner.task, planner.execution, task.run, PATIENCE_SECONDS, extra=waits)
+        await asyncio.sleep(next(pause))
 
 
 def _log_plan(export: RunningExport) -> None:
