@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from benchmarks.size import sized
 
+from bqdump.core.dealing import JOB_WEIGHT, share_out
 from bqdump.core.documents.codec import decode, encode, encode_indented
 from bqdump.core.documents.manifest import (
     File,
@@ -30,7 +31,7 @@ from bqdump.core.plan.draft import choose, make_plan
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.units.shares import JOB_WEIGHT, read_units, share_out
+from bqdump.core.units.shares import read_units
 
 TABLES, TASKS = sized((100_000, 10_000), (1_000, 100))
 SECONDS, MEGABYTES = 10.0, 500.0

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from bqdump.core.dealing import share_out
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.layout import STATE
 from bqdump.core.documents.run import Plan
@@ -21,7 +22,7 @@ from bqdump.core.plan.table_names import name_problem, patterns
 from bqdump.core.settings.path_template import shard_name
 from bqdump.core.settings.settings import Settings
 from bqdump.core.units.documents import Unit
-from bqdump.core.units.shares import read_units, share_out
+from bqdump.core.units.shares import read_units
 from core.strategies import TABLE_NAMES, settings, table
 
 SNAPSHOT = 1_800_000_000_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from bqdump.core.dealing import JOB_WEIGHT
 from bqdump.core.documents.restore import Restored, RestoreFailure
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt, Share, Split
 from bqdump.core.progress.events import (
@@ -26,7 +27,6 @@ from bqdump.core.progress.tally import (
     View,
     clock_text,
 )
-from bqdump.core.units.shares import JOB_WEIGHT
 
 GB = 1_000_000_000
 

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import msgspec
 import pytest
 
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.errors import DocumentError, JobFailedError, NotFoundError, QuotaError, UsageError, VerificationError
+from bqdump.core.errors import (
+    AnswerError,
+    DocumentError,
+    JobFailedError,
+    NotFoundError,
+    OpenFilesError,
+    QuotaError,
+    UsageError,
+    VerificationError,
+)
 from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.names import LABEL, is_scratch
 from bqdump.core.restore.plan import Options
+from bqdump.ports.store import ObjectInfo
 from bqdump.ports.warehouse import JobError
 from bqdump.restoration.run import run as restore
 from bqdump.verbs import plan_restore
@@ -331,6 +342,33 @@ def test_a_quota_that_is_exceeded_ends_the_task_and_the_next_start_goes_on() -> 
     result = world.restore(execution="second")
     assert (result.state, result.rows) == ("restored", 3)
     assert sum("-2-full-" in job for job in world.big.started) == 1
+
+
+@pytest.mark.parametrize(
+    ("met", "raised"),
+    [
+        (AnswerError("read", "the answer", "it lacks a generation"), AnswerError),
+        (OSError(errno.ENOSPC, "No space left on device"), OSError),
+        (RuntimeError("cannot load: Too many open files"), OpenFilesError),
+    ],
+    ids=lambda one: one.__name__ if isinstance(one, type) else "",
+)
+def test_an_error_that_every_table_would_meet_ends_the_task_and_fails_no_table(
+    met: Exception, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    stat = world.store.stat
+
+    async def meets(name: str) -> ObjectInfo | None:
+        if name.startswith("one/"):
+            raise met
+        return await stat(name)
+
+    with monkeypatch.context() as patch, pytest.raises(raised):
+        patch.setattr(world.store, "stat", meets)
+        world.restore()
+    assert not [name for name in world.store.names_now() if "/failures/" in name]
+    assert world.restore(execution="second").rows == 3
 
 
 def test_an_execution_cannot_take_part_in_two_restores() -> None:

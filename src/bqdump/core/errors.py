@@ -148,6 +148,12 @@ class VerificationError(BqdumpError):
     """What is stored differs from what the manifest says."""
 
 
+# These say nothing about what was asked for: there was no answer.
+NO_ANSWER = (AccessError, OutageError, UnavailableError)
+# These are not about one table or dataset, as any other one would meet them as well: they end the task. OSError is
+# what this machine refuses.
+OF_THE_TASK = (*NO_ANSWER, AnswerError, OSError, QuotaError, TargetError)
+
 # The Python API exports them all.
 for _error in [kind for kind in globals().values() if isinstance(kind, type) and issubclass(kind, BqdumpError)]:
     _error.__module__ = "bqdump"

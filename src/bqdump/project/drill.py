@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
 from bqdump.core.progress.together import Together
@@ -21,7 +21,6 @@ from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.project.exports import choose, of_one_dataset, of_part, sets_at
 from bqdump.project.finish_runs import finish_runs
-from bqdump.project.member import concerns_all
 from bqdump.project.restore import plan_one
 from bqdump.project.restored import DATASET, joined, name_in
 from bqdump.restoration.bill import refuse_more
@@ -55,9 +54,9 @@ async def drill(tasks: Sequence[Task], portion: Portion) -> Drilled:
         with about(part.dataset):
             try:
                 done[part.dataset] = await drill_one(task._replace(request=request), portion)
+            except OF_THE_TASK:
+                raise
             except BqdumpError as error:
-                if concerns_all(error):
-                    raise
                 failed[part.dataset] = error
                 message, extra = "the drill ended without a result: %s", LogEvent.DRILL_FAILED.extra()
                 log.error(message, error, extra=extra)  # noqa: TRY400 (an error with a name)

@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bqdump.core.documents.notes import shortened
 from bqdump.core.documents.project import DatasetFailure, Ended, Listings, ProjectPlan
 from bqdump.core.documents.publication import Latest
-from bqdump.core.errors import (
-    AccessError,
-    AnswerError,
-    BqdumpError,
-    DocumentError,
-    OutageError,
-    QuotaError,
-    TargetError,
-)
+from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
 from bqdump.core.project.member import member_settings
@@ -37,8 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Errors that are not about a single dataset: they end the task.
-OF_ALL = (AccessError, AnswerError, OutageError, QuotaError, TargetError)
 MESSAGE_BYTES, MESSAGE_CHARACTERS = 3000, 1000
 
 
@@ -80,11 +70,6 @@ def named(running: RunningSet, number: int) -> Iterator[str]:
     dataset = running.plan.datasets[number].dataset
     with about(dataset):
         yield dataset
-
-
-def concerns_all(error: BqdumpError) -> bool:
-    """Whether an error ends the task, since no other dataset can do better now."""
-    return error.retryable or isinstance(error, OF_ALL)
 
 
 async def note_failure(running: RunningSet, number: int, error: BqdumpError) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.core.plan.guards import refuse
 from bqdump.core.plan.summary import Planned, PlannedDataset, planned
 from bqdump.core.project.removal import refuse_leaving
@@ -20,7 +20,7 @@ from bqdump.export.carry import read_published
 from bqdump.export.planning.draft import draft_plan
 from bqdump.export.planning.reuse import Earlier
 from bqdump.export.planning.target import check_target
-from bqdump.project.member import concerns_all, draft_task
+from bqdump.project.member import draft_task
 from bqdump.project.obtain import Drafted, draft_set, list_project
 from bqdump.project.planning import PLANNED_AT_ONCE
 from bqdump.project.task import SetTask
@@ -67,9 +67,9 @@ async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tup
                 async with slots:
                     plan = await _plan_dataset(task, drafted, number)
                 refuse(plan.flags, f"{plan.project}.{plan.dataset}")
+        except OF_THE_TASK:
+            raise
         except BqdumpError as error:
-            if concerns_all(error):
-                raise
             problem = error.sentence(COMMANDS)
         return _Part(member.dataset, member.location, plan, problem)
 

@@ -10,14 +10,14 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+from bqdump.core.dealing import largest_first
 from bqdump.core.documents.project import Ready
-from bqdump.core.errors import BqdumpError, UsageError, first_of
-from bqdump.core.project.order import largest_first
+from bqdump.core.errors import OF_THE_TASK, BqdumpError, UsageError, first_of
 from bqdump.core.sizes import size_text
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.planning.target import PLAN
 from bqdump.export.task import Task
-from bqdump.project.member import concerns_all, named, note_failure
+from bqdump.project.member import named, note_failure
 from bqdump.project.task import RunningSet
 from bqdump.repository.projects import Board, read_board
 from bqdump.repository.pulse import pulse
@@ -109,9 +109,9 @@ async def _planned(running: RunningSet, number: int, open_task: Open) -> Ready |
                 await note_failure(running, number, BqdumpError("list", "its tables", problem))
                 return None
             return Ready(number, (await obtain_plan(open_task(number))).bills)
+        except OF_THE_TASK:
+            raise
         except BqdumpError as error:
-            if concerns_all(error):
-                raise
             await note_failure(running, number, error)
             return None
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from bqdump.core.errors import (
+    OF_THE_TASK,
     BqdumpError,
     DeniedError,
     DocumentError,
@@ -17,7 +18,6 @@ from bqdump.core.progress.subject import about
 from bqdump.core.restore.request import RESTORE
 from bqdump.core.sizes import counted, named
 from bqdump.project.datasets import each_dataset
-from bqdump.project.member import concerns_all
 from bqdump.restoration.task import Task
 
 Answer = TypeVar("Answer")
@@ -32,9 +32,9 @@ async def all_or_none(tasks: Sequence[Task], ask: Callable[[Task], Awaitable[Ans
         with about(task.dataset):
             try:
                 return await ask(task)
+            except OF_THE_TASK:
+                raise
             except BqdumpError as error:
-                if concerns_all(error):
-                    raise
                 refused[task.dataset] = error
                 return None
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from bqdump.core.documents.restore import SetExecution
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.core.progress.events import Entered
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
@@ -25,7 +25,6 @@ from bqdump.core.wording import COMMANDS, fill
 from bqdump.project.datasets import each_dataset
 from bqdump.project.exports import Members, SetAt, choose, members_of, of_one_dataset, sets_at
 from bqdump.project.finish_runs import finish_runs
-from bqdump.project.member import concerns_all
 from bqdump.project.refusals import all_or_none
 from bqdump.project.restored import DATASET, joined
 from bqdump.repository.repository import create, value_of
@@ -166,9 +165,9 @@ async def _guarded(restore: RunningRestore, work: Awaitable[Answer]) -> Answer |
     with about(restore.task.dataset):
         try:
             return await work
+        except OF_THE_TASK:
+            raise
         except BqdumpError as error:
-            if concerns_all(error):
-                raise
             failed = LogEvent.DATASET_NOT_RESTORED.extra(dataset=restore.task.dataset)
             message = "the restore of the dataset is incomplete: %s"
             log.error(message, error, extra=failed)  # noqa: TRY400 (an error with a name)

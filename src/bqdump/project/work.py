@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 
 from bqdump.core.documents.project import Ready
-from bqdump.core.errors import BqdumpError, first_of
+from bqdump.core.errors import OF_THE_TASK, BqdumpError, first_of
 from bqdump.export.run import Complete, TaskResult, complete, run
 from bqdump.export.task import Task
-from bqdump.project.member import concerns_all, named, note_end, note_failure
+from bqdump.project.member import named, note_end, note_failure
 from bqdump.project.planning import Planner, all_planned
 from bqdump.project.task import RunningSet
 from bqdump.repository.projects import Board, read_board
@@ -100,7 +100,7 @@ async def _one(running: RunningSet, number: int, step: Callable[[int], Awaitable
     with named(running, number):
         try:
             await step(number)
+        except OF_THE_TASK:
+            raise
         except BqdumpError as error:
-            if concerns_all(error):
-                raise
             await note_failure(running, number, error)

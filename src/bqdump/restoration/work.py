@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from bqdump.core.dealing import JOB_WEIGHT, share_out
 from bqdump.core.documents.restore import RestoreFailure
 from bqdump.core.errors import (
-    AccessError,
+    OF_THE_TASK,
     BqdumpError,
-    OutageError,
     QuotaError,
-    TargetError,
-    UnavailableError,
     first_of,
+    open_files_error,
+    out_of_files,
     words_of,
 )
 from bqdump.core.progress.events import TableStarted
@@ -33,11 +32,6 @@ from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.uploads import delete_uploads
 
 log = logging.getLogger(__name__)
-
-# A job takes some time whatever its size: as bytes.
-JOB_WEIGHT = 10**8
-# These end the task: they are not about a single table.
-OF_THE_TASK = (QuotaError, OutageError, UnavailableError, AccessError, TargetError)
 
 
 class Numbered(NamedTuple):
@@ -60,9 +54,10 @@ async def restore_tables(restores: Sequence[RunningRestore]) -> dict[str, Ledger
     """
     task = restores[0].task
     everything = [Numbered(restore, number) for restore in restores for number in range(len(restore.plan.tables))]
-    dealt = shares([one.step for one in everything], task.tasks)[task.owner.task % task.tasks]
+    weights = [weight(one.step) for one in everything]
+    dealt = share_out(weights, task.tasks)[task.owner.task % task.tasks]
     mine = [everything[at] for at in dealt]
-    left = sorted(set(range(len(everything))) - set(dealt), key=lambda at: weight(everything[at].step))
+    left = sorted(set(range(len(everything))) - set(dealt), key=weights.__getitem__)
     others = [everything[at] for at in left]
     watches = watches_for(restores)
     polling = [asyncio.create_task(watch.run()) for watch in watches.values()]
@@ -80,17 +75,6 @@ def watches_for(restores: Sequence[RunningRestore]) -> dict[str, Watch]:
     """A watch over jobs for each location, by its name."""
     found = {restore.target.location: restore for restore in restores}
     return {at: Watch(restore.destination, at, restore.task.tasks) for at, restore in found.items()}
-
-
-def shares(tables: Sequence[TableStep], tasks: int) -> list[list[int]]:
-    """The numbers of the tables of each task: largest first, each to the share that has least."""
-    dealt: list[list[int]] = [[] for _ in range(tasks)]
-    least = [(0, share) for share in range(tasks)]
-    for number in sorted(range(len(tables)), key=lambda number: -weight(tables[number])):
-        size, share = heapq.heappop(least)
-        dealt[share].append(number)
-        heapq.heappush(least, (size + weight(tables[number]), share))
-    return dealt
 
 
 def weight(step: TableStep) -> int:
@@ -148,6 +132,8 @@ async def _restore_one(restore: RunningRestore, watch: Watch, number: int, attem
     except BqdumpError as error:
         await _record_failure(restore, number, attempt, type(error).__name__.removesuffix("Error"), error.cause)
     except Exception as error:
+        if out_of_files(error):
+            raise open_files_error("restore", f"table {name}") from error
         unexpected = LogEvent.UNEXPECTED_ERROR.extra(table=name)
         log.exception("%s: unexpected error", name, exc_info=error, extra=unexpected)
         await _record_failure(restore, number, attempt, "unexpected", words_of(error))

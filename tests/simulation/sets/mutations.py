@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from bqdump.core.errors import BqdumpError
 from bqdump.core.project import member as derived
 from bqdump.project import finish, member, obtain, work
 from bqdump.project import run as flow
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
-from simulation.wrong import returns
 
 MUTATIONS = (
     Mutation("project.json is written before every dataset has ended", Law.SETS, flow, "run_set",
@@ -18,7 +18,8 @@ MUTATIONS = (
              edit("snapshot_time=rfc3339(plan.snapshot)", "snapshot_time=''")),
     Mutation("datasets are published although another one is not complete", Law.SETS, work, "export_datasets",
              edit("if len({*board.ready, *board.ended}) < len(running.plan.datasets):", "if False:")),
-    Mutation("a dataset that fails ends the task", Law.SETS, work, "concerns_all", returns(True), here_only=True),
+    Mutation("a dataset that fails ends the task", Law.SETS,
+             work, "OF_THE_TASK", lambda _: BqdumpError, here_only=True),
     Mutation("a task that is late plans the set again", Law.SETS, obtain, "_make",
              edit("if not await replace(task.store, task.layout.plan, plan, 0):",
                   "if await overwrite(task.store, task.layout.plan, plan) is not None and False:")),

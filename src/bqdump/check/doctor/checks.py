@@ -8,15 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from bqdump.core.errors import (
-    AccessError,
-    BqdumpError,
-    DeniedError,
-    NotFoundError,
-    OutageError,
-    UnavailableError,
-    UsageError,
-)
+from bqdump.core.errors import NO_ANSWER, BqdumpError, DeniedError, NotFoundError, UsageError
 from bqdump.core.results import public
 from bqdump.core.wording import PYTHON, Words, fill
 
@@ -65,9 +57,9 @@ class Checks:
         """The result, None if access is denied or something is missing. instead: the text to report in that case."""
         try:
             answer = await question()
+        except NO_ANSWER:
+            raise
         except BqdumpError as error:
-            if isinstance(error, (AccessError, OutageError, UnavailableError)):
-                raise
             outcomes = {DeniedError: CheckOutcome.DENIED, NotFoundError: CheckOutcome.MISSING}
             found = next((o for kind, o in outcomes.items() if isinstance(error, kind)), CheckOutcome.REFUSED)
             cause = error.sentence(self._words) if isinstance(error, UsageError) else error.cause

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from typing import Literal, NamedTuple
 
+from bqdump.core.dealing import JOB_WEIGHT
 from bqdump.core.documents.restore import Restored, RestoreFailure
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.progress.events import (
@@ -27,7 +28,6 @@ from bqdump.core.progress.events import (
 from bqdump.core.progress.work import Work
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.units.partitions import units_by_table
-from bqdump.core.units.shares import JOB_WEIGHT
 
 SLOWEST = 3
 # The cost of opening a file in addition to its bytes, as bytes.

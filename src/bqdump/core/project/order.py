@@ -5,26 +5,16 @@ Each task begins with datasets that no other task begins with, and helps with th
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
+
+from bqdump.core.dealing import largest_first, share_out
 
 MOST_AT_ONCE, LEAST_AT_ONCE = 8, 2
 
 
-def largest_first(sizes: Sequence[int]) -> list[int]:
-    """The numbers of the datasets, the one with most tables first."""
-    return sorted(range(len(sizes)), key=lambda number: (-sizes[number], number))
-
-
 def own_datasets(sizes: Sequence[int], task: int, tasks: int) -> list[int]:
-    """The numbers of the datasets that a task begins with: dealt by their tables, largest first, to whom has least."""
-    hands: list[tuple[int, int]] = [(0, hand) for hand in range(tasks)]
-    dealt: list[list[int]] = [[] for _ in range(tasks)]
-    for number in largest_first(sizes):
-        load, hand = heapq.heappop(hands)
-        dealt[hand].append(number)
-        heapq.heappush(hands, (load + sizes[number] + 1, hand))
-    return dealt[task]
+    """The numbers of the datasets that a task begins with, dealt by their tables."""
+    return share_out([size + 1 for size in sizes], tasks)[task]
 
 
 def order_of(sizes: Sequence[int], task: int, tasks: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, zip_longest
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.core.dealing import JOB_WEIGHT, share_out
 from bqdump.core.documents.run import Partitioned, Plan, Share, Split, TablePlan
 from bqdump.core.documents.run_layout import unit_id
 from bqdump.core.documents.validation import CHANGED, files_problem, final_name_problem, place_of
@@ -21,9 +21,6 @@ from bqdump.core.units.documents import Unit
 from bqdump.core.units.partitions import described_units, line_of, partitions_problem
 from bqdump.core.units.parts import part_count, parts_of, portion
 from bqdump.core.units.tables import table_plans
-
-# The cost of a job in addition to its bytes, as bytes: shares of many small tables get equal numbers of them.
-JOB_WEIGHT = 64 << 20
 
 
 class Dealt(NamedTuple):
@@ -59,20 +56,6 @@ def deal(settings: Settings, routed: Sequence[Routed], names: Sequence[Mapping[s
     splits = tuple(Split(table, tuple(units)) for table, units in sorted(ids.items()))
     partitioned = tuple(one for _, one in sorted(leads.items()))
     return Dealt(tuple(shares), splits, partitioned, b"".join(lines))
-
-
-def share_out(weights: Sequence[int], shares: int) -> list[list[int]]:
-    """Indices of `weights`, dealt into shares: largest first, each to the lightest share (LPT).
-
-    No share weighs more than 4/3 of the optimum. Equal input gives equal output.
-    """
-    dealt: list[list[int]] = [[] for _ in range(shares)]
-    heap = [(0, 0, share) for share in range(shares)]
-    for index in sorted(range(len(weights)), key=lambda i: (-weights[i], i)):
-        weight, count, share = heap[0]
-        dealt[share].append(index)
-        heapq.heapreplace(heap, (weight + weights[index], count + 1, share))
-    return dealt
 
 
 class _Piece(NamedTuple):

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from bqdump.core.documents.definitions import Definitions, Index, RoutineDefinition, RowPolicy, Unread
-from bqdump.core.errors import AccessError, BqdumpError, DeniedError, OutageError, UnavailableError
+from bqdump.core.errors import NO_ANSWER, BqdumpError, DeniedError
 from bqdump.core.plan.catalog import Dataset, Listed, Table, unknown_kind
 from bqdump.core.plan.definitions import (
     INDEXES,
@@ -28,8 +28,6 @@ from bqdump.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
-# Errors that say nothing about one request: with them, no plan can be made.
-NO_ANSWER = (AccessError, OutageError, UnavailableError)
 # The query for indexes reads two views, and each may be billed.
 INDEX_QUERY_BYTES = 2 * LEAST_BILLED
 
