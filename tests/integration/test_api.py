@@ -81,6 +81,19 @@ def test_the_verbs_do_what_the_commands_do(stage: Stage) -> None:
     assert bqdump.report(bucket=where, since="r1").startswith("<!doctype html>")
 
 
+def test_the_plan_of_a_drill_shows_what_would_be_restored_and_restores_nothing(stage: Stage) -> None:
+    stage.table("a", 5)
+    run_it(stage, run_id="r1")
+    before = (stage.objects(), len(list(stage.big.list_datasets())))
+    shown = bqdump.drill(plan=True, project=stage.project, bucket=stage.bucket)
+    assert [(table.table, table.action, table.expected_rows) for table in shown.tables] == [("a", "create", 5)]
+    assert (stage.objects(), len(list(stage.big.list_datasets()))) == before
+    elsewhere = bqdump.drill(plan=True, project=stage.project, scratch_project="my-sandbox", bucket=stage.bucket)
+    assert elsewhere.project == "my-sandbox"
+    with pytest.raises(bqdump.UsageError, match=r"scratch_project: invalid value 'a/b'"):
+        bqdump.drill(project=stage.project, scratch_project="a/b", bucket=stage.bucket)
+
+
 def test_the_doctor_returns_what_its_command_prints(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

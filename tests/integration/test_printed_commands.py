@@ -75,6 +75,7 @@ def test_the_list_of_runs_is_of_the_target_that_was_asked(
         (["run", "--dry-run"], "bqdump plan shows what a run would do"),
         (["prune", "--dry-run"], "Without --yes, prune only shows what it would delete"),
         (["restore", "--dry-run"], "--plan shows what would be restored"),
+        (["drill", "--into", "sales"], "--scratch-project names its project"),
         (["prune", "--keep", "7"], "Did you mean --keep-last or --keep-daily?"),
         (["sql", "SELECT 1"], "To execute it: bqdump sql -c 'SELECT 1'"),
     ],

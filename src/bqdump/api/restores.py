@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import TypedDict, Unpack, cast
+from datetime import timedelta
+from typing import Literal, TypedDict, Unpack, cast, overload
 
 import msgspec
 
@@ -34,11 +35,21 @@ class RestoreOptions(TypedDict, total=False):
     job_project: str | None
     concurrency: int | str | None
     labels: Mapping[str, str] | None
-    patience: int | str | None
-    job_timeout: int | str | None
+    patience: str | timedelta | None
+    job_timeout: str | timedelta | None
     notify: str | None
     max_bytes_billed: int | str | None
     run_id: str | None
+
+
+class DrillOptions(RestoreOptions, total=False):
+    """What a drill takes in addition."""
+
+    scratch_project: str
+    tables: int | None
+    sample: str
+    via: str
+    finish_run: bool
 
 
 @with_settings((*OF_TARGET, "project", "concurrency", "labels", "job_timeout", "max_bytes_billed"))
@@ -108,23 +119,29 @@ def restore(
     return finish(serve(settings, work, patient=True))
 
 
+@overload
+def drill(run: str = "", *, plan: Literal[False] = False, **options: Unpack[DrillOptions]) -> Drilled: ...
+@overload
+def drill(run: str = "", *, plan: Literal[True], **options: Unpack[DrillOptions]) -> Restoration: ...
 @with_settings((*OF_TARGET, "project", "concurrency", "labels", "job_timeout", "max_bytes_billed", "notify"))
 def drill(
     run: str = "",
     *,
-    into: str = "",
+    plan: bool = False,
+    scratch_project: str = "",
     tables: int | None = None,
     sample: str = "",
     via: str = "",
     finish_run: bool = False,
     **options: Unpack[RestoreOptions],
-) -> Drilled:
+) -> Drilled | Restoration:
     """Prove that a run (default: the published run) can be restored. What differs or failed is listed, not raised.
 
     The run is restored into a scratch dataset and compared value by value; BigQuery bills one query per table. The
     dataset is always deleted, and the result is stored next to the export. Of a set, datasets are drilled one by one,
     and their tables are named `sales.orders`.
-    into: the project of the scratch dataset (default: `project`).
+    plan: only show what would be restored, and what it would bill.
+    scratch_project: the project of the scratch dataset (default: `project`).
     tables: restore this many tables, in turn: the next drill continues with the tables after them.
     sample: restore this share of the tables, such as "10%"; the next drill continues after them.
     via: gs://bucket for uploads of a local folder's files.
@@ -132,13 +149,13 @@ def drill(
     """
     settings = settings_of(cast("Options", options), ("bucket",))
     with python_words():
-        parsed, size = requested_drill(settings, into=into, via=via), portion(tables, sample)
+        parsed, size = requested_drill(settings, scratch_project=scratch_project, via=via), portion(tables, sample)
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
     request = Request(parsed.options, run or settings.run_id, on_bill=tell_bill, finish_run=finish_run)
-
     me = Owner(f"drill-{secrets.token_hex(4)}", 0)
 
-    async def work(services: Services) -> Drilled:
-        return await verbs.drill(verbs.restore_tasks(services, settings, parsed.via, request, me), size)
+    async def work(services: Services) -> Drilled | Restoration:
+        tasks = verbs.restore_tasks(services, settings, parsed.via, request, me)
+        return await (verbs.plan_drill if plan else verbs.drill)(tasks, size)
 
     return finish(serve(settings, work, patient=True))

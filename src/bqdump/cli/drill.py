@@ -42,8 +42,8 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
 @click.argument("run", required=False, callback=run_name)
 @click.option("--plan", "planning", is_flag=True, help="Show what would be restored, and what it would bill.")
 @click.option(
-    "--into",
-    metavar="PROJECT",
+    "--scratch-project",
+    metavar="ID",
     envvar="BQDUMP_DRILL_PROJECT",
     help="Project of the scratch dataset (default: --project). [BQDUMP_DRILL_PROJECT]",
 )
@@ -78,7 +78,7 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
 def drill(
     run: str | None,
     planning: bool,
-    into: str | None,
+    scratch_project: str | None,
     tables: int | None,
     sample: str | None,
     via: str | None,
@@ -97,10 +97,11 @@ def drill(
     Examples:
       bqdump drill --bucket my-exports --project my-project --plan
       bqdump drill --bucket my-exports --project my-project
-      bqdump drill --bucket my-exports --into my-sandbox --sample 10%
+      bqdump drill --bucket my-exports --scratch-project my-sandbox --sample 10%
     """
     settings = load_settings(options, ("bucket",))
-    parsed, size = requested_drill(settings, into=into or "", via=via or ""), portion(tables, sample or "")
+    parsed = requested_drill(settings, scratch_project=scratch_project or "", via=via or "")
+    size = portion(tables, sample or "")
     # Jobs run where the tables are restored, unless another project pays for them.
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
     if planning:

@@ -75,6 +75,7 @@ HABITS = {
         "--keep",
         "init",
     ): "Did you mean --keep-last or --keep-daily? Every run keeps its files, unless --path has no {run}.",
+    ("--into", "drill"): "A drill makes a dataset of its own; --scratch-project names its project.",
     ("--force", "restore"): "Did you mean --replace?",
     ("--output", "run"): "Did you mean --to?",
     ("--table", ""): "Did you mean --include?",

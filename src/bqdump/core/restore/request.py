@@ -60,17 +60,17 @@ def requested(
     return Requested(options, through)
 
 
-def requested_drill(settings: Settings, *, into: str, via: str) -> Requested:
-    """The restore of a drill, whose dataset gets a name later. into: the project. Raises UsageError."""
-    project = into or settings.project
+def requested_drill(settings: Settings, *, scratch_project: str, via: str) -> Requested:
+    """The restore of a drill, whose dataset gets a name later. Raises UsageError."""
+    project = scratch_project or settings.project
     if not project:
         hint = "Name the project of the scratch dataset, or set {required:project}."
-        raise UsageError("drill", "", "missing", hint, setting="into")
+        raise UsageError("drill", "", "missing", hint, setting="scratch_project")
     try:
         PROJECT(project)
     except ValueError as error:
         cause = f"invalid value {project!r}: {error}"
-        raise UsageError("drill", "", cause, "Write the id of a project.", setting="into") from None
+        raise UsageError("drill", "", cause, "Write the id of a project.", setting="scratch_project") from None
     return Requested(Options(project=project, dataset=""), _through(settings, via))
 
 
