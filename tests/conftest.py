@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -73,6 +74,12 @@ def _logging_as_imported() -> None:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests on ports in memory, where nothing takes time: timers need not, either."""
     monkeypatch.setattr(asyncio, "run", run_skipping)
+
+
+def pytest_configure() -> None:
+    """Ctrl-C reaches the commands that tests start, also if a script runs the tests in its background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
