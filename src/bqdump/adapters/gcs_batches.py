@@ -12,6 +12,7 @@ from bqdump.adapters.gcs_calls import Call, send
 from bqdump.adapters.gcs_objects import ADMIN, ORIGIN, info_of
 from bqdump.adapters.google_errors import translate, translated
 from bqdump.adapters.google_http import TIMEOUT, Threads
+from bqdump.concurrency import gathered
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, UnavailableError
 from bqdump.ports.store import Copy, ObjectInfo
 
@@ -50,14 +51,8 @@ class Batches:
         return results
 
     async def _in_batches(self, items: Sequence[Any], send: Callable[[Sequence[Any]], list[Any]]) -> list[list[Any]]:
-        slots = asyncio.Semaphore(BATCHES_AT_ONCE)
-
-        async def one(chunk: Sequence[Any]) -> list[Any]:
-            async with slots:
-                return await self._threads.call(lambda: send(chunk))
-
         chunks = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
-        return list(await asyncio.gather(*map(one, chunks)))
+        return await gathered(lambda chunk: self._threads.call(lambda: send(chunk)), chunks, BATCHES_AT_ONCE)
 
     def _copy_batch(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError | None]:
         """The results; None for copies that must be rewritten."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from bqdump.check.read_back import FILES_AT_ONCE, PIECE_BYTES, data_file
+from bqdump.concurrency import gathered
 from bqdump.core.documents.changes import TableChange, compare_all, way_of
 from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.errors import NotFoundError
@@ -91,15 +92,13 @@ def _alike(manifest: Manifest, entry: TableEntry) -> frozenset[str]:
 
 async def _check_there(store: ObjectStore, manifest: Manifest, entries: Sequence[TableEntry]) -> None:
     """Raises NotFoundError if a file is missing or its content differs from the manifest."""
-    slots = asyncio.Semaphore(LOOKS_AT_ONCE)
 
     async def there(file: File) -> bool:
-        async with slots:
-            info = await store.stat(file.name)
+        info = await store.stat(file.name)
         return info is not None and (info.size, info.crc32c) == (file.size, file.crc32c)
 
     files = [file for entry in entries for file in entry.files]
-    found = await asyncio.gather(*map(there, files))
+    found = await gathered(there, files, LOOKS_AT_ONCE)
     if lost := [file.name for file, stays in zip(files, found, strict=True) if not stays]:
         raise _gone(manifest, lost)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from bqdump.check.findings import Finding, FindingKind
+from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.origin import snapshot_of
 from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, UsageError
@@ -104,17 +104,15 @@ async def priced(source: Source, dataset: Dataset, needed: Sequence[Question]) -
 
     Raises UsageError if they would exceed the limit.
     """
-    slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 
     async def estimated(question: Question) -> Question | Finding:
-        async with slots:
-            try:
-                found = await source.warehouse.estimate(dataset, question.entry.table, question.select, {})
-            except JobFailedError as error:
-                return _gone(question, error)
+        try:
+            found = await source.warehouse.estimate(dataset, question.entry.table, question.select, {})
+        except JobFailedError as error:
+            return _gone(question, error)
         return question._replace(bills=found.bytes)
 
-    estimates = await asyncio.gather(*map(estimated, needed))
+    estimates = await gathered(estimated, needed, QUERIES_AT_ONCE)
     able = [one for one in estimates if isinstance(one, Question)]
     total = sum(question.bills for question in able)
     if source.max_bytes_billed and total + source.spent > source.max_bytes_billed:
@@ -127,18 +125,16 @@ async def priced(source: Source, dataset: Dataset, needed: Sequence[Question]) -
 
 async def compare(source: Source, prepared: Questions, digests: dict[str, Digest]) -> Compared:
     """Run the queries and compare their results with the files of each table whose files were all read."""
-    slots = asyncio.Semaphore(QUERIES_AT_ONCE)
 
     async def answer(question: Question) -> list[int] | Finding:
         table = question.entry.table
-        async with slots:
-            try:
-                return await source.warehouse.ask(prepared.dataset, table, question.select, question.bills)
-            except JobFailedError as error:
-                return _gone(question, error)
+        try:
+            return await source.warehouse.ask(prepared.dataset, table, question.select, question.bills)
+        except JobFailedError as error:
+            return _gone(question, error)
 
     ready = [one for one in prepared.questions if all(_has_sums(digests.get(file.name)) for file in one.entry.files)]
-    answers = await asyncio.gather(*map(answer, ready))
+    answers = await gathered(answer, ready, QUERIES_AT_ONCE)
     findings = list(prepared.findings)
     for question, expected in zip(ready, answers, strict=True):
         if isinstance(expected, Finding):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from bqdump.check.findings import Finding, FindingKind
+from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import IcebergFile, Manifest
 from bqdump.core.documents.publication import IcebergTables
 from bqdump.core.errors import DocumentError
@@ -34,13 +34,11 @@ async def compare_metadata(
     led = [(table, name) for table, name in listed.tables.items() if name in moved] if listed else []
     named += [(table, moved[name]) for table, name in led]
     there = await present(store, [one.name for _, one in named])
-    slots = asyncio.Semaphore(READS_AT_ONCE)
 
-    async def look(table: str, one: IcebergFile) -> list[Finding]:
-        async with slots:
-            return await _compare(store, table, one, there, copied=copied, reads=reads)
+    async def look(file: tuple[str, IcebergFile]) -> list[Finding]:
+        return await _compare(store, *file, there, copied=copied, reads=reads)
 
-    return findings + [one for found in await asyncio.gather(*(look(*one) for one in named)) for one in found]
+    return findings + [one for found in await gathered(look, named, READS_AT_ONCE) for one in found]
 
 
 async def _listed(

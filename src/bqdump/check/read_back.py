@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Container, Iterator
 from heapq import nlargest
 from typing import NamedTuple
 
 from bqdump.check.findings import Finding, FindingKind
+from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.documents.origin import settings_of
 from bqdump.core.formats.altered import altered_types
@@ -60,20 +60,18 @@ async def read_back(
     store: ObjectStore, manifest: Manifest, options: ReadOptions, lost: Container[str], tell: Listener = ignore
 ) -> Back:
     """Read the files sampled for this export, except those known to be `lost` or changed."""
-    slots = asyncio.Semaphore(FILES_AT_ONCE)
 
-    async def one(entry: TableEntry, file: File) -> Digest | None:
-        async with slots:
-            try:
-                return await _digest(store, manifest, entry, file, options, tell)
-            except _ReplacedError:
-                return None
-            finally:
-                tell(Checked(1, 0))
+    async def one(sample: tuple[TableEntry, File]) -> Digest | None:
+        try:
+            return await _digest(store, manifest, *sample, options, tell)
+        except _ReplacedError:
+            return None
+        finally:
+            tell(Checked(1, 0))
 
     sampled = [(entry, file) for entry, file in turn(manifest, options) if file.name not in lost]
     tell(Checking("reading", len(sampled), sum(file.size for _, file in sampled)))
-    digests = await asyncio.gather(*(one(entry, file) for entry, file in sampled))
+    digests = await gathered(one, sampled, FILES_AT_ONCE)
     findings: list[Finding] = []
     whole: dict[str, Digest] = {}
     for (entry, file), digest in zip(sampled, digests, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -10,6 +9,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.drill import Drill
 from bqdump.core.documents.manifest_index import Summary, contents_of, summary_of
@@ -142,15 +142,13 @@ async def read_runs(
     runs = await store.folders(settings.layout.runs)
     noted = await _read_summaries(store, settings)
     known |= noted
-    slots = asyncio.Semaphore(READS_AT_ONCE)
 
     async def line(run: str) -> RunLine | None:
         # One that was read from its manifest may have been pruned since.
         if run in noted or (run in known and await exists(store, settings.layout.run(run).manifest)):
             return _finished(known[run], published)
         try:
-            async with slots:
-                found = await _look_at(store, settings, run)
+            found = await _look_at(store, settings, run)
         except DocumentError as error:
             return RunLine(run=run, state="unreadable", published=run == published, problem=error.sentence(COMMANDS))
         if found is None or isinstance(found, RunLine):
@@ -158,7 +156,7 @@ async def read_runs(
         known[run] = found
         return _finished(found, published)
 
-    lines = [found for found in await asyncio.gather(*map(line, runs)) if found]
+    lines = [found for found in await gathered(line, runs, READS_AT_ONCE) if found]
     proofs = by_run(drills)
     return Rows(sorted((_with_proof(one, proofs.get(one.run)) for one in lines), key=latest_first, reverse=True))
 

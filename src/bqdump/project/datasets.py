@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Collection
+from typing import NamedTuple
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.layout import STATE
 from bqdump.core.documents.project import Project
 from bqdump.core.errors import DocumentError, NotFoundError
@@ -19,8 +20,7 @@ from bqdump.repository.projects import newest_project_plan, read_project, read_p
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import value_of
 
-Answer = TypeVar("Answer")
-Asked = TypeVar("Asked")
+# Datasets of a set that are asked about at the same time.
 AT_ONCE = 8
 
 
@@ -68,7 +68,7 @@ async def datasets_left(store: ObjectStore, settings: Settings, names: Collectio
         return LeftDataset(name, latest.run, time_of(latest.snapshot)) if latest else None
 
     gone = [name for name in await names_in_set(store, settings) if name not in names]
-    return Left([one for one in await each_dataset(gone, left) if one], damaged)
+    return Left([one for one in await gathered(left, gone, AT_ONCE) if one], damaged)
 
 
 async def _left(store: ObjectStore, settings: Settings, known: Collection[str]) -> list[str]:
@@ -93,15 +93,4 @@ async def _left(store: ObjectStore, settings: Settings, known: Collection[str]) 
         return False
 
     unknown = [name for name in folders if name not in known and name != STATE and NAME.fullmatch(name)]
-    return [name for name, yes in zip(unknown, await each_dataset(unknown, was_member), strict=True) if yes]
-
-
-async def each_dataset(datasets: Sequence[Asked], ask: Callable[[Asked], Awaitable[Answer]]) -> list[Answer]:
-    """The answers about these datasets, some at a time, in their order."""
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def one(dataset: Asked) -> Answer:
-        async with slots:
-            return await ask(dataset)
-
-    return list(await asyncio.gather(*map(one, datasets)))
+    return [name for name, yes in zip(unknown, await gathered(was_member, unknown, AT_ONCE), strict=True) if yes]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.project import DatasetEntry, Member, Project
 from bqdump.core.documents.restore import Part, SetExecution
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
@@ -28,7 +29,7 @@ from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
 from bqdump.core.restore.selection import object_names
 from bqdump.core.settings.datasets import NAME
 from bqdump.observe.status import LeftDataset
-from bqdump.project.datasets import datasets_left, each_dataset
+from bqdump.project.datasets import AT_ONCE, datasets_left
 from bqdump.project.refusals import all_or_none
 from bqdump.repository.copies import find_latest
 from bqdump.repository.projects import read_project
@@ -98,7 +99,7 @@ async def choose(sets: Sequence[SetAt], choice: Choice) -> SetExecution:
         cause = f"dataset {twice[0]} is exported to {places}"
         raise UsageError(RESTORE, "", cause, "Name one of them by {setting:to}.", setting="locations")
     kept = sorted((pair for pair in found if pair[1].dataset in chosen), key=lambda pair: pair[1].dataset)
-    parts = await each_dataset(kept, lambda pair: _part(*pair, run))
+    parts = await gathered(lambda pair: _part(*pair, run), kept, AT_ONCE)
     if unpublished := [part.dataset for part in parts if not part.run]:
         what = f"an export of {', '.join(unpublished)}"
         hint = f"Leave out what was never published: {{setting:exclude_datasets={','.join(unpublished)}}}."

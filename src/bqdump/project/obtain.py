@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.project import Listings, Member, Project, ProjectPlan, SkippedDataset
 from bqdump.core.documents.target import Newest
 from bqdump.core.errors import DeniedError, DocumentError, NotFoundError, UnavailableError, UsageError
@@ -171,12 +172,10 @@ async def _listings_at_snapshot(
 
     Where a table is created or replaced between the two, it cannot be read at that time: then both are requested again.
     """
-    slots = asyncio.Semaphore(LISTINGS_AT_ONCE)
 
     async def tables(one: ListedDataset) -> _Tables:
         try:
-            async with slots:
-                return _Tables(await warehouse.tables(Dataset(settings.project, one.name, one.location)))
+            return _Tables(await warehouse.tables(Dataset(settings.project, one.name, one.location)))
         except (NotFoundError, DeniedError) as error:
             # It fails by name, and does not hold back the others.
             return _Tables([], error.cause)
@@ -185,7 +184,7 @@ async def _listings_at_snapshot(
     while True:
         now = min(await asyncio.gather(*map(warehouse.now, locations_of(datasets).values())))
         snapshot = settings.snapshot_ms if settings.snapshot_ms is not None else now
-        listings, tries = await asyncio.gather(*map(tables, datasets)), tries - 1
+        listings, tries = await gathered(tables, datasets, LISTINGS_AT_ONCE), tries - 1
         if not tries or all(item.created <= snapshot for listing in listings for item in listing.tables):
             return now, snapshot, listings
 

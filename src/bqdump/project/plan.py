@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from bqdump.concurrency import gathered
 from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.core.plan.guards import refuse
 from bqdump.core.plan.summary import Planned, PlannedDataset, planned
@@ -57,15 +57,13 @@ async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tup
     before = await read_project(task.store, task.settings)
     drafted = await draft_set(task.warehouse, task.settings, task.run, chosen, listed, before)
     refuse_leaving(drafted.plan.removed, before, task.settings)
-    slots = asyncio.Semaphore(PLANNED_AT_ONCE)
 
     async def part(number: int) -> _Part:
         member = drafted.plan.datasets[number]
         plan, problem = None, member.problem
         try:
             if not problem:
-                async with slots:
-                    plan = await _plan_dataset(task, drafted, number)
+                plan = await _plan_dataset(task, drafted, number)
                 refuse(plan.flags, f"{plan.project}.{plan.dataset}")
         except OF_THE_TASK:
             raise
@@ -73,7 +71,7 @@ async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tup
             problem = error.sentence(COMMANDS)
         return _Part(member.dataset, member.location, plan, problem)
 
-    return drafted, await asyncio.gather(*map(part, range(len(drafted.plan.datasets))))
+    return drafted, await gathered(part, range(len(drafted.plan.datasets)), PLANNED_AT_ONCE)
 
 
 async def _plan_dataset(task: SetTask, drafted: Drafted, number: int) -> Planned:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from bqdump.concurrency import gathered
 from bqdump.core.errors import (
     OF_THE_TASK,
     BqdumpError,
@@ -17,7 +18,7 @@ from bqdump.core.errors import (
 from bqdump.core.progress.subject import about
 from bqdump.core.restore.request import RESTORE
 from bqdump.core.sizes import counted, named
-from bqdump.project.datasets import each_dataset
+from bqdump.project.datasets import AT_ONCE
 from bqdump.restoration.task import Task
 
 Answer = TypeVar("Answer")
@@ -38,7 +39,7 @@ async def all_or_none(tasks: Sequence[Task], ask: Callable[[Task], Awaitable[Ans
                 refused[task.dataset] = error
                 return None
 
-    answers = await each_dataset(tasks, one)
+    answers = await gathered(one, tasks, AT_ONCE)
     if refused:
         raise _refusal(dict(sorted(refused.items())), len(tasks))
     return [answer for answer in answers if answer is not None]

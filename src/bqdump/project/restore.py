@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.restore import SetExecution
 from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.core.progress.events import Entered
@@ -22,7 +23,7 @@ from bqdump.core.restore.bill import Bill
 from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.project.datasets import each_dataset
+from bqdump.project.datasets import AT_ONCE
 from bqdump.project.exports import Members, SetAt, choose, members_of, of_one_dataset, sets_at
 from bqdump.project.finish_runs import finish_runs
 from bqdump.project.refusals import all_or_none
@@ -61,7 +62,7 @@ async def restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restoration:
         return await run(await of_one_dataset(tasks, choice))
     chosen = await _obtain(sets, choice)
     proposed = list(zip(chosen.members.tasks, chosen.proposals, strict=True))
-    restores = await each_dataset(proposed, lambda one: _begun(*one))
+    restores = await gathered(lambda one: _begun(*one), proposed, AT_ONCE)
     results = await _carry_out(sets[0].task, restores)
     whole = joined(sets[0].task.request.options, chosen.execution.run, results, chosen.members.left)
     if whole.state != "running":
@@ -124,7 +125,7 @@ async def _begun(task: Task, proposal: Proposal) -> RunningRestore:
 async def _carry_out(task: Task, restores: Sequence[RunningRestore]) -> dict[str, Restoration]:
     """Do this task's part of every restore. task: of the set. The results by dataset, in their order."""
     await refuse_bill(restores)
-    started = await each_dataset(restores, lambda one: _guarded(one, _start(one)))
+    started = await gathered(lambda one: _guarded(one, _start(one)), restores, AT_ONCE)
     results = {one.id: result for one, result in zip(restores, started, strict=True) if result}
     open_ = [one for one in restores if one.id not in results]
     followed: dict[str, Followed] = {}
@@ -148,7 +149,7 @@ async def _carry_out(task: Task, restores: Sequence[RunningRestore]) -> dict[str
     if task.request.reading:
         # One after another, as each reads files with all of this machine.
         return {restore.task.dataset: await conclude(restore) for restore in restores}
-    concluded = await each_dataset(restores, conclude)
+    concluded = await gathered(conclude, restores, AT_ONCE)
     return {restore.task.dataset: result for restore, result in zip(restores, concluded, strict=True)}
 
 

@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from bqdump.concurrency import gathered
 from bqdump.core.project.member import one_dataset
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
 from bqdump.observe.history import RunLine, latest_first, list_runs
 from bqdump.ports.store import ObjectStore
-from bqdump.project.datasets import each_dataset, names_in_set
+from bqdump.project.datasets import AT_ONCE, names_in_set
 from bqdump.repository.projects import read_project
 
 # In place of a dataset's name: all of them together.
@@ -65,7 +66,7 @@ async def runs_together(
 ) -> list[SetRun]:
     """The runs of these datasets, the latest snapshot time first. lines: those of one. published: the set's run."""
     by_run: dict[str, list[RunLine]] = {}
-    for name, found in zip(names, await each_dataset(names, lines), strict=True):
+    for name, found in zip(names, await gathered(lines, names, AT_ONCE), strict=True):
         for line in found:
             by_run.setdefault(line.run, []).append(replace(line, dataset=name))
     runs = [SetRun(_whole(run, parts, published), parts) for run, parts in by_run.items()]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.project import Project, ProjectPlan
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.project.member import one_dataset
@@ -30,13 +31,9 @@ async def set_status(store: ObjectStore, settings: Settings, run: str = "") -> S
     board, project = await asyncio.gather(
         read_board(store, settings.layout.project_run(plan.run)), read_project(store, settings)
     )
-    slots = asyncio.Semaphore(READS_AT_ONCE)
-
-    async def one(number: int) -> DatasetStatus:
-        async with slots:
-            return await _dataset(store, settings, plan, board, number)
-
-    datasets = tuple(await asyncio.gather(*map(one, range(len(plan.datasets)))))
+    numbers = range(len(plan.datasets))
+    parts = await gathered(lambda number: _dataset(store, settings, plan, board, number), numbers, READS_AT_ONCE)
+    datasets = tuple(parts)
     state, left = _state(plan, project, datasets), Left([], {})
     if not project or project.age <= plan.age:
         left = await datasets_left(store, settings, [one.dataset for one in plan.datasets])

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from msgspec.structs import replace
 
 from bqdump.check.verify import Verified, VerifiedDataset
+from bqdump.concurrency import gathered
 from bqdump.core.documents.project import DatasetEntry, Project
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.project.member import one_dataset
@@ -14,7 +15,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
-from bqdump.project.datasets import datasets_left, each_dataset, names_in_set, published_set
+from bqdump.project.datasets import AT_ONCE, datasets_left, names_in_set, published_set
 from bqdump.repository.published import missing_run, read_latest
 from bqdump.repository.replacing import begun
 from bqdump.repository.repository import exists, value_of
@@ -95,7 +96,7 @@ async def _of_run(store: ObjectStore, settings: Settings, run: str) -> list[Veri
     if plan:
         return [VerifiedDataset(one.dataset, run, 0) for one in plan.datasets]
     names = await names_in_set(store, settings)
-    having = await each_dataset(names, lambda name: store.folders(one_dataset(settings, name).layout.runs))
+    having = await gathered(lambda name: store.folders(one_dataset(settings, name).layout.runs), names, AT_ONCE)
     return [VerifiedDataset(name, run, 0) for name, runs in zip(names, having, strict=True) if run in runs]
 
 

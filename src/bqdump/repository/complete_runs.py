@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 
 import msgspec
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.fields import RunId, Time
@@ -33,7 +33,7 @@ async def complete_runs(store: ObjectStore, layout: Layout, *, strict: bool = Fa
     Two listings, and two requests for each run. A manifest that cannot be read counts as none.
     strict: raise DocumentError for it.
     """
-    noted, slots = await _noted(store, layout), asyncio.Semaphore(READS_AT_ONCE)
+    noted = await _noted(store, layout)
 
     async def taken(run: str) -> int | None:
         names = layout.run(run)
@@ -46,16 +46,15 @@ async def complete_runs(store: ObjectStore, layout: Layout, *, strict: bool = Fa
         return manifest.snapshot if manifest and manifest.run == run else None
 
     async def look(run: str) -> int | None:
-        async with slots:
-            try:
-                return await taken(run)
-            except DocumentError:
-                if strict:
-                    raise
-                return None
+        try:
+            return await taken(run)
+        except DocumentError:
+            if strict:
+                raise
+            return None
 
     runs = await store.folders(layout.runs)
-    times = await asyncio.gather(*map(look, runs))
+    times = await gathered(look, runs, READS_AT_ONCE)
     return {run: time for run, time in zip(runs, times, strict=True) if time is not None}
 
 

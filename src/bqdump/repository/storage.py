@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Container
 from contextlib import suppress
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.retention import Holding
 from bqdump.core.errors import DocumentError
@@ -46,14 +47,13 @@ class PresentFiles:
 
 async def read_storage(store: ObjectStore, settings: Settings) -> Storage:
     """The storage of all runs whose manifests can be read."""
-    storage, present, slots = Storage(), PresentFiles(store, settings), asyncio.Semaphore(READS_AT_ONCE)
+    storage, present = Storage(), PresentFiles(store, settings)
 
     async def add(run: str) -> None:
-        async with slots:
-            with suppress(DocumentError):
-                document = Document(settings.layout.run(run).manifest.name, Holding)
-                if manifest := await value_of(store, document):
-                    storage.add(run, manifest, await present.of(manifest))
+        with suppress(DocumentError):
+            document = Document(settings.layout.run(run).manifest.name, Holding)
+            if manifest := await value_of(store, document):
+                storage.add(run, manifest, await present.of(manifest))
 
-    await asyncio.gather(*map(add, await store.folders(settings.layout.runs)))
+    await gathered(add, await store.folders(settings.layout.runs), READS_AT_ONCE)
     return storage

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 import msgspec
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.restore import Restored
 from bqdump.core.formats.types import columns
 from bqdump.core.plan.catalog import Table
@@ -49,21 +49,18 @@ async def with_changes(restore: RunningRestore, result: Restoration, ledger: Led
 
 
 async def _changed(restore: RunningRestore, ledger: Ledger) -> list[NotCreated]:
-    plan, slots = restore.plan, asyncio.Semaphore(AT_ONCE)
+    plan = restore.plan
     steps: dict[int, TableStep | ObjectStep] = dict(enumerate((*plan.tables, *plan.objects)))
 
-    async def one(step: TableStep | ObjectStep, receipt: Restored) -> NotCreated | None:
-        async with slots:
-            found = await restore.destination.table(restore.target, receipt.name)
+    async def change(number: int) -> NotCreated | None:
+        step, receipt = steps[number], ledger.receipts[number]
+        found = await restore.destination.table(restore.target, receipt.name)
         difference = _difference(step, receipt, found)
         return NotCreated(receipt.name, receipt.kind, CHANGED, difference) if difference else None
 
-    compared = [
-        one(step, ledger.receipts[number])
-        for number, step in steps.items()
-        if number in ledger.receipts and ledger.receipts[number].kind not in (ROUTINE, INDEX)
-    ]
-    return [change for change in await asyncio.gather(*compared) if change]
+    restored = (number for number in steps if number in ledger.receipts)
+    compared = [number for number in restored if ledger.receipts[number].kind not in (ROUTINE, INDEX)]
+    return [found for found in await gathered(change, compared, AT_ONCE) if found]
 
 
 def _difference(step: TableStep | ObjectStep, receipt: Restored, found: Table | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Set
 from typing import NamedTuple
@@ -11,9 +10,10 @@ import msgspec
 
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.check.verify import compare_files
+from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import DeniedError, UsageError, VerificationError
-from bqdump.core.plan.catalog import Dataset, Table
+from bqdump.core.plan.catalog import Dataset
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.draft import restore_plan
 from bqdump.core.restore.layout import layout_of
@@ -85,17 +85,12 @@ async def target_state(task: Task, options: Options) -> TargetState | None:
 
 async def _layouts(task: Task, manifest: Manifest, state: TargetState, replaced: Set[str]) -> dict[str, str]:
     """The layouts of the tables of the target that are replaced by those of the manifest."""
-    options, slots = task.request.options, asyncio.Semaphore(AT_ONCE)
+    options = task.request.options
     dataset = Dataset(options.project, options.dataset, state.location)
     there = {name for name in replaced if state.tables[name][0] == TABLE}
     names = [entry.table for entry in manifest.tables if entry.table in there]
-
-    async def read(name: str) -> Table | None:
-        async with slots:
-            return await task.destination.table(dataset, name)
-
-    found = zip(names, await asyncio.gather(*map(read, names)), strict=True)
-    return {name: layout_of(table.definition) for name, table in found if table}
+    tables = await gathered(lambda name: task.destination.table(dataset, name), names, AT_ONCE)
+    return {name: layout_of(table.definition) for name, table in zip(names, tables, strict=True) if table}
 
 
 async def find_manifest(task: Task) -> Found:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Iterable
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.errors import DeniedError, JobFailedError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent
@@ -97,10 +97,4 @@ def _named(name: str, kind: str, reason: str) -> NotRestored:
 
 
 async def _of_each(work: Iterable[Awaitable[NotRestored | None]]) -> list[NotRestored]:
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def one(request: Awaitable[NotRestored | None]) -> NotRestored | None:
-        async with slots:
-            return await request
-
-    return [found for found in await asyncio.gather(*map(one, work)) if found]
+    return [found for found in await gathered(lambda request: request, work, AT_ONCE) if found]

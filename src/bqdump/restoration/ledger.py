@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Notes
 from bqdump.core.documents.restore import Restored, RestoreFailure
 from bqdump.core.documents.restore_layout import RestoreLayout
@@ -57,10 +57,5 @@ async def read_ledger(store: ObjectStore, layout: RestoreLayout) -> Ledger:
 
 async def read_ledgers(restores: Sequence[RunningRestore]) -> dict[str, Ledger]:
     """The current ledger of each restore, by its id."""
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def one(restore: RunningRestore) -> Ledger:
-        async with slots:
-            return await read_ledger(restore.state, restore.layout)
-
-    return dict(zip((restore.id for restore in restores), await asyncio.gather(*map(one, restores)), strict=True))
+    ledgers = await gathered(lambda restore: read_ledger(restore.state, restore.layout), restores, AT_ONCE)
+    return dict(zip((restore.id for restore in restores), ledgers, strict=True))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.restore import Restored, RestoreFailure
 from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, NotFoundError
@@ -68,20 +69,18 @@ def _open(
 async def _in_rounds(restores: Sequence[RunningRestore], left: Sequence[Open]) -> None:
     watches = watches_for(restores)
     polling = [asyncio.create_task(watch.run()) for watch in watches.values()]
-    slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(work: Open) -> BqdumpError | None:
-        async with slots:
-            try:
-                with about(work.restore.task.dataset):
-                    await _restore(watches[work.restore.target.location], *work)
-            except OF_AN_OBJECT as error:
-                return error
-            return None
+        try:
+            with about(work.restore.task.dataset):
+                await _restore(watches[work.restore.target.location], *work)
+        except OF_AN_OBJECT as error:
+            return error
+        return None
 
     try:
         while left:
-            errors = await asyncio.gather(*map(one, left))
+            errors = await gathered(one, left, AT_ONCE)
             failed = [(work, error) for work, error in zip(left, errors, strict=True) if error]
             if len(failed) == len(left):
                 break

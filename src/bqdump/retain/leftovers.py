@@ -7,10 +7,10 @@ files are replaced, copies carry the run that made them.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Notes
 from bqdump.core.documents.retention import Doomed
 from bqdump.core.documents.run import Plan, Receipt
@@ -56,13 +56,7 @@ async def _copies(task: Task, plan: Plan) -> Leftovers:
     """What the run has copied over final names, of those in its intent."""
     intent = await value_of(task.store, task.layout.run(plan.run).intent)
     mark = f"{plan.run}/{plan.nonce}/{task.settings.target.prefix}"
-    slots = asyncio.Semaphore(STATS_AT_ONCE)
-
-    async def stat(name: str) -> ObjectInfo | None:
-        async with slots:
-            return await task.store.stat(name)
-
-    infos = await asyncio.gather(*map(stat, intent.names if intent else ()))
+    infos = await gathered(task.store.stat, intent.names if intent else (), STATS_AT_ONCE)
     return Leftovers(tuple(_doomed(info) for info in infos if info and info.origin == mark), ())
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import NamedTuple
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.damage import COPIED, RESTORE
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.publication import Latest, Publishing
@@ -81,13 +81,8 @@ async def read_runs(task: Task) -> Found:
     publishing = await value_of(store, layout.publishing)
     tags = await read_tags(store, layout)
     storage, present = Storage(), PresentFiles(store, task.settings)
-    slots = asyncio.Semaphore(READS_AT_ONCE)
-
-    async def look(run: str) -> Complete | Unfinished | Loaded[Tombstone] | str:
-        async with slots:
-            return await _look_at(task, run, storage, present)
-
-    found = await asyncio.gather(*map(look, await store.folders(layout.runs)))
+    runs = await store.folders(layout.runs)
+    found = await gathered(lambda run: _look_at(task, run, storage, present), runs, READS_AT_ONCE)
     return Found(
         tuple(one for one in found if isinstance(one, Complete)),
         tuple(one for one in found if isinstance(one, Unfinished)),

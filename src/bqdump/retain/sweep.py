@@ -10,12 +10,12 @@ with files in common, the one that comes later deletes these.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.retention import Doomed, Tombstone
 from bqdump.core.retention.marks import Sweep
@@ -67,27 +67,26 @@ async def _unnamed(task: Task, tombstones: Sequence[Tombstone]) -> list[Doomed]:
     until no more of them are found to be pruned.
     """
     found = Sweep(doomed for one in tombstones for doomed in one.files)
-    slots, own, marked = asyncio.Semaphore(READS_AT_ONCE), {one.run for one in tombstones}, set[str]()
+    own, marked = {one.run for one in tombstones}, set[str]()
     pruned: set[tuple[str, int]] = set()
 
     async def look(run: str) -> None:
-        async with slots:
-            names = task.layout.run(run)
-            manifest = await read_holding(task.store, names.manifest.name)
-            tombstone = await load(task.store, names.tombstone)
-            if tombstone and tombstone.value.decided:
-                pruned.add((run, tombstone.generation))
-            elif manifest:
-                found.mark(manifest)
-                marked.add(run)
-            elif await refuse_missing(task, run) or not await exists(task.store, names.plan):
-                pruned.add((run, 0))
+        names = task.layout.run(run)
+        manifest = await read_holding(task.store, names.manifest.name)
+        tombstone = await load(task.store, names.tombstone)
+        if tombstone and tombstone.value.decided:
+            pruned.add((run, tombstone.generation))
+        elif manifest:
+            found.mark(manifest)
+            marked.add(run)
+        elif await refuse_missing(task, run) or not await exists(task.store, names.plan):
+            pruned.add((run, 0))
 
     known = None
     while known != pruned:
         known = set(pruned)
         runs = await task.store.folders(task.layout.runs)
-        await asyncio.gather(*(look(run) for run in runs if run not in own | marked))
+        await gathered(look, [run for run in runs if run not in own | marked], READS_AT_ONCE)
     return found.files
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.changes import TableChange, columns_of
 from bqdump.core.documents.manifest_index import Contents, Line
 from bqdump.core.formats.types import Column
@@ -55,16 +55,14 @@ async def _before(archive: Archive, contents: Contents) -> str:
 async def _changes(archive: Archive, old: Contents, new: Contents) -> tuple[list[TableChange], int]:
     """The changes by table, and the number of tables whose changed columns were not read."""
     was, now = ({line.table: line for line in contents.tables} for contents in (old, new))
-    slots = asyncio.Semaphore(READS_AT_ONCE)
     differ = sorted(name for name in was.keys() & now.keys() if was[name].schema != now[name].schema)
 
     async def columns(name: str) -> TableChange:
-        async with slots:
-            before = await archive.entry(old.run, was[name])
-            after = await archive.entry(new.run, now[name])
+        before = await archive.entry(old.run, was[name])
+        after = await archive.entry(new.run, now[name])
         return _change(name, was[name], now[name], columns_of(before), columns_of(after))
 
-    read = {change.table: change for change in await asyncio.gather(*map(columns, differ[:COMPARED]))}
+    read = {change.table: change for change in await gathered(columns, differ[:COMPARED], READS_AT_ONCE)}
     changes, unread = [], set(differ[COMPARED:])
     for name in sorted(was.keys() | now.keys()):
         before, after = was.get(name), now.get(name)

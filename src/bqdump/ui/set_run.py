@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from bqdump.concurrency import gathered
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.sizes import counted
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import DatasetStatus, Status
 from bqdump.pages.summary import Verdict
-from bqdump.project.datasets import each_dataset
+from bqdump.project.datasets import AT_ONCE
 from bqdump.project.status import set_status
 from bqdump.ui.collection import Collection
 from bqdump.ui.frame import page, part
@@ -70,7 +71,7 @@ async def _progress(collection: Collection, run: str) -> dict[str, Any]:
         lines = await (await collection.of(name)).runs()
         return next((one for one in lines if one.run == run), None)
 
-    lines = dict(zip(names, await each_dataset(names, line), strict=True))
+    lines = dict(zip(names, await gathered(line, names, AT_ONCE), strict=True))
     rows = [_of_status(run, one, lines[one.dataset]) for one in status.datasets] if status else []
     rows = rows or [_of_line(name, found) for name, found in lines.items() if found]
     if not rows:

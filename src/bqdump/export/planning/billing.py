@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 import msgspec
 
+from bqdump.concurrency import gathered
 from bqdump.core.errors import JobFailedError, TableGoneError, UsageError
 from bqdump.core.plan.catalog import EXTRACTABLE, Dataset
 from bqdump.core.plan.routes import Routed, Routing
@@ -25,7 +25,6 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
 
     Raises UsageError with BigQuery's message for tables whose query it refuses.
     """
-    slots = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
 
     async def one(item: Routed) -> Routed | JobFailedError:
         # Filters of read sessions are tried as well: BigQuery would refuse a bad one only during the run.
@@ -33,16 +32,15 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
             return item
         as_of = snapshot if item.read_at == "snapshot" else None
         select = sql.select_part(dataset, item.table.name, as_of, item.table.definition, item.shape)
-        async with slots:
-            try:
-                found = await warehouse.estimate(dataset, item.table.name, select, item.shape.salts)
-            except JobFailedError as error:
-                # A table deleted during planning stays in the plan: its export fails by name.
-                gone = isinstance(error, TableGoneError) and item.table.kind in EXTRACTABLE
-                return item if gone else error
+        try:
+            found = await warehouse.estimate(dataset, item.table.name, select, item.shape.salts)
+        except JobFailedError as error:
+            # A table deleted during planning stays in the plan: its export fails by name.
+            gone = isinstance(error, TableGoneError) and item.table.kind in EXTRACTABLE
+            return item if gone else error
         return _billed(item, found) if item.route == "query" else item
 
-    outcomes = await asyncio.gather(*map(one, routing.routed))
+    outcomes = await gathered(one, routing.routed, DRY_RUNS_AT_ONCE)
     refused = {
         item.table.name: outcome.cause
         for item, outcome in zip(routing.routed, outcomes, strict=True)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import DeniedError, JobFailedError, TableGoneError
@@ -90,10 +91,5 @@ async def row_policies(
     names = [item.name for item in listed if item.kind in POLICED]
     if not names or (first := await warehouse.row_policies(dataset, names[0])) is None:
         return dict.fromkeys(names)
-    slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
-
-    async def one(name: str) -> list[RowPolicy] | None:
-        async with slots:
-            return await warehouse.row_policies(dataset, name)
-
-    return dict(zip(names, [first, *await asyncio.gather(*map(one, names[1:]))], strict=True))
+    others = await gathered(lambda name: warehouse.row_policies(dataset, name), names[1:], DESCRIBE_AT_ONCE)
+    return dict(zip(names, [first, *others], strict=True))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.unchanged import Look, ReusedPartitions
 from bqdump.core.errors import JobFailedError, UsageError
@@ -74,13 +75,7 @@ async def look_before(
     if not settings.template.by_partition:
         return NOTHING
     names = [item.name for item in candidates(settings, await warehouse.tables(dataset))]
-    slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
-
-    async def get(name: str) -> Table | None:
-        async with slots:
-            return await warehouse.table(dataset, name)
-
-    found = await asyncio.gather(*map(get, names))
+    found = await gathered(lambda name: warehouse.table(dataset, name), names, DESCRIBE_AT_ONCE)
     large = [table for table in found if table and is_large(settings, table)]
     looks = {table.name: look_of(table.definition) if proves(table.definition) else None for table in large}
     if settings.snapshot_ms is not None:
@@ -137,22 +132,19 @@ async def partitioned(
     if settings.snapshot_ms is not None:
         return await _counted(warehouse, dataset, settings, snapshot, routing, before, open_)
     listed = await _list(warehouse, dataset, settings, [item.table.name for item in open_])
-    slots = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
-
     uncounted: dict[str, str] = {}
 
     async def count(item: Routed) -> int | None:
         # Rows that are streamed in may be counted, and are in no partition yet.
         if item.shape.where or policies.get(item.table.name) or not proves(item.table.definition):
             return None
-        async with slots:
-            try:
-                return await _rows_at(warehouse, dataset, settings, snapshot, item.table)
-            except JobFailedError as error:
-                uncounted[item.table.name] = error.cause.partition("\n")[0]
-                return None
+        try:
+            return await _rows_at(warehouse, dataset, settings, snapshot, item.table)
+        except JobFailedError as error:
+            uncounted[item.table.name] = error.cause.partition("\n")[0]
+            return None
 
-    rows = dict(zip([item.table.name for item in open_], await asyncio.gather(*map(count, open_)), strict=True))
+    rows = dict(zip([item.table.name for item in open_], await gathered(count, open_, DRY_RUNS_AT_ONCE), strict=True))
     rows |= {name: items[name].table.rows for name in same}
     present = {name: (before.partitions if name in same else listed).get(name, []) for name in items}
     some = [seen[name] for name in items]
@@ -182,24 +174,23 @@ async def _counted(
     """The same for a chosen snapshot time: a listing shows the partitions of today, a query those of then."""
     bills = {f"partitions of {item.table.name}": max(LEAST_BILLED, item.table.rows * COLUMN_BYTES) for item in items}
     _refuse_bill(settings, sum(bills.values()))
-    slots = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
     uncounted: dict[str, str] = {}
 
     async def count(item: Routed) -> dict[str, int]:
         table = item.table
         if (partitioning := partitioning_of(table.definition)) is None:
             return {}
-        async with slots:
-            select = counted_rows(dataset, table.name, snapshot, table.definition)
-            try:
-                found = await warehouse.counts(dataset, table.name, select, settings.max_bytes_billed)
-            except JobFailedError as error:
-                uncounted[table.name] = error.cause.partition("\n")[0]
-                return {}
+        select = counted_rows(dataset, table.name, snapshot, table.definition)
+        try:
+            found = await warehouse.counts(dataset, table.name, select, settings.max_bytes_billed)
+        except JobFailedError as error:
+            uncounted[table.name] = error.cause.partition("\n")[0]
+            return {}
         return {id_: rows for id_, rows in found.items() if id_ != partitioning.streamed}
 
-    counted = dict(zip([item.table.name for item in items], await asyncio.gather(*map(count, items)), strict=True))
-    rows = {table: sum(found.values()) for table, found in counted.items()}
+    found = await gathered(count, items, DRY_RUNS_AT_ONCE)
+    counted = {item.table.name: rows for item, rows in zip(items, found, strict=True)}
+    rows = {table: sum(by_partition.values()) for table, by_partition in counted.items()}
     after = After({}, dict(rows), counted, uncounted)
     routed = [_divided(item, settings, before, after, (), {}) for item in routing.routed]
     return Partitioned(Routing(tuple(routed), routing.skipped), bills)

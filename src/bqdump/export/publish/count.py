@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
+from bqdump.concurrency import gathered
 from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.formats import avro_blocks, parquet_footer
 from bqdump.ports.store import ObjectInfo, ObjectStore
@@ -29,18 +29,16 @@ async def count_rows(store: ObjectStore, format_: str, files: Sequence[ObjectInf
     """
     if format_ not in ("avro", "parquet"):
         return {file.name: None for file in files}
-    slots = asyncio.Semaphore(AT_ONCE)
     requests = max(1, min(AVRO_REQUESTS_A_FILE, AVRO_REQUESTS_A_RUN // max(1, len(files))))
 
     async def one(file: ObjectInfo) -> int | None:
-        async with slots:
-            for _ in range(TIMES_READ - 1):
-                # A part comes without a checksum: what was changed on the way once is not damaged where it is stored.
-                with suppress(DocumentError):
-                    return await _rows(_Reader(store, file), format_, requests)
-            return await _rows(_Reader(store, file), format_, requests)
+        for _ in range(TIMES_READ - 1):
+            # A part comes without a checksum: what was changed on the way once is not damaged where it is stored.
+            with suppress(DocumentError):
+                return await _rows(_Reader(store, file), format_, requests)
+        return await _rows(_Reader(store, file), format_, requests)
 
-    counts = await asyncio.gather(*map(one, files))
+    counts = await gathered(one, files, AT_ONCE)
     return {file.name: count for file, count in zip(files, counts, strict=True)}
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest, ManifestFiles, TableEntry
 from bqdump.core.documents.publication import IcebergTables, Latest
@@ -56,18 +57,17 @@ async def with_iceberg(
 
 
 async def _with_metadata(lake: Lake, hints: dict[str, int]) -> Manifest:
-    slots, manifest = asyncio.Semaphore(TABLES_AT_ONCE), lake.manifest
+    manifest = lake.manifest
 
     async def one(entry: TableEntry) -> TableEntry:
         if entry.format != "parquet":
             return entry
-        async with slots:
-            table = LakeTable(lake, entry)
-            made = await table.with_metadata()
-            hints[table.hint] = table.hint_generation
-            return made
+        table = LakeTable(lake, entry)
+        made = await table.with_metadata()
+        hints[table.hint] = table.hint_generation
+        return made
 
-    return msgspec.structs.replace(manifest, tables=tuple(await asyncio.gather(*map(one, manifest.tables))))
+    return msgspec.structs.replace(manifest, tables=tuple(await gathered(one, manifest.tables, TABLES_AT_ONCE)))
 
 
 async def _earlier(export: RunningExport, latest: Latest | None) -> Earlier:
@@ -120,28 +120,26 @@ async def _show(export: RunningExport, hints: dict[str, bytes], known: Mapping[s
 
     known: the generations of some. They come first, so nothing that a later run has written is written over.
     """
-    slots, again = asyncio.Semaphore(REQUESTS_AT_ONCE), dict[str, bytes]()
+    again = dict[str, bytes]()
 
-    async def generation(name: str, content: bytes) -> int | None:
+    async def generation(name: str) -> int | None:
         if name in known:
             return known[name]
-        async with slots:
-            stored = await read_object(export.store, name)
-            if stored is None:
-                return 0
-            return None if stored.data == content else stored.generation
+        stored = await read_object(export.store, name)
+        if stored is None:
+            return 0
+        return None if stored.data == hints[name] else stored.generation
 
-    async def write(name: str, content: bytes, expect: int) -> None:
-        async with slots:
-            if not await write_object(export.store, name, content, expect):
-                again[name] = content
+    async def write(name: str) -> None:
+        if not await write_object(export.store, name, hints[name], expected[name]):
+            again[name] = hints[name]
 
-    seen = await asyncio.gather(*(generation(name, content) for name, content in hints.items()))
+    seen = await gathered(generation, hints, REQUESTS_AT_ONCE)
     latest = await read_latest(export.store, export.settings)
     if latest is None or latest.run != export.plan.run:
         return {}
-    todo = [(name, content, expect) for (name, content), expect in zip(hints.items(), seen, strict=True)]
-    await asyncio.gather(*(write(name, content, expect) for name, content, expect in todo if expect is not None))
+    expected = {name: expect for name, expect in zip(hints, seen, strict=True) if expect is not None}
+    await gathered(write, expected, REQUESTS_AT_ONCE)
     return again
 
 

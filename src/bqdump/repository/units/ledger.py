@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Notes
 from bqdump.core.documents.run import DROPPED, Failure, Owner, Plan, Receipt
@@ -165,13 +165,7 @@ async def give_up(store: ObjectStore, layout: RunLayout, plan: Plan, failed: lis
 
     A task that still works on such a unit can no longer finish it: every task publishes the same.
     """
-    slots = asyncio.Semaphore(WRITES_AT_ONCE)
-
-    async def one(failure: Failure) -> None:
-        async with slots:
-            await write_end(store, layout, plan, GivenUp(failure))
-
-    await asyncio.gather(*map(one, failed))
+    await gathered(lambda failure: write_end(store, layout, plan, GivenUp(failure)), failed, WRITES_AT_ONCE)
     return await read_unit_ledger(store, layout, plan)
 
 
