@@ -342,3 +342,13 @@ def test_other_table_names_are_possible_on_request(world: World) -> None:
         assert _make(world, dataset, "%2F").status_code == 200
         assert _make(world, dataset, "a/b").status_code == 400
         assert _make(world, dataset, "a$b").status_code == 400
+
+
+def test_partitions_are_listed_as_googles_client_does(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (day DATE) PARTITION BY day")
+    world.sql(f"INSERT {name}.t VALUES (DATE '2026-01-31'), (DATE '2026-02-01'), (DATE '2026-02-01'), (NULL)")
+    assert world.client.list_partitions(f"{name}.t") == ["20260131", "20260201", "__NULL__"]
+    world.sql(f"CREATE TABLE {name}.whole (day DATE)")
+    with pytest.raises(BadRequest, match="not partitioned"):
+        world.client.list_partitions(f"{name}.whole")

@@ -31,8 +31,11 @@ TABLES = {
     "new_york.tlc_green_trips_2014": (100, """TIMESTAMP '2014-01-01 00:00:00 UTC' AS pickup_datetime,
         n AS passenger_count, 1.5 AS trip_distance"""),
     "stackoverflow.posts_questions": (50, "n AS id, 'google-bigquery' AS tags, n AS view_count"),
+    "ethereum_blockchain.blocks": (1500, """n AS number,
+        TIMESTAMP_ADD(TIMESTAMP '2015-08-01 00:00:00 UTC', INTERVAL n DAY) AS timestamp"""),
     "chicago_taxi_trips.taxi_trips": (50, "CAST(n AS STRING) AS unique_key, 1.5 AS fare"),
 }  # fmt: skip
+BY_DAY = ("ethereum_blockchain.blocks",)
 TWEETS = "bigquery/federated-formats-reference-file-schema"
 STATES = b"name,post_abbr\nAlabama,AL\nAlaska,AK\n"
 
@@ -44,7 +47,8 @@ def create(tables: Any, objects: Any) -> None:
         dataset.location = "US"
         tables.create_dataset(dataset, exists_ok=True)
         numbers = f"UNNEST(GENERATE_ARRAY(1, {rows})) AS n"
-        tables.query_and_wait(f"CREATE TABLE `{PUBLIC}`.{name} AS SELECT {columns} FROM {numbers}")
+        days = "PARTITION BY DATE(timestamp)" if name in BY_DAY else ""
+        tables.query_and_wait(f"CREATE TABLE `{PUBLIC}`.{name} {days} AS SELECT {columns} FROM {numbers}")
     bucket = objects.create_bucket(FILES)
     bucket.blob("bigquery/us-states/us-states.csv").upload_from_string(STATES)
     for letter, names in {"a": ("username", "tweet", "timestamp", "likes"), "b": ("username", "tweet", "timestamp"),

@@ -17,6 +17,8 @@ TABLE_ID = re.compile(r"(?P<table>[^$@]+)(?:\$(?P<partition>-?\w+))?(?:@(?P<mome
 PARTITION_ID = {"HOUR": "%Y%m%d%H", "DAY": "%Y%m%d", "MONTH": "%Y%m", "YEAR": "%Y"}
 PARTITION_ID_LENGTH = {"HOUR": 10, "DAY": 8, "MONTH": 6, "YEAR": 4}
 NULL, UNPARTITIONED = "__NULL__", "__UNPARTITIONED__"
+# Not a partition: the list of all.
+SUMMARY = "__PARTITIONS_SUMMARY__"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bqdump_local.bigquery.decorators import partition_key
+from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.partitions import partitions
 from bqdump_local.bigquery.tables import Table
 from bqdump_local.bigquery.types import Field, literal
@@ -138,6 +140,29 @@ def _partitions(catalog: Catalog, tables: list[Table]) -> str:
     shown = "table_catalog, table_schema, table_name, partition_id, total_rows, total_logical_bytes"
     modified = "make_timestamptz(modified_ms * 1000) AS last_modified_time"
     return f"SELECT {shown}, {modified} FROM ({_values(columns, rows)})"
+
+
+def partitions_summary(catalog: Catalog, table: Table) -> tuple[tuple[Field, ...], str]:
+    """The columns and DuckDB SQL of `t$__PARTITIONS_SUMMARY__`.
+
+    https://cloud.google.com/bigquery/docs/managing-partitioned-tables (partition metadata with legacy SQL)
+    """
+    if partition_key(table.properties) is None:
+        raise invalid(f"Cannot read partition information from a table that is not partitioned: {table.name}")
+    columns = _typed(
+        "project_id VARCHAR, dataset_id VARCHAR, table_id VARCHAR, partition_id VARCHAR, creation_time BIGINT, "
+        "creation_timestamp BIGINT, last_modified_time BIGINT, last_modified_timestamp BIGINT"
+    )
+    name = (table.project, table.dataset, table.table_id)
+    rows = [
+        [*name, one.id, table.created_ms, table.created_ms, one.modified_ms, one.modified_ms]
+        for one in partitions(catalog, table)
+    ]
+    times = [column for column, _ in columns if column.endswith("_timestamp")]
+    replaced = ", ".join(f"make_timestamptz({column} * 1000) AS {column}" for column in times)
+    kinds = {"VARCHAR": "STRING", "BIGINT": "INTEGER"}
+    fields = tuple(Field(column, "TIMESTAMP" if column in times else kinds[kind]) for column, kind in columns)
+    return fields, f"SELECT * REPLACE ({replaced}) FROM ({_values(columns, rows)})"
 
 
 def _search_indexes(_: Catalog, tables: list[Table]) -> str:

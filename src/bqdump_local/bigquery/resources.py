@@ -7,8 +7,9 @@ from typing import Any
 
 from bqdump_local.bigquery.catalog import Catalog
 from bqdump_local.bigquery.datasets import Dataset
+from bqdump_local.bigquery.decorators import SUMMARY
 from bqdump_local.bigquery.http import etag
-from bqdump_local.bigquery.metadata import measured
+from bqdump_local.bigquery.metadata import measured, partitions_summary
 from bqdump_local.bigquery.partitions import partition
 from bqdump_local.bigquery.tables import SETTABLE, Table
 
@@ -143,3 +144,17 @@ def table_resource(
             "oldestEntryTime": str(table.buffer.since_ms),
         }
     return resource
+
+
+def summary_resource(catalog: Catalog, table: Table) -> dict[str, Any]:
+    """A `Table` for `t$__PARTITIONS_SUMMARY__`."""
+    fields, _ = partitions_summary(catalog, table)
+    resource = table_resource(catalog, table, view="BASIC")
+    name = f"{table.table_id}${SUMMARY}"
+    shown = {key: resource[key] for key in ("kind", "etag", "type", "creationTime", "location")}
+    return shown | {
+        "id": f"{table.name}${SUMMARY}",
+        "selfLink": f"{resource['selfLink']}${SUMMARY}",
+        "tableReference": resource["tableReference"] | {"tableId": name},
+        "schema": {"fields": [field.to_json() for field in fields]},
+    }

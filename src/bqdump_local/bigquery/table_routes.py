@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from bqdump_local.bigquery import buffers, ddl, load, resources, streaming
 from bqdump_local.bigquery.bodies import checked
-from bqdump_local.bigquery.decorators import partition_condition
+from bqdump_local.bigquery.decorators import SUMMARY, partition_condition
 from bqdump_local.bigquery.definitions import check_access, patched
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.http import Call, Endpoint
+from bqdump_local.bigquery.metadata import partitions_summary
 from bqdump_local.bigquery.partitions import decorated
 from bqdump_local.bigquery.results import fetch
 from bqdump_local.bigquery.service import Service
@@ -146,12 +147,14 @@ class TableRoutes:
         return answer if token is None else {**answer, "nextPageToken": token}
 
     def get_table(self, call: Call) -> dict[str, Any]:
-        """tables.get, also of a partition such as `t$20260131`."""
+        """tables.get, also of a partition such as `t$20260131`, and of the list of all partitions."""
         self._catalog.access.require(call.project, "bigquery.tables.get")
         name, partition = call.path["table"], None
         if self._catalog.find_table(call.project, call.path["dataset"], name) is None and "$" in name:
             name, partition = decorated(name)
         table = self._catalog.table(call.project, call.path["dataset"], name)
+        if partition == SUMMARY:
+            return resources.summary_resource(self._catalog, table)
         return resources.table_resource(self._catalog, table, call.query.get("view"), partition)
 
     def patch_table(self, call: Call) -> dict[str, Any]:
@@ -193,14 +196,21 @@ class TableRoutes:
     # -- rows
 
     def list_rows(self, call: Call) -> dict[str, Any]:
-        """tabledata.list: the rows of a table, including streamed rows."""
-        table = self._table(call)
-        table.require_rows()
+        """tabledata.list: the rows of a table, including streamed rows, or the list of its partitions."""
+        name = call.path["table"]
+        if name.endswith("$" + SUMMARY):
+            table = self._catalog.table(call.project, call.path["dataset"], decorated(name)[0])
+            fields, summary = partitions_summary(self._catalog, table)
+            stored = [f"({summary})"]
+        else:
+            table = self._table(call)
+            table.require_rows()
+            fields = table.fields
+            stored = [table.current.name, *([table.buffer.name] if table.buffer else [])]
         selected = (call.query.get("selectedFields") or "").lower().split(",")
-        chosen = tuple(field for field in table.fields if selected == [""] or field.name.lower() in selected)
+        chosen = tuple(field for field in fields if selected == [""] or field.name.lower() in selected)
         names = ", ".join(quote(field.name) for field in chosen) or "NULL"
-        stored = [table.current.name, *([table.buffer.name] if table.buffer else [])]
-        rows = " UNION ALL ".join(f"SELECT {names} FROM {name}" for name in stored)
+        rows = " UNION ALL ".join(f"SELECT {names} FROM {source}" for source in stored)
         start = call.number("pageToken") or call.number("startIndex") or 0
         max_results = call.number("maxResults")
         size = 10_000 if max_results is None else max_results
