@@ -20,8 +20,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
-from bqdump.project.run import run_sets
-from bqdump.project.task import SetTask
+from bqdump.sets.run import run_sets
+from bqdump.sets.task import SetTask
 from bqdump_memory import MemoryWarehouse
 
 DATASETS, TABLES, TASKS = sized(50, 3), sized(200, 4), sized(10, 2)

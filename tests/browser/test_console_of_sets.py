@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from bqdump.core.errors import DatasetsFailedError
 from browser.conftest import Visitor, fits_in_every_look
 from browser.site import Site
-from project.world import World
+from sets.world import World
 
 
 @pytest.fixture(scope="module")

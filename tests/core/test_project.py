@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.catalog import ListedDataset
-from bqdump.core.project.order import at_once, order_of, own_datasets
-from bqdump.core.project.selection import by_target, choose_datasets, targets_of
+from bqdump.core.sets.order import at_once, order_of, own_datasets
+from bqdump.core.sets.selection import by_target, choose_datasets, targets_of
 from bqdump.core.settings.target import Target
 from core.strategies import settings
 

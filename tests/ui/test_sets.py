@@ -15,7 +15,7 @@ from bqdump.ui.place import Place
 from bqdump.ui.progress import ENDED
 from bqdump.ui.run import run_page
 from bqdump.ui.set_run import set_live_part, set_run_page
-from project.world import World
+from sets.world import World
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 

@@ -14,8 +14,8 @@ from bqdump.check.verify import Verified
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.settings import REQUIRED, Settings
 from bqdump.diagnosis import Diagnosis
-from bqdump.project.verify import merged_verified
 from bqdump.services.opened import Services, serve, serve_each
+from bqdump.sets.verify import merged_verified
 from bqdump_claims.result import ServiceCheck
 
 

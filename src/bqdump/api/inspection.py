@@ -18,11 +18,11 @@ from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
 from bqdump.ports.query_shell import Answer
 from bqdump.ports.store import ObjectStore
-from bqdump.project.report import joined
-from bqdump.project.runs import merged_runs
-from bqdump.project.status import merged
 from bqdump.services.opened import ask_each, serve
 from bqdump.services.opening import open_shell
+from bqdump.sets.report import joined
+from bqdump.sets.runs import merged_runs
+from bqdump.sets.status import merged
 
 Result = TypeVar("Result")
 

@@ -15,8 +15,8 @@ from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned
 from bqdump.core.settings.settings import RETENTION
 from bqdump.core.settings.values import given_tags
-from bqdump.project.tags import merged_tags
 from bqdump.services.opened import ask_each, serve
+from bqdump.sets.tags import merged_tags
 
 
 @with_settings((*OF_TARGET, "project", *RETENTION))

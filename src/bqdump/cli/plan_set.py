@@ -11,7 +11,7 @@ from bqdump.core.documents.origin import unchanged_tables
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.altered import AlteredColumn, folded
 from bqdump.core.plan.summary import Planned
-from bqdump.core.project.removal import WHY
+from bqdump.core.sets.removal import WHY
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named, size_text
 from bqdump.core.times import time_text

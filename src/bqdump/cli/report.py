@@ -15,8 +15,8 @@ from bqdump.cli.options import Command, json_option, load_settings, quiet_option
 from bqdump.cli.output import print_json
 from bqdump.cli.wiring import finish
 from bqdump.core.errors import UsageError
-from bqdump.project.report import joined
 from bqdump.services.opened import ask_each
+from bqdump.sets.report import joined
 
 
 class Written(msgspec.Struct, frozen=True):

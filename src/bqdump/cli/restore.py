@@ -26,9 +26,9 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.events import Listener
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.project.restoring import Choice
 from bqdump.core.restore.request import Requested, requested
 from bqdump.core.restore.result import Restoration, RestoredTable, with_objects
+from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import Identity, identify
 from bqdump.core.sizes import counted, size_text

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from bqdump.core.project.restoring import Choice
+from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.values import patterns
 
 INTO = (

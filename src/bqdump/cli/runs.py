@@ -21,8 +21,8 @@ from bqdump.core.settings.values import given_tags
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
 from bqdump.observe.history import RunLine
-from bqdump.project.runs import ALL, merged_runs
 from bqdump.services.opened import ask_each
+from bqdump.sets.runs import ALL, merged_runs
 
 DATASETS = {ALL: "all"}
 LAST = ("proven restorable", "tags")

@@ -26,9 +26,9 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.observe.follow import follow
 from bqdump.observe.status import SILENT_SECONDS, DatasetStatus, Status, newest_run
-from bqdump.project.status import ENDED, merged
 from bqdump.repository.replacing import begun
 from bqdump.services.opened import Services, ask_each, serve
+from bqdump.sets.status import ENDED, merged
 
 # Between looks at a set, each of which reads the progress of every dataset.
 PAUSE_SECONDS = 3.0

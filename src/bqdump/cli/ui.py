@@ -13,7 +13,7 @@ import click
 from bqdump.cli.options import Command, load_settings, settings_options
 from bqdump.cli.wiring import finish
 from bqdump.core.errors import UsageError, install_hint
-from bqdump.core.project.selection import all_targets
+from bqdump.core.sets.selection import all_targets
 from bqdump.services.opened import Services, serve
 
 

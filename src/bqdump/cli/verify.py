@@ -21,9 +21,9 @@ from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
-from bqdump.project.verify import merged_verified
 from bqdump.repository.replacing import begun
 from bqdump.services.opened import Services, serve_each
+from bqdump.sets.verify import merged_verified
 
 EVERYTHING = "100%"
 

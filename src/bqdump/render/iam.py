@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bqdump.core.project.selection import all_targets, names_of
+from bqdump.core.sets.selection import all_targets, names_of
 from bqdump.render.deployment import Deployment
 
 WHY_NO_LESS = "it cannot be granted more narrowly"

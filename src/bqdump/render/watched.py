@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bqdump.core.errors import UsageError
-from bqdump.core.project.selection import all_targets
+from bqdump.core.sets.selection import all_targets
 from bqdump.core.settings.resolve import environment as from_environment
 from bqdump.core.settings.resolve import file, resolve
 from bqdump.core.settings.settings import Settings

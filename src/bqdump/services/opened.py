@@ -11,7 +11,7 @@ import msgspec
 
 from bqdump.adapters.lean_imports import keep_imported
 from bqdump.core.errors import NotFoundError
-from bqdump.core.project.selection import all_targets
+from bqdump.core.sets.selection import all_targets
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.destination import Destination

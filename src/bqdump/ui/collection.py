@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bqdump.core.errors import DocumentError, NotFoundError
-from bqdump.core.project.member import one_dataset
+from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
-from bqdump.project.datasets import names_in_set
 from bqdump.repository.published import read_latest
+from bqdump.sets.datasets import names_in_set
 from bqdump.ui.archive import Archive
 from bqdump.ui.kept import Kept
 from bqdump.ui.place import Place

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from bqdump.core.documents.project import DatasetEntry, Project
 from bqdump.observe.history import RunLine
 from bqdump.pages.project import problems_of
-from bqdump.project.runs import SetRun, runs_together
 from bqdump.repository.projects import read_project
+from bqdump.sets.runs import SetRun, runs_together
 from bqdump.ui.collection import Collection
 from bqdump.ui.frame import page, page_number
 from bqdump.ui.place import dataset_address

@@ -15,8 +15,8 @@ from bqdump.core.sizes import counted
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import DatasetStatus, Status
 from bqdump.pages.summary import Verdict
-from bqdump.project.datasets import AT_ONCE
-from bqdump.project.status import set_status
+from bqdump.sets.datasets import AT_ONCE
+from bqdump.sets.status import set_status
 from bqdump.ui.collection import Collection
 from bqdump.ui.frame import page, part
 from bqdump.ui.place import dataset_address

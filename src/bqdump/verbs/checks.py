@@ -36,10 +36,10 @@ async def doctor_set(
     """The same for each dataset of a set, where it is exported to."""
     from msgspec.structs import replace
 
-    from bqdump.core.project.member import one_dataset
-    from bqdump.core.project.selection import by_target, choose_datasets
+    from bqdump.core.sets.member import one_dataset
+    from bqdump.core.sets.selection import by_target, choose_datasets
     from bqdump.diagnosis import diagnose_together
-    from bqdump.project.obtain import list_project
+    from bqdump.sets.obtain import list_project
 
     chosen = choose_datasets(await list_project(services.warehouse, settings), settings).datasets
     found = []
@@ -93,9 +93,9 @@ async def verify(
     from bqdump.check.compare_with_source import Source
     from bqdump.check.read_back import ReadOptions
     from bqdump.check.verify import verify as verify_run
-    from bqdump.project.verify import verify_set
     from bqdump.repository.published import SetError
     from bqdump.services.opening import open_reader
+    from bqdump.sets.verify import verify_set
 
     name = run or settings.run_id
     source = Source(warehouse, settings.max_bytes_billed, bill) if warehouse else None

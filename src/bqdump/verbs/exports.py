@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from bqdump.export.run import TaskResult
     from bqdump.export.task import Task
     from bqdump.ports.store import ObjectStore
-    from bqdump.project.task import SetTask
     from bqdump.services.opened import Services
+    from bqdump.sets.task import SetTask
 
 
 log = logging.getLogger(__name__)
@@ -98,8 +98,8 @@ async def run_set(
 
     attempt: see run.
     """
-    from bqdump.project.result import exported_set
-    from bqdump.project.run import run_sets
+    from bqdump.sets.result import exported_set
+    from bqdump.sets.run import run_sets
     from bqdump.telemetry import observed
 
     made = _set_tasks(services, settings, name, owner, tasks, tell)
@@ -137,7 +137,7 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
 async def plan_set(services: Services, settings: Settings, name: str, tasks: int) -> Planned:
     """Plan run `name` of a set of datasets for this many tasks, without writing anything."""
     from bqdump.core.documents.run import Owner
-    from bqdump.project.plan import plan_sets
+    from bqdump.sets.plan import plan_sets
 
     return await plan_sets(settings, _set_tasks(services, settings, name, Owner(name, 0), tasks, ignore))
 
@@ -149,7 +149,7 @@ def _set_tasks(
     from msgspec.structs import replace
 
     from bqdump.core.progress.together import Together
-    from bqdump.project.task import SetTask
+    from bqdump.sets.task import SetTask
 
     hear = Together(tell).of
     read_route = services.read_route.open

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bqdump.observe.status import Status
     from bqdump.ports.query_shell import QueryShell
     from bqdump.ports.store import ObjectStore
-    from bqdump.project.report import Report
+    from bqdump.sets.report import Report
 
 
 Answer = TypeVar("Answer")
@@ -32,7 +32,7 @@ Answer = TypeVar("Answer")
 
 async def status(store: ObjectStore, settings: Settings, run: str = "") -> Status:
     """The progress of a run (default: the run that was planned last), or of a set's run."""
-    from bqdump.project.status import set_status
+    from bqdump.sets.status import set_status
 
     name = run or settings.run_id
     return await _either(settings, partial(_status, store, settings, name), partial(set_status, store, settings, name))
@@ -70,7 +70,7 @@ async def runs(store: ObjectStore, settings: Settings, *, storage: bool = False)
     storage: with what each run shares with others.
     """
     from bqdump.observe.history import list_runs
-    from bqdump.project.runs import set_runs
+    from bqdump.sets.runs import set_runs
 
     of_one = partial(list_runs, storage=storage)
     if settings.names_several:
@@ -139,9 +139,9 @@ async def diff(
     """
     from bqdump.check.compare_values import compare_values
     from bqdump.core.documents.changes import compare
-    from bqdump.project.compare import compare_set
     from bqdump.repository.published import SetError, read_manifest
     from bqdump.services.opening import open_reader
+    from bqdump.sets.compare import compare_set
 
     before = before or await previous_run(store, settings, after)
     reader = open_reader() if values else None
@@ -162,8 +162,8 @@ async def diff(
 async def report(store: ObjectStore, settings: Settings, run: str = "", since: str = "") -> Report:
     """The report of a run (default: the published run) as HTML. since: with the changes since that run."""
     from bqdump.export.publish.report import report_page
-    from bqdump.project.report import Report, set_report
     from bqdump.repository.published import SetError
+    from bqdump.sets.report import Report, set_report
 
     name = run or settings.run_id
     try:

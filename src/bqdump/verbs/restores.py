@@ -10,10 +10,10 @@ from bqdump.core.progress.events import Billed, Incomplete, ignore
 if TYPE_CHECKING:
     from bqdump.core.documents.run import Owner
     from bqdump.core.progress.events import Listener
-    from bqdump.core.project.restoring import Choice
     from bqdump.core.restore.drilled import Drilled
     from bqdump.core.restore.result import Restoration
     from bqdump.core.restore.rotation import Portion
+    from bqdump.core.sets.restoring import Choice
     from bqdump.core.settings.settings import Settings
     from bqdump.core.settings.target import Target
     from bqdump.restoration.task import Request
@@ -48,9 +48,9 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
     tasks: one for each place where the export may be. values: compare the values of restored tables with the files.
     """
     from bqdump.check.read_back import ReadOptions
-    from bqdump.core.project.restoring import EVERY
-    from bqdump.project.restore import restore as run_task
+    from bqdump.core.sets.restoring import EVERY
     from bqdump.services.opening import open_reader
+    from bqdump.sets.restore import restore as run_task
     from bqdump.telemetry import observed
 
     task = tasks[0]
@@ -83,8 +83,8 @@ async def drill(tasks: Sequence[RestoreTask], portion: Portion) -> Drilled:
     from bqdump.check.read_back import ReadOptions
     from bqdump.core.notice import drill_ended, drill_failed
     from bqdump.observe.notify import notify
-    from bqdump.project.drill import drill as run_drill
     from bqdump.services.opening import open_notifier, open_reader
+    from bqdump.sets.drill import drill as run_drill
     from bqdump.telemetry import observed
 
     task = tasks[0]
@@ -126,8 +126,8 @@ async def plan_restore(
     tasks: Sequence[RestoreTask], choice: Choice | None = None, *, values: bool = False
 ) -> Restoration:
     """Show what the same would do, and what it would bill, without writing anything."""
-    from bqdump.core.project.restoring import EVERY
-    from bqdump.project.restore import plan_restore as plan
+    from bqdump.core.sets.restoring import EVERY
+    from bqdump.sets.restore import plan_restore as plan
 
     given = [one._replace(request=one.request._replace(compares=values)) for one in tasks]
     return await plan(given, choice or EVERY)
@@ -135,6 +135,6 @@ async def plan_restore(
 
 async def plan_drill(tasks: Sequence[RestoreTask], portion: Portion) -> Restoration:
     """Show what a drill would restore, and what it would bill, without writing anything."""
-    from bqdump.project.drill import plan_drill as plan
+    from bqdump.sets.drill import plan_drill as plan
 
     return await plan([one._replace(request=one.request._replace(compares=True)) for one in tasks], portion)

@@ -24,9 +24,9 @@ async def prune(store: ObjectStore, settings: Settings, at_work: AtWork | None =
     delete: False only shows. at_work: see retain.task.
     """
     from bqdump.core.retention.policy import policy_of
-    from bqdump.project.prune import prune_set
     from bqdump.retain.prune import prune as prune_runs
     from bqdump.retain.task import Task
+    from bqdump.sets.prune import prune_set
 
     now = int(time.time() * 1000)
 
@@ -50,8 +50,8 @@ async def tag(
     store: ObjectStore, settings: Settings, run: str, add: Sequence[str] = (), remove: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Add tags to a run and remove others, of a set in each dataset; the tags that it has then."""
-    from bqdump.project.tags import tag_set
     from bqdump.repository.tags import change_tags
+    from bqdump.sets.tags import tag_set
 
     return await first_found(
         lambda: change_tags(store, settings.layout, run, add, remove),
@@ -63,8 +63,8 @@ async def prune_each(services: Services, settings: Settings, *, delete: bool) ->
     """Prune what the targets hold: a set, or the export of one dataset, which is then the only one of them."""
     from msgspec.structs import replace
 
-    from bqdump.project.prune import merged_pruned
     from bqdump.repository.published import read_latest
+    from bqdump.sets.prune import merged_pruned
 
     at_work = services.warehouse.at_work if settings.jobs_in else None
     if not settings.names_several:

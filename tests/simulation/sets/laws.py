@@ -10,7 +10,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.project import DatasetEntry, Project, ProjectPlan
-from bqdump.core.project.member import one_dataset
+from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from simulation.contents import in_order
 from simulation.history import History

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bqdump.core.errors import BqdumpError
-from bqdump.core.project import member as derived
-from bqdump.project import finish, member, obtain, work
-from bqdump.project import run as flow
+from bqdump.core.sets import member as derived
+from bqdump.sets import finish, member, obtain, work
+from bqdump.sets import run as flow
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
 

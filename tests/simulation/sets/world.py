@@ -19,8 +19,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.task import ReadRoute
 from bqdump.ports.warehouse import JobError
-from bqdump.project.run import SetResult, run_sets
-from bqdump.project.task import SetTask
+from bqdump.sets.run import SetResult, run_sets
+from bqdump.sets.task import SetTask
 from bqdump_memory import MemoryWarehouse
 from simulation.faults import Network
 from simulation.history import EPOCH, PROJECT, History

@@ -1,0 +1,194 @@
+"""Which exports a restore reads: that of one dataset, or those of a set, chosen once for all tasks of an execution."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from bqdump.concurrency import gathered
+from bqdump.core.documents.project import DatasetEntry, Member, Project
+from bqdump.core.documents.restore import Part, SetExecution
+from bqdump.core.errors import DeniedError, NotFoundError, UsageError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.progress.subject import about
+from bqdump.core.progress.together import Together
+from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
+from bqdump.core.restore.selection import object_names
+from bqdump.core.sets.member import one_dataset
+from bqdump.core.sets.restoring import (
+    Choice,
+    chosen_datasets,
+    refuse_choice,
+    refuse_one_target,
+    with_patterns_of,
+    with_targets,
+)
+from bqdump.core.settings.datasets import NAME
+from bqdump.observe.status import LeftDataset
+from bqdump.repository.copies import find_latest
+from bqdump.repository.projects import read_project
+from bqdump.repository.repository import exists, value_of
+from bqdump.restoration.draft import find_manifest
+from bqdump.restoration.task import Task
+from bqdump.sets.datasets import AT_ONCE, datasets_left
+from bqdump.sets.refusals import all_or_none
+
+log = logging.getLogger(__name__)
+Entry = Member | DatasetEntry | LeftDataset
+
+
+class SetAt(NamedTuple):
+    """A set, and a task that restores it from where it is exported to."""
+
+    task: Task
+    project: Project
+
+    @property
+    def target(self) -> str:
+        """Where it is exported to."""
+        return str(self.task.settings.target)
+
+
+class Members(NamedTuple):
+    """The restore of each dataset. left: the datasets without an object that the patterns include."""
+
+    tasks: list[Task]
+    left: list[str]
+
+
+async def sets_at(tasks: Sequence[Task]) -> list[SetAt]:
+    """The sets that are published where these tasks restore from; none where it is the export of one dataset.
+
+    Raises NotFoundError for a bucket that does not exist: its datasets would be missing from the restore.
+    """
+    found = [(task, await read_project(task.store, task.settings)) for task in tasks]
+    sets = [SetAt(task, project) for task, project in found if project and project.datasets]
+    for task, project in found if sets else ():
+        if project is None:
+            with suppress(DeniedError):
+                await task.store.describe()
+    return sets
+
+
+async def of_one_dataset(tasks: Sequence[Task], choice: Choice) -> Task:
+    """The task that restores the export of one dataset. tasks: one for each place where it may be."""
+    refuse_choice(choice)
+    here = [task for task in tasks if len(tasks) > 1 and await exists(task.store, task.settings.layout.latest)]
+    task = next(iter(here), tasks[0])
+    options = task.request.options
+    if PLACEHOLDER in options.dataset:
+        options = filled(options, (await find_manifest(task)).manifest.dataset)
+    return task._replace(request=task.request._replace(options=options))
+
+
+async def choose(sets: Sequence[SetAt], choice: Choice) -> SetExecution:
+    """The datasets to restore, and the run of each: the requested one, or what is published.
+
+    Raises NotFoundError for a run of no set, UsageError where datasets cannot be chosen like this.
+    """
+    run = sets[0].task.request.run
+    found = await _of_run(sets, run) if run else await _published(sets, choice)
+    named = [entry.dataset for _, entry in found]
+    chosen = set(chosen_datasets(named, choice))
+    if twice := sorted(name for name in chosen if named.count(name) > 1):
+        places = " and ".join(one.target for one, entry in found if entry.dataset == twice[0])
+        cause = f"dataset {twice[0]} is exported to {places}"
+        raise UsageError(RESTORE, "", cause, "Name one of them by {setting:to}.", setting="locations")
+    kept = sorted((pair for pair in found if pair[1].dataset in chosen), key=lambda pair: pair[1].dataset)
+    parts = await gathered(lambda pair: _part(*pair, run), kept, AT_ONCE)
+    if unpublished := [part.dataset for part in parts if not part.run]:
+        what = f"an export of {', '.join(unpublished)}"
+        hint = f"Leave out what was never published: {{setting:exclude_datasets={','.join(unpublished)}}}."
+        raise NotFoundError("find", what, "nothing of it has been published", hint)
+    newest = max((one.project for one in sets), key=lambda project: project.age)
+    return SetExecution(run or newest.run, tuple(parts), choice.include, choice.exclude)
+
+
+async def _published(sets: Sequence[SetAt], choice: Choice) -> list[tuple[SetAt, Entry]]:
+    """The datasets that are published, and those that the choice names and that have left the set."""
+    found: list[tuple[SetAt, Entry]] = [(one, entry) for one in sets for entry in one.project.datasets]
+    others = {name for name in choice.include if NAME.fullmatch(name)}.difference(entry.dataset for _, entry in found)
+    for one in sets if others else ():
+        in_set = [entry.dataset for entry in one.project.datasets]
+        left = await datasets_left(one.task.store, one.task.settings, in_set)
+        for name in others & left.damaged.keys():
+            raise left.damaged[name]
+        found += [(one, entry) for entry in left.datasets if entry.dataset in others]
+    return found
+
+
+async def _of_run(sets: Sequence[SetAt], run: str) -> list[tuple[SetAt, Entry]]:
+    """The datasets of a set's run, whether it has published them or not."""
+    plans = [(one, await value_of(one.task.store, one.task.settings.layout.project_run(run).plan)) for one in sets]
+    found: list[tuple[SetAt, Entry]] = [(one, member) for one, plan in plans if plan for member in plan.datasets]
+    if not found:
+        raise NotFoundError("find", f"run {run}", "the set has none", "{call:runs} lists all runs.")
+    return found
+
+
+async def _part(one: SetAt, entry: Entry, run: str) -> Part:
+    """A dataset, and the run that is restored: the requested one, or what is published."""
+    if isinstance(entry, LeftDataset):
+        return Part(entry.dataset, one.target, entry.run)
+    if isinstance(entry, DatasetEntry) and not run:
+        latest = await find_latest(one.task.store, one_dataset(one.task.settings, entry.dataset)) if entry.run else None
+        # Files that a later run has replaced are gone: it is at work on other datasets, or has ended early.
+        run = latest.run if latest and latest.mode == "replace" else entry.run
+    return Part(entry.dataset, one.target, run)
+
+
+async def members_of(sets: Sequence[SetAt], chosen: SetExecution, choice: Choice) -> Members:
+    """The restore of each chosen dataset.
+
+    Raises UsageError for a target that is not one for each of them, for a pattern that matches nothing, and where the
+    execution restores something else.
+    """
+    options, tell = sets[0].task.request.options, Together(sets[0].task.tell)
+    _refuse_other(sets, chosen, choice)
+    refuse_one_target(options, [part.dataset for part in chosen.parts])
+    at = {one.target: one.task for one in sets}
+    tasks = {part.dataset: of_part(at[part.target], part, tell) for part in chosen.parts}
+    of_each = dict.fromkeys(tasks, options)
+    if options.include or options.exclude:
+        found = await all_or_none(list(tasks.values()), find_manifest)
+        objects = {name: object_names(one.manifest) for name, one in zip(tasks, found, strict=True)}
+        of_each = with_patterns_of(options, objects)
+    made = with_targets(of_each)
+    members = [
+        tasks[name]._replace(request=tasks[name].request._replace(options=options)) for name, options in made.items()
+    ]
+    for task in members:
+        if task.request.run != chosen.run:
+            message, other = "restored as of run %s, as it has no export of run %s", LogEvent.OTHER_RUN.extra()
+            with about(task.dataset):
+                log.warning(message, task.request.run, chosen.run, extra=other)
+    return Members(members, [name for name in tasks if name not in made])
+
+
+def _refuse_other(sets: Sequence[SetAt], chosen: SetExecution, choice: Choice) -> None:
+    """Raise UsageError where the execution restores what was not requested here."""
+    task = sets[0].task
+    elsewhere = {part.target for part in chosen.parts} - {one.target for one in sets}
+    if not elsewhere and (chosen.include, chosen.exclude) == choice and task.request.run in ("", chosen.run):
+        return
+    cause, hint = "it restores other datasets or another run", "Give each execution a name of its own."
+    raise UsageError(RESTORE, f"execution {task.owner.execution}", cause, hint)
+
+
+def of_part(task: Task, part: Part, tell: Together) -> Task:
+    """The restore of one dataset, without its options."""
+    via = task.via
+    if via:
+        folder = f"{via.target.prefix}{part.dataset}/"
+        via = via._replace(target=replace(via.target, prefix=folder))
+    return task._replace(
+        settings=one_dataset(task.settings, part.dataset),
+        request=task.request._replace(run=part.run),
+        via=via,
+        tell=tell.of(part.dataset),
+        dataset=part.dataset,
+    )

@@ -1,0 +1,143 @@
+"""The end of a set's run: project.json names the exports that belong together. It never goes back in time."""
+
+from __future__ import annotations
+
+import logging
+
+from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.project import DatasetEntry, DatasetFailure, Ended, Project
+from bqdump.core.errors import BqdumpError, DatasetsFailedError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sets.member import one_dataset
+from bqdump.core.sizes import counted, named
+from bqdump.core.times import rfc3339
+from bqdump.core.version import VERSION
+from bqdump.core.wording import COMMANDS, fill
+from bqdump.repository.projects import Board
+from bqdump.repository.published import read_latest
+from bqdump.repository.repository import Loaded, swap
+from bqdump.sets.member import Numbers, numbers_of
+from bqdump.sets.task import RunningSet
+
+log = logging.getLogger(__name__)
+NAMED = 3
+
+
+async def publish_set(running: RunningSet, board: Board) -> Loaded[Project] | None:
+    """Write project.json, unless it names a later run. None where this run has published no dataset.
+
+    Another execution may have published meanwhile what failed in this one: what is published stays named.
+    """
+    task, plan = running.task, running.plan
+    failed = board.failed(task.owner.execution)
+    if not any(one.state == "published" for one in board.ended.values()):
+        return None
+    numbers = range(len(plan.datasets))
+    entries = [await _entry(running, number, board.ended.get(number), failed.get(number)) for number in numbers]
+
+    def project(known: Project | None) -> Project:
+        before = {one.dataset: one for one in known.datasets} if known and known.run == plan.run else {}
+        merged = [
+            there if one.state == "failed" and (there := before.get(one.dataset)) and there.state != "failed" else one
+            for one in entries
+        ]
+        return Project(
+            run=plan.run,
+            tool=VERSION,
+            status="complete" if all(map(_is_complete, merged)) else "partial",
+            project=plan.project,
+            prefix=task.settings.target.prefix,
+            snapshot_time=rfc3339(plan.snapshot),
+            snapshot=plan.snapshot,
+            datasets=tuple(merged),
+            skipped=plan.skipped,
+            removed=plan.removed,
+        )
+
+    async def step(known: Project | None) -> Project | None:
+        if known and known.age > plan.age:
+            return None
+        made = project(known)
+        return None if made == known else made
+
+    stored = await swap(task.store, task.settings.layout.project, step)
+    if stored and stored.mine:
+        done = counted(len(board.ended), "dataset")
+        published = LogEvent.RUN_PUBLISHED.extra(target=str(task.settings.target))
+        log.info("published %s of run %s, as of %s", done, plan.run, rfc3339(plan.snapshot), extra=published)
+        await _store_report(running, stored.value)
+    return stored
+
+
+async def _store_report(running: RunningSet, project: Project) -> None:
+    """Write the page that lists the datasets. An error is only logged, because the set is published."""
+    try:
+        from bqdump.pages.project import render_project
+
+        await running.task.store.write(running.task.layout.report, render_project([(project, None)]), None)
+    except (BqdumpError, OSError, ImportError) as error:
+        message = "the set is published, but its report could not be written: %s"
+        log.warning(message, error, extra=LogEvent.REPORT_FAILED.extra())
+
+
+def refuse_failed(running: RunningSet, board: Board) -> None:
+    """Raise DatasetsFailedError where datasets have failed in this execution."""
+    plan = running.plan
+    failed = sorted(board.failed(running.task.owner.execution).items())
+    if not failed:
+        return
+    words = [f"{plan.datasets[number].dataset}: {one.message.rstrip('.')}" for number, one in failed]
+    problems = named(words, NAMED, separator="; ")
+    whole = counted(len(plan.datasets), "dataset")
+    # Of those that have neither failed nor ended, nothing is known yet.
+    settled = board.settled(plan, running.task.owner.execution)
+    others = ", the others are not affected" if settled and len(failed) < len(plan.datasets) else ""
+    effect = ", so none is published" if plan.together and not board.ended else others
+    cause = f"{len(failed)} of {whole} failed{'' if settled else ' so far'}{effect} ({problems})"
+    hint = f"Fix the cause, then resume with: {{call:run run_id={plan.run}}}"
+    raise DatasetsFailedError("export", f"run {plan.run}", cause, hint)
+
+
+def _is_complete(entry: DatasetEntry) -> bool:
+    return entry.state != "failed" and entry.status == "complete"
+
+
+async def _entry(running: RunningSet, number: int, ended: Ended | None, failure: DatasetFailure | None) -> DatasetEntry:
+    member, task = running.plan.datasets[number], running.task
+    own = one_dataset(task.settings, member.dataset)
+    if ended:
+        return DatasetEntry(
+            dataset=member.dataset,
+            location=member.location,
+            state=ended.state,
+            run=ended.run,
+            snapshot_time=rfc3339(ended.snapshot),
+            manifest=_manifest(own.layout, ended.run),
+            manifest_generation=ended.manifest_generation,
+            status=ended.status,
+            tables=ended.tables,
+            rows=ended.rows,
+            files=ended.files,
+            bytes=ended.bytes,
+        )
+    latest = await read_latest(task.store, own)
+    numbers = await numbers_of(task.store, own, latest.run) if latest else Numbers()
+    return DatasetEntry(
+        dataset=member.dataset,
+        location=member.location,
+        state="failed",
+        run=latest.run if latest else "",
+        snapshot_time=latest.snapshot_time if latest else "",
+        manifest=latest.manifest if latest else "",
+        manifest_generation=latest.manifest_generation if latest else 0,
+        status=latest.status if latest else "",
+        tables=numbers.tables,
+        rows=numbers.rows,
+        files=numbers.files,
+        bytes=numbers.bytes,
+        problem=fill(failure.message, COMMANDS) if failure else "",
+    )
+
+
+def _manifest(layout: Layout, run: str) -> str:
+    return layout.run(run).manifest.name

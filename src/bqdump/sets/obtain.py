@@ -1,0 +1,203 @@
+"""Obtaining the plan of a set: which datasets it has, and the one time at which all of them are read.
+
+One task makes it, the others wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple
+
+from bqdump.concurrency import gathered
+from bqdump.core.documents.project import Listings, Member, Project, ProjectPlan, SkippedDataset
+from bqdump.core.documents.target import Newest
+from bqdump.core.errors import DeniedError, DocumentError, NotFoundError, UnavailableError, UsageError
+from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sets.member import PLAN, chosen_tables, matches_include, one_dataset, refuse_unmatched
+from bqdump.core.sets.removal import leaving_datasets, refuse_leaving, removal_sentence
+from bqdump.core.sets.selection import Chosen, locations_of, names_of
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted, named
+from bqdump.core.times import rfc3339
+from bqdump.core.version import VERSION
+from bqdump.export.planning.target import check_target
+from bqdump.ports.warehouse import Warehouse
+from bqdump.repository.prefix_owner import claim_prefix, release_prefix
+from bqdump.repository.projects import read_project
+from bqdump.repository.repository import overwrite, replace, value_of
+from bqdump.repository.turns import OthersTurn, giving_up, pauses, takes_turn
+from bqdump.sets.task import RunningSet, SetTask
+
+log = logging.getLogger(__name__)
+
+# Listings of tables at once.
+LISTINGS_AT_ONCE = 16
+# How often the tables are listed until none was created after the snapshot time.
+LISTINGS = 3
+NAMED = 20
+# Why a dataset without a table that --include names is not exported.
+NOTHING_INCLUDED = "none of its tables matches --include"
+
+
+async def list_project(warehouse: Warehouse, settings: Settings) -> list[ListedDataset]:
+    """The datasets of the project, and those that the settings name and no listing has, such as hidden ones."""
+    listing = await warehouse.list_datasets(settings.project)
+    known = {one.name for one in listing}
+    for name in names_of(settings)[0]:
+        if name not in known:
+            with suppress(NotFoundError):
+                found = await warehouse.dataset(settings.project, name)
+                listing.append(ListedDataset(found.name, found.location))
+    return sorted(listing, key=lambda one: one.name)
+
+
+async def obtain_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> RunningSet:
+    """The plan of this run of the set: as it is stored, else made from the chosen datasets.
+
+    listed: every dataset of the project. Raises UsageError if the run was planned with other settings, if datasets
+    would leave the set unasked, or if the prefix belongs to a single dataset.
+    """
+    running = await stored_set(task) or await _make_or_await(task, chosen, listed)
+    await claim_prefix(task.store, task.of_prefix, task.run)
+    return running
+
+
+async def stored_set(task: SetTask) -> RunningSet | None:
+    """The plan as it is stored, None where there is none yet. Raises UsageError for a plan with other settings."""
+    plan = await value_of(task.store, task.layout.plan)
+    if plan is None:
+        return None
+    frozen = task.settings.frozen()
+    if plan.digest != task.settings.digest() or plan.settings != frozen:
+        names = sorted(name for name in frozen if frozen[name] != plan.settings.get(name))
+        cause = f"it was planned with other settings ({', '.join(names) or 'of another release'})"
+        raise UsageError(PLAN, f"run {task.run}", cause, "Use the same settings, or another run id.")
+    document = task.layout.listing(plan.nonce)
+    listings = await value_of(task.store, document)
+    if listings is None or len(listings.datasets) != len(plan.datasets):
+        raise DocumentError("read", document.name, "it does not fit the plan of the set", "Start a new run.")
+    return RunningSet(task, plan, listings)
+
+
+class Drafted(NamedTuple):
+    """A plan that is not stored yet, and the set that it was compared with."""
+
+    plan: ProjectPlan
+    listings: Listings
+    before: Project | None
+
+
+async def draft_set(
+    warehouse: Warehouse, settings: Settings, run: str, chosen: Chosen, listed: Sequence[str], before: Project | None
+) -> Drafted:
+    """Fix the snapshot time and list the tables of all datasets at that time, without storing anything."""
+    for one in chosen.datasets:
+        one_dataset(settings, one.name)
+    now, snapshot, listings = await _listings_at_snapshot(warehouse, settings, chosen.datasets)
+    refuse_unmatched(settings, [listing.tables for listing in listings])
+    members, left = [], list(chosen.skipped)
+    for one, listing in zip(chosen.datasets, listings, strict=True):
+        if listing.problem or matches_include(settings, listing.tables):
+            tables = chosen_tables(settings, listing.tables)
+            members.append((Member(one.name, one.location, tables, listing.problem), listing.tables))
+        else:
+            left.append(SkippedDataset(one.name, NOTHING_INCLUDED))
+    nonce = secrets.token_hex(4)
+    names = {member.dataset for member, _ in members}
+    plan = ProjectPlan(
+        run=run,
+        tool=VERSION,
+        nonce=nonce,
+        project=settings.project,
+        names=settings.dataset,
+        snapshot=snapshot,
+        settings=settings.frozen(),
+        digest=settings.digest(),
+        together=settings.together,
+        listing=settings.layout.project_run(run).listing(nonce).name,
+        datasets=tuple(member for member, _ in members),
+        skipped=tuple(left),
+        removed=leaving_datasets(before, names, listed, {one.dataset for one in left}),
+        over=before.run if before else "",
+        planned=now,
+    )
+    return Drafted(plan, Listings(tuple(tuple(tables) for _, tables in members)), before)
+
+
+async def _make_or_await(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> RunningSet:
+    """The plan that this task makes, or another one. Listing all tables is the work of one task."""
+    planning, pause = OthersTurn(task.planning), pauses()
+    over = True
+    while not over or not await takes_turn(task.planning):
+        if running := await stored_set(task):
+            return running
+        if not (over := await planning.is_over()):
+            await asyncio.sleep(next(pause))
+    return await _make(task, chosen, listed)
+
+
+async def _make(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> RunningSet:
+    async with giving_up(task.planning, partial(release_prefix, task.store, task.of_prefix, task.run)):
+        await check_target(task.store, task.of_prefix)
+        await claim_prefix(task.store, task.of_prefix, task.run)
+        before = await read_project(task.store, task.settings)
+        drafted = await draft_set(task.warehouse, task.settings, task.run, chosen, listed, before)
+        refuse_leaving(drafted.plan.removed, before, task.settings)
+    plan, listings = drafted.plan, drafted.listings
+    await replace(task.store, task.layout.listing(plan.nonce), listings, 0)
+    if not await replace(task.store, task.layout.plan, plan, 0):
+        if stored := await stored_set(task):
+            return stored
+        raise UnavailableError(PLAN, f"run {task.run}", "writing the plan of the set failed, and none exists")
+    await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))
+    _log_plan(task, plan)
+    return RunningSet(task, plan, listings)
+
+
+class _Tables(NamedTuple):
+    tables: list[Listed]
+    problem: str = ""
+
+
+async def _listings_at_snapshot(
+    warehouse: Warehouse, settings: Settings, datasets: Sequence[ListedDataset]
+) -> tuple[int, int, list[_Tables]]:
+    """Now, the snapshot time, and the tables of each dataset. The times come first, so that no table is missed.
+
+    Where a table is created or replaced between the two, it cannot be read at that time: then both are requested again.
+    """
+
+    async def tables(one: ListedDataset) -> _Tables:
+        try:
+            return _Tables(await warehouse.tables(Dataset(settings.project, one.name, one.location)))
+        except (NotFoundError, DeniedError) as error:
+            # It fails by name, and does not hold back the others.
+            return _Tables([], error.cause)
+
+    tries = 1 if settings.snapshot_ms is not None else LISTINGS
+    while True:
+        now = min(await asyncio.gather(*map(warehouse.now, locations_of(datasets).values())))
+        snapshot = settings.snapshot_ms if settings.snapshot_ms is not None else now
+        listings, tries = await gathered(tables, datasets, LISTINGS_AT_ONCE), tries - 1
+        if not tries or all(item.created <= snapshot for listing in listings for item in listing.tables):
+            return now, snapshot, listings
+
+
+def _log_plan(task: SetTask, plan: ProjectPlan) -> None:
+    tables = counted(sum(member.tables for member in plan.datasets), "table")
+    log.info(
+        "planned %s with %s as of %s, for %s: %s",
+        counted(len(plan.datasets), "dataset"), tables, rfc3339(plan.snapshot), counted(task.tasks, "task"),
+        named([member.dataset for member in plan.datasets], NAMED), extra=LogEvent.SET_PLANNED.extra(),
+    )  # fmt: skip
+    for removed in plan.removed:
+        log.warning("%s", removal_sentence(removed), extra=LogEvent.DATASET_REMOVED.extra(dataset=removed.dataset))
+    for skipped in plan.skipped:
+        event = LogEvent.DATASET_SKIPPED.extra(dataset=skipped.dataset)
+        log.warning("dataset %s is not exported: %s", skipped.dataset, skipped.reason, extra=event)

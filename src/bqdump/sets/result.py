@@ -1,0 +1,59 @@
+"""From the end of a task to the result of a set's run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from bqdump.core.documents.project import DatasetEntry
+from bqdump.core.progress.export import DatasetExport, Export
+from bqdump.core.times import time_of
+from bqdump.sets.run import SetResult
+
+State = Literal["published", "superseded", "running"]
+
+
+def exported_set(results: Sequence[SetResult]) -> Export:
+    """The result in full: the sums of all datasets, and each of them. results: one for each target."""
+    datasets = tuple(one for result in results for one in _datasets(result))
+    states = [result.state for result in results]
+    state: State = "running" if "unfinished" in states else "published" if "published" in states else "superseded"
+    first = results[0]
+    return Export(
+        run=first.plan.run,
+        state=state,
+        snapshot_time=time_of(first.plan.snapshot),
+        tables=sum(one.tables for one in datasets),
+        rows=sum(one.rows for one in datasets),
+        files=sum(one.files for one in datasets),
+        bytes=sum(one.bytes for one in datasets),
+        manifest=f"{first.task.store.url}/{first.task.settings.layout.project}",
+        failed=(),
+        skipped=(),
+        datasets=datasets,
+    )
+
+
+def _datasets(result: SetResult) -> Iterator[DatasetExport]:
+    if result.project is None or result.project.run != result.plan.run:
+        for member in result.plan.datasets:
+            yield DatasetExport(dataset=member.dataset, state="running")
+        return
+    for entry in result.project.datasets:
+        yield exported_dataset(result.task.store.url, entry)
+
+
+def exported_dataset(url: str, entry: DatasetEntry) -> DatasetExport:
+    """One dataset of project.json. url: of the bucket."""
+    return DatasetExport(
+        dataset=entry.dataset,
+        state=entry.state,
+        run=entry.run,
+        snapshot_time=entry.snapshot_time,
+        tables=entry.tables,
+        rows=entry.rows,
+        files=entry.files,
+        bytes=entry.bytes,
+        manifest=f"{url}/{entry.manifest}" if entry.manifest else "",
+        problem=entry.problem,
+    )

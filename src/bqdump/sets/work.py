@@ -1,0 +1,106 @@
+"""Working on the datasets of a set: a task begins with its own ones, and then helps with those that are not done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+
+from bqdump.core.documents.project import Ready
+from bqdump.core.errors import OF_THE_TASK, BqdumpError, first_of
+from bqdump.export.run import Complete, TaskResult, complete, run
+from bqdump.export.task import Task
+from bqdump.repository.projects import Board, read_board
+from bqdump.repository.repository import replace
+from bqdump.repository.turns import pauses
+from bqdump.sets.member import named, note_end, note_failure
+from bqdump.sets.planning import Planner, all_planned
+from bqdump.sets.task import RunningSet
+
+Open = Callable[[int], Task]
+
+
+async def export_datasets(running: RunningSet, open_task: Open, planner: Planner) -> Board:
+    """Do this task's part of every dataset, and publish those that are complete. Returns the notes at the end.
+
+    With --together, none is published before every one of them is complete.
+    """
+
+    async def export(number: int) -> None:
+        result = await run(open_task(number))
+        await _note_result(running, number, open_task, result)
+
+    if not running.plan.together:
+        return await _each(running, planner, export, lambda board: {*board.ended})
+    board = await _complete_all(running, open_task, planner)
+    if len({*board.ready, *board.ended}) < len(running.plan.datasets):
+        return board
+    return await _each(running, planner, export, lambda board: {*board.ended})
+
+
+async def _complete_all(running: RunningSet, open_task: Open, planner: Planner) -> Board:
+    """Export the tables of every dataset without publishing any."""
+
+    async def work(number: int) -> None:
+        result = await complete(open_task(number))
+        if isinstance(result, Complete):
+            task = running.task
+            await replace(task.store, task.layout.ready(number), Ready(number), 0)
+        else:
+            await _note_result(running, number, open_task, result)
+
+    return await _each(running, planner, work, lambda board: {*board.ready, *board.ended})
+
+
+async def _note_result(running: RunningSet, number: int, open_task: Open, result: TaskResult) -> None:
+    """Note an export that has ended. Of one that has not, another task is at work or publishing."""
+    if result.state in ("published", "superseded"):
+        await note_end(running, number, open_task(number))
+
+
+async def _each(
+    running: RunningSet,
+    planner: Planner,
+    step: Callable[[int], Awaitable[None]],
+    done: Callable[[Board], Collection[int]],
+) -> Board:
+    """Take the step with each dataset that is planned and not done, once; a bounded number of them at a time."""
+    task = running.task
+    slots, begun, pause = asyncio.Semaphore(running.at_once), set[int](), pauses()
+
+    async def one(number: int) -> None:
+        try:
+            await _one(running, number, step)
+        finally:
+            slots.release()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await slots.acquire()
+                await planner.watch()
+                board = await read_board(task.store, task.layout)
+                over = {*done(board), *board.failed(task.owner.execution), *begun}
+                number = next((one for one in running.order if one in board.planned and one not in over), None)
+                if number is not None:
+                    begun.add(number)
+                    pause = pauses()
+                    group.create_task(one(number))
+                    continue
+                slots.release()
+                if all_planned(board, running):
+                    break
+                await asyncio.sleep(next(pause))
+    except BaseExceptionGroup as error:
+        raise first_of(error) from None
+    return await read_board(task.store, task.layout)
+
+
+async def _one(running: RunningSet, number: int, step: Callable[[int], Awaitable[None]]) -> None:
+    """Take the step with one dataset. Its failure is noted, and does not hold back the others."""
+    with named(running, number):
+        try:
+            await step(number)
+        except OF_THE_TASK:
+            raise
+        except BqdumpError as error:
+            await note_failure(running, number, error)

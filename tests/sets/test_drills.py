@@ -1,0 +1,94 @@
+"""A drill of a set drills the export of each dataset, and proves the set when all of them came back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from bqdump.adapters.memory import MemoryStore
+from bqdump.core.errors import DeniedError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.plan import Options
+from bqdump.core.restore.rotation import Portion
+from bqdump.repository.drills import read_drills
+from bqdump.sets.drill import drill as drill_all
+from logged import logged
+from sets.restores import RestoreWorld
+
+DATASETS = ("ops_eu", "ops_us", "sales")
+TABLES = {f"{dataset}.{table}" for dataset in DATASETS for table in ("items", "orders")}
+
+
+@pytest.fixture
+def world() -> RestoreWorld:
+    return RestoreWorld()
+
+
+def drill(world: RestoreWorld, tables: int = 0) -> Drilled:
+    task = world.restore_task(Options(project="p", dataset="", temporary=True))._replace(documents=MemoryStore())
+    return asyncio.run(drill_all([task], Portion(tables)))
+
+
+def scratch(world: RestoreWorld) -> list[str]:
+    return [name for _, name in world.warehouse.datasets if name.startswith("bqdump_drill_")]
+
+
+def test_every_dataset_of_a_set_is_drilled(world: RestoreWorld, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    done = drill(world)
+    assert (done.state, done.run, set(done.tables), done.of, done.rows) == ("proven", "r1", TABLES, 6, 6)
+    assert len(done.dataset.split(",")) == 3
+    assert scratch(world) == []
+    for name in DATASETS:
+        (note,) = asyncio.run(read_drills(world.store, world.settings(prefix=f"x/{name}/").layout))
+        assert (note.tables, note.of) == (2, 2)
+    lines = logged(caplog, LogEvent.DRILL_PROVEN)
+    assert [(vars(line)["dataset"], vars(line)["target"]) for line in lines] == [
+        *((name, f"gs://memory/x/{name}/") for name in DATASETS), ("*", "gs://memory/x/"),
+    ]  # fmt: skip
+
+
+def test_a_portion_is_of_the_tables_of_each_dataset_in_turn(world: RestoreWorld) -> None:
+    assert drill(world, 1).tables == tuple(f"{name}.items" for name in DATASETS)
+    assert drill(world, 1).tables == tuple(f"{name}.orders" for name in DATASETS)
+
+
+def test_a_difference_in_one_dataset_is_the_sets_and_the_others_are_drilled(
+    world: RestoreWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = world.manifest("ops_us")
+    assert manifest
+    lost = next(table for table in manifest.tables if table.table == "orders").files[0]
+    asyncio.run(world.store.delete([(lost.name, lost.generation)]))
+    done = drill(world)
+    assert done.state == "different"
+    assert {table.split(".")[0] for table in done.tables} == {"ops_eu", "sales"}
+    assert [one.name for one in done.different] == ["ops_us.run r1"]
+    assert not [line for line in logged(caplog, LogEvent.DRILL_PROVEN) if vars(line)["dataset"] == "*"]
+
+
+def test_an_export_that_cannot_be_read_is_a_failure_of_its_dataset(
+    world: RestoreWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    layout = world.settings(prefix="x/ops_us/").layout
+    name = layout.run("r1").manifest.name
+    asyncio.run(world.store.write(name, b"{", None))
+    done = drill(world)
+    assert done.state == "incomplete"
+    (failure,) = done.failed
+    assert (failure.name, failure.kind) == ("ops_us", "DATASET")
+    assert {table.split(".")[0] for table in done.tables} == {"ops_eu", "sales"}
+    assert logged(caplog, LogEvent.DRILL_FAILED)
+
+
+def test_without_permission_to_create_datasets_nothing_is_drilled(world: RestoreWorld) -> None:
+    class Every(frozenset[str]):
+        def __contains__(self, name: object) -> bool:
+            return True
+
+    world.big.refused = Every()
+    with pytest.raises(DeniedError):
+        drill(world)

@@ -1,0 +1,109 @@
+"""A dataset of the last set that the next one lacks is named, refused unless allowed, and its export stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from bqdump.core.errors import UsageError
+from bqdump.core.risks import Risk
+from sets.world import World, names
+
+ALLOWED = (Risk.REMOVED_TABLES,)
+
+
+@pytest.fixture
+def world() -> World:
+    world = World("a", "b", "c")
+    world.run("first")
+    return world
+
+
+def test_a_dataset_that_is_not_named_any_more_is_refused_unless_allowed(world: World) -> None:
+    with pytest.raises(UsageError, match=r"1 dataset of the last set would be missing: b .*not named by dataset"):
+        world.run("second", exclude_datasets=("b",))
+    assert world.project().run == "first"
+    world.run("second", exclude_datasets=("b",), allow=ALLOWED)
+    project = world.project()
+    assert (project.run, names(project)) == ("second", {"a": "published", "c": "published"})
+    assert [(one.dataset, one.reason, one.run) for one in project.removed] == [("b", "excluded", "first")]
+    manifest = world.manifest("b")
+    assert manifest
+    assert manifest.run == "first"
+
+
+def test_a_dropped_dataset_is_named_and_most_of_them_at_once_are_refused(world: World) -> None:
+    del world.warehouse.datasets["p", "b"]
+    world.run("second")
+    assert [(one.dataset, one.reason) for one in world.project().removed] == [("b", "dropped")]
+    del world.warehouse.datasets["p", "c"]
+    world.put("d", "orders")
+    world.run("third")
+    del world.warehouse.datasets["p", "a"], world.warehouse.datasets["p", "d"]
+    world.put("e", "orders")
+    with pytest.raises(UsageError, match="2 datasets of the last set would be missing"):
+        world.run("fourth")
+
+
+def test_an_emptied_project_is_refused_and_the_exports_stay(world: World) -> None:
+    before = world.store.names_now()
+    world.warehouse.datasets.clear()
+    with pytest.raises(UsageError, match=r"matches no dataset of project p\. It has no datasets"):
+        world.run("second")
+    assert world.store.names_now() == before
+
+
+def test_a_refused_set_gives_its_prefix_back() -> None:
+    world = World()
+    with pytest.raises(UsageError, match="matches no table of any dataset"):
+        world.run("first", include=("nothing",))
+    assert not [name for name in world.store.names_now() if name.endswith("dataset.json")]
+
+
+def test_an_include_need_not_match_in_every_dataset() -> None:
+    world = World()
+    world.put("sales", "special")
+    world.run("first", include=("special",))
+    project = world.project()
+    assert names(project) == {"sales": "published"}
+    assert {one.dataset for one in project.skipped} == {"ops_eu", "ops_us"}
+    assert world.content("sales").keys() == {"special"}
+
+
+def test_a_table_created_after_the_snapshot_time_does_not_fail_its_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    listing = world.warehouse.list_datasets
+
+    async def later(project: str) -> object:
+        found = await listing(project)
+        original = world.warehouse.dataset
+
+        async def dataset(project: str, name: str) -> object:
+            world.put(name, "new")
+            return await original(project, name)
+
+        monkeypatch.setattr(world.warehouse, "dataset", dataset)
+        return found
+
+    monkeypatch.setattr(world.warehouse, "list_datasets", later)
+    world.run("first")
+    assert set(names(world.project()).values()) == {"published"}
+    assert world.content("sales").keys() == {"orders", "items"}
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_table_that_is_dropped_while_the_set_is_exported_leaves_its_dataset_by_name(
+    world: World, *, together: bool
+) -> None:
+    world.put("b", "customers")
+    world.run("second")
+
+    def drop(table: str, _job: str) -> None:
+        if table == "customers" and world.warehouse.datasets["p", "b"][table].versions[-1].rows is not None:
+            world.warehouse.drop("p", "b", table)
+
+    world.warehouse.failing = drop
+    world.run("third", 2, together=together)
+    assert (world.project().run, world.project().status) == ("third", "complete")
+    manifest = world.manifest("b")
+    assert manifest
+    assert [(one.table, one.reason, one.run) for one in manifest.removed] == [("customers", "dropped", "second")]

@@ -1,0 +1,167 @@
+"""The documents of a set's runs are pruned with the runs that they name, and never before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import BqdumpError, DatasetsFailedError, DocumentError
+from bqdump.core.retention.policy import policy_of
+from bqdump.core.retention.result import Pruned
+from bqdump.core.sets.member import one_dataset
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.written import resume_call, settings_of_run
+from bqdump.core.wording import COMMANDS
+from bqdump.export.run import run as export
+from bqdump.export.task import Task
+from bqdump.repository.published import read_latest
+from bqdump.repository.tags import change_tags
+from bqdump.retain.prune import prune
+from bqdump.retain.task import Task as Pruning
+from bqdump.sets.prune import prune_set
+from sets.world import FIRST, World
+
+DAY = 86_400_000
+ROOT = "x/_bqdump/projects/"
+
+
+async def no_jobs(_since: int) -> set[str]:
+    return set()
+
+
+def pruned(world: World, days: float = 0.1, *, delete: bool = True) -> Pruned:
+    """The result of a prune, so many days after the first run, that keeps the last run of each dataset."""
+    now, settings = FIRST + round(days * DAY), world.settings(keep_last=1)
+
+    async def one(own: Settings) -> Pruned:
+        return await prune(Pruning(world.store, own, policy_of(own), now, delete, no_jobs))
+
+    return asyncio.run(prune_set(world.store, settings, one, now))
+
+
+def kept(world: World) -> set[str]:
+    """The runs of the set that have documents."""
+    return {name.removeprefix(ROOT).split("/")[0] for name in world.store.names_now() if name.startswith(ROOT)}
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    for run in ("first", "second", "third"):
+        world.run(run)
+    return world
+
+
+def test_they_go_with_the_last_run_that_they_name(world: World) -> None:
+    assert pruned(world, delete=False).removed
+    assert kept(world) == {"first", "second", "third"}
+    assert pruned(world).left == ()
+    assert kept(world) == {"third"}
+    assert world.project().run == "third"
+    assert world.content("sales").keys() == {"orders", "items"}
+    world.run("first")
+    assert world.project().run == "first"
+
+
+def test_they_stay_while_a_dataset_keeps_the_run(world: World) -> None:
+    own = one_dataset(world.settings(), "sales")
+    asyncio.run(change_tags(world.store, own.layout, "first", ["keep"]))
+    pruned(world)
+    assert kept(world) == {"first", "third"}
+
+
+def test_objects_of_others_stay_and_are_named(world: World) -> None:
+    world.store.put_now(f"{ROOT}first/notes.txt", b"mine")
+    assert pruned(world).left == (f"{ROOT}first/notes.txt",)
+    assert kept(world) == {"first", "third"}
+
+
+def test_a_run_that_failed_stays_until_it_is_abandoned() -> None:
+    world = World()
+    world.put("sales", "bad")
+    world.broken.add("bad")
+    with pytest.raises(DatasetsFailedError):
+        world.run("first")
+    world.broken.clear()
+    world.run("second")
+    pruned(world)
+    assert kept(world) == {"first", "second"}
+    pruned(world, days=8)
+    assert kept(world) == {"second"}
+
+
+def test_a_run_that_may_still_be_published_stays(world: World) -> None:
+    """Nothing is published that is later, or nothing at all."""
+    found = world.store.peek("x/_bqdump/project.json")
+    assert found
+    asyncio.run(world.store.delete([(found[1].name, found[1].generation)]))
+    pruned(world, days=30)
+    assert kept(world) == {"first", "second", "third"}
+
+
+@pytest.mark.parametrize("before", range(3))
+def test_an_interrupted_prune_is_finished_and_lets_no_late_task_begin(
+    before: int, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """before: this many batches of the run's documents are deleted before the prune dies."""
+    batches, delete = [0], world.store.delete
+
+    async def dying(objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        if any(name.startswith(ROOT) for name, _ in objects):
+            batches[0] += 1
+            if batches[0] > before:
+                raise KeyboardInterrupt
+        return await delete(objects)
+
+    monkeypatch.setattr(world.store, "delete", dying)
+    with pytest.raises(KeyboardInterrupt):
+        pruned(world)
+    monkeypatch.undo()
+    assert kept(world) == {"first", "second", "third"}
+    if before:
+        with pytest.raises(DocumentError, match="does not fit the plan of the set"):
+            world.run("first", execution="late")
+    assert pruned(world).left == ()
+    assert kept(world) == {"third"}
+
+
+def test_notes_of_a_late_task_are_removed(world: World) -> None:
+    pruned(world)
+    world.store.put_now(f"{ROOT}first/ended/00000.json", b"{}")
+    pruned(world)
+    assert kept(world) == {"third"}
+    world.store.put_now(f"{ROOT}fourth/planner.json", b'{"execution":"x","task":0}')
+    pruned(world, days=99)
+    assert kept(world) == {"third", "fourth"}
+
+
+def test_a_run_that_stopped_while_it_was_planned_is_removed_once_its_note_is_old(world: World) -> None:
+    world.store.clock = lambda: FIRST
+    world.store.put_now(f"{ROOT}fourth/planner.json", b'{"execution":"x","task":0}')
+    pruned(world, days=6)
+    assert kept(world) == {"third", "fourth"}
+    pruned(world, days=8)
+    assert kept(world) == {"third"}
+
+
+def test_a_damaged_pointer_of_a_dataset_of_a_set_is_healed_by_the_command_in_the_error(world: World) -> None:
+    own = one_dataset(world.settings(), "sales")
+    before = world.read(own.layout.latest)
+    world.store.put_now(own.layout.latest.name, b"garbage")
+    with pytest.raises(DocumentError) as caught:
+        asyncio.run(read_latest(world.store, own))
+    command = caught.value.sentence(COMMANDS)
+    plan = world.read(own.layout.run("third").plan)
+    assert before
+    assert plan
+    settings = settings_of_run(plan.settings, own.target)
+    assert resume_call("third", settings) in caught.value.hint
+    assert "--run-id third" in command
+    assert "--prefix x/sales" in command
+    asyncio.run(export(Task(world.store, world.task("third").warehouse, settings, "third", Owner("e", 0), 1)))
+    after = world.read(own.layout.latest)
+    assert after
+    assert (after.run, after.number, after.manifest_generation) == ("third", before.number, before.manifest_generation)

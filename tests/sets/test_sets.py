@@ -1,0 +1,104 @@
+"""Several datasets are exported at one snapshot time, each below a folder of its own, and one document names them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bqdump.core.errors import DatasetsFailedError, DocumentError, UsageError
+from bqdump.export.run import run
+from bqdump.export.task import Task
+from sets.world import World, names, once
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 7])
+def test_every_dataset_is_published_at_one_snapshot_time(tasks: int) -> None:
+    world = World()
+    world.run("r", tasks)
+    project = world.project()
+    assert (project.run, project.status, names(project)) == (
+        "r", "complete", {"ops_eu": "published", "ops_us": "published", "sales": "published"},
+    )  # fmt: skip
+    for entry in project.datasets:
+        manifest = world.manifest(entry.dataset)
+        assert manifest
+        assert (manifest.snapshot, manifest.dataset) == (project.snapshot, entry.dataset)
+        assert entry.manifest == f"x/{entry.dataset}/_bqdump/runs/r/manifest.json"
+        assert world.content(entry.dataset) == {
+            "items": f"{entry.dataset}.items\n", "orders": f"{entry.dataset}.orders\n",
+        }  # fmt: skip
+
+
+def test_a_failing_dataset_is_named_and_does_not_hold_back_the_others() -> None:
+    world = World()
+    world.put("sales", "bad")
+    world.broken.add("bad")
+    with pytest.raises(
+        DatasetsFailedError, match=r"1 of 3 datasets failed, the others are not affected \(sales: .*bad"
+    ):
+        world.run("r", 2)
+    project = world.project()
+    assert (project.status, names(project)) == (
+        "partial", {"ops_eu": "published", "ops_us": "published", "sales": "failed"},
+    )  # fmt: skip
+    assert world.manifest("sales") is None
+    world.broken.clear()
+    world.run("r", execution="again")
+    assert (world.project().status, world.project().run) == ("complete", "r")
+    assert world.manifest("sales")
+
+
+def test_where_every_dataset_fails_no_others_are_mentioned() -> None:
+    world = World()
+    for dataset in ("ops_eu", "ops_us", "sales"):
+        world.put(dataset, "bad")
+    world.broken.add("bad")
+    with pytest.raises(DatasetsFailedError, match=r"3 of 3 datasets failed \("):
+        world.run("r")
+
+
+def test_together_nothing_is_published_before_everything_is_complete() -> None:
+    world = World()
+    world.put("sales", "bad")
+    world.broken.add("bad")
+    with pytest.raises(DatasetsFailedError, match="so none is published"):
+        world.run("r", 2, together=True)
+    assert not any(map(world.manifest, ("ops_eu", "ops_us", "sales")))
+    world.broken.clear()
+    world.run("r", 2, execution="again", together=True)
+    assert set(names(world.project()).values()) == {"published"}
+
+
+def test_a_pattern_that_matches_one_dataset_keeps_the_layout_of_a_set() -> None:
+    world = World("ops_eu", "sales")
+    world.run("r", dataset="ops_*")
+    assert names(world.project()) == {"ops_eu": "published"}
+    assert world.manifest("ops_eu")
+
+
+def test_a_set_may_not_have_the_prefix_of_a_single_export_nor_the_other_way_round() -> None:
+    world = World()
+    world.run("r")
+    task = world.task("s", dataset="sales")
+    single = Task(task.store, task.warehouse, task.settings, "s", task.owner, 1)
+    with pytest.raises(UsageError, match="it belongs to a set of datasets of p"):
+        asyncio.run(run(single))
+    single = single._replace(settings=world.settings(dataset="sales", prefix="y/"))
+    asyncio.run(run(single))
+    with pytest.raises(UsageError, match=r"it belongs to p\.sales"):
+        world.run("t", prefix="y/")
+
+
+def test_a_damaged_project_json_can_be_deleted() -> None:
+    world = World()
+    world.run("r")
+    document = world.settings().layout.project
+    world.store.put_now(document.name, b"{")
+    with pytest.raises(DocumentError, match="or delete it: the next run writes it again"):
+        world.run("s")
+    _, info = world.store.peek(document.name) or (b"", None)
+    assert info
+    once(lambda: world.store.delete([(info.name, info.generation)]))
+    world.run("s")
+    assert world.project().run == "s"
