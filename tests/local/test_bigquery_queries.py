@@ -350,3 +350,29 @@ def test_a_required_partition_filter_is_enforced(world: World, partitioned: str,
     for where in (f"{column} IS NOT NULL", f"(s = 'x') AND ({column} IS NULL OR {column} IS NOT NULL)"):
         assert world.sql(f"SELECT s FROM {name}.t WHERE {where}") == [("x",)]
     assert world.exported(f"{name}.t").splitlines()[0] == b"d,n,s"
+
+
+def test_temporary_tables_last_as_long_as_their_script(world: World) -> None:
+    script = """
+        CREATE TEMP TABLE Example (x INT64, y STRING);
+        INSERT INTO Example VALUES (5, 'foo'), (6, 'bar');
+        CREATE TEMP TABLE Twice AS SELECT Example.x * 2 AS x FROM Example;
+        UPDATE Example SET y = 'baz' WHERE Example.x = 6;
+        SELECT e.y, t.x FROM Example AS e JOIN Twice AS t ON t.x = 2 * e.x ORDER BY 1;
+    """
+    before = {item.dataset_id for item in world.client.list_datasets(include_all=True)}
+    assert [tuple(row) for row in world.sql(script)] == [("baz", 12), ("foo", 10)]
+    after = {item.dataset_id for item in world.client.list_datasets(include_all=True)}
+    assert not any(name.startswith("_script") for name in after - before)
+    with pytest.raises(BadRequest, match="must be qualified"):
+        world.sql("SELECT * FROM Example")
+    with pytest.raises(BadRequest, match="division by zero"):
+        world.sql("CREATE TEMP TABLE Gone AS SELECT 1 AS x; SELECT ERROR('division by zero') FROM Gone")
+    assert not any(item.dataset_id.startswith("_script") for item in world.client.list_datasets(include_all=True))
+
+
+def test_a_script_may_drop_what_it_has_read(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
+    world.sql(f"CREATE TABLE {name}.u AS SELECT * FROM {name}.t; DROP TABLE {name}.t")
+    assert [item.table_id for item in world.client.list_tables(name)] == ["u"]

@@ -27,6 +27,7 @@ from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.parsing import invalid_query, parse
 from bqdump_local.bigquery.readers import reader
 from bqdump_local.bigquery.results import JobResult, Result, describe, fetch, name_columns
+from bqdump_local.bigquery.scripts import temporary_tables
 from bqdump_local.bigquery.sql import Translation
 from bqdump_local.bigquery.types import parse_fields
 
@@ -49,6 +50,8 @@ class Query:
         self._query = configuration["query"]
         self._outside: list[str] = []
         self._needed = 0
+        # The bytes of each table that was read.
+        self._measured: dict[str, int] = {}
         self._destination: dict[str, str] | None = None
         default = self._query.get("defaultDataset")
         self._translation = Translation(
@@ -70,9 +73,12 @@ class Query:
                 outcome.statistics["statementType"] = kind
             else:
                 statements = parse(text)
-                for statement in statements:
-                    self._check_limit(statement)
-                    outcome = self._statement(statement, stopped)
+                with temporary_tables(statements, self._translation):
+                    for statement in statements:
+                        self._check_limit(statement)
+                        outcome = self._statement(statement, stopped)
+                        # A later statement may drop what this one has read.
+                        self._processed()
                 if len(statements) > 1:
                     outcome.statistics["statementType"] = "SCRIPT"
         except duckdb.Error as error:
@@ -166,11 +172,11 @@ class Query:
                 self._translation.referenced.append(self._translation.find(node))
 
     def _processed(self) -> int:
-        distinct = {table.name: table for table in self._translation.referenced}
-        for table in distinct.values():
-            self._catalog.access.require(table.project, "bigquery.tables.getData")
-        read = sum(metadata.measured(self._catalog, table)[1] for table in distinct.values())
-        return read + metadata.LEAST_BYTES * self._translation.reads_metadata
+        for table in self._translation.referenced:
+            if table.name not in self._measured:
+                self._catalog.access.require(table.project, "bigquery.tables.getData")
+                self._measured[table.name] = metadata.measured(self._catalog, table)[1]
+        return sum(self._measured.values()) + metadata.LEAST_BYTES * self._translation.reads_metadata
 
     def _statement(self, statement: exp.Expression, stopped: Callable[[], bool]) -> JobResult:
         outcome = JobResult({"statementType": _type_of(statement)})
