@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 import pytest
@@ -92,10 +93,14 @@ def test_the_plan_shows_routes_reasons_and_the_bill(outside: Stage, capsys: pyte
     assert shown["tables"]["sheet"]["why"].startswith("an external table: extract jobs read tables only")
     readable = call(capsys, "plan").out
     assert "Not exported by a free extract job" in readable
-    assert "billed for at least 2" in readable.splitlines()[0]
+    first = readable.splitlines()[0]
+    assert re.search(r"3 query jobs, billed for at least 2\d MB: at least \$0\.00 at \$6\.25 per TiB\.", first)
+    assert shown["usd"] == round(shown["totals"]["bills"] / 2**40 * 6.25, 6)
     # Clock and indexes were queried twice; a dry run leaves no job.
     after = [job for job in outside.big.list_jobs(page_size=1000) if job.job_type == "query"]
     assert len(after) == queries + 4
+    dear = call(capsys, "plan", "--price-per-tib", "1000").out.splitlines()[0]
+    assert re.search(r"at least \$0\.0[23] at \$1000 per TiB\.", dear)
 
 
 def test_a_bill_beyond_the_limit_is_refused_before_anything_starts(

@@ -33,6 +33,22 @@ def fill(stage: Stage) -> None:
             stage.big.query_and_wait(f"CREATE TABLE `{table}` AS {rows}", job_config=config)
 
 
+def test_the_plan_of_a_set_begins_with_its_cost_and_shows_the_tables(stage: Stage) -> None:
+    fill(stage)
+    free = stage.command("plan", "--exclude", "items", env=EVERY)
+    first, second, *_ = free.out.splitlines()
+    assert first.startswith("Free: 2 extract jobs, ")
+    assert first.endswith(" One task is enough.")
+    assert second.endswith(", 2 excluded by --include/--exclude.")
+    exported = free.out.partition("\nExported:\n")[2]
+    assert [line.split()[0] for line in exported.splitlines()[1:]] == ["ops_eu.orders", "sales.orders"]
+    config = bigquery.QueryJobConfig(default_dataset=f"{stage.project}.sales")
+    stage.big.query_and_wait(f"CREATE VIEW recent AS SELECT * FROM `{stage.project}.sales.orders`", job_config=config)
+    billed = stage.command("plan", "--price-per-tib", "1000", env=EVERY).out
+    assert "4 extract jobs, free; 1 query job, billed for 10.5 MB: less than $0.01 at $1000 per TiB." in billed
+    assert "sales.recent  query" in billed.partition("Not exported by a free extract job:")[2]
+
+
 def extracted(stage: Stage) -> list[tuple[str, str]]:
     """The tables of the extract jobs, each as often as it was extracted."""
     jobs = [job for job in stage.big.list_jobs(page_size=1000) if job.job_type == "extract"]
@@ -125,6 +141,6 @@ def test_the_page_about_several_datasets(stage: Stage) -> None:
     output = follow("docs/projects.md", stage.folder, {**stage.stack.variables(), "PROJECT_ID": stage.project})
     assert "2 datasets with 4 tables, 12 rows" in output
     assert "into my-project.{dataset}_restored (US).\n" in output
-    assert '"restored 2 datasets: 4 tables, 12 rows"' in output
+    assert "restored 2 datasets: 4 tables, 12 rows" in output
     restored = [table.table_id for table in stage.big.list_tables("my-project.ops_eu_restored")]
     assert restored == list(TABLES)

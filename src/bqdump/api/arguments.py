@@ -51,6 +51,7 @@ class Options(TypedDict, total=False):
     notify: str | None
     allow_partial: bool | None
     max_bytes_billed: int | str | None
+    price_per_tib: float | str | None
     strict: bool | None
     allow: str | Sequence[str] | None
     prune: bool | None

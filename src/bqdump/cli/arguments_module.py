@@ -14,6 +14,7 @@ WIDER = {
 DURATIONS = ("full_every", "patience", "job_timeout", "keep_within", "abandoned_after")
 WIDER_NAMES = dict.fromkeys(DURATIONS, "str | timedelta") | {
     "dataset": "str | Sequence[str]",
+    "price_per_tib": "float | str",
     "snapshot_time": "str | datetime",
     "tables": "Mapping[str, Mapping[str, Any]] | str",
 }

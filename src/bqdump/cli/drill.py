@@ -74,7 +74,7 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
 )
 @json_option(Drilled, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
-@settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed", "notify")
+@settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed", "price_per_tib", "notify")
 def drill(
     run: str | None,
     planning: bool,
@@ -134,7 +134,7 @@ def _plan(settings: Settings, parsed: Requested, run: str, size: Portion, *, as_
     if as_json:
         print_json(shown)
     else:
-        print_plan(shown)
+        print_plan(settings, shown)
     return DONE
 
 

@@ -10,14 +10,14 @@ import click
 
 from bqdump import verbs
 from bqdump.cli.options import ALL, Command, flags_given, json_option, load_settings, settings_options
-from bqdump.cli.output import print_json, print_table
-from bqdump.cli.plan_set import print_altered, print_set, refuse_datasets
+from bqdump.cli.output import print_json
+from bqdump.cli.plan_parts import cost, enough_tasks, excluded, print_parts
+from bqdump.cli.plan_set import print_set, refuse_datasets
 from bqdump.cli.wiring import finish
 from bqdump.core.documents.origin import unchanged_parts
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.guards import refuse, sentence
-from bqdump.core.plan.removal import WHY
-from bqdump.core.plan.summary import Planned, PlannedTable
+from bqdump.core.plan.guards import refuse
+from bqdump.core.plan.summary import Planned
 from bqdump.core.retention.policy import refuse_idle
 from bqdump.core.settings.settings import REQUIRED, Settings
 from bqdump.core.settings.task_identity import Identity, identify
@@ -26,8 +26,6 @@ from bqdump.core.times import time_text
 from bqdump.services.opened import serve
 from bqdump.services.place import run_id
 
-# More tables that are exported for one reason are not listed.
-MANY = 5
 VERBS = {"replace": "replaces the export", "keep": "adds an export"}
 
 
@@ -73,68 +71,7 @@ def _name(settings: Settings, identity: Identity) -> str:
 def print_plan(settings: Settings, shown: Planned) -> None:
     """Print a plan for people: what it costs, its totals, what is special about it, its tables."""
     _print_totals(settings, shown)
-    if reasons := [(t.table, t.reason) for t in shown.tables if t.reason]:
-        same = {reason for _, reason in reasons}
-        sys.stdout.write("\nExported, although the export is incremental:\n")
-        if len(reasons) > MANY and len(same) == 1:
-            reasons = [(f"all {len(reasons):,}", reasons[0][1])]
-        print_table(("table", "why"), reasons)
-    if shown.unchanged:
-        sys.stdout.write("\nUnchanged, so not exported again:\n")
-        print_table(
-            ("table", "rows", "bytes", "files", "since run"),
-            [(u.table, f"{u.rows:,}", size_text(u.bytes), f"{u.files:,}", u.run) for u in shown.unchanged],
-            right=(1, 2, 3),
-        )
-    if others := [(t.table, t.route, _bill(t), t.why) for t in shown.tables if t.route != "extract" or t.bills]:
-        sys.stdout.write("\nNot exported by a free extract job:\n")
-        print_table(("table", "route", "bills", "why"), others, right=(2,))
-    if shown.skipped:
-        sys.stdout.write("\nNot exported:\n")
-        print_table(("object", "why"), [(item["table"], item["reason"]) for item in shown.skipped])
-    if shown.removed:
-        sys.stdout.write("\nRemoved from the published export:\n")
-        print_table(
-            ("table", "why", "rows", "as of", "run"),
-            [
-                (one.table, WHY[one.reason], "?" if one.rows is None else f"{one.rows:,}", one.snapshot_text, one.run)
-                for one in shown.removed
-            ],
-            right=(2,),
-        )
-    if shown.kept:
-        sys.stdout.write(f"\nExcluded, so carried over from run {shown.over}:\n")
-        print_table(("table",), [(table,) for table in shown.kept])
-    print_altered(shown.altered)
-    if shown.flags:
-        sys.stdout.write("\nWarnings:\n")
-        print_table(
-            ("what", "table", "why", "allowed"),
-            [
-                (flag.risk.value, flag.table or "all", sentence(flag), "yes" if flag.allowed else "no")
-                for flag in shown.flags
-            ],
-        )
-    if shown.tables:
-        sys.stdout.write("\nExported:\n")
-        _print_tables(shown)
-
-
-def _cost(shown: Planned) -> str:
-    """What the run takes, in one sentence: free jobs, what queries bill, what is read."""
-    billed = [table for table in shown.tables if table.bills is not None]
-    free = [table for table in shown.tables if table.route == "extract" and table.bills is None]
-    read = len(shown.tables) - len(billed) - len(free)
-    jobs = counted(sum(max(1, table.partitions - table.unchanged_partitions) for table in free), "extract job")
-    least = "at least " if any(table.bills_at_least for table in billed) else ""
-    parts = [
-        f"{jobs}, free" if free else "",
-        f"{counted(len(billed), 'query job')}, billed for {least}{size_text(shown.totals['bills'])}" if billed else "",
-        f"{counted(read, 'table')} read with the Storage Read API" if read else "",
-    ]
-    if free and not billed and not read:
-        return f"Free: {jobs}, {size_text(shown.totals['bytes'])}."
-    return f"{'; '.join(filter(None, parts)) or 'Nothing to export'}."
+    print_parts(shown)
 
 
 def _print_totals(settings: Settings, shown: Planned) -> None:
@@ -142,45 +79,11 @@ def _print_totals(settings: Settings, shown: Planned) -> None:
     saved = f", {size_text(totals['bytes_saved'])}: not exported again.\n"
     reused = unchanged_parts(totals["unchanged"], totals["unchanged_partitions"])
     unchanged = f"{reused}{saved}" if reused else ""
-    tasks = "One task is" if shown.recommended_tasks == 1 else f"{shown.recommended_tasks:,} tasks are"
-    enough = f" {tasks} enough." if shown.shares or not unchanged else ""
-    excluded = f", {totals['excluded']:,} excluded by --include/--exclude" if totals["excluded"] else ""
     sys.stdout.write(
-        f"{_cost(shown)}{enough}\n"
+        f"{cost(settings, shown)}{enough_tasks(shown)}\n"
         f"{counted(totals['tables'], 'table')}, {counted(totals['rows'], 'row')}, {size_text(totals['bytes'])} "
-        f"of {shown.project}.{shown.dataset} ({shown.location}) as of {time_text(shown.snapshot_time)}{excluded}.\n"
+        f"of {shown.project}.{shown.dataset} ({shown.location}) as of {time_text(shown.snapshot_time)}"
+        f"{excluded(shown)}.\n"
         f"{unchanged}"
         f"A run {VERBS[shown.mode]} in {settings.target} ({settings.path}).\n"
     )
-
-
-def _print_tables(shown: Planned) -> None:
-    print_table(
-        ("table", "kind", "route", "rows", "bytes", "files", "task"),
-        [
-            (
-                t.table,
-                t.kind.lower(),
-                t.route,
-                f"{t.rows:,}",
-                size_text(t.bytes),
-                _files(t),
-                f"{t.share} and {t.parts - 1} more" if t.parts > 1 else str(t.share),
-            )
-            for t in shown.tables
-        ],
-        right=(3, 4, 5, 6),
-    )
-
-
-def _files(table: PlannedTable) -> str:
-    if not table.partitions:
-        return f"{table.files:,}"
-    unchanged = f" ({table.unchanged_partitions:,} unchanged)" if table.unchanged_partitions else ""
-    return f"{table.files:,} in {counted(table.partitions, 'partition')}{unchanged}"
-
-
-def _bill(table: PlannedTable) -> str:
-    if table.bills is None:
-        return ""
-    return f"{'≥ ' if table.bills_at_least else ''}{size_text(table.bills)}"

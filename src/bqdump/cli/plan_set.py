@@ -3,52 +3,40 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 from bqdump.cli.errors import words
 from bqdump.cli.output import print_table
+from bqdump.cli.plan_parts import cost, enough_tasks, excluded, print_parts
 from bqdump.core.documents.origin import unchanged_tables
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.altered import AlteredColumn, folded
 from bqdump.core.plan.summary import Planned
+from bqdump.core.prices import money_text
 from bqdump.core.sets.removal import WHY
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named, size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import fill
 
+# Refused datasets that the error names.
 NAMED = 3
-
-
-def print_altered(altered: Sequence[AlteredColumn]) -> None:
-    """Print the columns that come back with other values, by table."""
-    if not altered:
-        return
-    sys.stdout.write("\nColumns whose values change in a restore:\n")
-    rows = [(one.table, one.format, one.change, ", ".join(one.columns)) for one in folded(altered)]
-    print_table(("table", "format", "change", "columns"), rows)
 
 
 def print_set(settings: Settings, shown: Planned) -> None:
     """Print the plan of several datasets."""
     totals = shown.totals
     tables, rows = counted(totals["tables"], "table"), counted(totals["rows"], "row")
-    cost = f"Queries, billed for {size_text(totals['bills'])}." if totals["bills"] else "No query is billed."
     sys.stdout.write(
-        f"{cost}\n{counted(len(shown.datasets), 'dataset')} of project {shown.project}: {tables}, {rows}, "
-        f"{size_text(totals['bytes'])} as of {time_text(shown.snapshot_time)}.\n"
+        f"{cost(settings, shown)}{enough_tasks(shown)}\n"
+        f"{counted(len(shown.datasets), 'dataset')} of project {shown.project}: {tables}, {rows}, "
+        f"{size_text(totals['bytes'])} as of {time_text(shown.snapshot_time)}{excluded(shown)}.\n"
     )
     if totals["unchanged"]:
         saved = size_text(totals["bytes_saved"])
         sys.stdout.write(f"{unchanged_tables(totals['unchanged'])}, {saved}: not exported again.\n")
     place = f"{settings.target}" if settings.target else ", ".join(settings.locations.values())
-    sys.stdout.write(
-        f"Each dataset is exported below a folder of its own in {place}; --json and, for one dataset, "
-        "--dataset and --prefix show its tables.\n"
-    )
-    sys.stdout.write("\n")
+    sys.stdout.write(f"Each dataset is exported below a folder of its own in {place}.\n\n")
     print_table(
-        ("dataset", "location", "tables", "rows", "bytes", "bills", "refused"),
+        ("dataset", "location", "tables", "rows", "bytes", "bills", "cost", "refused"),
         [
             (
                 one.dataset,
@@ -57,11 +45,12 @@ def print_set(settings: Settings, shown: Planned) -> None:
                 f"{one.rows:,}",
                 size_text(one.bytes),
                 size_text(one.bills) if one.bills else "",
+                money_text(one.usd) if one.bills else "",
                 "yes" if one.problem else "",
             )
             for one in shown.datasets
         ],
-        right=(2, 3, 4, 5),
+        right=(2, 3, 4, 5, 6),
     )
     if problems := [(one.dataset, one.problem) for one in shown.datasets if one.problem]:
         sys.stdout.write("\nNot exported as the settings are:\n")
@@ -73,10 +62,7 @@ def print_set(settings: Settings, shown: Planned) -> None:
         sys.stdout.write("\nNot in the set any more (their exports stay):\n")
         left = [(one.dataset, fill(WHY[one.reason], words()), one.run) for one in shown.removed_datasets]
         print_table(("dataset", "why", "last run"), left)
-    if shown.removed:
-        sys.stdout.write("\nRemoved from the published exports:\n")
-        print_table(("table", "why"), [(one.table, one.reason) for one in shown.removed])
-    print_altered(shown.altered)
+    print_parts(shown)
 
 
 def refuse_datasets(shown: Planned) -> None:

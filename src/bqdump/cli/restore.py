@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from bqdump import verbs
+from bqdump.cli.errors import words
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up_work, work_shown
@@ -24,6 +25,7 @@ from bqdump.cli.wiring import finish
 from bqdump.core.documents.layout import RUN_ID
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
+from bqdump.core.prices import dollars, money_text, price_text
 from bqdump.core.progress.events import Listener
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.request import Requested, requested
@@ -33,6 +35,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import Identity, identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
+from bqdump.core.wording import fill
 from bqdump.restoration.changes import CHANGED
 from bqdump.restoration.task import Request
 from bqdump.services.opened import Services, opened, serve
@@ -51,7 +54,7 @@ EXECUTION = "BQDUMP_EXECUTION"
 @restore_options
 @json_option(Restoration, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
-@settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed")
+@settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed", "price_per_tib")
 def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **options: Any) -> int:
     """Restore RUN (default: the published run) into a dataset: alone, or as one task of several.
 
@@ -131,7 +134,7 @@ def _plan(
     if as_json:
         print_json(shown)
     else:
-        print_plan(shown)
+        print_plan(settings, shown)
     return DONE
 
 
@@ -151,11 +154,11 @@ async def _restore(
         return await verbs.restore(at_each, choice, values=verify)
 
 
-def print_plan(shown: Restoration) -> None:
+def print_plan(settings: Settings, shown: Restoration) -> None:
     """Print what would be restored, and what it would bill."""
     if shown.datasets:
         _print_datasets(shown)
-        sys.stdout.write(f"\n{_summary(shown)} into {_target(shown)}.\n\n")
+        sys.stdout.write(f"\n{_summary(shown)} into {_target(shown)}{_money(settings, shown)}.\n\n")
     print_table(
         ("table", "action", "rows", "bytes", "files", "jobs", "note"),
         [
@@ -189,7 +192,21 @@ def print_plan(shown: Restoration) -> None:
     if shown.kept:
         sys.stdout.write(f"\nKept, as they exist: {', '.join(shown.kept)}.\n")
     if not shown.datasets:
-        sys.stdout.write(f"\n{_summary(shown)} into {_target(shown)}.\n")
+        sys.stdout.write(f"\n{_summary(shown)} into {_target(shown)}{_money(settings, shown)}.\n")
+
+
+def _money(settings: Settings, shown: Restoration) -> str:
+    """What the queries of a plan cost, "" without any."""
+    most = max(shown.bytes_billed, shown.bytes_billed_at_most)
+    if not most:
+        return ""
+    locations = sorted({one.location for one in shown.datasets} or {shown.location})
+    given = settings.price_per_tib
+    if len(locations) > 1 and given is None:
+        return ""
+    low, high = (dollars(billed, locations[0], given) for billed in (shown.bytes_billed, most))
+    amount = money_text(high) if low == high else f"{money_text(low)} to {money_text(high)}"
+    return f": {amount} {fill(price_text(locations, given), words())}"
 
 
 def _print_datasets(shown: Restoration) -> None:

@@ -81,7 +81,7 @@ async def _plan_dataset(task: SetTask, drafted: Drafted, number: int) -> Planned
     draft = await draft_plan(
         export.warehouse, export.settings, export.run, export.tasks, bucket, earlier, export.of_set
     )
-    return planned(draft.plan, draft.tables, draft.altered)
+    return planned(draft.plan, draft.tables, draft.altered, export.settings.price_per_tib)
 
 
 def _together(settings: Settings, drafts: Sequence[Drafted], parts: Sequence[_Part]) -> Planned:
@@ -93,7 +93,7 @@ def _together(settings: Settings, drafts: Sequence[Drafted], parts: Sequence[_Pa
             if number == len(shares):
                 shares.append({"units": 0, "bytes": 0})
             shares[number] = {key: shares[number][key] + share[key] for key in share}
-    sums = ("tables", "rows", "bytes", "files", "excluded", "bills", "unchanged", "bytes_saved")
+    sums = ("tables", "rows", "bytes", "files", "excluded", "bills", "unchanged", "unchanged_partitions", "bytes_saved")
     return Planned(
         project=settings.project,
         dataset=settings.dataset,
@@ -113,6 +113,7 @@ def _together(settings: Settings, drafts: Sequence[Drafted], parts: Sequence[_Pa
         unchanged=tuple(_in(name, one) for name, plan in plans.items() for one in plan.unchanged),
         altered=tuple(_in(name, one) for name, plan in plans.items() for one in plan.altered),
         datasets=tuple(map(_summary, parts)),
+        usd=round(sum(plan.usd for plan in plans.values()), 6),
         skipped_datasets=_once(one for drafted in drafts for one in drafted.plan.skipped),
         removed_datasets=_once(one for drafted in drafts for one in drafted.plan.removed),
     )  # fmt: skip
@@ -137,4 +138,5 @@ def _summary(part: _Part) -> PlannedDataset:
         bills=totals.get("bills", 0),
         over=part.plan.over if part.plan else "",
         problem=part.problem,
+        usd=part.plan.usd if part.plan else 0.0,
     )

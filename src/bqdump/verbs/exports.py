@@ -131,7 +131,7 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
     published = await read_published(services.store, settings)
     earlier = Earlier(services.store, published)
     draft = await draft_plan(services.warehouse, settings, name, tasks, bucket, earlier)
-    return planned(draft.plan, draft.tables, draft.altered)
+    return planned(draft.plan, draft.tables, draft.altered, settings.price_per_tib)
 
 
 async def plan_set(services: Services, settings: Settings, name: str, tasks: int) -> Planned:

@@ -16,6 +16,7 @@ from bqdump.core.plan.altered import AlteredColumn
 from bqdump.core.plan.draft import recommended_tasks
 from bqdump.core.plan.reuse import bytes_saved
 from bqdump.core.plan.table_names import pattern_of
+from bqdump.core.prices import dollars
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.path_template import PARTITION
 from bqdump.core.times import time_of
@@ -72,7 +73,7 @@ class UnchangedTable(msgspec.Struct, frozen=True, kw_only=True):
 class PlannedDataset(Result, frozen=True, kw_only=True):
     """One dataset of a run that exports several. over: the published run that it was compared with.
 
-    bills: bytes that its queries will bill. problem: why a run would not export it.
+    bills: bytes that its queries will bill. usd: what that costs. problem: why a run would not export it.
     """
 
     dataset: str
@@ -83,6 +84,7 @@ class PlannedDataset(Result, frozen=True, kw_only=True):
     bills: int
     over: str
     problem: str
+    usd: float = 0.0
 
 
 @public
@@ -92,6 +94,7 @@ class Planned(Result, frozen=True, kw_only=True):
     over: the published run that it was compared with, "" for none. removed: tables of that run that the export
     removes. kept: tables that it carries over, as they are excluded. unchanged: tables that an incremental export does
     not export again; `tables` and `totals` are without them.
+    usd: what the queries cost in US dollars, by the setting price_per_tib or the location's list price.
     altered: columns of exported and unchanged tables that may hold values which a restore brings back as other ones.
     datasets: each dataset, where several are exported; tables then have their dataset's name. skipped_datasets,
     removed_datasets: those that the patterns match and that are not exported, and those of the last set that are left.
@@ -116,13 +119,19 @@ class Planned(Result, frozen=True, kw_only=True):
     removed_datasets: tuple[RemovedDataset, ...] = ()
     unchanged: tuple[UnchangedTable, ...] = ()
     altered: tuple[AlteredColumn, ...] = ()
+    usd: float = 0.0
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The planned tables as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
         return rows_of(self.tables)
 
 
-def planned(plan: Plan, tables: Sequence[TablePlan], altered: tuple[AlteredColumn, ...] = ()) -> Planned:
+def planned(
+    plan: Plan,
+    tables: Sequence[TablePlan],
+    altered: tuple[AlteredColumn, ...] = (),
+    price_per_tib: float | None = None,
+) -> Planned:
     """The plan as it is shown, its tables by name."""
     parts = {split.table: len(split.units) for split in plan.splits}
     unchanged = {one.table: len(one.partitions) for one in plan.reused_partitions}
@@ -175,6 +184,7 @@ def planned(plan: Plan, tables: Sequence[TablePlan], altered: tuple[AlteredColum
         kept=plan.kept,
         unchanged=tuple(map(_unchanged, plan.reused)),
         altered=altered,
+        usd=round(dollars(plan.bills, plan.location, price_per_tib), 6),
     )
 
 

@@ -13,6 +13,7 @@ from bqdump.core.sizes import parse_size
 LONGEST_SECONDS = 24 * 3600
 LONGEST_PERIOD = 3660 * 86_400
 LEAST_MEMORY = 16 * 10**6
+HIGHEST_PRICE = 10_000
 
 
 def count(value: Any) -> int:
@@ -31,6 +32,19 @@ def size(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise ValueError("expected a size such as 10GB or 1 TiB")
     return parse_size(str(value)) if value != "" else 0
+
+
+def price(value: Any) -> float | None:
+    """A price in dollars, such as 6.25; 0 for queries on reserved slots; None for an empty string."""
+    if value == "":
+        return None
+    try:
+        number = float("" if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number <= HIGHEST_PRICE:
+        raise ValueError("expected a price in dollars such as 6.25")
+    return number
 
 
 def memory(value: Any) -> int:

@@ -25,34 +25,16 @@ from bqdump.core.settings.target import Target, parse_target, record_of
 from bqdump.core.settings.values import ROUTES
 from bqdump.core.times import parse_time
 
+# The settings of prune: in bqdump.toml, those of the table [retention].
+RETENTION = (
+    *("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within"),
+    *("keep_tag", "abandoned_after"),
+)
 # Settings that may differ between two starts of one run: they do not change what is exported.
 OF_ONE_START = (
-    "read_memory",
-    "read_split",
-    "concurrency",
-    "run_id",
-    "snapshot_time",
-    "location",
-    "max_bytes_billed",
-    "strict",
-    "allow",
-    "allow_partial",
-    "patience",
-    "job_timeout",
-    "notify",
-    "prune",
-    "keep_last",
-    "keep_hourly",
-    "keep_daily",
-    "keep_weekly",
-    "keep_monthly",
-    "keep_yearly",
-    "keep_within",
-    "keep_tag",
-    "abandoned_after",
+    *("read_memory", "read_split", "concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed"),
+    *("price_per_tib", "strict", "allow", "allow_partial", "patience", "job_timeout", "notify", "prune", *RETENTION),
 )
-# The settings of prune: in bqdump.toml, those of the table [retention].
-RETENTION = OF_ONE_START[OF_ONE_START.index("keep_last") :]
 
 FULL_AFTER = 30 * 86_400
 ABANDONED_AFTER = 7 * 86_400
@@ -108,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     notify: str = ""
     allow_partial: bool = False
     max_bytes_billed: int = 0
+    price_per_tib: float | None = None
     strict: bool = False
     allow: tuple[Risk, ...] = ()
     prune: bool = False
@@ -233,6 +216,7 @@ NOTIFY = "Post published and failed runs, and failed drills, to this https:// ad
 JOB_TIMEOUT = "Let BigQuery cancel jobs that take longer; their tables fail (default: never)."
 PATIENCE = "Time to retry a service that does not answer (default: 15m for run, else 1m)."
 BILLED = "Refuse to run queries that bill more than this in total, e.g. 10GB; 0: no limit."
+PRICE = "Price of queries in USD per TiB, for the bill that plans show (default: the location's list price)."
 ALLOW = f"Export despite these risks: {', '.join(REFUSED)}."
 PRUNE = "After publishing, delete runs that the retention policy no longer keeps."
 WITHIN = "Keep runs at most this much older than the newest, e.g. 30d."
@@ -280,6 +264,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("notify", parse.notify_url, "URL", NOTIFY),
     Setting("allow_partial", parse.flag, "BOOL", "Publish even if some tables failed."),
     Setting("max_bytes_billed", amounts.size, "SIZE", BILLED),
+    Setting("price_per_tib", amounts.price, "USD", PRICE),
     Setting("strict", parse.flag, "BOOL", "Refuse to export columns whose values a restore would change."),
     Setting("allow", parse.risks, "RISK,…", ALLOW, REFUSED),
     Setting("prune", parse.flag, "BOOL", PRUNE),

@@ -1,0 +1,150 @@
+"""The parts of a plan as people read it, of one dataset and of several: the bill, what is special, the tables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from bqdump.cli.errors import words
+from bqdump.cli.output import print_table
+from bqdump.core.plan.altered import AlteredColumn, folded
+from bqdump.core.plan.guards import sentence
+from bqdump.core.plan.removal import WHY
+from bqdump.core.plan.summary import Planned, PlannedTable
+from bqdump.core.prices import money_text, price_text
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted, size_text
+from bqdump.core.wording import fill
+
+# More tables that are exported for one reason are not listed.
+MANY = 5
+
+
+def cost(settings: Settings, shown: Planned) -> str:
+    """What the run takes, in one sentence: free jobs, what queries bill, what is read."""
+    billed = [table for table in shown.tables if table.bills is not None]
+    free = [table for table in shown.tables if table.route == "extract" and table.bills is None]
+    read = len(shown.tables) - len(billed) - len(free)
+    jobs = counted(sum(max(1, table.partitions - table.unchanged_partitions) for table in free), "extract job")
+    bill = size_text(shown.totals["bills"])
+    at_least = any(table.bills_at_least for table in billed)
+    least = "at least " if at_least else ""
+    money = f"{money_text(shown.usd, at_least=at_least)} {_price(settings, shown, billed)}"
+    parts = [
+        f"{jobs}, free" if free else "",
+        f"{counted(len(billed), 'query job')}, billed for {least}{bill}: {money}" if billed else "",
+        f"{counted(read, 'table')} read with the Storage Read API" if read else "",
+    ]
+    if free and not billed and not read:
+        return f"Free: {jobs}, {size_text(shown.totals['bytes'])}."
+    return f"{'; '.join(filter(None, parts)) or 'Nothing to export'}."
+
+
+def _price(settings: Settings, shown: Planned, billed: Sequence[PlannedTable]) -> str:
+    """The price that the bill is based on."""
+    where = {one.dataset: one.location for one in shown.datasets}
+    locations = {where[table.table.partition(".")[0]] for table in billed} if where else {shown.location}
+    return fill(price_text(locations, settings.price_per_tib), words())
+
+
+def enough_tasks(shown: Planned) -> str:
+    """How many tasks a run needs, "" where it exports nothing."""
+    if shown.totals["unchanged"] and not shown.shares:
+        return ""
+    return " One task is enough." if shown.recommended_tasks == 1 else f" {shown.recommended_tasks:,} tasks are enough."
+
+
+def excluded(shown: Planned) -> str:
+    """The number of tables that the patterns leave out, as the end of a sentence."""
+    number = shown.totals["excluded"]
+    return f", {number:,} excluded by --include/--exclude" if number else ""
+
+
+def print_parts(shown: Planned) -> None:
+    """Print what is special about the plan, and its tables."""
+    if reasons := [(t.table, t.reason) for t in shown.tables if t.reason]:
+        same = {reason for _, reason in reasons}
+        sys.stdout.write("\nExported, although the export is incremental:\n")
+        if len(reasons) > MANY and len(same) == 1:
+            reasons = [(f"all {len(reasons):,}", reasons[0][1])]
+        print_table(("table", "why"), reasons)
+    if shown.unchanged:
+        sys.stdout.write("\nUnchanged, so not exported again:\n")
+        print_table(
+            ("table", "rows", "bytes", "files", "since run"),
+            [(u.table, f"{u.rows:,}", size_text(u.bytes), f"{u.files:,}", u.run) for u in shown.unchanged],
+            right=(1, 2, 3),
+        )
+    if others := [(t.table, t.route, _bill(t), t.why) for t in shown.tables if t.route != "extract" or t.bills]:
+        sys.stdout.write("\nNot exported by a free extract job:\n")
+        print_table(("table", "route", "bills", "why"), others, right=(2,))
+    if shown.skipped:
+        sys.stdout.write("\nNot exported:\n")
+        print_table(("object", "why"), [(item["table"], item["reason"]) for item in shown.skipped])
+    if shown.removed:
+        sys.stdout.write("\nRemoved from the published export:\n")
+        print_table(
+            ("table", "why", "rows", "as of", "run"),
+            [
+                (one.table, WHY[one.reason], "?" if one.rows is None else f"{one.rows:,}", one.snapshot_text, one.run)
+                for one in shown.removed
+            ],
+            right=(2,),
+        )
+    if shown.kept:
+        sys.stdout.write(f"\nExcluded, so carried over from run {shown.over}:\n")
+        print_table(("table",), [(table,) for table in shown.kept])
+    print_altered(shown.altered)
+    if shown.flags:
+        sys.stdout.write("\nWarnings:\n")
+        print_table(
+            ("what", "table", "why", "allowed"),
+            [
+                (flag.risk.value, flag.table or "all", sentence(flag), "yes" if flag.allowed else "no")
+                for flag in shown.flags
+            ],
+        )
+    if shown.tables:
+        sys.stdout.write("\nExported:\n")
+        _print_tables(shown)
+
+
+def print_altered(altered: Sequence[AlteredColumn]) -> None:
+    """Print the columns that come back with other values, by table."""
+    if not altered:
+        return
+    sys.stdout.write("\nColumns whose values change in a restore:\n")
+    rows = [(one.table, one.format, one.change, ", ".join(one.columns)) for one in folded(altered)]
+    print_table(("table", "format", "change", "columns"), rows)
+
+
+def _print_tables(shown: Planned) -> None:
+    print_table(
+        ("table", "kind", "route", "rows", "bytes", "files", "task"),
+        [
+            (
+                t.table,
+                t.kind.lower(),
+                t.route,
+                f"{t.rows:,}",
+                size_text(t.bytes),
+                _files(t),
+                f"{t.share} and {t.parts - 1} more" if t.parts > 1 else str(t.share),
+            )
+            for t in shown.tables
+        ],
+        right=(3, 4, 5, 6),
+    )
+
+
+def _files(table: PlannedTable) -> str:
+    if not table.partitions:
+        return f"{table.files:,}"
+    unchanged = f" ({table.unchanged_partitions:,} unchanged)" if table.unchanged_partitions else ""
+    return f"{table.files:,} in {counted(table.partitions, 'partition')}{unchanged}"
+
+
+def _bill(table: PlannedTable) -> str:
+    if table.bills is None:
+        return ""
+    return f"{'≥ ' if table.bills_at_least else ''}{size_text(table.bills)}"
