@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
-from bqdump.adapters.limits import RateLimitedWarehouse
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
@@ -22,7 +22,7 @@ from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.sets.run import run_sets
 from bqdump.sets.task import SetTask
-from bqdump_memory import MemoryWarehouse
+from bqdump_memory import MemoryWarehouse, gated
 
 DATASETS, TABLES, TASKS = sized(50, 3), sized(200, 4), sized(10, 2)
 JOB_SECONDS, LATENCY = 5.0, 0.05
@@ -80,7 +80,7 @@ async def measure(datasets: int, tables: int) -> tuple[float, dict[str, int], in
     async def task(number: int) -> None:
         slow: Any = Slow(memory, counts)
         place: Any = Slow(store, counts)
-        warehouse = RateLimitedWarehouse(slow, TASKS)
+        warehouse = gated(slow, Gate(tasks=TASKS))
         owner = Owner("run", number)
         if several:
             one = SetTask(place, warehouse, settings, "run", owner, TASKS, _no_read_route)

@@ -15,7 +15,7 @@ from benchmarks.makespan import EPOCH, JOB_SECONDS, LATENCY, LIMIT, Slow
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
-from bqdump.adapters.limits import RateLimitedWarehouse
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.run import Owner
@@ -27,6 +27,7 @@ from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.ports.warehouse import ExtractRequest, Job
+from bqdump_memory import gated
 
 TABLES, ROWS, NIGHT = sized(10_000, 20), 10, 86_400
 CHANGED = max(1, TABLES // 100)
@@ -126,7 +127,7 @@ async def measure() -> list[Night]:
             await asyncio.sleep(1)
         store.requests, store.copied, warehouse.requests = Counter(), 0, Counter()
         began = loop.time()
-        task = Task(store, RateLimitedWarehouse(warehouse, tasks=1), settings, f"r{night}", Owner(f"r{night}", 0), 1)
+        task = Task(store, gated(warehouse, Gate(tasks=1)), settings, f"r{night}", Owner(f"r{night}", 0), 1)
         result = await run(task)
         took = loop.time() - began
         nights.append(Night(took, warehouse.requests, store.requests, store.copied, result.plan.tables))

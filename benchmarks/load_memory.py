@@ -20,10 +20,9 @@ from typing import Any
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
-from bqdump.adapters.limits import RateLimitedWarehouse
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.retry.store import RetryingStore
-from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import Latest
@@ -32,7 +31,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
-from bqdump_memory import MemoryWarehouse
+from bqdump_memory import MemoryWarehouse, gated
 
 CASES = sized(
     ((2_500, 100), (5_000, 100), (10_000, 100), (10_000, 25), (10_000, 50)),
@@ -80,7 +79,7 @@ def measure(tables: int, tasks: int) -> dict[str, Any]:
     async def one(index: int) -> None:
         store_: Any = Counted(store, requests)
         warehouse_: Any = Counted(warehouse, requests)
-        asking, paced = RetryingStore(store_), RetryingWarehouse(RateLimitedWarehouse(warehouse_, tasks))
+        asking, paced = RetryingStore(store_), gated(warehouse_, Gate(tasks=tasks))
         await run(Task(asking, paced, SETTINGS, "run", Owner("run", index), tasks))
 
     async def everybody() -> None:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
-from bqdump.adapters.limits import RateLimitedWarehouse
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset, Table
@@ -26,7 +26,7 @@ from bqdump.export.task import Task
 from bqdump.export.work.work import work
 from bqdump.ports.warehouse import ExtractRequest, Job
 from bqdump.repository.ledger import read_ledger
-from bqdump_memory import MemoryWarehouse
+from bqdump_memory import MemoryWarehouse, gated
 
 TABLES, JOB_SECONDS, LATENCY, TARGET = sized(1000, 10), 5.0, 0.05, 1.15
 # Requests per second and method: https://cloud.google.com/bigquery/quotas
@@ -56,7 +56,7 @@ async def measure() -> tuple[list[float], int]:
     for number in range(TABLES):
         warehouse.put("p", "d", f"table_{number:04}", [str(number)])
     settings = Settings(project="p", dataset="d", target=Target("gs", "memory"))
-    task = Task(store, RateLimitedWarehouse(warehouse, tasks=1), settings, "run", Owner("run", 0), 1)
+    task = Task(store, gated(warehouse, Gate(tasks=1)), settings, "run", Owner("run", 0), 1)
     moments = [loop.time()]
     plan = await obtain_plan(task)
     moments.append(loop.time())

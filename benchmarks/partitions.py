@@ -21,7 +21,7 @@ import msgspec
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
-from bqdump.adapters.limits import PER_SECOND, RateLimitedWarehouse
+from bqdump.adapters.gate import PER_SECOND, Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset, Partition, Table
@@ -33,7 +33,7 @@ from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
 from bqdump.repository.published import read_manifest
-from bqdump_memory import MemoryWarehouse
+from bqdump_memory import MemoryWarehouse, gated
 
 TABLES, PARTITIONS, TASKS = sized((10, 10_000, 1), (2, 20, 1))
 LATENCY, JOB_SECONDS, EPOCH, LIMIT_MB = 0.05, 5.0, 1_800_000_000_000, 512.0
@@ -93,7 +93,7 @@ def plan() -> dict[str, Any]:
     loop = VirtualLoop()
     warehouse = Partitioned(MemoryStore(), loop)
     before, began = peak(), time.process_time()
-    limited = RateLimitedWarehouse(warehouse, 1)
+    limited = gated(warehouse, Gate(tasks=1))
     draft = loop.run_until_complete(draft_plan(limited, SETTINGS, "run", TASKS, None, Earlier(MemoryStore(), None)))
     looks = TABLES * PARTITIONS
     return {
@@ -117,7 +117,7 @@ def export() -> dict[str, Any]:
 
     async def every() -> None:
         tasks = (
-            Task(store, RateLimitedWarehouse(warehouse, TASKS), SETTINGS, "run", Owner("run", number), TASKS)
+            Task(store, gated(warehouse, Gate(tasks=TASKS)), SETTINGS, "run", Owner("run", number), TASKS)
             for number in range(TASKS)
         )
         await asyncio.gather(*map(run, tasks))

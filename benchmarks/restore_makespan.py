@@ -12,7 +12,7 @@ import msgspec
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
-from bqdump.adapters.limits import RateLimitedDestination
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.plan.catalog import Dataset, Table
@@ -25,7 +25,7 @@ from bqdump.ports.destination import LoadRequest
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request, Task
-from bqdump_memory import MemoryDestination
+from bqdump_memory import MemoryDestination, gated
 
 TABLES, JOB_SECONDS, LATENCY, TARGET = sized(1000, 10), 5.0, 0.05, 1.2
 # Requests per second and method: https://cloud.google.com/bigquery/quotas
@@ -71,7 +71,7 @@ async def measure() -> tuple[float, int]:
     big.seconds, big.latency = lambda table: JOB_SECONDS, LATENCY
     request = Request(Options(project="p", dataset="copy"))
     began = loop.time()
-    limited = RateLimitedDestination(big, 1)
+    limited = gated(big, Gate(tasks=1))
     result = await restore(Task(store, limited, SETTINGS, request, Owner("restore", 0), 1))
     return loop.time() - began, len(result.tables)
 

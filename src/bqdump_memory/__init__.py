@@ -4,6 +4,7 @@ They implement generations, snapshot times, shards and job ids like the services
 """
 
 from bqdump_memory.destination import MemoryDestination
+from bqdump_memory.gated import gated
 from bqdump_memory.reader import MemoryEncoder, MemoryReader
 from bqdump_memory.tables import MemoryTable, Version
 from bqdump_memory.warehouse import MemoryWarehouse
@@ -15,4 +16,5 @@ __all__ = [
     "MemoryTable",
     "MemoryWarehouse",
     "Version",
+    "gated",
 ]

@@ -17,10 +17,11 @@ import bqdump.cli.run
 from bqdump.adapters.lean_imports import import_lean
 import_lean()
 from bqdump.adapters.bigquery import BigQueryWarehouse
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.gcs import CloudStore
 
 async def main():
-    store, warehouse = CloudStore("bbb", "p-1"), BigQueryWarehouse("p-1")
+    store, warehouse = CloudStore("bbb", "p-1"), BigQueryWarehouse("p-1", Gate())
     for request in (store.stat("x"), warehouse.dataset("p-1", "d")):
         try:
             await request

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from bqdump.adapters.bigquery import BigQueryWarehouse
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.gcs import CloudStore
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.reader import RetryingReader
 from bqdump.adapters.retry.store import RetryingStore
-from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.adapters.storage_read import StorageReader
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
@@ -84,7 +83,7 @@ class Stack(NamedTuple):
 
         async def whole() -> TaskResult:
             store = RetryingStore(CloudStore(BUCKET, PROJECT, patience=patience), patience)
-            warehouse = RetryingWarehouse(BigQueryWarehouse(PROJECT), patience)
+            warehouse = BigQueryWarehouse(PROJECT, Gate(patience))
             try:
                 return await run(Task(store, warehouse, settings, name, Owner(execution or name, 0), 1,
                                       open_read_route=lambda: reading))  # fmt: skip
@@ -93,7 +92,7 @@ class Stack(NamedTuple):
                 await store.close()
                 await warehouse.close()
 
-        reading = ReadRoute(RetryingReader(StorageReader(PROJECT), patience), MemoryEncoder(), 2)
+        reading = ReadRoute(StorageReader(PROJECT, patience), MemoryEncoder(), 2)
         return asyncio.run(whole())
 
     def manifest(self, settings: Settings) -> Manifest:

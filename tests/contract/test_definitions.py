@@ -13,18 +13,18 @@ from google.cloud import bigquery
 
 from bqdump.adapters import bigquery_definitions
 from bqdump.adapters.bigquery import BigQueryWarehouse
-from bqdump.adapters.limits import RateLimitedWarehouse
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.definitions import Index
 from bqdump.core.errors import DeniedError, JobFailedError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.ports.warehouse import Warehouse
-from bqdump_memory import MemoryWarehouse
+from bqdump_memory import MemoryWarehouse, gated
 from local.bigquery_server import PROJECT, World, serve_world
 
 Result = TypeVar("Result")
+QUICK = Patience(seconds=0.5, first_pause=0.001)
 PAGE = 3
 FUNCTION = {
     "routineType": "SCALAR_FUNCTION", "language": "SQL", "definitionBody": "x + 1", "description": "One more",
@@ -75,7 +75,7 @@ class InMemory:
         self._warehouse.datasets[PROJECT, "data"] = {}
 
     def make(self) -> Warehouse:
-        return self._warehouse
+        return gated(self._warehouse, Gate(QUICK, 1))
 
     def change(self, properties: dict[str, Any]) -> None:
         self._warehouse.properties |= properties
@@ -108,7 +108,7 @@ class OnServers:
         self._place = f"{PROJECT}.{self.dataset.name}"
 
     def make(self) -> Warehouse:
-        return BigQueryWarehouse(PROJECT)
+        return BigQueryWarehouse(PROJECT, Gate(QUICK, 1))
 
     def change(self, properties: dict[str, Any]) -> None:
         path = f"/projects/{PROJECT}/datasets/{self.dataset.name}"
@@ -154,14 +154,12 @@ def stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     world.control("PUT", "denied", {"projects": {}})
 
 
-@pytest.fixture(params=["plain", "wrapped"])
-def on(request: pytest.FixtureRequest, stage: Stage) -> Callable[[Callable[[Warehouse], Awaitable[Result]]], Result]:
+@pytest.fixture
+def on(stage: Stage) -> Callable[[Callable[[Warehouse], Awaitable[Result]]], Result]:
     """Asks the warehouse of the stage."""
 
     async def ask(question: Callable[[Warehouse], Awaitable[Result]]) -> Result:
         warehouse = stage.make()
-        if request.param == "wrapped":
-            warehouse = RetryingWarehouse(RateLimitedWarehouse(warehouse, 1), Patience(seconds=0.5, first_pause=0.001))
         try:
             return await question(warehouse)
         finally:

@@ -14,10 +14,9 @@ import pytest
 
 from bqdump.adapters import bigquery as adapter
 from bqdump.adapters.bigquery_destination import BigQueryDestination
-from bqdump.adapters.limits import RateLimitedDestination
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.destination import RetryingDestination
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.errors import (
     BqdumpError,
@@ -33,10 +32,11 @@ from bqdump.core.plan.catalog import Dataset
 from bqdump.core.sql.statements import identifier
 from bqdump.ports.destination import CopyRequest, Destination, LoadRequest, StatementRequest, TableName
 from bqdump.ports.warehouse import Job, JobError
-from bqdump_memory import MemoryDestination
+from bqdump_memory import MemoryDestination, gated
 from local.bigquery_server import PROJECT, World, serve_world
 
 Result = TypeVar("Result")
+QUICK = Patience(seconds=0.5, first_pause=0.001)
 PAGE = 3
 LINES = {"fields": [{"name": "line", "type": "STRING"}]}
 HOSTILE = ["50% off", "a # b", "why?", "it's", 'say "x"', "ünï çødé", "日本語", "with-dash", "a+b&c=d", "%2F", "_x"]
@@ -69,7 +69,7 @@ def name_of(dataset: Dataset, table: str) -> str:
     return ".".join(map(identifier, (dataset.project, dataset.name, table)))
 
 
-def in_memory(wrapped: Callable[[Destination], Destination]) -> Stage:
+def in_memory(*, behind_a_gate: bool) -> Stage:
     store, faults = MemoryStore("target"), dict[str, str]()
 
     def failing(table: str, job: str) -> JobError | None:
@@ -87,13 +87,17 @@ def in_memory(wrapped: Callable[[Destination], Destination]) -> Stage:
     def rows(table: str) -> list[str]:
         return sorted(destination.datasets[PROJECT, "restored"][table].versions[-1].rows or ())
 
-    return Stage(lambda: wrapped(destination), dataset, file, rows, faults.__setitem__)
+    return Stage(
+        lambda: gated(destination, Gate(QUICK, 1)) if behind_a_gate else destination,
+        dataset,
+        file,
+        rows,
+        faults.__setitem__,
+    )
 
 
 @contextmanager
-def on_servers(
-    world: World, monkeypatch: pytest.MonkeyPatch, wrapped: Callable[[Destination], Destination]
-) -> Iterator[Stage]:
+def on_servers(world: World, monkeypatch: pytest.MonkeyPatch, patience: Patience = QUICK) -> Iterator[Stage]:
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", world.address)
     monkeypatch.setattr(adapter, "PAGE", PAGE)
     dataset, bucket = Dataset(PROJECT, f"restored_{next(numbers)}", "EU"), world.bucket()
@@ -111,15 +115,7 @@ def on_servers(
         world.control("PUT", "jobs", {"faults": [fault]})
 
     with world.settings(any_table_names=True):
-        yield Stage(lambda: wrapped(BigQueryDestination(PROJECT)), dataset, file, rows, fail)
-
-
-WRAPPERS: dict[str, Callable[[Destination], Destination]] = {
-    "": lambda destination: destination,
-    "retrying": lambda destination: RetryingDestination(
-        RateLimitedDestination(destination, 1), Patience(seconds=0.5, first_pause=0.001)
-    ),
-}
+        yield Stage(lambda: BigQueryDestination(PROJECT, Gate(patience, 1)), dataset, file, rows, fail)
 
 
 @pytest.fixture(scope="module")
@@ -128,13 +124,12 @@ def world() -> Iterator[World]:
         yield served
 
 
-@pytest.fixture(params=["memory", "memory retrying", "bigquery", "bigquery retrying"])
+@pytest.fixture(params=["memory", "memory behind a gate", "bigquery"])
 def stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    kind, _, wrapper = request.param.partition(" ")
-    if kind == "memory":
-        yield in_memory(WRAPPERS[wrapper])
+    if request.param != "bigquery":
+        yield in_memory(behind_a_gate=request.param != "memory")
         return
-    with on_servers(request.getfixturevalue("world"), monkeypatch, WRAPPERS[wrapper]) as made:
+    with on_servers(request.getfixturevalue("world"), monkeypatch) as made:
         yield made
 
 
@@ -686,7 +681,7 @@ def test_refusals_are_errors_with_the_words_of_bigquery(
         answer = {"operation": f"^bigquery.{operation}$", "status": status, "reason": reason}
         world.control("PUT", "faults", {"rules": [answer]})
 
-    with on_servers(world, monkeypatch, WRAPPERS[""]) as stage:
+    with on_servers(world, monkeypatch, Patience(tries=1)) as stage:
         here, empty = stage.dataset, raw({})
         requests: dict[str, Callable[[Destination], Awaitable[object]]] = {
             "datasets.insert": lambda destination: destination.create_dataset(PROJECT, here.name, empty),

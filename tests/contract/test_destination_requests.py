@@ -10,6 +10,8 @@ import msgspec
 import pytest
 
 from bqdump.adapters.bigquery_destination import BigQueryDestination
+from bqdump.adapters.gate import Gate
+from bqdump.adapters.patience import Patience
 from bqdump.core.errors import BqdumpError
 from bqdump.core.plan.catalog import Dataset
 from bqdump.ports.destination import CopyRequest, LoadRequest, StatementRequest, TableName
@@ -17,6 +19,7 @@ from contract.test_requests import DATASET, World, serve
 from googles_apis import BIGQUERY
 from local.bigquery_server import PROJECT
 
+ONCE = Gate(Patience(tries=1))
 HERE = Dataset(PROJECT, DATASET, "EU")
 NEW = Dataset(PROJECT, "new", "EU")
 COLUMNS = {"fields": [{"name": "id", "type": "INTEGER"}]}
@@ -30,7 +33,7 @@ def raw(value: object) -> msgspec.Raw:
 
 async def requests() -> None:
     """Send every request of a Destination. Those that the stand-in refuses are sent all the same."""
-    destination = BigQueryDestination(PROJECT, job_timeout=5400)
+    destination = BigQueryDestination(PROJECT, ONCE, job_timeout=5400)
 
     async def send(request: Awaitable[object]) -> None:
         with suppress(BqdumpError):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.reader import RetryingReader
+from bqdump.adapters.patience import Patience, Retrying
+from bqdump.adapters.retry.listing import resumed
 from bqdump.adapters.storage_read import ENDPOINT, StorageReader
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError, UnavailableError
 from bqdump.core.plan.catalog import Dataset
@@ -74,12 +75,11 @@ def void(_: object) -> None:
     """Nothing."""
 
 
-@pytest.fixture(params=["memory", "storage-read", "retrying"])
+@pytest.fixture(params=["memory", "storage-read"])
 def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Source:
     if request.param == "storage-read":
         return on_the_stand_in(request.getfixturevalue("world"), monkeypatch)
-    made = in_memory()
-    return made._replace(make=lambda: RetryingReader(made.make())) if request.param == "retrying" else made
+    return in_memory()
 
 
 def on(source: Source, test: Callable[[Reader], Awaitable[Result]]) -> Result:
@@ -186,9 +186,6 @@ class Breaking:
     def __init__(self, reader: Reader, times: int) -> None:
         self._reader, self._times, self._left = reader, times, times
 
-    async def open(self, request: ReadRequest) -> Any:
-        return await self._reader.open(request)
-
     def read(self, stream: str, offset: int) -> Iterator[Batch]:
         if self._left:
             self._left -= 1
@@ -198,27 +195,22 @@ class Breaking:
         if offset < 1000:
             raise UnavailableError("read", "a stream", "it broke")
 
-    def now(self) -> int:
-        return 1
-
-    async def close(self) -> None:
-        """Nothing."""
-
 
 @pytest.mark.parametrize(("times", "holds"), [(1, True), (2, False)])
 def test_a_broken_stream_resumes_after_its_last_row(times: int, holds: bool) -> None:
     source = in_memory()
 
     async def check(plain: Reader) -> None:
-        reader = RetryingReader(Breaking(plain, times), Patience(tries=3, first_pause=0.0))
-        session = await reader.open(wanted(source))
+        session = await plain.open(wanted(source))
+        read_on = partial(Breaking(plain, times).read, session.streams[0])
+        batches = resumed(Retrying(Patience(tries=3, first_pause=0.0)), read_on, 0)
         if holds:
-            read = b"".join(batch.data for batch in reader.read(session.streams[0], 0))
+            read = b"".join(batch.data for batch in batches)
             assert read == b"".join(batch.data for batch in plain.read(session.streams[0], 0))
             assert sorted(read.decode().splitlines()) == sorted(LINES)
         else:
             with pytest.raises(UnavailableError, match="it broke"):
-                rows(reader, session.streams[0])
+                list(batches)
 
     on(source, check)
 
@@ -227,8 +219,9 @@ def test_a_broken_stream_of_google_s_client_is_resumed(world: World, monkeypatch
     source = on_the_stand_in(world, monkeypatch)
     rule = {"operation": "readRows", "status": "reset", "rows": 123, "times": 3}
 
-    async def check(plain: Reader) -> None:
-        reader = RetryingReader(plain, Patience(tries=8, first_pause=0.0))
+    async def check(_: Reader) -> None:
+        reader = StorageReader(PROJECT, Patience(tries=8, first_pause=0.0))
+        once = StorageReader(PROJECT, Patience(tries=1))
         session = await reader.open(wanted(source))
         world.control("PUT", "faults", {"rules": [rule]})
         try:
@@ -239,8 +232,10 @@ def test_a_broken_stream_of_google_s_client_is_resumed(world: World, monkeypatch
         world.control("PUT", "faults", {"rules": [{"operation": "readRows", "status": "reset", "rows": 5}]})
         try:
             with pytest.raises(UnavailableError, match="reset"):
-                rows(plain, session.streams[0])
+                rows(once, session.streams[0])
         finally:
             world.control("DELETE", "faults")
+            await reader.close()
+            await once.close()
 
     on(source, check)

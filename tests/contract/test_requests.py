@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from bqdump.adapters.bigquery import BigQueryWarehouse
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.gcs import CloudStore
+from bqdump.adapters.patience import Patience
 from bqdump.core.documents.run import Owner
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.plan.shape import Mask, Shape
@@ -32,6 +34,7 @@ from googles_apis import APIS, BIGQUERY, STORAGE, Recorder, Sent
 from local.bigquery_server import PROJECT
 from local.storage_server import Http, serving
 
+ONCE = Gate(Patience(tries=1))
 DATASET, BUCKET = "data", "target"
 
 
@@ -89,7 +92,7 @@ def serve() -> Iterator[World]:
 
 async def export(settings: Settings, name: str, *, abandoned: bool = False) -> None:
     """Run a complete export with the real adapters, or one that is planned and abandoned."""
-    store, warehouse = CloudStore(BUCKET, PROJECT), BigQueryWarehouse(PROJECT)
+    store, warehouse = CloudStore(BUCKET, PROJECT), BigQueryWarehouse(PROJECT, ONCE)
     task = Task(store, warehouse, settings, name, Owner(name, 0), 1)
     try:
         if abandoned:
@@ -146,7 +149,7 @@ def test_every_format_and_codec_is_valid_for_bigquery(world: World, format_: str
     world.big.sent.clear()
 
     async def start() -> None:
-        warehouse = BigQueryWarehouse(PROJECT)
+        warehouse = BigQueryWarehouse(PROJECT, ONCE)
         try:
             dataset = await warehouse.dataset(PROJECT, DATASET)
             requested = ExtractRequest(f"{format_}_{codec}", dataset, "one", await warehouse.now("EU"), f"gs://{BUCKET}/x_*",
@@ -173,7 +176,7 @@ def test_a_query_and_its_dry_run_are_valid_requests(
     masked = Shape(masks={"id": Mask(sha256="SOME_SALT")}, where="id > 0")
 
     async def start() -> None:
-        warehouse = BigQueryWarehouse(PROJECT)
+        warehouse = BigQueryWarehouse(PROJECT, ONCE)
         try:
             dataset = await warehouse.dataset(PROJECT, DATASET)
             found = await warehouse.table(dataset, "one")

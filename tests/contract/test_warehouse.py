@@ -15,10 +15,9 @@ from google.cloud import bigquery
 
 from bqdump.adapters import bigquery as adapter
 from bqdump.adapters.bigquery import BigQueryWarehouse
-from bqdump.adapters.limits import RateLimitedWarehouse
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError, UnavailableError
@@ -27,11 +26,12 @@ from bqdump.core.plan.looks import look_of
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import counted_rows
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest, Warehouse
-from bqdump_memory import MemoryWarehouse
+from bqdump_memory import MemoryWarehouse, gated
 from local.bigquery_server import PROJECT, World, serve_world
 
 Result = TypeVar("Result")
 Kind = Literal["extract", "query"]
+QUICK = Patience(seconds=0.5, first_pause=0.001)
 PAGE = 3
 SHARD_ROWS = 2
 both_kinds = pytest.mark.parametrize("kind", ["extract", "query"])
@@ -70,7 +70,7 @@ def world() -> Iterator[World]:
         yield served
 
 
-def in_memory(wrapped: Callable[[Warehouse], Warehouse]) -> Stage:
+def in_memory(*, behind_a_gate: bool) -> Stage:
     store, faults = MemoryStore("target"), dict[str, str]()
 
     def failing(table: str, job: str) -> JobError | None:
@@ -91,7 +91,8 @@ def in_memory(wrapped: Callable[[Warehouse], Warehouse]) -> Stage:
         return name
 
     return Stage(
-        lambda: wrapped(warehouse), Dataset(PROJECT, "data", "US"), "target",
+        lambda: gated(warehouse, Gate(QUICK, 1)) if behind_a_gate else warehouse,
+        Dataset(PROJECT, "data", "US"), "target",
         lambda table, rows: warehouse.put(PROJECT, "data", table, rows),
         lambda table: warehouse.drop(PROJECT, "data", table),
         faults.__setitem__, read, ["a", "b", "c"],
@@ -115,9 +116,7 @@ def put_partitions(world: World, name: str, rows: Sequence[str]) -> None:
 
 
 @contextmanager
-def on_servers(
-    world: World, monkeypatch: pytest.MonkeyPatch, wrapped: Callable[[Warehouse], Warehouse]
-) -> Iterator[Stage]:
+def on_servers(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", world.address)
     monkeypatch.setattr(adapter, "PAGE", PAGE)
     dataset, bucket = world.dataset(), world.bucket()
@@ -158,7 +157,7 @@ def on_servers(
 
     with world.settings(shard_bytes=10):
         yield Stage(
-            lambda: wrapped(BigQueryWarehouse(PROJECT)), Dataset(PROJECT, dataset, "US"), bucket, put,
+            lambda: BigQueryWarehouse(PROJECT, Gate(QUICK, 1)), Dataset(PROJECT, dataset, "US"), bucket, put,
             lambda table: world.client.delete_table(f"{PROJECT}.{dataset}.{table}"), fail, read, ["aaaaaaaa"] * 5,
             protect, blind, stream_into, lambda seconds: world.control("PUT", "jobs", {"run_seconds": seconds}),
             add_dataset,
@@ -166,22 +165,12 @@ def on_servers(
         )  # fmt: skip
 
 
-WRAPPERS: dict[str, Callable[[Warehouse], Warehouse]] = {
-    "": lambda warehouse: warehouse,
-    " retrying": lambda warehouse: RetryingWarehouse(
-        RateLimitedWarehouse(warehouse, 1), Patience(seconds=0.5, first_pause=0.001)
-    ),
-}
-
-
-@pytest.fixture(params=["memory", "memory retrying", "bigquery", "bigquery retrying"])
+@pytest.fixture(params=["memory", "memory behind a gate", "bigquery"])
 def stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    kind, _, wrapper = request.param.partition(" ")
-    wrapped = WRAPPERS[f" {wrapper}" if wrapper else ""]
-    if kind == "memory":
-        yield in_memory(wrapped)
+    if request.param != "bigquery":
+        yield in_memory(behind_a_gate=request.param != "memory")
         return
-    with on_servers(request.getfixturevalue("world"), monkeypatch, wrapped) as made:
+    with on_servers(request.getfixturevalue("world"), monkeypatch) as made:
         yield made
 
 
@@ -651,10 +640,10 @@ class Flaky(MemoryWarehouse):
             self.lose()
 
 
-def flaky() -> tuple[Flaky, RetryingWarehouse]:
+def flaky() -> tuple[Flaky, Flaky]:
     inner = Flaky(MemoryStore(), lambda: 1_800_000_000_000, page=PAGE)
     inner.put(PROJECT, "data", "orders", ["a"])
-    return inner, RetryingWarehouse(inner, Patience(tries=12, first_pause=0.0))
+    return inner, gated(inner, Gate(Patience(tries=12, first_pause=0.0)))
 
 
 def test_a_request_with_a_lost_answer_is_retried() -> None:
@@ -697,7 +686,7 @@ def test_a_listing_that_breaks_misses_no_job() -> None:
 
 def test_retries_end_with_the_patience() -> None:
     inner, _ = flaky()
-    impatient = RetryingWarehouse(inner, Patience(tries=1))
+    impatient = gated(inner, Gate(Patience(tries=1)))
     with pytest.raises(UnavailableError):
         asyncio.run(impatient.now("US"))
 

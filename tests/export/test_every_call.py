@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from bqdump.adapters.checksums import crc32c
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry.store import RetryingStore
-from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import Latest
@@ -21,7 +21,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
-from bqdump_memory import MemoryWarehouse
+from bqdump_memory import MemoryWarehouse, gated
 from export.every_call import FAULTS, Calls, Fault, Spoilt
 from simulation.loop import VirtualLoop
 
@@ -53,7 +53,7 @@ class World:
         store: Any = Spoilt(self.store, calls)
         warehouse: Any = Spoilt(self.warehouse, calls)
         patience = Patience(tries=3)
-        ports = RetryingStore(store, patience), RetryingWarehouse(warehouse, patience)
+        ports = RetryingStore(store, patience), gated(warehouse, Gate(patience))
         return await run(Task(*ports, self.settings, name, Owner(execution, 0), 1))
 
     def published(self) -> str:

@@ -7,10 +7,9 @@ import random
 from collections.abc import Callable, Set
 from typing import Any, NamedTuple
 
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.reader import RetryingReader
 from bqdump.adapters.retry.store import RetryingStore
-from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import (
     BqdumpError,
@@ -25,7 +24,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.export import run as flow
 from bqdump.export.run import TaskResult
 from bqdump.export.task import ReadRoute, Task
-from bqdump_memory import MemoryEncoder
+from bqdump_memory import MemoryEncoder, gated
 from simulation.faults import FaultyStore, FaultyWarehouse, Network
 from simulation.process import CrashedError, Process
 
@@ -84,8 +83,8 @@ class Engine:
         if (fatal := network.dice.kill_after()) is not None:
             asyncio.get_running_loop().call_later(fatal, process.kill)
         patience = Patience(tries=network.dice.weather.tries)
-        reading = ReadRoute(RetryingReader(warehouse.reader(), patience), MemoryEncoder(), 2, _at_once)
-        started = Task(RetryingStore(store, patience), RetryingWarehouse(warehouse, patience), execution.settings,
+        reading = ReadRoute(warehouse.reader(patience), MemoryEncoder(), 2, _at_once)
+        started = Task(RetryingStore(store, patience), gated(warehouse, Gate(patience)), execution.settings,
                        execution.run, owner, execution.tasks, open_read_route=lambda: reading)  # fmt: skip
         try:
             outcome = await process.execute(flow.run(started))

@@ -14,6 +14,8 @@ from urllib3.exceptions import IncompleteRead
 
 from bqdump.adapters import google_errors
 from bqdump.adapters.memory import MemoryStore
+from bqdump.adapters.patience import Patience, Retrying
+from bqdump.adapters.retry.listing import resumed
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
 from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
@@ -296,15 +298,23 @@ async def _next(listing: AsyncIterator[Result]) -> Result | None:
 class FaultyReader:
     """A Reader whose sessions are opened over such a network and may end; streams come whole or not at all."""
 
-    def __init__(self, reader: MemoryReader, streams: dict[str, tuple[str, ...]], network: Network) -> None:
+    def __init__(
+        self, reader: MemoryReader, streams: dict[str, tuple[str, ...]], network: Network, patience: Patience
+    ) -> None:
         self._reader, self._streams, self._network = reader, streams, network
+        self._retrying = Retrying(patience)
 
     async def open(self, request: ReadRequest) -> ReadSession:
         """See Reader."""
-        return await self._network.call("open", request.table, lambda: self._reader.open(request))
+        return await self._retrying.call(
+            lambda: self._network.call("open", request.table, lambda: self._reader.open(request))
+        )
 
     def read(self, stream: str, offset: int) -> Iterator[Batch]:
         """See Reader."""
+        return resumed(self._retrying, lambda start: self._read(stream, start), offset)
+
+    def _read(self, stream: str, offset: int) -> Iterator[Batch]:
         dice = self._network.dice
         if dice.weather.expiring and dice.rng.random() < dice.weather.expiring:
             session = stream.partition("/")[0]
@@ -334,10 +344,10 @@ class FaultyWarehouse:
         """See Warehouse."""
         return await self._network.call("dataset", name, lambda: self._warehouse.dataset(project, name))
 
-    def reader(self) -> FaultyReader:
+    def reader(self, patience: Patience) -> FaultyReader:
         """A reader of the same tables."""
         reader = MemoryReader(self._warehouse, self._warehouse.clock, batch_rows=2)
-        return FaultyReader(reader, self._warehouse.streams, self._network)
+        return FaultyReader(reader, self._warehouse.streams, self._network, patience)
 
     async def now(self, location: str) -> int:
         """See Warehouse."""

@@ -1,32 +1,39 @@
-"""The connection to BigQuery that all parts of the Warehouse share: Google's client, and the threads that call it."""
+"""The connection to BigQuery that all parts of the Warehouse share: Google's client, its threads, and the gate."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from bqdump.adapters.bigquery_jobs import query_config
 from bqdump.adapters.endpoints import BIGQUERY
+from bqdump.adapters.gate import Gate, Limit
+from bqdump.adapters.google_errors import translated, translated_reference
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.adapters.lean_imports import Later
+from bqdump.core.errors import BqdumpError
 from bqdump.core.plan.catalog import Dataset
 
 bigquery: Any = Later("google.cloud.bigquery")
-# Retrying is not the client's task: see adapters.retry.
+Answer = TypeVar("Answer")
+# Retrying is not the client's task: see adapters.gate.
 ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
 QUERY_ONCE: dict[str, Any] = {**ONCE, "job_retry": None}
 ANSWER_ONCE: dict[str, Any] = {"retry": None, "job_retry": None, "api_timeout": TIMEOUT[1]}
 
 
 class BigQueryConnection:
-    """Google's client, whose jobs run in `job_project`. job_timeout: seconds after which BigQuery cancels a job."""
+    """Google's client, whose jobs run in `job_project`, behind a gate.
 
-    def __init__(self, job_project: str, job_timeout: int | None = None) -> None:
+    job_timeout: seconds after which BigQuery cancels a job.
+    """
+
+    def __init__(self, job_project: str, gate: Gate, job_timeout: int | None = None) -> None:
         granted = credentials(BIGQUERY.variable)
         options = {"api_endpoint": host} if (host := os.environ.get(BIGQUERY.variable)) else None
         connection = session(granted)
-        self._project, self._job_timeout = job_project, job_timeout
+        self._project, self._gate, self._job_timeout = job_project, gate, job_timeout
         self._threads = Threads("bigquery")
         # Importing the client takes a while; meanwhile the first requests go to the bucket.
         self._opening = self._threads.start(
@@ -43,6 +50,30 @@ class BigQueryConnection:
         self._threads.close()
         if not self._opening.cancelled():
             self._client.close()
+
+    async def _send(
+        self,
+        request: Callable[[], Answer],
+        operation: str,
+        subject: str,
+        hint: str = "",
+        *,
+        limit: Limit | None = None,
+        also: type[BqdumpError] | None = None,
+        refers: bool = False,
+    ) -> Answer:
+        """The answer to a request, which a thread makes: limited, retried, and with errors of bqdump.
+
+        operation, subject, hint: of the error if there is none. limit: what it counts against. also: errors of this
+        class are retried, too. refers: what is not found may be something that the request names.
+        """
+        translating = translated_reference if refers else translated
+
+        async def once() -> Answer:
+            with translating(operation, subject, hint):
+                return await self._threads.call(request)
+
+        return await self._gate.call(once, limit, also)
 
     def _new_job(self, job_id: str, location: str, config: Any) -> dict[str, Any]:
         """How a job is started: its id, where it runs, and the longest time that it may take after its creation."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -10,7 +9,8 @@ import msgspec
 from google.api_core.exceptions import Forbidden
 
 from bqdump.adapters.bigquery_connection import BigQueryConnection
-from bqdump.adapters.google_errors import translate, translated
+from bqdump.adapters.gate import Limit
+from bqdump.adapters.google_errors import translate
 from bqdump.adapters.google_http import TIMEOUT
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import DeniedError, NotFoundError
@@ -37,14 +37,11 @@ class BigQueryDefinitions(BigQueryConnection):
     async def dataset(self, project: str, name: str) -> Dataset:
         """See Warehouse."""
 
-        def get() -> Dataset:
-            hint = "Check project and dataset. Requires roles/bigquery.dataViewer on the dataset."
-            with translated("find", f"dataset {project}.{name}", hint):
-                found = self._dataset(_path(project, name))
-            hours = int(found.get("maxTimeTravelHours") or 168)
-            return Dataset(project, name, found["location"], hours, msgspec.Raw(msgspec.json.encode(found)))
-
-        return await self._threads.call(get)
+        hint = "Check project and dataset. Requires roles/bigquery.dataViewer on the dataset."
+        path = dataset_path(project, name)
+        found = await self._send(lambda: self._dataset(path), "find", f"dataset {project}.{name}", hint)
+        hours = int(found.get("maxTimeTravelHours") or 168)
+        return Dataset(project, name, found["location"], hours, msgspec.Raw(msgspec.json.encode(found)))
 
     def _dataset(self, path: str) -> dict[str, Any]:
         """The resource of a dataset; without its access entries where there is no permission to read them.
@@ -67,16 +64,14 @@ class BigQueryDefinitions(BigQueryConnection):
         path = f"{table_path(dataset, table)}/rowAccessPolicies"
 
         def every() -> list[RowPolicy]:
-            found = []
-            with translated("list the row access policies of", f"table {table}", POLICIES):
-                for page in self._pages(path):
-                    for policy in page.get("rowAccessPolicies", ()):
-                        name = policy["rowAccessPolicyReference"]["policyId"]
-                        found.append(RowPolicy(table, name, policy.get("filterPredicate", "")))
-            return found
+            policies = [policy for page in self._pages(path) for policy in page.get("rowAccessPolicies", ())]
+            names = [policy["rowAccessPolicyReference"]["policyId"] for policy in policies]
+            filters = [policy.get("filterPredicate", "") for policy in policies]
+            return [RowPolicy(table, *named) for named in zip(names, filters, strict=True)]
 
+        operation = "list the row access policies of"
         try:
-            return await self._threads.call(every)
+            return await self._send(every, operation, f"table {table}", POLICIES, limit=Limit.LIST_POLICIES)
         except DeniedError:
             return None
         except NotFoundError:
@@ -87,61 +82,63 @@ class BigQueryDefinitions(BigQueryConnection):
         path = f"{table_path(dataset, table)}/rowAccessPolicies/{quote(policy, safe='')}:getIamPolicy"
 
         def get() -> tuple[str, ...]:
-            with translated("read the members of", f"row access policy {policy} of table {table}", MEMBERS):
-                found = self._client._call_api(None, method="POST", path=path, data=WITH_CONDITIONAL, timeout=TIMEOUT)
+            found = self._client._call_api(None, method="POST", path=path, data=WITH_CONDITIONAL, timeout=TIMEOUT)
             granted = (one for one in found.get("bindings", ()) if one.get("role") == READS_ROWS)
             return tuple(sorted({member for one in granted for member in one.get("members", ())}))
 
-        return await self._threads.call(get)
+        subject = f"row access policy {policy} of table {table}"
+        return await self._send(get, "read the members of", subject, MEMBERS, limit=Limit.GET_MEMBERS)
 
     async def routines(self, dataset: Dataset) -> list[str]:
         """See DefinitionReader. https://cloud.google.com/bigquery/docs/reference/rest/v2/routines/list"""
-        return await self._threads.call(
-            lambda: sorted(self._names(dataset, "routines", "routineReference", "routineId"))
-        )
+        return await self._names(dataset, "routines", "routineReference", "routineId")
 
     async def routine(self, dataset: Dataset, name: str) -> RoutineDefinition | None:
         """See DefinitionReader. https://cloud.google.com/bigquery/docs/reference/rest/v2/routines/get"""
-
-        def get() -> RoutineDefinition:
-            path = f"{_path(dataset.project, dataset.name)}/routines/{quote(name, safe='')}"
-            with translated("read the definition of", f"routine {name}", READERS):
-                found = self._get(path, {})
-            return RoutineDefinition(name, found.get("routineType", ""), msgspec.Raw(msgspec.json.encode(found)))
-
+        path, operation = routine_path(dataset, name), "read the definition of"
         try:
-            return await self._threads.call(get)
+            found = await self._send(
+                lambda: self._get(path, {}), operation, f"routine {name}", READERS, limit=Limit.GET_ROUTINE
+            )
         except NotFoundError:
             return None
+        return RoutineDefinition(name, found.get("routineType", ""), msgspec.Raw(msgspec.json.encode(found)))
 
     async def models(self, dataset: Dataset) -> list[str]:
         """See DefinitionReader. https://cloud.google.com/bigquery/docs/reference/rest/v2/models/list"""
-        return await self._threads.call(lambda: sorted(self._names(dataset, "models", "modelReference", "modelId")))
+        return await self._names(dataset, "models", "modelReference", "modelId")
 
     async def indexes(self, dataset: Dataset, max_bytes_billed: int) -> list[Index]:
         """See DefinitionReader."""
 
         def answer() -> list[Index]:
-            with translated("query", f"the indexes of {dataset.project}.{dataset.name}", READERS):
-                rows = self._rows(dataset, sql.indexes(dataset), max_bytes_billed)
-                found = [Index(*(str(value) for value in row.values())) for row in rows]
+            rows = self._rows(dataset, sql.indexes(dataset), max_bytes_billed)
+            found = [Index(*(str(value) for value in row.values())) for row in rows]
             return sorted(found, key=lambda index: (index.table, index.name))
 
-        return await self._threads.call(answer)
+        subject = f"the indexes of {dataset.project}.{dataset.name}"
+        return await self._send(answer, "query", subject, READERS, limit=Limit.INSERT_JOB)
 
-    def _names(self, dataset: Dataset, kind: str, reference: str, key: str) -> Iterator[str]:
-        """The names of the dataset's routines or models."""
-        place = f"{dataset.project}.{dataset.name}"
-        with translated(f"list the {kind} of", place, READERS):
-            for page in self._pages(f"{_path(dataset.project, dataset.name)}/{kind}", maxResults=PAGE):
-                for item in page.get(kind, ()):
-                    yield item[reference][key]
+    async def _names(self, dataset: Dataset, kind: str, reference: str, key: str) -> list[str]:
+        """The sorted names of the dataset's routines or models."""
+
+        def every() -> list[str]:
+            pages = self._pages(f"{dataset_path(dataset.project, dataset.name)}/{kind}", maxResults=PAGE)
+            return sorted(item[reference][key] for page in pages for item in page.get(kind, ()))
+
+        return await self._send(every, f"list the {kind} of", f"{dataset.project}.{dataset.name}", READERS)
 
 
 def table_path(dataset: Dataset, table: str) -> str:
     """The path of a table in the API. Google's client does not escape %, # and ?."""
-    return f"{_path(dataset.project, dataset.name)}/tables/{quote(table, safe='')}"
+    return f"{dataset_path(dataset.project, dataset.name)}/tables/{quote(table, safe='')}"
 
 
-def _path(project: str, dataset: str) -> str:
+def routine_path(dataset: Dataset, name: str) -> str:
+    """The same of a routine."""
+    return f"{dataset_path(dataset.project, dataset.name)}/routines/{quote(name, safe='')}"
+
+
+def dataset_path(project: str, dataset: str) -> str:
+    """The same of a dataset."""
     return f"/projects/{quote(project, safe='')}/datasets/{quote(dataset, safe='')}"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from google.api_core.exceptions import NotFound
 
 from bqdump.adapters import bigquery as warehouse
-from bqdump.adapters.bigquery import USER, VIEWER, BigQueryWarehouse
+from bqdump.adapters.bigquery import VIEWER, BigQueryWarehouse
 from bqdump.adapters.bigquery_connection import ONCE, QUERY_ONCE
-from bqdump.adapters.bigquery_definitions import WITH_CONDITIONS
+from bqdump.adapters.bigquery_definitions import WITH_CONDITIONS, dataset_path, routine_path, table_path
 from bqdump.adapters.bigquery_jobs import copy_config, job_of, load_config, milliseconds, query_config
-from bqdump.adapters.google_errors import translated, translated_reference
+from bqdump.adapters.gate import Limit
+from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT
 from bqdump.adapters.lean_imports import Later
 from bqdump.core.errors import ConflictError, NotFoundError, RowsError
@@ -32,7 +32,7 @@ ADMIN = "Requires bigquery.rowAccessPolicies.create and setIamPolicy, as in role
 
 
 class BigQueryDestination(BigQueryWarehouse):
-    """Datasets and tables of any project, jobs in `job_project`. It does not retry: see adapters.retry.
+    """Datasets and tables of any project, jobs in `job_project`. See Destination.
 
     Google's client neither escapes %, # and ? in the path of a name, nor sends properties that it has no attribute for
     when it changes something, so such requests are made here.
@@ -42,13 +42,12 @@ class BigQueryDestination(BigQueryWarehouse):
         """See Destination."""
 
         def get() -> msgspec.Raw | None:
-            with translated("find", f"dataset {project}.{name}", VIEWER):
-                try:
-                    return msgspec.Raw(msgspec.json.encode(self._dataset(_path(project, name))))
-                except NotFound:
-                    return None
+            try:
+                return msgspec.Raw(msgspec.json.encode(self._dataset(dataset_path(project, name))))
+            except NotFound:
+                return None
 
-        return await self._threads.call(get)
+        return await self._send(get, "find", f"dataset {project}.{name}", VIEWER)
 
     async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
@@ -56,150 +55,120 @@ class BigQueryDestination(BigQueryWarehouse):
         body = msgspec.json.decode(definition) | reference
 
         def create() -> None:
-            with translated("create", f"dataset {project}.{name}", CREATOR):
-                self._client.create_dataset(bigquery.Dataset.from_api_repr(body), **ONCE)
+            self._client.create_dataset(bigquery.Dataset.from_api_repr(body), **ONCE)
 
-        return await self._threads.call(partial(_unless_taken, create))
+        return await _unless_taken(self._send(create, "create", f"dataset {project}.{name}", CREATOR))
 
     async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
         """See Destination."""
+        path, body = dataset_path(dataset.project, dataset.name), msgspec.json.decode(changes)
         subject = f"dataset {dataset.project}.{dataset.name}"
-
-        def patch() -> None:
-            with translated("change", subject, OWNER):
-                self._call("PATCH", _path(dataset.project, dataset.name), msgspec.json.decode(changes))
-
-        await self._threads.call(patch)
+        await self._send(lambda: self._call("PATCH", path, body), "change", subject, OWNER)
 
     async def change_access(self, dataset: Dataset, access: msgspec.Raw, etag: str) -> None:
         """See Destination."""
-        subject = f"access to dataset {dataset.project}.{dataset.name}"
 
         def patch() -> None:
-            with translated("change", subject, ACCESS):
-                self._client._call_api(
-                    None,
-                    method="PATCH",
-                    path=_path(dataset.project, dataset.name),
-                    data={"access": msgspec.json.decode(access)},
-                    query_params={**WITH_CONDITIONS, "updateMode": "UPDATE_ACL"},
-                    headers={"If-Match": etag},
-                    timeout=TIMEOUT,
-                )
+            self._client._call_api(
+                None,
+                method="PATCH",
+                path=dataset_path(dataset.project, dataset.name),
+                data={"access": msgspec.json.decode(access)},
+                query_params={**WITH_CONDITIONS, "updateMode": "UPDATE_ACL"},
+                headers={"If-Match": etag},
+                timeout=TIMEOUT,
+            )
 
-        await self._threads.call(patch)
+        await self._send(patch, "change", f"access to dataset {dataset.project}.{dataset.name}", ACCESS)
 
     async def drop_dataset(self, dataset: Dataset) -> None:
         """See Destination."""
-
-        def delete() -> None:
-            with translated("delete", f"dataset {dataset.project}.{dataset.name}", OWNER):
-                self._drop(_path(dataset.project, dataset.name), deleteContents="true")
-
-        await self._threads.call(delete)
+        path, subject = dataset_path(dataset.project, dataset.name), f"dataset {dataset.project}.{dataset.name}"
+        await self._send(lambda: self._drop(path, deleteContents="true"), "delete", subject, OWNER)
 
     async def present(self, dataset: Dataset) -> list[Present]:
         """See Destination."""
 
         def every() -> list[Present]:
             reference = bigquery.DatasetReference(dataset.project, dataset.name)
-            with translated("list the tables of", f"{dataset.project}.{dataset.name}", VIEWER):
-                items = self._client.list_tables(reference, page_size=warehouse.PAGE, **ONCE)
-                found = [Present(i.table_id, i.table_type, milliseconds(i.created), dict(i.labels)) for i in items]
+            items = self._client.list_tables(reference, page_size=warehouse.PAGE, **ONCE)
+            found = [Present(i.table_id, i.table_type, milliseconds(i.created), dict(i.labels)) for i in items]
             return sorted(found, key=lambda item: item.name)
 
-        return await self._threads.call(every)
+        return await self._send(every, "list the tables of", f"{dataset.project}.{dataset.name}", VIEWER)
 
     async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
         """See Destination."""
         body = msgspec.json.decode(definition) | {"tableReference": _reference(dataset, name)}
 
         def create() -> None:
-            with translated_reference("create", f"table {name}", EDITOR):
-                self._client.create_table(bigquery.Table.from_api_repr(body), **ONCE)
+            self._client.create_table(bigquery.Table.from_api_repr(body), **ONCE)
 
-        return await self._threads.call(partial(_unless_taken, create))
+        created = self._define(create, "create", f"table {name}", EDITOR, Limit.CREATE_TABLE)
+        return await _unless_taken(created)
 
     async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
         """See Destination."""
-
-        def patch() -> None:
-            with translated_reference("change", f"table {name}", EDITOR):
-                self._call("PATCH", _table(dataset, name), msgspec.json.decode(changes))
-
-        await self._threads.call(patch)
+        path, body = table_path(dataset, name), msgspec.json.decode(changes)
+        patch = partial(self._call, "PATCH", path, body)
+        await self._define(patch, "change", f"table {name}", EDITOR, Limit.CHANGE_TABLE)
 
     async def replace_definition(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
         """See Destination."""
         body = msgspec.json.decode(definition) | {"tableReference": _reference(dataset, name)}
-
-        def update() -> None:
-            with translated_reference("change", f"table {name}", EDITOR):
-                self._call("PUT", _table(dataset, name), body)
-
-        await self._threads.call(update)
+        update = partial(self._call, "PUT", table_path(dataset, name), body)
+        await self._define(update, "change", f"table {name}", EDITOR, Limit.REPLACE_TABLE)
 
     async def drop_table(self, dataset: Dataset, name: str) -> None:
         """See Destination."""
-
-        def delete() -> None:
-            with translated("delete", f"table {name}", EDITOR):
-                self._drop(_table(dataset, name))
-
-        await self._threads.call(delete)
+        path = table_path(dataset, name)
+        await self._send(lambda: self._drop(path), "delete", f"table {name}", EDITOR, limit=Limit.DROP_TABLE)
 
     async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> bool:
         """See Destination."""
         reference = {"projectId": dataset.project, "datasetId": dataset.name, "routineId": name}
         body = msgspec.json.decode(definition) | {"routineReference": reference}
-        path = f"{_path(dataset.project, dataset.name)}/routines/{quote(name, safe='')}"
 
         def create() -> None:
-            with translated_reference("create", f"routine {name}", EDITOR):
-                if replace:
-                    try:
-                        self._call("PUT", path, body)
-                    except NotFound:
-                        # It, or what it refers to.
-                        pass
-                    else:
-                        return
-                self._client.create_routine(bigquery.Routine.from_api_repr(body), **ONCE)
+            if replace:
+                try:
+                    self._call("PUT", routine_path(dataset, name), body)
+                except NotFound:
+                    # It, or what it refers to.
+                    pass
+                else:
+                    return
+            self._client.create_routine(bigquery.Routine.from_api_repr(body), **ONCE)
 
-        return await self._threads.call(partial(_unless_taken, create))
+        created = self._define(create, "create", f"routine {name}", EDITOR, Limit.CREATE_ROUTINE)
+        return await _unless_taken(created)
 
     async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> bool:
         """See Destination. The client has no method for it."""
         reference = {**_reference(dataset, table), "policyId": name}
         body = msgspec.json.decode(definition) | {"rowAccessPolicyReference": reference}
-
-        def create() -> None:
-            with translated_reference("create", f"row access policy {name} of table {table}", ADMIN):
-                self._call("POST", f"{_table(dataset, table)}/rowAccessPolicies", body)
-
-        return await self._threads.call(partial(_unless_taken, create))
+        create = partial(self._call, "POST", f"{table_path(dataset, table)}/rowAccessPolicies", body)
+        subject = f"row access policy {name} of table {table}"
+        return await _unless_taken(self._define(create, "create", subject, ADMIN, Limit.CREATE_POLICY))
 
     async def stream(self, dataset: Dataset, table: str, rows: Sequence[Mapping[str, str]]) -> None:
-        """Write rows into the streaming buffer of a table, which checks of the service look at.
+        """Write rows into the streaming buffer of a table, which checks of the service look at. It is not retried.
 
         Raises NotFoundError for a table that was created a moment ago, of which BigQuery's streaming does not know yet.
         https://cloud.google.com/bigquery/docs/error-messages#streaming
         """
         body = {"rows": [{"json": dict(row)} for row in rows]}
-
-        def insert() -> None:
-            subject = f"table {table}"
-            with translated("stream into", subject, EDITOR):
-                answer = self._call("POST", f"{_table(dataset, table)}/insertAll", body)
-            if errors := answer.get("insertErrors"):
-                raise RowsError("stream into", subject, str(errors)[:200])
-
-        await self._threads.call(insert)
+        subject = f"table {table}"
+        with translated("stream into", subject, EDITOR):
+            path = f"{table_path(dataset, table)}/insertAll"
+            answer = await self._threads.call(lambda: self._call("POST", path, body))
+        if errors := answer.get("insertErrors"):
+            raise RowsError("stream into", subject, str(errors)[:200])
 
     async def find_job(self, job_id: str, location: str) -> Job | None:
         """See Destination."""
         try:
-            return await self.job(job_id, location)
+            return await self._job(job_id, location)
         except NotFoundError:
             return None
 
@@ -207,46 +176,45 @@ class BigQueryDestination(BigQueryWarehouse):
         """See Destination."""
 
         def start() -> Job:
-            with translated("start the load job of", f"table {request.to.table}", USER):
-                started = self._client.load_table_from_uri(
-                    list(request.uris),
-                    _job_table(request.to),
-                    **self._new_job(request.job_id, request.to.dataset.location, load_config(request)),
-                    **ONCE,
-                )
+            started = self._client.load_table_from_uri(
+                list(request.uris),
+                _job_table(request.to),
+                **self._new_job(request.job_id, request.to.dataset.location, load_config(request)),
+                **ONCE,
+            )
             return job_of(started)
 
-        return await self._threads.call(start)
+        return await self._start(start, "start the load job of", f"table {request.to.table}")
 
     async def statement(self, request: StatementRequest) -> Job:
         """See Destination."""
 
         def start() -> Job:
             config = query_config(request.max_bytes_billed, labels=request.labels)
-            with translated_reference("start the statement for", f"table {request.table}", USER):
-                started = self._client.query(
-                    request.statement,
-                    **self._new_job(request.job_id, request.dataset.location, config),
-                    **QUERY_ONCE,
-                )
-            return job_of(started)
+            job = self._new_job(request.job_id, request.dataset.location, config)
+            return job_of(self._client.query(request.statement, **job, **QUERY_ONCE))
 
-        return await self._threads.call(start)
+        return await self._start(start, "start the statement for", f"table {request.table}", refers=True)
 
     async def copy(self, request: CopyRequest) -> Job:
         """See Destination."""
 
         def start() -> Job:
-            with translated("start the copy job of", f"table {request.to.table}", USER):
-                started = self._client.copy_table(
-                    _job_table(request.source),
-                    _job_table(request.to),
-                    **self._new_job(request.job_id, request.to.dataset.location, copy_config(request)),
-                    **ONCE,
-                )
+            started = self._client.copy_table(
+                _job_table(request.source),
+                _job_table(request.to),
+                **self._new_job(request.job_id, request.to.dataset.location, copy_config(request)),
+                **ONCE,
+            )
             return job_of(started)
 
-        return await self._threads.call(start)
+        return await self._start(start, "start the copy job of", f"table {request.to.table}")
+
+    async def _define(
+        self, request: Callable[[], object], operation: str, subject: str, role: str, limit: Limit
+    ) -> None:
+        """Send a definition, which may refer to other tables, routines and so on."""
+        await self._send(request, operation, subject, role, limit=limit, refers=True)
 
     def _call(self, method: str, path: str, body: Any = None, **query: str) -> dict[str, Any]:
         answer = self._client._call_api(None, method=method, path=path, data=body, query_params=query, timeout=TIMEOUT)
@@ -259,10 +227,10 @@ class BigQueryDestination(BigQueryWarehouse):
             return
 
 
-def _unless_taken(create: Callable[[], None]) -> bool:
+async def _unless_taken(creating: Awaitable[object]) -> bool:
     """Whether this has created something; False if its name is taken."""
     try:
-        create()
+        await creating
     except ConflictError:
         return False
     return True
@@ -274,11 +242,3 @@ def _job_table(name: TableName) -> Any:
 
 def _reference(dataset: Dataset, table: str) -> dict[str, str]:
     return {"projectId": dataset.project, "datasetId": dataset.name, "tableId": table}
-
-
-def _path(project: str, dataset: str) -> str:
-    return f"/projects/{quote(project, safe='')}/datasets/{quote(dataset, safe='')}"
-
-
-def _table(dataset: Dataset, table: str) -> str:
-    return f"{_path(dataset.project, dataset.name)}/tables/{quote(table, safe='')}"

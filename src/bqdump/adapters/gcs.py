@@ -33,12 +33,12 @@ Result = TypeVar("Result")
 PAGE = 1000
 NOT_AS_STORED = "the received bytes do not match the object's checksum"
 LISTED = "items(name,size,crc32c,generation,timeCreated,metadata),nextPageToken"
-# Retrying is not the client's task: see adapters.retry.
+# Retrying is not the client's task: see adapters.retry.store.
 ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
 
 
 class CloudStore:
-    """One bucket. It does not retry, except for uploads: see adapters.retry.
+    """One bucket. It does not retry, except for uploads: see adapters.retry.store.
 
     kms_key: the Cloud KMS key of all objects written or copied ("": the bucket's default). patience: how long uploads
     are retried, part by part.

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import grpc
@@ -22,7 +23,9 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 from bqdump.adapters.endpoints import STORAGE_READ
 from bqdump.adapters.google_access import SIGN_IN, blocked, nothing_there, one_line, remedy
 from bqdump.adapters.google_http import Threads, credentials
+from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.read_rows import batch_of
+from bqdump.adapters.retry.listing import resumed
 from bqdump.core.errors import (
     AccessError,
     BqdumpError,
@@ -64,9 +67,9 @@ UNSIGNED = "Getting metadata from plugin failed with error: "
 
 
 class StorageReader:
-    """Tables of any project, sessions in `project`. It does not retry: see adapters.retry."""
+    """Tables of any project, sessions in `project`. A broken stream resumes after the last row that has arrived."""
 
-    def __init__(self, project: str) -> None:
+    def __init__(self, project: str, patience: Patience | None = None) -> None:
         endpoint = os.environ.get(ENDPOINT)
         if endpoint:
             self._transport = BigQueryReadGrpcTransport(channel=grpc.insecure_channel(endpoint, options=CHANNEL))
@@ -76,7 +79,7 @@ class StorageReader:
         self._rows = self._transport.grpc_channel.unary_stream(
             READ_ROWS, request_serializer=types.ReadRowsRequest.serialize, response_deserializer=None
         )
-        self._project = project
+        self._project, self._retrying = project, Retrying(patience)
         self._threads = Threads("storage-read")
 
     async def open(self, request: ReadRequest) -> ReadSession:
@@ -102,10 +105,13 @@ class StorageReader:
             names = tuple(stream.name for stream in made.streams)
             return ReadSession(made.name, names, made.arrow_schema.serialized_schema)
 
-        return await self._threads.call(create)
+        return await self._retrying.call(lambda: self._threads.call(create))
 
     def read(self, stream: str, offset: int) -> Iterator[Batch]:
         """See Reader."""
+        return resumed(self._retrying, partial(self._read, stream), offset)
+
+    def _read(self, stream: str, offset: int) -> Iterator[Batch]:
         request = types.ReadRowsRequest(read_stream=stream, offset=offset)
         call = self._rows(request, metadata=_routed("read_stream", stream))
         try:

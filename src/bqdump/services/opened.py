@@ -14,7 +14,6 @@ from bqdump.core.errors import NotFoundError
 from bqdump.core.sets.selection import all_targets
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.published import read_latest, refuse_missing_bucket
@@ -58,23 +57,16 @@ class Services:
         return open_warehouse(self._settings, self._tasks, patient=self._patient)
 
     @cached_property
-    def destination(self) -> Destination:
+    def destination(self) -> BigQueryDestination:
         """What a restore writes to."""
         return open_destination(self._settings, self._tasks, patient=self._patient)
-
-    @cached_property
-    def streaming(self) -> BigQueryDestination:
-        """The same without retries and limits, for rows that a check of the services streams."""
-        from bqdump.adapters.bigquery_destination import BigQueryDestination
-
-        return BigQueryDestination(self._settings.jobs_in)
 
     async def close(self) -> None:
         """Close what was opened."""
         await self.read_route.close()
         for store in self._stores.values():
             await store.close()
-        for name in ("warehouse", "streaming", "destination"):
+        for name in ("warehouse", "destination"):
             if port := vars(self).get(name):
                 await port.close()
 

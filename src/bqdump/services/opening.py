@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from bqdump.core.errors import UsageError, install_hint, open_files_error, out_of_files
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, FOLDER
-from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.services.patience import patience_for
 
 if TYPE_CHECKING:
+    from bqdump.adapters.bigquery_destination import BigQueryDestination
     from bqdump.ports.data_reader import DataReader
     from bqdump.ports.notifier import Notifier
     from bqdump.ports.query_shell import QueryShell
@@ -64,22 +64,20 @@ def open_warehouse(settings: Settings, tasks: int, *, patient: bool = False) -> 
     """The source of an export, for one of `tasks` tasks."""
     from bqdump.adapters.bigquery import BigQueryWarehouse
     from bqdump.adapters.endpoints import BIGQUERY
-    from bqdump.adapters.limits import RateLimitedWarehouse
-    from bqdump.adapters.retry.warehouse import RetryingWarehouse
+    from bqdump.adapters.gate import Gate
 
-    paced = RateLimitedWarehouse(BigQueryWarehouse(settings.jobs_in, settings.job_timeout), tasks)
-    return RetryingWarehouse(paced, patience_for(settings, BIGQUERY, patient=patient))
+    gate = Gate(patience_for(settings, BIGQUERY, patient=patient), tasks)
+    return BigQueryWarehouse(settings.jobs_in, gate, settings.job_timeout)
 
 
-def open_destination(settings: Settings, tasks: int, *, patient: bool = False) -> Destination:
+def open_destination(settings: Settings, tasks: int, *, patient: bool = False) -> BigQueryDestination:
     """What a restore writes to, for one of `tasks` tasks."""
     from bqdump.adapters.bigquery_destination import BigQueryDestination
     from bqdump.adapters.endpoints import BIGQUERY
-    from bqdump.adapters.limits import RateLimitedDestination
-    from bqdump.adapters.retry.destination import RetryingDestination
+    from bqdump.adapters.gate import Gate
 
-    paced = RateLimitedDestination(BigQueryDestination(settings.jobs_in, settings.job_timeout), tasks)
-    return RetryingDestination(paced, patience_for(settings, BIGQUERY, patient=patient))
+    gate = Gate(patience_for(settings, BIGQUERY, patient=patient), tasks)
+    return BigQueryDestination(settings.jobs_in, gate, settings.job_timeout)
 
 
 def open_reader() -> DataReader:

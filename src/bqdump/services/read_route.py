@@ -55,7 +55,6 @@ def _open_read_route(settings: Settings, *, patient: bool) -> ReadRoute:
             lean_imports.put_nothing_off()
             from bqdump.adapters.encoder import ArrowEncoder
             from bqdump.adapters.endpoints import STORAGE_READ
-            from bqdump.adapters.retry.reader import RetryingReader
             from bqdump.adapters.storage_read import StorageReader
 
             # Google's client has been imported without it; Parquet takes it.
@@ -70,5 +69,5 @@ def _open_read_route(settings: Settings, *, patient: bool) -> ReadRoute:
         cause = f"{error.name} is not installed"
         raise UsageError("read tables", "route read", cause, install_hint("read")) from error
     streams = max(1, min(MOST_STREAMS, os.cpu_count() or 1))
-    reader = RetryingReader(StorageReader(settings.jobs_in), patience_for(settings, STORAGE_READ, patient=patient))
+    reader = StorageReader(settings.jobs_in, patience_for(settings, STORAGE_READ, patient=patient))
     return ReadRoute(reader, ArrowEncoder(settings.read_memory // streams), streams)

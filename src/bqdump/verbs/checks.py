@@ -55,8 +55,8 @@ def ports_of(services: Services) -> Ports:
     from bqdump_claims.run import Ports
 
     google = not any(os.environ.get(endpoint.variable) for endpoint in LED)
-    stream = services.streaming.stream
-    return Ports(services.destination, services.store, services.read_route.open, google, stream)
+    destination = services.destination
+    return Ports(destination, services.store, services.read_route.open, google, destination.stream)
 
 
 async def propose_check(ports: Ports, settings: Settings, claims: tuple[Claim, ...]) -> Proposal:

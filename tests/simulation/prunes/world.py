@@ -9,11 +9,10 @@ from typing import Any
 
 import msgspec
 
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.destination import RetryingDestination
 from bqdump.adapters.retry.store import RetryingStore
-from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.check.verify import Verified, verify
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, NotFoundError, QuotaError, UnavailableError
@@ -35,7 +34,7 @@ from bqdump.restoration.task import Request
 from bqdump.restoration.task import Task as RestoreTask
 from bqdump.retain.prune import prune
 from bqdump.retain.task import Task as PruneTask
-from bqdump_memory import MemoryDestination
+from bqdump_memory import MemoryDestination, gated
 from simulation.faults import Network
 from simulation.loop import VirtualLoop
 from simulation.process import CrashedError, Process, adopt
@@ -189,7 +188,7 @@ class World:
             self.started[run] = settings
 
         def work(process: Process, network: Network) -> Coroutine[Any, Any, TaskResult]:
-            warehouse: Any = RetryingWarehouse(FaultyPort(self.big, network, self.laws.heard), self._patience())
+            warehouse: Any = gated(FaultyPort(self.big, network, self.laws.heard), Gate(self._patience()))
             return export(Task(self._store(process, network), warehouse, settings, run, Owner(process.name, 0), 1))
 
         ended: TaskResult | BqdumpError | None = await self._process(f"export {run}", run, work)
@@ -203,7 +202,7 @@ class World:
         settings = msgspec.structs.replace(self.settings, **chosen)
 
         def work(process: Process, network: Network) -> Coroutine[Any, Any, Pruned]:
-            warehouse: Any = RetryingWarehouse(FaultyPort(self.big, network, self.laws.heard), self._patience())
+            warehouse: Any = gated(FaultyPort(self.big, network, self.laws.heard), Gate(self._patience()))
             store = self._store(process, network)
             return prune(
                 PruneTask(store, settings, policy_of(settings), self.clock(), delete=True, at_work=warehouse.at_work)
@@ -258,7 +257,7 @@ class World:
             return restore(
                 RestoreTask(
                     self._store(process, network),
-                    RetryingDestination(destination, self._patience()),
+                    gated(destination, Gate(self._patience())),
                     self.settings,
                     request,
                     Owner(process.name, 0),

@@ -10,9 +10,9 @@ from unittest import mock
 
 import msgspec
 
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.destination import RetryingDestination
 from bqdump.adapters.retry.store import RetryingStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, QuotaError, UnavailableError, UsageError, VerificationError
@@ -24,6 +24,7 @@ from bqdump.ports.warehouse import JobError
 from bqdump.restoration.drill import NAME, drill
 from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request, Task
+from bqdump_memory import gated
 from simulation.faults import Network
 from simulation.loop import VirtualLoop
 from simulation.process import CrashedError, Process, adopt
@@ -173,7 +174,7 @@ class World:
         settings = msgspec.structs.replace(SETTINGS, concurrency=self.rng.choice((1, 2, 500)))
         task = Task(
             RetryingStore(store, patience),
-            RetryingDestination(destination, patience),
+            gated(destination, Gate(patience)),
             settings,
             request,
             owner,

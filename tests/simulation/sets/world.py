@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
+from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry.store import RetryingStore
-from bqdump.adapters.retry.warehouse import RetryingWarehouse
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DatasetsFailedError, OutageError, QuotaError, UnavailableError
 from bqdump.core.settings.settings import Settings
@@ -21,7 +21,7 @@ from bqdump.export.task import ReadRoute
 from bqdump.ports.warehouse import JobError
 from bqdump.sets.run import SetResult, run_sets
 from bqdump.sets.task import SetTask
-from bqdump_memory import MemoryWarehouse
+from bqdump_memory import MemoryWarehouse, gated
 from simulation.faults import Network
 from simulation.history import EPOCH, PROJECT, History
 from simulation.loop import VirtualLoop
@@ -150,7 +150,7 @@ class World:
         patience = Patience(tries=self.dice.weather.tries)
         store: Any = Pausing(self.store, network, self.laws.heard)
         warehouse: Any = FaultyPort(self.warehouse, network, self.laws.heard)
-        task = SetTask(RetryingStore(store, patience), RetryingWarehouse(warehouse, patience), self.settings, run,
+        task = SetTask(RetryingStore(store, patience), gated(warehouse, Gate(patience)), self.settings, run,
                        owner, tasks, _nothing_to_read)  # fmt: skip
         work: Coroutine[Any, Any, list[SetResult]] = run_sets(self.settings, [task])
         try:

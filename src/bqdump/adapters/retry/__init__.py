@@ -1,1 +1,1 @@
-"""Retry as wrappers around the ports. How long they retry: adapters.patience."""
+"""Retry of what is more than one request: writes, batches, listings, streams. How long: adapters.patience."""

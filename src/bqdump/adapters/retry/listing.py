@@ -1,13 +1,15 @@
-"""A listing that is continued after an error."""
+"""Listings and streams that are continued after an error."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeVar
 
 from bqdump.adapters.patience import Attempts, Retrying
 from bqdump.core.errors import BqdumpError
+from bqdump.ports.reader import Batch
 
 Item = TypeVar("Item")
 
@@ -37,3 +39,22 @@ async def listed(
         else:
             return
         await asyncio.sleep(pause)
+
+
+def resumed(retrying: Retrying, read: Callable[[int], Iterator[Batch]], offset: int) -> Iterator[Batch]:
+    """The batches of a stream, which resumes after the last row that has arrived. Every batch resets the patience.
+
+    read: reads from the row with this number on. It waits in this thread.
+    """
+    attempts = Attempts(retrying)
+    while True:
+        try:
+            for batch in read(offset):
+                offset += batch.rows
+                attempts.reset()
+                yield batch
+        except BqdumpError as error:
+            pause = attempts.failed(error)
+        else:
+            return
+        time.sleep(pause)
