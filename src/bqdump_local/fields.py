@@ -15,7 +15,8 @@ NEUTRAL = (None, False, "", 0, "0", "UTF-8")
 class Fields:
     """The fields of one schema of an API, by what becomes of them.
 
-    effect: they do what the service's do. recorded: they are accepted without effect, and docs/local.md lists them.
+    effect: they do what the service's do. recorded: they are accepted without effect, and
+    docs/internals/local-stack.md lists them.
     missing: they are refused. output: only the service sets them, and they are ignored in requests. The values are the
     schemas of what a field contains (`*` for a map of those), `int64` or `text`, whose numbers are answered
     as strings, `int32`, whose strings are answered as numbers, or "".

@@ -23,7 +23,8 @@ from programs import python_program
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = (ROOT / "docs/deploy.md").read_text()
-OPERATE = (ROOT / "docs/operate.md").read_text()
+EVENTS = (ROOT / "docs/events.md").read_text()
+LIMITS = (ROOT / "docs/limits.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", DEPLOY, re.DOTALL)
 NOTE = r"""#!/bin/sh
 { printf '%s\0' "${0##*/}" "$@"; echo; } >>"${0%/*}/log"
@@ -156,7 +157,7 @@ def test_the_workflow_is_deployed_as_it_is_rendered(walk: Walk) -> None:
 
 
 def test_every_exit_code_is_explained() -> None:
-    section = OPERATE.partition("## Exit codes")[2].partition("\n## ")[0]
+    section = EVENTS.partition("## Exit codes")[2].partition("\n## ")[0]
     explained = set(
         map(int, re.findall(r"\b[0-9]+\b", " ".join(re.findall(r"^\| ([0-9, ]+) \|", section, re.MULTILINE))))
     )
@@ -164,7 +165,7 @@ def test_every_exit_code_is_explained() -> None:
 
 
 def test_every_explained_log_line_is_one_that_is_logged() -> None:
-    section = OPERATE.partition("## Log lines")[2].partition("\n## ")[0]
+    section = EVENTS.partition("## Log lines")[2].partition("\n## ")[0]
     phrases = [
         phrase for row in re.findall(r"^\| (`.*?) \|", section, re.MULTILINE) for phrase in re.findall("`(.*?)`", row)
     ]
@@ -180,7 +181,7 @@ def test_the_costs_add_up() -> None:
     assert f"{20 * 900 * (0.000018 + 1 * 0.000002):.4f}" == "0.3600"
     assert [tables * 4 * 0.005 / 1000 for tables in (10, 1_000, 50_000)] == pytest.approx([0.0002, 0.02, 1.0])
     for amount in ("$0.0095", "$0.95", "$0.0011", "$0.0046", "$0.3600", "$0.0002", "$0.02", "$1.00"):
-        assert amount in OPERATE
+        assert amount in LIMITS
 
 
 def test_every_way_to_make_the_bucket_keeps_deleted_files_for_a_week(walk: Walk) -> None:

@@ -44,7 +44,7 @@ def test_modules_that_the_map_names_exist(package: str) -> None:
     assert names(row) <= modules(f"bqdump.{package}")
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/**/*.md")), ids=lambda page: page.name)
 def test_files_of_the_source_that_a_page_names_exist(page: Path) -> None:
     inside = "core|check|export|observe|repository|adapters|ports|cli|ui|pages|render"
     for name in re.findall(rf"`((?:{inside})/[a-z_/]+\.py)`", page.read_text()):

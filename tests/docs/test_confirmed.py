@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bqdump.cli.output import json_text
-from bqdump.cli.reference import CHECK_SERVICE, CONFIRMED, FORMATS, with_claims, with_types
+from bqdump.cli.reference import CLAIMS_PAGE, CONFIRMED, FORMATS, with_claims, with_types
 from bqdump.core.times import time_of
 from bqdump.render.confirmed import read_confirmed
 from bqdump_claims.claims import CLAIMS
@@ -20,7 +20,7 @@ from docs.walk import ROOT
 
 DAY = 24 * 3600 * 1000
 NOVEMBER_26 = 1_795_651_200_000
-PAGES = (ROOT / FORMATS).read_text(), (ROOT / CHECK_SERVICE).read_text()
+PAGES = (ROOT / FORMATS).read_text(), (ROOT / CLAIMS_PAGE).read_text()
 
 
 def checked(folder: Path, name: str, day: int, /, google: bool = True, **verdicts: str) -> None:
@@ -43,7 +43,9 @@ def test_a_confirmed_point_has_the_date_instead_of_a_mark(tmp_path: Path) -> Non
     )
     assert "23:59:59.999999 (confirmed" not in PAGES[0]
     page = with_claims(PAGES[1], read_confirmed(tmp_path))
-    assert "| `csv.TIME.query` | [TIME in csv: 23:59:59.999999](formats.md#csv) | (confirmed on 2026-11-26) |" in page
+    assert (
+        "| `csv.TIME.query` | [TIME in csv: 23:59:59.999999](../formats.md#csv) | (confirmed on 2026-11-26) |" in page
+    )
 
 
 def test_what_differs_is_marked_and_the_newest_answer_counts(tmp_path: Path) -> None:
@@ -95,14 +97,15 @@ def test_every_doubt_in_formats_is_tried_by_a_claim() -> None:
 def test_every_doubt_in_a_sentence_names_claims_that_try_it() -> None:
     doubts = [
         line
-        for page in ROOT.glob("docs/*.md")
-        if page.name != "check-service.md"
+        for page in ROOT.glob("docs/**/*.md")
+        if page.name != "claims.md"
         for line in page.read_text().splitlines()
-        # Rows of types have their claims, see above; three sentences are about the mark.
-        if "†" in line and not re.match(r"\| [A-Z0-9]+ \||† marks|.*† is explained|.*has a †", line)
+        # Rows of types have their claims, see above; some sentences are about the mark.
+        if "†" in line
+        and not re.match(r"\| [A-Z0-9]+ \||† marks|† of each|.*are marked †|.*replaces the †|.*has a †", line)
     ]
     assert len(doubts) == 2
     for line in doubts:
-        patterns = re.findall(r"†, \[`([^`]+)`\]\(check-service\.md#claims\)", line)
+        patterns = re.findall(r"†, \[`([^`]+)`\]\((?:\.\./)?(?:internals/)?claims\.md#claims\)", line)
         assert len(patterns) == line.count("†")
         assert all(any(fnmatchcase(claim.id, pattern) for claim in CLAIMS) for pattern in patterns)

@@ -27,7 +27,7 @@ def calls(tree: ast.AST) -> Iterator[ast.Call]:
 
 
 def test_every_event_is_documented_with_what_to_do() -> None:
-    page = (ROOT / "docs/operate.md").read_text()
+    page = (ROOT / "docs/events.md").read_text()
     rows = re.findall(r"^\| `([a-z_]+)` \| [A-Z, ]+ \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)
     assert sorted(rows) == sorted(event.value for event in LogEvent)
 

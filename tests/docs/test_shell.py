@@ -10,7 +10,7 @@ from docs.shell import in_blocks, in_script, in_sentences, objection
 from docs.walk import ROOT
 
 # The reference is generated from the commands themselves.
-PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")} - {ROOT / "docs/commands.md"})
+PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")} - {ROOT / "docs/commands.md"})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -138,7 +138,7 @@ def test_a_set_is_restored_by_the_same_command_after_a_task_was_killed(stage: St
 def test_the_page_about_several_datasets(stage: Stage) -> None:
     fill(stage)
     stage.store.create_bucket("my-exports")
-    output = follow("docs/projects.md", stage.folder, {**stage.stack.variables(), "PROJECT_ID": stage.project})
+    output = follow("docs/sets.md", stage.folder, {**stage.stack.variables(), "PROJECT_ID": stage.project})
     assert "2 datasets with 4 tables, 12 rows" in output
     assert "into my-project.{dataset}_restored (US).\n" in output
     assert "restored 2 datasets: 4 tables, 12 rows" in output

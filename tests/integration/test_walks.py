@@ -53,7 +53,7 @@ def test_restoring(tmp_path: Path) -> None:
         export = f"bqdump run --quiet --project my-project --dataset sales --bucket my-exports {keep}"
         for run in ("monday", "tuesday"):
             shell(f"{export} --run-id {run}", tmp_path, stack.variables())
-        output = follow("docs/restore.md", tmp_path, stack.variables())
+        output = follow("docs/restore.md", tmp_path, {**stack.variables(), "BQDUMP_LOG_FORMAT": "json"})
         for dataset in ("my-project.restored", "my-project.one_table", "my-project.sales", "other-project.sales"):
             assert f'into {dataset}"' in output
         assert '"query_billed"' in output

@@ -24,7 +24,7 @@ from local.storage_server import Http, storage_server
 
 APIS = {"bigquery.v2": bigquery_fields.SCHEMAS, "storage.v1": storage_fields.SCHEMAS}
 SCHEMAS = [(api, name) for api, schemas in APIS.items() for name in schemas]
-DOCS = Path(__file__).parents[2] / "docs" / "local.md"
+DOCS = Path(__file__).parents[2] / "docs" / "internals" / "local-stack.md"
 SOURCES = [path for path in Path(bqdump_local.__file__).parent.rglob("*.py") if path.name != "api_fields.py"]
 
 

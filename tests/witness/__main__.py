@@ -2,7 +2,7 @@
 
 The suites come from the source archives of their packages. They run in an environment of their own, with credentials
 replaced and small tables in place of public ones. Each case passes, or is listed with its reason in `expected.toml`.
-`--write` renews the table of docs/local.md.
+`--write` renews the table of docs/internals/local-stack.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from witness import public_data  # noqa: E402
 SOURCES = Path(os.environ.get("WITNESS_SOURCES", ROOT / ".venv" / "witness" / "sources"))
 PYTHON = Path(os.environ.get("WITNESS_PYTHON", ROOT / ".venv" / "witness" / "bin" / "python"))
 EXPECTED = HERE / "expected.toml"
-DOCS = ROOT / "docs" / "local.md"
+DOCS = ROOT / "docs" / "internals" / "local-stack.md"
 MARKS = ("<!-- witnesses: made by `make witness` -->", "<!-- end of witnesses -->")
 # A case takes seconds.
 SECONDS_PER_CASE = 90
@@ -60,7 +60,7 @@ def main() -> None:
     """Run the suites and compare."""
     parser = argparse.ArgumentParser(prog="python -m tests.witness", description=__doc__)
     parser.add_argument("suites", nargs="*", help="part of the names of the suites to run (default: all)")
-    parser.add_argument("--write", action="store_true", help="write the table of docs/local.md")
+    parser.add_argument("--write", action="store_true", help="write the table of docs/internals/local-stack.md")
     arguments = parser.parse_args()
     chosen = [one for one in SUITES if not arguments.suites or any(part in one.name for part in arguments.suites)]
     found = {}
@@ -175,7 +175,11 @@ def tabulate(found: dict[str, dict[str, str]], *, write: bool) -> list[str]:
     made = f"{before}{MARKS[0]}\n\n" + "\n".join(lines) + f"\n\n{MARKS[1]}{after}"
     if write:
         DOCS.write_text(made, encoding="utf-8")
-    return [] if write or made == text else ["the table of docs/local.md is not that of this run: make witness WRITE=1"]
+    return (
+        []
+        if write or made == text
+        else ["the table of docs/internals/local-stack.md is not that of this run: make witness WRITE=1"]
+    )
 
 
 if __name__ == "__main__":

@@ -29,10 +29,11 @@ HEAD = """\
 
 
 class Found(NamedTuple):
-    """A command by the words that call it."""
+    """A command by the words that call it. group: the one that it belongs to."""
 
     words: tuple[str, ...]
     command: click.Command
+    group: click.Group = bqdump
 
     @property
     def schema(self) -> str:
@@ -51,7 +52,7 @@ def commands(group: click.Group = bqdump, words: tuple[str, ...] = ()) -> Iterat
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None  # noqa: S101 (the group has just named it)
-        yield Found((*words, name), command)
+        yield Found((*words, name), command, group)
         if isinstance(command, click.Group):
             yield from commands(command, (*words, name))
 
@@ -84,10 +85,13 @@ def _section(found: Found) -> str:
     if examples:
         parts.append(f"```sh\n{examples}\n```\n")
     options = [param for param in found.command.params if isinstance(param, click.Option)]
-    own = [option for option in options if not isinstance(option, (CommonOption, SettingOption))]
+    shared = _shared(found.group)
+    own = [row for row in _rows(found.command) if row not in shared]
+    if isinstance(found.command, click.Group) and _shared(found.command):
+        parts.append("All of its commands take these options:\n")
+        own = _shared(found.command)
     if own:
-        rows = "\n".join(f"| {_names(option)} | {_description(option, context)} |" for option in own)
-        parts.append(f"| option | |\n|---|---|\n{rows}\n")
+        parts.append("\n".join(["| option | |", "|---|---|", *own, ""]))
     if any(isinstance(option, CommonOption) for option in options):
         used = [option.name for option in options if isinstance(option, SettingOption)]
         which = (
@@ -95,10 +99,30 @@ def _section(found: Found) -> str:
             if len(used) == len(ALL)
             else ", ".join(f"`{BY_NAME[str(name)].flag}`" for name in used)
         )
-        parts.append(f"Also takes {listed([*filter(None, [which]), '[common options](#common-options)'], 'and')}.\n")
+        group = " ".join(found.words[:-1])
+        others = f"the options of [bqdump {group}](#bqdump-{group})" if shared else ""
+        parts.append(
+            f"Also takes {listed([*filter(None, [others, which]), '[common options](#common-options)'], 'and')}.\n"
+        )
     if found.json:
         parts.append(f"`--json` prints [this document]({found.schema}).\n")
     return "\n".join(parts)
+
+
+def _rows(command: click.Command) -> list[str]:
+    """The rows of the options that only some commands have."""
+    context = click.Context(command, **bqdump.context_settings)
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    own = [option for option in options if not isinstance(option, (CommonOption, SettingOption))]
+    return [f"| {_names(option)} | {_description(option, context)} |" for option in own]
+
+
+def _shared(group: click.Group) -> list[str]:
+    """The rows that all commands of a group have. The commands of `bqdump` itself are too different."""
+    if group is bqdump:
+        return []
+    first, *others = (_rows(found.command) for found in commands(group))
+    return [row for row in first if all(row in rows for rows in others)]
 
 
 def _help(command: click.Command) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from bqdump.core.sql import statements as sql
 from bqdump_claims.claim import Claim, Observed
 from bqdump_claims.scratch import Scratch
 
-PAGE = "operate.md#costs"
+PAGE = "limits.md#costs"
 Change = Callable[[Scratch, str], Awaitable[object]]
 
 

@@ -10,7 +10,7 @@ from bqdump.core.errors import ConflictError
 from bqdump_claims.claim import Claim, Observed
 from bqdump_claims.scratch import MOST_BYTES_BILLED, Scratch
 
-PAGE = "restore.md#how-tables-are-loaded"
+PAGE = "internals/restore.md#how-tables-are-loaded"
 FIELDS: list[dict[str, Any]] = [
     {"name": "id", "type": "INTEGER", "mode": "REQUIRED", "description": "the key"},
     {"name": "day", "type": "DATE", "mode": "NULLABLE", "defaultValueExpression": "CURRENT_DATE()"},
@@ -155,7 +155,7 @@ CLAIMS = (
     Claim(
         "definitions.captured",
         "INFORMATION_SCHEMA.TABLES names no table without change data capture, even with a primary key",
-        "operate.md#change-data-capture",
+        "limits.md#change-data-capture",
         {"tables": "none"},
         _keys,
         {"definitions.captured": 1},
@@ -163,7 +163,7 @@ CLAIMS = (
     Claim(
         "definitions.staleness",
         "tables.get reports the max_staleness of a table, which is created with it",
-        "operate.md#change-data-capture",
+        "limits.md#change-data-capture",
         {"maxStaleness": STALENESS},
         _staleness,
     ),

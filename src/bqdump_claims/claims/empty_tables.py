@@ -118,7 +118,7 @@ CLAIMS = (
     Claim(
         "empty.csv.read",
         "a read session of a table without rows gives a file with only the header",
-        "read.md",
+        "internals/read-route.md",
         {"files": "1", "content": "only the header"},
         _no_streams,
     ),

@@ -54,7 +54,7 @@ CLAIMS = (
     Claim(
         "footers.load",
         "a footer is composed to a Parquet file, and a load job reads the file by its last footer",
-        "iceberg.md#files-that-bigquery-writes",
+        "internals/iceberg.md#files-that-bigquery-writes",
         {
             "content": "the file and the footer",
             "generation": "larger",

@@ -138,14 +138,14 @@ CLAIMS = (
     Claim(
         "jobs.id",
         "a job id is used once: a second request with it is refused, and the first job is found by it",
-        "ARCHITECTURE.md#sharing-the-work",
+        "internals/work.md#sharing-the-work",
         {"second request": "refused: the id is taken", "job by its id": "found"},
         _taken,
     ),
     Claim(
         "jobs.listing",
         "a listing of jobs has all of the caller's jobs, newest first, with their states",
-        "ARCHITECTURE.md#sharing-the-work",
+        "internals/work.md#sharing-the-work",
         {"own jobs": "2 of 2", "order": "newest first", "states": "done"},
         _listed,
     ),
@@ -153,7 +153,7 @@ CLAIMS = (
         Claim(
             f"jobs.replacing.{route}",
             "a job replaces files of the same name, and leaves an earlier export's further files",
-            "ARCHITECTURE.md#publishing",
+            "internals/publishing.md#publishing",
             {"first file": "replaced", "stale file": "unchanged"},
             partial(_replaced, route),
             MADE | ({"jobs.replacing": 1} if route == "query" else {}),
@@ -163,7 +163,7 @@ CLAIMS = (
     Claim(
         "jobs.parameters",
         "EXPORT DATA takes query parameters, so the salt of a mask is in no statement",
-        "routes.md#masks",
+        "export.md#masks",
         {"value": hashlib.sha256(b"salta").hexdigest()},
         _parameters,
         MADE | {"jobs.parameters": 1},
@@ -203,7 +203,7 @@ CLAIMS = (
     Claim(
         "jobs.names",
         "a table's name with spaces and letters of any script is the name of its files",
-        "routes.md",
+        "export.md",
         {"file": "日本 a-b_000000000000.csv"},
         _names,
         {"jobs.names": 1},
@@ -211,7 +211,7 @@ CLAIMS = (
     Claim(
         "jobs.estimate",
         "a dry run reports the columns of the result, and a bill of 10 MB at least",
-        "operate.md#costs",
+        "limits.md#costs",
         {"columns": "n, v", "bytes": str(10 << 20)},
         _estimated,
         MADE,

@@ -170,7 +170,7 @@ CLAIMS = (
     Claim(
         "direct.json.defaults",
         "whether a load job fills a missing key by the column's default; a restore sets defaults after loading",
-        "restore.md#how-tables-are-loaded",
+        "internals/restore.md#how-tables-are-loaded",
         {},
         _defaults,
         {"direct.defaults": 1},

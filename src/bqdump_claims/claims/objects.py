@@ -13,7 +13,7 @@ from bqdump_claims.claim import Claim, NotTriedError, Observed
 from bqdump_claims.scratch import Scratch
 
 DATA = b'{"of":"bqdump check-service"}'
-PUBLISHING = "ARCHITECTURE.md#publishing"
+PUBLISHING = "internals/publishing.md#publishing"
 
 
 async def _generations(scratch: Scratch) -> Observed:
@@ -136,7 +136,7 @@ CLAIMS = (
     Claim(
         "objects.listing",
         "a listing returns notes with their content, begins at a name, and returns folders",
-        "ARCHITECTURE.md#finishing-at-the-cost-of-listings",
+        "internals/work.md#finishing-at-the-cost-of-listings",
         {
             "notes": "4 of 4",
             "from a name on": "history/b.json, tags/c.json, tags/d.json",

@@ -15,7 +15,7 @@ from bqdump_claims.claim import Claim, Observed
 from bqdump_claims.claims.times import rows_in
 from bqdump_claims.scratch import MOST_BYTES_BILLED, Scratch
 
-CONDITION, PARTITIONS = "routes.md", "partitions.md#how-a-partition-is-read-as-of-the-snapshot-time"
+CONDITION, PARTITIONS = "export.md", "internals/partitions.md#how-a-partition-is-read-as-of-the-snapshot-time"
 PARTITIONED = "(n INT64, d DATE) PARTITION BY d"
 ROWS = "(1, DATE '2026-01-30'), (2, DATE '2026-01-31'), (3, DATE '2026-01-31'), (4, NULL)"
 IDS = {"20260130": "1", "20260131": "2", "__NULL__": "1"}
@@ -197,14 +197,14 @@ CLAIMS = (
     Claim(
         "partitions.arrival.extract",
         "an extract has no column with the time of ingestion-time partitions",
-        "routes.md#partition-times",
+        "export.md#partition-times",
         {"columns": "n"},
         _arrival_extract,
     ),
     Claim(
         "partitions.arrival.load",
         "a load job into the table, and not into a partition, gives its rows the partition time of the day",
-        "routes.md#partition-times",
+        "export.md#partition-times",
         {"rows of today": "2"},
         _arrival_today,
         {"partitions.arriving": 1},
@@ -212,7 +212,7 @@ CLAIMS = (
     Claim(
         "partitions.arrival.query",
         "a load job into a partition (t$p) gives its rows that partition time, which a query reads by an alias",
-        "routes.md#partition-times",
+        "export.md#partition-times",
         {"row": "1,2026-01-31 00:00:00 UTC"},
         _arrival_query,
         {"partitions.arrival": 1},

@@ -9,7 +9,7 @@ from bqdump_claims.claim import Claim, Observed
 from bqdump_claims.claims.times import rows_in
 from bqdump_claims.scratch import Exported, Scratch
 
-PAGE = "operate.md#guards"
+PAGE = "limits.md#risks"
 MADE = {"made.policed": 1}
 POLICY = {"filterPredicate": "n = 1", "grantees": ["allAuthenticatedUsers"]}
 

@@ -89,7 +89,7 @@ CLAIMS = (
     Claim(
         "read.snapshot",
         "a read session with a snapshot time reads the rows of then",
-        "routes.md#snapshot-time",
+        "export.md#snapshot-time",
         {"rows then": "2", "rows now": "3"},
         _snapshot,
         {"read.snapshot": 2},

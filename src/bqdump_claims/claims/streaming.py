@@ -7,7 +7,7 @@ from bqdump_claims.claim import Claim, Observed
 from bqdump_claims.claims.times import rows_in
 from bqdump_claims.scratch import Scratch
 
-PAGE = "operate.md#guards"
+PAGE = "limits.md#risks"
 MADE = {"made.streamed": 1}
 
 

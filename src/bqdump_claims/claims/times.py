@@ -27,7 +27,7 @@ CLAIMS = (
     Claim(
         "times.snapshot",
         "a table is exported as of a time by its decorator, and by FOR SYSTEM_TIME AS OF",
-        "routes.md#snapshot-time",
+        "export.md#snapshot-time",
         {"extract": "2", "query": "2"},
         _then,
         {"times.snapshot": 4},

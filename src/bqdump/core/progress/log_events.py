@@ -6,7 +6,7 @@ import enum
 
 
 class LogEvent(enum.StrEnum):
-    """The id of a log line: the field `event` of a JSON line. docs/operate.md explains each one to operators."""
+    """The id of a log line: the field `event` of a JSON line. docs/events.md explains each one to operators."""
 
     # A run
     RUN_PLANNED = "run_planned"

@@ -1,4 +1,4 @@
-"""The page about routes: its example is a settings file that works."""
+"""The page about how tables are exported: its example is a settings file that works."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bqdump.core.plan.shape import Mask
 from bqdump.core.settings.resolve import file, resolve
 from core.strategies import table
 
-PAGE = Path(__file__).parents[2] / "docs" / "routes.md"
+PAGE = Path(__file__).parents[2] / "docs" / "export.md"
 
 
 def test_the_example_is_a_settings_file_that_works() -> None:
