@@ -1,4 +1,4 @@
-"""The page on how bqdump works names modules that are there, and places every module of the core."""
+"""The page on how bqdump works: its picture is that of the code, and it names packages and modules that are there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from docs import rooms
 from docs.walk import ROOT
 
 PAGE = (ROOT / "docs/ARCHITECTURE.md").read_text()
@@ -37,7 +38,32 @@ def test_the_map_has_every_package() -> None:
     )
 
 
-@pytest.mark.parametrize("package", ["check", "export", "observe", "repository", "ports", "ui"])
+def test_the_picture_is_that_of_the_code() -> None:
+    # After a change: python -m tests.docs.rooms
+    assert rooms.PICTURE.read_text() == rooms.picture()
+
+
+def test_a_circle_of_imports_is_found() -> None:
+    with pytest.raises(ValueError, match="a circle of imports: a → b → a"):
+        rooms.floors({"a": {"b"}, "b": {"a"}})
+
+
+def test_the_picture_leaves_out_imports_that_follow_from_others() -> None:
+    edges = {"top": {"middle", "bottom"}, "middle": {"bottom"}, "bottom": set[str]()}
+    assert rooms.shown(edges) == {"top": ["middle"], "middle": ["bottom"], "bottom": []}
+
+
+def test_there_are_at_most_ten_floors() -> None:
+    assert max(rooms.floors(rooms.imports()).values()) < 10
+
+
+def test_the_glossary_has_at_most_15_words() -> None:
+    words = PAGE.partition("## Words")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([\w ]+) \| .* \|$", words, re.MULTILINE)
+    assert 10 < len(rows[1:]) <= 15
+
+
+@pytest.mark.parametrize("package", ["check", "export", "observe", "repository", "ports"])
 def test_modules_that_the_map_names_exist(package: str) -> None:
     (row,) = re.findall(rf"^\| `bqdump.{package}` \| (.*) \|$", PAGE, re.MULTILINE)
     assert names(row)

@@ -28,7 +28,7 @@ def test_reference_pages_have_at_most_10000_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "most"), [("operate", 1_500), ("recipes", 1_200), ("quickstart", 500), ("ARCHITECTURE", 900)]
+    ("page", "most"), [("operate", 1_500), ("recipes", 1_200), ("quickstart", 500), ("ARCHITECTURE", 1_000)]
 )
 def test_a_page_fits_its_purpose(page: str, most: int) -> None:
     assert words(PAGES[page]) <= most
