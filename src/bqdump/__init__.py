@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bqdump.core.documents.definitions import Index, RowPolicy, Unread
     from bqdump.core.documents.exported_definitions import Definition, Definitions
     from bqdump.core.documents.exported_tables import Manifest, Table
+    from bqdump.core.documents.growth import TableGrowth
     from bqdump.core.documents.manifest import File, Totals
     from bqdump.core.documents.project import RemovedDataset, SkippedDataset
     from bqdump.core.documents.removed import Removed
@@ -130,6 +131,7 @@ __all__ = [
     "Status",
     "Table",
     "TableChange",
+    "TableGrowth",
     "TablesFailedError",
     "TargetError",
     "Totals",
@@ -176,6 +178,7 @@ _HOMES = {
     "bqdump.core.documents.definitions": ("Index", "RowPolicy", "Unread"),
     "bqdump.core.documents.exported_definitions": ("Definition", "Definitions"),
     "bqdump.core.documents.exported_tables": ("Manifest", "Table"),
+    "bqdump.core.documents.growth": ("TableGrowth",),
     "bqdump.core.documents.manifest": ("File", "Totals"),
     "bqdump.core.documents.project": ("RemovedDataset", "SkippedDataset"),
     "bqdump.core.documents.removed": ("Removed",),

@@ -84,7 +84,14 @@ def test_settings_are_a_section_of_the_help_beside_its_paragraphs() -> None:
 
 
 def test_functions_that_read_a_target_show_what_they_use() -> None:
-    assert list(inspect.signature(bqdump.runs).parameters) == ["storage", "config", *OF_TARGET]
+    assert list(inspect.signature(bqdump.runs).parameters) == [
+        "storage",
+        "growth",
+        "run",
+        "since",
+        "config",
+        *OF_TARGET,
+    ]
     assert "delimiter" not in (bqdump.runs.__doc__ or "")
 
 

@@ -232,3 +232,16 @@ def test_watching_one_dataset_by_its_folder_follows_that_one(
         monkeypatch.setenv("SOURCE_DATASET", dataset)
         assert start(["status", "--watch", "--bucket", "memory", "--prefix", "x/ops_eu"]) == 0
         assert "run first: published, p.ops_eu" in capsys.readouterr().out
+
+
+def test_what_grew_in_a_set_has_the_tables_of_every_dataset() -> None:
+    world = World()
+    world.run("first")
+    world.warehouse.put("p", "sales", "orders", ["sales.orders", "another row"])
+    world.put("ops_eu", "extra")
+    world.run("second")
+    found = asyncio.run(verbs.growth(world.store, world.settings()))
+    assert (found.run, found.since, found.of) == ("second", "first", 7)
+    assert {(one.table, one.rows, one.new) for one in found.tables} == {
+        ("sales.orders", 1, False), ("ops_eu.extra", 1, True),
+    }  # fmt: skip

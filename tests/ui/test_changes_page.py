@@ -62,3 +62,18 @@ def test_files_made_with_other_settings_are_unclear_and_the_command_is_shown(sce
     page = ask(site, "/runs/two/changes")[2]
     assert "unclear" in page
     assert "bqdump diff one two --values" in page
+
+
+def test_the_console_shows_what_grew_since_a_run_a_date_or_a_time(scene: Scene, site: Site) -> None:
+    alone = ask(site, "/growth")
+    assert (alone[0], "no earlier run" in alone[2]) == (200, True)
+    scene.table("prices", ["id,price", "1,10", "2,20", "3,30"], id="INTEGER", price="INTEGER")
+    asyncio.run(scene.export("two"))
+    assert 'href="/growth?since=7d"' in ask(site, "/")[2]
+    for since in ("", "?since=one", "?since=7d", "?since=2020-01-01"):
+        _, _, page = ask(site, f"/growth{since}")
+        assert "+1 " in page
+        assert '<a href="/tables/prices"><code>prices</code></a>' in page
+        assert "<code>kept</code>" not in page
+    status, _, refused = ask(site, "/growth?since=%3Cb%3E")
+    assert (status, "<b>" in refused.partition("<main")[2]) == (404, False)

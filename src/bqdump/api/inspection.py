@@ -14,6 +14,8 @@ from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.exported_tables import Manifest
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
+from bqdump.observe.growth import joined as grown_in_all
+from bqdump.observe.growth import with_growth
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
 from bqdump.ports.query_shell import Answer
@@ -34,12 +36,19 @@ def status(run: str = "", **options: Unpack[Options]) -> Status:
 
 
 @with_settings(OF_TARGET)
-def runs(*, storage: bool = False, **options: Unpack[Options]) -> Rows[RunLine]:
+def runs(
+    *, storage: bool = False, growth: bool = False, run: str = "", since: str = "", **options: Unpack[Options]
+) -> Rows[RunLine]:
     """List the runs of a target, the latest snapshot time first.
 
     storage: also read every manifest, for the bytes that each run shares with others.
+    growth: with what grew in `run` (default: the published run) by table, since the run before, or since `since`: a
+    run, a date such as "2026-01-31", or a time before the run such as "7d".
     """
-    return merged_runs(_ask_each(partial(verbs.runs, storage=storage), options))
+    lines = merged_runs(_ask_each(partial(verbs.runs, storage=storage), options))
+    if not growth:
+        return lines
+    return with_growth(lines, grown_in_all(_ask_each(partial(verbs.growth, run=run, since=since), options)))
 
 
 @with_settings(OF_TARGET)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,8 +19,9 @@ from bqdump.core.documents.origin import mixed_times
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.values import given_tags
-from bqdump.core.sizes import size_text
+from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
+from bqdump.observe.growth import Growth, joined, with_growth
 from bqdump.observe.history import RunLine
 from bqdump.services.opened import ask_each
 from bqdump.sets.runs import ALL, merged_runs
@@ -35,55 +37,109 @@ LAST = ("proven restorable", "tags")
 )
 @click.option("--untag", "remove", multiple=True, metavar="NAME", help="Remove a tag from RUN.")
 @click.option("--storage", is_flag=True, help="Also show what removing each run would free (reads all manifests).")
+@click.option("--growth", is_flag=True, help="Show what grew in RUN (default: the published run), by table.")
+@click.option(
+    "--since",
+    metavar="RUN|DATE|TIME",
+    default="",
+    help="With --growth: since this run, date, or time before RUN such as 7d (default: since the run before).",
+)
 @json_option(list[RunLine])
 @settings_options()
 def runs(
-    run: str | None, add: tuple[str, ...], remove: tuple[str, ...], storage: bool, as_json: bool, **options: Any
+    run: str | None,
+    add: tuple[str, ...],
+    remove: tuple[str, ...],
+    storage: bool,
+    growth: bool,
+    since: str,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """List the runs of a target, latest snapshot time first; * marks the published run. With --tag: tag RUN first.
 
     \b
     Examples:
       bqdump runs --bucket my-exports
-      bqdump runs --prefix nightly --json
-      bqdump runs --storage
+      bqdump runs --growth --since 7d             # what grew this week
+      bqdump runs --storage --json
       bqdump runs --tag keep 20260131T030000Z     # prune never deletes this run
     """
     settings = load_settings(options, ("bucket",))
-    if run or add or remove:
+    if since and not growth:
+        raise UsageError("list runs", "--since", "it is for what grew", "Add --growth.")
+    if add or remove or (run and not growth):
         _tag(settings, run or "", add, remove)
+    grew = joined(finish(ask_each(settings, partial(verbs.growth, run=run or "", since=since)))) if growth else None
+    if grew and not as_json:
+        _print_growth(grew)
+        return
     lines = merged_runs(finish(ask_each(settings, partial(verbs.runs, storage=storage))))
     if as_json:
-        print_json(lines)
+        print_json(with_growth(lines, grew) if grew else lines)
     elif lines:
-        now = time.time()
-        several = any(line.dataset for line in lines)
-        rows = [
-            (
-                "*" if line.published else "",
-                line.run,
-                *([DATASETS.get(line.dataset, line.dataset)] if several else []),
-                line.state,
-                time_text(line.snapshot_time),
-                *_numbers(line),
-                *((_size(line.alone), _size(line.shared)) if storage else ()),
-                _proof(line, now),
-                ", ".join(line.tags),
-            )
-            for line in lines
-        ]
-        sizes = ("frees alone", "shared") if storage else ()
-        heads: tuple[str, ...] = ("", "run", "state", "as of", "tables", "unchanged", "files", "bytes", *sizes, *LAST)
-        if several:
-            heads = (*heads[:2], "dataset", *heads[2:])
-        print_table(heads, rows, right=range(5 if several else 4, (9 if several else 8) + len(sizes)))
-        for line in lines:
-            if older := mixed_times(line.carried, time_text(line.oldest_snapshot_time)):
-                sys.stdout.write(f"run {line.run}: {older}\n")
-            if line.problem:
-                tell(f"bqdump: run {line.run}: {line.problem}")
+        _print_runs(lines, storage=storage)
     else:
         sys.stdout.write(f"No runs in {settings.target} yet. Start one: bqdump run\n")
+
+
+def _print_growth(grew: Growth) -> None:
+    """Print what grew: all together, then the tables."""
+    rows, size = sum(one.rows for one in grew.tables), sum(one.bytes for one in grew.tables)
+    sys.stdout.write(
+        f"Run {grew.run} since run {grew.since} ({time_text(grew.since_time)}): {rows:+,} rows, {_more(size)} in "
+        f"{len(grew.tables):,} of {counted(grew.of, 'table')}.\n"
+    )
+    if grew.tables:
+        sys.stdout.write("\n")
+        print_table(
+            ("table", "rows", "more rows", "bytes", "more bytes", ""),
+            [
+                (
+                    one.table,
+                    f"{one.rows_after:,}",
+                    f"{one.rows:+,}",
+                    size_text(one.bytes_after),
+                    _more(one.bytes),
+                    "new" if one.new else "gone" if one.gone else "",
+                )
+                for one in grew.tables
+            ],
+            right=(1, 2, 3, 4),
+        )
+
+
+def _more(size: int) -> str:
+    return f"{'+' if size >= 0 else '-'}{size_text(abs(size))}"
+
+
+def _print_runs(lines: Sequence[RunLine], *, storage: bool) -> None:
+    now = time.time()
+    several = any(line.dataset for line in lines)
+    rows = [
+        (
+            "*" if line.published else "",
+            line.run,
+            *([DATASETS.get(line.dataset, line.dataset)] if several else []),
+            line.state,
+            time_text(line.snapshot_time),
+            *_numbers(line),
+            *((_size(line.alone), _size(line.shared)) if storage else ()),
+            _proof(line, now),
+            ", ".join(line.tags),
+        )
+        for line in lines
+    ]
+    sizes = ("frees alone", "shared") if storage else ()
+    heads: tuple[str, ...] = ("", "run", "state", "as of", "tables", "unchanged", "files", "bytes", *sizes, *LAST)
+    if several:
+        heads = (*heads[:2], "dataset", *heads[2:])
+    print_table(heads, rows, right=range(5 if several else 4, (9 if several else 8) + len(sizes)))
+    for line in lines:
+        if older := mixed_times(line.carried, time_text(line.oldest_snapshot_time)):
+            sys.stdout.write(f"run {line.run}: {older}\n")
+        if line.problem:
+            tell(f"bqdump: run {line.run}: {line.problem}")
 
 
 def _size(count: int | None) -> str:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.drill import Drill
+from bqdump.core.documents.growth import TableGrowth
 from bqdump.core.documents.manifest_index import Summary, contents_of, summary_of
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
@@ -45,7 +46,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     tags: those of `bqdump runs --tag`.
     dataset: where a run exports several: the dataset, or `*` for all of them together; else "".
     alone, shared: with `storage`, the bytes of files that no other run names, which removing this run frees, and of
-    those that others name as well.
+    those that others name as well. growth: with `growth`, the tables that changed their size since run `grown_since`.
     """
 
     run: str
@@ -73,6 +74,8 @@ class RunLine(Result, frozen=True, kw_only=True):
     reused: int = 0
     alone: int | None = None
     shared: int | None = None
+    growth: tuple[TableGrowth, ...] = ()
+    grown_since: str = ""
 
     @property
     def took(self) -> int:

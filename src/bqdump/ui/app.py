@@ -41,6 +41,7 @@ from bqdump.ui.collection import Collection
 from bqdump.ui.datasets import datasets_page
 from bqdump.ui.file import file_page
 from bqdump.ui.frame import message
+from bqdump.ui.growth import growth_page
 from bqdump.ui.manifest import manifest_document, manifest_page
 from bqdump.ui.progress import live_part
 from bqdump.ui.run import run_page
@@ -62,6 +63,7 @@ PAGES: dict[str, Page] = {
     "/runs/{run}/manifest.json": manifest_document,
     "/runs/{run}/tables/{table}": table_page,
     "/runs/{run}/tables/{table}/files/{place:int}": file_page,
+    "/growth": growth_page,
     "/tables/{table}": history_page,
 }
 # Pages that show all datasets of a set, where a set is; the other ones are about each of its datasets.

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment
 from starlette.responses import HTMLResponse
 
+from bqdump.core.sizes import size_text
 from bqdump.core.times import milliseconds_of, parse_time
 from bqdump.pages.templating import environment
 from bqdump.ui.place import Place, Trail
@@ -22,8 +23,13 @@ def templates() -> Environment:
     """The console's templates."""
     made = environment(TEMPLATES)
     made.filters |= {"milliseconds": milliseconds_of, "parse": parse_time, "quoted": repr}
+    made.filters |= {"signed": lambda number: f"{number:+,}".replace("-", "−"), "signed_size": _signed_size}
     made.globals |= {"asking": asking}
     return made
+
+
+def _signed_size(size: int) -> str:
+    return f"{'−' if size < 0 else '+'}{size_text(abs(size))}"
 
 
 def page(

@@ -6,7 +6,7 @@ it is called, so that a task of a run loads nothing that only other verbs need.
 
 from bqdump.verbs.checks import check_service, doctor, doctor_set, ports_of, propose_check, verify
 from bqdump.verbs.exports import Ended, plan, plan_set, run, run_set
-from bqdump.verbs.inspection import diff, manifest, previous_run, report, runs, sql, status
+from bqdump.verbs.inspection import diff, growth, manifest, previous_run, report, runs, sql, status
 from bqdump.verbs.restores import drill, plan_drill, plan_restore, restore, restore_tasks
 from bqdump.verbs.retention import prune, prune_each, tag
 
@@ -17,6 +17,7 @@ __all__ = [
     "doctor",
     "doctor_set",
     "drill",
+    "growth",
     "manifest",
     "plan",
     "plan_drill",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bqdump.core.documents.manifest import Manifest as ManifestDocument
     from bqdump.core.documents.manifest import TableEntry
     from bqdump.core.settings.settings import Settings
+    from bqdump.observe.growth import Growth
     from bqdump.observe.history import RunLine
     from bqdump.observe.status import Status
     from bqdump.ports.query_shell import QueryShell
@@ -83,6 +84,20 @@ async def runs(store: ObjectStore, settings: Settings, *, storage: bool = False)
         with suppress(NotFoundError):
             return await set_runs(store, settings, storage=storage)
     return found
+
+
+async def growth(store: ObjectStore, settings: Settings, run: str = "", since: str = "") -> Growth:
+    """What grew from a run (default: the one before) to another (default: the published run), also of a set.
+
+    since: a run, a date, a time, or a duration before the later run.
+    """
+    from bqdump.core.sets.member import one_dataset
+    from bqdump.observe.growth import read_growth
+
+    lines = await runs(store, settings)
+    names = sorted({line.dataset for line in lines} - {"", "*"})
+    datasets = {f"{name}.": one_dataset(settings, name) for name in names} or {"": settings}
+    return await read_growth(store, datasets, lines, run, since)
 
 
 async def previous_run(store: ObjectStore, settings: Settings, after: str = "") -> str:

@@ -1,0 +1,112 @@
+"""What grew: the tables of a run compared with those of an earlier one, which a name, a date or a duration chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from bqdump.core.documents.growth import TableGrowth, grown, most_first
+from bqdump.core.documents.manifest_index import Contents, contents_of
+from bqdump.core.durations import parse_duration
+from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.results import Rows
+from bqdump.core.settings.settings import Settings
+from bqdump.core.times import parse_time, time_of
+from bqdump.observe.history import RunLine, run_before
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.repository import read, value_of
+
+SINCE = "Name a run, a date such as 2026-01-31, or a time before the run such as 7d. List the runs: {call:runs}"
+
+
+class Growth(NamedTuple):
+    """The growth from run `since` to run `run`: the tables whose size differs, what grew most first, out of `of`."""
+
+    run: str
+    since: str
+    since_time: datetime | None
+    tables: tuple[TableGrowth, ...]
+    of: int
+
+
+async def read_growth(
+    store: ObjectStore, datasets: Mapping[str, Settings], lines: Sequence[RunLine], run: str, since: str
+) -> Growth:
+    """What grew from the run that `since` chooses (default: the one before) to run `run` (default: the published one).
+
+    datasets: the settings of each, by what comes before the names of its tables. lines: the runs of all together.
+    """
+    after, before = chosen(lines, run, since)
+    found: list[TableGrowth] = []
+    for prefix, settings in datasets.items():
+        old, new = [await read_contents(store, settings, one.run) for one in (before, after)]
+        found += grown(old, new, prefix)
+    return Growth(after.run, before.run, before.snapshot_time, most_first(found), len(found))
+
+
+def chosen(lines: Iterable[RunLine], run: str, since: str) -> tuple[RunLine, RunLine]:
+    """The later and the earlier run. Raises NotFoundError.
+
+    since: the name of a run; or a date, a time, or a duration before the later run, which mean the newest run that is
+    as old, or the oldest run where none is.
+    """
+    whole = {line.run: line for line in lines if line.whole and line.snapshot_time and line.dataset in ("", "*")}
+    after = whole.get(run) if run else next((line for line in whole.values() if line.published), None)
+    if after is None or after.snapshot_time is None:
+        what = f"run {run}" if run else "the published run"
+        raise NotFoundError("find", what, "it does not exist, or is not finished", "List the runs: {call:runs}")
+    if not since:
+        return after, whole[run_before(whole.values(), after.run)]
+    if since in whole:
+        return after, whole[since]
+    until = _time(since, after.snapshot_time)
+    if until is None:
+        raise NotFoundError("find", f"run {since}", "it does not exist, or is not finished", SINCE)
+    earlier = [line for line in whole.values() if line.snapshot_time and line.snapshot_time < after.snapshot_time]
+    if not earlier:
+        raise NotFoundError("find", f"a run before run {after.run}", "there is none", "List the runs: {call:runs}")
+    dated = sorted(earlier, key=lambda line: (line.snapshot_time, line.run))
+    old = [line for line in dated if line.snapshot_time and line.snapshot_time <= until]
+    return after, (old or dated[:1])[-1]
+
+
+def _time(since: str, after: datetime) -> datetime | None:
+    """The time that is meant: of a date, its end in UTC; of a duration, so long before the later run."""
+    with suppress(ValueError, OverflowError):
+        return after - timedelta(seconds=parse_duration(since))
+    with suppress(ValueError):
+        return datetime.strptime(since, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+    with suppress(ValueError, OverflowError):
+        return time_of(parse_time(since))
+    return None
+
+
+async def read_contents(store: ObjectStore, settings: Settings, run: str) -> Contents | None:
+    """The tables of a finished run, None without a manifest. Raises DocumentError."""
+    layout = settings.layout.run(run)
+    # Where the index is damaged or not written yet, the manifest says the same.
+    with suppress(DocumentError):
+        if (contents := await value_of(store, layout.contents)) and contents.run == run:
+            return contents
+    stored = await read(store, layout.manifest)
+    return contents_of(stored.data, layout.manifest.name) if stored else None
+
+
+def joined(found: Sequence[Growth]) -> Growth:
+    """The growth of datasets that are in several targets."""
+    tables = most_first(table for one in found for table in one.tables)
+    return found[0]._replace(tables=tables, of=sum(one.of for one in found))
+
+
+def with_growth(lines: Iterable[RunLine], growth: Growth) -> Rows[RunLine]:
+    """The same runs, the later one with what grew in it."""
+    return Rows(
+        replace(line, growth=growth.tables, grown_since=growth.since)
+        if line.run == growth.run and line.dataset in ("", "*")
+        else line
+        for line in lines
+    )
