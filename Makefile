@@ -8,7 +8,7 @@ DIST := dist
 READERS := duckdb==1.5.5\nduckdb-extension-avro==1.5.5\nduckdb-extension-iceberg==1.5.5\npyiceberg>=0.12\n
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check lint types layers lock witness sbom soak pictures clean
+.PHONY: help demo test quick check lint types layers docs lock witness sbom soak pictures clean
 
 help:            ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ \t/'
@@ -37,6 +37,9 @@ types: $(VENV)/.dev
 layers: $(VENV)/.dev
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.docs  ## build the documentation as a site, in dist/site; a dead link fails
+	@$(BIN)/python docs/site/build.py "$(DIST)"
+
 lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra dev pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra local -c requirements/dev.txt pyproject.toml -o requirements/local.txt
@@ -44,6 +47,7 @@ lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra verify -c requirements/dev.txt pyproject.toml -o requirements/verify.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra otel -c requirements/dev.txt pyproject.toml -o requirements/otel.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra docs -c requirements/dev.txt pyproject.toml -o requirements/docs.txt
 	printf '$(READERS)' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/readers.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/witness.in -o requirements/witness.txt
 	printf 'uv\nhatchling\neditables\n' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/tools.txt
@@ -64,6 +68,10 @@ $(VENV)/.dev: requirements/dev.txt requirements/readers.txt pyproject.toml $(VEN
 	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps --target $(VENV)/readers -r requirements/readers.txt
 	@$(UV) install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.local
+
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.dev
+	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps -r $<
+	@touch $@
 
 witness: $(VENV)/.witness  ## run the test suites of Google's clients against the local stack; WRITE=1 renews the table in docs
 	@$(BIN)/python -m tests.witness $(SUITES) $(if $(WRITE),--write)
