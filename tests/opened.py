@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,16 +10,20 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
+from bqdump.repository.exports import StoreAt
 from bqdump.services import opened
 from bqdump.services.opened import Services
+
+
+def everywhere(store: ObjectStore) -> StoreAt:
+    """The same store at each target."""
+    return lambda _: store
 
 
 class Given(Services):
     """Services whose ports are given. store_at: what is at each target."""
 
-    def __init__(
-        self, settings: Settings, store_at: Callable[[Target], ObjectStore], warehouse: Warehouse | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, store_at: StoreAt, warehouse: Warehouse | None = None) -> None:
         super().__init__(settings)
         self._given = store_at
         if warehouse:
@@ -30,9 +33,7 @@ class Given(Services):
         return self._given(target)
 
 
-def open_given(
-    monkeypatch: pytest.MonkeyPatch, store_at: Callable[[Target], ObjectStore], destination: Any = None
-) -> None:
+def open_given(monkeypatch: pytest.MonkeyPatch, store_at: StoreAt, destination: Any = None) -> None:
     """Let commands work on these ports, in this process, whose imports stay as they are."""
     monkeypatch.setattr("bqdump.cli.wiring.import_lean", lambda: None)
     monkeypatch.setattr(opened, "open_store", lambda settings, **_: store_at(settings.target))

@@ -18,6 +18,7 @@ from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.observe.growth import Growth
 from bqdump_memory import MemoryWarehouse
+from opened import everywhere
 
 SETTINGS = Settings(project="project", dataset="data", target=Target("gs", "memory"))
 # Three nights.
@@ -46,7 +47,7 @@ def store() -> MemoryStore:
 
 
 def grew(store: MemoryStore, run: str = "", since: str = "") -> Growth:
-    return asyncio.run(verbs.growth(store, SETTINGS, run, since))
+    return asyncio.run(verbs.growth(everywhere(store), SETTINGS, run, since))
 
 
 def test_what_grew_most_comes_first_and_what_stayed_as_it_is_is_left_out(store: MemoryStore) -> None:

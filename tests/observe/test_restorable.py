@@ -16,6 +16,7 @@ from bqdump.ports.store import Note
 from bqdump.repository.repository import create
 from bqdump.verbs import runs, status
 from observe.test_history import SETTINGS, two_runs
+from opened import everywhere
 
 DAY = 24 * 3600
 NOW = 1_800_000_000_000
@@ -70,7 +71,7 @@ def test_one_table_is_singular() -> None:
 
 def test_each_run_has_its_newest_proof() -> None:
     store = drilled(two_runs(), noted("r1", 9), noted("r1", 3, 12), noted("r2", 2, 0, ("one: rows",)))
-    found = {line.run: line for line in asyncio.run(runs(store, SETTINGS))}
+    found = {line.run: line for line in asyncio.run(runs(everywhere(store), SETTINGS))}
     assert (found["r1"].proven, found["r1"].proven_tables, found["r1"].provable_tables) == (
         time_of(NOW - 3 * DAY * 1000), 12, 38,
     )  # fmt: skip
@@ -87,7 +88,7 @@ def test_drills_are_read_by_one_listing_however_many_there_are(monkeypatch: pyte
         return listed(prefix)
 
     monkeypatch.setattr(store, "notes", notes)
-    asyncio.run(runs(store, SETTINGS))
+    asyncio.run(runs(everywhere(store), SETTINGS))
     assert sorted(requested) == ["_bqdump/drills/", "_bqdump/history/", "_bqdump/tags/"]
 
 
@@ -95,12 +96,12 @@ def test_a_note_that_cannot_be_read_does_not_hide_the_others() -> None:
     store = drilled(two_runs(), noted("r1", 3))
     asyncio.run(store.write_note("_bqdump/drills/broken.json", b"{", 0))
     asyncio.run(store.write_note("_bqdump/drills/later.json", b'{"format_version":99}', 0))
-    assert asyncio.run(runs(store, SETTINGS))[1].proven
+    assert asyncio.run(runs(everywhere(store), SETTINGS))[1].proven
 
 
 def test_status_and_report_show_it() -> None:
     store = drilled(two_runs(), noted("r1", 3))
-    found = asyncio.run(status(store, SETTINGS, "r2"))
+    found = asyncio.run(status(everywhere(store), SETTINGS, "r2"))
     assert found.restorable
     assert found.restorable.run == "r1"
     _, page = asyncio.run(report_page(store, SETTINGS))

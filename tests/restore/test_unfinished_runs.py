@@ -28,6 +28,7 @@ from bqdump.export.task import Task as ExportTask
 from bqdump.restoration.task import Task
 from bqdump.sets.drill import drill
 from bqdump.sets.restore import restore
+from opened import everywhere
 from restore.killed import Counting, Killed, Mortal
 from restore.world import ROWS, SETTINGS, World
 
@@ -85,7 +86,7 @@ def test_a_run_killed_anywhere_is_named_wherever_its_files_are_met_and_finished_
         half += 1
         assert found.replaced_by == "r2"
         assert settings_in(found.finish).digest() == SETTINGS.digest()
-        status = asyncio.run(verbs.status(world.store, SETTINGS))
+        status = asyncio.run(verbs.status(everywhere(world.store), SETTINGS))
         assert (status.replaced_by, status.finish) == ("r2", found.finish)
         with pytest.raises(VerificationError) as refused:
             asyncio.run(restore([task(world)]))
@@ -141,7 +142,7 @@ def test_a_first_run_that_was_stopped_is_named_where_nothing_is_published() -> N
 
 def test_where_every_run_keeps_its_files_or_is_published_no_run_is_named() -> None:
     world = World()
-    assert asyncio.run(verbs.status(world.store, SETTINGS)).finish == ""
+    assert asyncio.run(verbs.status(everywhere(world.store), SETTINGS)).finish == ""
     keeps = msgspec.structs.replace(SETTINGS, path="{run}/{table}_*.{ext}")
     asyncio.run(export(ExportTask(world.store, world.big, keeps, "r3", Owner("r3", 0), 1)))
-    assert asyncio.run(verbs.status(world.store, keeps)).finish == ""
+    assert asyncio.run(verbs.status(everywhere(world.store), keeps)).finish == ""

@@ -16,7 +16,7 @@ from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.sets.plan import plan_sets
-from opened import open_given
+from opened import everywhere, open_given
 from sets.world import World
 
 Result = TypeVar("Result")
@@ -40,7 +40,7 @@ def world() -> World:
 
 
 def test_status_shows_each_dataset(world: World) -> None:
-    found = asked(verbs.status(world.store, world.settings()))
+    found = asked(verbs.status(everywhere(world.store), world.settings()))
     assert (found.run, found.state, found.tables, found.done) == ("first", "partial", 7, 6)
     assert {one.dataset: one.state for one in found.datasets} == {
         "ops_eu": "published", "ops_us": "published", "sales": "failed",
@@ -53,14 +53,14 @@ def test_status_of_a_dataset_that_was_not_planned_counts_the_tables_that_the_pat
     world.run("first")
     with pytest.raises(DatasetsFailedError, match="removed-tables"):
         world.run("second", include=("orders",))
-    found = asked(verbs.status(world.store, world.settings()))
+    found = asked(verbs.status(everywhere(world.store), world.settings()))
     assert [(one.state, one.done, one.tables) for one in found.datasets] == [("failed", 0, 1)] * 2
     assert found.tables == 2
 
 
 def test_status_names_a_dataset_whose_documents_are_damaged_and_shows_the_others(world: World) -> None:
     world.store.put_now("x/ops_eu/_bqdump/runs/first/plan.json", b"{")
-    first, second, _ = asked(verbs.status(world.store, world.settings())).datasets
+    first, second, _ = asked(verbs.status(everywhere(world.store), world.settings())).datasets
     assert (first.state, second.state) == ("failed", "published")
     assert first.problem.startswith("cannot read x/ops_eu/_bqdump/runs/first/plan.json: it is not a valid Plan")
 
@@ -71,8 +71,8 @@ def test_problems_name_settings_as_flags_and_the_error_in_the_words_of_its_front
     world.run("first")
     with pytest.raises(DatasetsFailedError, match="allow='removed-tables'"):
         world.run("second", exclude=("log",))
-    status = asked(verbs.status(world.store, world.settings()))
-    verified = asked(verbs.verify(world.store, world.settings()))
+    status = asked(verbs.status(everywhere(world.store), world.settings()))
+    verified = asked(verbs.verify(everywhere(world.store), world.settings()))
     problems = [of.datasets[0].problem for of in (world.project(), status, planned(world, exclude=("log",)))]
     problems.append(verified.datasets[0].note)
     assert all("--allow removed-tables" in problem for problem in problems)
@@ -81,21 +81,27 @@ def test_problems_name_settings_as_flags_and_the_error_in_the_words_of_its_front
 @pytest.mark.parametrize("dataset", ["*", ""])
 def test_a_set_is_found_whatever_the_settings_name(world: World, dataset: str) -> None:
     settings = world.settings(dataset=dataset)
-    assert len(asked(verbs.status(world.store, settings)).datasets) == 3
-    assert {line.dataset for line in asked(verbs.runs(world.store, settings))} == {"*", "ops_eu", "ops_us", "sales"}
+    assert len(asked(verbs.status(everywhere(world.store), settings)).datasets) == 3
+    lines = asked(verbs.runs(everywhere(world.store), settings))
+    assert {line.dataset for line in lines} == {
+        "*",
+        "ops_eu",
+        "ops_us",
+        "sales",
+    }
 
 
 @pytest.mark.parametrize("dataset", ["*", "", "ops_eu"])
 def test_one_dataset_is_found_below_its_folder(world: World, dataset: str) -> None:
     settings = world.settings(dataset=dataset, prefix="x/ops_eu/")
-    assert asked(verbs.status(world.store, settings)).dataset == "p.ops_eu"
-    assert [line.run for line in asked(verbs.runs(world.store, settings))] == ["first"]
-    assert asked(verbs.verify(world.store, settings)).tables == 2
+    assert asked(verbs.status(everywhere(world.store), settings)).dataset == "p.ops_eu"
+    assert [line.run for line in asked(verbs.runs(everywhere(world.store), settings))] == ["first"]
+    assert asked(verbs.verify(everywhere(world.store), settings)).tables == 2
 
 
 def test_verify_names_differences_by_dataset_and_what_was_not_published(world: World) -> None:
     info = world.store.put_now("x/ops_eu/items/items_000000000000.csv", b"changed")
-    found = asked(verbs.verify(world.store, world.settings()))
+    found = asked(verbs.verify(everywhere(world.store), world.settings()))
     assert [(one.table, one.file) for one in found.findings] == [("ops_eu.items", info.name)]
     assert [one.problem for one in found.datasets] == ["", "", ""]
     notes = {one.dataset: one.note for one in found.datasets}
@@ -107,21 +113,21 @@ def test_a_dataset_whose_manifest_is_gone_is_a_problem_without_a_hint_for_python
     found = world.store.peek("x/ops_eu/_bqdump/runs/first/manifest.json")
     assert found
     asyncio.run(world.store.delete([(found[1].name, found[1].generation)]))
-    verified = asked(verbs.verify(world.store, world.settings()))
+    verified = asked(verbs.verify(everywhere(world.store), world.settings()))
     assert verified.datasets[0].problem == "cannot find the manifest of run first: there is none"
 
 
 def test_verify_of_another_run_of_a_set_is_as_of_its_own_time(world: World) -> None:
-    first = asked(verbs.verify(world.store, world.settings())).snapshot_time
+    first = asked(verbs.verify(everywhere(world.store), world.settings())).snapshot_time
     world.broken.clear()
     world.run("second")
-    assert asked(verbs.verify(world.store, world.settings(), "first")).snapshot_time == first
+    assert asked(verbs.verify(everywhere(world.store), world.settings(), "first")).snapshot_time == first
     with pytest.raises(NotFoundError, match="cannot find run third in "):
-        asked(verbs.verify(world.store, world.settings(), "third"))
+        asked(verbs.verify(everywhere(world.store), world.settings(), "third"))
 
 
 def test_the_report_links_to_each_dataset(world: World) -> None:
-    run, page, _ = asked(verbs.report(world.store, world.settings()))
+    run, page = asked(verbs.report(everywhere(world.store), world.settings()))
     stored = world.store.peek("x/_bqdump/projects/first/report.html")
     assert stored
     assert b'href="../../../ops_eu/_bqdump/runs/first/report.html"' in stored[0]
@@ -139,7 +145,7 @@ def test_commands_for_one_export_name_the_datasets_and_the_setting(world: World)
 def test_prune_holds_for_each_dataset(world: World) -> None:
     world.broken.clear()
     world.run("second")
-    found = asked(verbs.prune(world.store, world.settings(keep_last=1), delete=True))
+    found = asked(verbs.prune(everywhere(world.store), world.settings(keep_last=1), delete=True))
     kept = {(one.dataset, one.run) for one in found.kept}
     assert kept >= {("p.ops_eu", "second"), ("p.ops_us", "second"), ("p.sales", "second")}
     assert {(one.dataset, one.run) for one in found.removed} == {("p.ops_eu", "first"), ("p.ops_us", "first")}
@@ -174,43 +180,43 @@ def test_diff_compares_dataset_by_dataset(world: World) -> None:
     world.broken.clear()
     world.put("ops_eu", "new")
     world.run("second")
-    changes = asked(verbs.diff(world.store, world.settings(), "first"))
+    changes = asked(verbs.diff(everywhere(world.store), world.settings(), "first"))
     found = {change.table: (change.what, change.why) for change in changes}
     only = "only run second has exported dataset sales"
     assert found == {
         "ops_eu.new": ("added", ""),
         **{f"sales.{table}": ("added", only) for table in ("bad", "items", "orders")},
     }
-    assert asked(verbs.diff(world.store, world.settings(), "second", "second")) == []
+    assert asked(verbs.diff(everywhere(world.store), world.settings(), "second", "second")) == []
     with pytest.raises(NotFoundError, match="find run third in "):
-        asked(verbs.diff(world.store, world.settings(), "first", "third"))
+        asked(verbs.diff(everywhere(world.store), world.settings(), "first", "third"))
 
 
 @pytest.mark.parametrize(("run", "since"), [("other", ""), ("", "first")])
 def test_the_report_of_a_set_is_that_of_the_published_run(world: World, run: str, since: str) -> None:
     with pytest.raises(UsageError, match=r"shows the published run, first.*prefix='x/ops_eu'"):
-        asked(verbs.report(world.store, world.settings(), run, since))
-    assert asked(verbs.report(world.store, world.settings(), "first")).run == "first"
+        asked(verbs.report(everywhere(world.store), world.settings(), run, since))
+    assert asked(verbs.report(everywhere(world.store), world.settings(), "first"))[0] == "first"
 
 
 def test_a_tag_is_of_every_dataset_that_has_the_run(world: World) -> None:
-    assert asked(verbs.tag(world.store, world.settings(), "first", ["keep"])) == ("keep",)
-    lines = asked(verbs.runs(world.store, world.settings(), storage=True))
+    assert asked(verbs.tag(everywhere(world.store), world.settings(), "first", ["keep"])) == ("keep",)
+    lines = asked(verbs.runs(everywhere(world.store), world.settings(), storage=True))
     assert {line.dataset: line.tags for line in lines} == dict.fromkeys(["*", "ops_eu", "ops_us", "sales"], ("keep",))
     assert lines[0].alone == sum(line.alone or 0 for line in lines[1:]) > 0
-    asked(verbs.tag(world.store, one_dataset(world.settings(), "sales"), "first", remove=["keep"]))
-    assert asked(verbs.runs(world.store, world.settings()))[0].tags == ()
-    assert asked(verbs.tag(world.store, world.settings(), "first", remove=["keep"])) == ()
+    asked(verbs.tag(everywhere(world.store), one_dataset(world.settings(), "sales"), "first", remove=["keep"]))
+    assert asked(verbs.runs(everywhere(world.store), world.settings()))[0].tags == ()
+    assert asked(verbs.tag(everywhere(world.store), world.settings(), "first", remove=["keep"])) == ()
     with pytest.raises(UsageError, match="does not have the tag keep"):
-        asked(verbs.tag(world.store, world.settings(), "first", remove=["keep"]))
+        asked(verbs.tag(everywhere(world.store), world.settings(), "first", remove=["keep"]))
     with pytest.raises(NotFoundError, match="cannot tag run other: there is none"):
-        asked(verbs.tag(world.store, world.settings(), "other", ["keep"]))
+        asked(verbs.tag(everywhere(world.store), world.settings(), "other", ["keep"]))
 
 
 def test_watching_a_set_follows_all_of_its_datasets(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ended = asked(verbs.status(world.store, world.settings()))
+    ended = asked(verbs.status(everywhere(world.store), world.settings()))
     open_ = replace(ended.datasets[0], state="running", done=1)
     looks = [replace(ended, state="running", done=5, datasets=(open_, *ended.datasets[1:])), ended]
     monkeypatch.setattr("bqdump.cli.status.PAUSE_SECONDS", 0)
@@ -240,7 +246,7 @@ def test_what_grew_in_a_set_has_the_tables_of_every_dataset() -> None:
     world.warehouse.put("p", "sales", "orders", ["sales.orders", "another row"])
     world.put("ops_eu", "extra")
     world.run("second")
-    found = asyncio.run(verbs.growth(world.store, world.settings()))
+    found = asyncio.run(verbs.growth(everywhere(world.store), world.settings()))
     assert (found.run, found.since, found.of) == ("second", "first", 7)
     assert {(one.table, one.rows, one.new) for one in found.tables} == {
         ("sales.orders", 1, False), ("ops_eu.extra", 1, True),

@@ -13,16 +13,19 @@ from bqdump import verbs
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.main import start
 from bqdump.core.errors import DatasetsFailedError, NotFoundError, UsageError
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.sets.restoring import Choice
-from bqdump.sets.datasets import names_in_set
-from opened import open_given
+from bqdump.repository.exports import names_in_set
+from logged import logged
+from opened import everywhere, open_given
 from sets.restores import RestoreWorld
 from sets.world import World
 
 Answer = TypeVar("Answer")
 ALLOWED = (Risk.REMOVED_TABLES,)
+RUNS = {"first", "second", "third", "fourth"}
 
 
 def asked(question: Awaitable[Answer]) -> Answer:
@@ -45,13 +48,13 @@ def world() -> World:
 
 
 def test_diff_of_an_older_run_has_its_tables(world: World) -> None:
-    changes = asked(verbs.diff(world.store, world.settings(), "first"))
+    changes = asked(verbs.diff(everywhere(world.store), world.settings(), "first"))
     assert {(change.table, change.what) for change in changes} == {("b.orders", "removed"), ("b.items", "removed")}
 
 
 def test_a_tag_of_an_older_run_is_set_in_it_too(world: World) -> None:
-    asked(verbs.tag(world.store, world.settings(), "first", ["keep"]))
-    lines = asked(verbs.runs(world.store, world.settings()))
+    asked(verbs.tag(everywhere(world.store), world.settings(), "first", ["keep"]))
+    lines = asked(verbs.runs(everywhere(world.store), world.settings()))
     tagged = {line.dataset for line in lines if line.tags}
     assert tagged == {"*", "a", "b", "c"}
 
@@ -61,55 +64,88 @@ def test_prune_holds_for_it(world: World) -> None:
     world.run("fifth", path="{table}/{run}/{table}_*.csv")
     for run in ("sixth", "seventh", "eighth"):
         world.run(run, path="{table}/{run}/{table}_*.csv", exclude_datasets=("b",), allow=ALLOWED)
-    pruned = asked(verbs.prune(world.store, world.settings(keep_last=1), delete=True))
+    pruned = asked(verbs.prune(everywhere(world.store), world.settings(keep_last=1), delete=True))
     assert {one.run for one in pruned.removed if one.dataset == "p.b"} == {"first"}
     assert {one.run for one in pruned.kept if one.dataset == "p.b"} == {"fifth"}
     assert "b" in asked(names_in_set(world.store, world.settings()))
-    left = asked(verbs.status(world.store, world.settings())).left
+    left = asked(verbs.status(everywhere(world.store), world.settings())).left
     assert [(one.dataset, one.run) for one in left] == [("b", "fifth")]
 
 
 def test_status_names_it_with_its_last_export(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = asked(verbs.status(world.store, world.settings()))
+    found = asked(verbs.status(everywhere(world.store), world.settings()))
     assert [(one.dataset, one.run) for one in found.left] == [("b", "first")]
     assert {one.dataset for one in found.datasets} == {"a", "c"}
-    assert asked(verbs.status(world.store, world.settings(), "first")).left == ()
+    assert asked(verbs.status(everywhere(world.store), world.settings(), "first")).left == ()
     monkeypatch.setattr("bqdump.cli.status._look", lambda *_: found)
     assert start(["status", "--bucket", "memory"]) == DONE
     assert "b: not in this set any more; its last export (run first, as of" in capsys.readouterr().out
 
 
 def test_verify_takes_its_last_export(world: World) -> None:
-    found = asked(verbs.verify(world.store, world.settings()))
+    found = asked(verbs.verify(everywhere(world.store), world.settings()))
     assert [(one.dataset, one.run, one.problem) for one in found.datasets] == [
         ("a", "fourth", ""), ("c", "fourth", ""), ("b", "first", ""),
     ]  # fmt: skip
     assert "left the set" in found.datasets[-1].note
     world.store.put_now("x/b/orders/first/orders_000000000000.csv", b"changed")
-    assert [one.table for one in asked(verbs.verify(world.store, world.settings())).findings] == ["b.orders"]
-    of_first = asked(verbs.verify(world.store, world.settings(), "first"))
+    assert [one.table for one in asked(verbs.verify(everywhere(world.store), world.settings())).findings] == [
+        "b.orders"
+    ]
+    of_first = asked(verbs.verify(everywhere(world.store), world.settings(), "first"))
     assert [(one.dataset, one.findings) for one in of_first.datasets] == [("a", 0), ("b", 1), ("c", 0)]
 
 
 def test_its_damaged_pointer_hides_no_other_dataset(world: World) -> None:
     world.store.put_now("x/b/_bqdump/latest.json", b"garbage")
     shown = {
-        one.dataset: (one.state, one.problem) for one in asked(verbs.status(world.store, world.settings())).datasets
+        one.dataset: (one.state, one.problem)
+        for one in asked(verbs.status(everywhere(world.store), world.settings())).datasets
     }
     assert (shown["a"], shown["c"]) == (("published", ""), ("published", ""))
     assert shown["b"][0] == "failed"
     assert "latest.json" in shown["b"][1]
-    found = {one.dataset: one.problem for one in asked(verbs.verify(world.store, world.settings())).datasets}
+    found = {
+        one.dataset: one.problem for one in asked(verbs.verify(everywhere(world.store), world.settings())).datasets
+    }
     assert (found["a"], found["c"]) == ("", "")
     assert "bqdump run --run-id first --project p --dataset b" in found["b"]
+
+
+def test_a_damaged_plan_of_an_older_run_hides_nothing_else(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    plan = "x/_bqdump/projects/second/plan.json"
+    for run in ("first", "second"):
+        world.store.put_now(f"x/_bqdump/projects/{run}/plan.json", b"garbage")
+    everything = everywhere(world.store)
+    assert [one.dataset for one in asked(verbs.status(everything, world.settings())).datasets] == ["a", "c"]
+    assert [one.dataset for one in asked(verbs.verify(everything, world.settings())).datasets] == ["a", "c"]
+    assert {line.run for line in asked(verbs.runs(everything, world.settings())) if line.dataset == "a"} == RUNS
+    pruned = asked(verbs.prune(everything, world.settings(keep_last=1), delete=True))
+    assert {one.run for one in pruned.removed} == RUNS - {"fourth"}
+    assert not world.store.peek("x/_bqdump/projects/third/plan.json")
+    assert world.store.peek(plan)
+    assert {vars(line)["run"] for line in logged(caplog, LogEvent.SET_PLAN_UNREADABLE)} == {"first", "second"}
+
+
+def test_status_has_the_command_that_resumes_a_run_until_it_is_published(world: World) -> None:
+    everything = everywhere(world.store)
+    assert asked(verbs.status(everything, world.settings())).resume == ""
+    world.broken.add("orders")
+    with pytest.raises(DatasetsFailedError):
+        world.run("fifth", path="{table}/{run}/{table}_*.csv")
+    found = asked(verbs.status(everything, world.settings()))
+    assert found.resume == (
+        "bqdump run --run-id fifth --project p --dataset '*' --bucket memory --prefix x "
+        "--path '{table}/{run}/{table}_*.csv'"
+    )
 
 
 def test_a_dataset_that_joined_later_does_not_fail_an_older_run(world: World) -> None:
     world.put("d", "orders")
     world.run("fifth", path="{table}/{run}/{table}_*.csv")
-    found = asked(verbs.verify(world.store, world.settings(), "fourth"))
+    found = asked(verbs.verify(everywhere(world.store), world.settings(), "fourth"))
     assert [(one.dataset, one.problem, one.note) for one in found.datasets] == [("a", "", ""), ("c", "", "")]
 
 
@@ -117,10 +153,10 @@ def test_a_run_without_its_plan_is_verified_in_each_dataset_that_has_it(world: W
     stored = world.store.peek("x/_bqdump/projects/third/plan.json")
     assert stored
     asyncio.run(world.store.delete([(stored[1].name, stored[1].generation)]))
-    found = asked(verbs.verify(world.store, world.settings(), "third"))
+    found = asked(verbs.verify(everywhere(world.store), world.settings(), "third"))
     assert [one.dataset for one in found.datasets] == ["a", "c"]
     with pytest.raises(NotFoundError, match="run nosuch"):
-        asked(verbs.verify(world.store, world.settings(), "nosuch"))
+        asked(verbs.verify(everywhere(world.store), world.settings(), "nosuch"))
 
 
 def test_the_export_of_a_dataset_that_was_never_in_the_set_is_none_of_it(world: World) -> None:
@@ -183,10 +219,10 @@ def test_status_counts_the_tables_that_a_run_exports_and_those_that_it_does_not(
     world = World("a", "b")
     for run in ("first", "second", "third"):
         world.run(run, incremental=True)
-    found = asked(verbs.status(world.store, world.settings()))
+    found = asked(verbs.status(everywhere(world.store), world.settings()))
     assert (found.state, found.tables, found.done, found.reused) == ("published", 0, 0, 4)
     assert [(one.tables, one.done, one.reused) for one in found.datasets] == [(0, 0, 2)] * 2
-    of_one = asked(verbs.status(world.store, one_dataset(world.settings(), "a")))
+    of_one = asked(verbs.status(everywhere(world.store), one_dataset(world.settings(), "a")))
     assert (of_one.tables, of_one.reused) == (0, 2)
 
 

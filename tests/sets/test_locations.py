@@ -21,11 +21,9 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.diagnosis import Diagnosis
 from bqdump.ports.warehouse import JobError
-from bqdump.services.opened import Services, ask_each
-from bqdump.sets.report import joined
+from bqdump.services.opened import Services
 from bqdump.sets.run import run_sets
-from bqdump.sets.runs import merged_runs
-from opened import Given, open_given
+from opened import Given, everywhere, open_given
 from sets.world import World
 
 BUCKETS = {"memory": "here", "bucket-eu": "there"}
@@ -87,18 +85,18 @@ def test_each_location_has_a_bucket_and_a_set_of_its_own(exported: Exported) -> 
         assert stored
         project = decode(stored[0], Project, "project.json")
         assert {one.dataset: one.state for one in project.datasets} == {BUCKETS[target.bucket]: "published"}
-        assert asyncio.run(verbs.verify(store, exported.at(target))).findings == ()
+        assert asyncio.run(verbs.verify(everywhere(store), exported.at(target))).findings == ()
 
 
 def test_runs_shows_the_datasets_of_all_buckets_as_one_run(exported: Exported) -> None:
-    lines = merged_runs(asyncio.run(ask_each(exported.settings, verbs.runs)))
+    lines = asyncio.run(verbs.runs(exported.store_at, exported.settings))
     assert [(line.dataset, line.published, line.tables) for line in lines] == [
         ("*", True, 4), ("here", True, 2), ("there", True, 2),
     ]  # fmt: skip
 
 
 def test_the_report_links_to_the_bucket_of_each_dataset(exported: Exported) -> None:
-    run, page, _ = joined(asyncio.run(ask_each(exported.settings, verbs.report)))
+    run, page = asyncio.run(verbs.report(exported.store_at, exported.settings))
     assert run == "r"
     assert b"2 datasets published by run <code>r</code>" in page
     for bucket, dataset in BUCKETS.items():
@@ -108,11 +106,10 @@ def test_the_report_links_to_the_bucket_of_each_dataset(exported: Exported) -> N
 def test_the_folder_of_one_dataset_shows_nothing_of_other_buckets(world: World, exported: Exported) -> None:
     """The locations stay in the file of settings when one dataset is named by its folder."""
     prefix = msgspec.structs.replace(exported.settings.target, prefix="x/here/")
-    found = asyncio.run(ask_each(exported.at(prefix), verbs.status))
-    assert [one.dataset for one in found] == ["p.here"]
+    assert asyncio.run(verbs.status(exported.store_at, exported.at(prefix))).dataset == "p.here"
     settings = msgspec.structs.replace(exported.at(prefix), keep_last=1)
     services = Given(settings, exported.store_at, world.warehouse)
-    pruned = asyncio.run(verbs.prune_each(services, settings, delete=False))
+    pruned = asyncio.run(verbs.prune(services.store_at, settings, delete=False))
     assert {one.dataset for one in pruned.runs} == {"p.here"}
 
 

@@ -9,19 +9,17 @@ import pytest
 
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DatasetsFailedError, DocumentError
-from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned
 from bqdump.core.sets.member import one_dataset
-from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.written import resume_call, settings_of_run
 from bqdump.core.wording import COMMANDS
 from bqdump.export.run import run as export
 from bqdump.export.task import Task
+from bqdump.repository.exports import exports_at
 from bqdump.repository.published import read_latest
 from bqdump.repository.tags import change_tags
-from bqdump.retain.prune import prune
-from bqdump.retain.task import Task as Pruning
-from bqdump.sets.prune import prune_set
+from bqdump.sets.prune import prune_exports
+from opened import everywhere
 from sets.world import FIRST, World
 
 DAY = 86_400_000
@@ -36,10 +34,10 @@ def pruned(world: World, days: float = 0.1, *, delete: bool = True) -> Pruned:
     """The result of a prune, so many days after the first run, that keeps the last run of each dataset."""
     now, settings = FIRST + round(days * DAY), world.settings(keep_last=1)
 
-    async def one(own: Settings) -> Pruned:
-        return await prune(Pruning(world.store, own, policy_of(own), now, delete, no_jobs))
+    async def main() -> Pruned:
+        return await prune_exports(await exports_at(everywhere(world.store), settings), now, no_jobs, delete=delete)
 
-    return asyncio.run(prune_set(world.store, settings, one, now))
+    return asyncio.run(main())
 
 
 def kept(world: World) -> set[str]:

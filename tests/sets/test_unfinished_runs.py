@@ -15,6 +15,7 @@ from bqdump.core.errors import VerificationError
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.wording import COMMANDS
 from bqdump.sets.run import run_sets
+from opened import everywhere
 from restore.killed import Counting, Killed, Mortal
 from sets.restores import RestoreWorld
 
@@ -39,7 +40,7 @@ def stopped() -> tuple[RestoreWorld, Verified]:
     for number in range(60, 10_000, 3):
         world = RestoreWorld()
         assert killed(world, number)
-        found = asyncio.run(verbs.verify(world.store, world.settings()))
+        found = asyncio.run(verbs.verify(everywhere(world.store), world.settings()))
         if found.findings:
             break
     return world, found
@@ -49,7 +50,7 @@ def test_each_dataset_whose_files_a_killed_run_was_replacing_is_named_and_finish
     world, found = stopped()
     named = {one.dataset for one in found.datasets if one.findings}
     assert all("finish it" in one.note for one in found.datasets if one.dataset in named)
-    status = asyncio.run(verbs.status(world.store, world.settings()))
+    status = asyncio.run(verbs.status(everywhere(world.store), world.settings()))
     problems = {one.dataset: one.problem for one in status.datasets}
     assert all(f"bqdump run --run-id r2 --project p --dataset {name} " in problems[name] for name in named)
     with pytest.raises(VerificationError) as refused:
@@ -58,7 +59,7 @@ def test_each_dataset_whose_files_a_killed_run_was_replacing_is_named_and_finish
     done = world.restore(execution="second", finish_run=True)
     assert done.state == "restored"
     assert all(world.rows(f"{name}_copy", "orders") == [f"{name}.orders", "new"] for name in named)
-    assert asyncio.run(verbs.verify(world.store, world.settings())).findings == ()
+    assert asyncio.run(verbs.verify(everywhere(world.store), world.settings())).findings == ()
 
 
 def test_it_is_finished_in_datasets_that_have_left_the_set() -> None:
@@ -71,4 +72,4 @@ def test_it_is_finished_in_datasets_that_have_left_the_set() -> None:
     world.store.put_now(stored[1].name, encode(msgspec.structs.replace(project, datasets=others)))
     world.restore(execution="second", finish_run=True)
     left = one_dataset(world.settings(), name)
-    assert asyncio.run(verbs.verify(world.store, left)).run == "r2"
+    assert asyncio.run(verbs.verify(everywhere(world.store), left)).run == "r2"

@@ -12,10 +12,9 @@ from bqdump.api.calls import finish, settings_of, tell_bill
 from bqdump.api.signatures import OF_TARGET, with_settings
 from bqdump.check.verify import Verified
 from bqdump.core.sampling import parts_to_read
-from bqdump.core.settings.settings import REQUIRED, Settings
+from bqdump.core.settings.settings import REQUIRED
 from bqdump.diagnosis import Diagnosis
-from bqdump.services.opened import Services, serve, serve_each
-from bqdump.sets.verify import merged_verified
+from bqdump.services.opened import Services, serve
 from bqdump_claims.result import ServiceCheck
 
 
@@ -60,7 +59,8 @@ def verify(run: str = "", *, read: str = "", source: bool = False, **options: Un
     check = partial(verbs.verify, run=run, parts=parts_to_read(read, source=source))
     settings = settings_of(options, ("bucket", "project") if source else ("bucket",))
 
-    async def compare(services: Services, at: Settings) -> Verified:
-        return await check(services.store, at, warehouse=services.warehouse if source else None, bill=tell_bill)
+    async def compare(services: Services) -> Verified:
+        warehouse = services.warehouse if source else None
+        return await check(services.store_at, settings, warehouse=warehouse, bill=tell_bill)
 
-    return merged_verified(finish(serve_each(settings, compare)))
+    return finish(serve(settings, compare))

@@ -14,17 +14,13 @@ from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.exported_tables import Manifest
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
-from bqdump.observe.growth import joined as grown_in_all
 from bqdump.observe.growth import with_growth
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
 from bqdump.ports.query_shell import Answer
-from bqdump.ports.store import ObjectStore
-from bqdump.services.opened import ask_each, serve
+from bqdump.repository.exports import StoreAt
+from bqdump.services.opened import serve
 from bqdump.services.opening import open_shell
-from bqdump.sets.report import joined
-from bqdump.sets.runs import merged_runs
-from bqdump.sets.status import merged
 
 Result = TypeVar("Result")
 
@@ -32,7 +28,7 @@ Result = TypeVar("Result")
 @with_settings(OF_TARGET)
 def status(run: str = "", **options: Unpack[Options]) -> Status:
     """Read the progress of a run (default: the run that was planned last) from the bucket."""
-    return merged(_ask_each(partial(verbs.status, run=run), options))
+    return _ask(partial(verbs.status, run=run), options)
 
 
 @with_settings(OF_TARGET)
@@ -45,10 +41,8 @@ def runs(
     growth: with what grew in `run` (default: the published run) by table, since the run before, or since `since`: a
     run, a date such as "2026-01-31", or a time before the run such as "7d".
     """
-    lines = merged_runs(_ask_each(partial(verbs.runs, storage=storage), options))
-    if not growth:
-        return lines
-    return with_growth(lines, grown_in_all(_ask_each(partial(verbs.growth, run=run, since=since), options)))
+    lines = _ask(partial(verbs.runs, storage=storage), options)
+    return with_growth(lines, _ask(partial(verbs.growth, run=run, since=since), options)) if growth else lines
 
 
 @with_settings(OF_TARGET)
@@ -86,8 +80,7 @@ def diff(before: str = "", after: str = "", *, values: bool = False, **options: 
     values: read the files of both runs and compare the values of every column. Raises NotFoundError if the files of a
     run no longer exist.
     """
-    found = _ask_each(partial(verbs.diff, before=before, after=after, values=values), options)
-    return Rows(change for changes in found for change in changes)
+    return _ask(partial(verbs.diff, before=before, after=after, values=values), options)
 
 
 @with_settings(OF_TARGET)
@@ -96,8 +89,9 @@ def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str
 
     since: show what changed since this run.
     """
-    return joined(_ask_each(partial(verbs.report, run=run, since=since), options)).page.decode()
+    return _ask(partial(verbs.report, run=run, since=since), options)[1].decode()
 
 
-def _ask_each(question: Callable[[ObjectStore, Settings], Awaitable[Result]], options: Options) -> list[Result]:
-    return finish(ask_each(settings_of(options, ("bucket",)), question))
+def _ask(question: Callable[[StoreAt, Settings], Awaitable[Result]], options: Options) -> Result:
+    settings = settings_of(options, ("bucket",))
+    return finish(serve(settings, lambda services: question(services.store_at, settings)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Unpack
 
 from bqdump import verbs
@@ -15,8 +14,7 @@ from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned
 from bqdump.core.settings.settings import RETENTION
 from bqdump.core.settings.values import given_tags
-from bqdump.services.opened import ask_each, serve
-from bqdump.sets.tags import merged_tags
+from bqdump.services.opened import serve
 
 
 @with_settings((*OF_TARGET, "project", *RETENTION))
@@ -29,7 +27,9 @@ def prune(*, yes: bool = False, **options: Unpack[Options]) -> Pruned:
     """
     settings = settings_of(options, ("bucket",))
     policy_of(settings)
-    return finish(serve(settings, lambda services: verbs.prune_each(services, settings, delete=yes)))
+    return finish(
+        serve(settings, lambda services: verbs.prune(services.store_at, settings, services.at_work, delete=yes))
+    )
 
 
 @with_settings(OF_TARGET)
@@ -41,8 +41,8 @@ def tag(
     The tag `keep` keeps a run from being pruned; other tags do if `keep_tag` names them.
     """
     adding, removing = _tags(add), _tags(remove)
-    tagging = ask_each(settings_of(options, ("bucket",)), partial(verbs.tag, run=run, add=adding, remove=removing))
-    return merged_tags(finish(tagging))
+    settings = settings_of(options, ("bucket",))
+    return finish(serve(settings, lambda services: verbs.tag(services.store_at, settings, run, adding, removing)))
 
 
 def _tags(names: str | Sequence[str]) -> tuple[str, ...]:

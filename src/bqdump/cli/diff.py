@@ -17,7 +17,7 @@ from bqdump.cli.streams import tell
 from bqdump.cli.wiring import finish
 from bqdump.core.documents.changes import SAME, SAME_VALUES, TableChange
 from bqdump.core.sizes import counted
-from bqdump.services.opened import ask_each
+from bqdump.services.opened import serve
 
 
 @click.command(cls=Command, needs=("bucket",))
@@ -45,11 +45,11 @@ def diff(before: str | None, after: str | None, values: bool, as_json: bool, **o
     """
     settings = load_settings(options, ("bucket",))
     if not before:
-        before = finish(ask_each(settings, verbs.previous_run))[0]
+        before = finish(serve(settings, lambda services: verbs.previous_run(services.store_at, settings)))
         tell(f"changes since run {before}")
     with following(quiet=as_json or not values, lines=partial(Lines, say=error_line), stage="reading") as follower:
         ask = partial(verbs.diff, before=before, after=after or "", values=values, tell=follower.hear)
-        changes = [change for found in finish(ask_each(settings, ask)) for change in found]
+        changes = finish(serve(settings, lambda services: ask(services.store_at, settings)))
     if as_json:
         print_json(changes)
         return

@@ -43,7 +43,9 @@ def prune(yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
         set_up_work(quiet=quiet or not as_json)
     settings = load_settings(options, ("bucket",))
     policy_of(settings)
-    result = finish(serve(settings, lambda services: verbs.prune_each(services, settings, delete=yes)))
+    result = finish(
+        serve(settings, lambda services: verbs.prune(services.store_at, settings, services.at_work, delete=yes))
+    )
     if as_json:
         print_json(result)
     elif result.runs:

@@ -15,8 +15,7 @@ from bqdump.cli.options import Command, json_option, load_settings, quiet_option
 from bqdump.cli.output import print_json
 from bqdump.cli.wiring import finish
 from bqdump.core.errors import UsageError
-from bqdump.services.opened import ask_each
-from bqdump.sets.report import joined
+from bqdump.services.opened import serve
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -45,12 +44,13 @@ def report(run: str | None, since: str | None, output: Path, as_json: bool, quie
       bqdump report bqdump-x7k2p --since bqdump-a1b2c -o changes.html
     """
     settings = load_settings(options, ("bucket",))
-    made = joined(finish(ask_each(settings, partial(verbs.report, run=run or "", since=since or ""))))
+    about = partial(verbs.report, run=run or "", since=since or "")
+    name, page = finish(serve(settings, lambda services: about(services.store_at, settings)))
     try:
-        output.write_bytes(made.page)
+        output.write_bytes(page)
     except OSError as error:
         raise UsageError("write", str(output), error.strerror or str(error)) from None
     if as_json:
-        print_json(Written(made.run, str(output), len(made.page)))
+        print_json(Written(name, str(output), len(page)))
     elif not quiet:
         sys.stdout.write(f"{output}\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import click
@@ -21,10 +20,10 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.values import given_tags
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
-from bqdump.observe.growth import Growth, joined, with_growth
+from bqdump.observe.growth import Growth, with_growth
 from bqdump.observe.history import RunLine
-from bqdump.services.opened import ask_each
-from bqdump.sets.runs import ALL, merged_runs
+from bqdump.observe.set_runs import ALL
+from bqdump.services.opened import serve
 
 DATASETS = {ALL: "all"}
 LAST = ("proven restorable", "tags")
@@ -70,11 +69,13 @@ def runs(
         raise UsageError("list runs", "--since", "it is for what grew", "Add --growth.")
     if add or remove or (run and not growth):
         _tag(settings, run or "", add, remove)
-    grew = joined(finish(ask_each(settings, partial(verbs.growth, run=run or "", since=since)))) if growth else None
+    grew = None
+    if growth:
+        grew = finish(serve(settings, lambda at: verbs.growth(at.store_at, settings, run or "", since)))
     if grew and not as_json:
         _print_growth(grew)
         return
-    lines = merged_runs(finish(ask_each(settings, partial(verbs.runs, storage=storage))))
+    lines = finish(serve(settings, lambda services: verbs.runs(services.store_at, settings, storage=storage)))
     if as_json:
         print_json(with_growth(lines, grew) if grew else lines)
     elif lines:
@@ -158,7 +159,7 @@ def _tag(settings: Settings, run: str, add: tuple[str, ...], remove: tuple[str, 
         adding, removing = given_tags(add), given_tags(remove)
     except ValueError as error:
         raise UsageError("tag", f"run {run}", str(error)) from None
-    finish(ask_each(settings, partial(verbs.tag, run=run, add=adding, remove=removing)))
+    finish(serve(settings, lambda services: verbs.tag(services.store_at, settings, run, adding, removing)))
 
 
 def _numbers(line: RunLine) -> tuple[str, str, str, str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import click
@@ -20,15 +18,14 @@ from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import finish
 from bqdump.core.documents.origin import mixed_times, unchanged_tables
-from bqdump.core.errors import NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.observe.follow import follow
+from bqdump.observe.set_status import ENDED
 from bqdump.observe.status import SILENT_SECONDS, DatasetStatus, Status, newest_run
 from bqdump.repository.replacing import begun
-from bqdump.services.opened import Services, ask_each, serve
-from bqdump.sets.status import ENDED, merged
+from bqdump.services.opened import Services, serve
 
 # Between looks at a set, each of which reads the progress of every dataset.
 PAUSE_SECONDS = 3.0
@@ -67,10 +64,7 @@ def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: 
 
 
 def _follow(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
-    """Follow the run of a set or of one dataset, whichever is there. The settings decide what is looked for first."""
-    if not settings.names_several:
-        with suppress(NotFoundError):
-            return _watch(settings, run, as_json=as_json, quiet=quiet)
+    """Follow the run of a set or of one dataset, whichever is there."""
     found = _look(settings, run)
     if not found.datasets:
         return _watch(settings, found.run, as_json=as_json, quiet=quiet)
@@ -78,7 +72,7 @@ def _follow(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
 
 
 def _look(settings: Settings, run: str) -> Status:
-    return merged(finish(ask_each(settings, partial(verbs.status, run=run))))
+    return finish(serve(settings, lambda services: verbs.status(services.store_at, settings, run)))
 
 
 def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:

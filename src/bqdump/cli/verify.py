@@ -18,12 +18,10 @@ from bqdump.cli.streams import tell
 from bqdump.cli.wiring import finish
 from bqdump.core.documents.origin import mixed_times
 from bqdump.core.sampling import parts_to_read
-from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.repository.replacing import begun
-from bqdump.services.opened import Services, serve_each
-from bqdump.sets.verify import merged_verified
+from bqdump.services.opened import Services, serve
 
 EVERYTHING = "100%"
 
@@ -65,11 +63,11 @@ def verify(run: str | None, share: str | None, with_source: bool, as_json: bool,
     with following(quiet=quiet or as_json, lines=partial(Lines, say=error_line), stage="listing") as follower:
         check = partial(verbs.verify, run=run or "", parts=parts, tell=follower.hear)
 
-        async def compare(services: Services, at: Settings) -> Verified:
+        async def compare(services: Services) -> Verified:
             warehouse = services.warehouse if with_source else None
-            return await check(services.store, at, warehouse=warehouse, bill=_tell_bill)
+            return await check(services.store_at, settings, warehouse=warehouse, bill=_tell_bill)
 
-        verified = merged_verified(finish(serve_each(settings, compare)))
+        verified = finish(serve(settings, compare))
     if as_json:
         print_json(verified)
     elif not quiet or _code(verified) != DONE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.times import parse_time, time_of
 from bqdump.observe.history import RunLine, run_before
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.exports import Exports
 from bqdump.repository.repository import read, value_of
 
 SINCE = "Name a run, a date such as 2026-01-31, or a time before the run such as 7d. List the runs: {call:runs}"
@@ -33,18 +34,16 @@ class Growth(NamedTuple):
     of: int
 
 
-async def read_growth(
-    store: ObjectStore, datasets: Mapping[str, Settings], lines: Sequence[RunLine], run: str, since: str
-) -> Growth:
+async def read_growth(exports: Exports, lines: Sequence[RunLine], run: str, since: str) -> Growth:
     """What grew from the run that `since` chooses (default: the one before) to run `run` (default: the published one).
 
-    datasets: the settings of each, by what comes before the names of its tables. lines: the runs of all together.
+    lines: the runs of all exports together. Tables of a set have their dataset's name.
     """
     after, before = chosen(lines, run, since)
     found: list[TableGrowth] = []
-    for prefix, settings in datasets.items():
+    for store, settings, dataset in exports.each:
         old, new = [await read_contents(store, settings, one.run) for one in (before, after)]
-        found += grown(old, new, prefix)
+        found += grown(old, new, dataset and f"{dataset}.")
     return Growth(after.run, before.run, before.snapshot_time, most_first(found), len(found))
 
 
@@ -94,12 +93,6 @@ async def read_contents(store: ObjectStore, settings: Settings, run: str) -> Con
             return contents
     stored = await read(store, layout.manifest)
     return contents_of(stored.data, layout.manifest.name) if stored else None
-
-
-def joined(found: Sequence[Growth]) -> Growth:
-    """The growth of datasets that are in several targets."""
-    tables = most_first(table for one in found for table in one.tables)
-    return found[0]._replace(tables=tables, of=sum(one.of for one in found))
 
 
 def with_growth(lines: Iterable[RunLine], growth: Growth) -> Rows[RunLine]:

@@ -50,7 +50,7 @@ async def change_tags(
     or too many.
     """
     names = layout.run(run)
-    if not RUN_ID.fullmatch(run) or not await _exists(store, names):
+    if not RUN_ID.fullmatch(run) or not await run_exists(store, names):
         raise _missing(run)
 
     async def step(now: Tags | None) -> Tags | None:
@@ -67,13 +67,14 @@ async def change_tags(
     if add and await being_pruned(store, names):
         raise NotFoundError("tag", f"run {run}", "it is being pruned")
     # In this order: prune deletes the tombstone last, when the run has gone, and with it the tags that were there.
-    if stored and stored.mine and not await _exists(store, names):
+    if stored and stored.mine and not await run_exists(store, names):
         await store.delete([(layout.tags(run).name, stored.generation)])
         raise _missing(run)
     return stored.value.tags if stored else ()
 
 
-async def _exists(store: ObjectStore, names: RunLayout) -> bool:
+async def run_exists(store: ObjectStore, names: RunLayout) -> bool:
+    """Whether a run has been planned, or is complete."""
     return await exists(store, names.manifest) or await exists(store, names.plan)
 
 

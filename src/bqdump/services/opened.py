@@ -16,12 +16,13 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
-from bqdump.repository.published import read_latest, refuse_missing_bucket
+from bqdump.repository.published import refuse_missing_bucket
 from bqdump.services.opening import open_destination, open_store, open_warehouse
 from bqdump.services.read_route import LazyReadRoute
 
 if TYPE_CHECKING:
     from bqdump.adapters.bigquery_destination import BigQueryDestination
+    from bqdump.retain.task import AtWork
 
 Answer = TypeVar("Answer")
 
@@ -55,6 +56,11 @@ class Services:
     def warehouse(self) -> Warehouse:
         """The source of exports."""
         return open_warehouse(self._settings, self._tasks, patient=self._patient)
+
+    @property
+    def at_work(self) -> AtWork | None:
+        """Lists the jobs of a run that are at work; None where no project is known that has them."""
+        return self.warehouse.at_work if self._settings.jobs_in else None
 
     @cached_property
     def destination(self) -> BigQueryDestination:
@@ -97,34 +103,6 @@ async def serve(
     """The result of work on what these settings name. Parameters: see opened."""
     async with opened(settings, tasks, patient=patient) as services:
         return await work(services)
-
-
-async def serve_each(settings: Settings, work: Callable[[Services, Settings], Awaitable[Answer]]) -> list[Answer]:
-    """The results of work at each target: one, or for a set of datasets one for each location.
-
-    Where a target holds the export of a single dataset, its folder was named, so no other one is asked.
-    Raises NotFoundError if none of them has what the work is about.
-    """
-    answers: list[Answer] = []
-    missing: NotFoundError | None = None
-    targets = all_targets(settings)
-    for target in targets:
-        at = _at(settings, target)
-        try:
-            async with opened(at) as services:
-                answers.append(await work(services, at))
-                if len(targets) > 1 and await read_latest(services.store, at):
-                    break
-        except NotFoundError as error:
-            missing = missing or error
-    if missing and not answers:
-        raise missing
-    return answers
-
-
-async def ask_each(settings: Settings, question: Callable[[ObjectStore, Settings], Awaitable[Answer]]) -> list[Answer]:
-    """The answers of each target. See serve_each."""
-    return await serve_each(settings, lambda services, at: question(services.store, at))
 
 
 def _at(settings: Settings, target: Target) -> Settings:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.project import DatasetEntry, Member, Project
+from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.restore import Part, SetExecution
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
@@ -28,17 +29,17 @@ from bqdump.core.sets.restoring import (
     with_targets,
 )
 from bqdump.core.settings.datasets import NAME
-from bqdump.observe.status import LeftDataset
 from bqdump.repository.copies import find_latest
+from bqdump.repository.exports import AT_ONCE, datasets_left, names_in_set
+from bqdump.repository.exports import SetAt as SetOf
 from bqdump.repository.projects import read_project
 from bqdump.repository.repository import exists, value_of
 from bqdump.restoration.draft import find_manifest
 from bqdump.restoration.task import Task
-from bqdump.sets.datasets import AT_ONCE, datasets_left
 from bqdump.sets.refusals import all_or_none
 
 log = logging.getLogger(__name__)
-Entry = Member | DatasetEntry | LeftDataset
+Entry = Member | DatasetEntry | Latest
 
 
 class SetAt(NamedTuple):
@@ -114,10 +115,11 @@ async def _published(sets: Sequence[SetAt], choice: Choice) -> list[tuple[SetAt,
     others = {name for name in choice.include if NAME.fullmatch(name)}.difference(entry.dataset for _, entry in found)
     for one in sets if others else ():
         in_set = [entry.dataset for entry in one.project.datasets]
-        left = await datasets_left(one.task.store, one.task.settings, in_set)
+        store, settings = one.task.store, one.task.settings
+        left = await datasets_left(SetOf(store, settings, tuple(await names_in_set(store, settings))), in_set)
         for name in others & left.damaged.keys():
             raise left.damaged[name]
-        found += [(one, entry) for entry in left.datasets if entry.dataset in others]
+        found += [(one, latest) for name, latest in left.published.items() if name in others]
     return found
 
 
@@ -132,7 +134,7 @@ async def _of_run(sets: Sequence[SetAt], run: str) -> list[tuple[SetAt, Entry]]:
 
 async def _part(one: SetAt, entry: Entry, run: str) -> Part:
     """A dataset, and the run that is restored: the requested one, or what is published."""
-    if isinstance(entry, LeftDataset):
+    if isinstance(entry, Latest):
         return Part(entry.dataset, one.target, entry.run)
     if isinstance(entry, DatasetEntry) and not run:
         latest = await find_latest(one.task.store, one_dataset(one.task.settings, entry.dataset)) if entry.run else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bqdump.core.sets.member import one_dataset
+from bqdump.repository.exports import names_in_set
 from bqdump.restoration.finish_run import finish_run
 from bqdump.restoration.task import Task
-from bqdump.sets.datasets import names_in_set
 from bqdump.sets.exports import sets_at
 
 

@@ -8,54 +8,47 @@ is deleted: a later one is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-
-from msgspec.structs import replace
 
 from bqdump.core.documents.project import Project, ProjectPlan
 from bqdump.core.documents.project_layout import ProjectLayout, is_document
+from bqdump.core.errors import DocumentError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.retention.result import Pruned
+from bqdump.core.retention.policy import policy_of
+from bqdump.core.retention.result import Pruned, pruned_together
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
+from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.exports import Exports, SetAt
 from bqdump.repository.projects import read_board, read_project
 from bqdump.repository.repository import delete, value_of
 from bqdump.retain.old_documents import delete_old, find_old
-from bqdump.sets.datasets import names_in_set
+from bqdump.retain.prune import prune
+from bqdump.retain.task import AtWork, Task
 
 log = logging.getLogger(__name__)
 
 
-async def prune_set(
-    store: ObjectStore, settings: Settings, prune: Callable[[Settings], Awaitable[Pruned]], now: int
-) -> Pruned:
-    """Prune the exports of each dataset of a set: the policy holds for each of them. Raises NotFoundError.
+async def prune_exports(exports: Exports, now: int, at_work: AtWork | None = None, *, delete: bool) -> Pruned:
+    """Prune each export, and the documents of the set that they belong to: the policy holds for each of them.
 
-    prune: prunes one export. One after another: what one has deleted stays deleted if the next one fails.
-    now: in milliseconds since 1970 UTC.
+    One after another: what one of them has deleted stays deleted if the next one fails.
+    now: in milliseconds since 1970 UTC. at_work: see retain.task. delete: False only shows.
     """
-    names = await names_in_set(store, settings)
-    pruned = merged_pruned([await prune(one_dataset(settings, name)) for name in names])
+    pruned = [await prune(Task(store, own, policy_of(own), now, delete, at_work)) for store, own, _ in exports.each]
+    pruned += [await _prune_set(at, now, delete=delete) for at in exports.sets]
+    return pruned_together(pruned)
+
+
+async def _prune_set(at: SetAt, now: int, *, delete: bool) -> Pruned:
     # Executions that restored datasets of the set.
-    old = await find_old(store, settings.layout, now, ())
-    notes = (*pruned.notes, *old.notes(store.url, deleted=pruned.deleted))
-    if not pruned.deleted:
-        return replace(pruned, notes=notes)
-    await delete_old(store, old)
-    return replace(pruned, left=(*pruned.left, *await _sweep(store, settings, now)), notes=notes)
-
-
-def merged_pruned(found: Sequence[Pruned]) -> Pruned:
-    """One result of several."""
-    return Pruned(
-        deleted=any(one.deleted for one in found),
-        runs=tuple(run for one in found for run in one.runs),
-        files=sum(one.files for one in found),
-        bytes=sum(one.bytes for one in found),
-        left=tuple(name for one in found for name in one.left),
-        notes=tuple(dict.fromkeys(note for one in found for note in one.notes)),
-    )
+    old = await find_old(at.store, at.settings.layout, now, ())
+    left: list[str] = []
+    if delete:
+        await delete_old(at.store, old)
+        left = await _sweep(at.store, at.settings, now)
+    notes = tuple(old.notes(at.store.url, deleted=delete))
+    return Pruned(deleted=delete, runs=(), files=0, bytes=0, left=tuple(left), notes=notes)
 
 
 async def _sweep(store: ObjectStore, settings: Settings, now: int) -> list[str]:
@@ -65,7 +58,12 @@ async def _sweep(store: ObjectStore, settings: Settings, now: int) -> list[str]:
     left: list[str] = []
     for run in await store.folders(settings.layout.projects):
         layout = settings.layout.project_run(run)
-        plan = await value_of(store, layout.plan)
+        try:
+            plan = await value_of(store, layout.plan)
+        except DocumentError as error:
+            damaged = LogEvent.SET_PLAN_UNREADABLE.extra(run=run)
+            log.warning("run %s of the set is kept: %s", run, error.sentence(COMMANDS), extra=damaged)
+            continue
         if plan is None:
             # What a task has noted that was late. A new run writes the note of its planner first, again and again.
             silent = await _is_silent(store, settings, layout, now)

@@ -18,8 +18,8 @@ from bqdump.core.errors import (
 from bqdump.core.progress.subject import about
 from bqdump.core.restore.request import RESTORE
 from bqdump.core.sizes import counted, named
+from bqdump.repository.exports import AT_ONCE
 from bqdump.restoration.task import Task
-from bqdump.sets.datasets import AT_ONCE
 
 Answer = TypeVar("Answer")
 NAMED = 3

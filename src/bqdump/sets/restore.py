@@ -23,6 +23,7 @@ from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.sets.restoring import EVERY, Choice
 from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill
+from bqdump.repository.exports import AT_ONCE
 from bqdump.repository.repository import create, value_of
 from bqdump.restoration.bill import planned_bill, refuse_bill
 from bqdump.restoration.draft import draft
@@ -32,7 +33,6 @@ from bqdump.restoration.planning import Proposal, propose, take_part
 from bqdump.restoration.run import Followed, begin, compared, end, finished, finishes, follow_tables, run, unless_pruned
 from bqdump.restoration.task import RunningRestore, Task
 from bqdump.restoration.work import restore_tables
-from bqdump.sets.datasets import AT_ONCE
 from bqdump.sets.exports import Members, SetAt, choose, members_of, of_one_dataset, sets_at
 from bqdump.sets.finish_runs import finish_runs
 from bqdump.sets.refusals import all_or_none

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bqdump.core.errors import DocumentError, NotFoundError
+from msgspec.structs import replace
+
+from bqdump.core.errors import NotFoundError
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.published import read_latest
-from bqdump.sets.datasets import names_in_set
+from bqdump.repository.exports import Exports, exports_at
 from bqdump.ui.archive import Archive
 from bqdump.ui.kept import Kept
 from bqdump.ui.place import Place
@@ -33,23 +34,17 @@ class Collection:
 
         Raises DocumentError for a set whose documents cannot be read.
         """
-        if not self._several and not await self._one():
-            self._several = bool(await self.names())
+        self._several = self._several or bool((await self.exports()).sets)
         return self._several
-
-    async def _one(self) -> bool:
-        """Whether the export of a single dataset is there, or a latest.json whose pages show why it cannot be read."""
-        try:
-            return await read_latest(self.store, self.settings) is not None
-        except DocumentError:
-            return True
 
     async def names(self) -> list[str]:
         """The datasets of the set, none where there is no set."""
-        try:
-            return await names_in_set(self.store, self.settings)
-        except NotFoundError:
-            return []
+        return [name for at in (await self.exports()).sets for name in at.names]
+
+    async def exports(self) -> Exports:
+        """What is there."""
+        # Datasets of other locations have consoles of their own.
+        return await exports_at(lambda _: self.store, replace(self.settings, locations={}))
 
     async def of(self, dataset: str) -> Archive:
         """The archive of a dataset of the set. Raises NotFoundError."""

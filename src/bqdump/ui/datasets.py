@@ -9,11 +9,13 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.project import DatasetEntry, Project
 from bqdump.observe.history import RunLine
+from bqdump.observe.set_runs import SetRun, runs_together
 from bqdump.pages.project import problems_of
+from bqdump.repository.exports import AT_ONCE
 from bqdump.repository.projects import read_project
-from bqdump.sets.runs import SetRun, runs_together
 from bqdump.ui.collection import Collection
 from bqdump.ui.frame import page, page_number
 from bqdump.ui.place import dataset_address
@@ -70,8 +72,7 @@ def as_stored(project: Project, runs: Sequence[SetRun]) -> Project:
 
 
 async def _runs(collection: Collection, names: list[str], published: str) -> list[SetRun]:
-    async def lines(name: str) -> list[RunLine]:
-        archive = await collection.of(name)
-        return await archive.runs()
+    async def lines(name: str) -> tuple[str, Sequence[RunLine]]:
+        return name, await (await collection.of(name)).runs()
 
-    return await runs_together(names, lines, published)
+    return runs_together(await gathered(lines, names, AT_ONCE), published)

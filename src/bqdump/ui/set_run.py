@@ -13,10 +13,10 @@ from bqdump.concurrency import gathered
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.sizes import counted
 from bqdump.observe.history import RunLine
+from bqdump.observe.set_status import set_status
 from bqdump.observe.status import DatasetStatus, Status
 from bqdump.pages.summary import Verdict
-from bqdump.sets.datasets import AT_ONCE
-from bqdump.sets.status import set_status
+from bqdump.repository.exports import AT_ONCE
 from bqdump.ui.collection import Collection
 from bqdump.ui.frame import page, part
 from bqdump.ui.place import dataset_address
@@ -64,7 +64,7 @@ async def _progress(collection: Collection, run: str) -> dict[str, Any]:
     status = None
     # A run that was pruned in part has no plan any more; a damaged one is a problem of its dataset only.
     with suppress(NotFoundError, DocumentError):
-        status = await set_status(collection.store, collection.settings, run)
+        status = await set_status((await collection.exports()).sets, run)
     names = [one.dataset for one in status.datasets] if status else await collection.names()
 
     async def line(name: str) -> RunLine | None:

@@ -8,7 +8,7 @@ from bqdump.verbs.checks import check_service, doctor, doctor_set, ports_of, pro
 from bqdump.verbs.exports import Ended, plan, plan_set, run, run_set
 from bqdump.verbs.inspection import diff, growth, manifest, previous_run, report, runs, sql, status
 from bqdump.verbs.restores import drill, plan_drill, plan_restore, restore, restore_tasks
-from bqdump.verbs.retention import prune, prune_each, tag
+from bqdump.verbs.retention import prune, tag
 
 __all__ = [
     "Ended",
@@ -27,7 +27,6 @@ __all__ = [
     "previous_run",
     "propose_check",
     "prune",
-    "prune_each",
     "report",
     "restore",
     "restore_tasks",

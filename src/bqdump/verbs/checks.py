@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.wording import PYTHON, Words
-from bqdump.verbs.either import first_found
 
 if TYPE_CHECKING:
     from bqdump.check.verify import Verified
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bqdump.diagnosis import Diagnosis
     from bqdump.ports.store import ObjectStore
     from bqdump.ports.warehouse import Warehouse
+    from bqdump.repository.exports import StoreAt
     from bqdump.services.opened import Services
     from bqdump_claims.claim import Claim
     from bqdump_claims.result import ServiceCheck, TriedClaim
@@ -76,7 +77,7 @@ async def check_service(
 
 
 async def verify(
-    store: ObjectStore,
+    store_at: StoreAt,
     settings: Settings,
     run: str = "",
     *,
@@ -93,25 +94,21 @@ async def verify(
     from bqdump.check.compare_with_source import Source
     from bqdump.check.read_back import ReadOptions
     from bqdump.check.verify import verify as verify_run
-    from bqdump.repository.published import SetError
+    from bqdump.check.verify_set import verify_set
+    from bqdump.repository.exports import exports_at
     from bqdump.services.opening import open_reader
-    from bqdump.sets.verify import verify_set
 
     name = run or settings.run_id
     source = Source(warehouse, settings.max_bytes_billed, bill) if warehouse else None
     reader = open_reader() if parts else None
     reading = ReadOptions(reader, parts, checksums=source is not None) if reader else None
 
-    async def one(own: Settings, run: str) -> Verified:
+    async def one(store: ObjectStore, own: Settings, run: str = name) -> Verified:
         return await verify_run(store, own, run, reading, source, tell)
 
-    def of_set() -> Awaitable[Verified]:
-        return verify_set(store, settings, name, one)
-
     try:
-        return await first_found(lambda: one(settings, name), of_set)
-    except SetError:
-        return await of_set()
+        exports = await exports_at(store_at, settings)
+        return await exports.answer(one, partial(verify_set, run=name, verify=one))
     finally:
         if reader:
             reader.close()

@@ -78,7 +78,7 @@ def _about(settings: Settings, owner: Owner) -> dict[str, str | int]:
 async def _prune_after(services: Services, settings: Settings, store: ObjectStore | None = None) -> None:
     """Prune. An error is only logged: the export is published."""
     try:
-        await prune(store or services.store, settings, services.warehouse.at_work, delete=True)
+        await prune(lambda _: store or services.store, settings, services.warehouse.at_work, delete=True)
     except BqdumpError as error:
         message = "the export is published, but earlier runs could not be pruned: %s"
         log.warning(message, error, extra=LogEvent.PRUNE_FAILED.extra())

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.results import Rows
-from bqdump.verbs.either import first_found
 
 if TYPE_CHECKING:
     from bqdump.check.query import Export as Queried
@@ -25,18 +22,16 @@ if TYPE_CHECKING:
     from bqdump.observe.status import Status
     from bqdump.ports.query_shell import QueryShell
     from bqdump.ports.store import ObjectStore
-    from bqdump.sets.report import Report
+    from bqdump.repository.exports import StoreAt
 
 
-Answer = TypeVar("Answer")
-
-
-async def status(store: ObjectStore, settings: Settings, run: str = "") -> Status:
+async def status(store_at: StoreAt, settings: Settings, run: str = "") -> Status:
     """The progress of a run (default: the run that was planned last), or of a set's run."""
-    from bqdump.sets.status import set_status
+    from bqdump.observe.set_status import set_status
+    from bqdump.repository.exports import exports_at
 
-    name = run or settings.run_id
-    return await _either(settings, partial(_status, store, settings, name), partial(set_status, store, settings, name))
+    name, exports = run or settings.run_id, await exports_at(store_at, settings)
+    return await exports.answer(partial(_status, run=name), partial(set_status, run=name))
 
 
 async def _status(store: ObjectStore, settings: Settings, run: str) -> Status:
@@ -55,56 +50,36 @@ async def _status(store: ObjectStore, settings: Settings, run: str) -> Status:
     return replace(found, restorable=restorable(await read_drills(store, settings.layout)))
 
 
-async def _either(
-    settings: Settings, of_one: Callable[[], Awaitable[Answer]], of_set: Callable[[], Awaitable[Answer]]
-) -> Answer:
-    """What is there: the export of one dataset or a set. The settings decide only what is looked for first.
-
-    The settings of a set are also those with which people look at one of its datasets.
-    """
-    return await (first_found(of_set, of_one) if settings.names_several else first_found(of_one, of_set))
-
-
-async def runs(store: ObjectStore, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:
+async def runs(store_at: StoreAt, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:
     """All runs of a target, the latest snapshot time first; of a set, also those of each dataset.
 
     storage: with what each run shares with others.
     """
     from bqdump.observe.history import list_runs
-    from bqdump.sets.runs import set_runs
+    from bqdump.observe.set_runs import set_runs
+    from bqdump.repository.exports import exports_at
 
-    of_one = partial(list_runs, storage=storage)
-    if settings.names_several:
-        try:
-            return await set_runs(store, settings, storage=storage)
-        except NotFoundError:
-            return await of_one(store, settings)
-    found: Rows[RunLine] = await of_one(store, settings)
-    if not found:
-        with suppress(NotFoundError):
-            return await set_runs(store, settings, storage=storage)
-    return found
+    exports = await exports_at(store_at, settings)
+    return await exports.answer(partial(list_runs, storage=storage), partial(set_runs, storage=storage))
 
 
-async def growth(store: ObjectStore, settings: Settings, run: str = "", since: str = "") -> Growth:
+async def growth(store_at: StoreAt, settings: Settings, run: str = "", since: str = "") -> Growth:
     """What grew from a run (default: the one before) to another (default: the published run), also of a set.
 
     since: a run, a date, a time, or a duration before the later run.
     """
-    from bqdump.core.sets.member import one_dataset
     from bqdump.observe.growth import read_growth
+    from bqdump.repository.exports import exports_at
 
-    lines = await runs(store, settings)
-    names = sorted({line.dataset for line in lines} - {"", "*"})
-    datasets = {f"{name}.": one_dataset(settings, name) for name in names} or {"": settings}
-    return await read_growth(store, datasets, lines, run, since)
+    lines = await runs(store_at, settings)
+    return await read_growth(await exports_at(store_at, settings), lines, run, since)
 
 
-async def previous_run(store: ObjectStore, settings: Settings, after: str = "") -> str:
+async def previous_run(store_at: StoreAt, settings: Settings, after: str = "") -> str:
     """The run before `after` (default: before the published run). Raises NotFoundError."""
     from bqdump.observe.history import run_before
 
-    return run_before(await runs(store, settings), after)
+    return run_before(await runs(store_at, settings), after)
 
 
 async def manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
@@ -140,7 +115,7 @@ async def sql(
 
 
 async def diff(
-    store: ObjectStore,
+    store_at: StoreAt,
     settings: Settings,
     before: str = "",
     after: str = "",
@@ -152,36 +127,36 @@ async def diff(
 
     values: compare the files' values as well.
     """
+    from bqdump.check.compare_set import compare_set
     from bqdump.check.compare_values import compare_values
     from bqdump.core.documents.changes import compare
-    from bqdump.repository.published import SetError, read_manifest
+    from bqdump.repository.exports import exports_at
+    from bqdump.repository.published import read_manifest
     from bqdump.services.opening import open_reader
-    from bqdump.sets.compare import compare_set
 
-    before = before or await previous_run(store, settings, after)
+    before = before or await previous_run(store_at, settings, after)
     reader = open_reader() if values else None
 
-    async def both(old: ManifestDocument, new: ManifestDocument) -> list[TableChange]:
+    async def both(store: ObjectStore, old: ManifestDocument, new: ManifestDocument) -> list[TableChange]:
         return await compare_values(store, old, new, reader, tell) if reader else compare(old, new)
 
+    async def of_one(store: ObjectStore, own: Settings) -> list[TableChange]:
+        return await both(store, await read_manifest(store, own, before), await read_manifest(store, own, after))
+
     try:
-        old, new = await read_manifest(store, settings, before), await read_manifest(store, settings, after)
-        return Rows(await both(old, new))
-    except SetError:
-        return Rows(await compare_set(store, settings, before, after, both))
+        exports = await exports_at(store_at, settings)
+        of_set = partial(compare_set, before=before, after=after, compare_both=both)
+        return Rows(await exports.answer(of_one, of_set))
     finally:
         if reader:
             reader.close()
 
 
-async def report(store: ObjectStore, settings: Settings, run: str = "", since: str = "") -> Report:
-    """The report of a run (default: the published run) as HTML. since: with the changes since that run."""
+async def report(store_at: StoreAt, settings: Settings, run: str = "", since: str = "") -> tuple[str, bytes]:
+    """The run (default: the published run), and its report as HTML. since: with the changes since that run."""
     from bqdump.export.publish.report import report_page
-    from bqdump.repository.published import SetError
-    from bqdump.sets.report import Report, set_report
+    from bqdump.observe.set_report import set_report
+    from bqdump.repository.exports import exports_at
 
-    name = run or settings.run_id
-    try:
-        return Report(*await report_page(store, settings, name, since))
-    except SetError:
-        return await set_report(store, settings, name, since)
+    name, exports = run or settings.run_id, await exports_at(store_at, settings)
+    return await exports.answer(partial(report_page, run=name, since=since), partial(set_report, run=name, since=since))

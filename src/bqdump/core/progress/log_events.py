@@ -37,6 +37,8 @@ class LogEvent(enum.StrEnum):
     """One dataset of the set cannot be exported, or published. The others are not affected."""
     DATASET_SKIPPED = "dataset_skipped"
     """The patterns match this dataset, and it is not exported."""
+    SET_PLAN_UNREADABLE = "set_plan_unreadable"
+    """The plan of an older run of the set cannot be read. Its documents stay."""
     DATASET_REMOVED = "dataset_removed"
     """The last set has this dataset; the next one will not. Its export stays."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -60,3 +61,15 @@ class Pruned(Result, frozen=True, kw_only=True):
     def kept(self) -> list[RetainedRun]:
         """The runs that stay."""
         return [one for one in self.runs if not one.removed]
+
+
+def pruned_together(pruned: Sequence[Pruned]) -> Pruned:
+    """One result for several exports."""
+    return Pruned(
+        deleted=any(one.deleted for one in pruned),
+        runs=tuple(run for one in pruned for run in one.runs),
+        files=sum(one.files for one in pruned),
+        bytes=sum(one.bytes for one in pruned),
+        left=tuple(name for one in pruned for name in one.left),
+        notes=tuple(dict.fromkeys(note for one in pruned for note in one.notes)),
+    )

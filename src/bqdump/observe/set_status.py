@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-
-from msgspec.structs import replace
+from typing import NamedTuple
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.project import Project, ProjectPlan
 from bqdump.core.errors import DocumentError, NotFoundError
-from bqdump.core.sets.member import one_dataset
-from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.written import resume_command
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.observe.status import DatasetStatus, Status, StatusState, status
-from bqdump.ports.store import ObjectStore
-from bqdump.repository.projects import Board, read_board, read_project, read_project_plan
+from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, status
+from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left
+from bqdump.repository.projects import Board, read_board, read_project_plan
 from bqdump.repository.replacing import read_replacing
-from bqdump.sets.datasets import Left, datasets_left
 
-READS_AT_ONCE = 8
 # Datasets that have ended, in one way or another.
 ENDED = ("published", "superseded", "failed")
+# The first of these that the set has at one of its targets is its state; else that at the first one.
+WORST: tuple[StatusState, ...] = ("failed", "running", "planning", "partial")
 
 
-async def set_status(store: ObjectStore, settings: Settings, run: str = "") -> Status:
+class _At(NamedTuple):
+    """The run at one target."""
+
+    plan: ProjectPlan
+    project: Project | None
+    state: StatusState
+    datasets: tuple[DatasetStatus, ...]
+    left: tuple[LeftDataset, ...]
+
+
+async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
     """The status of a set's run (default: the one that was planned last). Raises NotFoundError."""
-    plan = await read_project_plan(store, settings, run)
-    board, project = await asyncio.gather(
-        read_board(store, settings.layout.project_run(plan.run)), read_project(store, settings)
-    )
-    numbers = range(len(plan.datasets))
-    parts = await gathered(lambda number: _dataset(store, settings, plan, board, number), numbers, READS_AT_ONCE)
-    datasets = tuple(parts)
-    state, left = _state(plan, project, datasets), Left([], {})
-    if not project or project.age <= plan.age:
-        left = await datasets_left(store, settings, [one.dataset for one in plan.datasets])
-    datasets += tuple(_damaged(name, error) for name, error in left.damaged.items())
+    found, missing = [], []
+    for at in sets:
+        try:
+            found.append(await _look_at(at, await read_project_plan(at.store, at.settings, run)))
+        except NotFoundError as error:
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    plan, project, first_state, *_ = found[0]
+    datasets = tuple(dataset for one in found for dataset in one.datasets)
+    state = next((worst for worst in WORST if worst in {one.state for one in found}), first_state)
+    # Buckets of other locations are settings of the file only.
+    unknown = state in ("published", "superseded") or bool(plan.settings.get("locations"))
     return Status(
         run=plan.run,
         state=state,
@@ -59,43 +68,31 @@ async def set_status(store: ObjectStore, settings: Settings, run: str = "") -> S
         ),
         datasets=datasets,
         reused=sum(one.reused for one in datasets),
-        left=tuple(left.datasets),
-    )
-
-
-def merged(found: Sequence[Status]) -> Status:
-    """One status of a set whose datasets go to several targets: the sums, and all datasets."""
-    first, *others = found
-    if not others:
-        return first
-    states = {one.state for one in found}
-    worst: tuple[StatusState, ...] = ("failed", "running", "planning", "partial")
-    state = next((one for one in worst if one in states), first.state)
-    return replace(
-        first,
-        state=state,
-        tables=sum(one.tables for one in found),
-        done=sum(one.done for one in found),
-        working=sum(one.working for one in found),
-        waiting=sum(one.waiting for one in found),
-        bytes=sum(one.bytes for one in found),
-        last_done=max((one.last_done for one in found if one.last_done), default=None),
-        carried=sum(one.carried for one in found),
-        oldest_snapshot_time=min((one.oldest_snapshot_time for one in found if one.oldest_snapshot_time), default=None),
-        datasets=tuple(dataset for one in found for dataset in one.datasets),
-        reused=sum(one.reused for one in found),
         left=tuple(left for one in found for left in one.left),
+        resume="" if unknown else resume_command(plan.run, plan.settings),
     )
 
 
-async def _dataset(
-    store: ObjectStore, settings: Settings, plan: ProjectPlan, board: Board, number: int
-) -> DatasetStatus:
+async def _look_at(at: SetAt, plan: ProjectPlan) -> _At:
+    board, project = await read_board(at.store, at.settings.layout.project_run(plan.run)), await at.project()
+    numbers = range(len(plan.datasets))
+    datasets = tuple(await gathered(lambda number: _dataset(at, plan, board, number), numbers, AT_ONCE))
+    state = _state(plan, project, datasets)
+    if project and project.age > plan.age:
+        return _At(plan, project, state, datasets, ())
+    left = await datasets_left(at, [one.dataset for one in plan.datasets])
+    datasets += tuple(_damaged(name, error) for name, error in left.damaged.items())
+    others = (LeftDataset(name, latest.run, time_of(latest.snapshot)) for name, latest in left.published.items())
+    return _At(plan, project, state, datasets, tuple(others))
+
+
+async def _dataset(at: SetAt, plan: ProjectPlan, board: Board, number: int) -> DatasetStatus:
     member = plan.datasets[number]
+    store, settings, _ = at.export(member.dataset)
     problems = [one[number].message for one in board.failures.values() if number in one]
     problem = fill(problems[-1], COMMANDS) if problems and number not in board.ended else ""
     try:
-        found = await status(store, one_dataset(settings, member.dataset), plan.run)
+        found = await status(store, settings, plan.run)
     except NotFoundError:
         state: StatusState = "failed" if problem else "planning"
         waiting = 0 if problem else member.tables
@@ -105,12 +102,10 @@ async def _dataset(
     except DocumentError as error:
         return _damaged(member.dataset, error, member.tables)
     planned = found.state != "planning"
-    state = "failed" if problem and found.state not in ("published", "superseded") else found.state
-    by = await read_replacing(store, one_dataset(settings, member.dataset))
-    problem = problem or (fill(by.sentence, COMMANDS) if by else "")
+    by = await read_replacing(store, settings)
     return DatasetStatus(
         dataset=member.dataset,
-        state=state,
+        state="failed" if problem and found.state not in ("published", "superseded") else found.state,
         tables=found.tables if planned else member.tables,
         done=found.done,
         working=found.working,
@@ -119,7 +114,7 @@ async def _dataset(
         bytes=found.bytes,
         latest=found.latest,
         last_done=found.last_done,
-        problem=problem,
+        problem=problem or (fill(by.sentence, COMMANDS) if by else ""),
         carried=found.carried,
         reused=found.reused,
         oldest_snapshot_time=found.oldest_snapshot_time,

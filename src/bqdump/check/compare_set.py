@@ -8,41 +8,37 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.changes import TableChange, compare
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.sets.member import one_dataset
-from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.exports import ExportAt, SetAt, published_sets
 from bqdump.repository.published import missing_run
 from bqdump.repository.repository import value_of
-from bqdump.sets.datasets import names_in_set, published_set
 
-Compare = Callable[[Manifest, Manifest], Awaitable[Sequence[TableChange]]]
+Compare = Callable[[ObjectStore, Manifest, Manifest], Awaitable[Sequence[TableChange]]]
 
 
-async def compare_set(
-    store: ObjectStore, settings: Settings, before: str, after: str, compare_both: Compare
-) -> list[TableChange]:
+async def compare_set(sets: Sequence[SetAt], before: str, after: str, compare_both: Compare) -> list[TableChange]:
     """The changes from one run to another (default: what is published). Tables have their dataset's name.
 
     compare_both: the changes of a dataset that both runs have exported. Raises NotFoundError for a run of no dataset.
     """
-    project = await published_set(store, settings)
-    published = {one.dataset: one.run for one in project.datasets}
     changes: list[TableChange] = []
-    missing = {before, after}
-    for name in await names_in_set(store, settings):
-        old = await _manifest(store, settings, name, before)
-        new = await _manifest(store, settings, name, after or published.get(name, ""))
-        missing -= {before if old else None, after if new else None}
-        found = await compare_both(old, new) if old and new else _one_sided(old, new)
-        changes += [replace(change, table=f"{name}.{change.table}") for change in found]
+    missing = {before, after} - {""}
+    for at, project in await published_sets(sets):
+        published = {one.dataset: one.run for one in project.datasets}
+        for name in at.names:
+            old = await _manifest(at.export(name), before)
+            new = await _manifest(at.export(name), after or published.get(name, ""))
+            missing -= {before if old else None, after if new else None}
+            found = await compare_both(at.store, old, new) if old and new else _one_sided(old, new)
+            changes += [replace(change, table=f"{name}.{change.table}") for change in found]
     for run in (before, after):
         if run in missing:
-            raise missing_run(run, settings)
+            raise missing_run(run, sets[0].settings)
     return changes
 
 
-async def _manifest(store: ObjectStore, settings: Settings, dataset: str, run: str) -> Manifest | None:
-    return await value_of(store, one_dataset(settings, dataset).layout.run(run).manifest) if run else None
+async def _manifest(export: ExportAt, run: str) -> Manifest | None:
+    return await value_of(export.store, export.settings.layout.run(run).manifest) if run else None
 
 
 def _one_sided(old: Manifest | None, new: Manifest | None) -> list[TableChange]:

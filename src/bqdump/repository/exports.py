@@ -1,0 +1,180 @@
+"""What there is at the targets of some settings: the export of one dataset, or those of a set's datasets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from bqdump.concurrency import gathered
+from bqdump.core.documents.layout import STATE
+from bqdump.core.documents.project import Project
+from bqdump.core.documents.publication import Latest
+from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sets.member import one_dataset
+from bqdump.core.sets.selection import all_targets
+from bqdump.core.settings.datasets import NAME
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.core.wording import COMMANDS
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.projects import newest_project_plan, read_project
+from bqdump.repository.published import read_latest
+from bqdump.repository.repository import exists, value_of
+
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+StoreAt = Callable[[Target], ObjectStore]
+# Exports of a set that are asked about at the same time.
+AT_ONCE = 8
+
+
+class ExportAt(NamedTuple):
+    """One export, and where it is.
+
+    settings: they name its dataset alone, and its own folder.
+    dataset: its name in a set; "" for the only export of its prefix.
+    """
+
+    store: ObjectStore
+    settings: Settings
+    dataset: str = ""
+
+
+class SetAt(NamedTuple):
+    """What a set has at one target.
+
+    names: its datasets, also those that have left it and still have runs.
+    """
+
+    store: ObjectStore
+    settings: Settings
+    names: tuple[str, ...]
+
+    def export(self, name: str) -> ExportAt:
+        """The export of one dataset."""
+        return ExportAt(self.store, one_dataset(self.settings, name), name)
+
+    async def project(self) -> Project | None:
+        """The published set, None where nothing of it is published."""
+        return await read_project(self.store, self.settings)
+
+
+class Exports(NamedTuple):
+    """The exports that settings lead to.
+
+    sets: where they belong to a set, what it has at each target; () for one export, which is the only one then.
+    """
+
+    each: tuple[ExportAt, ...]
+    sets: tuple[SetAt, ...] = ()
+
+    async def answer(
+        self,
+        about_one: Callable[[ObjectStore, Settings], Awaitable[Answer]],
+        about_set: Callable[[Sequence[SetAt]], Awaitable[Answer]],
+    ) -> Answer:
+        """The answer about the only export, or about the set."""
+        return await (about_set(self.sets) if self.sets else about_one(self.each[0].store, self.each[0].settings))
+
+    async def ask(self, question: Callable[[ExportAt], Awaitable[Answer]]) -> dict[str, Answer]:
+        """The answers about all of them, by dataset, some at a time."""
+        answers = await gathered(question, self.each, AT_ONCE)
+        return dict(zip((export.dataset for export in self.each), answers, strict=True))
+
+
+async def exports_at(store_at: StoreAt, settings: Settings) -> Exports:
+    """What there is. A set may have a target for each location; where nothing is, one export is expected.
+
+    A folder with the export of one dataset was named as such, so that no other target is looked at.
+    """
+    sets = []
+    places = [(store_at(target), replace(settings, target=target)) for target in all_targets(settings)]
+    for store, at in places:
+        if await exists(store, at.layout.latest):
+            return Exports((ExportAt(store, at),))
+        if names := await names_in_set(store, at):
+            sets.append(SetAt(store, at, tuple(names)))
+    return Exports(tuple(at.export(name) for at in sets for name in at.names) or (ExportAt(*places[0]),), tuple(sets))
+
+
+async def names_in_set(store: ObjectStore, settings: Settings) -> list[str]:
+    """The datasets of the published set and of the one planned last, and those that have left it and still have runs.
+
+    None without a set.
+    """
+    project, plan = await read_project(store, settings), await newest_project_plan(store, settings)
+    names = {one.dataset for one in project.datasets} | {one.dataset for one in project.removed} if project else set()
+    names |= {one.dataset for one in plan.datasets} if plan else set()
+    return sorted(names.union(await _left(store, settings, names))) if names else []
+
+
+class Left(NamedTuple):
+    """The published runs of datasets that were in a set earlier, by dataset.
+
+    damaged: further datasets, and why their published run is unknown.
+    """
+
+    published: dict[str, Latest]
+    damaged: dict[str, DocumentError]
+
+
+async def datasets_left(at: SetAt, names: Collection[str]) -> Left:
+    """The datasets that the set had earlier. names: of the set as it is now."""
+    left = Left({}, {})
+
+    async def look(name: str) -> None:
+        try:
+            if latest := await read_latest(*at.export(name)[:2]):
+                left.published[name] = latest
+        except DocumentError as error:
+            left.damaged[name] = error
+
+    gone = [name for name in at.names if name not in names]
+    await gathered(look, gone, AT_ONCE)
+    return Left({name: left.published[name] for name in gone if name in left.published}, left.damaged)
+
+
+async def _left(store: ObjectStore, settings: Settings, known: Collection[str]) -> list[str]:
+    """Further datasets whose folder has a run that was planned for them as part of a set.
+
+    A folder alone proves nothing: anybody may export a dataset below the prefix of a set, and prune its runs otherwise.
+    """
+    folders, runs = await asyncio.gather(store.folders(settings.target.prefix), store.folders(settings.layout.projects))
+    members: dict[str, Collection[str]] = {}
+
+    async def planned_for(run: str) -> Collection[str]:
+        if run not in members:
+            try:
+                plan = await value_of(store, settings.layout.project_run(run).plan)
+            except DocumentError as error:
+                # A dataset that no other run was planned for is not shown, and nothing of it is deleted.
+                message = "datasets that only the plan of run %s names are not shown: %s"
+                damaged = LogEvent.SET_PLAN_UNREADABLE.extra(run=run)
+                log.warning(message, run, error.sentence(COMMANDS), extra=damaged)
+                plan = None
+            members[run] = {one.dataset for one in plan.datasets} if plan else ()
+        return members[run]
+
+    async def was_member(name: str) -> bool:
+        own = await store.folders(one_dataset(settings, name).layout.runs)
+        for run in sorted({*own}.intersection(runs), reverse=True):
+            if name in await planned_for(run):
+                return True
+        return False
+
+    unknown = [name for name in folders if name not in known and name != STATE and NAME.fullmatch(name)]
+    return [name for name, yes in zip(unknown, await gathered(was_member, unknown, AT_ONCE), strict=True) if yes]
+
+
+async def published_sets(sets: Sequence[SetAt]) -> list[tuple[SetAt, Project]]:
+    """Where the set is published. Raises NotFoundError if it is nowhere."""
+    found = [(at, project) for at in sets if (project := await at.project())]
+    if not found:
+        cause = "no set of datasets has been published there yet"
+        raise NotFoundError("find", f"a set in {sets[0].settings.target}", cause, "Start one: {call:run}")
+    return found
