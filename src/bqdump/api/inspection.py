@@ -84,12 +84,13 @@ def diff(before: str = "", after: str = "", *, values: bool = False, **options: 
 
 
 @with_settings(OF_TARGET)
-def report(run: str = "", *, since: str = "", **options: Unpack[Options]) -> str:
+def report(run: str = "", *, since: str = "", drill: bool = False, **options: Unpack[Options]) -> str:
     """Render the report of a run (default: the published run) as a self-contained HTML page.
 
     since: show what changed since this run.
+    drill: evidence for an auditor instead: what was exported when, how drills proved it, and all checksums.
     """
-    return _ask(partial(verbs.report, run=run, since=since), options)[1].decode()
+    return _ask(partial(verbs.report, run=run, since=since, drill=drill), options)[1].decode()
 
 
 def _ask(question: Callable[[StoreAt, Settings], Awaitable[Result]], options: Options) -> Result:

@@ -30,21 +30,29 @@ class Written(msgspec.Struct, frozen=True):
 @click.argument("run", required=False, callback=run_name)
 @click.option("--since", metavar="RUN", help="Show what changed since this run.")
 @click.option(
+    "--drill",
+    is_flag=True,
+    help="Evidence for an auditor: what was exported when, how drills proved it, and the checksums of all files.",
+)
+@click.option(
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.html"), show_default=True
 )
 @json_option(Written, "Print the file's path and size as JSON.")
 @quiet_option
 @settings_options()
-def report(run: str | None, since: str | None, output: Path, as_json: bool, quiet: bool, **options: Any) -> None:
+def report(
+    run: str | None, since: str | None, drill: bool, output: Path, as_json: bool, quiet: bool, **options: Any
+) -> None:
     """Write the report of RUN (default: the published run) to a file.
 
     \b
     Examples:
       bqdump report --bucket my-exports
       bqdump report bqdump-x7k2p --since bqdump-a1b2c -o changes.html
+      bqdump report bqdump-x7k2p --drill -o evidence.html
     """
     settings = load_settings(options, ("bucket",))
-    about = partial(verbs.report, run=run or "", since=since or "")
+    about = partial(verbs.report, run=run or "", since=since or "", drill=drill)
     name, page = finish(serve(settings, lambda services: about(services.store_at, settings)))
     try:
         output.write_bytes(page)

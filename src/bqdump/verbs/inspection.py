@@ -152,11 +152,20 @@ async def diff(
             reader.close()
 
 
-async def report(store_at: StoreAt, settings: Settings, run: str = "", since: str = "") -> tuple[str, bytes]:
-    """The run (default: the published run), and its report as HTML. since: with the changes since that run."""
+async def report(
+    store_at: StoreAt, settings: Settings, run: str = "", since: str = "", *, drill: bool = False
+) -> tuple[str, bytes]:
+    """The run (default: the published run), and its report as HTML. since: with the changes since that run.
+
+    drill: the evidence for an auditor instead: how the run was proven, and the checksums of its files.
+    """
+    from bqdump.check.evidence import evidence_page, refuse_changes, refuse_set
     from bqdump.export.publish.report import report_page
     from bqdump.observe.set_report import set_report
     from bqdump.repository.exports import exports_at
 
     name, exports = run or settings.run_id, await exports_at(store_at, settings)
+    if drill:
+        refuse_changes(since)
+        return await exports.answer(partial(evidence_page, run=name), refuse_set)
     return await exports.answer(partial(report_page, run=name, since=since), partial(set_report, run=name, since=since))

@@ -1,0 +1,99 @@
+"""The evidence about a run, for an auditor: one self-contained HTML page. Pure: documents in, a page out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bqdump.core.documents.drill import Drill
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.plan.altered import altered_words
+from bqdump.core.restore.restorable import Restorable, restorable
+from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import milliseconds_of
+from bqdump.core.version import VERSION
+from bqdump.pages.document import document
+from bqdump.pages.summary import Verdict, rows_of, size_of
+from bqdump.pages.text import count_text, time_text
+
+# As many rows as a browser shows without delay; the manifest has them all.
+ROWS = 2000
+
+
+class Stored(NamedTuple):
+    """The manifest as it is stored: its address, the command that prints its SHA-256, and what identifies it."""
+
+    address: str
+    check: str
+    size: int
+    sha256: str
+    generation: int
+
+
+def render_evidence(manifest: Manifest, stored: Stored, drills: Sequence[Drill], now: int) -> bytes:
+    """The page: the verdict first, then what was exported when, how it was proven, and the checksums of every file.
+
+    drills: those of this run, the earliest first. now: when the page is made, in ms.
+    """
+    altered = [(one.table, words) for one in manifest.tables if (words := altered_words(one, manifest.settings))]
+    files = [(entry.table, file) for entry in manifest.tables for file in entry.files]
+    return document(
+        "evidence.html",
+        f"{manifest.project}.{manifest.dataset}",
+        about=manifest,
+        verdict=verdict(manifest, restorable(drills)),
+        facts=_facts(manifest, stored),
+        stored=stored,
+        drills=drills[::-1],
+        altered=altered,
+        tables=[(entry, rows_of(entry), size_of(entry), _read(manifest, entry)) for entry in manifest.tables[:ROWS]],
+        files=files[:ROWS],
+        files_of=len(files),
+        made=time_text(now),
+        version=VERSION,
+    )
+
+
+def verdict(manifest: Manifest, proof: Restorable) -> Verdict:
+    """What the drills of the run have proven."""
+    if proof.problem:
+        return Verdict("bad", "Not proven", f"The newest drill of run {manifest.run} failed: {proof.problem}")
+    if proof.proven is None:
+        return Verdict(
+            "warn", "Not proven", f"No drill has restored run {manifest.run} yet: bqdump drill {manifest.run}"
+        )
+    when = time_text(milliseconds_of(proof.all_proven or proof.proven))
+    if proof.all_proven is None:
+        some = f"{proof.tables:,} of {counted(proof.of, 'table')} with rows were restored and compared value by value"
+        return Verdict("warn", "Proven in part", f"{some} on {when}.")
+    of = counted(proof.of, "table")
+    return Verdict(
+        "good", "Proven restorable", f"All {of} with rows were restored and compared value by value on {when}."
+    )
+
+
+def _facts(manifest: Manifest, stored: Stored) -> list[tuple[str, str]]:
+    totals, own = manifest.totals, [one for one in manifest.tables if one.carried is None]
+    begun, ended = min((one.created for one in own), default=0), max((one.ended for one in own), default=0)
+    earlier = totals.reused + totals.carried
+    return [
+        ("dataset", f"{manifest.project}.{manifest.dataset} ({manifest.location})"),
+        ("run", f"{manifest.run} ({manifest.status})"),
+        ("snapshot time", time_text(manifest.snapshot)),
+        ("exported", f"{time_text(begun)} to {time_text(ended)}" if own else "in earlier runs only"),
+        ("by", f"bqdump {manifest.tool}"),
+        ("tables", f"{totals.tables:,}{f', of which {earlier:,} with files of earlier runs' if earlier else ''}"),
+        ("rows", count_text(sum(map(rows_of, manifest.tables)))),
+        ("files", f"{totals.files:,}, {size_text(totals.bytes)}"),
+        ("manifest", stored.address),
+        ("SHA-256 of the manifest", stored.sha256),
+        ("generation of the manifest", str(stored.generation)),
+        ("signatures", "none"),
+    ]
+
+
+def _read(manifest: Manifest, entry: TableEntry) -> str:
+    """The time of which the table's content is."""
+    if entry.carried:
+        return f"{time_text(entry.carried.as_of)}, by run {entry.carried.run}"
+    return f"{time_text(entry.started)}, when its job ran" if entry.read_at == "job" else time_text(manifest.snapshot)

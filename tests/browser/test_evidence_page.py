@@ -1,0 +1,112 @@
+"""The evidence for an auditor: a page of its own, in a browser, that says what was proven and no more."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from bqdump import verbs
+from bqdump.core.documents.codec import encode
+from bqdump.core.documents.drill import Drill
+from bqdump.core.errors import NotFoundError
+from bqdump.core.version import VERSION
+from browser.conftest import Visitor, fits_in_every_look
+from browser.scenes import HOSTILE, Scene, shop
+
+BEGAN = 1_800_000_000_000
+
+
+def drill(**changes: Any) -> Drill:
+    values = {
+        "run": "monday", "snapshot": BEGAN, "dataset": "my-project.bqdump_drill_1", "tool": VERSION, "began": BEGAN,
+        "ended": BEGAN + 60_000, "tables": 5, "of": 5, "objects": 2, "rows": 1234, "bytes": 5_000_000,
+    }  # fmt: skip
+    return Drill(**{**values, **changes})
+
+
+def done(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run it in its own thread: playwright uses this one's event loop."""
+    found: list[Any] = []
+
+    def main() -> None:
+        try:
+            found.append(asyncio.run(work))
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=main)
+    thread.start()
+    thread.join()
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+def exported(*drills: Drill) -> Scene:
+    scene = shop()
+    scene.table(f"evil {HOSTILE}", [HOSTILE])
+    done(scene.export("monday"))
+    for number, one in enumerate(drills):
+        done(scene.store.write_note(f"_bqdump/drills/{number}.json", encode(one), 0))
+    return scene
+
+
+def evidence(scene: Scene, run: str = "") -> str:
+    return str(done(verbs.report(lambda _: scene.store, scene.settings, run, drill=True))[1].decode())
+
+
+def test_the_page_is_accessible_fits_the_screen_and_names_what_was_proven(tmp_path: Path, visitor: Visitor) -> None:
+    scene = exported(drill(tables=2, began=BEGAN - 10**6), drill(), drill(run="another", dataset="elsewhere"))
+    path = tmp_path / "evidence.html"
+    path.write_text(evidence(scene))
+    page = visitor.page()
+    page.goto(path.as_uri())
+    expect(
+        page.get_by_text("All 5 tables with rows were restored and compared value by value on 2027-01-15")
+    ).to_be_visible()
+    stored = scene.store.peek(scene.settings.layout.run("monday").manifest.name)
+    assert stored
+    export = page.get_by_role("region", name="Export", exact=True)
+    for shown in ("monday (complete)", f"bqdump {VERSION}", hashlib.sha256(stored[0]).hexdigest(), "Snapshot"):
+        expect(export).to_contain_text(shown, ignore_case=True)
+    drills = page.get_by_role("region", name="Drills of this run").get_by_role("row").all_inner_texts()
+    assert len(drills) == 3
+    assert "5 of 5" in drills[1]
+    assert "elsewhere" not in page.content()
+    files = page.get_by_role("region", name="Files", exact=True)
+    file = done(_manifest(scene)).tables[0].files[0]
+    for shown in (file.name, file.crc32c, str(file.generation)):
+        expect(files).to_contain_text(shown)
+    fits_in_every_look(page)
+
+
+async def _manifest(scene: Scene) -> Any:
+    return await verbs.manifest(scene.store, scene.settings, "monday")
+
+
+@pytest.mark.parametrize(
+    ("drills", "word", "words"),
+    [
+        ((), "Not proven.", "No drill has restored run monday yet: bqdump drill monday"),
+        ((drill(tables=2),), "Proven in part.", "2 of 5 tables with rows"),
+        ((drill(), drill(began=BEGAN + 1, different=1, problems=("orders: 3 rows",))), "Not proven.", "orders: 3 rows"),
+    ],
+    ids=["never", "some", "failed since"],
+)
+def test_less_than_a_proof_is_called_so(drills: tuple[Drill, ...], word: str, words: str) -> None:
+    page = evidence(exported(*drills))
+    assert f"<strong>{word}</strong>" in page
+    assert words in page
+    assert "Proven restorable" not in page
+
+
+def test_a_run_that_does_not_exist_has_no_evidence() -> None:
+    with pytest.raises(NotFoundError, match="run tuesday"):
+        evidence(exported(), "tuesday")
