@@ -49,7 +49,7 @@ SET_ASIDE = (
     "uvicorn.protocols.http.httptools_impl",
 )
 # Of these packages, whatever a command imports when it needs it: none of it imports a package of an extra.
-OWN = ("check", "cli", "export", "observe", "render", "restoration", "retain", "sets", "verbs")
+OWN = ("check", "cli", "copying", "export", "observe", "render", "restoration", "retain", "sets", "verbs")
 IMPORTED = (
     "bqdump.adapters.bigquery",
     "bqdump.adapters.bigquery_destination",

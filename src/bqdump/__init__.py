@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bqdump.api.arguments import Options
     from bqdump.api.checks import check_service, doctor, verify
+    from bqdump.api.copies import copy
     from bqdump.api.exports import plan, run
     from bqdump.api.inspection import diff, manifest, report, runs, sql, status
     from bqdump.api.restores import drill, restore
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bqdump.check.doctor.checks import Check, CheckOutcome
     from bqdump.check.findings import Finding, FindingKind
     from bqdump.check.verify import ReadBack, SourceCompared, Verified, VerifiedDataset
+    from bqdump.core.copy.result import Copied, CopiedRun
     from bqdump.core.documents.changes import TableChange
     from bqdump.core.documents.definitions import Index, RowPolicy, Unread
     from bqdump.core.documents.exported_definitions import Definition, Definitions
@@ -75,6 +77,8 @@ __all__ = [
     "Check",
     "CheckOutcome",
     "ConflictError",
+    "Copied",
+    "CopiedRun",
     "Cure",
     "DamagedError",
     "DatasetExport",
@@ -146,6 +150,7 @@ __all__ = [
     "VerifiedDataset",
     "__version__",
     "check_service",
+    "copy",
     "diff",
     "doctor",
     "drill",
@@ -166,6 +171,7 @@ __all__ = [
 _HOMES = {
     "bqdump.api.arguments": ("Options",),
     "bqdump.api.checks": ("check_service", "doctor", "verify"),
+    "bqdump.api.copies": ("copy",),
     "bqdump.api.exports": ("plan", "run"),
     "bqdump.api.inspection": ("diff", "manifest", "report", "runs", "sql", "status"),
     "bqdump.api.restores": ("drill", "restore"),
@@ -174,6 +180,7 @@ _HOMES = {
     "bqdump.check.findings": ("Finding", "FindingKind"),
     "bqdump_claims.result": ("ServiceCheck", "TriedClaim", "Verdict"),
     "bqdump.check.verify": ("ReadBack", "SourceCompared", "Verified", "VerifiedDataset"),
+    "bqdump.core.copy.result": ("Copied", "CopiedRun"),
     "bqdump.core.documents.changes": ("TableChange",),
     "bqdump.core.documents.definitions": ("Index", "RowPolicy", "Unread"),
     "bqdump.core.documents.exported_definitions": ("Definition", "Definitions"),

@@ -383,6 +383,50 @@ def test_uploads_files_of_any_size(make: Callable[[], ObjectStore], size: int) -
     on(make, check)
 
 
+async def pieces_of(content: bytes, error: Exception | None = None) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), 3 << 20):
+        yield content[start : start + (3 << 20)]
+    if error:
+        raise error
+
+
+@pytest.mark.parametrize("size", [0, 10, 8 << 20, (20 << 20) + 7])
+def test_streams_files_of_any_size(make: Callable[[], ObjectStore], size: int) -> None:
+    content = bytes(range(256)) * (size // 256 + 1)
+
+    async def check(store: ObjectStore) -> None:
+        info = await store.stream("folder/large", pieces_of(content[:size]), 0)
+        assert info[:3] == ("folder/large", size, crc32c(content[:size]))
+        assert await store.stat("folder/large") == info
+        assert (await store.read("folder/large")).data == content[:size]
+
+    on(make, check)
+
+
+@pytest.mark.parametrize("size", [10, 9 << 20])
+def test_streams_only_over_the_expected_generation(make: Callable[[], ObjectStore], size: int) -> None:
+    async def check(store: ObjectStore) -> None:
+        first = await store.write("x", b"1", 0)
+        with pytest.raises(ConflictError):
+            await store.stream("x", pieces_of(b"x" * size), 0)
+        assert await store.read("x") == (b"1", first)
+        info = await store.stream("x", pieces_of(b"x" * size), first)
+        assert info.generation > first
+
+    on(make, check)
+
+
+@pytest.mark.parametrize("size", [10, 20 << 20])
+def test_a_stream_that_fails_leaves_nothing(make: Callable[[], ObjectStore], size: int) -> None:
+    async def check(store: ObjectStore) -> None:
+        with pytest.raises(ZeroDivisionError):
+            await store.stream("x", pieces_of(b"x" * size, ZeroDivisionError()), 0)
+        assert await store.stat("x") is None
+        assert [info async for page in store.objects("") for info in page] == []
+
+    on(make, check)
+
+
 @pytest.mark.parametrize("size", [10, 9 << 20])
 def test_uploads_only_over_the_expected_generation(make: Callable[[], ObjectStore], size: int) -> None:
     def fill(file: IO[bytes]) -> None:

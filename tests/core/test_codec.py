@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.documents import definitions, manifest, publication, removed, run, target, unchanged
+from bqdump.core.documents import copying, definitions, manifest, publication, removed, run, target, unchanged
 from bqdump.core.documents.codec import decode, encode, encode_indented
+from bqdump.core.documents.copying import Arrived, ArrivedFiles, Copying, CopyOf, CopyPlace
 from bqdump.core.documents.definitions import (
     Definitions,
     Index,
@@ -74,7 +75,11 @@ REUSED = st.builds(Reused, TEXT, RUN, TIME, COUNT, COUNT, COUNT)
 SKIPPED = st.builds(Skipped, TEXT, TEXT, TEXT)
 FAILURE = st.builds(Failure, UNIT, TEXT, TEXT, ATTEMPT, TEXT, TEXT, OWNER)
 FLAG = st.builds(Flag, st.sampled_from(Risk), TEXT, some(TEXT), TEXT, st.booleans())
-FILE = st.builds(File, TEXT, COUNT, CRC, COUNT)
+SHA = st.sampled_from(["", "0" * 64, "af" * 32])
+CONTENT = st.sampled_from(["0" * 64, "af" * 32])
+FILE = st.builds(File, TEXT, COUNT, CRC, COUNT, st.none() | COUNT, SHA)
+COPY_OF = st.builds(CopyOf, TEXT, CONTENT, TEXT, TIME)
+ARRIVED = st.builds(Arrived, TEXT, COUNT, TEXT)
 METADATA = st.builds(IcebergFile, TEXT, COUNT, COUNT)
 FILES = st.builds(TableFiles, TEXT, some(FILE), some(METADATA))
 TOTALS = st.builds(Totals, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT, COUNT)
@@ -181,8 +186,13 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         Manifest, run=RUN, tool=TEXT, status=STATUS, project=TEXT, dataset=TEXT, location=TEXT, snapshot_time=TEXT,
         snapshot=TIME, mode=MODE, settings=SETTINGS, digest=TEXT, totals=TOTALS, tables=some(ENTRY),
         skipped=some(SKIPPED), failed=some(FAILURE), left=some(FILES), found=some(FILE), flags=some(FLAG),
-        definitions=DEFINITIONS,
+        definitions=DEFINITIONS, copy_of=st.none() | COPY_OF,
     ),
+    CopyOf: COPY_OF,
+    CopyPlace: st.builds(CopyPlace, TEXT, TEXT, TEXT, TIME),
+    Copying: st.builds(Copying, RUN, TEXT, CONTENT, some(TEXT)),
+    Arrived: ARRIVED,
+    ArrivedFiles: st.builds(ArrivedFiles, RUN, some(ARRIVED)),
     ManifestFiles: st.builds(ManifestFiles, RUN, STATUS, TOTALS, some(FILES), some(FILES), some(FILE)),
     Pointer: POINTER,
     Latest: LATEST,
@@ -203,6 +213,9 @@ STORED = (
     Manifest,
     ManifestFiles,
     Latest,
+    CopyPlace,
+    Copying,
+    ArrivedFiles,
     IcebergTables,
     Intent,
 )
@@ -210,7 +223,7 @@ ROOT = "gs://b/x.json"
 
 
 def test_every_document_is_tried_here() -> None:
-    modules = (run, unchanged, removed, units, manifest, publication, target, definitions)
+    modules = (run, unchanged, removed, units, manifest, publication, target, definitions, copying)
     values = [value for module in modules for value in vars(module).values()]
     defined = {value for value in values if isinstance(value, type) and issubclass(value, msgspec.Struct)}
     assert defined | {Mask} == set(STRATEGIES)
@@ -226,7 +239,7 @@ def test_a_unit_of_an_earlier_release_is_read() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [kind for kind in STRATEGIES if kind not in (Share, Split, Partitioned, Reused, ReusedPartitions)],
+    [kind for kind in STRATEGIES if kind not in (Share, Split, Partitioned, Reused, ReusedPartitions, Arrived)],
     ids=lambda kind: kind.__name__,
 )
 @given(data=st.data())

@@ -13,7 +13,7 @@ from bqdump.core.retention.ownership import is_document
 
 RUN = Layout("x/").run("r1")
 ARGUMENTS = {"nonce": "ab12", "unit": "00000-00001", "attempt": 1, "execution": "e1", "lead": "00000-00001",
-             "pattern": "x/t/t_000000000000.csv", "run": "r2", "event": "published"}  # fmt: skip
+             "pattern": "x/t/t_000000000000.csv", "run": "r2", "event": "published", "batch": 3}  # fmt: skip
 
 
 def names() -> list[str]:

@@ -6,6 +6,7 @@ import gzip
 from pathlib import Path
 
 import pytest
+import requests
 
 from bqdump.core.documents.changes import SAME
 from bqdump_local import state
@@ -44,6 +45,19 @@ def test_coming_from_something_else(tmp_path: Path) -> None:
         first = (bucket / "pipes/dummy_01/dummy_01_000000000000.csv").read_text().splitlines()[0]
         assert "|" in first
         assert first.startswith("1|")
+
+
+def test_copying(tmp_path: Path) -> None:
+    with running(root=tmp_path / "buckets") as stack:
+        seed_few(stack)
+        bucket = {"name": "my-second-bucket"}
+        requests.post(f"{stack.storage}/storage/v1/b?project=my-project", json=bucket, timeout=10).raise_for_status()
+        export = "bqdump run --quiet --project my-project --dataset sales --bucket my-exports --run-id monday"
+        shell(export, tmp_path, stack.variables())
+        output = follow("docs/copy.md", tmp_path, stack.variables())
+        assert "Nothing was copied." in output
+        assert output.count("Every file is there") == 2
+        assert (tmp_path / "local-copy/monday/dummy_01/dummy_01_000000000000.csv").exists()
 
 
 def test_restoring(tmp_path: Path) -> None:

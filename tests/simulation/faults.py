@@ -159,6 +159,17 @@ class FaultyStore:
 
         return await self._network.call("upload", name, store, changes=True)
 
+    async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
+        """See ObjectStore."""
+
+        async def store() -> ObjectInfo:
+            before = self._store.peek(name)
+            stored = await self._store.stream(name, pieces, expect)
+            self._laws.hold(Law.OWN_FILES, before is None, f"{self._network.process.run} wrote {name} over another")
+            return stored
+
+        return await self._network.call("stream", name, store, changes=True)
+
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
         return await self._write(name, lambda: self._store.write_note(name, data, expect))

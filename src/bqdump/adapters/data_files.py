@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import hashlib
 import os
 import shutil
 import tempfile
@@ -93,15 +94,18 @@ class DataFiles:
             descriptor, name = tempfile.mkstemp(dir=self._folder.name)
         path = Path(name)
         try:
-            checksum, size = 0, 0
+            checksum, size, strong = 0, 0, hashlib.sha256()
             with _on_this_disk(self._folder.name), os.fdopen(descriptor, "wb") as stored:
                 async for piece in content:
                     checksum, size = google_crc32c.extend(checksum, piece), size + len(piece)
+                    if file.sha256:
+                        strong.update(piece)
                     await asyncio.to_thread(stored.write, piece)
             crc32c = base64.b64encode(checksum.to_bytes(4, "big")).decode()
-            if crc32c != file.crc32c:
-                return Digest(size, crc32c)
-            loop, whole = asyncio.get_running_loop(), Digest(size, crc32c)
+            found = Digest(size, crc32c, sha256=strong.hexdigest() if file.sha256 else "")
+            if (crc32c, found.sha256) != (file.crc32c, file.sha256):
+                return found
+            loop, whole = asyncio.get_running_loop(), found
             return await loop.run_in_executor(self._threads, self._read, file, path, whole, checksums, texts)
         finally:
             path.unlink(missing_ok=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TypeVar, cast
 
@@ -15,7 +15,7 @@ from bqdump.adapters.folder_content import refuse_other_content
 from bqdump.adapters.folder_errors import as_target_error
 from bqdump.adapters.folder_index import Index, Row, locked_index
 from bqdump.adapters.folder_paths import folders_below, name_rules, path_of, refuse_other_spelling
-from bqdump.adapters.folder_temporary import clear_abandoned, passing_name, temporary
+from bqdump.adapters.folder_temporary import clear_abandoned, link, passing_name, sync, temporary
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
@@ -102,7 +102,7 @@ class FolderStore:
                         raise _FillError(error) from None
                     if abandoned.is_set():
                         raise UnavailableError("write", f"{self.url}/{name}", "cancelled")
-                    _sync(file)
+                    sync(file)
                     with locked_index(self._root, writes=True) as index:
                         return self._place(index, name, made, summed.crc32c, expect).info, result
 
@@ -113,6 +113,33 @@ class FolderStore:
         finally:
             # If this is cancelled, the thread is still writing.
             abandoned.set()
+
+    async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
+        """See ObjectStore."""
+        subject = f"{self.url}/{name}"
+
+        def begin(open_: ExitStack) -> tuple[Path, IO[bytes]]:
+            with as_target_error("write", subject):
+                self._path(name)
+                self._ready()
+                return open_.enter_context(temporary(self._root))
+
+        def add(summed: Summed, piece: bytes) -> None:
+            with as_target_error("write", subject):
+                summed.write(piece)
+
+        def end(made: Path, file: IO[bytes], summed: Summed) -> ObjectInfo:
+            with as_target_error("write", subject):
+                sync(file)
+                with locked_index(self._root, writes=True) as index:
+                    return self._place(index, name, made, summed.crc32c, expect).info
+
+        with ExitStack() as open_:
+            made, file = await asyncio.to_thread(begin, open_)
+            summed = Summed(file)
+            async for piece in pieces:
+                await asyncio.to_thread(add, summed, piece)
+            return await asyncio.to_thread(end, made, file, summed)
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
@@ -213,7 +240,7 @@ class FolderStore:
         index.expect(name, expect)
         with temporary(self._root) as (made, file):
             file.write(data)
-            _sync(file)
+            sync(file)
             return self._place(index, name, made, crc32c(data), None)
 
     def _place(self, index: Index, name: str, made: Path, checksum: str, expect: int | None, origin: str = "") -> Row:
@@ -254,7 +281,7 @@ class FolderStore:
             index.expect(wish.target, wish.expect)
         except ConflictError as error:
             return error
-        _link(self._path(wish.source), made)
+        link(self._path(wish.source), made)
         index.announce(wish.target, made, source.crc32c, origin)
         return source.info
 
@@ -274,16 +301,3 @@ class FolderStore:
 
 def _some(copies: Sequence[Copy]) -> Iterator[Sequence[Copy]]:
     return (copies[start : start + COPIES] for start in range(0, len(copies), COPIES))
-
-
-def _sync(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _link(path: Path, made: Path) -> None:
-    """Make the content available under a second name: by a link, since no file is changed in place, or by a copy."""
-    try:
-        made.hardlink_to(path)
-    except OSError:
-        shutil.copyfile(path, made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -40,6 +41,20 @@ def temporary(root: Path) -> Iterator[tuple[Path, IO[bytes]]]:
                 # Windows cannot remove an open file; the next process does it.
                 with suppress(PermissionError):
                     path.unlink(missing_ok=True)
+
+
+def sync(file: IO[bytes]) -> None:
+    """Bring what was written to the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def link(path: Path, made: Path) -> None:
+    """Make the content available under a second name: by a link, since no file is changed in place, or by a copy."""
+    try:
+        made.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, made)
 
 
 def clear_abandoned(root: Path) -> None:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import IO, Any, TypeVar, cast
 
 from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed, RequestRangeNotSatisfiable
-from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 
 from bqdump.adapters.checksums import Summed
-from bqdump.adapters.endpoints import STORAGE
 from bqdump.adapters.gcs_batches import Batches
+from bqdump.adapters.gcs_client import open_client
 from bqdump.adapters.gcs_objects import ADMIN, NOTE, generation_of, info_of, lacking, lifecycle_of, noted
 from bqdump.adapters.gcs_uploads import NOT_AS_SENT, ON_THE_WAY, Upload, retry_policy
 from bqdump.adapters.google_errors import translated
-from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
+from bqdump.adapters.google_http import TIMEOUT, Threads
 from bqdump.adapters.patience import Patience
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
@@ -41,22 +40,16 @@ class CloudStore:
     """One bucket. It does not retry, except for uploads: see adapters.retry.store.
 
     kms_key: the Cloud KMS key of all objects written or copied ("": the bucket's default). patience: how long uploads
-    are retried, part by part.
+    are retried, part by part. storage_class: of streamed objects ("": the bucket's default).
     """
 
-    def __init__(self, bucket: str, project: str, kms_key: str = "", patience: Patience | None = None) -> None:
-        # Otherwise the client requests the metadata of every bucket once, for tracing only.
-        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-        granted = credentials(STORAGE.variable)
-        options = {"api_endpoint": host} if (host := os.environ.get(STORAGE.variable)) else None
-        self._client = storage.Client(
-            project=project, credentials=granted, _http=session(granted), client_options=options
-        )
-        # Serves tracing only, and requests the bucket in a separate thread whenever an object is not found.
-        self._client._bucket_metadata_cache = None
+    def __init__(
+        self, bucket: str, project: str, kms_key: str = "", patience: Patience | None = None, storage_class: str = ""
+    ) -> None:
+        self._client = open_client(project)
         self._bucket = self._client.bucket(bucket)
         self._threads = Threads("storage")
-        self._kms_key = kms_key
+        self._kms_key, self._storage_class = kms_key, storage_class
         self._retry = retry_policy(patience or Patience())
         self._batches = Batches(self._client, self._bucket, self._threads, kms_key)
         self.url = f"gs://{bucket}"
@@ -142,6 +135,26 @@ class CloudStore:
             return self._finished(name, parts, file), result
 
         return await self._threads.call(filled)
+
+    async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
+        """See ObjectStore. The client retries each part by itself, since each piece comes only once."""
+        blob = self._bucket.blob(name, kms_key_name=self._kms_key or None)
+        if self._storage_class:
+            blob.storage_class = self._storage_class
+        parts = Upload(blob, expect, self._retry)
+        file = Summed(cast("IO[bytes]", parts))
+
+        def add(piece: bytes) -> None:
+            with translated("write", f"{self.url}/{name}", ADMIN):
+                file.write(piece)
+
+        try:
+            async for piece in pieces:
+                await self._threads.call(partial(add, piece))
+        except BaseException:
+            self._threads.start(parts.abort)
+            raise
+        return await self._threads.call(lambda: self._finished(name, parts, file))
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore. A note is stored as the object's content and, for listings, also as its metadata."""

@@ -65,6 +65,10 @@ class MemoryStore:
         result = fill(file)
         return self._put(name, file.getvalue(), expect, ""), result
 
+    async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
+        """See ObjectStore."""
+        return self._put(name, b"".join([piece async for piece in pieces]), expect, "")
+
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
         if len(data) > NOTE_BYTES or not is_note(name):

@@ -128,6 +128,7 @@ def data_file(manifest: Manifest, entry: TableEntry, file: File) -> DataFile:
         crc32c=file.crc32c,
         null_marker=settings.get("null_marker", "") if entry.route == "read" else "",
         alike=altered_types(format_, entry.route),
+        sha256=file.sha256,
     )
 
 
@@ -145,6 +146,8 @@ def _file_findings(entry: TableEntry, file: File, digest: Digest | None) -> list
         return [Finding(FindingKind.REPLACED, entry.table, file.name, str(file.generation), "another, or none, by now")]
     if digest.crc32c != file.crc32c:
         return [Finding(FindingKind.CHECKSUM, entry.table, file.name, file.crc32c, f"{digest.crc32c}, as read")]
+    if digest.sha256 != file.sha256:
+        return [Finding(FindingKind.CHECKSUM, entry.table, file.name, f"SHA-256 {file.sha256}", digest.sha256)]
     if digest.unreadable:
         return [Finding(FindingKind.UNREADABLE, entry.table, file.name, "", digest.unreadable)]
     findings = [

@@ -43,7 +43,10 @@ GROUPS = {
         "restore": "Restore an export into a dataset.",
         "drill": "Prove that an export can be restored: restore, compare, drop.",
     },
-    "Keep": {"prune": "Delete runs that the retention policy no longer keeps."},
+    "Keep": {
+        "copy": "Copy runs to another bucket or to a folder, proven file by file.",
+        "prune": "Delete runs that the retention policy no longer keeps.",
+    },
     "Deploy": {
         "render": "Generate deployment files from your settings: job, workflow, schedule, grants, Terraform.",
         "check-service": "Test what bqdump relies on against BigQuery and Cloud Storage.",

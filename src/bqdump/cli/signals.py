@@ -32,10 +32,14 @@ async def until_signal(work: Coroutine[Any, Any, Result], resume: str, follower:
 
 
 class Endings(NamedTuple):
-    """What to say at the end, as sentences: after cleaning up, and after a second signal, without it."""
+    """What to say at the end, as sentences: after cleaning up, and after a second signal, without it.
+
+    jobs: whether BigQuery has jobs that continue.
+    """
 
     clean: str
     at_once: str
+    jobs: bool = True
 
 
 REPEATED = Endings(UNPROVEN, UNPROVEN)
@@ -52,7 +56,7 @@ async def until_stopped(work: Coroutine[Any, Any, Result], follower: Follower, s
 
     def stop(number: int, code: int) -> None:
         if received:
-            _leave(number, code, say.at_once, follower)
+            _leave(number, code, say.at_once, follower, jobs=say.jobs)
         received.append((number, code))
         working.cancel()
 
@@ -62,14 +66,15 @@ async def until_stopped(work: Coroutine[Any, Any, Result], follower: Follower, s
         return await working
     finally:
         if received and working.cancelled():
-            _leave(*received[0], say.clean, follower)
+            _leave(*received[0], say.clean, follower, jobs=say.jobs)
 
 
-def _leave(number: int, code: int, resume: str, follower: Follower) -> None:
+def _leave(number: int, code: int, resume: str, follower: Follower, *, jobs: bool = True) -> None:
     """Everything that counts is in the bucket already: nothing to save, nothing worth waiting for."""
     try:
-        message, stopped = "stopped by %s; BigQuery jobs in flight continue. %s", LogEvent.TASK_STOPPED.extra()
-        log.warning(message, signal.Signals(number).name, resume, extra=stopped)
+        running = "; BigQuery jobs in flight continue" if jobs else ""
+        name, stopped = signal.Signals(number).name, LogEvent.TASK_STOPPED.extra()
+        log.warning("stopped by %s%s. %s", name, running, resume, extra=stopped)
         follower.shown.close()
         sys.stdout.flush()
     finally:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.errors import DocumentError, NotFoundError
@@ -111,8 +112,8 @@ class Status(Result, frozen=True, kw_only=True):
 
 
 async def newest_run(store: ObjectStore, settings: Settings) -> str:
-    """The run that was planned last. Raises NotFoundError if there is none."""
-    newest = await value_of(store, settings.layout.newest)
+    """The run that was planned last; of copies, the published one. Raises NotFoundError if there is none."""
+    newest = await value_of(store, settings.layout.newest) or await read_latest(store, settings)
     if newest is None:
         cause = f"none has been planned in {settings.target}"
         raise NotFoundError("find", "a run", cause, "Start one: {call:run}")
@@ -122,6 +123,9 @@ async def newest_run(store: ObjectStore, settings: Settings) -> str:
 async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     """The status of this run. Raises NotFoundError if it was never started."""
     plan = await value_of(store, settings.layout.run(run).plan)
+    copied = await value_of(store, settings.layout.run(run).manifest) if plan is None else None
+    if copied:
+        return await _status_of_copy(store, settings, copied)
     if plan is None and not await exists(store, settings.layout.run(run).planner):
         raise NotFoundError("find", f"run {run}", f"{store.url}/{settings.layout.run(run).root} is empty")
     latest, problem = None, ""
@@ -135,6 +139,39 @@ async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     ledger = await read_ledger(store, layout, plan)
     found = status_of(Sight(run, plan, ledger, latest, await exists(store, layout.manifest)))
     return replace(found, latest_problem=problem)
+
+
+async def _status_of_copy(store: ObjectStore, settings: Settings, manifest: Manifest) -> Status:
+    """The status of a run that was copied: its plan is where it was exported."""
+    latest, problem = None, ""
+    try:
+        latest = await read_latest(store, settings)
+    except DocumentError as error:
+        problem = error.sentence(COMMANDS)
+    published = latest.run if latest else ""
+    state: StatusState = "published" if published == manifest.run else manifest.status
+    if latest and latest.age > manifest.age:
+        state = "superseded"
+    totals = manifest.totals
+    own = totals.tables - totals.carried - totals.reused
+    return Status(
+        run=manifest.run,
+        state=state,
+        snapshot_time=time_of(manifest.snapshot),
+        tables=own + len(manifest.failed),
+        done=own,
+        working=0,
+        waiting=0,
+        failed=manifest.failed,
+        skipped=len(manifest.skipped),
+        bytes=sum(entry.planned_bytes for entry in manifest.tables if entry.carried is None),
+        latest=published,
+        dataset=f"{manifest.project}.{manifest.dataset}",
+        carried=totals.carried,
+        oldest_snapshot_time=time_in(manifest.oldest_snapshot_time),
+        reused=totals.reused,
+        latest_problem=problem,
+    )
 
 
 class Sight(NamedTuple):

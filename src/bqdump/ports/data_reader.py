@@ -9,7 +9,7 @@ from bqdump.core.formats.types import Column
 
 
 class DataFile(NamedTuple):
-    """A file of an export: how it was written, and its expected columns and CRC32C (base64).
+    """A file of an export: how it was written, and its expected columns, CRC32C (base64) and SHA-256 ("": unknown).
 
     null_marker: the text that means NULL in CSV, unless it is quoted. alike: the types of which the file has two values
     alike, such as "" and NULL; sums count them as one value.
@@ -24,10 +24,13 @@ class DataFile(NamedTuple):
     crc32c: str
     null_marker: str = ""
     alike: frozenset[str] = frozenset()
+    sha256: str = ""
 
 
 class Digest(NamedTuple):
-    """The result of reading a file. If its CRC32C is not the expected one, it has only size and CRC32C.
+    """The result of reading a file. If its checksum is not the expected one, it has only size and checksums.
+
+    sha256: "" unless one is expected.
 
     unreadable: why the file cannot be decoded, else "". differences: how its columns differ from the expected ones.
     sums: if requested, the number of values and the sum of their hashes for each column, and the sums over complete
@@ -40,6 +43,7 @@ class Digest(NamedTuple):
     unreadable: str = ""
     differences: tuple[str, ...] = ()
     sums: tuple[int, ...] = ()
+    sha256: str = ""
 
 
 class DataReader(Protocol):

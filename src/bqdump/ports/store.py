@@ -120,6 +120,14 @@ class ObjectStore(Protocol):
         """
         ...
 
+    async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
+        """Store an object of any size from its pieces, in order. At most a few of them are held at a time.
+
+        The object appears after the last piece, complete and with its checksum verified. If `pieces` raises an
+        exception, nothing is stored, and the exception is raised.
+        """
+        ...
+
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """Store a small JSON document that `notes` also returns.
 

@@ -21,6 +21,7 @@ BEING_PUBLISHED = "being published"
 LATER = "later than the published run"
 UNPUBLISHED = "nothing is published"
 PLANNING = "being planned"
+COPYING = "being copied"
 AT_WORK = "its jobs are still running"
 # A planner whose note is as old as this is not at work, whatever the clocks say.
 SILENT_MS = 3_600_000
@@ -101,7 +102,8 @@ def _planning(task: Task, one: Unfinished) -> tuple[str, ...]:
         return () if one.tombstone else (PLANNING,)
     if after and silent > after:
         return ()
-    return (PLANNING if silent < SILENT_MS else f"stopped while it was being planned, {ago(silent / 1000)}",)
+    doing = COPYING if one.copied else PLANNING
+    return (doing if silent < SILENT_MS else f"stopped while it was {doing}, {ago(silent / 1000)}",)
 
 
 async def _jobs(task: Task, old: Sequence[Unfinished]) -> tuple[set[str] | None, str]:

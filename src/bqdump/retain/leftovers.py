@@ -7,7 +7,7 @@ files are replaced, copies carry the run that made them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
@@ -19,6 +19,7 @@ from bqdump.core.settings.path_template import shard_name, split_shard
 from bqdump.core.units.documents import Unit
 from bqdump.core.units.shares import read_units
 from bqdump.ports.store import ObjectInfo
+from bqdump.repository.presence import present
 from bqdump.repository.repository import notes, value_of
 from bqdump.retain.task import Task
 
@@ -38,6 +39,12 @@ async def leftovers_of(task: Task, plan: Plan) -> Leftovers:
     return (
         found._replace(own=(*found.own, *await metadata_of(task, plan.run))) if plan.settings.get("iceberg") else found
     )
+
+
+async def copies_of(task: Task, names: Collection[str]) -> Leftovers:
+    """What a copy that never finished has brought here. names: the files of its run, some of which others may name."""
+    found = await present(task.store, names) if names else {}
+    return Leftovers(tuple(_doomed(info) for info in found.values()), ())
 
 
 async def metadata_of(task: Task, run: str) -> list[Doomed]:

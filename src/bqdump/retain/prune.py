@@ -17,7 +17,7 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import EPOCH, time_in, time_of
 from bqdump.retain.bucket import bucket_notes
 from bqdump.retain.decide import Decided, decide
-from bqdump.retain.leftovers import leftovers_of
+from bqdump.retain.leftovers import copies_of, leftovers_of
 from bqdump.retain.old_documents import delete_old, find_old
 from bqdump.retain.runs import Complete, Found, Unfinished, read_runs
 from bqdump.retain.sweep import Swept, remaining, removable, sweep
@@ -85,10 +85,9 @@ async def _shown(task: Task, found: Found, decided: Decided) -> Pruned:
         elif files := await files_of_run(task, one.run):
             tombstones.append(Tombstone(run=one.run, files=files))
     for run in decided.abandoned:
-        if run.plan:
-            leftovers = await leftovers_of(task, run.plan)
-            tombstones.append(Tombstone(run=run.run, files=leftovers.own))
-            left += leftovers.left
+        leftovers = await leftovers_of(task, run.plan) if run.plan else await copies_of(task, run.copied)
+        tombstones.append(Tombstone(run=run.run, files=leftovers.own))
+        left += leftovers.left
     doomed = await removable(task, tombstones)
     swept = Swept(len(doomed), sum(one.size for one in doomed), tuple(left))
     return _result(found, decided, kept, swept, deleted=False)

@@ -46,13 +46,15 @@ class Complete(NamedTuple):
 class Unfinished(NamedTuple):
     """A run without a manifest. plan: None while it is being planned.
 
-    pulse: when its planner last wrote its note, in milliseconds since 1970 UTC; 0 if that is not known.
+    pulse: when its planner last wrote its note, in milliseconds since 1970 UTC; 0 if that is not known. copied: the
+    names of its files, where it is not planned but copied here.
     """
 
     run: str
     plan: Plan | None
     tombstone: Loaded[Tombstone] | None
     pulse: int = 0
+    copied: tuple[str, ...] = ()
 
 
 class Found(NamedTuple):
@@ -135,7 +137,10 @@ async def _look_at(
     if plan:
         return Unfinished(run, plan, tombstone)
     planner = await task.store.stat(names.planner.name)
-    return Unfinished(run, None, tombstone, planner.updated if planner else 0) if planner or tombstone else run
+    if not planner and not tombstone:
+        return run
+    copying = await value_of(task.store, names.copying)
+    return Unfinished(run, None, tombstone, planner.updated if planner else 0, copying.names if copying else ())
 
 
 async def refuse_missing(task: Task, run: str) -> Loaded[Tombstone] | None:

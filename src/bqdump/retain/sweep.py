@@ -20,7 +20,7 @@ from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.retention import Doomed, Tombstone
 from bqdump.core.retention.marks import Sweep
 from bqdump.core.retention.ownership import is_document
-from bqdump.repository.repository import Loaded, delete, exists, load, replace
+from bqdump.repository.repository import Loaded, delete, exists, load, replace, value_of
 from bqdump.repository.storage import READS_AT_ONCE
 from bqdump.retain.leftovers import outermost
 from bqdump.retain.runs import read_holding, refuse_missing
@@ -81,6 +81,15 @@ async def _unnamed(task: Task, tombstones: Sequence[Tombstone]) -> list[Doomed]:
             marked.add(run)
         elif await refuse_missing(task, run) or not await exists(task.store, names.plan):
             pruned.add((run, 0))
+            await keep_copied(run)
+
+    async def keep_copied(run: str) -> None:
+        """A copy in progress relies on files that are here already. Without names, it is complete meanwhile."""
+        names = task.layout.run(run)
+        copying = await value_of(task.store, names.copying)
+        if copying and not copying.names and (manifest := await read_holding(task.store, names.manifest.name)):
+            found.mark(manifest)
+        found.keep(copying.names if copying else ())
 
     known = None
     while known != pruned:

@@ -19,7 +19,7 @@ from bqdump.core.retention.policy import KEEP_TAG
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, create, exists, load, replace, value_of
 from bqdump.repository.tags import read_tags
-from bqdump.retain.leftovers import Leftovers, leftovers_of, metadata_of
+from bqdump.retain.leftovers import Leftovers, copies_of, leftovers_of, metadata_of
 from bqdump.retain.runs import Complete, Unfinished, read_holding
 from bqdump.retain.task import Task
 
@@ -146,7 +146,7 @@ async def _objections(task: Task, proposed: Sequence[Proposed]) -> dict[str, str
 async def _files(task: Task, one: Complete | Unfinished) -> Leftovers:
     if isinstance(one, Complete):
         return Leftovers(await files_of_run(task, one.run), ())
-    return await leftovers_of(task, one.plan) if one.plan else Leftovers((), ())
+    return await leftovers_of(task, one.plan) if one.plan else await copies_of(task, one.copied)
 
 
 async def _decide(task: Task, one: Proposed, files: Leftovers) -> Loaded[Tombstone] | None:

@@ -5,6 +5,7 @@ it is called, so that a task of a run loads nothing that only other verbs need.
 """
 
 from bqdump.verbs.checks import check_service, doctor, doctor_set, ports_of, propose_check, verify
+from bqdump.verbs.copies import copy
 from bqdump.verbs.exports import Ended, plan, plan_set, run, run_set
 from bqdump.verbs.inspection import diff, growth, manifest, previous_run, report, runs, sql, status
 from bqdump.verbs.restores import drill, plan_drill, plan_restore, restore, restore_tasks
@@ -13,6 +14,7 @@ from bqdump.verbs.retention import prune, tag
 __all__ = [
     "Ended",
     "check_service",
+    "copy",
     "diff",
     "doctor",
     "doctor_set",

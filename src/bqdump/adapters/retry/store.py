@@ -49,6 +49,10 @@ class RetryingStore:
         """See ObjectStore. Not retried here: `fill` can be called only once, so the store retries by itself."""
         return await self._store.upload(name, fill, expect)
 
+    async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
+        """See ObjectStore. Not retried here: the pieces come only once, so the store retries by itself."""
+        return await self._store.stream(name, pieces, expect)
+
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
         return await self._write(name, data, lambda: self._store.write_note(name, data, expect))

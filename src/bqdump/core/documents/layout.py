@@ -16,6 +16,7 @@ from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Newest, PrefixOwner, Stages
 
 if TYPE_CHECKING:
+    from bqdump.core.documents.copying import CopyPlace
     from bqdump.core.documents.drill import Drill
     from bqdump.core.documents.manifest_index import Summary
     from bqdump.core.documents.project import Project
@@ -28,6 +29,7 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 # The largest documents in bytes; larger ones are not read. The small ones do not grow with the tables.
 SMALL, LARGEST = 1 << 20, 512 << 20
 SMALL_DOCUMENTS = (
+    "copies.json",
     "dataset.json",
     "latest.json",
     "publishing.json",
@@ -119,6 +121,13 @@ class Layout(NamedTuple):
         from bqdump.core.documents.retention import Tags
 
         return Document(f"{self.tagged}{run}.json", Tags, "note")
+
+    @property
+    def copies(self) -> Document[CopyPlace]:
+        """What the place holds copies of; only `bqdump copy` writes it."""
+        from bqdump.core.documents.copying import CopyPlace
+
+        return Document(f"{self.state}copies.json", CopyPlace, "page")
 
     @property
     def iceberg(self) -> str:

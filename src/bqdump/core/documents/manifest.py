@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.fields import FORMAT_VERSION, Count, Mode, ReadAt, RunId, Time, UnitId
 from bqdump.core.documents.removed import Removed, RemovedPartitions
@@ -16,13 +17,15 @@ from bqdump.core.plan.shape import WHOLE, Shape
 from bqdump.core.results import public
 
 Crc32c = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{6}==$(?!\n)")]
+Sha256 = Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{64})?$(?!\n)")]
 
 
 @public
 class File(msgspec.Struct, frozen=True, omit_defaults=True):
     """One object: name below the bucket, size in bytes, CRC32C (base64, big-endian) and generation.
 
-    rows: as counted from the file; None (omitted) for formats that are not counted cheaply.
+    rows: as counted from the file; None (omitted) for formats that are not counted cheaply. sha256: in hexadecimal, of
+    a file that `bqdump copy` has read; "" (omitted) for others.
     """
 
     name: str
@@ -30,6 +33,7 @@ class File(msgspec.Struct, frozen=True, omit_defaults=True):
     crc32c: Crc32c
     generation: Count
     rows: Count | None = None
+    sha256: Sha256 = ""
 
 
 @public
@@ -202,7 +206,8 @@ class Manifest(Head, frozen=True, kw_only=True):
     left: files of an earlier export that stay for tables that failed in this one. found: files under these tables'
     names that existed before the first publication, from an export without a manifest. number: 1 for the first
     published export, then one more for each; overlapping runs may have the same. over: the run that was published
-    before, "" for none. definitions: of everything that is not a table, to rebuild the dataset.
+    before, "" for none. definitions: of everything that is not a table, to rebuild the dataset. copy_of: set where
+    `bqdump copy` has brought the run here.
     """
 
     number: Count = 0
@@ -212,6 +217,7 @@ class Manifest(Head, frozen=True, kw_only=True):
     found: tuple[File, ...]
     over: str = ""
     definitions: Definitions = msgspec.field(default_factory=Definitions)
+    copy_of: CopyOf | None = None
 
 
 class Named(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
 from bqdump.core.units.documents import Changed, Claim, GivenUp, ReadAttempt, SharedSession
 
 if TYPE_CHECKING:
+    from bqdump.core.documents.copying import ArrivedFiles, Copying
     from bqdump.core.documents.manifest_index import Contents
     from bqdump.core.documents.retention import Reference, Tombstone
 
@@ -151,6 +152,24 @@ class RunLayout(NamedTuple):
     def report(self) -> str:
         """The same for people: a page."""
         return f"{self.root}report.html"
+
+    @property
+    def copying(self) -> Document[Copying]:
+        """Says that the run is being copied here, and which files it has."""
+        from bqdump.core.documents.copying import Copying
+
+        return Document(f"{self.root}copying.json", Copying)
+
+    @property
+    def arrivals(self) -> str:
+        """The folder of what a copy has read, batch by batch."""
+        return f"{self.root}copied/"
+
+    def arrived(self, batch: int) -> Document[ArrivedFiles]:
+        """What a copy has read of this batch of files."""
+        from bqdump.core.documents.copying import ArrivedFiles
+
+        return Document(f"{self.arrivals}{batch:06d}.json", ArrivedFiles)
 
     @property
     def references(self) -> str:

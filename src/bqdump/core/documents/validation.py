@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.copying import ArrivedFiles, Copying
 from bqdump.core.documents.definition_types import check_dataset, check_routine, check_table
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.layout import STATE, Layout, among_documents, most_bytes
@@ -227,6 +228,14 @@ def _named_after(note: Reference | Tags, _: Place, name: str) -> str:
     return "" if name.endswith(f"/{note.run}.json") else f"it is about run {note.run}"
 
 
+def _copying(copying: Copying, place: Place, _: str) -> str:
+    return _of_run(copying.run, place) or _names(copying.names, place)
+
+
+def _arrived(arrived: ArrivedFiles, place: Place, _: str) -> str:
+    return _of_run(arrived.run, place)
+
+
 def _of_run(run: str, place: Place) -> str:
     return "" if run == place.run else f"it is about run {run}"
 
@@ -244,6 +253,8 @@ CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
     Manifest: _manifest,
     ManifestFiles: _manifest,
     Holding: _manifest,
+    Copying: _copying,
+    ArrivedFiles: _arrived,
     Tombstone: _tombstone,
     Reference: _named_after,
     Tags: _named_after,

@@ -18,6 +18,7 @@ Stage = Literal[
     "listing",
     "reading",
     "uploading",
+    "copying",
     "restoring",
     "finishing",
 ]
@@ -63,9 +64,9 @@ class Entered(NamedTuple):
 
 
 class Checking(NamedTuple):
-    """Listing, reading or uploading this many files and bytes begins."""
+    """Listing, reading, uploading or copying this many files and bytes begins."""
 
-    stage: Literal["listing", "reading", "uploading"]
+    stage: Literal["listing", "reading", "uploading", "copying"]
     files: int
     bytes: int
 

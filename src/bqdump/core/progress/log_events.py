@@ -175,6 +175,12 @@ class LogEvent(enum.StrEnum):
     PRUNE_FAILED = "prune_failed"
     """The export is published, but earlier runs could not be pruned. The next prune continues."""
 
+    # A copy
+    RUN_COPIED = "run_copied"
+    """A run is complete in another place."""
+    COPY_DONE = "copy_done"
+    """The totals of a copy."""
+
     TELEMETRY_MISSING = "telemetry_missing"
     """OTEL_* variables ask for traces or metrics, and the packages for them are not installed."""
     TELEMETRY_FAILED = "telemetry_failed"

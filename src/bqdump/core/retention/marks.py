@@ -33,6 +33,11 @@ class Sweep:
             for file in files_of(manifest):
                 self._left.pop((file.name, file.generation), None)
 
+    def keep(self, names: Iterable[str]) -> None:
+        """Keep the files of these names, at any generation."""
+        if kept := set(names):
+            self._left = {key: one for key, one in self._left.items() if key[0] not in kept}
+
     @property
     def files(self) -> list[Doomed]:
         """What is left to delete, by name."""

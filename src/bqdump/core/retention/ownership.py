@@ -9,10 +9,10 @@ from bqdump.core.documents.run_layout import RunLayout
 
 # What is below the folder of a run, as RunLayout names it; the tombstone goes last, on its own.
 DOCUMENTS = re.compile(
-    r"(plan|planner|publisher|intent|manifest|iceberg|contents)\.json"
+    r"(plan|planner|publisher|intent|manifest|iceberg|contents|copying)\.json"
     r"|(units|definitions)-[0-9a-f]{1,32}\.jsonl?"
     r"|(report|failed-[^/]+)\.html"
-    r"|(claims|readings|sessions|receipts|references|notified)/[^/]+\.json"
+    r"|(claims|readings|sessions|receipts|references|notified|copied)/[^/]+\.json"
     r"|failures/[^/]+/[^/]+\.json"
     r"|data/.+",
     re.DOTALL,

@@ -1,0 +1,156 @@
+"""Moving files through this process: read in pieces from one store, compared, and written to another."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+
+import google_crc32c
+
+from bqdump.core.copy.bill import PIECE_BYTES
+from bqdump.core.errors import ConflictError, NotFoundError, VerificationError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.ports.mover import Moved
+from bqdump.ports.store import Copy, ObjectInfo, ObjectStore, Stored
+
+log = logging.getLogger(__name__)
+
+# Cloud Storage sends no checksum for a part: what does not match is read again before it counts as different.
+TIMES_READ = 3
+
+
+class _GoneError(Exception):
+    """The generation of the file is not there any more."""
+
+
+class _Passing:
+    """The checksums of the bytes that pass."""
+
+    def __init__(self) -> None:
+        self._crc32c, self._sha256, self.size = 0, hashlib.sha256(), 0
+
+    def add(self, piece: bytes) -> None:
+        """Take in a piece."""
+        self._crc32c = google_crc32c.extend(self._crc32c, piece)
+        self._sha256.update(piece)
+        self.size += len(piece)
+
+    @property
+    def crc32c(self) -> str:
+        """As in a manifest."""
+        return base64.b64encode(self._crc32c.to_bytes(4, "big")).decode()
+
+    @property
+    def sha256(self) -> str:
+        """In hexadecimal."""
+        return self._sha256.hexdigest()
+
+
+class StreamMover:
+    """Moves files between any two stores. It closes neither."""
+
+    rewrites = False
+
+    def __init__(self, source: ObjectStore, target: ObjectStore) -> None:
+        self._source, self._target = source, target
+
+    async def move(self, wish: Copy) -> Moved | None:
+        """See Mover."""
+        for attempt in range(1, TIMES_READ + 1):
+            passing = _Passing()
+            try:
+                info = await self._target.stream(wish.target, self._compared(wish, passing), wish.expect)
+            except _GoneError:
+                return None
+            except ConflictError:
+                return await self._there(wish)
+            except VerificationError as error:
+                if attempt == TIMES_READ:
+                    raise
+                log.warning("%s", error, extra=LogEvent.CHECKSUM_DIFFERS.extra())
+            else:
+                return Moved(_as_sent(self._target, wish, info), passing.sha256)
+        raise AssertionError
+
+    async def digest(self, info: ObjectInfo) -> str:
+        """See Mover."""
+        return await digest_of(self._target, info)
+
+    async def close(self) -> None:
+        """See Mover."""
+
+    async def _compared(self, wish: Copy, passing: _Passing) -> AsyncIterator[bytes]:
+        """The file's pieces. Raises VerificationError instead of ending if they are not as they must be."""
+        pieces = _pieces(self._source, wish.source, wish.source_generation, wish.size or 0)
+        async for piece in pieces:
+            passing.add(piece)
+            yield piece
+        expected, found = (wish.size, wish.crc32c), (passing.size, passing.crc32c)
+        if expected != found:
+            raise _different(f"{self._source.url}/{wish.source}", expected, found)
+
+    async def _there(self, wish: Copy) -> Moved:
+        """The file that another task has stored meanwhile."""
+        info = await self._target.stat(wish.target)
+        if info and (info.size, info.crc32c) == (wish.size, wish.crc32c):
+            return Moved(info, await self.digest(info))
+        raise other_file(self._target, wish)
+
+
+async def digest_of(store: ObjectStore, info: ObjectInfo) -> str:
+    """See Mover.digest."""
+    passing = _Passing()
+    try:
+        async for piece in _pieces(store, info.name, info.generation, info.size):
+            passing.add(piece)
+    except _GoneError:
+        raise VerificationError("read", f"{store.url}/{info.name}", "it was replaced or deleted meanwhile") from None
+    if (passing.size, passing.crc32c) != (info.size, info.crc32c):
+        raise _different(f"{store.url}/{info.name}", (info.size, info.crc32c), (passing.size, passing.crc32c))
+    return passing.sha256
+
+
+def other_file(target: ObjectStore, wish: Copy) -> ConflictError:
+    """The error about a file of the target that is in the way."""
+    return ConflictError("copy", f"{target.url}/{wish.target}", "another file of this name is there, or was there")
+
+
+def _as_sent(target: ObjectStore, wish: Copy, info: ObjectInfo) -> ObjectInfo:
+    if (info.size, info.crc32c) != (wish.size, wish.crc32c):
+        raise _different(f"{target.url}/{wish.target}", (wish.size, wish.crc32c), (info.size, info.crc32c))
+    return info
+
+
+def _different(subject: str, expected: tuple[int | None, str | None], found: tuple[int, str]) -> VerificationError:
+    if expected[0] != found[0]:
+        cause = f"it has {found[0]:,} bytes, and {expected[0]:,} are expected"
+    else:
+        cause = f"it has the CRC32C {found[1]}, and {expected[1]} is expected"
+    return VerificationError("copy", subject, cause, "Compare the export with its manifest: {call:verify}")
+
+
+async def _pieces(store: ObjectStore, name: str, generation: int, size: int) -> AsyncIterator[bytes]:
+    """The bytes of this generation, the next piece being read while one is used."""
+
+    async def read(start: int) -> Stored:
+        try:
+            stored = await store.read(name, start, min(PIECE_BYTES, size - start))
+        except NotFoundError:
+            raise _GoneError from None
+        if stored.generation != generation:
+            raise _GoneError
+        return stored
+
+    ahead: asyncio.Task[Stored] | None = None
+    try:
+        for start in range(0, size, PIECE_BYTES):
+            piece = await (ahead or asyncio.ensure_future(read(start)))
+            following = start + PIECE_BYTES
+            ahead = asyncio.ensure_future(read(following)) if following < size else None
+            yield piece.data
+    finally:
+        if ahead:
+            ahead.cancel()

@@ -1,0 +1,1 @@
+"""Copying runs to another place, where each is complete or not there."""

@@ -1,0 +1,146 @@
+"""The end of a copy: the manifest once every file is there, the documents made from it, and the pointer last."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from bqdump.copying.survey import COPY, Surveyed, another_run
+from bqdump.copying.task import Task
+from bqdump.core.copy.content import content_of
+from bqdump.core.copy.manifest import Here, copied_manifest, pointer_to
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.copying import Copying, CopyOf
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.retention import Tags
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, VerificationError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sizes import counted
+from bqdump.core.version import VERSION
+from bqdump.repository.objects import write_object
+from bqdump.repository.presence import present
+from bqdump.repository.repository import Loaded, create, delete, exists, load, overwrite, replace, swap, value_of
+
+log = logging.getLogger(__name__)
+
+
+async def store_manifest(task: Task, found: Surveyed, here: Mapping[str, Here]) -> Loaded[Manifest]:
+    """Store the manifest of the copy, unless another task has. Raises if a file has gone meanwhile, or the run."""
+    await _refuse_gone(task, found, here)
+    place, names = task.target, task.target.layout.run(found.run)
+    origin = CopyOf(str(task.source.target), found.content, VERSION, task.now)
+    manifest = copied_manifest(found.manifest, task.source.target, place.target, here, origin)
+    if generation := await replace(place.store, names.manifest, manifest, 0):
+        if await _is_pruned(task, found):
+            await delete(place.store, [(names.manifest.name, generation)])
+            raise _pruned(task, found)
+        return Loaded(manifest, generation, mine=True)
+    stored = await load(place.store, names.manifest)
+    if stored is None:
+        raise _pruned(task, found)
+    if content_of(stored.value) != found.content:
+        raise another_run(place, found.run)
+    return stored
+
+
+async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
+    """Store what is made of the manifest and is not there yet, then move latest.json, unless it names a later run."""
+    place, names = task.target, task.target.layout.run(found.run)
+    summary = place.layout.summary(found.run)
+    if not await exists(place.store, summary) or not await exists(place.store, names.contents):
+        await _documents(task, found)
+    ready = pointer_to(made.value, names.manifest.name, made.generation)
+
+    async def step(latest: Latest | None) -> Latest | None:
+        return None if latest and (latest.age > ready.age or latest == ready) else ready
+
+    await swap(place.store, place.layout.latest, step)
+    done = await load(place.store, names.copying)
+    if done and done.value.names:
+        await replace(place.store, names.copying, _without_names(done.value), done.generation)
+    records = [(info.name, info.generation) async for page in place.store.objects(names.arrivals) for info in page]
+    if records:
+        await delete(place.store, records)
+
+
+async def compare(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
+    """Raise VerificationError unless the copy has every file that its manifest names."""
+    files = {file.name: Here(file.generation, file.sha256) for entry in made.value.tables for file in entry.files}
+    await _refuse_gone(task, found, files)
+
+
+async def _documents(task: Task, found: Surveyed) -> None:
+    """The index, the summary, the tags and the page. The summary comes after the manifest, as prune looks for that."""
+    from bqdump.core.documents.manifest_index import contents_of, summary_of
+    from bqdump.pages.report import render_report
+
+    place, names = task.target, task.target.layout.run(found.run)
+    data = (await place.store.read(names.manifest.name)).data
+    contents = contents_of(data, names.manifest.name)
+    await replace(place.store, names.contents, contents, 0)
+    try:
+        page = render_report(decode(data, Manifest, names.manifest.name), None)
+        await write_object(place.store, names.report, page, 0)
+    except (BqdumpError, OSError, ImportError) as error:
+        message = "run %s is copied, but its report could not be written: %s"
+        log.warning(message, found.run, error, extra=LogEvent.REPORT_FAILED.extra())
+    tags = await value_of(task.source.store, task.source.layout.tags(found.run))
+    if tags and tags.tags:
+        await create(place.store, place.layout.tags(found.run), Tags(found.run, tags.tags))
+    await replace(place.store, place.layout.summary(found.run), summary_of(contents), 0)
+
+
+async def _refuse_gone(task: Task, found: Surveyed, here: Mapping[str, Here]) -> None:
+    expected = {item.target: (here[item.target].generation, item.size, item.crc32c) for item in found.items}
+    there = await present(task.target.store, expected)
+    wrong = [
+        name
+        for name, facts in expected.items()
+        if (info := there.get(name)) is None or (info.generation, info.size, info.crc32c) != facts
+    ]
+    if wrong:
+        how = "has another size, checksum or generation than was copied" if wrong[0] in there else "is missing"
+        more = f", and {counted(len(wrong) - 1, 'other file')} as well" if len(wrong) > 1 else ""
+        cause = f"it {how}{more}: the copy of run {found.run} was changed by something else"
+        raise VerificationError(COPY, f"{task.target.store.url}/{wrong[0]}", cause, await _way_out(task, found))
+
+
+async def _way_out(task: Task, found: Surveyed) -> str:
+    names = task.target.layout.run(found.run)
+    if await exists(task.target.store, names.manifest):
+        return f"To copy the run again, delete {names.manifest.name} there first."
+    return "Repeat the command."
+
+
+async def _is_pruned(task: Task, found: Surveyed) -> bool:
+    """Whether a prune has taken this copy for an abandoned one. Call it once the manifest is stored.
+
+    Prune deletes the documents of a run before its tombstone, so one of the two shows it.
+    """
+    from bqdump.repository.references import being_pruned
+
+    names = task.target.layout.run(found.run)
+    return await being_pruned(task.target.store, names) or not await exists(task.target.store, names.copying)
+
+
+def _pruned(task: Task, found: Surveyed) -> NotFoundError:
+    cause = f"a prune of {task.target.target} has deleted what was copied of it"
+    return NotFoundError(COPY, f"run {found.run}", cause, "Repeat the command.")
+
+
+def _without_names(copying: Copying) -> Copying:
+    return Copying(copying.run, copying.source, copying.content, ())
+
+
+async def begin(task: Task, found: Surveyed) -> None:
+    """Declare that the run is being copied, so that no prune deletes its files. Raises UsageError for another run."""
+    place, names = task.target, task.target.layout.run(found.run)
+    await overwrite(place.store, names.planner, task.owner)
+    mine = Copying(found.run, str(task.source.target), found.content, tuple(item.target for item in found.items))
+    try:
+        stored = await create(place.store, names.copying, mine)
+    except ConflictError:
+        raise _pruned(task, found) from None
+    if stored.value.content != found.content:
+        raise another_run(place, found.run)

@@ -1,0 +1,107 @@
+"""Moving the files that a copy lacks, several at a time, and recording what was read on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from bqdump.copying.survey import COPY, Surveyed, not_as_exported
+from bqdump.copying.task import Task
+from bqdump.core.copy.manifest import Here
+from bqdump.core.copy.names import Item
+from bqdump.core.copy.plan import CopyPlan, Missing
+from bqdump.core.documents.copying import Arrived, ArrivedFiles
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.errors import DocumentError, VerificationError, first_of
+from bqdump.core.progress.events import Checked, Checking
+from bqdump.ports.store import Copy, ObjectInfo
+from bqdump.repository.repository import overwrite, value_of
+
+# Each stream holds a few pieces of its file; what the service moves takes no memory here.
+STREAMS, REWRITES = 8, 32
+
+
+async def move(task: Task, found: Surveyed, plan: CopyPlan, sources: Mapping[str, ObjectInfo]) -> dict[str, Here]:
+    """Move what is missing; every file of the run as it is in the copy then. sources: see sources_of.
+
+    Raises NotFoundError if the source loses files meanwhile, VerificationError for bytes that are not as exported.
+    """
+    known = await _known(task, found)
+    here: dict[str, Here] = {}
+    for item in found.items:
+        if (generation := plan.there.get(item.target)) is not None:
+            here[item.target] = Here(generation, item.sha256 or known.get((item.target, generation), ""))
+    waiting = iter(plan.missing)
+    task.tell(Checking("copying", len(plan.files), plan.bytes))
+
+    async def stream() -> None:
+        for number, batch in waiting:
+            arrived = [await _one(task, found, one, sources) for one in batch]
+            here.update({one.name: Here(one.generation, one.sha256) for one in arrived})
+            await _record(task, found, number, arrived)
+
+    at_once = REWRITES if task.mover.rewrites else STREAMS
+    await _together(stream() for _ in range(min(at_once, len(plan.missing))))
+    if task.digests or not task.mover.rewrites:
+        unread = (item for item in found.items if not here[item.target].sha256)
+        await _together(_read(task, unread, here) for _ in range(STREAMS))
+    return here
+
+
+async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do it at the same time. The first error ends all of it, and is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for one in work:
+                group.create_task(one)
+    except BaseExceptionGroup as errors:
+        raise first_of(errors) from None
+
+
+async def _one(task: Task, found: Surveyed, missing: Missing, sources: Mapping[str, ObjectInfo]) -> Arrived:
+    item, expect = missing
+    generation = sources[item.source].generation
+    moved = await task.mover.move(Copy(item.source, generation, item.target, expect, item.size, item.crc32c))
+    if moved is None:
+        raise await not_as_exported(task, found, [item.source], None)
+    if item.sha256 and moved.sha256 and item.sha256 != moved.sha256:
+        await task.target.store.delete([(item.target, moved.info.generation)])
+        cause = f"it has the SHA-256 {moved.sha256}, and {item.sha256} is expected"
+        raise VerificationError(COPY, f"{task.source.store.url}/{item.source}", cause)
+    task.tell(Checked(1, item.size))
+    return Arrived(item.target, moved.info.generation, moved.sha256 or item.sha256)
+
+
+async def _record(task: Task, found: Surveyed, number: int, arrived: list[Arrived]) -> None:
+    """Without this, a copy that is resumed reads the files again, to compute their SHA-256."""
+    if files := tuple(one for one in arrived if one.sha256):
+        document = task.target.layout.run(found.run).arrived(number)
+        await overwrite(task.target.store, document, ArrivedFiles(found.run, files))
+
+
+async def _known(task: Task, found: Surveyed) -> dict[tuple[str, int], str]:
+    """The SHA-256 of files in the copy, by name and generation: as recorded before this task, and by the last run."""
+    store, layout = task.target.store, task.target.layout
+    known: dict[tuple[str, int], str] = {}
+    with suppress(DocumentError):
+        latest = await value_of(store, layout.latest)
+        manifest = await value_of(store, Document(latest.manifest, Manifest)) if latest else None
+        for entry in manifest.tables if manifest else ():
+            known.update({(file.name, file.generation): file.sha256 for file in entry.files if file.sha256})
+    names = layout.run(found.run)
+    async for page in store.objects(names.arrivals):
+        for info in page:
+            with suppress(DocumentError):
+                record = await value_of(store, Document(info.name, ArrivedFiles))
+                known.update({(one.name, one.generation): one.sha256 for one in record.files} if record else {})
+    return known
+
+
+async def _read(task: Task, unread: Iterator[Item], here: dict[str, Here]) -> None:
+    for item in unread:
+        generation = here[item.target].generation
+        info = ObjectInfo(item.target, item.size, item.crc32c, generation)
+        here[item.target] = Here(generation, await task.mover.digest(info))

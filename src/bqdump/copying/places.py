@@ -1,0 +1,94 @@
+"""Whether runs may be copied to a place: it holds copies of the same dataset's exports, or nothing."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from bqdump.copying.task import Place, Task
+from bqdump.core.documents.copying import CopyPlace
+from bqdump.core.documents.layout import STATE, Layout
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.target import PrefixOwner
+from bqdump.core.errors import UsageError
+from bqdump.core.settings.target import FOLDER, Target
+from bqdump.repository.repository import create, exists, value_of
+
+ANOTHER = "Copy to another place."
+
+
+def refuse_overlap(source: Target, target: Target) -> None:
+    """Raise UsageError where one place is the other, or inside it."""
+    here, there = _address(source), _address(target)
+    if here == there:
+        cause = "it is the export that is to be copied"
+    elif there.startswith(here):
+        cause = f"it is inside the export that is to be copied, {source}"
+    elif here.startswith(there):
+        cause = f"the export that is to be copied is inside it: {source}"
+    else:
+        return
+    raise UsageError("copy", str(target), cause, ANOTHER)
+
+
+async def check_place(place: Place, manifest: Manifest) -> None:
+    """Raise UsageError unless copies of this run's dataset may be stored there. Changes nothing."""
+    await _refuse_outer(place)
+    found = await value_of(place.store, place.layout.copies)
+    if found:
+        _refuse_other(place, found, manifest)
+        return
+    if place.target.folder:
+        # Refuses a folder with anything but an export.
+        await place.store.describe()
+    owner = await value_of(place.store, place.layout.owner)
+    if owner:
+        cause = f"it holds an export of {owner.owns}, not copies"
+        raise UsageError("copy", str(place.target), cause, ANOTHER)
+    async for page in place.store.objects(place.target.prefix):
+        for info in page:
+            cause = f"it is not empty, and holds no copies of exports: it has {info.name[len(place.target.prefix) :]}"
+            raise UsageError("copy", str(place.target), cause, "Copy to an empty place.")
+        break
+
+
+async def claim_place(task: Task, manifest: Manifest) -> None:
+    """Declare the place one of copies of this run's dataset, unless it is. Raises like check_place."""
+    await check_place(task.target, manifest)
+    place = task.target
+    mine = CopyPlace(manifest.project, manifest.dataset, str(task.source.target), task.now)
+    stored = await create(place.store, place.layout.copies, mine)
+    _refuse_other(place, stored.value, manifest)
+    owner = PrefixOwner(manifest.project, manifest.dataset, manifest.run, task.now)
+    await create(place.store, place.layout.owner, owner)
+
+
+def _refuse_other(place: Place, found: CopyPlace, manifest: Manifest) -> None:
+    if (found.project, found.dataset) != (manifest.project, manifest.dataset):
+        cause = f"it holds copies of {found.project}.{found.dataset}, and this is {manifest.project}.{manifest.dataset}"
+        raise UsageError("copy", str(place.target), cause, "Each dataset needs a place of its own.")
+
+
+async def _refuse_outer(place: Place) -> None:
+    """Raise UsageError where a folder above the place belongs to an export."""
+    parts = place.target.prefix.rstrip("/").split("/")
+    for count in range(len(parts)):
+        above = Layout("".join(f"{part}/" for part in parts[:count]))
+        if above.prefix != place.target.prefix and await exists(place.store, above.owner):
+            owner = await value_of(place.store, above.owner)
+            outer = place.target.uri(above.prefix)
+            cause = f"it is inside {outer}, which holds an export of {owner.owns if owner else 'another dataset'}"
+            raise UsageError("copy", str(place.target), cause, ANOTHER)
+    if place.target.scheme == FOLDER:
+        for outer_folder in Path(place.target.folder).absolute().parents:
+            with suppress(OSError):
+                if (outer_folder / STATE / "dataset.json").is_file():
+                    cause = f"it is inside {outer_folder}, which holds an export"
+                    raise UsageError("copy", str(place.target), cause, ANOTHER)
+
+
+def _address(target: Target) -> str:
+    """The place with a slash at its end; folders without links."""
+    if target.scheme == FOLDER:
+        return f"{Path(target.folder).resolve() / target.prefix}/".replace("//", "/")
+    return target.uri(target.prefix)

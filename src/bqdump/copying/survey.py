@@ -1,0 +1,118 @@
+"""Looking at a run on both sides: what it is, what the copy has of it, and if the source has what the copy lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from bqdump.copying.task import Place, Task
+from bqdump.core.copy.content import content_of
+from bqdump.core.copy.names import Item, items_of
+from bqdump.core.copy.plan import CopyPlan, Missing, Present, plan_copy
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.errors import BqdumpError, NotFoundError, UsageError, VerificationError
+from bqdump.core.sizes import counted
+from bqdump.ports.store import ObjectInfo
+from bqdump.repository.copies import find_latest, load_manifest
+from bqdump.repository.presence import present
+from bqdump.repository.published import refuse_pruned
+from bqdump.repository.repository import Loaded, exists, load, value_of
+
+COPY = "copy"
+
+
+class Surveyed(NamedTuple):
+    """A run of the source. made: the manifest of its copy, None where it is not copied."""
+
+    run: str
+    manifest: Manifest
+    content: str
+    items: tuple[Item, ...]
+    made: Loaded[Manifest] | None
+
+
+async def survey(task: Task, run: str) -> Surveyed:
+    """The run on both sides. Raises NotFoundError, and UsageError where the copy has another run of this id."""
+    manifest = (await load_manifest(task.source.store, task.source.settings, run)).value
+    content = content_of(manifest)
+    items = items_of(manifest, task.source.target, task.target.target)
+    place, names = task.target, task.target.layout.run(run)
+    tombstone = await value_of(place.store, names.tombstone)
+    if tombstone and tombstone.decided:
+        cause = f"it was pruned in {place.target}, where later runs still use its files"
+        raise UsageError(COPY, f"run {run}", cause if tombstone.emptied else f"it is being pruned in {place.target}")
+    made = await load(place.store, names.manifest)
+    if made and content_of(made.value) != content:
+        raise another_run(place, run)
+    if not made and await exists(place.store, names.plan):
+        raise UsageError(COPY, f"run {run}", f"a run of this id was begun in {place.target}", "Copy to another place.")
+    return Surveyed(run, manifest, content, items, made)
+
+
+def another_run(place: Place, run: str) -> UsageError:
+    """The error about a run of the same id and other content."""
+    cause = f"{place.target} has another run of this id"
+    return UsageError(COPY, f"run {run}", cause, "Copy it to another place, or prune that run there first.")
+
+
+async def doomed(place: Place) -> set[tuple[str, int]]:
+    """The files that prunes are about to delete in the copy, by name and generation."""
+    found: set[tuple[str, int]] = set()
+    for run in await place.store.folders(place.layout.runs):
+        tombstone = await value_of(place.store, place.layout.run(run).tombstone)
+        if tombstone and tombstone.decided:
+            found.update((one.name, one.generation) for one in tombstone.files)
+    return found
+
+
+async def plan_of(task: Task, found: Surveyed) -> CopyPlan:
+    """What is to be moved. Raises VerificationError for files of others under the run's names.
+
+    In this order: what a prune has deleted by now is not listed any more, and
+    what it is about to delete has a tombstone. What it decides later, it decides with this copy in view.
+    """
+    dying = set() if task.dry else await doomed(task.target)
+    there = await present(task.target.store, [item.target for item in found.items])
+    plan = plan_copy(found.items, {name: _present(info) for name, info in there.items()}, dying)
+    if plan.foreign:
+        others = f", and so are {counted(len(plan.foreign) - 1, 'more')}" if len(plan.foreign) > 1 else ""
+        cause = f"it is not a file of run {found.run}: it has another size or checksum{others}"
+        hint = "Nothing was copied over it. Find out who wrote it, and delete it."
+        raise VerificationError(COPY, f"{task.target.store.url}/{plan.foreign[0]}", cause, hint)
+    return plan
+
+
+async def sources_of(task: Task, found: Surveyed, missing: Iterable[Missing]) -> dict[str, ObjectInfo]:
+    """The files of the source that are to be moved, by name. Raises if any is missing, or not as exported."""
+    wanted = {one.item.source: one.item for one in missing}
+    there = await present(task.source.store, wanted)
+    wrong = [name for name, item in wanted.items() if (info := there.get(name)) is None or differs(info, item)]
+    if wrong:
+        raise await not_as_exported(task, found, wrong, there.get(wrong[0]))
+    return there
+
+
+def differs(info: ObjectInfo, item: Item) -> bool:
+    """Whether an object is not this file."""
+    return (info.size, info.crc32c) != (item.size, item.crc32c)
+
+
+async def not_as_exported(task: Task, found: Surveyed, wrong: list[str], info: ObjectInfo | None) -> BqdumpError:
+    """The error about files that the source does not have any more as the run exported them. info: of the first."""
+    place = task.source
+    try:
+        await refuse_pruned(place.store, place.settings, COPY, found.run, read=True)
+    except NotFoundError as error:
+        return error
+    latest = await find_latest(place.store, place.settings)
+    if found.manifest.mode == "replace" and latest and latest.run != found.run:
+        cause = f"later runs have replaced {counted(len(wrong), 'file')} of it, such as {wrong[0]}"
+        return NotFoundError(COPY, f"run {found.run}", cause, f"Run {latest.run} is the published one.")
+    how = "is missing" if info is None else "has another size or checksum than the manifest records"
+    more = f", and {counted(len(wrong) - 1, 'other file')} of run {found.run} as well" if len(wrong) > 1 else ""
+    hint = f"All differences: {{call:verify run={found.run}}}"
+    return VerificationError(COPY, f"{place.store.url}/{wrong[0]}", f"it {how}{more}", hint)
+
+
+def _present(info: ObjectInfo) -> Present:
+    return Present(info.generation, info.size, info.crc32c)

@@ -1,0 +1,69 @@
+"""The documents of `bqdump copy`, in the place that holds the copies. Times are milliseconds since 1970 UTC."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from bqdump.core.documents.fields import FORMAT_VERSION, Count, RunId, Time
+
+Content = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+
+
+class CopyOf(msgspec.Struct, frozen=True):
+    """The origin of a copied run.
+
+    source: the export that it was copied from: gs://BUCKET/PREFIX or a folder. content: a SHA-256 over everything that
+    copies of one run have in common, so that two runs of one id can be told apart. tool: the version of bqdump that
+    copied it. at: when, by that machine's clock.
+    """
+
+    source: str
+    content: Content
+    tool: str
+    at: Time
+
+
+class CopyPlace(msgspec.Struct, frozen=True):
+    """A place that holds copies of the exports of one dataset. Nothing else is written there by `bqdump copy`.
+
+    source: the export that was copied first. at: when, by that machine's clock.
+    """
+
+    project: str
+    dataset: str
+    source: str
+    at: Time
+    format_version: int = FORMAT_VERSION
+
+
+class Copying(msgspec.Struct, frozen=True):
+    """A run that is being copied: stored before its first file.
+
+    content: see CopyOf. names: the files of the run, which prune keeps meanwhile, and deletes if the copy is abandoned;
+    empty once the manifest names them.
+    """
+
+    run: RunId
+    source: str
+    content: Content
+    names: tuple[str, ...]
+    format_version: int = FORMAT_VERSION
+
+
+class Arrived(msgspec.Struct, frozen=True, array_like=True):
+    """A file whose bytes were read while it was copied: its name, its generation in the copy, and its SHA-256."""
+
+    name: str
+    generation: Count
+    sha256: str
+
+
+class ArrivedFiles(msgspec.Struct, frozen=True):
+    """Files of one batch of a copy, so that a copy that is resumed need not read them again."""
+
+    run: RunId
+    files: tuple[Arrived, ...]
+    format_version: int = FORMAT_VERSION

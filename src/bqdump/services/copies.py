@@ -1,0 +1,85 @@
+"""Both sides of a copy, opened for one piece of work, and what moves files between them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.adapters.lean_imports import keep_imported
+from bqdump.copying.task import Place
+from bqdump.core.copy.request import Request
+from bqdump.core.errors import NotFoundError
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import BUCKET
+from bqdump.ports.mover import Mover
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.published import refuse_missing_bucket
+from bqdump.services.opening import open_store
+from bqdump.services.patience import patience_for
+
+
+class Sides(NamedTuple):
+    """The two places of a copy, and what moves files from one to the other."""
+
+    source: Place
+    target: Place
+    mover: Mover
+
+
+@asynccontextmanager
+async def opened_copy(settings: Settings, request: Request) -> AsyncIterator[Sides]:
+    """Both places of a copy, and what moves files. settings: of the source.
+
+    Raises NotFoundError about a bucket instead of what was not found in it, if the bucket does not exist.
+    """
+    into = msgspec.structs.replace(settings, target=request.target)
+    source = open_store(settings, patient=True)
+    target = _open_target(into, request.storage_class)
+    mover = _open_mover(settings, into, request, source, target)
+    keep_imported()
+    try:
+        yield Sides(Place(source, settings), Place(target, into), mover)
+    except NotFoundError:
+        for store in (source, target):
+            await refuse_missing_bucket(store)
+        raise
+    finally:
+        await mover.close()
+        await source.close()
+        await target.close()
+
+
+def _open_target(settings: Settings, storage_class: str) -> ObjectStore:
+    if settings.target.scheme != BUCKET:
+        return open_store(settings, patient=True)
+    from bqdump.adapters.endpoints import STORAGE
+    from bqdump.adapters.gcs import CloudStore
+    from bqdump.adapters.retry.store import RetryingStore
+
+    patience = patience_for(settings, STORAGE, patient=True)
+    bucket, key = settings.target.bucket, settings.kms_key
+    return RetryingStore(CloudStore(bucket, settings.jobs_in, key, patience, storage_class), patience)
+
+
+def _open_mover(
+    settings: Settings, into: Settings, request: Request, source: ObjectStore, target: ObjectStore
+) -> Mover:
+    if settings.target.scheme == into.target.scheme == BUCKET:
+        from bqdump.adapters.endpoints import STORAGE
+        from bqdump.adapters.gcs_rewrite import RewriteMover
+
+        return RewriteMover(
+            settings.target.bucket,
+            into.target.bucket,
+            target,
+            settings.jobs_in,
+            patience_for(settings, STORAGE, patient=True),
+            storage_class=request.storage_class,
+            kms_key=settings.kms_key,
+        )
+    from bqdump.adapters.movers import StreamMover
+
+    return StreamMover(source, target)

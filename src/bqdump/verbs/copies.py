@@ -1,0 +1,26 @@
+"""Copying runs to another place."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from bqdump.core.progress.events import Listener, ignore
+
+if TYPE_CHECKING:
+    from bqdump.core.copy.request import Request
+    from bqdump.core.copy.result import Copied
+    from bqdump.core.documents.run import Owner
+    from bqdump.core.settings.settings import Settings
+
+
+async def copy(settings: Settings, request: Request, owner: Owner, tell: Listener = ignore) -> Copied:
+    """Copy runs (default: the published run) to another place, or only show what would be copied."""
+    from bqdump.copying.run import copy as copy_runs
+    from bqdump.copying.task import Task
+    from bqdump.services.copies import opened_copy
+
+    now = int(time.time() * 1000)
+    async with opened_copy(settings, request) as sides:
+        task = Task(*sides, owner, now, request.digests, request.dry, tell)
+        return await copy_runs(task, request.runs, request.policy, every=request.every)

@@ -1,0 +1,120 @@
+"""An export in one bucket, one run a day, and copies of it in another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bqdump.adapters.memory import MemoryStore
+from bqdump.adapters.movers import StreamMover
+from bqdump.check.verify import Verified, verify
+from bqdump.copying.run import copy
+from bqdump.copying.task import Place, Task
+from bqdump.core.copy.result import Copied
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.run import Owner
+from bqdump.core.retention.policy import Policy, policy_of
+from bqdump.core.settings.path_template import DEFAULT
+from bqdump.core.settings.target import Target
+from bqdump.ports.mover import Mover
+from bqdump.ports.store import ObjectStore
+from bqdump.retain.prune import prune
+from bqdump.retain.task import Task as Pruning
+from retain.scene import DAY, KEEP, SETTINGS, Scene
+
+THERE = Target("gs", "second", "copies/")
+
+
+class Copies:
+    """Source and copy. target: the store of the copies, which a test may replace."""
+
+    def __init__(self, mode: str = "keep") -> None:
+        self.path = KEEP if mode == "keep" else DEFAULT
+        self.source = Scene()
+        self.target = MemoryStore("second", page=100)
+        self.target.clock = lambda: self.source.now
+        self.settings = msgspec.structs.replace(SETTINGS, path=self.path)
+        self.there = msgspec.structs.replace(self.settings, target=THERE)
+
+    def export(self, *names: str, **settings: Any) -> None:
+        """Runs of the export, a day apart; between them, one table changes."""
+        for name in names:
+            self.source.warehouse.put("p", "sales", "items", [f"item of {name} {number}" for number in range(3)])
+            self.source.run(name, path=self.path, **settings)
+
+    def task(
+        self,
+        source: ObjectStore | None = None,
+        target: ObjectStore | None = None,
+        *,
+        dry: bool = False,
+        mover: Mover | None = None,
+    ) -> Task:
+        """A call of copy. source, target: instead of the stores as they are."""
+        here, there = source or self.source.store, target or self.target
+        sides = Place(here, self.settings), Place(there, self.there)
+        return Task(*sides, mover or StreamMover(here, there), Owner("copy", 0), self.source.now, dry=dry)
+
+    def copy(self, *runs: str, every: bool = False, policy: Policy | None = None, **options: Any) -> Copied:
+        """Copy these runs."""
+        return asyncio.run(copy(self.task(**options), runs, policy or Policy(), every=every))
+
+    def manifest(self, run: str) -> Manifest:
+        """The copy's manifest of a run."""
+        name = self.there.layout.run(run).manifest.name
+        found = self.target.peek(name)
+        assert found
+        return decode(found[0], Manifest, name)
+
+    def latest(self) -> str:
+        """The run that the copy's latest.json names, "" for none."""
+        name = self.there.layout.latest.name
+        found = self.target.peek(name)
+        return decode(found[0], Latest, name).run if found else ""
+
+    def manifests(self) -> list[Manifest]:
+        """All of the copy's manifests."""
+        return [
+            self.manifest(name.split("/")[-2]) for name in self.target.names_now() if name.endswith("/manifest.json")
+        ]
+
+    def lines(self, run: str) -> dict[str, list[bytes]]:
+        """The content of each table's files in the copy of a run."""
+        found = {}
+        for entry in self.manifest(run).tables:
+            peeked = [self.target.peek(file.name) for file in entry.files]
+            found[entry.table] = [one[0] for one in peeked if one]
+        return found
+
+    def data(self) -> list[str]:
+        """The names of the copy's files."""
+        return [name for name in self.target.names_now() if not name.startswith(self.there.layout.state)]
+
+    def verify(self, run: str = "") -> Verified:
+        """A verification of the copy."""
+        return asyncio.run(verify(self.target, self.there, run))
+
+    def prune(self, days: int = 1, **settings: Any) -> Sequence[str]:
+        """Prune the copy by its own policy, some days after the last run; the runs that went."""
+        chosen = msgspec.structs.replace(self.there, **settings)
+        now = self.source.now + days * DAY
+        pruned = asyncio.run(prune(Pruning(self.target, chosen, policy_of(chosen), now, delete=True)))
+        return [one.run for one in pruned.removed]
+
+
+def complete(copies: Copies) -> None:
+    """Hold that no manifest names a missing or different file, and that latest.json names a manifest."""
+    for manifest in copies.manifests():
+        for entry in manifest.tables:
+            for file in entry.files:
+                found = copies.target.peek(file.name)
+                assert found, f"{manifest.run} names {file.name}, which is not there"
+                info = found[1]
+                assert (info.size, info.crc32c, info.generation) == (file.size, file.crc32c, file.generation)
+    if latest := copies.latest():
+        assert copies.manifest(latest)
