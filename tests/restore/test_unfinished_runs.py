@@ -25,9 +25,9 @@ from bqdump.core.settings.written import resume_call, settings_of_run
 from bqdump.core.wording import COMMANDS, UNFILLED, fill
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
+from bqdump.restoration.drills import drill
+from bqdump.restoration.restore import restore
 from bqdump.restoration.task import Task
-from bqdump.sets.drill import drill
-from bqdump.sets.restore import restore
 from opened import everywhere
 from restore.killed import Counting, Killed, Mortal
 from restore.world import ROWS, SETTINGS, World

@@ -14,7 +14,10 @@ from bqdump.core.restore.drilled import Drilled
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.rotation import Portion
 from bqdump.repository.drills import read_drills
-from bqdump.sets.drill import drill as drill_all
+from bqdump.restoration import planning, restore
+from bqdump.restoration.draft import Draft, draft
+from bqdump.restoration.drills import drill as drill_all
+from bqdump.restoration.task import Task
 from logged import logged
 from sets.restores import RestoreWorld
 
@@ -92,3 +95,19 @@ def test_without_permission_to_create_datasets_nothing_is_drilled(world: Restore
     world.big.refused = Every()
     with pytest.raises(DeniedError):
         drill(world)
+
+
+def test_within_a_limit_each_dataset_is_planned_once(world: RestoreWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned: list[str] = []
+
+    async def counted(task: Task) -> Draft:
+        planned.append(task.dataset)
+        return await draft(task)
+
+    for module in (planning, restore):
+        monkeypatch.setattr(module, "draft", counted)
+    task = world.restore_task(Options(project="p", dataset="", temporary=True))._replace(documents=MemoryStore())
+    limited = task._replace(settings=world.settings(max_bytes_billed=10**12))
+    done = asyncio.run(drill_all([limited], Portion()))
+    assert (done.state, set(done.tables)) == ("proven", TABLES)
+    assert planned == list(DATASETS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import BqdumpError, DeniedError, VerificationError
@@ -22,8 +23,8 @@ from bqdump.core.wording import COMMANDS, fill
 from bqdump.repository.drills import read_drills
 from bqdump.repository.repository import create
 from bqdump.restoration.draft import find_manifest
-from bqdump.restoration.planning import obtain_restore
-from bqdump.restoration.run import carry_out
+from bqdump.restoration.planning import Proposal, propose, take_part
+from bqdump.restoration.run import carry_out_alone
 from bqdump.restoration.task import RunningRestore, Task
 from bqdump.restoration.uploads import drop_uploads
 
@@ -46,19 +47,46 @@ class _Bill:
         self._report(bytes_billed)
 
 
+class Prepared(NamedTuple):
+    """A drill that may begin.
+
+    task: of the restore that it does.
+    tables: those with rows. lost: those of which the export has no files.
+    proposal: how it was planned, where that was necessary before it begins.
+    """
+
+    task: Task
+    manifest: Manifest
+    tables: list[str]
+    lost: Sequence[object]
+    last: str
+    proposal: Proposal | None = None
+
+
+async def prepare(task: Task, portion: Portion) -> Prepared:
+    """Choose what a drill restores, and the name of its scratch dataset. Raises NotFoundError without the run."""
+    manifest = (await find_manifest(task)).manifest
+    tables, lost = tables_with_rows(manifest)
+    options, chosen = await _options(task, tables, portion)
+    request = task.request._replace(options=options, run=manifest.run)
+    return Prepared(task._replace(request=request), manifest, tables, lost, chosen[-1] if options.include else "")
+
+
 async def drill(task: Task, portion: Portion) -> Drilled:
+    """Prepare a drill, and do it."""
+    return await drill_prepared(await prepare(task, portion))
+
+
+async def drill_prepared(prepared: Prepared) -> Drilled:
     """Restore a portion of a run into a scratch dataset of the requested project, compare, drop, and take a note of it.
 
     What differs or cannot be restored is in the result. Raises DeniedError if datasets cannot be created.
     """
-    manifest = (await find_manifest(task)).manifest
-    tables, lost = tables_with_rows(manifest)
-    options, chosen = await _options(task, tables, portion)
-    bill = _Bill(task)
+    task, manifest = prepared.task, prepared.manifest
+    bill, options = _Bill(task), task.request.options
     began, start = await task.destination.now(manifest.location), time.monotonic()
     try:
-        request = task.request._replace(options=options, run=manifest.run, on_bill=bill)
-        done = await _restore(task._replace(request=request))
+        done = await _restore(task._replace(request=task.request._replace(on_bill=bill)), prepared.proposal)
     except VerificationError as error:
         done = _without_files(manifest, options, error)
     different, failed = split(done.failed)
@@ -71,7 +99,7 @@ async def drill(task: Task, portion: Portion) -> Drilled:
         project=options.project,
         dataset=options.dataset,
         tables=tuple(table.table for table in proven),
-        of=len(tables) + len(lost),
+        of=len(prepared.tables) + len(prepared.lost),
         objects=len(done.objects),
         rows=sum(table.rows or 0 for table in proven),
         bytes=sum(table.bytes for table in proven),
@@ -81,7 +109,7 @@ async def drill(task: Task, portion: Portion) -> Drilled:
         different=different,
         failed=failed,
         not_restored=done.not_restored,
-        last=chosen[-1] if options.include else "",
+        last=prepared.last,
         altered={table.table: table.altered for table in proven if table.altered},
     )
     _report(result, {"dataset": manifest.dataset, "target": str(task.settings.target)})
@@ -89,13 +117,6 @@ async def drill(task: Task, portion: Portion) -> Drilled:
     at = time_of(note.began).strftime("%Y%m%dT%H%M%SZ")
     await create(task.store, task.settings.layout.drill(f"{at}-{options.dataset.removeprefix(NAME)}"), note)
     return result
-
-
-async def drill_request(task: Task, portion: Portion) -> Task:
-    """The task of a restore that does what a drill would."""
-    manifest = (await find_manifest(task)).manifest
-    options, _ = await _options(task, tables_with_rows(manifest)[0], portion)
-    return task._replace(request=task.request._replace(options=options, run=manifest.run))
 
 
 async def _options(task: Task, tables: list[str], portion: Portion) -> tuple[Options, tuple[str, ...]]:
@@ -127,11 +148,11 @@ async def _free_name(task: Task) -> str:
             return name
 
 
-async def _restore(task: Task) -> Restoration:
+async def _restore(task: Task, proposal: Proposal | None) -> Restoration:
     """Restore and compare; the dataset is dropped in the end. Raises VerificationError if files are not as exported."""
-    restore = await obtain_restore(task)
+    restore = await take_part(task, proposal or await propose(task))
     try:
-        return await carry_out(restore)
+        return await carry_out_alone(restore)
     finally:
         await _drop(restore)
 

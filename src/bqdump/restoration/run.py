@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from bqdump.core.errors import BqdumpError
-from bqdump.core.progress.events import Entered, Restoring
+from bqdump.concurrency import gathered
+from bqdump.core.errors import OF_THE_TASK, BqdumpError
+from bqdump.core.progress.events import Entered, Listener, Restoring
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
+from bqdump.core.restore.combined import DATASET
 from bqdump.core.restore.plan import NotRestored
-from bqdump.core.restore.result import Restoration, with_objects
+from bqdump.core.restore.result import NotCreated, Restoration, with_objects
 from bqdump.core.sizes import counted
+from bqdump.core.wording import COMMANDS, fill
+from bqdump.repository.exports import AT_ONCE
 from bqdump.repository.published import refuse_pruned
 from bqdump.repository.repository import create, value_of
 from bqdump.repository.turns import Turn, takes_turn
@@ -34,19 +38,103 @@ from bqdump.restoration.verify import compare_values
 from bqdump.restoration.work import restore_tables
 
 log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 
 async def run(task: Task) -> Restoration:
     """Do this task's part of a restore, and what follows the tables once all of them are restored or have failed."""
-    return await carry_out(await obtain_restore(task))
+    return await carry_out_alone(await obtain_restore(task))
 
 
-async def carry_out(restore: RunningRestore) -> Restoration:
+async def carry_out_alone(restore: RunningRestore) -> Restoration:
     """Do this task's part of a restore that is decided. Raises NotFoundError if something fails for want of its run."""
-    return await unless_pruned(restore, _carry_out(restore))
+
+    async def work() -> Restoration:
+        (result,) = await carry_out([restore], restore.task.tell)
+        return result
+
+    return await _unless_pruned(restore, work())
 
 
-async def unless_pruned(restore: RunningRestore, work: Awaitable[Restoration]) -> Restoration:
+async def carry_out(restores: Sequence[RunningRestore], tell: Listener, *, apart: bool = False) -> list[Restoration]:
+    """Do this task's part of restores that are decided: of one dataset, or of several, side by side. In their order.
+
+    tell: hears that the tables are done. apart: what fails for one dataset is in its result, and holds back no other.
+    """
+    guarded = _apart if apart else _whatever
+    await refuse_bill(restores)
+    started = await gathered(lambda one: guarded(one, _start(one)), restores, AT_ONCE)
+    results = {one.id: result for one, result in zip(restores, started, strict=True) if result}
+    open_ = [one for one in restores if one.id not in results]
+    followed: dict[str, _Followed] = {}
+    if open_:
+        ledgers = await restore_tables(open_)
+        if await _finishes(restores[0]):
+            tell(Entered("finishing"))
+            followed = {one.restore.id: one for one in await _follow_tables(open_, ledgers)}
+        else:
+            log.info("done; another task restores what follows the tables", extra=LogEvent.TASK_DONE.extra())
+            results |= {one.id: restoration(one, ledgers[one.id], [], running=True) for one in open_}
+    bills = _Bill(restores[0].task.request.spent)
+
+    async def conclude(restore: RunningRestore) -> Restoration:
+        billing, done = bills.of(restore), results.get(restore.id)
+        if done and done.state != "restored":
+            return done
+        work = _compared(billing, done) if done else _end(followed[restore.id]._replace(restore=billing))
+        return await guarded(restore, work)
+
+    # Where files are read, one after another, as each restore reads with all of this machine.
+    return await gathered(conclude, restores, 1 if restores[0].task.request.reading else AT_ONCE)
+
+
+async def _start(restore: RunningRestore) -> Restoration | None:
+    """The result of a restore that is complete already; else it is begun."""
+    if done := await _finished(restore):
+        return done
+    await _begin(restore)
+    return None
+
+
+async def _whatever(_: RunningRestore, work: Awaitable[Answer]) -> Answer:
+    return await work
+
+
+async def _apart(restore: RunningRestore, work: Awaitable[Answer]) -> Answer | Restoration:
+    """The answer; where an error concerns this dataset only, a result that names it."""
+    with about(restore.task.dataset):
+        try:
+            return await _unless_pruned(restore, work)
+        except OF_THE_TASK:
+            raise
+        except BqdumpError as error:
+            failed = LogEvent.DATASET_NOT_RESTORED.extra(dataset=restore.task.dataset)
+            log.error("the restore of the dataset is incomplete: %s", error, extra=failed)  # noqa: TRY400 (it has a name)
+            so_far = restoration(restore, await read_ledger(restore.state, restore.layout), [])
+            reason = type(error).__name__.removesuffix("Error")
+            named = NotCreated(restore.target.name, DATASET, reason, fill(error.cause, COMMANDS))
+            return msgspec.structs.replace(so_far, state="incomplete", failed=(*so_far.failed, named))
+
+
+class _Bill:
+    """What the comparisons of all datasets have billed, which together is limited."""
+
+    def __init__(self, spent: int) -> None:
+        self._spent = spent
+
+    def of(self, restore: RunningRestore) -> RunningRestore:
+        """A restore that adds to it."""
+        report = restore.task.request.on_bill
+
+        def bill(bytes_billed: int) -> None:
+            self._spent += bytes_billed
+            report(bytes_billed)
+
+        request = restore.task.request._replace(on_bill=bill, spent=self._spent)
+        return restore._replace(task=restore.task._replace(request=request))
+
+
+async def _unless_pruned(restore: RunningRestore, work: Awaitable[Answer]) -> Answer:
     """The result. Raises NotFoundError if something fails for want of the run, which is being pruned."""
     try:
         result = await work
@@ -54,7 +142,7 @@ async def unless_pruned(restore: RunningRestore, work: Awaitable[Restoration]) -
         if not error.retryable:
             await _refuse_pruned(restore)
         raise
-    if result.failed:
+    if isinstance(result, Restoration) and result.failed:
         await _refuse_pruned(restore)
     return result
 
@@ -64,31 +152,18 @@ async def _refuse_pruned(restore: RunningRestore) -> None:
     await refuse_pruned(task.store, task.settings, "restore", restore.manifest.run, read=True)
 
 
-async def _carry_out(restore: RunningRestore) -> Restoration:
-    if done := await finished(restore):
-        return await compared(restore, done)
-    await refuse_bill([restore])
-    await begin(restore)
-    ledgers = await restore_tables([restore])
-    if not await finishes(restore):
-        return leave_to_another(restore, ledgers[restore.id])
-    restore.task.tell(Entered("finishing"))
-    [followed] = await follow_tables([restore], ledgers)
-    return await end(followed)
-
-
-async def finishes(restore: RunningRestore) -> bool:
+async def _finishes(restore: RunningRestore) -> bool:
     """Whether what follows the tables is this task's: of several that see all tables done, one is enough."""
     return await takes_turn(Turn(restore.state, restore.layout.finisher, restore.owner))
 
 
-async def finished(restore: RunningRestore) -> Restoration | None:
+async def _finished(restore: RunningRestore) -> Restoration | None:
     """The result of a restore that was complete before, as far as the target still has it; None if it was not."""
     done = await value_of(restore.state, restore.layout.result)
     return await with_changes(restore, done, await read_ledger(restore.state, restore.layout)) if done else None
 
 
-async def begin(restore: RunningRestore) -> None:
+async def _begin(restore: RunningRestore) -> None:
     """Report what is restored, and create the dataset."""
     totals = restore.plan.totals
     restore.task.tell(Restoring(restore.id, restore.manifest.run, totals.tables, totals.bytes))
@@ -96,7 +171,7 @@ async def begin(restore: RunningRestore) -> None:
     await create_dataset(restore)
 
 
-async def compared(restore: RunningRestore, result: Restoration) -> Restoration:
+async def _compared(restore: RunningRestore, result: Restoration) -> Restoration:
     """The result, with what a comparison of values has found, if that was requested."""
     reading = restore.task.request.reading
     if reading is None:
@@ -109,7 +184,7 @@ async def compared(restore: RunningRestore, result: Restoration) -> Restoration:
     return msgspec.structs.replace(result, state=state, failed=failed, verified=compared.tables)
 
 
-class Followed(NamedTuple):
+class _Followed(NamedTuple):
     """A restore whose tables everything has followed. unset: properties that could not be set, as of this ledger."""
 
     restore: RunningRestore
@@ -117,7 +192,7 @@ class Followed(NamedTuple):
     unset: list[NotRestored]
 
 
-async def follow_tables(restores: Sequence[RunningRestore], ledgers: Mapping[str, Ledger]) -> list[Followed]:
+async def _follow_tables(restores: Sequence[RunningRestore], ledgers: Mapping[str, Ledger]) -> list[_Followed]:
     """Everything after the rows, in several datasets at once, as views of one may name tables and views of another.
 
     Another execution may restore a table meanwhile that has failed in this one: then all of it follows once more.
@@ -126,7 +201,7 @@ async def follow_tables(restores: Sequence[RunningRestore], ledgers: Mapping[str
         unset = await _follow_once(restores, ledgers)
         before, ledgers = ledgers, await read_ledgers(restores)
         if not any(_restored_since(before[one.id], ledgers[one.id], one) for one in restores):
-            return [Followed(one, ledgers[one.id], unset[one.id]) for one in restores]
+            return [_Followed(one, ledgers[one.id], unset[one.id]) for one in restores]
 
 
 def _restored_since(before: Ledger, now: Ledger, restore: RunningRestore) -> bool:
@@ -156,7 +231,7 @@ async def _finish(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
     return [*expirations, *await finish_dataset(restore), *await grant_access(restore)]
 
 
-async def end(followed: Followed) -> Restoration:
+async def _end(followed: _Followed) -> Restoration:
     """Clear up. The result, which is stored if nothing failed: then the restore is finished."""
     restore, ledger, unset = followed
     if not ledger.missing(len(restore.plan.tables)):
@@ -166,7 +241,7 @@ async def end(followed: Followed) -> Restoration:
     result = restoration(restore, ledger, unset)
     if restore.resumed:
         result = await with_changes(restore, result, ledger)
-    result = await compared(restore, result)
+    result = await _compared(restore, result)
     if result.state == "restored":
         result = (await create(restore.state, restore.layout.result, result)).value
     await store_report(restore, result)
@@ -180,9 +255,3 @@ async def end(followed: Followed) -> Restoration:
         extra=LogEvent.RESTORE_DONE.extra(restore=restore.id),
     )
     return result
-
-
-def leave_to_another(restore: RunningRestore, ledger: Ledger) -> Restoration:
-    """The result of a task that leaves what follows the tables to another one."""
-    log.info("done; another task restores what follows the tables", extra=LogEvent.TASK_DONE.extra())
-    return restoration(restore, ledger, [], running=True)

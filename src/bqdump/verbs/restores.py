@@ -49,8 +49,8 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
     """
     from bqdump.check.read_back import ReadOptions
     from bqdump.core.sets.restoring import EVERY
+    from bqdump.restoration.restore import restore as run_task
     from bqdump.services.opening import open_reader
-    from bqdump.sets.restore import restore as run_task
     from bqdump.telemetry import observed
 
     task = tasks[0]
@@ -83,8 +83,8 @@ async def drill(tasks: Sequence[RestoreTask], portion: Portion) -> Drilled:
     from bqdump.check.read_back import ReadOptions
     from bqdump.core.notice import drill_ended, drill_failed
     from bqdump.observe.notify import notify
+    from bqdump.restoration.drills import drill as run_drill
     from bqdump.services.opening import open_notifier, open_reader
-    from bqdump.sets.drill import drill as run_drill
     from bqdump.telemetry import observed
 
     task = tasks[0]
@@ -127,7 +127,7 @@ async def plan_restore(
 ) -> Restoration:
     """Show what the same would do, and what it would bill, without writing anything."""
     from bqdump.core.sets.restoring import EVERY
-    from bqdump.sets.restore import plan_restore as plan
+    from bqdump.restoration.restore import plan_restore as plan
 
     given = [one._replace(request=one.request._replace(compares=values)) for one in tasks]
     return await plan(given, choice or EVERY)
@@ -135,6 +135,6 @@ async def plan_restore(
 
 async def plan_drill(tasks: Sequence[RestoreTask], portion: Portion) -> Restoration:
     """Show what a drill would restore, and what it would bill, without writing anything."""
-    from bqdump.sets.drill import plan_drill as plan
+    from bqdump.restoration.drills import plan_drill as plan
 
     return await plan([one._replace(request=one.request._replace(compares=True)) for one in tasks], portion)

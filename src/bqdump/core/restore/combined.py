@@ -1,4 +1,4 @@
-"""The result of a set's restore: that of each dataset, as one. Tables have their dataset's name."""
+"""The results of several datasets as one, of a restore or of a drill. Tables have their dataset's name."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from bqdump.core.restore.drilled import Drilled, DrillState
 from bqdump.core.restore.plan import ACCESS, NotRestored, Options
 from bqdump.core.restore.result import NotCreated, Restoration, RestorationState, RestoredDataset
 
@@ -13,11 +14,15 @@ from bqdump.core.restore.result import NotCreated, Restoration, RestorationState
 DATASET = "DATASET"
 # The first of these that a dataset is in is the state of the set.
 WORST: tuple[RestorationState, ...] = ("running", "incomplete", "planned", "restored")
+WORST_DRILL: tuple[DrillState, ...] = ("different", "incomplete", "proven")
 
 
-def joined(options: Options, run: str, results: Mapping[str, Restoration], left: Sequence[str]) -> Restoration:
-    """One result for a set. options: for all datasets. run: of the set. left: datasets with no object that is included.
+def restored_together(
+    options: Options, run: str, results: Mapping[str, Restoration], left: Sequence[str]
+) -> Restoration:
+    """One result for a set. options: for all datasets. run: of the set.
 
+    left: datasets with no object that is included.
     results: by dataset.
     """
     every = list(results.values())
@@ -87,3 +92,39 @@ def _dataset(name: str, one: Restoration, run: str) -> RestoredDataset:
 
 def _problem(failed: Sequence[NotCreated]) -> str:
     return next((one.message for one in failed if one.kind == DATASET), "")
+
+
+def drilled_together(run: str, done: Mapping[str, Drilled], failed: Sequence[NotCreated]) -> Drilled:
+    """One result for a set: tables have their dataset's name. done: the results by dataset."""
+    every = [_named_drill(name, one) for name, one in done.items()]
+    states = {one.state for one in every} | ({"incomplete"} if failed else set())
+    return Drilled(
+        run=run,
+        state=next(state for state in WORST_DRILL if state in states),
+        snapshot_time=min(one.snapshot_time for one in every),
+        project=every[0].project,
+        dataset=",".join(one.dataset for one in every),
+        tables=tuple(table for one in every for table in one.tables),
+        of=sum(one.of for one in every),
+        objects=sum(one.objects for one in every),
+        rows=sum(one.rows for one in every),
+        bytes=sum(one.bytes for one in every),
+        bytes_billed=sum(one.bytes_billed for one in every),
+        seconds=round(sum(one.seconds for one in every), 3),
+        began=min(one.began for one in every),
+        different=tuple(found for one in every for found in one.different),
+        failed=(*(found for one in every for found in one.failed), *failed),
+        not_restored=tuple(lost for one in every for lost in one.not_restored),
+        altered={table: values for one in every for table, values in one.altered.items()},
+    )
+
+
+def _named_drill(dataset: str, one: Drilled) -> Drilled:
+    return replace(
+        one,
+        tables=tuple(f"{dataset}.{table}" for table in one.tables),
+        different=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in one.different),
+        failed=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in one.failed),
+        not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in one.not_restored),
+        altered={f"{dataset}.{table}": values for table, values in one.altered.items()},
+    )

@@ -30,19 +30,19 @@ from bqdump.core.sets.restoring import (
 )
 from bqdump.core.settings.datasets import NAME
 from bqdump.repository.copies import find_latest
-from bqdump.repository.exports import AT_ONCE, datasets_left, names_in_set
-from bqdump.repository.exports import SetAt as SetOf
+from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, names_in_set
 from bqdump.repository.projects import read_project
 from bqdump.repository.repository import exists, value_of
 from bqdump.restoration.draft import find_manifest
+from bqdump.restoration.finish_run import finish_run
+from bqdump.restoration.refusals import all_or_none
 from bqdump.restoration.task import Task
-from bqdump.sets.refusals import all_or_none
 
 log = logging.getLogger(__name__)
 Entry = Member | DatasetEntry | Latest
 
 
-class SetAt(NamedTuple):
+class Source(NamedTuple):
     """A set, and a task that restores it from where it is exported to."""
 
     task: Task
@@ -61,13 +61,24 @@ class Members(NamedTuple):
     left: list[str]
 
 
-async def sets_at(tasks: Sequence[Task]) -> list[SetAt]:
+async def finish_runs(tasks: Sequence[Task]) -> None:
+    """Finish the runs that were stopped while they replaced the published files: each dataset has its own."""
+    sources = await sets_at(tasks)
+    for task in tasks if not sources else ():
+        await finish_run(task)
+    for one in sources:
+        # Also of datasets that have left the set: their last exports can be restored.
+        for name in await names_in_set(one.task.store, one.task.settings):
+            await finish_run(one.task._replace(settings=one_dataset(one.task.settings, name)))
+
+
+async def sets_at(tasks: Sequence[Task]) -> list[Source]:
     """The sets that are published where these tasks restore from; none where it is the export of one dataset.
 
     Raises NotFoundError for a bucket that does not exist: its datasets would be missing from the restore.
     """
     found = [(task, await read_project(task.store, task.settings)) for task in tasks]
-    sets = [SetAt(task, project) for task, project in found if project and project.datasets]
+    sets = [Source(task, project) for task, project in found if project and project.datasets]
     for task, project in found if sets else ():
         if project is None:
             with suppress(DeniedError):
@@ -86,7 +97,7 @@ async def of_one_dataset(tasks: Sequence[Task], choice: Choice) -> Task:
     return task._replace(request=task.request._replace(options=options))
 
 
-async def choose(sets: Sequence[SetAt], choice: Choice) -> SetExecution:
+async def choose(sets: Sequence[Source], choice: Choice) -> SetExecution:
     """The datasets to restore, and the run of each: the requested one, or what is published.
 
     Raises NotFoundError for a run of no set, UsageError where datasets cannot be chosen like this.
@@ -109,30 +120,30 @@ async def choose(sets: Sequence[SetAt], choice: Choice) -> SetExecution:
     return SetExecution(run or newest.run, tuple(parts), choice.include, choice.exclude)
 
 
-async def _published(sets: Sequence[SetAt], choice: Choice) -> list[tuple[SetAt, Entry]]:
+async def _published(sets: Sequence[Source], choice: Choice) -> list[tuple[Source, Entry]]:
     """The datasets that are published, and those that the choice names and that have left the set."""
-    found: list[tuple[SetAt, Entry]] = [(one, entry) for one in sets for entry in one.project.datasets]
+    found: list[tuple[Source, Entry]] = [(one, entry) for one in sets for entry in one.project.datasets]
     others = {name for name in choice.include if NAME.fullmatch(name)}.difference(entry.dataset for _, entry in found)
     for one in sets if others else ():
         in_set = [entry.dataset for entry in one.project.datasets]
         store, settings = one.task.store, one.task.settings
-        left = await datasets_left(SetOf(store, settings, tuple(await names_in_set(store, settings))), in_set)
+        left = await datasets_left(SetAt(store, settings, tuple(await names_in_set(store, settings))), in_set)
         for name in others & left.damaged.keys():
             raise left.damaged[name]
         found += [(one, latest) for name, latest in left.published.items() if name in others]
     return found
 
 
-async def _of_run(sets: Sequence[SetAt], run: str) -> list[tuple[SetAt, Entry]]:
+async def _of_run(sets: Sequence[Source], run: str) -> list[tuple[Source, Entry]]:
     """The datasets of a set's run, whether it has published them or not."""
     plans = [(one, await value_of(one.task.store, one.task.settings.layout.project_run(run).plan)) for one in sets]
-    found: list[tuple[SetAt, Entry]] = [(one, member) for one, plan in plans if plan for member in plan.datasets]
+    found: list[tuple[Source, Entry]] = [(one, member) for one, plan in plans if plan for member in plan.datasets]
     if not found:
         raise NotFoundError("find", f"run {run}", "the set has none", "{call:runs} lists all runs.")
     return found
 
 
-async def _part(one: SetAt, entry: Entry, run: str) -> Part:
+async def _part(one: Source, entry: Entry, run: str) -> Part:
     """A dataset, and the run that is restored: the requested one, or what is published."""
     if isinstance(entry, Latest):
         return Part(entry.dataset, one.target, entry.run)
@@ -143,7 +154,7 @@ async def _part(one: SetAt, entry: Entry, run: str) -> Part:
     return Part(entry.dataset, one.target, run)
 
 
-async def members_of(sets: Sequence[SetAt], chosen: SetExecution, choice: Choice) -> Members:
+async def members_of(sets: Sequence[Source], chosen: SetExecution, choice: Choice) -> Members:
     """The restore of each chosen dataset.
 
     Raises UsageError for a target that is not one for each of them, for a pattern that matches nothing, and where the
@@ -171,7 +182,7 @@ async def members_of(sets: Sequence[SetAt], chosen: SetExecution, choice: Choice
     return Members(members, [name for name in tasks if name not in made])
 
 
-def _refuse_other(sets: Sequence[SetAt], chosen: SetExecution, choice: Choice) -> None:
+def _refuse_other(sets: Sequence[Source], chosen: SetExecution, choice: Choice) -> None:
     """Raise UsageError where the execution restores what was not requested here."""
     task = sets[0].task
     elsewhere = {part.target for part in chosen.parts} - {one.target for one in sets}
