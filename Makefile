@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 DIST := dist
-# Readers of Iceberg tables, for tests: in a folder of their own, since DuckDB's extension needs the DuckDB of its release.
-READERS := duckdb==1.5.5\nduckdb-extension-avro==1.5.5\nduckdb-extension-iceberg==1.5.5\npyiceberg>=0.12\n
+# Readers of exports, for tests: in a folder of their own, since DuckDB's Iceberg extension needs the DuckDB of its release,
+# and pandas is otherwise kept out (see override-dependencies).
+READERS := duckdb==1.5.5\nduckdb-extension-avro==1.5.5\nduckdb-extension-iceberg==1.5.5\npandas>=3\npyiceberg>=0.12\n
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick check lint types layers docs lock witness sbom soak pictures clean
@@ -48,7 +49,7 @@ lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -c requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra otel -c requirements/dev.txt pyproject.toml -o requirements/otel.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra docs -c requirements/dev.txt pyproject.toml -o requirements/docs.txt
-	printf '$(READERS)' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/readers.txt
+	printf '$(READERS)' | $(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/readers.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/witness.in -o requirements/witness.txt
 	printf 'uv\nhatchling\neditables\n' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/tools.txt
 
@@ -65,7 +66,7 @@ $(VENV)/.local: requirements/local.txt pyproject.toml $(VENV)/.tools
 
 $(VENV)/.dev: requirements/dev.txt requirements/readers.txt pyproject.toml $(VENV)/.tools
 	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps -r $<
-	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps --target $(VENV)/readers -r requirements/readers.txt
+	@$(UV) install -q --no-config --python $(BIN)/python --require-hashes --no-deps --target $(VENV)/readers -r requirements/readers.txt
 	@$(UV) install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.local
 

@@ -1,6 +1,32 @@
-"""bqdump: export every table of a BigQuery dataset to Cloud Storage at one snapshot time, published when complete.
+"""Back up BigQuery datasets to Cloud Storage: one snapshot time, published when complete, restorable.
 
-Each command of the command line is a function here (see bqdump.api). Names are imported when they are first used.
+    import bqdump
+
+    backup = {"bucket": "my-exports", "path": "{run}/{table}/{table}_*.{ext}"}
+    bqdump.run(project="my-project", dataset="sales", format="parquet", incremental=True, **backup)
+    bqdump.manifest(**backup)["orders"].uris        # the addresses of a table's files
+    bqdump.restore(into="my-project.sales_copy", **backup)
+
+Each command of the command line is a function. Settings are keyword arguments; help(bqdump.run) lists them.
+
+    export   doctor          permissions and risks before a run
+             plan            what a run would do, and what it costs
+             run             export
+             status          progress of a run
+    check    runs            the runs of a target, and what grew
+             manifest        tables and files of a run
+             verify          compare files with the manifest, or with BigQuery
+             diff            what changed between two runs
+             report          a run as an HTML page
+             sql             query an export with DuckDB
+    restore  restore         restore a run into a dataset
+             drill           prove that a run can be restored
+    keep     copy            bring runs to another bucket or a folder
+             tag             mark runs that are kept
+             prune           delete runs that the retention policy no longer keeps
+    try      check_service   test what bqdump relies on
+
+Every failure that can be expected is a BqdumpError. Names are imported when they are first used.
 """
 
 from bqdump.core.version import VERSION

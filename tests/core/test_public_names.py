@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import pydoc
 import re
 import subprocess
 import sys
@@ -70,7 +71,8 @@ def test_results_and_errors_can_be_pickled() -> None:
 def test_help_shows_every_setting_with_its_type_and_default() -> None:
     parameters = inspect.signature(bqdump.run).parameters
     assert set(parameters) == set(bqdump.Options.__annotations__) | {"task", "tasks", "yes"}
-    assert str(parameters["format"]) == "format: str | None = 'csv'"
+    assert "Literal['csv', 'json', 'avro', 'parquet']" in str(parameters["format"])
+    assert str(parameters["format"]).endswith(" = 'csv'")
     assert str(parameters["header"]) == "header: bool | None = True"
     assert parameters["project"].default is None
     shown = inspect.getdoc(bqdump.run) or ""
@@ -114,6 +116,45 @@ def test_a_result_is_shown_with_its_rows() -> None:
     assert found.to_dicts() == [{"kind": "missing", "table": "a&b", "file": "f", "expected": "1 bytes", "found": ""}]
     assert "<p>findings</p><table>" in found._repr_html_()
     assert "<td>a&amp;b</td>" in found._repr_html_()
+
+
+def test_help_opens_with_an_example_and_every_function() -> None:
+    # A screen of 40 lines.
+    screen = pydoc.plain(pydoc.render_doc(bqdump)).splitlines()[:40]
+    functions = [name for name in bqdump.__all__ if inspect.isfunction(getattr(bqdump, name))]
+    assert "run" in functions
+    assert [name for name in functions if not any(re.search(rf" {name}  ", line) for line in screen)] == []
+    example = "\n".join(line.strip() for line in screen if "=" in line)
+    compile(example, "help", "exec")
+    assert "bqdump.run(project=" in example
+
+
+def test_a_line_shows_the_first_fields_of_a_result_and_counts_what_is_long() -> None:
+    when = datetime(2026, 1, 31, 3, tzinfo=UTC)
+    line = bqdump.RunLine(run="r1", state="complete", published=True, snapshot_time=when, tables=38, files=40, bytes=5)
+    assert repr(line) == (
+        "RunLine(run='r1', state='complete', published=True, snapshot_time=datetime(2026-01-31T03:00:00.000+00:00), "
+        "tables=38, files=40, 1 more)"
+    )
+    assert repr(Rows([line] * 3)) == f"Rows([{line!r}, 2 more])"
+    assert repr(Rows([])) == "Rows([])"
+    findings = tuple(bqdump.Finding(bqdump.FindingKind.MISSING, "a", "f", "1 bytes", "") for _ in range(1000))
+    found = bqdump.Verified(run="r", snapshot_time=when, tables=1, files=1, bytes=1, findings=findings)
+    assert "findings=<1,000 items>" in repr(found)
+    assert len(repr(found)) < 300
+
+
+def test_a_table_in_a_notebook_has_at_most_eight_columns_those_with_values_first() -> None:
+    lines = [bqdump.RunLine(run=f"r{n}", state="complete", published=False, tables=n, tags=("keep",)) for n in (1, 2)]
+    shown = Rows(lines)._repr_html_()
+    heads = re.findall("<th>(.*?)</th>", shown)
+    assert heads == ["run", "state", "tables", "tags"]
+    assert "more columns: to_dicts()" in shown
+    full = bqdump.RunLine(run="r", state="complete", published=True, snapshot_time=datetime(2026, 1, 31, tzinfo=UTC),
+                          tables=1, files=1, bytes=1, rows=1, failed=1, skipped=1)  # fmt: skip
+    assert len(re.findall("<th>", Rows([full])._repr_html_())) == 8
+    answer = bqdump.Answer(columns=tuple("abcdefghij"), rows=[[None] * 10])
+    assert len(re.findall("<th>", answer._repr_html_())) == 10
 
 
 def test_another_name_is_not() -> None:

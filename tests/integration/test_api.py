@@ -189,10 +189,12 @@ def test_of_several_errors_at_once_the_first_is_raised() -> None:
 
 
 def test_wrong_arguments_name_themselves(tmp_path: Path) -> None:
+    # Type checkers refuse it, too.
+    unknown: Any = "xls"
     with pytest.raises(bqdump.UsageError, match=r"missing: project and bucket\.$"):
         bqdump.run(dataset="sales")
     with pytest.raises(bqdump.UsageError, match=r"^format: invalid value 'xls'"):
-        bqdump.plan(project="proj", dataset="sales", bucket="target", format="xls")
+        bqdump.plan(project="proj", dataset="sales", bucket="target", format=unknown)
     with pytest.raises(bqdump.UsageError, match=r"unknown setting 'projekt'\. Did you mean 'project'"):
         # Type checkers refuse it, too.
         bqdump.plan(projekt="p", project="proj", dataset="sales", bucket="target")  # type: ignore[call-arg]

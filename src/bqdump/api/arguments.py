@@ -4,7 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
+
+Route = Literal["auto", "extract", "query", "read"]
+Format = Literal["csv", "json", "avro", "parquet"]
+Compression = Literal["deflate", "gzip", "none", "snappy", "zstd"]
+Unsupported = Literal["fail", "skip", "string"]
+Accepted = Literal[
+    "row-policies",
+    "unseen-row-policies",
+    "masked-columns",
+    "streaming-buffer",
+    "skipped",
+    "created-later",
+    "unapplied-changes",
+    "unseen-changes",
+    "pseudo-columns",
+    "unseen-columns",
+    "removed-tables",
+    "lifecycle-rules",
+    "removed-partitions",
+    "left-out-columns",
+    "altered-values",
+]
 
 
 class Options(TypedDict, total=False):
@@ -24,14 +46,14 @@ class Options(TypedDict, total=False):
     keep_others: bool | None
     incremental: bool | None
     full_every: str | timedelta | None
-    route: str | None
-    format: str | None
-    compression: str | None
+    route: Route | None
+    format: Format | None
+    compression: Compression | None
     partition_times: bool | None
     header: bool | None
     delimiter: str | None
     iceberg: bool | None
-    on_unsupported: str | None
+    on_unsupported: Unsupported | None
     null_marker: str | None
     file_size: int | str | None
     row_group_rows: int | str | None
@@ -53,7 +75,7 @@ class Options(TypedDict, total=False):
     max_bytes_billed: int | str | None
     price_per_tib: float | str | None
     strict: bool | None
-    allow: str | Sequence[str] | None
+    allow: Accepted | Sequence[Accepted] | None
     prune: bool | None
     keep_last: int | str | None
     keep_hourly: int | str | None

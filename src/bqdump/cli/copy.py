@@ -26,7 +26,7 @@ REPEATED = Endings(RESUME, RESUME, jobs=False)
 STATES = {"copied": "copied", "there": "there before", "missing": "would be copied", "not copied": "not copied"}
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, needs=("bucket",))
 @click.argument("dest")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--all", "every", is_flag=True, help="Copy all complete runs.")

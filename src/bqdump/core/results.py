@@ -13,6 +13,12 @@ Type = TypeVar("Type", bound=type)
 Row = TypeVar("Row")
 # More rows are summed up below a table in a notebook.
 SHOWN_ROWS = 500
+SHOWN_COLUMNS = 8
+# In one line: further fields are counted, longer values end with an ellipsis.
+SHOWN_FIELDS = 6
+SHOWN_LETTERS = 60
+# What a column that says nothing is full of.
+EMPTY: tuple[Any, ...] = (None, "", False, 0, [], {}, ())
 
 # The states of a run, each with one meaning wherever it appears.
 State = Literal[
@@ -54,7 +60,19 @@ def public(type_: Type) -> Type:
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What a function of the Python API returns. A notebook shows it as a table of its fields."""
+    """What a function of the Python API returns: in one line, and in a notebook as a table of its fields."""
+
+    def __repr__(self) -> str:
+        shown, given = list[str](), 0
+        for field in msgspec.structs.fields(self):
+            value = getattr(self, field.name)
+            if field.default is not msgspec.NODEFAULT and value == field.default:
+                continue
+            given += 1
+            if len(shown) < SHOWN_FIELDS:
+                shown.append(f"{field.name}={_brief(value)}")
+        more = [f"{given - len(shown)} more"] if given > len(shown) else []
+        return f"{type(self).__name__}({', '.join([*shown, *more])})"
 
     def _repr_html_(self) -> str:
         fields = msgspec.structs.asdict(self)
@@ -64,7 +82,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rows(list[Row]):
-    """A list of results that a notebook shows as a table."""
+    """A list of results: in one line, and in a notebook as a table."""
+
+    def __repr__(self) -> str:
+        more = f", {len(self) - 1:,} more" if len(self) > 1 else ""
+        return f"Rows([{self[0]!r}{more}])" if self else "Rows([])"
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The rows as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
@@ -82,18 +104,35 @@ def rows_of(items: Iterable[Any]) -> list[dict[str, Any]]:
     return [msgspec.to_builtins(item, builtin_types=(datetime,)) for item in items]
 
 
-def html_table(rows: list[dict[str, Any]]) -> str:
-    """Rows as an HTML table. Every value is escaped."""
+def html_table(rows: list[dict[str, Any]], most: int = SHOWN_COLUMNS) -> str:
+    """Rows as an HTML table. Every value is escaped.
+
+    most: the number of columns; those without a value come last.
+    """
     from html import escape
 
     if not rows:
         return "<p>none</p>"
-    names = list(rows[0])
+    every = list(rows[0])
+    told = [name for name in every if any(row.get(name) not in EMPTY for row in rows[:SHOWN_ROWS])]
+    names = every if len(every) <= most else [name for name in every if name in {*every[:1], *told}][:most]
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     lines = ["".join(f"<td>{escape(_shown(row.get(name)))}</td>" for name in names) for row in rows[:SHOWN_ROWS]]
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     more = f"<p>{len(rows) - SHOWN_ROWS:,} more</p>" if len(rows) > SHOWN_ROWS else ""
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+    hidden = len(every) - len(names)
+    also = f"<p>{hidden} more columns: to_dicts()</p>" if hidden else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}{also}"
+
+
+def _brief(value: Any) -> str:
+    """A value in a few letters: sequences and mappings by their number of items, unless they are short."""
+    text = f"datetime({value.isoformat(timespec='milliseconds')})" if isinstance(value, datetime) else repr(value)
+    if len(text) <= SHOWN_LETTERS:
+        return text
+    if isinstance(value, (list, tuple, Mapping)):
+        return f"<{len(value):,} {'item' if len(value) == 1 else 'items'}>"
+    return f"{text[:SHOWN_LETTERS]}…"
 
 
 def _is_rows(value: Any) -> bool:

@@ -31,7 +31,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
     def _repr_html_(self) -> str:
-        return html_table(self.to_dicts())
+        # Its columns were asked for.
+        return html_table(self.to_dicts(), most=max(1, len(self.columns)))
 
 
 class Source(NamedTuple):
