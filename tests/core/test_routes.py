@@ -98,3 +98,26 @@ def test_a_kind_that_no_route_can_read_is_skipped_with_its_reason() -> None:
 def test_a_codec_that_no_route_has_for_a_view_is_refused_with_one_that_fits() -> None:
     with pytest.raises(UsageError, match=r'Set compression = "\w+" in \[tables\."t"\], or leave it out'):
         choose_route(of_kind("VIEW"), Requirements(format="parquet", compression="zstd"))
+
+
+def test_a_view_gets_a_codec_that_queries_can_write_where_its_own_settings_name_none() -> None:
+    usual = settings(format="parquet", compression="zstd", tables=[{"name": "own", "compression": "snappy"}])
+    tables = [table("plain"), of_kind("VIEW"), msgspec.structs.replace(of_kind("VIEW"), name="own")]
+    plain, view, own = route_tables(usual, tables).routed
+    assert [(one.route, one.compression) for one in (plain, view, own)] == [
+        ("extract", "zstd"), ("query", "gzip"), ("query", "snappy")
+    ]  # fmt: skip
+    assert "; gzip, as EXPORT DATA cannot write zstd" in view.why
+    assert "zstd" not in own.why
+
+
+@pytest.mark.parametrize("changed", [{"route": "query"}, {"tables": [{"name": "t", "compression": "zstd"}]}])
+def test_a_codec_is_not_replaced_where_the_route_or_the_codec_was_asked_for(changed: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="EXPORT DATA cannot write parquet with zstd"):
+        route_tables(settings(format="parquet", compression="zstd", **changed), [of_kind("VIEW")])
+
+
+def test_streamed_changes_are_exported_with_another_codec() -> None:
+    usual = settings(format="parquet", compression="zstd")
+    (routed,) = route_tables(usual, [table("t")], captured={"t"}).routed
+    assert (routed.route, routed.compression) == ("query", "gzip")

@@ -121,8 +121,6 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kitchen]:
         made.query("CREATE VIEW sales.buyers AS SELECT DISTINCT customer FROM sales.orders")
         (init,) = re.findall(r"`(bqdump init .*?)`", PAGE.replace("\n", " "))
         made.shell(init, folder)
-        with (folder / "bqdump.toml").open("a") as file:
-            file.write('\n[tables.buyers]\ncompression = "gzip"\n')
         made.shell("bqdump run --quiet --run-id monday", folder)
         made.query("DELETE FROM sales.customers WHERE id = 7")
         made.shell("bqdump run --quiet --run-id tuesday", folder)
@@ -146,14 +144,13 @@ def test_every_recipe_is_run_here() -> None:
 
 
 def test_two_datasets_are_backed_up_by_a_job(kitchen: Kitchen, tmp_path: Path) -> None:
-    kitchen.cook(
-        "Back up two datasets every night, and keep 30 days", tmp_path, {"--prefix": "--exclude buyers --prefix"}
-    )
+    kitchen.cook("Back up two datasets every night, and keep 30 days", tmp_path)
     assert re.search(r'dataset += "sales,ops"', (tmp_path / "main.tf").read_text())
     kitchen.shell("bqdump run --quiet", tmp_path)
     assert {path.name for path in (kitchen.folder / "buckets/my-exports/nightly").iterdir()} == {
         "_bqdump", "ops", "sales",
     }  # fmt: skip
+    assert list((kitchen.folder / "buckets/my-exports/nightly/sales").glob("*/buyers/*.parquet"))
     assert "keep_daily = 30" in (tmp_path / "bqdump.toml").read_text()
 
 

@@ -41,7 +41,8 @@ class Requirements(NamedTuple):
     """What the settings require of one table: a route or "auto", its file format, and the part that is exported.
 
     ours: a requirement that only the read route meets, in words. captured: changes are streamed into the table (change
-    data capture), and the export must include those that are not applied yet.
+    data capture), and the export must include those that are not applied yet. usual: the compression is that of all
+    tables; none is set for this one.
     """
 
     route: str = "auto"
@@ -50,6 +51,7 @@ class Requirements(NamedTuple):
     shape: Shape = WHOLE
     ours: str = ""
     captured: bool = False
+    usual: bool = False
 
 
 class Choice(NamedTuple):
@@ -161,6 +163,15 @@ def choose_route(table: Table, required: Requirements) -> Choice:
     return Choice(able[0], obstacles["extract"] or "a free extract job can do it")
 
 
+def writable(table: Table, required: Requirements) -> Requirements:
+    """The requirements, with another codec where only a query can export the table, and cannot write the usual one."""
+    able = [route for route in ROUTES if not obstacle(route, table, required)]
+    if required.route != "auto" or not required.usual or (able and not required.captured) or "query" in able:
+        return required
+    other = required._replace(compression=codecs("query", required.format)[-1])
+    return required if obstacle("query", table, other) else other
+
+
 def read_at_of(table: Table, route: str, *, captured: bool) -> ReadAt:
     """Whether BigQuery can read the table as it was at the snapshot time.
 
@@ -188,7 +199,8 @@ def requirements_of(settings: Settings, table: Table) -> Requirements:
     shape = shape_of(sections, name, columns(table.definition))
     if _with_partition_times(settings, sections, table):
         shape = msgspec.structs.replace(shape, partition_times=column_name(columns(table.definition)))
-    return Requirements((settings.route, *own)[-1], format_, compression, shape, ours=_ours(settings, format_))
+    ours = _ours(settings, format_)
+    return Requirements((settings.route, *own)[-1], format_, compression, shape, ours=ours, usual=not given)
 
 
 def _with_partition_times(settings: Settings, sections: Sequence[TableSettings], table: Table) -> bool:
@@ -248,10 +260,14 @@ def route_tables(
         streamed = table.name in captured
         # Where the risk is allowed, a free extract is enough. A query that may lack changes too does not help.
         needs_query = streamed and Risk.UNAPPLIED_CHANGES not in settings.allow and not serves_stale(table.definition)
-        route, why = choose_route(table, required._replace(captured=needs_query))
+        required = required._replace(captured=needs_query)
+        fitting = writable(table, required)
+        route, why = choose_route(table, fitting)
+        if fitting != required:
+            why = f"{why}; {fitting.compression}, as EXPORT DATA cannot write {required.compression}"
         read_at = read_at_of(table, route, captured=streamed)
         why = f"{why}; {AT_JOB_TIME}" if read_at == "job" else why
-        routed.append(Routed(table, route, why, required.format, required.compression, required.shape, read_at))
+        routed.append(Routed(table, route, why, fitting.format, fitting.compression, fitting.shape, read_at))
     return Routing(tuple(routed), tuple(skipped))
 
 
