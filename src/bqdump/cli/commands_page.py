@@ -81,7 +81,9 @@ def _section(found: Found) -> str:
     # As in a real call: a command remembers the names of its help from the first context that asks.
     context = click.Context(found.command, info_name=name, **bqdump.context_settings)
     usage = " ".join((name, *found.command.collect_usage_pieces(context)))
-    parts = [f"## {name}\n\n{text}\n", f"```\n{usage}\n```\n"]
+    parts = [f"## {name}\n\n{text}\n"]
+    if usage != f"{name} [OPTIONS]":
+        parts.append(f"```\n{usage}\n```\n")
     if examples:
         parts.append(f"```sh\n{examples}\n```\n")
     options = [param for param in found.command.params if isinstance(param, click.Option)]
