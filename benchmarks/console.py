@@ -22,15 +22,16 @@ from google.cloud import storage
 
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
-from bqdump.core.documents.manifest_index import contents_of, summary_of
+from bqdump.core.documents.manifest_index import summary_of
 from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner, Plan, Receipt, Share
 from bqdump.core.documents.target import Newest
+from bqdump.core.documents.units import Claim
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.times import rfc3339
-from bqdump.core.units.documents import Claim
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.contents import contents_of
 from bqdump.services.opening import open_store
 from bqdump_local.stack import running
 

@@ -20,9 +20,9 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
-from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.store import Copy, ObjectInfo

@@ -16,9 +16,9 @@ from benchmarks.virtual import VirtualLoop
 from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
-from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.publish import publish

@@ -24,9 +24,9 @@ from benchmarks.virtual import VirtualLoop
 from bqdump.adapters.gate import PER_SECOND, Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
-from bqdump.core.plan.catalog import Dataset, Partition, Table
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.catalog import Dataset, Partition, Table
 from bqdump.export.planning.draft import draft_plan
 from bqdump.export.planning.reuse import Earlier
 from bqdump.export.run import run

@@ -26,11 +26,12 @@ from bqdump.core.documents.manifest import (
     Totals,
 )
 from bqdump.core.documents.run import Plan
-from bqdump.core.plan.catalog import Dataset, Listed, Table
-from bqdump.core.plan.draft import choose, make_plan
+from bqdump.core.plan.draft import choose
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.catalog import Dataset, Listed, Table
+from bqdump.core.units.plan import make_plan
 from bqdump.core.units.shares import read_units
 
 TABLES, TASKS = sized((100_000, 10_000), (1_000, 100))

@@ -104,12 +104,12 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
     from bqdump.adapters.lean_imports import import_lean
     from bqdump.adapters.memory import MemoryStore
     from bqdump.core.documents.run import Failure, Owner, Plan
+    from bqdump.core.documents.units import Unit
     from bqdump.core.settings.resolve import flags, resolve
-    from bqdump.core.units.documents import Unit
     from bqdump.export.placement.choose import running_export
     from bqdump.export.task import Task
+    from bqdump.export.watch import Watch
     from bqdump.export.work.read import read_unit
-    from bqdump.export.work.watch import Watch
     from bqdump.services.read_route import LazyReadRoute
     from bqdump_memory import MemoryWarehouse
 

@@ -15,10 +15,10 @@ from benchmarks.virtual import VirtualLoop
 from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
-from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
 from bqdump.ports.destination import LoadRequest

@@ -20,9 +20,9 @@ from bqdump.core.errors import (
     RowsError,
     UsageError,
 )
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.core.tables.catalog import Dataset
 from bqdump.core.times import time_of
 from bqdump.core.version import VERSION
 from bqdump.export.planning.target import refuse_bucket

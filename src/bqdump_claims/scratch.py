@@ -16,9 +16,9 @@ from bqdump.core.errors import (
     NotFoundError,
 )
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.settings.target import Target
 from bqdump.core.sql.statements import identifier
+from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.export.task import ReadRoute
 from bqdump.ports.destination import CopyRequest, Destination, LoadRequest, StatementRequest, TableName
 from bqdump.ports.encoder import FileShape

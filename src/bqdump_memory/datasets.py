@@ -9,7 +9,7 @@ import msgspec
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import NotFoundError
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 from bqdump_memory.resources import etag_of, new_dataset, patched, raw, with_access
 from bqdump_memory.tables import MemoryTable
 from bqdump_memory.warehouse import MemoryWarehouse

@@ -8,7 +8,7 @@ import msgspec
 
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import DeniedError, JobFailedError
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 
 OWNER = {"role": "OWNER", "specialGroup": "projectOwners"}
 # What a query for indexes bills.

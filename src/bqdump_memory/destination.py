@@ -10,7 +10,7 @@ import msgspec
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import JobFailedError, NotFoundError, TableGoneError
-from bqdump.core.plan.catalog import Dataset, Listed, Table
+from bqdump.core.tables.catalog import Dataset, Listed, Table
 from bqdump.ports.destination import CopyRequest, LoadRequest, Present, StatementRequest, TableName
 from bqdump.ports.warehouse import Job, JobError
 from bqdump_memory.datasets import MemoryDatasets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Set as AbstractSet
 
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 
 Name = tuple[str, str, str]
 QUOTED = r"`(?:[^`\\]|\\.)+`"

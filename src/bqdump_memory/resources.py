@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bqdump.core.errors import ConflictError, JobFailedError
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 from bqdump_memory.tables import MemoryTable
 
 # Access entries of a new dataset: a group of the project, and the account that created it.

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.core.documents.path_template import shard_name
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError
-from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
-from bqdump.core.settings.path_template import shard_name
+from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError, QueryRequest
 from bqdump_memory.definitions import MemoryDefinitions
 from bqdump_memory.lines import file_of

@@ -10,7 +10,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import NotFoundError
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.destination import LoadRequest, StatementRequest, TableName
 from bqdump.ports.warehouse import ExtractRequest, Job
 from bqdump_memory import MemoryDestination

@@ -13,7 +13,7 @@ import msgspec
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
-from bqdump.core.documents.manifest_index import Summary, contents_of, summary_of
+from bqdump.core.documents.manifest_index import Summary, summary_of
 from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import TablesFailedError
@@ -24,6 +24,7 @@ from bqdump.core.times import rfc3339
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest
+from bqdump.repository.contents import contents_of
 from bqdump_memory import MemoryTable, MemoryWarehouse
 
 START = 1_790_000_000_000

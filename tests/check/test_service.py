@@ -19,10 +19,10 @@ from bqdump.core.errors import (
     OutageError,
     UsageError,
 )
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.store import BucketInfo
 from bqdump_claims.claim import Claim, NotTriedError, Observed
 from bqdump_claims.claims import CLAIMS, MODULES

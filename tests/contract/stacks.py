@@ -21,9 +21,9 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import TableSettings
 from bqdump.core.settings.target import Target
+from bqdump.export import watch
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import ReadRoute, Task
-from bqdump.export.work import watch
 from bqdump.repository import turns
 from bqdump_local.bigquery import create_app
 from bqdump_local.bigquery.storage_read.server import serve

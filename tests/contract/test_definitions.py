@@ -18,7 +18,7 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.core.documents.definitions import Index
 from bqdump.core.errors import DeniedError, JobFailedError
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.warehouse import Warehouse
 from bqdump_memory import MemoryWarehouse, gated
 from local.bigquery_server import PROJECT, World, serve_world

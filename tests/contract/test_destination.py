@@ -28,8 +28,8 @@ from bqdump.core.errors import (
     TableGoneError,
     UnavailableError,
 )
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.sql.statements import identifier
+from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.destination import CopyRequest, Destination, LoadRequest, StatementRequest, TableName
 from bqdump.ports.warehouse import Job, JobError
 from bqdump_memory import MemoryDestination, gated

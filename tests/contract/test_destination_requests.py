@@ -13,7 +13,7 @@ from bqdump.adapters.bigquery_destination import BigQueryDestination
 from bqdump.adapters.gate import Gate
 from bqdump.adapters.patience import Patience
 from bqdump.core.errors import BqdumpError
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.destination import CopyRequest, LoadRequest, StatementRequest, TableName
 from contract.test_requests import DATASET, World, serve
 from googles_apis import BIGQUERY

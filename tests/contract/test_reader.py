@@ -14,7 +14,7 @@ from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.retry.listing import resumed
 from bqdump.adapters.storage_read import ENDPOINT, StorageReader
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError, UnavailableError
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.reader import Batch, Reader, ReadRequest
 from bqdump_memory import MemoryReader, MemoryWarehouse
 from local.bigquery_server import PROJECT, World, serve_world

@@ -21,10 +21,10 @@ from bqdump.adapters.patience import Patience
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError, UnavailableError
-from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.plan.looks import look_of
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import counted_rows
+from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest, Warehouse
 from bqdump_memory import MemoryWarehouse, gated
 from local.bigquery_server import PROJECT, World, serve_world

@@ -16,10 +16,10 @@ from bqdump.copying.task import Place, Task
 from bqdump.core.copy.result import Copied
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.path_template import DEFAULT
 from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner
 from bqdump.core.retention.policy import Policy, policy_of
-from bqdump.core.settings.path_template import DEFAULT
 from bqdump.core.settings.target import Target
 from bqdump.ports.mover import Mover
 from bqdump.ports.store import ObjectStore

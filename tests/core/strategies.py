@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 from hypothesis import strategies as st
 
-from bqdump.core.plan.catalog import Table
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
+from bqdump.core.tables.catalog import Table
 
 # Names as BigQuery allows them, and some more: letters, marks, digits, connectors, dashes, spaces of any script.
 TABLE_NAMES = st.text(

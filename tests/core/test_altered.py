@@ -14,10 +14,10 @@ from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import SCALARS, Column
 from bqdump.core.plan.altered import AlteredColumn, altered_columns, altered_flags, by_table, folded
 from bqdump.core.plan.guards import judge, refuse
-from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.shape import Mask, Shape
 
 EVERY = [Column(f"v_{type_.lower()}", type_) for type_ in SCALARS]
 NULLS, BYTES, SIGN, DOCUMENT = (

@@ -12,8 +12,8 @@ from bqdump.core.documents.changes import TableChange, compare
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
 from bqdump.core.documents.run import Failure, Flag, Owner
 from bqdump.core.documents.unchanged import Look
-from bqdump.core.plan.shape import Shape
 from bqdump.core.risks import Risk
+from bqdump.core.tables.shape import Shape
 
 ROWS, ONE, OTHER = 10, "AAAAAA==", "BBBBBB=="
 SETTINGS = {"format": "csv", "compression": "none", "header": True, "delimiter": ",", "null_marker": ""}

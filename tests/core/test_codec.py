@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.documents import copying, definitions, manifest, publication, removed, run, target, unchanged
+from bqdump.core.documents import units as units
 from bqdump.core.documents.codec import decode, encode, encode_indented
 from bqdump.core.documents.copying import Arrived, ArrivedFiles, Copying, CopyOf, CopyPlace
 from bqdump.core.documents.definitions import (
@@ -38,11 +39,10 @@ from bqdump.core.documents.removed import Removed, RemovedPartitions
 from bqdump.core.documents.run import Failure, Flag, Owner, Partitioned, Plan, Receipt, Share, Skipped, Split, TablePlan
 from bqdump.core.documents.target import Newest, PrefixOwner, Stages
 from bqdump.core.documents.unchanged import Look, Reused, ReusedPartitions
+from bqdump.core.documents.units import Changed, Claim, GivenUp, ReadAttempt, SharedSession, Unit
 from bqdump.core.errors import DocumentError
-from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.risks import Risk
-from bqdump.core.units import documents as units
-from bqdump.core.units.documents import Changed, Claim, GivenUp, ReadAttempt, SharedSession, Unit
+from bqdump.core.tables.shape import Mask, Shape
 
 # JSON has no lone surrogates.
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)

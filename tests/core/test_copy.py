@@ -17,12 +17,12 @@ from bqdump.core.copy.request import requested_copy
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.manifest import Carried, File, Manifest, PartitionEntry, TableEntry, Totals
+from bqdump.core.documents.path_template import BY_PARTITION, DEFAULT, split_shard
 from bqdump.core.documents.retention import Holding
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.table_names import pattern_of
 from bqdump.core.retention.ownership import foreign_file
 from bqdump.core.retention.policy import Policy
-from bqdump.core.settings.path_template import BY_PARTITION, DEFAULT, split_shard
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target, record_of
 from core.strategies import settings as settings_with

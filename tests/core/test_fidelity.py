@@ -11,7 +11,7 @@ from bqdump.core.formats.fidelity import CELLS, cell
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import TYPES, Column
 from bqdump.core.formats.unfit import formats_that_hold, unfit
-from bqdump.core.plan.unsupported import Misfit, refuse
+from bqdump.core.tables.unsupported import Misfit, refuse
 
 RANGE = Column("span", "RANGE", element="DATE")
 INTERVAL = Column("pause", "INTERVAL")

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.settings.filters import filter_problem
 from bqdump.core.sql.statements import select
+from bqdump.core.tables.catalog import Dataset
 
 DATASET = Dataset("p", "d", "EU")
 GOOD = [

@@ -10,8 +10,8 @@ import pytest
 
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.run import Flag, Skipped
+from bqdump.core.documents.units import Unit
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.guards import (
     job_risks,
     judge,
@@ -26,11 +26,11 @@ from bqdump.core.plan.guards import (
     with_jobs,
 )
 from bqdump.core.plan.protection import buffered_rows, protected_columns
-from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.risks import REFUSED, REPORTED, Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.units.documents import Unit
+from bqdump.core.tables.catalog import Dataset
+from bqdump.core.tables.shape import Mask, Shape
 
 HOUR = 3_600_000
 NOW = 1_800_000_000_000

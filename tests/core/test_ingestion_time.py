@@ -15,14 +15,14 @@ from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import columns
 from bqdump.core.formats.unfit import unfit
-from bqdump.core.plan.catalog import Dataset, Table
-from bqdump.core.plan.ingestion_time import COLUMN, partition_times
 from bqdump.core.plan.routes import Routed, route_tables
-from bqdump.core.plan.shape import Mask, Shape
-from bqdump.core.plan.unsupported import exported
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import parse_tables, tables_text
 from bqdump.core.sql.statements import select_part
+from bqdump.core.tables.catalog import Dataset, Table
+from bqdump.core.tables.ingestion_time import COLUMN, partition_times
+from bqdump.core.tables.shape import Mask, Shape
+from bqdump.core.tables.unsupported import exported
 from core.strategies import settings
 
 DATASET = Dataset("p", "d", "EU")

@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.core.plan.catalog import Table
+from bqdump.core.documents.units import Unit
 from bqdump.core.plan.hidden_data import Captured, keyed, lacking_flags
 from bqdump.core.plan.routes import route_tables
-from bqdump.core.plan.shape import Shape
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.units.documents import Unit
+from bqdump.core.tables.catalog import Table
+from bqdump.core.tables.shape import Shape
 
 KEY: dict[str, Any] = {"tableConstraints": {"primaryKey": {"columns": ["id"]}}}
 

@@ -9,9 +9,9 @@ import pytest
 
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.unchanged import Look
-from bqdump.core.plan.catalog import Table
 from bqdump.core.plan.hidden_data import Captured
 from bqdump.core.plan.looks import difference, look_of, obstacle
+from bqdump.core.tables.catalog import Table
 
 RESOURCE: dict[str, Any] = {
     "etag": "a==",

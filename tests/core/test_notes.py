@@ -14,12 +14,12 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Totals
 from bqdump.core.documents.manifest_index import Summary
 from bqdump.core.documents.notes import NOTE_BYTES, encode_note, shortened
+from bqdump.core.documents.path_template import MAX_OBJECT_NAME_BYTES
 from bqdump.core.documents.run import Failure, Owner, Receipt
 from bqdump.core.documents.target import Stages
+from bqdump.core.documents.units import Changed, Claim, GivenUp, ReadAttempt
 from bqdump.core.plan.table_names import name_problem
 from bqdump.core.risks import Risk
-from bqdump.core.settings.path_template import MAX_OBJECT_NAME_BYTES
-from bqdump.core.units.documents import Changed, Claim, GivenUp, ReadAttempt
 
 COUNT = st.just(2**63 - 1)
 TIME = st.just(253_402_300_799_999)

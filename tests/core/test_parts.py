@@ -10,16 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.parts import part_count, parts_of, portion
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt, Split
+from bqdump.core.documents.units import Claim, Unit
 from bqdump.core.errors import DocumentError
-from bqdump.core.plan.catalog import Dataset, Table
-from bqdump.core.plan.draft import Selection, make_plan
+from bqdump.core.plan.draft import Selection
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.plan.summary import planned
 from bqdump.core.progress.tally import Progress
 from bqdump.core.risks import Risk
-from bqdump.core.units.documents import Claim, Unit
-from bqdump.core.units.parts import part_count, parts_of, portion
+from bqdump.core.tables.catalog import Dataset, Table
+from bqdump.core.units.plan import make_plan
 from bqdump.core.units.shares import read_units
 from bqdump.core.units.tables import by_table, done_tables, table_plans
 from bqdump.repository.ledger import ledger_of

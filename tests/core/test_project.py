@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.catalog import ListedDataset
 from bqdump.core.sets.order import at_once, order_of, own_datasets
 from bqdump.core.sets.selection import by_target, choose_datasets, targets_of
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.catalog import ListedDataset
 from core.strategies import settings
 
 LISTING = [ListedDataset(name, "US") for name in ("Tricky", "_secret", "ops_eu", "ops_us", "sales")]

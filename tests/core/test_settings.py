@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from bqdump.cli.errors import Flags
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.shape import Mask
 from bqdump.core.risks import Risk
 from bqdump.core.settings.resolve import arguments, check, environment, file, resolve
 from bqdump.core.settings.resolve import flags as given_flags
 from bqdump.core.settings.settings import BY_NAME, RETENTION, SETTINGS, TARGET, Settings
 from bqdump.core.settings.table_settings import TableSettings
+from bqdump.core.tables.shape import Mask
 from bqdump.core.times import parse_time, rfc3339
 from core.strategies import settings
 

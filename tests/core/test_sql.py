@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.sql.statements import condition, export, identifier, literal, select
+from bqdump.core.tables.catalog import Dataset
 
 NAMES = st.text(st.characters(codec="utf-8") | st.sampled_from("`\\'\"\n;-.*/"), min_size=1, max_size=20)
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bqdump.core.documents.path_template import DEFAULT, FIELDS, parse_template, shard_name, split_shard
 from bqdump.core.errors import UsageError
-from bqdump.core.settings.path_template import DEFAULT, FIELDS, parse_template, shard_name, split_shard
 from core.strategies import TABLE_NAMES
 
 VALID = [

@@ -16,10 +16,10 @@ from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import Contents
 from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning import obtain as planning
 from bqdump.export.planning.obtain import obtain_plan

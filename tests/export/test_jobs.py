@@ -56,7 +56,7 @@ def exported(tables: int) -> tuple[Counting, Manifest]:
 
 
 def test_no_more_queries_are_with_bigquery_than_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bqdump.export.work.watch.QUERIES_AT_ONCE", 2)
+    monkeypatch.setattr("bqdump.export.watch.QUERIES_AT_ONCE", 2)
     warehouse, manifest = exported(7)
     assert warehouse.most == 2
     assert manifest.totals.tables == 7

@@ -13,12 +13,12 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.run import Owner, Plan, Receipt
+from bqdump.core.documents.units import Changed, GivenUp
 from bqdump.core.errors import TablesFailedError, UsageError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.times import rfc3339
-from bqdump.core.units.documents import Changed, GivenUp
 from bqdump.core.units.partitions import FIRST_QUERY
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run

@@ -15,10 +15,10 @@ from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import TablesFailedError
-from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.ports.encoder import FileShape

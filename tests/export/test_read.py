@@ -21,8 +21,8 @@ from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
+from bqdump.export.watch import Watch
 from bqdump.export.work.read import read_unit, withdraw_files
-from bqdump.export.work.watch import Watch
 from bqdump.export.work.work import read_share
 from bqdump.ports.reader import Batch
 from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse

@@ -17,12 +17,12 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Flag, Owner
+from bqdump.core.documents.units import Claim
 from bqdump.core.errors import TablesFailedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.units.documents import Claim
 from bqdump.export.publish.report import report_page
 from bqdump.export.run import run
 from bqdump.export.task import Task

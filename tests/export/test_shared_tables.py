@@ -12,20 +12,20 @@ import pytest
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.parts import parts_of
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
+from bqdump.core.documents.units import Claim, SharedSession, Unit
 from bqdump.core.errors import JobFailedError, TablesFailedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.units.documents import Claim, SharedSession, Unit
-from bqdump.core.units.parts import parts_of
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import ReadRoute, Task
+from bqdump.export.watch import Watch
 from bqdump.export.work.read import read_unit
 from bqdump.export.work.sessions import close_sessions, retire
-from bqdump.export.work.watch import Watch
 from bqdump.export.work.work import read_share
 from bqdump.observe.status import status
 from bqdump.ports.reader import Batch

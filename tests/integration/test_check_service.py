@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 import bqdump
-from bqdump.core.plan.catalog import Dataset, Table
+from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.ports.store import ObjectInfo, Stored
 from bqdump.ports.warehouse import Job
 from bqdump.services.opened import Services, serve

@@ -16,8 +16,8 @@ from google.cloud import bigquery
 from bqdump.cli.logs import LABELS
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.catalog import Dataset, Listed
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.tables.catalog import Dataset, Listed
 from bqdump.core.times import rfc3339
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task

@@ -13,7 +13,7 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.changes import compare
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Manifest, TableEntry
-from bqdump.core.documents.manifest_index import Contents, contents_of, summary_of
+from bqdump.core.documents.manifest_index import Contents, summary_of
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DocumentError
 from bqdump.core.settings.settings import Settings
@@ -21,6 +21,7 @@ from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.observe.history import list_runs
+from bqdump.repository.contents import contents_of
 from bqdump.repository.published import read_manifest
 from bqdump_memory import MemoryTable, MemoryWarehouse
 

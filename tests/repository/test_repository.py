@@ -13,8 +13,8 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.document import Document, Notes
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Newest
+from bqdump.core.documents.units import Claim
 from bqdump.core.errors import ConflictError, DocumentError, UnavailableError
-from bqdump.core.units.documents import Claim
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import create, load, notes, overwrite, replace, swap
 

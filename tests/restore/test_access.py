@@ -10,7 +10,7 @@ import pytest
 
 from bqdump.core.documents.definitions import Definitions, RowPolicy
 from bqdump.core.errors import ConflictError, DeniedError
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 from bqdump.restoration.run import run as restore
 from restore.killed import Killed, killed_at
 from restore.test_objects import OBJECTS, raw

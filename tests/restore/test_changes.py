@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.result import Restoration
+from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.warehouse import JobError
 from restore.test_objects import raw, view
 from restore.world import INTO, World

@@ -19,9 +19,9 @@ from bqdump.core.errors import (
     UsageError,
     VerificationError,
 )
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.names import LABEL, is_scratch
 from bqdump.core.restore.plan import Options
+from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.store import ObjectInfo
 from bqdump.ports.warehouse import JobError
 from bqdump.restoration.run import run as restore

@@ -8,9 +8,9 @@ from contextlib import suppress
 import msgspec
 import pytest
 
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.names import LABEL
 from bqdump.core.restore.plan import Options
+from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.destination import CopyRequest
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.run import run as restore

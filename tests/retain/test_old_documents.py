@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from bqdump.core.documents.drill import Drill
+from bqdump.core.restore.document_names import Restores
 from bqdump.core.retention.result import Pruned
 from bqdump.repository.drills import read_drills
 from bqdump.repository.repository import overwrite
 from retain.scene import DAY, LAYOUT, Scene
 
-ROOT = LAYOUT.restores
+RESTORES = Restores(LAYOUT)
+ROOT = RESTORES.restores
 
 
 def put(scene: Scene, *names: str) -> None:
@@ -41,11 +43,11 @@ def test_finished_restores_and_executions_go_after_30_days(scene: Scene) -> None
     scene.store.clock = lambda: scene.now
     scene.run("a")
     before = scene.names()
-    restore = LAYOUT.restore("0123456789ab-1")
+    restore = RESTORES.restore("0123456789ab-1")
     put(
         scene, restore.plan.name, restore.receipt(1).name, restore.failure(1, 0, "e").name, restore.finisher.name,
         f"{restore.files}x.csv", restore.result.name, restore.report, restore.failed_report("e"),
-        LAYOUT.execution("e").name, LAYOUT.set_execution("e").name,
+        RESTORES.execution("e").name, RESTORES.set_execution("e").name,
     )  # fmt: skip
     all_of_it = scene.names()
     assert prune_after(scene, 28).notes == ()
@@ -60,7 +62,7 @@ def test_finished_restores_and_executions_go_after_30_days(scene: Scene) -> None
 def test_a_restore_in_use_stays_and_an_unfinished_one_is_named(scene: Scene) -> None:
     scene.store.clock = lambda: scene.now
     scene.run("a")
-    unfinished, used = LAYOUT.restore("0123456789ab-1"), LAYOUT.restore("0123456789ab-2")
+    unfinished, used = RESTORES.restore("0123456789ab-1"), RESTORES.restore("0123456789ab-2")
     put(scene, unfinished.plan.name, unfinished.receipt(1).name, used.plan.name, used.result.name)
     assert prune_after(scene, 20).notes == ()
     put(scene, used.report)
@@ -73,7 +75,7 @@ def test_a_restore_in_use_stays_and_an_unfinished_one_is_named(scene: Scene) -> 
 def test_other_objects_in_the_folder_of_a_restore_stay_and_are_named(scene: Scene) -> None:
     scene.store.clock = lambda: scene.now
     scene.run("a")
-    restore = LAYOUT.restore("0123456789ab-1")
+    restore = RESTORES.restore("0123456789ab-1")
     put(scene, restore.plan.name, restore.result.name, f"{restore.root}mine.txt")
     assert prune_after(scene, 40).left == (f"{restore.root}mine.txt",)
     assert scene.names(restore.root) == [f"{restore.root}mine.txt"]
@@ -81,8 +83,8 @@ def test_other_objects_in_the_folder_of_a_restore_stay_and_are_named(scene: Scen
 
 def test_documents_of_an_unknown_age_stay(scene: Scene) -> None:
     scene.run("a")
-    restore = LAYOUT.restore("0123456789ab-1")
-    put(scene, restore.plan.name, restore.result.name, LAYOUT.execution("e").name)
+    restore = RESTORES.restore("0123456789ab-1")
+    put(scene, restore.plan.name, restore.result.name, RESTORES.execution("e").name)
     assert prune_after(scene, 400).notes == ()
     assert len(scene.names(ROOT)) == 2
 

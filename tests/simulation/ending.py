@@ -6,10 +6,10 @@ import random
 from typing import TYPE_CHECKING
 
 from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.path_template import split_shard
 from bqdump.core.errors import TablesFailedError, UsageError, VerificationError
-from bqdump.core.plan.catalog import select
 from bqdump.core.risks import Risk
-from bqdump.core.settings.path_template import split_shard
+from bqdump.core.tables.catalog import select
 from bqdump.export.run import TaskResult
 from simulation.executions import Execution
 from simulation.law import Law

@@ -18,7 +18,7 @@ from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.retry.listing import resumed
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
-from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
+from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.ports.reader import Batch, ReadRequest, ReadSession
 from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest

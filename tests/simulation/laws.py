@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from bqdump.adapters.checksums import crc32c
 from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.path_template import shard_name, split_shard
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.run_layout import unit_of
-from bqdump.core.plan.catalog import select
 from bqdump.core.risks import Risk
-from bqdump.core.settings.path_template import shard_name, split_shard
+from bqdump.core.tables.catalog import select
 from bqdump.core.units.tables import done_tables, table_plans
 from bqdump.ports.store import Copy, ObjectInfo
 from simulation.contents import in_order, lines_of

@@ -20,9 +20,9 @@ from unittest import mock
 from bqdump import export, repository, restoration, retain, sets
 from bqdump.adapters import google_errors, retry
 from bqdump.adapters.retry import listing, store
-from bqdump.core.documents import layout, notes, record
+from bqdump.core.documents import layout, notes
 from bqdump.core.plan import draft as plan
-from bqdump.core.plan import removal, reuse
+from bqdump.core.plan import record, removal, reuse
 from bqdump.core.units import shares
 from bqdump.export import carry, task
 from bqdump.export.placement import final_names, keep, replace

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.core.documents.path_template import shard_name
 from bqdump.core.risks import Risk
-from bqdump.core.settings.path_template import shard_name
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump_memory import MemoryWarehouse

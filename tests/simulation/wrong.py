@@ -12,14 +12,13 @@ from urllib3.exceptions import HTTPError
 
 from bqdump.adapters.patience import Attempts, Retrying
 from bqdump.core.documents.run import Receipt
+from bqdump.core.documents.units import Unit
 from bqdump.core.errors import BqdumpError
 from bqdump.core.risks import Risk
-from bqdump.core.units.documents import Unit
-from bqdump.export.placement.protocol import Exported, Placed
+from bqdump.export.collected import Collected
 from bqdump.export.placement.replace import Replace
 from bqdump.export.publish.clear import clear_staging, delete
-from bqdump.export.publish.collect import Collected
-from bqdump.export.task import RunningExport
+from bqdump.export.task import Exported, Placed, RunningExport
 from bqdump.export.work.work import Free, Picture
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.units.ledger import UnitLedger, read_unit_ledger

@@ -13,7 +13,7 @@ import pytest
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.run import Failure, Owner, Plan, Split
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.units.documents import Claim
+from bqdump.core.documents.units import Claim
 from bqdump.ports.store import Note
 from bqdump.ui.archive import Archive
 from bqdump.ui.progress import live_page

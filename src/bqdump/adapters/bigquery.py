@@ -26,8 +26,8 @@ from bqdump.adapters.google_http import TIMEOUT
 from bqdump.adapters.lean_imports import Later
 from bqdump.adapters.retry.listing import listed
 from bqdump.core.errors import BqdumpError, NotFoundError, UnavailableError
-from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.core.sql import statements as sql
+from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, QueryRequest
 
 Answer = TypeVar("Answer")

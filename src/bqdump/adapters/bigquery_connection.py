@@ -13,7 +13,7 @@ from bqdump.adapters.google_errors import translated, translated_reference
 from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
 from bqdump.adapters.lean_imports import Later
 from bqdump.core.errors import BqdumpError
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 
 bigquery: Any = Later("google.cloud.bigquery")
 Answer = TypeVar("Answer")

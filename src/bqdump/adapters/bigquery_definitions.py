@@ -14,8 +14,8 @@ from bqdump.adapters.google_errors import translate
 from bqdump.adapters.google_http import TIMEOUT
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import DeniedError, NotFoundError
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.sql import statements as sql
+from bqdump.core.tables.catalog import Dataset
 
 PAGE = 1000
 READERS = "roles/bigquery.dataViewer on the dataset includes it."

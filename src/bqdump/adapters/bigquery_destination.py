@@ -19,7 +19,7 @@ from bqdump.adapters.google_errors import translated
 from bqdump.adapters.google_http import TIMEOUT
 from bqdump.adapters.lean_imports import Later
 from bqdump.core.errors import ConflictError, NotFoundError, RowsError
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.destination import CopyRequest, LoadRequest, Present, StatementRequest, TableName
 from bqdump.ports.warehouse import Job
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bqdump.adapters.folder_index import INDEX
 from bqdump.adapters.folder_paths import OWN
-from bqdump.core.documents.layout import STATE
+from bqdump.core.documents.fields import STATE
 from bqdump.core.errors import UsageError
 
 # A folder that is no target at all, such as a home directory, may hold millions.

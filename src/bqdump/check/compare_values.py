@@ -16,10 +16,10 @@ from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.errors import NotFoundError
 from bqdump.core.formats.altered import altered_types
 from bqdump.core.formats.types import columns as columns_of
-from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.events import Checked, Checking, Listener, ignore
 from bqdump.core.sizes import counted
 from bqdump.core.sql.checksums import Leaf, chunks, leaves
+from bqdump.core.tables.unsupported import exported
 from bqdump.ports.data_reader import DataReader, Digest
 from bqdump.ports.store import ObjectStore
 

@@ -9,8 +9,8 @@ from bqdump.check.read_back import data_file
 from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.errors import VerificationError
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.unsupported import exported
 from bqdump.core.settings.settings import Settings
+from bqdump.core.tables.unsupported import exported
 from bqdump.ports.query_shell import QueryShell, Source
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.data_files import read_part

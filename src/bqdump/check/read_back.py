@@ -13,7 +13,6 @@ from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.documents.origin import settings_of
 from bqdump.core.formats.altered import altered_types
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.events import (
     Checked,
     Checking,
@@ -22,6 +21,7 @@ from bqdump.core.progress.events import (
 )
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sampling import chosen
+from bqdump.core.tables.unsupported import exported
 from bqdump.ports.data_reader import DataFile, DataReader, Digest
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.data_files import read_part

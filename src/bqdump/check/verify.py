@@ -14,6 +14,7 @@ from bqdump.check.compare_with_source import Source, compare, questions
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.check.read_back import ReadOptions, check_room, read_back
 from bqdump.core.documents.manifest import File, Manifest
+from bqdump.core.documents.path_template import split_shard
 from bqdump.core.errors import DocumentError
 from bqdump.core.plan.table_names import pattern_of
 from bqdump.core.progress.events import (
@@ -23,7 +24,6 @@ from bqdump.core.progress.events import (
     ignore,
 )
 from bqdump.core.results import Result, public, rows_of
-from bqdump.core.settings.path_template import split_shard
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.times import time_in, time_of

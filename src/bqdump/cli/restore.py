@@ -22,7 +22,7 @@ from bqdump.cli.output import print_json, print_table
 from bqdump.cli.restore_options import restore_options, take, take_choice
 from bqdump.cli.signals import until_signal
 from bqdump.cli.wiring import finish
-from bqdump.core.documents.layout import RUN_ID
+from bqdump.core.documents.fields import RUN_ID
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.prices import dollars, money_text, price_text

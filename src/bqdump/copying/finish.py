@@ -72,8 +72,9 @@ async def compare(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
 
 async def _documents(task: Task, found: Surveyed) -> None:
     """The index, the summary, the tags and the page. The summary comes after the manifest, as prune looks for that."""
-    from bqdump.core.documents.manifest_index import contents_of, summary_of
+    from bqdump.core.documents.manifest_index import summary_of
     from bqdump.pages.report import render_report
+    from bqdump.repository.contents import contents_of
 
     place, names = task.target, task.target.layout.run(found.run)
     data = (await place.store.read(names.manifest.name)).data

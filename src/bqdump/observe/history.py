@@ -13,7 +13,7 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.drill import Drill
 from bqdump.core.documents.growth import TableGrowth
-from bqdump.core.documents.manifest_index import Summary, contents_of, summary_of
+from bqdump.core.documents.manifest_index import Summary, summary_of
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.restore.restorable import Restorable, by_run
@@ -23,6 +23,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.times import EPOCH, parse_time, time_in, time_of
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.contents import contents_of
 from bqdump.repository.drills import read_drills
 from bqdump.repository.published import read_latest, readable_latest
 from bqdump.repository.repository import exists, read, value_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from bqdump.core.documents.definitions import Index, RoutineDefinition
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 
 
 class DefinitionReader(Protocol):

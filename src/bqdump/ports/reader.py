@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 
 
 class ReadRequest(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 import msgspec
 
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset, Partition, Table
+from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset, Partition, Table
 from bqdump.ports.definitions import DefinitionReader
 
 

@@ -11,8 +11,7 @@ from msgspec.structs import replace
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.damage import prefix_of
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.fields import FORMAT_VERSION
-from bqdump.core.documents.layout import STATE
+from bqdump.core.documents.fields import FORMAT_VERSION, STATE
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.validation import CHANGED, problem

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.layout import STATE
+from bqdump.core.documents.fields import STATE
 from bqdump.core.documents.project import Project
 from bqdump.core.documents.publication import Latest
 from bqdump.core.errors import DocumentError, NotFoundError

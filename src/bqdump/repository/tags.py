@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Notes
-from bqdump.core.documents.layout import RUN_ID, Layout
+from bqdump.core.documents.fields import RUN_ID
+from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.retention import MOST_TAGS, Tags
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.errors import DocumentError, NotFoundError, UsageError

@@ -6,10 +6,10 @@ import logging
 
 import msgspec
 
-from bqdump.core.documents.restore import Restored
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.access import merged
+from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.plan import ACCESS, NotRestored, ObjectStep
 from bqdump.repository.repository import create
 from bqdump.restoration.ledger import Ledger, read_ledger

@@ -7,15 +7,15 @@ import logging
 import msgspec
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.restore import Restored
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.catalog import Table
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.objects import same_query
 from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep, TableStep
 from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.sizes import counted
+from bqdump.core.tables.catalog import Table
 from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 

@@ -13,13 +13,13 @@ from bqdump.check.verify import compare_files
 from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import DeniedError, UsageError, VerificationError
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.draft import restore_plan
 from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
 from bqdump.core.restore.selection import unfinished
 from bqdump.core.sizes import named
+from bqdump.core.tables.catalog import Dataset
 from bqdump.repository.copies import load_manifest, published_run
 from bqdump.repository.replacing import read_replacing
 from bqdump.restoration.task import Task

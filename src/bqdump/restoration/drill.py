@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import BqdumpError, DeniedError, VerificationError
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.draft import tables_with_rows
 from bqdump.core.restore.drilled import Drilled, note_on, split, state_of
@@ -18,6 +17,7 @@ from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.restore.rotation import Portion, in_turn
 from bqdump.core.sizes import counted
+from bqdump.core.tables.catalog import Dataset
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.repository.drills import read_drills

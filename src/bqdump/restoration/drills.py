@@ -8,13 +8,13 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from bqdump.core.documents.restore import SetExecution
 from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
 from bqdump.core.progress.together import Together
 from bqdump.core.restore.bill import together
 from bqdump.core.restore.combined import DATASET, drilled_together, restored_together
+from bqdump.core.restore.documents import SetExecution
 from bqdump.core.restore.drilled import Drilled
 from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.restore.rotation import Portion

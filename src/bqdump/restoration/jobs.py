@@ -11,8 +11,8 @@ from bqdump.core.documents.manifest import File
 from bqdump.core.errors import JobFailedError
 from bqdump.core.progress.events import JobEnded
 from bqdump.core.restore.names import job_id
+from bqdump.export.watch import Watch
 from bqdump.export.work.job import Work, ended_job
-from bqdump.export.work.watch import Watch
 from bqdump.ports.destination import CopyRequest, LoadRequest, StatementRequest, TableName
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.task import RunningRestore

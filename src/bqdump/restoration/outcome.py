@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.restore import Restored
 from bqdump.core.restore.bill import Bill, step_bill
+from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.plan import NotRestored, ObjectStep, RestorePlan, TableStep
 from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
 from bqdump.core.times import time_of

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.plan.catalog import Table
 from bqdump.core.restore.names import LABEL, job_id, scratch_name
 from bqdump.core.restore.plan import TableStep
+from bqdump.core.tables.catalog import Table
 from bqdump.restoration.jobs import COPY, TAKEN, TRIES, FailedJobError, Jobs, name_taken
 from bqdump.restoration.task import RunningRestore
 

@@ -12,10 +12,11 @@ import msgspec
 
 from bqdump.check.verify import compare_files
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.restore import Decision, Execution
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.access import UNREQUESTED
+from bqdump.core.restore.document_names import Restores
+from bqdump.core.restore.documents import Decision, Execution
 from bqdump.core.restore.draft import restore_plan
 from bqdump.core.restore.names import digest, restore_id
 from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, RestorePlan
@@ -57,7 +58,7 @@ async def obtain_restore(task: Task) -> RunningRestore:
 
 async def propose(task: Task) -> Proposal:
     """Decide which restore a task takes part in. Nothing is written. Raises like obtain_restore."""
-    if joined := await load(task.state, task.layout.execution(task.owner.execution)):
+    if joined := await load(task.state, Restores(task.layout).execution(task.owner.execution)):
         return Proposal(await _decision(task, joined.value.restore), recorded=True)
     found = await find_manifest(task)
     what = digest(found.name, found.generation, task.request.options, VERSION)
@@ -98,7 +99,9 @@ def _refuse_other_options(task: Task, decision: Decision) -> None:
 async def _record(task: Task, proposal: Proposal) -> Decision:
     """Store a restore that is new, and that this execution takes part in it; the one that is stored then."""
     decision = await _store(task, proposal.decision, proposal.drafted) if proposal.drafted else proposal.decision
-    stored = await create(task.state, task.layout.execution(task.owner.execution), Execution(decision.restore))
+    stored = await create(
+        task.state, Restores(task.layout).execution(task.owner.execution), Execution(decision.restore)
+    )
     return decision if stored.value.restore == decision.restore else await _decision(task, stored.value.restore)
 
 
@@ -110,7 +113,7 @@ async def _earlier(task: Task, what: str, number: int) -> Decision | None:
     if not number:
         return None
     id_ = restore_id(what, number)
-    layout = task.layout.restore(id_)
+    layout = Restores(task.layout).restore(id_)
     finished = await exists(task.state, layout.result)
     decision = await _decision(task, id_)
     if finished and (decision.options.replace or decision.options.missing_only):
@@ -134,7 +137,7 @@ async def _new(task: Task, id_: str) -> Proposal:
         drafted = await draft(task)
     except UsageError:
         # Another task has stored this restore since they were counted, and what it has restored is in the way.
-        if begun := await value_of(task.state, task.layout.restore(id_).plan):
+        if begun := await value_of(task.state, Restores(task.layout).restore(id_).plan):
             return Proposal(begun)
         raise
     options = task.request.options
@@ -156,7 +159,7 @@ async def _new(task: Task, id_: str) -> Proposal:
 async def _store(task: Task, decision: Decision, drafted: Draft) -> Decision:
     """Store a new restore; the one that another task has stored before, if any."""
     id_ = decision.restore
-    stored = await create(task.state, task.layout.restore(id_).plan, decision)
+    stored = await create(task.state, Restores(task.layout).restore(id_).plan, decision)
     if stored.mine:
         totals, planned = drafted.plan.totals, LogEvent.RESTORE_PLANNED.extra(restore=id_)
         log.info(
@@ -187,13 +190,13 @@ def _log_not_restored(plan: RestorePlan) -> None:
 
 async def _newest(task: Task, what: str) -> int:
     """The number of the newest restore of what has this digest, 0 for none."""
-    names = await task.state.folders(task.layout.restores)
+    names = await task.state.folders(Restores(task.layout).restores)
     numbers = [int(found[1]) for name in names if (found := re.fullmatch(rf"{what}-([0-9]{{1,6}})", name))]
     return max(numbers, default=0)
 
 
 async def _decision(task: Task, restore: str) -> Decision:
-    stored = await load(task.state, task.layout.restore(restore).plan)
+    stored = await load(task.state, Restores(task.layout).restore(restore).plan)
     if stored is None:
         raise NotFoundError("find", f"the plan of restore {restore}", "there is none")
     return stored.value

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.restore import SetExecution
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
 from bqdump.core.restore.combined import restored_together
+from bqdump.core.restore.document_names import Restores
+from bqdump.core.restore.documents import SetExecution
 from bqdump.core.restore.result import Restoration
 from bqdump.core.sets.restoring import EVERY, Choice
 from bqdump.core.sizes import counted
@@ -87,7 +88,7 @@ async def plan_one(task: Task) -> Restoration:
 async def _obtain(sets: Sequence[Source], choice: Choice) -> _Chosen:
     """What this execution restores, which is recorded for its other tasks once none of it is refused."""
     task = sets[0].task
-    document = task.layout.set_execution(task.owner.execution)
+    document = Restores(task.layout).set_execution(task.owner.execution)
     stored = await value_of(task.state, document)
     chosen = await _proposed(sets, choice, stored or await choose(sets, choice))
     if stored:

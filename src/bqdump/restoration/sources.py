@@ -12,11 +12,11 @@ from msgspec.structs import replace
 from bqdump.concurrency import gathered
 from bqdump.core.documents.project import DatasetEntry, Member, Project
 from bqdump.core.documents.publication import Latest
-from bqdump.core.documents.restore import Part, SetExecution
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
 from bqdump.core.progress.together import Together
+from bqdump.core.restore.documents import Part, SetExecution
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
 from bqdump.core.restore.selection import object_names
 from bqdump.core.sets.member import one_dataset

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
-from bqdump.core.documents.restore import Restored
+from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.names import LABEL, SCRATCH, id_of, scratch_name
 from bqdump.core.restore.partitions import partitioning_of
 from bqdump.core.restore.plan import TABLE
 from bqdump.core.restore.statements import fill
-from bqdump.export.work.watch import Watch
+from bqdump.export.watch import Watch
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.files import changed_files
 from bqdump.restoration.jobs import TAKEN, FailedJobError, Jobs

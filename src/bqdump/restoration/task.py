@@ -9,14 +9,14 @@ from typing import NamedTuple
 from bqdump.check.read_back import ReadOptions
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, Manifest
-from bqdump.core.documents.restore import Decision
-from bqdump.core.documents.restore_layout import RestoreLayout
 from bqdump.core.documents.run import Owner
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.progress.events import Listener, ignore
+from bqdump.core.restore.document_names import RestoreLayout, Restores
+from bqdump.core.restore.documents import Decision
 from bqdump.core.restore.plan import Options, RestorePlan
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.catalog import Dataset
 from bqdump.export.task import JOBS_IN_FLIGHT
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
@@ -111,7 +111,7 @@ class RunningRestore(NamedTuple):
     @property
     def layout(self) -> RestoreLayout:
         """The names of the documents of this restore."""
-        return self.task.layout.restore(self.id)
+        return Restores(self.task.layout).restore(self.id)
 
     @property
     def id(self) -> str:

@@ -12,9 +12,10 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 
 from bqdump.core.documents.manifest import TableEntry
-from bqdump.core.documents.restore import Upload, Uploads
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.document_names import Restores
+from bqdump.core.restore.documents import Upload, Uploads
 from bqdump.core.sizes import counted, size_text
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.repository import create, delete, exists, load
@@ -28,7 +29,7 @@ async def announce_uploads(restore: RunningRestore) -> None:
     """Name what this restore may upload."""
     if restore.uploads_files:
         uploads = Uploads(restore.id, restore.decision.planned, tuple(_named(restore)))
-        await create(restore.task.bucket, restore.task.layout.uploads(restore.mark), uploads)
+        await create(restore.task.bucket, Restores(restore.task.layout).uploads(restore.mark), uploads)
 
 
 async def clear_uploads(restore: RunningRestore, ledger: Ledger) -> None:
@@ -45,7 +46,7 @@ async def clear_uploads(restore: RunningRestore, ledger: Ledger) -> None:
 async def drop_uploads(restore: RunningRestore) -> None:
     """Delete all uploads of a restore that nothing resumes, and the list of them. An error is only logged."""
     if restore.uploads_files:
-        store, document = restore.task.bucket, restore.task.layout.uploads(restore.mark)
+        store, document = restore.task.bucket, Restores(restore.task.layout).uploads(restore.mark)
         with _logged():
             await _delete(restore, restore.id, _named(restore))
             if info := await store.stat(document.name):
@@ -75,14 +76,14 @@ async def delete_uploads(restore: RunningRestore, entry: TableEntry) -> None:
 async def _clear_others(restore: RunningRestore) -> None:
     task, layout = restore.task, restore.task.layout
     lists: list[ObjectInfo] = []
-    async for page in task.bucket.objects(layout.uploading):
-        lists += [info for info in page if info.name != layout.uploads(restore.mark).name]
+    async for page in task.bucket.objects(Restores(layout).uploading):
+        lists += [info for info in page if info.name != Restores(layout).uploads(restore.mark).name]
     if not lists:
         return
     now = await restore.destination.now(restore.target.location)
     for info in lists:
-        mark = info.name.removeprefix(layout.uploading).removesuffix(".json")
-        stored = await load(task.bucket, layout.uploads(mark))
+        mark = info.name.removeprefix(Restores(layout).uploading).removesuffix(".json")
+        stored = await load(task.bucket, Restores(layout).uploads(mark))
         if stored is None:
             continue
         other, after = stored.value, task.settings.abandoned_seconds * 1000
@@ -100,12 +101,12 @@ def _is_before(other: str, mine: str) -> bool:
 
 
 async def _is_finished(restore: RunningRestore, other: str) -> bool:
-    return await exists(restore.task.bucket, restore.task.layout.restore(other).result)
+    return await exists(restore.task.bucket, Restores(restore.task.layout).restore(other).result)
 
 
 async def _delete(restore: RunningRestore, of: str, named: Iterable[Upload]) -> None:
     """Delete these uploads of a restore, as far as they are there."""
-    store, folder = restore.task.bucket, restore.task.layout.restore(of).files
+    store, folder = restore.task.bucket, Restores(restore.task.layout).restore(of).files
     by_name = {one.name: one for one in named}
     files = size = 0
     async for page in store.objects(folder):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bqdump.core.dealing import JOB_WEIGHT, share_out
-from bqdump.core.documents.restore import RestoreFailure
+from bqdump.core.documents.notes import RestoreFailure
 from bqdump.core.errors import (
     OF_THE_TASK,
     BqdumpError,
@@ -23,7 +23,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.progress.subject import about
 from bqdump.core.restore.plan import TABLE, TableStep
 from bqdump.core.sizes import counted
-from bqdump.export.work.watch import Watch
+from bqdump.export.watch import Watch
 from bqdump.repository.repository import create, replace, value_of
 from bqdump.restoration.jobs import FailedJobError
 from bqdump.restoration.ledger import Ledger, read_ledgers

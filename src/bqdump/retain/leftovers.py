@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Notes
+from bqdump.core.documents.path_template import shard_name, split_shard
 from bqdump.core.documents.retention import Doomed
 from bqdump.core.documents.run import Plan, Receipt
 from bqdump.core.documents.run_layout import End
-from bqdump.core.settings.path_template import shard_name, split_shard
-from bqdump.core.units.documents import Unit
+from bqdump.core.documents.units import Unit
 from bqdump.core.units.shares import read_units
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.presence import present

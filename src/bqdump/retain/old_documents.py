@@ -15,6 +15,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.drill import Drill
 from bqdump.core.documents.layout import Layout
 from bqdump.core.errors import DocumentError
+from bqdump.core.restore.document_names import Restores
 from bqdump.core.sizes import counted
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.repository import delete
@@ -60,10 +61,10 @@ class Old(NamedTuple):
 async def find_old(store: ObjectStore, layout: Layout, now: int, kept: Container[str]) -> Old:
     """The documents that are old. now: in milliseconds since 1970 UTC. kept: the runs that stay."""
     objects, results, unfinished, left = list[ObjectInfo](), list[ObjectInfo](), list[str](), list[str]()
-    for folder, infos in (await _by_folder(store, layout.restores)).items():
+    for folder, infos in (await _by_folder(store, Restores(layout).restores)).items():
         if not _are_old(infos, now):
             continue
-        names = layout.restore(folder.removeprefix(layout.restores).rstrip("/"))
+        names = Restores(layout).restore(folder.removeprefix(Restores(layout).restores).rstrip("/"))
         own = [info for info in infos if DOCUMENTS.fullmatch(info.name, len(folder))]
         result = [info for info in own if info.name == names.result.name]
         if not result:
@@ -72,7 +73,9 @@ async def find_old(store: ObjectStore, layout: Layout, now: int, kept: Container
         results += result
         objects += [info for info in own if info not in result]
         left += [info.name for info in infos if info not in own]
-    executions = [info async for page in store.objects(layout.executions) for info in page if _are_old([info], now)]
+    executions = [
+        info async for page in store.objects(Restores(layout).executions) for info in page if _are_old([info], now)
+    ]
     drills, unreadable = await _old_drills(store, layout, now, kept)
     return Old(
         (*objects, *executions, *drills),

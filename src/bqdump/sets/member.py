@@ -25,7 +25,7 @@ from bqdump.sets.task import RunningSet, SetTask
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bqdump.export.work.in_flight import InFlight
+    from bqdump.export.in_flight import InFlight
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.project import Listings, Member, Project, ProjectPlan, SkippedDataset
 from bqdump.core.documents.target import Newest
 from bqdump.core.errors import DeniedError, DocumentError, NotFoundError, UnavailableError, UsageError
-from bqdump.core.plan.catalog import Dataset, Listed, ListedDataset
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import PLAN, chosen_tables, matches_include, one_dataset, refuse_unmatched
 from bqdump.core.sets.removal import leaving_datasets, refuse_leaving, removal_sentence
 from bqdump.core.sets.selection import Chosen, locations_of, names_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
+from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
 from bqdump.export.planning.target import check_target

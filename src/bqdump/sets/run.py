@@ -12,8 +12,8 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.selection import Chosen, by_target, choose_datasets
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
+from bqdump.export.in_flight import Shared
 from bqdump.export.task import Task
-from bqdump.export.work.in_flight import Shared
 from bqdump.sets.finish import publish_set, refuse_failed
 from bqdump.sets.member import member_task
 from bqdump.sets.obtain import list_project, obtain_set, stored_set
@@ -78,7 +78,8 @@ async def run_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> SetRe
     """
     running = await obtain_set(task, chosen, listed)
     # What counts for the limits is the same for every dataset.
-    shared = Shared(member_task(running, 0, lambda _: shared.at("")))
+    first = member_task(running, 0, lambda _: shared.at(""))
+    shared = Shared(first.warehouse, first.concurrency, first.tasks)
 
     def open_task(number: int) -> Task:
         return member_task(running, number, shared.at)

@@ -9,9 +9,9 @@ from contextlib import suppress
 
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.drill import Drill
-from bqdump.core.documents.layout import RUN_ID
+from bqdump.core.documents.fields import RUN_ID
 from bqdump.core.documents.manifest import TableEntry
-from bqdump.core.documents.manifest_index import Contents, Line, Summary, contents_of
+from bqdump.core.documents.manifest_index import Contents, Line, Summary
 from bqdump.core.documents.run import Plan, Receipt
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.validation import CHANGED
@@ -20,6 +20,7 @@ from bqdump.core.progress.tally import Progress, View
 from bqdump.core.settings.settings import Settings
 from bqdump.observe.history import RunLine, published_run, read_runs, with_storage, with_tags
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.contents import contents_of
 from bqdump.repository.drills import read_drills
 from bqdump.repository.ledger import Ledger
 from bqdump.repository.repository import exists, read, value_of

@@ -64,7 +64,7 @@ async def run(
     except Exception as error:
         await notify_failed(task.store, settings, name, owner, error, attempt)
         raise
-    await notify_published(Ended(task, result))
+    await notify_published(task, result)
     if settings.prune and result.state == "published" and result.again is None:
         await _prune_after(services, settings)
     return Ended(task, result)

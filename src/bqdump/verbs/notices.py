@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from bqdump.core.documents.run import Owner
     from bqdump.core.progress.export import Export
     from bqdump.core.settings.settings import Settings
+    from bqdump.export.run import TaskResult
+    from bqdump.export.task import Task
     from bqdump.ports.store import ObjectStore
-    from bqdump.verbs.exports import Ended
 
 
 log = logging.getLogger(__name__)
@@ -48,18 +49,18 @@ async def notify_failed(
         await notify(notifier, notice)
 
 
-async def notify_published(ended: Ended) -> None:
+async def notify_published(task: Task, result: TaskResult) -> None:
     """Post that this task has published the run, where an address is set."""
     from bqdump.core.notice import run_published
+    from bqdump.export.result import exported
     from bqdump.observe.notify import notify_once
     from bqdump.services.opening import open_notifier
 
-    task, result = ended.task, ended.result
     notifier = open_notifier(task.settings)
     if notifier is None or result.state != "published" or result.again is not None:
         return
     try:
-        notice = run_published(task.settings, await ended.export())
+        notice = run_published(task.settings, await exported(task, result))
     except BqdumpError as error:
         log.warning("not notified: %s", error, extra=LogEvent.NOTIFY_FAILED.extra())
         return

@@ -8,8 +8,8 @@ import zlib
 from functools import partial
 from typing import Any
 
+from bqdump.core.documents.path_template import shard_name
 from bqdump.core.errors import ConflictError
-from bqdump.core.settings.path_template import shard_name
 from bqdump.core.sql import statements as sql
 from bqdump.ports.destination import StatementRequest
 from bqdump_claims import files

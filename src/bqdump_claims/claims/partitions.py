@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from bqdump.core.plan.looks import look_of
-from bqdump.core.plan.partitioning import partitioning_of
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import rows_of
+from bqdump.core.tables.partitioning import partitioning_of
 from bqdump_claims import files
 from bqdump_claims.claim import Claim, Observed
 from bqdump_claims.claims.times import rows_in

@@ -9,9 +9,9 @@ import msgspec
 
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.draft import restore_plan
 from bqdump.core.restore.plan import Options, RestorePlan, TableStep, TargetState
+from bqdump.core.tables.catalog import Dataset
 
 SOURCE, TARGET = Dataset("proj", "shop", "EU"), Dataset("proj", "back", "EU")
 NOW = 1_800_000_000_000

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.moves import Moves
 from bqdump.core.restore.references import mapped
 from bqdump.core.restore.tokens import tokens
+from bqdump.core.tables.catalog import Dataset
 
 SOURCE, TARGET = Dataset("my-proj", "shop", "EU"), Dataset("other", "back", "EU")
 NEAR = Dataset("my-proj", "back", "EU")

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.restore import Decision, Restored
+from bqdump.core.restore.documents import Decision, Restored
 from bqdump.core.restore.drilled import Drilled
 from bqdump.core.restore.names import LABEL, SCRATCH, is_scratch
 from bqdump.core.restore.result import Restoration

@@ -36,7 +36,7 @@ MUTATIONS = (
              edit("if labels.get(LABEL) == work.restore.mark:",
                   "if labels.get(LABEL) == work.restore.mark or not there.rows:")),
     Mutation("a task that is late to plan is refused for what others have restored", Law.RESTORED, planning, "_new",
-             edit("if begun := await value_of(task.state, task.layout.restore(id_).plan):", "if begun := None:")),
+             edit("await value_of(task.state, Restores(task.layout).restore(id_).plan)", "None")),
     Mutation("tables keep the label of their restore", Law.RESTORED,
              tables, "_finish", known.nothing, here_only=True),
     Mutation("a table that failed is not named", Law.RESTORED, ledger.Ledger, "failure",

@@ -13,11 +13,11 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.definitions import Definitions, ObjectDefinition, RoutineDefinition, RowPolicy
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore import partitions
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.catalog import Dataset
 from bqdump.export.run import run as export
 from bqdump.export.task import Task
 from bqdump.ports.destination import LoadRequest

@@ -6,8 +6,8 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bqdump.export.watch import Watch
 from bqdump.export.work.job import Work
-from bqdump.export.work.watch import Watch
 from bqdump.ports.warehouse import Job, Warehouse
 from bqdump.restoration.jobs import Jobs
 

@@ -8,12 +8,12 @@ import msgspec
 
 from bqdump.check.doctor.checks import CheckOutcome, Checks
 from bqdump.core.plan.altered import folded
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.plan.guards import GUARDS, sentence, to_allow
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.sql import statements as sql
+from bqdump.core.tables.catalog import Dataset
 from bqdump.export.carry import read_published
 from bqdump.export.planning.draft import Draft, draft_plan
 from bqdump.export.planning.reuse import Earlier

@@ -9,14 +9,14 @@ import msgspec
 from bqdump.check.doctor.checks import CheckOutcome, Checks
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.errors import DeniedError
-from bqdump.core.plan.catalog import Dataset, Listed
 from bqdump.core.plan.definitions import dataset_definition
 from bqdump.core.plan.guards import POLICED
-from bqdump.core.plan.shape import WHOLE
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.sql import statements as sql
+from bqdump.core.tables.catalog import Dataset, Listed
+from bqdump.core.tables.shape import WHOLE
 from bqdump.export.planning.target import find_dataset
 from bqdump.ports.warehouse import Warehouse
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from bqdump.core.documents.manifest import Carried, File, Manifest, TableEntry
 from bqdump.core.documents.origin import settings_of
+from bqdump.core.documents.path_template import MAX_OBJECT_NAME_BYTES, Template
 from bqdump.core.errors import UsageError
-from bqdump.core.settings.path_template import MAX_OBJECT_NAME_BYTES, Template
 from bqdump.core.settings.target import Target
 
 RUN_FOLDER = "{run}/"

@@ -7,7 +7,6 @@ from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.validation import place_of
 from bqdump.core.errors import DocumentError
-from bqdump.core.settings.target import recorded_target
 
 RESTORE = "Restore an earlier version of the object"
 # What else helps, by the last part of the name.
@@ -61,4 +60,4 @@ def prefix_of(document: object) -> str | None:
     if isinstance(document, Latest):
         place = place_of(document.manifest)
         return place.layout.prefix if place else None
-    return recorded_target(document.settings).prefix if isinstance(document, Plan | Manifest) else None
+    return str(document.settings.get("prefix") or "") if isinstance(document, Plan | Manifest) else None

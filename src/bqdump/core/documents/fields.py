@@ -5,11 +5,17 @@ Sizes are bytes, counts are rows or files, times are milliseconds since 1970 UTC
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 FORMAT_VERSION = 1
+# The folder of bqdump's own documents.
+STATE = "_bqdump"
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+# The largest documents in bytes; larger ones are not read.
+LARGEST = 512 << 20
 # The counts of BigQuery and Cloud Storage are signed 64-bit integers.
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Attempt = Annotated[int, Meta(ge=0, le=999)]

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from bqdump.core.plan.catalog import EXTRACTABLE
+from bqdump.core.tables.catalog import EXTRACTABLE
 
 # "": of a table that only one of the exports has.
 Content = Literal["", "same bytes", "same values", "unchanged", "changed", "unclear"]

@@ -1,17 +1,16 @@
 """The names of bqdump's documents: every object name below `[prefix/]_bqdump/` is made here, and has a type.
 
-Those of a run are made in `run_layout`, those of a restore in `restore_layout`, those of a set of datasets in
-`project_layout`.
+Those of a run are made in `run_layout`, those of a set of datasets in `project_layout`, those of a restore in
+`core.restore.document_names`.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from bqdump.core.documents.document import Document
+from bqdump.core.documents.fields import LARGEST, STATE
 from bqdump.core.documents.publication import Latest, Publishing
-from bqdump.core.documents.restore_layout import RestoreLayout
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Newest, PrefixOwner, Stages
 
@@ -21,13 +20,10 @@ if TYPE_CHECKING:
     from bqdump.core.documents.manifest_index import Summary
     from bqdump.core.documents.project import Project
     from bqdump.core.documents.project_layout import ProjectLayout
-    from bqdump.core.documents.restore import Execution, SetExecution, Uploads
     from bqdump.core.documents.retention import Tags
 
-STATE = "_bqdump"
-RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-# The largest documents in bytes; larger ones are not read. The small ones do not grow with the tables.
-SMALL, LARGEST = 1 << 20, 512 << 20
+# The largest of the documents that do not grow with the tables, in bytes.
+SMALL = 1 << 20
 SMALL_DOCUMENTS = (
     "copies.json",
     "dataset.json",
@@ -159,43 +155,6 @@ class Layout(NamedTuple):
         from bqdump.core.documents.project_layout import ProjectLayout
 
         return ProjectLayout(f"{self.projects}{run}/")
-
-    @property
-    def restores(self) -> str:
-        """The folder of all restores."""
-        return f"{self.state}restores/"
-
-    @property
-    def executions(self) -> str:
-        """The folder of the notes which restore an execution takes part in."""
-        return f"{self.state}executions/"
-
-    def execution(self, execution: str) -> Document[Execution]:
-        """Which restore this execution takes part in."""
-        from bqdump.core.documents.restore import Execution
-
-        return Document(f"{self.executions}{execution}.json", Execution)
-
-    def set_execution(self, execution: str) -> Document[SetExecution]:
-        """Which datasets of a set this execution restores."""
-        from bqdump.core.documents.restore import SetExecution
-
-        return Document(f"{self.executions}sets/{execution}.json", SetExecution)
-
-    @property
-    def uploading(self) -> str:
-        """The folder of lists of uploads, one for each restore that has uploaded files."""
-        return f"{self.state}uploads/"
-
-    def uploads(self, mark: str) -> Document[Uploads]:
-        """What the restore with this mark may upload."""
-        from bqdump.core.documents.restore import Uploads
-
-        return Document(f"{self.uploading}{mark}.json", Uploads)
-
-    def restore(self, restore: str) -> RestoreLayout:
-        """The names of one restore."""
-        return RestoreLayout(f"{self.restores}{restore}/")
 
 
 def among_documents(name: str, layout: Layout) -> bool:

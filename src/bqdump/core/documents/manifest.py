@@ -13,8 +13,8 @@ from bqdump.core.documents.fields import FORMAT_VERSION, Count, Mode, ReadAt, Ru
 from bqdump.core.documents.removed import Removed, RemovedPartitions
 from bqdump.core.documents.run import Failure, Flag, OfRun, Skipped
 from bqdump.core.documents.unchanged import Look
-from bqdump.core.plan.shape import WHOLE, Shape
 from bqdump.core.results import public
+from bqdump.core.tables.shape import WHOLE, Shape
 
 Crc32c = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{6}==$(?!\n)")]
 Sha256 = Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{64})?$(?!\n)")]

@@ -6,20 +6,15 @@ line of numbers for each table, with the place of its entry in the manifest. The
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.codec import decode
-from bqdump.core.documents.fields import FORMAT_VERSION, Count, ReadAt, Time
-from bqdump.core.documents.fingerprints import Side, bytes_fingerprint, fingerprint, modified, way
-from bqdump.core.documents.layout import LARGEST
-from bqdump.core.documents.manifest import Carried, Head, TableEntry, Totals
-from bqdump.core.documents.origin import earlier_bytes
-from bqdump.core.documents.unmodified import Seen, seen
-from bqdump.core.errors import DocumentError
+from bqdump.core.documents.fields import FORMAT_VERSION, LARGEST, Count, ReadAt, Time
+from bqdump.core.documents.fingerprints import Side
+from bqdump.core.documents.manifest import Carried, Head, Totals
+from bqdump.core.documents.unmodified import Seen
 
 # A place within a manifest, in bytes.
 Place = Annotated[int, Meta(ge=0, le=LARGEST)]
@@ -94,35 +89,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     oldest_snapshot_time: str = ""
 
 
-class _Definition(msgspec.Struct):
-    schema: msgspec.Raw = msgspec.Raw(b"")
-
-
-class _Manifest(Head, frozen=True, kw_only=True):
-    tables: tuple[msgspec.Raw, ...]
-
-
-_DEFINITION = msgspec.json.Decoder(_Definition | None)
-_ENTRY = msgspec.json.Decoder(TableEntry)
-
-
-def contents_of(manifest: bytes, name: str) -> Contents:
-    """The index of a manifest. Raises DocumentError, naming the object `name`."""
-    whole = decode(manifest, _Manifest, name)
-    lines: list[Line] = []
-    at = 0
-    for raw in whole.tables:
-        entry = bytes(raw)
-        # Each entry follows the one before.
-        at = manifest.index(entry, at)
-        try:
-            lines.append(_line(whole, _ENTRY.decode(entry), at, len(entry)))
-        except msgspec.MsgspecError as error:
-            raise DocumentError("read", name, f"its table {len(lines) + 1} is not valid ({error})") from None
-        at += len(entry)
-    return Contents(tables=tuple(lines), **{name: getattr(whole, name) for name in Head.__struct_fields__})
-
-
 def summary_of(contents: Contents) -> Summary:
     """The summary of a run."""
     own = [line for line in contents.tables if line.carried is None]
@@ -149,38 +115,3 @@ def attempt_of(job: str) -> int:
     """The attempt of a job, from 0: the last part of its id."""
     number = job.rpartition("_")[2]
     return int(number) if is_job(job) and number.isdecimal() and len(number) <= 3 else 0
-
-
-def _line(manifest: _Manifest, entry: TableEntry, offset: int, length: int) -> Line:
-    definition = _DEFINITION.decode(entry.definition)
-    schema = bytes(definition.schema) if definition else b""
-    settings = manifest.settings | (entry.carried.settings if entry.carried else {})
-    tool = (entry.carried or manifest).tool
-    made = way(entry.route, entry.format, entry.compression, entry.shape, settings, tool)
-    rows = entry.planned_rows if entry.rows is None else entry.rows
-    return Line(
-        entry.table,
-        entry.kind,
-        entry.route,
-        entry.unit,
-        rows,
-        entry.planned_bytes,
-        len(entry.files),
-        sum(file.size for file in entry.files),
-        entry.created,
-        entry.started,
-        entry.ended,
-        entry.task,
-        max(map(attempt_of, entry.jobs), default=0),
-        hashlib.blake2b(schema, digest_size=6).hexdigest(),
-        offset,
-        length,
-        entry.read_at,
-        entry.why if entry.read_at == "job" else "",
-        bytes_fingerprint((file.size, file.crc32c) for file in entry.files),
-        fingerprint(made),
-        modified(entry.kind, entry.definition),
-        entry.carried,
-        earlier_bytes(entry),
-        *seen(manifest, entry),
-    )

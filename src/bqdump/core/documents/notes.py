@@ -7,14 +7,29 @@ from typing import TypeVar
 import msgspec
 
 from bqdump.core.documents.codec import encode
-from bqdump.core.documents.restore import RestoreFailure
-from bqdump.core.documents.run import Failure
-from bqdump.core.units.documents import GivenUp
+from bqdump.core.documents.fields import Attempt, Count
+from bqdump.core.documents.run import Failure, Owner
+from bqdump.core.documents.units import GivenUp
 
 # In bytes as encoded. Cloud Storage allows 8 KiB of metadata for an object.
 NOTE_BYTES = 4096
 MOST_MESSAGE, MOST_REASON = 1000, 100
 CUT = "…"
+
+
+class RestoreFailure(msgspec.Struct, frozen=True):
+    """Why a table or object is not restored, in one sentence. It binds only its own execution.
+
+    reason: BigQuery's, such as notFound, or `rows` where the restored table has other rows than the export.
+    """
+
+    number: Count
+    name: str
+    kind: str
+    attempt: Attempt
+    reason: str
+    message: str
+    owner: Owner
 
 
 def encode_note(note: object) -> bytes:

@@ -13,8 +13,8 @@ from msgspec import Meta
 
 from bqdump.core.documents.fields import FORMAT_VERSION, Count, Nonce, RunId, Time
 from bqdump.core.documents.run import OfRun, Owner
-from bqdump.core.plan.catalog import Listed
 from bqdump.core.results import public
+from bqdump.core.tables.catalog import Listed
 
 Name = Annotated[str, Meta(pattern=r"^\w{1,1024}$(?!\n)")]
 # Why a dataset of the last set is not in the next one.

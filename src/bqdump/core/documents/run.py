@@ -12,9 +12,9 @@ import msgspec
 from bqdump.core.documents.fields import FORMAT_VERSION, Attempt, Count, Mode, Nonce, ReadAt, RunId, Time, UnitId
 from bqdump.core.documents.removed import Removed, RemovedPartitions
 from bqdump.core.documents.unchanged import Look, Reused, ReusedPartitions
-from bqdump.core.plan.shape import WHOLE, Shape
 from bqdump.core.results import public
 from bqdump.core.risks import Risk
+from bqdump.core.tables.shape import WHOLE, Shape
 
 
 class Share(msgspec.Struct, frozen=True, array_like=True):

@@ -13,7 +13,7 @@ from bqdump.core.documents.document import Document, union
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.publication import IcebergTables, Intent
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
-from bqdump.core.units.documents import Changed, Claim, GivenUp, ReadAttempt, SharedSession
+from bqdump.core.documents.units import Changed, Claim, GivenUp, ReadAttempt, SharedSession
 
 if TYPE_CHECKING:
     from bqdump.core.documents.copying import ArrivedFiles, Copying

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from bqdump.core.documents.fingerprints import fingerprint
 from bqdump.core.documents.manifest import Head, TableEntry
 from bqdump.core.documents.unchanged import Look
-from bqdump.core.plan.repeatable import varying
 from bqdump.core.risks import HIDING
+from bqdump.core.tables.repeatable import varying
 
 
 class Seen(NamedTuple):

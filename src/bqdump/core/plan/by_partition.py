@@ -15,11 +15,11 @@ import msgspec
 from bqdump.core.documents.unchanged import Look
 from bqdump.core.formats.types import columns
 from bqdump.core.formats.unfit import unfit
-from bqdump.core.plan.catalog import Listed, Partition, Table, select
-from bqdump.core.plan.partitioning import Partitioning, partitioning_of
 from bqdump.core.plan.routes import Routed, RoutedPartition, obstacle, requirements_of
-from bqdump.core.plan.unsupported import as_they_are
 from bqdump.core.settings.settings import Settings
+from bqdump.core.tables.catalog import Listed, Partition, Table, select
+from bqdump.core.tables.partitioning import Partitioning, partitioning_of
+from bqdump.core.tables.unsupported import as_they_are
 
 # The least that a query bills. https://cloud.google.com/bigquery/pricing#on_demand_pricing
 LEAST_BILLED = 10 << 20

@@ -11,9 +11,9 @@ import msgspec
 
 from bqdump.core.documents.definitions import NOTHING, Definitions, ObjectDefinition, RowPolicy, Unread
 from bqdump.core.documents.run import Flag
-from bqdump.core.plan.catalog import EXTRACTABLE, Table, is_iceberg
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import named
+from bqdump.core.tables.catalog import EXTRACTABLE, Table, is_iceberg
 
 # What BigQuery alone sets; `tags` repeats resourceTags.
 # https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets#Dataset

@@ -1,4 +1,4 @@
-"""From the tables of a dataset to the plan of their export."""
+"""The tables of a dataset that an export has, and how many tasks it is worth."""
 
 from __future__ import annotations
 
@@ -6,19 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bqdump.core.documents.run import Plan, Skipped, TablePlan
-from bqdump.core.documents.run_layout import unit_id
+from bqdump.core.documents.run import Skipped
 from bqdump.core.errors import UsageError
-from bqdump.core.formats.types import columns
-from bqdump.core.formats.unfit import unfit
-from bqdump.core.plan.catalog import Dataset, Listed, select, unknown_kind
-from bqdump.core.plan.routes import Routed, Routing
-from bqdump.core.plan.table_names import patterns, refuse_name
-from bqdump.core.plan.unsupported import Misfit, as_they_are, refuse
+from bqdump.core.plan.table_names import refuse_name
 from bqdump.core.settings.settings import Settings
+from bqdump.core.tables.catalog import Listed, select, unknown_kind
 from bqdump.core.times import rfc3339
-from bqdump.core.units.shares import deal
-from bqdump.core.version import VERSION
 
 MOST_RECOMMENDED, TABLES_A_TASK, READ_BYTES_A_TASK = 20, 500, 10 * 10**9
 PLAN = "plan the export"
@@ -70,85 +63,6 @@ def unmatched(names: list[str], patterns: Sequence[str]) -> list[tuple[str, str]
             guesses = difflib.get_close_matches(pattern, names, n=1)
             found.append((pattern, f"; did you mean {guesses[0]!r}?" if guesses else ""))
     return found
-
-
-def refuse_unfit(routed: Sequence[Routed], *, iceberg: bool) -> None:
-    """Raise UsageError where tables have columns that their format cannot hold; it names all of them."""
-    misfits = [
-        Misfit(item.table.name, item.route, item.format, found)
-        for item in routed
-        if (
-            found := unfit(
-                item.format, item.route, as_they_are(columns(item.table.definition), item.shape), iceberg=iceberg
-            )
-        )
-    ]
-    refuse(PLAN, misfits)
-
-
-def make_plan(
-    settings: Settings,
-    run: str,
-    nonce: str,
-    dataset: Dataset,
-    snapshot: int,
-    selection: Selection,
-    routing: Routing,
-    tasks: int,
-) -> tuple[Plan, bytes]:
-    """The plan of a run and its units, one JSON line each, share after share.
-
-    tasks: the number of shares to deal, never more than units.
-    Raises UsageError for tables that cannot be exported as the settings require.
-    """
-    routed = routing.routed
-    refuse_unfit(routed, iceberg=settings.iceberg)
-    names = patterns(settings, run, snapshot, routed)
-    dealt = deal(settings, routed, names, tasks)
-    plan = Plan(
-        run=run,
-        tool=VERSION,
-        nonce=nonce,
-        project=dataset.project,
-        dataset=dataset.name,
-        location=dataset.location,
-        snapshot=snapshot,
-        mode=settings.template.mode,
-        settings=settings.frozen(),
-        digest=settings.digest(),
-        units=settings.layout.run(run).units(nonce),
-        definitions=settings.layout.run(run).definitions(nonce).name,
-        shares=dealt.shares,
-        tables=len(routed),
-        rows=sum(one.rows for item in routed for one in item.partitions or (item.table,)),
-        bytes=sum(one.bytes for item in routed for one in item.partitions or (item.table,)),
-        skipped=(*selection.skipped, *routing.skipped),
-        excluded=selection.excluded,
-        bills=sum(item.bills or 0 for item in routed),
-        splits=dealt.splits,
-        partitioned=dealt.partitioned,
-    )
-    return plan, dealt.lines
-
-
-def unchanged_plans(settings: Settings, plan: Plan, unchanged: Sequence[Routed]) -> list[TablePlan]:
-    """Tables whose files are named again, as the plan would export them."""
-    names = patterns(settings, plan.run, plan.snapshot, unchanged)
-    return [
-        TablePlan(
-            id=unit_id(0, 0),
-            table=item.table.name,
-            kind=item.table.kind,
-            route=item.route,
-            rows=item.table.rows,
-            bytes=item.table.bytes,
-            pattern=pattern[""],
-            definition=item.table.definition,
-            shape=item.shape,
-            read_at=item.read_at,
-        )
-        for item, pattern in zip(unchanged, names, strict=True)
-    ]
 
 
 def recommended_tasks(jobs: int, read_bytes: int = 0) -> int:

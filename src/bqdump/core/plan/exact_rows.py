@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from bqdump.core.documents.run import Plan, Receipt, TablePlan
-from bqdump.core.plan.catalog import EXTRACTABLE
 from bqdump.core.risks import Risk
+from bqdump.core.tables.catalog import EXTRACTABLE
 
 # Risks with which a table's files may have fewer rows than BigQuery counts.
 HIDING = (Risk.ROW_POLICIES, Risk.UNSEEN_ROW_POLICIES, Risk.UNAPPLIED_CHANGES)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import NamedTuple
 
+from bqdump.core.documents.path_template import shard_name
 from bqdump.core.errors import UsageError
-from bqdump.core.settings.path_template import shard_name
 
 # File numbers have a fixed width of 12 digits.
 LONGEST_NUMBER = 10**12 - 1

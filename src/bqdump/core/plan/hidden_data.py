@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.documents.run import Flag, TablePlan
-from bqdump.core.plan.catalog import EXTRACTABLE, Table
-from bqdump.core.plan.ingestion_time import MOST_LOADS, PSEUDO_COLUMN, has_partition_times
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted
+from bqdump.core.tables.catalog import EXTRACTABLE, Table
+from bqdump.core.tables.ingestion_time import MOST_LOADS, PSEUDO_COLUMN, has_partition_times
 
 
 class Captured(NamedTuple):

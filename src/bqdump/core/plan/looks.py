@@ -15,9 +15,9 @@ import msgspec
 
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.unchanged import Look
-from bqdump.core.plan.catalog import EXTRACTABLE, KIND_WORDS, Table, is_iceberg
 from bqdump.core.plan.hidden_data import Captured
 from bqdump.core.plan.protection import protected_columns
+from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, Table, is_iceberg
 from bqdump.core.times import rfc3339
 
 # Fields that differ from one reading to the next although nothing changed; so does every field of a size or count.

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 
 from bqdump.core.documents.manifest import PartitionEntry
 from bqdump.core.documents.unchanged import Look, ReusedPartitions
-from bqdump.core.plan.catalog import Partition
 from bqdump.core.plan.looks import PARTITIONS_EXPIRE
 from bqdump.core.plan.published import Had, Published
-from bqdump.core.plan.repeatable import varying
 from bqdump.core.plan.reuse import Seen, settings_differ, why_exported
 from bqdump.core.risks import HIDING
 from bqdump.core.settings.settings import Settings
+from bqdump.core.tables.catalog import Partition
+from bqdump.core.tables.repeatable import varying
 
 
 def comparable(published: Published | None, seen: Seen, settings: Settings, snapshot: int) -> dict[str, PartitionEntry]:

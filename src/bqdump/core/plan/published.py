@@ -12,7 +12,7 @@ from bqdump.core.documents.manifest import Carried, File, PartitionEntry
 from bqdump.core.documents.removed import RemovalReason, Removed
 from bqdump.core.documents.run import Flag
 from bqdump.core.documents.unchanged import Look
-from bqdump.core.plan.shape import WHOLE, Shape
+from bqdump.core.tables.shape import WHOLE, Shape
 
 
 class Had(msgspec.Struct, frozen=True):

@@ -15,11 +15,11 @@ from bqdump.core.documents.manifest import Carried, File, Manifest, PartitionEnt
 from bqdump.core.documents.origin import settings_of
 from bqdump.core.documents.removed import RemovalReason, Removed
 from bqdump.core.documents.run import Failure, Flag, Plan
-from bqdump.core.plan.catalog import select
 from bqdump.core.plan.published import Published
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
+from bqdump.core.tables.catalog import select
 
 # Settings that decide how the files of a table are named, encrypted, read and compared.
 OF_FILES = ("header", "delimiter", "null_marker", "file_size", "row_group_rows", "path", "job_project", "kms_key")

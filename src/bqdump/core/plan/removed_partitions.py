@@ -14,10 +14,10 @@ from bqdump.core.documents.manifest import PartitionEntry
 from bqdump.core.documents.removed import PartitionReason, RemovedPartitions
 from bqdump.core.documents.run import Flag, TablePlan
 from bqdump.core.documents.unchanged import ReusedPartitions
-from bqdump.core.plan.partitioning import partitioning_of
 from bqdump.core.plan.published import Had, Published
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted, named
+from bqdump.core.tables.partitioning import partitioning_of
 
 NAMED = 5
 

@@ -14,11 +14,11 @@ from bqdump.core.documents.manifest import File
 from bqdump.core.documents.unchanged import Look, Reused, ReusedPartitions
 from bqdump.core.plan.looks import difference
 from bqdump.core.plan.published import Had, Published
-from bqdump.core.plan.repeatable import varying
 from bqdump.core.plan.routes import Routed
 from bqdump.core.risks import HIDING
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
+from bqdump.core.tables.repeatable import varying
 from bqdump.core.version import VERSION
 
 NOTHING_PUBLISHED = "nothing is published yet"

@@ -19,16 +19,16 @@ from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS, codecs
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.catalog import EXTRACTABLE, KIND_WORDS, Table, is_iceberg, unknown_kind
 from bqdump.core.plan.hidden_data import serves_stale
-from bqdump.core.plan.ingestion_time import column_name, has_partition_times
-from bqdump.core.plan.shape import WHOLE, Shape
-from bqdump.core.plan.unsupported import as_they_are, fitted
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import TableSettings, check_columns, sections_of, shape_of
 from bqdump.core.settings.target import BUCKET
 from bqdump.core.settings.values import ROUTES
+from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, Table, is_iceberg, unknown_kind
+from bqdump.core.tables.ingestion_time import column_name, has_partition_times
+from bqdump.core.tables.shape import WHOLE, Shape
+from bqdump.core.tables.unsupported import as_they_are, fitted
 
 PLAN = "plan the export"
 # Time travel does not cover views and external tables.

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from bqdump.core.documents.path_template import PARTITION
 from bqdump.core.documents.project import RemovedDataset, SkippedDataset
 from bqdump.core.documents.removed import Removed
 from bqdump.core.documents.run import Flag, Plan, TablePlan
@@ -18,7 +19,6 @@ from bqdump.core.plan.reuse import bytes_saved
 from bqdump.core.plan.table_names import pattern_of
 from bqdump.core.prices import dollars
 from bqdump.core.results import Result, public, rows_of
-from bqdump.core.settings.path_template import PARTITION
 from bqdump.core.times import time_of
 
 # BigQuery starts a new file at about 1 GB of logical bytes.

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bqdump.core.documents.layout import STATE, Layout, among_documents
+from bqdump.core.documents.fields import STATE
+from bqdump.core.documents.layout import Layout, among_documents
 from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.path_template import MAX_OBJECT_NAME_BYTES, Template, parse_template, shard_name
 from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.run_layout import unit_id
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import extension
 from bqdump.core.plan.routes import Routed
-from bqdump.core.settings.path_template import MAX_OBJECT_NAME_BYTES, Template, parse_template, shard_name
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import rfc3339
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
-from bqdump.core.documents.restore import Restored, RestoreFailure
+from bqdump.core.documents.notes import RestoreFailure
 from bqdump.core.documents.run import Failure, Plan, Receipt
+from bqdump.core.restore.documents import Restored
 
 Stage = Literal[
     "planning",

@@ -9,9 +9,10 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from bqdump.core.documents.restore import Restored, RestoreFailure
+from bqdump.core.documents.notes import RestoreFailure
 from bqdump.core.documents.run import Failure, Receipt
 from bqdump.core.progress.events import Event, JobEnded, Started, TableStarted
+from bqdump.core.restore.documents import Restored
 
 Value = str | int | float | bool
 Attributes = Mapping[str, Value]

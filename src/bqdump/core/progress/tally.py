@@ -9,7 +9,7 @@ import heapq
 from typing import Literal, NamedTuple
 
 from bqdump.core.dealing import JOB_WEIGHT
-from bqdump.core.documents.restore import Restored, RestoreFailure
+from bqdump.core.documents.notes import RestoreFailure
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.progress.events import (
     Advanced,
@@ -26,6 +26,7 @@ from bqdump.core.progress.events import (
     TaskState,
 )
 from bqdump.core.progress.work import Work
+from bqdump.core.restore.documents import Restored
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.units.partitions import units_by_table
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from bqdump.core.documents.restore import Restored, RestoreFailure
+from bqdump.core.documents.notes import RestoreFailure
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.progress.events import (
     Advanced,
@@ -20,6 +20,7 @@ from bqdump.core.progress.events import (
     Started,
     TableStarted,
 )
+from bqdump.core.restore.documents import Restored
 
 Ended = TypeVar("Ended", Receipt, Failure)
 OfATable = TableStarted | JobEnded | Restored | RestoreFailure

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.unsupported import exported
 from bqdump.core.restore.partitions import partitioning_of
 from bqdump.core.restore.plan import RestorePlan, TableStep
 from bqdump.core.sizes import size_text
 from bqdump.core.sql.checksums import chunks, leaves
+from bqdump.core.tables.unsupported import exported
 
 UNIT = 1 << 20
 LEAST = 10 * UNIT

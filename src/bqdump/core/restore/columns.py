@@ -8,10 +8,10 @@ import msgspec
 
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.formats.types import Column, columns
-from bqdump.core.plan.ingestion_time import MOST_LOADS, has_partition_times
-from bqdump.core.plan.shape import Shape
 from bqdump.core.sizes import counted, listed
 from bqdump.core.sql.statements import masked_type
+from bqdump.core.tables.ingestion_time import MOST_LOADS, has_partition_times
+from bqdump.core.tables.shape import Shape
 
 Field = dict[str, Any]
 SHOWN = 5

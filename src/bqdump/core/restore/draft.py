@@ -10,7 +10,6 @@ from bqdump.core.documents.definitions import NOTHING, ObjectDefinition
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.origin import read_time_of, settings_of
 from bqdump.core.plan.altered import altered_words
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.access import access_entries
 from bqdump.core.restore.columns import restored_columns
 from bqdump.core.restore.dataset import dataset_requests
@@ -40,6 +39,7 @@ from bqdump.core.restore.plan import (
 )
 from bqdump.core.restore.selection import NamedObject, Occupied, chosen_by, occupied, refuse_other_layouts
 from bqdump.core.restore.temporary import temporary
+from bqdump.core.tables.catalog import Dataset
 
 # How a table differs from an object of this kind that it was exported from.
 AS_A_TABLE = {

@@ -19,7 +19,6 @@ from bqdump.core.documents.partition_files import files_by_partition
 from bqdump.core.formats.fidelity import cell
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import Column
-from bqdump.core.plan.ingestion_time import PSEUDO_COLUMN, partition_times
 from bqdump.core.restore.columns import Field, Restored, as_string
 from bqdump.core.restore.definition import without_default
 from bqdump.core.restore.groups import grouped, too_large
@@ -27,6 +26,7 @@ from bqdump.core.restore.plan import Load
 from bqdump.core.restore.values import cast, free_name, from_json
 from bqdump.core.sizes import named
 from bqdump.core.sql.statements import identifier, literal
+from bqdump.core.tables.ingestion_time import PSEUDO_COLUMN, partition_times
 
 SHOWN = 5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bqdump.core.plan.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset
 
 
 class Move(NamedTuple):

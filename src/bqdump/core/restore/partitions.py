@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.catalog import Dataset
-from bqdump.core.plan.ingestion_time import PSEUDO_COLUMN
 from bqdump.core.restore.plan import Load
 from bqdump.core.restore.statements import reading
 from bqdump.core.sql.statements import identifier
+from bqdump.core.tables.catalog import Dataset
+from bqdump.core.tables.ingestion_time import PSEUDO_COLUMN
 
 # With room for the partitions of NULLs and of values outside of a range.
 MOST_CHANGED = 3_900

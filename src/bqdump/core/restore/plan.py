@@ -11,8 +11,8 @@ import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import File, TableEntry
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.results import public
+from bqdump.core.tables.catalog import Dataset
 
 # Kinds of objects: of tables.list, and those that it does not list.
 TABLE, ROUTINE, INDEX, POLICY, ACCESS = "TABLE", "ROUTINE", "INDEX", "POLICY", "ACCESS"

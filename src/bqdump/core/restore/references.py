@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.moves import Move, Moves
 from bqdump.core.restore.tokens import Token, tokens
 from bqdump.core.sql.statements import identifier
+from bqdump.core.tables.catalog import Dataset
 
 # A table, or another object of a dataset, is named behind these.
 BEFORE_NAMES = {

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.catalog import KIND_WORDS, Dataset, select
 from bqdump.core.plan.draft import unmatched
 from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.names import LABEL, id_of, is_scratch
 from bqdump.core.restore.plan import ROUTINE, TABLE, Action, Options, TableStep, TargetState
 from bqdump.core.sizes import named
+from bqdump.core.tables.catalog import KIND_WORDS, Dataset, select
 
 PLAN = "plan the restore"
 SHOWN = 3

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.plan import Load
 from bqdump.core.sql.statements import identifier
+from bqdump.core.tables.catalog import Dataset
 
 
 def fill(dataset: Dataset, table: str, scratch: str, load: Load, where: str = "") -> str:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from bqdump.core.durations import DAY, days_text
 from bqdump.core.errors import UsageError
+from bqdump.core.settings.resolve import refuse_to_keep_nothing
 from bqdump.core.settings.settings import RETENTION, Settings
 from bqdump.core.times import time_of
 
@@ -69,7 +70,8 @@ PERIODS: tuple[tuple[str, Callable[[datetime], object]], ...] = (
 
 def policy_of(settings: Settings) -> Policy:
     """The policy in the settings. Raises UsageError for one that keeps nothing."""
-    policy = Policy(
+    refuse_to_keep_nothing(settings)
+    return Policy(
         settings.keep_last,
         settings.keep_hourly,
         settings.keep_daily,
@@ -79,10 +81,6 @@ def policy_of(settings: Settings) -> Policy:
         settings.keep_within or 0,
         settings.keep_tag,
     )
-    if not policy:
-        cause = "no rule says which runs to keep, so nearly all of them would be deleted"
-        raise UsageError("prune", "", cause, "Set at least one, such as {setting:keep_daily=7}.")
-    return policy
 
 
 def refuse_idle(given: Collection[str], settings: Settings) -> None:

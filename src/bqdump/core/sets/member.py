@@ -9,9 +9,9 @@ import msgspec
 
 from bqdump.core.documents.project import ProjectPlan
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.catalog import Listed, select
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.values import prefix
+from bqdump.core.tables.catalog import Listed, select
 from bqdump.core.times import rfc3339
 
 PLAN = "plan the export"

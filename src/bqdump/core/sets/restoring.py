@@ -8,12 +8,12 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.catalog import select
 from bqdump.core.plan.draft import unmatched
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
 from bqdump.core.restore.selection import PLAN
 from bqdump.core.sizes import named
+from bqdump.core.tables.catalog import select
 
 NAMED = 10
 OF_A_SET = "only datasets of a set can be chosen, and this is the export of one dataset"

@@ -9,12 +9,12 @@ import msgspec
 
 from bqdump.core.documents.project import SkippedDataset
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.catalog import ListedDataset, select
 from bqdump.core.settings.datasets import NAME, target_in
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.sizes import counted, named
 from bqdump.core.spelling import close_name
+from bqdump.core.tables.catalog import ListedDataset, select
 
 PLAN = "plan the export"
 NAMED = 10

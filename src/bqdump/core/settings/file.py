@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bqdump.core.documents.path_template import parse_template
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS
-from bqdump.core.settings.path_template import parse_template
 from bqdump.core.settings.resolve import READ
 from bqdump.core.settings.settings import BY_NAME, OF_ONE_RUN, REQUIRED, RETENTION, SETTINGS, Setting
 from bqdump.core.settings.target import Target

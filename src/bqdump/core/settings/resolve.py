@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bqdump.core.documents.path_template import parse_template
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS
-from bqdump.core.plan.catalog import select
 from bqdump.core.settings.datasets import names_several
-from bqdump.core.settings.path_template import parse_template
-from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, SETTINGS, Setting, Settings
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, RULES, SETTINGS, Setting, Settings
 from bqdump.core.settings.target import BUCKET, Target
 from bqdump.core.settings.values import SecretValueError
 from bqdump.core.sizes import listed
+from bqdump.core.tables.catalog import select
 
 READ = "read the settings"
 LONGEST_SHOWN = 120
@@ -191,13 +191,7 @@ def check(settings: Settings) -> Settings:
         cause = f"{settings.null_marker!r} contains the delimiter {settings.delimiter!r}"
         raise UsageError(READ, "", cause, "Use another marker or another delimiter.", setting="null_marker")
     if settings.prune:
-        from bqdump.core.retention.policy import policy_of
-
-        try:
-            policy_of(settings)
-        except UsageError as error:
-            error.setting = "prune"
-            raise
+        refuse_to_keep_nothing(settings, setting="prune")
     formats = _formats(settings)
     for name, format_, word in (("null_marker", "csv", "CSV"), ("row_group_rows", "parquet", "Parquet")):
         if getattr(settings, name) and format_ not in formats:
@@ -214,3 +208,11 @@ def _formats(settings: Settings) -> set[str]:
     sections = [section for section in settings.tables if section.format]
     every = any(section.name == "*" for section in sections)
     return {section.format for section in sections} | (set() if every else {settings.format})
+
+
+def refuse_to_keep_nothing(settings: Settings, setting: str = "") -> None:
+    """Raise UsageError, about this setting, where no rule says which runs prune keeps."""
+    if not any(getattr(settings, rule) for rule in RULES):
+        cause = "no rule says which runs to keep, so nearly all of them would be deleted"
+        hint = "Set at least one, such as {setting:keep_daily=7}."
+        raise UsageError("prune", "", cause, hint, setting=setting)

@@ -13,23 +13,24 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.path_template import DEFAULT, Template, parse_template
 from bqdump.core.formats.formats import FORMATS
-from bqdump.core.plan.unsupported import POLICIES
 from bqdump.core.risks import REFUSED, Risk
 from bqdump.core.settings import amounts
 from bqdump.core.settings import values as parse
 from bqdump.core.settings.datasets import names_several, parse_datasets, parse_locations
-from bqdump.core.settings.path_template import DEFAULT, Template, parse_template
 from bqdump.core.settings.table_settings import TableSettings, parse_tables
 from bqdump.core.settings.target import Target, parse_target, record_of
 from bqdump.core.settings.values import ROUTES
+from bqdump.core.tables.unsupported import POLICIES
 from bqdump.core.times import parse_time
 
 # The settings of prune: in bqdump.toml, those of the table [retention].
-RETENTION = (
+RULES = (
     *("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within"),
-    *("keep_tag", "abandoned_after"),
+    "keep_tag",
 )
+RETENTION = (*RULES, "abandoned_after")
 # Settings that may differ between two starts of one run: they do not change what is exported.
 OF_ONE_START = (
     *("read_memory", "read_split", "concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed"),

@@ -15,10 +15,10 @@ import msgspec
 
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import Column
-from bqdump.core.plan.shape import WHOLE, Constant, Mask, Shape
 from bqdump.core.settings import values as parse
 from bqdump.core.settings.filters import filter_problem
 from bqdump.core.sizes import counted, listed
+from bqdump.core.tables.shape import WHOLE, Constant, Mask, Shape
 
 PLAN = "plan the export"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"

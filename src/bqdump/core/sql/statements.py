@@ -12,10 +12,10 @@ import msgspec
 
 from bqdump.core.formats.types import Column
 from bqdump.core.formats.types import columns as columns_of
-from bqdump.core.plan.catalog import Dataset
-from bqdump.core.plan.ingestion_time import PSEUDO_COLUMN
-from bqdump.core.plan.shape import Mask, Shape
 from bqdump.core.settings.table_settings import constant_text
+from bqdump.core.tables.catalog import Dataset
+from bqdump.core.tables.ingestion_time import PSEUDO_COLUMN
+from bqdump.core.tables.shape import Mask, Shape
 
 FORMAT_WORDS = {"csv": "CSV", "json": "JSON", "avro": "AVRO", "parquet": "PARQUET"}
 

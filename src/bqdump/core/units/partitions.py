@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from bqdump.core.documents.run import Partitioned, Plan, TablePlan
-from bqdump.core.plan.partitioning import Partitioning, partitioning_of
-from bqdump.core.plan.shape import WHOLE
+from bqdump.core.documents.units import Unit
 from bqdump.core.sizes import counted
-from bqdump.core.units.documents import Unit
+from bqdump.core.tables.partitioning import Partitioning, partitioning_of
+from bqdump.core.tables.shape import WHOLE
 
 NOTHING = msgspec.Raw(b"null")
 # What all units of a table have in common.

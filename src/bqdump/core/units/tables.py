@@ -8,8 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.documents.run import Failure, Plan, Receipt, TablePlan
+from bqdump.core.documents.units import Unit
 from bqdump.core.risks import Risk
-from bqdump.core.units.documents import Unit
 from bqdump.core.units.partitions import tables_of_partitions
 
 

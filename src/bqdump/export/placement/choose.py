@@ -5,9 +5,8 @@ from __future__ import annotations
 from bqdump.core.documents.fields import Mode
 from bqdump.core.documents.run import Plan
 from bqdump.export.placement.keep import Keep
-from bqdump.export.placement.protocol import Placement
 from bqdump.export.placement.replace import Replace
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import Placement, RunningExport, Task
 
 PLACEMENTS: dict[Mode, Placement] = {"replace": Replace(), "keep": Keep()}
 

@@ -6,11 +6,10 @@ from bqdump.core.documents.manifest import ManifestFiles
 from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.export.carry import carry_over, check_carried
-from bqdump.export.placement.protocol import Exported, Placed
 from bqdump.export.publish.clear import delete
 from bqdump.export.publish.collect import file_of
 from bqdump.export.publish.ended import read_manifest_files
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import Exported, Placed, RunningExport, Task
 from bqdump.export.work.attempts import attempts_begun, files_of_attempts
 
 

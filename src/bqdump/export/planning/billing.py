@@ -8,11 +8,11 @@ import msgspec
 
 from bqdump.concurrency import gathered
 from bqdump.core.errors import JobFailedError, TableGoneError, UsageError
-from bqdump.core.plan.catalog import EXTRACTABLE, Dataset
 from bqdump.core.plan.routes import Routed, Routing
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import named, size_text
 from bqdump.core.sql import statements as sql
+from bqdump.core.tables.catalog import EXTRACTABLE, Dataset
 from bqdump.ports.warehouse import Estimate, Warehouse
 
 PLAN = "plan the export"

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from bqdump.core.errors import DeniedError, JobFailedError
-from bqdump.core.plan.catalog import Dataset, Table
 from bqdump.core.plan.hidden_data import Captured, keyed
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
+from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,6 @@ from typing import NamedTuple, TypeVar
 
 from bqdump.core.documents.definitions import Definitions, Index, RoutineDefinition, RowPolicy, Unread
 from bqdump.core.errors import NO_ANSWER, BqdumpError, DeniedError
-from bqdump.core.plan.catalog import Dataset, Listed, Table, unknown_kind
 from bqdump.core.plan.definitions import (
     INDEXES,
     dataset_definition,
@@ -22,6 +21,7 @@ from bqdump.core.plan.definitions import (
 )
 from bqdump.core.plan.draft import Selection
 from bqdump.core.sizes import size_text
+from bqdump.core.tables.catalog import Dataset, Listed, Table, unknown_kind
 from bqdump.export.planning.change_capture import LEAST_BILLED
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
 from bqdump.ports.warehouse import Warehouse

@@ -13,13 +13,13 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import DeniedError, JobFailedError, TableGoneError
-from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.plan.guards import POLICED
 from bqdump.core.plan.looks import look_of
-from bqdump.core.plan.past_columns import as_of, may_differ
-from bqdump.core.plan.shape import WHOLE
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sql import statements as sql
+from bqdump.core.tables.catalog import Dataset, Listed, Table
+from bqdump.core.tables.past_columns import as_of, may_differ
+from bqdump.core.tables.shape import WHOLE
 from bqdump.core.times import rfc3339
 from bqdump.export.planning.billing import DRY_RUNS_AT_ONCE
 from bqdump.ports.warehouse import Warehouse

@@ -16,9 +16,8 @@ from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.altered import AlteredColumn, altered_columns, altered_flags
 from bqdump.core.plan.by_partition import Before
-from bqdump.core.plan.catalog import Dataset, Listed, Table
 from bqdump.core.plan.definitions import definition_flags
-from bqdump.core.plan.draft import Selection, choose, make_plan, unchanged_plans, unmatched
+from bqdump.core.plan.draft import Selection, choose, unmatched
 from bqdump.core.plan.file_names import refuse_names
 from bqdump.core.plan.guards import (
     column_flags,
@@ -38,6 +37,8 @@ from bqdump.core.plan.reuse import Seen
 from bqdump.core.plan.routes import Routed, Routing, route_tables
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.core.tables.catalog import Dataset, Listed, Table
+from bqdump.core.units.plan import make_plan, unchanged_plans
 from bqdump.core.units.shares import read_tables
 from bqdump.export.carry import refuse_other_mode
 from bqdump.export.placement.choose import placement_of

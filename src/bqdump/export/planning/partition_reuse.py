@@ -11,7 +11,6 @@ from bqdump.core.documents.partition_files import files_by_partition
 from bqdump.core.documents.unchanged import Look, Reused, ReusedPartitions
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.by_partition import Before
-from bqdump.core.plan.catalog import Partition, Table
 from bqdump.core.plan.partition_reuse import (
     comparable,
     is_whole,
@@ -23,6 +22,7 @@ from bqdump.core.plan.published import Published
 from bqdump.core.plan.reuse import Reuse, Seen
 from bqdump.core.plan.routes import Routed, route_tables
 from bqdump.core.settings.settings import Settings
+from bqdump.core.tables.catalog import Partition, Table
 from bqdump.export.planning.reuse import Earlier, obstacles
 
 # A partition that will be this old soon is not expected to be reused.

@@ -26,9 +26,7 @@ from bqdump.core.plan.by_partition import (
     proves,
     unchanged,
 )
-from bqdump.core.plan.catalog import Dataset, Partition, Table
 from bqdump.core.plan.looks import look_of
-from bqdump.core.plan.partitioning import partitioning_of
 from bqdump.core.plan.published import Published
 from bqdump.core.plan.reuse import Seen
 from bqdump.core.plan.routes import Routed, Routing
@@ -37,6 +35,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import counted_rows
+from bqdump.core.tables.catalog import Dataset, Partition, Table
+from bqdump.core.tables.partitioning import partitioning_of
 from bqdump.export.planning.billing import DRY_RUNS_AT_ONCE
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
 from bqdump.export.planning.partition_reuse import Expected, LookAt, find_unchanged

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager, suppress
 
 from bqdump.core.documents.target import SET
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.spelling import close_name
+from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import check_prefix

@@ -11,7 +11,7 @@ import msgspec
 
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import File, IcebergFile, ManifestFiles, TableFiles
-from bqdump.core.settings.path_template import split_shard
+from bqdump.core.documents.path_template import split_shard
 from bqdump.export.task import RunningExport
 from bqdump.repository.repository import delete as delete_objects
 from bqdump.repository.repository import load, replace, value_of

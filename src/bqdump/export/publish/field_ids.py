@@ -15,10 +15,10 @@ from bqdump.core.documents.run import TablePlan
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, DocumentError, VerificationError
 from bqdump.core.formats.types import columns
 from bqdump.core.iceberg.footer import instants, second_footer
-from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.tables.unsupported import exported
+from bqdump.export.collected import Collected
 from bqdump.export.publish.clear import delete
-from bqdump.export.publish.collect import Collected
 from bqdump.export.publish.count import TIMES_READ, read_footer
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo

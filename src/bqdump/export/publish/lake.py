@@ -19,7 +19,7 @@ from bqdump.core.iceberg.manifests import DataFile
 from bqdump.core.iceberg.metadata import History
 from bqdump.core.iceberg.parquet import file_facts
 from bqdump.core.iceberg.table import Request
-from bqdump.core.plan.unsupported import exported
+from bqdump.core.tables.unsupported import exported
 from bqdump.export.publish.count import TIMES_READ, read_footer
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo

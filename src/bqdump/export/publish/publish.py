@@ -11,14 +11,13 @@ from typing import Literal, NamedTuple
 
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import File, Manifest, ManifestFiles
-from bqdump.core.documents.record import make_manifest
 from bqdump.core.errors import UnavailableError, VerificationError
-from bqdump.export.placement.protocol import Exported, Placed
+from bqdump.core.plan.record import make_manifest
 from bqdump.export.publish.clear import delete
 from bqdump.export.publish.collect import all_tables, collect, partition_entries, prove, read_definitions
 from bqdump.export.publish.ended import has_ended, read_manifest_files
 from bqdump.export.publish.latest import pointer_to
-from bqdump.export.task import RunningExport
+from bqdump.export.task import Exported, Placed, RunningExport
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.ledger import Ledger
 from bqdump.repository.published import move_latest, read_latest

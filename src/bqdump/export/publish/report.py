@@ -37,8 +37,9 @@ async def store_report(export: RunningExport, before: Latest | None, cleared: Se
     try:
         # Imported at the end of a run, by the one task that gets here.
         from bqdump.core.documents.changes import compare
-        from bqdump.core.documents.manifest_index import contents_of, summary_of
+        from bqdump.core.documents.manifest_index import summary_of
         from bqdump.pages.report import render_report
+        from bqdump.repository.contents import contents_of
 
         document = export.layout.manifest
         data = (await export.store.read(document.name)).data

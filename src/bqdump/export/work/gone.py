@@ -10,9 +10,9 @@ from contextlib import suppress
 import msgspec
 
 from bqdump.core.documents.run import DROPPED, Failure
+from bqdump.core.documents.units import Unit
 from bqdump.core.errors import BqdumpError
 from bqdump.core.times import rfc3339
-from bqdump.core.units.documents import Unit
 from bqdump.export.task import RunningExport
 from bqdump.export.work.partition import CHANGED
 

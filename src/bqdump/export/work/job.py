@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError, QuotaError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.export.work.watch import Watch
+from bqdump.export.watch import Watch
 from bqdump.ports.warehouse import Job, JobError, Warehouse
 
 log = logging.getLogger(__name__)

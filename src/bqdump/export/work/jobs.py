@@ -8,13 +8,13 @@ from functools import partial
 import msgspec
 
 from bqdump.core.documents.run import Failure, Receipt
+from bqdump.core.documents.units import Unit
 from bqdump.core.plan.guards import job_risks, objection
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import shape_of_partition
-from bqdump.core.units.documents import Unit
 from bqdump.export.task import RunningExport
+from bqdump.export.watch import Watch
 from bqdump.export.work.job import Start, Work, ended_job
-from bqdump.export.work.watch import Watch
 from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
 
 

@@ -13,14 +13,14 @@ import msgspec
 
 from bqdump.core.documents.run import Failure, Receipt
 from bqdump.core.documents.unchanged import Look
+from bqdump.core.documents.units import Changed, Unit
 from bqdump.core.plan.by_partition import can_query, proves
-from bqdump.core.plan.catalog import Table
 from bqdump.core.plan.looks import look_of
-from bqdump.core.units.documents import Changed, Unit
+from bqdump.core.tables.catalog import Table
 from bqdump.core.units.partitions import FIRST_QUERY
 from bqdump.export.task import RunningExport
+from bqdump.export.watch import Watch
 from bqdump.export.work.jobs import extract_unit, query_unit
-from bqdump.export.work.watch import Watch
 
 CHANGED = "changed"
 NO_QUERY = (

@@ -16,7 +16,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, NamedTuple
 
+from bqdump.core.documents.parts import Part, numbers_of, parts_of
+from bqdump.core.documents.path_template import shard_name
 from bqdump.core.documents.run import Failure, Receipt
+from bqdump.core.documents.units import ReadAttempt, Unit
 from bqdump.core.errors import (
     BqdumpError,
     DeniedError,
@@ -30,21 +33,18 @@ from bqdump.core.errors import (
     first_of,
 )
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.ingestion_time import PSEUDO_COLUMN
-from bqdump.core.plan.unsupported import exported
 from bqdump.core.progress.events import Advanced
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.settings.path_template import shard_name
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import shape_of_partition
-from bqdump.core.units.documents import ReadAttempt, Unit
-from bqdump.core.units.parts import Part, numbers_of, parts_of
+from bqdump.core.tables.ingestion_time import PSEUDO_COLUMN
+from bqdump.core.tables.unsupported import exported
 from bqdump.export.publish.clear import delete
 from bqdump.export.task import RunningExport
+from bqdump.export.watch import Watch
 from bqdump.export.work.feed import Feed
 from bqdump.export.work.recheck import look_again
 from bqdump.export.work.sessions import retire, shared_session
-from bqdump.export.work.watch import Watch
 from bqdump.ports.encoder import FileShape
 from bqdump.ports.reader import Batch, Reader, ReadRequest, ReadSession
 from bqdump.repository.repository import replace

@@ -7,9 +7,9 @@ import asyncio
 import msgspec
 
 from bqdump.core.documents.run import Failure, Receipt
+from bqdump.core.documents.units import Unit
 from bqdump.core.plan.guards import POLICED, masked_columns, objection
 from bqdump.core.risks import Risk
-from bqdump.core.units.documents import Unit
 from bqdump.export.task import RunningExport
 
 

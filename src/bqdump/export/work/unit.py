@@ -8,19 +8,19 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.parts import parts_of
 from bqdump.core.documents.run import DROPPED, Failure, Plan, Receipt
+from bqdump.core.documents.units import Changed, GivenUp, Unit
 from bqdump.core.errors import BqdumpError, open_files_error, out_of_files, words_of
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
-from bqdump.core.units.documents import Changed, GivenUp, Unit
-from bqdump.core.units.parts import parts_of
 from bqdump.export.publish.clear import clear_written
 from bqdump.export.task import RunningExport
+from bqdump.export.watch import Watch
 from bqdump.export.work.gone import explained
 from bqdump.export.work.jobs import extract_unit, query_unit
 from bqdump.export.work.partition import extract_partition, proven, query_changed
 from bqdump.export.work.read import read_unit, withdraw_files
-from bqdump.export.work.watch import Watch
 from bqdump.repository.repository import replace
 from bqdump.repository.units.ledger import write_end
 

@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.core.documents.run_layout import unit_id
+from bqdump.core.documents.units import Claim, Unit
 from bqdump.core.errors import DocumentError, QuotaError, first_of
 from bqdump.core.progress.events import Started
-from bqdump.core.units.documents import Claim, Unit
 from bqdump.core.units.shares import read_units
+from bqdump.export.in_flight import InFlight, Shared, Slots
 from bqdump.export.task import RunningExport
-from bqdump.export.work.in_flight import InFlight, Shared, Slots
 from bqdump.export.work.unit import Todo, finish_unit
 from bqdump.repository.repository import replace
 from bqdump.repository.units.ledger import Held, UnitLedger, looked, read_claims, read_unit_ledger
@@ -49,7 +49,7 @@ async def work(export: RunningExport) -> bool:
         return False
     if export.task.of_set:
         return await _work(export, export.task.of_set.in_flight(export.plan.location))
-    own = Shared(export.task)
+    own = Shared(export.warehouse, export.task.concurrency, export.task.tasks)
     try:
         return await _work(export, own.at(export.plan.location))
     finally:

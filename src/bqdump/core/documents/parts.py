@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from bqdump.core.documents.layout import LARGEST
+from bqdump.core.documents.fields import LARGEST
 from bqdump.core.documents.run import Plan
 from bqdump.core.sizes import counted
 

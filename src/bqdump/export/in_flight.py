@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-from bqdump.export.task import Task
-from bqdump.export.work.watch import Watch
+from bqdump.export.watch import Watch
+from bqdump.ports.warehouse import Warehouse
 
 # Units of all tasks together whose jobs are being started: 88 requests a second that take up to 0.3 s each.
 STARTING = 26
@@ -21,9 +21,9 @@ class Slots:
     What a task has claimed no other task takes; so it claims no faster than it can start jobs.
     """
 
-    def __init__(self, task: Task) -> None:
-        self._in_flight = asyncio.Semaphore(task.concurrency)
-        self._starting = asyncio.Semaphore(max(2, STARTING // task.tasks))
+    def __init__(self, concurrency: int, tasks: int) -> None:
+        self._in_flight = asyncio.Semaphore(concurrency)
+        self._starting = asyncio.Semaphore(max(2, STARTING // tasks))
 
     async def acquire(self) -> None:
         """Wait for room for one more unit."""
@@ -69,11 +69,11 @@ class InFlight(NamedTuple):
 class Shared:
     """What one process has in flight, opened by location when it is first needed, until it is closed.
 
-    task: whose limits hold, which are the same for every dataset.
+    concurrency, tasks: of the task whose limits hold, which are the same for every dataset.
     """
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, warehouse: Warehouse, concurrency: int, tasks: int) -> None:
+        self._warehouse, self._concurrency, self._tasks = warehouse, concurrency, tasks
         self._opened: dict[str, InFlight] = {}
         self._polling: list[asyncio.Task[None]] = []
 
@@ -81,8 +81,8 @@ class Shared:
         """Always the same for one location."""
         key = location.lower()
         if key not in self._opened:
-            watch = Watch(self._task.warehouse, location, self._task.tasks)
-            self._opened[key] = InFlight(Slots(self._task), watch)
+            watch = Watch(self._warehouse, location, self._tasks)
+            self._opened[key] = InFlight(Slots(self._concurrency, self._tasks), watch)
             self._polling.append(asyncio.create_task(watch.run()))
         return self._opened[key]
 

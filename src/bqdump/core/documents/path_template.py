@@ -10,8 +10,7 @@ from collections.abc import Container
 from functools import cache
 from typing import NamedTuple
 
-from bqdump.core.documents.fields import Mode
-from bqdump.core.documents.layout import STATE
+from bqdump.core.documents.fields import STATE, Mode
 from bqdump.core.errors import UsageError
 
 FIELDS = ("table", "ext", "run", "project", "dataset", "date", "partition")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from bqdump.core.formats.types import standard
-from bqdump.core.plan.catalog import Table
+from bqdump.core.tables.catalog import Table
 
 # The fields that a column keeps although its type has changed since.
 OF_ANY_TYPE = ("description", "policyTags", "dataPolicies")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.ingestion_time import PSEUDO_COLUMN
+from bqdump.core.tables.ingestion_time import PSEUDO_COLUMN
 
 # Rows without a value in the column; rows outside of an integer range, or streamed ones without a partition yet.
 NULL, UNPARTITIONED = "__NULL__", "__UNPARTITIONED__"

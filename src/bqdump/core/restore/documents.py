@@ -12,10 +12,9 @@ from msgspec import Meta
 
 from bqdump.core.documents.fields import FORMAT_VERSION, Attempt, Count, RunId, Time
 from bqdump.core.documents.project import Name
-from bqdump.core.documents.run import Owner
-from bqdump.core.plan.catalog import Dataset
 from bqdump.core.restore.names import mark_of
 from bqdump.core.restore.plan import Options, TargetState
+from bqdump.core.tables.catalog import Dataset
 
 RestoreId = Annotated[str, Meta(pattern=r"^[0-9a-f]{12}-[0-9]{1,6}$(?!\n)")]
 
@@ -64,21 +63,6 @@ class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
     billed: Count = 0
     started: Time = 0
     ended: Time = 0
-
-
-class RestoreFailure(msgspec.Struct, frozen=True):
-    """Why a table or object is not restored, in one sentence. It binds only its own execution.
-
-    reason: BigQuery's, such as notFound, or `rows` where the restored table has other rows than the export.
-    """
-
-    number: Count
-    name: str
-    kind: str
-    attempt: Attempt
-    reason: str
-    message: str
-    owner: Owner
 
 
 class Upload(msgspec.Struct, frozen=True, array_like=True):

@@ -14,9 +14,9 @@ import msgspec
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import Column
 from bqdump.core.formats.unfit import ICEBERG_WIDE, Unfit, formats_that_hold, unfit
-from bqdump.core.plan.ingestion_time import partition_times
-from bqdump.core.plan.shape import Shape
 from bqdump.core.sizes import named
+from bqdump.core.tables.ingestion_time import partition_times
+from bqdump.core.tables.shape import Shape
 
 SHOWN = 5
 POLICIES = ("fail", "skip", "string")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from bqdump.core.documents.document import Document
+from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.notes import RestoreFailure
 from bqdump.core.documents.run import Owner
-
-if TYPE_CHECKING:
-    from bqdump.core.documents.restore import Decision, Restored, RestoreFailure
-    from bqdump.core.restore.result import Restoration
+from bqdump.core.restore.documents import Decision, Execution, Restored, SetExecution, Uploads
+from bqdump.core.restore.result import Restoration
 
 
 class RestoreLayout(NamedTuple):
@@ -20,8 +20,6 @@ class RestoreLayout(NamedTuple):
     @property
     def plan(self) -> Document[Decision]:
         """What was decided."""
-        from bqdump.core.documents.restore import Decision
-
         return Document(f"{self.root}plan.json", Decision, "page")
 
     @property
@@ -31,8 +29,6 @@ class RestoreLayout(NamedTuple):
 
     def receipt(self, number: int) -> Document[Restored]:
         """The proof that the table or object of this number is restored."""
-        from bqdump.core.documents.restore import Restored
-
         return Document(f"{self.done}{number:06d}.json", Restored, "note")
 
     @property
@@ -42,8 +38,6 @@ class RestoreLayout(NamedTuple):
 
     def failure(self, number: int, attempt: int, execution: str) -> Document[RestoreFailure]:
         """Why an attempt failed, as this execution has met it: a failure binds its own execution only."""
-        from bqdump.core.documents.restore import RestoreFailure
-
         return Document(f"{self.failures}{number:06d}/{attempt}-{execution}.json", RestoreFailure, "note")
 
     @property
@@ -59,8 +53,6 @@ class RestoreLayout(NamedTuple):
     @property
     def result(self) -> Document[Restoration]:
         """The result of a restore that is complete."""
-        from bqdump.core.restore.result import Restoration
-
         return Document(f"{self.root}restored.json", Restoration)
 
     @property
@@ -71,3 +63,40 @@ class RestoreLayout(NamedTuple):
     def failed_report(self, execution: str) -> str:
         """The page about an execution in which something failed."""
         return f"{self.root}failed-{execution}.html"
+
+
+class Restores(NamedTuple):
+    """Object names of all restores of an export."""
+
+    layout: Layout
+
+    @property
+    def restores(self) -> str:
+        """The folder of all restores."""
+        return f"{self.layout.state}restores/"
+
+    @property
+    def executions(self) -> str:
+        """The folder of the notes which restore an execution takes part in."""
+        return f"{self.layout.state}executions/"
+
+    def execution(self, execution: str) -> Document[Execution]:
+        """Which restore this execution takes part in."""
+        return Document(f"{self.executions}{execution}.json", Execution)
+
+    def set_execution(self, execution: str) -> Document[SetExecution]:
+        """Which datasets of a set this execution restores."""
+        return Document(f"{self.executions}sets/{execution}.json", SetExecution)
+
+    @property
+    def uploading(self) -> str:
+        """The folder of lists of uploads, one for each restore that has uploaded files."""
+        return f"{self.layout.state}uploads/"
+
+    def uploads(self, mark: str) -> Document[Uploads]:
+        """What the restore with this mark may upload."""
+        return Document(f"{self.uploading}{mark}.json", Uploads)
+
+    def restore(self, restore: str) -> RestoreLayout:
+        """The names of one restore."""
+        return RestoreLayout(f"{self.restores}{restore}/")

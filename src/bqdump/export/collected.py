@@ -1,0 +1,64 @@
+"""What a run has written: the files of its tables, found by listing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from bqdump.core.documents.path_template import shard_name
+from bqdump.core.documents.run import Receipt, TablePlan
+from bqdump.ports.store import ObjectInfo
+
+
+class Attempt(NamedTuple):
+    """An attempt whose files count: the plan of what it exported, its receipt, and its files."""
+
+    plan: TablePlan
+    receipt: Receipt
+    files: list[ObjectInfo]
+
+
+class Collected:
+    """What a run has written.
+
+    written: the files of each table in order, by its id in the plan. final: their published names, in the same order.
+    attempts: the receipts of each table's files, in that order, too. surplus: files that failed attempts have left at
+    names of the same patterns, or of failed tables. rows: the rows that each file reports, by its name; None where it
+    does not.
+    """
+
+    def __init__(self) -> None:
+        self.written: dict[str, list[ObjectInfo]] = {}
+        self.final: dict[str, list[str]] = {}
+        self.attempts: dict[str, list[Attempt]] = {}
+        self.surplus: list[ObjectInfo] = []
+        self.rows: dict[str, int | None] = {}
+
+    def add(
+        self,
+        table: TablePlan,
+        attempts: Sequence[tuple[TablePlan, Receipt]],
+        files_of: Callable[[TablePlan, Receipt], Iterator[ObjectInfo]],
+    ) -> None:
+        """Add the files of a table, attempt by attempt. Each of its patterns has numbers from 0 on."""
+        self.written[table.id], self.final[table.id], self.attempts[table.id] = [], [], []
+        numbers: dict[str, int] = {}
+        for piece, receipt in attempts:
+            files = list(files_of(piece, receipt))
+            first = numbers.get(piece.pattern, 0)
+            numbers[piece.pattern] = first + len(files)
+            self.written[table.id] += files
+            self.final[table.id] += [shard_name(piece.pattern, first + at) for at in range(len(files))]
+            self.attempts[table.id].append(Attempt(piece, receipt, files))
+
+    def rows_of_attempt(self, attempt: Attempt) -> int | None:
+        """The rows of the files of one attempt, None if one of them does not record them."""
+        counts = [self.rows[info.name] for info in attempt.files]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+    def rows_of(self, table: str) -> int | None:
+        """The rows of all files of a table, None if one of them does not record them."""
+        counts = [self.rows[info.name] for info in self.written[table]]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
