@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import TypeVar
+
+from bqdump.core.errors import first_of
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -22,3 +25,13 @@ async def gathered(ask: Callable[[Item], Awaitable[Answer]], items: Iterable[Ite
             return await ask(item)
 
     return list(await asyncio.gather(*map(one, items)))
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A group of tasks. The first error of one of them ends the others, and is raised itself, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as error:
+        raise first_of(error) from None

@@ -52,7 +52,7 @@ class World:
     def run(self, name: str = "r1", task: int = 0, attempt: int | None = None, **changed: Any) -> verbs.Ended:
         settings = msgspec.structs.replace(self.settings, **changed)
         services = Given(settings, lambda _: self.store, self.big)
-        return asyncio.run(verbs.run(services, settings, name, Owner(name, task), 1, attempt=attempt))
+        return asyncio.run(verbs.run_one(services, settings, name, Owner(name, task), 1, attempt=attempt))
 
 
 def test_a_published_run_is_posted_with_its_result_once(served: Hook) -> None:
@@ -138,7 +138,7 @@ class Project(World):
 
     def run_set(self, task: int = 0) -> None:
         services = Given(self.settings, lambda _: self.store, self.big)
-        asyncio.run(verbs.run_set(services, self.settings, "r1", Owner("r1", task), 2, attempt=0))
+        asyncio.run(verbs.run(services, self.settings, "r1", Owner("r1", task), 2, attempt=0))
 
 
 def test_a_published_set_is_posted_once(served: Hook) -> None:

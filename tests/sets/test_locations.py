@@ -20,8 +20,8 @@ from bqdump.core.sets.selection import targets_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.diagnosis import Diagnosis
+from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import JobError
-from bqdump.services.opened import Services
 from bqdump.sets.run import run_sets
 from opened import Given, everywhere, open_given
 from sets.world import World
@@ -118,14 +118,14 @@ def test_the_doctor_examines_each_dataset_in_the_bucket_of_its_location(
 ) -> None:
     examined: list[tuple[str, str, str]] = []
 
-    async def doctor(at: Services, own: Settings, *_: Any) -> Diagnosis:
-        examined.append((at.store_at(own.target).url, own.dataset, str(own.target)))
+    async def diagnose(store: ObjectStore, _warehouse: Any, _reads: Any, own: Settings, *_: Any) -> Diagnosis:
+        examined.append((store.url, own.dataset, str(own.target)))
         at_target = str(own.target)
         return Diagnosis(verdict=CheckOutcome.OK, project="p", dataset="", target=at_target, checks=[], cures=[])
 
-    monkeypatch.setattr("bqdump.verbs.checks.doctor", doctor)
+    monkeypatch.setattr("bqdump.diagnosis.diagnose", diagnose)
     at = Given(exported.settings, exported.store_at, world.warehouse)
-    asyncio.run(verbs.doctor_set(at, exported.settings))
+    asyncio.run(verbs.doctor(at, exported.settings))
     assert sorted(examined) == [
         ("gs://bucket-eu", "there", "gs://bucket-eu/x/there/"), ("gs://memory", "here", "gs://memory/x/here/"),
     ]  # fmt: skip

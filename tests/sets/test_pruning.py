@@ -18,7 +18,7 @@ from bqdump.export.task import Task
 from bqdump.repository.exports import exports_at
 from bqdump.repository.published import read_latest
 from bqdump.repository.tags import change_tags
-from bqdump.sets.prune import prune_exports
+from bqdump.retain.prune_exports import prune_exports
 from opened import everywhere
 from sets.world import FIRST, World
 

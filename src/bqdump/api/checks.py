@@ -26,8 +26,7 @@ def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosi
     service_account: the account in the commands of `cures` (default: the one that `bqdump render iam` creates).
     """
     settings = settings_of(options, REQUIRED)
-    check = verbs.doctor_set if settings.names_several else verbs.doctor
-    return finish(serve(settings, lambda services: check(services, settings, service_account)))
+    return finish(serve(settings, lambda services: verbs.doctor(services, settings, service_account)))
 
 
 @with_settings(("project", "bucket", "to", "prefix", "job_project", "location", "kms_key", "patience"))

@@ -41,8 +41,6 @@ def run(*, task: int = 0, tasks: int = 1, yes: bool = False, **options: Unpack[O
 
     async def export() -> Export:
         async with opened(settings, tasks, patient=True) as services:
-            if settings.names_several:
-                return await verbs.run_set(services, settings, name, owner, tasks)
             return await (await verbs.run(services, settings, name, owner, tasks)).export()
 
     return finish(export())
@@ -56,5 +54,4 @@ def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
     """
     settings = settings_of(options, REQUIRED)
     refuse_idle([name for name, value in options.items() if value is not None], settings)
-    work = verbs.plan_set if settings.names_several else verbs.plan
-    return finish(serve(settings, lambda services: work(services, settings, settings.run_id or "RUN", tasks)))
+    return finish(serve(settings, lambda services: verbs.plan(services, settings, settings.run_id or "RUN", tasks)))

@@ -43,8 +43,7 @@ def doctor(as_json: bool, service_account: str, **options: Any) -> int:
       bqdump doctor --json
     """
     settings = load_settings(options)
-    check = verbs.doctor_set if settings.names_several else verbs.doctor
-    diagnosis = finish(serve(settings, lambda services: check(services, settings, service_account, words())))
+    diagnosis = finish(serve(settings, lambda services: verbs.doctor(services, settings, service_account, words())))
     if as_json:
         print_json(diagnosis)
     else:

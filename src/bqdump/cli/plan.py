@@ -47,8 +47,7 @@ def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
     identity = identify(os.environ)
     name = _name(settings, identity)
     shared = tasks or identity.tasks
-    work = verbs.plan_set if settings.names_several else verbs.plan
-    shown = finish(serve(settings, lambda services: work(services, settings, name, shared)))
+    shown = finish(serve(settings, lambda services: verbs.plan(services, settings, name, shared)))
     if as_json:
         print_json(shown)
     elif shown.datasets:

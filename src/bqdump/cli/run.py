@@ -65,9 +65,8 @@ def run(yes: bool, quiet: bool, as_json: bool, **options: Any) -> int:
     me = owner(identity, name)
     with work_shown(labels, quiet=quiet) as follower:
         tell_unused_rules(settings)
-        start = _run_set if settings.names_several else _run
         attempt = identity.attempt if identity.engine else None
-        work = start(settings, name, me, identity.tasks, follower.hear, attempt, as_json=as_json)
+        work = _run(settings, name, me, identity.tasks, follower.hear, attempt, as_json=as_json)
         resume = f"To resume run {name}: {words().call('run', {'run_id': name})}"
         done = finish(until_signal(work, resume, follower))
     if as_json:
@@ -108,17 +107,11 @@ async def _run(
 ) -> Done:
     async with opened(settings, tasks, patient=True) as services:
         ended = await verbs.run(services, settings, name, me, tasks, tell, attempt=attempt)
+        if not isinstance(ended, verbs.Ended):
+            return Done(ended.whole, _tell_set(settings, ended.whole, as_json=as_json))
         sentence = _tell(settings, ended.result, as_json=as_json)
         _refuse_standing_id(ended.result, me)
         return Done(await ended.export() if as_json else None, sentence)
-
-
-async def _run_set(
-    settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, attempt: int | None, *, as_json: bool
-) -> Done:
-    async with opened(settings, tasks, patient=True) as services:
-        export = await verbs.run_set(services, settings, name, me, tasks, tell, attempt=attempt)
-    return Done(export, _tell_set(settings, export, as_json=as_json))
 
 
 def _published(message: str, *values: object, extra: Mapping[str, object], as_json: bool) -> str:

@@ -7,13 +7,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from bqdump.concurrency import task_group
 from bqdump.core.dealing import JOB_WEIGHT, share_out
 from bqdump.core.documents.notes import RestoreFailure
 from bqdump.core.errors import (
     OF_THE_TASK,
     BqdumpError,
     QuotaError,
-    first_of,
     open_files_error,
     out_of_files,
     words_of,
@@ -103,13 +103,10 @@ async def _restore_open(
             except QuotaError as error:
                 stop.append(error)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for restore, number in tables:
-                if ledgers[restore.id].is_open(number, restore.owner.execution):
-                    group.create_task(one(restore, number))
-    except BaseExceptionGroup as failed:
-        raise first_of(failed) from None
+    async with task_group() as group:
+        for restore, number in tables:
+            if ledgers[restore.id].is_open(number, restore.owner.execution):
+                group.create_task(one(restore, number))
     if stop:
         raise stop[0]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.project import DatasetEntry, DatasetFailure, Ended, Project
 from bqdump.core.errors import BqdumpError, DatasetsFailedError
 from bqdump.core.progress.log_events import LogEvent
@@ -16,7 +15,7 @@ from bqdump.core.wording import COMMANDS, fill
 from bqdump.repository.projects import Board
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, swap
-from bqdump.sets.member import Numbers, numbers_of
+from bqdump.sets.member import end_of
 from bqdump.sets.task import RunningSet
 
 log = logging.getLogger(__name__)
@@ -104,40 +103,21 @@ def _is_complete(entry: DatasetEntry) -> bool:
 
 async def _entry(running: RunningSet, number: int, ended: Ended | None, failure: DatasetFailure | None) -> DatasetEntry:
     member, task = running.plan.datasets[number], running.task
-    own = one_dataset(task.settings, member.dataset)
-    if ended:
-        return DatasetEntry(
-            dataset=member.dataset,
-            location=member.location,
-            state=ended.state,
-            run=ended.run,
-            snapshot_time=rfc3339(ended.snapshot),
-            manifest=_manifest(own.layout, ended.run),
-            manifest_generation=ended.manifest_generation,
-            status=ended.status,
-            tables=ended.tables,
-            rows=ended.rows,
-            files=ended.files,
-            bytes=ended.bytes,
-        )
-    latest = await read_latest(task.store, own)
-    numbers = await numbers_of(task.store, own, latest.run) if latest else Numbers()
+    own, state = one_dataset(task.settings, member.dataset), ended.state if ended else "failed"
+    if ended is None and (latest := await read_latest(task.store, own)):
+        ended, _ = await end_of(task.store, own, task.run, number, latest)
     return DatasetEntry(
         dataset=member.dataset,
         location=member.location,
-        state="failed",
-        run=latest.run if latest else "",
-        snapshot_time=latest.snapshot_time if latest else "",
-        manifest=latest.manifest if latest else "",
-        manifest_generation=latest.manifest_generation if latest else 0,
-        status=latest.status if latest else "",
-        tables=numbers.tables,
-        rows=numbers.rows,
-        files=numbers.files,
-        bytes=numbers.bytes,
-        problem=fill(failure.message, COMMANDS) if failure else "",
+        state=state,
+        run=ended.run if ended else "",
+        snapshot_time=rfc3339(ended.snapshot) if ended else "",
+        manifest=own.layout.run(ended.run).manifest.name if ended else "",
+        manifest_generation=ended.manifest_generation if ended else 0,
+        status=ended.status if ended else "",
+        tables=ended.tables if ended else 0,
+        rows=ended.rows if ended else 0,
+        files=ended.files if ended else 0,
+        bytes=ended.bytes if ended else 0,
+        problem=fill(failure.message, COMMANDS) if failure and state == "failed" else "",
     )
-
-
-def _manifest(layout: Layout, run: str) -> str:
-    return layout.run(run).manifest.name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from bqdump.core.documents.notes import shortened
 from bqdump.core.documents.project import DatasetFailure, Ended, Listings, ProjectPlan
@@ -90,48 +90,35 @@ async def note_end(running: RunningSet, number: int, export: Task) -> None:
     latest = await read_latest(export.store, export.settings)
     if latest is None or latest.age < running.plan.age:
         return
-    numbers = await numbers_of(export.store, export.settings, latest.run)
-    ended = _ended(export, number, latest, numbers)
+    ended, billed = await end_of(export.store, export.settings, export.run, number, latest)
     await replace(running.task.store, running.task.layout.ended(number), ended, 0)
-    billed = numbers.billed if latest.run == export.run else 0
     published = LogEvent.DATASET_PUBLISHED.extra(
-        dataset=export.settings.dataset, target=str(export.settings.target), bytes_billed=billed
+        dataset=export.settings.dataset,
+        target=str(export.settings.target),
+        bytes_billed=billed if latest.run == export.run else 0,
     )
     log.info("the dataset is %s", ended.state, extra=published)
 
 
-def _ended(export: Task, number: int, latest: Latest, numbers: Numbers) -> Ended:
-    return Ended(
+async def end_of(store: ObjectStore, settings: Settings, run: str, number: int, latest: Latest) -> tuple[Ended, int]:
+    """How run `run` of a dataset ended, and the bytes that the published one billed. settings: of this dataset.
+
+    Numbers are 0 where the summary of the published run cannot be read: they are for display only.
+    """
+    summary = None
+    with suppress(DocumentError):
+        summary = await value_of(store, settings.layout.summary(latest.run))
+    totals = summary.totals if summary else None
+    ended = Ended(
         number=number,
-        state="published" if latest.run == export.run else "superseded",
+        state="published" if latest.run == run else "superseded",
         run=latest.run,
         snapshot=latest.snapshot,
         manifest_generation=latest.manifest_generation,
         status=latest.status,
-        tables=numbers.tables,
-        rows=numbers.rows,
-        files=numbers.files,
-        bytes=numbers.bytes,
+        tables=totals.tables if totals else 0,
+        rows=summary.rows if summary else 0,
+        files=totals.files if totals else 0,
+        bytes=totals.bytes if totals else 0,
     )
-
-
-class Numbers(NamedTuple):
-    """Tables, exported rows, files, bytes and bytes billed of an export; 0 where its summary cannot be read."""
-
-    tables: int = 0
-    rows: int = 0
-    files: int = 0
-    bytes: int = 0
-    billed: int = 0
-
-
-async def numbers_of(store: ObjectStore, settings: Settings, run: str) -> Numbers:
-    """The numbers of a dataset's export. settings: of this dataset."""
-    summary = None
-    # They are for display only.
-    with suppress(DocumentError):
-        summary = await value_of(store, settings.layout.summary(run))
-    if summary is None:
-        return Numbers()
-    totals = summary.totals
-    return Numbers(totals.tables, summary.rows, totals.files, totals.bytes, totals.billed)
+    return ended, totals.billed if totals else 0

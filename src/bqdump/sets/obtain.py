@@ -13,20 +13,22 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
+from msgspec.structs import replace as replace_fields
+
 from bqdump.concurrency import gathered
 from bqdump.core.documents.project import Listings, Member, Project, ProjectPlan, SkippedDataset
 from bqdump.core.documents.target import Newest
-from bqdump.core.errors import DeniedError, DocumentError, NotFoundError, UnavailableError, UsageError
+from bqdump.core.errors import DeniedError, DocumentError, NotFoundError, UnavailableError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import PLAN, chosen_tables, matches_include, one_dataset, refuse_unmatched
 from bqdump.core.sets.removal import leaving_datasets, refuse_leaving, removal_sentence
-from bqdump.core.sets.selection import Chosen, locations_of, names_of
+from bqdump.core.sets.selection import Chosen, by_target, choose_datasets, locations_of, names_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
-from bqdump.export.planning.target import check_target
+from bqdump.export.planning.target import check_target, refuse_other_settings
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.projects import read_project
@@ -57,6 +59,18 @@ async def list_project(warehouse: Warehouse, settings: Settings) -> list[ListedD
     return sorted(listing, key=lambda one: one.name)
 
 
+async def each_export(warehouse: Warehouse, settings: Settings) -> list[Settings]:
+    """The settings of each export that a run makes: of one, or of each dataset of a set."""
+    if not settings.names_several:
+        return [settings]
+    chosen = choose_datasets(await list_project(warehouse, settings), settings).datasets
+    return [
+        one_dataset(replace_fields(settings, target=target), one.name)
+        for target, datasets in by_target(chosen, settings).items()
+        for one in datasets
+    ]
+
+
 async def obtain_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> RunningSet:
     """The plan of this run of the set: as it is stored, else made from the chosen datasets.
 
@@ -73,11 +87,7 @@ async def stored_set(task: SetTask) -> RunningSet | None:
     plan = await value_of(task.store, task.layout.plan)
     if plan is None:
         return None
-    frozen = task.settings.frozen()
-    if plan.digest != task.settings.digest() or plan.settings != frozen:
-        names = sorted(name for name in frozen if frozen[name] != plan.settings.get(name))
-        cause = f"it was planned with other settings ({', '.join(names) or 'of another release'})"
-        raise UsageError(PLAN, f"run {task.run}", cause, "Use the same settings, or another run id.")
+    refuse_other_settings(task.settings, plan)
     document = task.layout.listing(plan.nonce)
     listings = await value_of(task.store, document)
     if listings is None or len(listings.datasets) != len(plan.datasets):

@@ -10,9 +10,10 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+from bqdump.concurrency import task_group
 from bqdump.core.dealing import largest_first
 from bqdump.core.documents.project import Ready
-from bqdump.core.errors import OF_THE_TASK, BqdumpError, UsageError, first_of
+from bqdump.core.errors import OF_THE_TASK, BqdumpError, UsageError
 from bqdump.core.sizes import size_text
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.planning.target import PLAN
@@ -86,12 +87,9 @@ async def _plan_all(running: RunningSet, open_task: Open) -> None:
             await replace(task.store, task.layout.planned(number), ready, 0)
 
     async with pulse(running.task.store, running.task.layout.planner, running.task.owner):
-        try:
-            async with asyncio.TaskGroup() as group:
-                for number in todo:
-                    group.create_task(plan(number))
-        except BaseExceptionGroup as error:
-            raise first_of(error) from None
+        async with task_group() as group:
+            for number in todo:
+                group.create_task(plan(number))
         if limit:
             # Nothing is worked on before it is known what all queries together bill.
             _check_bills(running, bills)

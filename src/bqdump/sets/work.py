@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 
+from bqdump.concurrency import task_group
 from bqdump.core.documents.project import Ready
-from bqdump.core.errors import OF_THE_TASK, BqdumpError, first_of
+from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.export.run import Complete, TaskResult, complete, run
 from bqdump.export.task import Task
 from bqdump.repository.projects import Board, read_board
@@ -73,25 +74,22 @@ async def _each(
         finally:
             slots.release()
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            while True:
-                await slots.acquire()
-                await planner.watch()
-                board = await read_board(task.store, task.layout)
-                over = {*done(board), *board.failed(task.owner.execution), *begun}
-                number = next((one for one in running.order if one in board.planned and one not in over), None)
-                if number is not None:
-                    begun.add(number)
-                    pause = pauses()
-                    group.create_task(one(number))
-                    continue
-                slots.release()
-                if all_planned(board, running):
-                    break
-                await asyncio.sleep(next(pause))
-    except BaseExceptionGroup as error:
-        raise first_of(error) from None
+    async with task_group() as group:
+        while True:
+            await slots.acquire()
+            await planner.watch()
+            board = await read_board(task.store, task.layout)
+            over = {*done(board), *board.failed(task.owner.execution), *begun}
+            number = next((one for one in running.order if one in board.planned and one not in over), None)
+            if number is not None:
+                begun.add(number)
+                pause = pauses()
+                group.create_task(one(number))
+                continue
+            slots.release()
+            if all_planned(board, running):
+                break
+            await asyncio.sleep(next(pause))
     return await read_board(task.store, task.layout)
 
 

@@ -4,9 +4,9 @@ A front end parses settings and arguments, opens the ports, and renders the resu
 it is called, so that a task of a run loads nothing that only other verbs need.
 """
 
-from bqdump.verbs.checks import check_service, doctor, doctor_set, ports_of, propose_check, verify
+from bqdump.verbs.checks import check_service, doctor, ports_of, propose_check, verify
 from bqdump.verbs.copies import copy
-from bqdump.verbs.exports import Ended, plan, plan_set, run, run_set
+from bqdump.verbs.exports import Ended, plan, run, run_one
 from bqdump.verbs.inspection import diff, growth, manifest, previous_run, report, runs, sql, status
 from bqdump.verbs.restores import drill, plan_drill, plan_restore, restore, restore_tasks
 from bqdump.verbs.retention import prune, tag
@@ -17,14 +17,12 @@ __all__ = [
     "copy",
     "diff",
     "doctor",
-    "doctor_set",
     "drill",
     "growth",
     "manifest",
     "plan",
     "plan_drill",
     "plan_restore",
-    "plan_set",
     "ports_of",
     "previous_run",
     "propose_check",
@@ -33,7 +31,7 @@ __all__ = [
     "restore",
     "restore_tasks",
     "run",
-    "run_set",
+    "run_one",
     "runs",
     "sql",
     "status",

@@ -24,30 +24,18 @@ if TYPE_CHECKING:
 
 
 async def doctor(services: Services, settings: Settings, service_account: str = "", words: Words = PYTHON) -> Diagnosis:
-    """Check permissions and risks before a run. service_account, words: see diagnose."""
-    from bqdump.diagnosis import diagnose
+    """Check permissions and risks before a run: of its export, or of each one of a set, where it goes to.
 
-    store = services.store_at(settings.target)
-    return await diagnose(store, services.warehouse, services.read_route.open, settings, service_account, words)
+    service_account, words: see diagnose.
+    """
+    from bqdump.diagnosis import diagnose, diagnose_together
+    from bqdump.sets.obtain import each_export
 
+    async def one(own: Settings) -> Diagnosis:
+        store = services.store_at(own.target)
+        return await diagnose(store, services.warehouse, services.read_route.open, own, service_account, words)
 
-async def doctor_set(
-    services: Services, settings: Settings, service_account: str = "", words: Words = PYTHON
-) -> Diagnosis:
-    """The same for each dataset of a set, where it is exported to."""
-    from msgspec.structs import replace
-
-    from bqdump.core.sets.member import one_dataset
-    from bqdump.core.sets.selection import by_target, choose_datasets
-    from bqdump.diagnosis import diagnose_together
-    from bqdump.sets.obtain import list_project
-
-    chosen = choose_datasets(await list_project(services.warehouse, settings), settings).datasets
-    found = []
-    for target, datasets in by_target(chosen, settings).items():
-        there = replace(settings, target=target)
-        found += [await doctor(services, one_dataset(there, one.name), service_account, words) for one in datasets]
-    return diagnose_together(settings, found)
+    return diagnose_together(settings, [await one(own) for own in await each_export(services.warehouse, settings)])
 
 
 def ports_of(services: Services) -> Ports:

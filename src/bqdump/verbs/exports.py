@@ -39,7 +39,36 @@ class Ended(NamedTuple):
         return await exported(self.task, self.result)
 
 
+class EndedSet(NamedTuple):
+    """A task that has done its part of a set's run: the result of all datasets together."""
+
+    whole: Export
+
+    async def export(self) -> Export:
+        """The result in full."""
+        return self.whole
+
+
 async def run(
+    services: Services,
+    settings: Settings,
+    name: str,
+    owner: Owner,
+    tasks: int,
+    tell: Listener = ignore,
+    *,
+    attempt: int | None = None,
+) -> Ended | EndedSet:
+    """Do one task's part of run `name`, of one dataset or of a set. Raises TablesFailedError.
+
+    attempt: of this task, from 0; None where nothing restarts it.
+    """
+    if settings.names_several:
+        return EndedSet(await _run_set(services, settings, name, owner, tasks, tell, attempt))
+    return await run_one(services, settings, name, owner, tasks, tell, attempt=attempt)
+
+
+async def run_one(
     services: Services,
     settings: Settings,
     name: str,
@@ -84,21 +113,11 @@ async def _prune_after(services: Services, settings: Settings, store: ObjectStor
         log.warning(message, error, extra=LogEvent.PRUNE_FAILED.extra())
 
 
-async def run_set(
-    services: Services,
-    settings: Settings,
-    name: str,
-    owner: Owner,
-    tasks: int,
-    tell: Listener = ignore,
-    *,
-    attempt: int | None = None,
+async def _run_set(
+    services: Services, settings: Settings, name: str, owner: Owner, tasks: int, tell: Listener, attempt: int | None
 ) -> Export:
-    """Do one task's part of run `name` of a set of datasets. Raises DatasetsFailedError.
-
-    attempt: see run.
-    """
-    from bqdump.sets.result import exported_set
+    """Do one task's part of run `name` of a set of datasets. Raises DatasetsFailedError."""
+    from bqdump.core.sets.exported import AtTarget, exported_together
     from bqdump.sets.run import run_sets
     from bqdump.telemetry import observed
 
@@ -112,34 +131,28 @@ async def run_set(
     for result in results:
         if settings.prune and result.mine:
             await _prune_after(services, result.task.settings, result.task.store)
-    exported = exported_set(results)
+    exported = exported_together(
+        [
+            AtTarget(one.state, one.plan, one.project, one.task.store.url, str(one.task.settings.layout.project))
+            for one in results
+        ]
+    )
     if any(result.mine for result in results):
         await notify_set(settings, exported)
     return exported
 
 
 async def plan(services: Services, settings: Settings, name: str, tasks: int) -> Planned:
-    """Plan run `name` for this many tasks, without writing anything."""
-    from bqdump.core.plan.summary import planned
-    from bqdump.export.carry import read_published
-    from bqdump.export.planning.draft import draft_plan
-    from bqdump.export.planning.reuse import Earlier
-    from bqdump.export.planning.target import check_target, of_dataset
-
-    async with of_dataset(services.warehouse, settings):
-        bucket = await check_target(services.store, settings)
-    published = await read_published(services.store, settings)
-    earlier = Earlier(services.store, published)
-    draft = await draft_plan(services.warehouse, settings, name, tasks, bucket, earlier)
-    return planned(draft.plan, draft.tables, draft.altered, settings.price_per_tib)
-
-
-async def plan_set(services: Services, settings: Settings, name: str, tasks: int) -> Planned:
-    """Plan run `name` of a set of datasets for this many tasks, without writing anything."""
+    """Plan run `name`, of one dataset or of a set, for this many tasks, without writing anything."""
     from bqdump.core.documents.run import Owner
+    from bqdump.export.planning.show import show_plan
+    from bqdump.export.task import Task
     from bqdump.sets.plan import plan_sets
 
-    return await plan_sets(settings, _set_tasks(services, settings, name, Owner(name, 0), tasks, ignore))
+    me = Owner(name, 0)
+    if settings.names_several:
+        return await plan_sets(settings, _set_tasks(services, settings, name, me, tasks, ignore))
+    return await show_plan(Task(services.store, services.warehouse, settings, name, me, tasks))
 
 
 def _set_tasks(

@@ -19,7 +19,7 @@ async def prune(store_at: StoreAt, settings: Settings, at_work: AtWork | None = 
     delete: False only shows. at_work: see retain.task.
     """
     from bqdump.repository.exports import exports_at
-    from bqdump.sets.prune import prune_exports
+    from bqdump.retain.prune_exports import prune_exports
 
     return await prune_exports(await exports_at(store_at, settings), int(time.time() * 1000), at_work, delete=delete)
 

@@ -24,7 +24,7 @@ from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import Draft, draft_plan
 from bqdump.export.planning.reuse import Earlier, refers
-from bqdump.export.planning.target import PLAN, check_bucket, of_dataset
+from bqdump.export.planning.target import PLAN, check_bucket, of_dataset, refuse_other_settings
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
@@ -53,21 +53,13 @@ async def obtain_plan(task: Task) -> Plan:
     else:
         plan = await _make_or_await(task)
     await claim_prefix(task.store, task.settings, task.run)
-    _refuse_other_settings(task, plan)
+    refuse_other_settings(task.settings, plan)
     return plan
 
 
 async def read_plan(task: Task) -> Plan | None:
     """The plan as it is stored, None where there is none yet."""
     return await value_of(task.store, task.layout.plan)
-
-
-def _refuse_other_settings(task: Task, plan: Plan) -> None:
-    frozen = task.settings.frozen()
-    if plan.digest != task.settings.digest() or plan.settings != frozen:
-        names = sorted(name for name in frozen if frozen[name] != plan.settings.get(name))
-        cause = f"it was planned with other settings ({', '.join(names) or 'of another release'})"
-        raise UsageError(PLAN, f"run {task.run}", cause, "Use the same settings, or another run id.")
 
 
 async def _make_or_await(task: Task) -> Plan:

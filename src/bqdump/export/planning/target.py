@@ -6,7 +6,8 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from bqdump.core.documents.target import SET
+from bqdump.core.documents.project import ProjectPlan
+from bqdump.core.documents.run import Plan
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
@@ -53,8 +54,7 @@ async def of_dataset(warehouse: Warehouse, settings: Settings) -> AsyncIterator[
         yield
     except UsageError:
         # A misspelt name is no reason to hand a prefix over, or to look for another one.
-        if not settings.names_several and settings.dataset != SET:
-            await find_dataset(warehouse, settings)
+        await find_dataset(warehouse, settings)
         raise
 
 
@@ -102,3 +102,12 @@ def refuse_key(bucket: BucketInfo, settings: Settings, url: str) -> None:
         "Make it the bucket's default key: gcloud storage buckets update --default-encryption-key.",
         setting="kms_key",
     )
+
+
+def refuse_other_settings(settings: Settings, plan: Plan | ProjectPlan) -> None:
+    """Raise UsageError where a run was planned with other settings than these."""
+    frozen = settings.frozen()
+    if plan.digest != settings.digest() or plan.settings != frozen:
+        names = sorted(name for name in frozen if frozen[name] != plan.settings.get(name))
+        cause = f"it was planned with other settings ({', '.join(names) or 'of another release'})"
+        raise UsageError(PLAN, f"run {plan.run}", cause, "Use the same settings, or another run id.")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, NamedTuple
 
+from bqdump.concurrency import task_group
 from bqdump.core.documents.parts import Part, numbers_of, parts_of
 from bqdump.core.documents.path_template import shard_name
 from bqdump.core.documents.run import Failure, Receipt
@@ -30,7 +31,6 @@ from bqdump.core.errors import (
     RowsError,
     SessionLostError,
     UnavailableError,
-    first_of,
 )
 from bqdump.core.formats.types import columns
 from bqdump.core.progress.events import Advanced
@@ -240,10 +240,8 @@ class _Attempt:
     async def _all(self, reader: Reader, session: ReadSession) -> int:
         self._rows = dict.fromkeys(session.streams, 0)
         try:
-            async with asyncio.TaskGroup() as group:
+            async with task_group() as group:
                 streams = [group.create_task(self._stream(reader, session, name)) for name in session.streams]
-        except BaseExceptionGroup as failed:
-            raise first_of(failed) from None
         finally:
             # Running threads cannot be cancelled: they check this with each batch.
             self._stop.set()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from bqdump.concurrency import task_group
 from bqdump.core.documents.run_layout import unit_id
 from bqdump.core.documents.units import Claim, Unit
-from bqdump.core.errors import DocumentError, QuotaError, first_of
+from bqdump.core.errors import DocumentError, QuotaError
 from bqdump.core.progress.events import Started
 from bqdump.core.units.shares import read_units
 from bqdump.export.in_flight import InFlight, Shared, Slots
@@ -71,15 +71,12 @@ async def _work(export: RunningExport, opened: InFlight) -> bool:
         finally:
             hold.done()
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            async for todo in _claimed(export, slots):
-                if stop:
-                    break
-                taken = True
-                group.create_task(do(todo))
-    except BaseExceptionGroup as failed:
-        raise first_of(failed) from None
+    async with task_group() as group:
+        async for todo in _claimed(export, slots):
+            if stop:
+                break
+            taken = True
+            group.create_task(do(todo))
     if stop:
         raise stop[0]
     return taken

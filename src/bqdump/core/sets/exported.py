@@ -1,20 +1,33 @@
-"""From the end of a task to the result of a set's run."""
+"""The result of a set's run: that of each dataset, and all of them together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from bqdump.core.documents.project import DatasetEntry
+from bqdump.core.documents.project import DatasetEntry, Project, ProjectPlan
 from bqdump.core.progress.export import DatasetExport, Export
 from bqdump.core.times import time_of
-from bqdump.sets.run import SetResult
 
 State = Literal["published", "superseded", "running"]
 
 
-def exported_set(results: Sequence[SetResult]) -> Export:
-    """The result in full: the sums of all datasets, and each of them. results: one for each target."""
+class AtTarget(NamedTuple):
+    """How a task's part of a set ended at one target.
+
+    project: project.json as it is stored now, None where nothing is published or not all datasets have ended.
+    url, document: of the bucket, and of project.json.
+    """
+
+    state: Literal["published", "superseded", "unfinished"]
+    plan: ProjectPlan
+    project: Project | None
+    url: str
+    document: str
+
+
+def exported_together(results: Sequence[AtTarget]) -> Export:
+    """The result in full: the sums of all datasets, and each of them."""
     datasets = tuple(one for result in results for one in _datasets(result))
     states = [result.state for result in results]
     state: State = "running" if "unfinished" in states else "published" if "published" in states else "superseded"
@@ -27,20 +40,20 @@ def exported_set(results: Sequence[SetResult]) -> Export:
         rows=sum(one.rows for one in datasets),
         files=sum(one.files for one in datasets),
         bytes=sum(one.bytes for one in datasets),
-        manifest=f"{first.task.store.url}/{first.task.settings.layout.project}",
+        manifest=f"{first.url}/{first.document}",
         failed=(),
         skipped=(),
         datasets=datasets,
     )
 
 
-def _datasets(result: SetResult) -> Iterator[DatasetExport]:
+def _datasets(result: AtTarget) -> Iterator[DatasetExport]:
     if result.project is None or result.project.run != result.plan.run:
         for member in result.plan.datasets:
             yield DatasetExport(dataset=member.dataset, state="running")
         return
     for entry in result.project.datasets:
-        yield exported_dataset(result.task.store.url, entry)
+        yield exported_dataset(result.url, entry)
 
 
 def exported_dataset(url: str, entry: DatasetEntry) -> DatasetExport:

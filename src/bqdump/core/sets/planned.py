@@ -1,0 +1,80 @@
+"""The plans of a set's datasets as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.project import ProjectPlan
+from bqdump.core.plan.summary import Planned, PlannedDataset
+from bqdump.core.settings.settings import Settings
+from bqdump.core.times import time_of
+
+
+class Part(NamedTuple):
+    """The plan of one dataset, or why there is none."""
+
+    dataset: str
+    location: str
+    plan: Planned | None
+    problem: str
+
+
+def planned_together(settings: Settings, sets: Sequence[ProjectPlan], parts: Sequence[Part]) -> Planned:
+    """One plan with the tables of all datasets, which have their dataset's name. sets: that of each target."""
+    plans = {part.dataset: part.plan for part in parts if part.plan}
+    shares: list[dict[str, int]] = []
+    for plan in plans.values():
+        for number, share in enumerate(plan.shares):
+            if number == len(shares):
+                shares.append({"units": 0, "bytes": 0})
+            shares[number] = {key: shares[number][key] + share[key] for key in share}
+    sums = ("tables", "rows", "bytes", "files", "excluded", "bills", "unchanged", "unchanged_partitions", "bytes_saved")
+    return Planned(
+        project=settings.project,
+        dataset=settings.dataset,
+        location=", ".join(sorted({part.location for part in parts})),
+        snapshot_time=time_of(min(plan.snapshot for plan in sets)),
+        mode=settings.template.mode,
+        totals={key: sum(plan.totals[key] for plan in plans.values()) for key in sums},
+        recommended_tasks=max((plan.recommended_tasks for plan in plans.values()), default=1),
+        shares=shares,
+        tables=[_in(name, table) for name, plan in plans.items() for table in plan.tables],
+        skipped=[{**one, "table": f"{name}.{one['table']}"} for name, plan in plans.items() for one in plan.skipped],
+        flags=tuple(_in(name, flag) if flag.table else msgspec.structs.replace(flag, table=name)
+                    for name, plan in plans.items() for flag in plan.flags),
+        over=next((plan.over for plan in sets), ""),
+        removed=tuple(_in(name, one) for name, plan in plans.items() for one in plan.removed),
+        kept=tuple(f"{name}.{table}" for name, plan in plans.items() for table in plan.kept),
+        unchanged=tuple(_in(name, one) for name, plan in plans.items() for one in plan.unchanged),
+        altered=tuple(_in(name, one) for name, plan in plans.items() for one in plan.altered),
+        datasets=tuple(map(_summary, parts)),
+        usd=round(sum(plan.usd for plan in plans.values()), 6),
+        skipped_datasets=_once(one for plan in sets for one in plan.skipped),
+        removed_datasets=_once(one for plan in sets for one in plan.removed),
+    )  # fmt: skip
+
+
+def _in(dataset: str, item: Any) -> Any:
+    return msgspec.structs.replace(item, table=f"{dataset}.{item.table}")
+
+
+def _once(items: Any) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+def _summary(part: Part) -> PlannedDataset:
+    totals: Mapping[str, int] = part.plan.totals if part.plan else {}
+    return PlannedDataset(
+        dataset=part.dataset,
+        location=part.location,
+        tables=totals.get("tables", 0),
+        rows=totals.get("rows", 0),
+        bytes=totals.get("bytes", 0),
+        bills=totals.get("bills", 0),
+        over=part.plan.over if part.plan else "",
+        problem=part.problem,
+        usd=part.plan.usd if part.plan else 0.0,
+    )
