@@ -239,6 +239,23 @@ def test_a_copy_that_was_abandoned_is_pruned_with_its_files(begun: dict[str, Any
     complete(copies)
 
 
+def test_a_prune_of_an_abandoned_copy_leaves_files_of_others_under_its_names(begun: dict[str, Any]) -> None:
+    copies = restored(begun)
+    left = iter(range(1))
+
+    def before(what: str, name: str) -> None:
+        if what == "stream" and next(left, None) is not None:
+            copies.target.put_now(name, b"mine")
+            raise KilledError
+
+    assert not attempt(copies, Watched(copies.target, before))
+    assert copies.prune(days=2, keep_last=5, abandoned_after=86_400) == ["n3"]
+    [name] = [name for name in copies.data() if "/n3/" in name]
+    found = copies.target.peek(name)
+    assert found
+    assert found[0] == b"mine"
+
+
 def test_a_copy_in_progress_is_not_pruned(begun: dict[str, Any]) -> None:
     copies = restored(begun)
     assert not attempt(copies, Watched(copies.target, until(12), late=True))

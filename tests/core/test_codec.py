@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bqdump.core.documents import copying, definitions, manifest, publication, removed, run, target, unchanged
 from bqdump.core.documents import units as units
 from bqdump.core.documents.codec import decode, encode, encode_indented
-from bqdump.core.documents.copying import Arrived, ArrivedFiles, Copying, CopyOf, CopyPlace
+from bqdump.core.documents.copying import Arrived, ArrivedFiles, Copying, CopyOf, CopyPlace, Expected
 from bqdump.core.documents.definitions import (
     Definitions,
     Index,
@@ -79,6 +79,7 @@ SHA = st.sampled_from(["", "0" * 64, "af" * 32])
 CONTENT = st.sampled_from(["0" * 64, "af" * 32])
 FILE = st.builds(File, TEXT, COUNT, CRC, COUNT, st.none() | COUNT, SHA)
 COPY_OF = st.builds(CopyOf, TEXT, CONTENT, TEXT, TIME)
+EXPECTED = st.builds(Expected, TEXT, COUNT, TEXT)
 ARRIVED = st.builds(Arrived, TEXT, COUNT, TEXT)
 METADATA = st.builds(IcebergFile, TEXT, COUNT, COUNT)
 FILES = st.builds(TableFiles, TEXT, some(FILE), some(METADATA))
@@ -190,7 +191,8 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     ),
     CopyOf: COPY_OF,
     CopyPlace: st.builds(CopyPlace, TEXT, TEXT, TEXT, TIME),
-    Copying: st.builds(Copying, RUN, TEXT, CONTENT, some(TEXT)),
+    Expected: EXPECTED,
+    Copying: st.builds(Copying, RUN, TEXT, CONTENT, some(EXPECTED)),
     Arrived: ARRIVED,
     ArrivedFiles: st.builds(ArrivedFiles, RUN, some(ARRIVED)),
     ManifestFiles: st.builds(ManifestFiles, RUN, STATUS, TOTALS, some(FILES), some(FILES), some(FILE)),
@@ -220,6 +222,8 @@ STORED = (
     Intent,
 )
 ROOT = "gs://b/x.json"
+# Parts of documents that are arrays, which have no version of their own.
+ARRAYS = (Share, Split, Partitioned, Reused, ReusedPartitions, Arrived, Expected)
 
 
 def test_every_document_is_tried_here() -> None:
@@ -239,7 +243,11 @@ def test_a_unit_of_an_earlier_release_is_read() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [kind for kind in STRATEGIES if kind not in (Share, Split, Partitioned, Reused, ReusedPartitions, Arrived)],
+    [
+        kind
+        for kind in STRATEGIES
+        if kind not in (Share, Split, Partitioned, Reused, ReusedPartitions, Arrived, Expected)
+    ],
     ids=lambda kind: kind.__name__,
 )
 @given(data=st.data())

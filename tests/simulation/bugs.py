@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from simulation.copies.mutations import MUTATIONS as OF_COPIES
+from simulation.copies.world import simulate as simulate_copies
 from simulation.incremental import simulate as simulate_incremental
 from simulation.law import Law
 from simulation.mutations import MUTATIONS as OF_EXPORTS
@@ -19,11 +21,12 @@ from simulation.sets.mutations import MUTATIONS as OF_SETS
 from simulation.sets.world import simulate as simulate_sets
 from simulation.world import simulate
 
-MUTATIONS = (*OF_EXPORTS, *OF_RESTORES, *OF_PRUNES, *OF_SETS)
+MUTATIONS = (*OF_EXPORTS, *OF_RESTORES, *OF_PRUNES, *OF_COPIES, *OF_SETS)
 SIMULATIONS = {
     Law.RESTORED: simulate_restores,
     Law.UNCHANGED: simulate_incremental,
     Law.PRUNED: simulate_prunes,
+    Law.COPIED: simulate_copies,
     Law.SETS: simulate_sets,
 }
 SCHEDULES = 6000

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 from unittest import mock
 
-from bqdump import export, repository, restoration, retain, sets
+from bqdump import copying, export, repository, restoration, retain, sets
 from bqdump.adapters import google_errors, retry
 from bqdump.adapters.retry import listing, store
 from bqdump.core.documents import layout, notes
@@ -223,7 +223,7 @@ def planted(mutation: Mutation) -> Iterator[None]:
 
 
 def _modules() -> list[ModuleType]:
-    packages = (export, repository, restoration, retain, retry, sets)
+    packages = (copying, export, repository, restoration, retain, retry, sets)
     return [
         importlib.import_module(info.name)
         for package in packages

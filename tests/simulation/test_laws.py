@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from simulation.copies.world import simulate as simulate_copies
 from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores
 from simulation.sets.world import simulate as simulate_sets
@@ -46,6 +47,14 @@ def test_prune_deletes_nothing_that_is_kept(part: int) -> None:
         assert verdict.broken is None, "\n".join((*verdict.trace, str(verdict.broken), replay))
 
 
+@pytest.mark.parametrize("part", range(2))
+def test_a_copy_is_complete_or_not_there(part: int) -> None:
+    for seed in range(part * EACH, (part + 1) * EACH):
+        verdict = simulate_copies(seed)
+        replay = f"replay: python -m tests.simulation --copies --seed {seed} --trace"
+        assert verdict.broken is None, "\n".join((*verdict.trace, str(verdict.broken), replay))
+
+
 def test_a_set_is_named_once_it_is_published() -> None:
     for seed in range(EACH):
         verdict = simulate_sets(seed)
@@ -54,12 +63,13 @@ def test_a_set_is_named_once_it_is_published() -> None:
 
 
 REPLAYED = """
+from simulation.copies.world import simulate as simulate_copies
 from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores
 from simulation.sets.world import simulate as simulate_sets
 from simulation.world import simulate
 
-for schedule in (simulate, simulate_restores, simulate_prunes, simulate_sets):
+for schedule in (simulate, simulate_restores, simulate_prunes, simulate_copies, simulate_sets):
     for verdict in map(schedule, range(3)):
         print(verdict.steps, verdict.trace)
 """
@@ -72,5 +82,5 @@ def test_a_seed_replays_exactly_in_any_process() -> None:
         return subprocess.run(program, env=environment, capture_output=True, text=True, check=True).stdout
 
     there = replayed("1")
-    assert len(there.splitlines()) == 12
+    assert len(there.splitlines()) == 15
     assert replayed("2") == there

@@ -10,7 +10,7 @@ from bqdump.copying.task import Task
 from bqdump.core.copy.content import content_of
 from bqdump.core.copy.manifest import Here, copied_manifest, pointer_to
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.copying import Copying, CopyOf
+from bqdump.core.documents.copying import Copying, CopyOf, Expected
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.retention import Tags
@@ -57,8 +57,8 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
 
     await swap(place.store, place.layout.latest, step)
     done = await load(place.store, names.copying)
-    if done and done.value.names:
-        await replace(place.store, names.copying, _without_names(done.value), done.generation)
+    if done and done.value.files:
+        await replace(place.store, names.copying, _without_files(done.value), done.generation)
     records = [(info.name, info.generation) async for page in place.store.objects(names.arrivals) for info in page]
     if records:
         await delete(place.store, records)
@@ -130,7 +130,11 @@ def _pruned(task: Task, found: Surveyed) -> NotFoundError:
     return NotFoundError(COPY, f"run {found.run}", cause, "Repeat the command.")
 
 
-def _without_names(copying: Copying) -> Copying:
+def _expected(found: Surveyed) -> tuple[Expected, ...]:
+    return tuple(Expected(item.target, item.size, item.crc32c) for item in found.items)
+
+
+def _without_files(copying: Copying) -> Copying:
     return Copying(copying.run, copying.source, copying.content, ())
 
 
@@ -138,7 +142,7 @@ async def begin(task: Task, found: Surveyed) -> None:
     """Declare that the run is being copied, so that no prune deletes its files. Raises UsageError for another run."""
     place, names = task.target, task.target.layout.run(found.run)
     await overwrite(place.store, names.planner, task.owner)
-    mine = Copying(found.run, str(task.source.target), found.content, tuple(item.target for item in found.items))
+    mine = Copying(found.run, str(task.source.target), found.content, _expected(found))
     try:
         stored = await create(place.store, names.copying, mine)
     except ConflictError:

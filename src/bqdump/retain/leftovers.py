@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
+from bqdump.core.documents.copying import Expected
 from bqdump.core.documents.document import Notes
 from bqdump.core.documents.path_template import shard_name, split_shard
 from bqdump.core.documents.retention import Doomed
@@ -41,10 +42,15 @@ async def leftovers_of(task: Task, plan: Plan) -> Leftovers:
     )
 
 
-async def copies_of(task: Task, names: Collection[str]) -> Leftovers:
-    """What a copy that never finished has brought here. names: the files of its run, some of which others may name."""
-    found = await present(task.store, names) if names else {}
-    return Leftovers(tuple(_doomed(info) for info in found.values()), ())
+async def copies_of(task: Task, files: Collection[Expected]) -> Leftovers:
+    """What a copy that never finished has brought here, some of which other runs may name. files: those of its run.
+
+    Another file under such a name is not the copy's, and stays.
+    """
+    found = await present(task.store, [one.name for one in files]) if files else {}
+    infos = [(info, one) for one in files if (info := found.get(one.name))]
+    own = tuple(_doomed(info) for info, one in infos if (info.size, info.crc32c) == (one.size, one.crc32c))
+    return Leftovers(own, tuple(sorted(found.keys() - {one.name for one in own})))
 
 
 async def metadata_of(task: Task, run: str) -> list[Doomed]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
+from bqdump.core.documents.copying import Expected
 from bqdump.core.documents.damage import COPIED, RESTORE
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.publication import Latest, Publishing
@@ -46,15 +47,15 @@ class Complete(NamedTuple):
 class Unfinished(NamedTuple):
     """A run without a manifest. plan: None while it is being planned.
 
-    pulse: when its planner last wrote its note, in milliseconds since 1970 UTC; 0 if that is not known. copied: the
-    names of its files, where it is not planned but copied here.
+    pulse: when its planner last wrote its note, in milliseconds since 1970 UTC; 0 if that is not known. copied: its
+    files, where it is not planned but copied here.
     """
 
     run: str
     plan: Plan | None
     tombstone: Loaded[Tombstone] | None
     pulse: int = 0
-    copied: tuple[str, ...] = ()
+    copied: tuple[Expected, ...] = ()
 
 
 class Found(NamedTuple):
@@ -140,7 +141,7 @@ async def _look_at(
     if not planner and not tombstone:
         return run
     copying = await value_of(task.store, names.copying)
-    return Unfinished(run, None, tombstone, planner.updated if planner else 0, copying.names if copying else ())
+    return Unfinished(run, None, tombstone, planner.updated if planner else 0, copying.files if copying else ())
 
 
 async def refuse_missing(task: Task, run: str) -> Loaded[Tombstone] | None:

@@ -16,6 +16,7 @@ CHANGES = frozenset(
             "write",
             "write_note",
             "upload",
+            "stream",
             "delete",
             "create_dataset",
             "change_dataset",

@@ -39,18 +39,31 @@ class CopyPlace(msgspec.Struct, frozen=True):
     format_version: int = FORMAT_VERSION
 
 
+class Expected(msgspec.Struct, frozen=True, array_like=True):
+    """A file that a copy will have: its name there, its size in bytes and its CRC32C."""
+
+    name: str
+    size: Count
+    crc32c: str
+
+
 class Copying(msgspec.Struct, frozen=True):
     """A run that is being copied: stored before its first file.
 
-    content: see CopyOf. names: the files of the run, which prune keeps meanwhile, and deletes if the copy is abandoned;
-    empty once the manifest names them.
+    content: see CopyOf. files: those of the run, which prune keeps meanwhile, and deletes if the copy is abandoned;
+    none once the manifest names them.
     """
 
     run: RunId
     source: str
     content: Content
-    names: tuple[str, ...]
+    files: tuple[Expected, ...]
     format_version: int = FORMAT_VERSION
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the files."""
+        return [one.name for one in self.files]
 
 
 class Arrived(msgspec.Struct, frozen=True, array_like=True):

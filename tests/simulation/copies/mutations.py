@@ -1,0 +1,23 @@
+"""Known bugs of copies, one at a time put into their steps: what the simulation of copies must find."""
+
+from __future__ import annotations
+
+from bqdump.adapters import movers
+from bqdump.copying import finish, move
+from bqdump.core.copy import manifest, names
+from simulation.law import Law
+from simulation.mutations import Mutation, edit
+
+MUTATIONS = (
+    Mutation("bytes that pass are not compared with the manifest", Law.COPIED, movers.StreamMover, "_compared",
+             edit("if expected != found:", "if False:")),
+    Mutation("the manifest is stored before the files are moved", Law.COPIED, move, "move",
+             edit("    await _together(stream() for _ in range(min(at_once, len(plan.missing))))",
+                  "    here.update({one.item.target: Here(1, '') for one in plan.files})")),
+    Mutation("latest.json of the copies goes back in time", Law.COPIED, finish, "complete",
+             edit("latest.age > ready.age or latest == ready", "latest == ready")),
+    Mutation("runs share a folder where the source replaces its files", Law.COPIED, names, "_made_by",
+             edit('Template(str(settings["path"])).keeps', "True")),
+    Mutation("the copy's manifest has the generations of its source", Law.COPIED, manifest, "copied_manifest",
+             edit("generation=here[name].generation", "generation=file.generation")),
+)  # fmt: skip
