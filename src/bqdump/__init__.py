@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from bqdump.api.checks import check_service, doctor, verify
     from bqdump.api.copies import copy
     from bqdump.api.exports import plan, run
-    from bqdump.api.inspection import diff, manifest, report, runs, sql, status
+    from bqdump.api.inspection import diff, ls, manifest, report, runs, sql, status
     from bqdump.api.restores import drill, restore
     from bqdump.api.retention import prune, tag
     from bqdump.check.doctor.checks import Check, CheckOutcome
@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
+    from bqdump.core.listing import LeftOut, ListedDataset, ListedObject, ListedTable, Listing
     from bqdump.core.plan.altered import AlteredColumn
     from bqdump.core.plan.summary import Planned, PlannedDataset, PlannedTable, UnchangedTable
     from bqdump.core.progress.export import DatasetExport, Export
@@ -125,6 +126,11 @@ __all__ = [
     "Index",
     "JobFailedError",
     "LeftDataset",
+    "LeftOut",
+    "ListedDataset",
+    "ListedObject",
+    "ListedTable",
+    "Listing",
     "Manifest",
     "NotCreated",
     "NotFoundError",
@@ -180,6 +186,7 @@ __all__ = [
     "diff",
     "doctor",
     "drill",
+    "ls",
     "manifest",
     "plan",
     "prune",
@@ -199,7 +206,7 @@ _HOMES = {
     "bqdump.api.checks": ("check_service", "doctor", "verify"),
     "bqdump.api.copies": ("copy",),
     "bqdump.api.exports": ("plan", "run"),
-    "bqdump.api.inspection": ("diff", "manifest", "report", "runs", "sql", "status"),
+    "bqdump.api.inspection": ("diff", "ls", "manifest", "report", "runs", "sql", "status"),
     "bqdump.api.restores": ("drill", "restore"),
     "bqdump.api.retention": ("prune", "tag"),
     "bqdump.check.doctor.checks": ("Check", "CheckOutcome"),
@@ -216,6 +223,7 @@ _HOMES = {
     "bqdump.core.documents.project": ("RemovedDataset", "SkippedDataset"),
     "bqdump.core.documents.removed": ("Removed",),
     "bqdump.core.documents.run": ("Failure", "Flag", "Owner", "Skipped"),
+    "bqdump.core.listing": ("LeftOut", "ListedDataset", "ListedObject", "ListedTable", "Listing"),
     "bqdump.core.plan.altered": ("AlteredColumn",),
     "bqdump.core.plan.summary": ("Planned", "PlannedDataset", "PlannedTable", "UnchangedTable"),
     "bqdump.core.progress.export": ("DatasetExport", "Export"),

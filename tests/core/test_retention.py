@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.errors import UsageError
-from bqdump.core.retention.policy import FUTURE, NEWEST, Policy, Snapshot, apply, policy_of
+from bqdump.core.retention.policy import FUTURE, NEWEST, NOT_NAMED, TAGGED, Policy, Snapshot, apply, policy_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.times import milliseconds_of
@@ -48,6 +48,25 @@ def test_rules_add_up_and_each_is_named() -> None:
     assert found["39"] == ("last", "daily", "monthly", "yearly", "within 2d")
     assert {"38", "37", "29"} == {*found} - {"39"}
     assert found["29"] == ("monthly",)
+
+
+def test_the_newest_of_each_period_within_a_time_of_the_newest_run_is_kept() -> None:
+    runs = nightly(10, every=timedelta(hours=12))
+    assert sorted(kept(Policy(within_daily=2 * 86_400), runs)) == ["5", "7", "9"]
+    assert kept(Policy(within_daily=2 * 86_400), runs)["5"] == ("daily within 2d",)
+    assert sorted(kept(Policy(within_weekly=30 * 86_400), nightly(10))) == ["0", "7", "9"]
+    assert sorted(kept(Policy(within_monthly=40 * 86_400), nightly(40))) == ["29", "39"]
+    partial = [one._replace(complete=one.run != "9") for one in runs]
+    assert sorted(kept(Policy(within_daily=86_400), partial)) == ["7", "8", "9"]
+
+
+def test_where_runs_are_named_all_others_are_kept_and_so_are_those_that_a_law_keeps() -> None:
+    runs = nightly(4)
+    runs[1] = runs[1]._replace(tags=("keep",))
+    runs[2] = runs[2]._replace(tags=("audit",))
+    found = kept(Policy(named=frozenset("0123"), tags=("audit",)), runs)
+    assert found == {"1": (TAGGED,), "2": ("tag audit",), "3": (NEWEST,)}
+    assert kept(Policy(named=frozenset("0")), runs)["2"] == (NOT_NAMED,)
 
 
 def test_hours_are_counted_across_days() -> None:

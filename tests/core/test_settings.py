@@ -15,7 +15,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.resolve import arguments, check, environment, file, resolve
 from bqdump.core.settings.resolve import flags as given_flags
-from bqdump.core.settings.settings import BY_NAME, RETENTION, SETTINGS, TARGET, Settings
+from bqdump.core.settings.settings import BY_NAME, RETENTION, RULES, SETTINGS, TARGET, Settings
 from bqdump.core.settings.table_settings import TableSettings
 from bqdump.core.tables.shape import Mask
 from bqdump.core.times import parse_time, rfc3339
@@ -92,6 +92,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     ),
     "allow_partial": ("yes", True, ["2"]),
     "max_bytes_billed": ("1.5 GB", 1_500_000_000, ["much", "-1", "1 ZB", "GB"]),
+    "price_per_tib": ("6.25", 6.25, ["much", "-1", "$6"]),
     "strict": ("yes", True, ["2"]),
     "allow": (
         "skipped, masked-columns,skipped",
@@ -106,6 +107,9 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
     "keep_monthly": ("12", 12, ["-1"]),
     "keep_yearly": ("0", 0, ["-1"]),
     "keep_within": ("30d", 2_592_000, ["soon", "-1d", "4000d", "1.5d"]),
+    "keep_within_daily": ("30d", 2_592_000, ["soon", "7"]),
+    "keep_within_weekly": ("90d", 7_776_000, ["soon"]),
+    "keep_within_monthly": ("365d", 31_536_000, ["soon"]),
     "keep_tag": ("audit, v1.2,audit", ("audit", "v1.2"), ["a/b", "-x", "x" * 31, ",".join(f"t{n}" for n in range(51))]),
     "abandoned_after": ("14d", 1_209_600, ["soon", "59m", "30"]),
     "tables": (
@@ -206,7 +210,7 @@ def test_a_bad_value_names_its_place(name: str, bad: str, place: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("name", [name for name in VALUES if name != "price_per_tib"])
 @pytest.mark.parametrize("value", [1.5, [1], {"a": 1}, [[]], object()])
 def test_a_value_of_another_type_in_the_file_is_refused_in_one_sentence(name: str, value: Any) -> None:
     toml = REQUIRED | {name: value}
@@ -280,7 +284,7 @@ def test_an_empty_optional_setting_means_none() -> None:
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
                   "location": "EU", "max_bytes_billed": 5, "patience": 120, "prune": True, "job_timeout": 60, "notify": "https://a.b",
                   **dict.fromkeys(RETENTION, 3600), "keep_tag": ("audit",), "read_memory": 10**9, "read_split": 0,
-                  "strict": True, "allow": ["row-policies", "skipped"],
+                  "strict": True, "price_per_tib": 5.0, "allow": ["row-policies", "skipped"],
                   "exclude_datasets": ["a"], "together": True, "locations": {"EU": "gs://bucket-eu"}}  # fmt: skip
 
 
@@ -398,3 +402,8 @@ def test_a_path_by_partition_is_of_one_dataset() -> None:
     for several in ("sales,ops", "ops_*"):
         assert "{partition} and several datasets exclude each other" in refused(dataset=several, path=path)
     assert resolve(given_flags({**REQUIRED, "dataset": "sales", "path": path})).template.by_partition
+
+
+def test_each_rule_of_retention_is_named_once_and_is_one() -> None:
+    assert sorted(RETENTION) == sorted({*RETENTION})
+    assert [name for name in RULES if not name.startswith("keep_")] == []

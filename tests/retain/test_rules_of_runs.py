@@ -37,7 +37,13 @@ def settings(**rules: Any) -> Settings:
 
 
 @pytest.mark.parametrize(
-    "rules", [{"keep_within": 3600}, {"keep_hourly": 23}, {"keep_within": 86_399, "keep_hourly": 1}]
+    "rules",
+    [
+        {"keep_within": 3600},
+        {"keep_hourly": 23},
+        {"keep_within_daily": 3600},
+        {"keep_within": 86_399, "keep_hourly": 1},
+    ],
 )
 def test_rules_of_less_than_a_day_are_to_be_confirmed(rules: dict[str, int]) -> None:
     with pytest.raises(bqdump.UsageError, match=r"keeps less than a day of runs.*confirm it with yes"):
@@ -47,7 +53,15 @@ def test_rules_of_less_than_a_day_are_to_be_confirmed(rules: dict[str, int]) -> 
 
 
 @pytest.mark.parametrize(
-    "rules", [{"keep_within": 86_400}, {"keep_hourly": 24}, {"keep_last": 1}, {"keep_daily": 1}, {"keep_tag": ("a",)}]
+    "rules",
+    [
+        {"keep_within": 86_400},
+        {"keep_within_monthly": 86_400},
+        {"keep_hourly": 24},
+        {"keep_last": 1},
+        {"keep_daily": 1},
+        {"keep_tag": ("a",)},
+    ],
 )
 def test_other_rules_are_not(rules: dict[str, object]) -> None:
     refuse_short(settings(**rules), yes=False)

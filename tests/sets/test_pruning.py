@@ -9,6 +9,7 @@ import pytest
 
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DatasetsFailedError, DocumentError
+from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.written import resume_call, settings_of_run
@@ -35,7 +36,8 @@ def pruned(world: World, days: float = 0.1, *, delete: bool = True) -> Pruned:
     now, settings = FIRST + round(days * DAY), world.settings(keep_last=1)
 
     async def main() -> Pruned:
-        return await prune_exports(await exports_at(everywhere(world.store), settings), now, no_jobs, delete=delete)
+        exports = await exports_at(everywhere(world.store), settings)
+        return await prune_exports(exports, policy_of(settings), now, no_jobs, delete=delete)
 
     return asyncio.run(main())
 

@@ -84,6 +84,9 @@ class Options(TypedDict, total=False):
     keep_monthly: int | str | None
     keep_yearly: int | str | None
     keep_within: str | timedelta | None
+    keep_within_daily: str | timedelta | None
+    keep_within_weekly: str | timedelta | None
+    keep_within_monthly: str | timedelta | None
     keep_tag: str | Sequence[str] | None
     abandoned_after: str | timedelta | None
     tables: Mapping[str, Mapping[str, Any]] | str | None

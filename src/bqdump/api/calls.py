@@ -6,12 +6,16 @@ import asyncio
 import contextvars
 import logging
 import threading
+import time
 from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
+from bqdump import verbs
 from bqdump.api.arguments import Options
+from bqdump.core.as_of import as_of_time, only_one
 from bqdump.core.errors import BqdumpError, UsageError, first_of
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.resolve import arguments, resolve
@@ -20,6 +24,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
 from bqdump.core.wording import PYTHON
 from bqdump.services.config import read_config
+from bqdump.services.opened import serve
 
 Result = TypeVar("Result")
 Raised = TypeVar("Raised", bound=BaseException)
@@ -59,6 +64,20 @@ def _in_words(error: Raised) -> Raised:
     if isinstance(error, BqdumpError):
         error.in_words(PYTHON)
     return error
+
+
+def run_of(settings: Settings, run: str, as_of: str | datetime, *, files: bool = True) -> str:
+    """The run that is meant, "" for the default. files: see verbs.run_as_of.
+
+    Raises UsageError for a run and a time, or for an invalid time.
+    """
+    if not as_of:
+        return run
+    with python_words():
+        only_one(run)
+        wanted = as_of_time(as_of, int(time.time() * 1000))
+    asking = serve(settings, lambda services: verbs.run_as_of(services.store_at, settings, wanted, files=files))
+    return finish(asking).run
 
 
 def finish(work: Coroutine[Any, Any, Result]) -> Result:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from typing import Unpack
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import finish, settings_of, tell_bill
+from bqdump.api.calls import finish, run_of, settings_of, tell_bill
 from bqdump.api.signatures import OF_TARGET, with_settings
 from bqdump.check.verify import Verified
 from bqdump.core.sampling import parts_to_read
@@ -48,15 +49,25 @@ def check_service(*, claims: Sequence[str] = (), **options: Unpack[Options]) -> 
 
 
 @with_settings((*OF_TARGET, "project", "max_bytes_billed"))
-def verify(run: str = "", *, read: str = "", source: bool = False, **options: Unpack[Options]) -> Verified:
+def verify(
+    run: str = "",
+    *,
+    as_of: str | datetime = "",
+    read: str = "",
+    source: bool = False,
+    **options: Unpack[Options],
+) -> Verified:
     """Compare the files of a run (default: the published run) with its manifest. Differences are `findings`.
 
     read: also read this share of the files, such as "100%" or "10%"; see docs/verify.md.
     source: read all files and compare each table with BigQuery as of the snapshot time, while time travel lasts.
     BigQuery bills one query per table; `max_bytes_billed` limits their sum. Requires `project`.
+    as_of: in place of a run, the newest one whose snapshot time is not later: an aware datetime, or a string as on the
+    command line.
     """
-    check = partial(verbs.verify, run=run, parts=parts_to_read(read, source=source))
+    parts = parts_to_read(read, source=source)
     settings = settings_of(options, ("bucket", "project") if source else ("bucket",))
+    check = partial(verbs.verify, run=run_of(settings, run, as_of), parts=parts)
 
     async def compare(services: Services) -> Verified:
         warehouse = services.warehouse if source else None

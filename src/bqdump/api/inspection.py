@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar, Unpack
+from typing import TypedDict, TypeVar, Unpack, cast
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import finish, settings_of
+from bqdump.api.calls import finish, python_words, run_of, settings_of
 from bqdump.api.signatures import OF_TARGET, with_settings
 from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.exported_tables import Manifest
+from bqdump.core.listing import Listing, Patterns
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.values import patterns
 from bqdump.observe.growth import with_growth
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
@@ -23,6 +26,19 @@ from bqdump.services.opened import serve
 from bqdump.services.opening import open_shell
 
 Result = TypeVar("Result")
+
+
+class TargetOptions(TypedDict, total=False):
+    """The settings that name a target; see Options."""
+
+    config: str | None
+    project: str | None
+    bucket: str | None
+    to: str | None
+    prefix: str | None
+    job_project: str | None
+    patience: str | timedelta | None
+    run_id: str | None
 
 
 @with_settings(OF_TARGET)
@@ -56,13 +72,38 @@ def manifest(run: str = "", **options: Unpack[Options]) -> Manifest:
 
 
 @with_settings(OF_TARGET)
-def sql(statement: str, run: str = "", **options: Unpack[Options]) -> Answer:
+def ls(
+    run: str = "",
+    *,
+    as_of: str | datetime = "",
+    include: str | Sequence[str] = (),
+    exclude: str | Sequence[str] = (),
+    **options: Unpack[TargetOptions],
+) -> Listing:
+    """List what a run (default: the published run) holds: tables, views, routines, and what was left out and why.
+
+    as_of: in place of a run, the newest one whose snapshot time is not later: an aware datetime, or a string as on the
+    command line.
+    include, exclude: patterns of the names of tables and other objects.
+    """
+    settings = settings_of(cast("Options", options), ("bucket",))
+    name = run_of(settings, run, as_of, files=False)
+    with python_words():
+        chosen = Patterns(patterns(include), patterns(exclude))
+    return finish(serve(settings, lambda services: verbs.ls(services.store_at, settings, name, chosen)))
+
+
+@with_settings(OF_TARGET)
+def sql(statement: str, run: str = "", *, as_of: str | datetime = "", **options: Unpack[Options]) -> Answer:
     """Query a run (default: the published run) with DuckDB: every table is a view, whatever the format of its files.
 
     The files of the tables that `statement` names are read; those in a bucket are stored in the folder for temporary
     files until the result is there. Requires the extra `verify`. Raises UsageError where DuckDB refuses the statement.
+    as_of: in place of a run, the newest one whose snapshot time is not later: an aware datetime, or a string as on the
+    command line.
     """
-    settings, shell = settings_of(options, ("bucket",)), open_shell()
+    settings = settings_of(options, ("bucket",))
+    run, shell = run_of(settings, run, as_of), open_shell()
     try:
         finish(serve(settings, lambda at: verbs.sql(at.store, settings, shell, run, statement=statement)))
         # In this thread, as DuckDB stops a query at a signal there.
@@ -72,14 +113,24 @@ def sql(statement: str, run: str = "", **options: Unpack[Options]) -> Answer:
 
 
 @with_settings(OF_TARGET)
-def diff(before: str = "", after: str = "", *, values: bool = False, **options: Unpack[Options]) -> Rows[TableChange]:
+def diff(
+    before: str = "",
+    after: str = "",
+    *,
+    as_of: str | datetime = "",
+    values: bool = False,
+    **options: Unpack[Options],
+) -> Rows[TableChange]:
     """Show what changed from one run (default: the one before) to another (default: the published run).
 
     Content is compared by the checksums of the files; if they do not prove anything, `change` is "unclear". Tables
     with the same rows, columns and bytes are left out.
     values: read the files of both runs and compare the values of every column. Raises NotFoundError if the files of a
     run no longer exist.
+    as_of: in place of `before`, the newest run whose snapshot time is not later: an aware datetime, or a string as on
+    the command line.
     """
+    before = run_of(settings_of(options, ("bucket",)), before, as_of, files=values)
     return _ask(partial(verbs.diff, before=before, after=after, values=values), options)
 
 

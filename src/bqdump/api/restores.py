@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal, TypedDict, Unpack, cast, overload
 
 import msgspec
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import finish, python_words, settings_of, tell_bill
+from bqdump.api.calls import finish, python_words, run_of, settings_of, tell_bill
 from bqdump.api.signatures import OF_TARGET, with_settings
 from bqdump.core.documents.run import Owner
 from bqdump.core.restore.drilled import Drilled
@@ -45,6 +45,7 @@ class RestoreOptions(TypedDict, total=False):
 class DrillOptions(RestoreOptions, total=False):
     """What a drill takes in addition."""
 
+    as_of: str | datetime
     scratch_project: str
     tables: int | None
     sample: str
@@ -56,7 +57,8 @@ class DrillOptions(RestoreOptions, total=False):
 def restore(
     run: str = "",
     *,
-    into: str,
+    into: str = "",
+    as_of: str | datetime = "",
     plan: bool = False,
     datasets: str | Sequence[str] = (),
     exclude_datasets: str | Sequence[str] = (),
@@ -78,7 +80,9 @@ def restore(
     The same call resumes a restore that was interrupted or is incomplete.
     into: the dataset, as "project.dataset", or "dataset" of `project`; it is created if it does not exist. "{dataset}"
     stands for the exported dataset's name; a set requires it, as each of its datasets is restored.
-    plan: only show what would be restored, and what it would bill.
+    as_of: in place of a run, the newest one whose snapshot time is not later: an aware datetime, or a string as on the
+    command line.
+    plan: only show what would be restored, and what it would bill; without `into`, into a new dataset.
     datasets, exclude_datasets: patterns of the datasets of a set.
     include, exclude: patterns of the names of tables and other objects.
     replace: replace tables that exist in the dataset, each atomically.
@@ -104,10 +108,12 @@ def restore(
             with_access=with_access,
             keep_references=keep_references,
             via=via,
+            planning=plan,
         )
         choice = Choice(patterns(datasets), patterns(exclude_datasets))
+    run = run_of(settings, run, as_of)
     # Jobs run where the tables are restored, unless another project pays for them.
-    settings = msgspec.structs.replace(settings, project=parsed.options.project)
+    settings = msgspec.structs.replace(settings, project=parsed.options.project or settings.project)
     request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=tell_bill, finish_run=finish_run)
     me = Owner(f"restore-{secrets.token_hex(4)}", 0)
 
@@ -127,6 +133,7 @@ def drill(run: str = "", *, plan: Literal[True], **options: Unpack[DrillOptions]
 def drill(
     run: str = "",
     *,
+    as_of: str | datetime = "",
     plan: bool = False,
     scratch_project: str = "",
     tables: int | None = None,
@@ -140,6 +147,8 @@ def drill(
     The run is restored into a scratch dataset and compared value by value; BigQuery bills one query per table. The
     dataset is always deleted, and the result is stored next to the export. Of a set, datasets are drilled one by one,
     and their tables are named `sales.orders`.
+    as_of: in place of a run, the newest one whose snapshot time is not later: an aware datetime, or a string as on the
+    command line.
     plan: only show what would be restored, and what it would bill.
     scratch_project: the project of the scratch dataset (default: `project`).
     tables: restore this many tables, in turn: the next drill continues with the tables after them.
@@ -150,6 +159,7 @@ def drill(
     settings = settings_of(cast("Options", options), ("bucket",))
     with python_words():
         parsed, size = requested_drill(settings, scratch_project=scratch_project, via=via), portion(tables, sample)
+    run = run_of(settings, run, as_of)
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
     request = Request(parsed.options, run or settings.run_id, on_bill=tell_bill, finish_run=finish_run)
     me = Owner(f"drill-{secrets.token_hex(4)}", 0)

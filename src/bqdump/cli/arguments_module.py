@@ -12,7 +12,10 @@ WIDER = {
     "tuple[Risk, ...]": "str | Sequence[str]",
     "dict[str, str]": "Mapping[str, str]",
 }
-DURATIONS = ("full_every", "patience", "job_timeout", "keep_within", "abandoned_after")
+DURATIONS = (
+    *("full_every", "patience", "job_timeout", "abandoned_after"),
+    *("keep_within", "keep_within_daily", "keep_within_weekly", "keep_within_monthly"),
+)
 WIDER_NAMES = dict.fromkeys(DURATIONS, "str | timedelta") | {
     "dataset": "str | Sequence[str]",
     "allow": "Accepted | Sequence[Accepted]",

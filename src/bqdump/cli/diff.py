@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
+from bqdump.cli.as_of import as_of_option, run_of
 from bqdump.cli.options import Command, json_option, load_settings, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
@@ -23,6 +24,7 @@ from bqdump.services.opened import serve
 @click.command(cls=Command, needs=("bucket",))
 @click.argument("before", required=False, callback=run_name)
 @click.argument("after", required=False, callback=run_name)
+@as_of_option(help_="In place of BEFORE, a time: see `bqdump restore --help`.")
 @click.option(
     "--values",
     is_flag=True,
@@ -31,7 +33,7 @@ from bqdump.services.opened import serve
 )
 @json_option(list[TableChange])
 @settings_options()
-def diff(before: str | None, after: str | None, values: bool, as_json: bool, **options: Any) -> None:
+def diff(before: str | None, after: str | None, as_of: str | None, values: bool, as_json: bool, **options: Any) -> None:
     """Show what changed from run BEFORE (default: the one before) to run AFTER (default: the published run).
 
     Without --values, the content of tables is compared by file checksums.
@@ -41,9 +43,10 @@ def diff(before: str | None, after: str | None, values: bool, as_json: bool, **o
       bqdump diff --bucket my-exports
       bqdump diff bqdump-a1b2c --bucket my-exports
       bqdump diff bqdump-a1b2c bqdump-x7k2p --json
-      bqdump diff bqdump-a1b2c --values
+      bqdump diff --as-of 7d --values
     """
     settings = load_settings(options, ("bucket",))
+    before = run_of(settings, before, as_of, files=values)
     if not before:
         before = finish(serve(settings, lambda services: verbs.previous_run(services.store_at, settings)))
         tell(f"changes since run {before}")

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from bqdump import verbs
+from bqdump.cli.as_of import as_of_option, run_of
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up_work, work_shown
@@ -41,6 +42,7 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
 @click.command(cls=Command, needs=("project", "bucket"))
 @click.argument("run", required=False, callback=run_name)
 @click.option("--plan", "planning", is_flag=True, help="Show what would be restored, and what it would bill.")
+@as_of_option("BQDUMP_DRILL_AS_OF")
 @click.option(
     "--scratch-project",
     metavar="ID",
@@ -78,6 +80,7 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
 def drill(
     run: str | None,
     planning: bool,
+    as_of: str | None,
     scratch_project: str | None,
     tables: int | None,
     sample: str | None,
@@ -105,9 +108,11 @@ def drill(
     # Jobs run where the tables are restored, unless another project pays for them.
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
     if planning:
+        run = run_of(settings, run, as_of)
         return _plan(settings, parsed, run or settings.run_id, size, as_json=as_json)
     me = _owner()
     set_up_work(quiet=quiet)
+    run = run_of(settings, run, as_of, quiet=quiet)
     with work_shown({"task": "0"}, quiet=quiet) as follower:
         request = Request(parsed.options, run or settings.run_id, on_bill=_tell_bill, finish_run=finish_run)
 

@@ -33,6 +33,7 @@ GROUPS = {
     },
     "Check": {
         "runs": "List the runs of a target.",
+        "ls": "List what a run holds: tables, views, routines, and what was left out.",
         "verify": "Compare the stored files with the manifest.",
         "diff": "Show what changed between two exports.",
         "report": "Write a run's self-contained HTML report.",

@@ -30,7 +30,7 @@ OTHER_VARIABLES = (
         for name in ("INTO", "REPLACE", "MISSING_ONLY", "WITH_POLICIES", "WITH_ACCESS", "KEEP_REFERENCES", "VIA")
     ),
     *("BQDUMP_RESTORE_INCLUDE", "BQDUMP_RESTORE_EXCLUDE", "BQDUMP_RESTORE_VERIFY", "BQDUMP_YES", "BQDUMP_EXECUTION"),
-    *("BQDUMP_RESTORE_DATASETS", "BQDUMP_RESTORE_EXCLUDE_DATASETS"),
+    *("BQDUMP_RESTORE_DATASETS", "BQDUMP_RESTORE_EXCLUDE_DATASETS", "BQDUMP_RESTORE_AS_OF", "BQDUMP_DRILL_AS_OF"),
     *("BQDUMP_DRILL_PROJECT", "BQDUMP_DRILL_TABLES", "BQDUMP_DRILL_SAMPLE", "BQDUMP_FINISH_RUN"),
 )
 # Variables that Kubernetes sets where a service is called bqdump.
@@ -63,6 +63,11 @@ def run_name(_: click.Context, parameter: click.Parameter, value: str | None) ->
         return value and run_id(value)
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is not the name of a run: {error}", param=parameter) from None
+
+
+def run_names(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of runs, as arguments, each once. Raises click.BadParameter."""
+    return tuple(dict.fromkeys(name for one in value if (name := run_name(context, parameter, one))))
 
 
 class CommonOption(click.Option):

@@ -9,26 +9,27 @@ import click
 
 from bqdump import verbs
 from bqdump.cli.logs import set_up_work
-from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_names, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import finish
-from bqdump.core.retention.policy import policy_of
+from bqdump.core.retention.policy import policy_for
 from bqdump.core.retention.result import Pruned, RetainedRun
 from bqdump.core.settings.settings import RETENTION
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
-from bqdump.services.opened import serve
+from bqdump.services.opened import Services, serve
 
 SHOWN_LEFT = 10
 
 
 @click.command(cls=Command, needs=("bucket",))
+@click.argument("runs", nargs=-1, callback=run_names)
 @click.option("--yes", is_flag=True, help="Delete. Without it, only show what would be deleted.")
 @json_option(Pruned)
 @quiet_option
 @settings_options(*RETENTION)
-def prune(yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
-    """Delete the runs that the retention policy no longer keeps, and the leftovers of unfinished runs.
+def prune(runs: tuple[str, ...], yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Delete the runs that the retention policy no longer keeps, and the leftovers of unfinished runs; or only RUNS.
 
     A run is kept if any rule keeps it. The published run, unfinished runs, runs with the tag `keep` and the newest
     complete run are always kept. Files that another run names stay.
@@ -38,14 +39,17 @@ def prune(yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
       bqdump prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12         # show
       bqdump prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --yes   # delete
       bqdump prune --keep-within 30d --keep-tag audit --json
+      bqdump prune bqdump-x7k2p bqdump-a1b2c --yes                          # delete these two
     """
     if yes:
         set_up_work(quiet=quiet or not as_json)
     settings = load_settings(options, ("bucket",))
-    policy_of(settings)
-    result = finish(
-        serve(settings, lambda services: verbs.prune(services.store_at, settings, services.at_work, delete=yes))
-    )
+    policy_for(settings, runs)
+
+    async def work(services: Services) -> Pruned:
+        return await verbs.prune(services.store_at, settings, services.at_work, runs=runs, delete=yes)
+
+    result = finish(serve(settings, work))
     if as_json:
         print_json(result)
     elif result.runs:

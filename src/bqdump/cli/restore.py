@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from bqdump import verbs
+from bqdump.cli.as_of import as_of_option, run_of
 from bqdump.cli.errors import words
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
@@ -51,11 +52,12 @@ EXECUTION = "BQDUMP_EXECUTION"
 @click.command(cls=Command, needs=("bucket", "into"))
 @click.argument("run", required=False, callback=run_name)
 @click.option("--plan", "planning", is_flag=True, help="Show what would be restored, without changing anything.")
+@as_of_option("BQDUMP_RESTORE_AS_OF")
 @restore_options
 @json_option(Restoration, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
 @settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed", "price_per_tib")
-def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **options: Any) -> int:
+def restore(run: str | None, planning: bool, as_of: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
     """Restore RUN (default: the published run) into a dataset: alone, or as one task of several.
 
     With {dataset} in --into, restore every dataset of a set, each into a dataset of its own.
@@ -65,21 +67,24 @@ def restore(run: str | None, planning: bool, as_json: bool, quiet: bool, **optio
 
     \b
     Examples:
-      bqdump restore --bucket my-exports --into my-project.restored --plan
+      bqdump restore --bucket my-exports --plan
       bqdump restore --bucket my-exports --into my-project.restored
+      bqdump restore --as-of yesterday --into my-project.restored
       bqdump restore bqdump-x7k2p --into my-project.restored --include orders,customers_*
       bqdump restore --to ./exports --via gs://my-bucket --into my-project.restored
       bqdump restore --bucket my-exports --prefix nightly --into 'my-project.{dataset}_restored'
     """
     yes, verify, choice = options.pop("yes"), options.pop("verify"), take_choice(options)
     finish_run = options.pop("finish_run")
-    settings, parsed = _settings(options)
+    settings, parsed = _settings(options, planning=planning)
     if planning:
+        run = run_of(settings, run, as_of)
         request = Request(parsed.options, run or settings.run_id, yes=yes)
         return _plan(settings, parsed, request, choice, as_json=as_json, verify=verify)
     set_up_work(quiet=quiet)
     identity = identify(os.environ)
     me = _owner(identity)
+    run = run_of(settings, run, as_of, quiet=quiet)
     labels = {"task": str(identity.task), "dataset": parsed.options.dataset}
     with work_shown(labels, quiet=quiet) as follower:
         request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=_tell_bill, finish_run=finish_run)
@@ -99,12 +104,12 @@ def exit_code(done: Restoration) -> int:
     return TABLES_FAILED if done.failed else DONE
 
 
-def _settings(options: dict[str, Any]) -> tuple[Settings, Requested]:
+def _settings(options: dict[str, Any], *, planning: bool) -> tuple[Settings, Requested]:
     """The settings, and the restore that is requested; jobs run where tables are restored. Raises UsageError."""
     own = take(options)
     settings = load_settings(options, ("bucket",))
-    parsed = requested(settings, **own)
-    return msgspec.structs.replace(settings, project=parsed.options.project), parsed
+    parsed = requested(settings, **own, planning=planning)
+    return msgspec.structs.replace(settings, project=parsed.options.project or settings.project), parsed
 
 
 def _owner(identity: Identity) -> Owner:
@@ -284,7 +289,7 @@ def _summary(shown: Restoration) -> str:
 
 
 def _target(shown: Restoration) -> str:
-    into = f"{shown.project}.{shown.dataset}"
+    into = f"{shown.project}.{shown.dataset}" if shown.dataset else "a new dataset"
     return f"{into} ({shown.location})" if shown.location else into
 
 

@@ -17,6 +17,7 @@ import click
 
 from bqdump import verbs
 from bqdump.check.query import Export
+from bqdump.cli.as_of import as_of_option, run_of
 from bqdump.cli.errors import sentence
 from bqdump.cli.options import Command, json_option, load_settings, run_name, settings_options
 from bqdump.cli.output import json_line, print_json, print_table
@@ -46,11 +47,14 @@ def run_not_statement(context: click.Context, parameter: click.Parameter, value:
 
 @click.command(cls=Command, needs=("bucket",))
 @click.argument("run", required=False, callback=run_not_statement)
+@as_of_option()
 @click.option("--command", "-c", "commands", multiple=True, metavar="SQL", help="Run this statement, then exit.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print results as CSV.")
 @json_option(Answer, "Print the result of the last statement as JSON.")
 @settings_options()
-def sql(run: str | None, commands: tuple[str, ...], as_csv: bool, as_json: bool, **options: Any) -> None:
+def sql(
+    run: str | None, as_of: str | None, commands: tuple[str, ...], as_csv: bool, as_json: bool, **options: Any
+) -> None:
     """Query RUN (default: the published run) with DuckDB. Every table is a view, whatever the format of its files.
 
     Files are read when a statement names their table. Those in a bucket are stored in the folder for temporary files
@@ -65,10 +69,11 @@ def sql(run: str | None, commands: tuple[str, ...], as_csv: bool, as_json: bool,
     if as_csv and as_json:
         raise UsageError("print", "the result", "--csv and --json exclude each other")
     settings = load_settings(options, ("bucket",))
+    run = run_of(settings, run, as_of)
     shell = open_shell()
     show = _print_csv if as_csv else _print_table
     try:
-        export = finish(serve(settings, lambda at: verbs.sql(at.store, settings, shell, run or "", _reading)))
+        export = finish(serve(settings, lambda at: verbs.sql(at.store, settings, shell, run, _reading)))
         ask = _asking(settings, export)
         if as_json:
             answers = [ask(statement) for statement in commands or [sys.stdin.read()]]

@@ -10,6 +10,7 @@ import click
 
 from bqdump import verbs
 from bqdump.check.verify import Verified
+from bqdump.cli.as_of import as_of_option, run_of
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
@@ -28,6 +29,7 @@ EVERYTHING = "100%"
 
 @click.command(cls=Command, needs=("bucket",))
 @click.argument("run", required=False, callback=run_name)
+@as_of_option()
 @click.option(
     "--read",
     "share",
@@ -47,7 +49,15 @@ EVERYTHING = "100%"
 @json_option(Verified)
 @quiet_option
 @settings_options("max_bytes_billed")
-def verify(run: str | None, share: str | None, with_source: bool, as_json: bool, quiet: bool, **options: Any) -> int:
+def verify(
+    run: str | None,
+    as_of: str | None,
+    share: str | None,
+    with_source: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
     """Compare the files of RUN (default: the published run) with its manifest. Exits with 4 if they differ.
 
     \b
@@ -60,8 +70,9 @@ def verify(run: str | None, share: str | None, with_source: bool, as_json: bool,
     hint = f"Before the name of a run write --read={EVERYTHING}."
     parts = parts_to_read(share or "", source=with_source, hint=hint)
     settings = load_settings(options, ("bucket", "project") if with_source else ("bucket",))
+    run = run_of(settings, run, as_of, quiet=quiet)
     with following(quiet=quiet or as_json, lines=partial(Lines, say=error_line), stage="listing") as follower:
-        check = partial(verbs.verify, run=run or "", parts=parts, tell=follower.hear)
+        check = partial(verbs.verify, run=run, parts=parts, tell=follower.hear)
 
         async def compare(services: Services) -> Verified:
             warehouse = services.warehouse if with_source else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Set
 from typing import NamedTuple
 
@@ -60,7 +61,8 @@ async def draft(task: Task) -> Draft:
     if state and (replaced := set(state.tables) if options.replace else set(unfinished(state))):
         state = state._replace(layouts=await _layouts(task, found.manifest, state, replaced))
     location = state.location if state else found.manifest.location
-    now = await task.destination.now(location)
+    # Without a dataset nothing is created, and the clock of this machine is good enough.
+    now = await task.destination.now(location) if options.dataset else int(time.time() * 1000)
     compared = await compare_files(task.store, task.settings, found.manifest, task.tell)
     plan = restore_plan(compared.manifest, options, state, now)
     await _refuse_changed_files(task, plan, compared.findings)
@@ -69,7 +71,9 @@ async def draft(task: Task) -> Draft:
 
 
 async def target_state(task: Task, options: Options) -> TargetState | None:
-    """What the target dataset holds now; None if it does not exist."""
+    """What the target dataset holds now; None if it does not exist, or none is named."""
+    if not options.dataset:
+        return None
     resource = await task.destination.find_dataset(options.project, options.dataset)
     if resource is None:
         return None

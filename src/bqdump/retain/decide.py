@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.restorable import ago
-from bqdump.core.retention.policy import Snapshot, apply
+from bqdump.core.retention.policy import NOT_NAMED, Snapshot, apply
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.retain.runs import Complete, Found, Unfinished
 from bqdump.retain.task import Task
@@ -72,6 +72,8 @@ async def _unfinished(task: Task, found: Found) -> tuple[dict[str, tuple[str, ..
         tags = tuple(f"tag {tag}" for tag in found.tags.get(one.run, ()))
         if one.run in found.named:
             reasons[one.run] = (BEING_PUBLISHED,)
+        elif task.policy.named is not None and one.run not in task.policy.named:
+            reasons[one.run] = (NOT_NAMED,)
         elif tags:
             reasons[one.run] = tags
         elif one.plan is None:

@@ -13,7 +13,7 @@ from bqdump.core.documents.project import Project, ProjectPlan
 from bqdump.core.documents.project_layout import ProjectLayout, is_document
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.retention.policy import policy_of
+from bqdump.core.retention.policy import Policy
 from bqdump.core.retention.result import Pruned, pruned_together
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
@@ -29,13 +29,15 @@ from bqdump.retain.task import AtWork, Task
 log = logging.getLogger(__name__)
 
 
-async def prune_exports(exports: Exports, now: int, at_work: AtWork | None = None, *, delete: bool) -> Pruned:
+async def prune_exports(
+    exports: Exports, policy: Policy, now: int, at_work: AtWork | None = None, *, delete: bool
+) -> Pruned:
     """Prune each export, and the documents of the set that they belong to: the policy holds for each of them.
 
     One after another: what one of them has deleted stays deleted if the next one fails.
     now: in milliseconds since 1970 UTC. at_work: see retain.task. delete: False only shows.
     """
-    pruned = [await prune(Task(store, own, policy_of(own), now, delete, at_work)) for store, own, _ in exports.each]
+    pruned = [await prune(Task(store, own, policy, now, delete, at_work)) for store, own, _ in exports.each]
     pruned += [await _prune_set(at, now, delete=delete) for at in exports.sets]
     return pruned_together(pruned)
 

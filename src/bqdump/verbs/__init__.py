@@ -7,7 +7,7 @@ it is called, so that a task of a run loads nothing that only other verbs need.
 from bqdump.verbs.checks import check_service, doctor, ports_of, propose_check, verify
 from bqdump.verbs.copies import copy
 from bqdump.verbs.exports import Ended, plan, run, run_one
-from bqdump.verbs.inspection import diff, growth, manifest, previous_run, report, runs, sql, status
+from bqdump.verbs.inspection import diff, growth, ls, manifest, previous_run, report, run_as_of, runs, sql, status
 from bqdump.verbs.restores import drill, plan_drill, plan_restore, restore, restore_tasks
 from bqdump.verbs.retention import prune, tag
 
@@ -19,6 +19,7 @@ __all__ = [
     "doctor",
     "drill",
     "growth",
+    "ls",
     "manifest",
     "plan",
     "plan_drill",
@@ -31,6 +32,7 @@ __all__ = [
     "restore",
     "restore_tasks",
     "run",
+    "run_as_of",
     "run_one",
     "runs",
     "sql",

@@ -12,10 +12,12 @@ from bqdump.core.results import Rows
 
 if TYPE_CHECKING:
     from bqdump.check.query import Export as Queried
+    from bqdump.core.as_of import AsOf
     from bqdump.core.documents.changes import TableChange
     from bqdump.core.documents.exported_tables import Manifest
     from bqdump.core.documents.manifest import Manifest as ManifestDocument
     from bqdump.core.documents.manifest import TableEntry
+    from bqdump.core.listing import Listing, Patterns
     from bqdump.core.settings.settings import Settings
     from bqdump.observe.growth import Growth
     from bqdump.observe.history import RunLine
@@ -73,6 +75,31 @@ async def growth(store_at: StoreAt, settings: Settings, run: str = "", since: st
 
     lines = await runs(store_at, settings)
     return await read_growth(await exports_at(store_at, settings), lines, run, since)
+
+
+async def run_as_of(store_at: StoreAt, settings: Settings, wanted: AsOf, *, files: bool = True) -> RunLine:
+    """The newest run whose snapshot time is not later. Raises NotFoundError, which names what is kept.
+
+    files: its files must still be there, instead of its manifest only.
+    """
+    from bqdump.observe.as_of import run_as_of as choose
+    from bqdump.repository.exports import exports_at
+
+    lines = await runs(store_at, settings)
+    return await choose(await exports_at(store_at, settings), lines, wanted, files=files)
+
+
+async def ls(store_at: StoreAt, settings: Settings, run: str = "", patterns: Patterns | None = None) -> Listing:
+    """What a run (default: the published run) holds, of a set with each dataset, as far as the patterns choose it."""
+    from bqdump.core.listing import EVERYTHING
+    from bqdump.observe.listing import list_run
+    from bqdump.observe.set_listing import list_set
+    from bqdump.repository.exports import exports_at
+
+    name, chosen = run or settings.run_id, patterns or EVERYTHING
+    exports = await exports_at(store_at, settings)
+    of_set = partial(list_set, run=name, patterns=chosen)
+    return await exports.answer(partial(list_run, run=name, patterns=chosen), of_set)
 
 
 async def previous_run(store_at: StoreAt, settings: Settings, after: str = "") -> str:

@@ -13,15 +13,26 @@ if TYPE_CHECKING:
     from bqdump.retain.task import AtWork
 
 
-async def prune(store_at: StoreAt, settings: Settings, at_work: AtWork | None = None, *, delete: bool) -> Pruned:
+async def prune(
+    store_at: StoreAt, settings: Settings, at_work: AtWork | None = None, *, runs: Sequence[str] = (), delete: bool
+) -> Pruned:
     """Delete the runs that the retention policy does not keep; of a set, those of each dataset.
 
-    delete: False only shows. at_work: see retain.task.
+    delete: False only shows. at_work: see retain.task. runs: delete these and no others. Raises UsageError, before
+    anything is deleted, if one of them is always kept.
     """
+    from bqdump.core.retention.named import refuse_kept
+    from bqdump.core.retention.policy import policy_for
     from bqdump.repository.exports import exports_at
     from bqdump.retain.prune_exports import prune_exports
 
-    return await prune_exports(await exports_at(store_at, settings), int(time.time() * 1000), at_work, delete=delete)
+    exports, now, policy = await exports_at(store_at, settings), int(time.time() * 1000), policy_for(settings, runs)
+    if runs:
+        shown = await prune_exports(exports, policy, now, at_work, delete=False)
+        refuse_kept(runs, shown)
+        if not delete:
+            return shown
+    return await prune_exports(exports, policy, now, at_work, delete=delete)
 
 
 async def tag(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -54,14 +55,16 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
 
 
 def unmatched(names: list[str], patterns: Sequence[str]) -> list[tuple[str, str]]:
-    """Patterns that match no name, each with a suggestion ("" where there is none)."""
+    """Patterns that match no name, each with a suggestion ("" where there is none). Case matters, as in BigQuery."""
     found = []
     for pattern in patterns:
         if not any(select(names, (pattern,), ())):
             import difflib
 
-            guesses = difflib.get_close_matches(pattern, names, n=1)
-            found.append((pattern, f"; did you mean {guesses[0]!r}?" if guesses else ""))
+            folded = [name for name in names if fnmatchcase(name.casefold(), pattern.casefold())]
+            guesses = folded or difflib.get_close_matches(pattern, names, n=1)
+            case = " (case matters)" if folded else ""
+            found.append((pattern, f"; did you mean {guesses[0]!r}?{case}" if guesses else ""))
     return found
 
 

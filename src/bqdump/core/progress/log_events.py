@@ -103,6 +103,8 @@ class LogEvent(enum.StrEnum):
     # A restore
     RESTORE_PLANNED = "restore_planned"
     """What is restored is fixed; once for each restore."""
+    RUN_CHOSEN = "run_chosen"
+    """The run that a time stands for (--as-of)."""
     RUN_FINISHED = "run_finished"
     """A run that was stopped while it replaced the published files is finished first (--finish-run)."""
     RESTORE_RESUMED = "restore_resumed"

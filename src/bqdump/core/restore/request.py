@@ -39,13 +39,17 @@ def requested(
     with_access: bool,
     keep_references: bool,
     via: str,
+    planning: bool = False,
 ) -> Requested:
-    """The restore that is requested. settings: of the export's target. Raises UsageError."""
-    project, dataset = parse_into(into, settings.project)
+    """The restore that is requested. settings: of the export's target. Raises UsageError.
+
+    planning: it is only shown, so `into` may be "", which stands for a dataset that does not exist.
+    """
+    project, dataset = ("", "") if planning and not into else parse_into(into, settings.project)
     if replace and missing_only:
         cause = "cannot be used together with {setting:missing_only}"
         raise UsageError(RESTORE, "", cause, "Use one of them.", setting="replace")
-    through = _through(settings, via)
+    through = _through(settings, via) if dataset else parse_via(via)
     options = Options(
         project=project,
         dataset=dataset,
@@ -111,6 +115,8 @@ def parse_into(value: str, project: str) -> tuple[str, str]:
 
 def filled(options: Options, dataset: str) -> Options:
     """The options with this name in place of {dataset}. Raises UsageError where the result is too long."""
+    if not options.dataset:
+        return options
     name = options.dataset.replace(PLACEHOLDER, dataset)
     if not NAME.fullmatch(name):
         cause = f"the name for dataset {dataset[:SHOWN]} would have {len(name):,} characters, of 1,024 at most"

@@ -35,7 +35,7 @@ def chosen_by(options: Options, manifest: Manifest) -> Mapping[str, bool]:
     for setting, patterns in (("include", options.include), ("exclude", options.exclude)):
         for pattern, guess in unmatched(names, patterns):
             cause = f"matches no object of the export{guess}"
-            raise UsageError(PLAN, repr(pattern), cause, "{setting:plan} lists all.", setting=setting)
+            raise UsageError(PLAN, repr(pattern), cause, "{call:ls} lists all.", setting=setting)
     return dict(zip(names, select(names, options.include, options.exclude), strict=True))
 
 

@@ -17,18 +17,20 @@ from bqdump.core.times import time_of
 
 # A run with this tag is kept by every policy.
 KEEP_TAG = "keep"
+NOT_NAMED = "not named"
 FUTURE = "snapshot time in the future"
 NEWEST = "newest complete run"
 TAGGED = f"tag {KEEP_TAG}"
-HOURS = 24
+HOUR = 3600
 
 
 class Policy(NamedTuple):
     """How many runs to keep of each kind; 0: the rule is off.
 
     last: the newest ones. hourly … yearly: the newest one of each of that many hours, days, weeks (ISO), months and
-    years that have one. within: those at most this many seconds older than the newest one. tags: those with any of
-    these tags.
+    years that have one. within: those at most this many seconds older than the newest one. within_daily …: of those
+    that are at most this many seconds older, the newest one of each day …. tags: those with any of these tags.
+    named: the only runs that are not kept, where a person names runs instead of rules; None for rules.
     """
 
     last: int = 0
@@ -38,7 +40,11 @@ class Policy(NamedTuple):
     monthly: int = 0
     yearly: int = 0
     within: int = 0
+    within_daily: int = 0
+    within_weekly: int = 0
+    within_monthly: int = 0
     tags: tuple[str, ...] = ()
+    named: frozenset[str] | None = None
 
     def __bool__(self) -> bool:
         return any(self)
@@ -79,8 +85,19 @@ def policy_of(settings: Settings) -> Policy:
         settings.keep_monthly,
         settings.keep_yearly,
         settings.keep_within or 0,
+        settings.keep_within_daily or 0,
+        settings.keep_within_weekly or 0,
+        settings.keep_within_monthly or 0,
         settings.keep_tag,
     )
+
+
+def policy_for(settings: Settings, runs: Collection[str]) -> Policy:
+    """The policy in the settings, or the one that deletes these runs only. Both keep tags that the settings name.
+
+    Raises UsageError for a policy that keeps nothing.
+    """
+    return Policy(tags=settings.keep_tag, named=frozenset(runs)) if runs else policy_of(settings)
 
 
 def refuse_idle(given: Collection[str], settings: Settings) -> None:
@@ -95,11 +112,17 @@ def refuse_short(settings: Settings, *, yes: bool) -> None:
     """Raise UsageError where a run would prune all but the runs of less than a day, unless that is confirmed."""
     policy = policy_of(settings) if settings.prune else Policy()
     counted = any((policy.last, policy.daily, policy.weekly, policy.monthly, policy.yearly))
-    short = (policy.within or policy.hourly) and policy.within < DAY and policy.hourly < HOURS
-    if yes or counted or not short:
+    spans = {
+        "keep_within": policy.within,
+        "keep_within_daily": policy.within_daily,
+        "keep_within_weekly": policy.within_weekly,
+        "keep_within_monthly": policy.within_monthly,
+        "keep_hourly": policy.hourly * HOUR,
+    }
+    if yes or counted or not 0 < max(spans.values()) < DAY:
         return
-    rule = "keep_within" if policy.within else "keep_hourly"
-    kept = f"{{setting:{rule}={days_text(policy.within) if policy.within else policy.hourly}}}"
+    rule, seconds = next((rule, seconds) for rule, seconds in spans.items() if seconds)
+    kept = f"{{setting:{rule}={seconds // HOUR if rule == 'keep_hourly' else days_text(seconds)}}}"
     cause = f"{kept} keeps less than a day of runs, and all others would be deleted"
     hint = "Keep more, such as {setting:keep_daily=7}, or confirm it with {setting:yes}."
     raise UsageError("run", "", cause, hint, setting="prune")
@@ -125,7 +148,10 @@ def apply(policy: Policy, runs: Iterable[Snapshot], now: int) -> dict[str, tuple
         for one in past:
             reasons[one.run] += [TAGGED] if KEEP_TAG in one.tags else []
             reasons[one.run] += [f"tag {tag}" for tag in one.tags if tag in policy.tags and tag != KEEP_TAG]
-        for kept in (_by_count(policy, past), _by_count(policy, complete), _within(policy, past)):
+            reasons[one.run] += [NOT_NAMED] if policy.named is not None and one.run not in policy.named else []
+        newest = past[0].taken if past else 0
+        by_period = (rule for some in (past, complete) for rule in _within_each(policy, some, newest))
+        for kept in (_by_count(policy, past), _by_count(policy, complete), _within(policy, past), by_period):
             for run, why in kept:
                 reasons[run].append(why)
         for one in complete[:1]:
@@ -150,3 +176,14 @@ def _within(policy: Policy, runs: Sequence[Snapshot]) -> Iterable[tuple[str, str
     for one in runs:
         if policy.within and one.taken >= runs[0].taken - policy.within * 1000:
             yield one.run, f"within {days_text(policy.within)}"
+
+
+def _within_each(policy: Policy, runs: Sequence[Snapshot], newest: int) -> Iterable[tuple[str, str]]:
+    """The newest run of each day, week or month, of those that are near enough to the newest of all."""
+    for name, period in PERIODS:
+        seconds, seen = getattr(policy, f"within_{name}", 0), object()
+        for one in runs:
+            near = seconds and one.taken >= newest - seconds * 1000
+            if near and (now := period(time_of(one.taken))) != seen:
+                yield one.run, f"{name} within {days_text(seconds)}"
+                seen = now

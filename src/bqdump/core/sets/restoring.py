@@ -51,7 +51,7 @@ def chosen_datasets(names: Sequence[str], choice: Choice) -> list[str]:
 
 def refuse_one_target(options: Options, datasets: Sequence[str]) -> None:
     """Raise UsageError where several datasets would be restored into one."""
-    if PLACEHOLDER not in options.dataset and len(datasets) > 1:
+    if options.dataset and PLACEHOLDER not in options.dataset and len(datasets) > 1:
         names = named(datasets, NAMED, "dataset")
         cause = f"{options.dataset!r} is one dataset, and the export has {len(datasets)} ({names})"
         hint = f"Write {PLACEHOLDER} for the name of each, such as {options.project}.{PLACEHOLDER}_restored."
@@ -68,7 +68,7 @@ def with_patterns_of(options: Options, objects: Mapping[str, list[str]]) -> dict
     for setting, patterns in (("include", options.include), ("exclude", options.exclude)):
         for pattern, guess in unmatched(everything, patterns):
             cause = f"matches no object of any dataset{guess}"
-            raise UsageError(PLAN, repr(pattern), cause, "{setting:plan} lists all.", setting=setting)
+            raise UsageError(PLAN, repr(pattern), cause, "{call:ls} lists all.", setting=setting)
 
     def those_of(patterns: tuple[str, ...], names: list[str]) -> tuple[str, ...]:
         return tuple(pattern for pattern in patterns if any(select(names, (pattern,), ())))

@@ -28,7 +28,7 @@ from bqdump.core.times import parse_time
 # The settings of prune: in bqdump.toml, those of the table [retention].
 RULES = (
     *("keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "keep_within"),
-    "keep_tag",
+    *("keep_within_daily", "keep_within_weekly", "keep_within_monthly", "keep_tag"),
 )
 RETENTION = (*RULES, "abandoned_after")
 # Settings that may differ between two starts of one run: they do not change what is exported.
@@ -102,6 +102,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_monthly: int = 0
     keep_yearly: int = 0
     keep_within: int | None = None
+    keep_within_daily: int | None = None
+    keep_within_weekly: int | None = None
+    keep_within_monthly: int | None = None
     keep_tag: tuple[str, ...] = ()
     abandoned_after: int | None = None
     tables: tuple[TableSettings, ...] = ()
@@ -220,6 +223,7 @@ BILLED = "Refuse to run queries that bill more than this in total, e.g. 10GB; 0:
 PRICE = "Price of queries in USD per TiB, for the bill that plans show (default: the location's list price)."
 ALLOW = f"Export despite these risks: {', '.join(REFUSED)}."
 PRUNE = "After publishing, delete runs that the retention policy no longer keeps."
+WITHIN_EACH = "Keep the newest run of each {each} within this time."
 WITHIN = "Keep runs at most this much older than the newest, e.g. 30d."
 ABANDONED = "Delete what unfinished runs left behind after this time (default: 7d); 0: never."
 TABLES = "Settings of single tables as JSON; in bqdump.toml: sections [tables.NAME]."
@@ -276,6 +280,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("keep_monthly", amounts.kept, "N", "Keep the newest run of each of N months."),
     Setting("keep_yearly", amounts.kept, "N", "Keep the newest run of each of N years."),
     Setting("keep_within", amounts.period, "TIME", WITHIN),
+    Setting("keep_within_daily", amounts.period, "TIME", WITHIN_EACH.format(each="day")),
+    Setting("keep_within_weekly", amounts.period, "TIME", WITHIN_EACH.format(each="week")),
+    Setting("keep_within_monthly", amounts.period, "TIME", WITHIN_EACH.format(each="month")),
     Setting("keep_tag", parse.tags, "NAME,…", "Keep runs with this tag; those with the tag `keep` are always kept."),
     Setting("abandoned_after", amounts.age, "TIME", ABANDONED),
     Setting("tables", parse_tables, "JSON", TABLES),

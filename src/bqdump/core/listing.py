@@ -1,0 +1,197 @@
+"""What a run holds: its tables, what rebuilds the dataset around them, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.origin import snapshot_of
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.draft import unmatched
+from bqdump.core.restore.plan import INDEX, POLICY, TABLE
+from bqdump.core.restore.selection import object_names
+from bqdump.core.results import Result, public, rows_of
+from bqdump.core.tables.catalog import select
+from bqdump.core.times import time_of
+
+MODEL, DEFINITION, DATASET = "MODEL", "DEFINITION", "DATASET"
+REMOVED = {
+    "excluded": "excluded since",
+    "dropped": "dropped since",
+    "dataset-empty": "the dataset was empty",
+    "skipped": "skipped since",
+}
+
+
+@public
+class ListedTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A table with rows in a run, in a set with its dataset (`sales.orders`).
+
+    rows: exported rows, else BigQuery's number at the snapshot time, None where neither is known. bytes, files: of its
+    files. snapshot_time: the time as of which it is. carried_from: the earlier run that exported it, "" for this run.
+    differs: how it differs from the table in BigQuery, such as "columns are masked", "" where it does not.
+    """
+
+    table: str
+    kind: str
+    route: str
+    rows: int | None
+    bytes: int
+    files: int
+    format: str
+    snapshot_time: datetime
+    partitions: int = 0
+    carried_from: str = ""
+    differs: str = ""
+
+
+@public
+class ListedObject(msgspec.Struct, frozen=True):
+    """A view, routine, row access policy or other object whose definition a run holds. table: of a policy or index."""
+
+    name: str
+    kind: str
+    table: str = ""
+
+
+@public
+class LeftOut(msgspec.Struct, frozen=True):
+    """What a run does not hold, and why."""
+
+    name: str
+    kind: str
+    reason: str
+
+
+@public
+class ListedDataset(msgspec.Struct, frozen=True, kw_only=True):
+    """One dataset of a set: the run of its export that is listed, "" for none, and its numbers."""
+
+    dataset: str
+    run: str
+    location: str = ""
+    snapshot_time: datetime | None = None
+    tables: int = 0
+    objects: int = 0
+    rows: int = 0
+    bytes: int = 0
+    note: str = ""
+
+
+@public
+class Listing(Result, frozen=True, kw_only=True):
+    """What a run holds, as far as patterns choose it.
+
+    rows: exported rows, of tables for which they are known. bytes: of the files. replaced: later runs have replaced its
+    files, so only its manifest is left. datasets: of a set, each of its datasets; `dataset` is "*" then.
+    """
+
+    run: str
+    state: Literal["complete", "partial"]
+    snapshot_time: datetime
+    project: str
+    dataset: str
+    location: str
+    tables: tuple[ListedTable, ...]
+    objects: tuple[ListedObject, ...]
+    left_out: tuple[LeftOut, ...]
+    rows: int
+    bytes: int
+    replaced: bool = False
+    datasets: tuple[ListedDataset, ...] = ()
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The tables as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
+        return rows_of(self.tables)
+
+
+class Patterns(msgspec.Struct, frozen=True):
+    """Patterns of names, as for a restore. No include: all."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+EVERYTHING = Patterns()
+
+
+def listed_names(manifest: Manifest) -> list[str]:
+    """The names that patterns choose from, sorted."""
+    return sorted({*object_names(manifest), *manifest.definitions.models, *(one.table for one in manifest.removed)})
+
+
+def refuse_unmatched(names: Sequence[str], patterns: Patterns) -> None:
+    """Raise UsageError for a pattern that matches none of these names."""
+    for setting, some in (("include", patterns.include), ("exclude", patterns.exclude)):
+        for pattern, guess in unmatched(list(names), some):
+            cause, hint = f"matches no object of the run{guess}", "{call:ls} lists all."
+            raise UsageError("list", repr(pattern), cause, hint, setting=setting)
+
+
+def listing_of(manifest: Manifest, patterns: Patterns = EVERYTHING, *, replaced: bool = False) -> Listing:
+    """What a run holds. A pattern that matches nothing is not refused here: another dataset may have its objects."""
+    names = listed_names(manifest)
+    chosen = dict(zip(names, select(names, patterns.include, patterns.exclude), strict=True))
+    tables = [_table(manifest, entry) for entry in manifest.tables if chosen[entry.table]]
+    objects = sorted(_objects(manifest, chosen), key=lambda one: (one.kind, one.table, one.name))
+    return Listing(
+        run=manifest.run,
+        state=manifest.status,
+        snapshot_time=time_of(manifest.snapshot),
+        project=manifest.project,
+        dataset=manifest.dataset,
+        location=manifest.location,
+        tables=tuple(sorted(tables, key=lambda one: one.table)),
+        objects=tuple(objects),
+        left_out=tuple(_left_out(manifest, patterns, chosen)),
+        rows=sum(one.rows or 0 for one in tables),
+        bytes=sum(one.bytes for one in tables),
+        replaced=replaced,
+    )
+
+
+def _table(manifest: Manifest, entry: TableEntry) -> ListedTable:
+    return ListedTable(
+        table=entry.table,
+        kind=entry.kind,
+        route=entry.route,
+        rows=entry.rows if entry.rows is not None else entry.expected_rows,
+        bytes=sum(file.size for file in entry.files),
+        files=len(entry.files),
+        format=entry.format,
+        snapshot_time=time_of(snapshot_of(manifest, entry)),
+        partitions=len(entry.partitions),
+        carried_from=entry.carried.run if entry.carried else "",
+        differs="; ".join(filter(None, (entry.shape.words, entry.why if entry.read_at == "job" else ""))),
+    )
+
+
+def _objects(manifest: Manifest, chosen: dict[str, bool]) -> Iterator[ListedObject]:
+    found = manifest.definitions
+    yield from (ListedObject(one.name, one.kind) for one in found.objects if chosen[one.name])
+    yield from (ListedObject(one.name, one.kind) for one in found.routines if chosen[one.name])
+    yield from (ListedObject(one.name, POLICY, one.table) for one in found.policies if chosen.get(one.table))
+    yield from (ListedObject(one.name, INDEX, one.table) for one in found.indexes if chosen.get(one.table))
+
+
+def _left_out(manifest: Manifest, patterns: Patterns, chosen: dict[str, bool]) -> Iterator[LeftOut]:
+    held = {one.table for one in manifest.tables} | {one.name for one in manifest.definitions.objects}
+    for one in manifest.skipped:
+        if chosen[one.table] and one.table not in held:
+            yield LeftOut(one.table, one.kind, one.reason)
+    for failure in manifest.failed:
+        if chosen[failure.table]:
+            yield LeftOut(failure.table, TABLE, f"its export failed: {failure.message}")
+    for removed in manifest.removed:
+        if chosen[removed.table]:
+            yield LeftOut(removed.table, TABLE, f"run {removed.run} has it; {REMOVED[removed.reason]}")
+    for model in manifest.definitions.models:
+        if chosen[model]:
+            yield LeftOut(model, MODEL, "models are not exported")
+    if patterns == EVERYTHING:
+        for unread in manifest.definitions.unread:
+            yield LeftOut(unread.what, DEFINITION, unread.reason)

@@ -1,0 +1,104 @@
+"""What a run of a set holds: the export of each dataset, as one listing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec.structs import replace
+
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.listing import (
+    DATASET,
+    LeftOut,
+    ListedDataset,
+    Listing,
+    Patterns,
+    listed_names,
+    listing_of,
+    refuse_unmatched,
+)
+from bqdump.observe.listing import is_replaced
+from bqdump.repository.exports import SetAt, published_sets
+from bqdump.repository.published import missing_run
+from bqdump.repository.repository import value_of
+
+ALL = "*"
+WORST: tuple[Literal["partial", "complete"], ...] = ("partial", "complete")
+
+
+async def list_set(sets: Sequence[SetAt], run: str, patterns: Patterns) -> Listing:
+    """What a run of a set (default: what is published) holds. Tables have their dataset's name.
+
+    Raises NotFoundError without a set, and for a run of no dataset; UsageError for patterns that match nothing.
+    """
+    manifests: dict[str, Manifest] = {}
+    replaced: dict[str, bool] = {}
+    missing: list[ListedDataset] = []
+    skipped: list[LeftOut] = []
+    published_run = ""
+    for at, project in await published_sets(sets):
+        published, published_run = {one.dataset: one for one in project.datasets}, project.run
+        for name in at.names if run else sorted(published):
+            store, own, _ = at.export(name)
+            found = run or published[name].run
+            manifest = await value_of(store, own.layout.run(found).manifest) if found else None
+            if manifest:
+                manifests[name] = manifest
+                replaced[name] = await is_replaced(store, own, manifest)
+            elif not run:
+                note = published[name].problem or "nothing of it is published"
+                missing.append(ListedDataset(dataset=name, run="", note=note))
+        skipped += [LeftOut(one.dataset, DATASET, one.reason) for one in (() if run else project.skipped)]
+    if not manifests:
+        raise missing_run(run or published_run, sets[0].settings)
+    refuse_unmatched(sorted({name for one in manifests.values() for name in listed_names(one)}), patterns)
+    listings = {name: listing_of(one, patterns, replaced=replaced[name]) for name, one in sorted(manifests.items())}
+    whole = _joined(run or published_run, listings, missing)
+    return replace(whole, left_out=(*whole.left_out, *skipped))
+
+
+def _joined(run: str, listings: dict[str, Listing], missing: Sequence[ListedDataset]) -> Listing:
+    every = list(listings.values())
+    locations = {one.location for one in every}
+    tables = [replace(item, table=f"{name}.{item.table}") for name, one in listings.items() for item in one.tables]
+    datasets = [*(_dataset(name, one, run) for name, one in listings.items()), *missing]
+    return Listing(
+        run=run,
+        state=next(state for state in WORST if any(one.state == state for one in every)),
+        snapshot_time=min(one.snapshot_time for one in every),
+        project=every[0].project,
+        dataset=ALL,
+        location=locations.pop() if len(locations) == 1 else "",
+        tables=tuple(tables),
+        objects=tuple(
+            replace(item, name=item.name if item.table else f"{name}.{item.name}", table=_in(name, item.table))
+            for name, one in listings.items()
+            for item in one.objects
+        ),
+        left_out=tuple(
+            replace(item, name=f"{name}.{item.name}") for name, one in listings.items() for item in one.left_out
+        ),
+        rows=sum(one.rows for one in every),
+        bytes=sum(one.bytes for one in every),
+        replaced=all(one.replaced for one in every),
+        datasets=tuple(sorted(datasets, key=lambda one: one.dataset)),
+    )
+
+
+def _in(dataset: str, table: str) -> str:
+    return f"{dataset}.{table}" if table else ""
+
+
+def _dataset(name: str, one: Listing, run: str) -> ListedDataset:
+    return ListedDataset(
+        dataset=name,
+        run=one.run,
+        location=one.location,
+        snapshot_time=one.snapshot_time,
+        tables=len(one.tables),
+        objects=len(one.objects),
+        rows=one.rows,
+        bytes=one.bytes,
+        note="" if one.run == run else f"its published run, as it has no export of run {run}",
+    )
