@@ -19,6 +19,7 @@ from bqdump.cli.logs import set_up_work, work_shown
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.restore import NOT_COMPARED, print_plan
+from bqdump.cli.restore_options import restore_options
 from bqdump.cli.signals import until_stopped
 from bqdump.cli.wiring import finish
 from bqdump.core.documents.run import Owner
@@ -28,6 +29,7 @@ from bqdump.core.restore.drilled import Drilled
 from bqdump.core.restore.request import Requested, requested_drill
 from bqdump.core.restore.result import Restoration
 from bqdump.core.restore.rotation import Portion, portion
+from bqdump.core.restore.settings import DRILL_SETTINGS
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
@@ -43,37 +45,7 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
 @click.argument("run", required=False, callback=run_name)
 @click.option("--plan", "planning", is_flag=True, help="Show what would be restored, and what it would bill.")
 @as_of_option("BQDUMP_DRILL_AS_OF")
-@click.option(
-    "--scratch-project",
-    metavar="ID",
-    envvar="BQDUMP_DRILL_PROJECT",
-    help="Project of the scratch dataset (default: --project). [BQDUMP_DRILL_PROJECT]",
-)
-@click.option(
-    "--tables",
-    type=int,
-    metavar="N",
-    envvar="BQDUMP_DRILL_TABLES",
-    help="Restore N tables, in turn: the next drill continues with the tables after them. [BQDUMP_DRILL_TABLES]",
-)
-@click.option(
-    "--sample",
-    metavar="SHARE",
-    envvar="BQDUMP_DRILL_SAMPLE",
-    help="Restore this share of the tables, such as 10%; the next drill continues after them. [BQDUMP_DRILL_SAMPLE]",
-)
-@click.option(
-    "--via",
-    metavar="gs://BUCKET[/PREFIX]",
-    envvar="BQDUMP_VIA",
-    help="Bucket for uploads of a local folder's files. [BQDUMP_VIA]",
-)
-@click.option(
-    "--finish-run",
-    is_flag=True,
-    envvar="BQDUMP_FINISH_RUN",
-    help="First finish a run that was stopped while it replaced the published files. [BQDUMP_FINISH_RUN]",
-)
+@restore_options(*DRILL_SETTINGS)
 @json_option(Drilled, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
 @settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed", "price_per_tib", "notify")

@@ -14,6 +14,7 @@ import click
 from bqdump.cli import logs
 from bqdump.cli.errors import described, remember
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.settings import DRILL_SETTINGS, RESTORE_SETTINGS
 from bqdump.core.settings.resolve import environment, file, flags, places, resolve
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
 from bqdump.core.settings.values import run_id
@@ -24,14 +25,8 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 # Variables that are not settings of an export.
 OTHER_VARIABLES = (
     *("BQDUMP_CONFIG", "BQDUMP_DEBUG", "BQDUMP_TASK_COUNT", "BQDUMP_JOB", "BQDUMP_LOG_FORMAT"),
-    "BQDUMP_NOTIFY_SECRET",
-    *(
-        f"BQDUMP_{name}"
-        for name in ("INTO", "REPLACE", "MISSING_ONLY", "WITH_POLICIES", "WITH_ACCESS", "KEEP_REFERENCES", "VIA")
-    ),
-    *("BQDUMP_RESTORE_INCLUDE", "BQDUMP_RESTORE_EXCLUDE", "BQDUMP_RESTORE_VERIFY", "BQDUMP_YES", "BQDUMP_EXECUTION"),
-    *("BQDUMP_RESTORE_DATASETS", "BQDUMP_RESTORE_EXCLUDE_DATASETS", "BQDUMP_RESTORE_AS_OF", "BQDUMP_DRILL_AS_OF"),
-    *("BQDUMP_DRILL_PROJECT", "BQDUMP_DRILL_TABLES", "BQDUMP_DRILL_SAMPLE", "BQDUMP_FINISH_RUN"),
+    *("BQDUMP_NOTIFY_SECRET", "BQDUMP_EXECUTION", "BQDUMP_RESTORE_AS_OF", "BQDUMP_DRILL_AS_OF"),
+    *(one.env for one in (*RESTORE_SETTINGS, *DRILL_SETTINGS)),
 )
 # Variables that Kubernetes sets where a service is called bqdump.
 SERVICE_LINK = re.compile(r"BQDUMP_(SERVICE_|PORT(_|$))")

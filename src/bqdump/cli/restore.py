@@ -31,6 +31,7 @@ from bqdump.core.progress.events import Listener
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.request import Requested, requested
 from bqdump.core.restore.result import Restoration, RestoredTable, with_objects
+from bqdump.core.restore.settings import RESTORE_SETTINGS
 from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import Identity, identify
@@ -53,7 +54,7 @@ EXECUTION = "BQDUMP_EXECUTION"
 @click.argument("run", required=False, callback=run_name)
 @click.option("--plan", "planning", is_flag=True, help="Show what would be restored, without changing anything.")
 @as_of_option("BQDUMP_RESTORE_AS_OF")
-@restore_options
+@restore_options(*RESTORE_SETTINGS)
 @json_option(Restoration, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
 @settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed", "price_per_tib")
