@@ -94,6 +94,8 @@ locals {
     "run_superseded",
     "nothing_exported",
     "manifest_missing",
+    "latest_unreadable",
+    "iceberg_metadata_lost",
     "prune_failed",
     "cleanup_failed",
     "drill_dataset_left",

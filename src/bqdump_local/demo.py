@@ -28,6 +28,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.restore.drilled import Drilled
 from bqdump.core.restore.result import Restoration, with_objects
 from bqdump.core.sizes import counted, listed, size_text
+from bqdump.pages.summary import rows_of
 from bqdump_local import stack as local_stack
 from bqdump_local.execute import Execution
 
@@ -152,9 +153,9 @@ def _summarise(
     restored: Restoration,
     nights: list[Night],
 ) -> None:
-    totals = manifest.totals
+    totals, rows = manifest.totals, sum(map(rows_of, manifest.tables))
     console.print(
-        f"\n[green b]Published[/green b] {counted(totals.tables, 'table')}, {counted(totals.planned_rows, 'row')}, "
+        f"\n[green b]Published[/green b] {counted(totals.tables, 'table')}, {counted(rows, 'row')}, "
         f"{counted(totals.files, 'file')}, {size_text(totals.bytes)}, as of {manifest.snapshot_time}"
     )
     equal = "" if restored.failed else f", {counted(restored.verified or 0, 'table')} compared value by value: equal"

@@ -1,10 +1,27 @@
-"""What `bqdump local execute` passes on to its tasks."""
+"""What `bqdump local` prints, and what `bqdump local execute` passes on to its tasks."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from bqdump.cli.local import DATASET, PROJECT, TARGET, settings_of_tasks
+from bqdump.cli.main import start
+from bqdump_local.stack import Stack
+
+
+def test_the_command_that_stops_the_stack_names_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my stack"
+    running = Stack("http://127.0.0.1:1", "http://127.0.0.1:2", (), "127.0.0.1:3", "http://127.0.0.1:4")
+    monkeypatch.setattr("bqdump_local.state.find", lambda _: running)
+    assert start(["local", "--folder", str(folder), "up"]) == 0
+    assert f"Stop the stack: bqdump local --folder '{folder}' down\n" in capsys.readouterr().err
+    assert start(["local", "up"]) == 0
+    assert "Stop the stack: bqdump local down\n" in capsys.readouterr().err
+
 
 MADE = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
 

@@ -77,7 +77,11 @@ def test_the_list_of_runs_is_of_the_target_that_was_asked(
         (["restore", "--dry-run"], "--plan shows what would be restored"),
         (["drill", "--into", "sales"], "--scratch-project names its project"),
         (["prune", "--keep", "7"], "Did you mean --keep-last or --keep-daily?"),
-        (["sql", "SELECT 1"], "To execute it: bqdump sql -c 'SELECT 1'"),
+        (
+            ["sql", "SELECT 1", "--to", "gs://target/my x"],
+            "To execute it: bqdump sql --command 'SELECT 1' --to 'gs://target/my x'",
+        ),
+        (["sql", "SELECT 1"], "To execute it: bqdump sql --command 'SELECT 1'"),
     ],
 )
 def test_habits_from_other_tools_are_answered(

@@ -54,6 +54,17 @@ def two_runs() -> MemoryStore:
     return store
 
 
+def test_a_run_whose_manifest_is_gone_is_not_called_complete() -> None:
+    store = two_runs()
+    name = SETTINGS.layout.run("r1").manifest.name
+    found = store.peek(name)
+    assert found
+    asyncio.run(store.delete([(name, found[1].generation)]))
+    second, first = asyncio.run(list_runs(store, SETTINGS))
+    assert (second.run, second.state, first.run, first.state) == ("r2", "complete", "r1", "unreadable")
+    assert first.problem.startswith(f"its manifest {name} is gone")
+
+
 def test_runs_are_listed_latest_first_and_the_published_one_is_marked() -> None:
     lines = asyncio.run(list_runs(two_runs(), SETTINGS))
     assert [(line.run, line.state, line.published, line.tables) for line in lines] == [

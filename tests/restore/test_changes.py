@@ -62,9 +62,9 @@ def test_a_table_that_was_emptied_is_restored_again_as_the_log_says(caplog: pyte
     world.restore()
     world.big.put("project", "copy", "one", [])
     world.restore(execution="second")
-    assert "one: it has 0 rows now, and 2 when it was restored. To restore it again, add --replace --include one" in (
-        [record.getMessage() for record in caplog.records]
-    )
+    again = "bqdump.restore(run='r1', into='project.copy', include='one', replace=True)"
+    message = f"cannot verify one: it has 0 rows now, and 2 when it was restored. To restore it again: {again}"
+    assert message in [record.getMessage() for record in caplog.records]
     assert world.restore(msgspec.structs.replace(INTO, replace=True, include=("one",)), "third").state == "restored"
     assert world.restore(execution="fourth").state == "restored"
     assert world.rows("one") == ["a", "b"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from bqdump.core.settings.settings import SETTINGS
 from bqdump.core.sizes import counted
 from bqdump.services.config import read_config
 
+# Where the files of the stack are.
+FOLDER = Path(".bqdump-local")
 PROJECT, DATASET, SOURCE, TARGET = "local-project", "TEST_DATA", "source-data", "target-data"
 
 
@@ -35,7 +38,7 @@ def needs_local_stack() -> None:
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".bqdump-local"),
+    default=FOLDER,
     show_default=True,
     help="Folder of the stack's files.",
 )
@@ -87,7 +90,8 @@ def up(folder: Path, persist: bool, bigquery_port: int, storage_port: int, cloud
     sys.stdout.write(f"export CLOUD_RUN_ADDRESS={stack.cloud_run}\n")
     if running:
         sys.stderr.write("Already running. ")
-    sys.stderr.write(f"Objects are files below {folder / 'buckets'}/. Stop the stack: bqdump local down\n")
+    at = f" --folder {shlex.quote(str(folder))}" if folder != FOLDER else ""
+    sys.stderr.write(f"Objects are files below {folder / 'buckets'}/. Stop the stack: bqdump local{at} down\n")
 
 
 @local.command()

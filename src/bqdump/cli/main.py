@@ -20,6 +20,7 @@ from bqdump.cli.revision import version_line
 from bqdump.cli.streams import OutputError, silence, tell
 from bqdump.core.errors import BqdumpError, UsageError, first_of, open_files_error, out_of_files
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.spelling import close_name
 
 log = logging.getLogger("bqdump")
 
@@ -84,10 +85,8 @@ class Commands(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """The command that the arguments name. Raises UsageError with a guess for an unknown one."""
         if args and args[0] not in COMMANDS:
-            import difflib
-
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"Commands: {', '.join(COMMANDS)}."
+            close = close_name(args[0], COMMANDS)
+            hint = f"Did you mean {close}?" if close else f"Commands: {', '.join(COMMANDS)}."
             raise UsageError("run", args[0], "unknown command", hint)
         return super().resolve_command(ctx, args)
 

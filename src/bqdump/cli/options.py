@@ -18,6 +18,7 @@ from bqdump.core.restore.settings import DRILL_SETTINGS, RESTORE_SETTINGS
 from bqdump.core.settings.resolve import environment, file, flags, places, resolve
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
 from bqdump.core.settings.values import run_id
+from bqdump.core.spelling import close_name
 from bqdump.services.config import CONFIG, read_config
 
 log = logging.getLogger(__name__)
@@ -242,9 +243,7 @@ def warn_of_unknown(environ: Mapping[str, str]) -> None:
     known = (*(setting.env for setting in SETTINGS), *OTHER_VARIABLES)
     for name in sorted(environ):
         if name.startswith("BQDUMP_") and name not in known and not SERVICE_LINK.match(name):
-            import difflib
-
-            close = difflib.get_close_matches(name[7:], [one.removeprefix("BQDUMP_") for one in known], n=1)
-            guess = next((one for one in known if close and one.endswith(close[0])), "")
+            close = close_name(name[7:], [one.removeprefix("BQDUMP_") for one in known])
+            guess = next((one for one in known if close and one.endswith(close)), "")
             hint = f"; did you mean {guess}?" if guess else ""
             log.warning("unknown setting %s%s", name, hint, extra=LogEvent.SETTING_UNKNOWN.extra())

@@ -6,7 +6,6 @@ import base64
 import csv
 import math
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -28,25 +27,25 @@ from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_of, time_text
+from bqdump.core.wording import placeholder
 from bqdump.ports.query_shell import Answer
 from bqdump.services.opened import serve
 from bqdump.services.opening import open_shell
 
 HELP = "End statements with a semicolon. .tables lists the tables, .exit or Ctrl-D ends."
 PROMPT, MORE = "bqdump> ", "   ...> "
+# No run has such a name.
+STATEMENT = re.compile(r"\S\s+\S")
 Ask = Callable[[str], Answer]
 
 
-def run_not_statement(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """The name of a run. Raises click.BadParameter, which says how to give a statement."""
-    if value and re.search(r"\s", value.strip()):
-        command = f"{context.command_path} -c {shlex.quote(value)}"
-        raise click.BadParameter(f"{value!r} is a statement, not a run. To execute it: {command}", param=parameter)
-    return run_name(context, parameter, value)
+def run_or_statement(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The name of a run, or what can only be a statement. Raises click.BadParameter."""
+    return value if value and STATEMENT.search(value) else run_name(context, parameter, value)
 
 
 @click.command(cls=Command, needs=("bucket",))
-@click.argument("run", required=False, callback=run_not_statement)
+@click.argument("run", required=False, callback=run_or_statement)
 @as_of_option()
 @click.option("--command", "-c", "commands", multiple=True, metavar="SQL", help="Run this statement, then exit.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print results as CSV.")
@@ -68,7 +67,10 @@ def sql(
     """
     if as_csv and as_json:
         raise UsageError("print", "the result", "--csv and --json exclude each other")
-    settings = load_settings(options, ("bucket",))
+    settings = load_settings(options, () if run and STATEMENT.search(run) else ("bucket",))
+    if run and STATEMENT.search(run):
+        hint = f"To execute it: {placeholder('sql', {'command': run})}"
+        raise UsageError("query", repr(run), "this is a statement, not the name of a run", hint)
     run = run_of(settings, run, as_of)
     shell = open_shell()
     show = _print_csv if as_csv else _print_table

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 
-def close_name(name: str, known: Sequence[str]) -> str:
+def close_name(name: str, known: Collection[str]) -> str:
     """The known name that is most like this one, "" if none is; case does not count."""
     # Imported where it is needed only.
     import difflib

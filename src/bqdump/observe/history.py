@@ -31,6 +31,8 @@ from bqdump.repository.storage import read_storage
 from bqdump.repository.tags import readable_tags
 
 READS_AT_ONCE = 4
+# Requests for the metadata of an object.
+LOOKS_AT_ONCE = 32
 
 
 @public
@@ -103,8 +105,22 @@ async def list_runs(store: ObjectStore, settings: Settings, *, storage: bool = F
     drills = await read_drills(store, settings.layout)
     latest = await readable_latest(store, settings)
     lines = await read_runs(store, settings, latest.run if latest else "", {}, drills)
-    lines = await with_tags(store, settings, lines)
+    lines = await with_tags(store, settings, await _with_lost_manifests(store, settings, lines))
     return with_storage(lines, await read_storage(store, settings)) if storage else lines
+
+
+async def _with_lost_manifests(store: ObjectStore, settings: Settings, lines: Iterable[RunLine]) -> list[RunLine]:
+    """The same runs; one whose summary is left and whose manifest is gone cannot be read, which is its state then."""
+
+    async def looked_at(line: RunLine) -> RunLine:
+        manifest = settings.layout.run(line.run).manifest
+        if not line.whole or await exists(store, manifest):
+            return line
+        cause = f"its manifest {manifest.name} is gone, so nothing can be restored from it"
+        hint = "Bring the object back, such as from soft deletion. Until then, bqdump prune stops."
+        return replace(line, state="unreadable", problem=f"{cause}. {hint}")
+
+    return list(await gathered(looked_at, list(lines), LOOKS_AT_ONCE))
 
 
 async def with_tags(store: ObjectStore, settings: Settings, lines: Iterable[RunLine]) -> Rows[RunLine]:

@@ -14,6 +14,7 @@ from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageE
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
+from bqdump.core.spelling import close_name
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import exists, swap, value_of
@@ -166,8 +167,6 @@ async def missing_manifest(store: ObjectStore, settings: Settings, run: str) -> 
 
 def missing_run(run: str, settings: Settings, runs: Sequence[str] = ()) -> NotFoundError:
     """The error about a run that does not exist. runs: the names of those that do, to suggest one of them."""
-    import difflib
-
-    close = difflib.get_close_matches(run, runs, n=1)
-    cause = f"there is none; did you mean {close[0]}?" if close else "there is none"
+    close = close_name(run, runs)
+    cause = f"there is none; did you mean {close}?" if close else "there is none"
     return NotFoundError("find", f"run {run} in {settings.target}", cause, "List the runs: {call:runs}")

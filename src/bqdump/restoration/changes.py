@@ -7,6 +7,7 @@ import logging
 import msgspec
 
 from bqdump.concurrency import gathered
+from bqdump.core.errors import TargetError
 from bqdump.core.formats.types import columns
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.documents import Restored
@@ -16,6 +17,7 @@ from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep, TableSt
 from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.sizes import counted
 from bqdump.core.tables.catalog import Table
+from bqdump.core.wording import placeholder
 from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 
@@ -33,8 +35,9 @@ async def with_changes(restore: RunningRestore, result: Restoration, ledger: Led
     if not changed:
         return result
     for one in changed:
-        message = "%s: %s. To restore it again, add --replace --include %s"
-        log.error(message, one.name, one.message, one.name, extra=LogEvent.TARGET_CHANGED.extra(table=one.name))
+        hint = f"To restore it again: {_again(restore, one.name)}"
+        error = TargetError("verify", one.name, one.message, hint)
+        log.error("%s", error, extra=LogEvent.TARGET_CHANGED.extra(table=one.name))
     names = {one.name for one in changed}
     tables = tuple(table for table in result.tables if table.table not in names)
     return msgspec.structs.replace(
@@ -46,6 +49,14 @@ async def with_changes(restore: RunningRestore, result: Restoration, ledger: Led
         rows=sum(table.rows or 0 for table in tables),
         bytes=sum(table.bytes for table in tables),
     )
+
+
+def _again(restore: RunningRestore, name: str) -> str:
+    """The placeholder of the command that restores one object again."""
+    options, via = restore.task.request.options, restore.task.via
+    into = {"run": restore.decision.run, "into": f"{options.project}.{options.dataset}"}
+    through = {"via": str(via.target)} if via else {}
+    return placeholder("restore", {**into, **through, "include": name, "replace": True})
 
 
 async def _changed(restore: RunningRestore, ledger: Ledger) -> list[NotCreated]:

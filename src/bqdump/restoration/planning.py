@@ -77,7 +77,7 @@ async def take_part(task: Task, proposal: Proposal) -> RunningRestore:
         if task.via:
             raise
         hint = "If this account can only read the export, add {setting:via=gs://BUCKET}, which it can write."
-        raise DeniedError(error.operation, error.subject, error.cause, hint) from error
+        raise DeniedError(error.operation, error.subject, error.cause, f"{error.hint} {hint}".lstrip()) from error
     _refuse_other_options(task, decision)
     manifest = await _manifest_at(task, decision)
     compared = await compare_files(task.store, task.settings, manifest)

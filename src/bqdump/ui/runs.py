@@ -94,7 +94,7 @@ def _totals(lines: list[RunLine]) -> list[tuple[str, str]]:
         return facts
     return [
         *facts,
-        ("last duration", duration_text(last.took)),
+        ("last duration", duration_text(last.took) if last.ended else "nothing to export"),
         ("last rows", count_text(last.rows)),
         ("last size", size_text(last.bytes)),
     ]

@@ -11,6 +11,7 @@ from bqdump.core.documents.run import Skipped
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.table_names import refuse_name
 from bqdump.core.settings.settings import Settings
+from bqdump.core.spelling import close_name
 from bqdump.core.tables.catalog import Listed, select, unknown_kind
 from bqdump.core.times import rfc3339
 
@@ -34,10 +35,8 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
     names = [item.name for item in listing]
     for pattern in settings.include:
         if not any(select(names, (pattern,), ())):
-            import difflib
-
-            close = difflib.get_close_matches(pattern, names, n=1)
-            hint = f"Did you mean {close[0]!r}?" if close else "{call:plan} without {setting:include} lists all tables."
+            close = close_name(pattern, names)
+            hint = f"Did you mean {close!r}?" if close else "{call:plan} without {setting:include} lists all tables."
             raise UsageError(PLAN, repr(pattern), f"matches no table of {settings.dataset}", hint, setting="include")
     chosen, skipped, excluded = [], [], 0
     for item, included in zip(listing, select(names, settings.include, settings.exclude), strict=True):
@@ -59,12 +58,10 @@ def unmatched(names: list[str], patterns: Sequence[str]) -> list[tuple[str, str]
     found = []
     for pattern in patterns:
         if not any(select(names, (pattern,), ())):
-            import difflib
-
             folded = [name for name in names if fnmatchcase(name.casefold(), pattern.casefold())]
-            guesses = folded or difflib.get_close_matches(pattern, names, n=1)
+            guess = next(iter(folded), close_name(pattern, names))
             case = " (case matters)" if folded else ""
-            found.append((pattern, f"; did you mean {guesses[0]!r}?{case}" if guesses else ""))
+            found.append((pattern, f"; did you mean {guess!r}?{case}" if guess else ""))
     return found
 
 

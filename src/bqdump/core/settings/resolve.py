@@ -13,6 +13,7 @@ from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, RULES, S
 from bqdump.core.settings.target import BUCKET, Target
 from bqdump.core.settings.values import SecretValueError
 from bqdump.core.sizes import listed
+from bqdump.core.spelling import close_name
 from bqdump.core.tables.catalog import select
 
 READ = "read the settings"
@@ -76,10 +77,8 @@ def _refuse_unknown(values: Mapping[str, Any], place: str) -> None:
     unknown = next((key for key in values if key not in BY_NAME), None)
     if unknown is None:
         return
-    import difflib
-
-    close = difflib.get_close_matches(unknown, BY_NAME, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"Known settings: {', '.join(BY_NAME)}."
+    close = close_name(unknown, BY_NAME)
+    hint = f"Did you mean {close!r}?" if close else f"Known settings: {', '.join(BY_NAME)}."
     raise UsageError(READ, place, f"unknown setting {unknown!r}", hint)
 
 

@@ -18,6 +18,7 @@ from bqdump.core.formats.types import Column
 from bqdump.core.settings import values as parse
 from bqdump.core.settings.filters import filter_problem
 from bqdump.core.sizes import counted, listed
+from bqdump.core.spelling import close_name
 from bqdump.core.tables.shape import WHOLE, Constant, Mask, Shape
 
 PLAN = "plan the export"
@@ -203,10 +204,8 @@ def _unknown(name: str, section: TableSettings, there: Sequence[str], who: str) 
 
 def close(name: str, names: Sequence[str], otherwise: str) -> str:
     """A hint: the closest name, or `otherwise`."""
-    import difflib
-
-    found = difflib.get_close_matches(name, names, n=1)
-    return f"Did you mean {found[0]!r}?" if found else otherwise
+    found = close_name(name, names)
+    return f"Did you mean {found!r}?" if found else otherwise
 
 
 def _refuse_nested_constants(table: str, columns: Sequence[Column], masks: Mapping[str, Mask]) -> None:

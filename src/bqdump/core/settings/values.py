@@ -16,6 +16,7 @@ from bqdump.core.documents.retention import MOST_TAGS, TAG
 from bqdump.core.formats.formats import ALIASES, FORMATS
 from bqdump.core.risks import REFUSED, Risk
 from bqdump.core.sizes import listed
+from bqdump.core.spelling import close_name
 from bqdump.core.tables.unsupported import POLICIES
 from bqdump.core.times import parse_time
 
@@ -114,10 +115,8 @@ def risks(value: Any) -> tuple[Risk, ...]:
     names = patterns(value)
     for name in names:
         if name not in REFUSED:
-            import difflib
-
-            close = difflib.get_close_matches(name, REFUSED, n=1)
-            guess = f"did you mean {close[0]}?" if close else f"expected {listed(REFUSED)}"
+            close = close_name(name, REFUSED)
+            guess = f"did you mean {close}?" if close else f"expected {listed(REFUSED)}"
             raise ValueError(f"unknown risk {name!r}; {guess}")
     return tuple(dict.fromkeys(map(Risk, names)))
 
