@@ -28,7 +28,6 @@ from bqdump.core.errors import UsageError
 from bqdump.core.restore.drilled import Drilled
 from bqdump.core.restore.result import Restoration, with_objects
 from bqdump.core.sizes import counted, listed, size_text
-from bqdump.pages.summary import rows_of
 from bqdump_local import stack as local_stack
 from bqdump_local.execute import Execution
 
@@ -153,7 +152,8 @@ def _summarise(
     restored: Restoration,
     nights: list[Night],
 ) -> None:
-    totals, rows = manifest.totals, sum(map(rows_of, manifest.tables))
+    totals = manifest.totals
+    rows = sum(table.planned_rows if table.rows is None else table.rows for table in manifest.tables)
     console.print(
         f"\n[green b]Published[/green b] {counted(totals.tables, 'table')}, {counted(rows, 'row')}, "
         f"{counted(totals.files, 'file')}, {size_text(totals.bytes)}, as of {manifest.snapshot_time}"
