@@ -123,7 +123,7 @@ def test_an_unexpected_error_is_logged_with_its_stack(
     async def broken(task: object) -> None:
         raise RuntimeError("no such thing")
 
-    monkeypatch.setattr("bqdump.export.run.run", broken)
+    monkeypatch.setattr("bqdump.verbs.exports.run_task", broken)
     for name, value in stage.variables.items():
         monkeypatch.setenv(name, value)
     called = call(capsys, "run", "--log-format", "json")

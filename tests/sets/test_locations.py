@@ -123,7 +123,7 @@ def test_the_doctor_examines_each_dataset_in_the_bucket_of_its_location(
         at_target = str(own.target)
         return Diagnosis(verdict=CheckOutcome.OK, project="p", dataset="", target=at_target, checks=[], cures=[])
 
-    monkeypatch.setattr("bqdump.diagnosis.diagnose", diagnose)
+    monkeypatch.setattr("bqdump.verbs.checks.diagnose", diagnose)
     at = Given(exported.settings, exported.store_at, world.warehouse)
     asyncio.run(verbs.doctor(at, exported.settings))
     assert sorted(examined) == [

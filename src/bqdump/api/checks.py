@@ -37,13 +37,14 @@ def check_service(*, claims: Sequence[str] = (), **options: Unpack[Options]) -> 
     It creates them, and bills its queries, without asking. What differs is returned, not raised.
     claims: patterns of ids, such as "csv.*" (default: all claims).
     """
-    from bqdump_claims.run import chosen
+    from bqdump_claims.run import check_service as try_claims
+    from bqdump_claims.run import chosen, propose
 
     settings, selected = settings_of(options, ("project", "bucket")), chosen(claims)
 
     async def check(services: Services) -> ServiceCheck:
         ports = verbs.ports_of(services)
-        return await verbs.check_service(ports, await verbs.propose_check(ports, settings, selected))
+        return await try_claims(ports, await propose(ports, settings, selected))
 
     return finish(serve(settings, check))
 

@@ -22,6 +22,8 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.services.opened import Services, serve
 from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
 from bqdump_claims.run import Proposal, chosen
+from bqdump_claims.run import check_service as try_claims
+from bqdump_claims.run import propose as propose_check
 
 # Of a cell; --json has the complete text.
 WIDEST = 100
@@ -57,7 +59,7 @@ def check_service(
     _check_output(output)
 
     def propose(services: Services) -> Awaitable[Proposal]:
-        return verbs.propose_check(verbs.ports_of(services), settings, selected)
+        return propose_check(verbs.ports_of(services), settings, selected)
 
     proposal = finish(serve(settings, propose))
     if not (yes or _agreed(proposal)):
@@ -68,7 +70,7 @@ def check_service(
         if not quiet and sys.stderr.isatty():
             tell(f"{one.verdict.value:<10} {one.id}")
 
-    work = serve(settings, lambda services: verbs.check_service(verbs.ports_of(services), proposal, show))
+    work = serve(settings, lambda services: try_claims(verbs.ports_of(services), proposal, show))
     with following(quiet=True) as follower:
         found = finish(until_stopped(work, follower, _stopped(proposal)))
     if output:

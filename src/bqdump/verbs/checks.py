@@ -7,20 +7,25 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bqdump.adapters.endpoints import LED
+from bqdump.check.compare_with_source import Source
+from bqdump.check.read_back import ReadOptions
+from bqdump.check.verify import Verified
+from bqdump.check.verify import verify as verify_run
+from bqdump.check.verify_set import verify_set
 from bqdump.core.progress.events import Listener, ignore
+from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import PYTHON, Words
+from bqdump.diagnosis import Diagnosis, diagnose, diagnose_together
+from bqdump.ports.store import ObjectStore
+from bqdump.ports.warehouse import Warehouse
+from bqdump.repository.exports import StoreAt, exports_at
+from bqdump.services.opened import Services
+from bqdump.services.opening import open_reader
+from bqdump.sets.obtain import each_export
 
 if TYPE_CHECKING:
-    from bqdump.check.verify import Verified
-    from bqdump.core.settings.settings import Settings
-    from bqdump.diagnosis import Diagnosis
-    from bqdump.ports.store import ObjectStore
-    from bqdump.ports.warehouse import Warehouse
-    from bqdump.repository.exports import StoreAt
-    from bqdump.services.opened import Services
-    from bqdump_claims.claim import Claim
-    from bqdump_claims.result import ServiceCheck, TriedClaim
-    from bqdump_claims.run import Ports, Proposal
+    from bqdump_claims.run import Ports
 
 
 async def doctor(services: Services, settings: Settings, service_account: str = "", words: Words = PYTHON) -> Diagnosis:
@@ -28,8 +33,6 @@ async def doctor(services: Services, settings: Settings, service_account: str = 
 
     service_account, words: see diagnose.
     """
-    from bqdump.diagnosis import diagnose, diagnose_together
-    from bqdump.sets.obtain import each_export
 
     async def one(own: Settings) -> Diagnosis:
         store = services.store_at(own.target)
@@ -40,28 +43,11 @@ async def doctor(services: Services, settings: Settings, service_account: str = 
 
 def ports_of(services: Services) -> Ports:
     """What a check of the services works on."""
-    from bqdump.adapters.endpoints import LED
     from bqdump_claims.run import Ports
 
     google = not any(os.environ.get(endpoint.variable) for endpoint in LED)
     destination = services.destination
     return Ports(destination, services.store, services.read_route.open, google, destination.stream)
-
-
-async def propose_check(ports: Ports, settings: Settings, claims: tuple[Claim, ...]) -> Proposal:
-    """What a check of the services would create, and what it would bill. Makes nothing."""
-    from bqdump_claims.run import propose
-
-    return await propose(ports, settings, claims)
-
-
-async def check_service(
-    ports: Ports, proposal: Proposal, tell: Callable[[TriedClaim], None] = lambda _: None
-) -> ServiceCheck:
-    """Try on BigQuery and Cloud Storage what bqdump relies on. tell: is called with each claim that was tried."""
-    from bqdump_claims.run import check_service as check
-
-    return await check(ports, proposal, tell)
 
 
 async def verify(
@@ -79,12 +65,6 @@ async def verify(
     parts: also read one in this many files (0: none). warehouse: compare tables with BigQuery as well, which needs
     every file; `bill` hears the bytes billed beforehand.
     """
-    from bqdump.check.compare_with_source import Source
-    from bqdump.check.read_back import ReadOptions
-    from bqdump.check.verify import verify as verify_run
-    from bqdump.check.verify_set import verify_set
-    from bqdump.repository.exports import exports_at
-    from bqdump.services.opening import open_reader
 
     name = run or settings.run_id
     source = Source(warehouse, settings.max_bytes_billed, bill) if warehouse else None

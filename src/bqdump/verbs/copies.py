@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
+from bqdump.copying.run import copy as copy_runs
+from bqdump.copying.task import Task
+from bqdump.core.copy.request import Request
+from bqdump.core.copy.result import Copied
+from bqdump.core.documents.run import Owner
 from bqdump.core.progress.events import Listener, ignore
-
-if TYPE_CHECKING:
-    from bqdump.core.copy.request import Request
-    from bqdump.core.copy.result import Copied
-    from bqdump.core.documents.run import Owner
-    from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.settings import Settings
+from bqdump.services.copies import opened_copy
 
 
 async def copy(settings: Settings, request: Request, owner: Owner, tell: Listener = ignore) -> Copied:
     """Copy runs (default: the published run) to another place, or only show what would be copied."""
-    from bqdump.copying.run import copy as copy_runs
-    from bqdump.copying.task import Task
-    from bqdump.services.copies import opened_copy
 
     now = int(time.time() * 1000)
     async with opened_copy(settings, request) as sides:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
+from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Listener, ignore
+from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sets.exported import AtTarget, exported_together
+from bqdump.core.settings.settings import Settings
+from bqdump.export.planning.show import show_plan
+from bqdump.export.result import exported
+from bqdump.export.run import TaskResult
+from bqdump.export.run import run as run_task
+from bqdump.export.task import Task
+from bqdump.ports.store import ObjectStore
+from bqdump.services.opened import Services
+from bqdump.telemetry import observed
 from bqdump.verbs.notices import notify_failed, notify_published, notify_set
-from bqdump.verbs.retention import prune
 
 if TYPE_CHECKING:
-    from bqdump.core.documents.run import Owner
     from bqdump.core.plan.summary import Planned
-    from bqdump.core.progress.export import Export
-    from bqdump.core.settings.settings import Settings
-    from bqdump.export.run import TaskResult
-    from bqdump.export.task import Task
-    from bqdump.ports.store import ObjectStore
-    from bqdump.services.opened import Services
     from bqdump.sets.task import SetTask
 
 
@@ -34,7 +40,6 @@ class Ended(NamedTuple):
 
     async def export(self) -> Export:
         """The result in full. Reads the manifest if the run was published before this task started."""
-        from bqdump.export.result import exported
 
         return await exported(self.task, self.result)
 
@@ -82,9 +87,6 @@ async def run_one(
 
     attempt: of this task, from 0; None where nothing restarts it.
     """
-    from bqdump.export.run import run as run_task
-    from bqdump.export.task import Task
-    from bqdump.telemetry import observed
 
     task = Task(services.store, services.warehouse, settings, name, owner, tasks, tell, services.read_route.open)
     try:
@@ -106,6 +108,8 @@ def _about(settings: Settings, owner: Owner) -> dict[str, str | int]:
 
 async def _prune_after(services: Services, settings: Settings, store: ObjectStore | None = None) -> None:
     """Prune. An error is only logged: the export is published."""
+    from bqdump.verbs.retention import prune
+
     try:
         await prune(lambda _: store or services.store, settings, services.warehouse.at_work, delete=True)
     except BqdumpError as error:
@@ -117,9 +121,7 @@ async def _run_set(
     services: Services, settings: Settings, name: str, owner: Owner, tasks: int, tell: Listener, attempt: int | None
 ) -> Export:
     """Do one task's part of run `name` of a set of datasets. Raises DatasetsFailedError."""
-    from bqdump.core.sets.exported import AtTarget, exported_together
     from bqdump.sets.run import run_sets
-    from bqdump.telemetry import observed
 
     made = _set_tasks(services, settings, name, owner, tasks, tell)
     try:
@@ -144,9 +146,6 @@ async def _run_set(
 
 async def plan(services: Services, settings: Settings, name: str, tasks: int) -> Planned:
     """Plan run `name`, of one dataset or of a set, for this many tasks, without writing anything."""
-    from bqdump.core.documents.run import Owner
-    from bqdump.export.planning.show import show_plan
-    from bqdump.export.task import Task
     from bqdump.sets.plan import plan_sets
 
     me = Owner(name, 0)
@@ -159,7 +158,6 @@ def _set_tasks(
     services: Services, settings: Settings, name: str, owner: Owner, tasks: int, tell: Listener
 ) -> list[SetTask]:
     """The task of the set that goes to each target."""
-    from msgspec.structs import replace
 
     from bqdump.core.progress.together import Together
     from bqdump.sets.task import SetTask

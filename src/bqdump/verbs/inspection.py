@@ -5,46 +5,52 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from bqdump.check.compare_set import compare_set
+from bqdump.check.compare_values import compare_values
+from bqdump.check.evidence import evidence_page, refuse_changes, refuse_set
+from bqdump.check.query import Export as Queried
+from bqdump.core.as_of import AsOf
+from bqdump.core.documents.changes import TableChange, compare
+from bqdump.core.documents.exported_tables import Manifest, readable
+from bqdump.core.documents.manifest import Manifest as ManifestDocument
+from bqdump.core.documents.manifest import TableEntry
+from bqdump.core.listing import EVERYTHING, Listing, Patterns
 from bqdump.core.progress.events import Listener, ignore
+from bqdump.core.restore.restorable import restorable
 from bqdump.core.results import Rows
-
-if TYPE_CHECKING:
-    from bqdump.check.query import Export as Queried
-    from bqdump.core.as_of import AsOf
-    from bqdump.core.documents.changes import TableChange
-    from bqdump.core.documents.exported_tables import Manifest
-    from bqdump.core.documents.manifest import Manifest as ManifestDocument
-    from bqdump.core.documents.manifest import TableEntry
-    from bqdump.core.listing import Listing, Patterns
-    from bqdump.core.settings.settings import Settings
-    from bqdump.observe.growth import Growth
-    from bqdump.observe.history import RunLine
-    from bqdump.observe.status import Status
-    from bqdump.ports.query_shell import QueryShell
-    from bqdump.ports.store import ObjectStore
-    from bqdump.repository.exports import StoreAt
+from bqdump.core.settings.settings import Settings
+from bqdump.core.wording import COMMANDS, fill
+from bqdump.export.publish.report import report_page
+from bqdump.observe.as_of import run_as_of as choose
+from bqdump.observe.growth import Growth, read_growth
+from bqdump.observe.history import RunLine, list_runs, run_before
+from bqdump.observe.listing import list_run
+from bqdump.observe.set_listing import list_set
+from bqdump.observe.set_report import set_report
+from bqdump.observe.set_runs import set_runs
+from bqdump.observe.set_status import set_status
+from bqdump.observe.status import Status, newest_run
+from bqdump.observe.status import status as read_status
+from bqdump.ports.query_shell import QueryShell
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.drills import read_drills
+from bqdump.repository.exports import StoreAt, exports_at
+from bqdump.repository.published import read_manifest
+from bqdump.repository.replacing import read_replacing
+from bqdump.services.opening import open_reader
 
 
 async def status(store_at: StoreAt, settings: Settings, run: str = "") -> Status:
     """The progress of a run (default: the run that was planned last), or of a set's run."""
-    from bqdump.observe.set_status import set_status
-    from bqdump.repository.exports import exports_at
 
     name, exports = run or settings.run_id, await exports_at(store_at, settings)
     return await exports.answer(partial(_status, run=name), partial(set_status, run=name))
 
 
 async def _status(store: ObjectStore, settings: Settings, run: str) -> Status:
-    from msgspec.structs import replace
-
-    from bqdump.core.restore.restorable import restorable
-    from bqdump.core.wording import COMMANDS, fill
-    from bqdump.observe.status import newest_run
-    from bqdump.observe.status import status as read_status
-    from bqdump.repository.drills import read_drills
-    from bqdump.repository.replacing import read_replacing
 
     found = await read_status(store, settings, run or await newest_run(store, settings))
     if by := await read_replacing(store, settings):
@@ -57,9 +63,6 @@ async def runs(store_at: StoreAt, settings: Settings, *, storage: bool = False) 
 
     storage: with what each run shares with others.
     """
-    from bqdump.observe.history import list_runs
-    from bqdump.observe.set_runs import set_runs
-    from bqdump.repository.exports import exports_at
 
     exports = await exports_at(store_at, settings)
     return await exports.answer(partial(list_runs, storage=storage), partial(set_runs, storage=storage))
@@ -70,8 +73,6 @@ async def growth(store_at: StoreAt, settings: Settings, run: str = "", since: st
 
     since: a run, a date, a time, or a duration before the later run.
     """
-    from bqdump.observe.growth import read_growth
-    from bqdump.repository.exports import exports_at
 
     lines = await runs(store_at, settings)
     return await read_growth(await exports_at(store_at, settings), lines, run, since)
@@ -82,8 +83,6 @@ async def run_as_of(store_at: StoreAt, settings: Settings, wanted: AsOf, *, file
 
     files: its files must still be there, instead of its manifest only.
     """
-    from bqdump.observe.as_of import run_as_of as choose
-    from bqdump.repository.exports import exports_at
 
     lines = await runs(store_at, settings)
     return await choose(await exports_at(store_at, settings), lines, wanted, files=files)
@@ -91,10 +90,6 @@ async def run_as_of(store_at: StoreAt, settings: Settings, wanted: AsOf, *, file
 
 async def ls(store_at: StoreAt, settings: Settings, run: str = "", patterns: Patterns | None = None) -> Listing:
     """What a run (default: the published run) holds, of a set with each dataset, as far as the patterns choose it."""
-    from bqdump.core.listing import EVERYTHING
-    from bqdump.observe.listing import list_run
-    from bqdump.observe.set_listing import list_set
-    from bqdump.repository.exports import exports_at
 
     name, chosen = run or settings.run_id, patterns or EVERYTHING
     exports = await exports_at(store_at, settings)
@@ -104,15 +99,12 @@ async def ls(store_at: StoreAt, settings: Settings, run: str = "", patterns: Pat
 
 async def previous_run(store_at: StoreAt, settings: Settings, after: str = "") -> str:
     """The run before `after` (default: before the published run). Raises NotFoundError."""
-    from bqdump.observe.history import run_before
 
     return run_before(await runs(store_at, settings), after)
 
 
 async def manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
     """The manifest of a run (default: the published run)."""
-    from bqdump.core.documents.exported_tables import readable
-    from bqdump.repository.published import read_manifest
 
     target = settings.target
     address = f"{Path(target.folder).absolute()}/" if target.folder else target.uri("")
@@ -131,8 +123,6 @@ async def sql(
 
     statement: the files of the tables that it names are read at once.
     """
-    from bqdump.check.query import Export as Queried
-    from bqdump.repository.published import read_manifest
 
     manifest = await read_manifest(store, settings, run or settings.run_id)
     queried = Queried(settings, manifest, shell, reading)
@@ -154,12 +144,6 @@ async def diff(
 
     values: compare the files' values as well.
     """
-    from bqdump.check.compare_set import compare_set
-    from bqdump.check.compare_values import compare_values
-    from bqdump.core.documents.changes import compare
-    from bqdump.repository.exports import exports_at
-    from bqdump.repository.published import read_manifest
-    from bqdump.services.opening import open_reader
 
     before = before or await previous_run(store_at, settings, after)
     reader = open_reader() if values else None
@@ -186,10 +170,6 @@ async def report(
 
     drill: the evidence for an auditor instead: how the run was proven, and the checksums of its files.
     """
-    from bqdump.check.evidence import evidence_page, refuse_changes, refuse_set
-    from bqdump.export.publish.report import report_page
-    from bqdump.observe.set_report import set_report
-    from bqdump.repository.exports import exports_at
 
     name, exports = run or settings.run_id, await exports_at(store_at, settings)
     if drill:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
+from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
+from bqdump.core.notice import run_failed, run_published
+from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
-
-if TYPE_CHECKING:
-    from bqdump.core.documents.run import Owner
-    from bqdump.core.progress.export import Export
-    from bqdump.core.settings.settings import Settings
-    from bqdump.export.run import TaskResult
-    from bqdump.export.task import Task
-    from bqdump.ports.store import ObjectStore
-
+from bqdump.core.settings.settings import Settings
+from bqdump.export.result import exported
+from bqdump.export.run import TaskResult
+from bqdump.export.task import Task
+from bqdump.observe.notify import concerns_all, notify, notify_once, of_tables
+from bqdump.ports.store import ObjectStore
+from bqdump.services.opening import open_notifier
 
 log = logging.getLogger(__name__)
 
 
 async def notify_set(settings: Settings, exported: Export) -> None:
     """Post that this task has published the set, where an address is set."""
-    from bqdump.core.notice import run_published
-    from bqdump.observe.notify import notify
-    from bqdump.services.opening import open_notifier
 
     notifier = open_notifier(settings)
     if notifier and exported.state == "published":
@@ -35,9 +32,6 @@ async def notify_failed(
     store: ObjectStore, settings: Settings, run: str, owner: Owner, error: Exception, attempt: int | None
 ) -> None:
     """Post that a run failed, where an address is set: once for an execution, not once for each of its tasks."""
-    from bqdump.core.notice import run_failed
-    from bqdump.observe.notify import concerns_all, notify, notify_once, of_tables
-    from bqdump.services.opening import open_notifier
 
     notifier = open_notifier(settings)
     if notifier is None:
@@ -51,10 +45,6 @@ async def notify_failed(
 
 async def notify_published(task: Task, result: TaskResult) -> None:
     """Post that this task has published the run, where an address is set."""
-    from bqdump.core.notice import run_published
-    from bqdump.export.result import exported
-    from bqdump.observe.notify import notify_once
-    from bqdump.services.opening import open_notifier
 
     notifier = open_notifier(task.settings)
     if notifier is None or result.state != "published" or result.again is not None:

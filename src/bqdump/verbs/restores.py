@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from bqdump.core.progress.events import Billed, Incomplete, ignore
+from msgspec.structs import replace
 
-if TYPE_CHECKING:
-    from bqdump.core.documents.run import Owner
-    from bqdump.core.progress.events import Listener
-    from bqdump.core.restore.drilled import Drilled
-    from bqdump.core.restore.result import Restoration
-    from bqdump.core.restore.rotation import Portion
-    from bqdump.core.sets.restoring import Choice
-    from bqdump.core.settings.settings import Settings
-    from bqdump.core.settings.target import Target
-    from bqdump.restoration.task import Request
-    from bqdump.restoration.task import Task as RestoreTask
-    from bqdump.services.opened import Services
+from bqdump.adapters.memory import MemoryStore
+from bqdump.check.read_back import ReadOptions
+from bqdump.core.documents.run import Owner
+from bqdump.core.notice import drill_ended, drill_failed
+from bqdump.core.progress.events import Billed, Incomplete, Listener, ignore
+from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.result import Restoration
+from bqdump.core.restore.rotation import Portion
+from bqdump.core.sets.restoring import EVERY, Choice
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.observe.notify import notify
+from bqdump.restoration.drills import drill as run_drill
+from bqdump.restoration.drills import plan_drill as plan_run_drill
+from bqdump.restoration.restore import plan_restore as plan_run
+from bqdump.restoration.restore import restore as run_task
+from bqdump.restoration.task import Request, Via
+from bqdump.restoration.task import Task as RestoreTask
+from bqdump.services.opened import Services
+from bqdump.services.opening import open_notifier, open_reader
+from bqdump.telemetry import observed
 
 
 def restore_tasks(
@@ -31,13 +39,10 @@ def restore_tasks(
     tell: Listener = ignore,
 ) -> list[RestoreTask]:
     """The task for each place where the export may be. via: the bucket that the restore loads through."""
-    from msgspec.structs import replace
-
-    from bqdump.restoration.task import Task, Via
 
     through = Via(services.store_at(via), via) if via else None
     return [
-        Task(store, services.destination, replace(settings, target=target), request, owner, tasks, through, tell)
+        RestoreTask(store, services.destination, replace(settings, target=target), request, owner, tasks, through, tell)
         for target, store in services.stores.items()
     ]
 
@@ -47,11 +52,6 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
 
     tasks: one for each place where the export may be. values: compare the values of restored tables with the files.
     """
-    from bqdump.check.read_back import ReadOptions
-    from bqdump.core.sets.restoring import EVERY
-    from bqdump.restoration.restore import restore as run_task
-    from bqdump.services.opening import open_reader
-    from bqdump.telemetry import observed
 
     task = tasks[0]
     options = task.request.options
@@ -79,13 +79,6 @@ async def drill(tasks: Sequence[RestoreTask], portion: Portion) -> Drilled:
 
     Of a set: of the export of each dataset. tasks: one for each place where the export may be.
     """
-    from bqdump.adapters.memory import MemoryStore
-    from bqdump.check.read_back import ReadOptions
-    from bqdump.core.notice import drill_ended, drill_failed
-    from bqdump.observe.notify import notify
-    from bqdump.restoration.drills import drill as run_drill
-    from bqdump.services.opening import open_notifier, open_reader
-    from bqdump.telemetry import observed
 
     task = tasks[0]
     # Its dataset has another name each time.
@@ -126,15 +119,12 @@ async def plan_restore(
     tasks: Sequence[RestoreTask], choice: Choice | None = None, *, values: bool = False
 ) -> Restoration:
     """Show what the same would do, and what it would bill, without writing anything."""
-    from bqdump.core.sets.restoring import EVERY
-    from bqdump.restoration.restore import plan_restore as plan
 
     given = [one._replace(request=one.request._replace(compares=values)) for one in tasks]
-    return await plan(given, choice or EVERY)
+    return await plan_run(given, choice or EVERY)
 
 
 async def plan_drill(tasks: Sequence[RestoreTask], portion: Portion) -> Restoration:
     """Show what a drill would restore, and what it would bill, without writing anything."""
-    from bqdump.restoration.drills import plan_drill as plan
 
-    return await plan([one._replace(request=one.request._replace(compares=True)) for one in tasks], portion)
+    return await plan_run_drill([one._replace(request=one.request._replace(compares=True)) for one in tasks], portion)

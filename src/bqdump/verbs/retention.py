@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bqdump.core.retention.result import Pruned
-    from bqdump.core.settings.settings import Settings
-    from bqdump.repository.exports import StoreAt
-    from bqdump.retain.task import AtWork
+from bqdump.core.errors import UsageError
+from bqdump.core.retention.named import refuse_kept
+from bqdump.core.retention.policy import policy_for
+from bqdump.core.retention.result import Pruned
+from bqdump.core.settings.settings import Settings
+from bqdump.repository.exports import StoreAt, exports_at
+from bqdump.repository.tags import change_tags, read_tags, run_exists
+from bqdump.retain.prune_exports import prune_exports
+from bqdump.retain.task import AtWork
 
 
 async def prune(
@@ -21,10 +24,6 @@ async def prune(
     delete: False only shows. at_work: see retain.task. runs: delete these and no others. Raises UsageError, before
     anything is deleted, if one of them is always kept.
     """
-    from bqdump.core.retention.named import refuse_kept
-    from bqdump.core.retention.policy import policy_for
-    from bqdump.repository.exports import exports_at
-    from bqdump.retain.prune_exports import prune_exports
 
     exports, now, policy = await exports_at(store_at, settings), int(time.time() * 1000), policy_for(settings, runs)
     if runs:
@@ -39,9 +38,6 @@ async def tag(
     store_at: StoreAt, settings: Settings, run: str, add: Sequence[str] = (), remove: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Add tags to a run and remove others, of a set in each dataset that has it; the tags that it has then."""
-    from bqdump.core.errors import UsageError
-    from bqdump.repository.exports import exports_at
-    from bqdump.repository.tags import change_tags, read_tags, run_exists
 
     exports = (await exports_at(store_at, settings)).each
     having = [one for one in exports if await run_exists(one.store, one.settings.layout.run(run))]
