@@ -137,10 +137,19 @@ def test_help_shows_what_the_flag_shows(words: list[str], capsys: pytest.Capture
     assert capsys.readouterr().out == required
 
 
-@pytest.mark.parametrize("words", [["rum"], ["run", "up"], ["local", "upp"]])
-def test_the_help_of_an_unknown_command_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["rum"], "Did you mean bqdump help run?"),
+        (["run", "up"], "bqdump help lists all commands."),
+        (["local", "upp"], "Did you mean bqdump help local up?"),
+    ],
+)
+def test_the_help_of_an_unknown_command_is_refused(
+    words: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert start(["help", *words]) == 2
-    assert f"bqdump: {' '.join(words)}: unknown command. bqdump help lists all" in capsys.readouterr().err
+    assert f"bqdump: {' '.join(words)}: unknown command. {hint}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -160,7 +169,7 @@ NAME = "expected up to 100 letters, digits, - and _, the first a letter or digit
 PARSED = [
     (["plan", "--tasks", "many"], "--tasks: 'many' is not a whole number."),
     (["plan", "--tasks", "0"], "--tasks: 0 is not in the range 1<=x<=10000."),
-    (["render", "job"], "--region: missing."),
+    (["render", "job"], "--region: missing: region of the job, e.g. europe-west1."),
     (["status", "a", "b"], "got unexpected extra argument (b)."),
     (["status", "../x"], f"RUN: '../x' is not the name of a run: {NAME}."),
     (["diff", "a\nb"], f"BEFORE: 'a\\nb' is not the name of a run: {NAME}."),

@@ -12,7 +12,7 @@ import click
 from bqdump import verbs
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, UNEXPECTED
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, settings_options
-from bqdump.cli.output import json_text, print_json, print_table
+from bqdump.cli.output import json_text, print_json, print_table, unwritten
 from bqdump.cli.progress import following
 from bqdump.cli.signals import Endings, until_stopped
 from bqdump.cli.streams import tell
@@ -102,7 +102,7 @@ def _write(output: Path, text: str) -> None:
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError("write", str(output), error.strerror or str(error)) from None
+        raise unwritten(output, error) from None
 
 
 def _agreed(proposal: Proposal) -> bool:

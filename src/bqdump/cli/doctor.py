@@ -14,6 +14,7 @@ from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.cli.options import ALL, Command, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.wiring import finish
+from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import REQUIRED
 from bqdump.core.sizes import counted
 from bqdump.diagnosis import Cure, Diagnosis
@@ -43,6 +44,9 @@ def doctor(as_json: bool, service_account: str, **options: Any) -> int:
       bqdump doctor --json
     """
     settings = load_settings(options)
+    if service_account and "@" not in service_account:
+        hint = "Write its address, such as bqdump@my-project.iam.gserviceaccount.com."
+        raise UsageError("check", f"--service-account {service_account}", "it is not an address", hint)
     diagnosis = finish(serve(settings, lambda services: verbs.doctor(services, settings, service_account, words())))
     if as_json:
         print_json(diagnosis)

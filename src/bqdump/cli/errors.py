@@ -120,16 +120,25 @@ def _of_the_parser(error: click.ClickException) -> str:
         command = context.info_name if context else ""
         if habit := HABITS.get((what, command or "")) or HABITS.get((what, "")):
             fix = habit
+        elif command == "bqdump":
+            fix = f"Options follow the command: bqdump run {what} …"
         elif error.possibilities:
             import difflib
 
             fix = f"Did you mean {difflib.get_close_matches(error.option_name, error.possibilities, 1, 0)[0]}?"
     elif isinstance(error, click.MissingParameter):
         what, cause = _name(error.param), "missing"
+        if meaning := getattr(error.param, "help", ""):
+            cause = f"missing: {meaning[:1].lower()}{meaning[1:]}"
     elif isinstance(error, click.BadParameter):
         what, cause = _name(error.param), error.message.replace("a valid integer range", "a whole number")
     elif isinstance(error, click.BadOptionUsage):
         what, cause = error.option_name, error.message.replace(f"Option {error.option_name!r} ", "")
+        fix = f"Write {what} alone, or --no-{what[2:]}." if "does not take a value" in cause else fix
+    elif context and cause.startswith("Got unexpected extra") and "dataset" in context.params:
+        fix = "A setting is given with its flag, such as --dataset sales. " + fix
+    elif context and isinstance(context.command, click.Group) and cause.startswith("No such command"):
+        fix = f"Its commands: {', '.join(context.command.list_commands(context))}."
     cause = cause[:1].lower() + cause[1:].rstrip(".")
     return f"{what and f'{what}: '}{cause}. {fix}".rstrip()
 

@@ -11,6 +11,7 @@ from bqdump.cli.options import setting_record
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import SETTINGS, Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.spelling import close_name
 
 TOPIC = "settings"
 # As options.settings_options and options.log_options describe them.
@@ -56,7 +57,13 @@ def _help_of(words: tuple[str, ...]) -> str:
         group = context.command
         found = group.get_command(context, word) if isinstance(group, click.Group) else None
         if found is None:
-            hint = "{call:help} lists all commands."
+            known = [*group.list_commands(context), TOPIC] if isinstance(group, click.Group) else []
+            close = close_name(word, known)
+            hint = (
+                f"Did you mean {' '.join(('bqdump help', *words[: words.index(word)], close))}?"
+                if close
+                else "{call:help} lists all commands."
+            )
             raise UsageError("show the help of", " ".join(words), "unknown command", hint)
         context = click.Context(found, parent=context, info_name=word)
     return context.get_help() + "\n"

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from bqdump.cli.options import Command, quiet_option, some_settings
+from bqdump.cli.output import unwritten
 from bqdump.core.documents.path_template import parse_template
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.file import KEEP_RUNS, backup, settings_file
@@ -60,7 +61,7 @@ def init(output: Path, force: bool, quiet: bool, **options: Any) -> None:
     try:
         output.write_text(settings_file(chosen), encoding="utf-8")
     except OSError as error:
-        raise UsageError("write", str(output), error.strerror or str(error)) from None
+        raise unwritten(output, error) from None
     if not quiet:
         sys.stdout.write(_next_steps(output, chosen))
 

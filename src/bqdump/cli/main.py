@@ -62,6 +62,16 @@ GROUPS = {
         "help": "Show the help of a command, or all settings: bqdump help settings.",
     },
 }
+# Commands of similar tools, by the one that does the same here.
+SYNONYMS = {
+    **dict.fromkeys(("backup", "export", "dump"), "run"),
+    **dict.fromkeys(("list", "snapshots", "history"), "runs"),
+    **dict.fromkeys(("import", "load", "recover"), "restore"),
+    **dict.fromkeys(("delete", "forget", "cleanup"), "prune"),
+    **dict.fromkeys(("check", "validate"), "verify"),
+    **dict.fromkeys(("console", "serve", "web"), "ui"),
+    **dict.fromkeys(("config", "setup"), "init"),
+}
 COMMANDS = {name: description for group in GROUPS.values() for name, description in group.items()}
 
 
@@ -85,7 +95,7 @@ class Commands(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """The command that the arguments name. Raises UsageError with a guess for an unknown one."""
         if args and args[0] not in COMMANDS:
-            close = close_name(args[0], COMMANDS)
+            close = SYNONYMS.get(args[0]) or close_name(args[0], COMMANDS)
             hint = f"Did you mean {close}?" if close else f"Commands: {', '.join(COMMANDS)}."
             raise UsageError("run", args[0], "unknown command", hint)
         return super().resolve_command(ctx, args)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bqdump.core.errors import UsageError
 from bqdump.core.times import time_text
 
 # What would break a table or act on the terminal: line breaks as an arrow, other control characters as their symbols.
@@ -19,6 +22,13 @@ VISIBLE = {
     0x7F: "␡",
     **dict.fromkeys((0x0A, 0x2028, 0x2029), "↵"),
 }
+
+
+def unwritten(output: Path, error: OSError) -> UsageError:
+    """The error about a file that could not be written."""
+    folder = output.parent
+    hint = "" if folder.exists() else f"Create the folder first: mkdir -p {shlex.quote(str(folder))}"
+    return UsageError("write", str(output), error.strerror or str(error), hint)
 
 
 def print_json(document: Any) -> None:

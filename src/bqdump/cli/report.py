@@ -12,9 +12,8 @@ import msgspec
 
 from bqdump import verbs
 from bqdump.cli.options import Command, json_option, load_settings, quiet_option, run_name, settings_options
-from bqdump.cli.output import print_json
+from bqdump.cli.output import print_json, unwritten
 from bqdump.cli.wiring import finish
-from bqdump.core.errors import UsageError
 from bqdump.services.opened import serve
 
 
@@ -57,7 +56,7 @@ def report(
     try:
         output.write_bytes(page)
     except OSError as error:
-        raise UsageError("write", str(output), error.strerror or str(error)) from None
+        raise unwritten(output, error) from None
     if as_json:
         print_json(Written(name, str(output), len(page)))
     elif not quiet:

@@ -20,7 +20,7 @@ from bqdump.core.times import time_in, time_of
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import NOTHING, Ledger, read_ledger
-from bqdump.repository.published import read_latest
+from bqdump.repository.published import missing_run, read_latest
 from bqdump.repository.repository import exists, value_of
 
 # A run without progress for this long may have lost its tasks, or may be exporting a large table.
@@ -127,7 +127,7 @@ async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     if copied:
         return await _status_of_copy(store, settings, copied)
     if plan is None and not await exists(store, settings.layout.run(run).planner):
-        raise NotFoundError("find", f"run {run}", f"{store.url}/{settings.layout.run(run).root} is empty")
+        raise missing_run(run, settings, await store.folders(settings.layout.runs))
     latest, problem = None, ""
     try:
         latest = await read_latest(store, settings)

@@ -21,6 +21,8 @@ from bqdump.repository.repository import exists, swap, value_of
 
 log = logging.getLogger(__name__)
 NAMED = 10
+# What people call the published run.
+PUBLISHED = ("latest", "newest", "last", "published", "current")
 
 
 class SetError(UsageError):
@@ -169,4 +171,6 @@ def missing_run(run: str, settings: Settings, runs: Sequence[str] = ()) -> NotFo
     """The error about a run that does not exist. runs: the names of those that do, to suggest one of them."""
     close = close_name(run, runs)
     cause = f"there is none; did you mean {close}?" if close else "there is none"
+    if run in PUBLISHED:
+        cause = "there is none; without a name, commands use the published run"
     return NotFoundError("find", f"run {run} in {settings.target}", cause, "List the runs: {call:runs}")

@@ -36,7 +36,8 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
     for pattern in settings.include:
         if not any(select(names, (pattern,), ())):
             close = close_name(pattern, names)
-            hint = f"Did you mean {close!r}?" if close else "{call:plan} without {setting:include} lists all tables."
+            otherwise = "Separate patterns by commas; without {setting:include}, a plan lists all tables."
+            hint = f"Did you mean {close!r}?" if close else otherwise
             raise UsageError(PLAN, repr(pattern), f"matches no table of {settings.dataset}", hint, setting="include")
     chosen, skipped, excluded = [], [], 0
     for item, included in zip(listing, select(names, settings.include, settings.exclude), strict=True):

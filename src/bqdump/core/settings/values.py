@@ -158,7 +158,8 @@ def format_(value: Any) -> str:
     name = word(value)
     name = ALIASES.get(name, name)
     if name not in FORMATS:
-        raise ValueError(f"expected {listed(tuple(FORMATS))}")
+        close = close_name(name, FORMATS)
+        raise ValueError(f"expected {listed(tuple(FORMATS))}{f'; did you mean {close}?' if close else ''}")
     return name
 
 

@@ -1,0 +1,74 @@
+"""Mistakes of a newcomer: each is answered in one sentence that names the fix, and nothing is exported or restored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bqdump_local.stack import Stack
+from integration.stage import Stage
+
+MISTAKES = [
+    ("run --bucket gs://my-exports", "without gs:// and without a folder; --to takes gs://BUCKET/PREFIX"),
+    ("run --format parket", "did you mean parquet?"),
+    ("run --format parquet --compression zip", "Expected none, snappy, gzip or zstd"),
+    ("run --include orders;customers", "Separate patterns by commas"),
+    ("run --exclude *", "To export a selection separately, give it a --prefix of its own"),
+    ("run --prefix gs://my-exports/nightly", "expected folder names separated by single slashes"),
+    ("run --dataset my-project.sales", "expected a dataset id: letters, digits and _, without the project"),
+    ("run --snapshot-time yesterday", "a time with time zone, such as 2026-01-31T03:00:00Z"),
+    ("run --snapshot-time 2099-01-31T00:00:00Z", "is in the future"),
+    ("run --path {table}.parquet", "For example: {table}/{table}_*.{ext}"),
+    ("run --prune --keep-daily 7d", "expected a number of runs"),
+    ("run --max-bytes-billed 10gigs", "expected a size such as 10GB or 1 TiB"),
+    ("run --notify slack", "expected an address such as https://example.com/hook"),
+    ("run --labels team", "expected key=value"),
+    ("run --iceberg", "Use --format parquet for all tables"),
+    ("run --price-per-tib $5", "expected a price in dollars such as 6.25"),
+    ("run --incremental=yes", "Write --incremental alone, or --no-incremental"),
+    ("run sales", "A setting is given with its flag, such as --dataset sales"),
+    ("run --to ./exports --bucket my-exports", "Remove one of them"),
+    ("restore --project p-1234", "Name the dataset: [PROJECT.]DATASET"),
+    ("restore --into my-project.copy.orders", "Write [PROJECT.]DATASET"),
+    ("restore --into my-project.copy --replace --missing-only", "Use one of them"),
+    ("restore latest --into my-project.copy", "without a name, commands use the published run"),
+    ("restore mondy --into my-project.copy", "did you mean monday?"),
+    ("status mondy", "did you mean monday?"),
+    ("drill --tables 0", "expected at least 1 table"),
+    ("drill --sample ten", "expected a share such as 10%"),
+    ("verify --read all", "such as 10%"),
+    ("prune", "Set at least one, such as --keep-daily 7"),
+    ("runs --since 7d", "Add --growth"),
+    ("runs --growth --since yesterday", "a date such as 2026-01-31, or a time before the run such as 7d"),
+    ("runs --tag keep", "For example: bqdump runs --tag keep RUN"),
+    ("report --output /nowhere/report.html", "Create the folder first: mkdir -p /nowhere"),
+    ("report --drill --since monday", "Leave one of them out"),
+    ("doctor --service-account me", "such as bqdump@my-project.iam.gserviceaccount.com"),
+    ("render job", "--region: missing: region of the job, e.g. europe-west1. "),
+    ("backup", "Did you mean run?"),
+    ("--bucket my-exports run", "Options follow the command: bqdump run --bucket …"),
+    ("help setings", "Did you mean bqdump help settings?"),
+    ("local start", "Its commands: down, execute, seed, up"),
+]
+
+
+@pytest.fixture(scope="module")
+def exported(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A dataset with a published run."""
+    made = Stage(stack, tmp_path_factory.mktemp("exported"))
+    made.table("orders")
+    assert made.run("--run-id", "monday").code == 0
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(("typed", "fix"), MISTAKES)
+def test_a_mistake_is_answered_in_one_sentence_that_names_the_fix(exported: Stage, typed: str, fix: str) -> None:
+    before = exported.objects()
+    called = exported.command(*typed.split(" "))
+    assert called.code in (2, 5)
+    assert fix in called.err
+    assert called.err.startswith("bqdump: ")
+    assert called.err.count("\n") == 1
+    assert exported.objects() == before
