@@ -14,6 +14,7 @@ Each command of the command line is a function. Settings are keyword arguments; 
              run             export
              status          progress of a run
     check    runs            the runs of a target, and what grew
+             ls              what a run holds
              manifest        tables and files of a run
              verify          compare files with the manifest, or with BigQuery
              diff            what changed between two runs

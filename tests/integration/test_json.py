@@ -60,6 +60,8 @@ def test_every_json_fits_its_schema(stage: Stage, ask: Ask) -> None:
         ("diff",): lambda: ask("diff", "r1"),
         ("verify",): lambda: ask("verify"),
         ("report",): lambda: ask("report"),
+        ("ls",): lambda: ask("ls"),
+        ("copy",): lambda: ask("copy", str(stage.folder / "copies")),
         ("restore",): lambda: ask("restore", "--into", f"{stage.project}.json_restored"),
         ("drill",): lambda: ask("drill"),
         ("prune",): lambda: ask("prune", "--keep-last", "1"),
