@@ -208,8 +208,8 @@ def test_what_names_a_table_wins_over_what_is_for_all() -> None:
 
 def test_format_and_codec_of_one_table() -> None:
     chosen = with_tables('format = "csv"\ncompression = "gzip"\n[tables.people]\nformat = "avro"')
-    assert requirements_of(chosen, PEOPLE) == Requirements("auto", "avro", "none")
-    assert requirements_of(chosen, table("orders")) == Requirements("auto", "csv", "gzip")
+    assert requirements_of(chosen, PEOPLE) == Requirements("auto", "avro", "none", usual=True)
+    assert requirements_of(chosen, table("orders")) == Requirements("auto", "csv", "gzip", usual=True)
     with pytest.raises(UsageError, match=r"table people: 'gzip' is not a codec of avro\. avro takes none, deflate"):
         requirements_of(with_tables('[tables.people]\nformat = "avro"\ncompression = "gzip"'), PEOPLE)
 
