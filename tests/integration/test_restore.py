@@ -143,4 +143,4 @@ def test_a_second_call_names_a_table_that_was_emptied_and_one_that_was_recreated
         "nested": "its columns are no longer those that were restored",
         "t_1": "it has 0 rows now, and 2 when it was restored",
     }
-    assert "nested: its columns are no longer those that were restored. To restore it again, add" in again.stderr
+    assert "nested: its columns are no longer those that were restored. To restore it again: bqdump" in again.stderr
