@@ -18,7 +18,7 @@ from bqdump.copying.task import Place
 from bqdump.copying.task import Task as CopyTask
 from bqdump.core.copy.result import Copied
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import BqdumpError, ConflictError, QuotaError, UnavailableError
+from bqdump.core.errors import BqdumpError, ConflictError, QuotaError, UnavailableError, VerificationError
 from bqdump.core.retention.policy import Policy, policy_of
 from bqdump.core.retention.result import Pruned
 from bqdump.core.risks import Risk
@@ -253,6 +253,11 @@ class World:
         """In calm weather: a last export is copied, whatever came before; then the copies are pruned."""
         await self._export("night-last")
         ended = await self._copy()
+        if isinstance(ended, VerificationError):
+            # A file of somebody else has the name of one that is carried over. It is deleted, as the message says.
+            for name in [name for name in self.laws.foreign if name in str(ended)]:
+                await self.target.delete([(name, self.laws.foreign.pop(name))])
+            ended = await self._copy()
         copied = isinstance(ended, Copied) and [one.run for one in ended.runs] == ["night-last"]
         self.laws.hold(copied, f"the last copy ends with {ended!r}")
         latest = self.laws.latest()
