@@ -36,8 +36,9 @@ def show(verdict: Verdict) -> None:
     """Print a failure: its seed, its last steps, and what is wrong."""
     say(f"seed {verdict.seed}:", *verdict.trace)
     say(f"seed {verdict.seed}: {verdict.broken or 'every law holds'} ({verdict.steps} steps)")
-    kind = KINDS.get(verdict.broken.law, "") if verdict.broken else ""
-    say(f"replay: python -m tests.simulation{kind} --seed {verdict.seed} --trace")
+    if verdict.broken:
+        kind = KINDS.get(verdict.broken.law, "")
+        say(f"replay: python -m tests.simulation{kind} --seed {verdict.seed} --trace")
 
 
 def find_bugs(processes: int) -> int:
