@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bqdump import verbs
 from bqdump.adapters.memory import MemoryStore
+from bqdump.copying.places import refuse_run
+from bqdump.copying.task import Place
 from bqdump.core.copy.content import content_of
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import NotFoundError, UsageError, VerificationError
 from bqdump.core.retention.policy import Policy
-from bqdump.core.settings.target import Target
+from bqdump.core.settings.target import FOLDER, Target
 from bqdump.observe.history import list_runs
 from bqdump.observe.status import newest_run, status
 from bqdump.repository.tags import change_tags
@@ -383,3 +387,21 @@ def test_bytes_that_are_always_damaged_on_the_way_are_an_error_that_names_the_fi
         copies.copy(source=Damaging(copies.source.store, 1000))
     assert copies.data() == []
     assert copies.manifests() == []
+
+
+def test_a_destination_that_is_the_name_of_a_run_is_refused_unless_such_a_folder_exists(
+    copies: Copies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies.export("monday")
+    place = Place(copies.source.store, copies.settings)
+    monkeypatch.chdir(tmp_path)
+    copies.there = msgspec.structs.replace(copies.settings, target=Target(FOLDER, "monday"))
+    with pytest.raises(
+        UsageError, match=r"^monday: it is a run of gs://memory/x/, not a destination.*copy DEST monday"
+    ):
+        copies.copy()
+    assert not copies.data()
+    for other in ("./monday", "tuesday", str(tmp_path / "monday")):
+        asyncio.run(refuse_run(place, Target(FOLDER, other)))
+    (tmp_path / "monday").mkdir()
+    asyncio.run(refuse_run(place, Target(FOLDER, "monday")))

@@ -78,6 +78,8 @@ HABITS = {
     ("--into", "drill"): "A drill makes a dataset of its own; --scratch-project names its project.",
     ("--force", "restore"): "Did you mean --replace?",
     ("--output", "run"): "Did you mean --to?",
+    ("--tasks", "run"): "A task is a process: its number and their count are environment variables (docs/deploy.md). "
+    "On the local stack: bqdump local execute --tasks N.",
     ("--table", ""): "Did you mean --include?",
 }
 

@@ -32,6 +32,16 @@ def refuse_overlap(source: Target, target: Target) -> None:
     raise UsageError("copy", str(target), cause, ANOTHER)
 
 
+async def refuse_run(source: Place, target: Target) -> None:
+    """Raise UsageError where the destination is the name of a run: DEST was left out. ./NAME is a new folder."""
+    name = target.folder
+    if not name or name != Path(name).name or Path(name).exists():
+        return
+    if await exists(source.store, source.layout.run(name).manifest):
+        cause = f"it is a run of {source.target}, not a destination"
+        raise UsageError("copy", name, cause, f"Name the destination first: bqdump copy DEST {name}")
+
+
 async def check_place(place: Place, manifest: Manifest) -> None:
     """Raise UsageError unless copies of this run's dataset may be stored there. Changes nothing."""
     await _refuse_outer(place)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from bqdump.copying.choose import chosen_runs
 from bqdump.copying.finish import begin, compare, complete, store_manifest
 from bqdump.copying.move import move
-from bqdump.copying.places import check_place, claim_place, refuse_overlap
+from bqdump.copying.places import check_place, claim_place, refuse_overlap, refuse_run
 from bqdump.copying.survey import Surveyed, plan_of, sources_of, survey
 from bqdump.copying.task import Place, Task
 from bqdump.core.copy.bill import Side, egress_of, requests_for
@@ -32,6 +32,7 @@ async def copy(task: Task, runs: Sequence[str], policy: Policy, *, every: bool) 
     Raises UsageError for a place that is not one for these copies; nothing is changed then.
     """
     refuse_overlap(task.source.target, task.target.target)
+    await refuse_run(task.source, task.target.target)
     names = await chosen_runs(task.source, runs, policy, task.now, every=every)
     done, requests = list[CopiedRun](), 0
     for run in names:
