@@ -20,11 +20,11 @@ async def gathered(ask: Callable[[Item], Awaitable[Answer]], items: Iterable[Ite
     """
     slots = asyncio.Semaphore(at_once)
 
-    async def one(item: Item) -> Answer:
+    async def bounded(item: Item) -> Answer:
         async with slots:
             return await ask(item)
 
-    return list(await asyncio.gather(*map(one, items)))
+    return list(await asyncio.gather(*map(bounded, items)))
 
 
 @asynccontextmanager

@@ -81,10 +81,10 @@ async def diagnose(
 
 def diagnose_together(settings: Settings, found: Sequence[Diagnosis]) -> Diagnosis:
     """One diagnosis of several datasets: each check and each cure once."""
-    checks = list(dict.fromkeys(check for one in found for check in one.checks))
-    cures = {(cure.permission, tuple(cure.commands)): cure for one in found for cure in one.cures}
+    checks = list(dict.fromkeys(check for finding in found for check in finding.checks))
+    cures = {(cure.permission, tuple(cure.commands)): cure for finding in found for cure in finding.cures}
     return Diagnosis(
-        verdict=max((one.verdict for one in found), key=SEVERITY.index, default=CheckOutcome.OK),
+        verdict=max((finding.verdict for finding in found), key=SEVERITY.index, default=CheckOutcome.OK),
         project=settings.project,
         dataset=settings.dataset,
         target=str(settings.target),
@@ -117,5 +117,5 @@ def _diagnosis(settings: Settings, checks: list[Check], service_account: str) ->
         dataset=settings.dataset,
         target=str(settings.target),
         checks=checks,
-        cures=[Cure(permission, one.role, one.on, commands(one)) for permission, one in grants.items()],
+        cures=[Cure(permission, role.role, role.on, commands(role)) for permission, role in grants.items()],
     )

@@ -67,7 +67,7 @@ def without_details(schema: Any) -> Any:
     """An Avro schema without descriptions and defaults."""
     if isinstance(schema, dict):
         return {key: without_details(value) for key, value in schema.items() if key not in ("doc", "default")}
-    return [without_details(one) for one in schema] if isinstance(schema, list) else schema
+    return [without_details(field) for field in schema] if isinstance(schema, list) else schema
 
 
 def written(schema: Any) -> str:

@@ -76,7 +76,7 @@ def chosen(patterns: Sequence[str]) -> tuple[Claim, ...]:
         if not any(fnmatchcase(claim.id, pattern) for claim in CLAIMS):
             subjects = ", ".join(dict.fromkeys(f"'{claim.subject}.*'" for claim in CLAIMS))
             raise UsageError(CHECK, f"--claims {pattern}", "no claim has such an id", f"Use some of {subjects}.")
-    return tuple(claim for claim in CLAIMS if not patterns or any(fnmatchcase(claim.id, one) for one in patterns))
+    return tuple(claim for claim in CLAIMS if not patterns or any(fnmatchcase(claim.id, glob) for glob in patterns))
 
 
 def bill(claims: Sequence[Claim]) -> int:
@@ -155,8 +155,8 @@ async def check_service(
 
 async def _clean(scratch: Scratch) -> int:
     left = await scratch.clean()
-    for one in left:
-        log.warning("not deleted: %s", one, extra=LogEvent.CHECK_SCRATCH_LEFT.extra())
+    for table in left:
+        log.warning("not deleted: %s", table, extra=LogEvent.CHECK_SCRATCH_LEFT.extra())
     return len(left)
 
 

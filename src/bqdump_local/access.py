@@ -32,7 +32,7 @@ class Access:
 
     def allows(self, name: str, permission: str) -> bool:
         """Whether the caller has a permission on a resource and its contents."""
-        return not any(permission in self._denied.get(one, ()) for one in (name, "*"))
+        return not any(permission in self._denied.get(principal, ()) for principal in (name, "*"))
 
     def require(self, name: str, *permissions: str) -> None:
         """Raise 403 for the first permission that is denied."""

@@ -62,7 +62,7 @@ class BigQueryWarehouse(BigQueryDefinitions):
 
         def every() -> list[ListedDataset]:
             items = self._client.list_datasets(project, page_size=PAGE, **ONCE)
-            return sorted(map(_listed_dataset, items), key=lambda one: one.name)
+            return sorted(map(_listed_dataset, items), key=lambda dataset: dataset.name)
 
         return await self._send(every, "list the datasets of", f"project {project}", LISTER)
 
@@ -158,7 +158,7 @@ class BigQueryWarehouse(BigQueryDefinitions):
             for table, id_, *numbers in await self._query(asked, subject, VIEWER):
                 rows, bytes_, modified = (int(number or 0) for number in numbers)
                 found.setdefault(table, []).append(Partition(id_, rows, bytes_, modified))
-        return {table: sorted(some, key=lambda one: one.id) for table, some in found.items()}
+        return {table: sorted(some, key=lambda partition: partition.id) for table, some in found.items()}
 
     async def query(self, request: QueryRequest) -> Job:
         """See Warehouse."""

@@ -83,8 +83,8 @@ class BigQueryDefinitions(BigQueryConnection):
 
         def get() -> tuple[str, ...]:
             found = self._client._call_api(None, method="POST", path=path, data=WITH_CONDITIONAL, timeout=TIMEOUT)
-            granted = (one for one in found.get("bindings", ()) if one.get("role") == READS_ROWS)
-            return tuple(sorted({member for one in granted for member in one.get("members", ())}))
+            granted = (binding for binding in found.get("bindings", ()) if binding.get("role") == READS_ROWS)
+            return tuple(sorted({member for binding in granted for member in binding.get("members", ())}))
 
         subject = f"row access policy {policy} of table {table}"
         return await self._send(get, "read the members of", subject, MEMBERS, limit=Limit.GET_MEMBERS)

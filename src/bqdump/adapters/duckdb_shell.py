@@ -104,7 +104,7 @@ class DuckDBShell:
         Those whose files were not read yet are empty, and the others are views of files that are deleted in the end.
         """
         try:
-            statements = [COMMENT.sub(" ", one.query) for one in self._connection.extract_statements(statement)]
+            statements = [COMMENT.sub(" ", part.query) for part in self._connection.extract_statements(statement)]
         except duckdb.Error:
             return
         for found in filter(None, map(DATABASE.match, statements)):
@@ -127,7 +127,7 @@ class DuckDBShell:
             path = content if isinstance(content, Path) else await self._stored(file, content)
             relations += await asyncio.to_thread(self._relations, file, path)
         if relations:
-            source = "(" + " UNION ALL BY NAME ".join(f"FROM {one}" for one in relations) + ")"
+            source = "(" + " UNION ALL BY NAME ".join(f"FROM {relation}" for relation in relations) + ")"
             await asyncio.to_thread(self._show, table, source, sources[0].file)
         self._attached.add(table)
 

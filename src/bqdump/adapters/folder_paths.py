@@ -92,7 +92,9 @@ def refuse_other_spelling(root: Path, name: str, rules: NameRules) -> None:
         except (FileNotFoundError, NotADirectoryError):
             return
         like = rules.alike(part)
-        if part not in names and (other := next((one for one in names if rules.alike(one) == like), None)):
+        if part not in names and (
+            other := next((other_name for other_name in names if rules.alike(other_name) == like), None)
+        ):
             cause = f"{other} exists, and the file system does not distinguish the two names"
             raise TargetError("use", str(place / part), cause, "Rename one of them, or use another folder.")
         place /= part

@@ -58,7 +58,9 @@ def generation_of(blob: Any, operation: str, subject: str) -> int:
 def lifecycle_of(bucket: Any) -> tuple[LifecycleRule, ...]:
     """The lifecycle rules in a bucket's JSON answer."""
     rules = (bucket.get("lifecycle") or {}).get("rule") or ()
-    return tuple(LifecycleRule((one.get("action") or {}).get("type", ""), one.get("condition") or {}) for one in rules)
+    return tuple(
+        LifecycleRule((rule.get("action") or {}).get("type", ""), rule.get("condition") or {}) for rule in rules
+    )
 
 
 def lacking(operation: str, subject: str, cause: str) -> AnswerError:

@@ -78,8 +78,8 @@ class MemoryStore:
     async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         """See ObjectStore."""
         async for page in self._pages(prefix, start):
-            found = (one for one in page if is_note(one.info.name))
-            yield [Note(one.info.name, one.data[: NOTE_BYTES + 1], one.info.generation) for one in found]
+            found = (entry for entry in page if is_note(entry.info.name))
+            yield [Note(note.info.name, note.data[: NOTE_BYTES + 1], note.info.generation) for note in found]
 
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""

@@ -41,7 +41,7 @@ def _signature(function: Callable[..., Any], names: list[str]) -> inspect.Signat
     types = get_type_hints(Options)
     defaults = {field.name: field.default for field in msgspec.structs.fields(Settings) if not field.required}
     own = inspect.signature(function, eval_str=True)
-    given = [one for one in own.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    given = [parameter for parameter in own.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
     for name in names:
         # What is required may also be in the file, and empty strings and lists are the same as None.
         default = defaults.get(name)

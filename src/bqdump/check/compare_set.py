@@ -24,7 +24,7 @@ async def compare_set(sets: Sequence[SetAt], before: str, after: str, compare_bo
     changes: list[TableChange] = []
     missing = {before, after} - {""}
     for at, project in await published_sets(sets):
-        published = {one.dataset: one.run for one in project.datasets}
+        published = {entry.dataset: entry.run for entry in project.datasets}
         for name in at.names:
             old = await _manifest(at.export(name), before)
             new = await _manifest(at.export(name), after or published.get(name, ""))

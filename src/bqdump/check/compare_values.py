@@ -179,7 +179,7 @@ def _by_value(before: Sums, after: Sums, leaf: Leaf, *, alike: bool) -> bool:
 
 
 def _equal(before: Sums, after: Sums, was: Leaf, now: Leaf) -> bool:
-    one, other = before.columns[was], after.columns[now]
+    column, other = before.columns[was], after.columns[now]
     if was.by_value(before.format) != now.by_value(after.format):
-        return one[0] == other[0]
-    return one == other
+        return column[0] == other[0]
+    return column == other

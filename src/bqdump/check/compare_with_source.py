@@ -93,7 +93,9 @@ async def questions(source: Source, manifest: Manifest) -> Questions:
         for entry in manifest.tables
         if entry.read_at == "snapshot" and now - snapshot_of(manifest, entry) <= LONGEST_DAYS * DAY
     ]
-    able, unable = await priced(source, dataset, [one for entry in tables for one in _about(dataset, manifest, entry)])
+    able, unable = await priced(
+        source, dataset, [question for entry in tables for question in _about(dataset, manifest, entry)]
+    )
     compared = {entry.table for entry in tables}
     without = tuple(entry.table for entry in manifest.tables if entry.table not in compared)
     return Questions(dataset, able, unable, without)
@@ -113,14 +115,14 @@ async def priced(source: Source, dataset: Dataset, needed: Sequence[Question]) -
         return question._replace(bills=found.bytes)
 
     estimates = await gathered(estimated, needed, QUERIES_AT_ONCE)
-    able = [one for one in estimates if isinstance(one, Question)]
+    able = [estimate for estimate in estimates if isinstance(estimate, Question)]
     total = sum(question.bills for question in able)
     if source.max_bytes_billed and total + source.spent > source.max_bytes_billed:
         others = f" in addition to {size_text(source.spent)} of other queries" if source.spent else ""
         subject, cause = size_text(source.max_bytes_billed), f"the queries would bill {size_text(total)}{others}"
         raise UsageError("verify", subject, cause, source.hint, setting="max_bytes_billed")
     source.on_bill(total)
-    return able, list(dict.fromkeys(one for one in estimates if isinstance(one, Finding)))
+    return able, list(dict.fromkeys(estimate for estimate in estimates if isinstance(estimate, Finding)))
 
 
 async def compare(source: Source, prepared: Questions, digests: dict[str, Digest]) -> Compared:
@@ -133,7 +135,11 @@ async def compare(source: Source, prepared: Questions, digests: dict[str, Digest
         except JobFailedError as error:
             return _gone(question, error)
 
-    ready = [one for one in prepared.questions if all(_has_sums(digests.get(file.name)) for file in one.entry.files)]
+    ready = [
+        candidate
+        for candidate in prepared.questions
+        if all(_has_sums(digests.get(file.name)) for file in candidate.entry.files)
+    ]
     answers = await gathered(answer, ready, QUERIES_AT_ONCE)
     findings = list(prepared.findings)
     for question, expected in zip(ready, answers, strict=True):

@@ -33,7 +33,7 @@ async def evidence_page(store: ObjectStore, settings: Settings, run: str = "") -
     address, check = _where(settings.target, document.name)
     digest = hashlib.sha256(found.data).hexdigest()
     stored = Stored(address, check, len(found.data), digest, found.generation)
-    drills = [one for one in await read_drills(store, settings.layout) if one.run == name]
+    drills = [drill for drill in await read_drills(store, settings.layout) if drill.run == name]
     return name, render_evidence(manifest, stored, drills, int(time.time() * 1000))
 
 

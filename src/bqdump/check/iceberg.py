@@ -28,17 +28,17 @@ async def compare_metadata(
     copied: generations are those of copies, and are not compared. reads: compare the bytes with the digest in each
     object's name; otherwise only where the generation differs.
     """
-    named = [(entry.table, one) for entry in manifest.tables for one in entry.iceberg]
+    named = [(entry.table, file) for entry in manifest.tables for file in entry.iceberg]
     listed, findings = await _listed(store, settings, manifest)
-    moved = {one.name: one for one in listed.rewritten} if listed else {}
+    moved = {file.name: file for file in listed.rewritten} if listed else {}
     led = [(table, name) for table, name in listed.tables.items() if name in moved] if listed else []
     named += [(table, moved[name]) for table, name in led]
-    there = await present(store, [one.name for _, one in named])
+    there = await present(store, [file.name for _, file in named])
 
     async def look(file: tuple[str, IcebergFile]) -> list[Finding]:
         return await _compare(store, *file, there, copied=copied, reads=reads)
 
-    return findings + [one for found in await gathered(look, named, READS_AT_ONCE) for one in found]
+    return findings + [finding for found in await gathered(look, named, READS_AT_ONCE) for finding in found]
 
 
 async def _listed(
@@ -58,20 +58,20 @@ async def _listed(
 
 
 async def _compare(
-    store: ObjectStore, table: str, one: IcebergFile, there: Mapping[str, ObjectInfo], *, copied: bool, reads: bool
+    store: ObjectStore, table: str, file: IcebergFile, there: Mapping[str, ObjectInfo], *, copied: bool, reads: bool
 ) -> list[Finding]:
-    info = there.get(one.name)
+    info = there.get(file.name)
     if info is None:
-        return [Finding(FindingKind.MISSING, table, one.name, f"{one.size} bytes", "")]
-    if info.size != one.size:
-        return [Finding(FindingKind.SIZE, table, one.name, f"{one.size} bytes", f"{info.size} bytes")]
-    replaced = not copied and info.generation != one.generation
+        return [Finding(FindingKind.MISSING, table, file.name, f"{file.size} bytes", "")]
+    if info.size != file.size:
+        return [Finding(FindingKind.SIZE, table, file.name, f"{file.size} bytes", f"{info.size} bytes")]
+    replaced = not copied and info.generation != file.generation
     if reads or replaced:
-        stored = await read_object(store, one.name)
+        stored = await read_object(store, file.name)
         if stored is None:
-            return [Finding(FindingKind.MISSING, table, one.name, f"{one.size} bytes", "")]
-        if not is_intact(one.name, stored.data):
-            return [Finding(FindingKind.CHECKSUM, table, one.name, "the digest in its name", "other content")]
+            return [Finding(FindingKind.MISSING, table, file.name, f"{file.size} bytes", "")]
+        if not is_intact(file.name, stored.data):
+            return [Finding(FindingKind.CHECKSUM, table, file.name, "the digest in its name", "other content")]
     if replaced:
-        return [Finding(FindingKind.REPLACED, table, one.name, str(one.generation), str(info.generation))]
+        return [Finding(FindingKind.REPLACED, table, file.name, str(file.generation), str(info.generation))]
     return []

@@ -61,7 +61,7 @@ async def read_back(
 ) -> Back:
     """Read the files sampled for this export, except those known to be `lost` or changed."""
 
-    async def one(sample: tuple[TableEntry, File]) -> Digest | None:
+    async def digest_of(sample: tuple[TableEntry, File]) -> Digest | None:
         try:
             return await _digest(store, manifest, *sample, options, tell)
         except _ReplacedError:
@@ -71,7 +71,7 @@ async def read_back(
 
     sampled = [(entry, file) for entry, file in turn(manifest, options) if file.name not in lost]
     tell(Checking("reading", len(sampled), sum(file.size for _, file in sampled)))
-    digests = await gathered(one, sampled, FILES_AT_ONCE)
+    digests = await gathered(digest_of, sampled, FILES_AT_ONCE)
     findings: list[Finding] = []
     whole: dict[str, Digest] = {}
     for (entry, file), digest in zip(sampled, digests, strict=True):

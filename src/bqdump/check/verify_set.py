@@ -41,7 +41,7 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
     missing: list[NotFoundError] = []
     parts = [part for at, project in projects for part in await (_of_run(at, run) if run else _published(at, project))]
 
-    async def one(export: ExportAt, part: VerifiedDataset) -> tuple[VerifiedDataset, Verified | None]:
+    async def verified(export: ExportAt, part: VerifiedDataset) -> tuple[VerifiedDataset, Verified | None]:
         if not part.run:
             return part, None
         store, own, _ = export
@@ -58,23 +58,25 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
         return replace(part, run=found.run, findings=len(found.findings), note=note), found
 
     # One after another, as each reads files with all of this machine.
-    pairs = [await one(*part) for part in parts]
+    pairs = [await verified(*part) for part in parts]
     if run and not any(whole or part.problem for part, whole in pairs):
         raise missing[0] if missing else missing_run(run, sets[0].settings)
     found = [(part.dataset, whole) for part, whole in pairs if whole]
     newest = projects[0][1]
-    times = [one.snapshot_time for _, one in found] if run else []
+    times = [verified.snapshot_time for _, verified in found] if run else []
     return Verified(
         run=run or newest.run,
         snapshot_time=min(times, default=time_of(newest.snapshot)),
-        tables=sum(one.tables for _, one in found),
-        files=sum(one.files for _, one in found),
-        bytes=sum(one.bytes for _, one in found),
+        tables=sum(verified.tables for _, verified in found),
+        files=sum(verified.files for _, verified in found),
+        bytes=sum(verified.bytes for _, verified in found),
         findings=tuple(
-            replace(finding, table=f"{name}.{finding.table}") for name, one in found for finding in one.findings
+            replace(finding, table=f"{name}.{finding.table}")
+            for name, verified in found
+            for finding in verified.findings
         ),
-        copied=bool(found) and all(one.copied for _, one in found),
-        carried=sum(one.carried for _, one in found),
+        copied=bool(found) and all(verified.copied for _, verified in found),
+        carried=sum(verified.carried for _, verified in found),
         datasets=tuple(part for part, _ in pairs),
     )
 
@@ -85,7 +87,7 @@ async def _published(at: SetAt, project: Project) -> list[_Part]:
     left = await datasets_left(at, [entry.dataset for entry in project.datasets])
     expected += [VerifiedDataset(name, latest.run, 0, note=LEFT) for name, latest in left.published.items()]
     expected += [VerifiedDataset(name, "", 0, error.sentence(COMMANDS)) for name, error in left.damaged.items()]
-    return [_Part(at.export(one.dataset), one) for one in expected]
+    return [_Part(at.export(entry.dataset), entry) for entry in expected]
 
 
 def _expected(project: Project, entry: DatasetEntry) -> VerifiedDataset:
@@ -105,7 +107,7 @@ async def _of_run(at: SetAt, run: str) -> list[_Part]:
     """What is to be verified of a run: the datasets of its plan, or those that have it where there is none any more."""
     plan = await value_of(at.store, at.settings.layout.project_run(run).plan)
     if plan:
-        names = [one.dataset for one in plan.datasets]
+        names = [entry.dataset for entry in plan.datasets]
     else:
         runs = await gathered(lambda name: at.store.folders(at.export(name).settings.layout.runs), at.names, AT_ONCE)
         names = [name for name, having in zip(at.names, runs, strict=True) if run in having]

@@ -66,9 +66,9 @@ def check_service(
         tell("Nothing was created.")
         return UNEXPECTED
 
-    def show(one: TriedClaim) -> None:
+    def show(claim: TriedClaim) -> None:
         if not quiet and sys.stderr.isatty():
-            tell(f"{one.verdict.value:<10} {one.id}")
+            tell(f"{claim.verdict.value:<10} {claim.id}")
 
     work = serve(settings, lambda services: try_claims(verbs.ports_of(services), proposal, show))
     with following(quiet=True) as follower:
@@ -122,26 +122,28 @@ def _agreed(proposal: Proposal) -> bool:
 
 
 def _print(found: ServiceCheck, *, quiet: bool) -> None:
-    shown = [one for one in found.claims if not quiet or one.verdict is Verdict.DIFFERENT]
+    shown = [claim for claim in found.claims if not quiet or claim.verdict is Verdict.DIFFERENT]
     if shown:
-        print_table(("verdict", "claim", "observed"), [(one.verdict.value, one.id, _observed(one)) for one in shown])
-    for one in found.by_verdict(Verdict.DIFFERENT):
-        sys.stdout.write(f"\n{one.id}: {one.claim} (docs/{one.page})\n")
-        for word, text in one.expected.items():
-            if one.observed.get(word) != text:
-                sys.stdout.write(f"  {word}: expected {text!r}, observed {one.observed.get(word, 'nothing')!r}\n")
-        if error := one.observed.get("error"):
+        print_table(
+            ("verdict", "claim", "observed"), [(claim.verdict.value, claim.id, _observed(claim)) for claim in shown]
+        )
+    for claim in found.by_verdict(Verdict.DIFFERENT):
+        sys.stdout.write(f"\n{claim.id}: {claim.claim} (docs/{claim.page})\n")
+        for word, text in claim.expected.items():
+            if claim.observed.get(word) != text:
+                sys.stdout.write(f"  {word}: expected {text!r}, observed {claim.observed.get(word, 'nothing')!r}\n")
+        if error := claim.observed.get("error"):
             sys.stdout.write(f"  {error}\n")
     counts = ", ".join(f"{len(some):,} {verdict.value}" for verdict in Verdict if (some := found.by_verdict(verdict)))
     who = "BigQuery and Cloud Storage" if found.google else "stand-ins, not Google Cloud"
     sys.stdout.write(f"\n{counts}, by {who} in {found.location}, {found.seconds:,.0f} s.\n")
 
 
-def _observed(one: TriedClaim) -> str:
+def _observed(claim: TriedClaim) -> str:
     """What was observed, on one line."""
-    if one.why:
-        return one.why
-    text = "; ".join(f"{word}: {_visible(form)}" for word, form in one.observed.items())
+    if claim.why:
+        return claim.why
+    text = "; ".join(f"{word}: {_visible(form)}" for word, form in claim.observed.items())
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 

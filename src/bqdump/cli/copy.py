@@ -88,7 +88,7 @@ def copy(
 
 
 def _print(result: Copied) -> None:
-    rows = [_row(one) for one in result.runs]
+    rows = [_row(run) for run in result.runs]
     print_table(("run", "as of", "state", "files", "size", "moved", "bytes moved", ""), rows, right=(3, 4, 5, 6))
     moved = f"{counted(result.files, 'file')}, {size_text(result.bytes)}"
     leaving = f", of which {size_text(result.egress)} leave the location" if result.egress else ""
@@ -99,9 +99,9 @@ def _print(result: Copied) -> None:
         sys.stdout.write(f"Would copy {asked} to {result.target}{leaving}. Nothing was copied.\n")
 
 
-def _row(one: CopiedRun) -> tuple[str, ...]:
-    if one.state == "not copied":
-        return (one.run, "", one.state, "", "", "", "", one.problem)
-    taken = time_text(one.snapshot_time) if one.snapshot_time else ""
-    sizes = f"{one.files:,}", size_text(one.bytes), f"{one.moved_files:,}", size_text(one.moved_bytes)
-    return (one.run, taken, STATES[one.state], *sizes, "")
+def _row(run: CopiedRun) -> tuple[str, ...]:
+    if run.state == "not copied":
+        return (run.run, "", run.state, "", "", "", "", run.problem)
+    taken = time_text(run.snapshot_time) if run.snapshot_time else ""
+    sizes = f"{run.files:,}", size_text(run.bytes), f"{run.moved_files:,}", size_text(run.moved_bytes)
+    return (run.run, taken, STATES[run.state], *sizes, "")

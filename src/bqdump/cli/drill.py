@@ -132,11 +132,14 @@ def _tell_bill(bytes_billed: int) -> None:
 def _print_result(done: Drilled) -> None:
     if problems := (*done.different, *done.failed):
         sys.stdout.write("\nNot proven:\n")
-        rows = [(one.name, one.kind.lower().replace("_", " "), one.reason, one.message) for one in problems]
+        rows = [
+            (problem.name, problem.kind.lower().replace("_", " "), problem.reason, problem.message)
+            for problem in problems
+        ]
         print_table(("object", "kind", "reason", "message"), rows)
     if done.not_restored:
         sys.stdout.write("\nNot restored:\n")
-        lost = [(one.name, one.kind.lower().replace("_", " "), one.reason) for one in done.not_restored]
+        lost = [(object_.name, object_.kind.lower().replace("_", " "), object_.reason) for object_ in done.not_restored]
         print_table(("object", "kind", "why"), lost)
     if done.altered:
         sys.stdout.write(f"\n{NOT_COMPARED}\n")

@@ -43,7 +43,9 @@ class Flags(Commands):
             for name, value in self._typed.items()
             if name in taken and (name not in arguments or isinstance(value, tuple))
         }
-        return " ".join([super().call(verb, arguments), *(word for one in typed.items() for word in flag_words(*one))])
+        return " ".join(
+            [super().call(verb, arguments), *(word for option in typed.items() for word in flag_words(*option))]
+        )
 
 
 def _options_of(verb: str) -> set[str | None]:
@@ -58,7 +60,7 @@ def flag_words(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
     values = value if isinstance(value, tuple) else (value,)
-    return [word for one in values for word in (f"--{flag}", shlex.quote(str(one)))]
+    return [word for given in values for word in (f"--{flag}", shlex.quote(str(given)))]
 
 
 # A flag whose value may be a secret, such as the address of a webhook: it is never printed.

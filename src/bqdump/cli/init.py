@@ -28,7 +28,7 @@ COMMON = (
     *("keep_weekly", "keep_monthly", "keep_yearly", "keep_within"),
 )
 # Sections of single tables are written by hand.
-OTHERS = tuple(one.name for one in SETTINGS if one.name not in (*COMMON, *OF_ONE_RUN, "tables"))
+OTHERS = tuple(setting.name for setting in SETTINGS if setting.name not in (*COMMON, *OF_ONE_RUN, "tables"))
 # Values that a file has as they were given: amounts with their unit, and targets.
 AS_GIVEN = ("TIME", "SIZE", "TARGET")
 

@@ -45,9 +45,9 @@ LIBRARIES = ("google", "urllib3", "grpc")
 
 def message_of(record: logging.LogRecord) -> str:
     """The message; errors in it name settings as flags."""
-    if not isinstance(record.args, tuple) or not any(isinstance(one, BqdumpError) for one in record.args):
+    if not isinstance(record.args, tuple) or not any(isinstance(argument, BqdumpError) for argument in record.args):
         return record.getMessage()
-    values = tuple(sentence(one) if isinstance(one, BqdumpError) else one for one in record.args)
+    values = tuple(sentence(argument) if isinstance(argument, BqdumpError) else argument for argument in record.args)
     return str(record.msg) % values
 
 

@@ -58,17 +58,17 @@ def _print(shown: Listing) -> None:
             ("dataset", "run", "location", "as of", "tables", "objects", "rows", "size", "note"),
             [
                 (
-                    one.dataset,
-                    one.run,
-                    one.location,
-                    time_text(one.snapshot_time),
-                    f"{one.tables:,}",
-                    f"{one.objects:,}",
-                    f"{one.rows:,}",
-                    size_text(one.bytes),
-                    one.note,
+                    member.dataset,
+                    member.run,
+                    member.location,
+                    time_text(member.snapshot_time),
+                    f"{member.tables:,}",
+                    f"{member.objects:,}",
+                    f"{member.rows:,}",
+                    size_text(member.bytes),
+                    member.note,
                 )
-                for one in shown.datasets
+                for member in shown.datasets
             ],
             right=(4, 5, 6, 7),
         )
@@ -78,26 +78,32 @@ def _print(shown: Listing) -> None:
             ("table", "kind", "rows", "size", "files", "format", "route", "note"),
             [
                 (
-                    one.table,
-                    _words(one.kind),
-                    "?" if one.rows is None else f"{one.rows:,}",
-                    size_text(one.bytes),
-                    f"{one.files:,}",
-                    one.format,
-                    one.route,
-                    _note(one, shown),
+                    table.table,
+                    _words(table.kind),
+                    "?" if table.rows is None else f"{table.rows:,}",
+                    size_text(table.bytes),
+                    f"{table.files:,}",
+                    table.format,
+                    table.route,
+                    _note(table, shown),
                 )
-                for one in shown.tables
+                for table in shown.tables
             ],
             right=(2, 3, 4),
         )
         sys.stdout.write("\n")
     if shown.objects:
-        print_table(("object", "kind", "of table"), [(one.name, _words(one.kind), one.table) for one in shown.objects])
+        print_table(
+            ("object", "kind", "of table"),
+            [(object_.name, _words(object_.kind), object_.table) for object_ in shown.objects],
+        )
         sys.stdout.write("\n")
     if shown.left_out:
         sys.stdout.write("Left out:\n")
-        print_table(("object", "kind", "why"), [(one.name, _words(one.kind), one.reason) for one in shown.left_out])
+        print_table(
+            ("object", "kind", "why"),
+            [(object_.name, _words(object_.kind), object_.reason) for object_ in shown.left_out],
+        )
         sys.stdout.write("\n")
     dataset = f"{counted(len(shown.datasets), 'dataset')} of {shown.project}" if shown.datasets else shown.dataset
     where = f" ({shown.location})" if shown.location else ""
@@ -110,12 +116,12 @@ def _print(shown: Listing) -> None:
         sys.stdout.write("Later runs have replaced its files: it cannot be restored.\n")
 
 
-def _note(one: ListedTable, shown: Listing) -> str:
-    carried = f"exported by run {one.carried_from}" if one.carried_from else ""
-    if carried and one.snapshot_time < shown.snapshot_time:
-        carried = f"{carried}, as of {time_text(one.snapshot_time)}"
-    partitions = counted(one.partitions, "partition") if one.partitions else ""
-    return "; ".join(filter(None, (partitions, carried, one.differs)))
+def _note(table: ListedTable, shown: Listing) -> str:
+    carried = f"exported by run {table.carried_from}" if table.carried_from else ""
+    if carried and table.snapshot_time < shown.snapshot_time:
+        carried = f"{carried}, as of {time_text(table.snapshot_time)}"
+    partitions = counted(table.partitions, "partition") if table.partitions else ""
+    return "; ".join(filter(None, (partitions, carried, table.differs)))
 
 
 def _words(kind: str) -> str:

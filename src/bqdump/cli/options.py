@@ -27,7 +27,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 OTHER_VARIABLES = (
     *("BQDUMP_CONFIG", "BQDUMP_DEBUG", "BQDUMP_TASK_COUNT", "BQDUMP_JOB", "BQDUMP_LOG_FORMAT"),
     *("BQDUMP_NOTIFY_SECRET", "BQDUMP_EXECUTION", "BQDUMP_RESTORE_AS_OF", "BQDUMP_DRILL_AS_OF"),
-    *(one.env for one in (*RESTORE_SETTINGS, *DRILL_SETTINGS)),
+    *(setting.env for setting in (*RESTORE_SETTINGS, *DRILL_SETTINGS)),
 )
 # Variables that Kubernetes sets where a service is called bqdump.
 SERVICE_LINK = re.compile(r"BQDUMP_(SERVICE_|PORT(_|$))")
@@ -63,7 +63,7 @@ def run_name(_: click.Context, parameter: click.Parameter, value: str | None) ->
 
 def run_names(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     """The names of runs, as arguments, each once. Raises click.BadParameter."""
-    return tuple(dict.fromkeys(name for one in value if (name := run_name(context, parameter, one))))
+    return tuple(dict.fromkeys(name for text in value if (name := run_name(context, parameter, text))))
 
 
 class CommonOption(click.Option):
@@ -87,18 +87,22 @@ class Command(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """See click.Command."""
-        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        options = [parameter for parameter in self.get_params(ctx) if isinstance(parameter, click.Option)]
         # A target is a bucket, or any other place.
         needs = {*self.needs, "to"} if "bucket" in self.needs else {*self.needs}
-        settings: list[click.Option] = [one for one in options if isinstance(one, (SettingOption, CommonOption))]
-        own = [one for one in options if one not in settings]
-        few = sum(isinstance(one, SettingOption) for one in settings) <= len(OFTEN)
-        used = [one for one in settings if one.name in OFTEN or (few and isinstance(one, SettingOption))]
-        others = [one.opts[0] for one in settings if one not in used and one.name not in needs]
+        settings: list[click.Option] = [
+            option for option in options if isinstance(option, (SettingOption, CommonOption))
+        ]
+        own = [option for option in options if option not in settings]
+        few = sum(isinstance(setting, SettingOption) for setting in settings) <= len(OFTEN)
+        used = [
+            setting for setting in settings if setting.name in OFTEN or (few and isinstance(setting, SettingOption))
+        ]
+        others = [setting.opts[0] for setting in settings if setting not in used and setting.name not in needs]
         sections = {
-            "Required": [one for one in options if one.name in needs],
-            "Options": [one for one in own if one.name not in needs],
-            "Settings": [one for one in used if one.name not in needs],
+            "Required": [option for option in options if option.name in needs],
+            "Options": [option for option in own if option.name not in needs],
+            "Settings": [setting for setting in used if setting.name not in needs],
         }
         for title, rows in sections.items():
             if records := [record for option in rows if (record := option.get_help_record(ctx))]:
@@ -243,7 +247,7 @@ def warn_of_unknown(environ: Mapping[str, str]) -> None:
     known = (*(setting.env for setting in SETTINGS), *OTHER_VARIABLES)
     for name in sorted(environ):
         if name.startswith("BQDUMP_") and name not in known and not SERVICE_LINK.match(name):
-            close = close_name(name[7:], [one.removeprefix("BQDUMP_") for one in known])
-            guess = next((one for one in known if close and one.endswith(close)), "")
+            close = close_name(name[7:], [variable.removeprefix("BQDUMP_") for variable in known])
+            guess = next((variable for variable in known if close and variable.endswith(close)), "")
             hint = f"; did you mean {guess}?" if guess else ""
             log.warning("unknown setting %s%s", name, hint, extra=LogEvent.SETTING_UNKNOWN.extra())

@@ -42,7 +42,7 @@ def cost(settings: Settings, shown: Planned) -> str:
 
 def _price(settings: Settings, shown: Planned, billed: Sequence[PlannedTable]) -> str:
     """The price that the bill is based on."""
-    where = {one.dataset: one.location for one in shown.datasets}
+    where = {dataset.dataset: dataset.location for dataset in shown.datasets}
     locations = {where[table.table.partition(".")[0]] for table in billed} if where else {shown.location}
     return fill(price_text(locations, settings.price_per_tib), words())
 
@@ -86,8 +86,14 @@ def print_parts(shown: Planned) -> None:
         print_table(
             ("table", "why", "rows", "as of", "run"),
             [
-                (one.table, WHY[one.reason], "?" if one.rows is None else f"{one.rows:,}", one.snapshot_text, one.run)
-                for one in shown.removed
+                (
+                    table.table,
+                    WHY[table.reason],
+                    "?" if table.rows is None else f"{table.rows:,}",
+                    table.snapshot_text,
+                    table.run,
+                )
+                for table in shown.removed
             ],
             right=(2,),
         )
@@ -114,7 +120,7 @@ def print_altered(altered: Sequence[AlteredColumn]) -> None:
     if not altered:
         return
     sys.stdout.write("\nColumns whose values change in a restore:\n")
-    rows = [(one.table, one.format, one.change, ", ".join(one.columns)) for one in folded(altered)]
+    rows = [(change.table, change.format, change.change, ", ".join(change.columns)) for change in folded(altered)]
     print_table(("table", "format", "change", "columns"), rows)
 
 

@@ -39,37 +39,41 @@ def print_set(settings: Settings, shown: Planned) -> None:
         ("dataset", "location", "tables", "rows", "bytes", "bills", "cost", "refused"),
         [
             (
-                one.dataset,
-                one.location,
-                f"{one.tables:,}",
-                f"{one.rows:,}",
-                size_text(one.bytes),
-                size_text(one.bills) if one.bills else "",
-                money_text(one.usd) if one.bills else "",
-                "yes" if one.problem else "",
+                dataset.dataset,
+                dataset.location,
+                f"{dataset.tables:,}",
+                f"{dataset.rows:,}",
+                size_text(dataset.bytes),
+                size_text(dataset.bills) if dataset.bills else "",
+                money_text(dataset.usd) if dataset.bills else "",
+                "yes" if dataset.problem else "",
             )
-            for one in shown.datasets
+            for dataset in shown.datasets
         ],
         right=(2, 3, 4, 5, 6),
     )
-    if problems := [(one.dataset, one.problem) for one in shown.datasets if one.problem]:
+    if problems := [(dataset.dataset, dataset.problem) for dataset in shown.datasets if dataset.problem]:
         sys.stdout.write("\nNot exported as the settings are:\n")
         print_table(("dataset", "why"), problems)
     if shown.skipped_datasets:
         sys.stdout.write("\nNot exported:\n")
-        print_table(("dataset", "why"), [(one.dataset, one.reason) for one in shown.skipped_datasets])
+        print_table(("dataset", "why"), [(dataset.dataset, dataset.reason) for dataset in shown.skipped_datasets])
     if shown.removed_datasets:
         sys.stdout.write("\nNot in the set any more (their exports stay):\n")
-        left = [(one.dataset, fill(WHY[one.reason], words()), one.run) for one in shown.removed_datasets]
+        left = [
+            (dataset.dataset, fill(WHY[dataset.reason], words()), dataset.run) for dataset in shown.removed_datasets
+        ]
         print_table(("dataset", "why", "last run"), left)
     print_parts(shown)
 
 
 def refuse_datasets(shown: Planned) -> None:
     """Raise UsageError where a run would not export every dataset."""
-    refused = [one for one in shown.datasets if one.problem]
+    refused = [dataset for dataset in shown.datasets if dataset.problem]
     if not refused:
         return
-    problems = named([f"{one.dataset}: {one.problem.rstrip('.')}" for one in refused], NAMED, separator="; ")
+    problems = named(
+        [f"{dataset.dataset}: {dataset.problem.rstrip('.')}" for dataset in refused], NAMED, separator="; "
+    )
     cause = f"{len(refused)} of {counted(len(shown.datasets), 'dataset')} would not be exported ({problems})"
     raise UsageError("plan the export", f"project {shown.project}", cause)

@@ -60,10 +60,10 @@ def prune(runs: tuple[str, ...], yes: bool, quiet: bool, as_json: bool, **option
 
 def _print(result: Pruned, *, quiet: bool) -> None:
     if not quiet:
-        rows = [_row(one, deleted=result.deleted) for one in result.runs]
+        rows = [_row(run, deleted=result.deleted) for run in result.runs]
         heads: tuple[str, ...] = ("run", "as of", "state", "tables", "size", "frees alone", "")
-        if several := len({one.dataset for one in result.runs if one.dataset}) > 1:
-            rows = [(one.dataset, *row) for one, row in zip(result.runs, rows, strict=True)]
+        if several := len({run.dataset for run in result.runs if run.dataset}) > 1:
+            rows = [(run.dataset, *row) for run, row in zip(result.runs, rows, strict=True)]
             heads = ("dataset", *heads)
         print_table(heads, rows, right=(4, 5, 6) if several else (3, 4, 5))
     for name in result.left[:SHOWN_LEFT]:
@@ -84,11 +84,11 @@ def _print(result: Pruned, *, quiet: bool) -> None:
         sys.stdout.write(f"Nothing to remove: {kept} kept.\n")
 
 
-def _row(one: RetainedRun, *, deleted: bool) -> tuple[str, ...]:
-    size = (size_text(one.bytes), size_text(one.alone)) if one.state in ("complete", "partial") else ("", "")
+def _row(run: RetainedRun, *, deleted: bool) -> tuple[str, ...]:
+    size = (size_text(run.bytes), size_text(run.alone)) if run.state in ("complete", "partial") else ("", "")
     why = "removed" if deleted else "remove"
-    if one.removed and one.reasons:
-        why = f"{why}: {', '.join(one.reasons)}"
-    elif not one.removed:
-        why = f"kept: {', '.join(one.reasons)}"
-    return (one.run, time_text(one.snapshot_time), one.state, f"{one.tables:,}" if one.tables else "", *size, why)
+    if run.removed and run.reasons:
+        why = f"{why}: {', '.join(run.reasons)}"
+    elif not run.removed:
+        why = f"kept: {', '.join(run.reasons)}"
+    return (run.run, time_text(run.snapshot_time), run.state, f"{run.tables:,}" if run.tables else "", *size, why)

@@ -207,7 +207,7 @@ def alerts(
     deployment = _deployment(options)
     if not all(CHANNEL.fullmatch(channel) for channel in channels):
         hint = "`gcloud beta monitoring channels list --format='value(name)'` prints their names."
-        cause = f"invalid value {next(one for one in channels if not CHANNEL.fullmatch(one))!r}"
+        cause = f"invalid value {next(channel for channel in channels if not CHANNEL.fullmatch(channel))!r}"
         raise UsageError("render", "--notification-channel", cause, hint)
     if exports and not workflow:
         raise UsageError("render", "--exports", "only valid with --workflow", "Remove it.")

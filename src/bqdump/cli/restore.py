@@ -192,7 +192,7 @@ def print_plan(settings: Settings, shown: Restoration) -> None:
         sys.stdout.write("\nThen:\n")
         print_table(
             ("object", "kind", "action", "note"),
-            [(one.name, _words(one.kind), one.action, one.as_what) for one in shown.objects],
+            [(object_.name, _words(object_.kind), object_.action, object_.as_what) for object_ in shown.objects],
         )
     _print_not_restored(shown)
     if shown.kept:
@@ -206,7 +206,7 @@ def _money(settings: Settings, shown: Restoration) -> str:
     most = max(shown.bytes_billed, shown.bytes_billed_at_most)
     if not most:
         return ""
-    locations = sorted({one.location for one in shown.datasets} or {shown.location})
+    locations = sorted({dataset.location for dataset in shown.datasets} or {shown.location})
     given = settings.price_per_tib
     if len(locations) > 1 and given is None:
         return ""
@@ -220,17 +220,17 @@ def _print_datasets(shown: Restoration) -> None:
         ("dataset", "into", "location", "run", "tables", "objects", "rows", "bytes", "note"),
         [
             (
-                one.dataset,
-                one.into,
-                one.location,
-                one.run,
-                f"{one.tables:,}",
-                f"{one.objects:,}",
-                f"{one.rows:,}",
-                size_text(one.bytes),
-                one.problem,
+                dataset.dataset,
+                dataset.into,
+                dataset.location,
+                dataset.run,
+                f"{dataset.tables:,}",
+                f"{dataset.objects:,}",
+                f"{dataset.rows:,}",
+                size_text(dataset.bytes),
+                dataset.problem,
             )
-            for one in shown.datasets
+            for dataset in shown.datasets
         ],
         right=(4, 5, 6, 7),
     )
@@ -241,7 +241,7 @@ def _print_result(done: Restoration) -> None:
         sys.stdout.write("\nNot restored, as BigQuery refused it or as it differs:\n")
         print_table(
             ("object", "kind", "reason", "message"),
-            [(one.name, _words(one.kind), one.reason, one.message) for one in done.failed],
+            [(object_.name, _words(object_.kind), object_.reason, object_.message) for object_ in done.failed],
         )
     _print_not_restored(done)
     if done.state != "running":
@@ -250,7 +250,7 @@ def _print_result(done: Restoration) -> None:
             _print_datasets(done)
         restore = "" if done.datasets else f", restore {done.restore}"
         sys.stdout.write(f"\n{_summary(done)} into {_target(done)}{restore}.\n")
-    if incomplete := [one.dataset for one in done.datasets if one.state == "incomplete"]:
+    if incomplete := [dataset.dataset for dataset in done.datasets if dataset.state == "incomplete"]:
         of = counted(len(done.datasets), "dataset")
         sys.stdout.write(f"Incomplete: {len(incomplete)} of {of} ({', '.join(incomplete)}). {RESUME}\n")
     if done.verified is not None:
@@ -260,7 +260,7 @@ def _print_result(done: Restoration) -> None:
 
 def print_altered(title: str, tables: Sequence[RestoredTable]) -> None:
     """Print which values the files have alike with others, by table; nothing where there are none."""
-    if rows := [(one.table, one.altered) for one in tables if one.altered]:
+    if rows := [(table.table, table.altered) for table in tables if table.altered]:
         sys.stdout.write(f"\n{title}\n")
         print_table(("table", "values"), rows)
 
@@ -268,12 +268,16 @@ def print_altered(title: str, tables: Sequence[RestoredTable]) -> None:
 def _print_not_restored(shown: Restoration) -> None:
     if not shown.not_restored:
         return
-    datasets = {one.dataset for one in shown.datasets}
-    said = Counter((one.kind, one.reason) for one in shown.not_restored if one.name in datasets)
+    datasets = {dataset.dataset for dataset in shown.datasets}
+    said = Counter((object_.kind, object_.reason) for object_ in shown.not_restored if object_.name in datasets)
     of_all = [what for what, times in said.items() if times == len(datasets) > 1]
-    others = [one for one in shown.not_restored if one.name not in datasets or (one.kind, one.reason) not in of_all]
+    others = [
+        object_
+        for object_ in shown.not_restored
+        if object_.name not in datasets or (object_.kind, object_.reason) not in of_all
+    ]
     rows = [("every dataset", _words(kind), reason) for kind, reason in of_all]
-    rows += [(one.name, _words(one.kind), one.reason) for one in others]
+    rows += [(object_.name, _words(object_.kind), object_.reason) for object_ in others]
     sys.stdout.write("\nNot restored:\n")
     print_table(("object", "kind", "why"), rows)
 

@@ -13,7 +13,7 @@ from bqdump.core.settings.settings import Setting
 from bqdump.core.settings.values import patterns
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-NAMES = tuple(one.name for one in RESTORE_SETTINGS)
+NAMES = tuple(setting.name for setting in RESTORE_SETTINGS)
 # What is no option of one dataset's restore.
 DATASETS = ("datasets", "exclude_datasets")
 OF_THE_COMMAND = ("verify", "yes", "finish_run", *DATASETS)
@@ -23,14 +23,14 @@ def restore_options(*settings: Setting) -> Callable[[Decorated], Decorated]:
     """Give a command these settings as flags. They arrive as keyword arguments."""
 
     def decorate(command: Decorated) -> Decorated:
-        for one in reversed(settings):
-            shape: dict[str, Any] = {"metavar": one.metavar, "multiple": one.repeated}
-            if one.switch:
+        for setting in reversed(settings):
+            shape: dict[str, Any] = {"metavar": setting.metavar, "multiple": setting.repeated}
+            if setting.switch:
                 shape = {"is_flag": True, "default": False}
-            elif one.parse is int:
+            elif setting.parse is int:
                 shape["type"] = int
-            help_ = f"{one.help} [{one.env}]"
-            command = click.option(one.flag, one.name, envvar=one.env, help=help_, **shape)(command)
+            help_ = f"{setting.help} [{setting.env}]"
+            command = click.option(setting.flag, setting.name, envvar=setting.env, help=help_, **shape)(command)
         return command
 
     return decorate

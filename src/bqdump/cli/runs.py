@@ -86,7 +86,7 @@ def runs(
 
 def _print_growth(grew: Growth) -> None:
     """Print what grew: all together, then the tables."""
-    rows, size = sum(one.rows for one in grew.tables), sum(one.bytes for one in grew.tables)
+    rows, size = sum(table.rows for table in grew.tables), sum(table.bytes for table in grew.tables)
     sys.stdout.write(
         f"Run {grew.run} since run {grew.since} ({time_text(grew.since_time)}): {rows:+,} rows, {_more(size)} in "
         f"{len(grew.tables):,} of {counted(grew.of, 'table')}.\n"
@@ -97,14 +97,14 @@ def _print_growth(grew: Growth) -> None:
             ("table", "rows", "more rows", "bytes", "more bytes", ""),
             [
                 (
-                    one.table,
-                    f"{one.rows_after:,}",
-                    f"{one.rows:+,}",
-                    size_text(one.bytes_after),
-                    _more(one.bytes),
-                    "new" if one.new else "gone" if one.gone else "",
+                    table.table,
+                    f"{table.rows_after:,}",
+                    f"{table.rows:+,}",
+                    size_text(table.bytes_after),
+                    _more(table.bytes),
+                    "new" if table.new else "gone" if table.gone else "",
                 )
-                for one in grew.tables
+                for table in grew.tables
             ],
             right=(1, 2, 3, 4),
         )

@@ -107,7 +107,7 @@ def _watch_set(settings: Settings, found: Status, *, as_json: bool, quiet: bool)
         if found != before and as_json:
             print_json_line(found)
         elif found != before and not quiet:
-            ended = sum(one.state in ENDED for one in found.datasets)
+            ended = sum(dataset.state in ENDED for dataset in found.datasets)
             tables = f"{found.done:,} of {counted(found.tables, 'table')} done"
             say(f"run {found.run}: {ended} of {counted(len(found.datasets), 'dataset')} ended, {tables}")
         reminder.look(found)
@@ -143,14 +143,14 @@ def _silent(found: Status, seconds: float) -> str:
     return f"no table completed for {ago}; if the run's tasks have ended, resume with: {resume}"
 
 
-def _progress(one: DatasetStatus) -> str:
+def _progress(dataset: DatasetStatus) -> str:
     """The state of a dataset, and its tables."""
-    parts: list[str] = [one.state]
-    if one.tables or not (one.reused or one.carried):
-        parts.append(f"{one.done} of {counted(one.tables, 'table')} done")
-    parts += [f"{one.reused:,} unchanged"] if one.reused else []
-    parts += [f"{one.carried:,} carried over"] if one.carried else []
-    parts += [f"{len(one.failed)} failed"] if one.failed else []
+    parts: list[str] = [dataset.state]
+    if dataset.tables or not (dataset.reused or dataset.carried):
+        parts.append(f"{dataset.done} of {counted(dataset.tables, 'table')} done")
+    parts += [f"{dataset.reused:,} unchanged"] if dataset.reused else []
+    parts += [f"{dataset.carried:,} carried over"] if dataset.carried else []
+    parts += [f"{len(dataset.failed)} failed"] if dataset.failed else []
     return ", ".join(parts)
 
 
@@ -164,15 +164,15 @@ def _text(found: Status) -> str:
             f"  {found.done} of {counted(found.tables, 'table')} done, {found.working} in progress, "
             f"{found.waiting} waiting, {len(found.failed)} failed; {size_text(found.bytes)} in total"
         )
-    for one in found.datasets:
-        lines.append(f"  {one.dataset}: {_progress(one)}")
-        lines += [f"    {failure.table}: {failure.reason}: {failure.message}" for failure in one.failed]
-        if one.problem and not one.failed:
-            lines.append(f"    {one.problem}")
+    for dataset in found.datasets:
+        lines.append(f"  {dataset.dataset}: {_progress(dataset)}")
+        lines += [f"    {failure.table}: {failure.reason}: {failure.message}" for failure in dataset.failed]
+        if dataset.problem and not dataset.failed:
+            lines.append(f"    {dataset.problem}")
     lines += [
-        f"  {one.dataset}: not in this set any more; its last export (run {one.run}, as of "
-        f"{time_text(one.snapshot_time)}) stays"
-        for one in found.left
+        f"  {dataset.dataset}: not in this set any more; its last export (run {dataset.run}, as of "
+        f"{time_text(dataset.snapshot_time)}) stays"
+        for dataset in found.left
     ]
     if found.reused:
         lines.append(f"  {unchanged_tables(found.reused)}")

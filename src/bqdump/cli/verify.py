@@ -87,10 +87,10 @@ def verify(
 
 
 def _code(verified: Verified) -> int:
-    if verified.findings or any(one.problem for one in verified.datasets):
+    if verified.findings or any(dataset.problem for dataset in verified.datasets):
         return DIFFERENCE
     # Such a dataset has no export at all.
-    return TABLES_FAILED if any(not one.run for one in verified.datasets) else DONE
+    return TABLES_FAILED if any(not dataset.run for dataset in verified.datasets) else DONE
 
 
 def _tell_bill(bytes_billed: int) -> None:
@@ -105,7 +105,10 @@ def _print(verified: Verified) -> None:
     if verified.datasets:
         print_table(
             ("dataset", "run", "differences", "note"),
-            [(one.dataset, one.run, f"{one.findings:,}", one.problem or one.note) for one in verified.datasets],
+            [
+                (dataset.dataset, dataset.run, f"{dataset.findings:,}", dataset.problem or dataset.note)
+                for dataset in verified.datasets
+            ],
             right=(2,),
         )
         sys.stdout.write("\n")
@@ -139,9 +142,9 @@ def _print_verdict(verified: Verified) -> None:
         sys.stdout.write(f"{counted(len(verified.findings), 'difference')}.\n")
         if verified.finish:
             sys.stdout.write(f"{begun(verified.replaced_by, verified.finish)}\n")
-    elif problems := sum(bool(one.problem) for one in verified.datasets):
+    elif problems := sum(bool(dataset.problem) for dataset in verified.datasets):
         sys.stdout.write(f"{counted(problems, 'dataset')} with a problem; what was verified has no differences.\n")
-    elif without := sum(not one.run for one in verified.datasets):
+    elif without := sum(not dataset.run for dataset in verified.datasets):
         sys.stdout.write(f"{counted(without, 'dataset')} without an export; what was verified has no differences.\n")
     elif verified.copied:
         sys.stdout.write("Every file is there, with its size and checksum.\n")

@@ -29,7 +29,7 @@ async def chosen_runs(place: Place, runs: Sequence[str], policy: Policy, now: in
         # Raises the error about a place without an export, or with a set of them.
         return [await published_run(place.store, place.settings)]
     kept = apply(policy, map(_snapshot, whole), now) if policy else {}
-    return sorted((one.run for one in whole if every or kept[one.run]), key=lambda run: _age(lines[run]))
+    return sorted((copyable.run for copyable in whole if every or kept[copyable.run]), key=lambda run: _age(lines[run]))
 
 
 def _age(line: RunLine) -> tuple[float, str]:

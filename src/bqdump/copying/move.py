@@ -39,8 +39,8 @@ async def move(task: Task, found: Surveyed, plan: CopyPlan, sources: Mapping[str
 
     async def stream() -> None:
         for number, batch in waiting:
-            arrived = [await _one(task, found, one, sources) for one in batch]
-            here.update({one.name: Here(one.generation, one.sha256) for one in arrived})
+            arrived = [await _one(task, found, missing, sources) for missing in batch]
+            here.update({file.name: Here(file.generation, file.sha256) for file in arrived})
             await _record(task, found, number, arrived)
 
     at_once = REWRITES if task.mover.rewrites else STREAMS
@@ -55,8 +55,8 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Do it at the same time. The first error ends all of it, and is raised."""
     try:
         async with asyncio.TaskGroup() as group:
-            for one in work:
-                group.create_task(one)
+            for share in work:
+                group.create_task(share)
     except BaseExceptionGroup as errors:
         raise first_of(errors) from None
 
@@ -77,7 +77,7 @@ async def _one(task: Task, found: Surveyed, missing: Missing, sources: Mapping[s
 
 async def _record(task: Task, found: Surveyed, number: int, arrived: list[Arrived]) -> None:
     """Without this, a copy that is resumed reads the files again, to compute their SHA-256."""
-    if files := tuple(one for one in arrived if one.sha256):
+    if files := tuple(file for file in arrived if file.sha256):
         document = task.target.layout.run(found.run).arrived(number)
         await overwrite(task.target.store, document, ArrivedFiles(found.run, files))
 
@@ -96,7 +96,7 @@ async def _known(task: Task, found: Surveyed) -> dict[tuple[str, int], str]:
         for info in page:
             with suppress(DocumentError):
                 record = await value_of(store, Document(info.name, ArrivedFiles))
-                known.update({(one.name, one.generation): one.sha256 for one in record.files} if record else {})
+                known.update({(file.name, file.generation): file.sha256 for file in record.files} if record else {})
     return known
 
 

@@ -37,13 +37,13 @@ async def copy(task: Task, runs: Sequence[str], policy: Policy, *, every: bool) 
     done, requests = list[CopiedRun](), 0
     for run in names:
         try:
-            one, asked = await _copy_run(task, run)
+            copied, asked = await _copy_run(task, run)
         except (NotFoundError, UsageError) as error:
             if runs or len(names) == 1 or not _is_about(error, run):
                 raise
             done.append(CopiedRun(run=run, state="not copied", problem=error.cause))
             continue
-        done.append(one)
+        done.append(copied)
         requests += asked
     result = Copied(
         copied=not task.dry,
@@ -51,7 +51,7 @@ async def copy(task: Task, runs: Sequence[str], policy: Policy, *, every: bool) 
         target=str(task.target.target),
         runs=tuple(done),
         requests=requests,
-        egress=await _egress(task, sum(one.moved_bytes for one in done)),
+        egress=await _egress(task, sum(entry.moved_bytes for entry in done)),
     )
     if not task.dry:
         _log(result)
@@ -122,9 +122,9 @@ async def _side(place: Place) -> Side:
 
 
 def _log(result: Copied) -> None:
-    there = sum(one.state == "there" for one in result.runs)
+    there = sum(run.state == "there" for run in result.runs)
     done = LogEvent.COPY_DONE.extra(target=result.target)
     message = "copied to %s: %s (%s, %s), %s there before, %s not copied"
-    runs = counted(sum(one.state == "copied" for one in result.runs), "run")
+    runs = counted(sum(run.state == "copied" for run in result.runs), "run")
     moved = counted(result.files, "file"), size_text(result.bytes)
     log.info(message, result.target, runs, *moved, counted(there, "run"), len(result.not_copied), extra=done)

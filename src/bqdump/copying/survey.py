@@ -61,7 +61,7 @@ async def doomed(place: Place) -> set[tuple[str, int]]:
     for run in await place.store.folders(place.layout.runs):
         tombstone = await value_of(place.store, place.layout.run(run).tombstone)
         if tombstone and tombstone.decided:
-            found.update((one.name, one.generation) for one in tombstone.files)
+            found.update((file.name, file.generation) for file in tombstone.files)
     return found
 
 
@@ -84,7 +84,7 @@ async def plan_of(task: Task, found: Surveyed) -> CopyPlan:
 
 async def sources_of(task: Task, found: Surveyed, missing: Iterable[Missing]) -> dict[str, ObjectInfo]:
     """The files of the source that are to be moved, by name. Raises if any is missing, or not as exported."""
-    wanted = {one.item.source: one.item for one in missing}
+    wanted = {file.item.source: file.item for file in missing}
     there = await present(task.source.store, wanted)
     wrong = [name for name, item in wanted.items() if (info := there.get(name)) is None or differs(info, item)]
     if wrong:

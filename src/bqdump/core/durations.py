@@ -26,7 +26,9 @@ def parse_duration(value: object) -> int:
         raise ValueError(EXPECTED)
     number, unit = int(match[1]), match[2]
     if number and not unit:
-        raise ValueError(f"it has no unit: write {', '.join(f'{number}{one}' for one in ('s', 'm', 'h'))} or {number}d")
+        raise ValueError(
+            f"it has no unit: write {', '.join(f'{number}{suffix}' for suffix in ('s', 'm', 'h'))} or {number}d"
+        )
     return number * SECONDS.get(unit, 0)
 
 

@@ -121,7 +121,7 @@ EVERYTHING = Patterns()
 
 def listed_names(manifest: Manifest) -> list[str]:
     """The names that patterns choose from, sorted."""
-    return sorted({*object_names(manifest), *manifest.definitions.models, *(one.table for one in manifest.removed)})
+    return sorted({*object_names(manifest), *manifest.definitions.models, *(table.table for table in manifest.removed)})
 
 
 def refuse_unmatched(names: Sequence[str], patterns: Patterns) -> None:
@@ -137,7 +137,7 @@ def listing_of(manifest: Manifest, patterns: Patterns = EVERYTHING, *, replaced:
     names = listed_names(manifest)
     chosen = dict(zip(names, select(names, patterns.include, patterns.exclude), strict=True))
     tables = [_table(manifest, entry) for entry in manifest.tables if chosen[entry.table]]
-    objects = sorted(_objects(manifest, chosen), key=lambda one: (one.kind, one.table, one.name))
+    objects = sorted(_objects(manifest, chosen), key=lambda object_: (object_.kind, object_.table, object_.name))
     return Listing(
         run=manifest.run,
         state=manifest.status,
@@ -145,11 +145,11 @@ def listing_of(manifest: Manifest, patterns: Patterns = EVERYTHING, *, replaced:
         project=manifest.project,
         dataset=manifest.dataset,
         location=manifest.location,
-        tables=tuple(sorted(tables, key=lambda one: one.table)),
+        tables=tuple(sorted(tables, key=lambda listed: listed.table)),
         objects=tuple(objects),
         left_out=tuple(_left_out(manifest, patterns, chosen)),
-        rows=sum(one.rows or 0 for one in tables),
-        bytes=sum(one.bytes for one in tables),
+        rows=sum(table.rows or 0 for table in tables),
+        bytes=sum(table.bytes for table in tables),
         replaced=replaced,
     )
 
@@ -172,17 +172,19 @@ def _table(manifest: Manifest, entry: TableEntry) -> ListedTable:
 
 def _objects(manifest: Manifest, chosen: dict[str, bool]) -> Iterator[ListedObject]:
     found = manifest.definitions
-    yield from (ListedObject(one.name, one.kind) for one in found.objects if chosen[one.name])
-    yield from (ListedObject(one.name, one.kind) for one in found.routines if chosen[one.name])
-    yield from (ListedObject(one.name, POLICY, one.table) for one in found.policies if chosen.get(one.table))
-    yield from (ListedObject(one.name, INDEX, one.table) for one in found.indexes if chosen.get(one.table))
+    yield from (ListedObject(object_.name, object_.kind) for object_ in found.objects if chosen[object_.name])
+    yield from (ListedObject(routine.name, routine.kind) for routine in found.routines if chosen[routine.name])
+    yield from (
+        ListedObject(policy.name, POLICY, policy.table) for policy in found.policies if chosen.get(policy.table)
+    )
+    yield from (ListedObject(index.name, INDEX, index.table) for index in found.indexes if chosen.get(index.table))
 
 
 def _left_out(manifest: Manifest, patterns: Patterns, chosen: dict[str, bool]) -> Iterator[LeftOut]:
-    held = {one.table for one in manifest.tables} | {one.name for one in manifest.definitions.objects}
-    for one in manifest.skipped:
-        if chosen[one.table] and one.table not in held:
-            yield LeftOut(one.table, one.kind, one.reason)
+    held = {table.table for table in manifest.tables} | {object_.name for object_ in manifest.definitions.objects}
+    for table in manifest.skipped:
+        if chosen[table.table] and table.table not in held:
+            yield LeftOut(table.table, table.kind, table.reason)
     for failure in manifest.failed:
         if chosen[failure.table]:
             yield LeftOut(failure.table, TABLE, f"its export failed: {failure.message}")

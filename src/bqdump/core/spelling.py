@@ -10,5 +10,5 @@ def close_name(name: str, known: Collection[str]) -> str:
     # Imported where it is needed only.
     import difflib
 
-    same = [one for one in known if one.lower() == name.lower()]
+    same = [candidate for candidate in known if candidate.lower() == name.lower()]
     return next(iter(same or difflib.get_close_matches(name, known, n=1)), "")

@@ -54,7 +54,7 @@ async def carry_over(export: RunningExport, tables: Collection[str], dropped: Co
     Raises UsageError where files cannot be carried over, because only one of the two runs keeps a folder for each run,
     and VerificationError where another run has replaced the files of a table that the plan names again.
     """
-    named = {one.table for one in export.plan.reused}
+    named = {table.table for table in export.plan.reused}
     latest = await read_latest(export.store, export.settings)
     carry = await _stays(export, latest, named.union(tables), dropped)
     if not (named or export.plan.reused_partitions):
@@ -93,7 +93,7 @@ async def _stays_of(
     if data is None:
         return Carry(latest.run)
     published = decode(data, Published, latest.manifest)
-    reasons: dict[str, RemovalReason] = {one.table: one.reason for one in export.plan.removed}
+    reasons: dict[str, RemovalReason] = {table.table: table.reason for table in export.plan.removed}
     reasons |= dict.fromkeys(dropped, "dropped")
     gone = published.without(tables)
     removed = tuple(published.removed(had, reasons[name]) for name, had in sorted(gone.items()) if name in reasons)
@@ -126,7 +126,7 @@ async def _named_again(export: RunningExport, latest: Latest | None) -> tuple[Na
     plan = export.plan
     over = await value_of(export.store, export.settings.layout.run(plan.over).manifest)
     if over is None:
-        every = [one.table for one in plan.reused] + [some.table for some in plan.reused_partitions]
+        every = [table.table for table in plan.reused] + [some.table for some in plan.reused_partitions]
         raise _lost(plan, every, f"the manifest of run {plan.over} is gone")
     # With files kept, those of the other run are where they were.
     replaced = latest and latest.replaces and latest.run != plan.over
@@ -159,7 +159,7 @@ async def check_carried(export: RunningExport, carry: Carry) -> None:
     """Raise VerificationError unless every file of these tables exists as its manifest records."""
     entries: list[tuple[Carried | None, tuple[File, ...]]] = [
         *((entry.carried, entry.files) for entry in (*carry.tables, *carry.reused)),
-        *((one.entry.carried, one.files) for some in carry.partitions.values() for one in some),
+        *((partition.entry.carried, partition.files) for some in carry.partitions.values() for partition in some),
     ]
     found = await present(export.store, [file.name for _, files in entries for file in files])
     for of, files in entries:

@@ -27,18 +27,23 @@ NOT_FOUND = "notFound"
 async def go_without_dropped(export: RunningExport, units: UnitLedger) -> UnitLedger:
     """Give up the dropped tables, if the run may go without them; returns the ledger after that."""
     failed = units.failed(export.owner.execution)
-    tables = {one.table: one for one in failed if one.reason == DROPPED and one.table not in units.dropped}
+    tables = {
+        failure.table: failure for failure in failed if failure.reason == DROPPED and failure.table not in units.dropped
+    }
     if not tables or not await _may_go(export, tables.keys() | units.dropped):
         return units
     # If one part of a table was dropped, all of it was.
-    gone = [msgspec.structs.replace(one, reason=DROPPED, message=tables[one.table].message)
-            for one in failed if one.table in tables]  # fmt: skip
+    gone = [msgspec.structs.replace(failure, reason=DROPPED, message=tables[failure.table].message)
+            for failure in failed if failure.table in tables]  # fmt: skip
     return await give_up(export.store, export.layout, export.plan, gone)
 
 
 def as_failed(failed: Sequence[Failure]) -> list[Failure]:
     """The failures, of which none is about a table that the run goes without as a dropped one."""
-    return [msgspec.structs.replace(one, reason=NOT_FOUND) if one.reason == DROPPED else one for one in failed]
+    return [
+        msgspec.structs.replace(failure, reason=NOT_FOUND) if failure.reason == DROPPED else failure
+        for failure in failed
+    ]
 
 
 async def _may_go(export: RunningExport, dropped: Collection[str]) -> bool:
@@ -47,7 +52,7 @@ async def _may_go(export: RunningExport, dropped: Collection[str]) -> bool:
     if published is None:
         return True
     had = published.without(())
-    removed = {one.table: one for one in export.plan.removed}
+    removed = {table.table: table for table in export.plan.removed}
     removed |= {name: published.removed(had[name], "dropped") for name in dropped if name in had}
     if is_mass(removed.values(), published) and Risk.REMOVED_TABLES not in export.settings.allow:
         return False

@@ -114,7 +114,7 @@ async def _settle_failures(export: RunningExport, units: UnitLedger) -> UnitLedg
     Raises TablesFailedError for what may not be missing.
     """
     units = await go_without_dropped(export, units)
-    failed = [one for one in units.failed(export.owner.execution) if one.table not in units.dropped]
+    failed = [failure for failure in units.failed(export.owner.execution) if failure.table not in units.dropped]
     if failed and not export.settings.allow_partial:
         ledger = ledger_of(export.plan, units, execution=export.owner.execution)
         await store_failed_report(export, ledger)
@@ -151,7 +151,9 @@ async def _clear_late(export: RunningExport) -> None:
 
 def _leave_to_others(export: RunningExport, units: UnitLedger) -> TaskResult:
     # Whether the run may go without tables that were dropped is decided when all others have ended.
-    mine = [one for one in units.failed_tables(export.owner.execution, export.owner) if one.reason != DROPPED]
+    mine = [
+        failure for failure in units.failed_tables(export.owner.execution, export.owner) if failure.reason != DROPPED
+    ]
     if mine and not export.settings.allow_partial:
         raise _refusal(export.plan, mine)
     ledger = ledger_of(export.plan, units)

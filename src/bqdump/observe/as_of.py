@@ -64,8 +64,8 @@ async def _has_files(exports: Exports, line: RunLine, lines: Sequence[RunLine]) 
     """Whether no later run has replaced the files of a run."""
     if line.published:
         return True
-    parts = {one.dataset for one in lines if one.run == line.run and one.whole}
-    store, settings, _ = next(one for one in exports.each if one.dataset in parts)
+    parts = {whole.dataset for whole in lines if whole.run == line.run and whole.whole}
+    store, settings, _ = next(export for export in exports.each if export.dataset in parts)
     layout = settings.layout.run(line.run)
     for name in (layout.contents.name, layout.manifest.name):
         if found := await value_of(store, Document(name, _Kept)):

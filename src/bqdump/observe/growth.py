@@ -43,7 +43,7 @@ async def read_growth(exports: Exports, lines: Sequence[RunLine], run: str, sinc
     after, before = chosen(lines, run, since)
     found: list[TableGrowth] = []
     for store, settings, dataset in exports.each:
-        old, new = [await read_contents(store, settings, one.run) for one in (before, after)]
+        old, new = [await read_contents(store, settings, end.run) for end in (before, after)]
         found += grown(old, new, dataset and f"{dataset}.")
     return Growth(after.run, before.run, before.snapshot_time, most_first(found), len(found))
 

@@ -178,7 +178,7 @@ async def read_runs(
 
     lines = [found for found in await gathered(line, runs, READS_AT_ONCE) if found]
     proofs = by_run(drills)
-    return Rows(sorted((_with_proof(one, proofs.get(one.run)) for one in lines), key=latest_first, reverse=True))
+    return Rows(sorted((_with_proof(told, proofs.get(told.run)) for told in lines), key=latest_first, reverse=True))
 
 
 def run_before(lines: Iterable[RunLine], after: str = "") -> str:
@@ -250,7 +250,7 @@ async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary 
         published=False,
         snapshot_time=time_of(plan.snapshot),
         tables=plan.tables + len(plan.reused),
-        rows=plan.rows + sum(one.rows for one in plan.reused),
+        rows=plan.rows + sum(table.rows for table in plan.reused),
         reused=len(plan.reused),
     )
 

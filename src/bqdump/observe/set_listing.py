@@ -38,7 +38,7 @@ async def list_set(sets: Sequence[SetAt], run: str, patterns: Patterns) -> Listi
     skipped: list[LeftOut] = []
     published_run = ""
     for at, project in await published_sets(sets):
-        published, published_run = {one.dataset: one for one in project.datasets}, project.run
+        published, published_run = {dataset.dataset: dataset for dataset in project.datasets}, project.run
         for name in at.names if run else sorted(published):
             store, own, _ = at.export(name)
             found = run or published[name].run
@@ -49,40 +49,44 @@ async def list_set(sets: Sequence[SetAt], run: str, patterns: Patterns) -> Listi
             elif not run:
                 note = published[name].problem or "nothing of it is published"
                 missing.append(ListedDataset(dataset=name, run="", note=note))
-        skipped += [LeftOut(one.dataset, DATASET, one.reason) for one in (() if run else project.skipped)]
+        skipped += [LeftOut(dataset.dataset, DATASET, dataset.reason) for dataset in (() if run else project.skipped)]
     if not manifests:
         raise missing_run(run or published_run, sets[0].settings)
-    refuse_unmatched(sorted({name for one in manifests.values() for name in listed_names(one)}), patterns)
-    listings = {name: listing_of(one, patterns, replaced=replaced[name]) for name, one in sorted(manifests.items())}
+    refuse_unmatched(sorted({name for contents in manifests.values() for name in listed_names(contents)}), patterns)
+    listings = {
+        name: listing_of(contents, patterns, replaced=replaced[name]) for name, contents in sorted(manifests.items())
+    }
     whole = _joined(run or published_run, listings, missing)
     return replace(whole, left_out=(*whole.left_out, *skipped))
 
 
 def _joined(run: str, listings: dict[str, Listing], missing: Sequence[ListedDataset]) -> Listing:
     every = list(listings.values())
-    locations = {one.location for one in every}
-    tables = [replace(item, table=f"{name}.{item.table}") for name, one in listings.items() for item in one.tables]
-    datasets = [*(_dataset(name, one, run) for name, one in listings.items()), *missing]
+    locations = {listing.location for listing in every}
+    tables = [
+        replace(item, table=f"{name}.{item.table}") for name, listing in listings.items() for item in listing.tables
+    ]
+    datasets = [*(_dataset(name, listing, run) for name, listing in listings.items()), *missing]
     return Listing(
         run=run,
-        state=next(state for state in WORST if any(one.state == state for one in every)),
-        snapshot_time=min(one.snapshot_time for one in every),
+        state=next(state for state in WORST if any(listing.state == state for listing in every)),
+        snapshot_time=min(listing.snapshot_time for listing in every),
         project=every[0].project,
         dataset=ALL,
         location=locations.pop() if len(locations) == 1 else "",
         tables=tuple(tables),
         objects=tuple(
             replace(item, name=item.name if item.table else f"{name}.{item.name}", table=_in(name, item.table))
-            for name, one in listings.items()
-            for item in one.objects
+            for name, listing in listings.items()
+            for item in listing.objects
         ),
         left_out=tuple(
-            replace(item, name=f"{name}.{item.name}") for name, one in listings.items() for item in one.left_out
+            replace(item, name=f"{name}.{item.name}") for name, listing in listings.items() for item in listing.left_out
         ),
-        rows=sum(one.rows for one in every),
-        bytes=sum(one.bytes for one in every),
-        replaced=all(one.replaced for one in every),
-        datasets=tuple(sorted(datasets, key=lambda one: one.dataset)),
+        rows=sum(listing.rows for listing in every),
+        bytes=sum(listing.bytes for listing in every),
+        replaced=all(listing.replaced for listing in every),
+        datasets=tuple(sorted(datasets, key=lambda dataset: dataset.dataset)),
     )
 
 
@@ -90,15 +94,15 @@ def _in(dataset: str, table: str) -> str:
     return f"{dataset}.{table}" if table else ""
 
 
-def _dataset(name: str, one: Listing, run: str) -> ListedDataset:
+def _dataset(name: str, listing: Listing, run: str) -> ListedDataset:
     return ListedDataset(
         dataset=name,
-        run=one.run,
-        location=one.location,
-        snapshot_time=one.snapshot_time,
-        tables=len(one.tables),
-        objects=len(one.objects),
-        rows=one.rows,
-        bytes=one.bytes,
-        note="" if one.run == run else f"its published run, as it has no export of run {run}",
+        run=listing.run,
+        location=listing.location,
+        snapshot_time=listing.snapshot_time,
+        tables=len(listing.tables),
+        objects=len(listing.objects),
+        rows=listing.rows,
+        bytes=listing.bytes,
+        note="" if listing.run == run else f"its published run, as it has no export of run {run}",
     )

@@ -27,11 +27,11 @@ class SetRun(NamedTuple):
 async def set_runs(sets: Sequence[SetAt], *, storage: bool = False) -> Rows[RunLine]:
     """The runs of a set, each as a whole (dataset `*`) and then of each dataset. storage: see list_runs."""
     exports = [at.export(name) for at in sets for name in at.names]
-    lines = await gathered(lambda one: list_runs(one.store, one.settings, storage=storage), exports, AT_ONCE)
+    lines = await gathered(lambda export: list_runs(export.store, export.settings, storage=storage), exports, AT_ONCE)
     published = {project.run if (project := await at.project()) else "" for at in sets}
     runs = [(export.dataset, some) for export, some in zip(exports, lines, strict=True)]
     found = runs_together(runs, published.pop() if len(published) == 1 else "")
-    return Rows(line for one in found for line in (one.whole, *one.parts))
+    return Rows(line for night in found for line in (night.whole, *night.parts))
 
 
 def runs_together(runs: Iterable[tuple[str, Sequence[RunLine]]], published: str) -> list[SetRun]:
@@ -40,11 +40,11 @@ def runs_together(runs: Iterable[tuple[str, Sequence[RunLine]]], published: str)
     published: the set's run.
     """
     by_run: dict[str, list[RunLine]] = {}
-    for name, lines in sorted(runs, key=lambda one: one[0]):
+    for name, lines in sorted(runs, key=lambda item: item[0]):
         for line in lines:
             by_run.setdefault(line.run, []).append(replace(line, dataset=name))
     together = [SetRun(_whole(run, parts, published), parts) for run, parts in by_run.items()]
-    return sorted(together, key=lambda one: latest_first(one.whole), reverse=True)
+    return sorted(together, key=lambda run: latest_first(run.whole), reverse=True)
 
 
 def _whole(run: str, parts: Sequence[RunLine], published: str) -> RunLine:

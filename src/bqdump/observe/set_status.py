@@ -43,32 +43,32 @@ async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
     if not found:
         raise missing[0]
     plan, project, first_state, *_ = found[0]
-    datasets = tuple(dataset for one in found for dataset in one.datasets)
-    state = next((worst for worst in WORST if worst in {one.state for one in found}), first_state)
+    datasets = tuple(dataset for shown in found for dataset in shown.datasets)
+    state = next((worst for worst in WORST if worst in {shown.state for shown in found}), first_state)
     # Buckets of other locations are settings of the file only.
     unknown = state in ("published", "superseded") or bool(plan.settings.get("locations"))
     return Status(
         run=plan.run,
         state=state,
         snapshot_time=time_of(plan.snapshot),
-        tables=sum(one.tables for one in datasets),
-        done=sum(one.done for one in datasets),
-        working=sum(one.working for one in datasets),
-        waiting=sum(one.waiting for one in datasets),
+        tables=sum(dataset.tables for dataset in datasets),
+        done=sum(dataset.done for dataset in datasets),
+        working=sum(dataset.working for dataset in datasets),
+        waiting=sum(dataset.waiting for dataset in datasets),
         failed=(),
         skipped=0,
-        bytes=sum(one.bytes for one in datasets),
+        bytes=sum(dataset.bytes for dataset in datasets),
         latest=project.run if project else "",
-        last_done=max((one.last_done for one in datasets if one.last_done), default=None),
+        last_done=max((dataset.last_done for dataset in datasets if dataset.last_done), default=None),
         planned=time_of(plan.planned),
         dataset=f"{plan.project}.{plan.names}",
-        carried=sum(one.carried for one in datasets),
+        carried=sum(dataset.carried for dataset in datasets),
         oldest_snapshot_time=min(
-            (one.oldest_snapshot_time for one in datasets if one.oldest_snapshot_time), default=None
+            (dataset.oldest_snapshot_time for dataset in datasets if dataset.oldest_snapshot_time), default=None
         ),
         datasets=datasets,
-        reused=sum(one.reused for one in datasets),
-        left=tuple(left for one in found for left in one.left),
+        reused=sum(dataset.reused for dataset in datasets),
+        left=tuple(left for shown in found for left in shown.left),
         resume="" if unknown else resume_command(plan.run, plan.settings),
     )
 
@@ -80,7 +80,7 @@ async def _look_at(at: SetAt, plan: ProjectPlan) -> _At:
     state = _state(plan, project, datasets)
     if project and project.age > plan.age:
         return _At(plan, project, state, datasets, ())
-    left = await datasets_left(at, [one.dataset for one in plan.datasets])
+    left = await datasets_left(at, [dataset.dataset for dataset in plan.datasets])
     datasets += tuple(_damaged(name, error) for name, error in left.damaged.items())
     others = (LeftDataset(name, latest.run, time_of(latest.snapshot)) for name, latest in left.published.items())
     return _At(plan, project, state, datasets, tuple(others))
@@ -89,7 +89,7 @@ async def _look_at(at: SetAt, plan: ProjectPlan) -> _At:
 async def _dataset(at: SetAt, plan: ProjectPlan, board: Board, number: int) -> DatasetStatus:
     member = plan.datasets[number]
     store, settings, _ = at.export(member.dataset)
-    problems = [one[number].message for one in board.failures.values() if number in one]
+    problems = [failures[number].message for failures in board.failures.values() if number in failures]
     problem = fill(problems[-1], COMMANDS) if problems and number not in board.ended else ""
     try:
         found = await status(store, settings, plan.run)
@@ -126,8 +126,8 @@ def _state(plan: ProjectPlan, project: Project | None, datasets: tuple[DatasetSt
         return "published" if project.status == "complete" else "partial"
     if project and project.age > plan.age:
         return "superseded"
-    ended = all(one.state in ENDED for one in datasets)
-    return "failed" if ended and any(one.state == "failed" for one in datasets) else "running"
+    ended = all(dataset.state in ENDED for dataset in datasets)
+    return "failed" if ended and any(dataset.state == "failed" for dataset in datasets) else "running"
 
 
 def _damaged(dataset: str, error: DocumentError, tables: int = 0) -> DatasetStatus:

@@ -35,7 +35,7 @@ def render_evidence(manifest: Manifest, stored: Stored, drills: Sequence[Drill],
 
     drills: those of this run, the earliest first. now: when the page is made, in ms.
     """
-    altered = [(one.table, words) for one in manifest.tables if (words := altered_words(one, manifest.settings))]
+    altered = [(table.table, words) for table in manifest.tables if (words := altered_words(table, manifest.settings))]
     files = [(entry.table, file) for entry in manifest.tables for file in entry.files]
     return document(
         "evidence.html",
@@ -73,8 +73,8 @@ def verdict(manifest: Manifest, proof: Restorable) -> Verdict:
 
 
 def _facts(manifest: Manifest, stored: Stored) -> list[tuple[str, str]]:
-    totals, own = manifest.totals, [one for one in manifest.tables if one.carried is None]
-    begun, ended = min((one.created for one in own), default=0), max((one.ended for one in own), default=0)
+    totals, own = manifest.totals, [table for table in manifest.tables if table.carried is None]
+    begun, ended = min((entry.created for entry in own), default=0), max((entry.ended for entry in own), default=0)
     earlier = totals.reused + totals.carried
     return [
         ("dataset", f"{manifest.project}.{manifest.dataset} ({manifest.location})"),

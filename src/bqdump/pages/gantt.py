@@ -54,7 +54,7 @@ class Bar(NamedTuple):
 
 def own_bars(tables: Iterable[TableEntry | Line]) -> list[Bar]:
     """The bars of the tables that the run exported itself."""
-    return [bar(one) for one in tables if not one.carried]
+    return [bar(table) for table in tables if not table.carried]
 
 
 def bar(done: TableEntry | Line | Receipt) -> Bar:
@@ -80,9 +80,9 @@ def remarks(done: TableEntry | Line) -> str:
 def span(bars: Iterable[Bar]) -> tuple[int, int]:
     """When the first job was created and the last one ended (ms); zeros without jobs."""
     begun, ended = 0, 0
-    for one in bars:
-        begun = min(begun or one.created, one.created)
-        ended = max(ended, one.ended)
+    for job in bars:
+        begun = min(begun or job.created, job.created)
+        ended = max(ended, job.ended)
     return begun, ended
 
 
@@ -129,18 +129,18 @@ def gantt(bars: Sequence[Bar]) -> Chart | None:
         return None
     begun, ended = span(bars)
     length = max(1, ended - begun)
-    shown = heapq.nlargest(BARS, bars, key=lambda one: one.ended - one.created)
-    busy = Counter(one.task for one in bars)
+    shown = heapq.nlargest(BARS, bars, key=lambda job: job.ended - job.created)
+    busy = Counter(job.task for job in bars)
     longest: dict[int, int] = {}
-    for one in shown:
-        longest[one.task] = max(longest.get(one.task, 0), one.ended - one.created)
+    for job in shown:
+        longest[job.task] = max(longest.get(job.task, 0), job.ended - job.created)
     tasks = sorted(heapq.nlargest(LANES, longest, key=lambda task: longest[task]))
     most, outline = _at_once(bars, begun, length)
     return Chart(
         note=_note(len(shown), len(bars), len(tasks), len(busy)),
         most=most,
         outline=outline,
-        lanes=[_lane(task, busy[task], [one for one in shown if one.task == task], begun, length) for task in tasks],
+        lanes=[_lane(task, busy[task], [job for job in shown if job.task == task], begun, length) for task in tasks],
         times=["0", *_quarters(length)],
         legend=_legend(shown),
     )
@@ -149,7 +149,7 @@ def gantt(bars: Sequence[Bar]) -> Chart | None:
 def _quarters(length: int) -> list[str]:
     """The times at the quarters of the chart. duration_text would show those of a shorter one alike."""
     times = [length * part / 4 for part in range(1, 5)]
-    return [duration_text(one) if length >= 400 else f"{one:.0f} ms" for one in times]
+    return [duration_text(time) if length >= 400 else f"{time:.0f} ms" for time in times]
 
 
 def _note(shown: int, bars: int, lanes: int, tasks: int) -> str:
@@ -163,27 +163,27 @@ def _note(shown: int, bars: int, lanes: int, tasks: int) -> str:
 
 def _lane(task: int, jobs: int, bars: list[Bar], begun: int, length: int) -> Lane:
     """A task's jobs; overlapping ones are placed below one another while there is room."""
-    bars.sort(key=lambda one: one.created)
+    bars.sort(key=lambda job: job.created)
     free: list[int] = []
     placed: list[tuple[int, Bar]] = []
-    for one in bars:
-        row = next((row for row, until in enumerate(free) if until <= one.created), None)
+    for job in bars:
+        row = next((row for row, until in enumerate(free) if until <= job.created), None)
         if row is None and len(free) < ROWS:
             row = len(free)
             free.append(0)
         elif row is None:
             row = min(range(ROWS), key=lambda place: free[place])
-        free[row] = one.ended
-        placed.append((row, one))
+        free[row] = job.ended
+        placed.append((row, job))
     thick, step = (12, 12) if len(free) == 1 else (6, 8)
     height = 8 + step * (len(free) - 1) + thick
-    return Lane(task, jobs, height, [_mark(one, 4 + step * row, thick, begun, length) for row, one in placed])
+    return Lane(task, jobs, height, [_mark(job, 4 + step * row, thick, begun, length) for row, job in placed])
 
 
-def _mark(one: Bar, y: int, thick: int, begun: int, length: int) -> Mark:
-    tone = "late" if one.attempt else "moved" if one.moved else "work"
-    tip = ", ".join([f"{one.label}: {duration_text(one.ended - one.created)}", *one.remarks()])
-    spans = [("wait", one.created, one.started), (tone, one.started, one.ended)]
+def _mark(job: Bar, y: int, thick: int, begun: int, length: int) -> Mark:
+    tone = "late" if job.attempt else "moved" if job.moved else "work"
+    tip = ", ".join([f"{job.label}: {duration_text(job.ended - job.created)}", *job.remarks()])
+    spans = [("wait", job.created, job.started), (tone, job.started, job.ended)]
     drawn = [
         Drawn(css, 100 * (start - begun) / length, max(0.15, 100 * (end - start) / length))
         for css, start, end in spans
@@ -195,9 +195,9 @@ def _mark(one: Bar, y: int, thick: int, begun: int, length: int) -> Mark:
 def _at_once(bars: Sequence[Bar], begun: int, length: int) -> tuple[int, str]:
     """The most jobs that BigQuery had at once, and their number over time as the outline of an SVG path."""
     change = [0] * (STEPS + 1)
-    for one in bars:
-        change[(one.created - begun) * STEPS // (length + 1)] += 1
-        change[(one.ended - begun) * STEPS // (length + 1) + 1] -= 1
+    for job in bars:
+        change[(job.created - begun) * STEPS // (length + 1)] += 1
+        change[(job.ended - begun) * STEPS // (length + 1) + 1] -= 1
     counts = list(itertools.accumulate(change[:STEPS]))
     most = max(1, *counts)
     return most, "".join(f"L{step},{28 - 26 * count / most:.1f}H{step + 1}" for step, count in enumerate(counts))
@@ -206,10 +206,10 @@ def _at_once(bars: Sequence[Bar], begun: int, length: int) -> tuple[int, str]:
 def _legend(shown: Sequence[Bar]) -> list[tuple[str, str]]:
     """The colours that occur, and their meaning."""
     entries = [("work", "running")]
-    if any(one.started > one.created for one in shown):
+    if any(job.started > job.created for job in shown):
         entries.insert(0, ("wait", "pending in BigQuery"))
-    if any(one.moved and not one.attempt for one in shown):
+    if any(job.moved and not job.attempt for job in shown):
         entries.append(("moved", "taken over from another task"))
-    if any(one.attempt for one in shown):
+    if any(job.attempt for job in shown):
         entries.append(("late", "retried"))
     return entries

@@ -22,27 +22,31 @@ def render_project(sets: Sequence[tuple[Project, Target | None]]) -> bytes:
 
     target: None for links that are relative to where the run stores its report.
     """
-    addresses = {one.dataset: _address(project, one, target) for project, target in sets for one in project.datasets}
+    addresses = {
+        entry.dataset: _address(project, entry, target) for project, target in sets for entry in project.datasets
+    }
     about = together([project for project, _ in sets])
     return document("project.html", about.project, about=about, addresses=addresses, problems=problems_of(about))
 
 
 def together(projects: Sequence[Project]) -> Project:
     """The sets of several locations as one: of the newest run, and complete only if that run has published all."""
-    newest, same = max(projects, key=lambda one: one.age), len({one.run for one in projects}) == 1
+    newest, same = max(projects, key=lambda project: project.age), len({project.run for project in projects}) == 1
     return msgspec.structs.replace(
         newest,
-        status="complete" if same and all(one.status == "complete" for one in projects) else "partial",
-        snapshot_time=" and ".join(dict.fromkeys(one.snapshot_time for one in projects if one.run == newest.run)),
-        datasets=tuple(dataset for one in projects for dataset in one.datasets),
-        skipped=tuple(dict.fromkeys(skipped for one in projects for skipped in one.skipped)),
-        removed=tuple(dict.fromkeys(removed for one in projects for removed in one.removed)),
+        status="complete" if same and all(project.status == "complete" for project in projects) else "partial",
+        snapshot_time=" and ".join(
+            dict.fromkeys(project.snapshot_time for project in projects if project.run == newest.run)
+        ),
+        datasets=tuple(dataset for project in projects for dataset in project.datasets),
+        skipped=tuple(dict.fromkeys(skipped for project in projects for skipped in project.skipped)),
+        removed=tuple(dict.fromkeys(removed for project in projects for removed in project.removed)),
     )
 
 
 def problems_of(project: Project) -> list[tuple[str, str]]:
     """The datasets that the run has not published, and why."""
-    return [(one.dataset, one.problem) for one in project.datasets if one.state == "failed"]
+    return [(dataset.dataset, dataset.problem) for dataset in project.datasets if dataset.state == "failed"]
 
 
 def _address(project: Project, entry: DatasetEntry, target: Target | None) -> str:

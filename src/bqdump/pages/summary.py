@@ -66,14 +66,14 @@ def totals(run: Manifest | Contents) -> list[tuple[str, str]]:
         ("file size", size_text(numbers.bytes)),
         *_shared(run),
         ("duration", duration_text(took)),
-        ("rate", rate_text(sum(size_of(one) for one in run.tables if not one.carried), took)),
+        ("rate", rate_text(sum(size_of(table) for table in run.tables if not table.carried), took)),
     ]
     return [*shown, ("billed by queries", size_text(numbers.billed))] if numbers.billed else shown
 
 
 def _shared(run: Manifest | Contents) -> list[tuple[str, str]]:
     """The part of the file size that earlier runs name as well. Removing the run frees at most the rest."""
-    earlier = sum(one.earlier if isinstance(one, Line) else earlier_bytes(one) for one in run.tables)
+    earlier = sum(table.earlier if isinstance(table, Line) else earlier_bytes(table) for table in run.tables)
     if not earlier:
         return []
     own = run.totals.bytes - earlier

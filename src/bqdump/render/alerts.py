@@ -84,14 +84,14 @@ def policies(deployment: Deployment, watched: Watched) -> Iterator[dict[str, Any
     """The alert policies. An execution that the workflow repeats does not alert; the workflow does, in the end."""
     yield from _failures(deployment, watched)
     hours = hours_between(deployment.schedule)
-    for one in watched.exports:
+    for export in watched.exports:
         advice = "The published export is getting old."
-        yield _overdue(deployment, watched, "no recent export", "published", one, hours, advice)
+        yield _overdue(deployment, watched, "no recent export", "published", export, hours, advice)
     if watched.drill:
         # The job of drills has the settings of the job of exports, whatever the workflow exports as well.
-        one, hours = exported(deployment.settings), hours_between(watched.drill)
+        export, hours = exported(deployment.settings), hours_between(watched.drill)
         advice = "Nothing shows that the export can be restored."
-        yield _overdue(deployment, watched, "no recent proof", "proven", one, hours, advice)
+        yield _overdue(deployment, watched, "no recent proof", "proven", export, hours, advice)
     yield _hanging(deployment, watched)
     jobs = _log_of(watched.jobs(deployment))
     advice = "What it was doing is not done."
@@ -200,11 +200,11 @@ def _threshold(filter_: str, duration: str, aggregation: Mapping[str, Any]) -> d
 
 
 def _overdue(
-    deployment: Deployment, watched: Watched, title: str, kind: str, one: Exported, hours: int, advice: str
+    deployment: Deployment, watched: Watched, title: str, kind: str, export: Exported, hours: int, advice: str
 ) -> dict[str, Any]:
     """Alert if nothing went well within hours. A log-based metric has no zeros, so without the vector it would not."""
     series = f"logging_googleapis_com:user_{_metric_name(deployment, kind)}"
-    selector = f'{series}{{monitored_resource="cloud_run_job",dataset="{one.dataset}",{_target(one.targets)}}}'
+    selector = f'{series}{{monitored_resource="cloud_run_job",dataset="{export.dataset}",{_target(export.targets)}}}'
     condition = {
         "query": f"(sum(increase({selector}[{hours}h])) or vector(0)) < 0.5 and on() vector(time()) > {DUE}",
         "duration": "600s",
@@ -213,7 +213,7 @@ def _overdue(
     }
     about = {"conditionPrometheusQueryLanguage": condition}
     advice = f"{advice} It is due within {hours} hours."
-    made = _policy(deployment, watched, title, "WARNING", f"{title} of {watched.titled(one)}", about, advice)
+    made = _policy(deployment, watched, title, "WARNING", f"{title} of {watched.titled(export)}", about, advice)
     return made | {"userLabels": made["userLabels"] | {"since": SINCE, "hours": str(hours)}}
 
 

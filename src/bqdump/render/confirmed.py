@@ -61,8 +61,8 @@ def _read(path: Path) -> _Check:
 def mark(confirmed: Mapping[str, Confirmed], claims: Sequence[str]) -> str:
     """What stands behind a point of the documentation: a doubt, until all of its claims are answered."""
     seen = [confirmed[claim] for claim in claims if claim in confirmed]
-    if other := [one.day for one in seen if not one.same]:
+    if other := [test.day for test in seen if not test.same]:
         return f"(**BigQuery differs**, seen on {max(other)})"
     if len(seen) < len(claims):
         return DOUBT
-    return f"(confirmed on {min(one.day for one in seen)})"
+    return f"(confirmed on {min(test.day for test in seen)})"

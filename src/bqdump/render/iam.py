@@ -164,7 +164,7 @@ def grant_of(deployment: Deployment, permission: str) -> Grant | None:
     """The grant that gives the job's account this permission, None for one that no export needs."""
     if permission in SEE_ROW_POLICIES:
         return see_row_policies(deployment)[0]
-    return next((one for one in _job_grants(deployment) if permission in PERMISSIONS.get(one.role, ())), None)
+    return next((grant for grant in _job_grants(deployment) if permission in PERMISSIONS.get(grant.role, ())), None)
 
 
 def commands(grant: Grant) -> list[str]:

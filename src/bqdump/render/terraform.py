@@ -70,8 +70,8 @@ def module_call(deployment: Deployment, source: str, channels: Sequence[str] = (
         lines += ["", "  settings = {", *inner, "  }"]
     if deployment.secrets:
         inner = [
-            f"    {one.variable} = {{ secret = {_value(one.name)}, version = {_value(one.version)} }}"
-            for one in deployment.secrets
+            f"    {secret.variable} = {{ secret = {_value(secret.name)}, version = {_value(secret.version)} }}"
+            for secret in deployment.secrets
         ]
         lines += ["", "  secrets = {", *inner, "  }"]
     listed = _value(list(channels)) if channels else "var.notification_channels"

@@ -47,7 +47,7 @@ class Watched(NamedTuple):
 
     def titled(self, exported: Exported) -> str:
         """The export in the title of an alert: its dataset, and its target where there are others of that dataset."""
-        alone = [one.dataset for one in self.exports].count(exported.dataset) < 2
+        alone = [export.dataset for export in self.exports].count(exported.dataset) < 2
         return exported.dataset if alone else f"{exported.dataset} in {exported.targets[0]}"
 
 

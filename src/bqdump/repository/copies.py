@@ -80,8 +80,8 @@ def _decoded(data: bytes, document: Document[T]) -> T:
 
 
 def _moved(manifest: Manifest, before: str, now: str) -> Manifest:
-    def file(one: File) -> File:
-        return replace(one, name=f"{now}{one.name.removeprefix(before)}")
+    def file(entry: File) -> File:
+        return replace(entry, name=f"{now}{entry.name.removeprefix(before)}")
 
     def files(many: tuple[File, ...]) -> tuple[File, ...]:
         return tuple(map(file, many))

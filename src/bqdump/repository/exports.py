@@ -108,8 +108,12 @@ async def names_in_set(store: ObjectStore, settings: Settings) -> list[str]:
     None without a set.
     """
     project, plan = await read_project(store, settings), await newest_project_plan(store, settings)
-    names = {one.dataset for one in project.datasets} | {one.dataset for one in project.removed} if project else set()
-    names |= {one.dataset for one in plan.datasets} if plan else set()
+    names = (
+        {dataset.dataset for dataset in project.datasets} | {dataset.dataset for dataset in project.removed}
+        if project
+        else set()
+    )
+    names |= {dataset.dataset for dataset in plan.datasets} if plan else set()
     return sorted(names.union(await _left(store, settings, names))) if names else []
 
 
@@ -157,7 +161,7 @@ async def _left(store: ObjectStore, settings: Settings, known: Collection[str]) 
                 damaged = LogEvent.SET_PLAN_UNREADABLE.extra(run=run)
                 log.warning(message, run, error.sentence(COMMANDS), extra=damaged)
                 plan = None
-            members[run] = {one.dataset for one in plan.datasets} if plan else ()
+            members[run] = {dataset.dataset for dataset in plan.datasets} if plan else ()
         return members[run]
 
     async def was_member(name: str) -> bool:

@@ -62,13 +62,13 @@ def ledger_of(
     claims = claims or {}
     seen = looked(units, claims, execution)
     ended = seen.receipts.keys() | seen.failures.keys()
-    running = tuple(one for piece, one in seen.started.items() if piece not in ended)
+    running = tuple(unit for piece, unit in seen.started.items() if piece not in ended)
     done, every = done_tables(seen.receipts, plan), by_table(seen.failures.values())
     failed = [failure for failure in every if failure.table not in units.dropped]
-    begun = {one.table for one in running} | {receipt.table for receipt in seen.receipts.values()}
+    begun = {unit.table for unit in running} | {receipt.table for receipt in seen.receipts.values()}
     return Ledger(
         done,
-        len(begun - {one.receipt.table for one in done.values()} - {failure.table for failure in every}),
+        len(begun - {table.receipt.table for table in done.values()} - {failure.table for failure in every}),
         tuple(failed),
         running,
         settled=len(seen.receipts) + len(seen.failures) == plan.unit_count,

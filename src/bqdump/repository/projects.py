@@ -24,7 +24,9 @@ class Board(NamedTuple):
 
     def failed(self, execution: str) -> dict[int, DatasetFailure]:
         """What has failed in this execution, and not ended meanwhile."""
-        return {number: one for number, one in self.failures.get(execution, {}).items() if number not in self.ended}
+        return {
+            number: failure for number, failure in self.failures.get(execution, {}).items() if number not in self.ended
+        }
 
     def settled(self, plan: ProjectPlan, execution: str) -> bool:
         """Whether every dataset has ended, or failed in this execution."""
@@ -41,8 +43,8 @@ async def read_board(store: ObjectStore, layout: ProjectLayout) -> Board:
         for note in page:
             kind = note.name.removeprefix(layout.root).partition("/")[0]
             if kind in ("planned", "ready"):
-                one = decode(note.data, Ready, note.name)
-                (planned if kind == "planned" else ready)[one.number] = one
+                waiting = decode(note.data, Ready, note.name)
+                (planned if kind == "planned" else ready)[waiting.number] = waiting
             elif kind == "ended":
                 end = decode(note.data, Ended, note.name)
                 ended[end.number] = end

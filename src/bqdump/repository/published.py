@@ -95,7 +95,7 @@ async def _refuse_unnamed(store: ObjectStore, latest: Latest, ready: Latest) -> 
     has = await value_of(store, Document(ready.manifest, ManifestFiles)) if had else None
     if had is None or has is None:
         return
-    if unnamed := sorted({one.table for one in (*had.tables, *had.left)} - has.named):
+    if unnamed := sorted({table.table for table in (*had.tables, *had.left)} - has.named):
         raise UsageError(
             "publish",
             f"run {ready.run}",
@@ -131,7 +131,7 @@ async def refuse_set(store: ObjectStore, settings: Settings) -> None:
     project = await value_of(store, settings.layout.project)
     if project is None or not project.datasets:
         return
-    names = [one.dataset for one in project.datasets]
+    names = [dataset.dataset for dataset in project.datasets]
     cause = (
         f"it holds the exports of {counted(len(names), 'dataset')} ({named(names, NAMED)}), each in a folder of its own"
     )

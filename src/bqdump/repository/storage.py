@@ -40,8 +40,8 @@ class PresentFiles:
     async def _list(self) -> set[tuple[str, int]]:
         found, layout = set[tuple[str, int]](), self._settings.layout
         async for page in self._store.objects(self._settings.target.prefix):
-            files = (one for one in page if one.name.startswith(layout.iceberg) or layout.state not in one.name)
-            found.update((one.name, one.generation) for one in files)
+            files = (info for info in page if info.name.startswith(layout.iceberg) or layout.state not in info.name)
+            found.update((file.name, file.generation) for file in files)
         return found
 
 

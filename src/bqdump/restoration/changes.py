@@ -34,17 +34,19 @@ async def with_changes(restore: RunningRestore, result: Restoration, ledger: Led
     changed = await _changed(restore, ledger)
     if not changed:
         return result
-    for one in changed:
-        hint = f"To restore it again: {_again(restore, one.name)}"
-        error = TargetError("verify", one.name, one.message, hint)
-        log.error("%s", error, extra=LogEvent.TARGET_CHANGED.extra(table=one.name))
-    names = {one.name for one in changed}
+    for change in changed:
+        hint = f"To restore it again: {_again(restore, change.name)}"
+        error = TargetError("verify", change.name, change.message, hint)
+        log.error("%s", error, extra=LogEvent.TARGET_CHANGED.extra(table=change.name))
+    names = {change.name for change in changed}
     tables = tuple(table for table in result.tables if table.table not in names)
     return msgspec.structs.replace(
         result,
         state="incomplete" if result.state == "restored" else result.state,
         tables=tables,
-        objects=tuple(one for one in result.objects if one.name not in names or one.kind in (POLICY, INDEX)),
+        objects=tuple(
+            object_ for object_ in result.objects if object_.name not in names or object_.kind in (POLICY, INDEX)
+        ),
         failed=(*result.failed, *changed),
         rows=sum(table.rows or 0 for table in tables),
         bytes=sum(table.bytes for table in tables),

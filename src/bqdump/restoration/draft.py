@@ -83,7 +83,10 @@ async def target_state(task: Task, options: Options) -> TargetState | None:
     routines = await task.destination.routines(dataset)
     expires = any(properties.get(name) for name in EXPIRATIONS)
     return TargetState(
-        dataset.location, {one.name: (one.kind, one.labels) for one in present}, frozenset(routines), expires
+        dataset.location,
+        {object_.name: (object_.kind, object_.labels) for object_ in present},
+        frozenset(routines),
+        expires,
     )
 
 
@@ -118,10 +121,11 @@ def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
 async def _refuse_changed_files(task: Task, plan: RestorePlan, findings: list[Finding]) -> None:
     """Raise VerificationError where a table to be restored lacks its files."""
     tables = {step.entry.table for step in plan.tables}
-    changed = [one for one in findings if one.table in tables and one.kind != FindingKind.EXTRA]
+    changed = [finding for finding in findings if finding.table in tables and finding.kind != FindingKind.EXTRA]
     if not changed:
         return
-    cause = f"its files are not as exported: {named([f'{one.file} is {one.kind.value}' for one in changed], NAMED)}"
+    files = [f"{finding.file} is {finding.kind.value}" for finding in changed]
+    cause = f"its files are not as exported: {named(files, NAMED)}"
     found = await read_replacing(task.store, task.settings)
     if found and found.published == plan.run:
         hint = f"{found.sentence} Or let {{setting:finish_run}} finish it first, and restore that run."

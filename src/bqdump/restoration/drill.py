@@ -90,7 +90,7 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
     except VerificationError as error:
         done = _without_files(manifest, options, error)
     different, failed = split(done.failed)
-    missing = {one.name for one in done.failed}
+    missing = {failure.name for failure in done.failed}
     proven = [table for table in done.tables if table.table not in missing]
     result = Drilled(
         run=manifest.run,

@@ -51,7 +51,7 @@ async def drill(tasks: Sequence[Task], portion: Portion) -> Drilled:
         with about(task.dataset):
             try:
                 ready = prepared.get(task.dataset) or await prepare(task, portion)
-                request = ready.task.request._replace(spent=sum(one.bytes_billed for one in done.values()))
+                request = ready.task.request._replace(spent=sum(drilled.bytes_billed for drilled in done.values()))
                 done[task.dataset] = await drill_prepared(ready._replace(task=ready.task._replace(request=request)))
             except OF_THE_TASK:
                 raise
@@ -75,7 +75,7 @@ async def drill(tasks: Sequence[Task], portion: Portion) -> Drilled:
 async def _members(sets: Sequence[Source]) -> tuple[SetExecution, list[Task]]:
     """What is drilled, and the drill of each dataset."""
     chosen, tell = await choose(sets, EVERY), Together(sets[0].task.tell)
-    at = {one.target: one.task for one in sets}
+    at = {source.target: source.task for source in sets}
     return chosen, [of_part(at[part.target], part, tell) for part in chosen.parts]
 
 

@@ -32,7 +32,7 @@ class Ledger(NamedTuple):
         """The last attempt that failed in this execution; None where it has succeeded, or not failed."""
         if number in self.receipts:
             return None
-        met = [one for one in self.failures.get(number, ()) if one.owner.execution == execution]
+        met = [failure for failure in self.failures.get(number, ()) if failure.owner.execution == execution]
         return max(met, key=lambda failure: failure.attempt, default=None)
 
     def missing(self, tables: int) -> list[int]:

@@ -71,7 +71,7 @@ async def _in_rounds(restores: Sequence[RunningRestore], left: Sequence[Open]) -
     watches = watches_for(restores)
     polling = [asyncio.create_task(watch.run()) for watch in watches.values()]
 
-    async def one(work: Open) -> BqdumpError | None:
+    async def attempt(work: Open) -> BqdumpError | None:
         try:
             with about(work.restore.task.dataset):
                 await _restore(watches[work.restore.target.location], *work)
@@ -81,7 +81,7 @@ async def _in_rounds(restores: Sequence[RunningRestore], left: Sequence[Open]) -
 
     try:
         while left:
-            errors = await gathered(one, left, AT_ONCE)
+            errors = await gathered(attempt, left, AT_ONCE)
             failed = [(work, error) for work, error in zip(left, errors, strict=True) if error]
             if len(failed) == len(left):
                 break

@@ -44,7 +44,9 @@ def restoration(
     plan, receipts = restore.plan, ledger.receipts
     first = len(plan.tables)
     failures = [ledger.failure(number, restore.owner.execution) for number in range(first + len(plan.others))]
-    failed = tuple(NotCreated(one.name, one.kind, one.reason, one.message) for one in failures if one)
+    failed = tuple(
+        NotCreated(failure.name, failure.kind, failure.reason, failure.message) for failure in failures if failure
+    )
     tables = tuple(_table(step, receipts[at]) for at, step in enumerate(plan.tables) if at in receipts)
     return Restoration(
         restore=restore.id,

@@ -177,12 +177,12 @@ async def _store(task: Task, decision: Decision, drafted: Draft) -> Decision:
 
 
 def _log_not_restored(plan: RestorePlan) -> None:
-    for one in plan.not_restored[:LOGGED]:
-        kind = one.kind.lower().replace("_", " ")
+    for object_ in plan.not_restored[:LOGGED]:
+        kind = object_.kind.lower().replace("_", " ")
         # Every dataset has access entries.
-        level = logging.INFO if one.reason == UNREQUESTED else logging.WARNING
+        level = logging.INFO if object_.reason == UNREQUESTED else logging.WARNING
         extra = LogEvent.NOT_RESTORABLE.extra()
-        log.log(level, "%s %s: not restored: %s", kind, one.name, one.reason, extra=extra)
+        log.log(level, "%s %s: not restored: %s", kind, object_.name, object_.reason, extra=extra)
     if len(plan.not_restored) > LOGGED:
         more = counted(len(plan.not_restored) - LOGGED, "more object")
         log.warning("and %s, named in the result", more, extra=LogEvent.NOT_RESTORABLE.extra())

@@ -29,7 +29,7 @@ async def all_or_none(tasks: Sequence[Task], ask: Callable[[Task], Awaitable[Ans
     """The answer about each dataset. Raises one error about all that are refused."""
     refused: dict[str, BqdumpError] = {}
 
-    async def one(task: Task) -> Answer | None:
+    async def check(task: Task) -> Answer | None:
         with about(task.dataset):
             try:
                 return await ask(task)
@@ -39,7 +39,7 @@ async def all_or_none(tasks: Sequence[Task], ask: Callable[[Task], Awaitable[Ans
                 refused[task.dataset] = error
                 return None
 
-    answers = await gathered(one, tasks, AT_ONCE)
+    answers = await gathered(check, tasks, AT_ONCE)
     if refused:
         raise _refusal(dict(sorted(refused.items())), len(tasks))
     return [answer for answer in answers if answer is not None]

@@ -54,7 +54,7 @@ async def restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restoration:
         return await run(await of_one_dataset(tasks, choice))
     chosen = await _obtain(sets, choice)
     proposed = list(zip(chosen.members.tasks, chosen.proposals, strict=True))
-    restores = await gathered(lambda one: _begun(*one), proposed, AT_ONCE)
+    restores = await gathered(lambda item: _begun(*item), proposed, AT_ONCE)
     ended = await carry_out(restores, sets[0].task.tell, apart=True)
     results = {task.dataset: result for task, result in zip(chosen.members.tasks, ended, strict=True)}
     whole = restored_together(sets[0].task.request.options, chosen.execution.run, results, chosen.members.left)
@@ -74,7 +74,7 @@ async def plan_restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restora
     execution = await choose(sets, choice)
     members = await members_of(sets, execution, choice)
     plans = await all_or_none(members.tasks, plan_one)
-    results = {task.dataset: one for task, one in zip(members.tasks, plans, strict=True)}
+    results = {task.dataset: result for task, result in zip(members.tasks, plans, strict=True)}
     return restored_together(sets[0].task.request.options, execution.run, results, members.left)
 
 

@@ -63,18 +63,18 @@ async def carry_out(restores: Sequence[RunningRestore], tell: Listener, *, apart
     """
     guarded = _apart if apart else _whatever
     await refuse_bill(restores)
-    started = await gathered(lambda one: guarded(one, _start(one)), restores, AT_ONCE)
-    results = {one.id: result for one, result in zip(restores, started, strict=True) if result}
-    open_ = [one for one in restores if one.id not in results]
+    started = await gathered(lambda restore: guarded(restore, _start(restore)), restores, AT_ONCE)
+    results = {restore.id: result for restore, result in zip(restores, started, strict=True) if result}
+    open_ = [restore for restore in restores if restore.id not in results]
     followed: dict[str, _Followed] = {}
     if open_:
         ledgers = await restore_tables(open_)
         if await _finishes(restores[0]):
             tell(Entered("finishing"))
-            followed = {one.restore.id: one for one in await _follow_tables(open_, ledgers)}
+            followed = {restore.restore.id: restore for restore in await _follow_tables(open_, ledgers)}
         else:
             log.info("done; another task restores what follows the tables", extra=LogEvent.TASK_DONE.extra())
-            results |= {one.id: restoration(one, ledgers[one.id], [], running=True) for one in open_}
+            results |= {restore.id: restoration(restore, ledgers[restore.id], [], running=True) for restore in open_}
     bills = _Bill(restores[0].task.request.spent)
 
     async def conclude(restore: RunningRestore) -> Restoration:
@@ -177,8 +177,10 @@ async def _compared(restore: RunningRestore, result: Restoration) -> Restoration
     if reading is None:
         return result
     compared = await compare_values(restore, await read_ledger(restore.state, restore.layout), reading)
-    for one in compared.different:
-        log.error("%s: %s", one.name, one.message, extra=LogEvent.VALUES_DIFFER.extra(table=one.name))
+    for difference in compared.different:
+        log.error(
+            "%s: %s", difference.name, difference.message, extra=LogEvent.VALUES_DIFFER.extra(table=difference.name)
+        )
     state = "incomplete" if compared.different else result.state
     failed = (*result.failed, *compared.different)
     return msgspec.structs.replace(result, state=state, failed=failed, verified=compared.tables)
@@ -200,8 +202,8 @@ async def _follow_tables(restores: Sequence[RunningRestore], ledgers: Mapping[st
     while True:
         unset = await _follow_once(restores, ledgers)
         before, ledgers = ledgers, await read_ledgers(restores)
-        if not any(_restored_since(before[one.id], ledgers[one.id], one) for one in restores):
-            return [_Followed(one, ledgers[one.id], unset[one.id]) for one in restores]
+        if not any(_restored_since(before[restore.id], ledgers[restore.id], restore) for restore in restores):
+            return [_Followed(restore, ledgers[restore.id], unset[restore.id]) for restore in restores]
 
 
 def _restored_since(before: Ledger, now: Ledger, restore: RunningRestore) -> bool:

@@ -66,10 +66,10 @@ async def finish_runs(tasks: Sequence[Task]) -> None:
     sources = await sets_at(tasks)
     for task in tasks if not sources else ():
         await finish_run(task)
-    for one in sources:
+    for source in sources:
         # Also of datasets that have left the set: their last exports can be restored.
-        for name in await names_in_set(one.task.store, one.task.settings):
-            await finish_run(one.task._replace(settings=one_dataset(one.task.settings, name)))
+        for name in await names_in_set(source.task.store, source.task.settings):
+            await finish_run(source.task._replace(settings=one_dataset(source.task.settings, name)))
 
 
 async def sets_at(tasks: Sequence[Task]) -> list[Source]:
@@ -107,7 +107,7 @@ async def choose(sets: Sequence[Source], choice: Choice) -> SetExecution:
     named = [entry.dataset for _, entry in found]
     chosen = set(chosen_datasets(named, choice))
     if twice := sorted(name for name in chosen if named.count(name) > 1):
-        places = " and ".join(one.target for one, entry in found if entry.dataset == twice[0])
+        places = " and ".join(source.target for source, entry in found if entry.dataset == twice[0])
         cause = f"dataset {twice[0]} is exported to {places}"
         raise UsageError(RESTORE, "", cause, "Name one of them by {setting:to}.", setting="locations")
     kept = sorted((pair for pair in found if pair[1].dataset in chosen), key=lambda pair: pair[1].dataset)
@@ -116,42 +116,49 @@ async def choose(sets: Sequence[Source], choice: Choice) -> SetExecution:
         what = f"an export of {', '.join(unpublished)}"
         hint = f"Leave out what was never published: {{setting:exclude_datasets={','.join(unpublished)}}}."
         raise NotFoundError("find", what, "nothing of it has been published", hint)
-    newest = max((one.project for one in sets), key=lambda project: project.age)
+    newest = max((source.project for source in sets), key=lambda project: project.age)
     return SetExecution(run or newest.run, tuple(parts), choice.include, choice.exclude)
 
 
 async def _published(sets: Sequence[Source], choice: Choice) -> list[tuple[Source, Entry]]:
     """The datasets that are published, and those that the choice names and that have left the set."""
-    found: list[tuple[Source, Entry]] = [(one, entry) for one in sets for entry in one.project.datasets]
+    found: list[tuple[Source, Entry]] = [(source, entry) for source in sets for entry in source.project.datasets]
     others = {name for name in choice.include if NAME.fullmatch(name)}.difference(entry.dataset for _, entry in found)
-    for one in sets if others else ():
-        in_set = [entry.dataset for entry in one.project.datasets]
-        store, settings = one.task.store, one.task.settings
+    for source in sets if others else ():
+        in_set = [entry.dataset for entry in source.project.datasets]
+        store, settings = source.task.store, source.task.settings
         left = await datasets_left(SetAt(store, settings, tuple(await names_in_set(store, settings))), in_set)
         for name in others & left.damaged.keys():
             raise left.damaged[name]
-        found += [(one, latest) for name, latest in left.published.items() if name in others]
+        found += [(source, latest) for name, latest in left.published.items() if name in others]
     return found
 
 
 async def _of_run(sets: Sequence[Source], run: str) -> list[tuple[Source, Entry]]:
     """The datasets of a set's run, whether it has published them or not."""
-    plans = [(one, await value_of(one.task.store, one.task.settings.layout.project_run(run).plan)) for one in sets]
-    found: list[tuple[Source, Entry]] = [(one, member) for one, plan in plans if plan for member in plan.datasets]
+    plans = [
+        (source, await value_of(source.task.store, source.task.settings.layout.project_run(run).plan))
+        for source in sets
+    ]
+    found: list[tuple[Source, Entry]] = [(source, member) for source, plan in plans if plan for member in plan.datasets]
     if not found:
         raise NotFoundError("find", f"run {run}", "the set has none", "{call:runs} lists all runs.")
     return found
 
 
-async def _part(one: Source, entry: Entry, run: str) -> Part:
+async def _part(source: Source, entry: Entry, run: str) -> Part:
     """A dataset, and the run that is restored: the requested one, or what is published."""
     if isinstance(entry, Latest):
-        return Part(entry.dataset, one.target, entry.run)
+        return Part(entry.dataset, source.target, entry.run)
     if isinstance(entry, DatasetEntry) and not run:
-        latest = await find_latest(one.task.store, one_dataset(one.task.settings, entry.dataset)) if entry.run else None
+        latest = (
+            await find_latest(source.task.store, one_dataset(source.task.settings, entry.dataset))
+            if entry.run
+            else None
+        )
         # Files that a later run has replaced are gone: it is at work on other datasets, or has ended early.
         run = latest.run if latest and latest.mode == "replace" else entry.run
-    return Part(entry.dataset, one.target, run)
+    return Part(entry.dataset, source.target, run)
 
 
 async def members_of(sets: Sequence[Source], chosen: SetExecution, choice: Choice) -> Members:
@@ -163,12 +170,12 @@ async def members_of(sets: Sequence[Source], chosen: SetExecution, choice: Choic
     options, tell = sets[0].task.request.options, Together(sets[0].task.tell)
     _refuse_other(sets, chosen, choice)
     refuse_one_target(options, [part.dataset for part in chosen.parts])
-    at = {one.target: one.task for one in sets}
+    at = {source.target: source.task for source in sets}
     tasks = {part.dataset: of_part(at[part.target], part, tell) for part in chosen.parts}
     of_each = dict.fromkeys(tasks, options)
     if options.include or options.exclude:
         found = await all_or_none(list(tasks.values()), find_manifest)
-        objects = {name: object_names(one.manifest) for name, one in zip(tasks, found, strict=True)}
+        objects = {name: object_names(source.manifest) for name, source in zip(tasks, found, strict=True)}
         of_each = with_patterns_of(options, objects)
     made = with_targets(of_each)
     members = [
@@ -185,7 +192,7 @@ async def members_of(sets: Sequence[Source], chosen: SetExecution, choice: Choic
 def _refuse_other(sets: Sequence[Source], chosen: SetExecution, choice: Choice) -> None:
     """Raise UsageError where the execution restores what was not requested here."""
     task = sets[0].task
-    elsewhere = {part.target for part in chosen.parts} - {one.target for one in sets}
+    elsewhere = {part.target for part in chosen.parts} - {source.target for source in sets}
     if not elsewhere and (chosen.include, chosen.exclude) == choice and task.request.run in ("", chosen.run):
         return
     cause, hint = "it restores other datasets or another run", "Give each execution a name of its own."

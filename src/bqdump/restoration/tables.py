@@ -75,9 +75,9 @@ async def drop_scratch(restore: RunningRestore, number: int, attempt: int) -> No
 async def sweep_scratch(restore: RunningRestore) -> None:
     """Drop scratch tables that killed tasks have left."""
     mine = f"{SCRATCH}{restore.mark.replace('-', '_')}_"
-    for one in await restore.destination.present(restore.target):
-        if one.name.startswith(mine):
-            await restore.destination.drop_table(restore.target, one.name)
+    for table in await restore.destination.present(restore.target):
+        if table.name.startswith(mine):
+            await restore.destination.drop_table(restore.target, table.name)
 
 
 async def _load_rows(work: TableWork) -> int:

@@ -68,9 +68,9 @@ async def delete_uploads(restore: RunningRestore, entry: TableEntry) -> None:
         store = restore.task.bucket
         named = _of(entry)
         found = zip(
-            named, await asyncio.gather(*(store.stat(restore.uploaded(one.name)) for one in named)), strict=True
+            named, await asyncio.gather(*(store.stat(restore.uploaded(file.name)) for file in named)), strict=True
         )
-        await delete(store, [(info.name, info.generation) for one, info in found if info and _is(info, one)])
+        await delete(store, [(info.name, info.generation) for file, info in found if info and _is(info, file)])
 
 
 async def _clear_others(restore: RunningRestore) -> None:
@@ -107,10 +107,10 @@ async def _is_finished(restore: RunningRestore, other: str) -> bool:
 async def _delete(restore: RunningRestore, of: str, named: Iterable[Upload]) -> None:
     """Delete these uploads of a restore, as far as they are there."""
     store, folder = restore.task.bucket, Restores(restore.task.layout).restore(of).files
-    by_name = {one.name: one for one in named}
+    by_name = {file.name: file for file in named}
     files = size = 0
     async for page in store.objects(folder):
-        mine = [info for info in page if (one := by_name.get(info.name.removeprefix(folder))) and _is(info, one)]
+        mine = [info for info in page if (file := by_name.get(info.name.removeprefix(folder))) and _is(info, file)]
         files += await delete(store, [(info.name, info.generation) for info in mine])
         size += sum(info.size for info in mine)
     if files:

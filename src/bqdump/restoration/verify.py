@@ -51,11 +51,13 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     able, unable = await priced(source, target, comparisons)
     spent = source.spent + sum(question.bills for question in able)
     of_source = await _of_source(source._replace(spent=spent), manifest)
-    request.on_bill(sum(one.bills for one in (*able, *(of_source.questions if of_source else ()))))
+    request.on_bill(sum(question.bills for question in (*able, *(of_source.questions if of_source else ()))))
     back = await read_back(restore.task.store, manifest, reading, (), restore.task.tell)
     found = await compare(source, Questions(target, able, unable, ()), back.digests)
     with_source = await compare(source, of_source, back.digests) if of_source else None
-    differences = [one for one in with_source.findings if one.kind != FindingKind.SOURCE] if with_source else []
+    differences = (
+        [finding for finding in with_source.findings if finding.kind != FindingKind.SOURCE] if with_source else []
+    )
     findings = [*back.findings, *found.findings, *differences]
     different = {finding.table: _named(finding) for finding in reversed(findings)}
     return Compared(

@@ -54,7 +54,7 @@ async def restore_tables(restores: Sequence[RunningRestore]) -> dict[str, Ledger
     """
     task = restores[0].task
     everything = [Numbered(restore, number) for restore in restores for number in range(len(restore.plan.tables))]
-    weights = [weight(one.step) for one in everything]
+    weights = [weight(work.step) for work in everything]
     dealt = share_out(weights, task.tasks)[task.owner.task % task.tasks]
     mine = [everything[at] for at in dealt]
     left = sorted(set(range(len(everything))) - set(dealt), key=weights.__getitem__)
@@ -66,8 +66,8 @@ async def restore_tables(restores: Sequence[RunningRestore]) -> dict[str, Ledger
         if others:
             await _restore_open(restores, watches, others)
     finally:
-        for one in polling:
-            one.cancel()
+        for work in polling:
+            work.cancel()
     return await read_ledgers(restores)
 
 
@@ -92,7 +92,7 @@ async def _restore_open(
     slots = asyncio.Semaphore(restores[0].task.concurrency)
     stop: list[QuotaError] = []
 
-    async def one(restore: RunningRestore, number: int) -> None:
+    async def step(restore: RunningRestore, number: int) -> None:
         async with slots:
             if stop:
                 return
@@ -106,7 +106,7 @@ async def _restore_open(
     async with task_group() as group:
         for restore, number in tables:
             if ledgers[restore.id].is_open(number, restore.owner.execution):
-                group.create_task(one(restore, number))
+                group.create_task(step(restore, number))
     if stop:
         raise stop[0]
 

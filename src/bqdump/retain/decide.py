@@ -40,71 +40,71 @@ class Decided(NamedTuple):
 async def decide(task: Task, found: Found) -> Decided:
     """Apply the policy to complete runs, and find the unfinished ones that were abandoned."""
     snapshots = [
-        Snapshot(one.run, one.dataset, one.snapshot, one.complete, found.tags.get(one.run, ()), _always(one, found))
-        for one in found.complete
+        Snapshot(run.run, run.dataset, run.snapshot, run.complete, found.tags.get(run.run, ()), _always(run, found))
+        for run in found.complete
     ]
     reasons = apply(task.policy, snapshots, task.now)
     unfinished, notes = await _unfinished(task, found)
     return Decided(
         reasons | unfinished,
-        tuple(one for one in found.complete if not reasons[one.run]),
-        tuple(one for one in found.unfinished if not unfinished[one.run]),
+        tuple(run for run in found.complete if not reasons[run.run]),
+        tuple(run for run in found.unfinished if not unfinished[run.run]),
         notes,
     )
 
 
-def _always(one: Complete, found: Found) -> str:
+def _always(run: Complete, found: Found) -> str:
     """Why no policy removes this run, "" where one may. A run older than the published one is never published."""
     if found.latest is None:
         return UNPUBLISHED
-    if one.run == found.latest.run:
+    if run.run == found.latest.run:
         return PUBLISHED
-    if one.run in found.named:
+    if run.run in found.named:
         return BEING_PUBLISHED
-    return LATER if one.age > found.latest.age else ""
+    return LATER if run.age > found.latest.age else ""
 
 
 async def _unfinished(task: Task, found: Found) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """Why each unfinished run is kept, and notes."""
     reasons: dict[str, tuple[str, ...]] = {}
     old: list[Unfinished] = []
-    for one in found.unfinished:
-        tags = tuple(f"tag {tag}" for tag in found.tags.get(one.run, ()))
-        if one.run in found.named:
-            reasons[one.run] = (BEING_PUBLISHED,)
-        elif task.policy.named is not None and one.run not in task.policy.named:
-            reasons[one.run] = (NOT_NAMED,)
+    for run in found.unfinished:
+        tags = tuple(f"tag {tag}" for tag in found.tags.get(run.run, ()))
+        if run.run in found.named:
+            reasons[run.run] = (BEING_PUBLISHED,)
+        elif task.policy.named is not None and run.run not in task.policy.named:
+            reasons[run.run] = (NOT_NAMED,)
         elif tags:
-            reasons[one.run] = tags
-        elif one.plan is None:
+            reasons[run.run] = tags
+        elif run.plan is None:
             # It has no jobs. A tombstone without a note is what a prune has left of a run that ended.
-            reasons[one.run] = _planning(task, one)
-        elif not _abandoned(task, one):
-            reasons[one.run] = ("unfinished",)
+            reasons[run.run] = _planning(task, run)
+        elif not _abandoned(task, run):
+            reasons[run.run] = ("unfinished",)
         else:
-            old.append(one)
+            old.append(run)
     if not old:
         return reasons, ()
     jobs, note = await _jobs(task, old)
-    for one in old:
-        working = jobs is not None and any(job.startswith(one.plan.job_prefix) for job in jobs if one.plan)
-        reasons[one.run] = (UNCHECKED,) if jobs is None else (AT_WORK,) if working else ()
+    for run in old:
+        working = jobs is not None and any(job.startswith(run.plan.job_prefix) for job in jobs if run.plan)
+        reasons[run.run] = (UNCHECKED,) if jobs is None else (AT_WORK,) if working else ()
     return reasons, (note,) if note else ()
 
 
-def _abandoned(task: Task, one: Unfinished) -> bool:
+def _abandoned(task: Task, run: Unfinished) -> bool:
     after = task.settings.abandoned_seconds * 1000
-    return after > 0 and one.plan is not None and task.now - one.plan.began > after
+    return after > 0 and run.plan is not None and task.now - run.plan.began > after
 
 
-def _planning(task: Task, one: Unfinished) -> tuple[str, ...]:
+def _planning(task: Task, run: Unfinished) -> tuple[str, ...]:
     """Why a run without a plan is kept: its planner writes its note again and again while it is alive."""
-    silent, after = task.now - one.pulse, task.settings.abandoned_seconds * 1000
-    if not one.pulse:
-        return () if one.tombstone else (PLANNING,)
+    silent, after = task.now - run.pulse, task.settings.abandoned_seconds * 1000
+    if not run.pulse:
+        return () if run.tombstone else (PLANNING,)
     if after and silent > after:
         return ()
-    doing = COPYING if one.copied else PLANNING
+    doing = COPYING if run.copied else PLANNING
     return (doing if silent < SILENT_MS else f"stopped while it was {doing}, {ago(silent / 1000)}",)
 
 
@@ -114,7 +114,7 @@ async def _jobs(task: Task, old: Sequence[Unfinished]) -> tuple[set[str] | None,
         note = "Unfinished runs are kept: set {setting:project}, so that their jobs can be checked."
         return None, fill(note, COMMANDS)
     try:
-        return await task.at_work(min(one.plan.began for one in old if one.plan)), ""
+        return await task.at_work(min(run.plan.began for run in old if run.plan)), ""
     except BqdumpError as error:
         log.warning("unfinished runs are kept: %s", error, extra=LogEvent.CLEANUP_FAILED.extra())
         return None, fill(f"Unfinished runs are kept: {error.cause}.", COMMANDS)

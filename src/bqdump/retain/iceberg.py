@@ -61,7 +61,9 @@ async def forget_snapshots(task: Task, decided: Sequence[Loaded[Tombstone]]) -> 
     if not latest or latest.replaces:
         return
     try:
-        await _Rewriting(task, latest, {one.value.run for one in decided}).rewrite(_tables(task.layout, decided))
+        await _Rewriting(task, latest, {tombstone.value.run for tombstone in decided}).rewrite(
+            _tables(task.layout, decided)
+        )
     except DocumentError as error:
         # Readers find the current snapshots as before. Nothing else of the prune depends on these documents.
         message = "the snapshots of pruned runs stay in the Iceberg metadata: %s"
@@ -70,7 +72,7 @@ async def forget_snapshots(task: Task, decided: Sequence[Loaded[Tombstone]]) -> 
 
 def _tables(layout: Layout, decided: Iterable[Loaded[Tombstone]]) -> set[str]:
     """The tables whose metadata is about to be deleted."""
-    names = (file.name for one in decided for file in one.value.files)
+    names = (file.name for tombstone in decided for file in tombstone.value.files)
     below = (name.removeprefix(layout.iceberg) for name in names if name.startswith(layout.iceberg))
     return {name.partition("/")[0] for name in below}
 
@@ -96,10 +98,10 @@ class _Rewriting:
         unchanged = {table for table, name in named.items() if run_of(name) != self._published}
         tables = sorted(pruned | unchanged)
         found = await asyncio.gather(*(self._table(table, named.get(table, "")) for table in tables))
-        made = [one for one in found if one]
+        made = [table for table in found if table]
         by_owner = defaultdict[str, list[_Made]](list)
-        for one in made:
-            by_owner[one.owner].append(one)
+        for table in made:
+            by_owner[table.owner].append(table)
         for owner, ones in by_owner.items():
             await self._record(owner, ones)
         latest = await read_latest(self._store, self._task.settings)
@@ -150,12 +152,12 @@ class _Rewriting:
         folder, root, there = f"{self._layout.iceberg_table(table)}metadata/", f"{self._store.url}/", set[str]()
         async for page in self._store.objects(folder):
             there.update(root + info.name for info in page)
-        kept = {run for run in {one["summary"][RUN] for one in snapshots} if await self._is_kept(run)}
+        kept = {run for run in {snapshot["summary"][RUN] for snapshot in snapshots} if await self._is_kept(run)}
         # Several snapshots may have the same manifest list, so one of a run that is gone may have it, too.
         return {
-            one["snapshot-id"]
-            for one in snapshots
-            if one["manifest-list"] not in there or one["summary"][RUN] not in kept
+            snapshot["snapshot-id"]
+            for snapshot in snapshots
+            if snapshot["manifest-list"] not in there or snapshot["summary"][RUN] not in kept
         }
 
     async def _is_kept(self, run: str) -> bool:
@@ -174,8 +176,8 @@ class _Rewriting:
         async def step(now: IcebergTables | None) -> IcebergTables | None:
             if now is None:
                 return None
-            files = {one.written for one in made if one.written} - {*now.rewritten}
-            moved = {one.table: one.name for one in made if now.tables.get(one.table) == one.before}
+            files = {table.written for table in made if table.written} - {*now.rewritten}
+            moved = {table.table: table.name for table in made if now.tables.get(table.table) == table.before}
             if not files and not moved:
                 return None
             rewritten = (*now.rewritten, *sorted(files, key=lambda file: file.name))
@@ -184,12 +186,12 @@ class _Rewriting:
         if owner:
             await swap(self._store, self._layout.run(owner).iceberg, step)
 
-    async def _show(self, one: _Made) -> None:
+    async def _show(self, table: _Made) -> None:
         """Move version-hint.text, or delete it where no snapshot is left, unless something else has moved it."""
         async with self._slots:
-            if one.name:
-                name, content = hint_of(one.name)
-                await write_object(self._store, name, content, one.hint.generation)
-            elif one.hint.generation:
-                name = f"{self._layout.iceberg_table(one.table)}metadata/{HINT}"
-                await self._store.delete([(name, one.hint.generation)])
+            if table.name:
+                name, content = hint_of(table.name)
+                await write_object(self._store, name, content, table.hint.generation)
+            elif table.hint.generation:
+                name = f"{self._layout.iceberg_table(table.table)}metadata/{HINT}"
+                await self._store.delete([(name, table.hint.generation)])

@@ -47,10 +47,10 @@ async def copies_of(task: Task, files: Collection[Expected]) -> Leftovers:
 
     Another file under such a name is not the copy's, and stays.
     """
-    found = await present(task.store, [one.name for one in files]) if files else {}
-    infos = [(info, one) for one in files if (info := found.get(one.name))]
-    own = tuple(_doomed(info) for info, one in infos if (info.size, info.crc32c) == (one.size, one.crc32c))
-    return Leftovers(own, tuple(sorted(found.keys() - {one.name for one in own})))
+    found = await present(task.store, [file.name for file in files]) if files else {}
+    infos = [(info, file) for file in files if (info := found.get(file.name))]
+    own = tuple(_doomed(info) for info, file in infos if (info.size, info.crc32c) == (file.size, file.crc32c))
+    return Leftovers(own, tuple(sorted(found.keys() - {file.name for file in own})))
 
 
 async def metadata_of(task: Task, run: str) -> list[Doomed]:

@@ -122,11 +122,11 @@ async def _old_drills(
             except (DocumentError, KeyError):
                 # It cannot be read, or was written since.
                 unreadable += [note.name] if note.name in infos else []
-    drills.sort(key=lambda one: one[0].began)
+    drills.sort(key=lambda drill: drill[0].began)
     needed = {info.name for _, info in _newest([*drills])}
     for run in {drill.run for drill, _ in drills}:
         if run in kept:
-            needed |= {info.name for _, info in _newest([one for one in drills if one[0].run == run])}
+            needed |= {info.name for _, info in _newest([drill for drill in drills if drill[0].run == run])}
     old = [info for drill, info in drills if drill.began < now - OLD_MS and info.name not in needed]
     return old, unreadable
 
@@ -140,4 +140,4 @@ def _newest(drills: Sequence[tuple[Drill, ObjectInfo]]) -> Iterator[tuple[Drill,
         lambda drill: drill.last != "",
     )
     for shows in proves:
-        yield from [one for one in drills if shows(one[0])][-1:]
+        yield from [drill for drill in drills if shows(drill[0])][-1:]

@@ -34,7 +34,7 @@ async def prune(task: Task) -> Pruned:
     keeps all objects. Nothing is deleted then.
     """
     result = await _prune_runs(task)
-    old = await find_old(task.store, task.layout, task.now, {one.run for one in result.kept})
+    old = await find_old(task.store, task.layout, task.now, {run.run for run in result.kept})
     if task.delete:
         await delete_old(task.store, old)
     notes = tuple(old.notes(task.store.url, deleted=task.delete))
@@ -55,7 +55,7 @@ async def _prune_runs(task: Task) -> Pruned:
     # First the abandoned ones, which may rely on the files of others.
     abandoned, complete = await entomb(task, decided.abandoned), await entomb(task, decided.complete)
     dying = (*found.decided, *abandoned.decided, *complete.decided)
-    if any(file.name.startswith(task.layout.iceberg) for one in dying for file in one.value.files):
+    if any(file.name.startswith(task.layout.iceberg) for tombstone in dying for file in tombstone.value.files):
         # Imported where there are Iceberg tables only.
         from bqdump.retain.iceberg import forget_snapshots
 
@@ -67,29 +67,30 @@ async def _prune_runs(task: Task) -> Pruned:
 
 async def _withdraw_stale(task: Task, runs: Sequence[Complete | Unfinished], decided: Decided) -> None:
     """Of runs that are kept: what a prune has proposed that was killed, or had another policy."""
-    for one in runs:
-        if one.tombstone and decided.reasons[one.run]:
-            await withdraw(task, one.tombstone)
+    for run in runs:
+        if run.tombstone and decided.reasons[run.run]:
+            await withdraw(task, run.tombstone)
 
 
 async def _shown(task: Task, found: Found, decided: Decided) -> Pruned:
     """What would be deleted."""
     kept: dict[str, str] = {}
-    tombstones, left = [one.value for one in found.decided], list[str]()
+    tombstones, left = [tombstone.value for tombstone in found.decided], list[str]()
     for dying in found.decided:
         left += (await remaining(task, dying.value))[1]
-    abandoned = {one.run for one in decided.abandoned}
-    for one in decided.complete:
-        if later := await referring(task, one.run, abandoned):
-            kept[one.run] = f"run {later} relies on its files"
-        elif files := await files_of_run(task, one.run):
-            tombstones.append(Tombstone(run=one.run, files=files))
-    for run in decided.abandoned:
-        leftovers = await leftovers_of(task, run.plan) if run.plan else await copies_of(task, run.copied)
-        tombstones.append(Tombstone(run=run.run, files=leftovers.own))
+    abandoned = {unfinished.run for unfinished in decided.abandoned}
+    for run in decided.complete:
+        if later := await referring(task, run.run, abandoned):
+            kept[run.run] = f"run {later} relies on its files"
+        elif files := await files_of_run(task, run.run):
+            tombstones.append(Tombstone(run=run.run, files=files))
+    for unfinished in decided.abandoned:
+        plan = unfinished.plan
+        leftovers = await leftovers_of(task, plan) if plan else await copies_of(task, unfinished.copied)
+        tombstones.append(Tombstone(run=unfinished.run, files=leftovers.own))
         left += leftovers.left
     doomed = await removable(task, tombstones)
-    swept = Swept(len(doomed), sum(one.size for one in doomed), tuple(left))
+    swept = Swept(len(doomed), sum(file.size for file in doomed), tuple(left))
     return _result(found, decided, kept, swept, deleted=False)
 
 
@@ -97,11 +98,11 @@ def _result(found: Found, decided: Decided, kept: Mapping[str, str], swept: Swep
     """kept: why runs are kept although the decision was to remove them."""
     reasons = decided.reasons | {run: (why,) for run, why in kept.items()}
     runs = [
-        *(_complete(one, found, reasons[one.run]) for one in found.complete),
-        *(_unfinished(one, found, reasons[one.run]) for one in found.unfinished),
-        *(_dying(one.value) for one in found.decided if not one.value.emptied),
+        *(_complete(run, found, reasons[run.run]) for run in found.complete),
+        *(_unfinished(run, found, reasons[run.run]) for run in found.unfinished),
+        *(_dying(tombstone.value) for tombstone in found.decided if not tombstone.value.emptied),
     ]
-    runs.sort(key=lambda one: (one.snapshot_time is None, one.snapshot_time or EPOCH, one.run), reverse=True)
+    runs.sort(key=lambda run: (run.snapshot_time is None, run.snapshot_time or EPOCH, run.run), reverse=True)
     return Pruned(
         deleted=deleted,
         runs=tuple(runs),
@@ -112,34 +113,34 @@ def _result(found: Found, decided: Decided, kept: Mapping[str, str], swept: Swep
     )
 
 
-def _complete(one: Complete, found: Found, reasons: tuple[str, ...]) -> RetainedRun:
-    usage = found.storage.of(one.run)
+def _complete(run: Complete, found: Found, reasons: tuple[str, ...]) -> RetainedRun:
+    usage = found.storage.of(run.run)
     return RetainedRun(
-        run=one.run,
-        state="complete" if one.complete else "partial",
+        run=run.run,
+        state="complete" if run.complete else "partial",
         removed=not reasons,
         reasons=reasons,
-        dataset=".".join(one.dataset),
-        snapshot_time=time_of(one.snapshot),
-        tables=one.tables,
+        dataset=".".join(run.dataset),
+        snapshot_time=time_of(run.snapshot),
+        tables=run.tables,
         files=usage.files,
         bytes=usage.bytes,
         alone=usage.alone,
-        tags=found.tags.get(one.run, ()),
+        tags=found.tags.get(run.run, ()),
     )
 
 
-def _unfinished(one: Unfinished, found: Found, reasons: tuple[str, ...]) -> RetainedRun:
-    plan = one.plan
+def _unfinished(run: Unfinished, found: Found, reasons: tuple[str, ...]) -> RetainedRun:
+    plan = run.plan
     return RetainedRun(
-        run=one.run,
+        run=run.run,
         state="unfinished",
         removed=not reasons,
         reasons=reasons or ("abandoned",),
         dataset=f"{plan.project}.{plan.dataset}" if plan else "",
         snapshot_time=time_of(plan.snapshot) if plan else None,
         tables=plan.tables if plan else 0,
-        tags=found.tags.get(one.run, ()),
+        tags=found.tags.get(run.run, ()),
     )
 
 
@@ -152,13 +153,13 @@ def _dying(tombstone: Tombstone) -> RetainedRun:
         dataset=".".join(filter(None, (tombstone.project, tombstone.dataset))),
         snapshot_time=time_in(tombstone.snapshot_time),
         files=len(tombstone.files),
-        bytes=sum(one.size for one in tombstone.files),
+        bytes=sum(file.size for file in tombstone.files),
     )
 
 
 def _log(result: Pruned, notes: Sequence[str]) -> None:
-    for one in result.removed:
-        log.info("removed run %s (%s)", one.run, one.state, extra=LogEvent.RUN_REMOVED.extra(run=one.run))
+    for run in result.removed:
+        log.info("removed run %s (%s)", run.run, run.state, extra=LogEvent.RUN_REMOVED.extra(run=run.run))
     runs, kept = counted(len(result.removed), "run"), counted(len(result.kept), "run")
     freed = counted(result.files, "file"), size_text(result.bytes)
     done = LogEvent.PRUNE_DONE.extra()

@@ -124,8 +124,8 @@ async def _delete(store: ObjectStore, layout: ProjectLayout, unless: str = "") -
     if unless and await store.stat(unless):
         return []
     own = [(info.name, info.generation) for info in found if is_document(info.name, layout)]
-    listings = [one for one in own if one[0].startswith(f"{layout.root}listing-")]
-    plans = [one for one in own if one[0] == layout.plan.name]
-    for some in (listings, [one for one in own if one not in (*listings, *plans)], plans):
+    listings = [document for document in own if document[0].startswith(f"{layout.root}listing-")]
+    plans = [document for document in own if document[0] == layout.plan.name]
+    for some in (listings, [document for document in own if document not in (*listings, *plans)], plans):
         await delete(store, some)
     return [info.name for info in found if not is_document(info.name, layout)]

@@ -74,7 +74,7 @@ class Found(NamedTuple):
     def named(self) -> set[str]:
         """The runs that latest.json and publishing.json name."""
         ready = self.publishing.ready if self.publishing else None
-        return {one.run for one in (self.latest, self.publishing, ready) if one}
+        return {run.run for run in (self.latest, self.publishing, ready) if run}
 
 
 async def read_runs(task: Task) -> Found:
@@ -87,10 +87,10 @@ async def read_runs(task: Task) -> Found:
     runs = await store.folders(layout.runs)
     found = await gathered(lambda run: _look_at(task, run, storage, present), runs, READS_AT_ONCE)
     return Found(
-        tuple(one for one in found if isinstance(one, Complete)),
-        tuple(one for one in found if isinstance(one, Unfinished)),
-        tuple(one for one in found if isinstance(one, Loaded)),
-        tuple(one for one in found if isinstance(one, str)),
+        tuple(run for run in found if isinstance(run, Complete)),
+        tuple(run for run in found if isinstance(run, Unfinished)),
+        tuple(run for run in found if isinstance(run, Loaded)),
+        tuple(run for run in found if isinstance(run, str)),
         latest,
         publishing,
         tags,

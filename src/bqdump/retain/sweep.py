@@ -37,18 +37,18 @@ class Swept(NamedTuple):
 
 async def sweep(task: Task, decided: Sequence[Loaded[Tombstone]], remains: Sequence[str]) -> Swept:
     """Delete these runs. remains: folders that hold no run any more."""
-    for one in decided:
-        await _delete_manifest(task, one)
-    present = await removable(task, [one.value for one in decided])
-    deleted = await delete(task.store, [(one.name, one.generation) for one in present])
+    for tombstone in decided:
+        await _delete_manifest(task, tombstone)
+    present = await removable(task, [tombstone.value for tombstone in decided])
+    deleted = await delete(task.store, [(file.name, file.generation) for file in present])
     left = list[str]()
     for run in remains:
         left += await _delete_documents(task, run)
-    for one in decided:
-        left += await _delete_documents(task, one.value.run, one.generation)
-        left += await _close(task, one)
+    for tombstone in decided:
+        left += await _delete_documents(task, tombstone.value.run, tombstone.generation)
+        left += await _close(task, tombstone)
     await _delete_late_summaries(task)
-    return Swept(deleted, sum(one.size for one in present), tuple(left))
+    return Swept(deleted, sum(file.size for file in present), tuple(left))
 
 
 async def removable(task: Task, tombstones: Sequence[Tombstone]) -> list[Doomed]:
@@ -66,8 +66,8 @@ async def _unnamed(task: Task, tombstones: Sequence[Tombstone]) -> list[Doomed]:
     looked for. But it was stored before the other run's deletion was decided. So all runs are looked at once more
     until no more of them are found to be pruned.
     """
-    found = Sweep(doomed for one in tombstones for doomed in one.files)
-    own, marked = {one.run for one in tombstones}, set[str]()
+    found = Sweep(doomed for tombstone in tombstones for doomed in tombstone.files)
+    own, marked = {tombstone.run for tombstone in tombstones}, set[str]()
     pruned: set[tuple[str, int]] = set()
 
     async def look(run: str) -> None:
@@ -104,27 +104,27 @@ async def _present(task: Task, doomed: Iterable[Doomed], tombstones: Iterable[To
 
     Found by listings: where exports replace files, nearly all that an old manifest names have been replaced.
     """
-    by_generation, ours = {(one.name, one.generation): one for one in doomed}, task.settings.target.prefix
+    by_generation, ours = {(file.name, file.generation): file for file in doomed}, task.settings.target.prefix
     folders = [
         _common_folder(names)
         for tombstone in tombstones
-        if (names := [one.name for one in tombstone.files if (one.name, one.generation) in by_generation])
+        if (names := [file.name for file in tombstone.files if (file.name, file.generation) in by_generation])
     ]
     found = []
     for folder in outermost(folders):
         async for page in task.store.objects(folder):
             for info in page:
-                one = by_generation.get((info.name, info.generation))
-                if one and (info.origin.count("/") < 2 or info.origin.split("/", 2)[2] == ours):
-                    found.append(one)
+                file = by_generation.get((info.name, info.generation))
+                if file and (info.origin.count("/") < 2 or info.origin.split("/", 2)[2] == ours):
+                    found.append(file)
     return found
 
 
-async def _delete_manifest(task: Task, one: Loaded[Tombstone]) -> None:
+async def _delete_manifest(task: Task, tombstone: Loaded[Tombstone]) -> None:
     """Before the files, so that no manifest lacks any. The summary goes first: without it the run is looked at."""
-    names = task.layout.run(one.value.run)
-    for name in (task.layout.summary(one.value.run).name, names.manifest.name, names.contents.name):
-        if (info := await task.store.stat(name)) and await _still(task, one.value.run, one.generation):
+    names = task.layout.run(tombstone.value.run)
+    for name in (task.layout.summary(tombstone.value.run).name, names.manifest.name, names.contents.name):
+        if (info := await task.store.stat(name)) and await _still(task, tombstone.value.run, tombstone.generation):
             await delete(task.store, [(name, info.generation)])
 
 
@@ -172,19 +172,19 @@ async def _delete_late_summaries(task: Task) -> None:
     await delete(task.store, [(info.name, info.generation) for run, info in found.items() if run not in runs])
 
 
-async def _close(task: Task, one: Loaded[Tombstone]) -> tuple[str, ...]:
+async def _close(task: Task, tombstone: Loaded[Tombstone]) -> tuple[str, ...]:
     """Delete the tombstone, unless own files of the run are left: then it keeps their names taken.
 
     Returns objects at its names that are not the run's for certain.
     """
-    document = task.layout.run(one.value.run).tombstone
-    files, left = await remaining(task, one.value)
+    document = task.layout.run(tombstone.value.run).tombstone
+    files, left = await remaining(task, tombstone.value)
     if not files and not left:
-        await delete(task.store, [(document.name, one.generation)])
-    elif (files, left) != (one.value.files, one.value.left) or not one.value.emptied:
-        emptied = msgspec.structs.replace(one.value, emptied=True, files=files, left=left)
+        await delete(task.store, [(document.name, tombstone.generation)])
+    elif (files, left) != (tombstone.value.files, tombstone.value.left) or not tombstone.value.emptied:
+        emptied = msgspec.structs.replace(tombstone.value, emptied=True, files=files, left=left)
         # Where this loses, another prune has done the same.
-        await replace(task.store, document, emptied, one.generation)
+        await replace(task.store, document, emptied, tombstone.generation)
     return left
 
 

@@ -40,20 +40,20 @@ class Entombed(NamedTuple):
 
 async def entomb(task: Task, runs: Sequence[Complete | Unfinished]) -> Entombed:
     """Store the tombstones of these runs, and decide those that nothing speaks against."""
-    proposed = [Proposed(one, await _propose(task, one)) for one in runs]
+    proposed = [Proposed(run, await _propose(task, run)) for run in runs]
     decided, kept = list[Loaded[Tombstone]](), dict[str, str]()
     objections = await _objections(task, proposed)
-    for one in proposed:
-        if one.tombstone.value.decided:
+    for proposal in proposed:
+        if proposal.tombstone.value.decided:
             # Another prune has decided meanwhile.
-            decided.append(one.tombstone)
-        elif why := objections.get(one.run.run):
-            await withdraw(task, one.tombstone)
-            kept[one.run.run] = why
-        elif done := await _decide(task, one, await _files(task, one.run)):
+            decided.append(proposal.tombstone)
+        elif why := objections.get(proposal.run.run):
+            await withdraw(task, proposal.tombstone)
+            kept[proposal.run.run] = why
+        elif done := await _decide(task, proposal, await _files(task, proposal.run)):
             decided.append(done)
         else:
-            kept[one.run.run] = "it is needed again"
+            kept[proposal.run.run] = "it is needed again"
     return Entombed(decided, kept)
 
 
@@ -95,27 +95,27 @@ async def files_of_run(task: Task, run: str) -> tuple[Doomed, ...]:
     return tuple(dict.fromkeys((*doomed_of(manifest), *more)))
 
 
-async def _propose(task: Task, one: Complete | Unfinished) -> Loaded[Tombstone]:
-    if one.tombstone:
-        return one.tombstone
-    if isinstance(one, Complete):
-        (project, dataset), replaces, snapshot_time = one.dataset, one.replaces, one.snapshot_time
+async def _propose(task: Task, run: Complete | Unfinished) -> Loaded[Tombstone]:
+    if run.tombstone:
+        return run.tombstone
+    if isinstance(run, Complete):
+        (project, dataset), replaces, snapshot_time = run.dataset, run.replaces, run.snapshot_time
         tombstone = Tombstone(
-            run=one.run,
+            run=run.run,
             mode="replace" if replaces else "keep",
             project=project,
             dataset=dataset,
             snapshot_time=snapshot_time,
         )
     else:
-        plan = one.plan
+        plan = run.plan
         tombstone = Tombstone(
-            run=one.run,
+            run=run.run,
             mode=plan.mode if plan else "keep",
             project=plan.project if plan else "",
             dataset=plan.dataset if plan else "",
         )
-    return await create(task.store, task.layout.run(one.run).tombstone, tombstone)
+    return await create(task.store, task.layout.run(run.run).tombstone, tombstone)
 
 
 async def _objections(task: Task, proposed: Sequence[Proposed]) -> dict[str, str]:
@@ -126,16 +126,16 @@ async def _objections(task: Task, proposed: Sequence[Proposed]) -> dict[str, str
     )
     tags = await read_tags(task.store, task.layout)
     ready = publishing.ready if publishing else None
-    named = {one.run for one in (latest, publishing, ready) if one}
+    named = {pointer.run for pointer in (latest, publishing, ready) if pointer}
     found: dict[str, str] = {}
-    for one in proposed:
-        run = one.run.run
+    for proposal in proposed:
+        run = proposal.run.run
         chosen = set(tags.get(run, ())).intersection((*task.policy.tags, KEEP_TAG))
         if run in named:
             found[run] = "being published"
         elif chosen:
             found[run] = f"tag {min(chosen)}"
-        elif isinstance(one.run, Complete):
+        elif isinstance(proposal.run, Complete):
             if later := await referring(task, run):
                 found[run] = f"run {later} relies on its files"
         elif await exists(task.store, task.layout.run(run).manifest):
@@ -143,17 +143,17 @@ async def _objections(task: Task, proposed: Sequence[Proposed]) -> dict[str, str
     return found
 
 
-async def _files(task: Task, one: Complete | Unfinished) -> Leftovers:
-    if isinstance(one, Complete):
-        return Leftovers(await files_of_run(task, one.run), ())
-    return await leftovers_of(task, one.plan) if one.plan else await copies_of(task, one.copied)
+async def _files(task: Task, run: Complete | Unfinished) -> Leftovers:
+    if isinstance(run, Complete):
+        return Leftovers(await files_of_run(task, run.run), ())
+    return await leftovers_of(task, run.plan) if run.plan else await copies_of(task, run.copied)
 
 
-async def _decide(task: Task, one: Proposed, files: Leftovers) -> Loaded[Tombstone] | None:
+async def _decide(task: Task, proposal: Proposed, files: Leftovers) -> Loaded[Tombstone] | None:
     """Store the decision with the files to delete; the stored one. None if it was withdrawn."""
-    decided = msgspec.structs.replace(one.tombstone.value, decided=True, files=files.own, left=files.left)
-    document = task.layout.run(one.run.run).tombstone
-    if generation := await replace(task.store, document, decided, one.tombstone.generation):
+    decided = msgspec.structs.replace(proposal.tombstone.value, decided=True, files=files.own, left=files.left)
+    document = task.layout.run(proposal.run.run).tombstone
+    if generation := await replace(task.store, document, decided, proposal.tombstone.generation):
         return Loaded(decided, generation)
     found = await load(task.store, document)
     return found if found and found.value.decided else None

@@ -29,16 +29,18 @@ async def publish_set(running: RunningSet, board: Board) -> Loaded[Project] | No
     """
     task, plan = running.task, running.plan
     failed = board.failed(task.owner.execution)
-    if not any(one.state == "published" for one in board.ended.values()):
+    if not any(end.state == "published" for end in board.ended.values()):
         return None
     numbers = range(len(plan.datasets))
     entries = [await _entry(running, number, board.ended.get(number), failed.get(number)) for number in numbers]
 
     def project(known: Project | None) -> Project:
-        before = {one.dataset: one for one in known.datasets} if known and known.run == plan.run else {}
+        before = {dataset.dataset: dataset for dataset in known.datasets} if known and known.run == plan.run else {}
         merged = [
-            there if one.state == "failed" and (there := before.get(one.dataset)) and there.state != "failed" else one
-            for one in entries
+            there
+            if entry.state == "failed" and (there := before.get(entry.dataset)) and there.state != "failed"
+            else entry
+            for entry in entries
         ]
         return Project(
             run=plan.run,
@@ -85,7 +87,7 @@ def refuse_failed(running: RunningSet, board: Board) -> None:
     failed = sorted(board.failed(running.task.owner.execution).items())
     if not failed:
         return
-    words = [f"{plan.datasets[number].dataset}: {one.message.rstrip('.')}" for number, one in failed]
+    words = [f"{plan.datasets[number].dataset}: {failure.message.rstrip('.')}" for number, failure in failed]
     problems = named(words, NAMED, separator="; ")
     whole = counted(len(plan.datasets), "dataset")
     # Of those that have neither failed nor ended, nothing is known yet.

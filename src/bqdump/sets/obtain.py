@@ -50,13 +50,13 @@ NOTHING_INCLUDED = "none of its tables matches --include"
 async def list_project(warehouse: Warehouse, settings: Settings) -> list[ListedDataset]:
     """The datasets of the project, and those that the settings name and no listing has, such as hidden ones."""
     listing = await warehouse.list_datasets(settings.project)
-    known = {one.name for one in listing}
+    known = {dataset.name for dataset in listing}
     for name in names_of(settings)[0]:
         if name not in known:
             with suppress(NotFoundError):
                 found = await warehouse.dataset(settings.project, name)
                 listing.append(ListedDataset(found.name, found.location))
-    return sorted(listing, key=lambda one: one.name)
+    return sorted(listing, key=lambda dataset: dataset.name)
 
 
 async def each_export(warehouse: Warehouse, settings: Settings) -> list[Settings]:
@@ -65,9 +65,9 @@ async def each_export(warehouse: Warehouse, settings: Settings) -> list[Settings
         return [settings]
     chosen = choose_datasets(await list_project(warehouse, settings), settings).datasets
     return [
-        one_dataset(replace_fields(settings, target=target), one.name)
+        one_dataset(replace_fields(settings, target=target), dataset.name)
         for target, datasets in by_target(chosen, settings).items()
-        for one in datasets
+        for dataset in datasets
     ]
 
 
@@ -107,17 +107,17 @@ async def draft_set(
     warehouse: Warehouse, settings: Settings, run: str, chosen: Chosen, listed: Sequence[str], before: Project | None
 ) -> Drafted:
     """Fix the snapshot time and list the tables of all datasets at that time, without storing anything."""
-    for one in chosen.datasets:
-        one_dataset(settings, one.name)
+    for dataset in chosen.datasets:
+        one_dataset(settings, dataset.name)
     now, snapshot, listings = await _listings_at_snapshot(warehouse, settings, chosen.datasets)
     refuse_unmatched(settings, [listing.tables for listing in listings])
     members, left = [], list(chosen.skipped)
-    for one, listing in zip(chosen.datasets, listings, strict=True):
+    for dataset, listing in zip(chosen.datasets, listings, strict=True):
         if listing.problem or matches_include(settings, listing.tables):
             tables = chosen_tables(settings, listing.tables)
-            members.append((Member(one.name, one.location, tables, listing.problem), listing.tables))
+            members.append((Member(dataset.name, dataset.location, tables, listing.problem), listing.tables))
         else:
-            left.append(SkippedDataset(one.name, NOTHING_INCLUDED))
+            left.append(SkippedDataset(dataset.name, NOTHING_INCLUDED))
     nonce = secrets.token_hex(4)
     names = {member.dataset for member, _ in members}
     plan = ProjectPlan(
@@ -133,7 +133,7 @@ async def draft_set(
         listing=settings.layout.project_run(run).listing(nonce).name,
         datasets=tuple(member for member, _ in members),
         skipped=tuple(left),
-        removed=leaving_datasets(before, names, listed, {one.dataset for one in left}),
+        removed=leaving_datasets(before, names, listed, {dataset.dataset for dataset in left}),
         over=before.run if before else "",
         planned=now,
     )
@@ -183,9 +183,9 @@ async def _listings_at_snapshot(
     Where a table is created or replaced between the two, it cannot be read at that time: then both are requested again.
     """
 
-    async def tables(one: ListedDataset) -> _Tables:
+    async def tables(dataset: ListedDataset) -> _Tables:
         try:
-            return _Tables(await warehouse.tables(Dataset(settings.project, one.name, one.location)))
+            return _Tables(await warehouse.tables(Dataset(settings.project, dataset.name, dataset.location)))
         except (NotFoundError, DeniedError) as error:
             # It fails by name, and does not hold back the others.
             return _Tables([], error.cause)

@@ -28,7 +28,7 @@ async def plan_sets(settings: Settings, tasks: Sequence[SetTask]) -> Planned:
     listing = await list_project(tasks[0].warehouse, settings)
     chosen = choose_datasets(listing, settings)
     groups = by_target(chosen.datasets, settings)
-    listed = [one.name for one in listing]
+    listed = [dataset.name for dataset in listing]
     parts: list[Part] = []
     plans: list[ProjectPlan] = []
     for task in tasks:

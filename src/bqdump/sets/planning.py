@@ -73,9 +73,12 @@ async def _plan_all(running: RunningSet, open_task: Open) -> None:
     task, limit = running.task, running.task.settings.max_bytes_billed
     board = await read_board(task.store, task.layout)
     failed = board.failed(task.owner.execution)
-    numbers = largest_first([one.tables for one in running.plan.datasets])
+    numbers = largest_first([dataset.tables for dataset in running.plan.datasets])
     todo = [number for number in numbers if number not in board.planned and number not in failed]
-    slots, bills = asyncio.Semaphore(PLANNED_AT_ONCE), {number: one.bills for number, one in board.planned.items()}
+    slots, bills = (
+        asyncio.Semaphore(PLANNED_AT_ONCE),
+        {number: planned.bills for number, planned in board.planned.items()},
+    )
 
     async def plan(number: int) -> None:
         async with slots:

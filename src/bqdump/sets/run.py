@@ -48,7 +48,7 @@ async def run_sets(settings: Settings, tasks: Sequence[SetTask]) -> list[SetResu
     parts: list[tuple[SetTask, Chosen, Sequence[str]]] = [(task, Chosen(()), ()) for task in tasks]
     if not all(stored):
         parts = await _chosen(settings, tasks, [running is not None for running in stored])
-    results = await asyncio.gather(*(run_set(*one) for one in parts), return_exceptions=True)
+    results = await asyncio.gather(*(run_set(*part) for part in parts), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result
@@ -62,7 +62,7 @@ async def _chosen(
     listing = await list_project(tasks[0].warehouse, settings)
     chosen = choose_datasets(listing, settings)
     groups = by_target(chosen.datasets, settings)
-    listed = [one.name for one in listing]
+    listed = [dataset.name for dataset in listing]
     return [
         (task, Chosen(groups.get(task.settings.target, ()), chosen.skipped), listed)
         for task, known in zip(tasks, stored, strict=True)

@@ -68,7 +68,7 @@ async def _each(
     task = running.task
     slots, begun, pause = asyncio.Semaphore(running.at_once), set[int](), pauses()
 
-    async def one(number: int) -> None:
+    async def carry_on(number: int) -> None:
         try:
             await _one(running, number, step)
         finally:
@@ -80,11 +80,11 @@ async def _each(
             await planner.watch()
             board = await read_board(task.store, task.layout)
             over = {*done(board), *board.failed(task.owner.execution), *begun}
-            number = next((one for one in running.order if one in board.planned and one not in over), None)
+            number = next((first for first in running.order if first in board.planned and first not in over), None)
             if number is not None:
                 begun.add(number)
                 pause = pauses()
-                group.create_task(one(number))
+                group.create_task(carry_on(number))
                 continue
             slots.release()
             if all_planned(board, running):

@@ -51,20 +51,20 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
 
 def _left(project: Project, names: Sequence[str]) -> list[str]:
     """The datasets that left the set earlier than with its last run, which names those that it lacks itself."""
-    named = {one.dataset for one in project.datasets} | {one.dataset for one in project.removed}
+    named = {dataset.dataset for dataset in project.datasets} | {dataset.dataset for dataset in project.removed}
     return [name for name in names if name not in named]
 
 
 def as_stored(project: Project, runs: Sequence[SetRun]) -> Project:
     """The published set without the exports that are no longer there: their datasets count as failed."""
-    there = {(part.dataset, part.run) for one in runs for part in one.parts}
+    there = {(part.dataset, part.run) for run in runs for part in run.parts}
 
-    def entry(one: DatasetEntry) -> DatasetEntry:
-        if not one.run or (one.dataset, one.run) in there:
-            return one
-        problem = " ".join(filter(None, [one.problem, f"Its export by run {one.run} is no longer there."]))
+    def entry(member: DatasetEntry) -> DatasetEntry:
+        if not member.run or (member.dataset, member.run) in there:
+            return member
+        problem = " ".join(filter(None, [member.problem, f"Its export by run {member.run} is no longer there."]))
         return replace(
-            one, state="failed", run="", snapshot_time="", tables=0, rows=0, files=0, bytes=0, problem=problem
+            member, state="failed", run="", snapshot_time="", tables=0, rows=0, files=0, bytes=0, problem=problem
         )
 
     datasets = tuple(map(entry, project.datasets))

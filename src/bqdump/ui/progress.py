@@ -66,7 +66,7 @@ async def _progress(archive: Archive, run: str) -> dict[str, Any]:
         "bar": _bar(view),
         "failed": ledger.failed,
         "chart": gantt([bar(receipt) for receipt in ledger.receipts]),
-        "running": sorted(ledger.running, key=lambda one: -one.bytes),
+        "running": sorted(ledger.running, key=lambda unit: -unit.bytes),
         "tasks": sorted(view.tasks, key=lambda task: (-task.running, task.task)),
         "most": SHOWN,
         "settings": chosen(plan.settings),

@@ -65,14 +65,14 @@ async def _progress(collection: Collection, run: str) -> dict[str, Any]:
     # A run that was pruned in part has no plan any more; a damaged one is a problem of its dataset only.
     with suppress(NotFoundError, DocumentError):
         status = await set_status((await collection.exports()).sets, run)
-    names = [one.dataset for one in status.datasets] if status else await collection.names()
+    names = [dataset.dataset for dataset in status.datasets] if status else await collection.names()
 
     async def line(name: str) -> RunLine | None:
         lines = await (await collection.of(name)).runs()
-        return next((one for one in lines if one.run == run), None)
+        return next((listed for listed in lines if listed.run == run), None)
 
     lines = dict(zip(names, await gathered(line, names, AT_ONCE), strict=True))
-    rows = [_of_status(run, one, lines[one.dataset]) for one in status.datasets] if status else []
+    rows = [_of_status(run, dataset, lines[dataset.dataset]) for dataset in status.datasets] if status else []
     rows = rows or [_of_line(name, found) for name, found in lines.items() if found]
     if not rows:
         raise NotFoundError("find", f"run {run}", f"{collection.place} has no documents of this run")
@@ -86,10 +86,10 @@ async def _progress(collection: Collection, run: str) -> dict[str, Any]:
     }
 
 
-def _of_status(run: str, one: DatasetStatus, line: RunLine | None) -> Row:
-    address = f"{dataset_address(one.dataset)}runs/{run}" if line else dataset_address(one.dataset)
-    kept = one.reused + one.carried
-    return Row(one.dataset, address, one.state, one.tables, one.done, line, one.problem, kept)
+def _of_status(run: str, dataset: DatasetStatus, line: RunLine | None) -> Row:
+    address = f"{dataset_address(dataset.dataset)}runs/{run}" if line else dataset_address(dataset.dataset)
+    kept = dataset.reused + dataset.carried
+    return Row(dataset.dataset, address, dataset.state, dataset.tables, dataset.done, line, dataset.problem, kept)
 
 
 def _of_line(name: str, line: RunLine) -> Row:

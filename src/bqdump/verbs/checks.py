@@ -34,11 +34,13 @@ async def doctor(services: Services, settings: Settings, service_account: str = 
     service_account, words: see diagnose.
     """
 
-    async def one(own: Settings) -> Diagnosis:
+    async def diagnosis(own: Settings) -> Diagnosis:
         store = services.store_at(own.target)
         return await diagnose(store, services.warehouse, services.read_route.open, own, service_account, words)
 
-    return diagnose_together(settings, [await one(own) for own in await each_export(services.warehouse, settings)])
+    return diagnose_together(
+        settings, [await diagnosis(own) for own in await each_export(services.warehouse, settings)]
+    )
 
 
 def ports_of(services: Services) -> Ports:
@@ -71,12 +73,12 @@ async def verify(
     reader = open_reader() if parts else None
     reading = ReadOptions(reader, parts, checksums=source is not None) if reader else None
 
-    async def one(store: ObjectStore, own: Settings, run: str = name) -> Verified:
+    async def verified(store: ObjectStore, own: Settings, run: str = name) -> Verified:
         return await verify_run(store, own, run, reading, source, tell)
 
     try:
         exports = await exports_at(store_at, settings)
-        return await exports.answer(one, partial(verify_set, run=name, verify=one))
+        return await exports.answer(verified, partial(verify_set, run=name, verify=verified))
     finally:
         if reader:
             reader.close()

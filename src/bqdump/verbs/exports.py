@@ -135,8 +135,14 @@ async def _run_set(
             await _prune_after(services, result.task.settings, result.task.store)
     exported = exported_together(
         [
-            AtTarget(one.state, one.plan, one.project, one.task.store.url, str(one.task.settings.layout.project))
-            for one in results
+            AtTarget(
+                outcome.state,
+                outcome.plan,
+                outcome.project,
+                outcome.task.store.url,
+                str(outcome.task.settings.layout.project),
+            )
+            for outcome in results
         ]
     )
     if any(result.mine for result in results):

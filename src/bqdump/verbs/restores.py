@@ -64,10 +64,16 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
     reading = ReadOptions(reader, checksums=True) if reader else None
     try:
         with observed("restore", task.owner.execution, about, task.tell) as hear:
-            given = [one._replace(request=one.request._replace(reading=reading, compares=values)) for one in tasks]
-            done = await run_task([_observed_by(one, hear) for one in given], choice or EVERY)
+            given = [
+                member._replace(request=member.request._replace(reading=reading, compares=values)) for member in tasks
+            ]
+            done = await run_task([_observed_by(member, hear) for member in given], choice or EVERY)
             if done.failed:
-                hear(Incomplete("; ".join(f"{one.name}: {one.reason}: {one.message}" for one in done.failed[:3])))
+                hear(
+                    Incomplete(
+                        "; ".join(f"{failure.name}: {failure.reason}: {failure.message}" for failure in done.failed[:3])
+                    )
+                )
             return done
     finally:
         if reader:
@@ -88,8 +94,8 @@ async def drill(tasks: Sequence[RestoreTask], portion: Portion) -> Drilled:
         request = task.request._replace(compares=True, reading=ReadOptions(reader, checksums=True))
         with observed("drill", task.owner.execution, about, task.tell) as hear:
             # Nothing resumes a drill, so its receipts need not outlive it.
-            made = [one._replace(request=request, documents=MemoryStore()) for one in tasks]
-            done = await run_drill([_observed_by(one, hear) for one in made], portion)
+            made = [member._replace(request=request, documents=MemoryStore()) for member in tasks]
+            done = await run_drill([_observed_by(member, hear) for member in made], portion)
             if done.problems:
                 hear(Incomplete("; ".join(done.problems[:3])))
     except Exception as error:
@@ -120,11 +126,13 @@ async def plan_restore(
 ) -> Restoration:
     """Show what the same would do, and what it would bill, without writing anything."""
 
-    given = [one._replace(request=one.request._replace(compares=values)) for one in tasks]
+    given = [task._replace(request=task.request._replace(compares=values)) for task in tasks]
     return await plan_run(given, choice or EVERY)
 
 
 async def plan_drill(tasks: Sequence[RestoreTask], portion: Portion) -> Restoration:
     """Show what a drill would restore, and what it would bill, without writing anything."""
 
-    return await plan_run_drill([one._replace(request=one.request._replace(compares=True)) for one in tasks], portion)
+    return await plan_run_drill(
+        [task._replace(request=task.request._replace(compares=True)) for task in tasks], portion
+    )

@@ -40,7 +40,7 @@ async def tag(
     """Add tags to a run and remove others, of a set in each dataset that has it; the tags that it has then."""
 
     exports = (await exports_at(store_at, settings)).each
-    having = [one for one in exports if await run_exists(one.store, one.settings.layout.run(run))]
+    having = [export for export in exports if await run_exists(export.store, export.settings.layout.run(run))]
     before = [(await read_tags(store, own.layout)).get(run, ()) for store, own, _ in having]
     if having and (lacking := sorted(set(remove).difference(*before))):
         raise UsageError("tag", f"run {run}", f"it does not have the tag {lacking[0]}")

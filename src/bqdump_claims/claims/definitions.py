@@ -86,7 +86,7 @@ async def _staleness(scratch: Scratch) -> Observed:
 
 async def _indexes(scratch: Scratch) -> Observed:
     found = await scratch.destination.indexes(scratch.dataset, MOST_BYTES_BILLED)
-    return {"indexes": ", ".join(one.name for one in found) or "none"}
+    return {"indexes": ", ".join(index.name for index in found) or "none"}
 
 
 async def _routines(scratch: Scratch) -> Observed:
@@ -108,7 +108,7 @@ async def _routines(scratch: Scratch) -> Observed:
 async def _views(scratch: Scratch) -> Observed:
     body = _raw({"view": {"query": "SELECT 1 AS one", "useLegacySql": False}})
     await scratch.begin(scratch.destination.create_table(scratch.dataset, "a_view", body))
-    kinds = {one.name: one.kind for one in await scratch.destination.tables(scratch.dataset)}
+    kinds = {table.name: table.kind for table in await scratch.destination.tables(scratch.dataset)}
     return {"kind": kinds.get("a_view", "")}
 
 

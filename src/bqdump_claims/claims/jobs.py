@@ -66,7 +66,7 @@ async def _replaced(route: str, scratch: Scratch) -> Observed:
     """Files of an earlier export, of which the job writes one anew."""
     table, name = await small(scratch), scratch.new(f"replaced_{route}")
     names = [shard_name(scratch.pattern(name, "csv"), number) for number in (0, 1)]
-    earlier = [await scratch.put(one, STALE) for one in names]
+    earlier = [await scratch.put(file, STALE) for file in names]
     if route == "extract":
         await scratch.extract(table, "csv", name=name)
     else:

@@ -90,7 +90,7 @@ async def _direct(format_: str, type_: str, scratch: Scratch) -> Observed:
     _, definition = await scratch.described(table)
     options = {"sourceFormat": FORMATS[format_].api, "ignoreUnknownValues": True, "useAvroLogicalTypes": True}
     uris = tuple(scratch.uri(file.name) for file in found.files)
-    raw = [msgspec.Raw(msgspec.json.encode(one)) for one in (options, definition["schema"])]
+    raw = [msgspec.Raw(msgspec.json.encode(value)) for value in (options, definition["schema"])]
     job = await scratch.load(table, uris, *raw)
     return {"rows": str(job.rows)}
 
@@ -103,7 +103,7 @@ async def _defaults(scratch: Scratch) -> Observed:
     source = await scratch.put(f"{scratch.place.folder}defaults.json", b'{"n":"1"}\n')
     schema = {"fields": [{"name": field["name"], "type": field["type"]} for field in definition["schema"]["fields"]]}
     options = {"sourceFormat": FORMATS["json"].api}
-    raw = [msgspec.Raw(msgspec.json.encode(one)) for one in (options, schema)]
+    raw = [msgspec.Raw(msgspec.json.encode(document)) for document in (options, schema)]
     await scratch.load(table, (scratch.uri(source.name),), *raw)
     (value,) = await scratch.ask(f"SELECT IFNULL(MAX(v), -1) FROM {scratch.table(table)}")
     return {"value": "NULL" if value == -1 else str(value)}
@@ -138,7 +138,7 @@ async def _empty_fields(scratch: Scratch, name: str, columns: str, data: bytes) 
     _, definition = await scratch.described(table)
     source = await scratch.put(f"{scratch.place.folder}{name}.csv", data)
     options = {"sourceFormat": FORMATS["csv"].api}
-    raw = [msgspec.Raw(msgspec.json.encode(one)) for one in (options, definition["schema"])]
+    raw = [msgspec.Raw(msgspec.json.encode(value)) for value in (options, definition["schema"])]
     await scratch.load(table, (scratch.uri(source.name),), *raw)
     return table
 

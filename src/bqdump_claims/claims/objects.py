@@ -81,7 +81,7 @@ async def _listing(scratch: Scratch) -> Observed:
     return {
         "notes": f"{sum(note.data == DATA for note in notes)} of 4",
         "from a name on": ", ".join(info.name.removeprefix(folder) for info in later),
-        "folders": ", ".join(one.removeprefix(folder) for one in await scratch.store.folders(folder)),
+        "folders": ", ".join(name.removeprefix(folder) for name in await scratch.store.folders(folder)),
     }
 
 

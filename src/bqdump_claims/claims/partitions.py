@@ -40,7 +40,7 @@ async def _partition_then(scratch: Scratch) -> Observed:
 async def _extracts(scratch: Scratch) -> Observed:
     table = await _partitioned(scratch)
     found = {id_: await scratch.extract(table, "csv", partition=id_) for id_ in IDS}
-    return {id_: str(rows_in(one)) for id_, one in found.items()}
+    return {id_: str(rows_in(content)) for id_, content in found.items()}
 
 
 async def _queries(scratch: Scratch) -> Observed:
@@ -51,21 +51,23 @@ async def _queries(scratch: Scratch) -> Observed:
         return {"partitioning": "none"}
     then = await scratch.now()
     select = {id_: sql.select(scratch.dataset, table, then, where=rows_of(partitioning, id_)) for id_ in IDS}
-    found = {id_: await scratch.query(table, one, "csv") for id_, one in select.items()}
-    return {id_: str(rows_in(one)) for id_, one in found.items()}
+    found = {id_: await scratch.query(table, statement, "csv") for id_, statement in select.items()}
+    return {id_: str(rows_in(content)) for id_, content in found.items()}
 
 
 async def _listing(scratch: Scratch) -> Observed:
     table = await _partitioned(scratch)
     found = await scratch.destination.partitions(scratch.dataset, [table], MOST_BYTES_BILLED)
-    return {one.id: str(one.rows) for one in found.get(table, ())}
+    return {partition.id: str(partition.rows) for partition in found.get(table, ())}
 
 
 async def _look(scratch: Scratch) -> Observed:
     table = await _partitioned(scratch)
     found = {id_: (await scratch.described(f"{table}${id_}"))[0] for id_ in (*IDS, "20250101")}
-    rows = {id_: str(one.rows) for id_, one in found.items()}
-    return rows | {"looks": "given" if all(look_of(one.definition) for one in found.values()) else "incomplete"}
+    rows = {id_: str(partition.rows) for id_, partition in found.items()}
+    return rows | {
+        "looks": "given" if all(look_of(partition.definition) for partition in found.values()) else "incomplete"
+    }
 
 
 async def _changed(scratch: Scratch) -> Observed:
@@ -77,7 +79,7 @@ async def _changed(scratch: Scratch) -> Observed:
     await scratch.run(f"INSERT INTO {table} (n, d) VALUES (9, DATE '{CHANGED}')")
     after = [look_of((await scratch.described(f"one_day${id_}"))[0].definition) for id_ in IDS]
     pairs = zip(IDS, before, after, strict=True)
-    return {id_: "equal" if one and other and one.same(other) else "different" for id_, one, other in pairs}
+    return {id_: "equal" if look and other and look.same(other) else "different" for id_, look, other in pairs}
 
 
 async def _filtered(scratch: Scratch) -> str:

@@ -28,8 +28,8 @@ async def _policed(scratch: Scratch) -> str:
 async def _listed(scratch: Scratch) -> Observed:
     found = await scratch.destination.row_policies(scratch.dataset, await _policed(scratch))
     return {
-        "policies": ", ".join(one.name for one in found or ()),
-        "filter": "; ".join(one.filter for one in found or ()),
+        "policies": ", ".join(policy.name for policy in found or ()),
+        "filter": "; ".join(policy.filter for policy in found or ()),
     }
 
 

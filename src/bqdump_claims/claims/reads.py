@@ -70,7 +70,7 @@ async def _snapshot(scratch: Scratch) -> Observed:
 
 
 def _rows(data: tuple[bytes, ...]) -> str:
-    return str(sum(len(files.csv_fields(one)) - 1 for one in data))
+    return str(sum(len(files.csv_fields(content)) - 1 for content in data))
 
 
 CLAIMS = (

@@ -177,7 +177,7 @@ def _retyped(field: Field, made: str, action: exp.AlterColumn, translation: Tran
 def _schema(statement: exp.Alter, translation: Translation) -> str:
     node = statement.this
     project, name = (node.db or translation.project, node.name)
-    found = {one.dataset_id for one in translation.catalog.datasets(project)}
+    found = {sibling.dataset_id for sibling in translation.catalog.datasets(project)}
     if statement.args.get("exists") and name not in found:
         return "ALTER_SCHEMA"
     dataset = translation.catalog.dataset(project, name)

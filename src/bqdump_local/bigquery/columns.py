@@ -62,7 +62,10 @@ def _type(kind: exp.DataType, translation: Translation | None) -> dict[str, Any]
     if kind.this == exp.DataType.Type.ARRAY:
         return {**_type(kind.expressions[0], translation), "mode": "REPEATED"}
     if kind.this == exp.DataType.Type.STRUCT:
-        return {"type": "RECORD", "fields": [_column(one, translation, n) for n, one in enumerate(kind.expressions, 1)]}
+        return {
+            "type": "RECORD",
+            "fields": [_column(expression, translation, n) for n, expression in enumerate(kind.expressions, 1)],
+        }
     text = kind.sql(dialect="bigquery").upper()
     base = text.partition("<")[0].partition("(")[0].strip()
     base = SYNONYMS.get(base, CANONICAL.get(base, base))

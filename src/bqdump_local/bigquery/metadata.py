@@ -155,8 +155,8 @@ def partitions_summary(catalog: Catalog, table: Table) -> tuple[tuple[Field, ...
     )
     name = (table.project, table.dataset, table.table_id)
     rows = [
-        [*name, one.id, table.created_ms, table.created_ms, one.modified_ms, one.modified_ms]
-        for one in partitions(catalog, table)
+        [*name, partition.id, table.created_ms, table.created_ms, partition.modified_ms, partition.modified_ms]
+        for partition in partitions(catalog, table)
     ]
     times = [column for column, _ in columns if column.endswith("_timestamp")]
     replaced = ", ".join(f"make_timestamptz({column} * 1000) AS {column}" for column in times)

@@ -13,8 +13,8 @@ def unqualify(statement: exp.Expression, tables: Iterable[exp.Table], project: s
     known = {*paths, *(path[1:] for path in paths)}
     for node in list(statement.find_all(exp.Column)):
         identifiers = [node.args.get(key) for key in ("catalog", "db", "table", "this")]
-        present = [one for one in identifiers if one is not None]
-        path = [part for one in present for part in _parts(one, last=one is present[-1])]
+        present = [identifier for identifier in identifiers if identifier is not None]
+        path = [part for identifier in present for part in _parts(identifier, last=identifier is present[-1])]
         for length in (3, 2):
             if len(path) > length and tuple(part.name.lower() for part in path[:length]) in known:
                 node.replace(_column(path[length - 1 :]))

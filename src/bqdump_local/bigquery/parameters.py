@@ -37,7 +37,9 @@ def type_name(kind: dict[str, Any]) -> str:
     if name == "ARRAY":
         return f"ARRAY<{type_name(kind['arrayType'])}>"
     if name == "STRUCT":
-        members = (f"{one.get('name', '')} {type_name(one['type'])}".strip() for one in kind.get("structTypes") or ())
+        members = (
+            f"{field.get('name', '')} {type_name(field['type'])}".strip() for field in kind.get("structTypes") or ()
+        )
         return f"STRUCT<{', '.join(members)}>"
     if name == "RANGE":
         return f"RANGE<{type_name(kind.get('rangeElementType') or {'type': 'DATE'})}>"

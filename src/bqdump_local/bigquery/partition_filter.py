@@ -17,7 +17,7 @@ ARRIVAL = ("_PARTITION_LOAD_TIME", "_PARTITIONDATE", "_PARTITIONTIME")
 def objection(table: Table, condition: exp.Expression | None) -> str:
     """BigQuery's error for reading this table with this condition; "" if it is allowed."""
     names = _required_columns(table)
-    if not names or (condition is not None and any(_speaks_of(names, one) for one in _conjuncts(condition))):
+    if not names or (condition is not None and any(_speaks_of(names, conjunct) for conjunct in _conjuncts(condition))):
         return ""
     quoted = ", ".join(f"'{name}'" for name in names)
     whole = f"{table.project}.{table.dataset}.{table.table_id}"

@@ -54,7 +54,7 @@ def partitions(catalog: Catalog, table: Table) -> list[Partition]:
 def partition(catalog: Catalog, table: Table, partition_id: str) -> Partition:
     """One partition, without rows where the table has no such partition. Refuses ids that it cannot have."""
     partition_condition(table, partition_id)
-    known = {one.id: one for one in partitions(catalog, table)}
+    known = {part.id: part for part in partitions(catalog, table)}
     return known.get(partition_id) or Partition(partition_id, 0, 0, table.created_ms)
 
 

@@ -69,8 +69,8 @@ def cast_types(select: exp.Expression, given: list[dict[str, Any]]) -> dict[str,
                 found[item.alias_or_name.lower()] = inner.to.sql(dialect="bigquery")
             elif isinstance(inner, (exp.Parameter, exp.Placeholder)):
                 position = next((n for n, node in enumerate(positions) if node is inner), 0)
-                one = parameters.find(given, inner.name, position)
-                found[item.alias_or_name.lower()] = parameters.type_name(one["parameterType"])
+                parameter = parameters.find(given, inner.name, position)
+                found[item.alias_or_name.lower()] = parameters.type_name(parameter["parameterType"])
             elif isinstance(inner, (exp.JSONFormat, exp.If)):
                 found[item.alias_or_name.lower()] = ""
     return found

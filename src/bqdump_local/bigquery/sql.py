@@ -221,7 +221,9 @@ class Translation:
 
     def _point(self, node: exp.Anonymous) -> exp.Expression:
         """ST_GEOGPOINT as WKT."""
-        longitude, latitude = (one.transform(self.rewrite).sql(dialect="duckdb") for one in node.expressions)
+        longitude, latitude = (
+            expression.transform(self.rewrite).sql(dialect="duckdb") for expression in node.expressions
+        )
         return _duckdb(f"format('POINT({{:.15g}} {{:.15g}})', ({longitude})::DOUBLE, ({latitude})::DOUBLE)")
 
     def _to_json_string(self, node: exp.JSONFormat) -> exp.Expression:

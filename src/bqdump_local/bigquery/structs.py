@@ -29,8 +29,8 @@ def _named_elsewhere(node: exp.Expression) -> bool:
     """Whether a type, or another struct of the same array, has names for the members."""
     parent = node.parent
     if isinstance(parent, exp.Array):
-        others = [one for one in parent.expressions if isinstance(one, exp.Struct) and one is not node]
-        if any(isinstance(item, exp.PropertyEQ) for one in others for item in one.expressions):
+        others = [struct for struct in parent.expressions if isinstance(struct, exp.Struct) and struct is not node]
+        if any(isinstance(item, exp.PropertyEQ) for struct in others for item in struct.expressions):
             return True
     while isinstance(parent, (exp.Array, exp.Struct, exp.Tuple, exp.Paren, exp.PropertyEQ)):
         parent = parent.parent

@@ -76,7 +76,11 @@ class TableRoutes:
     def list_datasets(self, call: Call) -> dict[str, Any]:
         """datasets.list. Hidden datasets are listed only with `all`."""
         every = call.query.get("all", "").lower() == "true"
-        shown = [one for one in self._catalog.datasets(call.project) if every or not one.dataset_id.startswith("_")]
+        shown = [
+            dataset
+            for dataset in self._catalog.datasets(call.project)
+            if every or not dataset.dataset_id.startswith("_")
+        ]
         page, token = call.page(shown)
         answer: dict[str, Any] = {"kind": "bigquery#datasetList", "etag": ""}
         if page:
@@ -273,7 +277,7 @@ class TableRoutes:
         self._table(call)
         given = call.body.get("permissions") or ()
         # Google's client nests them, and the service accepts that.
-        wanted = [name for one in given for name in (one if isinstance(one, list) else [one])]
+        wanted = [name for parts in given for name in (parts if isinstance(parts, list) else [parts])]
         granted = self._catalog.access.granted(call.project, wanted)
         return {"permissions": granted} if granted else {}
 

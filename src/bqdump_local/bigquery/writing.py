@@ -231,7 +231,7 @@ def check_values(cursor: duckdb.DuckDBPyConnection, name: str, fields: Sequence[
             if _any(cursor, name, is_null):
                 raise BigQueryError("invalid", f"Required field {path} cannot be null")
         if (exceeds := _exceeds(field, ref)) and _any(cursor, name, exceeds):
-            limit = f"{field.type}({', '.join(str(one) for one in field.parameters)})"
+            limit = f"{field.type}({', '.join(str(parameter) for parameter in field.parameters)})"
             raise BigQueryError("invalid", f"A value of the field {field.name} exceeds {limit}")
 
 
@@ -247,7 +247,7 @@ def _exceeds(field: Field, ref: str, depth: int = 0) -> str:
         return inner and f"len(list_filter({ref}, lambda {item}: coalesce({inner}, false))) > 0"
     if field.type == "RECORD":
         members = (_exceeds(member, f"({ref})[{literal(member.name)}]", depth) for member in field.fields)
-        return " OR ".join(f"coalesce({one}, false)" for one in members if one)
+        return " OR ".join(f"coalesce({condition}, false)" for condition in members if condition)
     match field.type, field.parameters:
         case "STRING", (length,):
             return f"length({ref}) > {length}"

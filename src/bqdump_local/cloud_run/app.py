@@ -93,7 +93,9 @@ class CloudRun:
     async def _delete_job(self, request: Request) -> Response:
         name = _path(request)
         body = self._job(name)
-        for execution in [one for one in self._executions.values() if _within(one.name, f"{name}/executions")]:
+        for execution in [
+            candidate for candidate in self._executions.values() if _within(candidate.name, f"{name}/executions")
+        ]:
             await execution.stop()
         del self._jobs[name]
         return self._finished(name, "Job", body)
@@ -111,7 +113,7 @@ class CloudRun:
     async def _list_executions(self, request: Request) -> Response:
         path = _path(request)
         self._job(path.removesuffix("/executions"))
-        found = [one.body() for one in self._executions.values() if _within(one.name, path)]
+        found = [execution.body() for execution in self._executions.values() if _within(execution.name, path)]
         return _page(request, "executions", found[::-1])
 
     async def _get_execution(self, request: Request) -> Response:
@@ -123,7 +125,11 @@ class CloudRun:
         return self._finished(running.name, "Execution", running.body())
 
     async def _list_operations(self, request: Request) -> Response:
-        started = [one.operation_body() for one in self._executions.values() if _within(one.operation, _path(request))]
+        started = [
+            execution.operation_body()
+            for execution in self._executions.values()
+            if _within(execution.operation, _path(request))
+        ]
         finished = [body for name, body in self._operations.items() if _within(name, _path(request))]
         return _page(request, "operations", [*started, *finished])
 
@@ -156,7 +162,7 @@ class CloudRun:
         return self._executions[name]
 
     def _started_by(self, operation: str) -> Running | None:
-        return next((one for one in self._executions.values() if one.operation == operation), None)
+        return next((execution for execution in self._executions.values() if execution.operation == operation), None)
 
     def _operation(self, name: str) -> dict[str, Any]:
         running = self._started_by(name)
@@ -212,7 +218,7 @@ def _path(request: Request) -> str:
 def _within(name: str, collection: str) -> bool:
     """Whether a name belongs to a collection; the job "-" stands for any job."""
     parts, pattern = name.split("/")[:-1], collection.split("/")
-    return len(parts) == len(pattern) and all(one in ("-", part) for part, one in zip(parts, pattern, strict=True))
+    return len(parts) == len(pattern) and all(want in ("-", part) for part, want in zip(parts, pattern, strict=True))
 
 
 async def _json(request: Request) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class ObjectMethods:
         if page.prefixes:
             resource["prefixes"] = page.prefixes
         if page.names:
-            shown = [one for name in page.names for one in self._store.shown(bucket, name, versions=every)]
+            shown = [object_ for name in page.names for object_ in self._store.shown(bucket, name, versions=every)]
             resource["items"] = [object_resource(record, request.base_url, seconds) for record in shown]
         return Reply(resource)
 

@@ -41,7 +41,7 @@ async def check_plan(
 ) -> None:
     """The risks of each table, from planning. open_read_route: see Task. compare: with what is published there."""
     place = f"{settings.project}.{settings.dataset}"
-    failed = {one.permission for one in checks.made if one.outcome in (CheckOutcome.DENIED, CheckOutcome.MISSING)}
+    failed = {check.permission for check in checks.made if check.outcome in (CheckOutcome.DENIED, CheckOutcome.MISSING)}
     needed = failed - {"bigquery.rowAccessPolicies.list"}
     if any(permission.startswith("bigquery.") for permission in needed):
         checks.note("plan an export", place, CheckOutcome.UNTRIED, "skipped: fix the permissions above first")
@@ -59,9 +59,9 @@ async def check_plan(
     for flag in drafted.plan.flags:
         outcome, how = (CheckOutcome.WARNING, "") if flag.allowed else (CheckOutcome.REFUSED, _way_out(flag.risk))
         checks.note(f"guard: {flag.risk.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
-    for one in folded(drafted.altered):
-        detail = f"not exact in {one.format}, where {one.change}: {', '.join(one.columns)}"
-        checks.note("values come back", one.table, CheckOutcome.WARNING, detail)
+    for change in folded(drafted.altered):
+        detail = f"not exact in {change.format}, where {change.change}: {', '.join(change.columns)}"
+        checks.note("values come back", change.table, CheckOutcome.WARNING, detail)
 
 
 async def _draft(
@@ -75,7 +75,7 @@ async def _draft(
 
 async def _check_session(checks: Checks, open_read_route: Callable[[], ReadRoute], draft: Draft) -> None:
     """The permission to open a read session, tried if a table takes the read route. Opening a session is free."""
-    table = next((one for one in draft.tables if one.route == "read"), None)
+    table = next((planned for planned in draft.tables if planned.route == "read"), None)
     if table is None:
         return
     plan = draft.plan

@@ -23,7 +23,7 @@ def requests_for(missing: Iterable[Missing], *, rewrites: bool) -> int:
     """About how many requests move these files: reads and writes of parts. rewrites: the service moves the bytes."""
     if rewrites:
         return sum(1 for _ in missing)
-    return sum(_pieces(one.item.size) + _uploads(one.item.size) for one in missing)
+    return sum(_pieces(file.item.size) + _uploads(file.item.size) for file in missing)
 
 
 def egress_of(moved: int, source: Side, target: Side) -> int:

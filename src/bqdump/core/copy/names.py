@@ -56,7 +56,7 @@ def _item(file: File, name: str) -> Item:
 
 def _named(manifest: Manifest, entry: TableEntry, source: Target, target: Target) -> Iterator[tuple[File, str]]:
     files = iter(entry.files)
-    parts = [(one.carried or entry.carried, one.files) for one in entry.partitions]
+    parts = [(partition.carried or entry.carried, partition.files) for partition in entry.partitions]
     for carried, count in parts or [(entry.carried, len(entry.files))]:
         maker, keeps = _made_by(manifest, entry, carried)
         for file in islice(files, count):

@@ -40,12 +40,12 @@ class CopyPlan(NamedTuple):
     @property
     def files(self) -> list[Missing]:
         """All files to move."""
-        return [one for _, batch in self.missing for one in batch]
+        return [file for _, batch in self.missing for file in batch]
 
     @property
     def bytes(self) -> int:
         """The bytes to move."""
-        return sum(one.item.size for one in self.files)
+        return sum(file.item.size for file in self.files)
 
 
 def plan_copy(

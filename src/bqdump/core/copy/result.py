@@ -50,14 +50,14 @@ class Copied(Result, frozen=True, kw_only=True):
     @property
     def files(self) -> int:
         """The files that were moved, or would be."""
-        return sum(one.moved_files for one in self.runs)
+        return sum(run.moved_files for run in self.runs)
 
     @property
     def bytes(self) -> int:
         """Their bytes."""
-        return sum(one.moved_bytes for one in self.runs)
+        return sum(run.moved_bytes for run in self.runs)
 
     @property
     def not_copied(self) -> list[CopiedRun]:
         """The runs that cannot be copied."""
-        return [one for one in self.runs if one.state == "not copied"]
+        return [run for run in self.runs if run.state == "not copied"]

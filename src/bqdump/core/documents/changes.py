@@ -174,11 +174,11 @@ def way_of(manifest: Manifest, entry: TableEntry) -> dict[str, object]:
 
 def _ways(before: Manifest, after: Manifest, old: TableEntry, new: TableEntry) -> str:
     """How the settings differ with which the files were made, in words."""
-    one, other = way_of(before, old), way_of(after, new)
-    differ = [name for name in {**one, **other} if one.get(name) != other.get(name)]
-    nested = [name for name in differ if isinstance(one.get(name, other.get(name)), dict)]
+    was, now = way_of(before, old), way_of(after, new)
+    differ = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+    nested = [name for name in differ if isinstance(was.get(name, now.get(name)), dict)]
     plain = [name for name in differ if name not in nested]
-    words = [f"{name.replace('_', ' ')} {one.get(name, 'none')}, then {other.get(name, 'none')}" for name in plain]
+    words = [f"{name.replace('_', ' ')} {was.get(name, 'none')}, then {now.get(name, 'none')}" for name in plain]
     words += [f"other {name}" for name in nested]
     return f"{OTHER_WAY} ({'; '.join(words)}), so their bytes cannot be compared"
 
@@ -186,7 +186,7 @@ def _ways(before: Manifest, after: Manifest, old: TableEntry, new: TableEntry) -
 def _missing(name: str, manifest: Manifest) -> str:
     """Why an export lacks a table, "" where it records no reason."""
     failed = (f"it failed in run {manifest.run}" for failure in manifest.failed if failure.table == name)
-    skipped = (f"run {manifest.run} skipped it: {one.reason}" for one in manifest.skipped if one.table == name)
+    skipped = (f"run {manifest.run} skipped it: {table.reason}" for table in manifest.skipped if table.table == name)
     return next(iter((*failed, *skipped)), "")
 
 

@@ -63,7 +63,7 @@ class Copying(msgspec.Struct, frozen=True):
     @property
     def names(self) -> list[str]:
         """The names of the files."""
-        return [one.name for one in self.files]
+        return [file.name for file in self.files]
 
 
 class Arrived(msgspec.Struct, frozen=True, array_like=True):

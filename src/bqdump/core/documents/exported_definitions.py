@@ -59,8 +59,8 @@ def readable_definitions(document: Document) -> Definitions:
     )
 
 
-def _definition(one: ObjectDefinition | RoutineDefinition) -> Definition:
-    definition = msgspec.json.decode(one.definition)
+def _definition(object_: ObjectDefinition | RoutineDefinition) -> Definition:
+    definition = msgspec.json.decode(object_.definition)
     query = definition.get("view") or definition.get("materializedView") or {}
     sql = str(query.get("query") or definition.get("definitionBody") or "")
-    return Definition(name=one.name, kind=one.kind, sql=sql, definition=definition)
+    return Definition(name=object_.name, kind=object_.kind, sql=sql, definition=definition)

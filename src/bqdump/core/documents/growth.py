@@ -41,14 +41,14 @@ class TableGrowth(msgspec.Struct, frozen=True, kw_only=True):
 
 def grown(before: Contents | None, after: Contents | None, prefix: str = "") -> list[TableGrowth]:
     """The growth of each table of either export. prefix: what comes before the tables' names."""
-    was, now = ({line.table: line for line in one.tables} if one else {} for one in (before, after))
+    was, now = ({line.table: line for line in contents.tables} if contents else {} for contents in (before, after))
     return [_growth(prefix + name, was.get(name), now.get(name)) for name in {**was, **now}]
 
 
 def most_first(tables: Iterable[TableGrowth]) -> tuple[TableGrowth, ...]:
     """The tables whose size differs: by bytes, then by rows, what grew most first."""
-    differ = [one for one in tables if one.rows or one.bytes or one.new or one.gone]
-    return tuple(sorted(differ, key=lambda one: (-one.bytes, -one.rows, one.table)))
+    differ = [table for table in tables if table.rows or table.bytes or table.new or table.gone]
+    return tuple(sorted(differ, key=lambda line: (-line.bytes, -line.rows, line.table)))
 
 
 def _growth(name: str, was: Line | None, now: Line | None) -> TableGrowth:

@@ -246,4 +246,4 @@ class ManifestFiles(msgspec.Struct, frozen=True):
     def named(self) -> set[str]:
         """Every table that it names."""
         tables: tuple[TableFiles | Named, ...] = (*self.tables, *self.left, *self.failed, *self.removed)
-        return {one.table for one in tables}
+        return {table.table for table in tables}

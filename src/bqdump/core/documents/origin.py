@@ -29,7 +29,7 @@ def earlier_bytes(entry: TableEntry) -> int:
     sizes = iter([file.size for file in entry.files])
     if entry.carried:
         return sum(sizes)
-    parts = [(one.carried, sum(islice(sizes, one.files))) for one in entry.partitions]
+    parts = [(partition.carried, sum(islice(sizes, partition.files))) for partition in entry.partitions]
     return sum(size for carried, size in parts if carried)
 
 

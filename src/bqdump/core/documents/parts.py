@@ -79,9 +79,9 @@ def shares_problem(plan: Plan) -> str:
         return "parts of its tables are not among its units"
     if any(not 1 < len(split.units) <= MOST_PARTS for split in plan.splits):
         return f"a table cannot have fewer than 2 or more than {MOST_PARTS:,} parts"
-    by_partition = sum(one.units for one in plan.partitioned)
-    if len({one.table for one in plan.partitioned}) != len(plan.partitioned) or not all(
-        plan.has(one.lead) and one.units for one in plan.partitioned
+    by_partition = sum(table.units for table in plan.partitioned)
+    if len({table.table for table in plan.partitioned}) != len(plan.partitioned) or not all(
+        plan.has(table.lead) and table.units for table in plan.partitioned
     ):
         return "its partitions are not among its units"
     if plan.unit_count - len(parts) + len(plan.splits) - by_partition + len(plan.partitioned) != plan.tables:

@@ -82,7 +82,11 @@ class HeldTable(TableFiles, frozen=True):
     def makers(self, run: str) -> Iterator[tuple[str, File]]:
         """Each file, with the run that exported it. run: that of the manifest."""
         maker = self.carried.run if self.carried else run
-        makers = [one.carried.run if one.carried else maker for one in self.partitions for _ in range(one.files)]
+        makers = [
+            partition.carried.run if partition.carried else maker
+            for partition in self.partitions
+            for _ in range(partition.files)
+        ]
         yield from zip(makers or [maker] * len(self.files), self.files, strict=False)
 
 

@@ -175,7 +175,7 @@ def _manifest(manifest: Manifest | ManifestFiles, place: Place, _: str) -> str:
         for entry in manifest.tables:
             if wrong := files_problem(entry.table, entry.format, entry.compression, entry.definition):
                 return wrong
-            if entry.partitions and sum(one.files for one in entry.partitions) != len(entry.files):
+            if entry.partitions and sum(partition.files for partition in entry.partitions) != len(entry.files):
                 return f"the files of table {entry.table[:100]!r} are not those of its partitions"
         if wrong := _definitions_problem(manifest.definitions):
             return wrong
@@ -221,7 +221,7 @@ def _given_up(note: GivenUp, place: Place, name: str) -> str:
 def _tombstone(tombstone: Tombstone, place: Place, _: str) -> str:
     lake = place.layout.iceberg
     return _of_run(tombstone.run, place) or _names(
-        (one.name for one in tombstone.files if not one.name.startswith(lake)), place
+        (file.name for file in tombstone.files if not file.name.startswith(lake)), place
     )
 
 

@@ -77,12 +77,14 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 
     def only(self, runs: Collection[tuple[str, int]], lists: Container[str]) -> History:
         """The same with the snapshots of these runs, by id and snapshot time, that have one of these manifest lists."""
-        kept = [one for one in self.snapshots if mark_of(one) in runs and one["manifest-list"] in lists]
+        kept = [
+            snapshot for snapshot in self.snapshots if mark_of(snapshot) in runs and snapshot["manifest-list"] in lists
+        ]
         return msgspec.structs.replace(self, snapshots=kept)
 
     def of_list(self, address: str) -> dict[str, Any] | None:
         """The first snapshot that has this manifest list."""
-        return next((one for one in self.snapshots if one["manifest-list"] == address), None)
+        return next((snapshot for snapshot in self.snapshots if snapshot["manifest-list"] == address), None)
 
 
 def mark_of(snapshot: dict[str, Any]) -> tuple[str, int]:
@@ -98,7 +100,7 @@ def read_history(data: bytes, name: str) -> History:
         schemas = msgspec.convert(history.schemas, list[_Schema])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DocumentError("read", name, f"it is not valid Iceberg metadata ({error})") from None
-    if {one.schema_id for one in listed} - {one.schema_id for one in schemas}:
+    if {schema.schema_id for schema in listed} - {schema.schema_id for schema in schemas}:
         raise DocumentError("read", name, "it is not valid Iceberg metadata (a snapshot has no schema)")
     return history
 
@@ -117,13 +119,13 @@ def without(data: bytes, name: str, ids: Collection[int]) -> Remaining | None:
     Raises DocumentError where it is not a metadata file.
     """
     document = read_history(data, name)
-    kept = [one for one in document.snapshots if one["snapshot-id"] not in ids]
+    kept = [snapshot for snapshot in document.snapshots if snapshot["snapshot-id"] not in ids]
     if not kept:
         return None
     current = kept[-1]
     if len(kept) < len(document.snapshots):
         whole = msgspec.json.decode(data)
-        used = {one["schema-id"] for one in kept}
+        used = {snapshot["schema-id"] for snapshot in kept}
         whole |= {
             "schemas": [schema for schema in document.schemas if schema["schema-id"] in used],
             "current-schema-id": current["schema-id"],
@@ -143,7 +145,7 @@ def no_history(place: str) -> History:
 def encoded(history: History, location: str, until: int) -> bytes:
     """The metadata file with these snapshots, of which the last one is the current one. until: see History."""
     snapshots = history.snapshots[-MOST_SNAPSHOTS:]
-    current, used = snapshots[-1], {one["schema-id"] for one in snapshots}
+    current, used = snapshots[-1], {snapshot["schema-id"] for snapshot in snapshots}
     schemas = [schema for schema in history.schemas if schema["schema-id"] in used]
     document = {
         "format-version": 2,
@@ -152,7 +154,7 @@ def encoded(history: History, location: str, until: int) -> bytes:
         "last-sequence-number": history.last_sequence_number,
         "last-updated-ms": current["timestamp-ms"],
         "last-column-id": history.last_column_id,
-        "schemas": sorted(schemas, key=lambda one: one["schema-id"]),
+        "schemas": sorted(schemas, key=lambda schema: schema["schema-id"]),
         "current-schema-id": current["schema-id"],
         "partition-specs": [{"spec-id": 0, "fields": []}],
         "default-spec-id": 0,
@@ -173,11 +175,11 @@ def encoded(history: History, location: str, until: int) -> bytes:
 
 def _listed(snapshots: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What lists the snapshots, of which the last one is the current one."""
-    log = [{"timestamp-ms": one["timestamp-ms"], "snapshot-id": one["snapshot-id"]} for one in snapshots]
+    log = [{"timestamp-ms": snapshot["timestamp-ms"], "snapshot-id": snapshot["snapshot-id"]} for snapshot in snapshots]
     return {"refs": _refs(snapshots), "snapshots": list(snapshots), "snapshot-log": log}
 
 
 def _refs(snapshots: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The branch `main`, and a tag for each run."""
-    tags = {one["summary"][RUN]: {"snapshot-id": one["snapshot-id"], "type": "tag"} for one in snapshots}
+    tags = {snapshot["summary"][RUN]: {"snapshot-id": snapshot["snapshot-id"], "type": "tag"} for snapshot in snapshots}
     return tags | {"main": {"snapshot-id": snapshots[-1]["snapshot-id"], "type": "branch"}}

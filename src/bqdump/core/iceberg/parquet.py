@@ -190,12 +190,14 @@ def _count(facts: FileFacts, leaf: Leaf, chunks: list[Fields]) -> None:
     values = sum(chunk[5].value for chunk in chunks)
     facts.values[leaf.id] = values
     statistics: list[Fields] = [_get(chunk, 12) or {} for chunk in chunks]
-    nulls = [_get(one, 3) for one in statistics]
+    nulls = [_get(summary, 3) for summary in statistics]
     if any(count is None for count in nulls):
         return
     facts.nulls[leaf.id] = sum(nulls)
-    having = [one for one, chunk, count in zip(statistics, chunks, nulls, strict=True) if count < chunk[5].value]
-    bounds = [_bounds(leaf, one) for one in having]
+    having = [
+        summary for summary, chunk, count in zip(statistics, chunks, nulls, strict=True) if count < chunk[5].value
+    ]
+    bounds = [_bounds(leaf, summary) for summary in having]
     if bounds and all(bounds):
         known = [bound for bound in bounds if bound]
         facts.lower[leaf.id] = _serialized(leaf.type, min(low for low, _ in known))

@@ -96,7 +96,7 @@ def with_same_rows(history: History, source: History, of: dict[str, Any], run: s
 
 def before(history: History, run: str, time: int) -> dict[str, Any] | None:
     """The last snapshot before that of a run with this snapshot time (ms)."""
-    earlier = [one for one in history.snapshots if _age(one) < (time, run)]
+    earlier = [snapshot for snapshot in history.snapshots if _age(snapshot) < (time, run)]
     return earlier[-1] if earlier else None
 
 
@@ -112,7 +112,7 @@ def _with(
     made = {name: value for name, value in made.items() if name != "parent-snapshot-id"}
     if parent:
         made["parent-snapshot-id"] = parent["snapshot-id"]
-    schemas = [one for one in history.schemas if one["schema-id"] != schema["schema-id"]]
+    schemas = [other for other in history.schemas if other["schema-id"] != schema["schema-id"]]
     merged = _merged(mapping, history.mapping if history.snapshots else [])
     return msgspec.structs.replace(
         history,
@@ -141,10 +141,10 @@ def _schema_of(history: History, fields: list[dict[str, Any]]) -> dict[str, Any]
 
 def _merged(known: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Both mappings; where a name has another id now, the id in use."""
-    by_name = {one["names"][0]: one for one in before}
+    by_name = {field["names"][0]: field for field in before}
     merged = []
-    for one in known:
-        other = by_name.pop(one["names"][0], {})
-        members = _merged(one.get("fields", []), other.get("fields", []))
-        merged.append(one | ({"fields": members} if members else {}))
+    for field in known:
+        other = by_name.pop(field["names"][0], {})
+        members = _merged(field.get("fields", []), other.get("fields", []))
+        merged.append(field | ({"fields": members} if members else {}))
     return merged + list(by_name.values())

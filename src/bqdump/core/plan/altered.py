@@ -45,10 +45,10 @@ def altered_columns(tables: Iterable[TablePlan | TableEntry], settings: Mapping[
 def altered_words(entry: TableEntry, settings: Mapping[str, Any]) -> str:
     """The same of a table of an export, for its restore; "" for none. settings: those that it was exported with."""
     words = []
-    for one in by_table(altered_columns([entry], settings)):
-        more = [counted(len(one.columns) - NAMED, "more column")] if len(one.columns) > NAMED else []
-        names = [name.partition(" ")[0] for name in one.columns[:NAMED]]
-        words.append(f"{one.change} in {listed([*names, *more], 'and')}")
+    for change in by_table(altered_columns([entry], settings)):
+        more = [counted(len(change.columns) - NAMED, "more column")] if len(change.columns) > NAMED else []
+        names = [name.partition(" ")[0] for name in change.columns[:NAMED]]
+        words.append(f"{change.change} in {listed([*names, *more], 'and')}")
     return "; ".join(words)
 
 
@@ -64,16 +64,16 @@ class AlteredTable(NamedTuple):
 def by_table(found: Iterable[AlteredColumn]) -> list[AlteredTable]:
     """The same by table and change, with the names of all columns."""
     names: dict[tuple[str, str, str], list[str]] = {}
-    for one in found:
-        names.setdefault((one.table, one.format, one.change), []).append(f"{one.column} {one.type}")
+    for change in found:
+        names.setdefault((change.table, change.format, change.change), []).append(f"{change.column} {change.type}")
     return [AlteredTable(*key, tuple(columns)) for key, columns in names.items()]
 
 
 def folded(found: Iterable[AlteredColumn]) -> list[AlteredTable]:
     """The same for a person: more than a few tables whose columns are called alike are one, such as "a to z (26)"."""
     alike: dict[tuple[str, str, tuple[str, ...]], list[AlteredTable]] = {}
-    for one in by_table(found):
-        alike.setdefault((one.format, one.change, one.columns), []).append(one)
+    for change in by_table(found):
+        alike.setdefault((change.format, change.change, change.columns), []).append(change)
     made: list[AlteredTable] = []
     for tables in alike.values():
         if len(tables) <= NAMED:
@@ -88,7 +88,7 @@ def altered_flags(found: Sequence[AlteredColumn]) -> Iterator[Flag]:
     """The risk that the setting `strict` refuses: one for all of them, as most tables in CSV have such columns."""
     if not found:
         return
-    tables = len({one.table for one in found})
-    columns = named([f"{one.table}.{one.column}" for one in found], NAMED, "column")
-    how = "; ".join(dict.fromkeys(f"{one.format}: {one.change}" for one in found))
+    tables = len({change.table for change in found})
+    columns = named([f"{change.table}.{change.column}" for change in found], NAMED, "column")
+    how = "; ".join(dict.fromkeys(f"{change.format}: {change.change}" for change in found))
     yield Flag(Risk.ALTERED_VALUES, "", (), f"{how}, in {columns} of {counted(tables, 'table')}", allowed=False)

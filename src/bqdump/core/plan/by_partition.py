@@ -115,19 +115,19 @@ def by_partition(
         then = now = _exported(partitioning, [_as_counted(item.table, *pair) for pair in counted.items()])
     if problem := next((why for id_ in {**then, **now} if (why := partitioning.problem(id_))), ""):
         return (), problem
-    if same and sum(one.rows for one in then.values()) != item.table.rows:
+    if same and sum(partition.rows for partition in then.values()) != item.table.rows:
         return (), "the rows of its partitions do not add up to those of the table"
     found = []
     for id_ in sorted({**then, **now}.keys() - set(reused)):
-        one = now.get(id_) or then[id_]
+        reading = now.get(id_) or then[id_]
         look = before.looks.get(name, {}).get(id_)
         why = "" if look and then.get(id_) == now.get(id_) else _reason(settings, before, name, id_, look)
         route = "query" if why and item.route == "extract" else item.route
         if route != item.route and not can_query(settings, item.table):
             return (), f"partition {id_}: {why}, and the settings allow no query"
-        bills = _bill(item, one) if route == "query" else None
+        bills = _bill(item, reading) if route == "query" else None
         words = f"{why}: {BY_QUERY}" if route != item.route else ""
-        found.append(RoutedPartition(id_, one.rows, one.bytes, route, look, words, bills))
+        found.append(RoutedPartition(id_, reading.rows, reading.bytes, route, look, words, bills))
     return tuple(found), ""
 
 
@@ -137,7 +137,7 @@ def _as_counted(table: Table, id_: str, rows: int) -> Partition:
 
 def _exported(partitioning: Partitioning, listed: Sequence[Partition]) -> dict[str, Partition]:
     """By id. Streamed rows without a partition are no part of an export, as in a complete table."""
-    return {one.id: one for one in listed if one.id != partitioning.streamed}
+    return {partition.id: partition for partition in listed if partition.id != partitioning.streamed}
 
 
 def _reason(settings: Settings, before: Before, table: str, partition: str, look: Look | None) -> str:
@@ -145,7 +145,7 @@ def _reason(settings: Settings, before: Before, table: str, partition: str, look
         return MOVED
     if settings.snapshot_ms is not None:
         return CHOSEN_TIME
-    return NO_LOOK if any(one.id == partition for one in before.partitions.get(table, ())) else MOVED
+    return NO_LOOK if any(removed.id == partition for removed in before.partitions.get(table, ())) else MOVED
 
 
 def _bill(item: Routed, partition: Partition) -> int:

@@ -79,7 +79,7 @@ def unlisted_policies(policies: Mapping[str, Sequence[RowPolicy] | None]) -> Ite
 def definition_flags(definitions: Definitions) -> Iterator[Flag]:
     """What a restore will lack: one flag for all definitions that were not read, one for the models."""
     # Policies that cannot be listed are a risk of their own.
-    if unread := [one for one in definitions.unread if one.reason != UNLISTED]:
+    if unread := [skip for skip in definitions.unread if skip.reason != UNLISTED]:
         yield Flag(Risk.UNREAD_DEFINITIONS, "", (), _unread_text(unread), allowed=True)
     if definitions.models:
         yield Flag(Risk.MODELS, "", (), named(definitions.models, NAMED), allowed=True)
@@ -95,15 +95,18 @@ def with_carried(own: Definitions, earlier: Definitions, tables: Collection[str]
     return msgspec.structs.replace(
         own,
         objects=tuple(
-            sorted((*own.objects, *(one for one in earlier.objects if one.name in tables)), key=lambda one: one.name)
+            sorted(
+                (*own.objects, *(object_ for object_ in earlier.objects if object_.name in tables)),
+                key=lambda object_: object_.name,
+            )
         ),
-        policies=(*own.policies, *(one for one in earlier.policies if one.table in tables)),
-        indexes=(*own.indexes, *(one for one in earlier.indexes if one.table in tables)),
+        policies=(*own.policies, *(policy for policy in earlier.policies if policy.table in tables)),
+        indexes=(*own.indexes, *(index for index in earlier.indexes if index.table in tables)),
         unread=tuple(
             dict.fromkeys(
                 (
                     *own.unread,
-                    *(one for one in earlier.unread if one.table in tables or one.what in (POLICIES, INDEXES)),
+                    *(item for item in earlier.unread if item.table in tables or item.what in (POLICIES, INDEXES)),
                 )
             )
         ),
@@ -112,6 +115,6 @@ def with_carried(own: Definitions, earlier: Definitions, tables: Collection[str]
 
 def _unread_text(unread: Sequence[Unread]) -> str:
     by_reason: dict[str, list[str]] = {}
-    for one in unread:
-        by_reason.setdefault(one.reason, []).append(one.what)
+    for item in unread:
+        by_reason.setdefault(item.reason, []).append(item.what)
     return "; ".join(f"{named(what, NAMED)}: {reason}" for reason, what in by_reason.items())

@@ -45,16 +45,18 @@ def lifecycle_flags(
 
 def _threatens(rule: LifecycleRule, heads: set[str], endings: tuple[str, ...]) -> bool:
     condition = rule.condition
-    if rule.action != "Delete" or condition.get("isLive") is False or any(condition.get(one) for one in NEVER_MET):
+    if rule.action != "Delete" or condition.get("isLive") is False or any(condition.get(key) for key in NEVER_MET):
         return False
     if prefixes := condition.get("matchesPrefix"):
-        near = [one for one in prefixes if any(head.startswith(one) or one.startswith(head) for head in heads)]
+        near = [
+            prefix for prefix in prefixes if any(head.startswith(prefix) or prefix.startswith(head) for head in heads)
+        ]
         if not near:
             return False
     suffixes = condition.get("matchesSuffix")
     if not suffixes or not endings:
         return True
-    return any(one.endswith(ending) or ending.endswith(one) for one in suffixes for ending in endings)
+    return any(suffix.endswith(ending) or ending.endswith(suffix) for suffix in suffixes for ending in endings)
 
 
 def _heads(settings: Settings, run: str, tables: Iterable[TablePlan]) -> set[str]:

@@ -69,13 +69,15 @@ def partitions_named_again(plan: Plan, over: Manifest, latest: Manifest | None) 
     lost = []
     for reused in plan.reused_partitions:
         entry = had.get(reused.table)
-        known = {one.id: (one, files) for one, files in files_by_partition(entry)} if entry else {}
+        known = {partition.id: (partition, files) for partition, files in files_by_partition(entry)} if entry else {}
         some = [known[id_] for id_ in reused.partitions if id_ in known]
         gone = latest and any((file.name, file.generation) not in standing for _, files in some for file in files)
         if entry is None or len(some) < len(reused.partitions) or gone:
             lost.append(reused.table)
         else:
-            found[reused.table] = tuple(PartitionFiles(_carried(over, entry, one, plan), files) for one, files in some)
+            found[reused.table] = tuple(
+                PartitionFiles(_carried(over, entry, partition, plan), files) for partition, files in some
+            )
     return NamedPartitions(found, tuple(lost))
 
 

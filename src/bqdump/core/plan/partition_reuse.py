@@ -35,9 +35,9 @@ def comparable(published: Published | None, seen: Seen, settings: Settings, snap
         return {}
     oldest = snapshot - settings.full_after * 1000 if settings.full_after else None
     return {
-        one.id: one
-        for one in had.partitions
-        if one.look and (oldest is None or published.origin_of(had, one)[1] > oldest)
+        partition.id: partition
+        for partition in had.partitions
+        if partition.look and (oldest is None or published.origin_of(had, partition)[1] > oldest)
     }
 
 
@@ -64,16 +64,16 @@ def unchanged_partitions(
 
 def reused_partitions(table: str, entries: Iterable[PartitionEntry]) -> ReusedPartitions:
     """The record of unchanged partitions of a table."""
-    entries = sorted(entries, key=lambda one: one.id)
+    entries = sorted(entries, key=lambda entry: entry.id)
     return ReusedPartitions(
         table,
-        tuple(one.id for one in entries),
-        sum(one.look.rows if one.look else one.planned_rows for one in entries),
-        sum(one.look.bytes if one.look else one.planned_bytes for one in entries),
-        sum(one.files for one in entries),
+        tuple(entry.id for entry in entries),
+        sum(entry.look.rows if entry.look else entry.planned_rows for entry in entries),
+        sum(entry.look.bytes if entry.look else entry.planned_bytes for entry in entries),
+        sum(entry.files for entry in entries),
     )
 
 
 def _had(published: Published | None, seen: Seen) -> Had | None:
     name = seen.routed.table.name
-    return next((one for one in published.tables if one.table == name), None) if published else None
+    return next((table for table in published.tables if table.table == name), None) if published else None

@@ -105,10 +105,10 @@ def make_manifest(
 
 def _not_exported(dropped: Sequence[Failure], plans: Sequence[TablePlan], carry: Carry) -> Iterator[Skipped]:
     """The dropped tables that the export before did not have either, so that none is removed from it."""
-    kinds, removed = {plan.table: plan.kind for plan in plans}, {one.table for one in carry.removed}
-    for one in dropped:
-        if one.table not in removed:
-            yield Skipped(one.table, kinds[one.table], one.message)
+    kinds, removed = {plan.table: plan.kind for plan in plans}, {table.table for table in carry.removed}
+    for table in dropped:
+        if table.table not in removed:
+            yield Skipped(table.table, kinds[table.table], table.message)
 
 
 def _dropped(failure: Failure) -> Flag:
@@ -157,21 +157,21 @@ def _with_unchanged(entry: TableEntry, unchanged: Sequence[PartitionFiles]) -> T
     """The entry of a table with its partitions that are named again, in the order of their ids."""
     if not unchanged:
         return entry
-    own = [PartitionFiles(one, files) for one, files in files_by_partition(entry)]
-    every = sorted([*own, *unchanged], key=lambda one: one.entry.id)
-    more = [one.entry for one in unchanged]
-    rows = [one.rows for one in more]
-    looked = [one.look.rows for one in more if one.look]
+    own = [PartitionFiles(partition, files) for partition, files in files_by_partition(entry)]
+    every = sorted([*own, *unchanged], key=lambda partition: partition.entry.id)
+    more = [added.entry for added in unchanged]
+    rows = [partition.rows for partition in more]
+    looked = [partition.look.rows for partition in more if partition.look]
     expected = None if entry.expected_rows is None or len(looked) < len(more) else entry.expected_rows + sum(looked)
-    routes = {one.entry.route for one in every}
+    routes = {partition.entry.route for partition in every}
     return msgspec.structs.replace(
         entry,
         # That of most of its files: what a query reads of changed partitions is in the same form.
         route="extract" if "extract" in routes else entry.route,
-        planned_rows=entry.planned_rows + sum(one.planned_rows for one in more),
-        planned_bytes=entry.planned_bytes + sum(one.planned_bytes for one in more),
+        planned_rows=entry.planned_rows + sum(partition.planned_rows for partition in more),
+        planned_bytes=entry.planned_bytes + sum(partition.planned_bytes for partition in more),
         rows=None if entry.rows is None or None in rows else entry.rows + sum(filter(None, rows)),
         expected_rows=expected,
-        files=tuple(file for one in every for file in one.files),
-        partitions=tuple(one.entry for one in every),
+        files=tuple(file for partition in every for file in partition.files),
+        partitions=tuple(partition.entry for partition in every),
     )

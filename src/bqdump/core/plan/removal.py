@@ -68,7 +68,7 @@ class Carry(NamedTuple):
         staying = [file for entry in (*self.tables, *self.reused) for file in entry.files] + [
             file for table in self.left for file in table.files
         ]
-        staying += [file for some in self.partitions.values() for one in some for file in one.files]
+        staying += [file for some in self.partitions.values() for partition in some for file in partition.files]
         return {file.name: file.generation for file in staying}
 
 
@@ -89,21 +89,21 @@ def leaving(
         if had.table in listed:
             reason = "skipped"
         removed.append(published.removed(had, reason if chosen else "excluded"))
-    return tuple(sorted(removed, key=lambda one: one.table)), tuple(sorted(kept))
+    return tuple(sorted(removed, key=lambda table: table.table)), tuple(sorted(kept))
 
 
 def is_mass(removed: Iterable[Removed], published: Published) -> bool:
     """Whether more than half of the published tables would go without being excluded."""
-    unasked = sum(one.reason != "excluded" for one in removed)
+    unasked = sum(table.reason != "excluded" for table in removed)
     return 2 * unasked > len(published.without(()))
 
 
 def removal_flags(removed: Sequence[Removed], published: Published) -> Iterator[Flag]:
     """A flag for each removed table: refused where it was excluded, or where more than half of the tables would go."""
     mass = is_mass(removed, published)
-    for one in removed:
-        risk = Risk.REMOVED_TABLES if mass or one.reason == "excluded" else Risk.DROPPED_TABLES
-        yield Flag(risk, one.table, (), one.reason.replace("-", " "), allowed=False)
+    for table in removed:
+        risk = Risk.REMOVED_TABLES if mass or table.reason == "excluded" else Risk.DROPPED_TABLES
+        yield Flag(risk, table.table, (), table.reason.replace("-", " "), allowed=False)
 
 
 def removal_sentence(removed: Removed) -> str:
@@ -125,9 +125,9 @@ def carry_from(
     left = tuple(table for table in manifest.left if table.table in kept)
     unfinished = {table.table for table in left}
     if plan.settings.get("keep_others"):
-        unfinished |= {one.table for one in manifest.failed if one.table not in decided}
+        unfinished |= {failure.table for failure in manifest.failed if failure.table not in decided}
     tables = tuple(carried(manifest, entry, plan.settings) for entry in manifest.tables if entry.table in kept)
-    failed = tuple(one for one in manifest.failed if one.table in unfinished)
+    failed = tuple(failure for failure in manifest.failed if failure.table in unfinished)
     flags = tuple(_flags(manifest, tables))
     return Carry(manifest.run, tables, left, failed, removed, flags, manifest.definitions)
 

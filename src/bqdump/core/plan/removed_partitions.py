@@ -40,8 +40,8 @@ def leaving_partitions(
 
     planned: the tables of the plan. reused: their partitions that are not exported again.
     """
-    unchanged = {one.table: one.partitions for one in reused}
-    had = {one.table: one for one in published.tables if one.partitions}
+    unchanged = {same.table: same.partitions for same in reused}
+    had = {before.table: before for before in published.tables if before.partitions}
     found: list[RemovedPartitions] = []
     for table in planned:
         if table.partitions and table.table in had:
@@ -52,11 +52,11 @@ def leaving_partitions(
 
 def partition_flags(removed: Iterable[RemovedPartitions], published: Published) -> Iterator[Flag]:
     """A flag for each table: refused if more than half of its partitions were dropped before they expired."""
-    had = {one.table: len(one.partitions) for one in published.tables}
-    for one in removed:
-        mass = one.reason == "dropped" and 2 * len(one.partitions) > had.get(one.table, 0)
+    had = {before.table: len(before.partitions) for before in published.tables}
+    for table in removed:
+        mass = table.reason == "dropped" and 2 * len(table.partitions) > had.get(table.table, 0)
         risk = Risk.REMOVED_PARTITIONS if mass else Risk.DROPPED_PARTITIONS
-        yield Flag(risk, one.table, (), f"{_named(one)}: {one.reason}", allowed=False)
+        yield Flag(risk, table.table, (), f"{_named(table)}: {table.reason}", allowed=False)
 
 
 def partitions_sentence(removed: RemovedPartitions) -> str:
@@ -76,7 +76,7 @@ def _named(removed: RemovedPartitions) -> str:
 def _leaving(
     published: Published, had: Had, table: TablePlan, there: set[str], now: int
 ) -> Iterator[RemovedPartitions]:
-    gone = {one.id: one for one in had.partitions if one.id not in there}
+    gone = {partition.id: partition for partition in had.partitions if partition.id not in there}
     expired = _expired(table.definition, gone, now)
     of = had.carried or published
     reasons: tuple[tuple[PartitionReason, set[str]], ...] = (("expired", expired), ("dropped", gone.keys() - expired))

@@ -51,18 +51,18 @@ def decide(
     published: the export of the same dataset that is older than the plan. snapshot: the plan's snapshot time (ms).
     Whether the files still exist is up to the caller.
     """
-    had = {one.table: one for one in published.tables} if published else {}
+    had = {entry.table: entry for entry in published.tables} if published else {}
     reuse: dict[str, Reuse] = {}
     reasons: dict[str, str] = {}
     frozen = settings.frozen()
-    for one in seen:
-        table = one.routed.table
+    for fingerprint in seen:
+        table = fingerprint.routed.table
         before = had.get(table.name)
         if published is None or before is None:
             left = published and any(item.table == table.name for item in published.left)
             absent = "its last export failed" if left else NOT_PUBLISHED if published else NOTHING_PUBLISHED
-            reasons[table.name] = one.obstacle or absent
-        elif reason := why_exported(published, before, one, frozen, settings.full_after, snapshot):
+            reasons[table.name] = fingerprint.obstacle or absent
+        elif reason := why_exported(published, before, fingerprint, frozen, settings.full_after, snapshot):
             reasons[table.name] = reason
         else:
             reuse[table.name] = reuse_of(published, before, table.rows, table.bytes)
@@ -150,4 +150,4 @@ def period(seconds: int) -> str:
 
 def bytes_saved(reused: Sequence[Reused | ReusedPartitions]) -> int:
     """The bytes of these tables and partitions, by BigQuery's count, that are not exported again."""
-    return sum(one.bytes for one in reused)
+    return sum(table.bytes for table in reused)

@@ -134,7 +134,7 @@ def planned(
 ) -> Planned:
     """The plan as it is shown, its tables by name."""
     parts = {split.table: len(split.units) for split in plan.splits}
-    unchanged = {one.table: len(one.partitions) for one in plan.reused_partitions}
+    unchanged = {table.table: len(table.partitions) for table in plan.reused_partitions}
     shown = [
         PlannedTable(
             table=table.table,
@@ -188,7 +188,12 @@ def planned(
     )
 
 
-def _unchanged(one: Reused) -> UnchangedTable:
+def _unchanged(table: Reused) -> UnchangedTable:
     return UnchangedTable(
-        table=one.table, run=one.run, read_time=time_of(one.snapshot), rows=one.rows, bytes=one.bytes, files=one.files
+        table=table.table,
+        run=table.run,
+        read_time=time_of(table.snapshot),
+        rows=table.rows,
+        bytes=table.bytes,
+        files=table.files,
     )

@@ -93,7 +93,9 @@ def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Route
     made = []
     for item in routed:
         refuse_name(item.table.name)
-        made.append({one: checked(item, one) for one in [part.id for part in item.partitions] or [""]})
+        made.append(
+            {partition: checked(item, partition) for partition in [part.id for part in item.partitions] or [""]}
+        )
     return made
 
 

@@ -207,7 +207,7 @@ class Progress:
             seconds=seconds,
             rate=done_bytes / seconds if seconds > 0 else 0.0,
             seconds_left=left * seconds / weight if weight > 0 and seconds > 0 else None,
-            slowest=tuple(Slow(one.table, one.bytes, one.task, at - one.since, one.read) for one in longest),
+            slowest=tuple(Slow(unit.table, unit.bytes, unit.task, at - unit.since, unit.read) for unit in longest),
             tasks=self._task_views(),
         )
 

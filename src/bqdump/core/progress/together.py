@@ -68,8 +68,8 @@ def _renamed(event: Event, dataset: str) -> Event:
             return _of(event, dataset)
         case Looked():
             return Looked(
-                {_in(dataset, name): one._replace(piece=_in(dataset, one.piece), table=_in(dataset, one.table))
-                 for name, one in event.started.items()},
+                {_in(dataset, name): unit._replace(piece=_in(dataset, unit.piece), table=_in(dataset, unit.table))
+                 for name, unit in event.started.items()},
                 _each(event.receipts, dataset),
                 _each(event.failures, dataset),
             )  # fmt: skip
@@ -118,4 +118,4 @@ def _sum(plans: Mapping[str, Plan]) -> Plan:
 def _sum_of_restores(restores: Mapping[str, Restoring]) -> Restoring:
     """One restore with the numbers of all of them."""
     every = list(restores.values())
-    return every[0]._replace(tables=sum(one.tables for one in every), bytes=sum(one.bytes for one in every))
+    return every[0]._replace(tables=sum(piece.tables for piece in every), bytes=sum(piece.bytes for piece in every))

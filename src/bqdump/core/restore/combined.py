@@ -26,41 +26,41 @@ def restored_together(
     results: by dataset.
     """
     every = list(results.values())
-    locations = {one.location for one in every}
-    verified = [one.verified for one in every if one.verified is not None]
-    named = [_named(name, one) for name, one in results.items()]
+    locations = {result.location for result in every}
+    verified = [result.verified for result in every if result.verified is not None]
+    named = [_named(name, result) for name, result in results.items()]
     excluded = [NotRestored(name, DATASET, "none of its objects is included") for name in left]
     return Restoration(
         restore="",
         run=run,
-        state=next(state for state in WORST if any(one.state == state for one in every)),
-        snapshot_time=min(one.snapshot_time for one in every),
+        state=next(state for state in WORST if any(result.state == state for result in every)),
+        snapshot_time=min(result.snapshot_time for result in every),
         project=options.project,
         dataset=options.dataset,
         location=locations.pop() if len(locations) == 1 else "",
-        tables=tuple(table for one in named for table in one.tables),
-        objects=tuple(found for one in named for found in one.objects),
-        failed=tuple(failure for one in named for failure in one.failed),
-        not_restored=(*(missing for one in named for missing in one.not_restored), *excluded),
-        kept=tuple(kept for one in named for kept in one.kept),
-        rows=sum(one.rows for one in every),
-        bytes=sum(one.bytes for one in every),
-        bytes_billed=sum(one.bytes_billed for one in every),
-        bytes_billed_at_most=sum(one.bytes_billed_at_most for one in every),
+        tables=tuple(table for result in named for table in result.tables),
+        objects=tuple(found for result in named for found in result.objects),
+        failed=tuple(failure for result in named for failure in result.failed),
+        not_restored=(*(missing for result in named for missing in result.not_restored), *excluded),
+        kept=tuple(kept for result in named for kept in result.kept),
+        rows=sum(result.rows for result in every),
+        bytes=sum(result.bytes for result in every),
+        bytes_billed=sum(result.bytes_billed for result in every),
+        bytes_billed_at_most=sum(result.bytes_billed_at_most for result in every),
         verified=sum(verified) if verified else None,
-        datasets=tuple(_dataset(name, one, run) for name, one in results.items()),
+        datasets=tuple(_dataset(name, result, run) for name, result in results.items()),
     )
 
 
-def _named(dataset: str, one: Restoration) -> Restoration:
+def _named(dataset: str, result: Restoration) -> Restoration:
     """A result whose tables and objects have the name of their dataset."""
     return replace(
-        one,
-        tables=tuple(replace(table, table=f"{dataset}.{table.table}") for table in one.tables),
-        objects=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in one.objects),
-        failed=tuple(replace(failure, name=name_in(dataset, failure.name, failure.kind)) for failure in one.failed),
-        not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in one.not_restored),
-        kept=tuple(f"{dataset}.{kept}" for kept in one.kept),
+        result,
+        tables=tuple(replace(table, table=f"{dataset}.{table.table}") for table in result.tables),
+        objects=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in result.objects),
+        failed=tuple(replace(failure, name=name_in(dataset, failure.name, failure.kind)) for failure in result.failed),
+        not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in result.not_restored),
+        kept=tuple(f"{dataset}.{kept}" for kept in result.kept),
     )
 
 
@@ -71,60 +71,60 @@ def name_in(dataset: str, name: str, kind: str) -> str:
     return f"{dataset}: {name}" if kind == ACCESS else f"{dataset}.{name}"
 
 
-def _dataset(name: str, one: Restoration, run: str) -> RestoredDataset:
+def _dataset(name: str, result: Restoration, run: str) -> RestoredDataset:
     return RestoredDataset(
         dataset=name,
-        into=f"{one.project}.{one.dataset}",
-        location=one.location,
-        restore=one.restore,
-        run=one.run,
-        state=one.state,
-        snapshot_time=one.snapshot_time,
-        tables=len(one.tables),
-        objects=len(one.objects),
-        failed=len(one.failed),
-        rows=one.rows,
-        bytes=one.bytes,
-        bytes_billed=one.bytes_billed,
-        problem=_problem(one.failed) or ("" if one.run == run else f"it has no export of run {run}"),
+        into=f"{result.project}.{result.dataset}",
+        location=result.location,
+        restore=result.restore,
+        run=result.run,
+        state=result.state,
+        snapshot_time=result.snapshot_time,
+        tables=len(result.tables),
+        objects=len(result.objects),
+        failed=len(result.failed),
+        rows=result.rows,
+        bytes=result.bytes,
+        bytes_billed=result.bytes_billed,
+        problem=_problem(result.failed) or ("" if result.run == run else f"it has no export of run {run}"),
     )
 
 
 def _problem(failed: Sequence[NotCreated]) -> str:
-    return next((one.message for one in failed if one.kind == DATASET), "")
+    return next((failure.message for failure in failed if failure.kind == DATASET), "")
 
 
 def drilled_together(run: str, done: Mapping[str, Drilled], failed: Sequence[NotCreated]) -> Drilled:
     """One result for a set: tables have their dataset's name. done: the results by dataset."""
-    every = [_named_drill(name, one) for name, one in done.items()]
-    states = {one.state for one in every} | ({"incomplete"} if failed else set())
+    every = [_named_drill(name, drilled) for name, drilled in done.items()]
+    states = {drill.state for drill in every} | ({"incomplete"} if failed else set())
     return Drilled(
         run=run,
         state=next(state for state in WORST_DRILL if state in states),
-        snapshot_time=min(one.snapshot_time for one in every),
+        snapshot_time=min(drill.snapshot_time for drill in every),
         project=every[0].project,
-        dataset=",".join(one.dataset for one in every),
-        tables=tuple(table for one in every for table in one.tables),
-        of=sum(one.of for one in every),
-        objects=sum(one.objects for one in every),
-        rows=sum(one.rows for one in every),
-        bytes=sum(one.bytes for one in every),
-        bytes_billed=sum(one.bytes_billed for one in every),
-        seconds=round(sum(one.seconds for one in every), 3),
-        began=min(one.began for one in every),
-        different=tuple(found for one in every for found in one.different),
-        failed=(*(found for one in every for found in one.failed), *failed),
-        not_restored=tuple(lost for one in every for lost in one.not_restored),
-        altered={table: values for one in every for table, values in one.altered.items()},
+        dataset=",".join(drill.dataset for drill in every),
+        tables=tuple(table for drill in every for table in drill.tables),
+        of=sum(drill.of for drill in every),
+        objects=sum(drill.objects for drill in every),
+        rows=sum(drill.rows for drill in every),
+        bytes=sum(drill.bytes for drill in every),
+        bytes_billed=sum(drill.bytes_billed for drill in every),
+        seconds=round(sum(drill.seconds for drill in every), 3),
+        began=min(drill.began for drill in every),
+        different=tuple(found for drill in every for found in drill.different),
+        failed=(*(found for drill in every for found in drill.failed), *failed),
+        not_restored=tuple(lost for drill in every for lost in drill.not_restored),
+        altered={table: values for drill in every for table, values in drill.altered.items()},
     )
 
 
-def _named_drill(dataset: str, one: Drilled) -> Drilled:
+def _named_drill(dataset: str, drilled: Drilled) -> Drilled:
     return replace(
-        one,
-        tables=tuple(f"{dataset}.{table}" for table in one.tables),
-        different=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in one.different),
-        failed=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in one.failed),
-        not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in one.not_restored),
-        altered={f"{dataset}.{table}": values for table, values in one.altered.items()},
+        drilled,
+        tables=tuple(f"{dataset}.{table}" for table in drilled.tables),
+        different=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in drilled.different),
+        failed=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in drilled.failed),
+        not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in drilled.not_restored),
+        altered={f"{dataset}.{table}": values for table, values in drilled.altered.items()},
     )

@@ -202,7 +202,9 @@ def _keys_of(constraints: Body, known: Callable[[Sequence[str]], bool], notes: l
         del kept["primaryKey"]
         notes.append("without its primary key")
     keys = constraints.get("foreignKeys") or ()
-    kept["foreignKeys"] = [key for key in keys if known([one["referencingColumn"] for one in key["columnReferences"]])]
+    kept["foreignKeys"] = [
+        key for key in keys if known([reference["referencingColumn"] for reference in key["columnReferences"]])
+    ]
     if len(kept["foreignKeys"]) < len(keys):
         notes.append("without some of its foreign keys")
     return kept

@@ -60,8 +60,8 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
     chosen = _chosen(manifest, chosen_by(options, manifest))
     candidates = [
         *(NamedObject(entry.table, TABLE) for entry in chosen.tables),
-        *(NamedObject(one.name, one.kind) for one in chosen.objects),
-        *(NamedObject(one.name, ROUTINE) for one in chosen.routines),
+        *(NamedObject(object_.name, object_.kind) for object_ in chosen.objects),
+        *(NamedObject(routine.name, ROUTINE) for routine in chosen.routines),
     ]
     found = occupied(candidates, options, into, target)
     tables = [step for entry in chosen.tables if (step := _table_step(manifest, entry, found, into, target, now))]
@@ -97,7 +97,11 @@ def tables_with_rows(manifest: Manifest) -> tuple[list[str], list[str]]:
 
 def _chosen(manifest: Manifest, by_name: Mapping[str, bool]) -> Chosen:
     """What the patterns choose: as tables with rows, by its definition, and what cannot be restored."""
-    known = {one.name: one for one in manifest.definitions.objects if has_definition(one.kind, one.definition)}
+    known = {
+        object_.name: object_
+        for object_ in manifest.definitions.objects
+        if has_definition(object_.kind, object_.definition)
+    }
     for entry in manifest.tables:
         if entry.kind in RESTORABLE and entry.table not in known and has_definition(entry.kind, entry.definition):
             known[entry.table] = ObjectDefinition(entry.table, entry.kind, entry.definition)
@@ -110,8 +114,8 @@ def _chosen(manifest: Manifest, by_name: Mapping[str, bool]) -> Chosen:
                 tables.append(entry)
     return Chosen(
         tables=tuple(tables),
-        objects=tuple(one for name, one in sorted(known.items()) if by_name[name]),
-        routines=tuple(one for one in manifest.definitions.routines if by_name[one.name]),
+        objects=tuple(object_ for name, object_ in sorted(known.items()) if by_name[name]),
+        routines=tuple(routine for routine in manifest.definitions.routines if by_name[routine.name]),
         lost=tuple(lost),
         by_name=by_name,
     )
@@ -173,9 +177,11 @@ def _objects(
     """External tables, routines, views, materialized views, indexes: each may need those before it."""
     exported = {entry.table for entry in manifest.tables}
     made = [
-        object_step(one, found.action(one.name, one.kind), references, now, has_rows=one.name in exported)
-        for one in chosen.objects
-        if found.action(one.name, one.kind) != "keep"
+        object_step(
+            object_, found.action(object_.name, object_.kind), references, now, has_rows=object_.name in exported
+        )
+        for object_ in chosen.objects
+        if found.action(object_.name, object_.kind) != "keep"
     ]
     yield from (step for step in made if step.kind == "EXTERNAL")
     for routine in chosen.routines:

@@ -59,7 +59,7 @@ class Drilled(Result, frozen=True, kw_only=True):
     @property
     def problems(self) -> tuple[str, ...]:
         """Each difference and failure in words."""
-        return tuple(f"{one.name}: {one.message}" for one in (*self.different, *self.failed))
+        return tuple(f"{failure.name}: {failure.message}" for failure in (*self.different, *self.failed))
 
 
 def note_on(done: Drilled) -> Drill:
@@ -92,5 +92,5 @@ def state_of(different: tuple[NotCreated, ...], failed: tuple[NotCreated, ...]) 
 
 def split(failures: tuple[NotCreated, ...]) -> tuple[tuple[NotCreated, ...], tuple[NotCreated, ...]]:
     """Of the failures of a restore the differences, and the others."""
-    different = tuple(one for one in failures if one.reason in DIFFERENCES)
-    return different, tuple(one for one in failures if one not in different)
+    different = tuple(failure for failure in failures if failure.reason in DIFFERENCES)
+    return different, tuple(failure for failure in failures if failure not in different)

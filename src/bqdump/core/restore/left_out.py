@@ -53,7 +53,7 @@ def not_restored(
 def _not_exported(manifest: Manifest, chosen: Chosen) -> Iterator[NotRestored]:
     """What the export has neither rows nor a definition of."""
     named = {entry.table for entry in chosen.tables}
-    named |= {one.name for one in chosen.objects} | {one.name for one in chosen.lost}
+    named |= {object_.name for object_ in chosen.objects} | {object_.name for object_ in chosen.lost}
     for skipped in manifest.skipped:
         if chosen.by_name[skipped.table] and skipped.table not in named:
             yield NotRestored(skipped.table, skipped.kind, f"not in the export: {skipped.reason}")
@@ -62,14 +62,16 @@ def _not_exported(manifest: Manifest, chosen: Chosen) -> Iterator[NotRestored]:
         if chosen.by_name[failure.table] and failure.table not in named:
             yield NotRestored(failure.table, TABLE, f"its export failed: {failure.message}")
             named.add(failure.table)
-    for one in manifest.definitions.objects:
-        if chosen.by_name[one.name] and one.name not in named:
-            yield NotRestored(one.name, one.kind, "its rows are not in the export, and its definition is not enough")
+    for object_ in manifest.definitions.objects:
+        if chosen.by_name[object_.name] and object_.name not in named:
+            yield NotRestored(
+                object_.name, object_.kind, "its rows are not in the export, and its definition is not enough"
+            )
 
 
 def _of_tables(manifest: Manifest, options: Options, chosen: Chosen, restored: set[str]) -> Iterator[NotRestored]:
     """Policies and indexes; those of tables that are kept or excluded are not the restore's."""
-    lost = {one.name for one in chosen.lost} | {failure.table for failure in manifest.failed}
+    lost = {object_.name for object_ in chosen.lost} | {failure.table for failure in manifest.failed}
     for policy in manifest.definitions.policies:
         name = f"{policy.table}.{policy.name}"
         if policy.table in restored and not options.with_policies:

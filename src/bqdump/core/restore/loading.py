@@ -49,7 +49,7 @@ def loading(entry: TableEntry, restored: Restored, settings: Mapping[str, Any], 
     scratch = _scratch(entry.definition, staged)
     groups, partitions = grouped(entry.files), tuple[str, ...]()
     if restored.by_arrival:
-        pairs_ = [(one.id, group) for one, files in files_by_partition(entry) for group in grouped(files)]
+        pairs_ = [(partition.id, group) for partition, files in files_by_partition(entry) for group in grouped(files)]
         groups, partitions = tuple(group for _, group in pairs_), tuple(id_ for id_, _ in pairs_)
         scratch["timePartitioning"] = {"type": _unit(entry)}
         names.append(PSEUDO_COLUMN)

@@ -138,10 +138,10 @@ def policy_step(found: RowPolicy, references: References) -> ObjectStep:
     )  # fmt: skip
 
 
-def same_query(one: msgspec.Raw, other: msgspec.Raw) -> bool:
+def same_query(before: msgspec.Raw, after: msgspec.Raw) -> bool:
     """Whether two definitions of a view, materialized view or external table have the same query."""
     parts = (*QUERIES.values(), "externalDataConfiguration")
-    bodies = (msgspec.json.decode(one) or {}, msgspec.json.decode(other) or {})
+    bodies = (msgspec.json.decode(before) or {}, msgspec.json.decode(after) or {})
     first, second = ([(body.get(part) or {}).get("query", "") for part in parts] for body in bodies)
     return first == second
 

@@ -44,10 +44,10 @@ def object_names(manifest: Manifest) -> list[str]:
     found = manifest.definitions
     named = [
         *(entry.table for entry in manifest.tables),
-        *(one.name for one in found.objects),
-        *(one.name for one in found.routines),
-        *(one.table for one in manifest.skipped),
-        *(one.table for one in manifest.failed),
+        *(object_.name for object_ in found.objects),
+        *(routine.name for routine in found.routines),
+        *(table.table for table in manifest.skipped),
+        *(failure.table for failure in manifest.failed),
     ]
     return sorted(set(named))
 
@@ -64,7 +64,7 @@ class Occupied(NamedTuple):
     @property
     def kept(self) -> tuple[str, ...]:
         """The names of those that exist and are kept, sorted."""
-        return tuple(sorted(one.name for one, action in self.actions.items() if action == "keep"))
+        return tuple(sorted(step.name for step, action in self.actions.items() if action == "keep"))
 
 
 def occupied(
@@ -83,20 +83,20 @@ def occupied(
         raise _not_empty(into, there, left)
     actions: dict[NamedObject, Action] = {}
     in_the_way = []
-    for one in candidates:
-        kind, ours = there.get(one.name, ""), _is_ours(target, one.name, options.restore)
-        if one.kind == ROUTINE:
-            known = bool(target and one.name in target.routines)
-            actions[one] = "create" if not known else "replace" if options.replace else "keep"
+    for candidate in candidates:
+        kind, ours = there.get(candidate.name, ""), _is_ours(target, candidate.name, options.restore)
+        if candidate.kind == ROUTINE:
+            known = bool(target and candidate.name in target.routines)
+            actions[candidate] = "create" if not known else "replace" if options.replace else "keep"
         elif ours:
-            actions[one] = "resume"
+            actions[candidate] = "resume"
         elif not kind:
-            actions[one] = "create"
-        elif kind != one.kind:
-            in_the_way.append(f"{one.name} is {_words(kind)} there, and {_words(one.kind)} in the export")
+            actions[candidate] = "create"
+        elif kind != candidate.kind:
+            in_the_way.append(f"{candidate.name} is {_words(kind)} there, and {_words(candidate.kind)} in the export")
         else:
             # What another restore has not finished may be empty.
-            actions[one] = "replace" if options.replace or one.name in left else "keep"
+            actions[candidate] = "replace" if options.replace or candidate.name in left else "keep"
     if in_the_way:
         raise _other_kind(into, in_the_way)
     return Occupied(actions)
@@ -154,7 +154,7 @@ def _not_empty(into: Dataset, there: Mapping[str, str], left: Mapping[str, str])
     )
     if left:
         restores = sorted(set(left.values()))
-        which = named([f"restore {one}" for one in restores], SHOWN, "restore")
+        which = named([f"restore {run}" for run in restores], SHOWN, "restore")
         has = "has" if len(restores) == 1 else "have"
         cause = f"{cause}; {which} {has} not finished {named(sorted(left), SHOWN, 'table')}"
         hint = f"To finish what was begun, repeat its command, with the same run. {hint[:-1]} or unfinished."

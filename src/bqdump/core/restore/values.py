@@ -35,7 +35,7 @@ def free_name(name: str, columns: Iterable[Column]) -> str:
             yield from names(column.fields)
 
     taken = set(names(columns))
-    while any(one.startswith(name) for one in taken):
+    while any(path.startswith(name) for path in taken):
         name += "_"
     return name
 
@@ -53,9 +53,9 @@ def cast(column: Column, ref: str, casts: Cast, item: str, depth: int = 0) -> st
     if not _needs(column, casts):
         return ref
     if column.repeated:
-        one = element_of(column)
-        array = JSON_ARRAY.replace("{value}", ref) if column.type == "JSON" and casts(one) == OR_JSON_NULL else ref
-        return _array(array, item, depth, lambda element: cast(one, element, casts, item, depth + 1))
+        inner = element_of(column)
+        array = JSON_ARRAY.replace("{value}", ref) if column.type == "JSON" and casts(inner) == OR_JSON_NULL else ref
+        return _array(array, item, depth, lambda element: cast(inner, element, casts, item, depth + 1))
     if found := casts(column):
         return made(found, column, ref)
     members = ((f"{ref}.{identifier(member.name)}", member) for member in column.fields)
@@ -63,8 +63,8 @@ def cast(column: Column, ref: str, casts: Cast, item: str, depth: int = 0) -> st
 
 
 def _needs(column: Column, casts: Cast) -> bool:
-    one = element_of(column) if column.repeated else column
-    return bool(casts(one)) or any(_needs(member, casts) for member in column.fields)
+    element = element_of(column) if column.repeated else column
+    return bool(casts(element)) or any(_needs(member, casts) for member in column.fields)
 
 
 def from_json(column: Column, ref: str, item: str) -> str:
@@ -80,8 +80,10 @@ def from_json(column: Column, ref: str, item: str) -> str:
 def _decoded(column: Column, json: str, item: str, depth: int) -> str:
     """A value from its JSON text."""
     if column.repeated:
-        one = msgspec.structs.replace(column, repeated=False)
-        return _array(f"JSON_QUERY_ARRAY({json})", item, depth, lambda element: _element(one, element, item, depth + 1))
+        inner = msgspec.structs.replace(column, repeated=False)
+        return _array(
+            f"JSON_QUERY_ARRAY({json})", item, depth, lambda element: _element(inner, element, item, depth + 1)
+        )
     if column.type == "STRUCT":
         members = [(member.name, _member(member, json, item, depth)) for member in column.fields]
         return _struct(json, members)

@@ -25,7 +25,7 @@ class Sweep:
     """The files to delete: those of removed runs, without those that a kept run names at the same generation."""
 
     def __init__(self, doomed: Iterable[Doomed]) -> None:
-        self._left = {(one.name, one.generation): one for one in doomed}
+        self._left = {(file.name, file.generation): file for file in doomed}
 
     def mark(self, manifest: ManifestFiles) -> None:
         """Keep what this manifest names."""
@@ -36,12 +36,12 @@ class Sweep:
     def keep(self, names: Iterable[str]) -> None:
         """Keep the files of these names, at any generation."""
         if kept := set(names):
-            self._left = {key: one for key, one in self._left.items() if key[0] not in kept}
+            self._left = {key: file for key, file in self._left.items() if key[0] not in kept}
 
     @property
     def files(self) -> list[Doomed]:
         """What is left to delete, by name."""
-        return sorted(self._left.values(), key=lambda one: (one.name, one.generation))
+        return sorted(self._left.values(), key=lambda file: (file.name, file.generation))
 
 
 class Usage(NamedTuple):

@@ -14,11 +14,11 @@ PRUNE = "prune"
 def refuse_kept(runs: Collection[str], shown: Pruned) -> None:
     """Raise UsageError for a named run that stays, NotFoundError for one that does not exist. shown: a dry run."""
     for run in runs:
-        found = [one for one in shown.runs if one.run == run]
+        found = [line for line in shown.runs if line.run == run]
         if not found:
             raise NotFoundError("find", f"run {run}", "there is none", "List the runs: {call:runs}")
-        if kept := [one for one in found if not one.removed]:
-            why = listed(list(dict.fromkeys(reason for one in kept for reason in one.reasons)))
+        if kept := [line for line in found if not line.removed]:
+            why = listed(list(dict.fromkeys(reason for line in kept for reason in line.reasons)))
             where = f" of dataset {kept[0].dataset}" if len(found) > 1 else ""
             raise UsageError(PRUNE, f"run {run}", f"it is kept{where}: {why}", _hint(kept[0]))
 

@@ -136,54 +136,54 @@ def apply(policy: Policy, runs: Iterable[Snapshot], now: int) -> dict[str, tuple
     """
     groups: dict[tuple[str, str], list[Snapshot]] = {}
     reasons: dict[str, list[str]] = {}
-    for one in sorted(runs, key=lambda one: (one.taken, one.run), reverse=True):
-        groups.setdefault(one.dataset, []).append(one)
-        reasons[one.run] = [one.always] if one.always else []
+    for run in sorted(runs, key=lambda snapshot: (snapshot.taken, snapshot.run), reverse=True):
+        groups.setdefault(run.dataset, []).append(run)
+        reasons[run.run] = [run.always] if run.always else []
     for group in groups.values():
         # One that a wrong or forged snapshot time puts first must not push out others.
-        past = [one for one in group if one.taken <= now]
-        complete = [one for one in past if one.complete]
-        for one in (one for one in group if one.taken > now):
-            reasons[one.run].append(FUTURE)
-        for one in past:
-            reasons[one.run] += [TAGGED] if KEEP_TAG in one.tags else []
-            reasons[one.run] += [f"tag {tag}" for tag in one.tags if tag in policy.tags and tag != KEEP_TAG]
-            reasons[one.run] += [NOT_NAMED] if policy.named is not None and one.run not in policy.named else []
+        past = [snapshot for snapshot in group if snapshot.taken <= now]
+        complete = [snapshot for snapshot in past if snapshot.complete]
+        for run in (snapshot for snapshot in group if snapshot.taken > now):
+            reasons[run.run].append(FUTURE)
+        for run in past:
+            reasons[run.run] += [TAGGED] if KEEP_TAG in run.tags else []
+            reasons[run.run] += [f"tag {tag}" for tag in run.tags if tag in policy.tags and tag != KEEP_TAG]
+            reasons[run.run] += [NOT_NAMED] if policy.named is not None and run.run not in policy.named else []
         newest = past[0].taken if past else 0
         by_period = (rule for some in (past, complete) for rule in _within_each(policy, some, newest))
         for kept in (_by_count(policy, past), _by_count(policy, complete), _within(policy, past), by_period):
-            for run, why in kept:
-                reasons[run].append(why)
-        for one in complete[:1]:
-            reasons[one.run] = reasons[one.run] or [NEWEST]
+            for name, why in kept:
+                reasons[name].append(why)
+        for run in complete[:1]:
+            reasons[run.run] = reasons[run.run] or [NEWEST]
     return {run: tuple(dict.fromkeys(why)) for run, why in reasons.items()}
 
 
 def _by_count(policy: Policy, runs: Sequence[Snapshot]) -> Iterable[tuple[str, str]]:
     """The runs that the counting rules keep, each with the rule. runs: the newest first."""
-    for one in runs[: policy.last]:
-        yield one.run, "last"
+    for run in runs[: policy.last]:
+        yield run.run, "last"
     for name, period in PERIODS:
         left, seen = getattr(policy, name), object()
-        for one in runs:
-            if left and (now := period(time_of(one.taken))) != seen:
-                yield one.run, name
+        for run in runs:
+            if left and (now := period(time_of(run.taken))) != seen:
+                yield run.run, name
                 left, seen = left - 1, now
 
 
 def _within(policy: Policy, runs: Sequence[Snapshot]) -> Iterable[tuple[str, str]]:
     """Counted from the newest run, so that nothing is deleted for age alone once exports stop."""
-    for one in runs:
-        if policy.within and one.taken >= runs[0].taken - policy.within * 1000:
-            yield one.run, f"within {days_text(policy.within)}"
+    for run in runs:
+        if policy.within and run.taken >= runs[0].taken - policy.within * 1000:
+            yield run.run, f"within {days_text(policy.within)}"
 
 
 def _within_each(policy: Policy, runs: Sequence[Snapshot], newest: int) -> Iterable[tuple[str, str]]:
     """The newest run of each day, week or month, of those that are near enough to the newest of all."""
     for name, period in PERIODS:
         seconds, seen = getattr(policy, f"within_{name}", 0), object()
-        for one in runs:
-            near = seconds and one.taken >= newest - seconds * 1000
-            if near and (now := period(time_of(one.taken))) != seen:
-                yield one.run, f"{name} within {days_text(seconds)}"
+        for run in runs:
+            near = seconds and run.taken >= newest - seconds * 1000
+            if near and (now := period(time_of(run.taken))) != seen:
+                yield run.run, f"{name} within {days_text(seconds)}"
                 seen = now

@@ -55,21 +55,21 @@ class Pruned(Result, frozen=True, kw_only=True):
     @property
     def removed(self) -> list[RetainedRun]:
         """The runs that are removed."""
-        return [one for one in self.runs if one.removed]
+        return [run for run in self.runs if run.removed]
 
     @property
     def kept(self) -> list[RetainedRun]:
         """The runs that stay."""
-        return [one for one in self.runs if not one.removed]
+        return [run for run in self.runs if not run.removed]
 
 
 def pruned_together(pruned: Sequence[Pruned]) -> Pruned:
     """One result for several exports."""
     return Pruned(
-        deleted=any(one.deleted for one in pruned),
-        runs=tuple(run for one in pruned for run in one.runs),
-        files=sum(one.files for one in pruned),
-        bytes=sum(one.bytes for one in pruned),
-        left=tuple(name for one in pruned for name in one.left),
-        notes=tuple(dict.fromkeys(note for one in pruned for note in one.notes)),
+        deleted=any(result.deleted for result in pruned),
+        runs=tuple(run for result in pruned for run in result.runs),
+        files=sum(result.files for result in pruned),
+        bytes=sum(result.bytes for result in pruned),
+        left=tuple(name for result in pruned for name in result.left),
+        notes=tuple(dict.fromkeys(note for result in pruned for note in result.notes)),
     )

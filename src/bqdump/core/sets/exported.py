@@ -28,7 +28,7 @@ class AtTarget(NamedTuple):
 
 def exported_together(results: Sequence[AtTarget]) -> Export:
     """The result in full: the sums of all datasets, and each of them."""
-    datasets = tuple(one for result in results for one in _datasets(result))
+    datasets = tuple(dataset for result in results for dataset in _datasets(result))
     states = [result.state for result in results]
     state: State = "running" if "unfinished" in states else "published" if "published" in states else "superseded"
     first = results[0]
@@ -36,10 +36,10 @@ def exported_together(results: Sequence[AtTarget]) -> Export:
         run=first.plan.run,
         state=state,
         snapshot_time=time_of(first.plan.snapshot),
-        tables=sum(one.tables for one in datasets),
-        rows=sum(one.rows for one in datasets),
-        files=sum(one.files for one in datasets),
-        bytes=sum(one.bytes for one in datasets),
+        tables=sum(dataset.tables for dataset in datasets),
+        rows=sum(dataset.rows for dataset in datasets),
+        files=sum(dataset.files for dataset in datasets),
+        bytes=sum(dataset.bytes for dataset in datasets),
         manifest=f"{first.url}/{first.document}",
         failed=(),
         skipped=(),

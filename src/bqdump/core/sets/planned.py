@@ -42,18 +42,20 @@ def planned_together(settings: Settings, sets: Sequence[ProjectPlan], parts: Seq
         recommended_tasks=max((plan.recommended_tasks for plan in plans.values()), default=1),
         shares=shares,
         tables=[_in(name, table) for name, plan in plans.items() for table in plan.tables],
-        skipped=[{**one, "table": f"{name}.{one['table']}"} for name, plan in plans.items() for one in plan.skipped],
+        skipped=[
+            {**table, "table": f"{name}.{table['table']}"} for name, plan in plans.items() for table in plan.skipped
+        ],
         flags=tuple(_in(name, flag) if flag.table else msgspec.structs.replace(flag, table=name)
                     for name, plan in plans.items() for flag in plan.flags),
         over=next((plan.over for plan in sets), ""),
-        removed=tuple(_in(name, one) for name, plan in plans.items() for one in plan.removed),
+        removed=tuple(_in(name, table) for name, plan in plans.items() for table in plan.removed),
         kept=tuple(f"{name}.{table}" for name, plan in plans.items() for table in plan.kept),
-        unchanged=tuple(_in(name, one) for name, plan in plans.items() for one in plan.unchanged),
-        altered=tuple(_in(name, one) for name, plan in plans.items() for one in plan.altered),
+        unchanged=tuple(_in(name, table) for name, plan in plans.items() for table in plan.unchanged),
+        altered=tuple(_in(name, table) for name, plan in plans.items() for table in plan.altered),
         datasets=tuple(map(_summary, parts)),
         usd=round(sum(plan.usd for plan in plans.values()), 6),
-        skipped_datasets=_once(one for plan in sets for one in plan.skipped),
-        removed_datasets=_once(one for plan in sets for one in plan.removed),
+        skipped_datasets=_once(dataset for plan in sets for dataset in plan.skipped),
+        removed_datasets=_once(dataset for plan in sets for dataset in plan.removed),
     )  # fmt: skip
 
 

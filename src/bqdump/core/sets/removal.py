@@ -40,11 +40,11 @@ def refuse_leaving(removed: Sequence[RemovedDataset], before: Project | None, se
     """Raise UsageError where datasets were left out, or more than half of them are gone, unless that is allowed."""
     if Risk.REMOVED_TABLES in settings.allow or not before:
         return
-    mass = 2 * sum(one.reason != "excluded" for one in removed) > len(before.datasets)
-    refused = [one for one in removed if mass or one.reason == "excluded"]
+    mass = 2 * sum(dataset.reason != "excluded" for dataset in removed) > len(before.datasets)
+    refused = [dataset for dataset in removed if mass or dataset.reason == "excluded"]
     if not refused:
         return
-    datasets = named([f"{one.dataset} ({WHY[one.reason]})" for one in refused], NAMED)
+    datasets = named([f"{dataset.dataset} ({WHY[dataset.reason]})" for dataset in refused], NAMED)
     cause = f"{counted(len(refused), 'dataset')} of the last set would be missing"
     hint = (
         "If they were dropped by mistake, restore them first. To export another selection separately, give it a "

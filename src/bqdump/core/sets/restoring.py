@@ -79,7 +79,7 @@ def with_patterns_of(options: Options, objects: Mapping[str, list[str]]) -> dict
         )
         for dataset, names in objects.items()
     }
-    return {dataset: one for dataset, one in made.items() if one.include or not options.include}
+    return {dataset: own for dataset, own in made.items() if own.include or not options.include}
 
 
 def with_targets(options: Mapping[str, Options]) -> dict[str, Options]:
@@ -87,9 +87,9 @@ def with_targets(options: Mapping[str, Options]) -> dict[str, Options]:
 
     Raises UsageError where a name would be too long.
     """
-    made = {name: filled(one, name) for name, one in options.items()}
-    moves = [(name, one.dataset) for name, one in made.items()]
+    made = {name: filled(own, name) for name, own in options.items()}
+    moves = [(name, own.dataset) for name, own in made.items()]
     return {
-        name: msgspec.structs.replace(one, others=tuple(move for move in moves if move[0] != name))
-        for name, one in made.items()
+        name: msgspec.structs.replace(own, others=tuple(move for move in moves if move[0] != name))
+        for name, own in made.items()
     }

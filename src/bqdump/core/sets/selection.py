@@ -42,7 +42,7 @@ def choose_datasets(listing: Sequence[ListedDataset], settings: Settings) -> Cho
     Raises UsageError for a name or pattern that matches nothing, or if nothing is left.
     """
     names, patterns = names_of(settings)
-    known = {one.name: one for one in listing}
+    known = {dataset.name: dataset for dataset in listing}
     visible = [name for name in known if not name.startswith("_")]
     for name in names:
         if name not in known:
@@ -63,7 +63,7 @@ def choose_datasets(listing: Sequence[ListedDataset], settings: Settings) -> Cho
     ]
     external = [name for name in left if known[name].kind == EXTERNAL]
     skipped = [SkippedDataset(name, "an external dataset: its tables are not in BigQuery") for name in external]
-    outside = {one.dataset for one in skipped}
+    outside = {dataset.dataset for dataset in skipped}
     chosen = tuple(known[name] for name in left if name not in outside)
     if not chosen:
         cause = f"no dataset of project {settings.project} is left to export"
@@ -76,7 +76,7 @@ def by_target(chosen: Sequence[ListedDataset], settings: Settings) -> dict[Targe
 
     Raises UsageError, naming datasets and locations, where a location has none.
     """
-    locations = {one.location.lower(): one.location for one in chosen}
+    locations = {dataset.location.lower(): dataset.location for dataset in chosen}
     _refuse_elsewhere(chosen, settings)
     named = {name.lower() for name in settings.locations}
     default = [location for key, location in sorted(locations.items()) if key not in named]
@@ -89,8 +89,8 @@ def by_target(chosen: Sequence[ListedDataset], settings: Settings) -> dict[Targe
         hint = f"Give each location a bucket: a section [locations] in bqdump.toml with {example}."
         raise UsageError(PLAN, f"project {settings.project}", cause, hint, setting="locations")
     groups: dict[Target, list[ListedDataset]] = {}
-    for one in chosen:
-        groups.setdefault(target_in(one.location, settings.locations, settings.target), []).append(one)
+    for dataset in chosen:
+        groups.setdefault(target_in(dataset.location, settings.locations, settings.target), []).append(dataset)
     return {target: tuple(datasets) for target, datasets in groups.items()}
 
 
@@ -107,7 +107,9 @@ def targets_of(settings: Settings) -> list[Target]:
 
 
 def _refuse_elsewhere(chosen: Sequence[ListedDataset], settings: Settings) -> None:
-    other = [one for one in chosen if settings.location and one.location.lower() != settings.location.lower()]
+    other = [
+        dataset for dataset in chosen if settings.location and dataset.location.lower() != settings.location.lower()
+    ]
     if other:
         cause = f"{other[0].name} is in {other[0].location}"
         hint = "Remove the setting to accept any location."
@@ -115,7 +117,7 @@ def _refuse_elsewhere(chosen: Sequence[ListedDataset], settings: Settings) -> No
 
 
 def _some(chosen: Sequence[ListedDataset], location: str) -> str:
-    names = [one.name for one in chosen if one.location.lower() == location.lower()]
+    names = [dataset.name for dataset in chosen if dataset.location.lower() == location.lower()]
     return named(names, NAMED)
 
 
@@ -127,4 +129,4 @@ def _guess(name: str, known: Sequence[str]) -> str:
 
 def locations_of(datasets: Sequence[ListedDataset]) -> Mapping[str, str]:
     """The locations of these datasets, each once, by the name in lower case."""
-    return {one.location.lower(): one.location for one in datasets}
+    return {dataset.location.lower(): dataset.location for dataset in datasets}

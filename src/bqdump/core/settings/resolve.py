@@ -106,14 +106,14 @@ def resolve(*sources: Source, required: Sequence[str] = REQUIRED) -> Settings:
     """
     given = given_settings(*sources)
     target = _target(given)
-    present = {name for name, one in given.items() if one.value} | ({"bucket"} if target.root else set())
+    present = {name for name, value in given.items() if value.value} | ({"bucket"} if target.root else set())
     if "locations" in present and names_several(given["dataset"].value if "dataset" in given else ""):
         # Each location has a bucket of its own.
         present.add("bucket")
     if missing := [name for name in required if name not in present]:
         names = [f"{{required:{name}}}" for name in missing]
         raise UsageError(READ, "", f"missing: {listed(names, 'and')}")
-    values = {name: one.value for name, one in given.items() if name not in ("to", "bucket", "prefix")}
+    values = {name: value.value for name, value in given.items() if name not in ("to", "bucket", "prefix")}
     try:
         return check(Settings(**{"project": "", "dataset": "", **values, "target": target}))
     except UsageError as error:
@@ -155,7 +155,7 @@ def _target(given: Mapping[str, Given]) -> Target:
     """The target of the first source that names one. Raises UsageError where a source names two."""
     nothing = Given(None, len(given), "")
     to, bucket, prefix = (
-        one if (one := given.get(name, nothing)).value else nothing for name in ("to", "bucket", "prefix")
+        value if (value := given.get(name, nothing)).value else nothing for name in ("to", "bucket", "prefix")
     )
     folder = prefix.value or ""
     if to.value and bucket.value and to.rank == bucket.rank:

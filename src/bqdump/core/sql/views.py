@@ -43,7 +43,9 @@ def view(table: str, columns: Sequence[Column], source: str, format_: str, kinds
     kinds: DuckDB's types of the relation's columns.
     """
     name = quoted(table)
-    shown = ", ".join(f"{_value(one, format_, kinds.get(one.name, ''))} AS {quoted(one.name)}" for one in columns)
+    shown = ", ".join(
+        f"{_value(column, format_, kinds.get(column.name, ''))} AS {quoted(column.name)}" for column in columns
+    )
     return f"DROP TABLE {name}; CREATE VIEW {name} AS SELECT {shown or '*'} FROM {source}"
 
 

@@ -60,7 +60,7 @@ def tables_of_partitions(units: Iterable[Unit], plan: Plan) -> list[TablePlan]:
     for unit in units:
         if unit.partition:
             by_table.setdefault(unit.table, []).append(unit)
-    return [_together(by_table[one.table], one) for one in plan.partitioned if one.table in by_table]
+    return [_together(by_table[table.table], table) for table in plan.partitioned if table.table in by_table]
 
 
 def _together(units: Sequence[Unit], table: Partitioned) -> TablePlan:
@@ -93,7 +93,7 @@ def _why(units: Sequence[Unit], main: str) -> str:
 
 def partitions_problem(plan: Plan, units: Iterable[Unit]) -> str:
     """Why these units cannot be those of the plan's partitions; "" where they can."""
-    tables = {one.table: one for one in plan.partitioned}
+    tables = {table.table: table for table in plan.partitioned}
     seen: set[tuple[str, str]] = set()
     known: dict[str, Partitioning | None] = {}
     for unit in units:
@@ -116,5 +116,5 @@ def partitions_problem(plan: Plan, units: Iterable[Unit]) -> str:
 
 def units_by_table(plan: Plan) -> dict[str, int]:
     """The number of units of each table that has several."""
-    split = {one.table: len(one.units) for one in plan.splits}
-    return split | {one.table: one.units for one in plan.partitioned}
+    split = {table.table: len(table.units) for table in plan.splits}
+    return split | {table.table: table.units for table in plan.partitioned}

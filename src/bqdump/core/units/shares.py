@@ -54,7 +54,7 @@ def deal(settings: Settings, routed: Sequence[Routed], names: Sequence[Mapping[s
             offset, bytes_ = offset + len(line), bytes_ + unit.bytes
         shares.append(Share(start, offset - start, len(indices), bytes_, checksum))
     splits = tuple(Split(table, tuple(units)) for table, units in sorted(ids.items()))
-    partitioned = tuple(one for _, one in sorted(leads.items()))
+    partitioned = tuple(lead for _, lead in sorted(leads.items()))
     return Dealt(tuple(shares), splits, partitioned, b"".join(lines))
 
 
@@ -75,7 +75,10 @@ def _pieces(settings: Settings, routed: Sequence[Routed], tasks: int) -> list[_P
     pieces = []
     for at, item in enumerate(routed):
         if item.partitions:
-            pieces += [_Piece(at, no, 1, one.bytes + JOB_WEIGHT, one) for no, one in enumerate(item.partitions)]
+            pieces += [
+                _Piece(at, no, 1, partition.bytes + JOB_WEIGHT, partition)
+                for no, partition in enumerate(item.partitions)
+            ]
             continue
         # A view has no size: its weight is what its query reads.
         bytes_ = max(item.table.bytes, item.bills or 0)
@@ -131,7 +134,7 @@ def read_units(lines: bytes, plan: Plan, share: int | None = None) -> list[Unit]
     Raises DocumentError where they cannot be the units of this plan.
     """
     shares = plan.shares if share is None else (plan.shares[share],)
-    if (expected := sum(one.length for one in shares)) != len(lines):
+    if (expected := sum(part.length for part in shares)) != len(lines):
         raise DocumentError("read", plan.units, f"it has {len(lines):,} of {expected:,} bytes", CHANGED)
     try:
         units: list[Unit] = _UNITS.decode_lines(lines)
@@ -150,9 +153,9 @@ def read_units(lines: bytes, plan: Plan, share: int | None = None) -> list[Unit]
             cause = f"the files of table {unit.table} cannot be named {unit.pattern!r}"
             raise DocumentError("read", plan.units, cause, CHANGED)
     first = shares[0].offset if shares else 0
-    for one in shares:
-        at = one.offset - first
-        if zlib.crc32(lines[at : at + one.length]) != one.crc32:
+    for part in shares:
+        at = part.offset - first
+        if zlib.crc32(lines[at : at + part.length]) != part.crc32:
             raise DocumentError("read", plan.units, "its bytes do not match the checksum in the plan", CHANGED)
     return units
 

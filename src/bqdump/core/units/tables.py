@@ -35,7 +35,7 @@ def table_plans(units: Iterable[Unit], plan: Plan) -> list[TablePlan]:
 def done_tables(receipts: Mapping[str, Receipt], plan: Plan) -> dict[str, Done]:
     """The tables that are done, by the table's id in the plan. One of several units is done when all of these are."""
     parts = {unit for split in plan.splits for unit in split.units}
-    several = {one.table: one for one in plan.partitioned}
+    several = {lead.table: lead for lead in plan.partitioned}
     done = {
         unit: Done(receipt, (receipt,))
         for unit, receipt in receipts.items()
@@ -47,7 +47,7 @@ def done_tables(receipts: Mapping[str, Receipt], plan: Plan) -> dict[str, Done]:
             by_table.setdefault(receipt.table, []).append(receipt)
     for table, some in by_table.items():
         if len(some) == several[table].units:
-            ordered = sorted(some, key=lambda one: (one.unit != several[table].lead, one.unit))
+            ordered = sorted(some, key=lambda line: (line.unit != several[table].lead, line.unit))
             done[several[table].lead] = Done(_together(ordered), tuple(ordered))
     for split in plan.splits:
         if all(unit in receipts for unit in split.units):

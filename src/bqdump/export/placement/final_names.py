@@ -198,9 +198,9 @@ def _wish(info: ObjectInfo, target: str, expect: int) -> Copy:
     return Copy(info.name, info.generation, target, expect, info.size, info.crc32c)
 
 
-def _same(one: ObjectInfo, other: ObjectInfo) -> bool:
+def _same(info: ObjectInfo, other: ObjectInfo) -> bool:
     """Whether two objects have the same content."""
-    return (one.size, one.crc32c) == (other.size, other.crc32c)
+    return (info.size, info.crc32c) == (other.size, other.crc32c)
 
 
 def _placed(info: ObjectInfo) -> File:

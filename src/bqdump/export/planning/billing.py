@@ -26,7 +26,7 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
     Raises UsageError with BigQuery's message for tables whose query it refuses.
     """
 
-    async def one(item: Routed) -> Routed | JobFailedError:
+    async def tried(item: Routed) -> Routed | JobFailedError:
         # Filters of read sessions are tried as well: BigQuery would refuse a bad one only during the run.
         if item.route != "query" and not item.shape.where:
             return item
@@ -40,7 +40,7 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
             return item if gone else error
         return _billed(item, found) if item.route == "query" else item
 
-    outcomes = await gathered(one, routing.routed, DRY_RUNS_AT_ONCE)
+    outcomes = await gathered(tried, routing.routed, DRY_RUNS_AT_ONCE)
     refused = {
         item.table.name: outcome.cause
         for item, outcome in zip(routing.routed, outcomes, strict=True)
@@ -58,9 +58,9 @@ def _billed(item: Routed, found: Estimate) -> Routed:
 def _refusal(refused: Mapping[str, str]) -> UsageError:
     causes = named([f"{table}: {cause.rstrip('.')}" for table, cause in refused.items()], SHOWN, separator="; ")
     tables = ",".join(refused) if len(refused) <= SHOWN else "TABLE,…"
-    one = len(refused) == 1
-    what = f"table {next(iter(refused))}" if one else f"{len(refused)} tables"
-    cause = f"BigQuery refuses to query {'it' if one else 'them'} ({causes})"
+    single = len(refused) == 1
+    what = f"table {next(iter(refused))}" if single else f"{len(refused)} tables"
+    cause = f"BigQuery refuses to query {'it' if single else 'them'} ({causes})"
     return UsageError(PLAN, what, cause, f"Fix it, or leave it out: {{setting:exclude={tables}}}.")
 
 

@@ -71,17 +71,17 @@ class DefinitionCollector:
             models=around.models,
             policies=policies,
             indexes=tuple(index for index in around.indexes if index.table in names),
-            unread=(*lacking, *sorted(self.unread, key=lambda one: (one.table, one.what))),
+            unread=(*lacking, *sorted(self.unread, key=lambda entry: (entry.table, entry.what))),
         )
 
     async def _objects(self, names: Sequence[str]) -> tuple[Table, ...]:
-        async def one(name: str) -> Table | None:
+        async def read(name: str) -> Table | None:
             async with self._slots:
                 return await self._try(
                     f"object {name}", "bigquery.tables.get", lambda: self._warehouse.table(self._dataset, name)
                 )
 
-        return tuple(table for table in await asyncio.gather(*map(one, names)) if table)
+        return tuple(table for table in await asyncio.gather(*map(read, names)) if table)
 
     async def routines(self) -> tuple[RoutineDefinition, ...]:
         """All routines: one request, and one for each of them."""

@@ -50,7 +50,7 @@ async def describe(warehouse: Warehouse, dataset: Dataset, snapshot: int, listed
     unseen: dict[str, str] = {}
     looks: dict[str, Look | None] = {}
 
-    async def one(item: Listed) -> Table:
+    async def described(item: Listed) -> Table:
         async with requests:
             found = await warehouse.table(dataset, item.name)
         looks[item.name] = look_of(found.definition) if found else None
@@ -68,7 +68,7 @@ async def describe(warehouse: Warehouse, dataset: Dataset, snapshot: int, listed
                 unseen[table.name] = error.cause
                 return table
 
-    return Described(list(await asyncio.gather(*map(one, listed))), unseen, looks)
+    return Described(list(await asyncio.gather(*map(described, listed))), unseen, looks)
 
 
 async def _as_of(warehouse: Warehouse, dataset: Dataset, snapshot: int, table: Table) -> Table:

@@ -202,7 +202,7 @@ async def _look(
     seen = [_seen(item, looks, listed, captured) for item in routing.routed]
     reusable = await find_reusable(earlier, settings, run, snapshot, seen)
     routing = await estimate_queries(warehouse, dataset, snapshot, Routing(reusable.routed, routing.skipped))
-    by_name = {one.routed.table.name: one for one in seen}
+    by_name = {table.routed.table.name: table for table in seen}
     base = earlier_export(earlier.published, settings, run, snapshot)
     divided = await partitioned(warehouse, dataset, settings, snapshot, routing, before, listed, by_name, earlier, base)
     return Looked(described.tables, described.unseen, listed, policies, captured, divided, reusable)
@@ -210,8 +210,8 @@ async def _look(
 
 def _reused_partitions(plan: Plan) -> dict[str, int]:
     """The number of partitions of each table that are not exported again."""
-    unchanged = {one.table: one.partitions for one in plan.reused}
-    return unchanged | {one.table: len(one.partitions) for one in plan.reused_partitions}
+    unchanged = {table.table: table.partitions for table in plan.reused}
+    return unchanged | {table.table: len(table.partitions) for table in plan.reused_partitions}
 
 
 def _seen(

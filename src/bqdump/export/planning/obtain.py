@@ -162,7 +162,7 @@ def _log_plan(export: RunningExport) -> None:
     log.info("planned %s as of %s, for %s", tables, rfc3339(plan.snapshot), tasks, extra=planned)
     reused: list[Reused | ReusedPartitions] = [*plan.reused, *plan.reused_partitions]
     if reused:
-        partitions = sum(len(one.partitions) for one in plan.reused_partitions)
+        partitions = sum(len(table.partitions) for table in plan.reused_partitions)
         unchanged, saved = unchanged_parts(len(plan.reused), partitions), size_text(bytes_saved(reused))
         log.info("not exporting %s (%s)", unchanged, saved, extra=LogEvent.TABLES_UNCHANGED.extra())
     for removed in plan.removed:

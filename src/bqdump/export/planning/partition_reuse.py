@@ -32,7 +32,7 @@ LookAt = Callable[[str], Awaitable[Look | None]]
 
 def least(listed: Sequence[Partition]) -> str:
     """The smallest partition: exported where nothing else of a table that changed is."""
-    return min(listed, key=lambda one: (one.bytes, one.id)).id
+    return min(listed, key=lambda partition: (partition.bytes, partition.id)).id
 
 
 class Found(NamedTuple):
@@ -62,7 +62,7 @@ class Expected:
         if routed is None:
             return set()
         entries = comparable(self._published, Seen(routed, None), self._settings, self._now)
-        later = {one.id for one in listed if seems_unchanged(entries.get(one.id), one)}
+        later = {partition.id for partition in listed if seems_unchanged(entries.get(partition.id), partition)}
         return later - {least(listed)} if later else later
 
     def _routed(self, table: Table) -> Routed | None:
@@ -93,9 +93,9 @@ async def find_unchanged(
     if published is None or not settings.incremental:
         return {}
     found: dict[str, dict[str, PartitionEntry]] = {}
-    for one in seen:
-        name = one.routed.table.name
-        entries = comparable(published, one, settings, snapshot)
+    for table in seen:
+        name = table.routed.table.name
+        entries = comparable(published, table, settings, snapshot)
         ids = [partition.id for partition in present.get(name, ()) if partition.id in entries]
         known = before.looks.get(name, {}) if name in same else {}
         missing = [id_ for id_ in ids if id_ not in known]
@@ -116,7 +116,7 @@ async def _usable(
     earlier: Earlier, published: Published, settings: Settings, found: Mapping[str, Mapping[str, PartitionEntry]]
 ) -> dict[str, dict[str, PartitionEntry]]:
     """Those whose files exist and stay."""
-    had = {one.table: one for one in published.tables}
+    had = {table.table: table for table in published.tables}
     reuse: dict[str, Reuse] = {}
     for name, entries in found.items():
         for partition, files in files_by_partition(had[name]):
@@ -125,7 +125,7 @@ async def _usable(
                 reuse[f"{name}${partition.id}"] = _reuse(name, run, at, partition, files)
     wrong = await obstacles(earlier, published, settings, reuse) if reuse else {}
     return {
-        name: {id_: one for id_, one in entries.items() if f"{name}${id_}" not in wrong}
+        name: {id_: entry for id_, entry in entries.items() if f"{name}${id_}" not in wrong}
         for name, entries in found.items()
     }
 

@@ -88,9 +88,9 @@ async def look_before(
     seen: dict[str, dict[str, Look]] = {}
     for name, partitions in listed.items():
         later = expected.partitions(by_name[name], partitions)
-        ids = [one.id for one in partitions if looks[name] and one.id not in later]
+        ids = [partition.id for partition in partitions if looks[name] and partition.id not in later]
         all_ = await asyncio.gather(*(look_at(f"{name}${id_}") for id_ in ids))
-        seen[name] = {id_: one for id_, one in zip(ids, all_, strict=True) if one}
+        seen[name] = {id_: look for id_, look in zip(ids, all_, strict=True) if look}
     return Before(looks, listed, seen)
 
 
@@ -150,11 +150,11 @@ async def partitioned(
     some = [seen[name] for name in items]
     look_at = looking(warehouse, dataset)
     found = await find_unchanged(earlier, published, settings, snapshot, some, before, present, same, look_at)
-    for name, one in found.items():
+    for name, group in found.items():
         if (count_ := rows.get(name)) is not None:
-            rows[name] = count_ - one.reused.rows
+            rows[name] = count_ - group.reused.rows
     after = After(listed, rows, {}, uncounted)
-    reused = {name: one.entries for name, one in found.items()}
+    reused = {name: group.entries for name, group in found.items()}
     routed = [_divided(item, settings, before, after, same, reused) for item in routing.routed]
     kept = tuple(found[item.table.name].reused for item in routed if item.partitions and item.table.name in found)
     bills = _bill(len(before.partitions), len(open_))
@@ -212,7 +212,7 @@ def _divided(
         message = "%s: exported as one, not by partition: %s"
         log.warning(message, name, reason or "it has no partitions", extra=LogEvent.NOT_BY_PARTITION.extra(table=name))
         return item
-    bills = [one.bills for one in partitions if one.bills is not None]
+    bills = [partition.bills for partition in partitions if partition.bills is not None]
     return msgspec.structs.replace(
         item, partitions=partitions, bills=sum(bills) if bills else None, rows_at=after.rows.get(name)
     )

@@ -45,15 +45,17 @@ async def find_reusable(
     run, snapshot: of this plan.
     """
     published = earlier_export(earlier.published, settings, run, snapshot)
-    had = {one.table: one for one in published.tables} if published else {}
+    had = {table.table: table for table in published.tables} if published else {}
     chosen = settings.snapshot_ms is not None
     looked = [
         replace(
-            one.routed,
-            look=None if one.obstacle else one.look,
-            look_before=None if one.obstacle else look_before(had.get(one.routed.table.name), snapshot, chosen=chosen),
+            table.routed,
+            look=None if table.obstacle else table.look,
+            look_before=None
+            if table.obstacle
+            else look_before(had.get(table.routed.table.name), snapshot, chosen=chosen),
         )
-        for one in seen
+        for table in seen
     ]
     if not settings.incremental:
         return Reusable(tuple(looked))
@@ -61,8 +63,8 @@ async def find_reusable(
     if published and reuse:
         reasons |= await obstacles(earlier, published, settings, reuse)
     return Reusable(
-        tuple(replace(one, reason=reasons[one.table.name]) for one in looked if one.table.name in reasons),
-        tuple(one for one in looked if one.table.name not in reasons),
+        tuple(replace(table, reason=reasons[table.table.name]) for table in looked if table.table.name in reasons),
+        tuple(table for table in looked if table.table.name not in reasons),
         tuple(found.reused for name, found in sorted(reuse.items()) if name not in reasons),
     )
 
@@ -88,10 +90,10 @@ async def obstacles(
     tombstone = await value_of(earlier.store, settings.layout.run(published.run).tombstone)
     if tombstone and tombstone.decided:
         return dict.fromkeys(reuse, f"run {published.run} is being pruned")
-    found = await present(earlier.store, [file.name for one in reuse.values() for file in one.files])
+    found = await present(earlier.store, [file.name for table in reuse.values() for file in table.files])
     reasons = {}
-    for name, one in reuse.items():
-        states = {differs(file, found.get(file.name)) for file in one.files} - {""}
+    for name, table in reuse.items():
+        states = {differs(file, found.get(file.name)) for file in table.files} - {""}
         if states:
             reasons[name] = "files gone" if "is gone" in states else "files were written again"
     return reasons

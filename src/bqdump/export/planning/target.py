@@ -41,7 +41,7 @@ async def find_dataset(warehouse: Warehouse, settings: Settings) -> Dataset:
         names: list[str] = []
         # Without permission to list them, none is suggested.
         with suppress(BqdumpError):
-            names = [one.name for one in await warehouse.list_datasets(settings.project)]
+            names = [dataset.name for dataset in await warehouse.list_datasets(settings.project)]
         if close := close_name(settings.dataset, names):
             raise NotFoundError(error.operation, error.subject, error.cause, f"Did you mean {close}?") from None
         raise

@@ -65,7 +65,12 @@ async def _clear_all(export: RunningExport) -> list[Cleared]:
         elif export.plan.began - other.began > STAGES_NO_MORE_MS:
             empty.append(other)
     await delete(
-        export, [(layout.stages(one.run).name, generations[one.run]) for one in empty if one.run in generations]
+        export,
+        [
+            (layout.stages(unfinished.run).name, generations[unfinished.run])
+            for unfinished in empty
+            if unfinished.run in generations
+        ],
     )
     return cleared
 

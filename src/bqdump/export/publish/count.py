@@ -31,14 +31,14 @@ async def count_rows(store: ObjectStore, format_: str, files: Sequence[ObjectInf
         return {file.name: None for file in files}
     requests = max(1, min(AVRO_REQUESTS_A_FILE, AVRO_REQUESTS_A_RUN // max(1, len(files))))
 
-    async def one(file: ObjectInfo) -> int | None:
+    async def counted_rows(file: ObjectInfo) -> int | None:
         for _ in range(TIMES_READ - 1):
             # A part comes without a checksum: what was changed on the way once is not damaged where it is stored.
             with suppress(DocumentError):
                 return await _rows(_Reader(store, file), format_, requests)
         return await _rows(_Reader(store, file), format_, requests)
 
-    counts = await gathered(one, files, AT_ONCE)
+    counts = await gathered(counted_rows, files, AT_ONCE)
     return {file.name: count for file, count in zip(files, counts, strict=True)}
 
 

@@ -38,7 +38,7 @@ async def add_field_ids(export: RunningExport, tables: Sequence[TablePlan], coll
     """
     slots = asyncio.Semaphore(FILES_AT_ONCE)
 
-    async def one(table: TablePlan) -> None:
+    async def number(table: TablePlan) -> None:
         files = collected.written.get(table.id, [])
         if table.route == "read" or export.format_of(table) != "parquet" or not files:
             return
@@ -54,7 +54,7 @@ async def add_field_ids(export: RunningExport, tables: Sequence[TablePlan], coll
             message = "%s: its files stay without field ids: %s"
             log.warning(message, table.table, error, extra=LogEvent.FILES_WITHOUT_IDS.extra(table=table.table))
 
-    await asyncio.gather(*map(one, tables))
+    await asyncio.gather(*map(number, tables))
 
 
 async def _with_ids(export: RunningExport, info: ObjectInfo, times: frozenset[str]) -> ObjectInfo:

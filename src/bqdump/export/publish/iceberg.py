@@ -59,7 +59,7 @@ async def with_iceberg(
 async def _with_metadata(lake: Lake, hints: dict[str, int]) -> Manifest:
     manifest = lake.manifest
 
-    async def one(entry: TableEntry) -> TableEntry:
+    async def with_metadata(entry: TableEntry) -> TableEntry:
         if entry.format != "parquet":
             return entry
         table = LakeTable(lake, entry)
@@ -67,7 +67,9 @@ async def _with_metadata(lake: Lake, hints: dict[str, int]) -> Manifest:
         hints[table.hint] = table.hint_generation
         return made
 
-    return msgspec.structs.replace(manifest, tables=tuple(await gathered(one, manifest.tables, TABLES_AT_ONCE)))
+    return msgspec.structs.replace(
+        manifest, tables=tuple(await gathered(with_metadata, manifest.tables, TABLES_AT_ONCE))
+    )
 
 
 async def _earlier(export: RunningExport, latest: Latest | None) -> Earlier:
@@ -178,9 +180,11 @@ async def _delete_unnamed(export: RunningExport, manifest: ManifestFiles | None)
     ]
     latest = await read_latest(export.store, export.settings) if written else None
     published = await value_of(export.store, Document(latest.manifest, ManifestFiles)) if latest else None
-    named = _names([one for one in (manifest, published) if one])
+    named = _names([document for document in (manifest, published) if document])
     await delete(export, ((info.name, info.generation) for info in written if info.name not in named))
 
 
 def _names(manifests: Sequence[ManifestFiles]) -> set[str]:
-    return {file.name for one in manifests for table in (*one.tables, *one.left) for file in table.iceberg}
+    return {
+        file.name for document in manifests for table in (*document.tables, *document.left) for file in table.iceberg
+    }

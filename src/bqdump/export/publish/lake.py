@@ -79,14 +79,14 @@ class Lake:
                 found = await value_of(self.store, Document(self.layout.run(run).manifest.name, _Named))
             same = found and (found.project, found.dataset) == (self.manifest.project, self.manifest.dataset)
             if found and same and found.mode == "keep":
-                return {one.table: one.iceberg for one in found.tables if one.iceberg}
+                return {table.table: table.iceberg for table in found.tables if table.iceberg}
         return {}
 
     async def entry_of(self, run: str, table: str) -> TableEntry | None:
         """The table in the manifest of an earlier run. Raises DocumentError."""
         async with self.requests:
             found = await value_of(self.store, self.layout.run(run).manifest)
-        return next((one for one in found.tables if one.table == table), None) if found else None
+        return next((entry for entry in found.tables if entry.table == table), None) if found else None
 
     async def request(self, entry: TableEntry, run: str, time: int, history: History) -> Request:
         """What describes the files of a table: of this run, or of an earlier one. Raises DocumentError."""

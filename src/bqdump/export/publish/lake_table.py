@@ -102,7 +102,7 @@ class LakeTable:
         """
         until, earlier = self._lake.earlier.until, self._lake.earlier.runs
         had, has = set(map(mark_of, base.snapshots)), set(map(mark_of, history.snapshots))
-        newest = sorted(earlier.items(), key=lambda one: (one[1], one[0]))[1 - MOST_SNAPSHOTS :]
+        newest = sorted(earlier.items(), key=lambda item: (item[1], item[0]))[1 - MOST_SNAPSHOTS :]
         for run, time in newest:
             if (run, time) in has or (sound and time <= base.until and (run, time) not in had):
                 continue
@@ -147,7 +147,7 @@ class LakeTable:
         return _Snapshot(source, of) if source and of else None
 
     def _are_there(self, named: Iterable[IcebergFile]) -> bool:
-        return all(self._there.get(one.name) == one.generation for one in named)
+        return all(self._there.get(file.name) == file.generation for file in named)
 
     def _lists(self) -> set[str]:
         """The addresses of the manifest lists that are there, of runs that also have a manifest."""

@@ -91,7 +91,7 @@ async def _make_manifest(export: RunningExport, ledger: Ledger, hints: dict[str,
     if placed is None:
         return await read_manifest_files(export)
     files = {table: _counted(files, collected.written[table], collected.rows) for table, files in placed.files.items()}
-    receipts = {table: one.receipt for table, one in done.items()}
+    receipts = {table: result.receipt for table, result in done.items()}
     partitions = {
         table.id: partition_entries(collected, table.id) for table in tables if table.partitions and table.id in files
     }

@@ -55,7 +55,7 @@ class UnitLedger(NamedTuple):
 
     def last_failure(self, unit: str, execution: str | None = None) -> Failure | None:
         """The last attempt at a unit that failed, in this execution or (None) in any."""
-        met = [one for one in self.failures.get(unit, ()) if execution in (None, one.owner.execution)]
+        met = [failure for failure in self.failures.get(unit, ()) if execution in (None, failure.owner.execution)]
         return max(met, key=lambda failure: failure.attempt, default=None)
 
     def failed(self, execution: str | None = None) -> list[Failure]:
@@ -74,7 +74,7 @@ class UnitLedger(NamedTuple):
     @property
     def dropped(self) -> frozenset[str]:
         """The tables that the run goes without because they were dropped while it was at work."""
-        return frozenset(one.table for one in self.given_up.values() if one.reason == DROPPED)
+        return frozenset(failure.table for failure in self.given_up.values() if failure.reason == DROPPED)
 
     @property
     def reopened(self) -> bool:

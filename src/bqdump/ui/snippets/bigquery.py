@@ -23,7 +23,7 @@ def bigquery(source: Source) -> str:
     if not source.bucket:
         return ""
     described = source.format in TEXT_FORMATS
-    columns = f" (\n  {BETWEEN.join(_column(one, source) for one in source.columns)}\n)" if described else ""
+    columns = f" (\n  {BETWEEN.join(_column(column, source) for column in source.columns)}\n)" if described else ""
     uris = BETWEEN.join(map(literal, source.addresses)).replace("\n", "\n  ")
     options = [f"format = {literal(FORMATS[source.format].api)}", *_options(source), f"uris = [\n    {uris}\n  ]"]
     name = f"{identifier(DATASET)}.{identifier(source.table)}"
@@ -36,7 +36,7 @@ def _column(column: Column, source: Source) -> str:
 
 def _type(column: Column, source: Source) -> str:
     if column.type == "STRUCT":
-        type_ = f"STRUCT<{', '.join(_column(one, source) for one in column.fields)}>"
+        type_ = f"STRUCT<{', '.join(_column(field, source) for field in column.fields)}>"
     else:
         # A type that BigQuery cannot read from these files is text there; so is what replaces a masked value.
         loads = column.type and not cell(source.format, source.route, column.type).back.cast

@@ -48,7 +48,9 @@ def _relation(source: Source) -> str:
 
 
 def _options(source: Source) -> list[str]:
-    types = "".join(f"\n    {literal(one.name)}: {literal(column_type(one, text=True))}," for one in source.columns)
+    types = "".join(
+        f"\n    {literal(column.name)}: {literal(column_type(column, text=True))}," for column in source.columns
+    )
     options = [f"columns = {{{types}\n}}", "auto_detect = false", f"compression = {literal(source.codec)}"]
     if source.format == "json":
         return [*options, "format = 'newline_delimited'", f"maximum_object_size = {LARGEST}"]
@@ -69,4 +71,8 @@ def _options(source: Source) -> list[str]:
 
 def _escaped(source: Source, address: str) -> str:
     """The address of a file whose name may look like a pattern."""
-    return address if source.patterns else "".join(f"[{one}]" if one in MAGIC else one for one in address)
+    return (
+        address
+        if source.patterns
+        else "".join(f"[{character}]" if character in MAGIC else character for character in address)
+    )

@@ -62,7 +62,7 @@ def _options(source: Source) -> list[str]:
     options = ["glob=False"] if source.literal else []
     if source.format == "parquet":
         return [*options, "hive_partitioning=False"] if source.hive else options
-    types = "".join(f"\n        {text(one.name)}: {_read_as(one, source.format)}," for one in source.columns)
+    types = "".join(f"\n        {text(column.name)}: {_read_as(column, source.format)}," for column in source.columns)
     options.append(f"schema={{{types}\n    }}")
     if source.format == "json":
         return options
@@ -79,14 +79,16 @@ def _type(column: Column, types: dict[str, str]) -> str:
     if column.repeated:
         return f"pl.List({_type(msgspec.structs.replace(column, repeated=False), types)})"
     if column.type == "STRUCT":
-        return f"pl.Struct({{{', '.join(f'{text(one.name)}: {_type(one, types)}' for one in column.fields)}}})"
+        return f"pl.Struct({{{', '.join(f'{text(field.name)}: {_type(field, types)}' for field in column.fields)}}})"
     return types.get(column.type, "pl.String")
 
 
 def _conversions(source: Source) -> str:
     if source.format == "parquet":
         return ""
-    made = [f"\n    pl.col({text(one.name)}){way}," for one in source.columns if (way := _way(one, source.format))]
+    made = [
+        f"\n    pl.col({text(column.name)}){way}," for column in source.columns if (way := _way(column, source.format))
+    ]
     return f".with_columns({''.join(made)}\n)" if made else ""
 
 
