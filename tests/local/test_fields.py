@@ -179,11 +179,11 @@ def test_a_storage_request_with_a_missing_field_is_answered_501() -> None:
         http.bucket("bucket")
         answers = [
             http.call("POST", "b", json={"name": "other", "hierarchicalNamespace": {"enabled": True}}),
-            http.call("PATCH", "b/bucket", json={"objectRetention": {"mode": "Enabled"}}),
-            http.upload_multipart("bucket", {"name": "x", "retention": {"mode": "Locked"}}),
+            http.call("PATCH", "b/bucket", json={"ipFilter": {"mode": "Enabled"}}),
+            http.upload_multipart("bucket", {"name": "x", "acl": [{"role": "OWNER"}]}),
         ]
         assert [answer.status_code for answer in answers] == [501] * 3
-        assert "the field object.retention" in answers[2].text
+        assert "the field object.acl" in answers[2].text
         assert http.call("PATCH", "b/bucket", json={"hierarchicalNamespace": {"enabled": False}}).status_code == 200
 
 

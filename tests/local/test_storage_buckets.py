@@ -224,4 +224,3 @@ def test_a_locked_retention_policy_can_only_be_lengthened(http: Http) -> None:
         assert http.call("PATCH", "b/locked", json=body).status_code == 403
     longer = http.call("PATCH", "b/locked", json={"retentionPolicy": {"retentionPeriod": "11"}}).json()
     assert (longer["retentionPolicy"]["retentionPeriod"], longer["retentionPolicy"]["isLocked"]) == ("11", True)
-    assert http.call("POST", "b", params={"enableObjectRetention": "True"}, json={"name": "other"}).status_code == 501

@@ -14,9 +14,9 @@ SCHEMAS = {
             retentionPolicy:Bucket.retentionPolicy storageClass versioning:Bucket.versioning""",
         recorded="""autoclass billing cors iamConfiguration lifecycle logging rpo
             softDeletePolicy:Bucket.softDeletePolicy website""",
-        missing="acl customPlacementConfig defaultObjectAcl hierarchicalNamespace ipFilter objectRetention",
-        output="""etag generation hardDeleteTime id kind locationType metageneration owner projectNumber satisfiesPZI
-            satisfiesPZS selfLink softDeleteTime timeCreated updated""",
+        missing="acl customPlacementConfig defaultObjectAcl hierarchicalNamespace ipFilter",
+        output="""etag generation hardDeleteTime id kind locationType metageneration objectRetention owner projectNumber
+            satisfiesPZI satisfiesPZS selfLink softDeleteTime timeCreated updated""",
     ),
     "Bucket.encryption": schema(
         effect="defaultKmsKeyName",
@@ -38,13 +38,14 @@ SCHEMAS = {
     "ComposeRequest.sourceObjects.objectPreconditions": schema(effect="ifGenerationMatch:int64"),
     "Object": schema(
         effect="""cacheControl contentDisposition contentEncoding contentLanguage contentType crc32c eventBasedHold
-            kmsKeyName md5Hash metadata name storageClass temporaryHold""",
+            kmsKeyName md5Hash metadata name retention:Object.retention storageClass temporaryHold""",
         recorded="customTime",
-        missing="acl contexts retention",
+        missing="acl contexts",
         output="""bucket componentCount customerEncryption etag generation hardDeleteTime id kind mediaLink
             metageneration owner restoreToken retentionExpirationTime selfLink size softDeleteTime timeCreated
             timeDeleted timeFinalized timeStorageClassUpdated updated""",
     ),
+    "Object.retention": schema(effect="mode retainUntilTime"),
 }
 
 

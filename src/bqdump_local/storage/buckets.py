@@ -40,11 +40,12 @@ class BucketMethods:
         if not isinstance(name, str) or not name:
             raise invalid("Required parameter: name", reason="required")
         check_bucket_name(name)
-        if request.query.get("enableObjectRetention", "").lower() == "true":
-            raise ApiError(501, "This local stand-in does not support the parameter enableObjectRetention.")
         self._store.access.require(name, "storage.buckets.create")
         if name in self._store.buckets:
             raise ApiError(409, "Your previous request to create the named bucket succeeded and you already own it.")
+        settings = new_bucket_settings(resource)
+        if request.query.get("enableObjectRetention", "").lower() == "true":
+            settings["objectRetention"] = {"mode": "Enabled"}
         now = microseconds()
         record = BucketRecord(
             name=name,
@@ -53,7 +54,7 @@ class BucketMethods:
             metageneration=1,
             location=str(resource.get("location") or "US").upper(),
             storage_class=storage_class(resource) or "STANDARD",
-            settings=new_bucket_settings(resource),
+            settings=settings,
         )
         self._store.save_bucket(record)
         return Reply(bucket_resource(record, request.base_url))
@@ -129,7 +130,8 @@ class BucketMethods:
         self._store.access.require(bucket, "storage.buckets.update")
         Conditions.of(request.query).check_bucket(record.metageneration)
         check_etag(request.headers, bucket_etag(record), changing=True)
-        settings = changed_bucket_settings(record.settings if keep else {}, resource)
+        kept = {key: value for key, value in record.settings.items() if key == "objectRetention"}
+        settings = changed_bucket_settings(record.settings if keep else kept, resource)
         check_lock(record.settings, settings)
         changed = msgspec.structs.replace(
             record,

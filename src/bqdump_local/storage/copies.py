@@ -14,6 +14,7 @@ from bqdump_local.storage.errors import ApiError, condition_not_met, invalid
 from bqdump_local.storage.names import check_object_name
 from bqdump_local.storage.preconditions import Conditions
 from bqdump_local.storage.resources import has_object_settings, object_settings, storage_class
+from bqdump_local.storage.retention import check_unprotected
 from bqdump_local.storage.wire import Reply, Request
 
 if TYPE_CHECKING:
@@ -89,12 +90,12 @@ class CopyMethods:
         Conditions.of(request.query, source=True).check(source)
         if name == to_name:
             raise invalid("The source and destination object names must differ.")
-        self._store.check_unprotected(source)
+        check_unprotected(source, self._store.bucket(bucket).record)
         record = self._store.put(
             bucket,
             to_name,
             self._duplicate(source),
-            settings=source.settings,
+            settings=_copied(source.settings),
             conditions=Conditions.of(request.query),
             storage_class=source.storage_class,
             components=source.components,
@@ -176,7 +177,7 @@ class CopyMethods:
             to_name,
             self._duplicate(source),
             # A body with object metadata replaces all metadata of the source.
-            settings=object_settings(body) if has_object_settings(body) else source.settings,
+            settings=object_settings(body) if has_object_settings(body) else _copied(source.settings),
             conditions=Conditions.of(request.query),
             storage_class=storage_class(body),
             components=source.components,
@@ -211,6 +212,11 @@ class CopyMethods:
         except BaseException:
             spool.discard()
             raise
+
+
+def _copied(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a copy takes over: the retention is that of one object."""
+    return {key: value for key, value in settings.items() if key != "retention"}
 
 
 def _identity(record: ObjectRecord) -> tuple[str, str, int]:

@@ -52,14 +52,13 @@ class ObjectMethods:
         every = request.query.get("versions", "").lower() == "true"
         names = sorted({*holder.names, *self._store.versions.names(bucket)}) if every else holder.names
         page = list_page(names, request.query)
-        seconds = holder.record.retention_seconds
         if page.token:
             resource["nextPageToken"] = page.token
         if page.prefixes:
             resource["prefixes"] = page.prefixes
         if page.names:
-            shown = [object_ for name in page.names for object_ in self._store.shown(bucket, name, versions=every)]
-            resource["items"] = [object_resource(record, request.base_url, seconds) for record in shown]
+            shown = [version for name in page.names for version in self._store.shown(bucket, name, versions=every)]
+            resource["items"] = [object_resource(record, request.base_url, holder.record) for record in shown]
         return Reply(resource)
 
     async def patch(self, request: Request, bucket: str, name: str) -> Reply:
@@ -91,5 +90,8 @@ class ObjectMethods:
         settings = changed_object_settings(record.settings, resource) if keep else object_settings(resource)
         # Only a rewrite changes the storage class of an object.
         storage_class(resource)
-        changed = self._store.change(record, settings)
+        overriding = request.query.get("overrideUnlockedRetention", "").lower() == "true"
+        if overriding:
+            self._store.access.require(bucket, "storage.objects.overrideUnlockedRetention")
+        changed = self._store.change(record, settings, overriding=overriding)
         return Reply(self._store.resource(changed, request.base_url))

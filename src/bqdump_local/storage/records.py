@@ -32,6 +32,11 @@ class BucketRecord(msgspec.Struct, frozen=True):
         policy = self.settings.get("retentionPolicy") or {}
         return int(policy.get("retentionPeriod", 0))
 
+    @property
+    def object_retention(self) -> bool:
+        """Whether single objects can be retained."""
+        return bool(self.settings.get("objectRetention"))
+
 
 class ObjectRecord(msgspec.Struct, frozen=True):
     """One object. Times are microseconds since 1970. place: its file, relative to the root.
@@ -58,6 +63,8 @@ class ObjectRecord(msgspec.Struct, frozen=True):
     deleted: int | None = None
     # The base64 SHA-256 of the key that the client has supplied.
     customer_key: str | None = None
+    # When an event-based hold was released.
+    released: int | None = None
 
     @property
     def etag(self) -> str:

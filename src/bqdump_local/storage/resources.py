@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from bqdump_local.storage.errors import ApiError, invalid
 from bqdump_local.storage.records import microseconds, rfc3339
+from bqdump_local.storage.retention import changed_retention, expiration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ _OBJECT_SETTINGS = frozenset(
         "customTime",
         "eventBasedHold",
         "metadata",
+        "retention",
         "temporaryHold",
     }
 )
@@ -74,7 +76,7 @@ def bucket_resource(record: BucketRecord, base_url: str) -> dict[str, Any]:
     }
 
 
-def object_resource(record: ObjectRecord, base_url: str, retention_seconds: int = 0) -> dict[str, Any]:
+def object_resource(record: ObjectRecord, base_url: str, bucket: BucketRecord) -> dict[str, Any]:
     """An object as `storage#object`."""
     name = quote(record.name, safe="")
     path = f"{record.bucket}/o/{name}"
@@ -108,8 +110,8 @@ def object_resource(record: ObjectRecord, base_url: str, retention_seconds: int 
         resource["customerEncryption"] = {"encryptionAlgorithm": "AES256", "keySha256": record.customer_key}
     if record.kms_key:
         resource["kmsKeyName"] = f"{record.kms_key}/cryptoKeyVersions/1"
-    if retention_seconds:
-        resource["retentionExpirationTime"] = rfc3339(record.created + retention_seconds * 1_000_000)
+    if (until := expiration(record, bucket)) is not None:
+        resource["retentionExpirationTime"] = rfc3339(until)
     resource.update(record.settings)
     return resource
 
@@ -126,6 +128,8 @@ def changed_object_settings(settings: Mapping[str, Any], patch: Mapping[str, Any
         value = patch[key]
         if key == "metadata" and value is not None:
             value = _merged_metadata(changed.get("metadata") or {}, value)
+        if key == "retention":
+            value = changed_retention(value)
         if value is None:
             changed.pop(key, None)
         else:

@@ -13,12 +13,13 @@ import msgspec
 
 from bqdump_local.access import Access
 from bqdump_local.storage.catalog import Catalog
-from bqdump_local.storage.errors import ApiError, denied, invalid, no_such_bucket, no_such_object, retained
+from bqdump_local.storage.errors import ApiError, denied, invalid, no_such_bucket, no_such_object
 from bqdump_local.storage.files import Content, Files, State
 from bqdump_local.storage.live import Bucket
 from bqdump_local.storage.preconditions import NONE, Conditions
-from bqdump_local.storage.records import BucketRecord, ObjectRecord, microseconds, rfc3339
+from bqdump_local.storage.records import BucketRecord, ObjectRecord, microseconds
 from bqdump_local.storage.resources import object_resource
+from bqdump_local.storage.retention import check_change, check_unprotected
 from bqdump_local.storage.versions import Versions
 
 if TYPE_CHECKING:
@@ -140,7 +141,8 @@ class Store:
         conditions.check(current)
         if current:
             self.access.require(bucket, "storage.objects.delete")
-            self.check_unprotected(current)
+            if not (record := self.bucket(bucket).record).versioned:
+                check_unprotected(current, record)
 
     def put(
         self,
@@ -158,6 +160,7 @@ class Store:
         """Create or replace an object, atomically. The content is consumed in any case."""
         try:
             self.check_write(bucket, name, conditions)
+            self._check_retention(bucket, {}, settings)
             holder = self.buckets[bucket]
             self._archive(bucket, name)
             place = self.files.place(content, bucket, name)
@@ -208,12 +211,12 @@ class Store:
 
     def delete(self, record: ObjectRecord, *, version: bool = False) -> None:
         """Delete a live object. version: for good, even with object versioning; also a noncurrent version."""
-        if record.deleted is not None:
-            self.check_unprotected(record)
-            self.versions.remove(record)
-            return
-        if version or not self.buckets[record.bucket].record.versioned:
-            self.check_unprotected(record)
+        bucket = self.buckets[record.bucket].record
+        if record.deleted is not None or version or not bucket.versioned:
+            check_unprotected(record, bucket)
+            if record.deleted is not None:
+                self.versions.remove(record)
+                return
         else:
             self._archive(record.bucket, record.name)
         self.buckets[record.bucket].drop(record.name)
@@ -223,15 +226,22 @@ class Store:
 
     def resource(self, record: ObjectRecord, base_url: str) -> dict[str, Any]:
         """An object in the format for clients."""
-        return object_resource(record, base_url, self.buckets[record.bucket].record.retention_seconds)
+        return object_resource(record, base_url, self.buckets[record.bucket].record)
 
-    def change(self, record: ObjectRecord, settings: dict[str, Any]) -> ObjectRecord:
-        """Change the metadata of a live object: same generation, next metageneration."""
+    def change(self, record: ObjectRecord, settings: dict[str, Any], *, overriding: bool = False) -> ObjectRecord:
+        """Change the metadata of an object: same generation, next metageneration.
+
+        overriding: a retention that is not locked can be removed or shortened.
+        """
+        self._check_retention(record.bucket, record.settings, settings, overriding=overriding)
+        now = microseconds()
+        released = record.settings.get("eventBasedHold") and not settings.get("eventBasedHold")
         changed = msgspec.structs.replace(
             record,
             settings=settings,
             metageneration=record.metageneration + 1,
-            updated=microseconds(),
+            updated=now,
+            released=now if released else record.released,
         )
         if record.deleted is not None:
             self.versions.put(changed)
@@ -267,16 +277,12 @@ class Store:
         if self._catalog:
             self._catalog.close()
 
-    def check_unprotected(self, record: ObjectRecord) -> None:
-        """Raise 403 if a hold or the bucket's retention policy protects the object."""
-        if record.settings.get("temporaryHold") or record.settings.get("eventBasedHold"):
-            message = (
-                f"Object '{record.bucket}/{record.name}' is under active hold and cannot be deleted or overwritten."
-            )
-            raise ApiError(403, message, reason="objectUnderActiveHold")
-        seconds = self.buckets[record.bucket].record.retention_seconds
-        if seconds and microseconds() < (until := record.created + seconds * 1_000_000):
-            raise retained(record.bucket, record.name, rfc3339(until))
+    def _check_retention(
+        self, bucket: str, before: dict[str, Any], after: dict[str, Any], *, overriding: bool = False
+    ) -> None:
+        if after.get("retention") != before.get("retention"):
+            self.access.require(bucket, "storage.objects.setRetention")
+        check_change(self.buckets[bucket].record, before, after, overriding=overriding)
 
     def _next_generation(self, now: int) -> int:
         self._generation = max(self._generation + 1, now)
