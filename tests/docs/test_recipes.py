@@ -205,7 +205,7 @@ def test_a_table_comes_back_into_its_dataset(kitchen: Kitchen, tmp_path: Path) -
 
 def test_yesterdays_rows_are_compared_with_todays(kitchen: Kitchen, tmp_path: Path) -> None:
     printed = kitchen.cook("Compare a table with yesterday's version", tmp_path)
-    assert kitchen.query("SELECT count(*) AS rows FROM sales_yesterday.customers") == [{"rows": 20}]
+    assert kitchen.query("SELECT count(*) AS rows FROM sales.customers_monday") == [{"rows": 20}]
     assert "'id'" not in printed
 
 

@@ -32,6 +32,8 @@ MISTAKES = [
     ("restore --project p-1234", "Name the dataset: [PROJECT.]DATASET"),
     ("restore --into my-project.copy.orders", "Write [PROJECT.]DATASET"),
     ("restore --into my-project.copy --replace --missing-only", "Use one of them"),
+    ("restore --into my-project.copy --as a.b", "Write a name, or {table} for that in the export"),
+    ("restore --into my-project.copy --as {tabel}_old", "the only placeholder is {table}"),
     ("restore latest --into my-project.copy", "without a name, commands use the published run"),
     ("restore mondy --into my-project.copy", "did you mean monday?"),
     ("status mondy", "did you mean monday?"),

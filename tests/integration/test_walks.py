@@ -71,7 +71,8 @@ def test_restoring(tmp_path: Path) -> None:
         for dataset in ("my-project.restored", "my-project.one_table", "my-project.sales", "other-project.sales"):
             assert f'into {dataset}"' in output
         assert '"query_billed"' in output
-        assert [line for line in output.splitlines() if "monday" in line and "sales_yesterday" in line]
+        assert "dummy_01_yesterday: restored" in output
+        assert [line for line in output.splitlines() if "of run monday" in line and 'into my-project.sales"' in line]
         assert not {
             event for event in ("table_not_restored", "object_not_restored", "values_differ") if event in output
         }

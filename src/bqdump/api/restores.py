@@ -64,6 +64,7 @@ def restore(
     exclude_datasets: str | Sequence[str] = (),
     include: str | Sequence[str] = (),
     exclude: str | Sequence[str] = (),
+    as_: str = "",
     replace: bool = False,
     missing_only: bool = False,
     with_policies: bool = False,
@@ -85,6 +86,7 @@ def restore(
     plan: only show what would be restored, and what it would bill; without `into`, into a new dataset.
     datasets, exclude_datasets: patterns of the datasets of a set.
     include, exclude: patterns of the names of tables and other objects.
+    as_: the name of the restored table; "{table}" in it stands for its name in the export, as several tables require.
     replace: replace tables that exist in the dataset, each atomically.
     missing_only: restore only what the dataset lacks, and tables that another restore left unfinished.
     with_policies: also restore row access policies.
@@ -102,6 +104,7 @@ def restore(
             into=into,
             include=include,
             exclude=exclude,
+            as_=as_,
             replace=replace,
             missing_only=missing_only,
             with_policies=with_policies,

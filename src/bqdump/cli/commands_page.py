@@ -23,9 +23,12 @@ HEAD = """\
 
 - A command that works on an export takes [settings](settings.md): flags, environment variables or keys of
   `bqdump.toml`, in this order of precedence.
-- The output of `--json` follows the linked schema.
+- The output of `--json` follows the linked schema. Log lines go to standard error.
+- `--quiet` (`-q`) prints only warnings and errors.
 - Colours and progress bars appear on terminals only. `NO_COLOR` turns colours off.
 """
+# An option of many commands.
+QUIET = "quiet"
 
 
 class Found(NamedTuple):
@@ -103,19 +106,19 @@ def _section(found: Found) -> str:
         )
         group = " ".join(found.words[:-1])
         others = f"the options of [bqdump {group}](#bqdump-{group})" if shared else ""
-        parts.append(
-            f"Also takes {listed([*filter(None, [others, which]), '[common options](#common-options)'], 'and')}.\n"
-        )
+        quiet = "`--quiet`" if any(option.name == QUIET for option in options) else ""
+        also = [*filter(None, [others, quiet, which]), "[common options](#common-options)"]
+        parts.append(f"Also takes {listed(also, 'and')}.\n")
     if found.json:
         parts.append(f"`--json` prints [this document]({found.schema}).\n")
     return "\n".join(parts)
 
 
 def _rows(command: click.Command) -> list[str]:
-    """The rows of the options that only some commands have."""
+    """The rows of the options that only some commands have. The page explains others once."""
     context = click.Context(command, **bqdump.context_settings)
-    options = [param for param in command.params if isinstance(param, click.Option)]
-    own = [option for option in options if not isinstance(option, (CommonOption, SettingOption))]
+    options = [param for param in command.params if isinstance(param, click.Option) and param.name != QUIET]
+    own = [option for option in options if not isinstance(option, (CommonOption, SettingOption, JsonOption))]
     return [f"| {_names(option)} | {_description(option, context)} |" for option in own]
 
 

@@ -40,7 +40,7 @@ def take(options: dict[str, Any]) -> dict[str, Any]:
     """Take what core.restore.request.requested expects out of a command's options."""
     taken = {name: options.pop(name) for name in NAMES if name not in OF_THE_COMMAND}
     lists = {name: ",".join(taken[name]) for name in ("include", "exclude")}
-    return taken | lists | {name: taken[name] or "" for name in ("into", "via")}
+    return taken | lists | {name: taken[name] or "" for name in ("into", "via", "as_")}
 
 
 def take_choice(options: dict[str, Any]) -> Choice:

@@ -20,7 +20,10 @@ Arguments = Mapping[str, str | bool]
 
 
 class Words:
-    """The words of Python: settings are keyword arguments, which are also the keys of bqdump.toml."""
+    """The words of Python: settings are keyword arguments, which are also the keys of bqdump.toml.
+
+    A name that is a keyword of Python ends with an underscore.
+    """
 
     def place(self, name: str) -> str:
         """Where a setting was given."""
@@ -44,7 +47,7 @@ class Commands(Words):
 
     def setting(self, name: str, value: str) -> str:
         """See Words."""
-        flag = "--" + name.replace("_", "-")
+        flag = "--" + name.rstrip("_").replace("_", "-")
         return f"{flag} {value}" if value else flag
 
     def required(self, name: str) -> str:

@@ -56,9 +56,12 @@ async def with_changes(restore: RunningRestore, result: Restoration, ledger: Led
 def _again(restore: RunningRestore, name: str) -> str:
     """The placeholder of the command that restores one object again."""
     options, via = restore.task.request.options, restore.task.via
+    exported = {step.name: step.entry.table for step in restore.plan.tables}.get(name, name)
+    other = {"as_": name} if exported != name else {}
+    confirmed = {"yes": True} if restore.plan.in_place else {}
     into = {"run": restore.decision.run, "into": f"{options.project}.{options.dataset}"}
     through = {"via": str(via.target)} if via else {}
-    return placeholder("restore", {**into, **through, "include": name, "replace": True})
+    return placeholder("restore", {**into, **through, "include": exported, **other, "replace": True, **confirmed})
 
 
 async def _changed(restore: RunningRestore, ledger: Ledger) -> list[NotCreated]:

@@ -15,7 +15,7 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import DeniedError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.draft import restore_plan
+from bqdump.core.restore.draft import restore_plan, tables_in_target
 from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
 from bqdump.core.restore.selection import unfinished
@@ -95,7 +95,9 @@ async def _layouts(task: Task, manifest: Manifest, state: TargetState, replaced:
     options = task.request.options
     dataset = Dataset(options.project, options.dataset, state.location)
     there = {name for name in replaced if state.tables[name][0] == TABLE}
-    names = [entry.table for entry in manifest.tables if entry.table in there]
+    others = tables_in_target(manifest, options)
+    found = (others.get(entry.table, entry.table) for entry in manifest.tables)
+    names = [name for name in dict.fromkeys(found) if name in there]
     tables = await gathered(lambda name: task.destination.table(dataset, name), names, AT_ONCE)
     return {name: layout_of(table.definition) for name, table in zip(names, tables, strict=True) if table}
 
@@ -110,7 +112,8 @@ async def find_manifest(task: Task) -> Found:
 def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
     exported = {manifest.dataset, *(name for name, _ in options.others)}
     in_place = options.project == manifest.project and options.dataset in exported
-    if not in_place or (options.replace and yes):
+    beside = options.as_ and not options.replace
+    if not in_place or beside or (options.replace and yes):
         return
     which = "the dataset that was exported" if options.dataset == manifest.dataset else "another dataset of the set"
     cause = f"it is {which}, and its tables would be replaced"

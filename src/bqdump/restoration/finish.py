@@ -62,13 +62,13 @@ def _restored(restore: RunningRestore, ledger: Ledger) -> list[TableStep]:
 
 
 async def _relate(restore: RunningRestore, step: TableStep) -> NotRestored | None:
-    name = step.entry.table
+    name = step.name
     request = restore.destination.change_table(restore.target, name, step.relate)
     return await _try(request, name, "FOREIGN_KEY", "foreign keys")
 
 
 async def _expire(restore: RunningRestore, step: TableStep) -> NotRestored | None:
-    name, target = step.entry.table, restore.target
+    name, target = step.name, restore.target
     if step.expired_rows:
         try:
             (rows,) = await restore.destination.ask(target, name, step.expired_rows, _limit(restore))

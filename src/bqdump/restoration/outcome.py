@@ -69,7 +69,7 @@ def restoration(
 
 def _table(step: TableStep, receipt: Restored) -> RestoredTable:
     return RestoredTable(
-        table=step.entry.table,
+        table=step.name,
         action=step.action,
         rows=receipt.rows,
         expected_rows=_expected(step),
@@ -81,13 +81,14 @@ def _table(step: TableStep, receipt: Restored) -> RestoredTable:
         casts=step.load.casts,
         as_what=step.as_what,
         altered=step.altered,
+        exported=_exported(step),
     )
 
 
 def _planned_table(step: TableStep) -> RestoredTable:
     bill = step_bill(step)
     return RestoredTable(
-        table=step.entry.table,
+        table=step.name,
         action=step.action,
         rows=None,
         expected_rows=_expected(step),
@@ -100,11 +101,16 @@ def _planned_table(step: TableStep) -> RestoredTable:
         like_null=step.load.like_null,
         as_what=step.as_what,
         altered=step.altered,
+        exported=_exported(step),
     )
 
 
 def _object(step: ObjectStep) -> RestoredObject:
     return RestoredObject(step.name, step.kind, step.action, step.as_what)
+
+
+def _exported(step: TableStep) -> str:
+    return step.entry.table if step.entry.table != step.name else ""
 
 
 def _expected(step: TableStep) -> int | None:

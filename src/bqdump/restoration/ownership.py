@@ -25,7 +25,7 @@ class TableWork(NamedTuple):
     @property
     def name(self) -> str:
         """The table's name in the target."""
-        return self.step.entry.table
+        return self.step.name
 
     def scratch(self, of: str) -> str:
         """A scratch table of this attempt."""

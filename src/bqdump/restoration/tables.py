@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 async def restore_table(restore: RunningRestore, watch: Watch, number: int, attempt: int) -> Restored:
     """Restore one table of the plan. Raises FailedJobError, and other BqdumpErrors that fail the table."""
     step = restore.plan.tables[number]
-    work = TableWork(restore, step, number, attempt, Jobs(restore, watch, number, step.entry.table, attempt))
+    work = TableWork(restore, step, number, attempt, Jobs(restore, watch, number, step.name, attempt))
     changed = await changed_files(restore, step.entry)
     if changed and not await is_copied(work):
         raise _replaced(work, changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from bqdump.check.compare_with_source import Questions, Source, about, compare, priced, questions
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.check.read_back import ReadOptions, check_room, read_back
-from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.result import NotCreated
@@ -36,7 +37,10 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
 
     Raises UsageError if all queries together would bill more than max_bytes_billed; then none was made.
     """
-    manifest = _restored(restore, ledger)
+    restored = [step for number, step in enumerate(restore.plan.tables) if number in ledger.receipts]
+    names = {step.entry.table: step.name for step in restored}
+    exported = _of(restore, [step.entry for step in restored])
+    manifest = _of(restore, [msgspec.structs.replace(step.entry, table=step.name) for step in restored])
     check_room(manifest, reading)
     request, limit = restore.task.request, restore.task.settings.max_bytes_billed
     hint = OF_A_DRILL if request.options.temporary else HINT
@@ -50,14 +54,16 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     ]
     able, unable = await priced(source, target, comparisons)
     spent = source.spent + sum(question.bills for question in able)
-    of_source = await _of_source(source._replace(spent=spent), manifest)
+    of_source = await _of_source(source._replace(spent=spent), exported)
     request.on_bill(sum(question.bills for question in (*able, *(of_source.questions if of_source else ()))))
     back = await read_back(restore.task.store, manifest, reading, (), restore.task.tell)
     found = await compare(source, Questions(target, able, unable, ()), back.digests)
     with_source = await compare(source, of_source, back.digests) if of_source else None
-    differences = (
-        [finding for finding in with_source.findings if finding.kind != FindingKind.SOURCE] if with_source else []
-    )
+    differences = [
+        msgspec.structs.replace(finding, table=names[finding.table])
+        for finding in (with_source.findings if with_source else ())
+        if finding.kind != FindingKind.SOURCE
+    ]
     findings = [*back.findings, *found.findings, *differences]
     different = {finding.table: _named(finding) for finding in reversed(findings)}
     return Compared(
@@ -76,9 +82,8 @@ async def _of_source(source: Source, manifest: Manifest) -> Questions | None:
         return None
 
 
-def _restored(restore: RunningRestore, ledger: Ledger) -> Manifest:
-    """The manifest with the restored tables only."""
-    entries = [step.entry for number, step in enumerate(restore.plan.tables) if number in ledger.receipts]
+def _of(restore: RunningRestore, entries: Sequence[TableEntry]) -> Manifest:
+    """The manifest with these tables only."""
     return msgspec.structs.replace(restore.manifest, tables=tuple(entries))
 
 

@@ -114,7 +114,7 @@ async def _restore_open(
 async def _restore_one(restore: RunningRestore, watch: Watch, number: int, attempt: int) -> None:
     """Restore a table and record how that ended. An error fails this table by name, and no other."""
     step, document = restore.plan.tables[number], restore.layout.receipt(number)
-    name = step.entry.table
+    name = step.name
     if restore.task.tasks > 1 and (done := await value_of(restore.state, document)):
         restore.task.tell(done)
         return
@@ -145,7 +145,7 @@ async def _restore_one(restore: RunningRestore, watch: Watch, number: int, attem
 
 
 async def _record_failure(restore: RunningRestore, number: int, attempt: int, reason: str, message: str) -> None:
-    name = restore.plan.tables[number].entry.table
+    name = restore.plan.tables[number].name
     if done := await value_of(restore.state, restore.layout.receipt(number)):
         # Another task has finished the same attempt meanwhile.
         restore.task.tell(done)

@@ -34,6 +34,7 @@ LATER = ("schema", "labels", "tableConstraints", "expirationTime", "requireParti
 OF_A_REPLACED = ("friendlyName", "description", "maxStaleness", "defaultCollation", "defaultRoundingMode")
 # Of these, what the export does not have is removed.
 TEXTS = ("friendlyName", "description")
+NO_OTHERS: Mapping[str, str] = {}
 # A table that expires this soon may do so before it is restored, in milliseconds.
 TOO_SOON = 24 * 60 * 60 * 1000
 
@@ -63,10 +64,12 @@ def requests(
     *,
     expires: bool = False,
     replaced: Mapping[str, str] | None = None,
+    names: Mapping[str, str] = NO_OTHERS,
 ) -> Requests:
     """The requests that rebuild a table with these columns. now: in milliseconds since 1970 UTC.
 
     expires: the target dataset has default expirations. replaced: the labels of the table that is replaced, else None.
+    names: in the target, of the tables that are restored.
     """
     notes: list[str] = []
     given = settable(msgspec.json.decode(definition))
@@ -80,7 +83,7 @@ def requests(
     create["schema"] = _schema(body, list(map(without_default, fields)))
     if labels := body.get("labels"):
         create["labels"] = labels
-    constraints = _constraints(body, source, target)
+    constraints = _constraints(body, source, target, names)
     if "primaryKey" in constraints and "foreignKeys" in constraints:
         # Others may refer to it before its own foreign keys are set. It is not set again afterwards, which would remove
         # these where a slow task finishes a table that another task has finished already.
@@ -156,19 +159,22 @@ def _finish(
     return finish
 
 
-def _constraints(body: Body, source: Dataset, target: Dataset) -> Body:
+def _constraints(body: Body, source: Dataset, target: Dataset, names: Mapping[str, str]) -> Body:
     """The keys of a table; foreign keys within the source dataset refer to the target."""
     constraints = dict(body.get("tableConstraints") or {})
     if keys := constraints.get("foreignKeys"):
-        constraints["foreignKeys"] = [_refer(key, source, target) for key in keys]
+        constraints["foreignKeys"] = [_refer(key, source, target, names) for key in keys]
     return {key: value for key, value in constraints.items() if value}
 
 
-def _refer(key: Body, source: Dataset, target: Dataset) -> Body:
+def _refer(key: Body, source: Dataset, target: Dataset, names: Mapping[str, str]) -> Body:
     table = key.get("referencedTable") or {}
     if (table.get("projectId", source.project), table.get("datasetId")) != (source.project, source.name):
         return key
-    return {**key, "referencedTable": {**table, "projectId": target.project, "datasetId": target.name}}
+    moved = {"projectId": target.project, "datasetId": target.name}
+    if name := names.get(table.get("tableId", "")):
+        moved["tableId"] = name
+    return {**key, "referencedTable": {**table, **moved}}
 
 
 def _with_columns(body: Body, there: Collection[str], notes: list[str]) -> Body:

@@ -37,10 +37,12 @@ from bqdump.core.restore.plan import (
     TableStep,
     TargetState,
 )
+from bqdump.core.restore.renaming import names_in_target
 from bqdump.core.restore.selection import NamedObject, Occupied, chosen_by, occupied, refuse_other_layouts
 from bqdump.core.restore.temporary import temporary
 from bqdump.core.tables.catalog import Dataset
 
+NOT_RENAMED = "only tables are restored under other names"
 # How a table differs from an object of this kind that it was exported from.
 AS_A_TABLE = {
     "SNAPSHOT": "a table snapshot, restored as a table",
@@ -57,19 +59,22 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
     """
     source = Dataset(manifest.project, manifest.dataset, manifest.location)
     into = Dataset(options.project, options.dataset, target.location if target else manifest.location)
-    chosen = _chosen(manifest, chosen_by(options, manifest))
+    chosen = _chosen(manifest, options)
+    names = names_in_target([entry.table for entry in chosen.tables], options.as_)
     candidates = [
-        *(NamedObject(entry.table, TABLE) for entry in chosen.tables),
+        *(NamedObject(names[entry.table], TABLE) for entry in chosen.tables),
         *(NamedObject(object_.name, object_.kind) for object_ in chosen.objects),
         *(NamedObject(routine.name, ROUTINE) for routine in chosen.routines),
     ]
     found = occupied(candidates, options, into, target)
-    tables = [step for entry in chosen.tables if (step := _table_step(manifest, entry, found, into, target, now))]
+    steps = (_table_step(manifest, entry, names, found, into, target, now) for entry in chosen.tables)
+    tables = [step for step in steps if step]
     refuse_other_layouts(tables, into, target)
-    moves = Moves(source, into, options.others)
+    moves = Moves(source, into, options.others, names)
     references = References(moves, keep=options.keep_references)
     create, finish = dataset_requests(manifest.definitions.dataset, manifest.location)
-    objects = tuple(_objects(manifest, chosen, found, tables, references, now))
+    objects = tuple(_objects(manifest, chosen, found, references, now))
+    objects += tuple(_indexes(manifest, tables, References(moves, keep=False)))
     there = {*found.kept, *(step.name for step in objects)}
     access = access_entries(manifest, options, moves, there, tables)
     plan = RestorePlan(
@@ -91,12 +96,19 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
 
 def tables_with_rows(manifest: Manifest) -> tuple[list[str], list[str]]:
     """The tables of an export that a restore fills with rows, and those whose rows it cannot bring back."""
-    everything = _chosen(manifest, chosen_by(Options(project=manifest.project, dataset=manifest.dataset), manifest))
+    everything = _chosen(manifest, Options(project=manifest.project, dataset=manifest.dataset))
     return [entry.table for entry in everything.tables], [lost.name for lost in everything.lost]
 
 
-def _chosen(manifest: Manifest, by_name: Mapping[str, bool]) -> Chosen:
-    """What the patterns choose: as tables with rows, by its definition, and what cannot be restored."""
+def tables_in_target(manifest: Manifest, options: Options) -> Mapping[str, str]:
+    """The names in the target of the tables that are restored under another name. Raises like restore_plan."""
+    chosen = _chosen(manifest, options).tables if options.as_ else ()
+    return names_in_target([entry.table for entry in chosen], options.as_)
+
+
+def _chosen(manifest: Manifest, options: Options) -> Chosen:
+    """What the options choose: as tables with rows, by its definition, and what cannot be restored."""
+    by_name = chosen_by(options, manifest)
     known = {
         object_.name: object_
         for object_ in manifest.definitions.objects
@@ -112,13 +124,13 @@ def _chosen(manifest: Manifest, by_name: Mapping[str, bool]) -> Chosen:
                 lost.append(NotRestored(entry.table, entry.kind, reason))
             else:
                 tables.append(entry)
-    return Chosen(
-        tables=tuple(tables),
-        objects=tuple(object_ for name, object_ in sorted(known.items()) if by_name[name]),
-        routines=tuple(routine for routine in manifest.definitions.routines if by_name[routine.name]),
-        lost=tuple(lost),
-        by_name=by_name,
-    )
+    objects = [object_ for name, object_ in sorted(known.items()) if by_name[name]]
+    routines = [routine for routine in manifest.definitions.routines if by_name[routine.name]]
+    if options.as_:
+        lost += [NotRestored(object_.name, object_.kind, NOT_RENAMED) for object_ in objects]
+        lost += [NotRestored(routine.name, ROUTINE, NOT_RENAMED) for routine in routines]
+        objects, routines = [], []
+    return Chosen(tuple(tables), tuple(objects), tuple(routines), tuple(lost), by_name)
 
 
 def _obstacle(manifest: Manifest, entry: TableEntry) -> str:
@@ -134,10 +146,17 @@ def _obstacle(manifest: Manifest, entry: TableEntry) -> str:
 
 
 def _table_step(
-    manifest: Manifest, entry: TableEntry, found: Occupied, into: Dataset, target: TargetState | None, now: int
+    manifest: Manifest,
+    entry: TableEntry,
+    names: Mapping[str, str],
+    found: Occupied,
+    into: Dataset,
+    target: TargetState | None,
+    now: int,
 ) -> TableStep | None:
-    """The step for a table, None where the table is kept."""
-    action = found.action(entry.table, TABLE)
+    """The step for a table, None where the table is kept. names: of all tables, in the target."""
+    name = names[entry.table]
+    action = found.action(name, TABLE)
     if action == "keep":
         return None
     restored = restored_columns(entry)
@@ -148,33 +167,40 @@ def _table_step(
         into,
         now,
         expires=bool(target and target.expires),
-        replaced=target.tables[entry.table][1] if target and action == "replace" else None,
+        replaced=target.tables[name][1] if target and action == "replace" else None,
+        names=names,
     )
     partitioning, settings = partitioning_of(made.create, made.expire), settings_of(manifest, entry)
     return TableStep(
         entry=entry,
+        name=name,
         action=action,
         create=made.create,
         lasting=made.lasting,
         finish=made.finish,
         relate=made.relate,
         expire=made.expire,
-        expired_rows=partitioning.rows_to_expire(into, entry.table) if partitioning else "",
+        expired_rows=partitioning.rows_to_expire(into, name) if partitioning else "",
         load=loading(entry, restored, settings, read_time_of(manifest, entry)),
-        as_what="; ".join(filter(None, (AS_A_TABLE.get(entry.kind, ""), *restored.notes, *made.notes))),
+        as_what="; ".join(
+            filter(None, (_other_name(entry, name), AS_A_TABLE.get(entry.kind, ""), *restored.notes, *made.notes))
+        ),
         altered=altered_words(entry, settings),
     )
+
+
+def _other_name(entry: TableEntry, name: str) -> str:
+    return f"{entry.table} in the export" if name != entry.table else ""
 
 
 def _objects(
     manifest: Manifest,
     chosen: Chosen,
     found: Occupied,
-    tables: list[TableStep],
     references: References,
     now: int,
 ) -> Iterator[ObjectStep]:
-    """External tables, routines, views, materialized views, indexes: each may need those before it."""
+    """External tables, routines, views, materialized views: each may need those before it."""
     exported = {entry.table for entry in manifest.tables}
     made = [
         object_step(
@@ -189,15 +215,21 @@ def _objects(
             yield routine_step(routine, action, references)
     yield from (step for step in made if step.kind == "VIEW")
     yield from (step for step in made if step.kind == "MATERIALIZED_VIEW")
-    by_name = {step.entry.table for step in tables}
-    yield from (index_step(index, references) for index in manifest.definitions.indexes if index.table in by_name)
+
+
+def _indexes(manifest: Manifest, tables: list[TableStep], references: References) -> Iterator[ObjectStep]:
+    """The indexes of the tables that are restored."""
+    names = {step.entry.table: step.name for step in tables}
+    for index in manifest.definitions.indexes:
+        if index.table in names:
+            yield index_step(index, names[index.table], references)
 
 
 def _policies(
     manifest: Manifest, options: Options, tables: list[TableStep], references: References
 ) -> Iterator[ObjectStep]:
     """Row access policies of the tables that are restored, where they are requested and their members are known."""
-    by_name = {step.entry.table for step in tables}
+    names = {step.entry.table: step.name for step in tables}
     for policy in manifest.definitions.policies:
-        if options.with_policies and policy.table in by_name and policy.grantees is not None:
-            yield policy_step(policy, references)
+        if options.with_policies and policy.table in names and policy.grantees is not None:
+            yield policy_step(policy, names[policy.table], references)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bqdump.core.tables.catalog import Dataset
@@ -18,10 +18,18 @@ class Move(NamedTuple):
 class Moves:
     """The exported dataset, and others of its project that the same command restores.
 
-    others: name in the export, and name in the project of the target.
+    others: name in the export, and name in the project of the target. tables: the names in the target of tables of the
+    exported dataset, where these are others.
     """
 
-    def __init__(self, source: Dataset, target: Dataset, others: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        source: Dataset,
+        target: Dataset,
+        others: Sequence[tuple[str, str]] = (),
+        tables: Mapping[str, str] | None = None,
+    ) -> None:
+        self.tables = {name: into for name, into in (tables or {}).items() if name != into}
         self._by_name = {
             name: Move(Dataset(source.project, name, source.location), Dataset(target.project, into, target.location))
             for name, into in others

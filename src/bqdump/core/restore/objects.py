@@ -108,11 +108,11 @@ def routine_step(found: RoutineDefinition, action: Action, references: Reference
     )  # fmt: skip
 
 
-def index_step(found: Index, references: References) -> ObjectStep:
-    """The step for a search or vector index; its statement can be repeated."""
+def index_step(found: Index, table: str, references: References) -> ObjectStep:
+    """The step for a search or vector index of this table in the target; its statement can be repeated."""
     text, stays = references(_if_not_exists(found.ddl))
     return ObjectStep(
-        name=found.name, kind=INDEX, action="create", definition=_raw(text), table=found.table, stays=stays
+        name=found.name, kind=INDEX, action="create", definition=_raw(text), table=table, stays=stays
     )  # fmt: skip
 
 
@@ -129,12 +129,12 @@ def _if_not_exists(ddl: str) -> str:
     return made
 
 
-def policy_step(found: RowPolicy, references: References) -> ObjectStep:
-    """The step for a row access policy whose members are known."""
+def policy_step(found: RowPolicy, table: str, references: References) -> ObjectStep:
+    """The step for a row access policy of this table in the target, whose members are known."""
     text, stays = references(found.filter)
     body = {"filterPredicate": text, "grantees": list(found.grantees or ())}
     return ObjectStep(
-        name=found.name, kind=POLICY, action="create", definition=_raw(body), table=found.table, stays=stays
+        name=found.name, kind=POLICY, action="create", definition=_raw(body), table=table, stays=stays
     )  # fmt: skip
 
 

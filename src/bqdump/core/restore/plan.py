@@ -24,7 +24,7 @@ Action = Literal["create", "replace", "resume", "keep", "grant"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What a restore was asked for. include, exclude: patterns of names, as for an export.
+    """What a restore was asked for. include, exclude: patterns of names, as for an export. as_: see renaming.parse_as.
 
     others: the datasets that are restored along with it, each with the name that it has in the target project then.
     restore: the mark of the restore, which is the label of the tables that it has not finished; "" before it has one.
@@ -35,6 +35,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    as_: str = ""
     replace: bool = False
     missing_only: bool = False
     with_policies: bool = False
@@ -87,10 +88,11 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     label of the restore. relate: foreign keys, once all tables are finished. expire: expirations, last of all.
     expired_rows: where `expire` has a partition expiration, the query for the number of rows that it would delete; else
     "". as_what: how the table differs from the one in the source, such as "columns are masked"; "" where it does not.
-    altered: which values its format does not bring back exactly, in words, "" for none.
+    altered: which values its format does not bring back exactly, in words, "" for none. name: in the target.
     """
 
     entry: TableEntry
+    name: str
     action: Action
     create: msgspec.Raw
     finish: msgspec.Raw

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bqdump.core.restore.moves import Move, Moves
 from bqdump.core.restore.tokens import Token, tokens
 from bqdump.core.sql.statements import identifier
-from bqdump.core.tables.catalog import Dataset
 
 # A table, or another object of a dataset, is named behind these.
 BEFORE_NAMES = {
@@ -75,7 +74,8 @@ def mapped(text: str, moves: Moves, *, keep: bool = False) -> Mapped:
         elif _names_a_dataset(path):
             stays.add(path.name)
     for path, (part, move) in reversed(edits):
-        found[path.start : path.end] = _renamed(found, path, part, move.source, move.target)
+        tables = moves.tables if move == moves.own else {}
+        found[path.start : path.end] = _renamed(found, path, part, move, tables)
     return Mapped("".join(token.text for token in found), tuple(sorted(stays)))
 
 
@@ -226,17 +226,23 @@ def _names_a_dataset(path: _Path) -> bool:
     return "." in path.name and not _is_column(path)
 
 
-def _renamed(found: Sequence[Token], path: _Path, covered: str, source: Dataset, target: Dataset) -> list[Token]:
-    """The tokens of a path in the target dataset; what does not change keeps its form."""
+def _renamed(found: Sequence[Token], path: _Path, covered: str, move: Move, tables: Mapping[str, str]) -> list[Token]:
+    """The tokens of a path in the target dataset; what does not change keeps its form.
+
+    tables: the new names of tables that get another one.
+    """
+    source, target = move
+    table = tables.get(path.name[len(covered) + 1 :])
     with_project = covered != source.name
     new = [target.name] if not with_project and target.project == source.project else [target.project, target.name]
     for number, (first, last) in enumerate(path.segments):
         names = path.names[: number + 1]
         if ".".join(names) == covered:
-            return _replaced(found, path, number, new)
+            made = _replaced(found, path, number, new)
+            return made if table is None else [*made[:-1], Token("quoted", identifier(table))]
         if ".".join(names).startswith(f"{covered}."):
             # The dataset ends within one pair of backquotes.
-            rest = ".".join(names)[len(covered) :]
+            rest = ".".join(names)[len(covered) :] if table is None else f".{table}"
             kept = ".".join(new) + rest
             quoted = found[first] if number == 0 and kept == names[0] else Token("quoted", identifier(kept))
             return [quoted, *found[last : path.end]]

@@ -9,6 +9,7 @@ import msgspec
 
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.plan import Options
+from bqdump.core.restore.renaming import parse_as
 from bqdump.core.settings import values as parse
 from bqdump.core.settings.datasets import DATASET, NAME
 from bqdump.core.settings.settings import PROJECT, Settings
@@ -39,6 +40,7 @@ def requested(
     with_access: bool,
     keep_references: bool,
     via: str,
+    as_: str = "",
     planning: bool = False,
 ) -> Requested:
     """The restore that is requested. settings: of the export's target. Raises UsageError.
@@ -55,6 +57,7 @@ def requested(
         dataset=dataset,
         include=parse.patterns(include),
         exclude=parse.patterns(exclude),
+        as_=parse_as(as_),
         replace=replace,
         missing_only=missing_only,
         with_policies=with_policies,

@@ -16,6 +16,7 @@ from bqdump.core.tables.catalog import KIND_WORDS, Dataset, select
 
 PLAN = "plan the restore"
 SHOWN = 3
+REPEAT = "To finish what was begun, repeat its command, with the same run."
 WORDS = {TABLE: "a table", "SNAPSHOT": "a table snapshot", ROUTINE: "a routine", **KIND_WORDS}
 
 
@@ -68,7 +69,7 @@ class Occupied(NamedTuple):
 
 
 def occupied(
-    candidates: Iterable[NamedObject], options: Options, into: Dataset, target: TargetState | None
+    candidates: Sequence[NamedObject], options: Options, into: Dataset, target: TargetState | None
 ) -> Occupied:
     """The action for each object.
 
@@ -79,8 +80,10 @@ def occupied(
         cause = "cannot be used together with {setting:missing_only}"
         raise UsageError(PLAN, "", cause, "Use one of them.", setting="replace")
     there, left = _there(target, options.restore), unfinished(target, options.restore)
-    if there and not options.replace and not options.missing_only:
-        raise _not_empty(into, there, left)
+    # Under other names, tables are restored next to what is there.
+    taken = [candidate.name for candidate in candidates if candidate.name in there] if options.as_ else list(there)
+    if taken and not options.replace and not options.missing_only:
+        raise _taken(into, taken, left) if options.as_ else _not_empty(into, there, left)
     actions: dict[NamedObject, Action] = {}
     in_the_way = []
     for candidate in candidates:
@@ -105,7 +108,7 @@ def occupied(
 def refuse_other_layouts(tables: Iterable[TableStep], into: Dataset, target: TargetState | None) -> None:
     """Raise UsageError for tables to be replaced whose partitioning or clustering is not that of the export."""
     layouts = (target and target.layouts) or {}
-    replaced = [(step.entry.table, layout_of(step.create)) for step in tables if step.action == "replace"]
+    replaced = [(step.name, layout_of(step.create)) for step in tables if step.action == "replace"]
     differing = [
         f"{name} is {layouts[name]} there, and {layout} in the export"
         for name, layout in replaced
@@ -153,12 +156,25 @@ def _not_empty(into: Dataset, there: Mapping[str, str], left: Mapping[str, str])
         "{setting:missing_only} to restore only what is missing."
     )
     if left:
-        restores = sorted(set(left.values()))
-        which = named([f"restore {run}" for run in restores], SHOWN, "restore")
-        has = "has" if len(restores) == 1 else "have"
-        cause = f"{cause}; {which} {has} not finished {named(sorted(left), SHOWN, 'table')}"
-        hint = f"To finish what was begun, repeat its command, with the same run. {hint[:-1]} or unfinished."
-    return UsageError(PLAN, f"{into.project}.{into.name}", cause, hint)
+        hint = f"{REPEAT} {hint[:-1]} or unfinished."
+    return UsageError(PLAN, f"{into.project}.{into.name}", f"{cause}{_begun(left)}", hint)
+
+
+def _taken(into: Dataset, names: Sequence[str], left: Mapping[str, str]) -> UsageError:
+    begun = {name: left[name] for name in names if name in left}
+    cause = f"the dataset already has {named(names, SHOWN, 'table')}{_begun(begun)}"
+    hint = "Choose another name with {setting:as_}, or use {setting:replace} to replace what is there."
+    return UsageError(PLAN, f"{into.project}.{into.name}", cause, f"{REPEAT} {hint}" if begun else hint)
+
+
+def _begun(left: Mapping[str, str]) -> str:
+    """Which restores have not finished these tables, as the end of a cause; "" without any."""
+    restores = sorted(set(left.values()))
+    if not restores:
+        return ""
+    which = named([f"restore {restore}" for restore in restores], SHOWN, "restore")
+    has = "has" if len(restores) == 1 else "have"
+    return f"; {which} {has} not finished {named(sorted(left), SHOWN, 'table')}"
 
 
 def _other_kind(into: Dataset, in_the_way: Sequence[str]) -> UsageError:

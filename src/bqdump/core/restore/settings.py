@@ -9,6 +9,7 @@ INTO = (
     "Dataset to restore into; created if it does not exist. {dataset} stands for the exported dataset's name, which "
     "a set requires."
 )
+AS = "Name of the restored table; {table} stands for its name in the export. Other objects are left out."
 FINISH = "First finish a run that was stopped while it replaced the published files."
 ONE_QUERY = "Also compare checksums of every column with the files. BigQuery bills one query per table."
 GRANTS = "Also grant the dataset's access entries, in addition to those that the target has."
@@ -24,6 +25,7 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
             variable="BQDUMP_RESTORE_INCLUDE"),
     Setting("exclude", parse.patterns, "PATTERN,…", "Exclude objects that match (* and ? allowed).",
             variable="BQDUMP_RESTORE_EXCLUDE"),
+    Setting("as_", str, "NAME", AS, variable="BQDUMP_RESTORE_AS"),
     Setting("replace", bool, "BOOL", "Replace tables that exist in the dataset, each atomically."),
     Setting("missing_only", bool, "BOOL",
             "Restore only what the dataset lacks, and tables that another restore left unfinished."),

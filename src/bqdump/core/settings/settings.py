@@ -169,7 +169,7 @@ class Setting(NamedTuple):
     @property
     def flag(self) -> str:
         """The flag of the command line."""
-        return "--" + self.name.replace("_", "-")
+        return "--" + self.name.rstrip("_").replace("_", "-")
 
     @property
     def env(self) -> str:
