@@ -160,6 +160,22 @@ def test_a_misspelt_command_gets_a_guess(output: str, meant: str, capsys: pytest
     assert capsys.readouterr().err == f"bqdump: {output}: unknown command. Did you mean {meant}?\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "fix"),
+    [
+        (["restore", "--source"], "--source: unknown option. It is an option of bqdump verify."),
+        (["prune", "--replace"], "--replace: unknown option. It is an option of bqdump restore."),
+        (["status", "--zzz"], "--zzz: unknown option. bqdump status --help shows what is possible."),
+        (["verify", "--format", "csv"], "--format: unknown option. bqdump verify --help shows what is possible."),
+    ],
+)
+def test_a_flag_of_other_commands_is_answered_with_their_names(
+    arguments: list[str], fix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start(arguments) == 2
+    assert capsys.readouterr().err == f"bqdump: {fix}\n"
+
+
 def test_a_misspelt_flag_gets_a_guess(capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["plan", "--projct", "x"]) == 2
     assert capsys.readouterr().err == "bqdump: --projct: unknown option. Did you mean --project?\n"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import BY_NAME, Setting
+from bqdump.core.sizes import listed
+from bqdump.core.spelling import close_name
 from bqdump.core.wording import Arguments, Commands, Words, fill
 
 
@@ -62,6 +64,9 @@ def flag_words(name: str, value: Any) -> list[str]:
     values = value if isinstance(value, tuple) else (value,)
     return [word for given in values for word in (f"--{flag}", shlex.quote(str(given)))]
 
+
+# More commands than these are not listed as those that take an option.
+FEW_COMMANDS = 3
 
 # A flag whose value may be a secret, such as the address of a webhook: it is never printed.
 SECRET = ("notify",)
@@ -126,10 +131,10 @@ def _of_the_parser(error: click.ClickException) -> str:
             fix = habit
         elif command == "bqdump":
             fix = f"Options follow the command: bqdump run {what} …"
-        elif error.possibilities:
-            import difflib
-
-            fix = f"Did you mean {difflib.get_close_matches(error.option_name, error.possibilities, 1, 0)[0]}?"
+        elif others := _commands_with(error.option_name, context):
+            fix = f"It is an option of {listed(others, 'and')}." if len(others) <= FEW_COMMANDS else fix
+        elif nearest := _nearest(error.option_name, error.possibilities or ()):
+            fix = f"Did you mean {nearest}?"
     elif isinstance(error, click.MissingParameter):
         what, cause = _name(error.param), "missing"
         if meaning := getattr(error.param, "help", ""):
@@ -145,6 +150,25 @@ def _of_the_parser(error: click.ClickException) -> str:
         fix = f"Its commands: {', '.join(context.command.list_commands(context))}."
     cause = cause[:1].lower() + cause[1:].rstrip(".")
     return f"{what and f'{what}: '}{cause}. {fix}".rstrip()
+
+
+def _nearest(flag: str, flags: Sequence[str]) -> str:
+    """The flag that was probably meant, "" for none. The dashes that all flags share do not make two alike."""
+    words = {known.lstrip("-"): known for known in flags}
+    return words.get(close_name(flag.lstrip("-"), words), "")
+
+
+def _commands_with(flag: str, context: click.Context | None) -> list[str]:
+    """The other commands that take this flag."""
+    group = context.find_root().command if context else None
+    if not isinstance(group, click.Group) or not context:
+        return []
+    commands = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return [
+        f"bqdump {name}"
+        for name, command in commands.items()
+        if command and any(flag in parameter.opts for parameter in command.params)
+    ]
 
 
 def _name(parameter: click.Parameter | None) -> str:
