@@ -176,7 +176,7 @@ def test_numbers_that_json_does_not_have_are_strings(say: Say) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("-c", "SELECT * FROM lettres"), "Table with name lettres does not exist"),
+        (("-c", "SELECT * FROM lettres"), "table with name lettres does not exist"),
         (("-c", "SELEC"), "syntax error"),
         (("r2", "-c", "SELECT 1"), "cannot find run r2"),
         (("-c", "SELECT 1", "--csv", "--json"), "--csv and --json exclude each other"),

@@ -89,9 +89,27 @@ def test_a_table_is_read_when_it_is_named_and_only_once(exports: Exports, shell:
     assert received == ["values_read_csv"]
 
 
-def test_a_statement_that_fails_is_one_clear_error(shell: DuckDBShell) -> None:
-    with pytest.raises(UsageError, match=r"the statement: Parser Error: syntax error"):
-        shell.run("SELEC 1")
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("SELCT 1", 'the statement: syntax error at or near "SELCT".'),
+        ("SELECT 1;\n\nSELCT 2", 'the statement: syntax error at or near "SELCT", in line 3.'),
+        ("FROM known.orderz", 'the statement: table with name orderz does not exist. Did you mean "orders"?'),
+        (
+            "SELECT nme FROM known.orders",
+            'the statement: referenced column "nme" not found in FROM clause. Did you mean "name" or "age"?',
+        ),
+        (
+            "SELECT o.zzz FROM known.orders o",
+            'the statement: table "o" does not have a column named "zzz". Did you mean "age"?',
+        ),
+    ],
+)
+def test_a_statement_that_fails_is_one_sentence(shell: DuckDBShell, statement: str, error: str) -> None:
+    shell.run("CREATE SCHEMA known; CREATE TABLE known.orders (name VARCHAR, age INTEGER)")
+    with pytest.raises(UsageError) as refused:
+        shell.run(statement)
+    assert str(refused.value) == error
 
 
 def test_a_statement_that_is_no_text_is_one_clear_error(shell: DuckDBShell) -> None:

@@ -39,6 +39,8 @@ DATABASE = re.compile(
 # Statements whose tables DuckDB does not list, and functions that take the name of a table as a value.
 PREPARED = re.compile(r"\s*PREPARE\b", re.IGNORECASE)
 NAMING = re.compile(r"\bquery(_table)?\s*\(", re.IGNORECASE)
+# More names than these are listed, not guessed.
+FEW_NAMES = 3
 SETTINGS = (
     # GEOGRAPHY stays WKB: without DuckDB's extension nothing can be done with its own type.
     "SET enable_geoparquet_conversion = false",
@@ -143,7 +145,7 @@ class DuckDBShell:
             rows = found.query("found", f"SELECT {shown} FROM found AS found({', '.join(names)})").fetchall()  # noqa: S608 (names above)
             return Answer(columns=tuple(found.columns), rows=[_in_utc(row, kinds) for row in rows])
         except duckdb.Error as error:
-            raise UsageError("run", "the statement", str(error).strip()) from None
+            raise UsageError("run", "the statement", *_in_one_sentence(error)) from None
 
     def close(self) -> None:
         """See QueryShell."""
@@ -204,6 +206,18 @@ class DuckDBShell:
             self._connection.execute(view(table, self._columns[table], source, file.format, kinds))
         except duckdb.Error as error:
             raise DocumentError("read", f"table {table}", str(error).partition("\n")[0]) from None
+
+
+def _in_one_sentence(error: duckdb.Error) -> tuple[str, str]:
+    """What DuckDB says in several lines, with a caret below the statement: the cause, and a hint or ""."""
+    first, *others = filter(None, map(str.strip, str(error).splitlines()))
+    cause = (first.partition("Error: ")[2] or first).rstrip("!.")
+    line = next((found[1] for found in map(re.compile(r"LINE ([0-9]+):").match, others) if found), "1")
+    hint = next((other for other in others if other.startswith("Did you mean")), "")
+    if alike := next((other for other in others if other.startswith("Candidate bindings: ")), ""):
+        names = re.findall(r'"[^"]+"', alike)
+        hint = f"Did you mean {' or '.join(names)}?" if len(names) <= FEW_NAMES else f"Columns: {', '.join(names)}."
+    return f"{cause[:1].lower()}{cause[1:]}{f', in line {line}' if line != '1' else ''}", hint
 
 
 def _python_value(name: str, kind: str) -> str:
