@@ -20,7 +20,7 @@ from bqdump import __version__
 from bqdump_local import stack as local_stack
 from deploy.dockerfile import Stage, exec_form, follow, importable, read, sent
 
-EXTRAS = ("runtime", "otel", "read", "verify")
+EXTRAS = ("runtime", "otel", "read", "s3", "verify")
 ROOT = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 IGNORE = (ROOT / ".dockerignore").read_text()

@@ -101,7 +101,7 @@ class FaultyStore:
 
     def __init__(self, store: MemoryStore, network: Network, laws: Laws) -> None:
         self._store, self._network, self._laws = store, network, laws
-        self.url = store.url
+        self.url, self.abilities = store.url, store.abilities
 
     async def describe(self) -> BucketInfo:
         """See ObjectStore."""

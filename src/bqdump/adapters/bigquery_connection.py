@@ -10,8 +10,9 @@ from bqdump.adapters.bigquery_jobs import query_config
 from bqdump.adapters.endpoints import BIGQUERY
 from bqdump.adapters.gate import Gate, Limit
 from bqdump.adapters.google_errors import translated, translated_reference
-from bqdump.adapters.google_http import TIMEOUT, Threads, credentials, session
+from bqdump.adapters.google_http import TIMEOUT, credentials, session
 from bqdump.adapters.lean_imports import Later
+from bqdump.adapters.threads import Threads
 from bqdump.core.errors import BqdumpError
 from bqdump.core.tables.catalog import Dataset
 

@@ -21,7 +21,7 @@ from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
 from bqdump.core.plan.file_names import NameRules
-from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
+from bqdump.ports.store import Abilities, BucketInfo, Copy, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")
 PAGE = 1000
@@ -39,6 +39,8 @@ class _FillError(Exception):
 
 class FolderStore:
     """A folder, created by the first write. Several processes may use it at the same time."""
+
+    abilities = Abilities()
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()

@@ -19,13 +19,14 @@ from bqdump.adapters.gcs_client import open_client
 from bqdump.adapters.gcs_objects import ADMIN, NOTE, generation_of, info_of, lacking, lifecycle_of, noted
 from bqdump.adapters.gcs_uploads import NOT_AS_SENT, ON_THE_WAY, Upload, retry_policy
 from bqdump.adapters.google_errors import translated
-from bqdump.adapters.google_http import TIMEOUT, Threads
+from bqdump.adapters.google_http import TIMEOUT
 from bqdump.adapters.patience import Patience
+from bqdump.adapters.threads import Threads
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, UnavailableError
-from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
+from bqdump.ports.store import Abilities, BucketInfo, Copy, Note, ObjectInfo, Stored
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -42,6 +43,8 @@ class CloudStore:
     kms_key: the Cloud KMS key of all objects written or copied ("": the bucket's default). patience: how long uploads
     are retried, part by part. storage_class: of streamed objects ("": the bucket's default).
     """
+
+    abilities = Abilities()
 
     def __init__(
         self, bucket: str, project: str, kms_key: str = "", patience: Patience | None = None, storage_class: str = ""

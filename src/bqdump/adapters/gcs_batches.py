@@ -11,7 +11,8 @@ from google.api_core.exceptions import from_http_response
 from bqdump.adapters.gcs_calls import Call, send
 from bqdump.adapters.gcs_objects import ADMIN, ORIGIN, info_of
 from bqdump.adapters.google_errors import translate, translated
-from bqdump.adapters.google_http import TIMEOUT, Threads
+from bqdump.adapters.google_http import TIMEOUT
+from bqdump.adapters.threads import Threads
 from bqdump.concurrency import gathered
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, UnavailableError
 from bqdump.ports.store import Copy, ObjectInfo

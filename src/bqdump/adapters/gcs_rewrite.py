@@ -12,9 +12,10 @@ from google.api_core.exceptions import NotFound
 from bqdump.adapters.gcs_client import open_client
 from bqdump.adapters.gcs_objects import ADMIN, info_of
 from bqdump.adapters.google_errors import translated
-from bqdump.adapters.google_http import TIMEOUT, Threads
+from bqdump.adapters.google_http import TIMEOUT
 from bqdump.adapters.movers import digest_of, other_file
 from bqdump.adapters.patience import Patience, Retrying
+from bqdump.adapters.threads import Threads
 from bqdump.core.errors import ConflictError, DamagedError, VerificationError
 from bqdump.ports.mover import Moved
 from bqdump.ports.store import Copy, ObjectInfo, ObjectStore

@@ -1,14 +1,12 @@
-"""Connections to Google's JSON APIs, for both clients: credentials, a connection pool, and threads."""
+"""Connections to Google's JSON APIs, for both clients: credentials and a connection pool."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import warnings
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import google.auth
 import requests
@@ -20,12 +18,9 @@ from requests.adapters import HTTPAdapter
 
 from bqdump.adapters.google_access import FILE, SIGN_IN, not_signed_in, remedy
 from bqdump.adapters.lean_imports import load_rare
+from bqdump.adapters.threads import THREADS
 from bqdump.core.errors import AccessError, UsageError, open_files_error, out_of_files
 
-Result = TypeVar("Result")
-
-# Concurrent requests per API: 100 per second of 200 ms each, for the two methods that planning uses.
-THREADS = 40
 CONNECT_SECONDS, READ_SECONDS = 10.0, 120.0
 # Variables from which requests and gRPC read certificate authorities.
 AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")
@@ -115,22 +110,3 @@ def session(granted: Credentials) -> Session:
     made.mount("https://", adapter)
     made.mount("http://", adapter)
     return made
-
-
-class Threads:
-    """Runs a client's blocking calls in threads, which start as they are needed."""
-
-    def __init__(self, name: str) -> None:
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=name)
-
-    async def call(self, function: Callable[[], Result]) -> Result:
-        """The function's result. Its exceptions are raised here."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
-
-    def start(self, function: Callable[[], Result]) -> Future[Result]:
-        """Start the function now."""
-        return self._pool.submit(function)
-
-    def close(self) -> None:
-        """Start nothing more, without waiting for calls in progress."""
-        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -12,7 +12,7 @@ from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
-from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, Stored
+from bqdump.ports.store import Abilities, BucketInfo, Copy, Note, ObjectInfo, Stored
 
 PAGE = 1000
 Result = TypeVar("Result")
@@ -25,6 +25,8 @@ class _Object(NamedTuple):
 
 class MemoryStore:
     """An ObjectStore in a dictionary. page: number of names on a page of a listing. clock: in milliseconds, 0: none."""
+
+    abilities = Abilities()
 
     def __init__(self, bucket: str = "memory", *, page: int = PAGE) -> None:
         self.url = f"gs://{bucket}"

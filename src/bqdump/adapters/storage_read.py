@@ -22,10 +22,11 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 
 from bqdump.adapters.endpoints import STORAGE_READ
 from bqdump.adapters.google_access import SIGN_IN, blocked, nothing_there, one_line, remedy
-from bqdump.adapters.google_http import Threads, credentials
+from bqdump.adapters.google_http import credentials
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.read_rows import batch_of
 from bqdump.adapters.retry.listing import resumed
+from bqdump.adapters.threads import Threads
 from bqdump.core.errors import (
     AccessError,
     BqdumpError,

@@ -67,7 +67,7 @@ class DeniedError(BqdumpError):
 
 
 class AccessError(BqdumpError):
-    """Google was not asked at all: no credentials that it takes, a proxy that refuses, a certificate not trusted.
+    """The service was not asked at all: no credentials that it takes, a proxy that refuses, a certificate not trusted.
 
     Not a missing permission: what the caller may do is not known.
     """

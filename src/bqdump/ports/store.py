@@ -1,4 +1,7 @@
-"""The store: a bucket or a folder with objects, each with a name and a generation."""
+"""The store: a bucket or a folder with objects, each with a name and a generation.
+
+A generation is a number that changes whenever the object of that name is replaced, also by the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ class Stored(NamedTuple):
 
 
 class ObjectInfo(NamedTuple):
-    """An object in a listing: size in bytes, CRC32C in base64, generation, and the origin of a copy (else "").
+    """An object: size in bytes, CRC32C in base64, generation, and the origin of a copy (else ""). See also Abilities.
 
     updated: when this generation was written, in milliseconds since 1970 UTC by the store's clock; 0 if not known.
     """
@@ -74,6 +77,17 @@ class BucketInfo(NamedTuple):
     lifecycle: tuple[LifecycleRule, ...] = ()
 
 
+class Abilities(NamedTuple):
+    """What differs among stores; the defaults are those of Cloud Storage.
+
+    listed_checksums: whether listings return CRC32C and origin. Without it both are "" there, and `stat` returns them,
+    with a request for each object. exports: whether an export can be written there directly, not only copied.
+    """
+
+    listed_checksums: bool = True
+    exports: bool = True
+
+
 class ObjectStore(Protocol):
     """A bucket or a folder. Names are complete object names. Every error is a BqdumpError:
 
@@ -84,6 +98,11 @@ class ObjectStore(Protocol):
     @property
     def url(self) -> str:
         """The location for people: gs://bucket or the path of the folder."""
+        ...
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the store can do."""
         ...
 
     async def describe(self) -> BucketInfo:

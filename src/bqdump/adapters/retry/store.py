@@ -25,7 +25,7 @@ class RetryingStore:
 
     def __init__(self, store: ObjectStore, patience: Patience | None = None) -> None:
         self._store, self._retrying = store, Retrying(patience)
-        self.url = store.url
+        self.url, self.abilities = store.url, store.abilities
 
     async def describe(self) -> BucketInfo:
         """See ObjectStore."""

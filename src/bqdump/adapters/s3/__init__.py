@@ -1,0 +1,1 @@
+"""The ObjectStore on S3, and on services that have its API."""

@@ -1,0 +1,266 @@
+"""The ObjectStore on S3. What it does not have is made of what it has: see adapters.s3.objects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import IO, Any, TypeVar, cast
+
+from botocore.exceptions import ClientError
+
+from bqdump.adapters.checksums import Summed, crc32c
+from bqdump.adapters.patience import Patience, Retrying
+from bqdump.adapters.s3.client import open_client
+from bqdump.adapters.s3.errors import translated
+from bqdump.adapters.s3.listing import Listing
+from bqdump.adapters.s3.objects import ORIGIN, crc32c_in, generation_in, generation_of, info_of
+from bqdump.adapters.s3.reading import download, read_checksum
+from bqdump.adapters.s3.requests import Requests
+from bqdump.adapters.s3.uploads import Upload, kept
+from bqdump.adapters.threads import Threads
+from bqdump.core.documents.layout import is_note
+from bqdump.core.documents.notes import NOTE_BYTES
+from bqdump.core.errors import (
+    AnswerError,
+    BqdumpError,
+    ConflictError,
+    DeniedError,
+    NotFoundError,
+    TargetError,
+    UnavailableError,
+)
+from bqdump.ports.store import Abilities, BucketInfo, Copy, Note, ObjectInfo, Stored
+
+Result = TypeVar("Result")
+NOT_AS_SENT = "the stored object differs from what was sent"
+PIECE = 8 << 20
+
+
+class S3Store:
+    """One bucket. It does not retry, except for uploads: see adapters.retry.store.
+
+    endpoint: the address of a service with the API of S3, "" for AWS. patience: how long uploads are retried, part by
+    part. The process needs the permissions that adapters.s3.errors names.
+    """
+
+    abilities = Abilities(listed_checksums=False, exports=False)
+
+    def __init__(self, bucket: str, endpoint: str = "", patience: Patience | None = None) -> None:
+        self._requests = Requests(open_client(endpoint), bucket)
+        self._listing = Listing(self._requests)
+        self._threads, self._retrying = Threads("s3"), Retrying(patience)
+        self.url = f"s3://{bucket}"
+
+    async def describe(self) -> BucketInfo:
+        """See ObjectStore: the location is the region. Whether versions are kept is False if it may not be read."""
+        client, bucket = self._requests.client, self._requests.bucket
+
+        def get() -> BucketInfo:
+            with translated("read the settings of", self.url):
+                try:
+                    found = client.head_bucket(Bucket=bucket)
+                except ClientError:
+                    # Unlike that one, the answer to this has the reason.
+                    client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+                    raise
+            versions: Mapping[str, Any] = {}
+            with suppress(DeniedError, AnswerError, TargetError), translated("read the settings of", self.url):
+                versions = client.get_bucket_versioning(Bucket=bucket)
+            return BucketInfo(str(found.get("BucketRegion") or ""), 0, 0, versions=versions.get("Status") == "Enabled")
+
+        return await self._threads.call(get)
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        """See ObjectStore. An object without a CRC32C of its own, such as one of another tool, is read for it."""
+
+        def get() -> ObjectInfo | None:
+            found = self._requests.head(name)
+            if found is None:
+                return None
+            checksum = crc32c_in(found) or read_checksum(self._requests, name, found)
+            return info_of(name, found, self._requests.subject(name), checksum)
+
+        return await self._threads.call(get)
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        """See ObjectStore. A complete read is compared with the object's CRC32C, if it has one."""
+        return await self._threads.call(lambda: download(self._requests, name, start, length))
+
+    async def write(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore."""
+
+        def put() -> int:
+            condition = self._requests.condition(name, expect)
+            etag = self._requests.put(name, data, crc32c(data), condition, ContentType=_content_type(name))
+            # Only the answer to another request has the time.
+            found = self._requests.head(name)
+            if found is None or found.get("ETag") != etag:
+                return generation_of(etag, None)
+            return generation_in(found, "write", self._requests.subject(name))
+
+        return await self._threads.call(put)
+
+    async def upload(
+        self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
+    ) -> tuple[ObjectInfo, Result]:
+        """See ObjectStore. Each part is retried here, since `fill` can be called only once."""
+
+        def filled() -> tuple[ObjectInfo, Result]:
+            upload = self._upload(name, expect)
+            file = Summed(cast("IO[bytes]", upload))
+            try:
+                result = fill(cast("IO[bytes]", file))
+                return self._finished(name, upload, file), result
+            except BaseException:
+                upload.abort()
+                raise
+
+        return await self._threads.call(filled)
+
+    async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
+        """See ObjectStore. Each part is retried here, since each piece comes only once."""
+        return await self._streamed(name, pieces, lambda: self._upload(name, expect))
+
+    async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore."""
+        if len(data) > NOTE_BYTES or not is_note(name):
+            raise ValueError(f"invalid note {name}: {len(data)} bytes")
+        return await self.write(name, data, expect)
+
+    async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
+        """See ObjectStore. S3 lists no content: each note is read, with a request of its own."""
+        async for page in self.objects(prefix, start):
+            found = await asyncio.gather(*(self._read_note(info) for info in page if is_note(info.name)))
+            yield [note for note in found if note]
+
+    async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
+        """See ObjectStore."""
+        pages = self._listing.pages(prefix, start)
+        while (page := await self._threads.call(lambda: next(pages, None))) is not None:
+            yield page
+
+    async def folders(self, prefix: str) -> list[str]:
+        """See ObjectStore."""
+        return await self._threads.call(lambda: self._listing.folders(prefix))
+
+    async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
+        """See ObjectStore. The bytes pass through this process, since S3 copies no object of any size at once."""
+
+        async def one(wish: Copy) -> ObjectInfo | BqdumpError:
+            try:
+                return await self._rewritten(
+                    wish.source, wish.source_generation, wish.target, wish.expect, origin={ORIGIN: origin}
+                )
+            except BqdumpError as error:
+                return error
+
+        return list(await asyncio.gather(*map(one, copies)))
+
+    async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
+        """See ObjectStore. The object is read and written again, since S3 puts no small objects together."""
+        try:
+            return await self._rewritten(name, generation, name, generation, more=data)
+        except NotFoundError as error:
+            raise ConflictError("append to", self._requests.subject(name), error.cause) from error
+
+    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        """See ObjectStore. Two requests for each: the first finds the ETag that the second one names."""
+
+        async def one(name: str, generation: int) -> bool | BqdumpError:
+            try:
+                return await self._threads.call(lambda: self._delete(name, generation))
+            except BqdumpError as error:
+                return error
+
+        return list(await asyncio.gather(*(one(*each) for each in objects)))
+
+    async def close(self) -> None:
+        """See ObjectStore."""
+        self._threads.close()
+        self._requests.client.close()
+
+    def _upload(self, name: str, expect: int | None, origin: Mapping[str, str] | None = None) -> Upload:
+        condition = kept(self._retrying, lambda: self._requests.condition(name, expect))
+        return Upload(self._requests, name, condition, self._retrying, origin or {})
+
+    async def _streamed(self, name: str, pieces: AsyncIterator[bytes], begin: Callable[[], Upload]) -> ObjectInfo:
+        upload = await self._threads.call(begin)
+        file = Summed(cast("IO[bytes]", upload))
+        try:
+            async for piece in pieces:
+                await self._threads.call(partial(file.write, piece))
+            return await self._threads.call(lambda: self._finished(name, upload, file))
+        except BaseException:
+            await self._threads.call(upload.abort)
+            raise
+
+    def _finished(self, name: str, upload: Upload, file: Summed) -> ObjectInfo:
+        """The object that the upload has created. Raises if it is another one."""
+        lost: ConflictError | None = None
+        etag = ""
+        try:
+            etag = upload.finish(file.crc32c)
+        except ConflictError as error:
+            if not upload.repeated:
+                raise
+            # Another object, or this one after an answer was lost: the checksum shows which.
+            lost = error
+        subject = self._requests.subject(name)
+        found = kept(self._retrying, lambda: self._requests.head(name))
+        # Where the service has no checksum of the complete object, each part was sent with one.
+        checksum = (crc32c_in(found) or (file.crc32c if found.get("ETag") == etag else "")) if found else ""
+        if found is None or (found.get("ContentLength"), checksum) != (file.size, file.crc32c):
+            raise lost or UnavailableError("write", subject, NOT_AS_SENT)
+        return info_of(name, found, subject, checksum)
+
+    async def _rewritten(
+        self,
+        source: str,
+        generation: int,
+        target: str,
+        expect: int,
+        *,
+        more: bytes = b"",
+        origin: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
+        """Write the bytes of an object of this generation, and more, to a name. Raises NotFoundError if it is gone."""
+        found = await self._threads.call(lambda: self._requests.head(source))
+        size = found.get("ContentLength", 0) if found else 0
+        gone = NotFoundError("copy", self._requests.subject(source), "no such object at this generation")
+        if found is None or generation_in(found, "copy", self._requests.subject(source)) != generation:
+            raise gone
+
+        async def pieces() -> AsyncIterator[bytes]:
+            for start in range(0, size, PIECE):
+                piece = await self.read(source, start, min(PIECE, size - start))
+                if piece.generation != generation:
+                    raise gone
+                yield piece.data
+            yield more
+
+        return await self._streamed(target, pieces(), lambda: self._upload(target, expect, origin))
+
+    def _delete(self, name: str, generation: int) -> bool:
+        found = self._requests.head(name)
+        if found is None or generation_in(found, "delete", self._requests.subject(name)) != generation:
+            return False
+        with suppress(ConflictError, NotFoundError), translated("delete", self._requests.subject(name)):
+            self._requests.client.delete_object(Bucket=self._requests.bucket, Key=name, IfMatch=found["ETag"])
+            return True
+        return False
+
+    async def _read_note(self, info: ObjectInfo) -> Note | None:
+        """The content of a note, None if it has been deleted since it was listed."""
+        try:
+            found = await self.read(info.name, length=None if info.size <= NOTE_BYTES else NOTE_BYTES + 1)
+        except NotFoundError:
+            return None
+        return Note(info.name, found.data, found.generation)
+
+
+def _content_type(name: str) -> str:
+    if name.endswith(".html"):
+        return "text/html"
+    return "application/x-ndjson" if name.endswith(".jsonl") else "application/json"

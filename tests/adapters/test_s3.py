@@ -1,0 +1,250 @@
+"""What is particular to S3: its errors in one sentence each, lost answers, damaged parts, objects of other tools."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TypeVar
+
+import pytest
+from botocore.exceptions import ClientError
+
+from bqdump.adapters.checksums import crc32c
+from bqdump.adapters.patience import Patience
+from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.s3.client import open_client
+from bqdump.adapters.s3.errors import translate
+from bqdump.adapters.s3.store import S3Store
+from bqdump.core.errors import AccessError, BqdumpError, ConflictError, DamagedError, DeniedError, NotFoundError
+from bqdump.ports.store import ObjectStore
+from s3_server import BUCKET, Fault, S3Server, s3_server
+
+Result = TypeVar("Result")
+QUICK = Patience(seconds=5.0, first_pause=0.001, longest_pause=0.01)
+LARGE = bytes(range(256)) * ((20 << 20) // 256)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(served: S3Server) -> Iterator[S3Server]:
+    served.bucket()
+    served.counts.clear()
+    yield served
+    left, served.faults = served.faults, []
+    assert left == []
+
+
+def on(test: Callable[[ObjectStore], Awaitable[Result]], bucket: str = BUCKET) -> Result:
+    async def run() -> Result:
+        store = RetryingStore(S3Store(bucket, patience=QUICK), QUICK)
+        try:
+            return await test(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(run())
+
+
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 3 << 20):
+        yield data[start : start + (3 << 20)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "sentence"),
+    [
+        (Fault("get", 403, "AccessDenied"), DeniedError, "cannot read s3://bucket/x: said no. Requires s3:GetObject"),
+        (
+            Fault("get", 400, "ExpiredToken"),
+            AccessError,
+            "cannot sign in to S3: the credentials have expired. Renew them",
+        ),
+        (
+            Fault("get", 403, "InvalidAccessKeyId"),
+            AccessError,
+            r"cannot sign in to S3: the service does not accept the credentials \(InvalidAccessKeyId\). Set",
+        ),
+        (
+            Fault("get", 403, "RequestTimeTooSkewed"),
+            AccessError,
+            "cannot read s3://bucket/x: the clock of this machine differs too much from the service's. Set the clock",
+        ),
+        (
+            Fault("get", 400, "AuthorizationHeaderMalformed", headers=(("x-amz-bucket-region", "eu-west-1"),)),
+            AccessError,
+            "cannot read s3://bucket/x: the bucket is in region eu-west-1. Set AWS_REGION",
+        ),
+        (
+            Fault("get", 403, "InvalidObjectState"),
+            BqdumpError,
+            "cannot read s3://bucket/x: it is in an archive class. Restore the objects",
+        ),
+    ],
+)
+def test_a_refusal_is_one_sentence(s3: S3Server, fault: Fault, kind: type[BqdumpError], sentence: str) -> None:
+    # The client itself tries another region once where the answer names one.
+    s3.faults = [fault._replace(times=2 if fault.headers else 1)]
+    with pytest.raises(kind, match=f"^{sentence}") as caught:
+        on(lambda store: store.read("x"))
+    assert "\n" not in str(caught.value)
+    s3.faults = []
+
+
+def test_the_reason_is_found_where_head_has_none(s3: S3Server) -> None:
+    s3.faults = [Fault("head", 403, "403"), Fault("get", 400, "ExpiredToken")]
+    with pytest.raises(AccessError, match=r"^cannot sign in to S3: the credentials have expired"):
+        on(lambda store: store.stat("x"))
+
+
+@pytest.mark.parametrize("what", ["stat", "read", "describe", "list", "write"])
+def test_a_missing_bucket_is_named(s3: S3Server, what: str) -> None:
+    async def ask(store: ObjectStore) -> None:
+        if what == "describe":
+            await store.describe()
+        elif what == "list":
+            async for _ in store.objects("x"):
+                pass
+        elif what == "write":
+            await store.write("x", b"", 0)
+        else:
+            await store.read("x")
+
+    with pytest.raises(NotFoundError, match=r"s3://nowhere.*: no such bucket. Check the name of the bucket"):
+        on(ask, "nowhere")
+
+
+def test_without_credentials_the_sentence_says_which_variables_to_set(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    with pytest.raises(AccessError, match=r"^cannot sign in to S3: no credentials were found. Set AWS_PROFILE"):
+        on(lambda store: store.read("x"))
+    monkeypatch.setenv("AWS_PROFILE", "other")
+    with pytest.raises(AccessError, match=r"^cannot sign in to S3: The config profile \(other\) could not be found"):
+        on(lambda store: store.read("x"))
+
+
+def test_no_error_has_a_secret(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "verysecret")
+    s3.faults = [Fault("get", 418, "Strange", message="<html>")]
+    with pytest.raises(BqdumpError) as caught:
+        on(lambda store: store.read("x"))
+    assert str(caught.value) == "cannot read s3://bucket/x: I'm a Teapot."
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+def test_every_request_is_repeated_after_a_temporary_error(s3: S3Server, status: int) -> None:
+    async def check(store: ObjectStore) -> None:
+        s3.faults = [
+            Fault(one, status, "SlowDown") for one in ("begin", "part", "complete", "head", "put", "get", "list")
+        ]
+        info = await store.stream("large", pieces(LARGE), 0)
+        assert (info.size, info.crc32c) == (len(LARGE), crc32c(LARGE))
+        await store.write("small", b"x", 0)
+        assert (await store.read("small")).data == b"x"
+        assert [one.name async for page in store.objects("") for one in page] == ["large", "small"]
+
+    on(check)
+
+
+@pytest.mark.parametrize(("size", "operation"), [(10, "put"), (len(LARGE), "complete")])
+def test_an_upload_whose_answer_was_lost_is_its_own(s3: S3Server, size: int, operation: str) -> None:
+    async def check(store: ObjectStore) -> None:
+        s3.faults = [Fault(operation, 500, "InternalError", after=True)]
+        info = await store.stream("x", pieces(LARGE[:size]), 0)
+        assert info == await store.stat("x")
+        with pytest.raises(ConflictError):
+            await store.stream("x", pieces(LARGE[:size]), 0)
+
+    on(check)
+    assert s3.uploads() == []
+
+
+def test_a_damaged_part_is_not_stored(s3: S3Server) -> None:
+    s3.faults = [Fault("part", 400, "BadDigest", times=4)]
+    with pytest.raises(DamagedError, match="said no"):
+        on(lambda store: store.stream("x", pieces(LARGE), 0))
+    assert (s3.keys(), s3.uploads()) == ([], [])
+
+
+def test_an_upload_that_fails_leaves_no_parts(s3: S3Server) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield LARGE
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        on(lambda store: store.stream("x", broken(), 0))
+    assert (s3.keys(), s3.uploads()) == ([], [])
+
+
+def test_an_object_of_another_tool_is_read_for_its_checksum(s3: S3Server) -> None:
+    s3.put("x", LARGE)
+
+    async def check(store: ObjectStore) -> None:
+        info = await store.stat("x")
+        assert info
+        assert (info.size, info.crc32c) == (len(LARGE), crc32c(LARGE))
+
+    on(check)
+    assert s3.counts == {"head": 1, "get": 1}
+
+
+def test_the_same_bytes_written_again_have_another_generation(s3: S3Server) -> None:
+    async def check(store: ObjectStore) -> None:
+        first = await store.write("x", b"same", 0)
+        second = await store.write("x", b"same", first)
+        assert second > first
+        assert await store.delete([("x", first)]) == [False]
+        assert await store.delete([("x", second)]) == [True]
+
+    on(check)
+
+
+def test_requests_are_those_of_the_page_about_s3(s3: S3Server) -> None:
+    async def counted(work: Awaitable[object]) -> dict[str, int]:
+        s3.counts.clear()
+        await work
+        return dict(s3.counts)
+
+    async def check(store: ObjectStore) -> None:
+        assert await counted(store.write("x", b"1", 0)) == {"put": 1, "head": 1}
+        assert await counted(store.stream("small", pieces(b"1"), 0)) == {"put": 1, "head": 1}
+        large = await counted(store.stream("large", pieces(LARGE), 0))
+        assert large == {"begin": 1, "part": 3, "complete": 1, "head": 1}
+        generation = (await store.read("x")).generation
+        assert await counted(store.write("x", b"2", generation)) == {"put": 1, "head": 2}
+        generation = (await store.read("x")).generation
+        assert await counted(store.delete([("x", generation)])) == {"head": 1, "delete": 1}
+
+    on(check)
+
+
+def test_the_bucket_is_in_the_path_for_other_services_unless_the_profile_says_otherwise(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def host(endpoint: str) -> str:
+        client = open_client(endpoint)
+        try:
+            url: str = client.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": "k"})
+            return url.split("?")[0]
+        finally:
+            client.close()
+
+    assert host("https://s3.example.com") == "https://s3.example.com/bucket/k"
+    config = tmp_path_factory.mktemp("aws") / "config"
+    config.write_text("[default]\ns3 =\n  addressing_style = virtual\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    assert host("https://s3.example.com") == "https://bucket.s3.example.com/k"
+
+
+def test_an_answer_without_a_code_has_its_status() -> None:
+    error = ClientError({"ResponseMetadata": {"HTTPStatusCode": 403}}, "HeadObject")
+    assert str(translate(error, "read", "s3://b/x")).startswith("cannot read s3://b/x: HTTP 403 Forbidden. Requires")

@@ -1,0 +1,188 @@
+"""An S3 server on loopback: moto's, with what AWS does and moto does not, and with faults."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+import google_crc32c
+import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.s3.models import s3_backends
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+ACCOUNT = "123456789012"
+BUCKET = "bucket"
+
+
+class Fault(NamedTuple):
+    """An answer instead of moto's to the next requests of an operation, such as `put` or `get`.
+
+    after: the request is carried out, and its answer is lost. name: a pattern of the object's name.
+    """
+
+    operation: str
+    status: int
+    code: str
+    after: bool = False
+    times: int = 1
+    name: str = ""
+    message: str = "said no"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class S3Server:
+    """The server. counts: requests by operation. faults: those still to come."""
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.counts: Counter[str] = Counter()
+        self.faults: list[Fault] = []
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer a request (WSGI)."""
+        operation, name = operation_of(environ), environ["PATH_INFO"].partition("/")[2].partition("/")[2]
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        with self._lock:
+            self.counts[operation] += 1
+            fault = self._next(operation, name.encode("latin1").decode())
+        if fault and not fault.after:
+            return refusal(start, fault)
+        answer: list[Any] = []
+
+        def begin(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+            answer[:] = [status, headers]
+
+        # moto may carry out two writes that have the same condition.
+        with self._writing if operation in ("put", "part", "complete") else nullcontext():
+            if problem := self._problem(environ, operation, name, body):
+                return refusal(start, problem)
+            found = list(self._moto(environ, begin))
+        if fault:
+            return refusal(start, fault)
+        start(*answer)
+        return found
+
+    def keys(self, bucket: str = BUCKET) -> list[str]:
+        """The names of all objects."""
+        return sorted(s3_backends[ACCOUNT]["aws"].buckets[bucket].keys)
+
+    def uploads(self, bucket: str = BUCKET) -> list[str]:
+        """The names of the objects that are being uploaded in parts."""
+        return [one.key_name for one in s3_backends[ACCOUNT]["aws"].buckets[bucket].multiparts.values()]
+
+    def bucket(self, name: str = BUCKET) -> None:
+        """Create an empty bucket, also in place of one."""
+        backend = s3_backends[ACCOUNT]["aws"]
+        if name in backend.buckets:
+            backend.buckets[name].keys.clear()
+            backend.buckets[name].multiparts.clear()
+        else:
+            backend.create_bucket(name, "us-east-1")
+
+    def put(self, name: str, data: bytes, bucket: str = BUCKET) -> None:
+        """Store an object as another tool does, without a CRC32C."""
+        s3_backends[ACCOUNT]["aws"].put_object(bucket, name, data)
+
+    def data(self, name: str, bucket: str = BUCKET) -> bytes:
+        """The content of an object."""
+        found: bytes = s3_backends[ACCOUNT]["aws"].get_object(bucket, name).value
+        return found
+
+    def delete(self, name: str, bucket: str = BUCKET) -> None:
+        """Delete an object."""
+        s3_backends[ACCOUNT]["aws"].delete_object(bucket, name)
+
+    def _next(self, operation: str, name: str) -> Fault | None:
+        for number, fault in enumerate(self.faults):
+            if fault.operation == operation and re.search(fault.name, name):
+                left = fault._replace(times=fault.times - 1)
+                self.faults[number : number + 1] = [left] if left.times else []
+                return fault
+        return None
+
+    def _problem(self, environ: dict[str, Any], operation: str, name: str, body: bytes) -> Fault | None:
+        """What AWS refuses: another checksum than that of the bytes, and the end of an upload over another object."""
+        sent = environ.get("HTTP_X_AMZ_CHECKSUM_CRC32C")
+        if operation in ("put", "part") and sent:
+            found = base64.b64encode(google_crc32c.value(body).to_bytes(4, "big")).decode()
+            return Fault(operation, 400, "BadDigest", message="other bytes") if found != sent else None
+        if operation == "complete" and (expected := environ.get("HTTP_IF_MATCH")):
+            bucket = environ["PATH_INFO"].split("/")[1]
+            key = s3_backends[ACCOUNT]["aws"].get_object(bucket, name.encode("latin1").decode())
+            if key is None:
+                return Fault(operation, 404, "NoSuchKey")
+            return None if key.etag.strip('"') == expected.strip('"') else Fault(operation, 412, "PreconditionFailed")
+        return None
+
+
+def operation_of(environ: dict[str, Any]) -> str:
+    """A short name for what is requested."""
+    method: str = environ["REQUEST_METHOD"]
+    query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    name = environ["PATH_INFO"].partition("/")[2].partition("/")[2]
+    if "uploadId" in query:
+        return {"PUT": "part", "POST": "complete", "DELETE": "abort"}.get(method, "list parts")
+    if "uploads" in query:
+        return "begin" if method == "POST" else "list uploads"
+    if not name:
+        return "list" if "list-type" in query else f"{method.lower()} bucket"
+    return method.lower()
+
+
+def refusal(start: Callable[..., Any], fault: Fault) -> list[bytes]:
+    """An error as S3 answers it."""
+    text = f"<Error><Code>{fault.code}</Code><Message>{fault.message}</Message></Error>"
+    start(f"{fault.status} Refused", [("Content-Type", "application/xml"), *fault.headers])
+    return [text.encode()] if fault.operation not in ("head", "head bucket") else []
+
+
+class _Quiet(WSGIRequestHandler):
+    """Logs nothing, and keeps connections open."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
+        """See WSGIRequestHandler."""
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """A server with an empty bucket. The environment has its address, and credentials."""
+    app = S3Server()
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    app.address = f"http://127.0.0.1:{server.server_port}"
+    app.bucket()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(app.address).items():
+            patch.setenv(name, value)
+        try:
+            yield app
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+def environment(address: str) -> dict[str, str]:
+    """The variables by which clients find the server."""
+    return {
+        "AWS_ENDPOINT_URL_S3": address,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
