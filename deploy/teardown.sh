@@ -115,8 +115,9 @@ for account in "$name" "$name-scheduler" "$name-workflow" "$name-build"; do
       see_policies=''
     fi
     for bucket in $buckets; do
-      for role in roles/storage.objectUser roles/storage.legacyBucketReader; do
-        later gcloud storage buckets remove-iam-policy-binding "gs://$bucket" "--member=$member" "--role=$role"
+      for role in $(gcloud storage buckets get-iam-policy "gs://$bucket" '--flatten=bindings[].members' \
+        "--filter=bindings.members=$member" '--format=value(bindings.role)' | sort -u); do
+        later gcloud storage buckets remove-iam-policy-binding "gs://$bucket" "--member=$member" "--role=$role" --all
       done
     done
   fi

@@ -7,6 +7,22 @@ locals {
     { for account in google_service_account.workflow : "workflow" => account.name },
     { for account in google_service_account.events : "events" => account.name },
   )
+
+  # What an append-only exporter may replace and delete: as `bqdump render iam --append-only` prints it.
+  replaceable = join(" || ", [
+    "resource.name.endsWith(\"/_bqdump/latest.json\")",
+    "resource.name.endsWith(\"/_bqdump/newest.json\")",
+    "resource.name.endsWith(\"/_bqdump/project.json\")",
+    "resource.name.extract(\"/_bqdump/iceberg/{table}/metadata/version-hint.text\") != \"\"",
+    "resource.name.extract(\"/_bqdump/runs/{run}/planner.json\") != \"\"",
+    "resource.name.extract(\"/_bqdump/runs/{run}/publisher.json\") != \"\"",
+    "resource.name.extract(\"/_bqdump/runs/{run}/claims/\") != \"\"",
+    "resource.name.extract(\"/_bqdump/runs/{run}/sessions/\") != \"\"",
+    "resource.name.extract(\"/_bqdump/runs/{run}/data/\") != \"\"",
+    "resource.name.extract(\"/_bqdump/projects/{run}/planner.json\") != \"\"",
+    "resource.name.extract(\"/_bqdump/doctor/{name}\") != \"\"",
+  ])
+  appending = toset(["roles/storage.objectCreator", "roles/storage.objectViewer"])
 }
 
 resource "google_service_account" "job" {
@@ -146,9 +162,28 @@ resource "google_project_iam_member" "see_row_policies_elsewhere" {
 }
 
 # Creates, reads, lists and deletes objects in this bucket. Cannot change who may read them.
+# With append_only, it replaces and deletes only pointers such as latest.json, and the notes of a running export.
 resource "google_storage_bucket_iam_member" "write_objects" {
   bucket = var.create_bucket ? google_storage_bucket.exports[0].name : var.bucket
   role   = "roles/storage.objectUser"
+  member = time_sleep.accounts_known.triggers["job"]
+
+  dynamic "condition" {
+    for_each = var.append_only ? [local.replaceable] : []
+
+    content {
+      title      = "bqdump-append-only"
+      expression = condition.value
+    }
+  }
+}
+
+# Creates and reads objects in this bucket, replaces and deletes none.
+resource "google_storage_bucket_iam_member" "append_objects" {
+  for_each = var.append_only ? local.appending : []
+
+  bucket = var.create_bucket ? google_storage_bucket.exports[0].name : var.bucket
+  role   = each.value
   member = time_sleep.accounts_known.triggers["job"]
 }
 
@@ -165,6 +200,23 @@ resource "google_storage_bucket_iam_member" "write_objects_elsewhere" {
 
   bucket = each.value
   role   = "roles/storage.objectUser"
+  member = google_service_account.job.member
+
+  dynamic "condition" {
+    for_each = var.append_only ? [local.replaceable] : []
+
+    content {
+      title      = "bqdump-append-only"
+      expression = condition.value
+    }
+  }
+}
+
+resource "google_storage_bucket_iam_member" "append_objects_elsewhere" {
+  for_each = { for pair in setproduct(local.other_buckets, local.appending) : join("/", pair) => pair if var.append_only }
+
+  bucket = each.value[0]
+  role   = each.value[1]
   member = google_service_account.job.member
 }
 

@@ -168,6 +168,12 @@ variable "read_route" {
   default     = false
 }
 
+variable "append_only" {
+  description = "Let the job create files, and replace or delete no earlier ones. Needs {run} in BQDUMP_PATH and uniform bucket-level access."
+  type        = bool
+  default     = false
+}
+
 variable "detect_row_policies" {
   description = "Grant a custom role in the source project that detects row access policies."
   type        = bool

@@ -30,16 +30,15 @@ class Access:
         """The permissions that are denied now."""
         return {self._kind: {name: sorted(permissions) for name, permissions in self._denied.items()}}
 
-    def allows(self, name: str, permission: str) -> bool:
-        """Whether the caller has a permission on a resource and its contents."""
+    def allows(self, name: str, permission: str, item: str = "") -> bool:
+        """Whether the caller has a permission on a resource and its contents, of which `item` is one."""
         return not any(permission in self._denied.get(principal, ()) for principal in (name, "*"))
 
-    def require(self, name: str, *permissions: str) -> None:
-        """Raise 403 for the first permission that is denied."""
-        if self._denied:
-            for permission in permissions:
-                if not self.allows(name, permission):
-                    raise self._refusal(permission)
+    def require(self, name: str, *permissions: str, item: str = "") -> None:
+        """Raise 403 for the first permission that is denied on a resource, or on this item of its contents."""
+        for permission in permissions:
+            if not self.allows(name, permission, item):
+                raise self._refusal(permission)
 
     def granted(self, name: str, permissions: Iterable[str]) -> list[str]:
         """The permissions among these that the caller has."""

@@ -24,6 +24,7 @@ from bqdump.core.settings.resolve import environment as given_environment
 from bqdump.core.settings.resolve import flags, resolve
 from bqdump.core.settings.settings import SETTINGS, Settings
 from bqdump.core.settings.target import Target
+from bqdump.render.append_only import TITLE, expression
 from bqdump.render.deployment import NOT_DEPLOYED, Deployment, Secret, check, environment
 from bqdump.render.iam import SEE_ROW_POLICIES, accounts, acting_as, build_account, script
 from bqdump.render.terraform import module_call
@@ -460,3 +461,25 @@ def test_every_setting_is_part_of_a_deployment() -> None:
     left_out = (*NOT_DEPLOYED, "iceberg")
     names = {setting.env for setting in SETTINGS if setting.name not in left_out}
     assert set(environment(EVERYTHING)) == names
+
+
+def test_an_append_only_account_loses_what_it_could_delete_before() -> None:
+    path = "{run}/{table}/{table}_*.{ext}"
+    made = accounts(deployment(settings=msgspec.structs.replace(EVERYTHING, path=path), append_only=True))[0]
+    on_bucket = {grant.role: grant for grant in made.grants if grant.on == "bucket my-exports"}
+    roles = ("objectUser", "objectCreator", "objectViewer", "legacyBucketReader")
+    assert sorted(on_bucket) == sorted(f"roles/storage.{role}" for role in roles)
+    text = script([made], "my-jobs")
+    lines = [line for line in text.splitlines() if "roles/storage.objectUser" in line and "gcloud" in line]
+    assert "remove-iam-policy-binding gs://my-exports" in lines[0]
+    assert lines[0].endswith("--condition=None >/dev/null 2>&1 || :")
+    assert shlex.split(lines[1])[-1] == f"--condition=expression={expression()},title={TITLE}"
+    # Without a condition, gcloud asks which is meant where the bucket has grants with one.
+    assert all(any("--condition=" in word for word in grant.command) for grant in on_bucket.values())
+    # gcloud's flag is a list of KEY=VALUE with commas between.
+    assert "," not in expression()
+
+
+def test_an_append_only_account_needs_a_folder_for_each_run() -> None:
+    with pytest.raises(UsageError, match="each run replaces the files of the last one"):
+        deployment(append_only=True)

@@ -13,6 +13,7 @@ import pytest
 
 from bqdump.core.settings.resolve import environment, file, resolve
 from bqdump.render.alerts import DUE, hours_between, metrics, policies
+from bqdump.render.append_only import TITLE, expression
 from bqdump.render.deployment import Deployment, Secret
 from bqdump.render.deployment import environment as variables_of
 from bqdump.render.iam import accounts, build_account
@@ -74,6 +75,10 @@ CASES: dict[str, dict[str, Any]] = {
         "kms_key": KEY, "job_kms_key": KEY, "read_route": True, "source_project": "data", "labels": {"team": "x"},
     },
     "existing": {"create_bucket": False, "detect_row_policies": False, "timeout": "90s", "alert_bytes_billed": 10**12},
+    "append_only": {
+        "append_only": True, "settings": {"BQDUMP_PATH": "{run}/{table}/{table}_*.{ext}"}, "dataset": "sales,ops",
+        "locations": LOCATIONS,
+    },
     "domain": {"project": "example.com:jobs", "image": "registry/image@sha256:1", "timeout": "604800s"},
 }  # fmt: skip
 GROUPS = [list(CASES)[at::4] for at in range(4)]
@@ -103,6 +108,7 @@ def case_of(name: str, planned: Planned) -> Case:
         timeout_seconds=int(variables.get("timeout", "14400s").removesuffix("s")),
         schedule=variables["workflow_schedule"] if by_workflow else variables.get("schedule", "0 3 * * *"),
         read_route=variables.get("read_route", False),
+        append_only=variables.get("append_only", False),
         secrets=tuple(Secret(env, one["secret"], one["version"]) for env, one in variables.get("secrets", {}).items()),
     )
     exports = exported_by_workflow(deployment, ITEMS, "exports") if by_workflow else (exported(settings),)
@@ -253,6 +259,10 @@ def check_grants(case: Case) -> None:
     if given.get("events_service"):
         expected.add(("roles/eventarc.eventReceiver", f"project {given['project']}"))
     assert made == expected
+    conditions = [(one.get("condition") or [{}])[0] for one in case.planned.of("google_storage_bucket_iam_member")
+                  if one["role"] == "roles/storage.objectUser"]  # fmt: skip
+    condition = {"title": TITLE, "expression": expression(), "description": None}
+    assert conditions == [condition if given.get("append_only") else {}] * len(conditions)
 
 
 def made_schedules(case: Case) -> set[str]:

@@ -25,6 +25,7 @@ from bqdump.export.watch import Watch
 from bqdump.export.work.read import read_unit, withdraw_files
 from bqdump.export.work.work import read_share
 from bqdump.ports.reader import Batch
+from bqdump.repository.published import read_manifest
 from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 from logged import logged
 
@@ -118,6 +119,30 @@ def test_late_files_that_cannot_be_cleared_are_reported_and_do_no_harm(
     asyncio.run(check())
     assert len(data(store)) == 2
     assert len(logged(caplog, LogEvent.CLEANUP_FAILED)) == 1
+
+
+def test_files_of_an_attempt_that_does_not_count_stay_where_they_cannot_be_deleted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, task = stage(KEEP)
+
+    async def denied(objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        return [DeniedError("delete", name, "no") for name, _ in objects]
+
+    async def check() -> None:
+        await late(task)
+        monkeypatch.setattr(store, "delete", denied)
+        assert (await run(task)).state == "published"
+        manifest = await read_manifest(store, task.settings)
+        # The late file is next to it.
+        assert len({file.name for table in manifest.tables for file in table.files}) == 1
+
+    asyncio.run(check())
+    assert len(data(store)) == 2
+    warnings = [record.getMessage() for record in logged(caplog, LogEvent.CLEANUP_FAILED)]
+    assert warnings[0].startswith(
+        "1 file of attempts that do not count cannot be deleted, and no manifest names them: "
+    )
 
 
 class UnreachableStore(MemoryStore):

@@ -53,7 +53,7 @@ def test_all_is_well_and_nothing_is_left_behind(outside: Stage, capsys: pytest.C
     assert outcomes(diagnosis, "denied") == outcomes(diagnosis, "refused") == outcomes(diagnosis, "untried") == {}
     assert set(outcomes(diagnosis, "ok").values()) >= {*RIGHTS, "storage.buckets.get"}
     # The tests themselves lead to stand-ins.
-    assert list(outcomes(diagnosis, "warning")) == ["environment", "values come back"]
+    assert list(outcomes(diagnosis, "warning")) == ["environment", "could destroy", "values come back"]
     assert diagnosis["cures"] == []
     assert outside.objects() == {}
     assert outside.extracts() == []

@@ -34,7 +34,7 @@ from bqdump.render.yaml import to_yaml
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 CHANNEL = re.compile(r"projects/[^/\s]+/notificationChannels/[^/\s]+")
 DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Deployment)}
-# The options of a deployment: their names are the fields of Deployment.
+# Their names are the fields of Deployment.
 OPTIONS: dict[str, dict[str, Any]] = {
     "region": {"required": True, "help": "Region of the job, e.g. europe-west1."},
     "name": {"help": "Name of the job, and prefix of other names."},
@@ -54,6 +54,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "Variable with a version of a secret of Secret Manager. Can be repeated.",
     },
     "read_route": {"is_flag": True, "help": "Grant the permissions of the read route even if no setting requires it."},
+    "append_only": {
+        "is_flag": True,
+        "help": "Grant no permission to replace or delete files. Requires {run} in --path.",
+    },
 }
 
 

@@ -54,6 +54,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str = "Etc/UTC"
     job_kms_key: str = ""
     read_route: bool = False
+    append_only: bool = False
     secrets: tuple[Secret, ...] = ()
 
     @property
@@ -137,6 +138,9 @@ def check(deployment: Deployment) -> Deployment:
     if deployment.settings.notify:
         cause, hint = "anybody who sees the job could read it", "Use --secret BQDUMP_NOTIFY=SECRET:VERSION instead."
         raise UsageError("render", "", cause, hint, setting="notify")
+    if deployment.append_only and not deployment.settings.template.keeps:
+        cause = "without {run} in the path, each run replaces the files of the last one"
+        raise UsageError("render", "--append-only", cause, "Add {run} to it.", setting="path")
     for flag, value, pattern, expected in rules:
         if not re.fullmatch(pattern, value):
             raise UsageError("render", flag, f"invalid value {value!r}; expected {expected}")

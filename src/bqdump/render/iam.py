@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bqdump.core.sets.selection import all_targets, names_of
+from bqdump.render import append_only
 from bqdump.render.deployment import Deployment
 
 WHY_NO_LESS = "it cannot be granted more narrowly"
@@ -28,6 +29,7 @@ class Grant(NamedTuple):
     """A role, the resource it is granted on, the reason, and the command that grants it.
 
     made_by: commands that make a custom role: undelete, which may fail; update; create, if the update fails.
+    instead_of: a command that removes a wider grant first, which may not be there.
     """
 
     role: str
@@ -35,6 +37,7 @@ class Grant(NamedTuple):
     why: str
     command: list[str]
     made_by: tuple[list[str], ...] = ()
+    instead_of: tuple[str, ...] = ()
 
 
 class Account(NamedTuple):
@@ -87,22 +90,42 @@ def accounts(
 def _job_grants(deployment: Deployment) -> list[Grant]:
     email = deployment.job_account
     pays = f"starts jobs in the project that pays; {WHY_NO_LESS}"
-    writes = "creates, reads, lists and deletes objects of this bucket; cannot change who may read them"
-    looks = "reads the bucket's location, retention policy and soft delete policy"
     grants = [
         *_on_datasets(deployment, email, "roles/bigquery.dataViewer", "lists the tables and exports them"),
         *see_row_policies(deployment),
         _on_project(deployment.project, email, "roles/bigquery.jobUser", pays),
     ]
     for target in all_targets(deployment.settings):
-        grants.append(_on_bucket(target.bucket, email, "roles/storage.objectUser", writes))
-        grants.append(_on_bucket(target.bucket, email, "roles/storage.legacyBucketReader", looks))
+        grants.extend(_appends(target.bucket, email) if deployment.append_only else _writes(target.bucket, email))
     secrets = dict.fromkeys(secret.name for secret in deployment.secrets)
     grants.extend(_on_secret(deployment, secret, email) for secret in secrets)
     if deployment.reads:
         reads = "opens read sessions, for the read route"
         grants.append(_on_project(deployment.project, email, "roles/bigquery.readSessionUser", reads))
     return grants
+
+
+def _writes(bucket: str, email: str) -> list[Grant]:
+    writes = "creates, reads, lists and deletes objects of this bucket; cannot change who may read them"
+    return [_on_bucket(bucket, email, "roles/storage.objectUser", writes), _on_bucket(bucket, email, *LOOKS)]
+
+
+def _appends(bucket: str, email: str) -> list[Grant]:
+    """Creates and reads objects, and replaces or deletes pointers and notes only."""
+    replaces = "replaces pointers such as latest.json, and the notes of a running export; no file of an earlier run"
+    some = _on_bucket(bucket, email, append_only.REPLACES, replaces)
+    wide = [*some.command, "--condition=None"]
+    wide[wide.index("add-iam-policy-binding")] = "remove-iam-policy-binding"
+    condition = f"--condition=expression={append_only.expression()},title={append_only.TITLE}"
+    grants = [
+        _on_bucket(bucket, email, append_only.CREATES, "creates objects of this bucket; cannot replace or delete any"),
+        _on_bucket(bucket, email, append_only.READS, "reads and lists objects of this bucket"),
+        _on_bucket(bucket, email, *LOOKS),
+    ]
+    return [
+        some._replace(command=[*some.command, condition], instead_of=tuple(wide)),
+        *(grant._replace(command=[*grant.command, "--condition=None"]) for grant in grants),
+    ]
 
 
 def _creates_datasets(deployment: Deployment) -> Grant:
@@ -132,6 +155,7 @@ def _workflow_grants(deployment: Deployment) -> list[Grant]:
     ]
 
 
+LOOKS = ("roles/storage.legacyBucketReader", "reads the bucket's location, retention policy and soft delete policy")
 # The permissions that each role is granted for. https://cloud.google.com/iam/docs/roles-permissions
 PERMISSIONS = {
     "roles/bigquery.dataViewer": (
@@ -154,6 +178,8 @@ PERMISSIONS = {
         "storage.objects.update",
         "storage.objects.delete",
     ),
+    "roles/storage.objectCreator": ("storage.objects.create",),
+    "roles/storage.objectViewer": ("storage.objects.get", "storage.objects.list"),
     "roles/storage.legacyBucketReader": ("storage.buckets.get",),
 }
 # Of the custom role: to find row access policies, and to record their members.
@@ -170,7 +196,8 @@ def grant_of(deployment: Deployment, permission: str) -> Grant | None:
 def commands(grant: Grant) -> list[str]:
     """The grant as lines of a shell script."""
     if not grant.made_by:
-        return [shlex.join(grant.command)]
+        first = [f"{shlex.join(grant.instead_of)} >/dev/null 2>&1 || :"] if grant.instead_of else []
+        return [*first, shlex.join(grant.command)]
     undelete, update, create = map(shlex.join, grant.made_by)
     made = [f"{undelete} >/dev/null 2>&1 || :", f"{update} >/dev/null 2>&1 ||", f"  {create}"]
     return [*made, shlex.join(grant.command)]

@@ -60,6 +60,7 @@ def module_call(deployment: Deployment, source: str, channels: Sequence[str] = (
         "kms_key": settings.kms_key,
         "job_kms_key": deployment.job_kms_key,
         "read_route": deployment.reads,
+        "append_only": deployment.append_only,
     }
     others = {name: value for name, value in environment(settings).items() if name not in OWN_VARIABLES}
     width = max(map(len, values))

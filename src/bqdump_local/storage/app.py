@@ -72,7 +72,10 @@ class Endpoint:
         self._store = store
         self._uploads = UploadMethods(store)
         self._routes = _routes(store, self._uploads)
-        self._local: dict[str, Handler] = {"GET": self._show_denied, "PUT": self._deny, "DELETE": self._allow}
+        self._local: dict[tuple[str, ...], dict[str, Handler]] = {
+            ("_local", "denied"): {"GET": self._show_denied, "PUT": self._deny, "DELETE": self._allow},
+            ("_local", "granted"): {"GET": self._show_granted, "PUT": self._grant},
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -99,8 +102,8 @@ class Endpoint:
         if segments[0] == "batch":
             _refuse_in_batch(request)
             return await run_batch(request, self)
-        if segments == ("_local", "denied"):
-            return await _pick(self._local, request)(request)
+        if methods := self._local.get(segments):
+            return await _pick(methods, request)(request)
         if segments[0] in {"upload", "download"}:
             _refuse_in_batch(request)
         if segments[0] == "download":
@@ -123,6 +126,13 @@ class Endpoint:
     async def _allow(self, _request: Request) -> Reply:
         self._store.access.deny({})
         return Reply(self._store.access.resource())
+
+    async def _show_granted(self, _request: Request) -> Reply:
+        return Reply(self._store.access.grants())
+
+    async def _grant(self, request: Request) -> Reply:
+        self._store.access.grant(await request.resource())
+        return Reply(self._store.access.grants())
 
 
 class Route:

@@ -85,7 +85,8 @@ class CopyMethods:
         """Rename an object in its bucket, atomically."""
         check_object_name(to_name)
         self._store.bucket(bucket)
-        self._store.access.require(bucket, "storage.objects.move", "storage.objects.create")
+        self._store.access.require(bucket, "storage.objects.move", item=name)
+        self._store.access.require(bucket, "storage.objects.create", item=to_name)
         source = self._store.find(bucket, name)
         Conditions.of(request.query, source=True).check(source)
         if name == to_name:
@@ -113,7 +114,9 @@ class CopyMethods:
         if not 1 <= len(parts) <= _SOURCES:
             raise invalid(f"The number of source components provided ({len(parts)}) must be from 1 to {_SOURCES}.")
         self._store.bucket(bucket)
-        self._store.access.require(bucket, "storage.objects.get", "storage.objects.create")
+        self._store.access.require(bucket, "storage.objects.create", item=name)
+        for part in parts:
+            self._store.access.require(bucket, "storage.objects.get", item=part.get("name", ""))
         conditions = Conditions.of(request.query)
         self._store.check_write(bucket, name, conditions)
         sources = [self._component(bucket, part) for part in parts]
@@ -136,6 +139,7 @@ class CopyMethods:
         if body.get("deleteSourceObjects"):
             for source in sources:
                 if source.name != name:
+                    self._store.access.require(bucket, "storage.objects.delete", item=source.name)
                     self._store.delete(self._store.find(bucket, source.name, source.generation), version=True)
         return Reply(self._store.resource(record, request.base_url))
 
@@ -144,8 +148,8 @@ class CopyMethods:
         check_object_name(to_name)
         self._store.bucket(bucket)
         self._store.bucket(to_bucket)
-        self._store.access.require(bucket, "storage.objects.get")
-        self._store.access.require(to_bucket, "storage.objects.create")
+        self._store.access.require(bucket, "storage.objects.get", item=name)
+        self._store.access.require(to_bucket, "storage.objects.create", item=to_name)
         source = self._store.find(bucket, name, request.number("sourceGeneration"))
         Conditions.of(request.query, source=True).check(source)
         customer_key.check(source, customer_key.of_source(request.headers))

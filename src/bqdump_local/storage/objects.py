@@ -25,7 +25,7 @@ class ObjectMethods:
     async def get(self, request: Request, bucket: str, name: str) -> Reply:
         """Read an object's metadata, or its bytes with `alt=media`."""
         self._store.bucket(bucket)
-        self._store.access.require(bucket, "storage.objects.get")
+        self._store.access.require(bucket, "storage.objects.get", item=name)
         record = self._store.find(bucket, name, request.number("generation"))
         Conditions.of(request.query).check(record)
         check_etag(request.headers, record.etag)
@@ -72,7 +72,7 @@ class ObjectMethods:
     async def delete(self, request: Request, bucket: str, name: str) -> Reply:
         """Delete the live object."""
         self._store.bucket(bucket)
-        self._store.access.require(bucket, "storage.objects.delete")
+        self._store.access.require(bucket, "storage.objects.delete", item=name)
         generation = request.number("generation")
         record = self._store.find(bucket, name, generation)
         Conditions.of(request.query).check(record)
@@ -83,7 +83,7 @@ class ObjectMethods:
     async def _change(self, request: Request, bucket: str, name: str, *, keep: bool) -> Reply:
         resource = checked("Object", await request.resource(), "object")
         self._store.bucket(bucket)
-        self._store.access.require(bucket, "storage.objects.update")
+        self._store.access.require(bucket, "storage.objects.update", item=name)
         record = self._store.find(bucket, name, request.number("generation"))
         Conditions.of(request.query).check(record)
         check_etag(request.headers, record.etag, changing=True)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bqdump_local.access import Access
 from bqdump_local.storage.catalog import Catalog
 from bqdump_local.storage.errors import ApiError, denied, invalid, no_such_bucket, no_such_object
 from bqdump_local.storage.files import Content, Files, State
+from bqdump_local.storage.grants import BucketAccess
 from bqdump_local.storage.live import Bucket
 from bqdump_local.storage.preconditions import NONE, Conditions
 from bqdump_local.storage.records import BucketRecord, ObjectRecord, microseconds
@@ -31,7 +31,7 @@ class Store:
 
     def __init__(self, root: Path, *, persist: bool) -> None:
         self.files = Files(root)
-        self.access = Access("buckets", denied, invalid)
+        self.access = BucketAccess(denied, invalid)
         self.buckets: dict[str, Bucket] = {}
         self._generation = 0
         self._catalog = Catalog(self.files.hidden / "catalog.sqlite") if persist else None
@@ -140,7 +140,7 @@ class Store:
         current = self.look(bucket, name)
         conditions.check(current)
         if current:
-            self.access.require(bucket, "storage.objects.delete")
+            self.access.require(bucket, "storage.objects.delete", item=name)
             if not (record := self.bucket(bucket).record).versioned:
                 check_unprotected(current, record)
 

@@ -120,7 +120,7 @@ class UploadMethods:
             settings["contentEncoding"] = encoding
         conditions = Conditions.of(request.query)
         self._store.bucket(bucket)
-        self._store.access.require(bucket, "storage.objects.create")
+        self._store.access.require(bucket, "storage.objects.create", item=name)
         self._store.check_write(bucket, name, conditions)
         key = request.query.get("kmsKeyName") or resource.get("kmsKeyName")
         supplied = customer_key.of_object(request.headers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from bqdump.check.doctor.checks import CheckOutcome, Checks
+from bqdump.check.doctor.reach import note_reach, reach_of
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, TargetError, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.export.planning.target import refuse_bucket, refuse_key
@@ -48,8 +49,10 @@ async def check_owner(checks: Checks, store: ObjectStore, settings: Settings) ->
     return found is not None
 
 
-async def check_objects(checks: Checks, store: ObjectStore, settings: Settings, *, writable: bool) -> None:
-    """Create, read, list, copy and delete two objects that belong to the doctor."""
+async def check_objects(
+    checks: Checks, store: ObjectStore, settings: Settings, bucket: BucketInfo | None, *, writable: bool
+) -> None:
+    """Create, read, list, copy and delete two objects that belong to the doctor; and what else could be deleted."""
     folder = f"{settings.layout.state}doctor/"
     name = f"{folder}{secrets.token_hex(8)}.json"
     rights = {"read objects": "get", "list objects": "list", "replace objects": "update", "delete objects": "delete"}
@@ -66,6 +69,11 @@ async def check_objects(checks: Checks, store: ObjectStore, settings: Settings, 
     made[name] = created
     await checks.ask("read objects", store.url, "storage.objects.get", lambda: store.read(name))
     await checks.ask("list objects", store.url, "storage.objects.list", lambda: _listed(store, folder))
+    reach = await reach_of(store, settings, name)
+    if settings.template.keeps and reach.pointers and not reach.own:
+        checks.note("delete objects", store.url, CheckOutcome.OK, f"not permitted, nor needed; left behind: {name}")
+        note_reach(checks, store, settings, reach, bucket)
+        return
     wish = Copy(name, created, f"{name}.copy", 0)
     copied = await checks.ask("replace objects", store.url, "storage.objects.update", lambda: _copied(store, wish))
     if copied:
@@ -78,6 +86,7 @@ async def check_objects(checks: Checks, store: ObjectStore, settings: Settings, 
         lambda _: "",
         f"left behind: {', '.join(made)}",
     )
+    note_reach(checks, store, settings, reach, bucket)
 
 
 async def _listed(store: ObjectStore, folder: str) -> bool:

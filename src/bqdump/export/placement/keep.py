@@ -6,7 +6,7 @@ from bqdump.core.documents.manifest import ManifestFiles
 from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.export.carry import carry_over, check_carried
-from bqdump.export.publish.clear import delete
+from bqdump.export.publish.clear import delete, discard
 from bqdump.export.publish.collect import file_of
 from bqdump.export.publish.ended import read_manifest_files
 from bqdump.export.task import Exported, Placed, RunningExport, Task
@@ -30,7 +30,7 @@ class Keep:
     async def place(self, export: RunningExport, exported: Exported) -> Placed | None:
         """Only delete what failed attempts have left: all other files are in place."""
         collected = exported.collected
-        await delete(export, ((info.name, info.generation) for info in collected.surplus))
+        await discard(export, collected.surplus)
         carry = await carry_over(export, exported.tables, exported.dropped)
         await check_carried(export, carry)
         return Placed({table: [*map(file_of, infos)] for table, infos in collected.written.items()}, carry)

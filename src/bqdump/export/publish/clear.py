@@ -5,16 +5,23 @@ It deletes only files that a manifest lists or this run staged, and only at the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import File, IcebergFile, ManifestFiles, TableFiles
 from bqdump.core.documents.path_template import split_shard
+from bqdump.core.errors import DeniedError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sizes import counted
 from bqdump.export.task import RunningExport
+from bqdump.ports.store import ObjectInfo
 from bqdump.repository.repository import delete as delete_objects
 from bqdump.repository.repository import load, replace, value_of
+
+log = logging.getLogger(__name__)
 
 
 async def clear_stale(export: RunningExport, manifest: ManifestFiles) -> None:
@@ -43,7 +50,23 @@ async def clear_staging(export: RunningExport) -> None:
 async def clear_written(export: RunningExport, pattern: str) -> None:
     """Delete the files that a job wrote for a table excluded from its run: no manifest lists them."""
     async for page in export.store.objects(pattern.partition("*")[0]):
-        await delete(export, ((info.name, info.generation) for info in page if split_shard(info.name, {pattern})))
+        await discard(export, [info for info in page if split_shard(info.name, {pattern})])
+
+
+async def discard(export: RunningExport, files: Sequence[ObjectInfo]) -> None:
+    """Delete files that no manifest names or will name.
+
+    Where each run has a folder, an account without permission to delete them leaves them, with a warning: prune deletes
+    them with the run.
+    """
+    try:
+        await delete(export, ((info.name, info.generation) for info in files))
+    except DeniedError as error:
+        if export.plan.mode != "keep":
+            raise
+        message = "%s of attempts that do not count cannot be deleted, and no manifest names them: %s"
+        files_ = counted(len(files), "file")
+        log.warning(message, files_, error, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
 async def delete(export: RunningExport, objects: Iterable[tuple[str, int]]) -> None:

@@ -39,7 +39,7 @@ from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import shape_of_partition
 from bqdump.core.tables.ingestion_time import PSEUDO_COLUMN
 from bqdump.core.tables.unsupported import exported
-from bqdump.export.publish.clear import delete
+from bqdump.export.publish.clear import discard
 from bqdump.export.task import RunningExport
 from bqdump.export.watch import Watch
 from bqdump.export.work.feed import Feed
@@ -128,7 +128,7 @@ async def withdraw_files(export: RunningExport, unit: Unit, mine: Receipt) -> No
     pattern = export.written_by(mine, unit)
     names = [shard_name(pattern, number) for number in range(mine.first, mine.first + mine.files)]
     found = await asyncio.gather(*map(export.store.stat, names))
-    await delete(export, ((info.name, info.generation) for info in found if info))
+    await discard(export, [info for info in found if info])
 
 
 class _FailedError(Exception):

@@ -1,0 +1,120 @@
+"""What the account could destroy, tried on a generation that no object has, and what the bucket would bring back."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bqdump.check.doctor.checks import CheckOutcome, Checks
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.manifest import ManifestFiles
+from bqdump.core.documents.path_template import shard_name
+from bqdump.core.errors import NO_ANSWER, BqdumpError, DeniedError
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted
+from bqdump.ports.store import BucketInfo, ObjectStore
+from bqdump.repository.published import read_latest
+from bqdump.repository.repository import value_of
+
+DELETES = "storage.objects.delete"
+# Generations are times in microseconds, or count the changes of a folder: none is ever this one.
+NEVER = (1 << 63) - 1
+DAY = 86_400
+
+
+class Reach(NamedTuple):
+    """What the account may delete and so overwrite.
+
+    runs: the files and manifests of runs. pointers: what every run replaces. notes: what the tasks of a run divide its
+    work by, and replace where one takes over from another. own: the objects of the doctor.
+    """
+
+    runs: bool
+    pointers: bool
+    notes: bool
+    own: bool
+
+
+async def reach_of(store: ObjectStore, settings: Settings, own: str) -> Reach:
+    """Try it, with requests that delete nothing. own: the name of an object of the doctor."""
+    layout = settings.layout
+    run = layout.run("doctor")
+    pointers = [layout.latest.name, layout.newest.name]
+    notes = [run.planner.name, run.publisher.name, run.claim("00000-00000").name]
+    manifest, file = await _published(store, settings)
+    names = [manifest, file, *pointers, *notes, own]
+    allowed = dict(zip(names, await _may_delete(store, names), strict=True))
+
+    def every(some: list[str]) -> bool:
+        return all(allowed[name] for name in some)
+
+    return Reach(allowed[manifest] or allowed[file], every(pointers), every(notes), allowed[own])
+
+
+async def _may_delete(store: ObjectStore, names: list[str]) -> list[bool]:
+    """Whether each name may be deleted. Raises errors that say nothing about it."""
+    results = await store.delete([(name, NEVER) for name in names])
+    for result in results:
+        if isinstance(result, NO_ANSWER) or (isinstance(result, BqdumpError) and not isinstance(result, DeniedError)):
+            raise result
+    return [not isinstance(result, DeniedError) for result in results]
+
+
+async def _published(store: ObjectStore, settings: Settings) -> tuple[str, str]:
+    """The names of the published manifest and of one of its files; names that a run could have, where there is none."""
+    run = settings.layout.run("doctor")
+    manifest, file = run.manifest.name, shard_name(f"{settings.target.prefix}doctor/doctor_*.csv", 0)
+    try:
+        if latest := await read_latest(store, settings):
+            manifest = latest.manifest
+            found = await value_of(store, Document(manifest, ManifestFiles))
+            file = next((entry.name for table in found.tables for entry in table.files), file) if found else file
+    except NO_ANSWER:
+        raise
+    except BqdumpError:
+        # What cannot be read is reported by the check of the prefix. The names that a run could have serve as well.
+        pass
+    return manifest, file
+
+
+def note_reach(checks: Checks, store: ObjectStore, settings: Settings, reach: Reach, bucket: BucketInfo | None) -> None:
+    """Report what the account could destroy, in one line, and whether what it may suffices for a run."""
+    name, url = "could destroy", store.url
+    if reach.runs:
+        back, lost = _brings_back(bucket)
+        outcome = CheckOutcome.WARNING if lost else CheckOutcome.OK
+        checks.note(name, url, outcome, f"this account can delete all runs; {back}")
+        return
+    if not settings.template.keeps:
+        detail = "each run replaces the files of the last one; add {run} to {setting:path}, or grant the permission"
+        checks.note("replace files", url, CheckOutcome.DENIED, detail, DELETES)
+    elif not reach.pointers:
+        detail = f"a run replaces {settings.layout.latest.name} and {settings.layout.newest.name}"
+        checks.note("replace pointers", url, CheckOutcome.DENIED, detail, DELETES)
+    elif not reach.notes:
+        detail = "a task cannot take over from another one, and planning for over 10 s fails: "
+        detail += "`bqdump render iam --append-only` prints the grant"
+        checks.note("replace notes of a run", url, CheckOutcome.WARNING, detail)
+    pointer = f"; it can replace {settings.layout.latest.name}, so that readers find another run or none"
+    detail = (
+        f"append-only: this account cannot delete or overwrite files and manifests of runs{pointer * reach.pointers}"
+    )
+    checks.note(name, url, CheckOutcome.OK, detail)
+
+
+def _brings_back(bucket: BucketInfo | None) -> tuple[str, bool]:
+    """What would bring deleted files back and until when, and whether nothing would."""
+    if bucket is None:
+        return "whether the bucket would bring them back cannot be seen", False
+    if not bucket.location:
+        return "a folder keeps no deleted files", False
+    if bucket.retention_seconds:
+        return f"the retention policy keeps each object for {_days(bucket.retention_seconds)}", False
+    if bucket.soft_delete_seconds:
+        return f"soft delete keeps them for {_days(bucket.soft_delete_seconds)}", False
+    if bucket.versions:
+        return "the bucket keeps noncurrent versions, which this account can delete, too", True
+    return "nothing brings them back: soft delete is off", True
+
+
+def _days(seconds: int) -> str:
+    return counted(seconds // DAY, "day") if seconds % DAY == 0 else f"{seconds / 3600:g} hours"

@@ -1,0 +1,75 @@
+"""Grants on buckets: roles, each with a condition about names if need be. Without any, everything is permitted.
+
+https://cloud.google.com/storage/docs/access-control/iam-roles
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bqdump_local.access import Access
+from bqdump_local.storage.conditions import ConditionError, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bqdump_local.storage.conditions import Condition
+
+ROLES: dict[str, frozenset[str]] = {
+    "roles/storage.objectCreator": frozenset({"storage.objects.create"}),
+    "roles/storage.objectViewer": frozenset({"storage.objects.get", "storage.objects.list"}),
+    "roles/storage.objectUser": frozenset(
+        f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list", "move", "update")
+    ),
+    "roles/storage.legacyBucketReader": frozenset({"storage.buckets.get", "storage.objects.list"}),
+}
+
+
+class _Grant(NamedTuple):
+    role: str
+    expression: str
+    condition: Condition | None
+
+    def gives(self, permission: str, resource: str) -> bool:
+        """Whether it gives this permission on a resource, projects/_/buckets/B or projects/_/buckets/B/objects/O."""
+        return permission in ROLES[self.role] and (self.condition is None or self.condition(resource))
+
+
+class BucketAccess(Access):
+    """What is denied, and what is granted: on a bucket that `grant` names, nothing else is permitted."""
+
+    def __init__(self, denied: Callable[[str], Exception], invalid: Callable[[str], Exception]) -> None:
+        super().__init__("buckets", denied, invalid)
+        self._granted: dict[str, list[_Grant]] = {}
+
+    def grant(self, resource: dict[str, Any]) -> None:
+        """Replace what is granted: `{"buckets": {"name": [{"role": "roles/…", "condition": "…"}]}}`."""
+        try:
+            self._granted = {
+                bucket: [_grant(given) for given in grants] for bucket, grants in resource.get("buckets", {}).items()
+            }
+        except (ConditionError, KeyError, TypeError, AttributeError) as error:
+            raise self._invalid(f"a grant has a known role, and a condition that can be evaluated: {error}") from None
+
+    def grants(self) -> dict[str, Any]:
+        """What is granted now."""
+        return {
+            "buckets": {
+                bucket: [{"role": grant.role, "condition": grant.expression} for grant in grants]
+                for bucket, grants in self._granted.items()
+            }
+        }
+
+    def allows(self, name: str, permission: str, item: str = "") -> bool:
+        """Whether the caller has a permission on a bucket, or on the object `item` of it."""
+        granted = self._granted.get(name)
+        resource = f"projects/_/buckets/{name}{'/objects/' if item else ''}{item}"
+        if granted is not None and not any(grant.gives(permission, resource) for grant in granted):
+            return False
+        return super().allows(name, permission)
+
+
+def _grant(one: dict[str, str]) -> _Grant:
+    role, expression = one["role"], one.get("condition", "")
+    ROLES[role]
+    return _Grant(role, expression, parse(expression) if expression else None)
