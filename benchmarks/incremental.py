@@ -15,7 +15,7 @@ from benchmarks.makespan import EPOCH, JOB_SECONDS, LATENCY, LIMIT, Slow
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
-from bqdump.adapters.gate import Gate
+from bqdump.adapters.bigquery.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.run import Owner

@@ -20,9 +20,9 @@ from typing import Any
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
-from bqdump.adapters.gate import Gate
+from bqdump.adapters.bigquery.gate import Gate
 from bqdump.adapters.memory import MemoryStore
-from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry import RetryingStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import Latest

@@ -21,7 +21,7 @@ import msgspec
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
-from bqdump.adapters.gate import PER_SECOND, Gate
+from bqdump.adapters.bigquery.gate import PER_SECOND, Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings

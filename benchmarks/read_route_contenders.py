@@ -23,7 +23,7 @@ from benchmarks.read_route_tables import ROWS, STREAMS, definition
 
 FORMATS = {"parquet": ("parquet", "zstd"), "csv": ("csv", "none"), "csv.gz": ("csv", "gzip")}
 # The modules that are imported with the first file of a format.
-ENCODERS = {"parquet": "bqdump.adapters.parquet_files", "csv": "bqdump.adapters.text_files"}
+ENCODERS = {"parquet": "bqdump.adapters.read.parquet_files", "csv": "bqdump.adapters.read.text_files"}
 READ_MEMORY = 128 * 10**6
 
 
@@ -100,7 +100,7 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
     os.environ["BIGQUERY_STORAGE_GRPC_ENDPOINT"] = address
     import msgspec
 
-    from bqdump.adapters.folder import FolderStore
+    from bqdump.adapters.folder.store import FolderStore
     from bqdump.adapters.lean_imports import import_lean
     from bqdump.adapters.memory import MemoryStore
     from bqdump.core.documents.run import Failure, Owner, Plan
@@ -160,7 +160,7 @@ def encoder(address: str, format_: str, table: str, folder: Path) -> Callable[[]
     """The encoder in the same number of threads, on batches in memory."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from bqdump.adapters.encoder import ArrowEncoder
+    from bqdump.adapters.read.encoder import ArrowEncoder
     from bqdump.core.formats.types import columns
     from bqdump.ports.encoder import FileShape
     from bqdump.ports.reader import Batch
@@ -192,7 +192,7 @@ def receive(address: str, _format: str, _table: str, _folder: Path) -> Callable[
     os.environ["BIGQUERY_STORAGE_GRPC_ENDPOINT"] = address
     from concurrent.futures import ThreadPoolExecutor
 
-    from bqdump.adapters.storage_read import StorageReader
+    from bqdump.adapters.read.reader import StorageReader
 
     reader = StorageReader("proj")
 

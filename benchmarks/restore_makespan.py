@@ -12,7 +12,7 @@ import msgspec
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
 
-from bqdump.adapters.gate import Gate
+from bqdump.adapters.bigquery.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.restore.plan import Options

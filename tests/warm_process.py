@@ -51,11 +51,11 @@ SET_ASIDE = (
 # Of these packages, whatever a command imports when it needs it: none of it imports a package of an extra.
 OWN = ("check", "cli", "copying", "export", "observe", "render", "restoration", "retain", "sets", "verbs")
 IMPORTED = (
-    "bqdump.adapters.bigquery",
-    "bqdump.adapters.bigquery_destination",
-    "bqdump.adapters.gcs",
-    "bqdump.adapters.gate",
-    "bqdump.adapters.retry.store",
+    "bqdump.adapters.bigquery.warehouse",
+    "bqdump.adapters.bigquery.destination",
+    "bqdump.adapters.gcs.store",
+    "bqdump.adapters.bigquery.gate",
+    "bqdump.adapters.retry",
     "bqdump.services.opened",
     "bqdump_local.demo",
     "bqdump_local.execute",

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from google.cloud import bigquery, storage
 
-from bqdump.adapters.google_errors import translated
-from bqdump.adapters.google_http import credentials
+from bqdump.adapters.google.errors import translated
+from bqdump.adapters.google.http import credentials
 from bqdump.core.errors import UsageError, VerificationError
 from bqdump_local.seed import DUMMY_ROWS, Source, dummies
 

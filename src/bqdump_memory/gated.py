@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, cast
 
-from bqdump.adapters.gate import Gate, Limit
-from bqdump.adapters.retry.listing import listed
+from bqdump.adapters.bigquery.gate import Gate, Limit
+from bqdump.adapters.retry import listed
 from bqdump.core.errors import NotFoundError
 
 Port = TypeVar("Port")

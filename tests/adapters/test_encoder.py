@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bqdump.adapters.arrow_schema import for_polars
-from bqdump.adapters.encoder import ArrowEncoder
+from bqdump.adapters.read.columns import for_polars
+from bqdump.adapters.read.encoder import ArrowEncoder
 from bqdump.core.errors import RowsError
 from bqdump.core.formats.types import Column
 from bqdump.ports.encoder import FileShape
@@ -295,7 +295,7 @@ def test_the_library_of_one_format_is_not_imported_for_another(format_: str, oth
     _, schema, [batch] = one("INT64")
     code = (
         "import io, sys\n"
-        "from bqdump.adapters.encoder import ArrowEncoder\n"
+        "from bqdump.adapters.read.encoder import ArrowEncoder\n"
         "from bqdump.core.formats.types import Column\n"
         "from bqdump.ports.encoder import FileShape\n"
         "from bqdump.ports.reader import Batch\n"

@@ -17,9 +17,9 @@ import pytest
 
 from adapters.folder_faults import Killed, fault, unsynchronized
 from bqdump.adapters.checksums import crc32c
-from bqdump.adapters.folder import FolderStore
-from bqdump.adapters.folder_content import contains
-from bqdump.adapters.folder_paths import name_rules, path_of
+from bqdump.adapters.folder.content import contains
+from bqdump.adapters.folder.paths import name_rules, path_of
+from bqdump.adapters.folder.store import FolderStore
 from bqdump.core.errors import BqdumpError, TargetError, UsageError
 from bqdump.core.plan.file_names import NameRules
 from bqdump.core.progress.log_events import LogEvent
@@ -238,7 +238,7 @@ def test_the_rules_of_this_file_system_are_detected(tmp_path: Path) -> None:
 def test_a_file_that_differs_in_case_is_not_replaced_if_case_is_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bqdump.adapters.folder.name_rules", lambda root: NameRules(ignores_case=True))
+    monkeypatch.setattr("bqdump.adapters.folder.store.name_rules", lambda root: NameRules(ignores_case=True))
     store = FolderStore(tmp_path)
     asyncio.run(store.write("Orders/Orders.csv", b"one", 0))
     for name in ("orders/x.csv", "Orders/ORDERS.csv"):
@@ -269,7 +269,7 @@ def test_a_folder_is_looked_for_among_so_many_entries(tmp_path: Path) -> None:
 
 def test_only_the_temporary_files_of_dead_processes_are_removed(tmp_path: Path) -> None:
     program = (
-        "import sys, pathlib; from bqdump.adapters.folder_temporary import temporary\n"
+        "import sys, pathlib; from bqdump.adapters.folder.content import temporary\n"
         "with temporary(pathlib.Path(sys.argv[1])) as (path, file):\n"
         "  print(path.name, flush=True); sys.stdin.read()\n"
     )

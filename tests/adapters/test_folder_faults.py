@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 import pytest
 
 from adapters.folder_faults import Killed, fault, unsynchronized
-from bqdump.adapters import folder_temporary
 from bqdump.adapters.checksums import crc32c
-from bqdump.adapters.folder import FolderStore
+from bqdump.adapters.folder import content
+from bqdump.adapters.folder.store import FolderStore
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.layout import Layout, is_note
 from bqdump.core.documents.run import Owner
@@ -117,7 +117,7 @@ async def in_this_thread(work: Callable[..., Any], *given: Any) -> Any:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing waits for the disk or another thread, and files of dead processes are removed without waiting an hour."""
-    monkeypatch.setattr(folder_temporary, "LONG_AGO", -1)
+    monkeypatch.setattr(content, "LONG_AGO", -1)
     monkeypatch.setattr(asyncio, "to_thread", in_this_thread)
     with unsynchronized():
         yield

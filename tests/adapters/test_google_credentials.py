@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
-from bqdump.adapters.google_http import AUTHORITIES, SCOPES, credentials
+from bqdump.adapters.google.http import AUTHORITIES, SCOPES, credentials
 from bqdump.core.errors import AccessError, UsageError
 
 FILE = "GOOGLE_APPLICATION_CREDENTIALS"

@@ -9,8 +9,8 @@ import requests
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 
-from bqdump.adapters.google_access import LONGEST_MESSAGE
-from bqdump.adapters.google_errors import translate
+from bqdump.adapters.google.access import LONGEST_MESSAGE
+from bqdump.adapters.google.errors import translate
 from bqdump.core.errors import (
     AccessError,
     BqdumpError,

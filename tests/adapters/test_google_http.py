@@ -9,7 +9,7 @@ import pytest
 import requests
 from google.auth.credentials import AnonymousCredentials
 
-from bqdump.adapters.google_http import Session, session
+from bqdump.adapters.google.http import Session, session
 
 URL = "https://storage.googleapis.com/storage/v1/b/exports"
 

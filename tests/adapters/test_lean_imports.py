@@ -16,9 +16,9 @@ import asyncio, sys
 import bqdump.cli.run
 from bqdump.adapters.lean_imports import import_lean
 import_lean()
-from bqdump.adapters.bigquery import BigQueryWarehouse
-from bqdump.adapters.gate import Gate
-from bqdump.adapters.gcs import CloudStore
+from bqdump.adapters.bigquery.warehouse import BigQueryWarehouse
+from bqdump.adapters.bigquery.gate import Gate
+from bqdump.adapters.gcs.store import CloudStore
 
 async def main():
     store, warehouse = CloudStore("bbb", "p-1"), BigQueryWarehouse("p-1", Gate())
@@ -64,7 +64,7 @@ def key_file(tmp_path: Path) -> Path:
 def test_a_service_account_key_signs_although_its_modules_are_deferred(key_file: Path) -> None:
     code = (
         "from bqdump.adapters.lean_imports import import_lean; import_lean()\n"
-        "from bqdump.adapters.google_http import credentials\n"
+        "from bqdump.adapters.google.http import credentials\n"
         "found = credentials('BIGQUERY_EMULATOR_HOST')\n"
         "print(len(found.sign_bytes(b'x')))\n"
         "import sys, types\n"
@@ -84,7 +84,9 @@ from bqdump.core.settings.target import Target
 from bqdump.services.read_route import LazyReadRoute
 import bqdump.cli.run
 lean_imports.import_lean()
-from bqdump.adapters import bigquery, gcs, google_http
+from bqdump.adapters.bigquery import warehouse
+from bqdump.adapters.gcs import store
+from bqdump.adapters.google import http
 
 # Set when the other thread waits for this one, is done, or runs next to it.
 other = threading.Event()
@@ -112,7 +114,7 @@ def report(call):
         other.set()
 
 def import_client():
-    report(lambda: bigquery.bigquery.Client)
+    report(lambda: warehouse.bigquery.Client)
 
 def open_read_route():
     report(LazyReadRoute(Settings(project="p", dataset="d", target=Target("gs", "b"))).open)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from bqdump.adapters.gate import PER_SECOND, RateLimit
+from bqdump.adapters.bigquery.gate import PER_SECOND, RateLimit
 from simulation.loop import VirtualLoop
 
 LIMIT = 100

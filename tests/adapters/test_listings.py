@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry import RetryingStore
 from bqdump.core.errors import UnavailableError
 from bqdump.ports.store import ObjectInfo
 

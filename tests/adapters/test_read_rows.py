@@ -10,8 +10,7 @@ from google.cloud.bigquery_storage_v1 import types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.adapters.read_rows import batch_of
-from bqdump.adapters.storage_read import StorageReader
+from bqdump.adapters.read.reader import StorageReader, batch_of
 from bqdump.core.errors import RowsError
 
 NUMBERS = st.integers(0, 2**63 - 1)

@@ -8,7 +8,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry import RetryingStore
 from bqdump.core.errors import ConflictError, UnavailableError
 
 

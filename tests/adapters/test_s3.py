@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry import RetryingStore
 from bqdump.adapters.s3.client import open_client
 from bqdump.adapters.s3.errors import translate
 from bqdump.adapters.s3.store import S3Store

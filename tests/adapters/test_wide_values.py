@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from bqdump.adapters.wide_values import bignumeric_text
+from bqdump.adapters.read.columns import bignumeric_text
 
 LARGEST = 2**255 - 1
 POWERS = [10**digits for digits in range(77)] + [2**bits for bits in range(0, 255, 8)]

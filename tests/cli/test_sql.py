@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import bqdump
-from bqdump.adapters.folder import FolderStore
+from bqdump.adapters.folder.store import FolderStore
 from bqdump.adapters.memory import MemoryStore
 from bqdump.cli.main import start
 from bqdump.core.documents.run import Owner

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bqdump.adapters.bigquery import BigQueryWarehouse
-from bqdump.adapters.gate import Gate
-from bqdump.adapters.gcs import CloudStore
+from bqdump.adapters.bigquery.gate import Gate
+from bqdump.adapters.bigquery.warehouse import BigQueryWarehouse
+from bqdump.adapters.gcs.store import CloudStore
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.store import RetryingStore
-from bqdump.adapters.storage_read import StorageReader
+from bqdump.adapters.read.reader import StorageReader
+from bqdump.adapters.retry import RetryingStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from google.cloud import bigquery
 
-from bqdump.adapters import bigquery_definitions
-from bqdump.adapters.bigquery import BigQueryWarehouse
-from bqdump.adapters.gate import Gate
+from bqdump.adapters.bigquery import definitions
+from bqdump.adapters.bigquery.gate import Gate
+from bqdump.adapters.bigquery.warehouse import BigQueryWarehouse
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.core.documents.definitions import Index
@@ -149,7 +149,7 @@ def stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         return
     world: World = request.getfixturevalue("world")
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", world.address)
-    monkeypatch.setattr(bigquery_definitions, "PAGE", PAGE)
+    monkeypatch.setattr(definitions, "PAGE", PAGE)
     yield OnServers(world)
     world.control("PUT", "denied", {"projects": {}})
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import pytest
 
-from bqdump.adapters import bigquery as adapter
-from bqdump.adapters.bigquery_destination import BigQueryDestination
-from bqdump.adapters.gate import Gate
+from bqdump.adapters.bigquery import warehouse as adapter
+from bqdump.adapters.bigquery.destination import BigQueryDestination
+from bqdump.adapters.bigquery.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.core.documents.definitions import RowPolicy

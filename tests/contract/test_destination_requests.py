@@ -9,8 +9,8 @@ from contextlib import suppress
 import msgspec
 import pytest
 
-from bqdump.adapters.bigquery_destination import BigQueryDestination
-from bqdump.adapters.gate import Gate
+from bqdump.adapters.bigquery.destination import BigQueryDestination
+from bqdump.adapters.bigquery.gate import Gate
 from bqdump.adapters.patience import Patience
 from bqdump.core.errors import BqdumpError
 from bqdump.core.tables.catalog import Dataset

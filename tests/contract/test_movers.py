@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from bqdump.adapters.checksums import crc32c
-from bqdump.adapters.gcs import CloudStore
-from bqdump.adapters.gcs_rewrite import RewriteMover
+from bqdump.adapters.gcs.rewrite import RewriteMover
+from bqdump.adapters.gcs.store import CloudStore
 from bqdump.adapters.movers import StreamMover
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry import RetryingStore
 from bqdump.core.copy.bill import PIECE_BYTES
 from bqdump.core.errors import ConflictError, VerificationError
 from bqdump.ports.mover import Mover

@@ -11,10 +11,10 @@ from typing import IO, TypeVar
 import pytest
 
 from bqdump.adapters.checksums import crc32c
-from bqdump.adapters.folder import FolderStore
-from bqdump.adapters.gcs import CloudStore
+from bqdump.adapters.folder.store import FolderStore
+from bqdump.adapters.gcs.store import CloudStore
 from bqdump.adapters.memory import MemoryStore
-from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry import RetryingStore
 from bqdump.adapters.s3.store import S3Store
 from bqdump.core.documents.layout import SMALL
 from bqdump.core.documents.notes import NOTE_BYTES

@@ -11,8 +11,8 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience, Retrying
-from bqdump.adapters.retry.listing import resumed
-from bqdump.adapters.storage_read import ENDPOINT, StorageReader
+from bqdump.adapters.read.reader import ENDPOINT, StorageReader
+from bqdump.adapters.retry import resumed
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError, UnavailableError
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.reader import Batch, Reader, ReadRequest

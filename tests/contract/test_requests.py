@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from bqdump.adapters.bigquery import BigQueryWarehouse
-from bqdump.adapters.gate import Gate
-from bqdump.adapters.gcs import CloudStore
+from bqdump.adapters.bigquery.gate import Gate
+from bqdump.adapters.bigquery.warehouse import BigQueryWarehouse
+from bqdump.adapters.gcs.store import CloudStore
 from bqdump.adapters.patience import Patience
 from bqdump.core.documents.run import Owner
 from bqdump.core.formats.formats import FORMATS

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from google.cloud import bigquery
 
-from bqdump.adapters import bigquery as adapter
-from bqdump.adapters.bigquery import BigQueryWarehouse
-from bqdump.adapters.gate import Gate
+from bqdump.adapters.bigquery import warehouse as adapter
+from bqdump.adapters.bigquery.gate import Gate
+from bqdump.adapters.bigquery.warehouse import BigQueryWarehouse
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.core.documents.definitions import RowPolicy

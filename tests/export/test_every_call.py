@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from bqdump.adapters.bigquery.gate import Gate
 from bqdump.adapters.checksums import crc32c
-from bqdump.adapters.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry import RetryingStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.publication import Latest

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bqdump.adapters.folder import FolderStore
+from bqdump.adapters.folder.store import FolderStore
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.run import Owner
@@ -36,7 +36,7 @@ def files(folder: Path) -> list[str]:
 
 def test_tables_that_a_folder_cannot_tell_apart_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(obtain_plan(planning(tmp_path / "here", "Orders", "orders")))
-    monkeypatch.setattr("bqdump.adapters.folder.name_rules", lambda root: NameRules(ignores_case=True))
+    monkeypatch.setattr("bqdump.adapters.folder.store.name_rules", lambda root: NameRules(ignores_case=True))
     with pytest.raises(UsageError, match=r"^tables Orders and orders: .* cannot store both Orders and orders"):
         asyncio.run(obtain_plan(planning(tmp_path / "there", "Orders", "orders", "other")))
     assert files(tmp_path / "there") == []
@@ -44,7 +44,7 @@ def test_tables_that_a_folder_cannot_tell_apart_are_refused(tmp_path: Path, monk
 
 def test_a_table_that_windows_cannot_have_is_refused_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(obtain_plan(planning(tmp_path / "here", "Aux", "other")))
-    monkeypatch.setattr("bqdump.adapters.folder.name_rules", lambda root: NameRules(windows=True))
+    monkeypatch.setattr("bqdump.adapters.folder.store.name_rules", lambda root: NameRules(windows=True))
     with pytest.raises(UsageError, match=r"^table Aux: .* cannot exist on Windows: Aux is the name of a device. Leave"):
         asyncio.run(obtain_plan(planning(tmp_path / "there", "Aux", "other")))
     assert files(tmp_path / "there") == []

@@ -13,7 +13,8 @@ import pytest
 import requests
 from google.auth.credentials import Credentials
 
-from bqdump.adapters import bigquery_connection, gcs_client
+from bqdump.adapters.bigquery import connection
+from bqdump.adapters.gcs import objects
 from bqdump.core.errors import BqdumpError
 from bqdump.core.times import parse_time
 from bqdump_local.execute import execute
@@ -174,7 +175,7 @@ class Token(Credentials):  # type: ignore[misc]
 @pytest.fixture
 def token(monkeypatch: pytest.MonkeyPatch) -> Token:
     made = Token(3600.0)
-    for module in (bigquery_connection, gcs_client):
+    for module in (connection, objects):
         monkeypatch.setattr(module, "credentials", lambda variable: made)
     return made
 

@@ -61,8 +61,8 @@ def test_any_number_of_tasks_exports_each_table_once(stage: Stage, tables: int, 
 
 
 def test_more_tables_than_any_page_of_a_listing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bqdump.adapters.bigquery.PAGE", 10)
-    monkeypatch.setattr("bqdump.adapters.gcs.PAGE", 10)
+    monkeypatch.setattr("bqdump.adapters.bigquery.warehouse.PAGE", 10)
+    monkeypatch.setattr("bqdump.adapters.gcs.store.PAGE", 10)
     names = names_of(25)
     stage.empty_tables(names)
     stage.run_tasks(7, parallelism=3)

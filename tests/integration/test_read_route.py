@@ -17,7 +17,7 @@ import pytest
 import requests
 from google.cloud import bigquery
 
-from bqdump.adapters.folder_index import INDEX
+from bqdump.adapters.folder.index import INDEX
 from bqdump.cli.logs import LABELS
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Receipt

@@ -34,8 +34,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 # The process is killed right after its first receipt.
 KILLED = """
 import os, signal
-from bqdump.adapters.folder import FolderStore
-from bqdump.adapters.gcs import CloudStore
+from bqdump.adapters.folder.store import FolderStore
+from bqdump.adapters.gcs.store import CloudStore
 def killed(write_note):
     async def killing(store, name, data, expect):
         generation = await write_note(store, name, data, expect)

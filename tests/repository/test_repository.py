@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bqdump.adapters.folder import FolderStore
+from bqdump.adapters.folder.store import FolderStore
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.document import Document, Notes
 from bqdump.core.documents.run import Owner

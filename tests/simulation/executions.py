@@ -7,9 +7,9 @@ import random
 from collections.abc import Callable, Set
 from typing import Any, NamedTuple
 
-from bqdump.adapters.gate import Gate
+from bqdump.adapters.bigquery.gate import Gate
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry import RetryingStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import (
     BqdumpError,

@@ -12,10 +12,10 @@ from typing import IO, NamedTuple, TypeVar
 
 from urllib3.exceptions import IncompleteRead
 
-from bqdump.adapters import google_errors
+from bqdump.adapters.google import errors
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience, Retrying
-from bqdump.adapters.retry.listing import resumed
+from bqdump.adapters.retry import resumed
 from bqdump.core.documents.definitions import Index, RoutineDefinition, RowPolicy
 from bqdump.core.errors import BqdumpError, DamagedError, NotFoundError
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset, Partition, Table
@@ -125,7 +125,7 @@ class FaultyStore:
             # Parts come without a checksum, and whoever breaks the connection off may end the answer in good order.
             return stored._replace(data=self._damaged(name, stored.data, damage))
         if damage is Damage.CUT:
-            with google_errors.translated("read", name):
+            with errors.translated("read", name):
                 raise IncompleteRead(len(stored.data) // 2, len(stored.data) - len(stored.data) // 2)
         raise DamagedError("read", name, "its checksum does not match")
 

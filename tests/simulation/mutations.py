@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from bqdump import copying, export, repository, restoration, retain, sets
-from bqdump.adapters import google_errors, retry
-from bqdump.adapters.retry import listing, store
+from bqdump.adapters import retry
+from bqdump.adapters.google import errors
 from bqdump.core.documents import layout, notes
 from bqdump.core.plan import draft as plan
 from bqdump.core.plan import record, removal, reuse
@@ -113,7 +113,7 @@ MUTATIONS = (
     Mutation("of a part of the units whatever has arrived counts", Law.RESUMABLE,
              shares, "read_units", wrong.complete_lines),
     Mutation("a document that breaks off is not read again", Law.RESUMABLE,
-             google_errors, "BROKEN", wrong.without_connections),
+             errors, "BROKEN", wrong.without_connections),
     Mutation("that a table was given up is not settled for all", Law.RESUMABLE,
              ledger, "give_up", wrong.settles_nothing),
     Mutation("latest.json is pointed at whoever comes last", Law.FORWARD, published, "move_latest",
@@ -134,11 +134,11 @@ MUTATIONS = (
     Mutation("the exports that a new one replaces are not cleared", Law.RESUMABLE, published, "move_latest",
              edit("if latest and latest.replaces:", "if False:")),
     Mutation("an answer of a batch is believed whatever object it names", Law.TRUE,
-             store, "_own_answer", wrong.any_answer),
+             retry, "_own_answer", wrong.any_answer),
     Mutation("HTTP 408 counts as permanent", Law.RESUMABLE,
-             google_errors, "_temporary", wrong.not_408),
+             errors, "_temporary", wrong.not_408),
     Mutation("a listing goes on by page numbers after an error", Law.RESUMABLE,
-             listing, "listed", wrong.by_page_numbers),
+             retry, "listed", wrong.by_page_numbers),
     Mutation("a run that keeps its files deletes what was replaced before the switch", Law.OWN_FILES,
              keep.Keep, "clear", wrong.as_when_replacing),
     Mutation("everything below the prefix is taken for an old export", Law.OWN_FILES,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from google.api_core.exceptions import from_http_status
 
-from bqdump.adapters import google_errors
+from bqdump.adapters.google import errors
 from bqdump.core.errors import BqdumpError
 from bqdump.ports.warehouse import JobError
 
@@ -122,7 +122,7 @@ class Dice:
     def refusal(self, operation: str, subject: str) -> BqdumpError:
         """What a request that may be repeated fails with, by its status as Google's client raises it."""
         error = from_http_status(self._answers.choice((408, 429, 500, 502, 503, 504)), "it did not arrive")
-        return google_errors.translate(error, operation, subject)
+        return errors.translate(error, operation, subject)
 
     def clear_up(self) -> None:
         """From now on every request is answered, and every job succeeds where it can."""

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 import pytest
 
-from bqdump.adapters.folder import FolderStore
+from bqdump.adapters.folder.store import FolderStore
 from bqdump.core.settings.target import Target
 from browser.scenes import orders, shop
 from browser.site import Site

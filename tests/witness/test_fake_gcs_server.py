@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from bqdump.adapters.checksums import crc32c
-from bqdump.adapters.gcs import CloudStore
+from bqdump.adapters.gcs.store import CloudStore
 from bqdump.core.errors import ConflictError, NotFoundError
 
 BINARIES = Path("vendor/fake-gcs-server/bin")

@@ -55,9 +55,9 @@ async def opened_copy(settings: Settings, request: Request) -> AsyncIterator[Sid
 def _open_target(settings: Settings, storage_class: str) -> ObjectStore:
     if settings.target.scheme != BUCKET:
         return open_store(settings, patient=True)
-    from bqdump.adapters.endpoints import STORAGE
-    from bqdump.adapters.gcs import CloudStore
-    from bqdump.adapters.retry.store import RetryingStore
+    from bqdump.adapters.gcs.store import CloudStore
+    from bqdump.adapters.google.endpoints import STORAGE
+    from bqdump.adapters.retry import RetryingStore
 
     patience = patience_for(settings, STORAGE, patient=True)
     bucket, key = settings.target.bucket, settings.kms_key
@@ -68,8 +68,8 @@ def _open_mover(
     settings: Settings, into: Settings, request: Request, source: ObjectStore, target: ObjectStore
 ) -> Mover:
     if settings.target.scheme == into.target.scheme == BUCKET:
-        from bqdump.adapters.endpoints import STORAGE
-        from bqdump.adapters.gcs_rewrite import RewriteMover
+        from bqdump.adapters.gcs.rewrite import RewriteMover
+        from bqdump.adapters.google.endpoints import STORAGE
 
         return RewriteMover(
             settings.target.bucket,

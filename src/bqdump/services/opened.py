@@ -21,7 +21,7 @@ from bqdump.services.opening import open_destination, open_store, open_warehouse
 from bqdump.services.read_route import LazyReadRoute
 
 if TYPE_CHECKING:
-    from bqdump.adapters.bigquery_destination import BigQueryDestination
+    from bqdump.adapters.bigquery.destination import BigQueryDestination
     from bqdump.retain.task import AtWork
 
 Answer = TypeVar("Answer")

@@ -16,7 +16,7 @@ from bqdump.ports.warehouse import Warehouse
 from bqdump.services.patience import patience_for
 
 if TYPE_CHECKING:
-    from bqdump.adapters.bigquery_destination import BigQueryDestination
+    from bqdump.adapters.bigquery.destination import BigQueryDestination
     from bqdump.ports.data_reader import DataReader
     from bqdump.ports.notifier import Notifier
     from bqdump.ports.query_shell import QueryShell
@@ -28,17 +28,17 @@ def open_store(settings: Settings, *, patient: bool = False) -> ObjectStore:
 
 
 def _open_bucket(settings: Settings, patient: bool) -> ObjectStore:
-    from bqdump.adapters.endpoints import STORAGE
-    from bqdump.adapters.gcs import CloudStore
-    from bqdump.adapters.retry.store import RetryingStore
+    from bqdump.adapters.gcs.store import CloudStore
+    from bqdump.adapters.google.endpoints import STORAGE
+    from bqdump.adapters.retry import RetryingStore
 
     patience = patience_for(settings, STORAGE, patient=patient)
     return RetryingStore(CloudStore(settings.target.bucket, settings.jobs_in, settings.kms_key, patience), patience)
 
 
 def _open_folder(settings: Settings, _patient: bool) -> ObjectStore:
-    from bqdump.adapters.folder import FolderStore
-    from bqdump.adapters.folder_content import refuse_a_file
+    from bqdump.adapters.folder.content import refuse_a_file
+    from bqdump.adapters.folder.store import FolderStore
 
     root = Path(settings.target.folder)
     refuse_a_file(root.absolute())
@@ -62,9 +62,9 @@ def open_notifier(settings: Settings) -> Notifier | None:
 
 def open_warehouse(settings: Settings, tasks: int, *, patient: bool = False) -> Warehouse:
     """The source of an export, for one of `tasks` tasks."""
-    from bqdump.adapters.bigquery import BigQueryWarehouse
-    from bqdump.adapters.endpoints import BIGQUERY
-    from bqdump.adapters.gate import Gate
+    from bqdump.adapters.bigquery.gate import Gate
+    from bqdump.adapters.bigquery.warehouse import BigQueryWarehouse
+    from bqdump.adapters.google.endpoints import BIGQUERY
 
     gate = Gate(patience_for(settings, BIGQUERY, patient=patient), tasks)
     return BigQueryWarehouse(settings.jobs_in, gate, settings.job_timeout)
@@ -72,9 +72,9 @@ def open_warehouse(settings: Settings, tasks: int, *, patient: bool = False) -> 
 
 def open_destination(settings: Settings, tasks: int, *, patient: bool = False) -> BigQueryDestination:
     """What a restore writes to, for one of `tasks` tasks."""
-    from bqdump.adapters.bigquery_destination import BigQueryDestination
-    from bqdump.adapters.endpoints import BIGQUERY
-    from bqdump.adapters.gate import Gate
+    from bqdump.adapters.bigquery.destination import BigQueryDestination
+    from bqdump.adapters.bigquery.gate import Gate
+    from bqdump.adapters.google.endpoints import BIGQUERY
 
     gate = Gate(patience_for(settings, BIGQUERY, patient=patient), tasks)
     return BigQueryDestination(settings.jobs_in, gate, settings.job_timeout)

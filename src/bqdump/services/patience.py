@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bqdump.core.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from bqdump.adapters.endpoints import Endpoint
+    from bqdump.adapters.google.endpoints import Endpoint
     from bqdump.adapters.patience import Patience
 
 

@@ -53,9 +53,9 @@ def _open_read_route(settings: Settings, *, patient: bool) -> ReadRoute:
         with lean_imports.IMPORTS:
             lean_imports.allow("grpc")
             lean_imports.put_nothing_off()
-            from bqdump.adapters.encoder import ArrowEncoder
-            from bqdump.adapters.endpoints import STORAGE_READ
-            from bqdump.adapters.storage_read import StorageReader
+            from bqdump.adapters.google.endpoints import STORAGE_READ
+            from bqdump.adapters.read.encoder import ArrowEncoder
+            from bqdump.adapters.read.reader import StorageReader
 
             # Google's client has been imported without it; Parquet takes it.
             lean_imports.allow("pyarrow")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bqdump.adapters.endpoints import LED
+from bqdump.adapters.google.endpoints import LED
 from bqdump.check.compare_with_source import Source
 from bqdump.check.read_back import ReadOptions
 from bqdump.check.verify import Verified

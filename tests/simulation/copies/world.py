@@ -12,7 +12,7 @@ import msgspec
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.movers import StreamMover
 from bqdump.adapters.patience import Patience, Retrying
-from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry import RetryingStore
 from bqdump.copying.run import copy
 from bqdump.copying.task import Place
 from bqdump.copying.task import Task as CopyTask

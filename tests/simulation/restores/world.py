@@ -10,10 +10,10 @@ from unittest import mock
 
 import msgspec
 
-from bqdump.adapters.gate import Gate
+from bqdump.adapters.bigquery.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry import RetryingStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, QuotaError, UnavailableError, UsageError, VerificationError
 from bqdump.core.restore.drilled import Drilled

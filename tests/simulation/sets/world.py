@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from bqdump.adapters.gate import Gate
+from bqdump.adapters.bigquery.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
-from bqdump.adapters.retry.store import RetryingStore
+from bqdump.adapters.retry import RetryingStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DatasetsFailedError, OutageError, QuotaError, UnavailableError
 from bqdump.core.settings.settings import Settings

@@ -1,0 +1,1 @@
+"""A local folder as an ObjectStore."""

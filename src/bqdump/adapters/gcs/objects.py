@@ -1,0 +1,197 @@
+"""Cloud Storage's resources as the types of the port, and errors that all requests about objects share.
+
+Google's client for Cloud Storage. STORAGE_EMULATOR_HOST points it to a local stand-in.
+
+Uploads to Cloud Storage, part by part. Google's client retries each part.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from google.api_core.exceptions import from_http_response
+from google.api_core.retry import Retry
+from google.cloud import storage
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+
+from bqdump.adapters.checksums import crc32c
+from bqdump.adapters.google.access import one_line
+from bqdump.adapters.google.endpoints import STORAGE
+from bqdump.adapters.google.errors import BROKEN, translate
+from bqdump.adapters.google.http import TIMEOUT, credentials, session
+from bqdump.adapters.patience import Patience
+from bqdump.core.documents.validation import refuse_size
+from bqdump.core.errors import AnswerError, DamagedError
+from bqdump.core.plan.lifecycle import LifecycleRule
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.times import parse_time
+from bqdump.ports.store import Note, ObjectInfo
+
+ADMIN = "Requires roles/storage.objectUser and roles/storage.legacyBucketReader on the bucket."
+ORIGIN = "bqdump-origin"
+NOTE = "bqdump-note"
+NEEDED = ("generation", "size", "crc32c")
+
+
+def info_of(name: str, resource: Any) -> ObjectInfo:
+    """The object of this name, from a JSON answer.
+
+    Raises AnswerError if the answer lacks a required field, DamagedError if it is about another object.
+    """
+    if not isinstance(resource, dict) or any(resource.get(field) is None for field in NEEDED):
+        lacks = next((field for field in NEEDED if not isinstance(resource, dict) or resource.get(field) is None), "")
+        raise lacking("read the metadata of", name, f"the answer has no {lacks}")
+    if (other := resource.get("name", name)) != name:
+        raise DamagedError("read the metadata of", name, f"the answer is about {other}")
+    origin = (resource.get("metadata") or {}).get(ORIGIN, "")
+    updated = _milliseconds(resource.get("timeCreated"))
+    return ObjectInfo(name, int(resource["size"]), resource["crc32c"], int(resource["generation"]), origin, updated)
+
+
+def _milliseconds(time: Any) -> int:
+    """A time in an answer, 0 without one: stores that imitate Cloud Storage may lack it."""
+    with suppress(TypeError, ValueError):
+        return parse_time(time)
+    return 0
+
+
+def noted(blob: Any, url: str) -> Note | None:
+    """The note in a listed object if its metadata have the content, as size and checksum prove; else None."""
+    data = str((blob.metadata or {}).get(NOTE, "")).encode()
+    if (blob.size, blob.crc32c) != (len(data), crc32c(data)):
+        return None
+    return Note(blob.name, data, generation_of(blob, "list", f"{url}/{blob.name}"))
+
+
+def generation_of(blob: Any, operation: str, subject: str) -> int:
+    """The generation in an answer. Raises AnswerError if there is none."""
+    if blob.generation is None:
+        raise lacking(operation, subject, "the answer has no generation")
+    return int(blob.generation)
+
+
+def lifecycle_of(bucket: Any) -> tuple[LifecycleRule, ...]:
+    """The lifecycle rules in a bucket's JSON answer."""
+    rules = (bucket.get("lifecycle") or {}).get("rule") or ()
+    return tuple(
+        LifecycleRule((rule.get("action") or {}).get("type", ""), rule.get("condition") or {}) for rule in rules
+    )
+
+
+def lacking(operation: str, subject: str, cause: str) -> AnswerError:
+    """The error for a store that does not implement Cloud Storage's API."""
+    hint = f"bqdump requires the JSON API of Cloud Storage, and {STORAGE} does not support this part of it."
+    return AnswerError(operation, subject, cause, hint)
+
+
+def open_client(project: str) -> Any:
+    """Google's client, with its own pool of connections."""
+    # Otherwise the client requests the metadata of every bucket once, for tracing only.
+    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+    granted = credentials(STORAGE.variable)
+    options = {"api_endpoint": host} if (host := os.environ.get(STORAGE.variable)) else None
+    client = storage.Client(project=project, credentials=granted, _http=session(granted), client_options=options)
+    # Serves tracing only, and requests the bucket in a separate thread whenever an object is not found.
+    client._bucket_metadata_cache = None
+    return client
+
+
+log = logging.getLogger(__name__)
+
+# The part size of an upload. A smaller object is uploaded with a single request.
+PART = 8 << 20
+NOT_AS_SENT = "the stored object differs from what was sent"
+ON_THE_WAY = "Something between Cloud Storage and this machine changes data, such as a proxy."
+
+
+def retry_policy(patience: Patience) -> Any:
+    """A retry policy of Google's client for the errors that bqdump retries."""
+
+    def retryable(error: Exception) -> bool:
+        if isinstance(error, InvalidResponse):
+            error = from_http_response(error.response)
+        return isinstance(error, BROKEN) and translate(error, "write", "").retryable
+
+    def warn(error: Exception) -> None:
+        retried = LogEvent.REQUEST_RETRIED.extra()
+        log.warning("An upload to %s failed (%s). Retrying.", patience.service, one_line(str(error)), extra=retried)
+
+    pauses = {"initial": patience.first_pause, "maximum": patience.longest_pause}
+    return Retry(predicate=retryable, on_error=warn, timeout=patience.seconds, **pauses)
+
+
+class Upload:
+    """An object being uploaded. A resumable upload starts with the second part, since most objects have only one."""
+
+    def __init__(self, blob: Any, expect: int | None, retry: Any) -> None:
+        self._blob, self._waiting, self._writer = blob, bytearray(), None
+        self._options: dict[str, Any] = {
+            "content_type": "application/octet-stream",
+            "if_generation_match": expect,
+            "checksum": "crc32c",
+            "retry": retry,
+        }
+
+    _writer: Any
+
+    def write(self, data: bytes) -> None:
+        """Add bytes, and send them once they fill a part."""
+        if self._writer is not None:
+            self._send(lambda: self._writer.write(data))
+            return
+        self._waiting += data
+        if len(self._waiting) > PART:
+            # The client passes these arguments on, and None is not valid there.
+            options = {name: value for name, value in self._options.items() if value is not None}
+            self._writer = self._blob.open("wb", chunk_size=PART, ignore_flush=True, **options)
+            self._send(lambda: self._writer.write(bytes(self._waiting)))
+            self._waiting.clear()
+
+    def finish(self) -> None:
+        """Send the last part, which creates the object."""
+        if self._writer is None:
+            self._blob.upload_from_string(bytes(self._waiting), timeout=TIMEOUT, **self._options)
+        else:
+            self._send(self._writer.close)
+
+    def _send(self, request: Callable[[], Any]) -> None:
+        try:
+            request()
+        except InvalidResponse as error:
+            # The layer that sends parts has its own exceptions.
+            raise from_http_response(error.response) from error
+        except DataCorruption as error:
+            raise DamagedError("write", self._blob.name, NOT_AS_SENT, ON_THE_WAY) from error
+
+    def abort(self) -> None:
+        """Discard the upload."""
+        if self._writer is not None:
+            # Errors do not matter: an unfinished upload creates no object.
+            with suppress(Exception):
+                self._writer.terminate()
+
+
+def content_type(name: str) -> str:
+    """What a browser takes a document for."""
+    if name.endswith(".html"):
+        return "text/html"
+    return "application/x-ndjson" if name.endswith(".jsonl") else "application/json"
+
+
+class Bounded(io.BytesIO):
+    """Takes in an object of this name, and refuses to go on where no document is so large."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name, self._size = name, 0
+
+    def write(self, data: Any) -> int:
+        """Raises DocumentError."""
+        self._size += len(data)
+        refuse_size(self._name, self._size)
+        return super().write(data)

@@ -1,0 +1,300 @@
+"""The ObjectStore on Cloud Storage, with Google's own client. STORAGE_EMULATOR_HOST points it to a local stand-in."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import IO, Any, TypeVar, cast
+
+from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed, RequestRangeNotSatisfiable
+from google.cloud.storage.exceptions import DataCorruption
+
+from bqdump.adapters.checksums import Summed
+from bqdump.adapters.gcs.batches import Batches
+from bqdump.adapters.gcs.objects import (
+    ADMIN,
+    NOT_AS_SENT,
+    NOTE,
+    ON_THE_WAY,
+    Bounded,
+    Upload,
+    content_type,
+    generation_of,
+    info_of,
+    lacking,
+    lifecycle_of,
+    noted,
+    open_client,
+    retry_policy,
+)
+from bqdump.adapters.google.errors import translated
+from bqdump.adapters.google.http import TIMEOUT
+from bqdump.adapters.patience import Patience
+from bqdump.adapters.threads import Threads
+from bqdump.core.documents.layout import is_note
+from bqdump.core.documents.notes import NOTE_BYTES
+from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, UnavailableError
+from bqdump.ports.store import Abilities, BucketInfo, Copy, Note, ObjectInfo, Stored
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+PAGE = 1000
+NOT_AS_STORED = "the received bytes do not match the object's checksum"
+LISTED = "items(name,size,crc32c,generation,timeCreated,metadata),nextPageToken"
+# Retrying is not the client's task: see adapters.retry.store.
+ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
+
+
+class CloudStore:
+    """One bucket. It does not retry, except for uploads: see adapters.retry.store.
+
+    kms_key: the Cloud KMS key of all objects written or copied ("": the bucket's default). patience: how long uploads
+    are retried, part by part. storage_class: of streamed objects ("": the bucket's default).
+    """
+
+    abilities = Abilities()
+
+    def __init__(
+        self, bucket: str, project: str, kms_key: str = "", patience: Patience | None = None, storage_class: str = ""
+    ) -> None:
+        self._client = open_client(project)
+        self._bucket = self._client.bucket(bucket)
+        self._threads = Threads("storage")
+        self._kms_key, self._storage_class = kms_key, storage_class
+        self._retry = retry_policy(patience or Patience())
+        self._batches = Batches(self._client, self._bucket, self._threads, kms_key)
+        self.url = f"gs://{bucket}"
+
+    async def describe(self) -> BucketInfo:
+        """See ObjectStore."""
+
+        def get() -> BucketInfo:
+            with translated("read the settings of", self.url, f"Check the bucket's name. {ADMIN}"):
+                found = self._client.get_bucket(self._bucket.name, **ONCE)
+            return BucketInfo(
+                location=found.location,
+                retention_seconds=found.retention_period or 0,
+                soft_delete_seconds=int(found.soft_delete_policy.retention_duration_seconds or 0),
+                versions=bool(found.versioning_enabled),
+                holds=bool(found.default_event_based_hold),
+                kms_key=found.default_kms_key_name or "",
+                lifecycle=lifecycle_of(found._properties),
+            )
+
+        return await self._threads.call(get)
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        """See ObjectStore."""
+
+        def get() -> ObjectInfo | None:
+            with translated("read the metadata of", f"{self.url}/{name}", ADMIN):
+                found = self._bucket.get_blob(name, **ONCE)
+            return info_of(name, found._properties) if found else None
+
+        return await self._threads.call(get)
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        """See ObjectStore.
+
+        Cloud Storage sends the CRC32C of complete objects, and a complete read is compared with it. It sends none for
+        ranges: HTTP's framing detects truncation, and TLS detects changes in transit. Callers that must detect any
+        other damage have a checksum of the range.
+        """
+        if length == 0:
+            return Stored(b"", 0)
+        whole = start == 0 and length is None
+        part = {} if whole else {"start": start, "end": start + length - 1 if length else None}
+
+        def get() -> Stored:
+            blob, data = self._bucket.blob(name), Bounded(name) if whole else io.BytesIO()
+            with translated("read", f"{self.url}/{name}", ADMIN):
+                try:
+                    blob.download_to_file(data, raw_download=True, **ONCE, **part)
+                except NotFound as error:
+                    raise NotFoundError("read", f"{self.url}/{name}", "no such object or bucket") from error
+                except RequestRangeNotSatisfiable:
+                    # The answer does not have the object's generation.
+                    return Stored(b"", 0)
+                except DataCorruption as error:
+                    raise DamagedError("read", f"{self.url}/{name}", NOT_AS_STORED, ON_THE_WAY) from error
+            got = data.getvalue()
+            if length is not None and len(got) > length:
+                cause = f"the answer to a range request of {length:,} bytes has {len(got):,}"
+                raise lacking("read", f"{self.url}/{name}", cause)
+            return Stored(got, generation_of(blob, "read", f"{self.url}/{name}"))
+
+        return await self._threads.call(get)
+
+    async def write(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore."""
+        return await self._threads.call(lambda: self._upload(name, data, expect, None))
+
+    async def upload(
+        self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
+    ) -> tuple[ObjectInfo, Result]:
+        """See ObjectStore. The client retries each part by itself, since `fill` can be called only once."""
+
+        def filled() -> tuple[ObjectInfo, Result]:
+            parts = Upload(self._bucket.blob(name, kms_key_name=self._kms_key or None), expect, self._retry)
+            file = Summed(cast("IO[bytes]", parts))
+            try:
+                with translated("write", f"{self.url}/{name}", ADMIN):
+                    result = fill(cast("IO[bytes]", file))
+            except BaseException:
+                parts.abort()
+                raise
+            return self._finished(name, parts, file), result
+
+        return await self._threads.call(filled)
+
+    async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
+        """See ObjectStore. The client retries each part by itself, since each piece comes only once."""
+        blob = self._bucket.blob(name, kms_key_name=self._kms_key or None)
+        if self._storage_class:
+            blob.storage_class = self._storage_class
+        parts = Upload(blob, expect, self._retry)
+        file = Summed(cast("IO[bytes]", parts))
+
+        def add(piece: bytes) -> None:
+            with translated("write", f"{self.url}/{name}", ADMIN):
+                file.write(piece)
+
+        try:
+            async for piece in pieces:
+                await self._threads.call(partial(add, piece))
+        except BaseException:
+            self._threads.start(parts.abort)
+            raise
+        return await self._threads.call(lambda: self._finished(name, parts, file))
+
+    async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore. A note is stored as the object's content and, for listings, also as its metadata."""
+        if len(data) > NOTE_BYTES or not is_note(name):
+            raise ValueError(f"invalid note {name}: {len(data)} bytes")
+        return await self._threads.call(lambda: self._upload(name, data, expect, {NOTE: data.decode()}))
+
+    async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
+        """See ObjectStore. Content that the listing does not have is read: other tools upload no metadata."""
+        async for page in self._pages(prefix, start):
+            found = {blob.name: noted(blob, self.url) for blob in page if is_note(blob.name)}
+            unlisted = [blob for blob in page if blob.name in found and found[blob.name] is None]
+            read = await asyncio.gather(*map(self._read_note, unlisted))
+            found |= {blob.name: note for blob, note in zip(unlisted, read, strict=True)}
+            yield [note for note in found.values() if note]
+
+    async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
+        """See ObjectStore."""
+        async for page in self._pages(prefix, start):
+            yield [info_of(blob.name, blob._properties) for blob in page]
+
+    async def folders(self, prefix: str) -> list[str]:
+        """See ObjectStore."""
+
+        def every() -> list[str]:
+            with translated("list", f"{self.url}/{prefix}", ADMIN):
+                fields = "prefixes,nextPageToken"
+                listing = self._client.list_blobs(
+                    self._bucket, prefix=prefix, delimiter="/", page_size=PAGE, fields=fields, **ONCE
+                )
+                for _ in listing.pages:
+                    pass
+            return sorted(folder[len(prefix) : -1] for folder in listing.prefixes)
+
+        return await self._threads.call(every)
+
+    async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
+        """See ObjectStore."""
+        return await self._batches.copy(copies, origin)
+
+    async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
+        """See ObjectStore. https://cloud.google.com/storage/docs/composite-objects"""
+
+        def appended() -> ObjectInfo:
+            parts = [{"name": name, "generation": str(generation)}]
+            parts.append({"name": scratch, "generation": str(self._upload(scratch, data, None, None))})
+            subject, query = f"{self.url}/{name}", dict[str, Any](ifGenerationMatch=generation)
+            if self._kms_key:
+                query["kmsKeyName"] = self._kms_key
+            with translated("append to", subject, ADMIN):
+                try:
+                    answer = self._client._post_resource(
+                        f"{self._bucket.blob(name).path}/compose", {"sourceObjects": parts}, query_params=query, **ONCE
+                    )
+                except NotFound as error:
+                    raise ConflictError("append to", subject, error.message or "no such generation") from error
+            return info_of(name, answer)
+
+        try:
+            return await self._threads.call(appended)
+        finally:
+            await self._threads.call(lambda: self._forget(scratch))
+
+    def _forget(self, scratch: str) -> None:
+        """Delete an object that is not needed any more; where that fails, it stays in the folder of staged files."""
+        with suppress(BqdumpError), translated("delete", f"{self.url}/{scratch}", ADMIN):
+            self._bucket.blob(scratch).delete(**ONCE)
+
+    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        """See ObjectStore."""
+        return await self._batches.delete(objects)
+
+    async def close(self) -> None:
+        """See ObjectStore."""
+        self._threads.close()
+        self._client.close()
+
+    async def _pages(self, prefix: str, start: str) -> AsyncIterator[list[Any]]:
+        listing = self._client.list_blobs(
+            self._bucket, prefix=prefix, start_offset=start or None, page_size=PAGE, fields=LISTED, **ONCE
+        )
+        pages: Iterator[Any] = iter(listing.pages)
+
+        def following() -> list[Any] | None:
+            with translated("list", f"{self.url}/{prefix}", ADMIN):
+                page = next(pages, None)
+                return None if page is None else list(page)
+
+        while (page := await self._threads.call(following)) is not None:
+            yield page
+
+    async def _read_note(self, blob: Any) -> Note | None:
+        """The content of a note, None if it has been deleted since it was listed."""
+        try:
+            found = await self.read(blob.name, length=None if (blob.size or 0) <= NOTE_BYTES else NOTE_BYTES + 1)
+        except NotFoundError:
+            return None
+        return Note(blob.name, found.data, found.generation)
+
+    def _upload(self, name: str, data: bytes, expect: int | None, metadata: dict[str, str] | None) -> int:
+        blob = self._bucket.blob(name, kms_key_name=self._kms_key or None)
+        if metadata is not None:
+            blob.metadata = metadata
+        options = {"content_type": content_type(name), "if_generation_match": expect, "checksum": "crc32c"}
+        subject = f"{self.url}/{name}"
+        with translated("write", subject, ADMIN):
+            try:
+                blob.upload_from_string(data, **options, **ONCE)
+            except Conflict as error:
+                if expect is not None:
+                    raise
+                # Another request changes the object at the same time. Without a precondition, this one can follow it.
+                raise UnavailableError("write", subject, error.message or "concurrent change") from error
+        return generation_of(blob, "write", subject)
+
+    def _finished(self, name: str, parts: Upload, file: Summed) -> ObjectInfo:
+        subject = f"{self.url}/{name}"
+        lost: ConflictError | None = None
+        with translated("write", subject, ADMIN):
+            try:
+                parts.finish()
+            except (Conflict, PreconditionFailed) as error:
+                # Another object, or this one after an answer was lost: the checksum shows which.
+                lost = ConflictError("write", subject, error.message or "unexpected generation")
+            found = self._bucket.get_blob(name, retry=self._retry, timeout=TIMEOUT)
+        if found is None or (found.size, found.crc32c) != (file.size, file.crc32c):
+            raise lost or UnavailableError("write", subject, NOT_AS_SENT)
+        return info_of(name, found._properties)

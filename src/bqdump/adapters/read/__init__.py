@@ -1,0 +1,1 @@
+"""The read route: rows from the Storage Read API, encoded in this process."""

@@ -1,1 +1,0 @@
-"""Retry of what is more than one request: writes, batches, listings, streams. How long: adapters.patience."""
