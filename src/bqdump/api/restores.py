@@ -65,6 +65,8 @@ def restore(
     include: str | Sequence[str] = (),
     exclude: str | Sequence[str] = (),
     as_: str = "",
+    schema_only: bool = False,
+    data_only: bool = False,
     replace: bool = False,
     missing_only: bool = False,
     with_policies: bool = False,
@@ -87,6 +89,8 @@ def restore(
     datasets, exclude_datasets: patterns of the datasets of a set.
     include, exclude: patterns of the names of tables and other objects.
     as_: the name of the restored table; "{table}" in it stands for its name in the export, as several tables require.
+    schema_only: restore definitions only; every table is empty.
+    data_only: restore rows only, into empty tables that exist; with `replace`, also in place of other rows.
     replace: replace tables that exist in the dataset, each atomically.
     missing_only: restore only what the dataset lacks, and tables that another restore left unfinished.
     with_policies: also restore row access policies.
@@ -105,6 +109,9 @@ def restore(
             include=include,
             exclude=exclude,
             as_=as_,
+            schema_only=schema_only,
+            data_only=data_only,
+            verify=verify,
             replace=replace,
             missing_only=missing_only,
             with_policies=with_policies,

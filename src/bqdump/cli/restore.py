@@ -78,7 +78,7 @@ def restore(run: str | None, planning: bool, as_of: str | None, as_json: bool, q
     """
     yes, verify, choice = options.pop("yes"), options.pop("verify"), take_choice(options)
     finish_run = options.pop("finish_run")
-    settings, parsed = _settings(options, planning=planning)
+    settings, parsed = _settings(options, verify=verify, planning=planning)
     if planning:
         run = run_of(settings, run, as_of)
         request = Request(parsed.options, run or settings.run_id, yes=yes)
@@ -106,11 +106,11 @@ def exit_code(done: Restoration) -> int:
     return TABLES_FAILED if done.failed else DONE
 
 
-def _settings(options: dict[str, Any], *, planning: bool) -> tuple[Settings, Requested]:
+def _settings(options: dict[str, Any], *, verify: bool, planning: bool) -> tuple[Settings, Requested]:
     """The settings, and the restore that is requested; jobs run where tables are restored. Raises UsageError."""
     own = take(options)
     settings = load_settings(options, ("bucket",))
-    parsed = requested(settings, **own, planning=planning)
+    parsed = requested(settings, **own, verify=verify, planning=planning)
     return msgspec.structs.replace(settings, project=parsed.options.project or settings.project), parsed
 
 

@@ -35,7 +35,8 @@ async def with_changes(restore: RunningRestore, result: Restoration, ledger: Led
     if not changed:
         return result
     for change in changed:
-        hint = f"To restore it again: {_again(restore, change.name)}"
+        first = "Delete it first. " if restore.decision.options.schema_only else ""
+        hint = f"{first}To restore it again: {_again(restore, change.name)}"
         error = TargetError("verify", change.name, change.message, hint)
         log.error("%s", error, extra=LogEvent.TARGET_CHANGED.extra(table=change.name))
     names = {change.name for change in changed}
@@ -57,11 +58,19 @@ def _again(restore: RunningRestore, name: str) -> str:
     """The placeholder of the command that restores one object again."""
     options, via = restore.task.request.options, restore.task.via
     exported = {step.name: step.entry.table for step in restore.plan.tables}.get(name, name)
-    other = {"as_": name} if exported != name else {}
-    confirmed = {"yes": True} if restore.plan.in_place else {}
-    into = {"run": restore.decision.run, "into": f"{options.project}.{options.dataset}"}
-    through = {"via": str(via.target)} if via else {}
-    return placeholder("restore", {**into, **through, "include": exported, **other, "replace": True, **confirmed})
+    arguments: dict[str, str | bool] = {
+        "run": restore.decision.run,
+        "into": f"{options.project}.{options.dataset}",
+        "via": str(via.target) if via else "",
+        "include": exported,
+        "as_": name if exported != name else "",
+        "schema_only": options.schema_only,
+        "data_only": options.data_only,
+        # Definitions alone do not replace a table, as its rows would be lost.
+        "missing_only" if options.schema_only else "replace": True,
+        "yes": restore.plan.in_place,
+    }
+    return placeholder("restore", {argument: value for argument, value in arguments.items() if value})
 
 
 async def _changed(restore: RunningRestore, ledger: Ledger) -> list[NotCreated]:
@@ -71,7 +80,7 @@ async def _changed(restore: RunningRestore, ledger: Ledger) -> list[NotCreated]:
     async def change(number: int) -> NotCreated | None:
         step, receipt = steps[number], ledger.receipts[number]
         found = await restore.destination.table(restore.target, receipt.name)
-        difference = _difference(step, receipt, found)
+        difference = _difference(step, receipt, found, rows=not restore.decision.options.schema_only)
         return NotCreated(receipt.name, receipt.kind, CHANGED, difference) if difference else None
 
     restored = (number for number in steps if number in ledger.receipts)
@@ -79,8 +88,8 @@ async def _changed(restore: RunningRestore, ledger: Ledger) -> list[NotCreated]:
     return [found for found in await gathered(change, compared, AT_ONCE) if found]
 
 
-def _difference(step: TableStep | ObjectStep, receipt: Restored, found: Table | None) -> str:
-    """How something differs from what was restored; "" where it does not."""
+def _difference(step: TableStep | ObjectStep, receipt: Restored, found: Table | None, *, rows: bool) -> str:
+    """How something differs from what was restored; "" where it does not. rows: they are compared, too."""
     if found is None:
         return "it was restored, and no longer exists"
     if found.kind != receipt.kind:
@@ -89,7 +98,7 @@ def _difference(step: TableStep | ObjectStep, receipt: Restored, found: Table | 
         return (
             "" if same_query(found.definition, step.definition) else "its query is no longer the one that was restored"
         )
-    if found.rows != receipt.rows:
+    if rows and found.rows != receipt.rows:
         return f"it has {counted(found.rows, 'row')} now, and {receipt.rows:,} when it was restored"
     if columns(found.definition) != columns(step.create):
         return "its columns are no longer those that were restored"

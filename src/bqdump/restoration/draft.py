@@ -58,7 +58,9 @@ async def draft(task: Task) -> Draft:
     options = task.request.options
     _refuse_source(options, found.manifest, yes=task.request.yes)
     state = await target_state(task, options)
-    if state and (replaced := set(state.tables) if options.replace else set(unfinished(state))):
+    if state and options.data_only:
+        state = state._replace(definitions=await _definitions(task, found.manifest, state))
+    elif state and (replaced := set(state.tables) if options.replace else set(unfinished(state))):
         state = state._replace(layouts=await _layouts(task, found.manifest, state, replaced))
     location = state.location if state else found.manifest.location
     # Without a dataset nothing is created, and the clock of this machine is good enough.
@@ -95,11 +97,20 @@ async def _layouts(task: Task, manifest: Manifest, state: TargetState, replaced:
     options = task.request.options
     dataset = Dataset(options.project, options.dataset, state.location)
     there = {name for name in replaced if state.tables[name][0] == TABLE}
-    others = tables_in_target(manifest, options)
+    others = tables_in_target(manifest, options) if options.as_ else {}
     found = (others.get(entry.table, entry.table) for entry in manifest.tables)
     names = [name for name in dict.fromkeys(found) if name in there]
     tables = await gathered(lambda name: task.destination.table(dataset, name), names, AT_ONCE)
     return {name: layout_of(table.definition) for name, table in zip(names, tables, strict=True) if table}
+
+
+async def _definitions(task: Task, manifest: Manifest, state: TargetState) -> dict[str, msgspec.Raw]:
+    """The definitions of the tables of the target that get the rows of the export."""
+    options = task.request.options
+    dataset = Dataset(options.project, options.dataset, state.location)
+    names = [name for name in tables_in_target(manifest, options).values() if name in state.tables]
+    tables = await gathered(lambda name: task.destination.table(dataset, name), names, AT_ONCE)
+    return {name: table.definition for name, table in zip(names, tables, strict=True) if table}
 
 
 async def find_manifest(task: Task) -> Found:
@@ -112,7 +123,7 @@ async def find_manifest(task: Task) -> Found:
 def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
     exported = {manifest.dataset, *(name for name, _ in options.others)}
     in_place = options.project == manifest.project and options.dataset in exported
-    beside = options.as_ and not options.replace
+    beside = (options.as_ or options.data_only) and not options.replace
     if not in_place or beside or (options.replace and yes):
         return
     which = "the dataset that was exported" if options.dataset == manifest.dataset else "another dataset of the set"
@@ -123,7 +134,7 @@ def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
 
 async def _refuse_changed_files(task: Task, plan: RestorePlan, findings: list[Finding]) -> None:
     """Raise VerificationError where a table to be restored lacks its files."""
-    tables = {step.entry.table for step in plan.tables}
+    tables = {step.entry.table for step in plan.tables if step.entry.files}
     changed = [finding for finding in findings if finding.table in tables and finding.kind != FindingKind.EXTRA]
     if not changed:
         return

@@ -9,6 +9,7 @@ import msgspec
 from bqdump.core.restore.names import LABEL, job_id, scratch_name
 from bqdump.core.restore.plan import TableStep
 from bqdump.core.tables.catalog import Table
+from bqdump.ports.warehouse import Job
 from bqdump.restoration.jobs import COPY, TAKEN, TRIES, FailedJobError, Jobs, name_taken
 from bqdump.restoration.task import RunningRestore
 
@@ -72,7 +73,20 @@ async def is_written(work: TableWork) -> bool:
     return False
 
 
+async def is_filled(work: TableWork) -> bool:
+    """Whether an attempt of this restore has put rows into the table, so that these may be replaced."""
+    for attempt in range(work.attempt + 1):
+        copied = await _copy_job(work._replace(attempt=attempt))
+        if copied and copied.ended and not copied.error:
+            return True
+    return False
+
+
 async def is_copied(work: TableWork) -> bool:
     """Whether this attempt has requested to put the table in place."""
+    return await _copy_job(work) is not None
+
+
+async def _copy_job(work: TableWork) -> Job | None:
     name = job_id(work.restore.mark, work.number, COPY, 0, work.attempt * TRIES)
-    return await work.restore.destination.find_job(name, work.restore.target.location) is not None
+    return await work.restore.destination.find_job(name, work.restore.target.location)

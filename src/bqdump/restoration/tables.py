@@ -21,7 +21,7 @@ from bqdump.export.watch import Watch
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.files import changed_files
 from bqdump.restoration.jobs import TAKEN, FailedJobError, Jobs
-from bqdump.restoration.ownership import TableWork, is_copied, is_written, labels_of, own
+from bqdump.restoration.ownership import TableWork, is_copied, is_filled, is_written, labels_of, own
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.upload import upload_files
 
@@ -140,7 +140,7 @@ async def _create(work: TableWork) -> bool:
     body["labels"] = {**body.get("labels", {}), LABEL: restore.mark}
     if not await restore.destination.create_table(restore.target, work.name, _raw(body)):
         replaces = step.action == "replace" and restore.decision.options.replace
-        empty = False if replaces else await own(work)
+        empty = not await is_filled(work) if step.action == "fill" else not replaces and await own(work)
         if await is_written(work):
             # Made lasting before: to repeat it would remove expirations that another task has set at the end.
             return empty

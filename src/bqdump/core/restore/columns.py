@@ -53,7 +53,7 @@ def restored_columns(entry: TableEntry) -> Restored:
     fields: dict[str, Field] = {field["name"]: field for field in _fields(entry.definition)}
     by_name = {column.name: column for column in columns(entry.definition)}
     names = [name for name in shape.columns or by_name if name in by_name and name not in shape.left_out]
-    generated = [name for name in names if _is_generated(fields[name])]
+    generated = [name for name in names if is_generated(fields[name])]
     made = [_column(fields[name], by_name[name], shape) for name in names]
     notes = [
         _note("not in the export", [name for name in by_name if name not in names]),
@@ -104,7 +104,8 @@ def _generates(key: str) -> bool:
     return key.startswith("generat")
 
 
-def _is_generated(field: Field) -> bool:
+def is_generated(field: Field) -> bool:
+    """Whether BigQuery computes the values of a column."""
     return any(value for key, value in field.items() if _generates(key))
 
 

@@ -8,14 +8,12 @@ import msgspec
 
 from bqdump.core.documents.definitions import NOTHING, ObjectDefinition
 from bqdump.core.documents.manifest import Manifest, TableEntry
-from bqdump.core.documents.origin import read_time_of, settings_of
-from bqdump.core.plan.altered import altered_words
+from bqdump.core.documents.origin import settings_of
 from bqdump.core.restore.access import access_entries
 from bqdump.core.restore.columns import restored_columns
 from bqdump.core.restore.dataset import dataset_requests
-from bqdump.core.restore.definition import requests
 from bqdump.core.restore.left_out import Chosen, not_restored
-from bqdump.core.restore.loading import loading, unloadable
+from bqdump.core.restore.loading import unloadable
 from bqdump.core.restore.moves import Moves
 from bqdump.core.restore.objects import (
     RESTORABLE,
@@ -26,7 +24,7 @@ from bqdump.core.restore.objects import (
     policy_step,
     routine_step,
 )
-from bqdump.core.restore.partitions import LONGEST_MS, partitioning_of
+from bqdump.core.restore.partitions import LONGEST_MS
 from bqdump.core.restore.plan import (
     ROUTINE,
     TABLE,
@@ -39,17 +37,11 @@ from bqdump.core.restore.plan import (
 )
 from bqdump.core.restore.renaming import names_in_target
 from bqdump.core.restore.selection import NamedObject, Occupied, chosen_by, occupied, refuse_other_layouts
+from bqdump.core.restore.table_steps import Planned, table_steps
 from bqdump.core.restore.temporary import temporary
 from bqdump.core.tables.catalog import Dataset
 
 NOT_RENAMED = "only tables are restored under other names"
-# How a table differs from an object of this kind that it was exported from.
-AS_A_TABLE = {
-    "SNAPSHOT": "a table snapshot, restored as a table",
-    "VIEW": "a view whose query is not in the export, restored as a table",
-    "MATERIALIZED_VIEW": "a materialized view whose query is not in the export, restored as a table",
-    "EXTERNAL": "an external table whose sources are not in the export, restored as a table",
-}
 
 
 def restore_plan(manifest: Manifest, options: Options, target: TargetState | None, now: int) -> RestorePlan:
@@ -67,8 +59,7 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
         *(NamedObject(routine.name, ROUTINE) for routine in chosen.routines),
     ]
     found = occupied(candidates, options, into, target)
-    steps = (_table_step(manifest, entry, names, found, into, target, now) for entry in chosen.tables)
-    tables = [step for step in steps if step]
+    tables = table_steps(chosen.tables, Planned(manifest, options, names, found, into, target, now))
     refuse_other_layouts(tables, into, target)
     moves = Moves(source, into, options.others, names)
     references = References(moves, keep=options.keep_references)
@@ -101,8 +92,8 @@ def tables_with_rows(manifest: Manifest) -> tuple[list[str], list[str]]:
 
 
 def tables_in_target(manifest: Manifest, options: Options) -> Mapping[str, str]:
-    """The names in the target of the tables that are restored under another name. Raises like restore_plan."""
-    chosen = _chosen(manifest, options).tables if options.as_ else ()
+    """The names in the target of the tables that are restored. Raises like restore_plan."""
+    chosen = _chosen(manifest, options).tables
     return names_in_target([entry.table for entry in chosen], options.as_)
 
 
@@ -120,7 +111,7 @@ def _chosen(manifest: Manifest, options: Options) -> Chosen:
     tables, lost = [], []
     for entry in manifest.tables:
         if by_name[entry.table] and entry.table not in known:
-            if reason := _obstacle(manifest, entry):
+            if reason := _obstacle(manifest, entry, options):
                 lost.append(NotRestored(entry.table, entry.kind, reason))
             else:
                 tables.append(entry)
@@ -129,11 +120,12 @@ def _chosen(manifest: Manifest, options: Options) -> Chosen:
     if options.as_:
         lost += [NotRestored(object_.name, object_.kind, NOT_RENAMED) for object_ in objects]
         lost += [NotRestored(routine.name, ROUTINE, NOT_RENAMED) for routine in routines]
+    if options.as_ or options.data_only:
         objects, routines = [], []
     return Chosen(tuple(tables), tuple(objects), tuple(routines), tuple(lost), by_name)
 
 
-def _obstacle(manifest: Manifest, entry: TableEntry) -> str:
+def _obstacle(manifest: Manifest, entry: TableEntry, options: Options) -> str:
     """Why a table cannot be restored, or ""."""
     definition = msgspec.json.decode(entry.definition)
     if definition is None:
@@ -142,55 +134,7 @@ def _obstacle(manifest: Manifest, entry: TableEntry) -> str:
     unit = (definition.get("timePartitioning") or {}).get("type") or "DAY"
     if unit not in LONGEST_MS:
         return f"it is partitioned by {unit!r}, which is not one of {', '.join(LONGEST_MS)}"
-    return unloadable(entry, restored_columns(entry), settings_of(manifest, entry))
-
-
-def _table_step(
-    manifest: Manifest,
-    entry: TableEntry,
-    names: Mapping[str, str],
-    found: Occupied,
-    into: Dataset,
-    target: TargetState | None,
-    now: int,
-) -> TableStep | None:
-    """The step for a table, None where the table is kept. names: of all tables, in the target."""
-    name = names[entry.table]
-    action = found.action(name, TABLE)
-    if action == "keep":
-        return None
-    restored = restored_columns(entry)
-    made = requests(
-        entry.definition,
-        restored.fields,
-        Dataset(manifest.project, manifest.dataset, manifest.location),
-        into,
-        now,
-        expires=bool(target and target.expires),
-        replaced=target.tables[name][1] if target and action == "replace" else None,
-        names=names,
-    )
-    partitioning, settings = partitioning_of(made.create, made.expire), settings_of(manifest, entry)
-    return TableStep(
-        entry=entry,
-        name=name,
-        action=action,
-        create=made.create,
-        lasting=made.lasting,
-        finish=made.finish,
-        relate=made.relate,
-        expire=made.expire,
-        expired_rows=partitioning.rows_to_expire(into, name) if partitioning else "",
-        load=loading(entry, restored, settings, read_time_of(manifest, entry)),
-        as_what="; ".join(
-            filter(None, (_other_name(entry, name), AS_A_TABLE.get(entry.kind, ""), *restored.notes, *made.notes))
-        ),
-        altered=altered_words(entry, settings),
-    )
-
-
-def _other_name(entry: TableEntry, name: str) -> str:
-    return f"{entry.table} in the export" if name != entry.table else ""
+    return "" if options.schema_only else unloadable(entry, restored_columns(entry), settings_of(manifest, entry))
 
 
 def _objects(

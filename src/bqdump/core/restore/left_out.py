@@ -38,6 +38,9 @@ def not_restored(
 ) -> Iterator[NotRestored]:
     """Everything that is not restored."""
     yield from chosen.lost
+    if options.data_only:
+        yield from _failed(manifest, chosen)
+        return
     yield from _not_exported(manifest, chosen)
     yield from _of_tables(manifest, options, chosen, {step.entry.table for step in tables})
     for model in manifest.definitions.models:
@@ -58,15 +61,21 @@ def _not_exported(manifest: Manifest, chosen: Chosen) -> Iterator[NotRestored]:
         if chosen.by_name[skipped.table] and skipped.table not in named:
             yield NotRestored(skipped.table, skipped.kind, f"not in the export: {skipped.reason}")
             named.add(skipped.table)
-    for failure in manifest.failed:
-        if chosen.by_name[failure.table] and failure.table not in named:
-            yield NotRestored(failure.table, TABLE, f"its export failed: {failure.message}")
-            named.add(failure.table)
+    for failed in _failed(manifest, chosen):
+        if failed.name not in named:
+            yield failed
+            named.add(failed.name)
     for object_ in manifest.definitions.objects:
         if chosen.by_name[object_.name] and object_.name not in named:
             yield NotRestored(
                 object_.name, object_.kind, "its rows are not in the export, and its definition is not enough"
             )
+
+
+def _failed(manifest: Manifest, chosen: Chosen) -> Iterator[NotRestored]:
+    for failure in manifest.failed:
+        if chosen.by_name[failure.table]:
+            yield NotRestored(failure.table, TABLE, f"its export failed: {failure.message}")
 
 
 def _of_tables(manifest: Manifest, options: Options, chosen: Chosen, restored: set[str]) -> Iterator[NotRestored]:

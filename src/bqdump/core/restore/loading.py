@@ -31,8 +31,13 @@ from bqdump.core.tables.ingestion_time import PSEUDO_COLUMN, partition_times
 SHOWN = 5
 
 
-def loading(entry: TableEntry, restored: Restored, settings: Mapping[str, Any], snapshot: int) -> Load:
-    """How a table's files load. settings, snapshot (ms): those with which they were written, see settings_of."""
+def loading(
+    entry: TableEntry, restored: Restored, settings: Mapping[str, Any], snapshot: int, by_query: str = ""
+) -> Load:
+    """How a table's files load. settings, snapshot (ms): those with which they were written, see settings_of.
+
+    by_query: why a query has to fill the table although its files load.
+    """
     format_ = entry.format or str(settings["format"])
     forms = _Forms(format_, entry.route, restored, str(settings.get("null_marker") or ""))
     pairs = [(without_default(field), column) for field, column in zip(restored.fields, restored.columns, strict=True)]
@@ -40,7 +45,9 @@ def loading(entry: TableEntry, restored: Restored, settings: Mapping[str, Any], 
     staged = [forms.staged(field, column) for field, column in pairs]
     names = [column.name for column in restored.columns]
     values = [forms.value(column) for column in restored.columns]
-    why = _reason([path for column in restored.columns for path in forms.paths(column)])
+    why = "; ".join(
+        filter(None, (_reason([path for column in restored.columns for path in forms.paths(column)]), by_query))
+    )
     if restored.partition_times:
         staged.append({"name": restored.partition_times, "type": "TIMESTAMP"})
         names.append(PSEUDO_COLUMN)

@@ -17,10 +17,10 @@ from bqdump.core.tables.catalog import Dataset
 # Kinds of objects: of tables.list, and those that it does not list.
 TABLE, ROUTINE, INDEX, POLICY, ACCESS = "TABLE", "ROUTINE", "INDEX", "POLICY", "ACCESS"
 
-# create: the name is free. replace: what has this name is replaced, at once. resume: an earlier start of this restore
-# has created it. keep: it exists already, and is finished (missing_only), so it has no step. grant: an access entry is
-# added.
-Action = Literal["create", "replace", "resume", "keep", "grant"]
+# create: the name is free. fill: an empty table gets rows (data_only). replace: what has this name is replaced, at
+# once; with data_only, its rows. resume: an earlier start of this restore has created it. keep: it exists already, and
+# is finished (missing_only), so it has no step. grant: an access entry is added.
+Action = Literal["create", "fill", "replace", "resume", "keep", "grant"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +28,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     others: the datasets that are restored along with it, each with the name that it has in the target project then.
     restore: the mark of the restore, which is the label of the tables that it has not finished; "" before it has one.
+    schema_only: tables without rows. data_only: rows, into tables that exist.
     temporary: what is created expires by itself, see core.restore.temporary; for a dataset that does not exist.
     """
 
@@ -36,6 +37,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     as_: str = ""
+    schema_only: bool = False
+    data_only: bool = False
     replace: bool = False
     missing_only: bool = False
     with_policies: bool = False
@@ -197,8 +200,8 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
 class TargetState(NamedTuple):
     """What the target dataset holds: kind and labels by name, and routines. expires: it has default expirations.
 
-    layouts: of the tables that are to be replaced, by name, see layout_of. None stands for a dataset that does not
-    exist.
+    layouts: of the tables that are to be replaced, by name, see layout_of. definitions: of the tables that are to be
+    filled, as BigQuery returned them. None stands for a dataset that does not exist.
     """
 
     location: str
@@ -206,3 +209,4 @@ class TargetState(NamedTuple):
     routines: frozenset[str]
     expires: bool = False
     layouts: dict[str, str] | None = None
+    definitions: dict[str, msgspec.Raw] | None = None

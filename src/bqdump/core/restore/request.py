@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -41,6 +41,9 @@ def requested(
     keep_references: bool,
     via: str,
     as_: str = "",
+    schema_only: bool = False,
+    data_only: bool = False,
+    verify: bool = False,
     planning: bool = False,
 ) -> Requested:
     """The restore that is requested. settings: of the export's target. Raises UsageError.
@@ -51,13 +54,17 @@ def requested(
     if replace and missing_only:
         cause = "cannot be used together with {setting:missing_only}"
         raise UsageError(RESTORE, "", cause, "Use one of them.", setting="replace")
-    through = _through(settings, via) if dataset else parse_via(via)
+    grants = {"with_policies": with_policies, "with_access": with_access}
+    _refuse_pairs(schema_only=schema_only, data_only=data_only, verify=verify, grants=grants)
+    through = _through(settings, via) if dataset and not schema_only else parse_via(via)
     options = Options(
         project=project,
         dataset=dataset,
         include=parse.patterns(include),
         exclude=parse.patterns(exclude),
         as_=parse_as(as_),
+        schema_only=schema_only,
+        data_only=data_only,
         replace=replace,
         missing_only=missing_only,
         with_policies=with_policies,
@@ -65,6 +72,18 @@ def requested(
         keep_references=keep_references,
     )
     return Requested(options, through)
+
+
+def _refuse_pairs(*, schema_only: bool, data_only: bool, verify: bool, grants: Mapping[str, bool]) -> None:
+    """Raise UsageError for what cannot be requested together."""
+    pairs = [
+        ("schema_only", schema_only, "data_only", data_only, "Use one of them."),
+        ("verify", verify, "schema_only", schema_only, "Without rows there is nothing to compare."),
+        *((name, given, "data_only", data_only, "Tables keep their own.") for name, given in grants.items()),
+    ]
+    for setting, given, other, too, hint in pairs:
+        if given and too:
+            raise UsageError(RESTORE, "", f"cannot be used together with {{setting:{other}}}", hint, setting=setting)
 
 
 def requested_drill(settings: Settings, *, scratch_project: str, via: str) -> Requested:

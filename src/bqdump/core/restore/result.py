@@ -21,14 +21,13 @@ RestorationState = Literal["restored", "incomplete", "running", "planned"]
 class RestoredTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table that is restored.
 
-    action: "create" or "replace". rows: None in a plan. expected_rows: the export's rows, None where the manifest does
-    not have them. bytes, files: of its files. jobs: at least, in a plan. casts: why its values are cast by a billed
-    query, "" where its files load directly. like_null, in a plan: the columns because of which a billed query fills the
-    table if BigQuery refuses to load its files directly; bytes_billed_at_most: what is billed then. as_what: how it
-    differs from the source, such as "columns are masked"; "" where it does not. exported: its name in the export, where
-    that is another one, else "". altered: which of its values the format
-    does not bring back exactly, and a comparison cannot see, such as '"" becomes NULL in note'; "" for none. seconds:
-    of its jobs.
+    action: "create", "fill" or "replace". rows: None in a plan. expected_rows: the export's rows, None where the
+    manifest does not have them. bytes, files: of its files. jobs: at least, in a plan. casts: why its values are cast
+    by a billed query, "" where its files load directly. like_null, in a plan: the columns because of which a billed
+    query fills the table if BigQuery refuses to load its files directly; bytes_billed_at_most: what is billed then.
+    as_what: how it differs from the source, such as "columns are masked"; "" where it does not. exported: its name in
+    the export, where that is another one, else "". altered: which of its values the format does not bring back exactly,
+    and a comparison cannot see, such as '"" becomes NULL in note'; "" for none. seconds: of its jobs.
     """
 
     table: str

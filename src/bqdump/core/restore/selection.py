@@ -8,6 +8,7 @@ from typing import NamedTuple
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.draft import unmatched
+from bqdump.core.restore.data_only import actions as filled
 from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.names import LABEL, id_of, is_scratch
 from bqdump.core.restore.plan import ROUTINE, TABLE, Action, Options, TableStep, TargetState
@@ -79,6 +80,9 @@ def occupied(
     if options.replace and options.missing_only:
         cause = "cannot be used together with {setting:missing_only}"
         raise UsageError(PLAN, "", cause, "Use one of them.", setting="replace")
+    if options.data_only:
+        found = filled([candidate.name for candidate in candidates], options, into, target)
+        return Occupied({NamedObject(name, TABLE): action for name, action in found.items()})
     there, left = _there(target, options.restore), unfinished(target, options.restore)
     # Under other names, tables are restored next to what is there.
     taken = [candidate.name for candidate in candidates if candidate.name in there] if options.as_ else list(there)

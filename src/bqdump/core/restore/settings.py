@@ -10,6 +10,7 @@ INTO = (
     "a set requires."
 )
 AS = "Name of the restored table; {table} stands for its name in the export. Other objects are left out."
+ROWS_ONLY = "Restore rows only, into empty tables that exist; with {setting:replace}, also in place of other rows."
 FINISH = "First finish a run that was stopped while it replaced the published files."
 ONE_QUERY = "Also compare checksums of every column with the files. BigQuery bills one query per table."
 GRANTS = "Also grant the dataset's access entries, in addition to those that the target has."
@@ -26,6 +27,8 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
     Setting("exclude", parse.patterns, "PATTERN,…", "Exclude objects that match (* and ? allowed).",
             variable="BQDUMP_RESTORE_EXCLUDE"),
     Setting("as_", str, "NAME", AS, variable="BQDUMP_RESTORE_AS"),
+    Setting("schema_only", bool, "BOOL", "Restore definitions only: every table is empty."),
+    Setting("data_only", bool, "BOOL", ROWS_ONLY),
     Setting("replace", bool, "BOOL", "Replace tables that exist in the dataset, each atomically."),
     Setting("missing_only", bool, "BOOL",
             "Restore only what the dataset lacks, and tables that another restore left unfinished."),

@@ -1,0 +1,120 @@
+"""The steps of the tables of a restore."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.origin import read_time_of, settings_of
+from bqdump.core.plan.altered import altered_words
+from bqdump.core.restore.columns import Restored, restored_columns
+from bqdump.core.restore.data_only import fit, refuse_unfit
+from bqdump.core.restore.definition import Requests, requests
+from bqdump.core.restore.loading import loading
+from bqdump.core.restore.partitions import partitioning_of
+from bqdump.core.restore.plan import TABLE, Action, Load, Options, TableStep, TargetState
+from bqdump.core.restore.schema_only import columns_of, refuse_emptied, unloaded, without_rows
+from bqdump.core.restore.selection import Occupied, unfinished
+from bqdump.core.tables.catalog import Dataset
+
+# How a table differs from an object of this kind that it was exported from.
+AS_A_TABLE = {
+    "SNAPSHOT": "a table snapshot, restored as a table",
+    "VIEW": "a view whose query is not in the export, restored as a table",
+    "MATERIALIZED_VIEW": "a materialized view whose query is not in the export, restored as a table",
+    "EXTERNAL": "an external table whose sources are not in the export, restored as a table",
+}
+
+
+class Planned(NamedTuple):
+    """What the steps of all tables follow from. names: of the tables, in the target. now: ms since 1970 UTC."""
+
+    manifest: Manifest
+    options: Options
+    names: Mapping[str, str]
+    found: Occupied
+    into: Dataset
+    target: TargetState | None
+    now: int
+
+
+def table_steps(entries: Sequence[TableEntry], planned: Planned) -> list[TableStep]:
+    """The steps for tables; none for one that is kept.
+
+    Raises UsageError for tables that would lose their rows to definitions only, and for columns that rows do not fit.
+    """
+    steps, unfit = list[TableStep](), dict[str, list[str]]()
+    for entry in entries:
+        action = planned.found.action(planned.names[entry.table], TABLE)
+        if action == "keep":
+            continue
+        step = _rows_only(entry, action, planned) if planned.options.data_only else _step(entry, action, planned)
+        if isinstance(step, TableStep):
+            steps.append(step)
+        else:
+            unfit[planned.names[entry.table]] = step
+    refuse_unfit(unfit, planned.into)
+    if planned.options.schema_only:
+        refuse_emptied(steps, unfinished(planned.target, planned.options.restore), planned.into)
+    return steps
+
+
+def _step(given: TableEntry, action: Action, planned: Planned) -> TableStep:
+    """The step for a table that gets the export's definition."""
+    manifest, options, names, _, into, target, now = planned
+    entry = without_rows(given) if options.schema_only else given
+    restored = columns_of(entry) if options.schema_only else restored_columns(entry)
+    made = requests(
+        entry.definition,
+        restored.fields,
+        Dataset(manifest.project, manifest.dataset, manifest.location),
+        into,
+        now,
+        expires=bool(target and target.expires),
+        replaced=target.tables[names[entry.table]][1] if target and action == "replace" else None,
+        names=names,
+    )
+    load = loading(entry, restored, settings_of(manifest, entry), read_time_of(manifest, entry))
+    notes = (AS_A_TABLE.get(entry.kind, ""), *restored.notes, *made.notes)
+    return _made(entry, action, planned, made, unloaded(load) if options.schema_only else load, notes)
+
+
+def _rows_only(entry: TableEntry, action: Action, planned: Planned) -> TableStep | list[str]:
+    """The step for a table that keeps the definition that it has in the target; if its columns do not fit, why."""
+    manifest, _, names, _, into, target, now = planned
+    name = names[entry.table]
+    there = target.definitions[name] if target and target.definitions else entry.definition
+    fitted = fit(entry, restored_columns(entry), there)
+    if isinstance(fitted, list):
+        return fitted
+    fields = msgspec.json.decode(there)["schema"]["fields"]
+    labels = target.tables[name][1] if target else {}
+    made = requests(there, fields, into, into, now, replaced=labels)
+    restored: Restored = fitted.restored
+    settings = settings_of(manifest, entry)
+    load = loading(entry, restored, settings, read_time_of(manifest, entry), by_query=fitted.by_query)
+    return _made(entry, action, planned, made, load, (*restored.notes, *made.notes))
+
+
+def _made(
+    entry: TableEntry, action: Action, planned: Planned, made: Requests, load: Load, notes: Sequence[str]
+) -> TableStep:
+    name, partitioning = planned.names[entry.table], partitioning_of(made.create, made.expire)
+    other_name = f"{entry.table} in the export" if name != entry.table else ""
+    return TableStep(
+        entry=entry,
+        name=name,
+        action=action,
+        create=made.create,
+        lasting=made.lasting,
+        finish=made.finish,
+        relate=made.relate,
+        expire=made.expire,
+        expired_rows=partitioning.rows_to_expire(planned.into, name) if partitioning else "",
+        load=load,
+        as_what="; ".join(filter(None, (other_name, *notes))),
+        altered="" if planned.options.schema_only else altered_words(entry, settings_of(planned.manifest, entry)),
+    )

@@ -1,0 +1,116 @@
+"""Rows alone, into tables that exist: which are filled, kept or refused, and which columns fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bqdump.core.documents.definitions import Definitions
+from bqdump.core.errors import UsageError
+from bqdump.core.restore.plan import RestorePlan, TableStep, TargetState
+from core.restore.exports import EMPTY, column, entry, manifest, plan, raw, read
+from core.restore.test_objects import relation
+
+FIELDS = (column("id", mode="REQUIRED"), column("name", "STRING"))
+
+
+def holding(*fields: dict[str, Any], name: str = "orders", rows: int = 0, **more: Any) -> TargetState:
+    """A target with one table."""
+    definition = {"schema": {"fields": list(fields)}, "numRows": str(rows), "labels": {"team": "a"}, **more}
+    return EMPTY._replace(tables={name: ("TABLE", {"team": "a"})}, definitions={name: raw(definition)})
+
+
+def filled(target: TargetState, **options: Any) -> RestorePlan:
+    return plan(manifest(entry("orders", FIELDS)), target, data_only=True, **options)
+
+
+def step(target: TargetState, **options: Any) -> TableStep:
+    (made,) = filled(target, **options).tables
+    return made
+
+
+def test_an_empty_table_is_filled_and_keeps_its_own_definition() -> None:
+    own: dict[str, Any] = {"clustering": {"fields": ["name"]}, "description": "mine"}
+    made = step(holding(*FIELDS, **own))
+    assert (made.action, made.load.casts, made.as_what) == ("fill", "", "")
+    assert read(made.create) == {"schema": {"fields": list(FIELDS)}, "labels": {"team": "a"}, **own}
+    assert read(made.finish)["labels"] == {"team": "a", "bqdump_restore": None}
+
+
+def test_rows_are_replaced_or_kept_only_on_request() -> None:
+    with pytest.raises(UsageError, match=r"the dataset has orders with rows\. Use replace to replace their rows"):
+        filled(holding(*FIELDS, rows=3))
+    with pytest.raises(UsageError, match="orders with rows"):
+        filled(holding(*FIELDS, streamingBuffer={"estimatedRows": "1"}))
+    assert step(holding(*FIELDS, rows=3), replace=True).action == "replace"
+    kept = filled(holding(*FIELDS, rows=3), missing_only=True)
+    assert (kept.tables, kept.kept) == ((), ("orders",))
+
+
+@pytest.mark.parametrize("target", [None, EMPTY, EMPTY._replace(tables={"orders": ("VIEW", {})})])
+def test_a_table_that_does_not_exist_is_refused(target: TargetState | None) -> None:
+    with pytest.raises(UsageError, match="rows are restored into tables that exist, and there is no table orders"):
+        plan(manifest(entry("orders", FIELDS)), target, data_only=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ((column("id", mode="REQUIRED"),), "there is no name"),
+        ((column("id", "STRING", mode="REQUIRED"), FIELDS[1]), "id is STRING there, and INT64 in the export"),
+        ((FIELDS[0], column("name", "STRING", mode="REQUIRED")), "name is REQUIRED there only"),
+        ((*FIELDS, column("more", mode="REQUIRED")), "more is REQUIRED there"),
+        ((FIELDS[0], column("name", "STRING", mode="REPEATED")), "name is ARRAY<STRING> there, and STRING in"),
+        ((FIELDS[0], column("name", "STRING", maxLength="3")), r"name is STRING\(3\) there, and STRING in the export"),
+        ((*FIELDS, column("sum", generatedColumn={"x": 1})), "sum is generated there"),
+    ],
+)
+def test_columns_that_do_not_fit_are_named(fields: tuple[dict[str, Any], ...], why: str) -> None:
+    with pytest.raises(UsageError, match=f"do not fit those of the tables there .orders: {why}"):
+        filled(holding(*fields))
+
+
+def test_members_that_do_not_fit_are_named() -> None:
+    export = entry("orders", [column("s", "RECORD", fields=[column("a"), column("b")])])
+    for members, why in (
+        ([column("a"), column("b", "STRING")], "s.b is STRING there, and INT64 in the export"),
+        ([column("b"), column("a")], "s has other members there"),
+    ):
+        target = holding(column("s", "RECORD", fields=members))
+        with pytest.raises(UsageError, match=why):
+            plan(manifest(export), target, data_only=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ((*FIELDS, column("note", "STRING")), "the export lacks note, which is NULL"),
+        (FIELDS[::-1], "the columns are in another order there"),
+        ((column("id"), FIELDS[1]), "id may be NULL there only"),
+    ],
+)
+def test_a_query_fills_tables_that_load_jobs_cannot_fill_exactly(fields: tuple[dict[str, Any], ...], why: str) -> None:
+    made = step(holding(*fields))
+    assert (made.load.casts, made.load.columns) == (why, ("id", "name"))
+
+
+def test_rows_by_arrival_only_go_into_a_table_that_is_partitioned_alike() -> None:
+    export = manifest(entry("orders", FIELDS, timePartitioning={"type": "DAY"}))
+    with pytest.raises(UsageError, match="partitioned by day of ingestion time in the export, and neither partitioned"):
+        plan(export, holding(*FIELDS), data_only=True)
+    (made,) = plan(export, holding(*FIELDS, timePartitioning={"type": "DAY"}), data_only=True).tables
+    assert made.action == "fill"
+
+
+def test_nothing_but_rows_is_restored_or_missed() -> None:
+    export = manifest(entry("orders", FIELDS), definitions=Definitions(objects=(relation("v"),)))
+    made = plan(export, holding(*FIELDS), data_only=True)
+    assert (made.objects, made.policies, made.not_restored) == ((), (), ())
+    with pytest.raises(UsageError, match="no table is chosen"):
+        plan(export, holding(*FIELDS), data_only=True, include=("v",))
+
+
+def test_rows_go_into_a_table_of_another_name() -> None:
+    made = step(holding(*FIELDS, name="orders_copy"), as_="{table}_copy")
+    assert (made.name, made.action, made.as_what) == ("orders_copy", "fill", "orders in the export")
