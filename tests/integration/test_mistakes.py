@@ -37,6 +37,7 @@ MISTAKES = [
     ("restore --into my-project.copy --data-only --with-policies", "Tables keep their own"),
     ("restore --into my-project.copy --as a.b", "Write a name, or {table} for that in the export"),
     ("restore --into my-project.copy --as {tabel}_old", "the only placeholder is {table}"),
+    ("restore --into my-project.copy --tables-from names.txt", "--tables-from names.txt: No such file or directory"),
     ("restore latest --into my-project.copy", "without a name, commands use the published run"),
     ("restore mondy --into my-project.copy", "did you mean monday?"),
     ("status mondy", "did you mean monday?"),

@@ -11,6 +11,7 @@ from bqdump import verbs
 from bqdump.cli.as_of import as_of_option, run_of
 from bqdump.cli.options import Command, json_option, load_settings, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
+from bqdump.cli.tables_from import tables_from_option, with_names
 from bqdump.cli.wiring import finish
 from bqdump.core.listing import ListedTable, Listing, Patterns
 from bqdump.core.restore.result import with_objects
@@ -24,6 +25,7 @@ from bqdump.services.opened import serve
 @click.argument("run", required=False, callback=run_name)
 @as_of_option()
 @click.option("--include", multiple=True, metavar="PATTERN,…", help="List only what matches (* and ? allowed).")
+@tables_from_option()
 @click.option("--exclude", multiple=True, metavar="PATTERN,…", help="Leave out what matches.")
 @json_option(Listing)
 @settings_options()
@@ -31,6 +33,7 @@ def ls(
     run: str | None,
     as_of: str | None,
     include: tuple[str, ...],
+    tables_from: str | None,
     exclude: tuple[str, ...],
     as_json: bool,
     **options: Any,
@@ -44,7 +47,7 @@ def ls(
     """
     settings = load_settings(options, ("bucket",))
     name = run_of(settings, run, as_of, files=False)
-    chosen = Patterns(patterns(",".join(include)), patterns(",".join(exclude)))
+    chosen = Patterns(with_names(patterns(",".join(include)), tables_from), patterns(",".join(exclude)))
     shown = finish(serve(settings, lambda services: verbs.ls(services.store_at, settings, name, chosen)))
     if as_json:
         print_json(shown)

@@ -13,6 +13,7 @@ from bqdump.cli.options import ALL, Command, flags_given, json_option, load_sett
 from bqdump.cli.output import print_json
 from bqdump.cli.plan_parts import cost, enough_tasks, excluded, print_parts
 from bqdump.cli.plan_set import print_set, refuse_datasets
+from bqdump.cli.tables_from import included, tables_from_option
 from bqdump.cli.wiring import finish
 from bqdump.core.documents.origin import unchanged_parts
 from bqdump.core.errors import UsageError
@@ -32,8 +33,9 @@ VERBS = {"replace": "replaces the export", "keep": "adds an export"}
 @click.command(cls=Command, needs=REQUIRED)
 @click.option("--tasks", type=click.IntRange(1, 10_000), default=None, help="Number of tasks to plan for.")
 @json_option(Planned)
+@tables_from_option("BQDUMP_TABLES_FROM")
 @settings_options(*ALL)
-def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
+def plan(tasks: int | None, as_json: bool, tables_from: str | None, **options: Any) -> None:
     """Show what a run would do, without changing anything. Exits with 2 if a run would be refused.
 
     \b
@@ -42,7 +44,7 @@ def plan(tasks: int | None, as_json: bool, **options: Any) -> None:
       bqdump plan --dataset 'sales,ops_*' --bucket my-exports
       bqdump plan --tasks 30 --json
     """
-    settings = load_settings(options)
+    settings = included(load_settings(options), tables_from)
     refuse_idle(flags_given(options), settings)
     identity = identify(os.environ)
     name = _name(settings, identity)

@@ -22,6 +22,7 @@ from bqdump.cli.options import Command, json_option, load_settings, quiet_option
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.restore_options import restore_options, take, take_choice
 from bqdump.cli.signals import until_signal
+from bqdump.cli.tables_from import tables_from_option, with_names
 from bqdump.cli.wiring import finish
 from bqdump.core.documents.fields import RUN_ID
 from bqdump.core.documents.run import Owner
@@ -55,6 +56,7 @@ EXECUTION = "BQDUMP_EXECUTION"
 @click.option("--plan", "planning", is_flag=True, help="Show what would be restored, without changing anything.")
 @as_of_option("BQDUMP_RESTORE_AS_OF")
 @restore_options(*RESTORE_SETTINGS)
+@tables_from_option("BQDUMP_RESTORE_TABLES_FROM")
 @json_option(Restoration, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
 @settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed", "price_per_tib")
@@ -76,6 +78,7 @@ def restore(run: str | None, planning: bool, as_of: str | None, as_json: bool, q
       bqdump restore --to ./exports --via gs://my-bucket --into my-project.restored
       bqdump restore --bucket my-exports --prefix nightly --into 'my-project.{dataset}_restored'
     """
+    options["include"] = with_names(options["include"], options.pop("tables_from"))
     yes, verify, choice = options.pop("yes"), options.pop("verify"), take_choice(options)
     finish_run = options.pop("finish_run")
     settings, parsed = _settings(options, verify=verify, planning=planning)

@@ -20,6 +20,7 @@ from bqdump.cli.options import ALL, Command, flags_given, json_option, load_sett
 from bqdump.cli.output import json_text
 from bqdump.cli.signals import until_signal
 from bqdump.cli.streams import OutputError, silence
+from bqdump.cli.tables_from import included, tables_from_option
 from bqdump.cli.wiring import finish
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
@@ -43,8 +44,9 @@ STANDING_MS = 12 * 3_600_000
 @click.option("--yes", is_flag=True, help="With --prune: delete even if the rules keep less than a day of runs.")
 @json_option(Export, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
+@tables_from_option("BQDUMP_TABLES_FROM")
 @settings_options(*ALL)
-def run(yes: bool, quiet: bool, as_json: bool, **options: Any) -> int:
+def run(yes: bool, quiet: bool, as_json: bool, tables_from: str | None, **options: Any) -> int:
     """Export the dataset: alone, or as one task of many (Cloud Run, Kubernetes, Google Batch, AWS Batch).
 
     \b
@@ -56,7 +58,7 @@ def run(yes: bool, quiet: bool, as_json: bool, **options: Any) -> int:
       bqdump run --json 2>log | jq -r .manifest
     """
     set_up_work(quiet=quiet)
-    settings = load_settings(options)
+    settings = included(load_settings(options), tables_from)
     refuse_idle(flags_given(options), settings)
     refuse_short(settings, yes=yes)
     identity = identify(os.environ)

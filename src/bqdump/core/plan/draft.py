@@ -33,8 +33,9 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
     Raises UsageError where an include matches no table, or a file cannot have the name of a chosen table.
     """
     names = [item.name for item in listing]
+    known = set(names)
     for pattern in settings.include:
-        if not any(select(names, (pattern,), ())):
+        if pattern not in known and not any(select(names, (pattern,), ())):
             close = close_name(pattern, names)
             otherwise = "Separate patterns by commas; without {setting:include}, a plan lists all tables."
             hint = f"Did you mean {close!r}?" if close else otherwise
@@ -56,9 +57,9 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
 
 def unmatched(names: list[str], patterns: Sequence[str]) -> list[tuple[str, str]]:
     """Patterns that match no name, each with a suggestion ("" where there is none). Case matters, as in BigQuery."""
-    found = []
+    found, known = [], set(names)
     for pattern in patterns:
-        if not any(select(names, (pattern,), ())):
+        if pattern not in known and not any(select(names, (pattern,), ())):
             folded = [name for name in names if fnmatchcase(name.casefold(), pattern.casefold())]
             guess = next(iter(folded), close_name(pattern, names))
             case = " (case matters)" if folded else ""

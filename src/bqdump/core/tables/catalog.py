@@ -58,6 +58,10 @@ class Partition(msgspec.Struct, frozen=True):
     modified: int
 
 
+# What makes a pattern of a name.
+WILDCARDS = frozenset("*?[")
+
+
 class Table(msgspec.Struct, frozen=True):
     """A table with its size. definition: as BigQuery returned it; JSON null for a table that no longer exists."""
 
@@ -88,6 +92,18 @@ def is_iceberg(definition: msgspec.Raw) -> bool:
 
 def select(names: Iterator[str] | list[str], include: tuple[str, ...], exclude: tuple[str, ...]) -> Iterator[bool]:
     """For each name whether the patterns choose it. Case matters, as in BigQuery."""
+    included, excluded = _Patterns(include), _Patterns(exclude)
     for name in names:
-        included = not include or any(fnmatchcase(name, pattern) for pattern in include)
-        yield included and not any(fnmatchcase(name, pattern) for pattern in exclude)
+        yield (not include or included.match(name)) and not excluded.match(name)
+
+
+class _Patterns:
+    """Patterns, of which thousands may be plain names."""
+
+    def __init__(self, patterns: tuple[str, ...]) -> None:
+        self._names = frozenset(patterns)
+        self._others = [pattern for pattern in patterns if WILDCARDS & set(pattern)]
+
+    def match(self, name: str) -> bool:
+        """Whether one of them matches."""
+        return name in self._names or any(fnmatchcase(name, pattern) for pattern in self._others)
