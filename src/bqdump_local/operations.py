@@ -21,6 +21,8 @@ def storage_operation(method: str, target: str) -> str:
     if path.startswith("/upload/"):
         return "storage.objects.insert"
     words = path.removeprefix("/download").split("/")[1:]
+    if words[:3] == ["storage", "v1", "projects"] and words[4:] == ["serviceAccount"]:
+        return "storage.projects.serviceAccount.get"
     if words[:3] != ["storage", "v1", "b"]:
         return "storage.other"
     kind = "objects" if words[4:5] == ["o"] else "buckets"
@@ -28,6 +30,8 @@ def storage_operation(method: str, target: str) -> str:
         return f"storage.{kind}.{words[6].removesuffix('To')}"
     if words[4:5] == ["lockRetentionPolicy"]:
         return "storage.buckets.lockRetentionPolicy"
+    if words[4:5] == ["restore"]:
+        return "storage.buckets.restore"
     if words[4:5] == ["iam"]:
         return f"storage.buckets.{'testIamPermissions' if words[5:] else method.lower() + 'IamPolicy'}"
     if method == "GET" and len(words) in {3, 5}:

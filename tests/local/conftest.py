@@ -23,3 +23,10 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
     with storage_server() as served, Http(served) as http:
         http.bucket(request.module.BUCKET)
         yield served
+
+
+@pytest.fixture
+def http(address: str) -> Iterator[Http]:
+    """Plain requests to that Cloud Storage."""
+    with Http(address) as plain:
+        yield plain

@@ -234,7 +234,7 @@ def methods(document: str) -> Iterator[tuple[str, str, str]]:
 
 
 OWN = {"storage.buckets", "storage.objects"}
-OTHER = ("relocate", "restore", "Restore", "lock", "Layout", "IamP", "Context", "watch", "objects.testIam")
+OTHER = ("relocate", "Restore", "lock", "Layout", "IamP", "Context", "watch", "objects.testIam")
 
 
 @pytest.mark.parametrize(("identifier", "verb", "path"), list(methods("bigquery.v2")))

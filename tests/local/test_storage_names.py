@@ -46,7 +46,7 @@ HOSTILE = [
 @pytest.fixture
 def http(tmp_path: Path) -> Iterator[Http]:
     with storage_server(tmp_path / "root") as address, Http(address) as http:
-        http.bucket(BUCKET)
+        http.bucket(BUCKET, softDeletePolicy={"retentionDurationSeconds": "0"})
         yield http
 
 

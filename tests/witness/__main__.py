@@ -104,6 +104,7 @@ def run(suite: Suite, stack: Stack) -> dict[str, str]:
             "addopts=",
             "--no-header",
             "--tb=line",
+            "-rs",
         ]
         with (Path(tempfile.gettempdir()) / f"witness-{suite.name.replace(' ', '-')}.log").open("wb") as log:
             subprocess.run(

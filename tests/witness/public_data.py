@@ -12,6 +12,7 @@ from google.cloud import bigquery
 
 PUBLIC = "bigquery-public-data"
 FILES = "cloud-samples-data"
+LANDSAT = "gcp-public-data-landsat"
 # Queries for the rows, by table: the number of rows, and the columns by the number `n` of a row.
 TABLES = {
     "samples.shakespeare": (164_656, """CASE MOD(n, 7) WHEN 0 THEN 'by' ELSE CONCAT('word', n) END AS word,
@@ -49,6 +50,7 @@ def create(tables: Any, objects: Any) -> None:
         numbers = f"UNNEST(GENERATE_ARRAY(1, {rows})) AS n"
         days = "PARTITION BY DATE(timestamp)" if name in BY_DAY else ""
         tables.query_and_wait(f"CREATE TABLE `{PUBLIC}`.{name} {days} AS SELECT {columns} FROM {numbers}")
+    objects.create_bucket(LANDSAT).blob("index.csv.gz").upload_from_string(b"")
     bucket = objects.create_bucket(FILES)
     bucket.blob("bigquery/us-states/us-states.csv").upload_from_string(STATES)
     for letter, names in {"a": ("username", "tweet", "timestamp", "likes"), "b": ("username", "tweet", "timestamp"),

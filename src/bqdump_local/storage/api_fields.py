@@ -8,24 +8,29 @@ from __future__ import annotations
 from bqdump_local.fields import Checker, schema
 from bqdump_local.storage.errors import ApiError
 
+KINDS_OF_ENCRYPTION = ("customerManaged", "customerSupplied", "googleManaged")
+ENFORCEMENTS = [f"{kind}EncryptionEnforcementConfig" for kind in KINDS_OF_ENCRYPTION]
 SCHEMAS = {
     "Bucket": schema(
-        effect="""defaultEventBasedHold encryption:Bucket.encryption labels location name
-            retentionPolicy:Bucket.retentionPolicy storageClass versioning:Bucket.versioning""",
-        recorded="""autoclass billing cors iamConfiguration lifecycle logging rpo
-            softDeletePolicy:Bucket.softDeletePolicy website""",
-        missing="acl customPlacementConfig defaultObjectAcl hierarchicalNamespace ipFilter",
+        effect="""autoclass:Bucket.autoclass customPlacementConfig:Bucket.customPlacementConfig defaultEventBasedHold
+            encryption:Bucket.encryption labels location name retentionPolicy:Bucket.retentionPolicy
+            softDeletePolicy:Bucket.softDeletePolicy storageClass versioning:Bucket.versioning""",
+        recorded="""billing cors iamConfiguration lifecycle logging rpo website""",
+        missing="acl defaultObjectAcl hierarchicalNamespace ipFilter",
         output="""etag generation hardDeleteTime id kind locationType metageneration objectRetention owner projectNumber
             satisfiesPZI satisfiesPZS selfLink softDeleteTime timeCreated updated""",
     ),
-    "Bucket.encryption": schema(
-        effect="defaultKmsKeyName",
-        missing="""customerManagedEncryptionEnforcementConfig customerSuppliedEncryptionEnforcementConfig
-            googleManagedEncryptionEnforcementConfig""",
+    "Bucket.autoclass": schema(
+        effect="enabled", recorded="terminalStorageClass", output="terminalStorageClassUpdateTime toggleTime"
     ),
+    "Bucket.customPlacementConfig": schema(effect="dataLocations"),
+    "Bucket.encryption": schema(
+        effect=" ".join(["defaultKmsKeyName", *(f"{name}:Bucket.encryption.{name}" for name in ENFORCEMENTS)])
+    ),
+    **{f"Bucket.encryption.{name}": schema(effect="restrictionMode", output="effectiveTime") for name in ENFORCEMENTS},
     "Bucket.retentionPolicy": schema(effect="effectiveTime retentionPeriod:int64", output="isLocked"),
     "Bucket.softDeletePolicy": schema(
-        recorded="effectiveTime retentionDurationSeconds:int64", missing="hardDeletePause"
+        effect="retentionDurationSeconds:int64", missing="hardDeletePause", output="effectiveTime"
     ),
     "Bucket.versioning": schema(effect="enabled"),
     "ComposeRequest": schema(
@@ -37,15 +42,18 @@ SCHEMAS = {
     ),
     "ComposeRequest.sourceObjects.objectPreconditions": schema(effect="ifGenerationMatch:int64"),
     "Object": schema(
-        effect="""cacheControl contentDisposition contentEncoding contentLanguage contentType crc32c eventBasedHold
-            kmsKeyName md5Hash metadata name retention:Object.retention storageClass temporaryHold""",
+        effect="""cacheControl contentDisposition contentEncoding contentLanguage contentType contexts:Object.contexts
+            crc32c eventBasedHold kmsKeyName md5Hash metadata name retention:Object.retention storageClass
+            temporaryHold""",
         recorded="customTime",
-        missing="acl contexts",
+        missing="acl",
         output="""bucket componentCount customerEncryption etag generation hardDeleteTime id kind mediaLink
             metageneration owner restoreToken retentionExpirationTime selfLink size softDeleteTime timeCreated
             timeDeleted timeFinalized timeStorageClassUpdated updated""",
     ),
+    "Object.contexts": schema(effect="custom:*ObjectCustomContextPayload"),
     "Object.retention": schema(effect="mode retainUntilTime"),
+    "ObjectCustomContextPayload": schema(effect="value", missing="extendedDataTypeUrl", output="createTime updateTime"),
 }
 
 

@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bqdump_local.storage.api_fields import checked
+from bqdump_local.storage.bucket_settings import (
+    changed_bucket_settings,
+    check_lock,
+    check_replication,
+    new_bucket_settings,
+)
 from bqdump_local.storage.errors import ApiError, invalid
 from bqdump_local.storage.listing import page_size
 from bqdump_local.storage.names import check_bucket_name
 from bqdump_local.storage.preconditions import Conditions, check_etag
 from bqdump_local.storage.records import BucketRecord, microseconds
-from bqdump_local.storage.resources import (
-    bucket_etag,
-    bucket_resource,
-    changed_bucket_settings,
-    check_lock,
-    new_bucket_settings,
-    storage_class,
-)
+from bqdump_local.storage.resources import bucket_etag, bucket_resource, storage_class
 from bqdump_local.storage.wire import Reply, Request
 
 if TYPE_CHECKING:
     from bqdump_local.storage.store import Store
+
+
+# What an update keeps, since clients cannot write it.
+_NOT_WRITABLE = ("customPlacementConfig", "objectRetention")
 
 
 class BucketMethods:
@@ -43,7 +46,8 @@ class BucketMethods:
         self._store.access.require(name, "storage.buckets.create")
         if name in self._store.buckets:
             raise ApiError(409, "Your previous request to create the named bucket succeeded and you already own it.")
-        settings = new_bucket_settings(resource)
+        location = str(resource.get("location") or "US").upper()
+        settings = new_bucket_settings(resource, location)
         if request.query.get("enableObjectRetention", "").lower() == "true":
             settings["objectRetention"] = {"mode": "Enabled"}
         now = microseconds()
@@ -52,7 +56,7 @@ class BucketMethods:
             created=now,
             updated=now,
             metageneration=1,
-            location=str(resource.get("location") or "US").upper(),
+            location=location,
             storage_class=storage_class(resource) or "STANDARD",
             settings=settings,
         )
@@ -76,8 +80,22 @@ class BucketMethods:
         self._store.save_bucket(changed)
         return Reply(bucket_resource(changed, request.base_url))
 
+    async def restore(self, request: Request, bucket: str) -> Reply:
+        """Make a soft-deleted bucket exist again. Its objects must be restored one by one."""
+        self._store.access.require(bucket, "storage.buckets.restore")
+        record = self._store.soft_deleted.bucket(bucket, request.number("generation"))
+        if bucket in self._store.buckets:
+            raise ApiError(409, f"A bucket named {bucket} exists.")
+        restored = self._store.soft_deleted.take_bucket(record)
+        self._store.save_bucket(restored)
+        return Reply(bucket_resource(restored, request.base_url))
+
     async def get(self, request: Request, bucket: str) -> Reply:
         """Read a bucket."""
+        if request.query.get("softDeleted", "").lower() == "true":
+            self._store.access.require(bucket, "storage.buckets.get")
+            deleted = self._store.soft_deleted.bucket(bucket, request.number("generation"))
+            return Reply(bucket_resource(deleted, request.base_url))
         record = self._store.bucket(bucket).record
         self._store.access.require(bucket, "storage.buckets.get")
         Conditions.of(request.query).check_bucket(record.metageneration)
@@ -87,7 +105,11 @@ class BucketMethods:
     async def list(self, request: Request) -> Reply:
         """List the buckets by name; every project lists all of them."""
         prefix, token = request.query.get("prefix", ""), request.query.get("pageToken", "")
-        names = sorted(name for name in self._store.buckets if name.startswith(prefix))
+        if request.query.get("softDeleted", "").lower() == "true":
+            kept = {f"{record.name}#{record.created}": record for record in self._store.soft_deleted.buckets()}
+        else:
+            kept = {name: holder.record for name, holder in self._store.buckets.items()}
+        names = sorted(name for name in kept if name.startswith(prefix))
         start = bisect_right(names, token) if token else 0
         size = page_size(request.query)
         page = names[start : start + size]
@@ -95,7 +117,7 @@ class BucketMethods:
         if start + size < len(names):
             resource["nextPageToken"] = page[-1]
         if page:
-            resource["items"] = [bucket_resource(self._store.buckets[name].record, request.base_url) for name in page]
+            resource["items"] = [bucket_resource(kept[name], request.base_url) for name in page]
         return Reply(resource)
 
     async def delete(self, request: Request, bucket: str) -> Reply:
@@ -124,15 +146,21 @@ class BucketMethods:
             resource["permissions"] = granted
         return Reply(resource)
 
+    async def service_account(self, _request: Request, project: str) -> Reply:
+        """The service account that a project's buckets use."""
+        email = f"{project}@gs-project-accounts.iam.gserviceaccount.com"
+        return Reply({"kind": "storage#serviceAccount", "email_address": email})
+
     async def _change(self, request: Request, bucket: str, *, keep: bool) -> Reply:
         resource = checked("Bucket", await request.resource(), "bucket")
         record = self._store.bucket(bucket).record
         self._store.access.require(bucket, "storage.buckets.update")
         Conditions.of(request.query).check_bucket(record.metageneration)
         check_etag(request.headers, bucket_etag(record), changing=True)
-        kept = {key: value for key, value in record.settings.items() if key == "objectRetention"}
+        kept = {key: value for key, value in record.settings.items() if key in _NOT_WRITABLE}
         settings = changed_bucket_settings(record.settings if keep else kept, resource)
         check_lock(record.settings, settings)
+        check_replication(record.location, settings)
         changed = msgspec.structs.replace(
             record,
             settings=settings,

@@ -13,8 +13,8 @@ from bqdump_local.storage.api_fields import checked
 from bqdump_local.storage.errors import ApiError, condition_not_met, invalid
 from bqdump_local.storage.names import check_object_name
 from bqdump_local.storage.preconditions import Conditions
-from bqdump_local.storage.resources import has_object_settings, object_settings, storage_class
-from bqdump_local.storage.retention import check_unprotected
+from bqdump_local.storage.resources import copied_settings, object_settings, storage_class
+from bqdump_local.storage.retention import check_unprotected, without_retention
 from bqdump_local.storage.wire import Reply, Request
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class CopyMethods:
             bucket,
             to_name,
             self._duplicate(source),
-            settings=_copied(source.settings),
+            settings=without_retention(source.settings),
             conditions=Conditions.of(request.query),
             storage_class=source.storage_class,
             components=source.components,
@@ -158,8 +158,8 @@ class CopyMethods:
     def _moves_bytes(self, request: Request, source: ObjectRecord, to_bucket: str, body: dict[str, Any]) -> bool:
         """Whether the new object has another location, storage class or key."""
         here, there = self._store.bucket(source.bucket).record, self._store.bucket(to_bucket).record
-        key = self._store.key_of(to_bucket, request.query.get("destinationKmsKeyName"))
-        class_ = storage_class(body) or there.storage_class
+        key = there.key(request.query.get("destinationKmsKeyName"))
+        class_ = "STANDARD" if there.autoclass else storage_class(body) or there.storage_class
         here_key = (source.kms_key, source.customer_key)
         there_key = (key, customer_key.of_object(request.headers))
         return (here.location, source.storage_class, here_key) != (there.location, class_, there_key)
@@ -180,8 +180,9 @@ class CopyMethods:
             to_bucket,
             to_name,
             self._duplicate(source),
-            # A body with object metadata replaces all metadata of the source.
-            settings=object_settings(body) if has_object_settings(body) else _copied(source.settings),
+            settings=copied_settings(
+                source.settings, body, drop_contexts=request.query.get("dropContextGroups") == "custom"
+            ),
             conditions=Conditions.of(request.query),
             storage_class=storage_class(body),
             components=source.components,
@@ -216,11 +217,6 @@ class CopyMethods:
         except BaseException:
             spool.discard()
             raise
-
-
-def _copied(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that a copy takes over: the retention is that of one object."""
-    return {key: value for key, value in settings.items() if key != "retention"}
 
 
 def _identity(record: ObjectRecord) -> tuple[str, str, int]:

@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from bqdump_local.storage import customer_key
 from bqdump_local.storage.api_fields import checked
+from bqdump_local.storage.contexts import selected
 from bqdump_local.storage.downloads import download
+from bqdump_local.storage.errors import invalid, no_such_object
 from bqdump_local.storage.listing import list_page
 from bqdump_local.storage.preconditions import Conditions, check_etag
 from bqdump_local.storage.resources import changed_object_settings, object_resource, object_settings, storage_class
+from bqdump_local.storage.retention import without_retention
 from bqdump_local.storage.wire import Reply, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bqdump_local.storage.records import ObjectRecord
     from bqdump_local.storage.store import Store
 
 
@@ -26,6 +32,9 @@ class ObjectMethods:
         """Read an object's metadata, or its bytes with `alt=media`."""
         self._store.bucket(bucket)
         self._store.access.require(bucket, "storage.objects.get", item=name)
+        if request.query.get("softDeleted", "").lower() == "true":
+            record = self._deleted(request, bucket, name)
+            return Reply(self._store.resource(record, request.base_url))
         record = self._store.find(bucket, name, request.number("generation"))
         Conditions.of(request.query).check(record)
         check_etag(request.headers, record.etag)
@@ -40,25 +49,38 @@ class ObjectMethods:
         return Reply(resource)
 
     async def list(self, request: Request, bucket: str) -> Reply:
-        """List live objects, or all versions. There are no soft-deleted objects."""
+        """List live objects, all versions, or soft-deleted objects."""
         holder = self._store.bucket(bucket)
         self._store.access.require(bucket, "storage.objects.list")
         resource: dict[str, Any] = {"kind": "storage#objects"}
-        if request.query.get("softDeleted") == "true":
-            return Reply(resource)
+        every, deleted = (request.query.get(key, "").lower() == "true" for key in ("versions", "softDeleted"))
+        if every and deleted:
+            raise invalid("softDeleted and versions cannot be used together.")
         if not request.query.get("pageToken"):
             # Later pages continue from the state of this one.
             self._store.look_below(bucket, request.query.get("prefix", ""))
-        every = request.query.get("versions", "").lower() == "true"
-        names = sorted({*holder.names, *self._store.versions.names(bucket)}) if every else holder.names
+        names: Sequence[str] = holder.names
+        if deleted:
+            names = sorted(self._store.soft_deleted.names(holder.record))
+        elif every:
+            names = sorted({*holder.names, *self._store.versions.names(bucket)})
+
+        def shown(name: str) -> list[ObjectRecord]:
+            if deleted:
+                return self._store.soft_deleted.of(holder.record, name)
+            return self._store.shown(bucket, name, versions=every)
+
+        matches = selected(request.query.get("filter"))
+        if request.query.get("filter"):
+            names = [name for name in names if any(matches(record) for record in shown(name))]
         page = list_page(names, request.query)
         if page.token:
             resource["nextPageToken"] = page.token
         if page.prefixes:
             resource["prefixes"] = page.prefixes
         if page.names:
-            shown = [version for name in page.names for version in self._store.shown(bucket, name, versions=every)]
-            resource["items"] = [object_resource(record, request.base_url, holder.record) for record in shown]
+            records = [record for name in page.names for record in shown(name) if matches(record)]
+            resource["items"] = [object_resource(record, request.base_url, holder.record) for record in records]
         return Reply(resource)
 
     async def patch(self, request: Request, bucket: str, name: str) -> Reply:
@@ -79,6 +101,32 @@ class ObjectMethods:
         check_etag(request.headers, record.etag, changing=True)
         self._store.delete(record, version=generation is not None)
         return Reply(status=204)
+
+    async def restore(self, request: Request, bucket: str, name: str) -> Reply:
+        """Make a copy of a soft-deleted object the live one."""
+        self._store.bucket(bucket)
+        self._store.access.require(bucket, "storage.objects.restore", "storage.objects.create")
+        record = self._deleted(request, bucket, name)
+        restored = self._store.put(
+            bucket,
+            name,
+            self._store.files.duplicate(record.place, record.size, record.crc32c, record.md5),
+            settings=without_retention(record.settings),
+            conditions=Conditions.of(request.query),
+            storage_class=record.storage_class,
+            components=record.components,
+            kms_key=record.kms_key,
+            customer_key=record.customer_key,
+        )
+        return Reply(self._store.resource(restored, request.base_url))
+
+    def _deleted(self, request: Request, bucket: str, name: str) -> ObjectRecord:
+        """The soft-deleted object that a request names, or 404."""
+        holder = self._store.bucket(bucket).record
+        record = self._store.soft_deleted.find(holder, name, request.number("generation"))
+        if record is None:
+            raise no_such_object(bucket, name)
+        return record
 
     async def _change(self, request: Request, bucket: str, name: str, *, keep: bool) -> Reply:
         resource = checked("Object", await request.resource(), "object")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from bqdump_local.storage.files import Content
 
 
 class BucketRecord(msgspec.Struct, frozen=True):
@@ -20,6 +23,25 @@ class BucketRecord(msgspec.Struct, frozen=True):
     location: str
     storage_class: str
     settings: dict[str, Any]
+    # When the bucket was deleted, and will be gone.
+    soft_deleted: int | None = None
+    hard_deleted: int | None = None
+
+    @property
+    def soft_delete_seconds(self) -> int:
+        """How long deleted objects can be restored; 0 for not at all."""
+        policy = self.settings.get("softDeletePolicy") or {}
+        return int(policy.get("retentionDurationSeconds", 0))
+
+    def key(self, requested: str | None) -> str | None:
+        """The key of a new object: the requested one, else the bucket's."""
+        encryption = self.settings.get("encryption") or {}
+        return requested or encryption.get("defaultKmsKeyName")
+
+    @property
+    def autoclass(self) -> bool:
+        """Whether the service chooses the storage class of objects."""
+        return bool((self.settings.get("autoclass") or {}).get("enabled"))
 
     @property
     def versioned(self) -> bool:
@@ -65,6 +87,9 @@ class ObjectRecord(msgspec.Struct, frozen=True):
     customer_key: str | None = None
     # When an event-based hold was released.
     released: int | None = None
+    # When the object was deleted for good, and will be gone.
+    soft_deleted: int | None = None
+    hard_deleted: int | None = None
 
     @property
     def etag(self) -> str:
@@ -77,6 +102,43 @@ class ObjectRecord(msgspec.Struct, frozen=True):
         """The content encoding that the writer declared."""
         encoding: str | None = self.settings.get("contentEncoding")
         return encoding
+
+
+def new_object(
+    bucket: BucketRecord,
+    name: str,
+    content: Content,
+    generation: int,
+    *,
+    place: str,
+    settings: dict[str, Any],
+    changed: int,
+    storage_class: str | None = None,
+    components: int | None = None,
+    kms_key: str | None = None,
+    customer_key: str | None = None,
+) -> ObjectRecord:
+    """The record of an object that is created now."""
+    now = microseconds()
+    return ObjectRecord(
+        bucket=bucket.name,
+        name=name,
+        generation=generation,
+        metageneration=1,
+        size=content.size,
+        crc32c=content.crc32c,
+        md5=content.md5,
+        created=now,
+        updated=now,
+        # Autoclass starts each object in this class, whatever the request says.
+        storage_class="STANDARD" if bucket.autoclass else storage_class or bucket.storage_class,
+        place=place,
+        settings=settings,
+        components=components,
+        kms_key=None if customer_key else bucket.key(kms_key),
+        customer_key=customer_key,
+        changed=changed,
+    )
 
 
 def microseconds() -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from bqdump_local.storage.errors import ApiError, invalid
-from bqdump_local.storage.records import microseconds, rfc3339
-from bqdump_local.storage.retention import changed_retention, expiration
+from bqdump_local.storage.bucket_settings import location_type
+from bqdump_local.storage.contexts import changed_contexts
+from bqdump_local.storage.errors import invalid
+from bqdump_local.storage.records import rfc3339
+from bqdump_local.storage.retention import changed_retention, expiration, without_retention
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +23,7 @@ _OBJECT_SETTINGS = frozenset(
         "contentEncoding",
         "contentLanguage",
         "contentType",
+        "contexts",
         "customTime",
         "eventBasedHold",
         "metadata",
@@ -28,27 +31,8 @@ _OBJECT_SETTINGS = frozenset(
         "temporaryHold",
     }
 )
-_BUCKET_SETTINGS = frozenset(
-    {
-        "autoclass",
-        "billing",
-        "cors",
-        "defaultEventBasedHold",
-        "encryption",
-        "iamConfiguration",
-        "labels",
-        "lifecycle",
-        "logging",
-        "retentionPolicy",
-        "rpo",
-        "softDeletePolicy",
-        "versioning",
-        "website",
-    }
-)
 _STORAGE_CLASSES = frozenset({"STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE", "REGIONAL", "MULTI_REGIONAL"})
 _METADATA_BYTES = 8192
-_WEEK = 604_800
 
 
 def bucket_etag(record: BucketRecord) -> str:
@@ -67,11 +51,12 @@ def bucket_resource(record: BucketRecord, base_url: str) -> dict[str, Any]:
         "generation": str(record.created),
         "metageneration": str(record.metageneration),
         "location": record.location,
-        "locationType": _location_type(record.location),
+        "locationType": location_type(record.location, record.settings),
         "storageClass": record.storage_class,
         "etag": bucket_etag(record),
         "timeCreated": rfc3339(record.created),
         "updated": rfc3339(record.updated),
+        **_deletion(record),
         **record.settings,
     }
 
@@ -102,6 +87,7 @@ def object_resource(record: ObjectRecord, base_url: str, bucket: BucketRecord) -
     }
     if record.deleted is not None:
         resource["timeDeleted"] = rfc3339(record.deleted)
+    resource |= _deletion(record)
     if record.md5:
         resource["md5Hash"] = record.md5
     if record.components:
@@ -116,6 +102,13 @@ def object_resource(record: ObjectRecord, base_url: str, bucket: BucketRecord) -
     return resource
 
 
+def _deletion(record: BucketRecord | ObjectRecord) -> dict[str, str]:
+    """When something was deleted, and will be gone."""
+    if record.soft_deleted is None or record.hard_deleted is None:
+        return {}
+    return {"softDeleteTime": rfc3339(record.soft_deleted), "hardDeleteTime": rfc3339(record.hard_deleted)}
+
+
 def object_settings(resource: Mapping[str, Any]) -> dict[str, Any]:
     """The validated writable fields of a new object."""
     return changed_object_settings({}, resource)
@@ -128,6 +121,8 @@ def changed_object_settings(settings: Mapping[str, Any], patch: Mapping[str, Any
         value = patch[key]
         if key == "metadata" and value is not None:
             value = _merged_metadata(changed.get("metadata") or {}, value)
+        if key == "contexts":
+            value = changed_contexts(changed.get("contexts"), value)
         if key == "retention":
             value = changed_retention(value)
         if value is None:
@@ -137,9 +132,17 @@ def changed_object_settings(settings: Mapping[str, Any], patch: Mapping[str, Any
     return changed
 
 
-def has_object_settings(resource: Mapping[str, Any]) -> bool:
-    """Whether a copy's body sets the metadata of the new object, which otherwise keeps that of its source."""
-    return any(resource.get(key) is not None for key in _OBJECT_SETTINGS)
+def copied_settings(settings: Mapping[str, Any], body: Mapping[str, Any], *, drop_contexts: bool) -> dict[str, Any]:
+    """The settings of a copy. A body with metadata replaces all metadata of the source, except for its contexts."""
+    contexts = None if drop_contexts else settings.get("contexts")
+    if any(body.get(key) is not None for key in _OBJECT_SETTINGS - {"contexts"}):
+        copied = object_settings(body)
+    else:
+        copied = without_retention(settings)
+        copied.pop("contexts", None)
+    if body.get("contexts"):
+        contexts = changed_contexts(None, body["contexts"])
+    return {**copied, "contexts": contexts} if contexts else copied
 
 
 def storage_class(resource: Mapping[str, Any]) -> str | None:
@@ -150,48 +153,6 @@ def storage_class(resource: Mapping[str, Any]) -> str | None:
     return value
 
 
-def changed_bucket_settings(settings: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """A bucket's writable fields after a patch, with the effective times that the service adds to policies."""
-    changed = dict(settings)
-    for key in _BUCKET_SETTINGS & patch.keys():
-        value = patch[key]
-        if key == "labels" and isinstance(value, dict):
-            merged = {**changed.get("labels", {}), **value}
-            value = {name: text for name, text in merged.items() if text is not None} or None
-        if key in {"retentionPolicy", "softDeletePolicy"} and isinstance(value, dict):
-            given = {name: inner for name, inner in value.items() if inner is not None}
-            value = {"effectiveTime": rfc3339(microseconds()), **given}
-        if value is None:
-            changed.pop(key, None)
-        else:
-            changed[key] = value
-    return changed
-
-
-def check_lock(settings: Mapping[str, Any], changed: dict[str, Any]) -> None:
-    """Refuse to remove or shorten a locked retention policy; a longer one stays locked."""
-    policy = settings.get("retentionPolicy") or {}
-    if not policy.get("isLocked"):
-        return
-    other = changed.get("retentionPolicy") or {}
-    if int(other.get("retentionPeriod", 0)) < int(policy["retentionPeriod"]):
-        raise ApiError(403, "A locked retention policy cannot be removed or shortened.")
-    changed["retentionPolicy"] = {**other, "isLocked": True}
-
-
-def new_bucket_settings(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """The writable fields of a new bucket, with the service's defaults."""
-    defaults = {
-        "softDeletePolicy": {"retentionDurationSeconds": str(_WEEK)},
-        "iamConfiguration": {
-            "bucketPolicyOnly": {"enabled": True},
-            "uniformBucketLevelAccess": {"enabled": True},
-            "publicAccessPrevention": "inherited",
-        },
-    }
-    return changed_bucket_settings({}, {**defaults, **resource})
-
-
 def _merged_metadata(metadata: Mapping[str, str], patch: object) -> dict[str, str] | None:
     if not isinstance(patch, dict) or not all(value is None or isinstance(value, str) for value in patch.values()):
         raise invalid("Custom metadata must map strings to strings.")
@@ -200,9 +161,3 @@ def _merged_metadata(metadata: Mapping[str, str], patch: object) -> dict[str, st
     if size > _METADATA_BYTES:
         raise invalid(f"The total size of custom metadata is {size} bytes, above the limit of {_METADATA_BYTES} bytes.")
     return merged or None
-
-
-def _location_type(location: str) -> str:
-    if location in {"US", "EU", "ASIA"}:
-        return "multi-region"
-    return "region" if "-" in location else "dual-region"

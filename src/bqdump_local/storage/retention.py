@@ -85,6 +85,11 @@ def check_change(
         raise ApiError(403, message)
 
 
+def without_retention(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a copy takes over: the retention is that of one object."""
+    return {key: value for key, value in settings.items() if key != "retention"}
+
+
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)

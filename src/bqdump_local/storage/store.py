@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bqdump_local.storage.bucket_settings import check_encryption
 from bqdump_local.storage.catalog import Catalog
 from bqdump_local.storage.errors import ApiError, denied, invalid, no_such_bucket, no_such_object
 from bqdump_local.storage.files import Content, Files, State
 from bqdump_local.storage.grants import BucketAccess
 from bqdump_local.storage.live import Bucket
 from bqdump_local.storage.preconditions import NONE, Conditions
-from bqdump_local.storage.records import BucketRecord, ObjectRecord, microseconds
+from bqdump_local.storage.records import BucketRecord, ObjectRecord, microseconds, new_object
 from bqdump_local.storage.resources import object_resource
 from bqdump_local.storage.retention import check_change, check_unprotected
+from bqdump_local.storage.soft_deleted import SoftDeleted
 from bqdump_local.storage.versions import Versions
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Store:
         self._generation = 0
         self._catalog = Catalog(self.files.hidden / "catalog.sqlite") if persist else None
         self.versions = Versions(self.files, self._catalog)
+        self.soft_deleted = SoftDeleted(self.files, self._catalog)
         if self._catalog:
             self._reload(self._catalog)
 
@@ -111,23 +114,16 @@ class Store:
         if known and (known.size, known.crc32c) == (found.size, crc32c):
             record = msgspec.structs.replace(known, changed=found.changed)
         else:
-            holder, now = self.buckets[bucket], microseconds()
             # The metadata describes the old content.
             settings = {key: value for key, value in (known.settings if known else {}).items() if key != "metadata"}
-            record = ObjectRecord(
-                bucket=bucket,
-                name=name,
-                generation=self._next_generation(now),
-                metageneration=1,
-                size=found.size,
-                crc32c=crc32c,
-                md5=md5,
-                created=now,
-                updated=now,
-                storage_class=holder.record.storage_class,
+            content = Content(place, found.size, crc32c, md5)
+            record = new_object(
+                self.buckets[bucket].record,
+                name,
+                content,
+                self._next_generation(),
                 place=place,
                 settings=settings,
-                kms_key=self.key_of(bucket, None),
                 changed=found.changed,
             )
         self.buckets[bucket].add(record)
@@ -162,6 +158,7 @@ class Store:
             self.check_write(bucket, name, conditions)
             self._check_retention(bucket, {}, settings)
             holder = self.buckets[bucket]
+            check_encryption(holder.record.settings, holder.record.key(kms_key), customer_key)
             self._archive(bucket, name)
             place = self.files.place(content, bucket, name)
         finally:
@@ -171,49 +168,43 @@ class Store:
             self.files.remove(previous.place)
         holder.foreign.pop(name, None)
         state = self.files.state(place)
-        now = microseconds()
         if holder.record.settings.get("defaultEventBasedHold"):
             # https://cloud.google.com/storage/docs/object-holds#default-holds
             settings = {**settings, "eventBasedHold": True}
-        record = ObjectRecord(
-            bucket=bucket,
-            name=name,
-            generation=self._next_generation(now),
-            metageneration=1,
-            size=content.size,
-            crc32c=content.crc32c,
-            md5=content.md5,
-            created=now,
-            updated=now,
-            storage_class=storage_class or holder.record.storage_class,
+        record = new_object(
+            holder.record,
+            name,
+            content,
+            self._next_generation(),
             place=place,
             settings=settings,
-            components=components,
-            kms_key=None if customer_key else self.key_of(bucket, kms_key),
-            customer_key=customer_key,
             changed=state.changed if state else 0,
+            storage_class=storage_class,
+            components=components,
+            kms_key=kms_key,
+            customer_key=customer_key,
         )
         holder.add(record)
         if self._catalog:
             self._catalog.save_object(record)
         return record
 
-    def key_of(self, bucket: str, requested: str | None) -> str | None:
-        """The key of a new object: the requested one, else the bucket's."""
-        encryption = self.bucket(bucket).record.settings.get("encryption") or {}
-        return requested or encryption.get("defaultKmsKeyName")
-
     def _archive(self, bucket: str, name: str) -> None:
-        """Keep the live object of a bucket with versioning."""
+        """Keep the live object of a bucket with versioning or soft delete, which is replaced or deleted."""
         holder = self.buckets[bucket]
-        if holder.record.versioned and name in holder.objects:
-            self.versions.archive(holder.objects[name], microseconds())
+        if name in holder.objects:
+            record = holder.objects[name]
+            if holder.record.versioned:
+                self.versions.archive(msgspec.structs.replace(record, deleted=microseconds()))
+            else:
+                self.soft_deleted.keep(record, holder.record)
 
     def delete(self, record: ObjectRecord, *, version: bool = False) -> None:
         """Delete a live object. version: for good, even with object versioning; also a noncurrent version."""
         bucket = self.buckets[record.bucket].record
         if record.deleted is not None or version or not bucket.versioned:
             check_unprotected(record, bucket)
+            self.soft_deleted.keep(record, bucket)
             if record.deleted is not None:
                 self.versions.remove(record)
                 return
@@ -267,7 +258,7 @@ class Store:
         """Delete an empty bucket, or 409."""
         if self.look_below(name, "").objects or self.versions.names(name):
             raise ApiError(409, "The bucket you tried to delete is not empty.")
-        del self.buckets[name]
+        self.soft_deleted.keep_bucket(self.buckets.pop(name).record)
         self.files.remove_bucket(name)
         if self._catalog:
             self._catalog.delete_bucket(name)
@@ -284,13 +275,16 @@ class Store:
             self.access.require(bucket, "storage.objects.setRetention")
         check_change(self.buckets[bucket].record, before, after, overriding=overriding)
 
-    def _next_generation(self, now: int) -> int:
-        self._generation = max(self._generation + 1, now)
+    def _next_generation(self) -> int:
+        self._generation = max(self._generation + 1, microseconds())
         return self._generation
 
     def _reload(self, catalog: Catalog) -> None:
         for bucket in catalog.buckets():
-            self.save_bucket(bucket, kept=True)
+            if bucket.soft_deleted is None:
+                self.save_bucket(bucket, kept=True)
+            else:
+                self.soft_deleted.add_bucket(bucket)
         for record in catalog.objects():
             self._generation = max(self._generation, record.generation)
             if record.bucket in self.buckets and self.files.adopt(record.place):

@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import google.auth
-import google.auth.credentials
+import google.auth.crypt
 import google.cloud.bigquery_storage_v1.services.big_query_read.transports.grpc as reads
+import google.cloud.storage.client
+import google.oauth2.service_account
 import grpc
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 PROJECT = "witness-project"
 
@@ -24,25 +28,44 @@ def _itself(self: Any, *_: Any, **__: Any) -> Any:
     return self
 
 
-# Credentials without a token that can be scoped and are never refreshed.
+def _nothing(*_: Any, **__: Any) -> None:
+    pass
+
+
+def _signer() -> Any:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    pem = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    return google.auth.crypt.RSASigner.from_string(pem)
+
+
+# A service account, which some cases need, with a key of its own. Its requests carry no token.
+WITHOUT = ("scopes", "quota_project", "universe_domain", "always_use_jwt_access", "subject", "claims", "token_uri")
 NOBODY: Any = type(
     "Nobody",
-    (google.auth.credentials.AnonymousCredentials, google.auth.credentials.Scoped),
+    (google.oauth2.service_account.Credentials,),
     {
         "token": "none",
         "quota_project_id": None,
         "requires_scopes": False,
-        **dict.fromkeys(("with_scopes", "with_quota_project", "with_universe_domain"), _itself),
+        "valid": True,
+        "expired": False,
+        "refresh": _nothing,
+        "before_request": _nothing,
+        **{f"with_{part}": _itself for part in WITHOUT},
     },
-)
+)(_signer(), f"witness@{PROJECT}.iam.gserviceaccount.com", "http://127.0.0.1:1/token", project_id=PROJECT)
 
 
 def _default(*_: Any, **__: Any) -> tuple[Any, str]:
-    return NOBODY(), PROJECT
+    return NOBODY, PROJECT
 
 
 google.auth.default = _default
-os.environ |= {"GOOGLE_CLOUD_PROJECT": PROJECT, "PROJECT_ID": PROJECT, "GBQ_PROJECT_ID": PROJECT}
+# With the address of an emulator, this client makes its own.
+google.cloud.storage.client.AnonymousCredentials = lambda: NOBODY
+NAMES = ("GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_TESTS_USER_PROJECT", "GBQ_PROJECT_ID", "PROJECT_ID")
+os.environ |= dict.fromkeys(NAMES, PROJECT)
 # Reads go to the stack's server, which has no certificate.
 _made = reads.BigQueryReadGrpcTransport.create_channel
 
