@@ -44,6 +44,21 @@ def test_the_resume_command_completes_the_run_that_failed(
     assert "b/b_000000000000.json" not in stage.objects()
 
 
+def test_the_status_of_a_failed_run_has_the_command_that_completes_it(
+    stage: Stage, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for table in ("a", "b"):
+        stage.table(table)
+    stage.stack.jobs(faults=BROKEN)
+    assert call(capsys, "run", *flags, "--prefix", "night ly", "--format", "json", "--run-id", "n1").code == 3
+    shown = call(capsys, "status", "--to", f"gs://{flags[-1]}/night ly").out
+    assert "run n1: failed" in shown
+    command = re.search(r"fix the cause, then resume with: bqdump (run .*)", shown)
+    assert command
+    assert call(capsys, *shlex.split(command[1])).code == 0
+    assert "night ly/b/b_000000000000.json" in stage.objects()
+
+
 def test_a_settings_file_that_was_named_is_named_again(
     stage: Stage, flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -139,8 +139,11 @@ class _Reminder:
 
 def _silent(found: Status, seconds: float) -> str:
     ago = counted(int(seconds // 60), "minute") if seconds < 7200 else counted(int(seconds // 3600), "hour")
-    resume = found.resume or words().call("run", {"run_id": found.run})
-    return f"no table completed for {ago}; if the run's tasks have ended, resume with: {resume}"
+    return f"no table completed for {ago}; if the run's tasks have ended, resume with: {_resume(found)}"
+
+
+def _resume(found: Status) -> str:
+    return found.resume or words().call("run", {"run_id": found.run})
 
 
 def _progress(dataset: DatasetStatus) -> str:
@@ -183,6 +186,8 @@ def _text(found: Status) -> str:
     elif found.carried:
         lines.append(f"  {counted(found.carried, 'table')} carried over from earlier runs on publishing")
     lines += [f"  {failure.table}: {failure.reason}: {failure.message}" for failure in found.failed]
+    if found.state == "failed":
+        lines.append(f"  fix the cause, then resume with: {_resume(found)}")
     if (seconds := found.silence(time.time())) > SILENT_SECONDS:
         lines.append(f"  {_silent(found, seconds)}")
     if found.latest != found.run:
