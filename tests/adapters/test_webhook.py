@@ -117,7 +117,7 @@ except UnavailableError as error:
 def post_from_a_process(handler: type[BaseHTTPRequestHandler], deadline: float) -> str:
     with serving(handler) as address:
         command = [sys.executable, "-P", "-c", POST, address, str(deadline)]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
 
 
 @pytest.mark.parametrize("handler", [DripBody, EndlessBody])

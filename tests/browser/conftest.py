@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from browser.scenes import Scene
 from browser.site import Site
@@ -19,6 +19,9 @@ LOOKS: list[tuple[Literal["dark", "light"], int, str]] = [
     ("dark", 1200, "rgb(15, 19, 24)"),
     ("light", 390, "rgb(255, 255, 255)"),
 ]
+# For machines that do much else: a page that is right takes milliseconds.
+PATIENCE_MS = 120_000
+expect.set_options(timeout=PATIENCE_MS)
 # The first one takes half the CPU time of the others, which run all of a browser in the background.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -50,7 +53,7 @@ class Visitor:
             java_script_enabled=script,
         )
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
         page.on("request", self._asked)

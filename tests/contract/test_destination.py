@@ -185,7 +185,7 @@ def test_a_job_is_found_by_its_id_and_one_that_was_never_started_is_none_at_once
         found = await destination.find_job(started.id, "EU")
         assert found is not None
         assert found.id == started.id
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await destination.find_job(f"{started.id}-other", "EU") is None
 
     on(stage, check, empty=True)

@@ -89,7 +89,7 @@ def test_a_stopped_emulator_is_reported_at_once(
     assert called.code == 5
     (error,) = called.errors
     assert f"no server at {nothing}, the address in {variable}. Start the server (bqdump local up)" in error
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9050", "http:/127.0.0.1", "ftp://127.0.0.1:9050"])

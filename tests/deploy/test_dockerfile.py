@@ -116,7 +116,6 @@ def test_the_buildpack_starts_what_the_container_starts(stages: list[Stage]) -> 
 
 
 # One test, so that the image is built only once when tests run in several processes.
-@pytest.mark.timeout(400)
 def test_following_the_steps_gives_an_image_that_exports(stages: list[Stage], tmp_path: Path) -> None:
     image = follow(stages[0], ROOT, IGNORE, tmp_path / "image")
     _nothing_can_be_changed(image / "app")

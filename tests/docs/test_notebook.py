@@ -35,7 +35,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Any]]:
             patch.setenv(name, value)
         made: Any = nbformat.v4
         cells = [made.new_code_cell(text) for text in (FIRST, *CELLS, LAST)]
-        client = NotebookClient(made.new_notebook(cells=cells), timeout=120, kernel_name="python3",
+        client = NotebookClient(made.new_notebook(cells=cells), timeout=600, kernel_name="python3",
                                 resources={"metadata": {"path": str(folder)}})  # fmt: skip
         yield client.execute().cells
 

@@ -35,7 +35,7 @@ def call(
     *arguments: str,
     env: Mapping[str, str] | None = None,
     without: Iterable[str] = (),
-    seconds: float = 30,
+    seconds: float = 300,
 ) -> subprocess.CompletedProcess[str]:
     """A command of one process; fails where it takes longer."""
     everything = variables(stage, google) | {"PATH": os.environ["PATH"], "HOME": str(stage.folder), **(env or {})}
@@ -50,7 +50,7 @@ def run_tasks(stage: Stage, google: GooglesHosts, *arguments: str, tasks: int = 
     lines: list[TaskLine] = []
     done = asyncio.run(
         execute([*COMMAND, *arguments], tasks=tasks, env=variables(stage, google) | env, cwd=stage.folder,
-                on_output=lines.append, max_retries=0, task_timeout=60)
+                on_output=lines.append, max_retries=0, task_timeout=300)
     )  # fmt: skip
     return Ran(done, lines)
 

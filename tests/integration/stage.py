@@ -44,7 +44,7 @@ Value = TypeVar("Value")
 _NUMBERS = itertools.count(1)
 
 
-def until(look: Callable[[], Value | None], what: str, seconds: float = 20.0) -> Value:
+def until(look: Callable[[], Value | None], what: str, seconds: float = 120.0) -> Value:
     """What `look` returns, as soon as it is true; fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (value := look()):

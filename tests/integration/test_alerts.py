@@ -135,7 +135,7 @@ def test_a_stopped_execution_alerts(stage: Stage) -> None:
                                cwd=stage.folder, text=True, stderr=subprocess.PIPE)  # fmt: skip
     until(lambda: [job for job in stage.big.list_jobs() if job.job_type == "extract"], "it exports")
     running.send_signal(signal.SIGTERM)
-    _, output = running.communicate(timeout=20)
+    _, output = running.communicate(timeout=300)
     deployed = deployment(stage)
     stopped = alerted(deployed, watched(deployed), entries(output, "bqdump"), "an execution was cancelled")
     assert [field(one, "jsonPayload.event") for one in stopped] == [LogEvent.TASK_STOPPED]

@@ -222,7 +222,7 @@ def test_a_check_that_is_stopped_deletes_what_it_made(stage: Stage) -> None:
     until(lambda: [job for job in stage.big.list_jobs() if job.job_type == "extract" and job.state != "DONE"], "a job")
     assert scratch(stage)
     running.send_signal(signal.SIGTERM)
-    _, message = running.communicate(timeout=60)
+    _, message = running.communicate(timeout=300)
     assert running.returncode == 143
     assert "What the check created is deleted, except what a line above names." in message
     assert (scratch(stage), list(stage.objects())) == ([], [])

@@ -29,7 +29,7 @@ def without(stage: Stage, package: str, *arguments: str) -> subprocess.Completed
     """Run a command in a process that has no such package."""
     return subprocess.run(
         [sys.executable, "-P", "-c", WITHOUT, package, *arguments], capture_output=True, text=True, cwd=stage.folder,
-        env=os.environ | stage.variables, check=False, timeout=60,
+        env=os.environ | stage.variables, check=False, timeout=300,
     )  # fmt: skip
 
 

@@ -56,7 +56,7 @@ async def killed_then_again(stage: Stage, tasks: int) -> Execution:
     running = asyncio.create_task(
         execute(
             [*COMMAND, "--into", f"{stage.project}.{INTO}"], tasks=tasks, env=stage.variables, cwd=stage.folder,
-            processes=processes, max_retries=3, task_timeout=60,
+            processes=processes, max_retries=3, task_timeout=300,
         )
     )  # fmt: skip
     await asyncio.to_thread(until, lambda: any(job.job_type == "load" for job in stage.big.list_jobs()), "jobs run")

@@ -100,7 +100,7 @@ async def restore(
     variables = {**stage.variables, **EVERY}
     done = await execute(
         [*RESTORE, *arguments], tasks=tasks, env=variables, cwd=stage.folder, on_output=lines.append,
-        processes=processes or Processes(), max_retries=0, task_timeout=60,
+        processes=processes or Processes(), max_retries=0, task_timeout=300,
     )  # fmt: skip
     return done, "\n".join(line.text for line in lines)
 

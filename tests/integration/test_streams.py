@@ -31,7 +31,7 @@ def shell(stage: Stage, away: str, *arguments: str, **env: str) -> subprocess.Co
         path = os.pathsep.join((str(started), os.environ["PATH"]))
         return subprocess.run(
             ["bash", "-c", command, env.get("PYTHON", sys.executable), *arguments], capture_output=True, text=True,
-            cwd=stage.folder, env=os.environ | stage.variables | env | {"PATH": path}, check=False, timeout=60,
+            cwd=stage.folder, env=os.environ | stage.variables | env | {"PATH": path}, check=False, timeout=300,
         )  # fmt: skip
 
 

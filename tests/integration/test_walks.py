@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-import pytest
 import requests
 
 from bqdump.core.documents.changes import SAME
@@ -15,7 +14,6 @@ from docs.walk import follow, seed_few, shell
 
 
 # It makes two exports of all the data there is, by up to ten processes at once.
-@pytest.mark.timeout(600)
 def test_the_quick_start(tmp_path: Path) -> None:
     try:
         output = follow("docs/quickstart.md", tmp_path)

@@ -18,7 +18,7 @@ from google.cloud import bigquery, run_v2, storage
 PROJECT, DATASET, BUCKET = "my-project", "sales", "my-exports"
 PARENT = f"projects/{PROJECT}/locations/europe-west1"
 JOB = f"{PARENT}/jobs/bqdump"
-SECONDS = 60
+SECONDS = 300
 
 
 def bqdump_local(folder: Path, *words: str) -> str:
