@@ -23,9 +23,8 @@ from google.cloud import storage
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
 from bqdump.core.documents.manifest_index import summary_of
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner, Plan, Receipt, Share
-from bqdump.core.documents.target import Newest
+from bqdump.core.documents.target import Latest, Newest
 from bqdump.core.documents.units import Claim
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target

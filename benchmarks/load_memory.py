@@ -25,8 +25,8 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.retry import RetryingStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.target import Latest
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run

@@ -23,7 +23,7 @@ from benchmarks.size import sized
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.target import Latest
 from bqdump_local.execute import execute
 from bqdump_local.stack import Stack, running
 

@@ -26,8 +26,8 @@ from google.cloud import bigquery
 from bqdump.cli.main import start
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.target import Latest
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import columns
 from bqdump.core.settings.settings import Settings

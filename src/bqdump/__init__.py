@@ -48,15 +48,13 @@ if TYPE_CHECKING:
     from bqdump.check.findings import Finding, FindingKind
     from bqdump.check.verify import ReadBack, SourceCompared, Verified, VerifiedDataset
     from bqdump.core.copy.result import Copied, CopiedRun
-    from bqdump.core.documents.changes import TableChange
+    from bqdump.core.documents.changes import TableChange, TableGrowth
     from bqdump.core.documents.definitions import Index, RowPolicy, Unread
-    from bqdump.core.documents.exported_definitions import Definition, Definitions
-    from bqdump.core.documents.exported_tables import Manifest, Table
-    from bqdump.core.documents.growth import TableGrowth
+    from bqdump.core.documents.exported import Definition, Definitions, Manifest, Table
     from bqdump.core.documents.manifest import File, Totals
     from bqdump.core.documents.project import RemovedDataset, SkippedDataset
-    from bqdump.core.documents.removed import Removed
     from bqdump.core.documents.run import Failure, Flag, Owner, Skipped
+    from bqdump.core.documents.unchanged import Removed
     from bqdump.core.errors import (
         AccessError,
         AnswerError,
@@ -83,9 +81,8 @@ if TYPE_CHECKING:
     from bqdump.core.plan.altered import AlteredColumn
     from bqdump.core.plan.summary import Planned, PlannedDataset, PlannedTable, UnchangedTable
     from bqdump.core.progress.export import DatasetExport, Export
-    from bqdump.core.restore.drilled import Drilled
+    from bqdump.core.restore.drilled import Drilled, Restorable
     from bqdump.core.restore.plan import NotRestored
-    from bqdump.core.restore.restorable import Restorable
     from bqdump.core.restore.result import NotCreated, Restoration, RestoredDataset, RestoredObject, RestoredTable
     from bqdump.core.results import Rows, State
     from bqdump.core.retention.result import Pruned, RetainedRun
@@ -204,41 +201,136 @@ __all__ = [
 # Where each name is defined; errors are in bqdump.core.errors.
 _HOMES = {
     "bqdump.api.arguments": ("Options",),
-    "bqdump.api.checks": ("check_service", "doctor", "verify"),
+    "bqdump.api.checks": (
+        "check_service",
+        "doctor",
+        "verify",
+    ),
     "bqdump.api.copies": ("copy",),
-    "bqdump.api.exports": ("plan", "run"),
-    "bqdump.api.inspection": ("diff", "ls", "manifest", "report", "runs", "sql", "status"),
-    "bqdump.api.restores": ("drill", "restore"),
-    "bqdump.api.retention": ("prune", "tag"),
-    "bqdump.check.doctor.checks": ("Check", "CheckOutcome"),
-    "bqdump.check.findings": ("Finding", "FindingKind"),
-    "bqdump_claims.result": ("ServiceCheck", "TriedClaim", "Verdict"),
-    "bqdump.check.verify": ("ReadBack", "SourceCompared", "Verified", "VerifiedDataset"),
-    "bqdump.core.copy.result": ("Copied", "CopiedRun"),
-    "bqdump.core.documents.changes": ("TableChange",),
-    "bqdump.core.documents.definitions": ("Index", "RowPolicy", "Unread"),
-    "bqdump.core.documents.exported_definitions": ("Definition", "Definitions"),
-    "bqdump.core.documents.exported_tables": ("Manifest", "Table"),
-    "bqdump.core.documents.growth": ("TableGrowth",),
-    "bqdump.core.documents.manifest": ("File", "Totals"),
-    "bqdump.core.documents.project": ("RemovedDataset", "SkippedDataset"),
-    "bqdump.core.documents.removed": ("Removed",),
-    "bqdump.core.documents.run": ("Failure", "Flag", "Owner", "Skipped"),
-    "bqdump.core.listing": ("LeftOut", "ListedDataset", "ListedObject", "ListedTable", "Listing"),
+    "bqdump.api.exports": (
+        "plan",
+        "run",
+    ),
+    "bqdump.api.inspection": (
+        "diff",
+        "ls",
+        "manifest",
+        "report",
+        "runs",
+        "sql",
+        "status",
+    ),
+    "bqdump.api.restores": (
+        "drill",
+        "restore",
+    ),
+    "bqdump.api.retention": (
+        "prune",
+        "tag",
+    ),
+    "bqdump.check.doctor.checks": (
+        "Check",
+        "CheckOutcome",
+    ),
+    "bqdump.check.findings": (
+        "Finding",
+        "FindingKind",
+    ),
+    "bqdump.check.verify": (
+        "ReadBack",
+        "SourceCompared",
+        "Verified",
+        "VerifiedDataset",
+    ),
+    "bqdump.core.copy.result": (
+        "Copied",
+        "CopiedRun",
+    ),
+    "bqdump.core.documents.changes": (
+        "TableChange",
+        "TableGrowth",
+    ),
+    "bqdump.core.documents.definitions": (
+        "Index",
+        "RowPolicy",
+        "Unread",
+    ),
+    "bqdump.core.documents.exported": (
+        "Definition",
+        "Definitions",
+        "Manifest",
+        "Table",
+    ),
+    "bqdump.core.documents.manifest": (
+        "File",
+        "Totals",
+    ),
+    "bqdump.core.documents.project": (
+        "RemovedDataset",
+        "SkippedDataset",
+    ),
+    "bqdump.core.documents.run": (
+        "Failure",
+        "Flag",
+        "Owner",
+        "Skipped",
+    ),
+    "bqdump.core.documents.unchanged": ("Removed",),
+    "bqdump.core.listing": (
+        "LeftOut",
+        "ListedDataset",
+        "ListedObject",
+        "ListedTable",
+        "Listing",
+    ),
     "bqdump.core.plan.altered": ("AlteredColumn",),
-    "bqdump.core.plan.summary": ("Planned", "PlannedDataset", "PlannedTable", "UnchangedTable"),
-    "bqdump.core.progress.export": ("DatasetExport", "Export"),
-    "bqdump.core.restore.drilled": ("Drilled",),
-    "bqdump.core.restore.restorable": ("Restorable",),
+    "bqdump.core.plan.summary": (
+        "Planned",
+        "PlannedDataset",
+        "PlannedTable",
+        "UnchangedTable",
+    ),
+    "bqdump.core.progress.export": (
+        "DatasetExport",
+        "Export",
+    ),
+    "bqdump.core.restore.drilled": (
+        "Drilled",
+        "Restorable",
+    ),
     "bqdump.core.restore.plan": ("NotRestored",),
-    "bqdump.core.restore.result": ("NotCreated", "Restoration", "RestoredDataset", "RestoredObject", "RestoredTable"),
-    "bqdump.core.results": ("Rows", "State"),
-    "bqdump.core.retention.result": ("Pruned", "RetainedRun"),
+    "bqdump.core.restore.result": (
+        "NotCreated",
+        "Restoration",
+        "RestoredDataset",
+        "RestoredObject",
+        "RestoredTable",
+    ),
+    "bqdump.core.results": (
+        "Rows",
+        "State",
+    ),
+    "bqdump.core.retention.result": (
+        "Pruned",
+        "RetainedRun",
+    ),
     "bqdump.core.risks": ("Risk",),
-    "bqdump.diagnosis": ("Cure", "Diagnosis"),
+    "bqdump.diagnosis": (
+        "Cure",
+        "Diagnosis",
+    ),
     "bqdump.observe.history": ("RunLine",),
-    "bqdump.observe.status": ("DatasetStatus", "LeftDataset", "Status"),
+    "bqdump.observe.status": (
+        "DatasetStatus",
+        "LeftDataset",
+        "Status",
+    ),
     "bqdump.ports.query_shell": ("Answer",),
+    "bqdump_claims.result": (
+        "ServiceCheck",
+        "TriedClaim",
+        "Verdict",
+    ),
 }
 
 

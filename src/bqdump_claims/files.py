@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 
 from bqdump.core.formats.avro_blocks import read_header
-from bqdump.core.formats.parquet_footer import TRAILER_BYTES, footer_bytes
-from bqdump.core.formats.thrift_compact import Fields, Value
+from bqdump.core.formats.parquet_footer import TRAILER_BYTES, Fields, Value, footer_bytes
 from bqdump.core.iceberg import parquet as thrift
 
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])

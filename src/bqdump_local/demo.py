@@ -23,7 +23,7 @@ import bqdump
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.drilled import Drilled
 from bqdump.core.restore.result import Restoration, with_objects

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bqdump.core.formats.parquet_footer import MAGIC, TRAILER_BYTES, footer_bytes
-from bqdump.core.formats.thrift_compact import (
+from bqdump.core.formats.parquet_footer import (
     BINARY,
     I32,
     I64,
     LIST,
+    MAGIC,
     STRUCT,
+    TRAILER_BYTES,
     Fields,
     Items,
     Value,
     decode_struct,
     encode_struct,
+    footer_bytes,
 )
 
 BYTE_ARRAY, UTF8, REQUIRED, PLAIN, RLE = 6, 0, 0, 0, 3

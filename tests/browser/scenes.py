@@ -14,8 +14,8 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
 from bqdump.core.documents.manifest_index import Summary, summary_of
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import TablesFailedError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings

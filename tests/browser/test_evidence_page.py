@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 from bqdump import verbs
 from bqdump.core.documents.codec import encode
-from bqdump.core.documents.drill import Drill
+from bqdump.core.documents.target import Drill
 from bqdump.core.errors import NotFoundError
 from bqdump.core.version import VERSION
 from browser.conftest import Visitor, fits_in_every_look

@@ -15,7 +15,7 @@ from bqdump.adapters.gcs.store import CloudStore
 from bqdump.adapters.movers import StreamMover
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
-from bqdump.core.copy.bill import PIECE_BYTES
+from bqdump.core.copy.plan import PIECE_BYTES
 from bqdump.core.errors import ConflictError, VerificationError
 from bqdump.ports.mover import Mover
 from bqdump.ports.store import Copy, ObjectStore

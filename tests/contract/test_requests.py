@@ -23,7 +23,7 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.sql import statements as sql
-from bqdump.core.tables.shape import Mask, Shape
+from bqdump.core.tables.catalog import Mask, Shape
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
 from bqdump.export.task import Task

@@ -17,8 +17,8 @@ from bqdump.core.copy.result import Copied
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.path_template import DEFAULT
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.target import Latest
 from bqdump.core.retention.policy import Policy, policy_of
 from bqdump.core.settings.target import Target
 from bqdump.ports.mover import Mover

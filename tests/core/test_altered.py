@@ -9,15 +9,15 @@ import pytest
 
 from bqdump.core.documents.run import TablePlan
 from bqdump.core.errors import UsageError
-from bqdump.core.formats.altered import altered, altered_as_texts
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import SCALARS, Column
+from bqdump.core.formats.unfit import altered, altered_as_texts
 from bqdump.core.plan.altered import AlteredColumn, altered_columns, altered_flags, by_table, folded
 from bqdump.core.plan.guards import judge, refuse
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.tables.shape import Mask, Shape
+from bqdump.core.tables.catalog import Mask, Shape
 
 EVERY = [Column(f"v_{type_.lower()}", type_) for type_ in SCALARS]
 NULLS, BYTES, SIGN, DOCUMENT = (

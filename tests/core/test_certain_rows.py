@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.core.plan.exact_rows import certain_rows
+from bqdump.core.plan.hidden_data import certain_rows
 
 SNAPSHOT = 1_800_000_000_000
 

@@ -13,7 +13,7 @@ from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
 from bqdump.core.documents.run import Failure, Flag, Owner
 from bqdump.core.documents.unchanged import Look
 from bqdump.core.risks import Risk
-from bqdump.core.tables.shape import Shape
+from bqdump.core.tables.catalog import Shape
 
 ROWS, ONE, OTHER = 10, "AAAAAA==", "BBBBBB=="
 SETTINGS = {"format": "csv", "compression": "none", "header": True, "delimiter": ",", "null_marker": ""}

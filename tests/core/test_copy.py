@@ -8,20 +8,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from bqdump.core.copy.bill import PIECE_BYTES, Side, egress_of, requests_for
-from bqdump.core.copy.content import content_of
-from bqdump.core.copy.manifest import Here, copied_manifest, pointer_to
-from bqdump.core.copy.names import Item, items_of
-from bqdump.core.copy.plan import BATCH_BYTES, BATCH_FILES, Missing, Present, batches, plan_copy
-from bqdump.core.copy.request import requested_copy
+from bqdump.core.copy.manifest import Here, Item, content_of, copied_manifest, items_of, pointer_to
+from bqdump.core.copy.plan import (
+    BATCH_BYTES,
+    BATCH_FILES,
+    PIECE_BYTES,
+    Missing,
+    Present,
+    Side,
+    batches,
+    egress_of,
+    plan_copy,
+    requests_for,
+)
+from bqdump.core.copy.result import requested_copy
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.manifest import Carried, File, Manifest, PartitionEntry, TableEntry, Totals
 from bqdump.core.documents.path_template import BY_PARTITION, DEFAULT, split_shard
 from bqdump.core.documents.retention import Holding
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.table_names import pattern_of
-from bqdump.core.retention.ownership import foreign_file
+from bqdump.core.plan.names import pattern_of
+from bqdump.core.retention.marks import foreign_file
 from bqdump.core.retention.policy import Policy
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target, record_of

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from bqdump.core.durations import days_text, duration_text, parse_duration
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.resolve import arguments, environment, file, flags, resolve
 from bqdump.core.settings.settings import BY_NAME, SETTINGS
+from bqdump.core.times import days_text, duration_text, parse_duration
 
 DURATIONS = [setting.name for setting in SETTINGS if setting.metavar == "TIME" and setting.name != "snapshot_time"]
 

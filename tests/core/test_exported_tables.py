@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
-from bqdump.core.documents.exported_tables import readable
+from bqdump.core.documents.exported import readable
 from bqdump.core.documents.run import Failure, Owner, Skipped
 from core.test_changes import manifest
 

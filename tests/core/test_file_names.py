@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.file_names import NameRules, refuse_names
+from bqdump.core.plan.names import NameRules, refuse_names
 
 MAC = NameRules(ignores_case=True, ignores_form=True, part_bytes=255, path_bytes=900)
 WINDOWS = NameRules(ignores_case=True, part_bytes=255, utf16=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from bqdump.core.settings.filters import filter_problem
+from bqdump.core.settings.table_settings import filter_problem
 from bqdump.core.sql.statements import select
 from bqdump.core.tables.catalog import Dataset
 

@@ -25,12 +25,11 @@ from bqdump.core.plan.guards import (
     target_flags,
     with_jobs,
 )
-from bqdump.core.plan.protection import buffered_rows, protected_columns
+from bqdump.core.plan.hidden_data import buffered_rows, protected_columns
 from bqdump.core.risks import REFUSED, REPORTED, Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.tables.catalog import Dataset
-from bqdump.core.tables.shape import Mask, Shape
+from bqdump.core.tables.catalog import Dataset, Mask, Shape
 
 HOUR = 3_600_000
 NOW = 1_800_000_000_000

@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bqdump.core.errors import DocumentError
-from bqdump.core.formats.thrift_compact import decode_struct, encode_struct
+from bqdump.core.formats.parquet_footer import decode_struct, encode_struct
 from bqdump.core.formats.types import Column
 from bqdump.core.iceberg.columns import Node, field_ids, left_out, name_mapping, nodes_of, schema_fields, with_ids
 from bqdump.core.iceberg.footer import instants, second_footer
@@ -32,8 +32,7 @@ from bqdump.core.iceberg.metadata import (
     read_history,
 )
 from bqdump.core.iceberg.parquet import FileFacts, file_facts
-from bqdump.core.iceberg.snapshots import with_same_rows
-from bqdump.core.iceberg.table import hint_of, run_of
+from bqdump.core.iceberg.table import hint_of, run_of, with_same_rows
 from iceberg.tables import DAY, INSTANTS, ROWS, TYPES, Lake, footer_of, parquet
 
 # From GoogleCloudPlatform/bigquery-utils (Apache-2.0): tools/cloud_functions/gcs_event_based_ingest/tests.

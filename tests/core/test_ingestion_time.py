@@ -19,9 +19,8 @@ from bqdump.core.plan.routes import Routed, route_tables
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import parse_tables, tables_text
 from bqdump.core.sql.statements import select_part
-from bqdump.core.tables.catalog import Dataset, Table
-from bqdump.core.tables.ingestion_time import COLUMN, partition_times
-from bqdump.core.tables.shape import Mask, Shape
+from bqdump.core.tables.catalog import Dataset, Mask, Shape, Table
+from bqdump.core.tables.partitioning import COLUMN, partition_times
 from bqdump.core.tables.unsupported import exported
 from core.strategies import settings
 

@@ -13,8 +13,7 @@ from bqdump.core.plan.routes import route_tables
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.tables.catalog import Table
-from bqdump.core.tables.shape import Shape
+from bqdump.core.tables.catalog import Shape, Table
 
 KEY: dict[str, Any] = {"tableConstraints": {"primaryKey": {"columns": ["id"]}}}
 

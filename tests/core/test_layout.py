@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bqdump.core.documents.layout import SMALL, Layout, is_note, most_bytes
 from bqdump.core.documents.run_layout import RunLayout, unit_id, unit_of
-from bqdump.core.restore.document_names import Restores
+from bqdump.core.restore.documents import Restores
 from core.strategies import TABLE_NAMES
 
 NUMBERS = st.integers(0, 99_999)

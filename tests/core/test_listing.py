@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.definitions import Definitions, Index, RowPolicy, Unread
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.removed import Removed
 from bqdump.core.documents.run import Skipped
+from bqdump.core.documents.unchanged import Removed
 from bqdump.core.errors import UsageError
 from bqdump.core.listing import Patterns, listed_names, listing_of, refuse_unmatched
 from restore.world import World

@@ -18,7 +18,7 @@ from bqdump.core.documents.path_template import MAX_OBJECT_NAME_BYTES
 from bqdump.core.documents.run import Failure, Owner, Receipt
 from bqdump.core.documents.target import Stages
 from bqdump.core.documents.units import Changed, Claim, GivenUp, ReadAttempt
-from bqdump.core.plan.table_names import name_problem
+from bqdump.core.plan.names import name_problem
 from bqdump.core.risks import Risk
 
 COUNT = st.just(2**63 - 1)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.sql.partitions import rows_of, shape_of_partition
+from bqdump.core.tables.catalog import WHOLE, Shape
 from bqdump.core.tables.partitioning import Partitioning, partitioning_of
-from bqdump.core.tables.shape import WHOLE, Shape
 
 FIELDS = [{"name": "Day", "type": "DATE"}, {"name": "at", "type": "TIMESTAMP"}, {"name": "n", "type": "INTEGER"}]
 BY_DAY = {"timePartitioning": {"type": "DAY", "field": "day"}}

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.documents.codec import decode, encode
-from bqdump.core.documents.parts import part_count, parts_of, portion
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt, Split
-from bqdump.core.documents.units import Claim, Unit
+from bqdump.core.documents.units import Claim, Unit, part_count, parts_of, portion
 from bqdump.core.errors import DocumentError
 from bqdump.core.plan.draft import Selection
 from bqdump.core.plan.routes import route_tables

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.errors import UsageError
-from bqdump.core.sets.order import at_once, order_of, own_datasets
+from bqdump.core.sets.member import at_once, order_of, own_datasets
 from bqdump.core.sets.selection import by_target, choose_datasets, targets_of
 from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import ListedDataset

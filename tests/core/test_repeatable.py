@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bqdump.core.tables.catalog import Mask, Shape
 from bqdump.core.tables.repeatable import varying
-from bqdump.core.tables.shape import Mask, Shape
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,13 @@ import pytest
 from bqdump.core.documents.manifest import Carried, File
 from bqdump.core.documents.run import Flag
 from bqdump.core.documents.unchanged import Look
-from bqdump.core.plan.published import Had, Published
+from bqdump.core.plan.looks import Had, Published
 from bqdump.core.plan.reuse import Seen, decide, look_before
 from bqdump.core.plan.routes import Routed
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.tables.catalog import Table
-from bqdump.core.tables.shape import Shape
+from bqdump.core.tables.catalog import Shape, Table
 from bqdump.core.version import VERSION
 
 DAY = 86_400_000

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.routes import Requirements, choose_route, obstacle, requirements_of, route_tables
 from bqdump.core.settings.values import ROUTES
-from bqdump.core.tables.catalog import Table
-from bqdump.core.tables.shape import Mask, Shape
+from bqdump.core.tables.catalog import Mask, Shape, Table
 from core.strategies import settings, table
 
 KINDS = ("TABLE", "SNAPSHOT", "VIEW", "MATERIALIZED_VIEW", "EXTERNAL")

@@ -17,7 +17,7 @@ from bqdump.core.settings.resolve import arguments, check, environment, file, re
 from bqdump.core.settings.resolve import flags as given_flags
 from bqdump.core.settings.settings import BY_NAME, RETENTION, RULES, SETTINGS, TARGET, Settings
 from bqdump.core.settings.table_settings import TableSettings
-from bqdump.core.tables.shape import Mask
+from bqdump.core.tables.catalog import Mask
 from bqdump.core.times import parse_time, rfc3339
 from core.strategies import settings
 

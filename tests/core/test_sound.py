@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.definitions import Definitions, ObjectDefinition, RoutineDefinition
-from bqdump.core.documents.fields import LARGEST
+from bqdump.core.documents.document import LARGEST
 from bqdump.core.documents.layout import SMALL, Layout, most_bytes
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles, Totals
-from bqdump.core.documents.publication import IcebergTables, Intent, Latest, Pointer, Publishing
 from bqdump.core.documents.run import Failure, Owner, Receipt
+from bqdump.core.documents.target import IcebergTables, Intent, Latest, Pointer, Publishing
 from bqdump.core.documents.validation import final_name_problem, place_of
 from bqdump.core.errors import DocumentError
 

@@ -14,8 +14,7 @@ from bqdump.core.settings.resolve import flags as given
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import TableSettings, check_columns, parse_tables, shape_of, tables_text
 from bqdump.core.sql.statements import select_part
-from bqdump.core.tables.catalog import Dataset
-from bqdump.core.tables.shape import Mask, Shape
+from bqdump.core.tables.catalog import Dataset, Mask, Shape
 from core.strategies import settings, table
 
 PEOPLE = table(

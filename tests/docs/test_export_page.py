@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.settings.resolve import file, resolve
-from bqdump.core.tables.shape import Mask
+from bqdump.core.tables.catalog import Mask
 from core.strategies import table
 
 PAGE = Path(__file__).parents[2] / "docs" / "export.md"

@@ -14,8 +14,8 @@ from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target

@@ -12,7 +12,7 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, UsageError
-from bqdump.core.plan.file_names import NameRules
+from bqdump.core.plan.names import NameRules
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target

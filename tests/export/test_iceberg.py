@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bqdump.core.documents.publication import IcebergTables, Latest
+from bqdump.core.documents.target import IcebergTables, Latest
 from bqdump.core.errors import UsageError
 from bqdump.core.iceberg.metadata import RUN
 from bqdump.core.iceberg.table import HINT, run_of

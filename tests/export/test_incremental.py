@@ -10,7 +10,7 @@ import pytest
 from bqdump.adapters.memory import MemoryStore
 from bqdump.cli.plan import print_plan
 from bqdump.core.documents.manifest import TableEntry
-from bqdump.core.documents.origin import read_time_of, snapshot_of
+from bqdump.core.documents.manifest_index import read_time_of, snapshot_of
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.plan.summary import Planned, planned

@@ -6,8 +6,8 @@ import asyncio
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.publication import Latest, Publishing
 from bqdump.core.documents.run import Owner, Plan
+from bqdump.core.documents.target import Latest, Publishing
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export

@@ -19,7 +19,7 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.times import rfc3339
-from bqdump.core.units.partitions import FIRST_QUERY
+from bqdump.core.units.tables import FIRST_QUERY
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task

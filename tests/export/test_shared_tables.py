@@ -12,9 +12,8 @@ import pytest
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.parts import parts_of
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
-from bqdump.core.documents.units import Claim, SharedSession, Unit
+from bqdump.core.documents.units import Claim, SharedSession, Unit, parts_of
 from bqdump.core.errors import JobFailedError, TablesFailedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings

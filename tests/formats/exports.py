@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.target import Latest
 from bqdump.core.formats.fidelity import cell
 from bqdump.core.formats.formats import FORMATS, codecs
 from bqdump.core.formats.unfit import unfit

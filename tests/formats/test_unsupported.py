@@ -11,7 +11,7 @@ import pytest
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest, TableEntry
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.target import Latest
 from bqdump.core.formats.fidelity import cell
 from formats.exports import Exports, Way
 from formats.forms import FORMS, same

@@ -16,8 +16,7 @@ from bqdump.core.iceberg.footer import second_footer
 from bqdump.core.iceberg.manifests import DataFile
 from bqdump.core.iceberg.metadata import History, no_history, read_history
 from bqdump.core.iceberg.parquet import file_facts
-from bqdump.core.iceberg.snapshots import with_same_rows
-from bqdump.core.iceberg.table import Request, describe, hint_of, metadata_object
+from bqdump.core.iceberg.table import Request, describe, hint_of, metadata_object, with_same_rows
 
 FIRST = datetime.fromisoformat("0001-01-01T00:00:00")
 SUMMER = datetime.fromisoformat("2026-07-01T12:00:00.000001")

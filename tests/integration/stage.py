@@ -25,8 +25,8 @@ from bqdump.adapters.lean_imports import UNUSED
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.path_template import shard_name
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner, Plan
+from bqdump.core.documents.target import Latest
 from bqdump.core.settings.resolve import flags as given
 from bqdump.core.settings.resolve import resolve
 from bqdump.core.settings.settings import Settings

@@ -15,7 +15,7 @@ from google.api_core.exceptions import Forbidden
 from google.cloud import storage
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.fields import STATE
+from bqdump.core.documents.document import STATE
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.repository import pulse

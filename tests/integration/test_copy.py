@@ -15,7 +15,7 @@ import pytest
 import bqdump
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.target import Latest
 from integration.stage import Stage, until
 
 COMMAND = (sys.executable, "-m", "bqdump", "copy")

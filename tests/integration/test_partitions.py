@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from bqdump.core.documents.partition_files import files_by_partition
+from bqdump.core.documents.units import files_by_partition
 from integration.command import call
 from integration.stage import Stage
 

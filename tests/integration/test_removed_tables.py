@@ -12,7 +12,7 @@ import bqdump
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.path_template import shard_name
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.target import Latest
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.export.task import RunningExport
 from bqdump.export.work.work import work

@@ -16,7 +16,7 @@ from google.cloud import storage
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import File, ManifestFiles
 from bqdump.core.documents.path_template import shard_name
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.target import Latest
 from integration.stage import STATE, Ran, Stage, csv_rows, expected_rows
 
 SMALL_FILES = 4_000

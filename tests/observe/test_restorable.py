@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.documents.drill import Drill
-from bqdump.core.restore.restorable import Restorable, ago, restorable
+from bqdump.core.documents.target import Drill
+from bqdump.core.restore.drilled import Restorable, ago, restorable
 from bqdump.core.times import EPOCH, time_of
 from bqdump.export.publish.report import report_page
 from bqdump.ports.store import Note

@@ -12,9 +12,9 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.drilled import Portion
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
-from bqdump.core.restore.rotation import Portion
 from bqdump.core.settings.target import Target
 from bqdump.restoration.drill import drill
 from bqdump.restoration.run import run as restore

@@ -12,14 +12,13 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.drill import Drill
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.access import LIFETIME_MS
+from bqdump.core.restore.drilled import Drilled, Portion, in_turn, portion
 from bqdump.core.restore.plan import Options
-from bqdump.core.restore.rotation import Portion, in_turn, portion
-from bqdump.core.restore.temporary import LIFETIME_MS
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask

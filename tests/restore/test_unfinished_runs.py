@@ -16,12 +16,12 @@ from bqdump.cli.options import load_settings
 from bqdump.cli.run import run as run_command
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError, VerificationError
+from bqdump.core.restore.drilled import Portion
 from bqdump.core.restore.plan import Options
-from bqdump.core.restore.rotation import Portion
+from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import parse_tables
 from bqdump.core.settings.target import Target
-from bqdump.core.settings.written import resume_call, settings_of_run
 from bqdump.core.wording import COMMANDS, UNFILLED, fill
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask

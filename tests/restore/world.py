@@ -11,8 +11,8 @@ import msgspec
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.target import Latest
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.settings import Settings

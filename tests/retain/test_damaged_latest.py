@@ -11,7 +11,7 @@ import pytest
 from bqdump.check.verify import verify
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.layout import SMALL
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.wording import COMMANDS
 from bqdump.observe.history import list_runs

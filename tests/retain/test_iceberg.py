@@ -12,7 +12,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.publication import IcebergTables
+from bqdump.core.documents.target import IcebergTables
 from bqdump.core.errors import BqdumpError
 from bqdump.core.iceberg.metadata import RUN
 from bqdump.core.iceberg.table import HINT, METADATA, run_of

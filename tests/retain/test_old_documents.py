@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from bqdump.core.documents.drill import Drill
-from bqdump.core.restore.document_names import Restores
+from bqdump.core.documents.target import Drill
+from bqdump.core.restore.documents import Restores
 from bqdump.core.retention.result import Pruned
 from bqdump.repository.drills import read_drills
 from bqdump.repository.repository import overwrite

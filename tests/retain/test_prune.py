@@ -13,8 +13,8 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UnavailableError, UsageError
 from bqdump.repository.references import refer
 from bqdump.repository.repository import overwrite

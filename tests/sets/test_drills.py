@@ -10,9 +10,8 @@ import pytest
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import DeniedError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.drilled import Drilled, Portion
 from bqdump.core.restore.plan import Options
-from bqdump.core.restore.rotation import Portion
 from bqdump.repository.drills import read_drills
 from bqdump.restoration import planning, restore
 from bqdump.restoration.draft import Draft, draft

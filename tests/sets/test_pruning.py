@@ -12,7 +12,7 @@ from bqdump.core.errors import BqdumpError, DatasetsFailedError, DocumentError
 from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.result import Pruned
 from bqdump.core.sets.member import one_dataset
-from bqdump.core.settings.written import resume_call, settings_of_run
+from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.wording import COMMANDS
 from bqdump.export.run import run as export
 from bqdump.export.task import Task

@@ -11,7 +11,7 @@ import msgspec
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import IcebergFile, Manifest, TableEntry
-from bqdump.core.documents.publication import IcebergTables, Latest
+from bqdump.core.documents.target import IcebergTables, Latest
 from bqdump.core.iceberg.metadata import RUN
 from bqdump.core.iceberg.table import HINT, METADATA, run_of
 from bqdump.ports.store import ObjectInfo

@@ -9,8 +9,8 @@ import msgspec
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.origin import snapshot_of
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.manifest_index import snapshot_of
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import NotFoundError
 from simulation.contents import in_order, lines_of
 from simulation.law import Law

@@ -10,12 +10,11 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, IcebergFile, Manifest, TableEntry, TableFiles
 from bqdump.core.documents.path_template import split_shard
-from bqdump.core.documents.publication import Intent, Latest, Publishing
 from bqdump.core.documents.run import Plan, Receipt
 from bqdump.core.documents.run_layout import End, unit_of
-from bqdump.core.documents.target import PrefixOwner
+from bqdump.core.documents.target import Intent, Latest, PrefixOwner, Publishing
 from bqdump.core.documents.units import GivenUp, Unit
-from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
+from bqdump.core.plan.hidden_data import expected_rows, hidden_rows
 from bqdump.core.units.shares import read_units
 from bqdump.ports.store import ObjectInfo
 

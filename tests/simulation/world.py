@@ -10,7 +10,7 @@ from unittest import mock
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
+from bqdump.core.plan.hidden_data import expected_rows, hidden_rows
 from bqdump.core.times import rfc3339
 from bqdump.export.run import TaskResult
 from bqdump.ports.warehouse import JobError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from bqdump.core.documents.drill import Drill
+from bqdump.core.documents.target import Drill
 from bqdump.repository.repository import create
 from browser.scenes import shop
 from browser.site import Site

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import google_crc32c
 
-from bqdump.core.copy.bill import PIECE_BYTES
+from bqdump.core.copy.plan import PIECE_BYTES
 from bqdump.core.errors import ConflictError, NotFoundError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.ports.mover import Moved

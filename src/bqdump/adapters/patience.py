@@ -9,9 +9,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
-from bqdump.core.durations import duration_text
 from bqdump.core.errors import BqdumpError, DamagedError, OpenFilesError, OutageError
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.times import duration_text
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")

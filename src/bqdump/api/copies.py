@@ -10,8 +10,7 @@ from bqdump import verbs
 from bqdump.api.arguments import Options
 from bqdump.api.calls import finish, python_words, settings_of
 from bqdump.api.signatures import OF_TARGET, with_settings
-from bqdump.core.copy.request import RULES, requested_copy
-from bqdump.core.copy.result import Copied
+from bqdump.core.copy.result import RULES, Copied, requested_copy
 from bqdump.core.documents.run import Owner
 
 

@@ -12,7 +12,7 @@ from bqdump.api.arguments import Options
 from bqdump.api.calls import finish, python_words, run_of, settings_of
 from bqdump.api.signatures import OF_TARGET, with_settings
 from bqdump.core.documents.changes import TableChange
-from bqdump.core.documents.exported_tables import Manifest
+from bqdump.core.documents.exported import Manifest
 from bqdump.core.listing import Listing, Patterns
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings

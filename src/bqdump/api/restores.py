@@ -14,10 +14,9 @@ from bqdump.api.arguments import Options
 from bqdump.api.calls import finish, python_words, run_of, settings_of, tell_bill
 from bqdump.api.signatures import OF_TARGET, with_settings
 from bqdump.core.documents.run import Owner
-from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.drilled import Drilled, portion
 from bqdump.core.restore.request import requested, requested_drill
 from bqdump.core.restore.result import Restoration
-from bqdump.core.restore.rotation import portion
 from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.values import patterns
 from bqdump.restoration.task import Request

@@ -14,8 +14,8 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.changes import TableChange, compare_all, way_of
 from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.errors import NotFoundError
-from bqdump.core.formats.altered import altered_types
 from bqdump.core.formats.types import columns as columns_of
+from bqdump.core.formats.unfit import altered_types
 from bqdump.core.progress.events import Checked, Checking, Listener, ignore
 from bqdump.core.sizes import counted
 from bqdump.core.sql.checksums import Leaf, chunks, leaves

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import IcebergFile, Manifest
-from bqdump.core.documents.publication import IcebergTables
+from bqdump.core.documents.target import IcebergTables
 from bqdump.core.errors import DocumentError
 from bqdump.core.iceberg.table import is_intact
 from bqdump.core.settings.settings import Settings

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import File, Manifest, TableEntry
-from bqdump.core.documents.origin import settings_of
-from bqdump.core.formats.altered import altered_types
+from bqdump.core.documents.manifest_index import settings_of
 from bqdump.core.formats.types import columns
+from bqdump.core.formats.unfit import altered_types
 from bqdump.core.progress.events import (
     Checked,
     Checking,

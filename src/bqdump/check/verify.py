@@ -16,7 +16,7 @@ from bqdump.check.read_back import ReadOptions, check_room, read_back
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.documents.path_template import split_shard
 from bqdump.core.errors import DocumentError
-from bqdump.core.plan.table_names import pattern_of
+from bqdump.core.plan.names import pattern_of
 from bqdump.core.progress.events import (
     Checked,
     Checking,

@@ -15,8 +15,7 @@ from bqdump.cli.options import Command, flags_given, json_option, load_settings,
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.signals import Endings, until_stopped
 from bqdump.cli.wiring import finish
-from bqdump.core.copy.request import RULES, STORAGE_CLASSES, requested_copy
-from bqdump.core.copy.result import Copied, CopiedRun
+from bqdump.core.copy.result import RULES, STORAGE_CLASSES, Copied, CopiedRun, requested_copy
 from bqdump.core.documents.run import Owner
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text

@@ -25,11 +25,9 @@ from bqdump.cli.wiring import finish
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.drilled import Drilled
-from bqdump.core.restore.request import Requested, requested_drill
+from bqdump.core.restore.drilled import Drilled, Portion, portion
+from bqdump.core.restore.request import DRILL_SETTINGS, Requested, requested_drill
 from bqdump.core.restore.result import Restoration
-from bqdump.core.restore.rotation import Portion, portion
-from bqdump.core.restore.settings import DRILL_SETTINGS
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text

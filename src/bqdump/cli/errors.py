@@ -12,8 +12,7 @@ import click
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import BY_NAME, Setting
 from bqdump.core.sizes import listed
-from bqdump.core.spelling import close_name
-from bqdump.core.wording import Arguments, Commands, Words, fill
+from bqdump.core.wording import Arguments, Commands, Words, close_name, fill
 
 
 class Flags(Commands):

@@ -11,7 +11,7 @@ from bqdump.cli.options import setting_record
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import SETTINGS, Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.spelling import close_name
+from bqdump.core.wording import close_name
 
 TOPIC = "settings"
 # As options.settings_options and options.log_options describe them.

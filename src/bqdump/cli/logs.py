@@ -19,8 +19,7 @@ from bqdump.cli.errors import sentence
 from bqdump.cli.progress import Follower, following
 from bqdump.cli.streams import OutputError, silence
 from bqdump.core.errors import BqdumpError
-from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.progress.subject import DATASET
+from bqdump.core.progress.log_events import DATASET, LogEvent
 from bqdump.core.settings.task_identity import engine_of
 
 LABELS = "logging.googleapis.com/labels"

@@ -20,7 +20,7 @@ from bqdump.cli.revision import version_line
 from bqdump.cli.streams import OutputError, silence, tell
 from bqdump.core.errors import BqdumpError, UsageError, first_of, open_files_error, out_of_files
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.spelling import close_name
+from bqdump.core.wording import close_name
 
 log = logging.getLogger("bqdump")
 

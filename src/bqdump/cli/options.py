@@ -14,11 +14,11 @@ import click
 from bqdump.cli import logs
 from bqdump.cli.errors import described, remember
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.settings import DRILL_SETTINGS, RESTORE_SETTINGS
+from bqdump.core.restore.request import DRILL_SETTINGS, RESTORE_SETTINGS
 from bqdump.core.settings.resolve import environment, file, flags, places, resolve
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
 from bqdump.core.settings.values import run_id
-from bqdump.core.spelling import close_name
+from bqdump.core.wording import close_name
 from bqdump.services.config import CONFIG, read_config
 
 log = logging.getLogger(__name__)

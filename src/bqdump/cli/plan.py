@@ -15,7 +15,7 @@ from bqdump.cli.plan_parts import cost, enough_tasks, excluded, print_parts
 from bqdump.cli.plan_set import print_set, refuse_datasets
 from bqdump.cli.tables_from import included, tables_from_option
 from bqdump.cli.wiring import finish
-from bqdump.core.documents.origin import unchanged_parts
+from bqdump.core.documents.manifest_index import unchanged_parts
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.guards import refuse
 from bqdump.core.plan.summary import Planned

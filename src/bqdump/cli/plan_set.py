@@ -7,11 +7,11 @@ import sys
 from bqdump.cli.errors import words
 from bqdump.cli.output import print_table
 from bqdump.cli.plan_parts import cost, enough_tasks, excluded, print_parts
-from bqdump.core.documents.origin import unchanged_tables
+from bqdump.core.documents.manifest_index import unchanged_tables
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.summary import Planned
 from bqdump.core.prices import money_text
-from bqdump.core.sets.removal import WHY
+from bqdump.core.sets.selection import WHY
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named, size_text
 from bqdump.core.times import time_text

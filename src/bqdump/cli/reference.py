@@ -19,7 +19,7 @@ from bqdump.cli.arguments_module import arguments_module
 from bqdump.cli.commands_page import commands, commands_page
 from bqdump.cli.errors import described
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.publication import IcebergTables, Latest
+from bqdump.core.documents.target import IcebergTables, Latest
 from bqdump.core.settings.settings import REQUIRED, SETTINGS, Settings
 from bqdump.core.settings.target import Target
 from bqdump.render.confirmed import NONE, Confirmed, mark, read_confirmed

@@ -13,8 +13,8 @@ import msgspec
 
 from bqdump.cli.options import ALL, Command, load_settings, settings_options
 from bqdump.core.errors import UsageError
+from bqdump.core.restore.drilled import portion
 from bqdump.core.restore.request import parse_into
-from bqdump.core.restore.rotation import portion
 from bqdump.core.settings.amounts import size
 from bqdump.core.settings.settings import REQUIRED
 from bqdump.render.alert_script import alerts as alerts_script

@@ -24,15 +24,14 @@ from bqdump.cli.restore_options import restore_options, take, take_choice
 from bqdump.cli.signals import until_signal
 from bqdump.cli.tables_from import tables_from_option, with_names
 from bqdump.cli.wiring import finish
-from bqdump.core.documents.fields import RUN_ID
+from bqdump.core.documents.document import RUN_ID
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.prices import dollars, money_text, price_text
 from bqdump.core.progress.events import Listener
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.request import Requested, requested
+from bqdump.core.restore.request import RESTORE_SETTINGS, Requested, requested
 from bqdump.core.restore.result import Restoration, RestoredTable, with_objects
-from bqdump.core.restore.settings import RESTORE_SETTINGS
 from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import Identity, identify

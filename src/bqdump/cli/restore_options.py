@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from bqdump.core.restore.settings import RESTORE_SETTINGS
+from bqdump.core.restore.request import RESTORE_SETTINGS
 from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.settings import Setting
 from bqdump.core.settings.values import patterns

@@ -14,7 +14,7 @@ from bqdump.cli.options import Command, json_option, load_settings, run_name, se
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import finish
-from bqdump.core.documents.origin import mixed_times
+from bqdump.core.documents.manifest_index import mixed_times
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.values import given_tags

@@ -17,7 +17,7 @@ from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import finish
-from bqdump.core.documents.origin import mixed_times, unchanged_tables
+from bqdump.core.documents.manifest_index import mixed_times, unchanged_tables
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text

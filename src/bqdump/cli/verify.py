@@ -17,7 +17,7 @@ from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell
 from bqdump.cli.wiring import finish
-from bqdump.core.documents.origin import mixed_times
+from bqdump.core.documents.manifest_index import mixed_times
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 
 from bqdump.copying.survey import COPY, Surveyed, another_run
 from bqdump.copying.task import Task
-from bqdump.core.copy.content import content_of
-from bqdump.core.copy.manifest import Here, copied_manifest, pointer_to
+from bqdump.core.copy.manifest import Here, content_of, copied_manifest, pointer_to
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.copying import Copying, CopyOf, Expected
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.retention import Tags
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted

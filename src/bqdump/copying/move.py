@@ -9,8 +9,7 @@ from typing import Any
 
 from bqdump.copying.survey import COPY, Surveyed, not_as_exported
 from bqdump.copying.task import Task
-from bqdump.core.copy.manifest import Here
-from bqdump.core.copy.names import Item
+from bqdump.core.copy.manifest import Here, Item
 from bqdump.core.copy.plan import CopyPlan, Missing
 from bqdump.core.documents.copying import Arrived, ArrivedFiles
 from bqdump.core.documents.document import Document

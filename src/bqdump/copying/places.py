@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bqdump.copying.task import Place, Task
 from bqdump.core.documents.copying import CopyPlace
-from bqdump.core.documents.fields import STATE
+from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.target import PrefixOwner

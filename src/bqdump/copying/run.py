@@ -11,8 +11,7 @@ from bqdump.copying.move import move
 from bqdump.copying.places import check_place, claim_place, refuse_overlap, refuse_run
 from bqdump.copying.survey import Surveyed, plan_of, sources_of, survey
 from bqdump.copying.task import Place, Task
-from bqdump.core.copy.bill import Side, egress_of, requests_for
-from bqdump.core.copy.plan import CopyPlan
+from bqdump.core.copy.plan import CopyPlan, Side, egress_of, requests_for
 from bqdump.core.copy.result import Copied, CopiedRun, CopyState
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from bqdump.copying.task import Place, Task
-from bqdump.core.copy.content import content_of
-from bqdump.core.copy.names import Item, items_of
+from bqdump.core.copy.manifest import Item, content_of, items_of
 from bqdump.core.copy.plan import CopyPlan, Missing, Present, plan_copy
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError, VerificationError

@@ -6,9 +6,8 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-from bqdump.core.durations import parse_duration
 from bqdump.core.errors import UsageError
-from bqdump.core.times import milliseconds_of, parse_time, rfc3339, time_of
+from bqdump.core.times import milliseconds_of, parse_duration, parse_time, rfc3339, time_of
 
 SETTING = "as_of"
 DAYS = {"today": 0, "yesterday": 1}

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from bqdump.core.documents.manifest import Manifest, TableEntry
-from bqdump.core.documents.origin import snapshot_of
+from bqdump.core.documents.manifest_index import snapshot_of
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.draft import unmatched
 from bqdump.core.restore.plan import INDEX, POLICY, TABLE

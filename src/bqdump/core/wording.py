@@ -3,13 +3,15 @@
 Messages contain placeholders: `{setting:exclude}`, `{setting:allow=skipped}`, `{required:dataset}`,
 `{call:run run_id=nightly}`. In those of commands, values are quoted as in an address, and a switch is its name alone:
 `{call:run path=%7Brun%7D/* incremental no_header}`.
+
+The name that was probably meant by a misspelt one.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import quote, unquote
 
 SETTING = re.compile(r"\{setting:([a-z_]+)(?:=([^{}]*))?\}")
@@ -113,3 +115,12 @@ def _arguments(text: str) -> dict[str, str | bool]:
         name, given, value = word.partition("=")
         found[name if given else name.removeprefix(OFF)] = unquote(value) if given else not name.startswith(OFF)
     return found
+
+
+def close_name(name: str, known: Collection[str]) -> str:
+    """The known name that is most like this one, "" if none is; case does not count."""
+    # Imported where it is needed only.
+    import difflib
+
+    same = [candidate for candidate in known if candidate.lower() == name.lower()]
+    return next(iter(same or difflib.get_close_matches(name, known, n=1)), "")

@@ -9,16 +9,15 @@ import logging
 from collections.abc import Collection, Sequence
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.document import Document
-from bqdump.core.documents.fields import Mode
+from bqdump.core.documents.document import Document, Mode
 from bqdump.core.documents.manifest import Carried, File, Manifest
-from bqdump.core.documents.publication import Latest
-from bqdump.core.documents.removed import RemovalReason, Removed
 from bqdump.core.documents.run import Plan
+from bqdump.core.documents.target import Latest
+from bqdump.core.documents.unchanged import RemovalReason, Removed
 from bqdump.core.errors import UnavailableError, UsageError, VerificationError
-from bqdump.core.plan.named_again import NamedAgain, NamedPartitions, named_again, partitions_named_again
-from bqdump.core.plan.published import Published
+from bqdump.core.plan.looks import Published
 from bqdump.core.plan.removal import Carry, carry_from, is_mass
+from bqdump.core.plan.reuse import NamedAgain, NamedPartitions, named_again, partitions_named_again
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings

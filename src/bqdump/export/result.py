@@ -6,11 +6,10 @@ from typing import Literal
 
 import msgspec
 
-from bqdump.core.documents.document import Document
-from bqdump.core.documents.fields import FORMAT_VERSION, Count
+from bqdump.core.documents.document import FORMAT_VERSION, Count, Document
 from bqdump.core.documents.manifest import Totals
-from bqdump.core.documents.removed import Removed
 from bqdump.core.documents.run import Skipped
+from bqdump.core.documents.unchanged import Removed
 from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.export import Export
 from bqdump.core.times import time_of

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Owner, Plan, Receipt, TablePlan
 from bqdump.core.documents.run_layout import RunLayout
+from bqdump.core.documents.target import Latest
 from bqdump.core.plan.removal import Carry
 from bqdump.core.progress.events import Event, Listener, ignore
 from bqdump.core.settings.settings import Settings

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bqdump.core.as_of import AsOf
-from bqdump.core.documents.document import Document
-from bqdump.core.documents.fields import FORMAT_VERSION, Mode, RunId
+from bqdump.core.documents.document import FORMAT_VERSION, Document, Mode, RunId
 from bqdump.core.errors import NotFoundError
 from bqdump.core.sizes import counted
 from bqdump.core.times import EPOCH, time_of, time_text

@@ -9,13 +9,12 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from bqdump.core.documents.growth import TableGrowth, grown, most_first
+from bqdump.core.documents.changes import TableGrowth, grown, most_first
 from bqdump.core.documents.manifest_index import Contents
-from bqdump.core.durations import parse_duration
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
-from bqdump.core.times import parse_time, time_of
+from bqdump.core.times import parse_duration, parse_time, time_of
 from bqdump.observe.history import RunLine, run_before
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.contents import contents_of

@@ -10,13 +10,13 @@ from typing import Literal
 from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
+from bqdump.core.documents.changes import TableGrowth
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.drill import Drill
-from bqdump.core.documents.growth import TableGrowth
 from bqdump.core.documents.manifest_index import Summary, summary_of
+from bqdump.core.documents.target import Drill
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
-from bqdump.core.restore.restorable import Restorable, by_run
+from bqdump.core.restore.drilled import Restorable, by_run
 from bqdump.core.results import Result, Rows, public
 from bqdump.core.retention.marks import Storage
 from bqdump.core.settings.settings import Settings

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bqdump.concurrency import gathered
 from bqdump.core.documents.project import Project, ProjectPlan
 from bqdump.core.errors import DocumentError, NotFoundError
-from bqdump.core.settings.written import resume_command
+from bqdump.core.settings.file import resume_command
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, status

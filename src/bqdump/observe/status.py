@@ -9,13 +9,13 @@ import msgspec
 from msgspec.structs import replace
 
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run import Failure, Plan
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DocumentError, NotFoundError
-from bqdump.core.restore.restorable import Restorable
+from bqdump.core.restore.drilled import Restorable
 from bqdump.core.results import Result, public
+from bqdump.core.settings.file import resume_command
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.written import resume_command
 from bqdump.core.times import time_in, time_of
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.progress.events import Cleared
-from bqdump.core.restore.restorable import NEVER, Restorable
+from bqdump.core.restore.drilled import NEVER, Restorable
 from bqdump.core.times import time_text
 from bqdump.pages.document import document
 from bqdump.pages.gantt import bar, gantt, own_bars

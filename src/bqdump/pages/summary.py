@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from bqdump.core.documents.manifest import Manifest, TableEntry
-from bqdump.core.documents.manifest_index import Contents, Line
-from bqdump.core.documents.origin import earlier_bytes, mixed_times, unchanged_tables
+from bqdump.core.documents.manifest_index import Contents, Line, earlier_bytes, mixed_times, unchanged_tables
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted, size_text
 from bqdump.pages.gantt import own_bars, span

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bqdump.core.documents.run import Failure, Plan, Receipt
-from bqdump.core.settings.written import resume_command
+from bqdump.core.settings.file import resume_command
 from bqdump.pages.document import document
 from bqdump.pages.gantt import bar, gantt
 from bqdump.pages.summary import chosen

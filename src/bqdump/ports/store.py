@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import IO, NamedTuple, Protocol, TypeVar
 
 from bqdump.core.errors import BqdumpError
-from bqdump.core.plan.file_names import NameRules
 from bqdump.core.plan.lifecycle import LifecycleRule
+from bqdump.core.plan.names import NameRules
 
 Result = TypeVar("Result")
 

@@ -9,9 +9,9 @@ import msgspec
 
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.routes import asks_for_reads
+from bqdump.core.settings.file import setting_text
 from bqdump.core.settings.settings import OF_ONE_RUN, SETTINGS, Settings
 from bqdump.core.settings.target import record_of
-from bqdump.core.settings.written import setting_text
 from bqdump.render.cron import longest_pause
 
 # Run id and snapshot time belong to one run, not to a deployment, and a job cannot export to a folder of this machine.

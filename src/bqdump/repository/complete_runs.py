@@ -8,8 +8,7 @@ import msgspec
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.document import Document
-from bqdump.core.documents.fields import RunId, Time
+from bqdump.core.documents.document import Document, RunId, Time
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest_index import Summary
 from bqdump.core.errors import DocumentError

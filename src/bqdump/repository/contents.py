@@ -7,11 +7,9 @@ import hashlib
 import msgspec
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.fingerprints import bytes_fingerprint, fingerprint, modified, way
+from bqdump.core.documents.fingerprints import bytes_fingerprint, fingerprint, modified, seen, way
 from bqdump.core.documents.manifest import Head, TableEntry
-from bqdump.core.documents.manifest_index import Contents, Line, attempt_of
-from bqdump.core.documents.origin import earlier_bytes
-from bqdump.core.documents.unmodified import seen
+from bqdump.core.documents.manifest_index import Contents, Line, attempt_of, earlier_bytes
 from bqdump.core.errors import DocumentError
 
 

@@ -8,12 +8,10 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from bqdump.core.documents.codec import decode
-from bqdump.core.documents.damage import prefix_of
-from bqdump.core.documents.document import Document
-from bqdump.core.documents.fields import FORMAT_VERSION, STATE
+from bqdump.core.documents.codec import decode, prefix_of
+from bqdump.core.documents.document import FORMAT_VERSION, STATE, Document
 from bqdump.core.documents.manifest import File, Manifest
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.target import Latest
 from bqdump.core.documents.validation import CHANGED, problem
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.settings.settings import Settings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.drill import Drill
 from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DocumentError
 from bqdump.ports.store import ObjectStore
 

@@ -10,9 +10,9 @@ from typing import NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.fields import STATE
+from bqdump.core.documents.document import STATE
 from bqdump.core.documents.project import Project
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import one_dataset

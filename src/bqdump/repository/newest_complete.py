@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from bqdump.core.documents.damage import COPIED, RESTORE
+from bqdump.core.documents.codec import COPIED, RESTORE
 from bqdump.core.errors import DocumentError
+from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.written import resume_call, settings_of_run
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import complete_runs
 from bqdump.repository.repository import value_of

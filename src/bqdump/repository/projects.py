@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.project import DatasetFailure, Ended, Project, ProjectPlan, Ready
-from bqdump.core.documents.project_layout import ProjectLayout
+from bqdump.core.documents.project import DatasetFailure, Ended, Project, ProjectLayout, ProjectPlan, Ready
 from bqdump.core.errors import NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore

@@ -9,13 +9,12 @@ import msgspec
 
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
-from bqdump.core.documents.publication import Latest, Pointer
+from bqdump.core.documents.target import Latest, Pointer
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
-from bqdump.core.spelling import close_name
-from bqdump.core.wording import COMMANDS
+from bqdump.core.wording import COMMANDS, close_name
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import exists, swap, value_of
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.core.errors import DocumentError
+from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.written import resume_call, settings_of_run
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import value_of

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.document import Notes
-from bqdump.core.documents.fields import RUN_ID
+from bqdump.core.documents.document import RUN_ID, Notes
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.retention import MOST_TAGS, Tags
 from bqdump.core.documents.run_layout import RunLayout

@@ -11,8 +11,8 @@ from bqdump.core.errors import TargetError
 from bqdump.core.formats.types import columns
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.documents import Restored
-from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.objects import same_query
+from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep, TableStep
 from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.sizes import counted

@@ -16,7 +16,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import DeniedError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.draft import restore_plan, tables_in_target
-from bqdump.core.restore.layout import layout_of
+from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
 from bqdump.core.restore.selection import unfinished
 from bqdump.core.sizes import named

@@ -9,15 +9,13 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from bqdump.core.errors import OF_THE_TASK, BqdumpError
-from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.progress.subject import about
-from bqdump.core.progress.together import Together
+from bqdump.core.progress.events import Together
+from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.bill import together
 from bqdump.core.restore.combined import DATASET, drilled_together, restored_together
 from bqdump.core.restore.documents import SetExecution
-from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.drilled import Drilled, Portion
 from bqdump.core.restore.result import NotCreated, Restoration
-from bqdump.core.restore.rotation import Portion
 from bqdump.core.sets.restoring import EVERY
 from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill

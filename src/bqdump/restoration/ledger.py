@@ -8,8 +8,7 @@ from typing import NamedTuple
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Notes
 from bqdump.core.documents.notes import RestoreFailure
-from bqdump.core.restore.document_names import RestoreLayout
-from bqdump.core.restore.documents import Restored
+from bqdump.core.restore.documents import Restored, RestoreLayout
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import notes
 from bqdump.restoration.task import RunningRestore

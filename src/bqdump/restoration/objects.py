@@ -13,8 +13,7 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.notes import RestoreFailure
 from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, NotFoundError
-from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.progress.subject import about
+from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.objects import same_query
 from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep, RestorePlan

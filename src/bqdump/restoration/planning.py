@@ -15,8 +15,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.access import UNREQUESTED
-from bqdump.core.restore.document_names import Restores
-from bqdump.core.restore.documents import Decision, Execution
+from bqdump.core.restore.documents import Decision, Execution, Restores
 from bqdump.core.restore.draft import restore_plan
 from bqdump.core.restore.names import digest, restore_id
 from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, RestorePlan

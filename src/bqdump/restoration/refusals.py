@@ -15,7 +15,7 @@ from bqdump.core.errors import (
     UsageError,
     VerificationError,
 )
-from bqdump.core.progress.subject import about
+from bqdump.core.progress.log_events import about
 from bqdump.core.restore.request import RESTORE
 from bqdump.core.sizes import counted, named
 from bqdump.repository.exports import AT_ONCE

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from bqdump.concurrency import gathered
-from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.progress.subject import about
+from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.combined import restored_together
-from bqdump.core.restore.document_names import Restores
-from bqdump.core.restore.documents import SetExecution
+from bqdump.core.restore.documents import Restores, SetExecution
 from bqdump.core.restore.result import Restoration
 from bqdump.core.sets.restoring import EVERY, Choice
 from bqdump.core.sizes import counted

@@ -11,11 +11,10 @@ from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.project import DatasetEntry, Member, Project
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
-from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.progress.subject import about
-from bqdump.core.progress.together import Together
+from bqdump.core.progress.events import Together
+from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.documents import Part, SetExecution
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
 from bqdump.core.restore.selection import object_names

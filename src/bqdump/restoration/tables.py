@@ -14,9 +14,8 @@ import msgspec
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.names import LABEL, SCRATCH, id_of, scratch_name
-from bqdump.core.restore.partitions import partitioning_of
+from bqdump.core.restore.partitions import fill, partitioning_of
 from bqdump.core.restore.plan import TABLE
-from bqdump.core.restore.statements import fill
 from bqdump.export.watch import Watch
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.files import changed_files

@@ -11,8 +11,7 @@ from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.progress.events import Listener, ignore
-from bqdump.core.restore.document_names import RestoreLayout, Restores
-from bqdump.core.restore.documents import Decision
+from bqdump.core.restore.documents import Decision, RestoreLayout, Restores
 from bqdump.core.restore.plan import Options, RestorePlan
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target

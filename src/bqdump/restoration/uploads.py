@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.document_names import Restores
-from bqdump.core.restore.documents import Upload, Uploads
+from bqdump.core.restore.documents import Restores, Upload, Uploads
 from bqdump.core.sizes import counted, size_text
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.repository import create, delete, exists, load

@@ -19,8 +19,7 @@ from bqdump.core.errors import (
     words_of,
 )
 from bqdump.core.progress.events import TableStarted
-from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.progress.subject import about
+from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.plan import TABLE, TableStep
 from bqdump.core.sizes import counted
 from bqdump.export.watch import Watch

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.restorable import ago
+from bqdump.core.restore.drilled import ago
 from bqdump.core.retention.policy import NOT_NAMED, Snapshot, apply
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.retain.runs import Complete, Found, Unfinished

@@ -18,8 +18,8 @@ import msgspec
 
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import IcebergFile
-from bqdump.core.documents.publication import IcebergTables, Latest
 from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.target import IcebergTables, Latest
 from bqdump.core.errors import DocumentError
 from bqdump.core.iceberg.metadata import RUN, read_history, without
 from bqdump.core.iceberg.table import HINT, hint_of, metadata_name, name_in_hint, run_of

@@ -12,10 +12,10 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.drill import Drill
 from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DocumentError
-from bqdump.core.restore.document_names import Restores
+from bqdump.core.restore.documents import Restores
 from bqdump.core.sizes import counted
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.repository import delete

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from bqdump.core.documents.project import Project, ProjectPlan
-from bqdump.core.documents.project_layout import ProjectLayout, is_document
+from bqdump.core.documents.project import Project, ProjectLayout, ProjectPlan, is_document
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
+from bqdump.core.documents.codec import COPIED, RESTORE
 from bqdump.core.documents.copying import Expected
-from bqdump.core.documents.damage import COPIED, RESTORE
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.publication import Latest, Publishing
 from bqdump.core.documents.retention import Holding, Tombstone
 from bqdump.core.documents.run import Plan
+from bqdump.core.documents.target import Latest, Publishing
 from bqdump.core.errors import DocumentError, UsageError
-from bqdump.core.retention.marks import Storage
-from bqdump.core.retention.ownership import foreign_file
+from bqdump.core.retention.marks import Storage, foreign_file
 from bqdump.core.settings.target import is_elsewhere
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.copies import load_manifest

@@ -18,8 +18,7 @@ import msgspec
 from bqdump.concurrency import gathered
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.retention import Doomed, Tombstone
-from bqdump.core.retention.marks import Sweep
-from bqdump.core.retention.ownership import is_document
+from bqdump.core.retention.marks import Sweep, is_document
 from bqdump.repository.repository import Loaded, delete, exists, load, replace, value_of
 from bqdump.repository.storage import READS_AT_ONCE
 from bqdump.retain.leftovers import outermost

@@ -10,7 +10,7 @@ import msgspec
 
 from bqdump.adapters.lean_imports import keep_imported
 from bqdump.copying.task import Place
-from bqdump.core.copy.request import Request
+from bqdump.core.copy.result import Request
 from bqdump.core.errors import NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET

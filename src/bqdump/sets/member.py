@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from bqdump.core.documents.notes import shortened
 from bqdump.core.documents.project import DatasetFailure, Ended, Listings, ProjectPlan
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError, DocumentError
-from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.progress.subject import about
+from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.sets.member import member_settings
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import UNFILLED

@@ -21,8 +21,16 @@ from bqdump.core.documents.target import Newest
 from bqdump.core.errors import DeniedError, DocumentError, NotFoundError, UnavailableError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import PLAN, chosen_tables, matches_include, one_dataset, refuse_unmatched
-from bqdump.core.sets.removal import leaving_datasets, refuse_leaving, removal_sentence
-from bqdump.core.sets.selection import Chosen, by_target, choose_datasets, locations_of, names_of
+from bqdump.core.sets.selection import (
+    Chosen,
+    by_target,
+    choose_datasets,
+    leaving_datasets,
+    locations_of,
+    names_of,
+    refuse_leaving,
+    removal_sentence,
+)
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset

@@ -9,9 +9,8 @@ from bqdump.core.documents.project import ProjectPlan
 from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.core.plan.guards import refuse
 from bqdump.core.plan.summary import Planned
-from bqdump.core.sets.planned import Part, planned_together
-from bqdump.core.sets.removal import refuse_leaving
-from bqdump.core.sets.selection import Chosen, by_target, choose_datasets
+from bqdump.core.sets.results import Part, planned_together
+from bqdump.core.sets.selection import Chosen, by_target, choose_datasets, refuse_leaving
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import COMMANDS
 from bqdump.export.planning.show import show_plan

@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.project import Listings, ProjectPlan
-from bqdump.core.documents.project_layout import ProjectLayout
+from bqdump.core.documents.project import Listings, ProjectLayout, ProjectPlan
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import SET
 from bqdump.core.progress.events import Listener, ignore
-from bqdump.core.sets.order import at_once, order_of
+from bqdump.core.sets.member import at_once, order_of
 from bqdump.core.settings.settings import Settings
 from bqdump.export.task import ReadRoute
 from bqdump.ports.store import ObjectStore

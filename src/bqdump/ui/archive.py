@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from bqdump.core.documents.codec import decode, encode
-from bqdump.core.documents.drill import Drill
-from bqdump.core.documents.fields import RUN_ID
+from bqdump.core.documents.document import RUN_ID
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.manifest_index import Contents, Line, Summary
 from bqdump.core.documents.run import Plan, Receipt
 from bqdump.core.documents.run_layout import RunLayout
+from bqdump.core.documents.target import Drill
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.progress.tally import Progress, View

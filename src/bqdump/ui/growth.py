@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bqdump.core.documents.growth import grown, most_first
+from bqdump.core.documents.changes import grown, most_first
 from bqdump.observe.growth import chosen
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import message, page

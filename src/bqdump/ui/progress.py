@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from bqdump.core.documents.run import Plan
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.tally import View
-from bqdump.core.settings.written import resume_command
+from bqdump.core.settings.file import resume_command
 from bqdump.core.sizes import counted
 from bqdump.observe.status import SILENT_SECONDS
 from bqdump.pages.gantt import Drawn, bar, gantt

@@ -10,9 +10,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bqdump.core.documents.origin import mixed_times
+from bqdump.core.documents.manifest_index import mixed_times
 from bqdump.core.errors import DocumentError
-from bqdump.core.restore.restorable import restorable
+from bqdump.core.restore.drilled import restorable
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import COMMANDS

@@ -6,8 +6,7 @@ import time
 
 from bqdump.copying.run import copy as copy_runs
 from bqdump.copying.task import Task
-from bqdump.core.copy.request import Request
-from bqdump.core.copy.result import Copied
+from bqdump.core.copy.result import Copied, Request
 from bqdump.core.documents.run import Owner
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.settings.settings import Settings

@@ -12,7 +12,7 @@ from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.sets.exported import AtTarget, exported_together
+from bqdump.core.sets.results import AtTarget, exported_together
 from bqdump.core.settings.settings import Settings
 from bqdump.export.planning.show import show_plan
 from bqdump.export.result import exported
@@ -165,7 +165,7 @@ def _set_tasks(
 ) -> list[SetTask]:
     """The task of the set that goes to each target."""
 
-    from bqdump.core.progress.together import Together
+    from bqdump.core.progress.events import Together
     from bqdump.sets.task import SetTask
 
     hear = Together(tell).of

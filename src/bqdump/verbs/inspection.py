@@ -14,12 +14,12 @@ from bqdump.check.evidence import evidence_page, refuse_changes, refuse_set
 from bqdump.check.query import Export as Queried
 from bqdump.core.as_of import AsOf
 from bqdump.core.documents.changes import TableChange, compare
-from bqdump.core.documents.exported_tables import Manifest, readable
+from bqdump.core.documents.exported import Manifest, readable
 from bqdump.core.documents.manifest import Manifest as ManifestDocument
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.listing import EVERYTHING, Listing, Patterns
 from bqdump.core.progress.events import Listener, ignore
-from bqdump.core.restore.restorable import restorable
+from bqdump.core.restore.drilled import restorable
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import COMMANDS, fill

@@ -11,9 +11,8 @@ from bqdump.check.read_back import ReadOptions
 from bqdump.core.documents.run import Owner
 from bqdump.core.notice import drill_ended, drill_failed
 from bqdump.core.progress.events import Billed, Incomplete, Listener, ignore
-from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.drilled import Drilled, Portion
 from bqdump.core.restore.result import Restoration
-from bqdump.core.restore.rotation import Portion
 from bqdump.core.sets.restoring import EVERY, Choice
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target

@@ -6,8 +6,7 @@ import time
 from collections.abc import Sequence
 
 from bqdump.core.errors import UsageError
-from bqdump.core.retention.named import refuse_kept
-from bqdump.core.retention.policy import policy_for
+from bqdump.core.retention.policy import policy_for, refuse_kept
 from bqdump.core.retention.result import Pruned
 from bqdump.core.settings.settings import Settings
 from bqdump.repository.exports import StoreAt, exports_at

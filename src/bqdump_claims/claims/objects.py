@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable
 
-from bqdump.core.documents.fields import STATE
+from bqdump.core.documents.document import STATE
 from bqdump.core.errors import BqdumpError, ConflictError
 from bqdump.ports.store import Copy
 from bqdump_claims.claim import Claim, NotTriedError, Observed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bqdump.core.restore.plan import Load
-from bqdump.core.tables.shape import Shape
+from bqdump.core.tables.catalog import Shape
 from core.restore.exports import column, entry, manifest, plan, read
 
 SCALARS = [column("s", "STRING"), column("b", "BYTES"), column("i"), column("n", "NUMERIC"), column("d", "DATE")]

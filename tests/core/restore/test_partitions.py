@@ -14,10 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bqdump.core.restore import partitions
-from bqdump.core.restore.partitions import Partitioning, partitioning_of
-from bqdump.core.restore.statements import fill
-from bqdump.core.tables.catalog import Dataset
-from bqdump.core.tables.shape import Shape
+from bqdump.core.restore.partitions import Partitioning, fill, partitioning_of
+from bqdump.core.tables.catalog import Dataset, Shape
 from core.restore.exports import DAY, column, entry, read, step
 
 MOST = 3

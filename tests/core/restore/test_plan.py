@@ -11,10 +11,10 @@ from bqdump.core.documents.definitions import Definitions, Unread
 from bqdump.core.documents.manifest import Carried
 from bqdump.core.documents.run import Failure, Owner, Skipped
 from bqdump.core.errors import UsageError
-from bqdump.core.restore.layout import layout_of
 from bqdump.core.restore.names import LABEL, scratch_name
+from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import NotRestored
-from bqdump.core.tables.shape import Shape
+from bqdump.core.tables.catalog import Shape
 from core.restore.exports import EMPTY, SETTINGS, column, entry, file, holding, manifest, plan, raw, read, step
 
 TWO = (entry("orders"), entry("customers"))

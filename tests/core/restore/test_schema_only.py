@@ -7,7 +7,7 @@ import pytest
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.bill import bill_of
-from bqdump.core.tables.shape import Mask, Shape
+from bqdump.core.tables.catalog import Mask, Shape
 from core.restore.exports import DAY, column, entry, file, holding, manifest, plan, read, step
 from core.restore.test_objects import relation
 

@@ -8,8 +8,8 @@ from typing import Any
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import File, Manifest
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.target import Latest
 from bqdump.core.settings.settings import Settings
 from simulation.law import Law
 from simulation.laws import Broken

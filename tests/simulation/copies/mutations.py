@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bqdump.copying import finish, move
-from bqdump.core.copy import manifest, names
+from bqdump.core.copy import manifest
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
 
@@ -13,7 +13,7 @@ MUTATIONS = (
                   "    here.update({one.item.target: Here(1, '') for one in plan.files})")),
     Mutation("latest.json of the copies goes back in time", Law.COPIED, finish, "complete",
              edit("latest.age > ready.age or latest == ready", "latest == ready")),
-    Mutation("runs share a folder where the source replaces its files", Law.COPIED, names, "_made_by",
+    Mutation("runs share a folder where the source replaces its files", Law.COPIED, manifest, "_made_by",
              edit('Template(str(settings["path"])).keeps', "True")),
     Mutation("the copy's manifest has the generations of its source", Law.COPIED, manifest, "copied_manifest",
              edit("generation=here[name].generation", "generation=file.generation")),

@@ -22,7 +22,7 @@ from typing import IO
 
 from bqdump.adapters.folder.index import INDEX
 from bqdump.adapters.folder.paths import OWN
-from bqdump.core.documents.fields import STATE
+from bqdump.core.documents.document import STATE
 from bqdump.core.errors import MORE_FILES, TOO_MANY_FILES, TargetError, UsageError
 
 # A folder that is no target at all, such as a home directory, may hold millions.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bqdump.core.errors import TargetError, UsageError
-from bqdump.core.plan.file_names import NameRules, refused_by_windows
+from bqdump.core.plan.names import NameRules, refused_by_windows
 from bqdump.core.progress.log_events import LogEvent
 
 log = logging.getLogger(__name__)

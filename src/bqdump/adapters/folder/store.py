@@ -27,7 +27,7 @@ from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
-from bqdump.core.plan.file_names import NameRules
+from bqdump.core.plan.names import NameRules
 from bqdump.ports.store import Abilities, BucketInfo, Copy, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")

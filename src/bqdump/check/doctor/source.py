@@ -15,8 +15,7 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.sql import statements as sql
-from bqdump.core.tables.catalog import Dataset, Listed
-from bqdump.core.tables.shape import WHOLE
+from bqdump.core.tables.catalog import WHOLE, Dataset, Listed
 from bqdump.export.planning.target import find_dataset
 from bqdump.ports.warehouse import Warehouse
 

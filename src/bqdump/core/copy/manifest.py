@@ -1,17 +1,91 @@
-"""The manifest of a copied run: that of its source, with the names and generations of the copy."""
+"""The manifest of a copied run: that of its source, with the names and generations of the copy.
+
+The names of a copied run's files: each run has its own folder, also where the source replaces its files.
+
+A file that an earlier run exported keeps the folder of that run, so that all runs that name it share it in the copy.
+
+What all copies of a run have in common, as one checksum: two runs of one id are told apart by it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+import hashlib
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
-from bqdump.core.copy.names import copied_settings, renamed
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.manifest import Carried, File, Manifest, PartitionEntry, TableEntry
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.manifest_index import settings_of
+from bqdump.core.documents.path_template import MAX_OBJECT_NAME_BYTES, Template
+from bqdump.core.documents.target import Latest
+from bqdump.core.errors import UsageError
 from bqdump.core.settings.target import Target, record_of
+
+RUN_FOLDER = "{run}/"
+
+
+class Item(NamedTuple):
+    """A file to copy: its name in the source and in the copy, and what it is. sha256: "" where it is not known."""
+
+    source: str
+    target: str
+    size: int
+    crc32c: str
+    sha256: str = ""
+
+
+def items_of(manifest: Manifest, source: Target, target: Target) -> tuple[Item, ...]:
+    """The files of a run. Raises UsageError where a name would be too long."""
+    return tuple(
+        _item(file, name) for entry in manifest.tables for file, name in _named(manifest, entry, source, target)
+    )
+
+
+def renamed(manifest: Manifest, entry: TableEntry, source: Target, target: Target) -> list[str]:
+    """The names that a table's files have in the copy, in their order."""
+    return [name for _, name in _named(manifest, entry, source, target)]
+
+
+def own_path(path: str) -> str:
+    """The path template of a copy whose source has this one: with a folder for each run."""
+    return path if Template(path).keeps else f"{RUN_FOLDER}{path}"
+
+
+def copied_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run, or of a table that it carries over, as its copy has them, apart from the place."""
+    return settings | {"path": own_path(str(settings["path"]))} if "path" in settings else settings
+
+
+def _item(file: File, name: str) -> Item:
+    return Item(file.name, name, file.size, file.crc32c, file.sha256)
+
+
+def _named(manifest: Manifest, entry: TableEntry, source: Target, target: Target) -> Iterator[tuple[File, str]]:
+    files = iter(entry.files)
+    parts = [(partition.carried or entry.carried, partition.files) for partition in entry.partitions]
+    for carried, count in parts or [(entry.carried, len(entry.files))]:
+        maker, keeps = _made_by(manifest, entry, carried)
+        for file in islice(files, count):
+            below = file.name.removeprefix(source.prefix)
+            yield file, _checked(f"{target.prefix}{below if keeps else f'{maker}/{below}'}", entry.table)
+
+
+def _made_by(manifest: Manifest, entry: TableEntry, carried: Carried | None) -> tuple[str, bool]:
+    """The run that exported the files, and whether their names have its id already."""
+    settings = manifest.settings | carried.settings if carried else settings_of(manifest, entry)
+    return carried.run if carried else manifest.run, Template(str(settings["path"])).keeps
+
+
+def _checked(name: str, table: str) -> str:
+    if (length := len(name.encode())) > MAX_OBJECT_NAME_BYTES:
+        cause = f"a file would have a name of {length:,} bytes in the copy, and {MAX_OBJECT_NAME_BYTES:,} are possible"
+        raise UsageError("copy", f"table {table[:100]}", cause, "Copy to a shorter prefix.")
+    return name
+
 
 # Settings that are the same for all tables of a copy.
 OF_THE_PLACE = ("bucket", "to", "prefix", "iceberg")
@@ -91,3 +165,22 @@ def _carried(carried: Carried | None) -> Carried | None:
 
 def _partition(part: PartitionEntry) -> PartitionEntry:
     return replace(part, carried=_carried(part.carried))
+
+
+ENCODER = msgspec.json.Encoder()
+
+
+def content_of(manifest: Manifest) -> str:
+    """A SHA-256 over the run: its dataset and time, and definition, sizes and checksums of each table's files.
+
+    Where the files are does not count, so that a copy of a copy has the content of the export.
+    """
+    digest = hashlib.sha256()
+    digest.update(
+        ENCODER.encode((manifest.run, manifest.project, manifest.dataset, manifest.snapshot, manifest.status))
+    )
+    for entry in manifest.tables:
+        files = [(file.size, file.crc32c) for file in entry.files]
+        digest.update(ENCODER.encode((entry.table, files)))
+        digest.update(hashlib.sha256(entry.definition).digest())
+    return digest.hexdigest()

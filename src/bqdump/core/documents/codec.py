@@ -1,4 +1,7 @@
-"""Encoding and decoding documents. Errors name the document and what is wrong with it."""
+"""Encoding and decoding documents. Errors name the document and what is wrong with it.
+
+What to do about a stored document that cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,67 @@ from typing import TypeVar
 
 import msgspec
 
-from bqdump.core.documents.damage import misplaced, undecodable
-from bqdump.core.documents.fields import FORMAT_VERSION
-from bqdump.core.documents.validation import problem
+from bqdump.core.documents.document import FORMAT_VERSION
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.run import Plan
+from bqdump.core.documents.target import Latest
+from bqdump.core.documents.validation import place_of, problem
 from bqdump.core.errors import DocumentError
+
+RESTORE = "Restore an earlier version of the object"
+# What else helps, by the last part of the name.
+AGAIN, ELSEWHERE = "delete it: the next run writes it again", "export to another {setting:prefix}"
+INSTEAD = {
+    "dataset.json": AGAIN,
+    "newest.json": AGAIN,
+    "project.json": AGAIN,
+    # Without these, no run compares with what is published.
+    "latest.json": ELSEWHERE,
+    "publishing.json": ELSEWHERE,
+    "manifest.json": ELSEWHERE,
+}
+# Of the notes in these folders.
+NOTES_INSTEAD = {
+    "tags": "delete it, then tag the run again: no run is pruned before that",
+    "staged": "delete it: {call:prune} deletes what its run has staged",
+}
+COPIED = (
+    "{call:restore} and {call:drill} read such a copy. For everything else use the original, or a copy that has its "
+    "prefix, such as one in another bucket."
+)
+
+
+def undecodable(name: str, kind: str, cause: object) -> DocumentError:
+    """The error about an object that does not hold a document of this kind."""
+    return DocumentError("read", name, f"it is not a valid {kind} ({cause})", _remedy(name))
+
+
+def misplaced(document: object, name: str, cause: str) -> DocumentError:
+    """The error about a document that cannot be the one of that name."""
+    before, place = prefix_of(document), place_of(name)
+    if before is None or place is None or before == place.layout.prefix:
+        return DocumentError("read", name, cause, f"Modified outside bqdump: find out by whom. {_remedy(name)}")
+    written = f"the prefix {before!r}" if before else "a bucket without a prefix"
+    copied = f"it was written for {written}, so this is a copy of that export"
+    return DocumentError("read", name, copied, COPIED)
+
+
+def _remedy(name: str) -> str:
+    place = place_of(name)
+    folder, _, last = name.rpartition("/")
+    instead = INSTEAD.get(last) or ("start a new run" if place and place.run else "")
+    if place and not place.run:
+        instead = instead or NOTES_INSTEAD.get(folder.rpartition("/")[2], "")
+    return f"{RESTORE}, or {instead}." if instead else f"{RESTORE}."
+
+
+def prefix_of(document: object) -> str | None:
+    """The prefix that a document was written for, None where it does not show that."""
+    if isinstance(document, Latest):
+        place = place_of(document.manifest)
+        return place.layout.prefix if place else None
+    return str(document.settings.get("prefix") or "") if isinstance(document, Plan | Manifest) else None
+
 
 Document = TypeVar("Document")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.fields import FORMAT_VERSION, Count, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, Count, RunId, Time
 
 Content = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 

@@ -1,9 +1,16 @@
 """What a dataset is besides the rows of its tables: its own properties, views, routines, row access policies, indexes.
 
 All definitions are resources of BigQuery's API as it returned them.
+
+The types of those properties of a definition that bqdump computes with; it keeps all others as they are.
+
+Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#resource-table, and the same of datasets and
+routines
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 
@@ -78,3 +85,88 @@ class Definitions(msgspec.Struct, frozen=True, kw_only=True):
     policies: tuple[RowPolicy, ...] = ()
     indexes: tuple[Index, ...] = ()
     unread: tuple[Unread, ...] = ()
+
+
+class _TimePartitioning(msgspec.Struct, rename="camel"):
+    type: str = "DAY"
+    field: str | None = None
+    expiration_ms: int | None = None
+
+
+class _Range(msgspec.Struct):
+    start: int
+    end: int
+    interval: int
+
+
+class _RangePartitioning(msgspec.Struct):
+    field: str
+    range: _Range
+
+
+class _Clustering(msgspec.Struct):
+    fields: list[str] = []
+
+
+class _PrimaryKey(msgspec.Struct):
+    columns: list[str] = []
+
+
+class _Reference(msgspec.Struct, rename="camel"):
+    referencing_column: str
+    referenced_column: str
+
+
+class _ForeignKey(msgspec.Struct, rename="camel"):
+    referenced_table: dict[str, str]
+    column_references: list[_Reference]
+
+
+class _Constraints(msgspec.Struct, rename="camel"):
+    primary_key: _PrimaryKey | None = None
+    foreign_keys: list[_ForeignKey] | None = None
+
+
+class _Query(msgspec.Struct):
+    query: str = ""
+
+
+class _Properties(msgspec.Struct, rename="camel"):
+    expiration_time: int | None = None
+    time_partitioning: _TimePartitioning | None = None
+    range_partitioning: _RangePartitioning | None = None
+    clustering: _Clustering | None = None
+    labels: dict[str, str] | None = None
+    table_constraints: _Constraints | None = None
+    view: _Query | None = None
+    materialized_view: _Query | None = None
+
+
+class _Dataset(msgspec.Struct, rename="camel"):
+    labels: dict[str, str] | None = None
+    access: list[dict[str, str | dict[str, Any]]] | None = None
+
+
+class _Routine(msgspec.Struct, rename="camel"):
+    definition_body: str | None = None
+    language: str | None = None
+
+
+# The API has 64-bit integers as strings.
+_TABLES = msgspec.json.Decoder(_Properties | None, strict=False)
+_DATASETS, _ROUTINES = msgspec.json.Decoder(_Dataset | None), msgspec.json.Decoder(_Routine)
+
+
+def check_table(definition: msgspec.Raw) -> None:
+    """Raise msgspec.MsgspecError for a definition in which a property has another type than in BigQuery's API."""
+    _TABLES.decode(definition)
+
+
+def check_dataset(definition: msgspec.Raw) -> None:
+    """The same for a dataset."""
+    _DATASETS.decode(definition)
+
+
+def check_routine(definition: msgspec.Raw) -> None:
+    """The same for a routine."""
+    _ROUTINES.decode(definition)

@@ -1,6 +1,6 @@
 """The names of bqdump's documents: every object name below `[prefix/]_bqdump/` is made here, and has a type.
 
-Those of a run are made in `run_layout`, those of a set of datasets in `project_layout`, those of a restore in
+Those of a run are made in `run_layout`, those of a set of datasets in `project`, those of a restore in
 `core.restore.document_names`.
 """
 
@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bqdump.core.documents.document import Document
-from bqdump.core.documents.fields import LARGEST, STATE
-from bqdump.core.documents.publication import Latest, Publishing
+from bqdump.core.documents.document import LARGEST, STATE, Document
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.documents.target import Newest, PrefixOwner, Stages
+from bqdump.core.documents.target import Latest, Newest, PrefixOwner, Publishing, Stages
 
 if TYPE_CHECKING:
     from bqdump.core.documents.copying import CopyPlace
-    from bqdump.core.documents.drill import Drill
     from bqdump.core.documents.manifest_index import Summary
-    from bqdump.core.documents.project import Project
-    from bqdump.core.documents.project_layout import ProjectLayout
+    from bqdump.core.documents.project import Project, ProjectLayout
     from bqdump.core.documents.retention import Tags
+    from bqdump.core.documents.target import Drill
 
 # The largest of the documents that do not grow with the tables, in bytes.
 SMALL = 1 << 20
@@ -103,7 +100,7 @@ class Layout(NamedTuple):
 
     def drill(self, name: str) -> Document[Drill]:
         """What this drill proved."""
-        from bqdump.core.documents.drill import Drill
+        from bqdump.core.documents.target import Drill
 
         return Document(f"{self.drills}{name}.json", Drill, "note")
 
@@ -152,7 +149,7 @@ class Layout(NamedTuple):
 
     def project_run(self, run: str) -> ProjectLayout:
         """The names of one run of a set of datasets."""
-        from bqdump.core.documents.project_layout import ProjectLayout
+        from bqdump.core.documents.project import ProjectLayout
 
         return ProjectLayout(f"{self.projects}{run}/")
 

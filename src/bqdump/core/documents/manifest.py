@@ -1,4 +1,4 @@
-"""The manifest: the record of a complete export. Units of its fields: see `fields`."""
+"""The manifest: the record of a complete export. Units of its fields: see `document`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from msgspec import Meta
 
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.fields import FORMAT_VERSION, Count, Mode, ReadAt, RunId, Time, UnitId
-from bqdump.core.documents.removed import Removed, RemovedPartitions
+from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, ReadAt, RunId, Time, UnitId
 from bqdump.core.documents.run import Failure, Flag, OfRun, Skipped
-from bqdump.core.documents.unchanged import Look
+from bqdump.core.documents.unchanged import Look, Removed, RemovedPartitions
 from bqdump.core.results import public
-from bqdump.core.tables.shape import WHOLE, Shape
+from bqdump.core.tables.catalog import WHOLE, Shape
 
 Crc32c = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{6}==$(?!\n)")]
 Sha256 = Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{64})?$(?!\n)")]

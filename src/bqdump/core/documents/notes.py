@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from bqdump.core.documents.codec import encode
-from bqdump.core.documents.fields import Attempt, Count
+from bqdump.core.documents.document import Attempt, Count
 from bqdump.core.documents.run import Failure, Owner
 from bqdump.core.documents.units import GivenUp
 

@@ -10,7 +10,7 @@ from collections.abc import Container
 from functools import cache
 from typing import NamedTuple
 
-from bqdump.core.documents.fields import STATE, Mode
+from bqdump.core.documents.document import STATE, Mode
 from bqdump.core.errors import UsageError
 
 FIELDS = ("table", "ext", "run", "project", "dataset", "date", "partition")

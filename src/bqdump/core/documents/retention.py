@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.fields import FORMAT_VERSION, Count, Mode, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, RunId, Time
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
 
 # The tags of a run must fit into a note.

@@ -1,6 +1,6 @@
 """The documents of a run, from plan to receipt: each step reads only the document of the step before.
 
-Those of a published export are in `manifest`. Units of the fields: see `fields`.
+Those of a published export are in `manifest`. Units of the fields: see `document`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from typing import Any
 
 import msgspec
 
-from bqdump.core.documents.fields import FORMAT_VERSION, Attempt, Count, Mode, Nonce, ReadAt, RunId, Time, UnitId
-from bqdump.core.documents.removed import Removed, RemovedPartitions
-from bqdump.core.documents.unchanged import Look, Reused, ReusedPartitions
+from bqdump.core.documents.document import FORMAT_VERSION, Attempt, Count, Mode, Nonce, ReadAt, RunId, Time, UnitId
+from bqdump.core.documents.unchanged import Look, Removed, RemovedPartitions, Reused, ReusedPartitions
 from bqdump.core.results import public
 from bqdump.core.risks import Risk
-from bqdump.core.tables.shape import WHOLE, Shape
+from bqdump.core.tables.catalog import WHOLE, Shape
 
 
 class Share(msgspec.Struct, frozen=True, array_like=True):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.document import Document, union
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
-from bqdump.core.documents.publication import IcebergTables, Intent
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
+from bqdump.core.documents.target import IcebergTables, Intent
 from bqdump.core.documents.units import Changed, Claim, GivenUp, ReadAttempt, SharedSession
 
 if TYPE_CHECKING:

@@ -1,13 +1,22 @@
-"""The small documents of a target that are about no single run: whose it is, and which runs there are."""
+"""The small documents of a target that are about no single run: whose it is, and which runs there are.
+
+The documents of publishing: which run is published, and which one may write final names now.
+
+The note on a drill: what it proved about an export. One listing returns the notes of all drills.
+
+Sizes are bytes, counts are rows or objects, times are milliseconds since 1970 UTC.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.fields import FORMAT_VERSION, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, RunId, Time
+from bqdump.core.documents.manifest import IcebergFile, OfExport
+from bqdump.core.documents.run import OfRun
 
 # In place of a dataset's name: all datasets of the project that are exported as a set, below this prefix.
 SET = "*"
@@ -49,3 +58,103 @@ class Stages(msgspec.Struct, frozen=True):
     """A run that may have staged files: written before its plan, removed when its staging is known to be empty."""
 
     run: RunId
+
+
+class Pointer(OfRun, msgspec.Struct, frozen=True):
+    """A run as `latest.json` names it."""
+
+    run: RunId
+    snapshot: Time
+    manifest: str
+
+
+class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
+    """The published run. uncleared: earlier runs whose stale files may not be deleted yet.
+
+    number, over, oldest_snapshot_time: as in the manifest. carried: the number of its tables that are carried over.
+    iceberg: the document with the metadata file of each Iceberg table, "" where the run has none.
+    """
+
+    format_version: int = FORMAT_VERSION
+    run: RunId
+    number: Count = 0
+    dataset: str
+    project: str
+    snapshot_time: str
+    snapshot: Time
+    status: Literal["complete", "partial"]
+    mode: Mode
+    manifest: str
+    manifest_generation: Count
+    uncleared: tuple[Pointer, ...] = ()
+    over: str = ""
+    carried: Count = 0
+    oldest_snapshot_time: str = ""
+    iceberg: str = ""
+
+
+class IcebergTables(msgspec.Struct, frozen=True, kw_only=True):
+    """The Iceberg tables of a run: the metadata file of each, by the name of the table.
+
+    It begins as the manifest has them. Prune moves it to files without the snapshots of deleted runs. rewritten: the
+    files that prune has written, which are deleted with the run.
+    """
+
+    format_version: int = FORMAT_VERSION
+    run: RunId
+    tables: dict[str, str]
+    rewritten: tuple[IcebergFile, ...] = ()
+
+
+class Publishing(OfRun, msgspec.Struct, frozen=True, omit_defaults=True):
+    """The run that may write final names. manifest: the name of its intent.
+
+    ready: set once all of its files are in place: the next latest.json, whichever task writes it.
+    """
+
+    run: RunId
+    snapshot: Time
+    manifest: str
+    ready: Latest | None = None
+
+
+class Intent(msgspec.Struct, frozen=True):
+    """The final object names that a run is about to write."""
+
+    run: RunId
+    names: tuple[str, ...]
+    format_version: int = FORMAT_VERSION
+
+
+class Drill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A restore into a scratch dataset that was compared with the export, and dropped.
+
+    snapshot: of the run. began, ended: by BigQuery's clock. dataset: project and name of the scratch dataset.
+    tables: the number of tables that came back with the export's values, of `of` tables that have rows in the export.
+    objects: views and routines that came back. different: the number of tables with other rows or values than the
+    export. failed: the number of tables and objects that could not be restored. problems: the first of these, in words.
+    last: in a drill of some tables the last of them in alphabetical order, after which the next drill goes on.
+    """
+
+    format_version: int = FORMAT_VERSION
+    run: RunId
+    snapshot: Time
+    dataset: str
+    tool: str
+    began: Time
+    ended: Time
+    tables: Count
+    of: Count
+    objects: Count = 0
+    rows: Count = 0
+    bytes: Count = 0
+    billed: Count = 0
+    different: Count = 0
+    failed: Count = 0
+    problems: tuple[str, ...] = ()
+    last: str = ""
+
+    @property
+    def proven(self) -> bool:
+        """Whether everything that it restored came back."""
+        return not (self.different or self.failed)

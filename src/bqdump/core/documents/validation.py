@@ -13,18 +13,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.documents.copying import ArrivedFiles, Copying
-from bqdump.core.documents.definition_types import check_dataset, check_routine, check_table
-from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.fields import STATE
+from bqdump.core.documents.definitions import Definitions, check_dataset, check_routine, check_table
+from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout, among_documents, most_bytes
 from bqdump.core.documents.manifest import Manifest, ManifestFiles, TableEntry, TableFiles
-from bqdump.core.documents.parts import shares_problem
 from bqdump.core.documents.path_template import Template, parse_template
-from bqdump.core.documents.publication import IcebergTables, Intent, Latest, Publishing
 from bqdump.core.documents.retention import Holding, Reference, Tags, Tombstone
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.documents.run_layout import RunLayout, unit_of
-from bqdump.core.documents.units import Changed, GivenUp, SharedSession
+from bqdump.core.documents.target import IcebergTables, Intent, Latest, Publishing
+from bqdump.core.documents.units import Changed, GivenUp, SharedSession, shares_problem
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import columns

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from bqdump.core.formats.parquet_footer import MAGIC
-from bqdump.core.formats.thrift_compact import BOOL, I32, Fields, Value, encode_struct
+from bqdump.core.formats.parquet_footer import BOOL, I32, MAGIC, Fields, Value, encode_struct
 from bqdump.core.formats.types import Column
 from bqdump.core.iceberg.columns import Node
 from bqdump.core.iceberg.parquet import (

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from bqdump.core.errors import DocumentError
-from bqdump.core.formats.thrift_compact import Fields, Items, decode_struct
+from bqdump.core.formats.parquet_footer import Fields, Items, decode_struct
 from bqdump.core.iceberg.columns import DIGITS, Node, with_ids
 
 SCHEMA, NUM_ROWS, ROW_GROUPS = 2, 3, 4

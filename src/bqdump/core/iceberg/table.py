@@ -1,16 +1,158 @@
-"""One run's snapshot of one table: the objects to store, with names of their own."""
+"""One run's snapshot of one table: the objects to store, with names of their own.
+
+Adding a run's snapshot to what a metadata file records of a table: with files of its own, or of another run.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from bqdump.core.errors import DocumentError
-from bqdump.core.iceberg.columns import Node, left_out
-from bqdump.core.iceberg.manifests import DataFile, manifest, manifest_list, totals
-from bqdump.core.iceberg.metadata import History, encoded
-from bqdump.core.iceberg.snapshots import Snapshot, before, schema_of, snapshot_id, with_snapshot
+from bqdump.core.iceberg.columns import Node, last_id, left_out, name_mapping, schema_fields
+from bqdump.core.iceberg.manifests import DataFile, Totals, manifest, manifest_list, totals
+from bqdump.core.iceberg.metadata import NAME_MAPPING, RUN, History, encoded, mark_of
+from bqdump.core.times import rfc3339
+
+TIME = "bqdump.snapshot-time"
+TOTALS = ("total-data-files", "total-records", "total-files-size")
+
+
+class Snapshot(NamedTuple):
+    """The snapshot of one run. time: in milliseconds since 1970 UTC. list: the address of its manifest list."""
+
+    id: int
+    run: str
+    time: int
+    sequence: int
+    list: str
+    totals: Totals
+
+
+def snapshot_id(run: str, place: str, time: int) -> int:
+    """A positive number of 63 bits for a run's snapshot."""
+    digest = hashlib.sha256(f"{run}\n{time}\n{place}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1 or 1
+
+
+def schema_of(history: History, columns: Sequence[Node], docs: dict[str, str]) -> dict[str, Any]:
+    """The schema of these columns: an earlier one if it is the same."""
+    return _schema_of(history, schema_fields(columns, docs))
+
+
+def with_snapshot(history: History, snapshot: Snapshot, schema: dict[str, Any], columns: Sequence[Node]) -> History:
+    """The same with a snapshot whose manifest was written for it. schema: from `schema_of`."""
+    parent = before(history, snapshot.run, snapshot.time)
+    files, rows, bytes_ = map(str, snapshot.totals)
+    summary = {
+        "operation": "overwrite" if parent else "append",
+        "added-data-files": files,
+        "added-records": rows,
+        "added-files-size": bytes_,
+        "total-data-files": files,
+        "total-records": rows,
+        "total-files-size": bytes_,
+        "total-delete-files": "0",
+        "total-position-deletes": "0",
+        "total-equality-deletes": "0",
+        RUN: snapshot.run,
+        TIME: rfc3339(snapshot.time),
+    }
+    if parent:
+        summary["deleted-data-files"] = parent["summary"]["total-data-files"]
+        summary["deleted-records"] = parent["summary"]["total-records"]
+    made = {
+        "sequence-number": snapshot.sequence,
+        "snapshot-id": snapshot.id,
+        "timestamp-ms": snapshot.time,
+        "summary": summary,
+        "manifest-list": snapshot.list,
+        "schema-id": schema["schema-id"],
+    }
+    return _with(history, made, parent, schema, name_mapping(columns), last_id(columns))
+
+
+def with_same_rows(history: History, source: History, of: dict[str, Any], run: str, time: int, place: str) -> History:
+    """The same with a snapshot of this run that has the manifest list of another one.
+
+    source: the metadata that has the other one, which is `of`. time: the run's snapshot time (ms). place: see
+    `no_history`.
+    """
+    fields = next(schema["fields"] for schema in source.schemas if schema["schema-id"] == of["schema-id"])
+    schema, parent = _schema_of(history, fields), before(history, run, time)
+    made = of | {"schema-id": schema["schema-id"]}
+    if mark_of(of) != (run, time):
+        same = parent is not None and parent["manifest-list"] == of["manifest-list"]
+        # Readers of changes pass over a replacement: it has the same rows.
+        summary = {"operation": "replace" if same else "overwrite"}
+        summary |= {name: of["summary"][name] for name in TOTALS} | {RUN: run, TIME: rfc3339(time)}
+        made |= {
+            "sequence-number": history.last_sequence_number + 1,
+            "snapshot-id": snapshot_id(run, place, time),
+            "timestamp-ms": time,
+            "summary": summary,
+        }
+    return _with(history, made, parent, schema, source.mapping, source.last_column_id)
+
+
+def before(history: History, run: str, time: int) -> dict[str, Any] | None:
+    """The last snapshot before that of a run with this snapshot time (ms)."""
+    earlier = [snapshot for snapshot in history.snapshots if _age(snapshot) < (time, run)]
+    return earlier[-1] if earlier else None
+
+
+def _with(
+    history: History,
+    made: dict[str, Any],
+    parent: dict[str, Any] | None,
+    schema: dict[str, Any],
+    mapping: list[dict[str, Any]],
+    last_column: int,
+) -> History:
+    """The same with this snapshot. mapping: the names of the columns of its files."""
+    made = {name: value for name, value in made.items() if name != "parent-snapshot-id"}
+    if parent:
+        made["parent-snapshot-id"] = parent["snapshot-id"]
+    schemas = [other for other in history.schemas if other["schema-id"] != schema["schema-id"]]
+    merged = _merged(mapping, history.mapping if history.snapshots else [])
+    return msgspec.structs.replace(
+        history,
+        last_sequence_number=max(history.last_sequence_number, made["sequence-number"]),
+        last_updated_ms=max(history.last_updated_ms, made["timestamp-ms"]),
+        last_column_id=max(history.last_column_id, last_column),
+        schemas=[*schemas, schema],
+        properties=history.properties | {NAME_MAPPING: msgspec.json.encode(merged).decode()},
+        snapshots=sorted([*history.snapshots, made], key=_age),
+    )
+
+
+def _age(snapshot: dict[str, Any]) -> tuple[int, str]:
+    """What orders snapshots: the snapshot time, then the run."""
+    run, time = mark_of(snapshot)
+    return time, run
+
+
+def _schema_of(history: History, fields: list[dict[str, Any]]) -> dict[str, Any]:
+    for schema in history.schemas:
+        if schema["fields"] == fields:
+            return schema
+    number = max((schema["schema-id"] for schema in history.schemas), default=-1) + 1
+    return {"type": "struct", "schema-id": number, "fields": fields}
+
+
+def _merged(known: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Both mappings; where a name has another id now, the id in use."""
+    by_name = {field["names"][0]: field for field in before}
+    merged = []
+    for field in known:
+        other = by_name.pop(field["names"][0], {})
+        members = _merged(field.get("fields", []), other.get("fields", []))
+        merged.append(field | ({"fields": members} if members else {}))
+    return merged + list(by_name.values())
+
 
 METADATA = ".metadata.json"
 HINT = "version-hint.text"

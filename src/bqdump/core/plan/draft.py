@@ -9,11 +9,11 @@ import msgspec
 
 from bqdump.core.documents.run import Skipped
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.table_names import refuse_name
+from bqdump.core.plan.names import refuse_name
 from bqdump.core.settings.settings import Settings
-from bqdump.core.spelling import close_name
 from bqdump.core.tables.catalog import Listed, select, unknown_kind
 from bqdump.core.times import rfc3339
+from bqdump.core.wording import close_name
 
 MOST_RECOMMENDED, TABLES_A_TASK, READ_BYTES_A_TASK = 20, 500, 10 * 10**9
 PLAN = "plan the export"

@@ -15,12 +15,11 @@ import msgspec
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.run import Flag, Skipped, TablePlan
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.protection import buffered_rows, protected_columns
+from bqdump.core.plan.hidden_data import buffered_rows, protected_columns
 from bqdump.core.risks import REPORTED, STRICT, Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
-from bqdump.core.tables.catalog import Dataset
-from bqdump.core.tables.shape import Shape
+from bqdump.core.tables.catalog import Dataset, Shape
 from bqdump.core.times import rfc3339
 from bqdump.core.wording import COMMANDS, fill
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.fields import ReadAt
+from bqdump.core.documents.document import ReadAt
 from bqdump.core.documents.run import Skipped
 from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import UsageError
@@ -25,9 +25,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import TableSettings, check_columns, sections_of, shape_of
 from bqdump.core.settings.target import BUCKET
 from bqdump.core.settings.values import ROUTES
-from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, Table, is_iceberg, unknown_kind
-from bqdump.core.tables.ingestion_time import column_name, has_partition_times
-from bqdump.core.tables.shape import WHOLE, Shape
+from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, WHOLE, Shape, Table, is_iceberg, unknown_kind
+from bqdump.core.tables.partitioning import column_name, has_partition_times
 from bqdump.core.tables.unsupported import as_they_are, fitted
 
 PLAN = "plan the export"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from bqdump.core.documents.removed import Removed
 from bqdump.core.documents.run import Failure, Skipped
+from bqdump.core.documents.unchanged import Removed
 from bqdump.core.results import Result, public
 
 

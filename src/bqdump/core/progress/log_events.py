@@ -1,8 +1,14 @@
-"""The events that log lines report. Alerts, the demo and tests match these ids, never the text of a line."""
+"""The events that log lines report. Alerts, the demo and tests match these ids, never the text of a line.
+
+What log lines are about, where a process exports several datasets at once.
+"""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 
 class LogEvent(enum.StrEnum):
@@ -209,3 +215,16 @@ class LogEvent(enum.StrEnum):
     def extra(self, **fields: object) -> dict[str, object]:
         """What a log call passes as `extra`: this event, and fields such as the table."""
         return {"event": self, **fields}
+
+
+DATASET: ContextVar[str] = ContextVar("DATASET", default="")
+
+
+@contextmanager
+def about(dataset: str) -> Iterator[None]:
+    """Log lines within this `with`, and of tasks that start there, are about this dataset."""
+    token = DATASET.set(dataset)
+    try:
+        yield
+    finally:
+        DATASET.reset(token)

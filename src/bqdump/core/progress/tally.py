@@ -28,7 +28,7 @@ from bqdump.core.progress.events import (
 from bqdump.core.progress.work import Work
 from bqdump.core.restore.documents import Restored
 from bqdump.core.sizes import counted, size_text
-from bqdump.core.units.partitions import units_by_table
+from bqdump.core.units.tables import units_by_table
 
 SLOWEST = 3
 # The cost of opening a file in addition to its bytes, as bytes.

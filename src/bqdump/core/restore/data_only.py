@@ -14,12 +14,12 @@ import msgspec
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import Column, columns
-from bqdump.core.restore.columns import Restored, is_generated
-from bqdump.core.restore.layout import layout_of
+from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import TABLE, Action, Options, TargetState
+from bqdump.core.restore.values import Restored, is_generated
 from bqdump.core.sizes import listed, named
 from bqdump.core.tables.catalog import Dataset, is_iceberg
-from bqdump.core.tables.ingestion_time import has_partition_times
+from bqdump.core.tables.partitioning import has_partition_times
 
 PLAN = "plan the restore"
 SHOWN = 3

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
-from bqdump.core.restore.columns import Field
 from bqdump.core.restore.names import LABEL
+from bqdump.core.restore.values import Field
 from bqdump.core.tables.catalog import Dataset
 from bqdump.core.times import rfc3339
 

@@ -8,13 +8,10 @@ import msgspec
 
 from bqdump.core.documents.definitions import NOTHING, ObjectDefinition
 from bqdump.core.documents.manifest import Manifest, TableEntry
-from bqdump.core.documents.origin import settings_of
-from bqdump.core.restore.access import access_entries
-from bqdump.core.restore.columns import restored_columns
-from bqdump.core.restore.dataset import dataset_requests
-from bqdump.core.restore.left_out import Chosen, not_restored
+from bqdump.core.documents.manifest_index import settings_of
+from bqdump.core.restore.access import access_entries, dataset_requests, temporary
 from bqdump.core.restore.loading import unloadable
-from bqdump.core.restore.moves import Moves
+from bqdump.core.restore.names import Moves
 from bqdump.core.restore.objects import (
     RESTORABLE,
     References,
@@ -36,9 +33,17 @@ from bqdump.core.restore.plan import (
     TargetState,
 )
 from bqdump.core.restore.renaming import names_in_target
-from bqdump.core.restore.selection import NamedObject, Occupied, chosen_by, occupied, refuse_other_layouts
+from bqdump.core.restore.selection import (
+    Chosen,
+    NamedObject,
+    Occupied,
+    chosen_by,
+    not_restored,
+    occupied,
+    refuse_other_layouts,
+)
 from bqdump.core.restore.table_steps import Planned, table_steps
-from bqdump.core.restore.temporary import temporary
+from bqdump.core.restore.values import restored_columns
 from bqdump.core.tables.catalog import Dataset
 
 NOT_RENAMED = "only tables are restored under other names"

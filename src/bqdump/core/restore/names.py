@@ -3,14 +3,20 @@
 A repeated start makes the same names, so it finds what an earlier one has begun.
 Sources: https://cloud.google.com/bigquery/docs/running-jobs#generate-jobid, https://cloud.google.com/bigquery/docs/tables,
 https://cloud.google.com/bigquery/docs/labels-intro#requirements
+
+Which datasets a restore moves, and where to: what names one of them can then name the restored one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
+
+from bqdump.core.tables.catalog import Dataset
 
 # The label of a table until it is finished. Its value is the mark of the restore.
 LABEL = "bqdump_restore"
@@ -58,3 +64,41 @@ def scratch_name(restore: str, table: int) -> str:
 def is_scratch(name: str) -> bool:
     """Whether a table is the scratch table of a restore."""
     return name.startswith(SCRATCH)
+
+
+class Move(NamedTuple):
+    """An exported dataset, and the one that it is restored into."""
+
+    source: Dataset
+    target: Dataset
+
+
+class Moves:
+    """The exported dataset, and others of its project that the same command restores.
+
+    others: name in the export, and name in the project of the target. tables: the names in the target of tables of the
+    exported dataset, where these are others.
+    """
+
+    def __init__(
+        self,
+        source: Dataset,
+        target: Dataset,
+        others: Sequence[tuple[str, str]] = (),
+        tables: Mapping[str, str] | None = None,
+    ) -> None:
+        self.tables = {name: into for name, into in (tables or {}).items() if name != into}
+        self._by_name = {
+            name: Move(Dataset(source.project, name, source.location), Dataset(target.project, into, target.location))
+            for name, into in others
+        }
+        self.own = self._by_name[source.name] = Move(source, target)
+
+    def named(self, dataset: str) -> Move | None:
+        """The move of the dataset of this name in the source project."""
+        return self._by_name.get(dataset)
+
+    def of(self, project: str, dataset: str) -> Move | None:
+        """The move of this dataset."""
+        move = self._by_name.get(dataset)
+        return move if move and move.source.project == project else None

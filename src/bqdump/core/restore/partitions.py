@@ -2,11 +2,17 @@
 
 A job changes at most 4,000 partitions, DML too: https://cloud.google.com/bigquery/quotas#partitioned_tables
 Units of partitions: https://cloud.google.com/bigquery/docs/partitioned-tables
+
+The statement that fills a table from a scratch table.
+
+How a table's rows are laid out: partitioning and clustering, which a copy job cannot change.
+
+Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TimePartitioning
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -15,10 +21,30 @@ import msgspec
 
 from bqdump.core.formats.types import columns
 from bqdump.core.restore.plan import Load
-from bqdump.core.restore.statements import reading
 from bqdump.core.sql.statements import identifier
 from bqdump.core.tables.catalog import Dataset
-from bqdump.core.tables.ingestion_time import PSEUDO_COLUMN
+from bqdump.core.tables.partitioning import PSEUDO_COLUMN
+
+
+def fill(dataset: Dataset, table: str, scratch: str, load: Load, where: str = "") -> str:
+    """INSERT the rows of a scratch table that meet a condition ("": all of them), with their casts.
+
+    Both tables are in the dataset.
+    """
+    into = ".".join(map(identifier, (dataset.project, dataset.name, table)))
+    names = ", ".join(map(identifier, load.columns))
+    rows = f"\nWHERE {where}" if where else ""
+    return f"INSERT INTO {into} ({names})\nSELECT {', '.join(load.values)}\n{reading(dataset, scratch, load)}{rows}"
+
+
+def reading(dataset: Dataset, scratch: str, load: Load) -> str:
+    """The FROM clause for a scratch table, under a name that is none of its columns."""
+    alias, taken = "source", {name.casefold() for name in load.columns}
+    while alias in taken:
+        alias += "_"
+    source = ".".join(map(identifier, (dataset.project, dataset.name, scratch)))
+    return f"FROM {source} AS {alias}"
+
 
 # With room for the partitions of NULLs and of values outside of a range.
 MOST_CHANGED = 3_900
@@ -127,3 +153,25 @@ def partitioning_of(create: msgspec.Raw, expire: msgspec.Raw) -> Partitioning | 
         numbers = (int(by_range["range"][name]) for name in ("start", "end", "interval"))
         return Partitioning("RANGE", name, type_, *numbers)
     return None
+
+
+def layout_of(definition: msgspec.Raw) -> str:
+    """The partitioning and clustering of a table in words, the same for all tables between which a copy job works.
+
+    definition: a table's resource, or a request that creates one.
+    """
+    table: Mapping[str, Any] = msgspec.json.decode(definition) or {}
+    columns = (table.get("clustering") or {}).get("fields") or []
+    clustering = f"clustered by {', '.join(map(str.lower, columns))}" if columns else ""
+    return " and ".join(filter(None, (_partitioning(table), clustering))) or "neither partitioned nor clustered"
+
+
+def _partitioning(table: Mapping[str, Any]) -> str:
+    if time := table.get("timePartitioning"):
+        by = str(time.get("field") or "").lower() or "ingestion time"
+        return f"partitioned by {str(time.get('type') or 'DAY').lower()} of {by}"
+    if whole := table.get("rangePartitioning"):
+        bounds = whole.get("range") or {}
+        start, end, interval = (bounds.get(name, 0) for name in ("start", "end", "interval"))
+        return f"partitioned by {str(whole.get('field') or '').lower()} from {start} to {end} in steps of {interval}"
+    return ""

@@ -59,7 +59,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     query fills the table. like_null: where the files load directly, the columns that have no NULL and may have a value
     that load jobs take for it: if BigQuery refuses the files, they load into a scratch table, too. scratch: the
     definition of a scratch table, for tables.insert. columns, values: the columns of the table, and the expression that
-    each of them is filled with from a scratch table, see statements.fill.
+    each of them is filled with from a scratch table, see partitions.fill.
     """
 
     options: msgspec.Raw

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from bqdump.core.restore.moves import Move, Moves
+from bqdump.core.restore.names import Move, Moves
 from bqdump.core.restore.tokens import Token, tokens
 from bqdump.core.sql.statements import identifier
 

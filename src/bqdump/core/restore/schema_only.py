@@ -8,11 +8,10 @@ import msgspec
 
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.errors import UsageError
-from bqdump.core.restore.columns import TODAY, Restored, restored_columns
 from bqdump.core.restore.plan import Load, TableStep
+from bqdump.core.restore.values import TODAY, Restored, restored_columns
 from bqdump.core.sizes import named
-from bqdump.core.tables.catalog import Dataset
-from bqdump.core.tables.shape import WHOLE
+from bqdump.core.tables.catalog import WHOLE, Dataset
 
 PLAN = "plan the restore"
 SHOWN = 3

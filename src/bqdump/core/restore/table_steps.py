@@ -8,9 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.documents.manifest import Manifest, TableEntry
-from bqdump.core.documents.origin import read_time_of, settings_of
+from bqdump.core.documents.manifest_index import read_time_of, settings_of
 from bqdump.core.plan.altered import altered_words
-from bqdump.core.restore.columns import Restored, restored_columns
 from bqdump.core.restore.data_only import fit, refuse_unfit
 from bqdump.core.restore.definition import Requests, requests
 from bqdump.core.restore.loading import loading
@@ -18,6 +17,7 @@ from bqdump.core.restore.partitions import partitioning_of
 from bqdump.core.restore.plan import TABLE, Action, Load, Options, TableStep, TargetState
 from bqdump.core.restore.schema_only import columns_of, refuse_emptied, unloaded, without_rows
 from bqdump.core.restore.selection import Occupied, unfinished
+from bqdump.core.restore.values import Restored, restored_columns
 from bqdump.core.tables.catalog import Dataset
 
 # How a table differs from an object of this kind that it was exported from.

@@ -1,6 +1,8 @@
 """The retention policy: which runs it keeps, and by which rules, as restic's `forget` does.
 
 A run is kept if any rule keeps it. The rules apply to the runs of each dataset separately, by snapshot time, in UTC.
+
+Pruning runs by name: refused as a whole where a law keeps one of them, before anything is deleted.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from bqdump.core.durations import DAY, days_text
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import NotFoundError, UsageError
+from bqdump.core.retention.result import Pruned, RetainedRun
 from bqdump.core.settings.resolve import refuse_to_keep_nothing
 from bqdump.core.settings.settings import RETENTION, Settings
-from bqdump.core.times import time_of
+from bqdump.core.sizes import listed
+from bqdump.core.times import DAY, days_text, time_of
 
 # A run with this tag is kept by every policy.
 KEEP_TAG = "keep"
@@ -187,3 +190,24 @@ def _within_each(policy: Policy, runs: Sequence[Snapshot], newest: int) -> Itera
             if near and (now := period(time_of(run.taken))) != seen:
                 yield run.run, f"{name} within {days_text(seconds)}"
                 seen = now
+
+
+PRUNE = "prune"
+
+
+def refuse_kept(runs: Collection[str], shown: Pruned) -> None:
+    """Raise UsageError for a named run that stays, NotFoundError for one that does not exist. shown: a dry run."""
+    for run in runs:
+        found = [line for line in shown.runs if line.run == run]
+        if not found:
+            raise NotFoundError("find", f"run {run}", "there is none", "List the runs: {call:runs}")
+        if kept := [line for line in found if not line.removed]:
+            why = listed(list(dict.fromkeys(reason for line in kept for reason in line.reasons)))
+            where = f" of dataset {kept[0].dataset}" if len(found) > 1 else ""
+            raise UsageError(PRUNE, f"run {run}", f"it is kept{where}: {why}", _hint(kept[0]))
+
+
+def _hint(kept: RetainedRun) -> str:
+    if any(reason.startswith("tag ") for reason in kept.reasons):
+        return "Nothing was deleted. Remove the tag first."
+    return "Nothing was deleted. Leave it out."

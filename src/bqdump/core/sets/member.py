@@ -1,4 +1,9 @@
-"""A dataset of a set as an export of its own: its settings, and which of them apply to it."""
+"""A dataset of a set as an export of its own: its settings, and which of them apply to it.
+
+The order in which the tasks of a run work on the datasets of a set.
+
+Each task begins with datasets that no other task begins with, and helps with the others afterwards.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from bqdump.core.dealing import largest_first, share_out
 from bqdump.core.documents.project import ProjectPlan
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
@@ -72,3 +78,25 @@ def refuse_unmatched(settings: Settings, listings: Sequence[Sequence[Listed]]) -
     for section in settings.tables:
         if not any(fnmatchcase(name, section.name) for name in names):
             raise UsageError(PLAN, f"[tables.{section.name}]", "matches no table of any dataset")
+
+
+MOST_AT_ONCE, LEAST_AT_ONCE = 8, 2
+
+
+def own_datasets(sizes: Sequence[int], task: int, tasks: int) -> list[int]:
+    """The numbers of the datasets that a task begins with, dealt by their tables."""
+    return share_out([size + 1 for size in sizes], tasks)[task]
+
+
+def order_of(sizes: Sequence[int], task: int, tasks: int) -> list[int]:
+    """The numbers of all datasets in the order of this task."""
+    own = own_datasets(sizes, task, tasks)
+    mine = set(own)
+    others = [number for number in largest_first(sizes) if number not in mine]
+    start = task * len(others) // tasks if tasks else 0
+    return own + others[start:] + others[:start]
+
+
+def at_once(sizes: Sequence[int], task: int, tasks: int) -> int:
+    """How many datasets a task works on at once."""
+    return max(LEAST_AT_ONCE, min(MOST_AT_ONCE, len(own_datasets(sizes, task, tasks))))

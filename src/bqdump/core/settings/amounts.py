@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bqdump.core.durations import parse_duration
 from bqdump.core.sizes import parse_size
+from bqdump.core.times import parse_duration
 
 LONGEST_SECONDS = 24 * 3600
 LONGEST_PERIOD = 3660 * 86_400

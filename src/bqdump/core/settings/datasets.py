@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bqdump.core.documents.fields import STATE
+from bqdump.core.documents.document import STATE
 from bqdump.core.settings import values as parse
 from bqdump.core.settings.target import Target, parse_target
 

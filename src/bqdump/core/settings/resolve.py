@@ -13,8 +13,8 @@ from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, RULES, S
 from bqdump.core.settings.target import BUCKET, Target
 from bqdump.core.settings.values import SecretValueError
 from bqdump.core.sizes import listed
-from bqdump.core.spelling import close_name
 from bqdump.core.tables.catalog import select
+from bqdump.core.wording import close_name
 
 READ = "read the settings"
 LONGEST_SHOWN = 120

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bqdump.core.documents.fields import RUN_ID
+from bqdump.core.documents.document import RUN_ID
 from bqdump.core.errors import UsageError
 
 

@@ -11,14 +11,14 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from bqdump.core.documents.fields import RUN_ID, STATE
+from bqdump.core.documents.document import RUN_ID, STATE
 from bqdump.core.documents.retention import MOST_TAGS, TAG
 from bqdump.core.formats.formats import ALIASES, FORMATS
 from bqdump.core.risks import REFUSED, Risk
 from bqdump.core.sizes import listed
-from bqdump.core.spelling import close_name
 from bqdump.core.tables.unsupported import POLICIES
 from bqdump.core.times import parse_time
+from bqdump.core.wording import close_name
 
 # An object name has at most 1,024 bytes, of which bqdump's own documents take about 300 after the prefix.
 LONGEST_PREFIX = 600

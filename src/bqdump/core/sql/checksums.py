@@ -80,7 +80,7 @@ TEXTS: dict[str, Text] = {
     "TIMESTAMP": Text("CAST(UNIX_MICROS({}) AS STRING)", "epoch_us({})::VARCHAR", _UTC),
 }
 BY_NUMBER = Text("", "", "")
-# Of values that a format writes alike, the one that comes back, see core/formats/altered.py.
+# Of values that a format writes alike, the one that comes back, see core/formats/unfit.py.
 COMES_BACK: dict[str, Text] = {
     "STRING": Text("NULLIF({}, '')", "nullif({}, '')", "nullif({}, '')"),
     "BYTES": Text("NULLIF({}, b'')", "nullif({}, ''::BLOB)", "nullif({}, '')"),

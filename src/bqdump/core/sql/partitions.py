@@ -5,9 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from bqdump.core.sql.statements import condition, identifier, literal, select
-from bqdump.core.tables.catalog import Dataset
+from bqdump.core.tables.catalog import Dataset, Shape
 from bqdump.core.tables.partitioning import NULL, RANGE, UNPARTITIONED, Partitioning, partitioning_of
-from bqdump.core.tables.shape import Shape
 
 ID_FORMS = {"HOUR": "%Y%m%d%H", "DAY": "%Y%m%d", "MONTH": "%Y%m", "YEAR": "%Y"}
 

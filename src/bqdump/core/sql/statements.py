@@ -13,9 +13,8 @@ import msgspec
 from bqdump.core.formats.types import Column
 from bqdump.core.formats.types import columns as columns_of
 from bqdump.core.settings.table_settings import constant_text
-from bqdump.core.tables.catalog import Dataset
-from bqdump.core.tables.ingestion_time import PSEUDO_COLUMN
-from bqdump.core.tables.shape import Mask, Shape
+from bqdump.core.tables.catalog import Dataset, Mask, Shape
+from bqdump.core.tables.partitioning import PSEUDO_COLUMN
 
 FORMAT_WORDS = {"csv": "CSV", "json": "JSON", "avro": "AVRO", "parquet": "PARQUET"}
 

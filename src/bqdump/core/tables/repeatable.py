@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from bqdump.core.tables.shape import Shape
+from bqdump.core.tables.catalog import Shape
 
 # Words that read something else than the row.
 VARYING = ("SELECT", "TABLE", "WITH", "CURRENT_DATE", "CURRENT_DATETIME", "CURRENT_TIME", "CURRENT_TIMESTAMP")

@@ -15,8 +15,8 @@ from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import Column
 from bqdump.core.formats.unfit import ICEBERG_WIDE, Unfit, formats_that_hold, unfit
 from bqdump.core.sizes import named
-from bqdump.core.tables.ingestion_time import partition_times
-from bqdump.core.tables.shape import Shape
+from bqdump.core.tables.catalog import Shape
+from bqdump.core.tables.partitioning import partition_times
 
 SHOWN = 5
 POLICIES = ("fail", "skip", "string")

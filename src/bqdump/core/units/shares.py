@@ -10,17 +10,15 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.dealing import JOB_WEIGHT, share_out
-from bqdump.core.documents.parts import part_count, parts_of, portion
 from bqdump.core.documents.run import Partitioned, Plan, Share, Split, TablePlan
 from bqdump.core.documents.run_layout import unit_id
-from bqdump.core.documents.units import Unit
+from bqdump.core.documents.units import Unit, part_count, parts_of, portion
 from bqdump.core.documents.validation import CHANGED, files_problem, final_name_problem, place_of
 from bqdump.core.errors import DocumentError
+from bqdump.core.plan.names import name_problem, pattern_of
 from bqdump.core.plan.routes import Routed, RoutedPartition
-from bqdump.core.plan.table_names import name_problem, pattern_of
 from bqdump.core.settings.settings import Settings
-from bqdump.core.units.partitions import described_units, line_of, partitions_problem
-from bqdump.core.units.tables import table_plans
+from bqdump.core.units.tables import described_units, line_of, partitions_problem, table_plans
 
 
 class Dealt(NamedTuple):

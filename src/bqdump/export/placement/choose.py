@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bqdump.core.documents.fields import Mode
+from bqdump.core.documents.document import Mode
 from bqdump.core.documents.run import Plan
 from bqdump.export.placement.keep import Keep
 from bqdump.export.placement.replace import Replace

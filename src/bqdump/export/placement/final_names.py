@@ -16,8 +16,8 @@ import msgspec
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File
-from bqdump.core.documents.publication import Intent, Latest, Publishing
 from bqdump.core.documents.run import Plan
+from bqdump.core.documents.target import Intent, Latest, Publishing
 from bqdump.core.errors import ConflictError, NotFoundError, UsageError
 from bqdump.core.plan.removal import Carry
 from bqdump.export.carry import carry_over

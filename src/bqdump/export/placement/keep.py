@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bqdump.core.documents.manifest import ManifestFiles
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run_layout import RunLayout
+from bqdump.core.documents.target import Latest
 from bqdump.export.carry import carry_over, check_carried
 from bqdump.export.publish.clear import delete, discard
 from bqdump.export.publish.collect import file_of

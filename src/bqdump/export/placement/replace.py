@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping
 
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
 from bqdump.core.documents.path_template import split_shard
-from bqdump.core.documents.publication import Latest
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.documents.target import Stages
+from bqdump.core.documents.target import Latest, Stages
 from bqdump.core.errors import VerificationError
 from bqdump.core.plan.removal import Carry
 from bqdump.export.carry import check_carried

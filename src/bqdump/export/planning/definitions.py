@@ -17,9 +17,8 @@ from bqdump.core.plan.guards import POLICED
 from bqdump.core.plan.looks import look_of
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sql import statements as sql
-from bqdump.core.tables.catalog import Dataset, Listed, Table
+from bqdump.core.tables.catalog import WHOLE, Dataset, Listed, Table
 from bqdump.core.tables.past_columns import as_of, may_differ
-from bqdump.core.tables.shape import WHOLE
 from bqdump.core.times import rfc3339
 from bqdump.export.planning.billing import DRY_RUNS_AT_ONCE
 from bqdump.ports.warehouse import Warehouse

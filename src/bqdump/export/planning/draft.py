@@ -18,7 +18,6 @@ from bqdump.core.plan.altered import AlteredColumn, altered_columns, altered_fla
 from bqdump.core.plan.by_partition import Before
 from bqdump.core.plan.definitions import definition_flags
 from bqdump.core.plan.draft import Selection, choose, unmatched
-from bqdump.core.plan.file_names import refuse_names
 from bqdump.core.plan.guards import (
     column_flags,
     judge,
@@ -31,8 +30,8 @@ from bqdump.core.plan.guards import (
 from bqdump.core.plan.hidden_data import Captured, lacking_flags
 from bqdump.core.plan.lifecycle import lifecycle_flags
 from bqdump.core.plan.looks import obstacle
-from bqdump.core.plan.removal import leaving, removal_flags
-from bqdump.core.plan.removed_partitions import leaving_partitions, partition_flags
+from bqdump.core.plan.names import refuse_names
+from bqdump.core.plan.removal import leaving, leaving_partitions, partition_flags, removal_flags
 from bqdump.core.plan.reuse import Seen
 from bqdump.core.plan.routes import Routed, Routing, route_tables
 from bqdump.core.progress.log_events import LogEvent

@@ -7,14 +7,13 @@ import logging
 from functools import partial
 
 from bqdump.core.documents.codec import encode
-from bqdump.core.documents.origin import unchanged_parts
+from bqdump.core.documents.manifest_index import unchanged_parts
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Newest
 from bqdump.core.documents.unchanged import Reused, ReusedPartitions
 from bqdump.core.errors import UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
-from bqdump.core.plan.removal import removal_sentence
-from bqdump.core.plan.removed_partitions import partitions_sentence
+from bqdump.core.plan.removal import partitions_sentence, removal_sentence
 from bqdump.core.plan.reuse import bytes_saved
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk

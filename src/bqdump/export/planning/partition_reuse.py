@@ -7,18 +7,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from bqdump.core.documents.manifest import File, PartitionEntry
-from bqdump.core.documents.partition_files import files_by_partition
 from bqdump.core.documents.unchanged import Look, Reused, ReusedPartitions
+from bqdump.core.documents.units import files_by_partition
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.by_partition import Before
-from bqdump.core.plan.partition_reuse import (
+from bqdump.core.plan.by_partition import (
+    Before,
     comparable,
     is_whole,
     reused_partitions,
     seems_unchanged,
     unchanged_partitions,
 )
-from bqdump.core.plan.published import Published
+from bqdump.core.plan.looks import Published
 from bqdump.core.plan.reuse import Reuse, Seen
 from bqdump.core.plan.routes import Routed, route_tables
 from bqdump.core.settings.settings import Settings

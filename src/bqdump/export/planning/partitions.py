@@ -26,8 +26,7 @@ from bqdump.core.plan.by_partition import (
     proves,
     unchanged,
 )
-from bqdump.core.plan.looks import look_of
-from bqdump.core.plan.published import Published
+from bqdump.core.plan.looks import Published, look_of
 from bqdump.core.plan.reuse import Seen
 from bqdump.core.plan.routes import Routed, Routing
 from bqdump.core.progress.log_events import LogEvent

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.unchanged import Look, Reused
-from bqdump.core.plan.published import Published
+from bqdump.core.plan.looks import Published
 from bqdump.core.plan.reuse import Reuse, Seen, decide, look_before
 from bqdump.core.plan.routes import Routed
 from bqdump.core.settings.settings import Settings

@@ -11,8 +11,8 @@ from bqdump.core.documents.run import Plan
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
-from bqdump.core.spelling import close_name
 from bqdump.core.tables.catalog import Dataset
+from bqdump.core.wording import close_name
 from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import check_prefix

@@ -12,12 +12,11 @@ from bqdump.core.documents.manifest import File, PartitionEntry
 from bqdump.core.documents.path_template import shard_name, split_shard
 from bqdump.core.documents.run import Receipt, TablePlan
 from bqdump.core.errors import VerificationError
-from bqdump.core.plan.exact_rows import expected_rows, hidden_rows
+from bqdump.core.plan.hidden_data import expected_rows, hidden_rows
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
-from bqdump.core.units.partitions import is_by_query
 from bqdump.core.units.shares import read_tables
-from bqdump.core.units.tables import Done
+from bqdump.core.units.tables import Done, is_by_query
 from bqdump.export.collected import Attempt, Collected
 from bqdump.export.publish.count import count_rows
 from bqdump.export.task import RunningExport

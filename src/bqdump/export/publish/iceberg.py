@@ -15,7 +15,7 @@ import msgspec
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest, ManifestFiles, TableEntry
-from bqdump.core.documents.publication import IcebergTables, Latest
+from bqdump.core.documents.target import IcebergTables, Latest
 from bqdump.core.errors import BqdumpError
 from bqdump.core.iceberg.table import HINT, hint_of, run_of
 from bqdump.core.progress.log_events import LogEvent

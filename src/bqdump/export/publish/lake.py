@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.document import Document
-from bqdump.core.documents.fields import Mode, RunId
+from bqdump.core.documents.document import Document, Mode, RunId
 from bqdump.core.documents.manifest import File, IcebergFile, Manifest, TableEntry
 from bqdump.core.errors import DocumentError
 from bqdump.core.formats.types import columns

@@ -16,8 +16,7 @@ import msgspec
 from bqdump.core.documents.manifest import IcebergFile, TableEntry
 from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.iceberg.metadata import MOST_SNAPSHOTS, History, mark_of, no_history, read_history
-from bqdump.core.iceberg.snapshots import with_same_rows
-from bqdump.core.iceberg.table import HINT, describe, metadata_object, name_in_hint, run_of
+from bqdump.core.iceberg.table import HINT, describe, metadata_object, name_in_hint, run_of, with_same_rows
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.export.publish.lake import Lake
 

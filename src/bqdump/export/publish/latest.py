@@ -6,10 +6,10 @@ import logging
 
 import msgspec
 
-from bqdump.core.documents.damage import COPIED
+from bqdump.core.documents.codec import COPIED
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import ManifestFiles
-from bqdump.core.documents.publication import Latest, Pointer
+from bqdump.core.documents.target import Latest, Pointer
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import rfc3339

@@ -9,7 +9,7 @@ from pathlib import Path
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.publication import Latest
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Cleared
 from bqdump.core.progress.log_events import LogEvent
@@ -82,7 +82,7 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     since: show what changed since this run. Raises NotFoundError where there is no such run.
     """
     from bqdump.core.documents.changes import compare
-    from bqdump.core.restore.restorable import restorable
+    from bqdump.core.restore.drilled import restorable
     from bqdump.pages.report import render_report
     from bqdump.pages.unpublished import render_unpublished
     from bqdump.repository.drills import read_drills

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 
-from bqdump.core.documents.parts import numbers_by_unit
 from bqdump.core.documents.path_template import split_shard
 from bqdump.core.documents.run_layout import attempt_of, unit_of
+from bqdump.core.documents.units import numbers_by_unit
 from bqdump.core.units.shares import read_units
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo

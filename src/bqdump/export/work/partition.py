@@ -17,7 +17,7 @@ from bqdump.core.documents.units import Changed, Unit
 from bqdump.core.plan.by_partition import can_query, proves
 from bqdump.core.plan.looks import look_of
 from bqdump.core.tables.catalog import Table
-from bqdump.core.units.partitions import FIRST_QUERY
+from bqdump.core.units.tables import FIRST_QUERY
 from bqdump.export.task import RunningExport
 from bqdump.export.watch import Watch
 from bqdump.export.work.jobs import extract_unit, query_unit

@@ -17,10 +17,9 @@ from contextlib import contextmanager
 from typing import IO, NamedTuple
 
 from bqdump.concurrency import task_group
-from bqdump.core.documents.parts import Part, numbers_of, parts_of
 from bqdump.core.documents.path_template import shard_name
 from bqdump.core.documents.run import Failure, Receipt
-from bqdump.core.documents.units import ReadAttempt, Unit
+from bqdump.core.documents.units import Part, ReadAttempt, Unit, numbers_of, parts_of
 from bqdump.core.errors import (
     BqdumpError,
     DeniedError,
@@ -37,7 +36,7 @@ from bqdump.core.progress.events import Advanced
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import shape_of_partition
-from bqdump.core.tables.ingestion_time import PSEUDO_COLUMN
+from bqdump.core.tables.partitioning import PSEUDO_COLUMN
 from bqdump.core.tables.unsupported import exported
 from bqdump.export.publish.clear import discard
 from bqdump.export.task import RunningExport

@@ -15,8 +15,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from bqdump.core.documents.parts import Part
-from bqdump.core.documents.units import SharedSession
+from bqdump.core.documents.units import Part, SharedSession
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.reader import ReadSession
 from bqdump.repository.repository import swap

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.parts import parts_of
 from bqdump.core.documents.run import DROPPED, Failure, Plan, Receipt
-from bqdump.core.documents.units import Changed, GivenUp, Unit
+from bqdump.core.documents.units import Changed, GivenUp, Unit, parts_of
 from bqdump.core.errors import BqdumpError, open_files_error, out_of_files, words_of
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted

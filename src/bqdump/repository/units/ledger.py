@@ -8,16 +8,14 @@ from typing import NamedTuple
 from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Notes
-from bqdump.core.documents.parts import parts_of
 from bqdump.core.documents.run import DROPPED, Failure, Owner, Plan, Receipt
 from bqdump.core.documents.run_layout import End as Ends
 from bqdump.core.documents.run_layout import RunLayout, unit_of
-from bqdump.core.documents.units import Changed, Claim, GivenUp
+from bqdump.core.documents.units import Changed, Claim, GivenUp, parts_of
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.events import Looked, Started
-from bqdump.core.units.partitions import is_by_query
-from bqdump.core.units.tables import by_table
+from bqdump.core.units.tables import by_table, is_by_query
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import create, notes, swap
 from bqdump.repository.units.sessions import current_session, outdated

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bqdump.core.documents.manifest import Head, TableEntry
-from bqdump.core.documents.origin import settings_of
+from bqdump.core.documents.manifest_index import settings_of
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import Column, columns
 from bqdump.core.settings.target import Target, recorded_target

@@ -1,4 +1,7 @@
-"""A manifest for a Python program: its tables by name, with times as datetimes and the addresses of their files."""
+"""A manifest for a Python program: its tables by name, with times as datetimes and the addresses of their files.
+
+The definitions of an export for a Python program: resources of BigQuery's API as dictionaries.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,72 @@ from typing import Any, Literal
 
 import msgspec
 
-from bqdump.core.documents.exported_definitions import Definitions, readable_definitions
-from bqdump.core.documents.fields import ReadAt
+from bqdump.core.documents.definitions import Definitions as Stored
+from bqdump.core.documents.definitions import Index, ObjectDefinition, RoutineDefinition, RowPolicy, Unread
+from bqdump.core.documents.document import ReadAt
 from bqdump.core.documents.manifest import File, TableEntry, Totals
 from bqdump.core.documents.manifest import Manifest as Document
-from bqdump.core.documents.origin import read_time_of, settings_of, snapshot_of
-from bqdump.core.documents.removed import Removed
+from bqdump.core.documents.manifest_index import read_time_of, settings_of, snapshot_of
 from bqdump.core.documents.run import Failure, Flag, Skipped
+from bqdump.core.documents.unchanged import Removed
 from bqdump.core.results import html_table, public
 from bqdump.core.sizes import counted
 from bqdump.core.times import time_in, time_of
+
+
+@public
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """A view, external table or other object, or a routine, as tables.get or routines.get returned it.
+
+    kind: as in tables.list (VIEW), or the routineType (SCALAR_FUNCTION). sql: of a view, materialized view or routine;
+    "" for everything else.
+    """
+
+    name: str
+    kind: str
+    sql: str
+    definition: dict[str, Any]
+
+
+@public
+@dataclass(frozen=True, kw_only=True)
+class Definitions:
+    """What rebuilds a dataset around its tables, whose own definitions are in `Table.definition`.
+
+    dataset: its resource, without what BigQuery alone sets; empty if the export did not record it. objects: all that
+    are not plain tables, whether or not their rows are exported. models: the names of models, which are not exported.
+    unread: what the account could not read.
+    """
+
+    dataset: dict[str, Any]
+    objects: tuple[Definition, ...]
+    routines: tuple[Definition, ...]
+    models: tuple[str, ...]
+    policies: tuple[RowPolicy, ...]
+    indexes: tuple[Index, ...]
+    unread: tuple[Unread, ...]
+
+
+def readable_definitions(document: Stored) -> Definitions:
+    """The definitions in a manifest for Python programs."""
+    return Definitions(
+        dataset=msgspec.json.decode(document.dataset) or {},
+        objects=tuple(map(_definition, document.objects)),
+        routines=tuple(map(_definition, document.routines)),
+        models=document.models,
+        policies=document.policies,
+        indexes=document.indexes,
+        unread=document.unread,
+    )
+
+
+def _definition(object_: ObjectDefinition | RoutineDefinition) -> Definition:
+    definition = msgspec.json.decode(object_.definition)
+    query = definition.get("view") or definition.get("materializedView") or {}
+    sql = str(query.get("query") or definition.get("definitionBody") or "")
+    return Definition(name=object_.name, kind=object_.kind, sql=sql, definition=definition)
+
 
 CLOSE = 3
 
