@@ -73,7 +73,7 @@ class S3Server:
         start(*answer)
         return found
 
-    def keys(self, bucket: str = BUCKET) -> list[str]:
+    def names(self, bucket: str = BUCKET) -> list[str]:
         """The names of all objects."""
         return sorted(s3_backends[ACCOUNT]["aws"].buckets[bucket].keys)
 

@@ -172,7 +172,7 @@ def test_a_damaged_part_is_not_stored(s3: S3Server) -> None:
     s3.faults = [Fault("part", 400, "BadDigest", times=4)]
     with pytest.raises(DamagedError, match="said no"):
         on(lambda store: store.stream("x", pieces(LARGE), 0))
-    assert (s3.keys(), s3.uploads()) == ([], [])
+    assert (s3.names(), s3.uploads()) == ([], [])
 
 
 def test_an_upload_that_fails_leaves_no_parts(s3: S3Server) -> None:
@@ -182,7 +182,7 @@ def test_an_upload_that_fails_leaves_no_parts(s3: S3Server) -> None:
 
     with pytest.raises(ZeroDivisionError):
         on(lambda store: store.stream("x", broken(), 0))
-    assert (s3.keys(), s3.uploads()) == ([], [])
+    assert (s3.names(), s3.uploads()) == ([], [])
 
 
 def test_an_object_of_another_tool_is_read_for_its_checksum(s3: S3Server) -> None:

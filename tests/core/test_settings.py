@@ -38,7 +38,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
         ["EU", "EU=bucket-eu", "EU=", "E U=gs://bucket-eu", "EU=gs://bucket-eu,eu=gs://bucket-2", "EU=gs://b"],
     ),
     "bucket": ("my-bucket", "gs://my-bucket/", ["gs://b-b", "UPPER", "a/b", "ab", ""]),
-    "to": ("./out ", "./out/", ["s3://bucket-1/x", "gs://", "gs://UPPER/x", "gs://bucket-1/a//b", "://x"]),
+    "to": ("./out ", "./out/", ["s3://", "ftp://bucket-1/x", "gs://", "gs://UPPER/x", "gs://bucket-1/a//b", "://x"]),
     "prefix": (
         "/a/b/",
         "gs://target/a/b/",
@@ -84,6 +84,11 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
         ["2026-01-31", "yesterday", "2026-01-31T03:00:00"],
     ),
     "patience": ("15m", 900, ["soon", "0", "25h", "-1s", "1.5m"]),
+    "endpoint": (
+        "https://minio.example.com:9000/",
+        "https://minio.example.com:9000",
+        ["minio.example.com", "ftp://x", "https://", "https://u:p@example.com", "https://a b", "https://x/y", "s3://x"],
+    ),
     "job_timeout": ("2h", 7200, ["soon", "0", "25h"]),
     "notify": (
         "https://example.com/hook?a=b",
@@ -284,7 +289,7 @@ def test_an_empty_optional_setting_means_none() -> None:
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
                   "location": "EU", "max_bytes_billed": 5, "patience": 120, "prune": True, "job_timeout": 60, "notify": "https://a.b",
                   **dict.fromkeys(RETENTION, 3600), "keep_tag": ("audit",), "read_memory": 10**9, "read_split": 0,
-                  "strict": True, "price_per_tib": 5.0, "allow": ["row-policies", "skipped"],
+                  "endpoint": "https://a.b", "strict": True, "price_per_tib": 5.0, "allow": ["row-policies", "skipped"],
                   "exclude_datasets": ["a"], "together": True, "locations": {"EU": "gs://bucket-eu"}}  # fmt: skip
 
 

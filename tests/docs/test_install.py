@@ -33,7 +33,7 @@ def test_install_lines_name_this_repository_and_extras_that_exist() -> None:
     ]
     assert len(found) > 12
     for page, one in found:
-        place = re.fullmatch(r"(?:bqdump)?(\.?)(?:\[([a-z,]+)\])?( @ git\+\$REPOSITORY@main)?", one)
+        place = re.fullmatch(r"(?:bqdump)?(\.?)(?:\[([a-z0-9,]+)\])?( @ git\+\$REPOSITORY@main)?", one)
         assert place, (page, one)
         assert place[1] or place[3], (page, one)
         extras = place[2].split(",") if place[2] else []

@@ -196,7 +196,11 @@ def test_bad_input_is_one_sentence_and_changes_nothing(stage: Stage, second: str
         ((f"gs://{stage.bucket}/sales", *at), 2, "it is the export that is to be copied. Copy to another place."),
         ((f"gs://{stage.bucket}/sales/copy", *at), 2, "it is inside the export that is to be copied"),
         ((f"gs://{stage.bucket}", *at), 2, "the export that is to be copied is inside it"),
-        (("ftp://somewhere", *at), 2, "unknown scheme ftp://; expected gs://BUCKET/PREFIX or a local folder"),
+        (
+            ("ftp://somewhere", *at),
+            2,
+            "unknown scheme ftp://; expected gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or a local folder",
+        ),
         (("", *at), 2, "it names no place"),
         ((str(photos), *at), 2, "the folder is not empty and contains no export. Use a new or empty folder"),
         (("gs://no-such-bucket-anywhere/x", *at), 5, "no-such-bucket-anywhere"),

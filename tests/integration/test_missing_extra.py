@@ -84,3 +84,13 @@ def test_reading_files_back_is_refused_before_anything_is_listed(stage: Stage) -
         assert done.returncode == 2, done
         assert f"needs {package}, which is not installed" in done.stderr
         assert "pip install '.[verify]'" in done.stderr
+
+
+def test_a_copy_in_s3_is_refused_before_anything_is_read(stage: Stage) -> None:
+    stage.table("a")
+    assert stage.run("--run-id", "r1").code == 0
+    for arguments in (["copy", "s3://bucket/p"], ["runs", "--to", "s3://bucket/p"]):
+        done = without(stage, "botocore", *arguments)
+        assert done.returncode == 2, done
+        assert "s3://bucket/p/: S3 needs botocore, which is not installed. Install it" in done.stderr
+        assert done.stderr.endswith("pip install '.[s3]'\n")

@@ -69,6 +69,7 @@ class Options(TypedDict, total=False):
     run_id: str | None
     snapshot_time: str | datetime | None
     patience: str | timedelta | None
+    endpoint: str | None
     job_timeout: str | timedelta | None
     notify: str | None
     allow_partial: bool | None

@@ -29,7 +29,7 @@ def copy(
 
     Only what is missing there is copied, and every file is compared with the manifest on the way. The same call resumes
     a copy that was interrupted. `keep_…` arguments copy the runs that such a policy would keep.
-    dest: "gs://bucket/prefix" or a folder.
+    dest: "gs://bucket/prefix", "s3://bucket/prefix" or a folder.
     runs: the name of a run, or several.
     every: copy all complete runs.
     storage_class: of the copied files, in Cloud Storage.

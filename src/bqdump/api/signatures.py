@@ -14,7 +14,7 @@ from bqdump.core.wording import fill
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 # What the functions that only read a target use. They accept the others, so that one dictionary serves all functions.
-OF_TARGET = ("bucket", "to", "prefix", "job_project", "patience")
+OF_TARGET = ("bucket", "to", "prefix", "job_project", "patience", "endpoint")
 CONFIG = "TOML file with further settings."
 
 

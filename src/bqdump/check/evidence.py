@@ -11,7 +11,7 @@ from pathlib import Path
 from bqdump.core.documents.codec import decode
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.target import BUCKET, Target
+from bqdump.core.settings.target import BUCKET, S3, Target
 from bqdump.core.sizes import counted
 from bqdump.pages.evidence import Stored, render_evidence
 from bqdump.ports.store import ObjectStore
@@ -57,5 +57,5 @@ def _where(target: Target, name: str) -> tuple[str, str]:
         path = str(Path(target.folder).absolute() / name)
         return path, f"sha256sum {shlex.quote(path)}"
     address = target.uri(name)
-    copied = f"gcloud storage cat {shlex.quote(address)}" if target.scheme == BUCKET else f"cat the object {address}"
+    copied = {BUCKET: "gcloud storage cat {}", S3: "aws s3 cp {} -"}[target.scheme].format(shlex.quote(address))
     return address, f"{copied} | sha256sum"

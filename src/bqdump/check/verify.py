@@ -29,6 +29,7 @@ from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.times import time_in, time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectInfo, ObjectStore
+from bqdump.repository.presence import recorded_in, with_checksums
 from bqdump.repository.published import read_latest, read_manifest, refuse_pruned
 from bqdump.repository.replacing import read_replacing
 
@@ -200,7 +201,8 @@ async def _list(store: ObjectStore, manifest: Manifest, tell: Listener) -> tuple
                 stored[info.name] = info
             elif info.name not in spare and (split := split_shard(info.name, patterns)):
                 findings.append(Finding(FindingKind.EXTRA, patterns[split[0]], info.name, "", f"{info.size} bytes"))
-    return stored, findings
+    files = (file for table in manifest.tables for file in table.files)
+    return await with_checksums(store, stored, recorded_in(files)), findings
 
 
 async def _is_copy(

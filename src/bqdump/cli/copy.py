@@ -51,7 +51,7 @@ def copy(
     quiet: bool,
     **options: Any,
 ) -> int:
-    """Copy RUN (default: the published run) to DEST: gs://BUCKET/PREFIX or a folder.
+    """Copy RUN (default: the published run) to DEST: gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or a folder.
 
     The copy is an export: every command works on it. Each run has its own folder there. Only missing files are copied;
     every file is compared with the manifest on the way. Repeat the command to resume it. With --keep options, copies
@@ -60,6 +60,7 @@ def copy(
     \b
     Examples:
       bqdump copy gs://my-second-bucket/sales --bucket my-exports
+      bqdump copy s3://my-bucket/sales --bucket my-exports
       bqdump copy /mnt/backup/sales --bucket my-exports --dry-run
       bqdump copy gs://my-archive/sales --all --storage-class ARCHIVE
       bqdump copy gs://my-second-bucket/sales --keep-daily 7 --keep-monthly 12

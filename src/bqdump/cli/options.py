@@ -33,7 +33,7 @@ OTHER_VARIABLES = (
 # Variables that Kubernetes sets where a service is called bqdump.
 SERVICE_LINK = re.compile(r"BQDUMP_(SERVICE_|PORT(_|$))")
 # Settings of every command that opens a target: one line of its help.
-COMMON = ("project", "job_project", "bucket", "to", "prefix", "patience")
+COMMON = ("project", "job_project", "bucket", "to", "prefix", "endpoint", "patience")
 # What a first backup sets: described by the help of commands that take more settings than these.
 OFTEN = (
     *(

@@ -93,7 +93,8 @@ async def _documents(task: Task, found: Surveyed) -> None:
 
 async def _refuse_gone(task: Task, found: Surveyed, here: Mapping[str, Here]) -> None:
     expected = {item.target: (here[item.target].generation, item.size, item.crc32c) for item in found.items}
-    there = await present(task.target.store, expected)
+    recorded = {(name, generation, size): crc32c for name, (generation, size, crc32c) in expected.items()}
+    there = await present(task.target.store, expected, recorded)
     wrong = [
         name
         for name, facts in expected.items()

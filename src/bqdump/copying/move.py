@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
+from bqdump.copying.known import known_files
 from bqdump.copying.survey import COPY, Surveyed, not_as_exported
 from bqdump.copying.task import Task
 from bqdump.core.copy.manifest import Here, Item
 from bqdump.core.copy.plan import CopyPlan, Missing
 from bqdump.core.documents.copying import Arrived, ArrivedFiles
-from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import DocumentError, VerificationError, first_of
+from bqdump.core.errors import VerificationError, first_of
 from bqdump.core.progress.events import Checked, Checking
 from bqdump.ports.store import Copy, ObjectInfo
-from bqdump.repository.repository import overwrite, value_of
+from bqdump.repository.repository import overwrite
 
 # Each stream holds a few pieces of its file; what the service moves takes no memory here.
 STREAMS, REWRITES = 8, 32
@@ -28,7 +26,7 @@ async def move(task: Task, found: Surveyed, plan: CopyPlan, sources: Mapping[str
 
     Raises NotFoundError if the source loses files meanwhile, VerificationError for bytes that are not as exported.
     """
-    known = await _known(task, found)
+    known = (await known_files(task, found.run, found.items)).sha256
     here: dict[str, Here] = {}
     for item in found.items:
         if (generation := plan.there.get(item.target)) is not None:
@@ -79,24 +77,6 @@ async def _record(task: Task, found: Surveyed, number: int, arrived: list[Arrive
     if files := tuple(file for file in arrived if file.sha256):
         document = task.target.layout.run(found.run).arrived(number)
         await overwrite(task.target.store, document, ArrivedFiles(found.run, files))
-
-
-async def _known(task: Task, found: Surveyed) -> dict[tuple[str, int], str]:
-    """The SHA-256 of files in the copy, by name and generation: as recorded before this task, and by the last run."""
-    store, layout = task.target.store, task.target.layout
-    known: dict[tuple[str, int], str] = {}
-    with suppress(DocumentError):
-        latest = await value_of(store, layout.latest)
-        manifest = await value_of(store, Document(latest.manifest, Manifest)) if latest else None
-        for entry in manifest.tables if manifest else ():
-            known.update({(file.name, file.generation): file.sha256 for file in entry.files if file.sha256})
-    names = layout.run(found.run)
-    async for page in store.objects(names.arrivals):
-        for info in page:
-            with suppress(DocumentError):
-                record = await value_of(store, Document(info.name, ArrivedFiles))
-                known.update({(file.name, file.generation): file.sha256 for file in record.files} if record else {})
-    return known
 
 
 async def _read(task: Task, unread: Iterator[Item], here: dict[str, Here]) -> None:

@@ -16,7 +16,6 @@ from bqdump.core.copy.result import Copied, CopiedRun, CopyState
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy
-from bqdump.core.settings.target import BUCKET
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_of
 from bqdump.repository.pulse import pulse
@@ -111,7 +110,7 @@ async def _egress(task: Task, moved: int) -> int:
 
 async def _side(place: Place) -> Side:
     location = ""
-    if place.target.scheme == BUCKET:
+    if not place.target.folder:
         try:
             location = (await place.store.describe()).location
         except DeniedError:

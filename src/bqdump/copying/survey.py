@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from bqdump.copying.known import known_files
 from bqdump.copying.task import Place, Task
 from bqdump.core.copy.manifest import Item, content_of, items_of
 from bqdump.core.copy.plan import CopyPlan, Missing, Present, plan_copy
@@ -13,7 +14,7 @@ from bqdump.core.errors import BqdumpError, NotFoundError, UsageError, Verificat
 from bqdump.core.sizes import counted
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.copies import find_latest, load_manifest
-from bqdump.repository.presence import present
+from bqdump.repository.presence import NOTHING, present, recorded_in
 from bqdump.repository.published import refuse_pruned
 from bqdump.repository.repository import Loaded, exists, load, value_of
 
@@ -71,7 +72,10 @@ async def plan_of(task: Task, found: Surveyed) -> CopyPlan:
     what it is about to delete has a tombstone. What it decides later, it decides with this copy in view.
     """
     dying = set() if task.dry else await doomed(task.target)
-    there = await present(task.target.store, [item.target for item in found.items])
+    store, known = task.target.store, NOTHING
+    if not store.abilities.listed_checksums:
+        known = (await known_files(task, found.run, found.items)).crc32c
+    there = await present(store, [item.target for item in found.items], known)
     plan = plan_copy(found.items, {name: _present(info) for name, info in there.items()}, dying)
     if plan.foreign:
         others = f", and so are {counted(len(plan.foreign) - 1, 'more')}" if len(plan.foreign) > 1 else ""
@@ -84,7 +88,8 @@ async def plan_of(task: Task, found: Surveyed) -> CopyPlan:
 async def sources_of(task: Task, found: Surveyed, missing: Iterable[Missing]) -> dict[str, ObjectInfo]:
     """The files of the source that are to be moved, by name. Raises if any is missing, or not as exported."""
     wanted = {file.item.source: file.item for file in missing}
-    there = await present(task.source.store, wanted)
+    files = (file for entry in found.manifest.tables for file in entry.files)
+    there = await present(task.source.store, wanted, recorded_in(files))
     wrong = [name for name, item in wanted.items() if (info := there.get(name)) is None or differs(info, item)]
     if wrong:
         raise await not_as_exported(task, found, wrong, there.get(wrong[0]))

@@ -57,4 +57,4 @@ def _address(project: Project, entry: DatasetEntry, target: Target | None) -> st
         return WAY_UP + quote(name)
     if target.bucket:
         return f"{CONSOLE}/storage/browser/_details/{quote(target.bucket, safe='')}/{quote(project.prefix + name)}"
-    return f"file://{quote(f'{target.folder}/{project.prefix}{name}')}"
+    return f"file://{quote(f'{target.folder}/{project.prefix}{name}')}" if target.folder else ""

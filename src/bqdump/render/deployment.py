@@ -16,7 +16,7 @@ from bqdump.render.cron import longest_pause
 
 # Run id and snapshot time belong to one run, not to a deployment, and a job cannot export to a folder of this machine.
 # The address of notices may be a secret, which would be readable in the job.
-NOT_DEPLOYED = (*OF_ONE_RUN, "to", "notify")
+NOT_DEPLOYED = (*OF_ONE_RUN, "to", "endpoint", "notify")
 CLOUD_PLATFORM = "https://www.googleapis.com/auth/cloud-platform"
 
 

@@ -4,23 +4,53 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import aclosing
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import File
 from bqdump.ports.store import ObjectInfo, ObjectStore
 
 # Up to this many files are looked at one by one.
 FEW = 16
+STATS_AT_ONCE = 32
+
+# The CRC32C of files by name, generation and size, as documents have recorded them.
+Recorded = Mapping[tuple[str, int, int], str]
+NOTHING: Recorded = {}
 
 
-async def present(store: ObjectStore, names: Collection[str]) -> dict[str, ObjectInfo]:
-    """The objects of these names that exist, by name."""
+async def present(store: ObjectStore, names: Collection[str], recorded: Recorded = NOTHING) -> dict[str, ObjectInfo]:
+    """The objects of these names that exist, by name. recorded: see with_checksums."""
     sorted_names = sorted(set(names), key=str.encode)
     if len(sorted_names) <= FEW:
         found = await asyncio.gather(*map(store.stat, sorted_names))
         return {info.name: info for info in found if info}
-    return await _listed(store, sorted_names)
+    return await with_checksums(store, await _listed(store, sorted_names), recorded)
+
+
+def recorded_in(files: Iterable[File]) -> Recorded:
+    """What a manifest has recorded of these files."""
+    return {(file.name, file.generation, file.size): file.crc32c for file in files}
+
+
+async def with_checksums(
+    store: ObjectStore, listed: Mapping[str, ObjectInfo], recorded: Recorded = NOTHING
+) -> dict[str, ObjectInfo]:
+    """Objects from a listing, by name, with their CRC32C where the store's listings have none.
+
+    An object of the recorded generation and size has the recorded one. Any other costs a request.
+    """
+    if store.abilities.listed_checksums:
+        return dict(listed)
+    found, unknown = dict[str, ObjectInfo](), list[str]()
+    for name, info in listed.items():
+        if checksum := recorded.get((name, info.generation, info.size)):
+            found[name] = info._replace(crc32c=checksum)
+        else:
+            unknown.append(name)
+    asked = await gathered(store.stat, unknown, STATS_AT_ONCE)
+    return found | {info.name: info for info in asked if info}
 
 
 async def _listed(store: ObjectStore, sorted_names: list[str]) -> dict[str, ObjectInfo]:

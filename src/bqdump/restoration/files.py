@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from bqdump.core.documents.manifest import File, TableEntry
+from bqdump.ports.store import ObjectInfo
+from bqdump.repository.presence import recorded_in, with_checksums
 from bqdump.restoration.task import RunningRestore
 
 # More files than this are listed, with one request for 1,000, instead of looked at one by one.
@@ -28,10 +30,11 @@ async def _stored(restore: RunningRestore, files: list[File]) -> dict[str, tuple
         found = await asyncio.gather(*(store.stat(file.name) for file in files))
         return {info.name: (info.generation, info.crc32c) for info in found if info}
     expected = {file.name for file in files}
-    stored = {}
+    listed: dict[str, ObjectInfo] = {}
     async for page in store.objects(_common_prefix(sorted(expected))):
-        stored.update({info.name: (info.generation, info.crc32c) for info in page if info.name in expected})
-    return stored
+        listed.update({info.name: info for info in page if info.name in expected})
+    stored = await with_checksums(store, listed, recorded_in(files))
+    return {name: (info.generation, info.crc32c) for name, info in stored.items()}
 
 
 def _common_prefix(names: list[str]) -> str:

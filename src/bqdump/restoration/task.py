@@ -140,7 +140,7 @@ class RunningRestore(NamedTuple):
     @property
     def uploads_files(self) -> bool:
         """Whether load jobs read copies of the files, as BigQuery cannot read the target of the export."""
-        return bool(self.task.settings.target.folder)
+        return not self.task.settings.target.bucket
 
     def uploaded(self, name: str) -> str:
         """The object that a file is uploaded to."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bqdump.core.errors import UsageError, install_hint, open_files_error, out_of_files
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.target import BUCKET, FOLDER
+from bqdump.core.settings.target import BUCKET, FOLDER, S3
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.services.patience import patience_for
@@ -45,10 +45,29 @@ def _open_folder(settings: Settings, _patient: bool) -> ObjectStore:
     return FolderStore(root)
 
 
+def _open_s3(settings: Settings, patient: bool) -> ObjectStore:
+    from bqdump.adapters.retry import RetryingStore
+
+    try:
+        from bqdump.adapters.s3.client import service_at
+        from bqdump.adapters.s3.store import S3Store
+    except ImportError as error:
+        if out_of_files(error):
+            raise open_files_error("load", "the packages for S3") from error
+        cause = f"S3 needs {error.name}, which is not installed"
+        raise UsageError("open", str(settings.target), cause, install_hint("s3")) from None
+    patience = patience_for(settings, service_at(settings.endpoint), patient=patient)
+    return RetryingStore(S3Store(settings.target.root, settings.endpoint, patience), patience)
+
+
 # The variable with the token that a webhook gets.
 NOTIFY_SECRET = "BQDUMP_NOTIFY_SECRET"  # noqa: S105 (a name)
 # By the scheme of the target.
-OPENERS: dict[str, Callable[[Settings, bool], ObjectStore]] = {BUCKET: _open_bucket, FOLDER: _open_folder}
+OPENERS: dict[str, Callable[[Settings, bool], ObjectStore]] = {
+    BUCKET: _open_bucket,
+    FOLDER: _open_folder,
+    S3: _open_s3,
+}
 
 
 def open_notifier(settings: Settings) -> Notifier | None:

@@ -15,6 +15,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.results import AtTarget, exported_together
 from bqdump.core.settings.settings import Settings
 from bqdump.export.planning.show import show_plan
+from bqdump.export.planning.target import refuse_place
 from bqdump.export.result import exported
 from bqdump.export.run import TaskResult
 from bqdump.export.run import run as run_task
@@ -68,6 +69,8 @@ async def run(
 
     attempt: of this task, from 0; None where nothing restarts it.
     """
+    for store in services.stores.values():
+        refuse_place(store)
     if settings.names_several:
         return EndedSet(await _run_set(services, settings, name, owner, tasks, tell, attempt))
     return await run_one(services, settings, name, owner, tasks, tell, attempt=attempt)
@@ -155,6 +158,8 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
     from bqdump.sets.plan import plan_sets
 
     me = Owner(name, 0)
+    for store in services.stores.values():
+        refuse_place(store)
     if settings.names_several:
         return await plan_sets(settings, _set_tasks(services, settings, name, me, tasks, ignore))
     return await show_plan(Task(services.store, services.warehouse, settings, name, me, tasks))

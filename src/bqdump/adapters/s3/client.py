@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,11 @@ from bqdump.adapters.threads import THREADS
 from bqdump.core.version import VERSION
 
 CONNECT_SECONDS, READ_SECONDS = 10, 120
+
+
+def service_at(endpoint: str) -> str:
+    """The service in messages. endpoint: see open_client."""
+    return f"S3 ({endpoint or os.environ.get('AWS_ENDPOINT_URL_S3') or 'AWS'})"
 
 
 def open_client(endpoint: str = "") -> Any:
@@ -28,7 +34,7 @@ def open_client(endpoint: str = "") -> Any:
             connect_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,
             max_pool_connections=THREADS,
-            # Retrying is not the client's task: see adapters.retry.store.
+            # Retrying is not the client's task: see adapters.retry.
             retries={"total_max_attempts": 1},
             # CRC32C is sent and compared by the adapter. What the client would add, other services may not know.
             request_checksum_calculation="when_required",

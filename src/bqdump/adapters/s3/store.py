@@ -39,7 +39,7 @@ PIECE = 8 << 20
 
 
 class S3Store:
-    """One bucket. It does not retry, except for uploads: see adapters.retry.store.
+    """One bucket. It does not retry, except for uploads: see adapters.retry.
 
     endpoint: the address of a service with the API of S3, "" for AWS. patience: how long uploads are retried, part by
     part. The process needs the permissions that adapters.s3.errors names.

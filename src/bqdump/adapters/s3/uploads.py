@@ -26,7 +26,7 @@ MOST_PARTS = 10_000
 
 
 def kept(retrying: Retrying, request: Callable[[], Result], again: Callable[[], None] = lambda: None) -> Result:
-    """The request's result. It is retried like those of `adapters.retry.store`, in this thread.
+    """The request's result. It is retried like those of `adapters.retry`, in this thread.
 
     again: called before the request is repeated.
     """

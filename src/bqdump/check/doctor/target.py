@@ -8,7 +8,7 @@ from bqdump.check.doctor.checks import CheckOutcome, Checks
 from bqdump.check.doctor.reach import note_reach, reach_of
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, TargetError, UsageError
 from bqdump.core.settings.settings import Settings
-from bqdump.export.planning.target import refuse_bucket, refuse_key
+from bqdump.export.planning.target import refuse_bucket, refuse_key, refuse_place
 from bqdump.ports.store import BucketInfo, Copy, ObjectStore
 from bqdump.repository.prefix_owner import check_prefix
 
@@ -18,6 +18,7 @@ async def check_bucket(checks: Checks, store: ObjectStore, settings: Settings) -
     url, permission = store.url, "storage.buckets.get"
     try:
         bucket = await store.describe()
+        refuse_place(store)
         refuse_bucket(bucket, url)
         refuse_key(bucket, settings, url)
     except DeniedError:

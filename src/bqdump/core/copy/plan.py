@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bqdump.core.copy.manifest import Item
-from bqdump.core.settings.target import BUCKET, Target
+from bqdump.core.settings.target import Target
 
 # A batch ends with the file that makes it so large; what it has read is recorded with one request.
 BATCH_FILES, BATCH_BYTES = 16, 256 << 20
@@ -99,7 +99,7 @@ PIECE_BYTES = 8 << 20
 
 
 class Side(NamedTuple):
-    """One side of a copy. location: of the bucket, "" for a folder, or where it is not known."""
+    """One side of a copy. location: of the bucket, such as a region; "" for a folder, or where it is not known."""
 
     target: Target
     location: str
@@ -117,9 +117,10 @@ def egress_of(moved: int, source: Side, target: Side) -> int:
 
     A folder may be on a machine in the bucket's own location, which bqdump cannot see.
     """
-    if source.target.scheme != BUCKET:
+    if source.target.folder:
         return 0
-    same = target.target.scheme == BUCKET and source.location.upper() == target.location.upper() != ""
+    services = source.target.scheme, target.target.scheme
+    same = services[0] == services[1] and source.location.upper() == target.location.upper() != ""
     return 0 if same else moved
 
 

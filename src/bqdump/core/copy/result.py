@@ -15,7 +15,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.results import Result, public
 from bqdump.core.retention.policy import Policy, policy_of
 from bqdump.core.settings.settings import RETENTION, Settings
-from bqdump.core.settings.target import BUCKET, Target, parse_target
+from bqdump.core.settings.target import BUCKET, EXPECTED, Target, parse_target
 from bqdump.core.settings.values import run_id
 from bqdump.core.sizes import listed
 
@@ -113,7 +113,7 @@ def requested_copy(
     except ValueError as error:
         raise UsageError(COPY, repr(dest), str(error)) from None
     if not target:
-        raise UsageError(COPY, repr(dest), "it names no place", "Use gs://BUCKET/PREFIX or a folder.")
+        raise UsageError(COPY, repr(dest), "it names no place", f"Use {EXPECTED}.")
     chosen = [*(["runs by name"] if names else []), *(["all runs"] if every else []), *(["a policy"] if rules else [])]
     if len(chosen) > 1:
         raise UsageError(COPY, "", f"{listed(chosen, 'and')} were given", "Use one of them.")

@@ -106,10 +106,11 @@ def requested_drill(settings: Settings, *, scratch_project: str, via: str) -> Re
 def _through(settings: Settings, via: str) -> Target | None:
     """The bucket to restore through. Raises UsageError if one is needed."""
     through = parse_via(via)
-    if settings.target.folder and through is None:
-        cause = "load jobs read from Cloud Storage, and this is a local folder"
+    if not settings.target.bucket and through is None:
+        place = "this is a local folder" if settings.target.folder else "this is another service"
+        cause = f"load jobs read from Cloud Storage, and {place}"
         hint = "Name a bucket that its files are uploaded to: {setting:via=gs://BUCKET}."
-        raise UsageError(RESTORE, settings.target.folder, cause, hint)
+        raise UsageError(RESTORE, settings.target.folder or str(settings.target), cause, hint)
     return through
 
 

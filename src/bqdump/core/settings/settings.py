@@ -34,7 +34,8 @@ RETENTION = (*RULES, "abandoned_after")
 # Settings that may differ between two starts of one run: they do not change what is exported.
 OF_ONE_START = (
     *("read_memory", "read_split", "concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed"),
-    *("price_per_tib", "strict", "allow", "allow_partial", "patience", "job_timeout", "notify", "prune", *RETENTION),
+    *("price_per_tib", "strict", "allow", "allow_partial", "patience", "endpoint", "job_timeout"),
+    *("notify", "prune", *RETENTION),
 )
 
 FULL_AFTER = 30 * 86_400
@@ -87,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str = ""
     snapshot_time: str = ""
     patience: int | None = None
+    endpoint: str = ""
     job_timeout: int | None = None
     notify: str = ""
     allow_partial: bool = False
@@ -193,7 +195,9 @@ LOCATION = parse.name(r"[A-Za-z0-9-]+", "a location such as EU")
 KEY_NAME = "projects/P/locations/L/keyRings/R/cryptoKeys/K"
 KMS_KEY = parse.name(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+", KEY_NAME)
 CODECS = tuple(sorted({codec for kind in FORMATS.values() for codec in kind.codecs}))
-WHERE = "Target instead of {setting:bucket}: gs://BUCKET/PREFIX, or a local folder (with the read route)."
+WHERE = (
+    "Target instead of {setting:bucket}: gs://BUCKET/PREFIX, a local folder (with the read route), or a copy in s3://."
+)
 DATASETS = "Dataset to export, or several: names and patterns (* and ?), each in its own folder."
 LEAVE_OUT = "Leave out datasets that match (* and ? allowed), where {setting:dataset} has a pattern."
 TOGETHER = "Publish several datasets only once every one of them is complete."
@@ -219,6 +223,7 @@ SNAPSHOT = "Read all tables as of this time (default: now, by BigQuery's clock).
 NOTIFY = "Post published and failed runs, and failed drills, to this https:// address, or a Slack webhook."
 JOB_TIMEOUT = "Let BigQuery cancel jobs that take longer; their tables fail (default: never)."
 PATIENCE = "Time to retry a service that does not answer (default: 15m for run, else 1m)."
+ENDPOINT = "Address of the service for s3://, if it is not AWS, e.g. https://minio.example.com:9000."
 BILLED = "Refuse to run queries that bill more than this in total, e.g. 10GB; 0: no limit."
 PRICE = "Price of queries in USD per TiB, for the bill that plans show (default: the location's list price)."
 ALLOW = f"Export despite these risks: {', '.join(REFUSED)}."
@@ -265,6 +270,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("run_id", parse.run_id, "ID", RUN_ID),
     Setting("snapshot_time", parse.snapshot_time, "TIME", SNAPSHOT),
     Setting("patience", amounts.duration, "TIME", PATIENCE),
+    Setting("endpoint", parse.endpoint, "URL", ENDPOINT),
     Setting("job_timeout", amounts.duration, "TIME", JOB_TIMEOUT),
     Setting("notify", parse.notify_url, "URL", NOTIFY),
     Setting("allow_partial", parse.flag, "BOOL", "Publish even if some tables failed."),

@@ -1,4 +1,4 @@
-"""Where an export goes: a bucket or a local folder, chosen by the scheme of `to`, and a prefix below it.
+"""Where an export is: a bucket or a local folder, chosen by the scheme of `to`, and a prefix below it.
 
 Another object store is one more scheme here, and one more opener in `bqdump.services.opening`.
 """
@@ -12,7 +12,7 @@ import msgspec
 
 from bqdump.core.settings import values as parse
 
-BUCKET, FOLDER = "gs", "file"
+BUCKET, FOLDER, S3 = "gs", "file", "s3"
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -24,12 +24,12 @@ class Target(msgspec.Struct, frozen=True):
 
     @property
     def bucket(self) -> str:
-        """The bucket, "" for a local folder."""
+        """The bucket of Cloud Storage, "" for any other place. Only from there do load jobs of BigQuery read."""
         return self.root if self.scheme == BUCKET else ""
 
     @property
     def folder(self) -> str:
-        """The local folder, "" for a bucket."""
+        """The local folder, "" for any other place."""
         return self.root if self.scheme == FOLDER else ""
 
     @property
@@ -51,20 +51,25 @@ class Target(msgspec.Struct, frozen=True):
 def recorded_target(settings: Mapping[str, Any]) -> Target:
     """The target in the settings of a stored document."""
     prefix = str(settings.get("prefix") or "")
-    if folder := settings.get("to"):
-        return Target(FOLDER, str(folder), prefix)
+    if to := str(settings.get("to") or ""):
+        scheme, separator, root = to.partition("://")
+        return Target(scheme, root, prefix) if separator and scheme in SCHEMES else Target(FOLDER, to, prefix)
     return Target(BUCKET, str(settings.get("bucket") or ""), prefix)
 
 
 def is_elsewhere(settings: Mapping[str, Any], here: Target) -> bool:
-    """Whether a stored document with these settings was written for another bucket or prefix than this one."""
+    """Whether a stored document with these settings was written for another bucket or prefix than this one.
+
+    A folder may have another name since, or another path on this machine.
+    """
     made_for = recorded_target(settings)
-    return bool(made_for.bucket and made_for.bucket != here.bucket) or made_for.prefix != here.prefix
+    in_bucket = made_for.root and made_for.scheme != FOLDER
+    return bool(in_bucket and made_for.url != here.url) or made_for.prefix != here.prefix
 
 
 def record_of(target: Target) -> dict[str, str]:
     """The target as a stored document has it; recorded_target reads it back."""
-    return {"bucket": target.bucket, "to": target.folder, "prefix": target.prefix}
+    return {"bucket": target.bucket, "to": "" if target.scheme == BUCKET else target.url, "prefix": target.prefix}
 
 
 def parse_target(value: Any) -> Target:
@@ -75,15 +80,15 @@ def parse_target(value: Any) -> Target:
         return Target(FOLDER, place)
     if scheme not in SCHEMES:
         raise ValueError(f"unknown scheme {scheme}://; expected {EXPECTED}")
-    return SCHEMES[scheme](rest)
+    return SCHEMES[scheme](scheme, rest)
 
 
-def _in_bucket(rest: str) -> Target:
+def _in_bucket(scheme: str, rest: str) -> Target:
     bucket, _, prefix = rest.partition("/")
     if not bucket:
         raise ValueError(f"expected {EXPECTED}")
-    return Target(BUCKET, parse.bucket(bucket), parse.prefix(prefix))
+    return Target(scheme, parse.bucket(bucket), parse.prefix(prefix))
 
 
-EXPECTED = "gs://BUCKET/PREFIX or a local folder"
-SCHEMES: dict[str, Callable[[str], Target]] = {BUCKET: _in_bucket}
+EXPECTED = "gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or a local folder"
+SCHEMES: dict[str, Callable[[str, str], Target]] = {BUCKET: _in_bucket, S3: _in_bucket}

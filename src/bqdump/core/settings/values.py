@@ -78,6 +78,18 @@ def notify_url(value: Any) -> str:
     return text
 
 
+def endpoint(value: Any) -> str:
+    """The address of a service with the API of S3; "" for AWS, or what the environment says."""
+    if value == "":
+        return ""
+    word = str(value).strip().rstrip("/")
+    parts = urlsplit(word)
+    bare = not (parts.path or parts.query or parts.fragment or parts.username) and not re.search(r"\s", word)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not bare:
+        raise ValueError("expected an address such as https://minio.example.com:9000")
+    return word
+
+
 def tags(value: Any) -> tuple[str, ...]:
     """A list of tags, or a string that separates them by commas."""
     try:

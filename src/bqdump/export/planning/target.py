@@ -74,6 +74,14 @@ async def check_bucket(store: ObjectStore, settings: Settings) -> BucketInfo | N
     return bucket
 
 
+def refuse_place(store: ObjectStore) -> None:
+    """Raise UsageError for a place that holds copies of exports only."""
+    if not store.abilities.exports:
+        cause = "exports cannot be written there directly, as BigQuery does not write to it"
+        hint = "Export to a bucket of Cloud Storage or a folder, then: bqdump copy s3://BUCKET/PREFIX"
+        raise UsageError(PLAN, store.url, cause, hint)
+
+
 def refuse_bucket(bucket: BucketInfo, url: str) -> None:
     """Raise UsageError for a bucket whose objects cannot be replaced."""
     if bucket.retention_seconds:

@@ -57,7 +57,8 @@ class Source(NamedTuple):
 def source_of(head: Head, entry: TableEntry, target: Target) -> Source | None:
     """A table of a run as it is in this target, which may be a copy.
 
-    None for a table without files, or with too many, and where no definition has the types of its text.
+    None for a table without files, or with too many, where no definition has the types of its text, and for places that
+    the tools do not read with the credentials that they have.
     Raises msgspec.MsgspecError where the table's definition is not valid.
     """
     settings, names = settings_of(head, entry), [file.name for file in entry.files]
@@ -68,6 +69,8 @@ def source_of(head: Head, entry: TableEntry, target: Target) -> Source | None:
     patterned = own and len(names) > MOST_FILES and format_ != "avro" and not any(map(MAGIC.intersection, names))
     addressed = list(dict.fromkeys(map(_pattern, names))) if patterned else names
     types = exported(columns(entry.definition), entry.shape)
+    if not (target.bucket or target.folder):
+        return None
     if format_ not in FORMATS or not 0 < len(addressed) <= MOST_ADDRESSES or (format_ in TEXT_FORMATS and not types):
         return None
     root = target.url if target.bucket else str(Path(target.folder).absolute())
