@@ -162,8 +162,7 @@ def encoder(address: str, format_: str, table: str, folder: Path) -> Callable[[]
 
     from bqdump.adapters.read.encoder import ArrowEncoder
     from bqdump.core.formats.types import columns
-    from bqdump.ports.encoder import FileShape
-    from bqdump.ports.reader import Batch
+    from bqdump.ports.reader import Batch, FileShape
 
     google = client(address)
     session = opened(google)

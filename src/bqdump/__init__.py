@@ -39,11 +39,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bqdump.api.arguments import Options
     from bqdump.api.checks import check_service, doctor, verify
-    from bqdump.api.copies import copy
-    from bqdump.api.exports import plan, run
     from bqdump.api.inspection import diff, ls, manifest, report, runs, sql, status
     from bqdump.api.restores import drill, restore
-    from bqdump.api.retention import prune, tag
+    from bqdump.api.runs import copy, plan, prune, run, tag
     from bqdump.check.doctor.checks import Check, CheckOutcome
     from bqdump.check.findings import Finding, FindingKind
     from bqdump.check.verify import ReadBack, SourceCompared, Verified, VerifiedDataset
@@ -90,7 +88,7 @@ if TYPE_CHECKING:
     from bqdump.diagnosis import Cure, Diagnosis
     from bqdump.observe.history import RunLine
     from bqdump.observe.status import DatasetStatus, LeftDataset, Status
-    from bqdump.ports.query_shell import Answer
+    from bqdump.ports.data_reader import Answer
     from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
 
 __all__ = [
@@ -201,136 +199,36 @@ __all__ = [
 # Where each name is defined; errors are in bqdump.core.errors.
 _HOMES = {
     "bqdump.api.arguments": ("Options",),
-    "bqdump.api.checks": (
-        "check_service",
-        "doctor",
-        "verify",
-    ),
-    "bqdump.api.copies": ("copy",),
-    "bqdump.api.exports": (
-        "plan",
-        "run",
-    ),
-    "bqdump.api.inspection": (
-        "diff",
-        "ls",
-        "manifest",
-        "report",
-        "runs",
-        "sql",
-        "status",
-    ),
-    "bqdump.api.restores": (
-        "drill",
-        "restore",
-    ),
-    "bqdump.api.retention": (
-        "prune",
-        "tag",
-    ),
-    "bqdump.check.doctor.checks": (
-        "Check",
-        "CheckOutcome",
-    ),
-    "bqdump.check.findings": (
-        "Finding",
-        "FindingKind",
-    ),
-    "bqdump.check.verify": (
-        "ReadBack",
-        "SourceCompared",
-        "Verified",
-        "VerifiedDataset",
-    ),
-    "bqdump.core.copy.result": (
-        "Copied",
-        "CopiedRun",
-    ),
-    "bqdump.core.documents.changes": (
-        "TableChange",
-        "TableGrowth",
-    ),
-    "bqdump.core.documents.definitions": (
-        "Index",
-        "RowPolicy",
-        "Unread",
-    ),
-    "bqdump.core.documents.exported": (
-        "Definition",
-        "Definitions",
-        "Manifest",
-        "Table",
-    ),
-    "bqdump.core.documents.manifest": (
-        "File",
-        "Totals",
-    ),
-    "bqdump.core.documents.project": (
-        "RemovedDataset",
-        "SkippedDataset",
-    ),
-    "bqdump.core.documents.run": (
-        "Failure",
-        "Flag",
-        "Owner",
-        "Skipped",
-    ),
+    "bqdump.api.checks": ("check_service", "doctor", "verify"),
+    "bqdump.api.inspection": ("diff", "ls", "manifest", "report", "runs", "sql", "status"),
+    "bqdump.api.restores": ("drill", "restore"),
+    "bqdump.api.runs": ("copy", "plan", "prune", "run", "tag"),
+    "bqdump.check.doctor.checks": ("Check", "CheckOutcome"),
+    "bqdump.check.findings": ("Finding", "FindingKind"),
+    "bqdump.check.verify": ("ReadBack", "SourceCompared", "Verified", "VerifiedDataset"),
+    "bqdump.core.copy.result": ("Copied", "CopiedRun"),
+    "bqdump.core.documents.changes": ("TableChange", "TableGrowth"),
+    "bqdump.core.documents.definitions": ("Index", "RowPolicy", "Unread"),
+    "bqdump.core.documents.exported": ("Definition", "Definitions", "Manifest", "Table"),
+    "bqdump.core.documents.manifest": ("File", "Totals"),
+    "bqdump.core.documents.project": ("RemovedDataset", "SkippedDataset"),
+    "bqdump.core.documents.run": ("Failure", "Flag", "Owner", "Skipped"),
     "bqdump.core.documents.unchanged": ("Removed",),
-    "bqdump.core.listing": (
-        "LeftOut",
-        "ListedDataset",
-        "ListedObject",
-        "ListedTable",
-        "Listing",
-    ),
+    "bqdump.core.listing": ("LeftOut", "ListedDataset", "ListedObject", "ListedTable", "Listing"),
     "bqdump.core.plan.altered": ("AlteredColumn",),
-    "bqdump.core.plan.summary": (
-        "Planned",
-        "PlannedDataset",
-        "PlannedTable",
-        "UnchangedTable",
-    ),
-    "bqdump.core.progress.export": (
-        "DatasetExport",
-        "Export",
-    ),
-    "bqdump.core.restore.drilled": (
-        "Drilled",
-        "Restorable",
-    ),
+    "bqdump.core.plan.summary": ("Planned", "PlannedDataset", "PlannedTable", "UnchangedTable"),
+    "bqdump.core.progress.export": ("DatasetExport", "Export"),
+    "bqdump.core.restore.drilled": ("Drilled", "Restorable"),
     "bqdump.core.restore.plan": ("NotRestored",),
-    "bqdump.core.restore.result": (
-        "NotCreated",
-        "Restoration",
-        "RestoredDataset",
-        "RestoredObject",
-        "RestoredTable",
-    ),
-    "bqdump.core.results": (
-        "Rows",
-        "State",
-    ),
-    "bqdump.core.retention.result": (
-        "Pruned",
-        "RetainedRun",
-    ),
+    "bqdump.core.restore.result": ("NotCreated", "Restoration", "RestoredDataset", "RestoredObject", "RestoredTable"),
+    "bqdump.core.results": ("Rows", "State"),
+    "bqdump.core.retention.result": ("Pruned", "RetainedRun"),
     "bqdump.core.risks": ("Risk",),
-    "bqdump.diagnosis": (
-        "Cure",
-        "Diagnosis",
-    ),
+    "bqdump.diagnosis": ("Cure", "Diagnosis"),
     "bqdump.observe.history": ("RunLine",),
-    "bqdump.observe.status": (
-        "DatasetStatus",
-        "LeftDataset",
-        "Status",
-    ),
-    "bqdump.ports.query_shell": ("Answer",),
-    "bqdump_claims.result": (
-        "ServiceCheck",
-        "TriedClaim",
-        "Verdict",
-    ),
+    "bqdump.observe.status": ("DatasetStatus", "LeftDataset", "Status"),
+    "bqdump.ports.data_reader": ("Answer",),
+    "bqdump_claims.result": ("ServiceCheck", "TriedClaim", "Verdict"),
 }
 
 

@@ -21,8 +21,7 @@ from bqdump.core.sql.statements import identifier
 from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.export.task import ReadRoute
 from bqdump.ports.destination import CopyRequest, Destination, LoadRequest, StatementRequest, TableName
-from bqdump.ports.encoder import FileShape
-from bqdump.ports.reader import ReadRequest
+from bqdump.ports.reader import FileShape, ReadRequest
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
 from bqdump_claims.claim import NotTriedError

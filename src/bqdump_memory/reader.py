@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError
-from bqdump.ports.encoder import FileShape
-from bqdump.ports.reader import Batch, ReadRequest, ReadSession
+from bqdump.ports.reader import Batch, FileShape, ReadRequest, ReadSession
 from bqdump_memory.parquet_lines import parquet_of
 from bqdump_memory.tables import day_of, of_partition
 from bqdump_memory.warehouse import MemoryWarehouse

@@ -24,8 +24,7 @@ from bqdump.adapters.read.columns import for_polars
 from bqdump.adapters.read.encoder import ArrowEncoder
 from bqdump.core.errors import RowsError
 from bqdump.core.formats.types import Column
-from bqdump.ports.encoder import FileShape
-from bqdump.ports.reader import Batch
+from bqdump.ports.reader import Batch, FileShape
 
 UTC = dt.UTC
 JSON = {b"ARROW:extension:name": b"google:sqlType:json"}
@@ -297,7 +296,7 @@ def test_the_library_of_one_format_is_not_imported_for_another(format_: str, oth
         "import io, sys\n"
         "from bqdump.adapters.read.encoder import ArrowEncoder\n"
         "from bqdump.core.formats.types import Column\n"
-        "from bqdump.ports.encoder import FileShape\n"
+        "from bqdump.ports.reader import FileShape\n"
         "from bqdump.ports.reader import Batch\n"
         f"shape = FileShape({format_!r}, 'none', (Column('id', 'INT64'), Column('x', 'INT64')))\n"
         f"print(ArrowEncoder().encode({schema!r}, iter([Batch({batch.data!r}, 2)]), shape, io.BytesIO()))\n"

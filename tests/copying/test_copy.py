@@ -22,7 +22,7 @@ from bqdump.core.retention.policy import Policy
 from bqdump.core.settings.target import FOLDER, Target
 from bqdump.observe.history import list_runs
 from bqdump.observe.status import newest_run, status
-from bqdump.repository.tags import change_tags
+from bqdump.repository.notes import change_tags
 from copying.scene import Copies, complete
 from retain.scene import DAY
 

@@ -23,7 +23,7 @@ from bqdump.core.units.plan import make_plan
 from bqdump.core.units.shares import read_units
 from bqdump.core.units.tables import by_table, done_tables, table_plans
 from bqdump.repository.ledger import ledger_of
-from bqdump.repository.units.ledger import Held, UnitLedger
+from bqdump.repository.units import Held, UnitLedger
 from core.strategies import settings, table
 
 SNAPSHOT = 1_800_000_000_000

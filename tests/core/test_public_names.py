@@ -14,7 +14,7 @@ from typing import get_type_hints
 import pytest
 
 import bqdump
-from bqdump.api.signatures import OF_TARGET
+from bqdump.api.calls import OF_TARGET
 from bqdump.cli.exit_codes import CODES
 from bqdump.core import errors
 from bqdump.core.results import Rows

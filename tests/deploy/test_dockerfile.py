@@ -143,7 +143,7 @@ def _it_holds_the_runtime_only(python: Path) -> None:
     expected = ["bqdump", "bqdump_claims", "click", "google.cloud.bigquery"]
     assert importable(python, expected) == expected
     assert importable(python, NOT_IN_THE_IMAGE) == []
-    code = "from bqdump.render.workflow import workflow_source; print(workflow_source()[:1])"
+    code = "from bqdump.render.job import workflow_source; print(workflow_source()[:1])"
     assert _output([python, "-I", "-c", code]) == "#\n"
 
 

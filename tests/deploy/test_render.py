@@ -27,8 +27,8 @@ from bqdump.core.settings.target import Target
 from bqdump.render.append_only import TITLE, expression
 from bqdump.render.deployment import NOT_DEPLOYED, Deployment, Secret, check, environment
 from bqdump.render.iam import SEE_ROW_POLICIES, accounts, acting_as, build_account, script
+from bqdump.render.job import workflow_input
 from bqdump.render.terraform import module_call
-from bqdump.render.workflow import workflow_input
 from bqdump.render.yaml import to_yaml
 from core.test_settings import VALUES
 from deploy import discovery

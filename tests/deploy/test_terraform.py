@@ -11,7 +11,7 @@ import pytest
 
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import SETTINGS
-from bqdump.render.workflow import workflow_source
+from bqdump.render.job import workflow_source
 from deploy import extract_schema
 from deploy.terraform import check_call, check_references, check_resources, load, load_module, named, resources
 from deploy.terraform_core import TIME

@@ -15,7 +15,7 @@ import yaml
 
 from bqdump.core.plan.draft import recommended_tasks
 from bqdump.core.settings.settings import SETTINGS
-from bqdump.render.workflow import workflow_source
+from bqdump.render.job import workflow_source
 from deploy import discovery
 from deploy.workflow_engine import EXECUTION, FailedError, operation_failed, refusal, run
 from json_schema import problems

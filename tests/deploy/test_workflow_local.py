@@ -15,7 +15,7 @@ from google.cloud import bigquery, storage
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.target import Latest
-from bqdump.render.workflow import workflow_source
+from bqdump.render.job import workflow_source
 from bqdump_local import stack as local_stack
 from bqdump_local.cloud_run.app import cloud_run_operation, create_app
 from bqdump_local.control import Control

@@ -13,7 +13,7 @@ import pytest
 from bqdump.cli.output import json_text
 from bqdump.cli.reference import CLAIMS_PAGE, CONFIRMED, FORMATS, with_claims, with_types
 from bqdump.core.times import time_of
-from bqdump.render.confirmed import read_confirmed
+from bqdump.render.tables import read_confirmed
 from bqdump_claims.claims import CLAIMS
 from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
 from docs.walk import ROOT

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from bqdump.cli import exit_codes
-from bqdump.cli.arguments_module import arguments_module
-from bqdump.cli.commands_page import commands, commands_page
+from bqdump.cli.commands_page import arguments_module, commands, commands_page
 from bqdump.cli.reference import (
     ARGUMENTS,
     COMMANDS,
@@ -26,7 +25,7 @@ from bqdump.core.formats import formats
 from bqdump.core.formats.fidelity import CELLS
 from bqdump.core.formats.types import TYPES
 from bqdump.core.settings.settings import SETTINGS
-from bqdump.render.confirmed import read_confirmed
+from bqdump.render.tables import read_confirmed
 from json_schema import problems
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import ReadRoute, Task
-from bqdump.ports.encoder import FileShape
-from bqdump.ports.reader import Batch
+from bqdump.ports.reader import Batch, FileShape
 from bqdump.ports.store import ObjectInfo
 from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
 from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse

@@ -25,7 +25,7 @@ from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError
 from bqdump.repository.published import read_manifest
-from bqdump.repository.units.ledger import write_end
+from bqdump.repository.units import write_end
 from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 
 REPLACE = Settings(project="p", dataset="d", target=Target("gs", "memory"), partitions_min_bytes=1,

@@ -21,7 +21,7 @@ from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.export.run import run
 from bqdump.export.task import ReadRoute, Task
-from bqdump.ports.encoder import FileShape
+from bqdump.ports.reader import FileShape
 from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"), route="read")

@@ -28,8 +28,7 @@ from bqdump.export.work.sessions import close_sessions, retire
 from bqdump.export.work.work import read_share
 from bqdump.observe.status import status
 from bqdump.ports.reader import Batch
-from bqdump.repository.units.ledger import read_unit_ledger, write_end
-from bqdump.repository.units.sessions import current_session
+from bqdump.repository.units import current_session, read_unit_ledger, write_end
 from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 from logged import logged
 from simulation.loop import VirtualLoop

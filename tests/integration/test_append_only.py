@@ -18,7 +18,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import STATE
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.repository import pulse
+from bqdump.repository import turns
 from bqdump_local.processes import Processes
 from integration.stage import Ran, Stage, csv_rows, expected_rows, records
 from logged import lines_of
@@ -132,7 +132,7 @@ def test_a_stopped_run_resumes_and_is_published(route: str, number: int, appendi
 
 def test_a_planner_that_takes_long_shows_that_it_is_alive(appending: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     appending.table("a")
-    monkeypatch.setattr(pulse, "PULSE_SECONDS", 0.0)
+    monkeypatch.setattr(turns, "PULSE_SECONDS", 0.0)
     ran = appending.run("--run-id", "one", *KEEP)
     assert ran.code == 0, ran.err
     assert int(appending.store.bucket(appending.bucket).get_blob(f"{STATE}/runs/one/planner.json").generation)

@@ -22,7 +22,7 @@ from bqdump.core.restore.plan import Options
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
-from bqdump.repository.drills import read_drills
+from bqdump.repository.notes import read_drills
 from bqdump.repository.published import read_manifest
 from bqdump.restoration.drill import NAME, drill
 from bqdump.restoration.task import Request, Task, Via

@@ -10,9 +10,9 @@ import pytest
 from bqdump.core.documents.retention import MOST_TAGS
 from bqdump.core.errors import DocumentError
 from bqdump.observe.history import list_runs
+from bqdump.repository.notes import change_tags
 from bqdump.repository.references import refer
 from bqdump.repository.repository import overwrite
-from bqdump.repository.tags import change_tags
 from retain.scene import LAYOUT, SETTINGS, Scene
 
 GARBAGE = [b"", b"garbage", b"{}", b'{"run":"b","tags":["keep"]}', b'{"run":"a","tags":["keep"]}x'.ljust(5000)]

@@ -16,7 +16,7 @@ from bqdump.core.documents.target import IcebergTables
 from bqdump.core.errors import BqdumpError
 from bqdump.core.iceberg.metadata import RUN
 from bqdump.core.iceberg.table import HINT, METADATA, run_of
-from bqdump.repository.tags import change_tags
+from bqdump.repository.notes import change_tags
 from retain.scene import KEEP, LAYOUT, Scene
 
 LAKE: dict[str, Any] = {"format": "parquet", "iceberg": True}

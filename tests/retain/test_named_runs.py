@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from bqdump import verbs
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
 from bqdump.core.retention.result import Pruned
+from bqdump.repository.notes import change_tags
 from bqdump.repository.references import refer
-from bqdump.repository.tags import change_tags
 from retain.scene import LAYOUT, SETTINGS, Scene
 from sets.world import World
 

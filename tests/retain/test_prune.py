@@ -16,9 +16,9 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UnavailableError, UsageError
+from bqdump.repository.notes import change_tags
 from bqdump.repository.references import refer
 from bqdump.repository.repository import overwrite
-from bqdump.repository.tags import change_tags
 from bqdump.retain.decide import decide
 from bqdump.retain.prune import prune
 from bqdump.retain.runs import read_runs

@@ -20,9 +20,9 @@ from bqdump.core.restore.plan import Options
 from bqdump.export.run import run
 from bqdump.observe.history import list_runs
 from bqdump.ports.store import ObjectInfo
+from bqdump.repository.notes import change_tags
 from bqdump.repository.published import read_manifest
 from bqdump.repository.repository import overwrite
-from bqdump.repository.tags import change_tags
 from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request
 from bqdump.restoration.task import Task as Restoring

@@ -12,7 +12,7 @@ from bqdump.core.errors import DeniedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.drilled import Drilled, Portion
 from bqdump.core.restore.plan import Options
-from bqdump.repository.drills import read_drills
+from bqdump.repository.notes import read_drills
 from bqdump.restoration import planning, restore
 from bqdump.restoration.draft import Draft, draft
 from bqdump.restoration.drills import drill as drill_all

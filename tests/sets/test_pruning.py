@@ -17,8 +17,8 @@ from bqdump.core.wording import COMMANDS
 from bqdump.export.run import run as export
 from bqdump.export.task import Task
 from bqdump.repository.exports import exports_at
+from bqdump.repository.notes import change_tags
 from bqdump.repository.published import read_latest
-from bqdump.repository.tags import change_tags
 from bqdump.retain.prune_exports import prune_exports
 from opened import everywhere
 from sets.world import FIRST, World

@@ -25,15 +25,14 @@ from bqdump.core.plan import draft as plan
 from bqdump.core.plan import record, removal, reuse
 from bqdump.core.units import shares
 from bqdump.export import carry, task
-from bqdump.export.placement import final_names, keep, replace
+from bqdump.export.placement import choose, final_names, replace
 from bqdump.export.planning import definitions
 from bqdump.export.planning import obtain as planning
-from bqdump.export.publish import abandoned, clear, collect, count, iceberg, lake_table
+from bqdump.export.publish import clear, collect, count, iceberg, lake_table
 from bqdump.export.work import jobs, work
-from bqdump.export.work import recheck as policies
+from bqdump.export.work import sessions as policies
 from bqdump.repository import prefix_owner as prefix
-from bqdump.repository import published
-from bqdump.repository.units import ledger, sessions
+from bqdump.repository import published, units
 from simulation import wrong
 from simulation.law import Law
 
@@ -83,7 +82,7 @@ MUTATIONS = (
     Mutation("copies go on although a later run has announced itself", Law.FORWARD,
              final_names, "_still_mine", wrong.always, here_only=True),
     Mutation("a run is published before every receipt is there", Law.TRUE,
-             ledger.UnitLedger, "settled", wrong.settled_by_any_receipt),
+             units.UnitLedger, "settled", wrong.settled_by_any_receipt),
     Mutation("a table is read as it is, not as it was at the moment of the run", Law.TRUE,
              jobs, "_extract", wrong.without_snapshot),
     Mutation("a query reads a table as it is, not as it was at the moment of the run", Law.TRUE,
@@ -95,9 +94,9 @@ MUTATIONS = (
     Mutation("a file that is missing is left out of the manifest", Law.TRUE,
              collect, "_files_of", wrong.files_that_are_there),
     Mutation("a receipt does not tell from which read session it is", Law.TRUE,
-             sessions, "session_id", wrong.returns("the session")),
+             units, "session_id", wrong.returns("the session")),
     Mutation("what was read by a session that has been retired counts", Law.RESUMABLE,
-             sessions, "outdated", wrong.finds_none),
+             units, "outdated", wrong.finds_none),
     Mutation("of a shared table only the first part is published", Law.TRUE,
              collect, "collect", wrong.first_parts),
     Mutation("rows that a job has left out are not missed", Law.TRUE,
@@ -115,7 +114,7 @@ MUTATIONS = (
     Mutation("a document that breaks off is not read again", Law.RESUMABLE,
              errors, "BROKEN", wrong.without_connections),
     Mutation("that a table was given up is not settled for all", Law.RESUMABLE,
-             ledger, "give_up", wrong.settles_nothing),
+             units, "give_up", wrong.settles_nothing),
     Mutation("latest.json is pointed at whoever comes last", Law.FORWARD, published, "move_latest",
              edit("if latest and latest.age > ready.age:", "if False:")),
     Mutation("publishing.json names whoever comes last", Law.FORWARD, final_names, "announce",
@@ -140,7 +139,7 @@ MUTATIONS = (
     Mutation("a listing goes on by page numbers after an error", Law.RESUMABLE,
              retry, "listed", wrong.by_page_numbers),
     Mutation("a run that keeps its files deletes what was replaced before the switch", Law.OWN_FILES,
-             keep.Keep, "clear", wrong.as_when_replacing),
+             choose.Keep, "clear", wrong.as_when_replacing),
     Mutation("everything below the prefix is taken for an old export", Law.OWN_FILES,
              replace, "split_shard", wrong.any_name_is_a_shard, here_only=True),
     Mutation("staged files are deleted before the manifest names them", Law.OWN_FILES,
@@ -154,14 +153,14 @@ MUTATIONS = (
              edit("    await claim_prefix(task.store, task.settings, task.run)\n", "")),
     Mutation("a mistaken run keeps the prefix", Law.RESUMABLE,
              planning, "release_prefix", wrong.nothing, here_only=True),
-    Mutation("staged files of a run whose jobs are running are cleared", Law.OWN_FILES, abandoned, "_clear_all",
+    Mutation("staged files of a run whose jobs are running are cleared", Law.OWN_FILES, clear, "_clear_all",
              edit('any(job.startswith(other.job_prefix) for job in jobs)', "False")),
-    Mutation("staged files of later runs are cleared", Law.OWN_FILES, abandoned, "_clear_all",
+    Mutation("staged files of later runs are cleared", Law.OWN_FILES, clear, "_clear_all",
              edit("and other.age < export.plan.age", "")),
     Mutation("staged files are cleared by name, of whatever generation", Law.OWN_FILES,
-             abandoned, "delete", wrong.of_any_generation, here_only=True),
+             clear, "delete", wrong.of_any_generation, here_only=True),
     Mutation("that a run stages files is forgotten when none are found", Law.OWN_FILES,
-             abandoned, "STAGES_NO_MORE_MS", wrong.is_long_ago, here_only=True),
+             clear, "STAGES_NO_MORE_MS", wrong.is_long_ago, here_only=True),
     Mutation("a message that does not fit into a note is cut by its characters", Law.RESUMABLE, notes, "shortened",
              edit("if len(text) <= characters and _size(text) <= bytes_:",
                   "if len(text := text[:characters]) <= characters:")),

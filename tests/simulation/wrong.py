@@ -21,7 +21,7 @@ from bqdump.export.publish.clear import clear_staging, delete
 from bqdump.export.task import Exported, Placed, RunningExport
 from bqdump.export.work.work import Free, Picture
 from bqdump.ports.store import Copy, ObjectInfo
-from bqdump.repository.units.ledger import UnitLedger, read_unit_ledger
+from bqdump.repository.units import UnitLedger, read_unit_ledger
 
 Sound = Callable[..., Any]
 

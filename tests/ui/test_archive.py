@@ -11,7 +11,6 @@ import pytest
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.ports.store import Note, ObjectInfo, Stored
-from bqdump.ui import kept
 from bqdump.ui.archive import Archive
 from browser.scenes import Scene, large, older, shop
 
@@ -93,7 +92,7 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     contents = scene.store.peek(scene.settings.layout.run("night-0").contents.name)
     assert contents
     size = len(contents[0])
-    monkeypatch.setattr(kept, "KEPT_BYTES", 2 * size + size // 2)
+    monkeypatch.setattr("bqdump.ui.archive.KEPT_BYTES", 2 * size + size // 2)
     for number in (0, 1, 2, 3, 3, 0):
         asyncio.run(archive.finished(f"night-{number}"))
     assert [name.split("/")[2] for name in archive._kept.names] == ["night-3", "night-0"]

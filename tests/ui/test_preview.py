@@ -18,9 +18,9 @@ import pytest
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.ports.store import Stored
-from bqdump.ui import preview as module
+from bqdump.ui import file as module
 from bqdump.ui.decode import ROWS, Preview
-from bqdump.ui.preview import FOOTER_BYTES, HEAD_BYTES, TEXT_BYTES, preview
+from bqdump.ui.file import FOOTER_BYTES, HEAD_BYTES, TEXT_BYTES, preview
 
 
 class Counted(MemoryStore):

@@ -9,9 +9,8 @@ import pytest
 from starlette.requests import Request
 
 from bqdump.core.errors import DatasetsFailedError, DocumentError, NotFoundError
-from bqdump.ui.collection import Collection
-from bqdump.ui.datasets import datasets_page
-from bqdump.ui.place import Place
+from bqdump.ui.datasets import Collection, datasets_page
+from bqdump.ui.frame import Place
 from bqdump.ui.progress import ENDED
 from bqdump.ui.run import run_page
 from bqdump.ui.set_run import set_live_part, set_run_page

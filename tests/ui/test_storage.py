@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bqdump.core.sizes import size_text
-from bqdump.repository.tags import change_tags
+from bqdump.repository.notes import change_tags
 from browser.scenes import shop
 from browser.site import Site
 from ui.test_app import ask

@@ -12,8 +12,7 @@ from jinja2 import UndefinedError
 from bqdump.pages.templating import TEMPLATES as SHARED
 from bqdump.pages.templating import environment
 from bqdump.ui.frame import TEMPLATES as CONSOLE
-from bqdump.ui.frame import message, templates
-from bqdump.ui.place import Place
+from bqdump.ui.frame import Place, message, templates
 
 FILES = [*SHARED.glob("*.html"), *CONSOLE.glob("*.html")]
 

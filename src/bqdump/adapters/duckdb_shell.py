@@ -20,8 +20,7 @@ from bqdump.adapters.data_files import csv_relation, json_relation
 from bqdump.core.errors import DamagedError, DocumentError, UsageError
 from bqdump.core.formats.types import Column
 from bqdump.core.sql.views import empty_table, literal, view
-from bqdump.ports.data_reader import DataFile
-from bqdump.ports.query_shell import Answer, Source
+from bqdump.ports.data_reader import Answer, DataFile, Source
 
 # DuckDB makes Python's values of these with other packages.
 ZONED = re.compile("TIME(STAMP)? WITH TIME ZONE")

@@ -9,8 +9,7 @@ from typing import Unpack
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import finish, run_of, settings_of, tell_bill
-from bqdump.api.signatures import OF_TARGET, with_settings
+from bqdump.api.calls import OF_TARGET, finish, run_of, settings_of, tell_bill, with_settings
 from bqdump.check.verify import Verified
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.settings.settings import REQUIRED

@@ -9,8 +9,7 @@ from typing import TypedDict, TypeVar, Unpack, cast
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import finish, python_words, run_of, settings_of
-from bqdump.api.signatures import OF_TARGET, with_settings
+from bqdump.api.calls import OF_TARGET, finish, python_words, run_of, settings_of, with_settings
 from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.exported import Manifest
 from bqdump.core.listing import Listing, Patterns
@@ -20,7 +19,7 @@ from bqdump.core.settings.values import patterns
 from bqdump.observe.growth import with_growth
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
-from bqdump.ports.query_shell import Answer
+from bqdump.ports.data_reader import Answer
 from bqdump.repository.exports import StoreAt
 from bqdump.services.opened import serve
 from bqdump.services.opening import open_shell

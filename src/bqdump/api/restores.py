@@ -11,8 +11,7 @@ import msgspec
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import finish, python_words, run_of, settings_of, tell_bill
-from bqdump.api.signatures import OF_TARGET, with_settings
+from bqdump.api.calls import OF_TARGET, finish, python_words, run_of, settings_of, tell_bill, with_settings
 from bqdump.core.documents.run import Owner
 from bqdump.core.restore.drilled import Drilled, portion
 from bqdump.core.restore.request import requested, requested_drill

@@ -1,9 +1,12 @@
-"""Comparing the values of two exports: the files of both are read, and the checksums of their columns compared."""
+"""Comparing the values of two exports: the files of both are read, and the checksums of their columns compared.
+
+The changes from one run of a set to another, dataset by dataset.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from heapq import nlargest
 from typing import NamedTuple
 
@@ -11,7 +14,7 @@ from msgspec.structs import replace
 
 from bqdump.check.read_back import FILES_AT_ONCE, PIECE_BYTES, data_file
 from bqdump.concurrency import gathered
-from bqdump.core.documents.changes import TableChange, compare_all, way_of
+from bqdump.core.documents.changes import TableChange, compare, compare_all, way_of
 from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.errors import NotFoundError
 from bqdump.core.formats.types import columns as columns_of
@@ -22,6 +25,9 @@ from bqdump.core.sql.checksums import Leaf, chunks, leaves
 from bqdump.core.tables.unsupported import exported
 from bqdump.ports.data_reader import DataReader, Digest
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.exports import ExportAt, SetAt, published_sets
+from bqdump.repository.published import missing_run
+from bqdump.repository.repository import value_of
 
 LOOKS_AT_ONCE = 16
 
@@ -183,3 +189,40 @@ def _equal(before: Sums, after: Sums, was: Leaf, now: Leaf) -> bool:
     if was.by_value(before.format) != now.by_value(after.format):
         return column[0] == other[0]
     return column == other
+
+
+Compare = Callable[[ObjectStore, Manifest, Manifest], Awaitable[Sequence[TableChange]]]
+
+
+async def compare_set(sets: Sequence[SetAt], before: str, after: str, compare_both: Compare) -> list[TableChange]:
+    """The changes from one run to another (default: what is published). Tables have their dataset's name.
+
+    compare_both: the changes of a dataset that both runs have exported. Raises NotFoundError for a run of no dataset.
+    """
+    changes: list[TableChange] = []
+    missing = {before, after} - {""}
+    for at, project in await published_sets(sets):
+        published = {entry.dataset: entry.run for entry in project.datasets}
+        for name in at.names:
+            old = await _manifest(at.export(name), before)
+            new = await _manifest(at.export(name), after or published.get(name, ""))
+            missing -= {before if old else None, after if new else None}
+            found = await compare_both(at.store, old, new) if old and new else _one_sided(old, new)
+            changes += [replace(change, table=f"{name}.{change.table}") for change in found]
+    for run in (before, after):
+        if run in missing:
+            raise missing_run(run, sets[0].settings)
+    return changes
+
+
+async def _manifest(export: ExportAt, run: str) -> Manifest | None:
+    return await value_of(export.store, export.settings.layout.run(run).manifest) if run else None
+
+
+def _one_sided(old: Manifest | None, new: Manifest | None) -> list[TableChange]:
+    """All tables of a dataset that only one of the runs has exported."""
+    if not (there := old or new):
+        return []
+    nothing = replace(there, tables=(), failed=(), skipped=())
+    why = f"only run {there.run} has exported dataset {there.dataset}"
+    return [replace(change, why=why) for change in compare(old or nothing, new or nothing)]

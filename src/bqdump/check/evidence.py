@@ -15,8 +15,8 @@ from bqdump.core.settings.target import BUCKET, S3, Target
 from bqdump.core.sizes import counted
 from bqdump.pages.evidence import Stored, render_evidence
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.drills import read_drills
 from bqdump.repository.exports import SetAt
+from bqdump.repository.notes import read_drills
 from bqdump.repository.published import name_a_dataset, read_manifest
 
 

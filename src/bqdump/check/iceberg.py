@@ -12,8 +12,7 @@ from bqdump.core.errors import DocumentError
 from bqdump.core.iceberg.table import is_intact
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.repository.objects import read_object
-from bqdump.repository.presence import present
+from bqdump.repository.objects import present, read_object
 from bqdump.repository.published import readable_latest
 from bqdump.repository.repository import value_of
 

@@ -11,9 +11,9 @@ from bqdump.core.errors import VerificationError
 from bqdump.core.formats.types import columns
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.unsupported import exported
-from bqdump.ports.query_shell import QueryShell, Source
+from bqdump.ports.data_reader import QueryShell, Source
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.data_files import read_part
+from bqdump.repository.objects import read_part
 
 PIECE_BYTES = 8 << 20
 

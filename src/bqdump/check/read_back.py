@@ -24,7 +24,7 @@ from bqdump.core.sampling import chosen
 from bqdump.core.tables.unsupported import exported
 from bqdump.ports.data_reader import DataFile, DataReader, Digest
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.data_files import read_part
+from bqdump.repository.objects import read_part
 
 FILES_AT_ONCE = 4
 PIECE_BYTES = 8 << 20

@@ -29,9 +29,8 @@ from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.times import time_in, time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.repository.presence import recorded_in, with_checksums
-from bqdump.repository.published import read_latest, read_manifest, refuse_pruned
-from bqdump.repository.replacing import read_replacing
+from bqdump.repository.objects import recorded_in, with_checksums
+from bqdump.repository.published import read_latest, read_manifest, read_replacing, refuse_pruned
 
 
 @public

@@ -16,8 +16,7 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import AT_ONCE, ExportAt, SetAt, datasets_left, published_sets
-from bqdump.repository.published import missing_run, read_latest
-from bqdump.repository.replacing import begun
+from bqdump.repository.published import begun, missing_run, read_latest
 from bqdump.repository.repository import exists, value_of
 
 Verify = Callable[[ObjectStore, Settings, str], Awaitable[Verified]]

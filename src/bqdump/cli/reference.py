@@ -15,15 +15,13 @@ from typing import Any
 
 import msgspec
 
-from bqdump.cli.arguments_module import arguments_module
-from bqdump.cli.commands_page import commands, commands_page
+from bqdump.cli.commands_page import arguments_module, commands, commands_page
 from bqdump.cli.errors import described
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.target import IcebergTables, Latest
 from bqdump.core.settings.settings import REQUIRED, SETTINGS, Settings
 from bqdump.core.settings.target import Target
-from bqdump.render.confirmed import NONE, Confirmed, mark, read_confirmed
-from bqdump.render.types import type_tables
+from bqdump.render.tables import NONE, Confirmed, mark, read_confirmed, type_tables
 from bqdump_claims.claim import Claim
 from bqdump_claims.claims import CLAIMS
 

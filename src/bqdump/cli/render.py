@@ -20,15 +20,13 @@ from bqdump.core.settings.settings import REQUIRED
 from bqdump.render.alert_script import alerts as alerts_script
 from bqdump.render.deployment import Deployment, check, check_schedule, secret_of
 from bqdump.render.iam import accounts, acting_as, build_account, script
-from bqdump.render.job import ALONE, DRILL, SHARE, VERIFY
+from bqdump.render.job import ALONE, DRILL, SHARE, VERIFY, scheduler_job, workflow_input, workflow_source
 from bqdump.render.job import job as job_document
+from bqdump.render.job import workflow as workflow_body
 from bqdump.render.kubernetes import cron_job, service_account
 from bqdump.render.kubernetes import job as kubernetes_job
-from bqdump.render.scheduler import scheduler_job
 from bqdump.render.terraform import module_call
 from bqdump.render.watched import Watched, exported, exported_by_workflow
-from bqdump.render.workflow import workflow as workflow_body
-from bqdump.render.workflow import workflow_input, workflow_source
 from bqdump.render.yaml import to_yaml
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])

@@ -22,7 +22,7 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.observe.growth import Growth, with_growth
 from bqdump.observe.history import RunLine
-from bqdump.observe.set_runs import ALL
+from bqdump.observe.sets import ALL
 from bqdump.services.opened import serve
 
 DATASETS = {ALL: "all"}

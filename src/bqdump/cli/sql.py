@@ -28,7 +28,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_of, time_text
 from bqdump.core.wording import placeholder
-from bqdump.ports.query_shell import Answer
+from bqdump.ports.data_reader import Answer
 from bqdump.services.opened import serve
 from bqdump.services.opening import open_shell
 

@@ -22,9 +22,9 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.observe.follow import follow
-from bqdump.observe.set_status import ENDED
+from bqdump.observe.sets import ENDED
 from bqdump.observe.status import SILENT_SECONDS, DatasetStatus, Status, newest_run
-from bqdump.repository.replacing import begun
+from bqdump.repository.published import begun
 from bqdump.services.opened import Services, serve
 
 # Between looks at a set, each of which reads the progress of every dataset.

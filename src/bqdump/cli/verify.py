@@ -21,7 +21,7 @@ from bqdump.core.documents.manifest_index import mixed_times
 from bqdump.core.sampling import parts_to_read
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
-from bqdump.repository.replacing import begun
+from bqdump.repository.published import begun
 from bqdump.services.opened import Services, serve
 
 EVERYTHING = "100%"

@@ -17,8 +17,7 @@ from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, Verifi
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
 from bqdump.core.version import VERSION
-from bqdump.repository.objects import write_object
-from bqdump.repository.presence import present
+from bqdump.repository.objects import present, write_object
 from bqdump.repository.repository import Loaded, create, delete, exists, load, overwrite, replace, swap, value_of
 
 log = logging.getLogger(__name__)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from bqdump.copying.choose import chosen_runs
 from bqdump.copying.finish import begin, compare, complete, store_manifest
 from bqdump.copying.move import move
-from bqdump.copying.places import check_place, claim_place, refuse_overlap, refuse_run
+from bqdump.copying.places import check_place, chosen_runs, claim_place, refuse_overlap, refuse_run
 from bqdump.copying.survey import Surveyed, plan_of, sources_of, survey
 from bqdump.copying.task import Place, Task
 from bqdump.core.copy.plan import CopyPlan, Side, egress_of, requests_for
@@ -18,7 +17,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_of
-from bqdump.repository.pulse import pulse
+from bqdump.repository.turns import pulse
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from bqdump.core.errors import BqdumpError, NotFoundError, UsageError, Verificat
 from bqdump.core.sizes import counted
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.copies import find_latest, load_manifest
-from bqdump.repository.presence import NOTHING, present, recorded_in
+from bqdump.repository.objects import NOTHING, present, recorded_in
 from bqdump.repository.published import refuse_pruned
 from bqdump.repository.repository import Loaded, exists, load, value_of
 

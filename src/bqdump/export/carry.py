@@ -24,7 +24,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.presence import differs, present
+from bqdump.repository.objects import differs, present
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import refer
 from bqdump.repository.repository import read, value_of

@@ -17,7 +17,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.export.carry import read_published
 from bqdump.export.task import RunningExport
-from bqdump.repository.units.ledger import UnitLedger, give_up
+from bqdump.repository.units import UnitLedger, give_up
 
 log = logging.getLogger(__name__)
 # Of a table that counts as failed although it was dropped.

@@ -16,20 +16,18 @@ from bqdump.core.sizes import counted, named
 from bqdump.export.dropped import as_failed, go_without_dropped
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.publish.abandoned import clear_abandoned
-from bqdump.export.publish.again import Again, report_again
-from bqdump.export.publish.ended import has_manifest
-from bqdump.export.publish.latest import restore_latest
+from bqdump.export.publish.clear import clear_abandoned
+from bqdump.export.publish.latest import Again, has_manifest, report_again, restore_latest
 from bqdump.export.publish.publish import publish
 from bqdump.export.publish.report import has_report, store_failed_report, store_report
 from bqdump.export.task import RunningExport, Task
-from bqdump.export.work.gone import RECREATED
+from bqdump.export.work.jobs import RECREATED
 from bqdump.export.work.sessions import close_sessions
 from bqdump.export.work.work import work
 from bqdump.repository.ledger import Ledger, ledger_of
 from bqdump.repository.published import read_latest
 from bqdump.repository.turns import Turn, takes_turn
-from bqdump.repository.units.ledger import UnitLedger, give_up, read_unit_ledger
+from bqdump.repository.units import UnitLedger, give_up, read_unit_ledger
 
 log = logging.getLogger(__name__)
 # Failed tables in an error; the others are counted.

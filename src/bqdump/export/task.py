@@ -15,13 +15,12 @@ from bqdump.core.progress.events import Event, Listener, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset, Listed
 from bqdump.export.collected import Collected
-from bqdump.export.in_flight import InFlight
+from bqdump.export.watch import InFlight
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from bqdump.ports.encoder import Encoder
-    from bqdump.ports.reader import Reader
+    from bqdump.ports.reader import Encoder, Reader
 
 # BigQuery queues at most 50,000 jobs per project and region; all tasks of a run share them.
 # https://cloud.google.com/bigquery/quotas

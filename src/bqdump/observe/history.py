@@ -24,11 +24,10 @@ from bqdump.core.times import EPOCH, parse_time, time_in, time_of
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.contents import contents_of
-from bqdump.repository.drills import read_drills
+from bqdump.repository.notes import read_drills, readable_tags
 from bqdump.repository.published import read_latest, readable_latest
 from bqdump.repository.repository import exists, read, value_of
 from bqdump.repository.storage import read_storage
-from bqdump.repository.tags import readable_tags
 
 READS_AT_ONCE = 4
 # Requests for the metadata of an object.

@@ -12,8 +12,8 @@ from bqdump.core.restore.drilled import Restorable, restorable
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import milliseconds_of
 from bqdump.core.version import VERSION
-from bqdump.pages.document import document
 from bqdump.pages.summary import Verdict, rows_of, size_of
+from bqdump.pages.templating import document
 from bqdump.pages.text import count_text, time_text
 
 # As many rows as a browser shows without delay; the manifest has them all.

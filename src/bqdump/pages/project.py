@@ -10,8 +10,8 @@ import msgspec
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.project import DatasetEntry, Project
 from bqdump.core.settings.target import Target
-from bqdump.pages.document import document
-from bqdump.pages.links import CONSOLE
+from bqdump.pages.templating import document
+from bqdump.pages.text import CONSOLE
 
 # From [prefix/]_bqdump/projects/<run>/ to [prefix/].
 WAY_UP = "../../../"

@@ -1,4 +1,9 @@
-"""The report of a run: one self-contained HTML page. Pure: a manifest in, a page out."""
+"""The report of a run: one self-contained HTML page. Pure: a manifest in, a page out.
+
+The report of a run that published nothing (yet): what is done, what failed, and how to resume. Pure.
+
+The report of a restore: one self-contained HTML page. Pure: a result in, a page out.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,17 @@ from typing import NamedTuple
 
 from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.progress.events import Cleared
 from bqdump.core.restore.drilled import NEVER, Restorable
-from bqdump.core.times import time_text
-from bqdump.pages.document import document
+from bqdump.core.restore.result import Restoration
+from bqdump.core.settings.file import resume_command
+from bqdump.core.sizes import size_text
+from bqdump.core.times import milliseconds_of, time_text
 from bqdump.pages.gantt import bar, gantt, own_bars
 from bqdump.pages.summary import chosen, rows_of, size_of, totals, verdict
+from bqdump.pages.templating import document
+from bqdump.pages.text import count_text
 
 # As many rows as a browser shows without delay; the manifest has them all.
 ROWS = 2000
@@ -67,3 +77,42 @@ def _proof(proven: Restorable | None, run: str) -> list[tuple[str, str]]:
 def _row(entry: TableEntry) -> Row:
     size, took = size_of(entry), entry.ended - entry.created
     return Row(entry, rows_of(entry), size, took, bar(entry).attempt)
+
+
+def render_unpublished(plan: Plan, done: int, receipts: Sequence[Receipt], failed: Sequence[Failure]) -> bytes:
+    """The page: the verdict first, then totals, failures, the timeline, and what was not exported.
+
+    done: the number of tables. failed: one failure for each table. receipts: for the timeline.
+    """
+    return document(
+        "unpublished.html",
+        f"{plan.project}.{plan.dataset}",
+        about=plan,
+        done=done,
+        failed=failed,
+        chart=gantt([bar(receipt) for receipt in receipts]),
+        settings=chosen(plan.settings),
+        resume=resume_command(plan.run, plan.settings),
+    )
+
+
+# As many rows as a browser shows without delay; restored.json has them all.
+
+
+def render_restored(result: Restoration) -> bytes:
+    """The page: the verdict first, then totals, what is not restored, and the tables, the largest first."""
+    return document(
+        "restored.html",
+        f"{result.project}.{result.dataset}",
+        about=result,
+        snapshot=milliseconds_of(result.snapshot_time),
+        totals=[
+            ("tables", count_text(len(result.tables))),
+            ("other objects", count_text(len(result.objects))),
+            ("rows", count_text(result.rows)),
+            ("size", size_text(result.bytes)),
+            ("billed", size_text(result.bytes_billed)),
+            ("failed", count_text(len(result.failed))),
+        ],
+        rows=sorted(result.tables, key=lambda table: -table.bytes)[:ROWS],
+    )

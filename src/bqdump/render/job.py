@@ -1,14 +1,24 @@
 """The Cloud Run job for `gcloud run jobs replace`, which creates the job or replaces its definition.
 
 Source: https://cloud.google.com/run/docs/reference/rest/v1/namespaces.jobs
+
+The workflow that exports a list of datasets: its source, the body that creates it, and its input.
+
+The body of a Cloud Scheduler job that starts the Cloud Run job, or the workflow.
+
+Source: https://cloud.google.com/scheduler/docs/reference/rest/v1/projects.locations.jobs
 """
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Mapping
+from importlib import resources
 from typing import Any
 
-from bqdump.render.deployment import Deployment, Secret, environment
+from bqdump.core.settings.settings import SETTINGS
+from bqdump.render.deployment import CLOUD_PLATFORM, NOT_DEPLOYED, Deployment, Secret, environment
 
 DRILL, VERIFY = "drill", "verify"
 # One task, which is not retried: it would fail again, and the comparison of a drill is billed each time.
@@ -60,4 +70,63 @@ def job(
             "labels": {"app": "bqdump", "cloud.googleapis.com/location": deployment.region},
         },
         "spec": {"template": execution},
+    }
+
+
+def workflow_source() -> str:
+    """The workflow's source. It reads the job's name from the variable BQDUMP_JOB, and the exports from its input."""
+    return resources.files("bqdump.render").joinpath("workflow.yaml").read_text(encoding="utf-8")
+
+
+def workflow(deployment: Deployment) -> dict[str, Any]:
+    """The body that creates or updates the workflow.
+
+    Source: https://cloud.google.com/workflows/docs/reference/rest/v1/projects.locations.workflows
+    """
+    return {
+        "name": f"{deployment.parent}/workflows/{deployment.name}",
+        "description": f"Exports a list of datasets with the Cloud Run job {deployment.name}",
+        "labels": {"app": "bqdump"},
+        "serviceAccount": deployment.workflow_account,
+        "sourceContents": workflow_source(),
+        "callLogLevel": "LOG_ERRORS_ONLY",
+        "userEnvVars": {"BQDUMP_JOB": deployment.name},
+    }
+
+
+def workflow_input(deployment: Deployment) -> dict[str, Any]:
+    """An input that exports what the settings name: a list of one item, as a template for others."""
+    values = environment(deployment.settings)
+    item = {
+        setting.name: values[setting.env]
+        for setting in SETTINGS
+        if setting.env in values and setting.name not in NOT_DEPLOYED
+    }
+    return {"exports": [item | {"tasks": deployment.tasks}]}
+
+
+def scheduler_job(deployment: Deployment, target: str) -> dict[str, Any]:
+    """The schedule of a target: "job" or "workflow"."""
+    if target == "job":
+        name, what = deployment.name, f"Cloud Run job {deployment.name}"
+        uri = f"https://run.googleapis.com/v2/{deployment.parent}/jobs/{deployment.name}:run"
+        body: dict[str, Any] = {}
+    else:
+        name, what = f"{deployment.name}-workflow", f"workflow {deployment.name}"
+        uri = f"https://workflowexecutions.googleapis.com/v1/{deployment.parent}/workflows/{deployment.name}/executions"
+        body = {"argument": json.dumps(workflow_input(deployment))}
+    return {
+        "name": f"{deployment.parent}/jobs/{name}",
+        "description": f"Starts the {what}",
+        "schedule": deployment.schedule,
+        "timeZone": deployment.time_zone,
+        "attemptDeadline": "180s",
+        "retryConfig": {"retryCount": 3, "minBackoffDuration": "30s"},
+        "httpTarget": {
+            "uri": uri,
+            "httpMethod": "POST",
+            "headers": {"Content-Type": "application/json"},
+            "body": base64.b64encode(json.dumps(body).encode()).decode(),
+            "oauthToken": {"serviceAccountEmail": deployment.scheduler_account, "scope": CLOUD_PLATFORM},
+        },
     }

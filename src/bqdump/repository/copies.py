@@ -17,8 +17,7 @@ from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.published import missing_manifest, refuse_pruned, refuse_set
-from bqdump.repository.replacing import read_replacing
+from bqdump.repository.published import missing_manifest, read_replacing, refuse_pruned, refuse_set
 from bqdump.repository.repository import Loaded, read
 
 T = TypeVar("T", Latest, Manifest)
@@ -43,7 +42,7 @@ async def find_latest(store: ObjectStore, settings: Settings) -> Latest | None:
         return _decoded(stored.data, document) if stored else None
     except DocumentError as error:
         # Imported where it is needed only.
-        from bqdump.repository.newest_complete import with_way_out
+        from bqdump.repository.complete_runs import with_way_out
 
         raise await with_way_out(store, settings, error) from None
 

@@ -10,7 +10,7 @@ from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.progress.events import Looked, Started
 from bqdump.core.units.tables import Done, by_table, done_tables
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.units.ledger import Held, UnitLedger, looked, read_all, read_claims, read_unit_ledger
+from bqdump.repository.units import Held, UnitLedger, looked, read_all, read_claims, read_unit_ledger
 
 
 class Ledger(NamedTuple):

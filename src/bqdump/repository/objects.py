@@ -1,9 +1,22 @@
-"""Objects that are not typed documents, such as reports and Iceberg metadata: absence and lost races are answers."""
+"""Objects that are not typed documents, such as reports and Iceberg metadata: absence and lost races are answers.
+
+The data files of an export: read in parts, each at its recorded generation, and uploaded.
+
+Whether files still exist as a manifest records them, found by listing: a request for each file would be too many.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from bisect import bisect_left
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from contextlib import aclosing
+from typing import IO
+
+from bqdump.concurrency import gathered
+from bqdump.core.documents.manifest import File
 from bqdump.core.errors import ConflictError, NotFoundError
-from bqdump.ports.store import ObjectStore, Stored
+from bqdump.ports.store import ObjectInfo, ObjectStore, Stored
 
 
 async def read_object(store: ObjectStore, name: str) -> Stored | None:
@@ -35,3 +48,101 @@ async def write_once(store: ObjectStore, name: str, data: bytes) -> int:
         if found and found.data == data
         else await store.write(name, data, found.generation if found else 0)
     )
+
+
+async def read_part(store: ObjectStore, name: str, generation: int, start: int, length: int) -> bytes | None:
+    """A part of a file; None if this generation no longer exists."""
+    try:
+        stored = await store.read(name, start, length)
+    except NotFoundError:
+        return None
+    return stored.data if stored.generation == generation else None
+
+
+async def upload_once(store: ObjectStore, name: str, fill: Callable[[IO[bytes]], None]) -> ObjectInfo | None:
+    """Upload a file, unless another task has uploaded it meanwhile: then that one; None if it is deleted again."""
+    try:
+        return (await store.upload(name, fill, 0))[0]
+    except ConflictError:
+        return await store.stat(name)
+
+
+# Up to this many files are looked at one by one.
+FEW = 16
+STATS_AT_ONCE = 32
+
+# The CRC32C of files by name, generation and size, as documents have recorded them.
+Recorded = Mapping[tuple[str, int, int], str]
+NOTHING: Recorded = {}
+
+
+async def present(store: ObjectStore, names: Collection[str], recorded: Recorded = NOTHING) -> dict[str, ObjectInfo]:
+    """The objects of these names that exist, by name. recorded: see with_checksums."""
+    sorted_names = sorted(set(names), key=str.encode)
+    if len(sorted_names) <= FEW:
+        found = await asyncio.gather(*map(store.stat, sorted_names))
+        return {info.name: info for info in found if info}
+    return await with_checksums(store, await _listed(store, sorted_names), recorded)
+
+
+def recorded_in(files: Iterable[File]) -> Recorded:
+    """What a manifest has recorded of these files."""
+    return {(file.name, file.generation, file.size): file.crc32c for file in files}
+
+
+async def with_checksums(
+    store: ObjectStore, listed: Mapping[str, ObjectInfo], recorded: Recorded = NOTHING
+) -> dict[str, ObjectInfo]:
+    """Objects from a listing, by name, with their CRC32C where the store's listings have none.
+
+    An object of the recorded generation and size has the recorded one. Any other costs a request.
+    """
+    if store.abilities.listed_checksums:
+        return dict(listed)
+    found, unknown = dict[str, ObjectInfo](), list[str]()
+    for name, info in listed.items():
+        if checksum := recorded.get((name, info.generation, info.size)):
+            found[name] = info._replace(crc32c=checksum)
+        else:
+            unknown.append(name)
+    asked = await gathered(store.stat, unknown, STATS_AT_ONCE)
+    return found | {info.name: info for info in asked if info}
+
+
+async def _listed(store: ObjectStore, sorted_names: list[str]) -> dict[str, ObjectInfo]:
+    """The same from listings, which skip what lies between the files, such as bqdump's own documents."""
+    encoded, known = [name.encode() for name in sorted_names], set(sorted_names)
+    prefix, last = _common(sorted_names[0], sorted_names[-1]), encoded[-1]
+    found: dict[str, ObjectInfo] = {}
+    at = 0
+    while at < len(sorted_names):
+        async with aclosing(_pages(store, prefix, sorted_names[at])) as pages:
+            at = len(sorted_names)
+            async for page in pages:
+                here = {info.name: info for info in page if info.name in known}
+                found |= here
+                if page and not here and page[-1].name.encode() < last:
+                    # No such name on this page: the listing goes on where the next one is.
+                    at = bisect_left(encoded, page[-1].name.encode())
+                    break
+                if page and page[-1].name.encode() >= last:
+                    break
+    return found
+
+
+async def _pages(store: ObjectStore, prefix: str, start: str) -> AsyncGenerator[list[ObjectInfo], None]:
+    async for page in store.objects(prefix, start):
+        yield page
+
+
+def differs(file: File, info: ObjectInfo | None) -> str:
+    """How the object at a file's name differs from it, in words; "" if it does not."""
+    if info is None:
+        return "is gone"
+    same = (info.generation, info.size, info.crc32c) == (file.generation, file.size, file.crc32c)
+    return "" if same else "was written again"
+
+
+def _common(first: str, last: str) -> str:
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:same]

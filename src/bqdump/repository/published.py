@@ -1,9 +1,14 @@
-"""The published run: the pointer `latest.json`, and the manifest that it names."""
+"""The published run: the pointer `latest.json`, and the manifest that it names.
+
+A run that has begun to replace the published files, and is not published: it is at work on that, or was stopped.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
@@ -12,6 +17,7 @@ from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.target import Latest, Pointer
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.core.wording import COMMANDS, close_name
@@ -37,7 +43,7 @@ async def read_latest(store: ObjectStore, settings: Settings) -> Latest | None:
         return await value_of(store, settings.layout.latest)
     except DocumentError as error:
         # Imported where it is needed only.
-        from bqdump.repository.newest_complete import with_way_out
+        from bqdump.repository.complete_runs import with_way_out
 
         raise await with_way_out(store, settings, error) from None
 
@@ -173,3 +179,47 @@ def missing_run(run: str, settings: Settings, runs: Sequence[str] = ()) -> NotFo
     if run in PUBLISHED:
         cause = "there is none; without a name, commands use the published run"
     return NotFoundError("find", f"run {run} in {settings.target}", cause, "List the runs: {call:runs}")
+
+
+class Replacing(NamedTuple):
+    """Such a run, and the settings that it was planned with. published: the one whose files it replaces; "": none."""
+
+    run: str
+    published: str
+    settings: Settings
+
+    @property
+    def call(self) -> str:
+        """The placeholder of the complete command that finishes it."""
+        return resume_call(self.run, self.settings)
+
+    @property
+    def sentence(self) -> str:
+        """What that means for the published files, and what to do."""
+        return begun(self.run, self.call)
+
+
+def begun(run: str, finish: str) -> str:
+    """Such a run in words. finish: the command that finishes it."""
+    unless = "If it has stopped, finish it (the source is not needed)"
+    return f"Run {run} has begun to replace the published files and is not published. {unless}: {finish}"
+
+
+async def read_replacing(store: ObjectStore, settings: Settings) -> Replacing | None:
+    """The run that has begun to replace the published files and is not published; None if there is none.
+
+    Of documents that cannot be read nothing follows: whoever needs them reports that.
+    """
+    with suppress(DocumentError, ValueError):
+        announced = await value_of(store, settings.layout.publishing)
+        if announced is None:
+            return None
+        latest = await read_latest(store, settings)
+        if latest and (latest.age >= announced.age or not latest.replaces):
+            return None
+        # Of an earlier run of this id, which was pruned, the document may still be there.
+        plan = await value_of(store, settings.layout.run(announced.run).plan)
+        if plan and plan.age == announced.age:
+            published = latest.run if latest else ""
+            return Replacing(announced.run, published, settings_of_run(plan.settings, settings.target))
+    return None

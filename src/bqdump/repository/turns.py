@@ -1,6 +1,8 @@
 """Taking turns: what one task of a run does for all of them, such as planning. A note names that task.
 
 This only saves requests: whatever is done in turns may be done by several tasks at once.
+
+A note that is rewritten regularly, so that others see that its writer is alive.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from bqdump.core.documents.document import Document
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.repository import create, load, replace
+from bqdump.repository.repository import create, load, overwrite, replace
 
 # A task whose note has not changed for this long, by the waiting task's own clock, is considered dead.
 PATIENCE_SECONDS = 60.0
@@ -97,3 +99,24 @@ def pauses() -> Iterator[float]:
     while True:
         yield pause
         pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+PULSE_SECONDS = 10.0
+
+
+@asynccontextmanager
+async def pulse(store: ObjectStore, note: Document[Owner], owner: Owner) -> AsyncIterator[None]:
+    """Rewrite the note while the work inside continues."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(PULSE_SECONDS)
+            await overwrite(store, note, owner)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        with suppress(asyncio.CancelledError):
+            await beating

@@ -19,7 +19,7 @@ from bqdump.core.sizes import counted
 from bqdump.core.tables.catalog import Dataset
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.repository.drills import read_drills
+from bqdump.repository.notes import read_drills
 from bqdump.repository.repository import create
 from bqdump.restoration.draft import find_manifest
 from bqdump.restoration.planning import Proposal, propose, take_part

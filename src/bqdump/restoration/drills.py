@@ -19,10 +19,10 @@ from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.sets.restoring import EVERY
 from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.restoration.bill import planned_bill, refuse_more
 from bqdump.restoration.drill import Prepared, drill_prepared, prepare
 from bqdump.restoration.drill import drill as drill_one
 from bqdump.restoration.planning import propose
+from bqdump.restoration.refusals import planned_bill, refuse_more
 from bqdump.restoration.restore import plan_one
 from bqdump.restoration.sources import Source, choose, finish_runs, of_one_dataset, of_part, sets_at
 from bqdump.restoration.task import Task

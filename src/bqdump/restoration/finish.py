@@ -1,17 +1,26 @@
-"""Around the rows: the dataset that is created first; foreign keys, expirations and defaults, which are set last."""
+"""Around the rows: the dataset that is created first; foreign keys, expirations and defaults, which are set last.
+
+Granting the access entries of the exported dataset, last of all: incomplete data is granted to no one.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Iterable
 
+import msgspec
+
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
-from bqdump.core.errors import DeniedError, JobFailedError, NotFoundError
+from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.plan import NotRestored, TableStep
+from bqdump.core.restore.access import merged
+from bqdump.core.restore.documents import Restored
+from bqdump.core.restore.plan import ACCESS, NotRestored, ObjectStep, TableStep
 from bqdump.core.sizes import counted
-from bqdump.restoration.ledger import Ledger
+from bqdump.repository.repository import create
+from bqdump.restoration.ledger import Ledger, read_ledger
+from bqdump.restoration.objects import record_failure
 from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)
@@ -98,3 +107,88 @@ def _named(name: str, kind: str, reason: str) -> NotRestored:
 
 async def _of_each(work: Iterable[Awaitable[NotRestored | None]]) -> list[NotRestored]:
     return [found for found in await gathered(lambda request: request, work, AT_ONCE) if found]
+
+
+Numbered = tuple[int, ObjectStep]
+# BigQuery refuses all entries of a request for one of them, such as an account that does not exist.
+REFUSED = (JobFailedError, NotFoundError, ConflictError)
+HELD_BACK = "not granted before every table and row access policy is restored"
+
+
+async def grant_access(restore: RunningRestore) -> list[NotRestored]:
+    """Add the requested entries to those of the dataset; returns those that are held back.
+
+    An entry that BigQuery refuses is recorded as a failure; the others are granted.
+    """
+    plan = restore.plan
+    if not plan.access:
+        return []
+    ledger = await read_ledger(restore.state, restore.layout)
+    first = len(plan.tables) + len(plan.objects) + len(plan.policies)
+    left = [(first + at, step) for at, step in enumerate(plan.access) if first + at not in ledger.receipts]
+    before = [*range(len(plan.tables)), *range(first - len(plan.policies), first)]
+    if any(number not in ledger.receipts for number in before):
+        return [_held_back(step) for _, step in left]
+    await _grant(restore, ledger, left)
+    return []
+
+
+def _held_back(step: ObjectStep) -> NotRestored:
+    log.warning("%s: %s", step.name, HELD_BACK, extra=LogEvent.PROPERTY_NOT_RESTORED.extra(table=step.name))
+    return NotRestored(step.name, ACCESS, HELD_BACK)
+
+
+async def _grant(restore: RunningRestore, ledger: Ledger, steps: list[Numbered]) -> None:
+    """Grant all at once; where that is refused, each half by itself, down to the entries that are refused."""
+    if not steps:
+        return
+    try:
+        await _merge(restore, [msgspec.json.decode(step.definition) for _, step in steps])
+    except DeniedError as error:
+        await _record_failures(restore, ledger, steps, error)
+    except REFUSED as error:
+        if len(steps) == 1:
+            await _record_failures(restore, ledger, steps, error)
+            return
+        middle = len(steps) // 2
+        await _grant(restore, ledger, steps[:middle])
+        await _grant(restore, ledger, steps[middle:])
+    else:
+        for number, step in steps:
+            receipt = Restored(number, step.name, step.kind, ledger.next_attempt(number), restore.owner.task)
+            if (await create(restore.state, restore.layout.receipt(number), receipt)).mine:
+                log.info("%s: granted", step.name, extra=LogEvent.OBJECT_RESTORED.extra(table=step.name))
+
+
+async def _record_failures(restore: RunningRestore, ledger: Ledger, steps: list[Numbered], error: BqdumpError) -> None:
+    for number, step in steps:
+        await record_failure(restore, number, step, ledger.next_attempt(number), error)
+
+
+async def _merge(restore: RunningRestore, entries: list[dict[str, object]]) -> None:
+    """Add entries to those that the dataset has then.
+
+    Raises ConflictError if it is not a change of the dataset for which BigQuery refuses them.
+    """
+    target, tried = restore.target, ""
+    subject = f"the access entries of dataset {target.project}.{target.name}"
+    while True:
+        resource = await restore.destination.find_dataset(target.project, target.name)
+        if resource is None:
+            raise NotFoundError("change", subject, "the dataset does not exist")
+        found = msgspec.json.decode(resource)
+        if "access" not in found:
+            # A patch replaces all of them.
+            raise DeniedError("read", subject, "missing permission bigquery.datasets.getIamPolicy")
+        access = merged(found["access"], entries)
+        if access is None:
+            return
+        try:
+            encoded = msgspec.Raw(msgspec.json.encode(access))
+            await restore.destination.change_access(target, encoded, found["etag"])
+        except ConflictError:
+            if found["etag"] == tried:
+                raise
+            tried = found["etag"]
+        else:
+            return

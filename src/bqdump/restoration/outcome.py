@@ -1,15 +1,22 @@
-"""The result of a restore, from its plan and its ledger; or, before anything is done, from its plan alone."""
+"""The result of a restore, from its plan and its ledger; or, before anything is done, from its plan alone.
+
+The page for people about a restore.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from bqdump.core.documents.manifest import Manifest
+from bqdump.core.errors import BqdumpError
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.bill import Bill, step_bill
 from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.plan import NotRestored, ObjectStep, RestorePlan, TableStep
 from bqdump.core.restore.result import NotCreated, Restoration, RestoredObject, RestoredTable
 from bqdump.core.times import time_of
+from bqdump.repository.objects import write_object
 from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 
@@ -119,3 +126,19 @@ def _expected(step: TableStep) -> int | None:
 
 def _bytes(step: TableStep) -> int:
     return sum(file.size for file in step.entry.files)
+
+
+log = logging.getLogger(__name__)
+
+
+async def store_report(restore: RunningRestore, result: Restoration) -> None:
+    """Write the page of a complete restore, or of an execution in which something failed. An error is only logged."""
+    layout, execution = restore.layout, restore.owner.execution
+    name = layout.report if result.state == "restored" else layout.failed_report(execution)
+    try:
+        # Imported by the one task that gets here.
+        from bqdump.pages.report import render_restored
+
+        await write_object(restore.state, name, render_restored(result), 0)
+    except (BqdumpError, OSError, ImportError) as error:
+        log.warning("the restore's report could not be written: %s", error, extra=LogEvent.REPORT_FAILED.extra())

@@ -19,11 +19,10 @@ from bqdump.core.sets.restoring import EVERY, Choice
 from bqdump.core.sizes import counted
 from bqdump.repository.exports import AT_ONCE
 from bqdump.repository.repository import create, value_of
-from bqdump.restoration.bill import planned_bill
 from bqdump.restoration.draft import draft
 from bqdump.restoration.outcome import planned
 from bqdump.restoration.planning import Proposal, propose, take_part
-from bqdump.restoration.refusals import all_or_none
+from bqdump.restoration.refusals import all_or_none, planned_bill
 from bqdump.restoration.run import carry_out, run
 from bqdump.restoration.sources import Members, Source, choose, finish_runs, members_of, of_one_dataset, sets_at
 from bqdump.restoration.task import RunningRestore, Task

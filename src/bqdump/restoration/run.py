@@ -21,19 +21,16 @@ from bqdump.repository.exports import AT_ONCE
 from bqdump.repository.published import refuse_pruned
 from bqdump.repository.repository import create, value_of
 from bqdump.repository.turns import Turn, takes_turn
-from bqdump.restoration.access import grant_access
-from bqdump.restoration.bill import refuse_bill
-from bqdump.restoration.changes import with_changes
-from bqdump.restoration.finish import create_dataset, finish_dataset, relate_tables, set_expirations
+from bqdump.restoration.changes import compare_values, with_changes
+from bqdump.restoration.finish import create_dataset, finish_dataset, grant_access, relate_tables, set_expirations
 from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers
 from bqdump.restoration.objects import restore_objects
-from bqdump.restoration.outcome import restoration
+from bqdump.restoration.outcome import restoration, store_report
 from bqdump.restoration.planning import obtain_restore
-from bqdump.restoration.report import store_report
+from bqdump.restoration.refusals import refuse_bill
 from bqdump.restoration.tables import sweep_scratch
 from bqdump.restoration.task import RunningRestore, Task
 from bqdump.restoration.uploads import announce_uploads, clear_uploads
-from bqdump.restoration.verify import compare_values
 from bqdump.restoration.work import restore_tables
 
 log = logging.getLogger(__name__)

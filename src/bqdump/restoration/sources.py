@@ -1,8 +1,12 @@
-"""Which exports a restore reads: that of one dataset, or those of a set, chosen once for all tasks of an execution."""
+"""Which exports a restore reads: that of one dataset, or those of a set, chosen once for all tasks of an execution.
+
+Finishing a run that was stopped while it replaced the published files: until then, they cannot be restored.
+"""
 
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
@@ -11,6 +15,7 @@ from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.project import DatasetEntry, Member, Project
+from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.events import Together
@@ -28,16 +33,35 @@ from bqdump.core.sets.restoring import (
     with_targets,
 )
 from bqdump.core.settings.datasets import NAME
+from bqdump.export.run import run
+from bqdump.export.task import Task as ExportTask
 from bqdump.repository.copies import find_latest
 from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, names_in_set
 from bqdump.repository.projects import read_project
+from bqdump.repository.published import read_replacing
 from bqdump.repository.repository import exists, value_of
 from bqdump.restoration.draft import find_manifest
-from bqdump.restoration.finish_run import finish_run
 from bqdump.restoration.refusals import all_or_none
 from bqdump.restoration.task import Task
 
 log = logging.getLogger(__name__)
+
+
+async def finish_run(task: Task) -> None:
+    """Finish such a run, if there is one. All of its tables are exported, so the source is not needed.
+
+    It may be at work meanwhile: every step of publishing may be repeated.
+    """
+    found = await read_replacing(task.store, task.settings)
+    if found is None:
+        return
+    message = "finishing run %s, which has begun to replace the published files"
+    log.info(message, found.run, extra=LogEvent.RUN_FINISHED.extra(run=found.run))
+    settings = replace(found.settings, patience=task.settings.patience)
+    me = Owner(f"finish-{secrets.token_hex(4)}", 0)
+    await run(ExportTask(task.store, task.destination, settings, found.run, me, 1))
+
+
 Entry = Member | DatasetEntry | Latest
 
 

@@ -18,11 +18,19 @@ from bqdump.core.restore.partitions import fill, partitioning_of
 from bqdump.core.restore.plan import TABLE
 from bqdump.export.watch import Watch
 from bqdump.ports.warehouse import Job
-from bqdump.restoration.files import changed_files
-from bqdump.restoration.jobs import TAKEN, FailedJobError, Jobs
-from bqdump.restoration.ownership import TableWork, is_copied, is_filled, is_written, labels_of, own
+from bqdump.restoration.jobs import (
+    TAKEN,
+    FailedJobError,
+    Jobs,
+    TableWork,
+    is_copied,
+    is_filled,
+    is_written,
+    labels_of,
+    own,
+)
 from bqdump.restoration.task import RunningRestore
-from bqdump.restoration.upload import upload_files
+from bqdump.restoration.uploads import changed_files, upload_files
 
 ROWS = "rows"
 # Steps, as in the ids of jobs.

@@ -2,22 +2,31 @@
 
 Only what a restore has named before it uploaded anything is deleted, at the generation that was listed, and only with
 the checksum of the export's file.
+
+Files of a local folder, uploaded to a bucket while they are loaded: load jobs read from Cloud Storage only.
+
+The files of an export while they are loaded: load jobs read them by name, whatever their generation.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
+import tempfile
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
+from typing import IO
 
-from bqdump.core.documents.manifest import TableEntry
+from bqdump.core.documents.manifest import File, TableEntry
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.documents import Restores, Upload, Uploads
 from bqdump.core.sizes import counted, size_text
 from bqdump.ports.store import ObjectInfo
+from bqdump.repository.objects import read_part, recorded_in, upload_once, with_checksums
 from bqdump.repository.repository import create, delete, exists, load
+from bqdump.restoration.jobs import FailedJobError
 from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 
@@ -131,3 +140,72 @@ def _of(entry: TableEntry) -> list[Upload]:
 def _is(info: ObjectInfo, upload: Upload) -> bool:
     """Whether this object has the content of the export's file."""
     return (info.size, info.crc32c) == (upload.size, upload.crc32c)
+
+
+PIECE_BYTES = 8 << 20
+
+
+async def upload_files(restore: RunningRestore, entry: TableEntry) -> None:
+    """Upload a table's files that are not there yet. Raises FailedJobError for one that is not as exported."""
+    if restore.uploads_files:
+        await asyncio.gather(*(_upload(restore, entry.table, file) for file in entry.files))
+
+
+async def _upload(restore: RunningRestore, table: str, file: File) -> None:
+    name = restore.uploaded(file.name)
+    async with restore.uploads:
+        there = await restore.task.bucket.stat(name)
+        if there is None or there.crc32c != file.crc32c:
+            with tempfile.TemporaryFile() as copy:
+                await _read(restore, table, file, copy)
+                there = await upload_once(restore.task.bucket, name, lambda out: _write(copy, out))
+    if there is None or there.crc32c != file.crc32c:
+        raise FailedJobError(table, "checksum", f"{file.name} does not have the checksum of the manifest")
+
+
+async def _read(restore: RunningRestore, table: str, file: File, copy: IO[bytes]) -> None:
+    for start in range(0, file.size, PIECE_BYTES):
+        length = min(PIECE_BYTES, file.size - start)
+        data = await read_part(restore.task.store, file.name, file.generation, start, length)
+        if data is None:
+            raise FailedJobError(table, "replaced", f"{file.name} is no longer the exported file")
+        copy.write(data)
+
+
+def _write(copy: IO[bytes], out: IO[bytes]) -> None:
+    copy.seek(0)
+    shutil.copyfileobj(copy, out)
+
+
+# More files than this are listed, with one request for 1,000, instead of looked at one by one.
+LOOKED_AT = 4
+
+
+async def changed_files(restore: RunningRestore, entry: TableEntry) -> list[str]:
+    """The names of a table's files that are missing, or have another generation or checksum than in the manifest.
+
+    The generations of a copied export are those of the copy as it is now, which has changed if its checksum has.
+    """
+    files = {file.name: file for file in entry.files}
+    stored = await _stored(restore, list(files.values()))
+    return [name for name, file in files.items() if stored.get(name) != (file.generation, file.crc32c)]
+
+
+async def _stored(restore: RunningRestore, files: list[File]) -> dict[str, tuple[int, str]]:
+    """Generations and checksums by name."""
+    store = restore.task.store
+    if len(files) <= LOOKED_AT:
+        found = await asyncio.gather(*(store.stat(file.name) for file in files))
+        return {info.name: (info.generation, info.crc32c) for info in found if info}
+    expected = {file.name for file in files}
+    listed: dict[str, ObjectInfo] = {}
+    async for page in store.objects(_common_prefix(sorted(expected))):
+        listed.update({info.name: info for info in page if info.name in expected})
+    stored = await with_checksums(store, listed, recorded_in(files))
+    return {name: (info.generation, info.crc32c) for name, info in stored.items()}
+
+
+def _common_prefix(names: list[str]) -> str:
+    first, last = names[0], names[-1]
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[:same]

@@ -1,4 +1,7 @@
-"""What is removed: complete runs that the policy does not keep, and runs that were abandoned."""
+"""What is removed: complete runs that the policy does not keep, and runs that were abandoned.
+
+What the settings of a bucket mean for a prune: whether anything can be deleted, and what stays billed.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import BqdumpError, DeniedError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.drilled import ago
 from bqdump.core.retention.policy import NOT_NAMED, Snapshot, apply
@@ -118,3 +121,27 @@ async def _jobs(task: Task, old: Sequence[Unfinished]) -> tuple[set[str] | None,
     except BqdumpError as error:
         log.warning("unfinished runs are kept: %s", error, extra=LogEvent.CLEANUP_FAILED.extra())
         return None, fill(f"Unfinished runs are kept: {error.cause}.", COMMANDS)
+
+
+async def bucket_notes(task: Task) -> tuple[str, ...]:
+    """What a person should know about the bucket, in sentences. Raises UsageError if it keeps all objects.
+
+    Without permission to read its settings there are none.
+    """
+    try:
+        bucket = await task.store.describe()
+    except DeniedError:
+        return ()
+    url = task.store.url
+    if bucket.retention_seconds:
+        cause = f"its retention policy keeps objects for {bucket.retention_seconds:,} seconds"
+        raise UsageError("prune", url, cause, "Nothing was deleted. Remove the policy first.")
+    if bucket.holds:
+        hint = "Nothing was deleted. Remove the default event-based hold and the holds of the objects first."
+        raise UsageError("prune", url, "its objects are under a hold", hint)
+    notes = []
+    if bucket.soft_delete_seconds:
+        notes.append(f"Soft delete is on: deleted files stay billed for {bucket.soft_delete_seconds / 86_400:g} days.")
+    if bucket.versions:
+        notes.append("Versioning is on: deleted files stay billed as noncurrent versions.")
+    return tuple(notes)

@@ -20,7 +20,7 @@ from bqdump.core.documents.run_layout import End
 from bqdump.core.documents.units import Unit
 from bqdump.core.units.shares import read_units
 from bqdump.ports.store import ObjectInfo
-from bqdump.repository.presence import present
+from bqdump.repository.objects import present
 from bqdump.repository.repository import notes, value_of
 from bqdump.retain.task import Task
 

@@ -15,8 +15,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.result import Pruned, RetainedRun
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import EPOCH, time_in, time_of
-from bqdump.retain.bucket import bucket_notes
-from bqdump.retain.decide import Decided, decide
+from bqdump.retain.decide import Decided, bucket_notes, decide
 from bqdump.retain.leftovers import copies_of, leftovers_of
 from bqdump.retain.old_documents import delete_old, find_old
 from bqdump.retain.runs import Complete, Found, Unfinished, read_runs

@@ -16,10 +16,10 @@ from bqdump.core.retention.marks import Storage, foreign_file
 from bqdump.core.settings.target import is_elsewhere
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.copies import load_manifest
+from bqdump.repository.notes import read_tags
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, exists, load, value_of
 from bqdump.repository.storage import READS_AT_ONCE, PresentFiles
-from bqdump.repository.tags import read_tags
 from bqdump.retain.task import Task
 
 NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs."

@@ -17,8 +17,7 @@ from bqdump.core.settings.target import BUCKET
 from bqdump.ports.mover import Mover
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import refuse_missing_bucket
-from bqdump.services.opening import open_store
-from bqdump.services.patience import patience_for
+from bqdump.services.opening import open_store, patience_for
 
 
 class Sides(NamedTuple):

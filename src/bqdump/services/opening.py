@@ -1,4 +1,7 @@
-"""Adapters inside their wrappers. Each is imported when it is opened."""
+"""Adapters inside their wrappers. Each is imported when it is opened.
+
+How long a command retries on a service.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,23 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, FOLDER, S3
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
-from bqdump.services.patience import patience_for
 
 if TYPE_CHECKING:
     from bqdump.adapters.bigquery.destination import BigQueryDestination
-    from bqdump.ports.data_reader import DataReader
+    from bqdump.adapters.patience import Patience
+    from bqdump.ports.data_reader import DataReader, QueryShell
     from bqdump.ports.notifier import Notifier
-    from bqdump.ports.query_shell import QueryShell
+
+
+def patience_for(settings: Settings, service: object, *, patient: bool) -> Patience:
+    """service: as a string, its name in messages.
+
+    patient: for a run, which retries longer than other commands unless `patience` is set.
+    """
+    from bqdump.adapters.patience import LONG, SHORT, Patience
+
+    seconds = (LONG if patient else SHORT) if settings.patience is None else float(settings.patience)
+    return Patience(seconds, service=str(service))
 
 
 def open_store(settings: Settings, *, patient: bool = False) -> ObjectStore:

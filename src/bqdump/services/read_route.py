@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bqdump.core.errors import UsageError, install_hint, open_files_error, out_of_files
 from bqdump.core.settings.settings import Settings
-from bqdump.services.patience import patience_for
+from bqdump.services.opening import patience_for
 
 if TYPE_CHECKING:
     from bqdump.export.task import ReadRoute

@@ -24,7 +24,7 @@ from bqdump.sets.task import RunningSet, SetTask
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bqdump.export.in_flight import InFlight
+    from bqdump.export.watch import InFlight
 
 log = logging.getLogger(__name__)
 

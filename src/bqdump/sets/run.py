@@ -12,12 +12,12 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.selection import Chosen, by_target, choose_datasets
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
-from bqdump.export.in_flight import Shared
 from bqdump.export.task import Task
+from bqdump.export.watch import Shared
 from bqdump.sets.finish import publish_set, refuse_failed
 from bqdump.sets.member import member_task
 from bqdump.sets.obtain import list_project, obtain_set, stored_set
-from bqdump.sets.planning import Planner
+from bqdump.sets.plan import Planner
 from bqdump.sets.task import SetTask
 from bqdump.sets.work import export_datasets
 

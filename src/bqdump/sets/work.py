@@ -14,7 +14,7 @@ from bqdump.repository.projects import Board, read_board
 from bqdump.repository.repository import replace
 from bqdump.repository.turns import pauses
 from bqdump.sets.member import named, note_end, note_failure
-from bqdump.sets.planning import Planner, all_planned
+from bqdump.sets.plan import Planner, all_planned
 from bqdump.sets.task import RunningSet
 
 Open = Callable[[int], Task]

@@ -1,4 +1,7 @@
-"""The documents that the console reads. Each page reads only what it shows; immutable documents are cached."""
+"""The documents that the console reads. Each page reads only what it shows; immutable documents are cached.
+
+Immutable documents in memory, up to a limit: the least recently used ones are evicted.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,41 @@ from bqdump.core.settings.settings import Settings
 from bqdump.observe.history import RunLine, published_run, read_runs, with_storage, with_tags
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.contents import contents_of
-from bqdump.repository.drills import read_drills
 from bqdump.repository.ledger import Ledger
+from bqdump.repository.notes import read_drills
 from bqdump.repository.repository import exists, read, value_of
 from bqdump.repository.storage import read_storage
-from bqdump.ui.kept import Kept
-from bqdump.ui.place import Place
+from bqdump.ui.frame import Place
+
+KEPT_BYTES = 128 << 20
+
+
+class Kept:
+    """Documents by object name."""
+
+    def __init__(self) -> None:
+        self._documents: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, name: str) -> bytes | None:
+        """The document, None where it is not kept."""
+        if name in self._documents:
+            self._documents.move_to_end(name)
+        return self._documents.get(name)
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Keep a document."""
+        self._bytes += len(data) - len(self._documents.pop(name, b""))
+        self._documents[name] = data
+        while self._bytes > KEPT_BYTES and len(self._documents) > 1:
+            _, forgotten = self._documents.popitem(last=False)
+            self._bytes -= len(forgotten)
+
+    @property
+    def names(self) -> list[str]:
+        """The documents that are kept, the least recently used one first."""
+        return list(self._documents)
+
 
 # Unfinished runs whose pages are open.
 KEPT_RUNS = 8

@@ -13,13 +13,12 @@ from bqdump.concurrency import gathered
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.sizes import counted
 from bqdump.observe.history import RunLine
-from bqdump.observe.set_status import set_status
+from bqdump.observe.sets import set_status
 from bqdump.observe.status import DatasetStatus, Status
 from bqdump.pages.summary import Verdict
 from bqdump.repository.exports import AT_ONCE
-from bqdump.ui.collection import Collection
-from bqdump.ui.frame import page, part
-from bqdump.ui.place import dataset_address
+from bqdump.ui.datasets import Collection
+from bqdump.ui.frame import dataset_address, page, part
 from bqdump.ui.progress import ENDED
 
 OPEN = ("planning", "running")

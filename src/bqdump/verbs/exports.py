@@ -1,4 +1,7 @@
-"""Exporting: one dataset or a set of them, planned and carried out."""
+"""Exporting: one dataset or a set of them, planned and carried out.
+
+Posting how an export ended, where an address is set.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +12,66 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
+from bqdump.core.notice import run_failed, run_published
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.progress.export import Export
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.results import AtTarget, exported_together
 from bqdump.core.settings.settings import Settings
-from bqdump.export.planning.show import show_plan
+from bqdump.export.planning.obtain import show_plan
 from bqdump.export.planning.target import refuse_place
 from bqdump.export.result import exported
 from bqdump.export.run import TaskResult
 from bqdump.export.run import run as run_task
 from bqdump.export.task import Task
+from bqdump.observe.notify import concerns_all, notify, notify_once, of_tables
 from bqdump.ports.store import ObjectStore
 from bqdump.services.opened import Services
+from bqdump.services.opening import open_notifier
 from bqdump.telemetry import observed
-from bqdump.verbs.notices import notify_failed, notify_published, notify_set
 
 if TYPE_CHECKING:
     from bqdump.core.plan.summary import Planned
     from bqdump.sets.task import SetTask
 
-
 log = logging.getLogger(__name__)
+
+
+async def notify_set(settings: Settings, exported: Export) -> None:
+    """Post that this task has published the set, where an address is set."""
+
+    notifier = open_notifier(settings)
+    if notifier and exported.state == "published":
+        await notify(notifier, run_published(settings, exported))
+
+
+async def notify_failed(
+    store: ObjectStore, settings: Settings, run: str, owner: Owner, error: Exception, attempt: int | None
+) -> None:
+    """Post that a run failed, where an address is set: once for an execution, not once for each of its tasks."""
+
+    notifier = open_notifier(settings)
+    if notifier is None:
+        return
+    notice = run_failed(settings, run, error)
+    if of_tables(error):
+        await notify_once(notifier, store, settings, notice, owner)
+    elif concerns_all(error, owner, attempt):
+        await notify(notifier, notice)
+
+
+async def notify_published(task: Task, result: TaskResult) -> None:
+    """Post that this task has published the run, where an address is set."""
+
+    notifier = open_notifier(task.settings)
+    if notifier is None or result.state != "published" or result.again is not None:
+        return
+    try:
+        notice = run_published(task.settings, await exported(task, result))
+    except BqdumpError as error:
+        log.warning("not notified: %s", error, extra=LogEvent.NOTIFY_FAILED.extra())
+        return
+    await notify_once(notifier, task.store, task.settings, notice, task.owner)
 
 
 class Ended(NamedTuple):

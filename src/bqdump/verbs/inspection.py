@@ -8,8 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from bqdump.check.compare_set import compare_set
-from bqdump.check.compare_values import compare_values
+from bqdump.check.compare_values import compare_set, compare_values
 from bqdump.check.evidence import evidence_page, refuse_changes, refuse_set
 from bqdump.check.query import Export as Queried
 from bqdump.core.as_of import AsOf
@@ -27,19 +26,15 @@ from bqdump.export.publish.report import report_page
 from bqdump.observe.as_of import run_as_of as choose
 from bqdump.observe.growth import Growth, read_growth
 from bqdump.observe.history import RunLine, list_runs, run_before
-from bqdump.observe.listing import list_run
-from bqdump.observe.set_listing import list_set
-from bqdump.observe.set_report import set_report
-from bqdump.observe.set_runs import set_runs
-from bqdump.observe.set_status import set_status
+from bqdump.observe.listing import list_run, list_set
+from bqdump.observe.sets import set_report, set_runs, set_status
 from bqdump.observe.status import Status, newest_run
 from bqdump.observe.status import status as read_status
-from bqdump.ports.query_shell import QueryShell
+from bqdump.ports.data_reader import QueryShell
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.drills import read_drills
 from bqdump.repository.exports import StoreAt, exports_at
-from bqdump.repository.published import read_manifest
-from bqdump.repository.replacing import read_replacing
+from bqdump.repository.notes import read_drills
+from bqdump.repository.published import read_manifest, read_replacing
 from bqdump.services.opening import open_reader
 
 

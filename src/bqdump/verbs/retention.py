@@ -10,7 +10,7 @@ from bqdump.core.retention.policy import policy_for, refuse_kept
 from bqdump.core.retention.result import Pruned
 from bqdump.core.settings.settings import Settings
 from bqdump.repository.exports import StoreAt, exports_at
-from bqdump.repository.tags import change_tags, read_tags, run_exists
+from bqdump.repository.notes import change_tags, read_tags, run_exists
 from bqdump.retain.prune_exports import prune_exports
 from bqdump.retain.task import AtWork
 

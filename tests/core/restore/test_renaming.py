@@ -8,9 +8,8 @@ import pytest
 
 from bqdump.core.documents.definitions import Definitions, Index, RowPolicy
 from bqdump.core.errors import UsageError
-from bqdump.core.restore.names import scratch_name
+from bqdump.core.restore.names import parse_as, scratch_name
 from bqdump.core.restore.plan import NotRestored, RestorePlan
-from bqdump.core.restore.renaming import parse_as
 from core.restore.exports import EMPTY, entry, holding, manifest, plan, read
 from core.restore.test_objects import relation, routine
 

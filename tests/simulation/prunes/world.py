@@ -28,7 +28,7 @@ from bqdump.core.times import rfc3339
 from bqdump.export.run import TaskResult
 from bqdump.export.run import run as export
 from bqdump.export.task import Task
-from bqdump.repository.tags import change_tags
+from bqdump.repository.notes import change_tags
 from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request
 from bqdump.restoration.task import Task as RestoreTask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bqdump.core.restore import definition, draft, names
 from bqdump.export.work import job
-from bqdump.restoration import drill, files, jobs, ledger, objects, ownership, planning, run, tables
+from bqdump.restoration import drill, jobs, ledger, objects, planning, run, tables, uploads
 from simulation import wrong as known
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
@@ -17,7 +17,7 @@ MUTATIONS = (
              jobs.Jobs, "named", wrong.random_ids),
     Mutation("files are not looked at before a table is put in place", Law.RESTORED, tables, "_load_rows",
              edit("if changed := await changed_files(work.restore, work.step.entry):", "if changed := []:")),
-    Mutation("files of a copied export are known by their generation only", Law.RESTORED, files, "changed_files",
+    Mutation("files of a copied export are known by their generation only", Law.RESTORED, uploads, "changed_files",
              edit("stored.get(name) != (file.generation, file.crc32c)",
                   "stored.get(name, (0, ''))[0] != file.generation")),
     Mutation("a table has its receipt before its jobs have ended", Law.RESTORED,
@@ -31,8 +31,8 @@ MUTATIONS = (
     Mutation("scratch tables of killed tasks are not removed", Law.RESTORED,
              run, "sweep_scratch", known.nothing, here_only=True),
     Mutation("whatever has the name of a table is taken for the restore's own", Law.RESTORED,
-             ownership, "_is_ours", known.always),
-    Mutation("an empty table is taken for the restore's own", Law.RESTORED, ownership, "_is_ours",
+             jobs, "_is_ours", known.always),
+    Mutation("an empty table is taken for the restore's own", Law.RESTORED, jobs, "_is_ours",
              edit("if labels.get(LABEL) == work.restore.mark:",
                   "if labels.get(LABEL) == work.restore.mark or not there.rows:")),
     Mutation("a task that is late to plan is refused for what others have restored", Law.RESTORED, planning, "_new",

@@ -9,8 +9,7 @@ from typing import IO, cast
 from isal import isal_zlib
 
 from bqdump.core.errors import BqdumpError, RowsError, words_of
-from bqdump.ports.encoder import FileShape
-from bqdump.ports.reader import Batch
+from bqdump.ports.reader import Batch, FileShape
 
 GZIP_LEVEL = 1
 GZIP_WINDOW = 31

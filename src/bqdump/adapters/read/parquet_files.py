@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 from bqdump.adapters.read.batches import check_columns, check_rows, gathered
 from bqdump.core.errors import RowsError
 from bqdump.core.formats.types import Column
-from bqdump.ports.encoder import FileShape
-from bqdump.ports.reader import Batch
+from bqdump.ports.reader import Batch, FileShape
 
 # The size of a row group in Arrow, which is held in memory until it is complete. A quarter of it remains in the file,
 # where BigQuery recommends 16 MiB:

@@ -17,8 +17,7 @@ from polars.io.plugins import register_io_source
 from bqdump.adapters.read.batches import check_columns, check_rows, gathered
 from bqdump.adapters.read.columns import DATETIME, TIME, for_polars, frame, presented
 from bqdump.core.formats.types import Column
-from bqdump.ports.encoder import FileShape
-from bqdump.ports.reader import Batch
+from bqdump.ports.reader import Batch, FileShape
 
 DIGITS = "0123456789"
 # The characters of values that polars never quotes, by type. Values of other types are strings.

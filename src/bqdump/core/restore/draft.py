@@ -11,7 +11,7 @@ from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import settings_of
 from bqdump.core.restore.access import access_entries, dataset_requests, temporary
 from bqdump.core.restore.loading import unloadable
-from bqdump.core.restore.names import Moves
+from bqdump.core.restore.names import Moves, names_in_target
 from bqdump.core.restore.objects import (
     RESTORABLE,
     References,
@@ -32,7 +32,6 @@ from bqdump.core.restore.plan import (
     TableStep,
     TargetState,
 )
-from bqdump.core.restore.renaming import names_in_target
 from bqdump.core.restore.selection import (
     Chosen,
     NamedObject,

@@ -24,7 +24,7 @@ Action = Literal["create", "fill", "replace", "resume", "keep", "grant"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What a restore was asked for. include, exclude: patterns of names, as for an export. as_: see renaming.parse_as.
+    """What a restore was asked for. include, exclude: patterns of names, as for an export. as_: see names.parse_as.
 
     others: the datasets that are restored along with it, each with the name that it has in the target project then.
     restore: the mark of the restore, which is the label of the tables that it has not finished; "" before it has one.

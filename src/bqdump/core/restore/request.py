@@ -11,8 +11,8 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.errors import UsageError
+from bqdump.core.restore.names import parse_as
 from bqdump.core.restore.plan import Options
-from bqdump.core.restore.renaming import parse_as
 from bqdump.core.settings import values as parse
 from bqdump.core.settings.datasets import DATASET, NAME
 from bqdump.core.settings.settings import PROJECT, Setting, Settings

@@ -14,7 +14,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.plan.draft import unmatched
 from bqdump.core.restore.access import UNREQUESTED as NO_ACCESS
 from bqdump.core.restore.access import has_access_entries
-from bqdump.core.restore.data_only import actions as filled
+from bqdump.core.restore.contents import actions as filled
 from bqdump.core.restore.names import LABEL, id_of, is_scratch
 from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import (

@@ -10,12 +10,11 @@ import msgspec
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import read_time_of, settings_of
 from bqdump.core.plan.altered import altered_words
-from bqdump.core.restore.data_only import fit, refuse_unfit
+from bqdump.core.restore.contents import columns_of, fit, refuse_emptied, refuse_unfit, unloaded, without_rows
 from bqdump.core.restore.definition import Requests, requests
 from bqdump.core.restore.loading import loading
 from bqdump.core.restore.partitions import partitioning_of
 from bqdump.core.restore.plan import TABLE, Action, Load, Options, TableStep, TargetState
-from bqdump.core.restore.schema_only import columns_of, refuse_emptied, unloaded, without_rows
 from bqdump.core.restore.selection import Occupied, unfinished
 from bqdump.core.restore.values import Restored, restored_columns
 from bqdump.core.tables.catalog import Dataset

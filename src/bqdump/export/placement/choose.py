@@ -1,12 +1,96 @@
-"""The placement of a run: taken from its plan, and chosen here only."""
+"""The placement of a run: taken from its plan, and chosen here only.
+
+The attempts with the read route that a run has noted, and the files at final names that they may have written.
+
+Keep: files are written under their final names at once, in a folder for each run. No export changes another.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+
 from bqdump.core.documents.document import Mode
+from bqdump.core.documents.manifest import ManifestFiles
+from bqdump.core.documents.path_template import split_shard
 from bqdump.core.documents.run import Plan
-from bqdump.export.placement.keep import Keep
+from bqdump.core.documents.run_layout import RunLayout, attempt_of, unit_of
+from bqdump.core.documents.target import Latest
+from bqdump.core.documents.units import numbers_by_unit
+from bqdump.core.units.shares import read_units
+from bqdump.export.carry import carry_over, check_carried
 from bqdump.export.placement.replace import Replace
-from bqdump.export.task import Placement, RunningExport, Task
+from bqdump.export.publish.clear import delete, discard
+from bqdump.export.publish.collect import file_of
+from bqdump.export.publish.latest import read_manifest_files
+from bqdump.export.task import Exported, Placed, Placement, RunningExport, Task
+from bqdump.ports.store import ObjectInfo
+
+
+async def attempts_begun(export: RunningExport) -> dict[str, list[int]]:
+    """The attempts by the read route, by unit, of units for which the manifest may not name the files of every one."""
+    begun: dict[str, list[int]] = {}
+    async for notes in export.store.notes(export.layout.read_attempts):
+        for note in notes:
+            if (attempt := attempt_of(note.name)) is not None:
+                begun.setdefault(unit_of(note.name), []).append(attempt)
+    return {unit: attempts for unit, attempts in begun.items() if len(attempts) > 1 or export.settings.allow_partial}
+
+
+async def files_of_attempts(
+    export: RunningExport, attempts: Mapping[str, list[int]]
+) -> AsyncIterator[list[ObjectInfo]]:
+    """The objects at the final names of these attempts, by their numbers; page by page."""
+    numbers = numbers_by_unit(export.plan, attempts)
+    for unit in read_units((await export.store.read(export.plan.units)).data, export.plan):
+        if not (ranges := numbers.get(unit.id)):
+            continue
+        async for page in export.store.objects(unit.pattern.partition("*")[0]):
+            split = {info: split_shard(info.name, (unit.pattern,)) for info in page}
+            yield [info for info, found in split.items() if found and any(found[1] in range_ for range_ in ranges)]
+
+
+class Keep:
+    """One folder for each run."""
+
+    def written(self, _layout: RunLayout, pattern: str, _work: str, _attempt: int) -> str:
+        """The final names."""
+        return pattern
+
+    def first_file(self, numbers: range) -> int:
+        """The first number that no other attempt uses."""
+        return numbers.start
+
+    async def prepare(self, task: Task) -> None:
+        """Nothing is staged."""
+
+    async def place(self, export: RunningExport, exported: Exported) -> Placed | None:
+        """Only delete what failed attempts have left: all other files are in place."""
+        collected = exported.collected
+        await discard(export, collected.surplus)
+        carry = await carry_over(export, exported.tables, exported.dropped)
+        await check_carried(export, carry)
+        return Placed({table: [*map(file_of, infos)] for table, infos in collected.written.items()}, carry)
+
+    async def make_ready(self, _export: RunningExport, _ready: Latest) -> bool:
+        """No other run writes these names, so nothing is announced."""
+        return True
+
+    async def step_aside(self, export: RunningExport) -> None:
+        """The run stays complete in its folder, although a later one is published."""
+
+    async def clear(self, export: RunningExport, manifest: ManifestFiles) -> None:
+        """Earlier exports stay as they are."""
+
+    async def clear_late(self, export: RunningExport) -> None:
+        """Delete the files of attempts that the run has noted, by their numbers, and not what its manifest names."""
+        begun = await attempts_begun(export)
+        made = await read_manifest_files(export) if begun else None
+        if made is None:
+            return
+        named = {file.name for table in made.value.tables for file in table.files}
+        async for infos in files_of_attempts(export, begun):
+            await delete(export, ((info.name, info.generation) for info in infos if info.name not in named))
+
 
 PLACEMENTS: dict[Mode, Placement] = {"replace": Replace(), "keep": Keep()}
 

@@ -15,7 +15,7 @@ from bqdump.export.carry import check_carried
 from bqdump.export.placement.final_names import announce, copy_over, make_ready, origin, refuse_others, withdraw
 from bqdump.export.publish.clear import clear_staging, clear_stale, read_earlier
 from bqdump.export.publish.collect import file_of
-from bqdump.export.publish.ended import has_ended
+from bqdump.export.publish.latest import has_ended
 from bqdump.export.task import Exported, Placed, RunningExport, Task
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import overwrite
@@ -33,7 +33,7 @@ class Replace:
         return 0
 
     async def prepare(self, task: Task) -> None:
-        """Note that the run may stage files. See `publish.abandoned`."""
+        """Note that the run may stage files. See `publish.clear`."""
         await overwrite(task.store, task.settings.layout.stages(task.run), Stages(task.run))
 
     async def place(self, export: RunningExport, exported: Exported) -> Placed | None:

@@ -22,8 +22,7 @@ from bqdump.core.plan.definitions import (
 from bqdump.core.plan.draft import Selection
 from bqdump.core.sizes import size_text
 from bqdump.core.tables.catalog import Dataset, Listed, Table, unknown_kind
-from bqdump.export.planning.change_capture import LEAST_BILLED
-from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
+from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE, LEAST_BILLED
 from bqdump.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)

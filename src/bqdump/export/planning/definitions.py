@@ -1,4 +1,7 @@
-"""The metadata of each table: its definition, as of the snapshot time, and its row access policies."""
+"""The metadata of each table: its definition, as of the snapshot time, and its row access policies.
+
+Finding the tables into which changes are streamed (change data capture): one query, which is billed.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,11 @@ from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.unchanged import Look
 from bqdump.core.errors import DeniedError, JobFailedError, TableGoneError
 from bqdump.core.plan.guards import POLICED
+from bqdump.core.plan.hidden_data import Captured, keyed
 from bqdump.core.plan.looks import look_of
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import size_text
 from bqdump.core.sql import statements as sql
 from bqdump.core.tables.catalog import WHOLE, Dataset, Listed, Table
 from bqdump.core.tables.past_columns import as_of, may_differ
@@ -92,3 +98,33 @@ async def row_policies(
         return dict.fromkeys(names)
     others = await gathered(lambda name: warehouse.row_policies(dataset, name), names[1:], DESCRIBE_AT_ONCE)
     return dict(zip(names, [first, *others], strict=True))
+
+
+# The least that a query bills. https://cloud.google.com/bigquery/pricing#on_demand_pricing
+LEAST_BILLED = 10 << 20
+# What the query reads, for a bill.
+VIEW = "INFORMATION_SCHEMA.TABLES"
+
+
+async def captured_tables(
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, tables: Sequence[Table]
+) -> Captured:
+    """The tables into which changes are streamed. Runs a query only if a table has a primary key."""
+    names = keyed(tables)
+    if not names:
+        return Captured()
+    limit = settings.max_bytes_billed
+    if 0 < limit < LEAST_BILLED:
+        why = f"max_bytes_billed {size_text(limit)} is less than the {size_text(LEAST_BILLED)} that the query bills"
+        return Captured(names, None, why)
+    try:
+        found = await warehouse.captured(dataset, limit)
+    except (DeniedError, JobFailedError) as error:
+        log.debug("cannot check for change data capture: %s", error)
+        return Captured(names, None, f"the query of {VIEW} failed: {error.cause.partition(chr(10))[0]}")
+    return Captured(names, frozenset(names).intersection(found))
+
+
+def bill_of(captured: Captured) -> dict[str, int]:
+    """The bytes billed by the query."""
+    return {VIEW: LEAST_BILLED} if captured.keyed and captured.tables is not None else {}

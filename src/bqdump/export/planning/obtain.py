@@ -1,4 +1,7 @@
-"""Obtaining the plan of a run: one task makes it, all others read it."""
+"""Obtaining the plan of a run: one task makes it, all others read it.
+
+What a run would do: its plan, without writing anything.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from bqdump.core.errors import UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
 from bqdump.core.plan.removal import partitions_sentence, removal_sentence
 from bqdump.core.plan.reuse import bytes_saved
+from bqdump.core.plan.summary import Planned, planned
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted, size_text
@@ -23,14 +27,13 @@ from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import Draft, draft_plan
 from bqdump.export.planning.reuse import Earlier, refers
-from bqdump.export.planning.target import PLAN, check_bucket, of_dataset, refuse_other_settings
+from bqdump.export.planning.target import PLAN, check_bucket, check_target, of_dataset, refuse_other_settings
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
-from bqdump.repository.pulse import pulse
 from bqdump.repository.references import being_pruned
 from bqdump.repository.repository import exists, overwrite, replace, value_of
-from bqdump.repository.turns import PATIENCE_SECONDS, OthersTurn, Turn, giving_up, pauses, takes_turn
+from bqdump.repository.turns import PATIENCE_SECONDS, OthersTurn, Turn, giving_up, pauses, pulse, takes_turn
 
 log = logging.getLogger(__name__)
 
@@ -179,3 +182,12 @@ def _log_plan(export: RunningExport) -> None:
     if len(flags) > FLAGS_LOGGED:
         more = counted(len(flags) - FLAGS_LOGGED, "more risk")
         log.warning("and %s, named in %s", more, export.layout.plan, extra=LogEvent.RISK_ALLOWED.extra())
+
+
+async def show_plan(task: Task) -> Planned:
+    """The plan of a run. Raises what the run would raise before its plan is stored."""
+    async with of_dataset(task.warehouse, task.settings):
+        bucket = await check_target(task.store, task.settings)
+    earlier = Earlier(task.store, await read_published(task.store, task.settings))
+    draft = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket, earlier, task.of_set)
+    return planned(draft.plan, draft.tables, draft.altered, task.settings.price_per_tib)

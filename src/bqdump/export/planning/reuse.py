@@ -1,23 +1,38 @@
 """Finding the tables that need not be exported again, and making sure that their files stay until this run names them.
 
 A planner that relies on the files of a manifest refers to its run, so that prune keeps what it names.
+
+Finding the partitions that need not be exported again, of tables that changed otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from bqdump.core.documents.manifest import File, PartitionEntry
 from bqdump.core.documents.run import Plan
-from bqdump.core.documents.unchanged import Look, Reused
+from bqdump.core.documents.unchanged import Look, Reused, ReusedPartitions
+from bqdump.core.documents.units import files_by_partition
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.by_partition import (
+    Before,
+    comparable,
+    is_whole,
+    reused_partitions,
+    seems_unchanged,
+    unchanged_partitions,
+)
 from bqdump.core.plan.looks import Published
 from bqdump.core.plan.reuse import Reuse, Seen, decide, look_before
-from bqdump.core.plan.routes import Routed
+from bqdump.core.plan.routes import Routed, route_tables
 from bqdump.core.settings.settings import Settings
+from bqdump.core.tables.catalog import Partition, Table
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.presence import differs, present
+from bqdump.repository.objects import differs, present
 from bqdump.repository.references import refer
 from bqdump.repository.repository import value_of
 
@@ -120,3 +135,112 @@ async def refers(store: ObjectStore, settings: Settings, plan: Plan) -> bool:
 def timed(looks: Mapping[str, Look | None], by: int) -> dict[str, Look | None]:
     """The looks with a time of BigQuery's clock that is not before any of them."""
     return {name: look and replace(look, by=by) for name, look in looks.items()}
+
+
+# A partition that will be this old soon is not expected to be reused.
+MARGIN_MS = 60 * 60 * 1000
+LookAt = Callable[[str], Awaitable[Look | None]]
+
+
+def least(listed: Sequence[Partition]) -> str:
+    """The smallest partition: exported where nothing else of a table that changed is."""
+    return min(listed, key=lambda partition: (partition.bytes, partition.id)).id
+
+
+class Found(NamedTuple):
+    """The partitions of a table that did not change. entries: by id. reused: the same as the plan records them."""
+
+    entries: Mapping[str, PartitionEntry]
+    reused: ReusedPartitions
+
+
+class Expected:
+    """What an incremental plan expects to be unchanged, before the snapshot time: looks after it will do for that.
+
+    published: the export that is compared with, None where nothing can be reused. now: about the snapshot time, in ms.
+    """
+
+    def __init__(self, published: Published | None, settings: Settings, now: int) -> None:
+        self._published, self._settings, self._now = published, settings, now + MARGIN_MS
+
+    def table(self, table: Table, look: Look | None) -> bool:
+        """Whether the complete table is expected to be unchanged."""
+        routed = self._routed(table) if self._published and look else None
+        return bool(routed and is_whole(self._published, Seen(routed, look), self._settings, self._now))
+
+    def partitions(self, table: Table, listed: Sequence[Partition]) -> set[str]:
+        """The partitions of a table that are expected to be unchanged, but for one that may be exported anyway."""
+        routed = self._routed(table) if self._published else None
+        if routed is None:
+            return set()
+        entries = comparable(self._published, Seen(routed, None), self._settings, self._now)
+        later = {partition.id for partition in listed if seems_unchanged(entries.get(partition.id), partition)}
+        return later - {least(listed)} if later else later
+
+    def _routed(self, table: Table) -> Routed | None:
+        try:
+            routed = route_tables(self._settings, [table]).routed
+        except UsageError:
+            # Planning meets it again, with all tables.
+            return None
+        return routed[0] if routed else None
+
+
+async def find_unchanged(
+    earlier: Earlier,
+    published: Published | None,
+    settings: Settings,
+    snapshot: int,
+    seen: Sequence[Seen],
+    before: Before,
+    present: Mapping[str, Sequence[Partition]],
+    same: set[str],
+    look_at: LookAt,
+) -> dict[str, Found]:
+    """The unchanged partitions of these tables, by table.
+
+    present: the partitions that each has after the snapshot time. same: tables that are as they were before it, so
+    that looks from before it are those from after it.
+    """
+    if published is None or not settings.incremental:
+        return {}
+    found: dict[str, dict[str, PartitionEntry]] = {}
+    for table in seen:
+        name = table.routed.table.name
+        entries = comparable(published, table, settings, snapshot)
+        ids = [partition.id for partition in present.get(name, ()) if partition.id in entries]
+        known = before.looks.get(name, {}) if name in same else {}
+        missing = [id_ for id_ in ids if id_ not in known]
+        looked = dict(zip(missing, await asyncio.gather(*(look_at(f"{name}${id_}") for id_ in missing)), strict=True))
+        unchanged = unchanged_partitions(entries, {id_: known.get(id_) or looked.get(id_) for id_ in ids})
+        if unchanged and len(unchanged) == len(present[name]):
+            # The table has changed, so it is in the plan, with one partition at least.
+            del unchanged[least(present[name])]
+        if unchanged:
+            found[name] = unchanged
+    usable = await _usable(earlier, published, settings, found)
+    return {
+        name: Found(entries, reused_partitions(name, entries.values())) for name, entries in usable.items() if entries
+    }
+
+
+async def _usable(
+    earlier: Earlier, published: Published, settings: Settings, found: Mapping[str, Mapping[str, PartitionEntry]]
+) -> dict[str, dict[str, PartitionEntry]]:
+    """Those whose files exist and stay."""
+    had = {table.table: table for table in published.tables}
+    reuse: dict[str, Reuse] = {}
+    for name, entries in found.items():
+        for partition, files in files_by_partition(had[name]):
+            if partition.id in entries:
+                run, at = published.origin_of(had[name], partition)
+                reuse[f"{name}${partition.id}"] = _reuse(name, run, at, partition, files)
+    wrong = await obstacles(earlier, published, settings, reuse) if reuse else {}
+    return {
+        name: {id_: entry for id_, entry in entries.items() if f"{name}${id_}" not in wrong}
+        for name, entries in found.items()
+    }
+
+
+def _reuse(table: str, run: str, at: int, partition: PartitionEntry, files: tuple[File, ...]) -> Reuse:
+    return Reuse(Reused(table, run, at, partition.planned_rows, partition.planned_bytes, len(files)), files)

@@ -1,14 +1,20 @@
-"""The target of an export, checked before anything is written to it."""
+"""The target of an export, checked before anything is written to it.
+
+Packages of an extra: looked for before a run is planned, so that no plan is left which cannot be carried out.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from importlib.machinery import PathFinder
 
 from bqdump.core.documents.project import ProjectPlan
 from bqdump.core.documents.run import Plan
-from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError
+from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError, install_hint
+from bqdump.core.plan.routes import Routed
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset
@@ -119,3 +125,21 @@ def refuse_other_settings(settings: Settings, plan: Plan | ProjectPlan) -> None:
         names = sorted(name for name in frozen if frozen[name] != plan.settings.get(name))
         cause = f"it was planned with other settings ({', '.join(names) or 'of another release'})"
         raise UsageError(PLAN, f"run {plan.run}", cause, "Use the same settings, or another run id.")
+
+
+# The packages of the extra `read`.
+READ = ("google.cloud.bigquery_storage", "grpc", "isal", "polars", "pyarrow")
+
+
+def refuse_missing_packages(routed: Sequence[Routed]) -> None:
+    """Raise UsageError where tables take the read route and a package that it needs is not installed."""
+    reads = next((item for item in routed if item.route == "read"), None)
+    missing = next((name for name in READ if not _installed(name)), "") if reads else ""
+    if reads and missing:
+        cause = f"it takes the read route ({reads.why}), and {missing} is not installed"
+        raise UsageError("plan the export", f"table {reads.table.name}", cause, install_hint("read"))
+
+
+def _installed(name: str) -> bool:
+    # What is kept from being imported for now (lean_imports) is installed all the same.
+    return (importlib.util.find_spec(name) if "." in name else PathFinder.find_spec(name)) is not None

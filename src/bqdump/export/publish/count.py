@@ -9,7 +9,7 @@ from bqdump.concurrency import gathered
 from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.formats import avro_blocks, parquet_footer
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.repository.data_files import read_part
+from bqdump.repository.objects import read_part
 
 AT_ONCE = 24
 # Avro files are read block after block. Of a file that would take more requests the rows stay unknown; nor does a

@@ -1,8 +1,15 @@
-"""latest.json as a run that is complete writes it: when it is published, and again where the object was damaged."""
+"""latest.json as a run that is complete writes it: when it is published, and again where the object was damaged.
+
+Whether a run has ended already, by another task of it or because a later run has taken over.
+
+A run that was published before this task started: when and by which task, from the documents of its publisher.
+"""
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,11 +20,30 @@ from bqdump.core.documents.target import Latest, Pointer
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import rfc3339
-from bqdump.export.publish.ended import read_manifest_files
 from bqdump.export.task import RunningExport
-from bqdump.repository.newest_complete import newest_complete
+from bqdump.repository.complete_runs import newest_complete
 from bqdump.repository.published import read_latest
-from bqdump.repository.repository import replace, value_of
+from bqdump.repository.repository import Loaded, exists, load, replace, value_of
+
+
+async def has_manifest(export: RunningExport) -> bool:
+    """Whether this run is complete, so that it is settled what it publishes."""
+    return await exists(export.store, export.layout.manifest)
+
+
+async def read_manifest_files(export: RunningExport) -> Loaded[ManifestFiles] | None:
+    """Which objects this run's manifest names; None when there is none yet."""
+    return await load(export.store, export.layout.manifest_files)
+
+
+async def has_ended(export: RunningExport) -> bool:
+    """Whether the run has its manifest, or a later run is published or has announced itself."""
+    if await has_manifest(export):
+        return True
+    latest = await read_latest(export.store, export.settings)
+    announced = await value_of(export.store, export.settings.layout.publishing)
+    return any(pointer and pointer.age > export.plan.age for pointer in (latest, announced))
+
 
 log = logging.getLogger(__name__)
 
@@ -87,3 +113,35 @@ async def _replaced(export: RunningExport, manifest: ManifestFiles) -> tuple[Poi
     plan = await value_of(export.store, earlier.plan)
     there = await value_of(export.store, Document(earlier.manifest.name, ManifestFiles))
     return (Pointer(manifest.over, plan.snapshot, earlier.manifest.name),) if plan and there else ()
+
+
+class Again(NamedTuple):
+    """A run that was published before this task started.
+
+    ended: when its last table was done, in milliseconds since 1970 UTC. same: this task's execution published it.
+    """
+
+    ended: int
+    same: bool
+
+
+async def report_again(export: RunningExport) -> Again:
+    """Report that the run was published before. A restarted task expects that; any other execution exports nothing."""
+    ended, publisher = export.plan.began, None
+    # What another release or a copied bucket left out here changes no more than the wording.
+    with suppress(DocumentError):
+        publisher = await value_of(export.store, export.layout.publisher)
+        summary = await value_of(export.store, export.settings.layout.summary(export.plan.run))
+        ended = summary.ended or ended if summary else ended
+    again = Again(ended, publisher is not None and publisher.execution == export.owner.execution)
+    if again.same:
+        message = "run %s is published already: nothing to do"
+        log.info(message, export.plan.run, extra=LogEvent.ALREADY_PUBLISHED.extra())
+    else:
+        exported, as_of = rfc3339(ended), rfc3339(export.plan.snapshot)
+        message = (
+            "nothing was exported: run %s was published already (exported at %s, as of %s). "
+            "For a new export, omit the run id or use another one"
+        )
+        log.warning(message, export.plan.run, exported, as_of, extra=LogEvent.NOTHING_EXPORTED.extra())
+    return again

@@ -15,8 +15,7 @@ from bqdump.core.errors import UnavailableError, VerificationError
 from bqdump.core.plan.record import make_manifest
 from bqdump.export.publish.clear import delete
 from bqdump.export.publish.collect import all_tables, collect, partition_entries, prove, read_definitions
-from bqdump.export.publish.ended import has_ended, read_manifest_files
-from bqdump.export.publish.latest import pointer_to
+from bqdump.export.publish.latest import has_ended, pointer_to, read_manifest_files
 from bqdump.export.task import Exported, Placed, RunningExport
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.ledger import Ledger

@@ -67,7 +67,7 @@ async def store_failed_report(export: RunningExport, ledger: Ledger) -> None:
     """Write the page of an execution that publishes nothing, once. Errors are only logged: the run has failed."""
     name = export.layout.failed_report(export.owner.execution)
     try:
-        from bqdump.pages.unpublished import render_unpublished
+        from bqdump.pages.report import render_unpublished
 
         if await export.store.stat(name) is None:
             page = render_unpublished(export.plan, len(ledger.done), ledger.receipts, ledger.failed)
@@ -83,9 +83,8 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     """
     from bqdump.core.documents.changes import compare
     from bqdump.core.restore.drilled import restorable
-    from bqdump.pages.report import render_report
-    from bqdump.pages.unpublished import render_unpublished
-    from bqdump.repository.drills import read_drills
+    from bqdump.pages.report import render_report, render_unpublished
+    from bqdump.repository.notes import read_drills
 
     layout = settings.layout.run(run)
     manifest = await value_of(store, layout.manifest) if run else await read_manifest(store, settings)

@@ -41,13 +41,10 @@ from bqdump.core.tables.unsupported import exported
 from bqdump.export.publish.clear import discard
 from bqdump.export.task import RunningExport
 from bqdump.export.watch import Watch
-from bqdump.export.work.feed import Feed
-from bqdump.export.work.recheck import look_again
-from bqdump.export.work.sessions import retire, shared_session
-from bqdump.ports.encoder import FileShape
-from bqdump.ports.reader import Batch, Reader, ReadRequest, ReadSession
+from bqdump.export.work.sessions import Feed, look_again, retire, shared_session
+from bqdump.ports.reader import Batch, FileShape, Reader, ReadRequest, ReadSession
 from bqdump.repository.repository import replace
-from bqdump.repository.units.sessions import session_id
+from bqdump.repository.units import session_id
 
 log = logging.getLogger(__name__)
 

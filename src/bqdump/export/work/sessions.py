@@ -7,20 +7,29 @@ open → (BigQuery has ended it, and another execution continues) → retired �
 
 A receipt counts only while its session is the one of the document: what was read by a retired one is read again.
 Closed, before anything is published, means that the parts are settled, and no other session follows.
+
+The batches of a stream, handed out to one file after the other.
+
+The second check of the read route: row access policies and masked columns that came after planning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 
 import msgspec
 
-from bqdump.core.documents.units import Part, SharedSession
+from bqdump.core.documents.run import Failure, Receipt
+from bqdump.core.documents.units import Part, SharedSession, Unit
+from bqdump.core.errors import UnavailableError
+from bqdump.core.plan.guards import POLICED, masked_columns, objection
+from bqdump.core.risks import Risk
 from bqdump.export.task import RunningExport, Task
-from bqdump.ports.reader import ReadSession
+from bqdump.ports.reader import Batch, ReadSession
 from bqdump.repository.repository import swap
-from bqdump.repository.units.ledger import UnitLedger
-from bqdump.repository.units.sessions import session_id
+from bqdump.repository.units import UnitLedger, session_id
 
 
 async def shared_session(task: Task, part: Part, open_session: Callable[[], Awaitable[ReadSession]]) -> ReadSession:
@@ -78,3 +87,79 @@ async def _close(task: Task, lead: str, jobs: set[str]) -> bool:
 
     stored = await swap(task.store, task.layout.session(lead), step)
     return stored is not None and stored.value.closed and {session_id(stored.value.name)} == jobs
+
+
+class Feed:
+    """A stream. taken: bytes of Arrow that the present file got; broken: what ended the stream before its last row.
+
+    stop: set when another stream of the table has failed.
+    """
+
+    def __init__(self, batches: Iterator[Batch], stop: threading.Event) -> None:
+        self._batches, self._stop = batches, stop
+        self._next: Batch | None = None
+        self.broken: UnavailableError | None = None
+        self.taken = 0
+
+    def more(self) -> bool:
+        """Whether there are rows left. Waits for them."""
+        if self._next is None:
+            try:
+                self._next = next(self._batches, None)
+            except UnavailableError as error:
+                self.broken = error
+                raise
+        return self._next is not None
+
+    def until(self, full: Callable[[], bool]) -> Iterator[Batch]:
+        """Batches until the file is full; at least one, where there is one."""
+        self.taken = 0
+        while self.more() and not (self.taken and full()):
+            if self._stop.is_set():
+                self.broken = UnavailableError("read", "a stream", "another one of the same table has failed")
+                raise self.broken
+            batch, self._next = self._next, None
+            assert batch is not None  # noqa: S101 (more() has just said so)
+            self.taken += len(batch.data)
+            yield batch
+
+
+async def look_again(export: RunningExport, unit: Unit, receipt: Receipt) -> Receipt | Failure:
+    """The receipt with the risks that are found once everything has been read, or a Failure for one not allowed.
+
+    A job's statistics report whether row access policies or masking applied to it; a read session has no statistics.
+    So the table is checked again: two requests, none for risks that the plan already names. Sent after the last row has
+    arrived, they find everything that was present during the reading and has not been dropped since. A row access
+    policy that was dropped meanwhile is covered in two ways: BigQuery refuses this API to a reader who may not see
+    every row, and refuses time travel on a table that has, or has had, policies to all but its administrators.
+    Sources: https://cloud.google.com/bigquery/docs/using-row-level-security-with-features
+    """
+    risks = await _risks(export, unit)
+    if lost := objection(risks, export.settings, "since it was planned:"):
+        return Failure(unit.id, unit.table, receipt.job, receipt.attempt, lost[0].value, lost[1], export.owner)
+    return msgspec.structs.replace(receipt, risks=risks)
+
+
+async def _risks(export: RunningExport, unit: Unit) -> tuple[Risk, ...]:
+    planned = {flag.risk for flag in export.plan.flags if flag.table in (unit.table, "")}
+    rows, columns = await asyncio.gather(_hidden_rows(export, unit, planned), _masked_columns(export, unit, planned))
+    return (*rows, *columns)
+
+
+async def _hidden_rows(export: RunningExport, unit: Unit, planned: set[Risk]) -> tuple[Risk, ...]:
+    if Risk.ROW_POLICIES in planned:
+        return (Risk.ROW_POLICIES,)
+    if Risk.UNSEEN_ROW_POLICIES in planned or unit.kind not in POLICED:
+        return ()
+    names = await export.warehouse.row_policies(export.source, unit.table)
+    if names is None:
+        return (Risk.UNSEEN_ROW_POLICIES,)
+    return (Risk.ROW_POLICIES,) if names else ()
+
+
+async def _masked_columns(export: RunningExport, unit: Unit, planned: set[Risk]) -> tuple[Risk, ...]:
+    if Risk.MASKED_COLUMNS in planned:
+        return (Risk.MASKED_COLUMNS,)
+    now = await export.warehouse.table(export.source, unit.table)
+    masked = now is not None and masked_columns(msgspec.structs.replace(unit, definition=now.definition))
+    return (Risk.MASKED_COLUMNS,) if masked else ()

@@ -16,12 +16,10 @@ from bqdump.core.sizes import counted
 from bqdump.export.publish.clear import clear_written
 from bqdump.export.task import RunningExport
 from bqdump.export.watch import Watch
-from bqdump.export.work.gone import explained
-from bqdump.export.work.jobs import extract_unit, query_unit
-from bqdump.export.work.partition import extract_partition, proven, query_changed
+from bqdump.export.work.jobs import explained, extract_partition, extract_unit, proven, query_changed, query_unit
 from bqdump.export.work.read import read_unit, withdraw_files
 from bqdump.repository.repository import replace
-from bqdump.repository.units.ledger import write_end
+from bqdump.repository.units import write_end
 
 log = logging.getLogger(__name__)
 

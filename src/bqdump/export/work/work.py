@@ -12,11 +12,11 @@ from bqdump.core.documents.units import Claim, Unit
 from bqdump.core.errors import DocumentError, QuotaError
 from bqdump.core.progress.events import Started
 from bqdump.core.units.shares import read_units
-from bqdump.export.in_flight import InFlight, Shared, Slots
 from bqdump.export.task import RunningExport
+from bqdump.export.watch import InFlight, Shared, Slots
 from bqdump.export.work.unit import Todo, finish_unit
 from bqdump.repository.repository import replace
-from bqdump.repository.units.ledger import Held, UnitLedger, looked, read_claims, read_unit_ledger
+from bqdump.repository.units import Held, UnitLedger, looked, read_claims, read_unit_ledger
 
 # This many claims lost in a row mean that the picture of free units is outdated.
 STALE_AFTER = 8

@@ -2,11 +2,13 @@
 
 A table keeps its own definition. Its rows are put in place by one copy job, as those of any table, so it has either
 what it had before, or all rows of the export, whatever is killed or repeated.
+
+Definitions alone: tables are as in the source, and empty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,10 +17,10 @@ from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import Column, columns
 from bqdump.core.restore.partitions import layout_of
-from bqdump.core.restore.plan import TABLE, Action, Options, TargetState
-from bqdump.core.restore.values import Restored, is_generated
+from bqdump.core.restore.plan import TABLE, Action, Load, Options, TableStep, TargetState
+from bqdump.core.restore.values import TODAY, Restored, is_generated, restored_columns
 from bqdump.core.sizes import listed, named
-from bqdump.core.tables.catalog import Dataset, is_iceberg
+from bqdump.core.tables.catalog import WHOLE, Dataset, is_iceberg
 from bqdump.core.tables.partitioning import has_partition_times
 
 PLAN = "plan the restore"
@@ -108,3 +110,34 @@ def _differences(column: Column, there: Column | None, path: str = "") -> Iterat
     else:
         for member, other in zip(column.fields, there.fields, strict=True):
             yield from _differences(member, other, f"{path}.{member.name}")
+
+
+EMPTY = "without its rows"
+
+
+def without_rows(entry: TableEntry) -> TableEntry:
+    """The table as if it had been exported empty, and with all of its columns."""
+    return msgspec.structs.replace(
+        entry, files=(), partitions=(), rows=0, expected_rows=0, planned_rows=0, planned_bytes=0, shape=WHOLE
+    )
+
+
+def columns_of(entry: TableEntry) -> Restored:
+    """The columns of a table without rows."""
+    restored = restored_columns(entry)
+    return restored._replace(notes=(EMPTY, *(note for note in restored.notes if note != TODAY)))
+
+
+def unloaded(load: Load) -> Load:
+    """The load of a table without rows, for which no query is made."""
+    return msgspec.structs.replace(load, casts="", like_null="")
+
+
+def refuse_emptied(tables: Iterable[TableStep], begun: Iterable[str], into: Dataset) -> None:
+    """Raise UsageError for tables that exist: they would lose their rows. begun: those that a restore has left."""
+    left = set(begun)
+    emptied = [step.name for step in tables if step.action == "replace" and step.name not in left]
+    if emptied:
+        cause = f"{named(emptied, SHOWN, 'table')} would be replaced by tables without rows"
+        hint = "Leave them out with {setting:exclude}, keep them with {setting:missing_only}, or delete them first."
+        raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint, setting="replace")

@@ -1,0 +1,142 @@
+"""Exporting, as functions of the Python API.
+
+Copying, as a function of the Python API.
+
+Which runs are kept, as functions of the Python API.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Unpack
+
+from bqdump import verbs
+from bqdump.api.arguments import Options
+from bqdump.api.calls import OF_TARGET, finish, python_words, settings_of, with_settings
+from bqdump.core.copy.result import RULES, Copied, requested_copy
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.summary import Planned
+from bqdump.core.progress.export import Export
+from bqdump.core.retention.policy import policy_for, refuse_idle, refuse_short
+from bqdump.core.retention.result import Pruned
+from bqdump.core.settings.settings import REQUIRED, RETENTION
+from bqdump.core.settings.task_identity import Identity
+from bqdump.core.settings.values import given_tags
+from bqdump.services.opened import Services, opened, serve
+from bqdump.services.place import run_id
+
+
+@with_settings()
+def run(*, task: int = 0, tasks: int = 1, yes: bool = False, **options: Unpack[Options]) -> Export:
+    """Export the dataset, alone or as task `task` (from 0) of `tasks` that share a `run_id`.
+
+    yes: prune even if the rules keep less than a day of runs.
+    Raises TablesFailedError if tables failed and `allow_partial` is not set. Nothing is published then; the same
+    `run_id` resumes the run.
+    """
+    settings = settings_of(options, REQUIRED)
+    refuse_idle([name for name, value in options.items() if value is not None], settings)
+    refuse_short(settings, yes=yes)
+    if not 0 <= task < tasks:
+        raise UsageError("run", f"task {task}", f"it is none of {tasks} tasks, which count from 0")
+    if tasks > 1 and not settings.run_id:
+        raise UsageError("run", f"task {task} of {tasks}", "tasks of one run need one name", "Pass the same run_id.")
+    name = run_id(settings, Identity("", task, tasks, 0, ""))
+    # Tasks of one run are one execution, where a restarted task is the same one; a call alone is always a new one.
+    owner = Owner(name if tasks > 1 else f"{name}-{secrets.token_hex(4)}", task)
+
+    async def export() -> Export:
+        async with opened(settings, tasks, patient=True) as services:
+            return await (await verbs.run(services, settings, name, owner, tasks)).export()
+
+    return finish(export())
+
+
+@with_settings()
+def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
+    """Show what a run would do, without changing anything. `flags` lists why a run would be refused.
+
+    tasks: the number of tasks to plan for.
+    """
+    settings = settings_of(options, REQUIRED)
+    refuse_idle([name for name, value in options.items() if value is not None], settings)
+    return finish(serve(settings, lambda services: verbs.plan(services, settings, settings.run_id or "RUN", tasks)))
+
+
+@with_settings((*OF_TARGET, *RULES, "kms_key"))
+def copy(
+    dest: str,
+    runs: str | Sequence[str] = (),
+    *,
+    every: bool = False,
+    storage_class: str = "",
+    digest: bool = False,
+    dry_run: bool = False,
+    **options: Unpack[Options],
+) -> Copied:
+    """Copy runs (default: the published run) to another place, where each is a complete export with its own folder.
+
+    Only what is missing there is copied, and every file is compared with the manifest on the way. The same call resumes
+    a copy that was interrupted. `keep_…` arguments copy the runs that such a policy would keep.
+    dest: "gs://bucket/prefix", "s3://bucket/prefix" or a folder.
+    runs: the name of a run, or several.
+    every: copy all complete runs.
+    storage_class: of the copied files, in Cloud Storage.
+    digest: between buckets, also read each file for its SHA-256.
+    dry_run: only show what would be copied.
+    """
+    settings = settings_of(options, ("bucket",))
+    with python_words():
+        request = requested_copy(
+            settings,
+            dest,
+            [runs] if isinstance(runs, str) and runs else runs,
+            [name for name in RULES if options.get(name)],
+            every=every,
+            storage_class=storage_class,
+            digests=digest,
+            dry=dry_run,
+        )
+    return finish(verbs.copy(settings, request, Owner(f"copy-{secrets.token_hex(4)}", 0)))
+
+
+@with_settings((*OF_TARGET, "project", *RETENTION))
+def prune(*, runs: str | Sequence[str] = (), yes: bool = False, **options: Unpack[Options]) -> Pruned:
+    """Delete the runs that the retention policy no longer keeps, and the leftovers of unfinished runs.
+
+    runs: the only ones to delete, instead of what the policy says. Raises UsageError, before anything is deleted, if
+    one of them is always kept.
+    yes: delete; without it, the result only shows what would be deleted.
+    Unfinished runs are removed only with `project`, where BigQuery lists their jobs. Raises DocumentError if the
+    manifest of any run cannot be read; nothing is deleted then.
+    """
+    settings = settings_of(options, ("bucket",))
+    named = (runs,) if isinstance(runs, str) and runs else tuple(runs)
+    policy_for(settings, named)
+
+    async def work(services: Services) -> Pruned:
+        return await verbs.prune(services.store_at, settings, services.at_work, runs=named, delete=yes)
+
+    return finish(serve(settings, work))
+
+
+@with_settings(OF_TARGET)
+def tag(
+    run: str, *, add: str | Sequence[str] = (), remove: str | Sequence[str] = (), **options: Unpack[Options]
+) -> tuple[str, ...]:
+    """Add tags to a run and remove others; returns the tags that it has then.
+
+    The tag `keep` keeps a run from being pruned; other tags do if `keep_tag` names them.
+    """
+    adding, removing = _tags(add), _tags(remove)
+    settings = settings_of(options, ("bucket",))
+    return finish(serve(settings, lambda services: verbs.tag(services.store_at, settings, run, adding, removing)))
+
+
+def _tags(names: str | Sequence[str]) -> tuple[str, ...]:
+    try:
+        return given_tags(names)
+    except ValueError as error:
+        raise UsageError("tag", "", str(error)) from None
