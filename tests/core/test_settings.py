@@ -95,6 +95,9 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
         "https://example.com/hook?a=b",
         ["example.com", "http://example.com", "https://", "https://u:p@example.com", "https://a b", "file:///x"],
     ),
+    "sign": ("signing.key", "signing.key", ["-----BEGIN PRIVATE KEY-----", "env:", "env:a b", "gcpkms://x"]),
+    "trust": ("a.pub, env:KEY", ("a.pub", "env:KEY"), ["-----BEGIN PUBLIC KEY-----", "env:1"]),
+    "newest_within": ("26h", 93_600, ["soon", "26"]),
     "allow_partial": ("yes", True, ["2"]),
     "max_bytes_billed": ("1.5 GB", 1_500_000_000, ["much", "-1", "1 ZB", "GB"]),
     "price_per_tib": ("6.25", 6.25, ["much", "-1", "$6"]),
@@ -288,6 +291,7 @@ def test_an_empty_optional_setting_means_none() -> None:
 
 OUTSIDE_DIGEST = {"concurrency": 7, "run_id": "x", "snapshot_time": "2026-01-31T03:00:00Z", "allow_partial": True,
                   "location": "EU", "max_bytes_billed": 5, "patience": 120, "prune": True, "job_timeout": 60, "notify": "https://a.b",
+                  "sign": "k", "trust": ("k",), "newest_within": 60,
                   **dict.fromkeys(RETENTION, 3600), "keep_tag": ("audit",), "read_memory": 10**9, "read_split": 0,
                   "endpoint": "https://a.b", "strict": True, "price_per_tib": 5.0, "allow": ["row-policies", "skipped"],
                   "exclude_datasets": ["a"], "together": True, "locations": {"EU": "gs://bucket-eu"}}  # fmt: skip

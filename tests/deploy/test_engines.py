@@ -1,4 +1,4 @@
-"""Engines other than Cloud Run: the Kubernetes job, and the others in docs/deploy.md."""
+"""Engines other than Cloud Run: the Kubernetes job, and the others in docs/internals/engines.md."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_the_variables_of_each_engine_give_each_task_its_index(engine: Engine, e
 
 
 def test_the_page_names_the_variables_that_are_read() -> None:
-    page = (ROOT / "docs/deploy.md").read_text()
+    page = (ROOT / "docs/internals/engines.md").read_text()
     names = {name for engine in ENGINES for name in (engine.task, *engine.tasks, engine.attempt, *engine.executions)}
     assert {name for name in names if name and f"`{name}`" not in page} == set()
     known = set(re.findall(r"`((?:BATCH|AWS_BATCH|CLOUD_RUN|JOB_COMPLETION)\w*)`", page))

@@ -72,6 +72,9 @@ class Options(TypedDict, total=False):
     endpoint: str | None
     job_timeout: str | timedelta | None
     notify: str | None
+    sign: str | None
+    trust: str | Sequence[str] | None
+    newest_within: int | None
     allow_partial: bool | None
     max_bytes_billed: int | str | None
     price_per_tib: float | str | None

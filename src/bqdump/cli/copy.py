@@ -39,7 +39,7 @@ STATES = {"copied": "copied", "there": "there before", "missing": "would be copi
 @click.option("--dry-run", is_flag=True, help="Show what would be copied: files, bytes, requests, egress.")
 @json_option(Copied, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
-@settings_options(*RULES, "kms_key")
+@settings_options(*RULES, "kms_key", "sign")
 def copy(
     dest: str,
     runs: tuple[str, ...],

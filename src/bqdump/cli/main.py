@@ -48,6 +48,7 @@ GROUPS = {
     "Keep": {
         "copy": "Copy runs to another bucket or to a folder, proven file by file.",
         "prune": "Delete runs that the retention policy no longer keeps.",
+        "keys": "Make keys that sign manifests.",
     },
     "Deploy": {
         "render": "Generate deployment files from your settings: job, workflow, schedule, grants, Terraform.",

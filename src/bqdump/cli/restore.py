@@ -58,7 +58,7 @@ EXECUTION = "BQDUMP_EXECUTION"
 @tables_from_option("BQDUMP_RESTORE_TABLES_FROM")
 @json_option(Restoration, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
-@settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed", "price_per_tib")
+@settings_options("concurrency", "labels", "job_timeout", "max_bytes_billed", "price_per_tib", "trust", "newest_within")
 def restore(run: str | None, planning: bool, as_of: str | None, as_json: bool, quiet: bool, **options: Any) -> int:
     """Restore RUN (default: the published run) into a dataset: alone, or as one task of several.
 

@@ -50,7 +50,7 @@ def run_or_statement(context: click.Context, parameter: click.Parameter, value: 
 @click.option("--command", "-c", "commands", multiple=True, metavar="SQL", help="Run this statement, then exit.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print results as CSV.")
 @json_option(Answer, "Print the result of the last statement as JSON.")
-@settings_options()
+@settings_options("trust", "newest_within")
 def sql(
     run: str | None, as_of: str | None, commands: tuple[str, ...], as_csv: bool, as_json: bool, **options: Any
 ) -> None:

@@ -48,7 +48,7 @@ EVERYTHING = "100%"
 )
 @json_option(Verified)
 @quiet_option
-@settings_options("max_bytes_billed")
+@settings_options("max_bytes_billed", "trust", "newest_within")
 def verify(
     run: str | None,
     as_of: str | None,

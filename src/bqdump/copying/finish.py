@@ -48,6 +48,10 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
     summary = place.layout.summary(found.run)
     if not await exists(place.store, summary) or not await exists(place.store, names.contents):
         await _documents(task, found)
+    if task.signer:
+        from bqdump.repository.signatures import sign_manifest
+
+        await sign_manifest(place.store, place.target, names, task.signer)
     ready = pointer_to(made.value, names.manifest.name, made.generation)
 
     async def step(latest: Latest | None) -> Latest | None:

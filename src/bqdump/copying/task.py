@@ -10,6 +10,7 @@ from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.mover import Mover
+from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
 
 
@@ -35,6 +36,7 @@ class Task(NamedTuple):
 
     now: this machine's time, in milliseconds since 1970 UTC. digests: compute the SHA-256 of files whose bytes pass
     inside the service, too. dry: only look.
+    signer: signs the manifests of the copies.
     """
 
     source: Place
@@ -45,3 +47,4 @@ class Task(NamedTuple):
     digests: bool = False
     dry: bool = False
     tell: Listener = ignore
+    signer: Signer | None = None

@@ -21,6 +21,7 @@ from bqdump.ports.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from bqdump.ports.reader import Encoder, Reader
+    from bqdump.ports.signer import Signer
 
 # BigQuery queues at most 50,000 jobs per project and region; all tasks of a run share them.
 # https://cloud.google.com/bigquery/quotas
@@ -66,7 +67,7 @@ class Task(NamedTuple):
     """One task of a run: `owner.task` of `tasks`. `tell` is called with each event.
 
     open_read_route: returns what the read route works with, always the same object; opened when it is first needed.
-    of_set: for the export of one dataset of a set.
+    of_set: for the export of one dataset of a set. signer: signs the manifest.
     """
 
     store: ObjectStore
@@ -78,6 +79,7 @@ class Task(NamedTuple):
     tell: Listener = ignore
     open_read_route: Callable[[], ReadRoute] = _no_read_route
     of_set: OfSet | None = None
+    signer: Signer | None = None
 
     @property
     def layout(self) -> RunLayout:

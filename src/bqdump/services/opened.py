@@ -17,11 +17,13 @@ from bqdump.core.settings.target import Target
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.published import refuse_missing_bucket
+from bqdump.services.keys import open_signer
 from bqdump.services.opening import open_destination, open_store, open_warehouse
 from bqdump.services.read_route import LazyReadRoute
 
 if TYPE_CHECKING:
     from bqdump.adapters.bigquery.destination import BigQueryDestination
+    from bqdump.ports.signer import Signer
     from bqdump.retain.task import AtWork
 
 Answer = TypeVar("Answer")
@@ -56,6 +58,11 @@ class Services:
     def warehouse(self) -> Warehouse:
         """The source of exports."""
         return open_warehouse(self._settings, self._tasks, patient=self._patient)
+
+    @cached_property
+    def signer(self) -> Signer | None:
+        """What signs manifests, None where nothing does."""
+        return open_signer(self._settings)
 
     @property
     def at_work(self) -> AtWork | None:

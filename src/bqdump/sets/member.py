@@ -60,6 +60,7 @@ def draft_task(
         task.hear(settings.dataset),
         task.open_read_route,
         OfSet(number, listing, plan.planned, in_flight),
+        task.signer,
     )
 
 

@@ -14,6 +14,7 @@ from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.sets.member import at_once, order_of
 from bqdump.core.settings.settings import Settings
 from bqdump.export.task import ReadRoute
+from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.turns import Turn
@@ -33,6 +34,7 @@ class SetTask(NamedTuple):
     tasks: int
     open_read_route: Callable[[], ReadRoute]
     hear: Callable[[str], Listener] = lambda _: ignore
+    signer: Signer | None = None
 
     @property
     def layout(self) -> ProjectLayout:

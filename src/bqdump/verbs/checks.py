@@ -22,6 +22,7 @@ from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.exports import StoreAt, exports_at
 from bqdump.services.opened import Services
 from bqdump.services.opening import open_reader
+from bqdump.services.trusted import trusting
 from bqdump.sets.obtain import each_export
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ async def verify(
         return await verify_run(store, own, run, reading, source, tell)
 
     try:
-        exports = await exports_at(store_at, settings)
+        exports = await exports_at(trusting(store_at, settings, name), settings)
         return await exports.answer(verified, partial(verify_set, run=name, verify=verified))
     finally:
         if reader:

@@ -11,12 +11,14 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.services.copies import opened_copy
+from bqdump.services.keys import open_signer
 
 
 async def copy(settings: Settings, request: Request, owner: Owner, tell: Listener = ignore) -> Copied:
     """Copy runs (default: the published run) to another place, or only show what would be copied."""
 
+    signer = open_signer(settings)
     now = int(time.time() * 1000)
     async with opened_copy(settings, request) as sides:
-        task = Task(*sides, owner, now, request.digests, request.dry, tell)
+        task = Task(*sides, owner, now, request.digests, request.dry, tell, signer)
         return await copy_runs(task, request.runs, request.policy, every=request.every)

@@ -132,7 +132,9 @@ async def run_one(
     attempt: of this task, from 0; None where nothing restarts it.
     """
 
-    task = Task(services.store, services.warehouse, settings, name, owner, tasks, tell, services.read_route.open)
+    # Before anything else: a key that cannot be used is found before the export.
+    signer, read_route = services.signer, services.read_route.open
+    task = Task(services.store, services.warehouse, settings, name, owner, tasks, tell, read_route, signer=signer)
     try:
         with observed("run", name, _about(settings, owner), tell) as hear:
             result = await run_task(task._replace(tell=hear))
@@ -215,8 +217,8 @@ def _set_tasks(
     from bqdump.sets.task import SetTask
 
     hear = Together(tell).of
-    read_route = services.read_route.open
+    warehouse, read_route, signer = services.warehouse, services.read_route.open, services.signer
     return [
-        SetTask(store, services.warehouse, replace(settings, target=at), name, owner, tasks, read_route, hear)
+        SetTask(store, warehouse, replace(settings, target=at), name, owner, tasks, read_route, hear, signer)
         for at, store in services.stores.items()
     ]

@@ -36,6 +36,7 @@ from bqdump.repository.exports import StoreAt, exports_at
 from bqdump.repository.notes import read_drills
 from bqdump.repository.published import read_manifest, read_replacing
 from bqdump.services.opening import open_reader
+from bqdump.services.trusted import trusting
 
 
 async def status(store_at: StoreAt, settings: Settings, run: str = "") -> Status:
@@ -119,7 +120,9 @@ async def sql(
     statement: the files of the tables that it names are read at once.
     """
 
-    manifest = await read_manifest(store, settings, run or settings.run_id)
+    name = run or settings.run_id
+    trusted = trusting(lambda _: store, settings, name)(settings.target)
+    manifest = await read_manifest(trusted, settings, name)
     queried = Queried(settings, manifest, shell, reading)
     if statement:
         await queried.attach(store, statement)

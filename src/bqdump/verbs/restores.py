@@ -25,6 +25,7 @@ from bqdump.restoration.task import Request, Via
 from bqdump.restoration.task import Task as RestoreTask
 from bqdump.services.opened import Services
 from bqdump.services.opening import open_notifier, open_reader
+from bqdump.services.trusted import trusting
 from bqdump.telemetry import observed
 
 
@@ -40,9 +41,19 @@ def restore_tasks(
     """The task for each place where the export may be. via: the bucket that the restore loads through."""
 
     through = Via(services.store_at(via), via) if via else None
+    store_at = trusting(services.store_at, settings, request.run)
     return [
-        RestoreTask(store, services.destination, replace(settings, target=target), request, owner, tasks, through, tell)
-        for target, store in services.stores.items()
+        RestoreTask(
+            store_at(target),
+            services.destination,
+            replace(settings, target=target),
+            request,
+            owner,
+            tasks,
+            through,
+            tell,
+        )
+        for target in services.stores
     ]
 
 

@@ -30,6 +30,7 @@ SMALL_DOCUMENTS = (
     "planner.json",
     "publisher.json",
     "finisher.json",
+    "signature.json",
 )
 # The folders of a run, and of a restore, that hold notes.
 NOTES = (["claims"], ["readings"], ["receipts"], ["failures"], ["references"])

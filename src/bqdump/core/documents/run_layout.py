@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bqdump.core.documents.copying import ArrivedFiles, Copying
     from bqdump.core.documents.manifest_index import Contents
     from bqdump.core.documents.retention import Reference, Tombstone
+    from bqdump.core.documents.signature import Envelope
 
 UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
 # How a unit has ended, or that it must be read in another way: one of them is stored, under one name.
@@ -135,6 +136,13 @@ class RunLayout(NamedTuple):
     def manifest_files(self) -> Document[ManifestFiles]:
         """The same object, read for the files that it names only."""
         return Document(self.manifest.name, ManifestFiles)
+
+    @property
+    def signature(self) -> Document[Envelope]:
+        """Who has signed the manifest."""
+        from bqdump.core.documents.signature import Envelope
+
+        return Document(f"{self.root}signature.json", Envelope, "page")
 
     @property
     def iceberg(self) -> Document[IcebergTables]:

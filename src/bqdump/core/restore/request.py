@@ -193,7 +193,7 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
             "Restore only what the dataset lacks, and tables that another restore left unfinished."),
     Setting("with_policies", bool, "BOOL", "Also restore row access policies."),
     Setting("with_access", bool, "BOOL", GRANTS),
-    Setting("keep_references", bool, "BOOL", "Let views refer to the source dataset, instead of the new one."),
+    Setting("keep_references", bool, "BOOL", "Let views refer to the source dataset."),
     Setting("verify", bool, "BOOL", ONE_QUERY, variable="BQDUMP_RESTORE_VERIFY"),
     Setting("finish_run", bool, "BOOL", FINISH),
     Setting("via", str, PLACE, "Bucket for the restore's documents, and for uploads of a local folder's files."),

@@ -35,7 +35,7 @@ RETENTION = (*RULES, "abandoned_after")
 OF_ONE_START = (
     *("read_memory", "read_split", "concurrency", "run_id", "snapshot_time", "location", "max_bytes_billed"),
     *("price_per_tib", "strict", "allow", "allow_partial", "patience", "endpoint", "job_timeout"),
-    *("notify", "prune", *RETENTION),
+    *("notify", "prune", *RETENTION, "sign", "trust", "newest_within"),
 )
 
 FULL_AFTER = 30 * 86_400
@@ -91,6 +91,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str = ""
     job_timeout: int | None = None
     notify: str = ""
+    sign: str = ""
+    trust: tuple[str, ...] = ()
+    newest_within: int | None = None
     allow_partial: bool = False
     max_bytes_billed: int = 0
     price_per_tib: float | None = None
@@ -222,6 +225,9 @@ RUN_ID = "Name of the run (default: the execution's name, else the UTC time). An
 SNAPSHOT = "Read all tables as of this time (default: now, by BigQuery's clock)."
 NOTIFY = "Post published and failed runs, and failed drills, to this https:// address, or a Slack webhook."
 JOB_TIMEOUT = "Let BigQuery cancel jobs that take longer; their tables fail (default: never)."
+SIGN = "Sign manifests with this private key: a PEM file, or env:VARIABLE."
+TRUST = "Require a signature of one of these public keys."
+NEWEST_WITHIN = "Refuse an older published run, e.g. 26h."
 PATIENCE = "Time to retry a service that does not answer (default: 15m for run, else 1m)."
 ENDPOINT = "Address of the service for s3://, if it is not AWS, e.g. https://minio.example.com:9000."
 BILLED = "Refuse to run queries that bill more than this in total, e.g. 10GB; 0: no limit."
@@ -273,6 +279,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("endpoint", parse.endpoint, "URL", ENDPOINT),
     Setting("job_timeout", amounts.duration, "TIME", JOB_TIMEOUT),
     Setting("notify", parse.notify_url, "URL", NOTIFY),
+    Setting("sign", parse.key_file, "KEY", SIGN),
+    Setting("trust", parse.key_files, "FILE,…", TRUST),
+    Setting("newest_within", amounts.period, "TIME", NEWEST_WITHIN),
     Setting("allow_partial", parse.flag, "BOOL", "Publish even if some tables failed."),
     Setting("max_bytes_billed", amounts.size, "SIZE", BILLED),
     Setting("price_per_tib", amounts.price, "USD", PRICE),

@@ -90,6 +90,26 @@ def endpoint(value: Any) -> str:
     return word
 
 
+VARIABLE = "env:"
+
+
+def key_file(value: Any) -> str:
+    """A PEM file, or env: and the variable that contains one. Errors do not repeat what may be a key; "" for none."""
+    named = text(value)
+    if "-----" in named or "\n" in named:
+        raise SecretValueError("expected a file or env:VARIABLE, not the key itself")
+    if named.startswith(VARIABLE) and not re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", named):
+        raise ValueError("expected env: and the name of a variable")
+    if "://" in named:
+        raise ValueError("expected a file or env:VARIABLE")
+    return named
+
+
+def key_files(value: Any) -> tuple[str, ...]:
+    """A list of them, or a string that separates them by commas."""
+    return tuple(dict.fromkeys(map(key_file, value if isinstance(value, list | tuple) else patterns(value))))
+
+
 def tags(value: Any) -> tuple[str, ...]:
     """A list of tags, or a string that separates them by commas."""
     try:

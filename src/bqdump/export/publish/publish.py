@@ -1,6 +1,7 @@
 """Publishing: making a run the published one. Any task may repeat any step, any number of times.
 
-files in place → manifest (create-only) → latest.json (only forward in time) → stale files away.
+files in place → manifest (create-only) → signature (with a key) → latest.json (only forward in time) →
+stale files away.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ async def publish(export: RunningExport, ledger: Ledger) -> Published:
         await _step_aside(export)
         return Published("superseded", None)
     manifest = made.value
+    if signer := export.task.signer:
+        from bqdump.repository.signatures import sign_manifest
+
+        await sign_manifest(export.store, export.settings.target, export.layout, signer)
     if not await _point(export, manifest, made.generation):
         await _step_aside(export)
         return Published("superseded", manifest)

@@ -1,0 +1,201 @@
+"""Signing the manifest of a run, and reading only manifests that a trusted key has signed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import IO, NamedTuple, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.document import STATE
+from bqdump.core.documents.run_layout import RunLayout
+from bqdump.core.documents.signature import SHA256, Envelope, Signature, Signed, envelope_of, statement_of
+from bqdump.core.errors import BqdumpError, DocumentError, VerificationError
+from bqdump.core.settings.target import Target
+from bqdump.core.times import parse_time
+from bqdump.ports.signer import Signer, TrustedKeys
+from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, ObjectStore, Stored
+from bqdump.repository.objects import read_object
+from bqdump.repository.repository import swap
+
+Result = TypeVar("Result")
+MANIFEST = re.compile(rf"(?P<prefix>(?:.*/)?){STATE}/runs/(?P<run>[^/]+)/manifest\.json", re.DOTALL)
+
+
+async def sign_manifest(store: ObjectStore, target: Target, names: RunLayout, signer: Signer) -> None:
+    """Sign the manifest of a run as it is stored, in addition to signatures of other keys. Repeating it does nothing.
+
+    A signature of another manifest, such as one of an earlier run of this id, is replaced.
+    """
+    manifest = await store.read(names.manifest.name)
+    unsigned = envelope_of(manifest.data, names.manifest.name, "" if target.folder else str(target))
+
+    async def step(now: Envelope | None) -> Envelope | None:
+        others = now.signatures if now and now.payload == unsigned.payload else ()
+        if any(signature.keyid == signer.key_id for signature in others):
+            return None
+        mine = Signature(signer.key_id, await signer.sign(unsigned.signed))
+        return replace(unsigned, signatures=(*others, mine))
+
+    await swap(store, names.signature, step)
+
+
+class Trust(NamedTuple):
+    """What a manifest must fulfil.
+
+    keys: one of them has signed it; None: signatures are not looked at. project, dataset: what it is of, "" for any;
+    then it must have been signed for the place that it is read from. oldest: its earliest snapshot time, in
+    milliseconds since 1970 UTC. within: the same, in words.
+    """
+
+    keys: TrustedKeys | None
+    project: str = ""
+    dataset: str = ""
+    oldest: int = 0
+    within: str = ""
+
+
+class TrustingStore:
+    """An ObjectStore that returns no manifest which its trust refuses. Raises VerificationError for one."""
+
+    def __init__(self, store: ObjectStore, target: Target, trust: Trust) -> None:
+        self._store, self._target, self._trust = store, target, trust
+        self.url, self.abilities = store.url, store.abilities
+
+    async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
+        """See ObjectStore. Of a manifest, the bytes are those that were checked."""
+        place = MANIFEST.fullmatch(name)
+        if place is None:
+            return await self._store.read(name, start, length)
+        stored = await self._store.read(name)
+        if self._trust.keys:
+            await self._check(self._trust.keys, place, stored.data)
+        self._check_age(place, stored.data)
+        end = None if length is None else start + length
+        return Stored(stored.data[start:end], stored.generation)
+
+    async def _check(self, keys: TrustedKeys, place: re.Match[str], manifest: bytes) -> None:
+        name, run = place.string, place["run"]
+        names = RunLayout(name.removesuffix("manifest.json"))
+        stored = await read_object(self._store, names.signature.name)
+        if stored is None:
+            hint = "Sign it with {setting:sign} when it is made. If it was signed before, find out who removed that."
+            raise _refused(run, "it is not signed", hint)
+        try:
+            envelope = decode(stored.data, Envelope, names.signature.name)
+        except DocumentError as error:
+            raise _refused(run, f"{names.signature.name} is not a signature ({error.cause})") from None
+        if not any(keys.has_signed(signature.sig, envelope.signed) for signature in envelope.signatures):
+            raise _refused(run, _unsigned(keys, envelope))
+        statement = statement_of(envelope)
+        if statement is None:
+            raise _refused(run, "what a trusted key has signed there is not about a manifest")
+        if statement.subject[0].digest.get(SHA256) != hashlib.sha256(manifest).hexdigest():
+            signed = statement.predicate
+            other = f", of run {signed.run}" if signed.run != run else ""
+            raise _refused(run, f"{name} is not the manifest that was signed{other}: it was changed or replaced")
+        self._check_export(place, statement.predicate)
+
+    def _check_export(self, place: re.Match[str], signed: Signed) -> None:
+        if signed.run != place["run"]:
+            raise _refused(place["run"], f"it is the manifest of run {signed.run}")
+        trust = self._trust
+        if trust.dataset and (signed.project, signed.dataset) == (trust.project or signed.project, trust.dataset):
+            return
+        here = "" if self._target.folder else self._target.uri(place["prefix"])
+        if signed.target.rstrip("/") == here.rstrip("/"):
+            return
+        which = f"dataset {signed.project}.{signed.dataset}"
+        where = f"signed for {signed.target}" if signed.target else "signed in a folder"
+        if trust.dataset:
+            raise _refused(place["run"], f"it is of {which}, {where}, and not of {trust.dataset}")
+        hint = "If it was moved here on purpose, name its dataset: {setting:project} and {setting:dataset}."
+        raise _refused(place["run"], f"it is of {which}, {where}, and read from {here or 'a folder'}", hint)
+
+    def _check_age(self, place: re.Match[str], manifest: bytes) -> None:
+        if not self._trust.oldest:
+            return
+        try:
+            time = msgspec.json.decode(manifest, type=_Time).snapshot_time
+            taken = parse_time(time)
+        except (msgspec.MsgspecError, ValueError):
+            raise _refused(place["run"], "its manifest has no snapshot time") from None
+        if taken < self._trust.oldest:
+            cause = f"it is the published run, and of {time}: not within {self._trust.within}"
+            hint = "Exports have failed, or latest.json was set back: {call:runs} lists all runs."
+            raise _refused(place["run"], cause, hint)
+
+    # All else is the store's.
+
+    async def describe(self) -> BucketInfo:
+        """See ObjectStore."""
+        return await self._store.describe()
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        """See ObjectStore."""
+        return await self._store.stat(name)
+
+    async def write(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore."""
+        return await self._store.write(name, data, expect)
+
+    async def upload(
+        self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
+    ) -> tuple[ObjectInfo, Result]:
+        """See ObjectStore."""
+        return await self._store.upload(name, fill, expect)
+
+    async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
+        """See ObjectStore."""
+        return await self._store.stream(name, pieces, expect)
+
+    async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+        """See ObjectStore."""
+        return await self._store.write_note(name, data, expect)
+
+    def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
+        """See ObjectStore."""
+        return self._store.notes(prefix, start)
+
+    def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
+        """See ObjectStore."""
+        return self._store.objects(prefix, start)
+
+    async def folders(self, prefix: str) -> list[str]:
+        """See ObjectStore."""
+        return await self._store.folders(prefix)
+
+    async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
+        """See ObjectStore."""
+        return await self._store.copy(copies, origin)
+
+    async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
+        """See ObjectStore."""
+        return await self._store.append(name, generation, data, scratch)
+
+    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        """See ObjectStore."""
+        return await self._store.delete(objects)
+
+    async def close(self) -> None:
+        """See ObjectStore."""
+        await self._store.close()
+
+
+class _Time(msgspec.Struct):
+    snapshot_time: str
+
+
+def _refused(run: str, cause: str, hint: str = "Find out by whom, and use another run or a copy.") -> VerificationError:
+    return VerificationError("trust", f"run {run}", cause, hint)
+
+
+def _unsigned(keys: TrustedKeys, envelope: Envelope) -> str:
+    ids = [signature.keyid for signature in envelope.signatures]
+    if any(named in keys.key_ids for named in ids):
+        return "its signature is wrong: the signature or what it covers was changed"
+    return f"it is signed by another key than those that are trusted ({', '.join(ids) or 'none'})"

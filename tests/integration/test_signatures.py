@@ -1,0 +1,272 @@
+"""Signed manifests: what a forger does to an export is named by whoever trusts a key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bqdump.core.documents.document import STATE
+from bqdump.core.documents.signature import Envelope
+from integration.command import Called, call_in
+from integration.stage import Stage
+
+KEEP = ("--path", "{run}/{table}/{table}_*.{ext}")
+
+
+@pytest.fixture
+def signing(stage: Stage) -> Stage:
+    """A stage with a table and two pairs of keys: `signing` and `other`."""
+    stage.table("a")
+    for name in ("signing", "other"):
+        assert stage.command("keys", "new", name).code == 0
+    return stage
+
+
+def export(stage: Stage, run: str, *words: str, **env: str) -> None:
+    ran = stage.run("--run-id", run, *KEEP, *words, env=env)
+    assert ran.code == 0, ran.err
+
+
+def trusts(stage: Stage, *words: str, keys: str = "signing.pub", **env: str) -> Called:
+    return stage.command("verify", *words, "--trust", keys, env=env)
+
+
+def refused(called: Called, *words: str) -> None:
+    assert called.code == 4, called
+    for word in words:
+        assert word in called.err
+    assert "Traceback" not in called.err
+
+
+def manifest_of(run: str) -> str:
+    return f"{STATE}/runs/{run}/manifest.json"
+
+
+def signature_of(run: str) -> str:
+    return f"{STATE}/runs/{run}/signature.json"
+
+
+def change(stage: Stage, name: str, **values: Any) -> None:
+    """Rewrite a document as a forger would."""
+    stage.upload(name, json.dumps(json.loads(stage.read(name)) | values).encode())
+
+
+def test_a_signed_run_is_trusted_and_others_are_named(signing: Stage) -> None:
+    export(signing, "one", "--sign", "signing.key")
+    assert trusts(signing).code == 0
+    # Keys are rotated: any of several is enough.
+    assert trusts(signing, keys="other.pub,signing.pub").code == 0
+    refused(trusts(signing, keys="other.pub"), "cannot trust run one", "another key", "SHA256:")
+    export(signing, "two")
+    refused(trusts(signing), "cannot trust run two: it is not signed")
+    assert trusts(signing, "one").code == 0
+    assert signing.command("verify").code == 0
+
+
+def test_a_forged_manifest_is_named_although_it_fits_its_files(signing: Stage) -> None:
+    export(signing, "one", "--sign", "signing.key")
+    manifest = json.loads(signing.read(manifest_of("one")))
+    (table,) = manifest["tables"]
+    (file,) = table["files"]
+    forged = b"id,name\n1,mallory\n2,mallory\n3,mallory\n"
+    signing.upload(file["name"], forged)
+    blob = signing.store.bucket(signing.bucket).get_blob(file["name"])
+    file |= {"size": len(forged), "crc32c": blob.crc32c, "generation": int(blob.generation)}
+    table["bytes"] = manifest["totals"]["bytes"] = len(forged)
+    signing.upload(manifest_of("one"), json.dumps(manifest).encode())
+    latest = signing.store.bucket(signing.bucket).get_blob(manifest_of("one"))
+    change(signing, f"{STATE}/latest.json", manifest_generation=int(latest.generation))
+    assert signing.command("verify").code == 0
+    refused(trusts(signing), "cannot trust run one", "is not the manifest that was signed", "changed or replaced")
+    into = ("--into", f"{signing.project}.restored")
+    refused(signing.command("restore", *into, "--trust", "signing.pub"), "cannot trust run one")
+    refused(signing.command("sql", "-c", "SELECT 1", "--trust", "signing.pub"), "cannot trust run one")
+    refused(signing.command("drill", "--trust", "signing.pub"), "cannot trust run one")
+
+
+def test_a_forger_who_signs_with_a_key_of_his_own_is_named(signing: Stage) -> None:
+    export(signing, "one", "--sign", "signing.key")
+    change(signing, manifest_of("one"), labels={"forged": "yes"})
+    envelope = msgspec.json.decode(signing.read(signature_of("one")), type=Envelope)
+    statement = json.loads(envelope.payload)
+    statement["subject"][0]["digest"]["sha256"] = hashlib.sha256(signing.read(manifest_of("one"))).hexdigest()
+    payload = json.dumps(statement).encode()
+    # The id of a trusted key is only a hint, which the forger can copy.
+    signing.upload(signature_of("one"), msgspec.json.encode(msgspec.structs.replace(envelope, payload=payload)))
+    refused(trusts(signing), "its signature is wrong")
+    for junk in (b"{}", b"junk", b'{"payload":"","signatures":[]}', b"[]"):
+        signing.upload(signature_of("one"), junk)
+        refused(trusts(signing), "cannot trust run one")
+    signing.store.bucket(signing.bucket).blob(signature_of("one")).delete()
+    refused(trusts(signing), "it is not signed")
+
+
+def test_a_run_in_the_folder_of_another_one_is_named(signing: Stage) -> None:
+    for run in ("one", "two"):
+        export(signing, run, "--sign", "signing.key")
+    signing.upload(manifest_of("two"), signing.read(manifest_of("one")))
+    refused(trusts(signing), "is not the manifest that was signed")
+    signing.upload(signature_of("two"), signing.read(signature_of("one")))
+    refused(trusts(signing), "cannot trust run two: it is the manifest of run one")
+
+
+def test_a_pointer_that_was_set_back_is_named_by_the_age_of_its_run(signing: Stage) -> None:
+    export(signing, "old", "--sign", "signing.key")
+    before = signing.read(f"{STATE}/latest.json")
+    export(signing, "new", "--sign", "signing.key")
+    assert trusts(signing, "--newest-within", "26h").code == 0
+    signing.upload(f"{STATE}/latest.json", before)
+    assert trusts(signing).code == 0
+    refused(trusts(signing, "--newest-within", "1s"), "cannot trust run old", "not within 1s", "set back")
+    # Who names a run wants that one.
+    assert trusts(signing, "old", "--newest-within", "1s").code == 0
+    refused(signing.command("verify", "--newest-within", "1s"), "cannot trust run old")
+
+
+def test_a_newer_run_that_a_forger_plants_is_named(signing: Stage) -> None:
+    export(signing, "one", "--sign", "signing.key")
+    planted = json.loads(signing.read(manifest_of("one"))) | {"run": "zwei"}
+    signing.upload(manifest_of("zwei"), json.dumps(planted).encode())
+    change(signing, f"{STATE}/latest.json", run="zwei", manifest=manifest_of("zwei"))
+    refused(trusts(signing), "cannot trust run zwei: it is not signed")
+
+
+def test_an_export_of_another_dataset_is_named(signing: Stage) -> None:
+    """Signed by the same key, and complete with its files."""
+    other = f"{signing.dataset}_other"
+    signing.big.create_dataset(other)
+    signing.sql(f"CREATE TABLE `{signing.project}.{other}.a` AS SELECT 1 AS id, 'x' AS name")
+    export(signing, "one", "--sign", "signing.key")
+    elsewhere = f"{signing.bucket}-other"
+    signing.store.create_bucket(elsewhere)
+    export(signing, "one", "--sign", "signing.key", SOURCE_DATASET=other, DESTINATION_BUCKET=elsewhere)
+    for name in (manifest_of("one"), signature_of("one")):
+        signing.upload(name, signing.store.bucket(elsewhere).blob(name).download_as_bytes(raw_download=True))
+    refused(trusts(signing), f"dataset {signing.project}.{other}", f"gs://{elsewhere}", f"not of {signing.dataset}")
+    nameless = {name: value for name, value in signing.variables.items() if name != "SOURCE_DATASET"}
+    verify = ("verify", "--trust", "signing.pub")
+    found = call_in(signing.folder, nameless, *verify)
+    refused(found, f"dataset {signing.project}.{other}", f"gs://{elsewhere}", "If it was moved here on purpose")
+    # A bucket that was mirrored is read by the name of its dataset.
+    mirror = f"{signing.bucket}-mirror"
+    signing.store.create_bucket(mirror)
+    for blob in signing.store.list_blobs(elsewhere):
+        signing.store.bucket(mirror).blob(blob.name).upload_from_string(blob.download_as_bytes(raw_download=True))
+    refused(call_in(signing.folder, nameless, *verify, "--bucket", mirror), f"read from gs://{mirror}/")
+    assert call_in(signing.folder, nameless | {"SOURCE_DATASET": other}, *verify, "--bucket", mirror).code == 0
+
+
+def test_a_set_is_signed_and_its_datasets_cannot_take_each_others_place(signing: Stage) -> None:
+    other = f"{signing.dataset}_other"
+    signing.big.create_dataset(other)
+    signing.sql(f"CREATE TABLE `{signing.project}.{other}.a` AS SELECT 1 AS id, 'x' AS name")
+    both = f"{signing.dataset},{other}"
+    export(signing, "one", "--sign", "signing.key", SOURCE_DATASET=both)
+    assert trusts(signing, SOURCE_DATASET=both).code == 0
+    signing.store.bucket(signing.bucket).blob(f"{other}/{signature_of('one')}").delete()
+    found = trusts(signing, SOURCE_DATASET=both)
+    assert found.code == 4
+    assert "it is not signed" in found.out + found.err
+
+
+def test_a_copy_is_signed_by_its_own_key(signing: Stage) -> None:
+    export(signing, "one", "--sign", "signing.key")
+    assert signing.command("copy", "plain").code == 0
+    refused(trusts(signing, "--to", "plain"), "it is not signed")
+    # Repeating it with a key signs what is there.
+    assert signing.command("copy", "plain", "--sign", "other.key").code == 0
+    assert trusts(signing, "--to", "plain", keys="other.pub").code == 0
+    # A second key signs as well; nothing is signed twice.
+    for _ in range(2):
+        assert signing.command("copy", "plain", "--sign", "signing.key").code == 0
+    assert trusts(signing, "--to", "plain").code == 0
+    envelope = json.loads((signing.folder / "plain" / signature_of("one")).read_bytes())
+    assert len(envelope["signatures"]) == 2
+
+
+def test_prune_deletes_the_signature_with_its_run(signing: Stage) -> None:
+    for run in ("one", "two"):
+        export(signing, run, "--sign", "signing.key")
+    assert signing.command("prune", "--keep-last", "1", "--yes").code == 0
+    assert not [name for name in signing.objects() if "/one/" in f"/{name}"]
+    assert trusts(signing).code == 0
+
+
+def test_a_key_in_a_variable_signs_and_appears_nowhere(signing: Stage) -> None:
+    secret = (signing.folder / "signing.key").read_text()
+    called = signing.run("--run-id", "one", *KEEP, "--sign", "env:KEY", "--verbose", env={"KEY": secret})
+    assert called.code == 0, called.err
+    assert trusts(signing).code == 0
+    body = secret.splitlines()[1]
+    assert body not in called.err + called.out
+    assert not [name for name in signing.objects() if body.encode() in signing.read(name)]
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("missing.key", ("missing.key", "no such file", "PEM file")),
+        ("signing.pub", ("signing.pub", "public key", "the private one signs")),
+        ("env:NOT_SET", ("env:NOT_SET", "variable is not set")),
+        ("junk.key", ("junk.key", "not a PEM file")),
+        ("damaged.key", ("damaged.key", "damaged")),
+    ],
+)
+def test_a_key_that_cannot_sign_is_refused_before_anything_is_exported(
+    key: str, words: tuple[str, ...], signing: Stage
+) -> None:
+    (signing.folder / "junk.key").write_text("junk")
+    (signing.folder / "damaged.key").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    ran = signing.run(*KEEP, "--sign", key)
+    assert ran.code == 2
+    for word in words:
+        assert word in ran.err
+    assert signing.objects() == {}
+
+
+def test_a_key_itself_is_refused_and_not_repeated(signing: Stage) -> None:
+    secret = (signing.folder / "signing.key").read_text()
+    ran = signing.run(*KEEP, "--sign", secret)
+    assert ran.code == 2
+    assert "not the key itself" in ran.err
+    assert secret.splitlines()[1] not in ran.err + ran.out
+    refused_ = trusts(signing, keys="signing.key")
+    assert refused_.code == 2
+    assert "private key" in refused_.err
+
+
+def test_keys_are_not_overwritten_and_only_their_owner_reads_them(signing: Stage) -> None:
+    assert (signing.folder / "signing.key").stat().st_mode & 0o777 == 0o600
+    again = signing.command("keys", "new", "signing")
+    assert again.code == 2
+    assert "it exists" in again.err
+    nowhere = signing.command("keys", "new", "no/such/folder/key")
+    assert (nowhere.code, "Traceback" in nowhere.err) == (2, False)
+
+
+CHECK = Path(__file__).parents[2] / "docs/internals/signatures.md"
+
+
+def test_a_stranger_checks_a_signature_with_openssl_as_the_page_says(signing: Stage, tmp_path: Path) -> None:
+    export(signing, "one", "--sign", "signing.key")
+    for tool in ("openssl", "jq", "base64", "sha256sum"):
+        assert shutil.which(tool), tool
+    script = CHECK.read_text().partition("```sh\n")[2].partition("```")[0]
+    (tmp_path / "signing.pub").write_bytes((signing.folder / "signing.pub").read_bytes())
+    for name in ("manifest", "signature"):
+        (tmp_path / f"{name}.json").write_bytes(signing.read(f"{STATE}/runs/one/{name}.json"))
+
+    def checked() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["sh", "-euc", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    done = checked()
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["Signature Verified Successfully", "manifest.json: OK"])
+    (tmp_path / "manifest.json").write_bytes(signing.read(manifest_of("one")) + b" ")
+    assert checked().returncode != 0
