@@ -21,6 +21,7 @@ Each command of the command line is a function. Settings are keyword arguments; 
              report          a run as an HTML page
              sql             query an export with DuckDB
     restore  restore         restore a run into a dataset
+             restores        restores and their states; end one
              drill           prove that a run can be restored
     keep     copy            bring runs to another bucket or a folder
              tag             mark runs that are kept
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from bqdump.api.arguments import Options
     from bqdump.api.checks import check_service, doctor, verify
     from bqdump.api.inspection import diff, ls, manifest, report, runs, sql, status
-    from bqdump.api.restores import drill, restore
+    from bqdump.api.restores import drill, restore, restores
     from bqdump.api.runs import copy, plan, prune, run, tag
     from bqdump.check.doctor.checks import Check, CheckOutcome
     from bqdump.check.findings import Finding, FindingKind
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from bqdump.core.plan.summary import Planned, PlannedDataset, PlannedTable, UnchangedTable
     from bqdump.core.progress.export import DatasetExport, Export
     from bqdump.core.restore.drilled import Drilled, Restorable
+    from bqdump.core.restore.listing import AbortedRestore, ListedRestore, RestoreList
     from bqdump.core.restore.plan import NotRestored
     from bqdump.core.restore.result import NotCreated, Restoration, RestoredDataset, RestoredObject, RestoredTable
     from bqdump.core.results import Rows, State
@@ -92,6 +94,7 @@ if TYPE_CHECKING:
     from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
 
 __all__ = [
+    "AbortedRestore",
     "AccessError",
     "AlteredColumn",
     "Answer",
@@ -125,6 +128,7 @@ __all__ = [
     "LeftOut",
     "ListedDataset",
     "ListedObject",
+    "ListedRestore",
     "ListedTable",
     "Listing",
     "Manifest",
@@ -145,6 +149,7 @@ __all__ = [
     "RemovedDataset",
     "Restorable",
     "Restoration",
+    "RestoreList",
     "RestoredDataset",
     "RestoredObject",
     "RestoredTable",
@@ -188,6 +193,7 @@ __all__ = [
     "prune",
     "report",
     "restore",
+    "restores",
     "run",
     "runs",
     "sql",
@@ -201,7 +207,7 @@ _HOMES = {
     "bqdump.api.arguments": ("Options",),
     "bqdump.api.checks": ("check_service", "doctor", "verify"),
     "bqdump.api.inspection": ("diff", "ls", "manifest", "report", "runs", "sql", "status"),
-    "bqdump.api.restores": ("drill", "restore"),
+    "bqdump.api.restores": ("drill", "restore", "restores"),
     "bqdump.api.runs": ("copy", "plan", "prune", "run", "tag"),
     "bqdump.check.doctor.checks": ("Check", "CheckOutcome"),
     "bqdump.check.findings": ("Finding", "FindingKind"),
@@ -219,6 +225,7 @@ _HOMES = {
     "bqdump.core.plan.summary": ("Planned", "PlannedDataset", "PlannedTable", "UnchangedTable"),
     "bqdump.core.progress.export": ("DatasetExport", "Export"),
     "bqdump.core.restore.drilled": ("Drilled", "Restorable"),
+    "bqdump.core.restore.listing": ("AbortedRestore", "ListedRestore", "RestoreList"),
     "bqdump.core.restore.plan": ("NotRestored",),
     "bqdump.core.restore.result": ("NotCreated", "Restoration", "RestoredDataset", "RestoredObject", "RestoredTable"),
     "bqdump.core.results": ("Rows", "State"),

@@ -149,6 +149,13 @@ class MemoryDestination(MemoryDatasets):
         """See Destination."""
         return self._jobs.get(job_id)
 
+    async def cancel_job(self, job_id: str, location: str) -> None:
+        """See Destination."""
+        job = self._jobs.get(job_id)
+        if job and job.state != "done":
+            stopped = JobError("stopped", "Job execution was cancelled: User requested cancellation")
+            self._jobs[job_id] = job._replace(state="done", error=stopped, ended=self.clock())
+
     async def load(self, request: LoadRequest) -> Job:
         """See Destination."""
         return self._request(request, request.to.table, lambda: self._load(request))
@@ -165,6 +172,9 @@ class MemoryDestination(MemoryDatasets):
         async def run(job: Job) -> None:
             self._jobs[job.id] = job = job._replace(state="running", started=self.clock())
             await asyncio.sleep(self.seconds(table))
+            if self._jobs[job.id].state == "done":
+                # It was cancelled.
+                return
             error, rows, billed = self.failing(table, job.id), None, None
             if error is None:
                 try:

@@ -191,6 +191,22 @@ def test_a_job_is_found_by_its_id_and_one_that_was_never_started_is_none_at_once
     on(stage, check, empty=True)
 
 
+def test_a_job_is_cancelled_while_it_is_at_work_and_nothing_happens_without_one(stage: Stage) -> None:
+    name = stage.dataset.name
+
+    async def check(destination: Destination) -> None:
+        await destination.create_dataset(PROJECT, name, raw({"location": "EU"}))
+        await destination.cancel_job("none", "EU")
+        started = await destination.statement(statement(stage, "cancelled", "t", "CREATE VIEW t AS SELECT 1 AS one"))
+        await destination.cancel_job(started.id, "EU")
+        async with asyncio.timeout(10):
+            while (await destination.job(started.id, "EU")).state != "done":
+                await asyncio.sleep(0)
+        await destination.cancel_job(started.id, "EU")
+
+    on(stage, check, empty=True)
+
+
 def test_a_dataset_is_created_found_changed_and_dropped(stage: Stage) -> None:
     name = stage.dataset.name
 

@@ -50,6 +50,7 @@ async def requests() -> None:
         await send(destination.change_access(NEW, raw([{"role": "OWNER", "specialGroup": "projectOwners"}]), "etag"))
         await send(destination.present(NEW))
         await send(destination.find_job("none", "EU"))
+        await send(destination.cancel_job("none", "EU"))
         for name in NAMES:
             await send(destination.create_table(NEW, name, raw({"schema": COLUMNS, "labels": labels})))
             await send(destination.change_table(NEW, name, raw({"labels": {"made": None}})))
@@ -89,6 +90,7 @@ def test_the_methods_of_a_restore_are_those_that_its_roles_allow(world: World) -
         "bigquery.tables.list", "bigquery.tables.insert", "bigquery.tables.patch", "bigquery.tables.update",
         "bigquery.tables.delete", "bigquery.routines.list", "bigquery.routines.insert", "bigquery.routines.update",
         "bigquery.rowAccessPolicies.insert", "bigquery.jobs.insert", "bigquery.jobs.get",
+        "bigquery.jobs.cancel",
     }  # fmt: skip
 
 

@@ -63,6 +63,7 @@ def test_every_json_fits_its_schema(stage: Stage, ask: Ask) -> None:
         ("ls",): lambda: ask("ls"),
         ("copy",): lambda: ask("copy", str(stage.folder / "copies")),
         ("restore",): lambda: ask("restore", "--into", f"{stage.project}.json_restored"),
+        ("restores",): lambda: ask("restores"),
         ("drill",): lambda: ask("drill"),
         ("prune",): lambda: ask("prune", "--keep-last", "1"),
     }

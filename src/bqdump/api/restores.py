@@ -14,7 +14,8 @@ from bqdump.api.arguments import Options
 from bqdump.api.calls import OF_TARGET, finish, python_words, run_of, settings_of, tell_bill, with_settings
 from bqdump.core.documents.run import Owner
 from bqdump.core.restore.drilled import Drilled, portion
-from bqdump.core.restore.request import requested, requested_drill
+from bqdump.core.restore.listing import RestoreList
+from bqdump.core.restore.request import parse_via, requested, requested_drill
 from bqdump.core.restore.result import Restoration
 from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.values import patterns
@@ -177,3 +178,17 @@ def drill(
         return await (verbs.plan_drill if plan else verbs.drill)(tasks, size)
 
     return finish(serve(settings, work, patient=True))
+
+
+@with_settings((*OF_TARGET, "project", "abandoned_after"))
+def restores(*, abort: str = "", via: str = "", **options: Unpack[Options]) -> RestoreList:
+    """List the restores of an export, the newest first: running, stopped, abandoned or done.
+
+    abort: the id of a restore that is ended first. Its jobs are cancelled; its scratch tables, uploads and documents
+    are deleted. Tables of the target stay.
+    via: where the restores have their documents, if not next to the export.
+    """
+    settings = settings_of(options, ("bucket",))
+    with python_words():
+        through = parse_via(via)
+    return finish(serve(settings, lambda services: verbs.list_restores(services, settings, through, abort)))

@@ -43,6 +43,7 @@ GROUPS = {
     },
     "Restore": {
         "restore": "Restore an export into a dataset.",
+        "restores": "List restores; end one.",
         "drill": "Prove that an export can be restored: restore, compare, drop.",
     },
     "Keep": {

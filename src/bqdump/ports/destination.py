@@ -161,6 +161,10 @@ class Destination(Warehouse, Protocol):
         """The job with this id, None if there is none: unlike `job`, it does not wait for one that was just started."""
         ...
 
+    async def cancel_job(self, job_id: str, location: str) -> None:
+        """Request that a job ends soon, which BigQuery does not promise. Nothing happens if there is none at work."""
+        ...
+
     async def load(self, request: LoadRequest) -> Job:
         """Start a load job, which is free. Raises ConflictError if the id is taken; `job` returns the job that has it.
 

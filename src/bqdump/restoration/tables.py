@@ -13,7 +13,7 @@ import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.restore.documents import Restored
-from bqdump.core.restore.names import LABEL, SCRATCH, id_of, scratch_name
+from bqdump.core.restore.names import LABEL, id_of, scratch_name, scratch_prefix
 from bqdump.core.restore.partitions import fill, partitioning_of
 from bqdump.core.restore.plan import TABLE
 from bqdump.export.watch import Watch
@@ -81,7 +81,7 @@ async def drop_scratch(restore: RunningRestore, number: int, attempt: int) -> No
 
 async def sweep_scratch(restore: RunningRestore) -> None:
     """Drop scratch tables that killed tasks have left."""
-    mine = f"{SCRATCH}{restore.mark.replace('-', '_')}_"
+    mine = scratch_prefix(restore.mark)
     for table in await restore.destination.present(restore.target):
         if table.name.startswith(mine):
             await restore.destination.drop_table(restore.target, table.name)

@@ -23,7 +23,7 @@ from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.documents import Restores, Upload, Uploads
 from bqdump.core.sizes import counted, size_text
-from bqdump.ports.store import ObjectInfo
+from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.objects import read_part, recorded_in, upload_once, with_checksums
 from bqdump.repository.repository import create, delete, exists, load
 from bqdump.restoration.jobs import FailedJobError
@@ -114,16 +114,21 @@ async def _is_finished(restore: RunningRestore, other: str) -> bool:
 
 async def _delete(restore: RunningRestore, of: str, named: Iterable[Upload]) -> None:
     """Delete these uploads of a restore, as far as they are there."""
-    store, folder = restore.task.bucket, Restores(restore.task.layout).restore(of).files
-    by_name = {file.name: file for file in named}
-    files = size = 0
-    async for page in store.objects(folder):
-        mine = [info for info in page if (file := by_name.get(info.name.removeprefix(folder))) and _is(info, file)]
-        files += await delete(store, [(info.name, info.generation) for info in mine])
-        size += sum(info.size for info in mine)
+    files, size = await delete_named(restore.task.bucket, Restores(restore.task.layout).restore(of).files, named)
     if files:
         message, deleted = "deleted what restore %s had uploaded: %s, %s", LogEvent.UPLOADS_DELETED.extra()
         log.info(message, of, counted(files, "file"), size_text(size), extra=deleted)
+
+
+async def delete_named(store: ObjectStore, folder: str, named: Iterable[Upload]) -> tuple[int, int]:
+    """Delete these uploads below a folder, as far as they are there; the number of files, and their bytes."""
+    by_name = {upload.name: upload for upload in named}
+    files = size = 0
+    async for page in store.objects(folder):
+        mine = [info for info in page if (upload := by_name.get(info.name.removeprefix(folder))) and _is(info, upload)]
+        files += await delete(store, [(info.name, info.generation) for info in mine])
+        size += sum(info.size for info in mine)
+    return files, size
 
 
 def _named(restore: RunningRestore, receipts: Container[int] | None = None) -> Iterator[Upload]:

@@ -6,7 +6,6 @@ named. So do the drills that show what was last proven about the runs that are k
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DocumentError
-from bqdump.core.restore.documents import Restores
+from bqdump.core.restore.documents import DOCUMENTS, RestoreLayout, Restores
 from bqdump.core.sizes import counted
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.repository import delete
@@ -23,11 +22,6 @@ from bqdump.repository.repository import delete
 OLD_DAYS = 30
 OLD_MS = OLD_DAYS * 86_400_000
 NAMED = 5
-# What is below the folder of a restore, as RestoreLayout names it.
-DOCUMENTS = re.compile(
-    r"(plan|finisher|restored)\.json|(report|failed-[^/]+)\.html|done/[^/]+\.json|failures/[^/]+/[^/]+\.json|files/.+",
-    re.DOTALL,
-)
 
 
 class Old(NamedTuple):
@@ -65,7 +59,7 @@ async def find_old(store: ObjectStore, layout: Layout, now: int, kept: Container
         if not _are_old(infos, now):
             continue
         names = Restores(layout).restore(folder.removeprefix(Restores(layout).restores).rstrip("/"))
-        own = [info for info in infos if DOCUMENTS.fullmatch(info.name, len(folder))]
+        own = [info for info in infos if _is_own(names, info.name)]
         result = [info for info in own if info.name == names.result.name]
         if not result:
             unfinished.append(folder)
@@ -85,6 +79,11 @@ async def find_old(store: ObjectStore, layout: Layout, now: int, kept: Container
         tuple(unfinished),
         (*left, *unreadable),
     )
+
+
+def _is_own(names: RestoreLayout, name: str) -> bool:
+    """Whether an object is a document or an upload of this restore."""
+    return bool(DOCUMENTS.fullmatch(name, len(names.root))) or name.startswith(names.files)
 
 
 async def delete_old(store: ObjectStore, old: Old) -> None:

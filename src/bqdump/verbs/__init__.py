@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bqdump.verbs.inspection import sql as sql
     from bqdump.verbs.inspection import status as status
     from bqdump.verbs.restores import drill as drill
+    from bqdump.verbs.restores import list_restores as list_restores
     from bqdump.verbs.restores import plan_drill as plan_drill
     from bqdump.verbs.restores import plan_restore as plan_restore
     from bqdump.verbs.restores import restore as restore
@@ -41,7 +42,7 @@ VERBS = {
     "copies": "copy",
     "exports": "Ended plan run run_one",
     "inspection": "diff growth ls manifest previous_run report run_as_of runs sql status",
-    "restores": "drill plan_drill plan_restore restore restore_tasks",
+    "restores": "drill plan_drill plan_restore restore restore_tasks list_restores",
     "retention": "prune tag",
 }
 _MODULES = {name: module for module, names in VERBS.items() for name in names.split()}

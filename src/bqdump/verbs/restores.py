@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.check.read_back import ReadOptions
+from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.run import Owner
+from bqdump.core.errors import DeniedError
 from bqdump.core.notice import drill_ended, drill_failed
 from bqdump.core.progress.events import Billed, Incomplete, Listener, ignore
 from bqdump.core.restore.drilled import Drilled, Portion
+from bqdump.core.restore.listing import RestoreList
 from bqdump.core.restore.result import Restoration
 from bqdump.core.sets.restoring import EVERY, Choice
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.observe.notify import notify
+from bqdump.ports.destination import Destination
+from bqdump.repository.exports import ExportAt, exports_at
+from bqdump.restoration.abort import abort as end_restore
+from bqdump.restoration.abort import chosen
 from bqdump.restoration.drills import drill as run_drill
 from bqdump.restoration.drills import plan_drill as plan_run_drill
+from bqdump.restoration.listing import Place, find_restores
+from bqdump.restoration.listing import list_restores as list_found
 from bqdump.restoration.restore import plan_restore as plan_run
 from bqdump.restoration.restore import restore as run_task
 from bqdump.restoration.task import Request, Via
 from bqdump.restoration.task import Task as RestoreTask
 from bqdump.services.opened import Services
-from bqdump.services.opening import open_notifier, open_reader
+from bqdump.services.opening import open_destination, open_notifier, open_reader
 from bqdump.services.trusted import trusting
 from bqdump.telemetry import observed
 
@@ -146,3 +156,48 @@ async def plan_drill(tasks: Sequence[RestoreTask], portion: Portion) -> Restorat
     return await plan_run_drill(
         [task._replace(request=task.request._replace(compares=True)) for task in tasks], portion
     )
+
+
+async def list_restores(services: Services, settings: Settings, via: Target | None, abort: str = "") -> RestoreList:
+    """The restores whose documents are next to an export, or below `via`; of a set, those of each dataset.
+
+    abort: the restore that is ended first. Raises NotFoundError without it, UsageError if it is done.
+    """
+
+    exports = await exports_at(services.store_at, settings)
+    places = [_place(services, export, via) for export in exports.each]
+    found = await find_restores(places)
+    warehouses: dict[str, Destination] = {}
+
+    def warehouse(project: str) -> Destination:
+        if project not in warehouses:
+            warehouses[project] = open_destination(replace(settings, project=project), 1)
+        return warehouses[project]
+
+    async def at_work(project: str, since: int) -> set[str]:
+        try:
+            return await warehouse(project).at_work(since)
+        except DeniedError:
+            # Without it, their documents still say when they were last at work.
+            return set()
+
+    try:
+        ended = None
+        if abort:
+            restore_ = chosen(found, abort)
+            ended = await end_restore(restore_, warehouse(restore_.decision.target.project))
+            found = [restore for restore in found if restore is not restore_]
+        now = int(time.time() * 1000)
+        listed = await list_found(found, at_work, now, settings.abandoned_seconds * 1000)
+        return RestoreList(restores=tuple(listed), aborted=ended)
+    finally:
+        for destination in warehouses.values():
+            await destination.close()
+
+
+def _place(services: Services, export: ExportAt, via: Target | None) -> Place:
+    """Where restores of an export have their documents."""
+    if via is None:
+        return Place(export.store, export.settings.layout, export.dataset)
+    folder = f"{export.dataset}/" if export.dataset else ""
+    return Place(services.store_at(via), Layout(f"{via.prefix}{folder}"), export.dataset)

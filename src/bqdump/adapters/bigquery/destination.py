@@ -179,6 +179,18 @@ class BigQueryDestination(BigQueryWarehouse):
         except NotFoundError:
             return None
 
+    async def cancel_job(self, job_id: str, location: str) -> None:
+        """See Destination."""
+
+        def cancel() -> None:
+            try:
+                # The client's own method sends a parameter that this method does not have.
+                self._call("POST", f"/projects/{self._project}/jobs/{job_id}/cancel", location=location)
+            except NotFound:
+                return
+
+        await self._send(cancel, "cancel", f"job {job_id}", warehouse.USER)
+
     async def load(self, request: LoadRequest) -> Job:
         """See Destination."""
 

@@ -1,7 +1,7 @@
 """The names of bqdump's documents: every object name below `[prefix/]_bqdump/` is made here, and has a type.
 
 Those of a run are made in `run_layout`, those of a set of datasets in `project`, those of a restore in
-`core.restore.document_names`.
+`core.restore.documents`.
 """
 
 from __future__ import annotations

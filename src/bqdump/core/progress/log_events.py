@@ -117,6 +117,8 @@ class LogEvent(enum.StrEnum):
     """This execution continues a restore that an earlier one has left unfinished."""
     RESTORE_NOT_RESUMED = "restore_not_resumed"
     """The target no longer has what an unfinished restore had restored, so a new restore begins."""
+    RESTORE_ABORTED = "restore_aborted"
+    """A restore was ended on request (restores --abort)."""
     UPLOADS_DELETED = "uploads_deleted"
     """Files that a restore had uploaded, and that a killed process left, are deleted."""
     NOT_RESTORABLE = "not_restorable"

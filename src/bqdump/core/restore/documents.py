@@ -7,6 +7,7 @@ The names of a restore's documents, each with a type.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -115,6 +116,12 @@ class SetExecution(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...]
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+
+
+# What is below the folder of a restore, as RestoreLayout names it, apart from uploaded files.
+DOCUMENTS = re.compile(
+    r"(plan|finisher|restored)\.json|(report|failed-[^/]+)\.html|done/[^/]+\.json|failures/[^/]+/[^/]+\.json"
+)
 
 
 class RestoreLayout(NamedTuple):

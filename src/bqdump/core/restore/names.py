@@ -26,6 +26,8 @@ from bqdump.core.tables.catalog import Dataset
 # The label of a table until it is finished. Its value is the mark of the restore.
 LABEL = "bqdump_restore"
 SCRATCH = "bqdump_scratch_"
+# The ids of a restore's jobs, as job_id makes them.
+JOB = r"bqdump-restore-{restore}-\d+-[a-z]+-\d+-\d+"
 _ID = re.compile(r"[0-9a-f]{12}-[0-9]{1,9}")
 
 
@@ -64,6 +66,11 @@ def job_id(restore: str, table: int, step: str, part: int, attempt: int) -> str:
 def scratch_name(restore: str, table: int) -> str:
     """The name of the scratch table for a table of the plan."""
     return f"{SCRATCH}{restore.replace('-', '_')}_{table}"
+
+
+def scratch_prefix(restore: str) -> str:
+    """What the names of all scratch tables of a restore begin with. restore: its mark."""
+    return f"{SCRATCH}{restore.replace('-', '_')}_"
 
 
 def is_scratch(name: str) -> bool:

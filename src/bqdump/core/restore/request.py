@@ -169,7 +169,7 @@ INTO = (
     "a set requires."
 )
 AS = "Name of the restored table; {table} stands for its name in the export. Other objects are left out."
-ROWS_ONLY = "Restore rows only, into empty tables that exist; with {setting:replace}, also in place of other rows."
+ROWS_ONLY = "Restore rows only, into empty tables that exist; with --replace, also in place of other rows."
 FINISH = "First finish a run that was stopped while it replaced the published files."
 ONE_QUERY = "Also compare checksums of every column with the files. BigQuery bills one query per table."
 GRANTS = "Also grant the dataset's access entries, in addition to those that the target has."

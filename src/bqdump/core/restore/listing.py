@@ -1,0 +1,91 @@
+"""The restores of a place, as they are listed, and what is left after one was ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from bqdump.core.restore.documents import Decision
+from bqdump.core.restore.names import JOB
+from bqdump.core.restore.result import NotCreated
+from bqdump.core.results import Result, public, rows_of
+
+# running: one of its jobs is at work, or it has written a document within the last minutes. stopped: the same command
+# resumes it. abandoned: stopped for longer than unfinished runs are kept. done: everything is restored.
+RestoreState = Literal["running", "stopped", "abandoned", "done"]
+# A task writes at least this often, except while its jobs are at work, in milliseconds.
+QUIET_MS = 5 * 60 * 1000
+
+
+@public
+class ListedRestore(msgspec.Struct, frozen=True, kw_only=True):
+    """A restore of which documents exist.
+
+    state: `running`; `stopped`: the same command resumes it; `abandoned`: stopped long ago; `done`. run: that it
+    restores. source: of a set, the exported dataset, else "". project, dataset: the target. began, changed: when it was
+    planned, and when its last document was written, None where the store does not say. restored: the number of tables
+    and objects that are in place. failed: what its executions could not restore, by the last attempt of each.
+    """
+
+    restore: str
+    state: RestoreState
+    run: str
+    source: str
+    project: str
+    dataset: str
+    began: datetime
+    changed: datetime | None
+    restored: int
+    failed: tuple[NotCreated, ...] = ()
+
+
+@public
+class AbortedRestore(msgspec.Struct, frozen=True, kw_only=True):
+    """A restore that was ended: what was cancelled, dropped and deleted.
+
+    tables: scratch tables. files: uploads. begun: tables of the target that it has begun and that stay, empty or
+    complete. left: objects in its folder that it had not named, which stay.
+    """
+
+    restore: str
+    jobs: int
+    tables: int
+    files: int
+    bytes: int
+    documents: int
+    begun: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+@public
+class RestoreList(Result, frozen=True, kw_only=True):
+    """The restores of a place, the newest first. aborted: the one that was ended on request."""
+
+    restores: tuple[ListedRestore, ...]
+    aborted: AbortedRestore | None = None
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The restores as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
+        return rows_of(self.restores)
+
+
+def jobs_of(decision: Decision, jobs: Iterable[str]) -> set[str]:
+    """Those of these jobs that are a restore's."""
+    own = re.compile(JOB.format(restore=re.escape(decision.mark)))
+    return {job for job in jobs if own.fullmatch(job)}
+
+
+def state_of(*, done: bool, at_work: bool, changed: int, now: int, abandoned_ms: int) -> RestoreState:
+    """The state of a restore. changed: when its last document was written, 0 if not known. Times are ms since 1970 UTC.
+
+    abandoned_ms: how long after that it is abandoned; 0: never.
+    """
+    if done:
+        return "done"
+    if at_work or now - changed < QUIET_MS:
+        return "running"
+    return "abandoned" if 0 < abandoned_ms < now - changed and changed else "stopped"

@@ -1,0 +1,179 @@
+"""Restores are listed by their documents, and one that is ended leaves nothing of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+from msgspec.structs import replace
+
+from bqdump.core.documents.layout import Layout
+from bqdump.core.errors import NotFoundError, TargetError, UsageError
+from bqdump.core.restore.listing import AbortedRestore, ListedRestore, state_of
+from bqdump.core.restore.names import is_scratch
+from bqdump.core.tables.catalog import Dataset
+from bqdump.ports.warehouse import JobError
+from bqdump.restoration import abort as aborting
+from bqdump.restoration.abort import abort, chosen
+from bqdump.restoration.listing import Found, Place, find_restores, list_restores
+from bqdump.restoration.run import run as restore
+from restore.killed import Counting, Killed, Mortal, killed_at
+from restore.test_copies import Folder, killed
+from restore.world import INTO, ROWS, SETTINGS, World
+
+COPY = Dataset("project", "copy", "US")
+DAY = 86_400_000
+# Documents of restores.
+OWN = "_bqdump/(restores|executions|uploads)/"
+
+
+def found_in(world: World) -> list[Found]:
+    return asyncio.run(find_restores([Place(world.store, SETTINGS.layout)]))
+
+
+def listed(world: World, *, later: int = DAY) -> list[ListedRestore]:
+    """The restores, as they are listed after some time (ms)."""
+
+    async def listing() -> list[ListedRestore]:
+        found = await find_restores([Place(world.store, SETTINGS.layout)])
+        now = max((restore.changed for restore in found), default=0) + later
+        return await list_restores(found, lambda _, since: world.big.at_work(since), now, 7 * DAY)
+
+    return asyncio.run(listing())
+
+
+def stopped(number: int = 12) -> World:
+    """A restore that is killed at this request."""
+    world = World()
+    with pytest.raises(Killed):
+        asyncio.run(restore(killed_at(world.task(INTO, "killed"), number)))
+    return world
+
+
+def end(world: World) -> AbortedRestore:
+    (found,) = found_in(world)
+    return asyncio.run(abort(found, world.big))
+
+
+@pytest.mark.parametrize(
+    ("given", "state"),
+    [
+        ({"done": True}, "done"),
+        ({"at_work": True}, "running"),
+        ({"now": 1000 + 60_000}, "running"),
+        ({}, "stopped"),
+        ({"now": 1000 + 8 * DAY}, "abandoned"),
+        ({"now": 1000 + 8 * DAY, "abandoned_ms": 0}, "stopped"),
+        ({"changed": 0}, "stopped"),
+    ],
+)
+def test_the_state_follows_from_result_jobs_and_time(given: dict[str, int], state: str) -> None:
+    usual = {"done": False, "at_work": False, "changed": 1000, "now": 1000 + DAY, "abandoned_ms": 7 * DAY}
+    assert state_of(**{**usual, **given}) == state  # type: ignore[arg-type]
+
+
+def test_restores_are_listed_with_state_target_and_failures() -> None:
+    world = World()
+    world.restore()
+    world.big.failing = lambda table, job: JobError("invalid", "no") if "_1_0_full" in table else None
+    world.restore(replace(INTO, dataset="other"), "second")
+    newest, first = listed(world)
+    assert [(one.dataset, one.state, one.restored) for one in (newest, first)] == [
+        ("other", "stopped", 2), ("copy", "done", 3),
+    ]  # fmt: skip
+    assert [(one.name, one.reason) for one in newest.failed] == [("one", "invalid")]
+    assert (first.run, first.project, first.failed) == ("r1", "project", ())
+
+
+def test_a_restore_whose_job_is_at_work_is_running() -> None:
+    world = stopped()
+    world.big.seconds = lambda table: 30.0
+    seen: list[ListedRestore] = []
+
+    async def looking() -> None:
+        working = asyncio.create_task(restore(world.task(INTO, "again")))
+        found: list[Found] = []
+        while not (await world.big.at_work(0)):
+            await asyncio.sleep(0)
+        found = await find_restores([Place(world.store, SETTINGS.layout)])
+        seen.extend(await list_restores(found, lambda _, since: world.big.at_work(since), found[0].changed + DAY, 0))
+        working.cancel()
+
+    asyncio.run(looking())
+    assert [one.state for one in seen] == ["running"]
+
+
+def test_a_restore_that_is_killed_at_any_request_can_be_ended_and_leaves_nothing_of_its_own() -> None:
+    for number in range(10_000):
+        world = World()
+        try:
+            asyncio.run(restore(killed_at(world.task(INTO, "killed"), number)))
+        except Killed:
+            for found in found_in(world):
+                if not found.done:
+                    asyncio.run(abort(found, world.big))
+        else:
+            break
+        if not any(found.done for found in found_in(world)):
+            assert [name for name in world.store.names_now() if re.match(OWN, name)] == [], number
+        if ("project", "copy") in world.big.datasets:
+            assert not [table.name for table in asyncio.run(world.big.present(COPY)) if is_scratch(table.name)], number
+            assert all(world.rows(name) in (None, [], rows) for name, rows in ROWS.items()), number
+        result = world.restore(replace(INTO, missing_only=True), "anew")
+        assert (result.failed, {name: world.rows(name) for name in ROWS}) == ((), ROWS), number
+    assert number > 20
+
+
+def test_an_abort_that_is_killed_at_any_request_can_be_repeated() -> None:
+    for number in range(10_000):
+        world = stopped(30)
+        counting = Counting(number)
+        (found,) = found_in(world)
+        place = found.place._replace(store=Mortal(world.store, counting))
+        try:
+            asyncio.run(abort(found._replace(place=place), Mortal(world.big, counting)))
+        except Killed:
+            for again in found_in(world):
+                asyncio.run(abort(again, world.big))
+        else:
+            break
+        assert found_in(world) == [], number
+        assert not [table.name for table in asyncio.run(world.big.present(COPY)) if is_scratch(table.name)], number
+    assert number > 5
+
+
+def test_uploads_go_and_what_the_restore_has_not_named_stays() -> None:
+    folder = Folder()
+    number = next(number for number in range(10, 200) if killed(folder.task(), number) and folder.uploads)
+    assert folder.uploads, number
+    (found,) = asyncio.run(find_restores([Place(folder.bucket, Layout("tmp/"))]))
+    foreign = f"{found.layout.files}mine.csv"
+    folder.bucket.put_now(foreign, b"mine")
+    done = asyncio.run(abort(found, folder.world.big))
+    assert (done.files > 0, done.left, folder.bucket.names_now()) == (True, (foreign,), [foreign])
+
+
+def test_a_restore_that_is_done_or_unknown_is_not_ended() -> None:
+    world = World()
+    done = world.restore().restore
+    with pytest.raises(UsageError, match="it is done, so there is nothing to end"):
+        chosen(found_in(world), done)
+    with pytest.raises(NotFoundError, match="there is none here"):
+        chosen(found_in(world), "0123456789ab-1")
+
+
+def test_a_restore_whose_tasks_are_at_work_is_named_and_keeps_its_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = stopped()
+    before = world.store.names_now()
+    (found,) = found_in(world)
+    names = iter([{"0"}, {"0", "1"}])
+
+    async def at_work(since: int) -> set[str]:
+        return {f"bqdump-restore-{found.decision.mark}-{name}-full-0-0" for name in next(names)}
+
+    monkeypatch.setattr(world.big, "at_work", at_work)
+    monkeypatch.setattr(aborting, "POLL_SECONDS", 0)
+    with pytest.raises(TargetError, match="its tasks are at work: they have started another job"):
+        asyncio.run(abort(found, world.big))
+    assert world.store.names_now() == before
