@@ -41,6 +41,7 @@ MISTAKES = [
     ("restore latest --into my-project.copy", "without a name, commands use the published run"),
     ("restore mondy --into my-project.copy", "did you mean monday?"),
     ("status mondy", "did you mean monday?"),
+    ("drill --include orders --sample 10%", "--sample, which choose tables in turn. Use one of them"),
     ("drill --tables 0", "expected at least 1 table"),
     ("drill --sample ten", "expected a share such as 10%"),
     ("verify --read all", "such as 10%"),

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.documents.definitions import Definitions
+from bqdump.core.documents.definitions import Definitions, RowPolicy
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
@@ -24,6 +24,8 @@ from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
 from bqdump.repository.notes import read_drills
 from bqdump.repository.published import read_manifest
+from bqdump.restoration import run as restoring
+from bqdump.restoration.changes import Compared
 from bqdump.restoration.drill import NAME, drill
 from bqdump.restoration.task import Request, Task, Via
 from restore.killed import Killed, killed_at
@@ -310,3 +312,37 @@ def test_uploads_of_a_folder_are_deleted_also_after_a_failure() -> None:
     folder.put_now(name, msgspec.json.encode(msgspec.structs.replace(world.manifest, tables=entries)))
     assert drilled(world, store=folder, settings=settings, via=through).state == "different"
     assert list(bucket.names_now()) == []
+
+
+def test_a_drill_of_named_tables_leaves_the_turns_as_they_are() -> None:
+    world = World({f"t{number}": ["x"] for number in range(5)})
+    world.change_manifest(definitions=Definitions(objects=(view("v", "SELECT * FROM `project.data.t4`"),)))
+    assert drilled(world, Portion(tables=2)).tables == ("t0", "t1")
+    named = Request(msgspec.structs.replace(SCRATCH, include=("t3", "t4", "v")))
+    done = drilled(world, request=named)
+    assert (done.state, done.tables, done.of, done.objects) == ("proven", ("t3", "t4"), 5, 1)
+    assert drilled(world, Portion(tables=2)).tables == ("t2", "t3")
+
+
+def test_a_drill_of_a_name_that_the_export_lacks_is_refused_and_creates_nothing() -> None:
+    world = World()
+    with pytest.raises(UsageError, match="'on': matches no object of the export; did you mean 'one'"):
+        drilled(world, request=Request(msgspec.structs.replace(SCRATCH, include=("on",))))
+    assert (scratch(world), notes(world)) == ([], [])
+
+
+def test_values_are_compared_before_policies_hide_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    policy = RowPolicy("one", "p", "TRUE", ("user:a@example.com",))
+    world.change_manifest(definitions=Definitions(policies=(policy,)))
+    seen: list[int] = []
+
+    async def compared(restore: Any, ledger: Any, reading: Any) -> Compared:
+        seen.append(sum(map(len, world.big.policy_definitions.values())))
+        return Compared(3, [])
+
+    monkeypatch.setattr(restoring, "compare_values", compared)
+    reading: Any = object()
+    options = msgspec.structs.replace(SCRATCH, with_policies=True)
+    done = drilled(world, request=Request(options, reading=reading))
+    assert (done.state, done.objects, done.not_restored, seen) == ("proven", 1, (), [0])

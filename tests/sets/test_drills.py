@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.errors import DeniedError
+from bqdump.core.errors import DeniedError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.drilled import Drilled, Portion
 from bqdump.core.restore.plan import Options
@@ -29,8 +29,9 @@ def world() -> RestoreWorld:
     return RestoreWorld()
 
 
-def drill(world: RestoreWorld, tables: int = 0) -> Drilled:
-    task = world.restore_task(Options(project="p", dataset="", temporary=True))._replace(documents=MemoryStore())
+def drill(world: RestoreWorld, tables: int = 0, include: tuple[str, ...] = ()) -> Drilled:
+    options = Options(project="p", dataset="", include=include, temporary=True)
+    task = world.restore_task(options)._replace(documents=MemoryStore())
     return asyncio.run(drill_all([task], Portion(tables)))
 
 
@@ -51,6 +52,12 @@ def test_every_dataset_of_a_set_is_drilled(world: RestoreWorld, caplog: pytest.L
     assert [(vars(line)["dataset"], vars(line)["target"]) for line in lines] == [
         *((name, f"gs://memory/x/{name}/") for name in DATASETS), ("*", "gs://memory/x/"),
     ]  # fmt: skip
+
+
+def test_named_tables_are_drilled_in_the_datasets_that_have_them(world: RestoreWorld) -> None:
+    assert drill(world, include=("ite*",)).tables == tuple(f"{name}.items" for name in DATASETS)
+    with pytest.raises(UsageError, match="'itens': matches no object of any dataset; did you mean 'items'"):
+        drill(world, include=("itens",))
 
 
 def test_a_portion_is_of_the_tables_of_each_dataset_in_turn(world: RestoreWorld) -> None:

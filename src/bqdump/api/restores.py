@@ -13,7 +13,7 @@ from bqdump import verbs
 from bqdump.api.arguments import Options
 from bqdump.api.calls import OF_TARGET, finish, python_words, run_of, settings_of, tell_bill, with_settings
 from bqdump.core.documents.run import Owner
-from bqdump.core.restore.drilled import Drilled, portion
+from bqdump.core.restore.drilled import Drilled, Portion, portion
 from bqdump.core.restore.listing import RestoreList
 from bqdump.core.restore.request import parse_via, requested, requested_drill
 from bqdump.core.restore.result import Restoration
@@ -45,6 +45,8 @@ class DrillOptions(RestoreOptions, total=False):
     """What a drill takes in addition."""
 
     as_of: str | datetime
+    include: str | Sequence[str]
+    with_policies: bool
     scratch_project: str
     tables: int | None
     sample: str
@@ -144,6 +146,8 @@ def drill(
     *,
     as_of: str | datetime = "",
     plan: bool = False,
+    include: str | Sequence[str] = (),
+    with_policies: bool = False,
     scratch_project: str = "",
     tables: int | None = None,
     sample: str = "",
@@ -159,6 +163,8 @@ def drill(
     as_of: in place of a run, the newest one whose snapshot time is not later: an aware datetime, or a string as on the
     command line.
     plan: only show what would be restored, and what it would bill.
+    include: patterns of the names of tables and other objects, instead of `tables` and `sample`.
+    with_policies: also restore row access policies, after the comparison.
     scratch_project: the project of the scratch dataset (default: `project`).
     tables: restore this many tables, in turn: the next drill continues with the tables after them.
     sample: restore this share of the tables, such as "10%"; the next drill continues after them.
@@ -167,7 +173,15 @@ def drill(
     """
     settings = settings_of(cast("Options", options), ("bucket",))
     with python_words():
-        parsed, size = requested_drill(settings, scratch_project=scratch_project, via=via), portion(tables, sample)
+        size = portion(tables, sample)
+        parsed = requested_drill(
+            settings,
+            scratch_project=scratch_project,
+            via=via,
+            include=include,
+            with_policies=with_policies,
+            in_turn=size != Portion(),
+        )
     run = run_of(settings, run, as_of)
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
     request = Request(parsed.options, run or settings.run_id, on_bill=tell_bill, finish_run=finish_run)

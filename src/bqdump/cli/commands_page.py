@@ -89,7 +89,7 @@ def _section(found: Found) -> str:
     usage = " ".join((name, *found.command.collect_usage_pieces(context)))
     parts = [f"## {name}\n\n{text}\n"]
     if usage != f"{name} [OPTIONS]":
-        parts.append(f"```\n{usage}\n```\n")
+        parts.append(f"```\n{usage.replace(' [OPTIONS]', '')}\n```\n")
     if examples:
         parts.append(f"```sh\n{examples}\n```\n")
     options = [param for param in found.command.params if isinstance(param, click.Option)]
@@ -102,7 +102,8 @@ def _section(found: Found) -> str:
         parts.append("\n".join(["| option | |", "|---|---|", *own, ""]))
     if any(isinstance(option, CommonOption) for option in options):
         used = [option.name for option in options if isinstance(option, SettingOption)]
-        also = ["`--quiet`"] if any(option.name == QUIET for option in options) else []
+        also = [f"`--json` ([document]({found.schema}))"] if found.json else []
+        also += ["`--quiet`"] if any(option.name == QUIET for option in options) else []
         if len(used) < len(ALL):
             also += _settings([str(name) for name in used])
         elif not shared:
@@ -110,8 +111,8 @@ def _section(found: Found) -> str:
             also.append("every [setting](settings.md)")
         if also:
             parts.append(f"Also takes {listed(also, 'and')}.\n")
-    if found.json:
-        parts.append(f"`--json` prints [this document]({found.schema}).\n")
+    elif found.json:
+        parts.append(f"Also takes `--json` ([document]({found.schema})).\n")
     return "\n".join(parts)
 
 

@@ -21,6 +21,7 @@ from bqdump.cli.output import print_json, print_table
 from bqdump.cli.restore import NOT_COMPARED, print_plan
 from bqdump.cli.restore_options import restore_options
 from bqdump.cli.signals import until_stopped
+from bqdump.cli.tables_from import tables_from_option, with_names
 from bqdump.cli.wiring import finish
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
@@ -30,6 +31,7 @@ from bqdump.core.restore.request import DRILL_SETTINGS, Requested, requested_dri
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
+from bqdump.core.settings.values import patterns
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.restoration.task import Request
@@ -44,6 +46,7 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
 @click.option("--plan", "planning", is_flag=True, help="Show what would be restored, and what it would bill.")
 @as_of_option("BQDUMP_DRILL_AS_OF")
 @restore_options(*DRILL_SETTINGS)
+@tables_from_option("BQDUMP_DRILL_TABLES_FROM")
 @json_option(Drilled, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
 @settings_options(
@@ -53,6 +56,9 @@ def drill(
     run: str | None,
     planning: bool,
     as_of: str | None,
+    include: tuple[str, ...],
+    tables_from: str | None,
+    with_policies: bool,
     scratch_project: str | None,
     tables: int | None,
     sample: str | None,
@@ -73,10 +79,18 @@ def drill(
       bqdump drill --bucket my-exports --project my-project --plan
       bqdump drill --bucket my-exports --project my-project
       bqdump drill --bucket my-exports --scratch-project my-sandbox --sample 10%
+      bqdump drill --include 'orders*' --with-policies
     """
     settings = load_settings(options, ("bucket",))
-    parsed = requested_drill(settings, scratch_project=scratch_project or "", via=via or "")
     size = portion(tables, sample or "")
+    parsed = requested_drill(
+        settings,
+        scratch_project=scratch_project or "",
+        via=via or "",
+        include=with_names(patterns(",".join(include)), tables_from),
+        with_policies=with_policies,
+        in_turn=size != Portion(),
+    )
     # Jobs run where the tables are restored, unless another project pays for them.
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
     if planning:

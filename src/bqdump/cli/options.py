@@ -27,7 +27,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 OTHER_VARIABLES = (
     *("BQDUMP_CONFIG", "BQDUMP_DEBUG", "BQDUMP_TASK_COUNT", "BQDUMP_JOB", "BQDUMP_LOG_FORMAT"),
     *("BQDUMP_NOTIFY_SECRET", "BQDUMP_EXECUTION", "BQDUMP_RESTORE_AS_OF", "BQDUMP_DRILL_AS_OF"),
-    *("BQDUMP_TABLES_FROM", "BQDUMP_RESTORE_TABLES_FROM"),
+    *("BQDUMP_TABLES_FROM", "BQDUMP_RESTORE_TABLES_FROM", "BQDUMP_DRILL_TABLES_FROM"),
     *(setting.env for setting in (*RESTORE_SETTINGS, *DRILL_SETTINGS)),
 )
 # Variables that Kubernetes sets where a service is called bqdump.

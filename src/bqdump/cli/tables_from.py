@@ -16,7 +16,7 @@ from bqdump.core.settings.values import patterns
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 SETTING = "tables_from"
-HELP = "Also include the names in this file: one per line, # for comments; - for standard input."
+HELP = "Also include the names in this file, one per line (-: standard input)."
 STDIN = "-"
 
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import BqdumpError, DeniedError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
@@ -66,9 +68,9 @@ async def prepare(task: Task, portion: Portion) -> Prepared:
     """Choose what a drill restores, and the name of its scratch dataset. Raises NotFoundError without the run."""
     manifest = (await find_manifest(task)).manifest
     tables, lost = tables_with_rows(manifest)
-    options, chosen = await _options(task, tables, portion)
+    options, last = await _options(task, tables, portion)
     request = task.request._replace(options=options, run=manifest.run)
-    return Prepared(task._replace(request=request), manifest, tables, lost, chosen[-1] if options.include else "")
+    return Prepared(task._replace(request=request), manifest, tables, lost, last)
 
 
 async def drill(task: Task, portion: Portion) -> Drilled:
@@ -118,16 +120,14 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
     return result
 
 
-async def _options(task: Task, tables: list[str], portion: Portion) -> tuple[Options, tuple[str, ...]]:
-    """What is restored, and the names of its tables."""
-    chosen = await _chosen(task, tables, portion)
-    options = Options(
-        project=task.request.options.project,
-        dataset=await _free_name(task),
-        include=chosen if len(chosen) < len(tables) else (),
-        temporary=True,
-    )
-    return options, chosen
+async def _options(task: Task, tables: list[str], portion: Portion) -> tuple[Options, str]:
+    """What is restored, and after which table the next drill in turn continues, "" for a drill of another kind."""
+    given, last = task.request.options, ""
+    include = given.include
+    if not include:
+        chosen = await _chosen(task, tables, portion)
+        include, last = (chosen, chosen[-1]) if len(chosen) < len(tables) else ((), "")
+    return replace(given, dataset=await _free_name(task), include=include, temporary=True), last
 
 
 async def _chosen(task: Task, tables: list[str], portion: Portion) -> tuple[str, ...]:

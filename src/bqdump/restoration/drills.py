@@ -16,13 +16,15 @@ from bqdump.core.restore.combined import DATASET, drilled_together, restored_tog
 from bqdump.core.restore.documents import SetExecution
 from bqdump.core.restore.drilled import Drilled, Portion
 from bqdump.core.restore.result import NotCreated, Restoration
-from bqdump.core.sets.restoring import EVERY
+from bqdump.core.restore.selection import object_names
+from bqdump.core.sets.restoring import EVERY, with_patterns_of
 from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill
+from bqdump.restoration.draft import find_manifest
 from bqdump.restoration.drill import Prepared, drill_prepared, prepare
 from bqdump.restoration.drill import drill as drill_one
 from bqdump.restoration.planning import propose
-from bqdump.restoration.refusals import planned_bill, refuse_more
+from bqdump.restoration.refusals import all_or_none, planned_bill, refuse_more
 from bqdump.restoration.restore import plan_one
 from bqdump.restoration.sources import Source, choose, finish_runs, of_one_dataset, of_part, sets_at
 from bqdump.restoration.task import Task
@@ -71,10 +73,19 @@ async def drill(tasks: Sequence[Task], portion: Portion) -> Drilled:
 
 
 async def _members(sets: Sequence[Source]) -> tuple[SetExecution, list[Task]]:
-    """What is drilled, and the drill of each dataset."""
+    """What is drilled, and the drill of each dataset that has an object which is included."""
     chosen, tell = await choose(sets, EVERY), Together(sets[0].task.tell)
     at = {source.target: source.task for source in sets}
-    return chosen, [of_part(at[part.target], part, tell) for part in chosen.parts]
+    tasks = {part.dataset: of_part(at[part.target], part, tell) for part in chosen.parts}
+    options = sets[0].task.request.options
+    if not options.include:
+        return chosen, list(tasks.values())
+    found = await all_or_none(list(tasks.values()), find_manifest)
+    objects = {name: object_names(run.manifest) for name, run in zip(tasks, found, strict=True)}
+    of_each = with_patterns_of(options, objects)
+    return chosen, [
+        tasks[name]._replace(request=tasks[name].request._replace(options=own)) for name, own in of_each.items()
+    ]
 
 
 async def _within_limit(tasks: Sequence[Task], portion: Portion) -> dict[str, Prepared]:

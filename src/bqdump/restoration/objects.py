@@ -40,12 +40,15 @@ class Open(NamedTuple):
     attempt: int
 
 
-async def restore_objects(restores: Sequence[RunningRestore], ledgers: Mapping[str, Ledger]) -> None:
+async def restore_objects(
+    restores: Sequence[RunningRestore], ledgers: Mapping[str, Ledger], before_policies: Callable[[], Awaitable[None]]
+) -> None:
     """Create the objects of all these restores in rounds: one that refers to another succeeds once that one exists.
 
-    Policies come last.
+    Policies come last: after them, an account reads only the rows that they grant it.
     """
     await _in_rounds(restores, _open(restores, ledgers, lambda plan: (len(plan.tables), plan.objects)))
+    await before_policies()
     await _in_rounds(
         restores, _open(restores, ledgers, lambda plan: (len(plan.tables) + len(plan.objects), plan.policies))
     )

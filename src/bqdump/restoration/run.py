@@ -21,7 +21,7 @@ from bqdump.repository.exports import AT_ONCE
 from bqdump.repository.published import refuse_pruned
 from bqdump.repository.repository import create, value_of
 from bqdump.repository.turns import Turn, takes_turn
-from bqdump.restoration.changes import compare_values, with_changes
+from bqdump.restoration.changes import Compared, compare_values, with_changes
 from bqdump.restoration.finish import create_dataset, finish_dataset, grant_access, relate_tables, set_expirations
 from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers
 from bqdump.restoration.objects import restore_objects
@@ -63,15 +63,15 @@ async def carry_out(restores: Sequence[RunningRestore], tell: Listener, *, apart
     results = {restore.id: result for restore, result in zip(restores, started, strict=True) if result}
     open_ = [restore for restore in restores if restore.id not in results]
     followed: dict[str, _Followed] = {}
+    bills = _Bill(restores[0].task.request.spent)
     if open_:
         ledgers = await restore_tables(open_)
         if await _finishes(restores[0]):
             tell(Entered("finishing"))
-            followed = {restore.restore.id: restore for restore in await _follow_tables(open_, ledgers)}
+            followed = {restore.restore.id: restore for restore in await _follow_tables(open_, ledgers, bills)}
         else:
             log.info("done; another task restores what follows the tables", extra=LogEvent.TASK_DONE.extra())
             results |= {restore.id: restoration(restore, ledgers[restore.id], [], running=True) for restore in open_}
-    bills = _Bill(restores[0].task.request.spent)
 
     async def conclude(restore: RunningRestore) -> Restoration:
         billing, done = bills.of(restore), results.get(restore.id)
@@ -167,12 +167,12 @@ async def _begin(restore: RunningRestore) -> None:
     await create_dataset(restore)
 
 
-async def _compared(restore: RunningRestore, result: Restoration) -> Restoration:
-    """The result, with what a comparison of values has found, if that was requested."""
+async def _compared(restore: RunningRestore, result: Restoration, before: Compared | None = None) -> Restoration:
+    """The result, with what a comparison of values has found, if that was requested. before: found already."""
     reading = restore.task.request.reading
     if reading is None:
         return result
-    compared = await compare_values(restore, await read_ledger(restore.state, restore.layout), reading)
+    compared = before or await compare_values(restore, await read_ledger(restore.state, restore.layout), reading)
     for difference in compared.different:
         log.error(
             "%s: %s", difference.name, difference.message, extra=LogEvent.VALUES_DIFFER.extra(table=difference.name)
@@ -183,23 +183,32 @@ async def _compared(restore: RunningRestore, result: Restoration) -> Restoration
 
 
 class _Followed(NamedTuple):
-    """A restore whose tables everything has followed. unset: properties that could not be set, as of this ledger."""
+    """A restore whose tables everything has followed. unset: properties that could not be set, as of this ledger.
+
+    compared: the values, where row access policies hide rows afterwards.
+    """
 
     restore: RunningRestore
     ledger: Ledger
     unset: list[NotRestored]
+    compared: Compared | None = None
 
 
-async def _follow_tables(restores: Sequence[RunningRestore], ledgers: Mapping[str, Ledger]) -> list[_Followed]:
+async def _follow_tables(
+    restores: Sequence[RunningRestore], ledgers: Mapping[str, Ledger], bills: _Bill
+) -> list[_Followed]:
     """Everything after the rows, in several datasets at once, as views of one may name tables and views of another.
 
     Another execution may restore a table meanwhile that has failed in this one: then all of it follows once more.
     """
     while True:
-        unset = await _follow_once(restores, ledgers)
+        unset, compared = await _follow_once(restores, ledgers, bills)
         before, ledgers = ledgers, await read_ledgers(restores)
         if not any(_restored_since(before[restore.id], ledgers[restore.id], restore) for restore in restores):
-            return [_Followed(restore, ledgers[restore.id], unset[restore.id]) for restore in restores]
+            return [
+                _Followed(restore, ledgers[restore.id], unset[restore.id], compared.get(restore.id))
+                for restore in restores
+            ]
 
 
 def _restored_since(before: Ledger, now: Ledger, restore: RunningRestore) -> bool:
@@ -207,18 +216,28 @@ def _restored_since(before: Ledger, now: Ledger, restore: RunningRestore) -> boo
 
 
 async def _follow_once(
-    restores: Sequence[RunningRestore], ledgers: Mapping[str, Ledger]
-) -> dict[str, list[NotRestored]]:
-    """In this order, for the tables that are restored. By restore, the properties that could not be set."""
-    unset = dict[str, list[NotRestored]]()
+    restores: Sequence[RunningRestore], ledgers: Mapping[str, Ledger], bills: _Bill
+) -> tuple[dict[str, list[NotRestored]], dict[str, Compared]]:
+    """In this order, for the tables that are restored.
+
+    By restore, the properties that could not be set, and what was compared before row access policies hide rows.
+    """
+    unset, compared = dict[str, list[NotRestored]](), dict[str, Compared]()
+
+    async def before_policies() -> None:
+        for restore in restores:
+            if (reading := restore.task.request.reading) and restore.plan.policies:
+                with about(restore.task.dataset):
+                    compared[restore.id] = await compare_values(bills.of(restore), ledgers[restore.id], reading)
+
     for restore in restores:
         with about(restore.task.dataset):
             unset[restore.id] = await relate_tables(restore, ledgers[restore.id])
-    await restore_objects(restores, ledgers)
+    await restore_objects(restores, ledgers, before_policies)
     for restore in restores:
         with about(restore.task.dataset):
             unset[restore.id] += await _finish(restore, ledgers[restore.id])
-    return unset
+    return unset, compared
 
 
 async def _finish(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
@@ -231,7 +250,7 @@ async def _finish(restore: RunningRestore, ledger: Ledger) -> list[NotRestored]:
 
 async def _end(followed: _Followed) -> Restoration:
     """Clear up. The result, which is stored if nothing failed: then the restore is finished."""
-    restore, ledger, unset = followed
+    restore, ledger, unset, compared = followed
     if not ledger.missing(len(restore.plan.tables)):
         # Until every table is in place, another task may be about to copy from one of them.
         await sweep_scratch(restore)
@@ -239,7 +258,7 @@ async def _end(followed: _Followed) -> Restoration:
     result = restoration(restore, ledger, unset)
     if restore.resumed:
         result = await with_changes(restore, result, ledger)
-    result = await _compared(restore, result)
+    result = await _compared(restore, result, compared)
     if result.state == "restored":
         result = (await create(restore.state, restore.layout.result, result)).value
     await store_report(restore, result)

@@ -89,8 +89,16 @@ def _refuse_pairs(*, schema_only: bool, data_only: bool, verify: bool, grants: M
             raise UsageError(RESTORE, "", f"cannot be used together with {{setting:{other}}}", hint, setting=setting)
 
 
-def requested_drill(settings: Settings, *, scratch_project: str, via: str) -> Requested:
-    """The restore of a drill, whose dataset gets a name later. Raises UsageError."""
+def requested_drill(
+    settings: Settings,
+    *,
+    scratch_project: str,
+    via: str,
+    include: str | Sequence[str] = (),
+    with_policies: bool = False,
+    in_turn: bool = False,
+) -> Requested:
+    """The restore of a drill, whose dataset gets a name later. in_turn: it is of a portion. Raises UsageError."""
     project = scratch_project or settings.project
     if not project:
         hint = "Name the project of the scratch dataset, or set {required:project}."
@@ -100,7 +108,12 @@ def requested_drill(settings: Settings, *, scratch_project: str, via: str) -> Re
     except ValueError as error:
         cause = f"invalid value {project!r}: {error}"
         raise UsageError("drill", "", cause, "Write the id of a project.", setting="scratch_project") from None
-    return Requested(Options(project=project, dataset=""), _through(settings, via))
+    patterns = parse.patterns(include)
+    if patterns and in_turn:
+        cause = "cannot be used together with {setting:tables} or {setting:sample}, which choose tables in turn"
+        raise UsageError("drill", "", cause, "Use one of them.", setting="include")
+    options = Options(project=project, dataset="", include=patterns, with_policies=with_policies)
+    return Requested(options, _through(settings, via))
 
 
 def _through(settings: Settings, via: str) -> Target | None:
@@ -168,11 +181,11 @@ INTO = (
     "Dataset to restore into; created if it does not exist. {dataset} stands for the exported dataset's name, which "
     "a set requires."
 )
-AS = "Name of the restored table; {table} stands for its name in the export. Other objects are left out."
-ROWS_ONLY = "Restore rows only, into empty tables that exist; with --replace, also in place of other rows."
-FINISH = "First finish a run that was stopped while it replaced the published files."
+AS = "Name of the restored table; {table} stands for its name in the export."
+ROWS_ONLY = "Restore rows only, into empty tables; with --replace, in place of other rows."
+FINISH = "First finish a run that was stopped while it replaced files."
 ONE_QUERY = "Also compare checksums of every column with the files. BigQuery bills one query per table."
-GRANTS = "Also grant the dataset's access entries, in addition to those that the target has."
+GRANTS = "Also grant the dataset's access entries; the target keeps its own."
 NEXT = "the next drill continues"
 PLACE = "gs://BUCKET[/PREFIX]"
 RESTORE_SETTINGS: tuple[Setting, ...] = (
@@ -200,11 +213,14 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
     Setting("yes", bool, "BOOL", "Confirm a restore into the dataset that was exported."),
 )  # fmt: skip
 DRILL_SETTINGS: tuple[Setting, ...] = (
+    Setting("include", parse.patterns, "PATTERN,…", "Restore only objects that match (* and ? allowed).",
+            variable="BQDUMP_DRILL_INCLUDE"),
+    Setting("with_policies", bool, "BOOL", "Also restore row access policies.", variable="BQDUMP_DRILL_WITH_POLICIES"),
     Setting("scratch_project", PROJECT, "ID", "Project of the scratch dataset (default: --project).",
             variable="BQDUMP_DRILL_PROJECT"),
-    Setting("tables", int, "N", f"Restore N tables, in turn: {NEXT} with the tables after them.",
+    Setting("tables", int, "N", f"Restore N tables in turn: {NEXT} after them.",
             variable="BQDUMP_DRILL_TABLES"),
-    Setting("sample", str, "SHARE", f"Restore this share of the tables, such as 10%; {NEXT} after them.",
+    Setting("sample", str, "SHARE", "Restore this share of the tables in turn, such as 10%.",
             variable="BQDUMP_DRILL_SAMPLE"),
     Setting("via", str, PLACE, "Bucket for uploads of a local folder's files."),
     Setting("finish_run", bool, "BOOL", FINISH),
