@@ -123,7 +123,7 @@ async def verbs_run(scene: Scene, name: str, **settings: Any) -> Any:
     task = scene.task(name, **settings)
 
     class Services:
-        store, warehouse = task.store, task.warehouse
+        store, warehouse, signer = task.store, task.warehouse, None
 
         class read_route:  # noqa: N801
             open = staticmethod(lambda: task.read_route)
