@@ -188,9 +188,12 @@ class Catalog:
         return table
 
     def delete_table(self, table: Table) -> None:
-        """Delete a table and its history."""
+        """Delete a table and its history, unless that has been done already: two jobs may choose the same one."""
         with self._lock:
-            self._tables[table.project, table.dataset].pop(table.table_id, None)
+            tables = self._tables.get((table.project, table.dataset), {})
+            if tables.get(table.table_id) is not table:
+                return
+            del tables[table.table_id]
             self.warehouse.keep(f"table:{table.name}", None)
         stored = [version.name for version in table.versions]
         self.warehouse.drop([*stored, *([table.buffer.name] if table.buffer else [])])
