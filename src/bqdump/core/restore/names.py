@@ -131,7 +131,7 @@ def parse_as(value: str) -> str:
     if value and (problem := _problem(value.replace(TABLE, "_"))):
         if set("{}") & set(value.replace(TABLE, "")):
             problem = f"the only placeholder is {TABLE}"
-        hint = f"Write a name, or {TABLE} for that in the export, such as {{setting:{SETTING}={{table}}_old}}."
+        hint = f"Write a name, in which {TABLE} stands for that in the export: {TABLE}_old."
         raise UsageError(OPERATION, "", f"invalid value {value!r}: {problem}", hint, setting=SETTING)
     return value
 
