@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.check.compare_with_source import Questions, Source, about, compare, priced, questions
+from bqdump.check.compare_with_source import Question, Questions, Source, about, compare, priced, questions
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.check.read_back import ReadOptions, check_room, read_back
 from bqdump.concurrency import gathered
@@ -142,12 +142,7 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     casts = sum(receipt.billed for receipt in ledger.receipts.values())
     source = Source(restore.destination, limit, hint=hint, spent=request.spent + casts)
     target = restore.target
-    comparisons = [
-        question
-        for entry in manifest.tables
-        for question in about(target, manifest, entry, None, msgspec.structs.replace(entry.shape, where=""))
-    ]
-    able, unable = await priced(source, target, comparisons)
+    able, unable = await priced(source, target, _questions(restore, manifest))
     spent = source.spent + sum(question.bills for question in able)
     of_source = await _of_source(source._replace(spent=spent), exported)
     request.on_bill(sum(question.bills for question in (*able, *(of_source.questions if of_source else ()))))
@@ -164,6 +159,34 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     return Compared(
         found.tables - len(different.keys() & {entry.table for entry in manifest.tables}), [*different.values()]
     )
+
+
+async def scratch_difference(restore: RunningRestore, step: TableStep, scratch: str) -> str:
+    """How the values of a scratch table differ from the files of the table that it is to replace; "" if they do not.
+
+    Raises UsageError if the queries would bill more than max_bytes_billed.
+    """
+    reading = restore.task.request.reading
+    if reading is None:
+        return ""
+    manifest = _of(restore, [msgspec.structs.replace(step.entry, table=scratch)])
+    async with restore.comparing:
+        check_room(manifest, reading)
+        request, limit = restore.task.request, restore.task.settings.max_bytes_billed
+        source = Source(restore.destination, limit, request.on_bill, HINT, request.spent)
+        able, unable = await priced(source, restore.target, _questions(restore, manifest))
+        back = await read_back(restore.task.store, manifest, reading, (), restore.task.tell)
+        found = await compare(source, Questions(restore.target, able, unable, ()), back.digests)
+    return next((_named(finding).message for finding in (*back.findings, *found.findings)), "")
+
+
+def _questions(restore: RunningRestore, manifest: Manifest) -> list[Question]:
+    """The queries about the tables of a manifest in the target, which have what was exported."""
+    return [
+        question
+        for entry in manifest.tables
+        for question in about(restore.target, manifest, entry, None, msgspec.structs.replace(entry.shape, where=""))
+    ]
 
 
 async def _of_source(source: Source, manifest: Manifest) -> Questions | None:

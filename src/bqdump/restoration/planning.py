@@ -83,7 +83,8 @@ async def take_part(task: Task, proposal: Proposal) -> RunningRestore:
     options = msgspec.structs.replace(decision.options, restore=decision.mark)
     plan = restore_plan(compared.manifest, options, decision.state, decision.planned)
     uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
-    return RunningRestore(task, decision, compared.manifest, plan, uploads, resumed=proposal.drafted is None)
+    resumed = proposal.drafted is None
+    return RunningRestore(task, decision, compared.manifest, plan, uploads, asyncio.Semaphore(1), resumed)
 
 
 def _refuse_other_options(task: Task, decision: Decision) -> None:

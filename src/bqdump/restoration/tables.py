@@ -18,6 +18,7 @@ from bqdump.core.restore.partitions import fill, partitioning_of
 from bqdump.core.restore.plan import TABLE
 from bqdump.export.watch import Watch
 from bqdump.ports.warehouse import Job
+from bqdump.restoration.changes import VALUES, scratch_difference
 from bqdump.restoration.jobs import (
     TAKEN,
     FailedJobError,
@@ -106,6 +107,8 @@ async def _load_rows(work: TableWork) -> int:
     if changed := await changed_files(work.restore, work.step.entry):
         raise _replaced(work, changed)
     await _counted(work, full, filled)
+    if work.step.action == "replace" and (difference := await scratch_difference(work.restore, work.step, full)):
+        raise FailedJobError(work.name, VALUES, f"not replaced: {difference}")
     await _try_properties(work, full)
     created = await _create(work)
     return await _copy(work, full, filled, empty=created)

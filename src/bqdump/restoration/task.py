@@ -86,6 +86,7 @@ class Task(NamedTuple):
 
 class RunningRestore(NamedTuple):
     """A task with what was decided, and what follows from it. uploads: room for the files uploaded at a time.
+    comparing: room for comparisons, as one reads files with all of this machine.
 
     resumed: an earlier start, or another task, may have restored a part.
     """
@@ -95,6 +96,7 @@ class RunningRestore(NamedTuple):
     manifest: Manifest
     plan: RestorePlan
     uploads: asyncio.Semaphore
+    comparing: asyncio.Semaphore
     resumed: bool = False
 
     @property

@@ -62,11 +62,17 @@ def together(bills: Iterable[Bill]) -> Bill:
 
 
 def bill_of(plan: RestorePlan, *, comparisons: int = 0, done: Container[int] = ()) -> Bill:
-    """The bill of a restore. comparisons: how often its values are compared. done: the numbers of restored tables."""
-    return together(
-        step_bill(step, loaded=number in done)._replace(comparisons=comparisons * _comparison(step))
-        for number, step in enumerate(plan.tables)
-    )
+    """The bill of a restore. comparisons: how often its values are compared. done: the numbers of restored tables.
+
+    What replaces a table is compared once more, before it does.
+    """
+    before = bool(comparisons)
+
+    def of_step(number: int, step: TableStep) -> Bill:
+        times = comparisons + (before and step.action == "replace" and number not in done)
+        return step_bill(step, loaded=number in done)._replace(comparisons=times * _comparison(step))
+
+    return together(of_step(number, step) for number, step in enumerate(plan.tables))
 
 
 def step_bill(step: TableStep, *, loaded: bool = False) -> Bill:
