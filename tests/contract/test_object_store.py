@@ -19,7 +19,7 @@ from bqdump.adapters.s3.store import S3Store
 from bqdump.core.documents.layout import SMALL
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, NotFoundError
-from bqdump.ports.store import Copy, ObjectInfo, ObjectStore, Stored
+from bqdump.ports.store import Abilities, Copy, ObjectInfo, ObjectStore, Stored
 from local.storage_server import Http, storage_server
 from s3_server import S3Server, s3_server
 
@@ -52,7 +52,7 @@ def s3() -> Iterator[S3Server]:
         yield server
 
 
-@pytest.fixture(params=["memory", "folder", "cloud", "retrying", "s3"])
+@pytest.fixture(params=["memory", "bare", "folder", "cloud", "retrying", "s3"])
 def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], ObjectStore]:
     if request.param == "cloud":
         server = request.getfixturevalue("server")
@@ -64,13 +64,14 @@ def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     if request.param == "s3":
         request.getfixturevalue("s3").bucket()
 
-    def memory() -> MemoryStore:
-        store = MemoryStore(page=3)
+    def memory(*, listed_checksums: bool = True) -> MemoryStore:
+        store = MemoryStore(page=3, abilities=Abilities(listed_checksums=listed_checksums))
         store.clock = lambda: int(time.time() * 1000)
         return store
 
     stores: dict[str, Callable[[], ObjectStore]] = {
         "memory": memory,
+        "bare": lambda: memory(listed_checksums=False),
         "retrying": lambda: RetryingStore(memory()),
         "folder": lambda: FolderStore(tmp_path / "target"),
         "cloud": lambda: CloudStore("bucket", "test"),

@@ -22,7 +22,7 @@ from bqdump.core.documents.target import Latest
 from bqdump.core.retention.policy import Policy, policy_of
 from bqdump.core.settings.target import Target
 from bqdump.ports.mover import Mover
-from bqdump.ports.store import ObjectStore
+from bqdump.ports.store import Abilities, ObjectStore
 from bqdump.retain.prune import prune
 from bqdump.retain.task import Task as Pruning
 from retain.scene import DAY, KEEP, SETTINGS, Scene
@@ -31,12 +31,12 @@ THERE = Target("gs", "second", "copies/")
 
 
 class Copies:
-    """Source and copy. target: the store of the copies, which a test may replace."""
+    """Source and copy. target: the store of the copies, with these abilities, which a test may replace."""
 
-    def __init__(self, mode: str = "keep") -> None:
+    def __init__(self, mode: str = "keep", abilities: Abilities | None = None) -> None:
         self.path = KEEP if mode == "keep" else DEFAULT
         self.source = Scene()
-        self.target = MemoryStore("second", page=100)
+        self.target = MemoryStore("second", page=100, abilities=abilities)
         self.target.clock = lambda: self.source.now
         self.settings = msgspec.structs.replace(SETTINGS, path=self.path)
         self.there = msgspec.structs.replace(self.settings, target=THERE)

@@ -110,6 +110,27 @@ def test_a_second_copy_moves_nothing_and_a_copy_comes_back(stage: Stage, s3: S3S
         assert json.loads(verified.out)["findings"] == [], verified.text
 
 
+def test_what_is_recorded_is_not_asked_for_again(stage: Stage, s3: S3Server) -> None:
+    """A run of more files than are looked at one by one: its listings have no checksums."""
+    fill(stage, tables=40)
+    assert stage.run(execution="r1").code == 0
+    assert stage.command("copy", DEST).code == 0
+    for arguments in (("copy", DEST), ("verify", *AT), ("copy", str(stage.folder / "back"), *AT)):
+        s3.counts.clear()
+        called = stage.command(*arguments)
+        assert called.code == 0, called.text
+        assert s3.counts["head"] < 15, (arguments, s3.counts)
+    # Without the manifest, each file is asked for, and none is moved again.
+    name = MANIFEST.format("r1")
+    for one in (name, "sales/_bqdump/latest.json", "sales/_bqdump/history/r1.json"):
+        s3.delete(one)
+    s3.counts.clear()
+    called = stage.command("copy", DEST)
+    assert called.code == 0, called.text
+    assert "Copied 0 files" in called.out
+    assert findings(stage) == []
+
+
 @pytest.mark.parametrize("format_", ["parquet", "csv"])
 def test_a_dataset_restored_from_s3_equals_the_exported_one(stage: Stage, s3: S3Server, format_: str) -> None:
     stage.sql(
@@ -144,6 +165,28 @@ def test_damage_at_the_target_is_named(stage: Stage, s3: S3Server) -> None:
     called = stage.command("copy", DEST)
     assert called.code == 4, called.text
     assert "was changed by something else" in called.errors[0]
+
+
+def test_a_restore_compares_the_sha256_of_every_file(stage: Stage, s3: S3Server) -> None:
+    fill(stage, tables=1)
+    assert stage.run(execution="r1").code == 0
+    assert stage.command("copy", DEST).code == 0
+    name = MANIFEST.format("r1")
+    (file,) = [file for entry in copied(s3).tables for file in entry.files]
+    s3.put(name, s3.data(name).replace(file.sha256.encode(), file.sha256[::-1].encode()))
+    restore = (
+        "restore",
+        "--into",
+        f"{stage.project}.r",
+        *AT,
+        "--project",
+        stage.project,
+        "--via",
+        f"gs://{stage.bucket}/via",
+    )
+    called = stage.command(*restore)
+    assert called.code == 3, called.text
+    assert "does not have the SHA-256 of the manifest" in called.text
 
 
 def test_damage_on_the_way_is_not_stored(stage: Stage, s3: S3Server) -> None:

@@ -26,9 +26,8 @@ class _Object(NamedTuple):
 class MemoryStore:
     """An ObjectStore in a dictionary. page: number of names on a page of a listing. clock: in milliseconds, 0: none."""
 
-    abilities = Abilities()
-
-    def __init__(self, bucket: str = "memory", *, page: int = PAGE) -> None:
+    def __init__(self, bucket: str = "memory", *, page: int = PAGE, abilities: Abilities | None = None) -> None:
+        self.abilities = abilities or Abilities()
         self.url = f"gs://{bucket}"
         self.bucket = BucketInfo("US", 0, 0)
         self._objects: dict[str, _Object] = {}
@@ -86,7 +85,9 @@ class MemoryStore:
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         """See ObjectStore."""
         async for page in self._pages(prefix, start):
-            yield [o.info for o in page]
+            infos = [one.info for one in page]
+            bare = not self.abilities.listed_checksums
+            yield [info._replace(crc32c="", origin="") for info in infos] if bare else infos
 
     async def folders(self, prefix: str) -> list[str]:
         """See ObjectStore."""

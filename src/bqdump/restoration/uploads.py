@@ -3,7 +3,8 @@
 Only what a restore has named before it uploaded anything is deleted, at the generation that was listed, and only with
 the checksum of the export's file.
 
-Files of a local folder, uploaded to a bucket while they are loaded: load jobs read from Cloud Storage only.
+Files of a local folder or another service, uploaded to a bucket while they are loaded: load jobs read from Cloud
+Storage only.
 
 The files of an export while they are loaded: load jobs read them by name, whatever their generation.
 """
@@ -11,6 +12,7 @@ The files of an export while they are loaded: load jobs read them by name, whate
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import shutil
 import tempfile
@@ -162,19 +164,25 @@ async def _upload(restore: RunningRestore, table: str, file: File) -> None:
         there = await restore.task.bucket.stat(name)
         if there is None or there.crc32c != file.crc32c:
             with tempfile.TemporaryFile() as copy:
-                await _read(restore, table, file, copy)
+                digest = await _read(restore, table, file, copy)
+                if file.sha256 not in ("", digest):
+                    raise FailedJobError(table, "checksum", f"{file.name} does not have the SHA-256 of the manifest")
                 there = await upload_once(restore.task.bucket, name, lambda out: _write(copy, out))
     if there is None or there.crc32c != file.crc32c:
         raise FailedJobError(table, "checksum", f"{file.name} does not have the checksum of the manifest")
 
 
-async def _read(restore: RunningRestore, table: str, file: File, copy: IO[bytes]) -> None:
+async def _read(restore: RunningRestore, table: str, file: File, copy: IO[bytes]) -> str:
+    """Read the file into `copy`. Returns its SHA-256."""
+    digest = hashlib.sha256()
     for start in range(0, file.size, PIECE_BYTES):
         length = min(PIECE_BYTES, file.size - start)
         data = await read_part(restore.task.store, file.name, file.generation, start, length)
         if data is None:
             raise FailedJobError(table, "replaced", f"{file.name} is no longer the exported file")
+        digest.update(data)
         copy.write(data)
+    return digest.hexdigest()
 
 
 def _write(copy: IO[bytes], out: IO[bytes]) -> None:

@@ -51,7 +51,8 @@ class Upload:
     ) -> None:
         self._requests, self._name, self._retrying = requests, name, retrying
         self._condition, self._metadata = condition, dict(origin)
-        self._waiting = bytearray()
+        self._waiting: list[bytes] = []
+        self._size = 0
         self._id = ""
         # Whether a request was repeated last, so that an earlier one may have been carried out.
         self.repeated = False
@@ -59,19 +60,17 @@ class Upload:
 
     def write(self, data: bytes) -> None:
         """Add bytes, and send them once they fill a part."""
-        self._waiting += data
-        while len(self._waiting) > (size := self._next_size()):
-            part = bytes(memoryview(self._waiting)[:size])
-            del self._waiting[:size]
-            self._send(part)
+        self._waiting.append(bytes(data))
+        self._size += len(data)
+        while self._size > (size := self._next_size()):
+            self._send(self._take(size))
 
     def finish(self, checksum: str) -> str:
         """Send the last part, which creates the object, and return its ETag. checksum: CRC32C of all bytes.
 
         Raises ConflictError if the condition is not met, which can also be by this upload after an answer was lost.
         """
-        last = bytes(self._waiting)
-        self._waiting.clear()
+        last = self._take(self._size)
         if not self._id:
             options = {"Metadata": self._metadata, "ContentType": "application/octet-stream"}
             return self._kept(lambda: self._requests.put(self._name, last, checksum, self._condition, **options))
@@ -84,6 +83,15 @@ class Upload:
             # Errors do not matter: a rule of the bucket may discard it later.
             with suppress(Exception):
                 self._requests.client.abort_multipart_upload(**self._address())
+
+    def _take(self, size: int) -> bytes:
+        """The first bytes that wait. Not copied where a piece is as large as a part, as those of copies are."""
+        self._size -= size
+        if self._waiting and len(self._waiting[0]) == size:
+            return self._waiting.pop(0)
+        joined = b"".join(self._waiting)
+        self._waiting = [joined[size:]]
+        return joined[:size]
 
     def _next_size(self) -> int:
         return PART if len(self._parts) < EQUAL_PARTS else LARGE_PART
