@@ -222,9 +222,12 @@ def planted(mutation: Mutation) -> Iterator[None]:
 
 
 def _modules() -> list[ModuleType]:
-    packages = (copying, export, repository, restoration, retain, retry, sets)
+    packages = (copying, export, repository, restoration, retain, sets)
     return [
-        importlib.import_module(info.name)
-        for package in packages
-        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        retry,
+        *(
+            importlib.import_module(info.name)
+            for package in packages
+            for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        ),
     ]

@@ -44,7 +44,7 @@ def judged(seed: int, world: Callable[[], World]) -> Verdict:
             patches.enter_context(mock.patch("bqdump.export.run.takes_turn", _everybody))
         if seed % 10:
             # Pages take a fifth of the time, and no law is about them.
-            without_pages(patches, "report.render_report", "unpublished.render_unpublished")
+            without_pages(patches, "report.render_report", "report.render_unpublished")
         return world().verdict()
 
 

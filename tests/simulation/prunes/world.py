@@ -66,7 +66,7 @@ PATHS = ("{run}/{table}/{table}_*.{ext}", "{run}/{table}/{table}_*.{ext}", "{tab
 def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
     with nothing_by_chance(seed, EPOCH) as (patches, _):
-        without_pages(patches, "report.render_report", "unpublished.render_unpublished", "restored.render_restored")
+        without_pages(patches, "report.render_report", "report.render_unpublished", "report.render_restored")
         return World(seed, None if whole_trace else 60).verdict()
 
 

@@ -46,7 +46,7 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     with nothing_by_chance(seed, EPOCH) as (patches, names):
         patches.enter_context(mock.patch("bqdump.core.restore.loading.MOST_FILES", names.choice((1, 2, 100))))
         patches.enter_context(mock.patch("bqdump.core.restore.partitions.MOST_CHANGED", 2))
-        without_pages(patches, "report.render_report", "restored.render_restored")
+        without_pages(patches, "report.render_report", "report.render_restored")
         if seed % 4:
             # Choosing one finisher saves work and must not be what safety rests on.
             patches.enter_context(mock.patch("bqdump.restoration.run.takes_turn", _everybody))
