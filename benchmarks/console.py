@@ -30,7 +30,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.times import rfc3339
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.contents import contents_of
+from bqdump.repository.manifests import contents_of
 from bqdump.services.opening import open_store
 from bqdump_local.stack import running
 

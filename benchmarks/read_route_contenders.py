@@ -110,7 +110,7 @@ def bqdump(address: str, format_: str, table: str, folder: Path) -> Callable[[],
     from bqdump.export.task import Task
     from bqdump.export.watch import Watch
     from bqdump.export.work.read import read_unit
-    from bqdump.services.read_route import LazyReadRoute
+    from bqdump.services.opening import LazyReadRoute
     from bqdump_memory import MemoryWarehouse
 
     import_lean()

@@ -39,17 +39,15 @@ __version__ = VERSION
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from bqdump.api.arguments import Options
-    from bqdump.api.checks import check_service, doctor, verify
     from bqdump.api.inspection import diff, ls, manifest, report, runs, sql, status
     from bqdump.api.restores import drill, restore, restores
-    from bqdump.api.runs import copy, plan, prune, run, tag
+    from bqdump.api.runs import check_service, copy, doctor, plan, prune, run, tag, verify
     from bqdump.check.doctor.checks import Check, CheckOutcome
     from bqdump.check.findings import Finding, FindingKind
     from bqdump.check.verify import ReadBack, SourceCompared, Verified, VerifiedDataset
-    from bqdump.core.copy.result import Copied, CopiedRun
+    from bqdump.core.copy.plan import Copied, CopiedRun
     from bqdump.core.documents.changes import TableChange, TableGrowth
     from bqdump.core.documents.definitions import Index, RowPolicy, Unread
-    from bqdump.core.documents.exported import Definition, Definitions, Manifest, Table
     from bqdump.core.documents.manifest import File, Totals
     from bqdump.core.documents.project import RemovedDataset, SkippedDataset
     from bqdump.core.documents.run import Failure, Flag, Owner, Skipped
@@ -76,6 +74,7 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
+    from bqdump.core.exported import Definition, Definitions, Manifest, Table
     from bqdump.core.listing import LeftOut, ListedDataset, ListedObject, ListedTable, Listing
     from bqdump.core.plan.altered import AlteredColumn
     from bqdump.core.plan.summary import Planned, PlannedDataset, PlannedTable, UnchangedTable
@@ -85,7 +84,7 @@ if TYPE_CHECKING:
     from bqdump.core.restore.plan import NotRestored
     from bqdump.core.restore.result import NotCreated, Restoration, RestoredDataset, RestoredObject, RestoredTable
     from bqdump.core.results import Rows, State
-    from bqdump.core.retention.result import Pruned, RetainedRun
+    from bqdump.core.retention.pruned import Pruned, RetainedRun
     from bqdump.core.risks import Risk
     from bqdump.diagnosis import Cure, Diagnosis
     from bqdump.observe.history import RunLine
@@ -205,21 +204,20 @@ __all__ = [
 # Where each name is defined; errors are in bqdump.core.errors.
 _HOMES = {
     "bqdump.api.arguments": ("Options",),
-    "bqdump.api.checks": ("check_service", "doctor", "verify"),
     "bqdump.api.inspection": ("diff", "ls", "manifest", "report", "runs", "sql", "status"),
     "bqdump.api.restores": ("drill", "restore", "restores"),
-    "bqdump.api.runs": ("copy", "plan", "prune", "run", "tag"),
+    "bqdump.api.runs": ("check_service", "copy", "doctor", "plan", "prune", "run", "tag", "verify"),
     "bqdump.check.doctor.checks": ("Check", "CheckOutcome"),
     "bqdump.check.findings": ("Finding", "FindingKind"),
     "bqdump.check.verify": ("ReadBack", "SourceCompared", "Verified", "VerifiedDataset"),
-    "bqdump.core.copy.result": ("Copied", "CopiedRun"),
+    "bqdump.core.copy.plan": ("Copied", "CopiedRun"),
     "bqdump.core.documents.changes": ("TableChange", "TableGrowth"),
     "bqdump.core.documents.definitions": ("Index", "RowPolicy", "Unread"),
-    "bqdump.core.documents.exported": ("Definition", "Definitions", "Manifest", "Table"),
     "bqdump.core.documents.manifest": ("File", "Totals"),
     "bqdump.core.documents.project": ("RemovedDataset", "SkippedDataset"),
     "bqdump.core.documents.run": ("Failure", "Flag", "Owner", "Skipped"),
     "bqdump.core.documents.unchanged": ("Removed",),
+    "bqdump.core.exported": ("Definition", "Definitions", "Manifest", "Table"),
     "bqdump.core.listing": ("LeftOut", "ListedDataset", "ListedObject", "ListedTable", "Listing"),
     "bqdump.core.plan.altered": ("AlteredColumn",),
     "bqdump.core.plan.summary": ("Planned", "PlannedDataset", "PlannedTable", "UnchangedTable"),
@@ -229,7 +227,7 @@ _HOMES = {
     "bqdump.core.restore.plan": ("NotRestored",),
     "bqdump.core.restore.result": ("NotCreated", "Restoration", "RestoredDataset", "RestoredObject", "RestoredTable"),
     "bqdump.core.results": ("Rows", "State"),
-    "bqdump.core.retention.result": ("Pruned", "RetainedRun"),
+    "bqdump.core.retention.pruned": ("Pruned", "RetainedRun"),
     "bqdump.core.risks": ("Risk",),
     "bqdump.diagnosis": ("Cure", "Diagnosis"),
     "bqdump.observe.history": ("RunLine",),

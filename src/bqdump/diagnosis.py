@@ -10,8 +10,7 @@ from typing import Any
 import msgspec
 
 from bqdump.check.doctor.checks import Check, CheckOutcome
-from bqdump.check.doctor.examine import examine
-from bqdump.check.doctor.planning import READS
+from bqdump.check.doctor.examine import READS, examine
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import PYTHON, Words

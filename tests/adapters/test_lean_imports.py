@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 OPEN = """
 import asyncio, sys
-import bqdump.cli.run
+import bqdump.cli.commands.run
 from bqdump.adapters.lean_imports import import_lean
 import_lean()
 from bqdump.adapters.bigquery.warehouse import BigQueryWarehouse
@@ -81,8 +81,8 @@ sys.setswitchinterval(1e-6)
 from bqdump.adapters import lean_imports
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.services.read_route import LazyReadRoute
-import bqdump.cli.run
+from bqdump.services.opening import LazyReadRoute
+import bqdump.cli.commands.run
 lean_imports.import_lean()
 from bqdump.adapters.bigquery import warehouse
 from bqdump.adapters.gcs import store

@@ -24,7 +24,7 @@ from bqdump.core.times import rfc3339
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest
-from bqdump.repository.contents import contents_of
+from bqdump.repository.manifests import contents_of
 from bqdump_memory import MemoryTable, MemoryWarehouse
 
 START = 1_790_000_000_000

@@ -370,7 +370,7 @@ def test_every_kind_of_end_has_its_exit_code(
     def fail(*_: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr("bqdump.cli.plan.load_settings", fail)
+    monkeypatch.setattr("bqdump.cli.commands.plan.load_settings", fail)
     assert start(["plan", *COMPLETE]) == code
     shown = capsys.readouterr().err
     assert "Traceback" not in shown
@@ -384,7 +384,7 @@ def test_an_unexpected_error_requests_a_bug_report(
     def fail(*_: object) -> NoReturn:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("bqdump.cli.plan.load_settings", fail)
+    monkeypatch.setattr("bqdump.cli.commands.plan.load_settings", fail)
     assert start(["plan"]) == 1
     assert "unexpected ZeroDivisionError: oops. This is a bug" in capsys.readouterr().err
     monkeypatch.setenv("BQDUMP_DEBUG", "1")

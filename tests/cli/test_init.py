@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.cli.init import init
 from bqdump.cli.main import start
+from bqdump.cli.setup.init import init
 from bqdump.core.settings.file import settings_file
 from bqdump.core.settings.resolve import file, resolve
 from bqdump.core.settings.settings import OF_ONE_RUN, SETTINGS, Setting, Settings

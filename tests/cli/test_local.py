@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bqdump.cli.local import DATASET, PROJECT, TARGET, settings_of_tasks
 from bqdump.cli.main import start
+from bqdump.cli.setup.local import DATASET, PROJECT, TARGET, settings_of_tasks
 from bqdump_local.stack import Stack
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bqdump.cli.tables_from import with_names
+from bqdump.cli.choices import with_names
 from bqdump.core.errors import UsageError
 
 

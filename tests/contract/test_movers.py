@@ -17,8 +17,7 @@ from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
 from bqdump.core.copy.plan import PIECE_BYTES
 from bqdump.core.errors import ConflictError, VerificationError
-from bqdump.ports.mover import Mover
-from bqdump.ports.store import Copy, ObjectStore
+from bqdump.ports.store import Copy, Mover, ObjectStore
 from local.storage_server import Http, storage_server
 
 QUICK = Patience(seconds=5.0, first_pause=0.001, longest_pause=0.01)

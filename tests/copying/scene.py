@@ -12,8 +12,8 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.movers import StreamMover
 from bqdump.check.verify import Verified, verify
 from bqdump.copying.run import copy
-from bqdump.copying.task import Place, Task
-from bqdump.core.copy.result import Copied
+from bqdump.copying.survey import Place, Task
+from bqdump.core.copy.plan import Copied
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.path_template import DEFAULT
@@ -21,10 +21,9 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Latest
 from bqdump.core.retention.policy import Policy, policy_of
 from bqdump.core.settings.target import Target
-from bqdump.ports.mover import Mover
-from bqdump.ports.store import Abilities, ObjectStore
+from bqdump.ports.store import Abilities, Mover, ObjectStore
 from bqdump.retain.prune import prune
-from bqdump.retain.task import Task as Pruning
+from bqdump.retain.runs import Task as Pruning
 from retain.scene import DAY, KEEP, SETTINGS, Scene
 
 THERE = Target("gs", "second", "copies/")

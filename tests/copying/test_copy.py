@@ -13,7 +13,7 @@ import pytest
 from bqdump import verbs
 from bqdump.adapters.memory import MemoryStore
 from bqdump.copying.places import refuse_run
-from bqdump.copying.task import Place
+from bqdump.copying.survey import Place
 from bqdump.core.copy.manifest import content_of
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest

@@ -9,9 +9,8 @@ import pytest
 
 from bqdump.core.documents.run import TablePlan
 from bqdump.core.errors import UsageError
-from bqdump.core.formats.formats import FORMATS
+from bqdump.core.formats.formats import FORMATS, altered, altered_as_texts
 from bqdump.core.formats.types import SCALARS, Column
-from bqdump.core.formats.unfit import altered, altered_as_texts
 from bqdump.core.plan.altered import AlteredColumn, altered_columns, altered_flags, by_table, folded
 from bqdump.core.plan.guards import judge, refuse
 from bqdump.core.risks import Risk

@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from bqdump.core.as_of import as_of_time
 from bqdump.core.errors import UsageError
-from bqdump.core.times import parse_time, rfc3339
+from bqdump.core.times import as_of_time, parse_time, rfc3339
 from bqdump.core.wording import COMMANDS
 
 NOW = parse_time("2026-03-01T10:30:00Z")

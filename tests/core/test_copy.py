@@ -19,9 +19,9 @@ from bqdump.core.copy.plan import (
     batches,
     egress_of,
     plan_copy,
+    requested_copy,
     requests_for,
 )
-from bqdump.core.copy.result import requested_copy
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.manifest import Carried, File, Manifest, PartitionEntry, TableEntry, Totals
@@ -29,8 +29,8 @@ from bqdump.core.documents.path_template import BY_PARTITION, DEFAULT, split_sha
 from bqdump.core.documents.retention import Holding
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.names import pattern_of
-from bqdump.core.retention.marks import foreign_file
 from bqdump.core.retention.policy import Policy
+from bqdump.core.retention.pruned import foreign_file
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target, record_of
 from core.strategies import settings as settings_with

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
-from bqdump.core.documents.exported import readable
 from bqdump.core.documents.run import Failure, Owner, Skipped
+from bqdump.core.exported import readable
 from core.test_changes import manifest
 
 READ = readable(manifest("r1", crcs=("AAAAAA==", "BBBBBB==")), "gs://exports/")

@@ -8,10 +8,9 @@ import pytest
 
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.fidelity import CELLS, cell
-from bqdump.core.formats.formats import FORMATS
+from bqdump.core.formats.formats import FORMATS, formats_that_hold, unfit
 from bqdump.core.formats.types import TYPES, Column
-from bqdump.core.formats.unfit import formats_that_hold, unfit
-from bqdump.core.tables.unsupported import Misfit, refuse
+from bqdump.core.tables.columns import Misfit, refuse
 
 RANGE = Column("span", "RANGE", element="DATE")
 INTERVAL = Column("pause", "INTERVAL")

@@ -12,16 +12,15 @@ import sqlglot
 from sqlglot import exp
 
 from bqdump.core.errors import UsageError
-from bqdump.core.formats.formats import FORMATS
+from bqdump.core.formats.formats import FORMATS, unfit
 from bqdump.core.formats.types import columns
-from bqdump.core.formats.unfit import unfit
 from bqdump.core.plan.routes import Routed, route_tables
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import parse_tables, tables_text
 from bqdump.core.sql.statements import select_part
 from bqdump.core.tables.catalog import Dataset, Mask, Shape, Table
+from bqdump.core.tables.columns import exported
 from bqdump.core.tables.partitioning import COLUMN, partition_times
-from bqdump.core.tables.unsupported import exported
 from core.strategies import settings
 
 DATASET = Dataset("p", "d", "EU")

@@ -9,7 +9,7 @@ import pytest
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.retention.marks import is_document
+from bqdump.core.retention.pruned import is_document
 
 RUN = Layout("x/").run("r1")
 ARGUMENTS = {"nonce": "ab12", "unit": "00000-00001", "attempt": 1, "execution": "e1", "lead": "00000-00001",

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bqdump.core.tables.catalog import Table
-from bqdump.core.tables.past_columns import as_of, may_differ
+from bqdump.core.tables.columns import as_of, may_differ
 
 T = 1_800_000_000_000
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bqdump.core.tables.catalog import Mask, Shape
-from bqdump.core.tables.repeatable import varying
+from bqdump.core.tables.catalog import Mask, Shape, varying
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.core.sampling import chosen, parse_sample
+from bqdump.core.dealing import chosen, parse_sample
 
 
 @given(parts=st.integers(1, 40), first=st.integers(0, 10**6), files=st.sets(st.tuples(st.text(), st.integers(0, 9))))

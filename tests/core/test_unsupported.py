@@ -12,7 +12,7 @@ from bqdump.core.plan.draft import Selection
 from bqdump.core.plan.routes import route_tables
 from bqdump.core.sql.statements import as_text, items
 from bqdump.core.tables.catalog import Dataset, Mask, Shape, Table
-from bqdump.core.tables.unsupported import as_they_are, fitted
+from bqdump.core.tables.columns import as_they_are, fitted
 from bqdump.core.units.plan import make_plan
 from bqdump.core.units.shares import read_units
 from core.strategies import settings, table

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from bqdump.cli.render import render
+from bqdump.cli.setup.render import render
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.render.alert_script import alerts

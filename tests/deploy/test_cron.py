@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bqdump.render.cron import longest_pause
+from bqdump.render.deployment import longest_pause
 
 HOUR, DAY = 60, 24 * 60
 

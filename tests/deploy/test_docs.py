@@ -36,7 +36,7 @@ esac
 BQDUMP = python_program("""import sys
 if sys.argv[1] == "render":
     sys.argv.pop(1)
-    from bqdump.cli.render import render
+    from bqdump.cli.setup.render import render
     render()
 """)
 

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from bqdump.cli.render import render
+from bqdump.cli.setup.render import render
 from bqdump.core.settings.resolve import environment, resolve
 from bqdump.core.settings.task_identity import ENGINES, identify
-from bqdump.services.place import run_id
+from bqdump.services.process import run_id
 from bqdump_local.execute import Engine, execute
 from bqdump_local.processes import TaskLine
 from deploy.dockerfile import read

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump.cli.render import render
+from bqdump.cli.setup.render import render
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.resolve import environment as given_environment
 from bqdump.core.settings.resolve import flags, resolve
@@ -27,9 +27,8 @@ from bqdump.core.settings.target import Target
 from bqdump.render.append_only import TITLE, expression
 from bqdump.render.deployment import NOT_DEPLOYED, Deployment, Secret, check, environment
 from bqdump.render.iam import SEE_ROW_POLICIES, accounts, acting_as, build_account, script
-from bqdump.render.job import workflow_input
+from bqdump.render.job import to_yaml, workflow_input
 from bqdump.render.terraform import module_call
-from bqdump.render.yaml import to_yaml
 from core.test_settings import VALUES
 from deploy import discovery
 from deploy.terraform import check_call, load, load_module, named

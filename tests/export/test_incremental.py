@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.cli.plan import print_plan
+from bqdump.cli.commands.plan import print_plan
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.manifest_index import read_time_of, snapshot_of
 from bqdump.core.documents.retention import Tombstone

@@ -9,8 +9,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.target import Latest
 from bqdump.core.formats.fidelity import cell
-from bqdump.core.formats.formats import FORMATS, codecs
-from bqdump.core.formats.unfit import unfit
+from bqdump.core.formats.formats import FORMATS, codecs, unfit
 from formats.values import KINDS, Kind, create
 from integration.stage import Stage
 

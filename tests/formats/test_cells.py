@@ -16,7 +16,7 @@ from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.core.formats.fidelity import CELLS
 from bqdump.core.formats.formats import FORMATS, codecs
 from bqdump.core.formats.types import TYPES
-from bqdump.core.tables.unsupported import SHOWN
+from bqdump.core.tables.columns import SHOWN
 from formats.exports import EVERY, WAYS, Exports, Way, holds
 from formats.forms import form, read, same
 from formats.readers import READERS, plain

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bqdump.core.formats.unfit import unfit
+from bqdump.core.formats.formats import unfit
 from formats.exports import Way
 from formats.values import Kind
 

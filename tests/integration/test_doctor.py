@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bqdump.check.doctor.planning import DISASTER_RECOVERY
+from bqdump.check.doctor.examine import DISASTER_RECOVERY
 from bqdump.cli.reference import schema
 from bqdump.diagnosis import Diagnosis, environment
 from integration.command import Called, call

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from bqdump import verbs
 from bqdump.adapters.memory import MemoryStore
-from bqdump.core.as_of import AsOf
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError, TablesFailedError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.times import AsOf
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import JobError

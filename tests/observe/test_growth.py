@@ -16,7 +16,7 @@ from bqdump.core.settings.target import Target
 from bqdump.core.times import milliseconds_of
 from bqdump.export.run import run
 from bqdump.export.task import Task
-from bqdump.observe.growth import Growth
+from bqdump.observe.earlier import Growth
 from bqdump_memory import MemoryWarehouse
 from opened import everywhere
 

@@ -21,7 +21,7 @@ from bqdump.core.settings.target import Target
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.observe.history import list_runs
-from bqdump.repository.contents import contents_of
+from bqdump.repository.manifests import contents_of
 from bqdump.repository.published import read_manifest
 from bqdump_memory import MemoryTable, MemoryWarehouse
 

@@ -14,9 +14,8 @@ from bqdump.core.restore.listing import AbortedRestore, ListedRestore, state_of
 from bqdump.core.restore.names import is_scratch
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.warehouse import JobError
-from bqdump.restoration import abort as aborting
-from bqdump.restoration.abort import abort, chosen
-from bqdump.restoration.listing import Found, Place, find_restores, list_restores
+from bqdump.restoration import listing as aborting
+from bqdump.restoration.listing import Found, Place, abort, chosen, find_restores, list_restores
 from bqdump.restoration.run import run as restore
 from restore.killed import Counting, Killed, Mortal, killed_at
 from restore.test_copies import Folder, killed

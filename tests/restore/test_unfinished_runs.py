@@ -12,8 +12,8 @@ import pytest
 
 from bqdump import verbs
 from bqdump.check.verify import verify
+from bqdump.cli.commands.run import run as run_command
 from bqdump.cli.options import load_settings
-from bqdump.cli.run import run as run_command
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError, VerificationError
 from bqdump.core.restore.drilled import Portion
@@ -25,8 +25,7 @@ from bqdump.core.settings.target import Target
 from bqdump.core.wording import COMMANDS, UNFILLED, fill
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
-from bqdump.restoration.drills import drill
-from bqdump.restoration.restore import restore
+from bqdump.restoration.sets import drill, restore
 from bqdump.restoration.task import Task
 from opened import everywhere
 from restore.killed import Counting, Killed, Mortal

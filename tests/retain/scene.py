@@ -10,7 +10,7 @@ import msgspec
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.retention.policy import policy_of
-from bqdump.core.retention.result import Pruned
+from bqdump.core.retention.pruned import Pruned
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.placement.choose import running_export
@@ -19,7 +19,7 @@ from bqdump.export.run import TaskResult, run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.export.work.work import work
 from bqdump.retain.prune import prune
-from bqdump.retain.task import Task as Pruning
+from bqdump.retain.runs import Task as Pruning
 from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 
 START, DAY = 1_790_000_000_000, 86_400_000

@@ -16,7 +16,7 @@ from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.wording import COMMANDS
 from bqdump.observe.history import list_runs
 from bqdump.observe.status import status
-from bqdump.repository.copies import published_run
+from bqdump.repository.manifests import published_run
 from retain.scene import LAYOUT, SETTINGS, Scene
 
 REPLACE = "{table}/{table}_*.{ext}"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from bqdump import verbs
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
-from bqdump.core.retention.result import Pruned
+from bqdump.core.retention.pruned import Pruned
 from bqdump.repository.notes import change_tags
 from bqdump.repository.references import refer
 from retain.scene import LAYOUT, SETTINGS, Scene

@@ -219,8 +219,8 @@ def test_watching_a_set_follows_all_of_its_datasets(
     ended = asked(verbs.status(everywhere(world.store), world.settings()))
     open_ = replace(ended.datasets[0], state="running", done=1)
     looks = [replace(ended, state="running", done=5, datasets=(open_, *ended.datasets[1:])), ended]
-    monkeypatch.setattr("bqdump.cli.status.PAUSE_SECONDS", 0)
-    monkeypatch.setattr("bqdump.cli.status._look", lambda *_: looks.pop(0))
+    monkeypatch.setattr("bqdump.cli.commands.status.PAUSE_SECONDS", 0)
+    monkeypatch.setattr("bqdump.cli.commands.status._look", lambda *_: looks.pop(0))
     monkeypatch.setenv("SOURCE_DATASET", "*")
     assert start(["status", "--watch", "--bucket", "memory"]) == TABLES_FAILED
     shown = capsys.readouterr().out

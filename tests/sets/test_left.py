@@ -79,7 +79,7 @@ def test_status_names_it_with_its_last_export(
     assert [(one.dataset, one.run) for one in found.left] == [("b", "first")]
     assert {one.dataset for one in found.datasets} == {"a", "c"}
     assert asked(verbs.status(everywhere(world.store), world.settings(), "first")).left == ()
-    monkeypatch.setattr("bqdump.cli.status._look", lambda *_: found)
+    monkeypatch.setattr("bqdump.cli.commands.status._look", lambda *_: found)
     assert start(["status", "--bucket", "memory"]) == DONE
     assert "b: not in this set any more; its last export (run first, as of" in capsys.readouterr().out
 

@@ -10,7 +10,7 @@ import pytest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DatasetsFailedError, DocumentError
 from bqdump.core.retention.policy import policy_of
-from bqdump.core.retention.result import Pruned
+from bqdump.core.retention.pruned import Pruned
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.wording import COMMANDS

@@ -16,7 +16,7 @@ from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.units import Claim
 from bqdump.ports.store import Note
 from bqdump.ui.archive import Archive
-from bqdump.ui.progress import live_page
+from bqdump.ui.run import live_page
 from browser.scenes import Scene, shop
 
 pytestmark = pytest.mark.usefixtures("no_waiting")

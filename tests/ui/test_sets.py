@@ -9,11 +9,9 @@ import pytest
 from starlette.requests import Request
 
 from bqdump.core.errors import DatasetsFailedError, DocumentError, NotFoundError
-from bqdump.ui.datasets import Collection, datasets_page
 from bqdump.ui.frame import Place
-from bqdump.ui.progress import ENDED
-from bqdump.ui.run import run_page
-from bqdump.ui.set_run import set_live_part, set_run_page
+from bqdump.ui.run import ENDED, run_page
+from bqdump.ui.sets import Collection, datasets_page, set_live_part, set_run_page
 from sets.world import World
 
 pytestmark = pytest.mark.usefixtures("no_waiting")

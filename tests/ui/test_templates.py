@@ -36,6 +36,6 @@ def test_a_misspelled_name_in_a_template_is_an_error() -> None:
 
 
 def test_a_task_does_not_import_the_template_engine_before_it_renders_a_page() -> None:
-    code = "import sys, bqdump.cli.run, bqdump.export.run; print('jinja2' in sys.modules)"
+    code = "import sys, bqdump.cli.commands.run, bqdump.export.run; print('jinja2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

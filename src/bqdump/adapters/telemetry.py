@@ -25,9 +25,9 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from bqdump.adapters.detached import Detached
+from bqdump.adapters.threads import Detached
 from bqdump.core.progress.events import Billed, Event, Incomplete, Restoring
-from bqdump.core.progress.spans import Attributes, Span, Spans, trace_id
+from bqdump.core.progress.work import Attributes, Span, Spans, trace_id
 from bqdump.core.version import VERSION
 
 MS = 1_000_000

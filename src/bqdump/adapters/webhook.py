@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from bqdump.adapters.detached import Detached
+from bqdump.adapters.threads import Detached
 from bqdump.core.errors import BqdumpError, UnavailableError
 from bqdump.core.notice import Notice, body
 from bqdump.core.version import VERSION

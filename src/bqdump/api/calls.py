@@ -21,16 +21,16 @@ import msgspec
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.core.as_of import as_of_time, only_one
 from bqdump.core.errors import BqdumpError, UsageError, first_of
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.resolve import arguments, resolve
 from bqdump.core.settings.resolve import file as settings_file
 from bqdump.core.settings.settings import SETTINGS, Settings
 from bqdump.core.sizes import size_text
+from bqdump.core.times import as_of_time, only_one
 from bqdump.core.wording import PYTHON, fill
-from bqdump.services.config import read_config
 from bqdump.services.opened import serve
+from bqdump.services.process import read_config
 
 Result = TypeVar("Result")
 Raised = TypeVar("Raised", bound=BaseException)

@@ -11,12 +11,12 @@ from bqdump import verbs
 from bqdump.api.arguments import Options
 from bqdump.api.calls import OF_TARGET, finish, python_words, run_of, settings_of, with_settings
 from bqdump.core.documents.changes import TableChange
-from bqdump.core.documents.exported import Manifest
+from bqdump.core.exported import Manifest
 from bqdump.core.listing import Listing, Patterns
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.values import patterns
-from bqdump.observe.growth import with_growth
+from bqdump.observe.earlier import with_growth
 from bqdump.observe.history import RunLine
 from bqdump.observe.status import Status
 from bqdump.ports.data_reader import Answer

@@ -17,12 +17,12 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.changes import TableChange, compare, compare_all, way_of
 from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.errors import NotFoundError
+from bqdump.core.formats.formats import altered_types
 from bqdump.core.formats.types import columns as columns_of
-from bqdump.core.formats.unfit import altered_types
 from bqdump.core.progress.events import Checked, Checking, Listener, ignore
 from bqdump.core.sizes import counted
 from bqdump.core.sql.checksums import Leaf, chunks, leaves
-from bqdump.core.tables.unsupported import exported
+from bqdump.core.tables.columns import exported
 from bqdump.ports.data_reader import DataReader, Digest
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import ExportAt, SetAt, published_sets

@@ -12,13 +12,13 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import snapshot_of
 from bqdump.core.errors import BqdumpError, JobFailedError, NotFoundError, UsageError
+from bqdump.core.formats.formats import altered_types
 from bqdump.core.formats.types import columns
-from bqdump.core.formats.unfit import altered_types
 from bqdump.core.sizes import size_text
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.checksums import Leaf, bigquery_statement, chunks, leaves
 from bqdump.core.tables.catalog import Dataset, Shape
-from bqdump.core.tables.unsupported import exported
+from bqdump.core.tables.columns import exported
 from bqdump.ports.data_reader import Digest
 from bqdump.ports.warehouse import Warehouse
 

@@ -10,7 +10,7 @@ from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.errors import VerificationError
 from bqdump.core.formats.types import columns
 from bqdump.core.settings.settings import Settings
-from bqdump.core.tables.unsupported import exported
+from bqdump.core.tables.columns import exported
 from bqdump.ports.data_reader import QueryShell, Source
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import read_part

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.concurrency import gathered
+from bqdump.core.dealing import chosen
 from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.documents.manifest_index import settings_of
+from bqdump.core.formats.formats import altered_types
 from bqdump.core.formats.types import columns
-from bqdump.core.formats.unfit import altered_types
 from bqdump.core.progress.events import (
     Checked,
     Checking,
@@ -20,8 +21,7 @@ from bqdump.core.progress.events import (
     ignore,
 )
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.sampling import chosen
-from bqdump.core.tables.unsupported import exported
+from bqdump.core.tables.columns import exported
 from bqdump.ports.data_reader import DataFile, DataReader, Digest
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import read_part

@@ -1,1 +1,22 @@
 """The command line: commands, exit codes, and what is wired to what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import click
+
+# Commands of `setup`; the others are in `commands`.
+SETUP = ("check_service", "completion", "demo", "doctor", "help", "init", "keys", "local", "render")
+
+
+def command(name: str) -> click.Command:
+    """The command of this name. Its module is imported now."""
+    from importlib import import_module
+
+    module = name.replace("-", "_")
+    found: click.Command = getattr(
+        import_module(f"{__name__}.{'setup' if module in SETUP else 'commands'}.{module}"), module
+    )
+    return found

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import click
 
 from bqdump.cli.exit_codes import MEANINGS
-from bqdump.cli.help import OTHERS
 from bqdump.cli.main import bqdump
 from bqdump.cli.options import ALL, COMMON, CommonOption, JsonOption, SettingOption
+from bqdump.cli.setup.help import OTHERS
 from bqdump.core.settings.settings import BY_NAME, RULES, SETTINGS, Settings
 from bqdump.core.sizes import listed
 

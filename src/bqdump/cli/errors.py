@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
+from bqdump.cli import command
 from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import BY_NAME, Setting
 from bqdump.core.sizes import listed
@@ -51,8 +51,7 @@ class Flags(Commands):
 
 def _options_of(verb: str) -> set[str | None]:
     """The names of the options that a command takes."""
-    command = getattr(importlib.import_module(f"bqdump.cli.{verb}"), verb)
-    return {parameter.name for parameter in command.params if isinstance(parameter, click.Option)}
+    return {parameter.name for parameter in command(verb).params if isinstance(parameter, click.Option)}
 
 
 def flag_words(name: str, value: Any) -> list[str]:

@@ -110,7 +110,7 @@ def _settings(arguments: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """The settings of the tasks. Raises BqdumpError, as they will."""
     import click
 
-    from bqdump.cli.run import run
+    from bqdump.cli.commands.run import run
 
     try:
         options = run.make_context("run", list(arguments), resilient_parsing=False).params

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 
 import click
 
+from bqdump.cli import command
 from bqdump.cli.errors import sentence
 from bqdump.cli.exit_codes import INTERRUPTED, UNEXPECTED, USAGE, exit_code
 from bqdump.cli.interrupts import end_in_order
@@ -88,11 +88,9 @@ class Commands(click.Group):
         """The command of this name."""
         if cmd_name not in COMMANDS:
             return None
-        module = cmd_name.replace("-", "_")
-        command = getattr(importlib.import_module(f"bqdump.cli.{module}"), module)
-        assert isinstance(command, click.Command)  # noqa: S101 (each module defines it)
+        found = command(cmd_name)
         end_in_order()
-        return command
+        return found
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """The command that the arguments name. Raises UsageError with a guess for an unknown one."""

@@ -1,16 +1,21 @@
-"""Options of commands: the settings, logs, JSON; and from flags, environment and bqdump.toml to Settings."""
+"""Options of commands: the settings, logs, JSON; and from flags, environment and bqdump.toml to Settings.
+
+How commands do what takes ports: in a process that imports no more than it needs.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from textwrap import wrap
 from typing import Any, TypeVar
 
 import click
 
+from bqdump.adapters.lean_imports import import_lean
 from bqdump.cli import logs
 from bqdump.cli.errors import described, remember
 from bqdump.core.progress.log_events import LogEvent
@@ -19,7 +24,7 @@ from bqdump.core.settings.resolve import environment, file, flags, places, resol
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
 from bqdump.core.settings.values import run_id
 from bqdump.core.wording import close_name
-from bqdump.services.config import CONFIG, read_config
+from bqdump.services.process import CONFIG, read_config
 
 log = logging.getLogger(__name__)
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -252,3 +257,12 @@ def warn_of_unknown(environ: Mapping[str, str]) -> None:
             guess = next((variable for variable in known if close and variable.endswith(close)), "")
             hint = f"; did you mean {guess}?" if guess else ""
             log.warning("unknown setting %s%s", name, hint, extra=LogEvent.SETTING_UNKNOWN.extra())
+
+
+Result = TypeVar("Result")
+
+
+def finish(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do the work in an event loop of its own."""
+    import_lean()
+    return asyncio.run(work)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from bqdump.copying.survey import COPY, Surveyed, another_run
-from bqdump.copying.task import Task
+from bqdump.copying.survey import COPY, Surveyed, Task, another_run
 from bqdump.core.copy.manifest import Here, content_of, copied_manifest, pointer_to
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.copying import Copying, CopyOf, Expected
@@ -76,7 +75,7 @@ async def _documents(task: Task, found: Surveyed) -> None:
     """The index, the summary, the tags and the page. The summary comes after the manifest, as prune looks for that."""
     from bqdump.core.documents.manifest_index import summary_of
     from bqdump.pages.report import render_report
-    from bqdump.repository.contents import contents_of
+    from bqdump.repository.manifests import contents_of
 
     place, names = task.target, task.target.layout.run(found.run)
     data = (await place.store.read(names.manifest.name)).data

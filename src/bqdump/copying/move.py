@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from typing import Any
 
-from bqdump.copying.known import known_files
-from bqdump.copying.survey import COPY, Surveyed, not_as_exported
-from bqdump.copying.task import Task
+from bqdump.copying.survey import COPY, Surveyed, Task, known_files, not_as_exported
 from bqdump.core.copy.manifest import Here, Item
 from bqdump.core.copy.plan import CopyPlan, Missing
 from bqdump.core.documents.copying import Arrived, ArrivedFiles

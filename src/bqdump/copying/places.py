@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bqdump.copying.task import Place, Task
+from bqdump.copying.survey import Place, Task
 from bqdump.core.documents.copying import CopyPlace
 from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout
@@ -19,7 +19,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.retention.policy import Policy, Snapshot, apply
 from bqdump.core.settings.target import FOLDER, Target
 from bqdump.observe.history import RunLine, list_runs
-from bqdump.repository.copies import published_run
+from bqdump.repository.manifests import published_run
 from bqdump.repository.published import missing_run
 from bqdump.repository.repository import create, exists, value_of
 

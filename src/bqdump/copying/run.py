@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from bqdump.copying.finish import begin, compare, complete, store_manifest
 from bqdump.copying.move import move
 from bqdump.copying.places import check_place, chosen_runs, claim_place, refuse_overlap, refuse_run
-from bqdump.copying.survey import Surveyed, plan_of, sources_of, survey
-from bqdump.copying.task import Place, Task
-from bqdump.core.copy.plan import CopyPlan, Side, egress_of, requests_for
-from bqdump.core.copy.result import Copied, CopiedRun, CopyState
+from bqdump.copying.survey import Place, Surveyed, Task, plan_of, sources_of, survey
+from bqdump.core.copy.plan import Copied, CopiedRun, CopyPlan, CopyState, Side, egress_of, requests_for
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy

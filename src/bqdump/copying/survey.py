@@ -1,22 +1,100 @@
-"""Looking at a run on both sides: what it is, what the copy has of it, and if the source has what the copy lacks."""
+"""Looking at a run on both sides: what it is, what the copy has of it, and if the source has what the copy lacks.
+
+What a copy works with.
+
+What copies before this one have recorded about files of the place: those of its last run, and those of this run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
-from bqdump.copying.known import known_files
-from bqdump.copying.task import Place, Task
 from bqdump.core.copy.manifest import Item, content_of, items_of
 from bqdump.core.copy.plan import CopyPlan, Missing, Present, plan_copy
+from bqdump.core.documents.copying import ArrivedFiles
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import BqdumpError, NotFoundError, UsageError, VerificationError
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError, VerificationError
+from bqdump.core.progress.events import Listener, ignore
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.core.sizes import counted
-from bqdump.ports.store import ObjectInfo
-from bqdump.repository.copies import find_latest, load_manifest
+from bqdump.ports.signer import Signer
+from bqdump.ports.store import Mover, ObjectInfo, ObjectStore
+from bqdump.repository.manifests import find_latest, load_manifest
 from bqdump.repository.objects import NOTHING, present, recorded_in
 from bqdump.repository.published import refuse_pruned
 from bqdump.repository.repository import Loaded, exists, load, value_of
+
+
+class Place(NamedTuple):
+    """One side of a copy: a store, and the settings that name its prefix."""
+
+    store: ObjectStore
+    settings: Settings
+
+    @property
+    def target(self) -> Target:
+        """Where the export is."""
+        return self.settings.target
+
+    @property
+    def layout(self) -> Layout:
+        """The object names of the place."""
+        return self.settings.layout
+
+
+class Task(NamedTuple):
+    """One call of copy. source, target: the two places. mover: moves files from one to the other.
+
+    now: this machine's time, in milliseconds since 1970 UTC. digests: compute the SHA-256 of files whose bytes pass
+    inside the service, too. dry: only look.
+    signer: signs the manifests of the copies.
+    """
+
+    source: Place
+    target: Place
+    mover: Mover
+    owner: Owner
+    now: int
+    digests: bool = False
+    dry: bool = False
+    tell: Listener = ignore
+    signer: Signer | None = None
+
+
+class Known(NamedTuple):
+    """sha256: of files by name and generation. crc32c: by name, generation and size."""
+
+    sha256: dict[tuple[str, int], str]
+    crc32c: dict[tuple[str, int, int], str]
+
+
+async def known_files(task: Task, run: str, items: Iterable[Item]) -> Known:
+    """What is recorded in the copy. run, items: what is copied now."""
+    store, layout = task.target.store, task.target.layout
+    known = Known({}, {})
+    with suppress(DocumentError):
+        latest = await value_of(store, layout.latest)
+        manifest = await value_of(store, Document(latest.manifest, Manifest)) if latest else None
+        for entry in manifest.tables if manifest else ():
+            known.sha256.update({(file.name, file.generation): file.sha256 for file in entry.files if file.sha256})
+            known.crc32c.update({(file.name, file.generation, file.size): file.crc32c for file in entry.files})
+    own = {item.target: item for item in items}
+    async for page in store.objects(layout.run(run).arrivals):
+        for info in page:
+            with suppress(DocumentError):
+                record = await value_of(store, Document(info.name, ArrivedFiles))
+                for file in record.files if record else ():
+                    known.sha256[file.name, file.generation] = file.sha256
+                    if item := own.get(file.name):
+                        known.crc32c[file.name, file.generation, item.size] = item.crc32c
+    return known
+
 
 COPY = "copy"
 

@@ -1,9 +1,16 @@
-"""Dealing work to tasks: largest first, each to the share with the least work."""
+"""Dealing work to tasks: largest first, each to the share with the least work.
+
+Rotating samples: each export reads one part of the files, so that N exports read every file once.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import heapq
+import re
 from collections.abc import Sequence
+
+from bqdump.core.errors import UsageError
 
 # The cost of a job in addition to its bytes, as bytes: shares of many small tables get equal numbers of them.
 JOB_WEIGHT = 64 << 20
@@ -26,3 +33,44 @@ def share_out(weights: Sequence[int], shares: int) -> list[list[int]]:
         dealt[share].append(index)
         heapq.heapreplace(heap, (weight + weights[index], count + 1, share))
     return dealt
+
+
+MOST_PARTS = 1000
+
+
+def parse_sample(text: str) -> int:
+    """The number of parts for a share: "10%" gives 10, "100%" gives 1, "15%" gives 6 (never less than the share).
+
+    Raises ValueError.
+    """
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3})?%", text):
+        raise ValueError("expected a share such as 10%")
+    thousandths = round(float(text[:-1]) * 1000)
+    if not 100_000 // MOST_PARTS <= thousandths <= 100_000:
+        raise ValueError("expected a share from 0.1% to 100%")
+    return max(1, 100_000 // thousandths)
+
+
+def parts_to_read(share: str, *, source: bool, hint: str = "") -> int:
+    """The number of parts of the files, of which one is read; 0 where none is. source: compare with BigQuery.
+
+    Raises UsageError. hint: how to write the share.
+    """
+    try:
+        parts = parse_sample(share) if share else int(source)
+    except ValueError as error:
+        raise UsageError("verify", repr(share), str(error), hint, setting="read") from None
+    if source and parts > 1:
+        cause = "{setting:source} compares complete tables, so it reads every file"
+        raise UsageError("verify", repr(share), cause, "Leave out {setting:read}.", setting="read")
+    return parts
+
+
+def chosen(table: str, shard: int, parts: int, number: int) -> bool:
+    """Whether the export with this number reads the table's file with this number.
+
+    It depends on the table's name, not on the object's, which may contain the run id. So each file is read once in
+    `parts` consecutive exports.
+    """
+    dealt = int.from_bytes(hashlib.sha256(f"{shard} {table}".encode()).digest()[:8], "big")
+    return dealt % parts == number % parts

@@ -13,7 +13,7 @@ from bqdump.core.progress.events import Entered
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted, named
-from bqdump.export.dropped import as_failed, go_without_dropped
+from bqdump.export.carry import as_failed, go_without_dropped
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.clear import clear_abandoned

@@ -18,16 +18,16 @@ from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.restore.drilled import Restorable, by_run
 from bqdump.core.results import Result, Rows, public
-from bqdump.core.retention.marks import Storage
+from bqdump.core.retention.pruned import Storage
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import EPOCH, parse_time, time_in, time_of
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.contents import contents_of
+from bqdump.repository.manifests import contents_of
 from bqdump.repository.notes import read_drills, readable_tags
 from bqdump.repository.published import read_latest, readable_latest
+from bqdump.repository.references import read_storage
 from bqdump.repository.repository import exists, read, value_of
-from bqdump.repository.storage import read_storage
 
 READS_AT_ONCE = 4
 # Requests for the metadata of an object.

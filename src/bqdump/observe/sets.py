@@ -23,9 +23,16 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine, latest_first, list_runs
 from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, status
-from bqdump.pages.project import render_project
-from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, published_sets
-from bqdump.repository.projects import Board, read_board, read_project_plan
+from bqdump.pages.report import render_project
+from bqdump.repository.exports import (
+    AT_ONCE,
+    Board,
+    SetAt,
+    datasets_left,
+    published_sets,
+    read_board,
+    read_project_plan,
+)
 from bqdump.repository.published import name_a_dataset, read_replacing
 
 # Datasets that have ended, in one way or another.

@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.render.cron import longest_pause
-from bqdump.render.deployment import Deployment
+from bqdump.render.deployment import Deployment, longest_pause
 from bqdump.render.watched import Exported, Watched, exported
 
 RUNBOOK = "docs/operate.md"

@@ -9,16 +9,26 @@ it writes its manifest and then looks for its own tombstone; prune writes the to
 
 A tombstone that is only proposed is withdrawn by whoever finds it, too: a prune that was killed would never do so, and
 one that is still alive decides by compare-and-swap, so that it notices.
+
+The storage of a target: what each run names, and what it shares with others. It takes reading every manifest.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Container
+from contextlib import suppress
 from typing import Literal
 
+from bqdump.concurrency import gathered
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.retention import Reference
+from bqdump.core.documents.retention import Holding, Reference
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.run_layout import RunLayout
+from bqdump.core.errors import DocumentError
+from bqdump.core.retention.pruned import Storage
+from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import create, delete, exists, load, value_of
 
@@ -59,3 +69,47 @@ async def refer(store: ObjectStore, layout: Layout, earlier: str, run: str) -> b
     await create(store, names.reference(run), Reference(run))
     # In this order: prune deletes the tombstone last, when the manifest has gone.
     return not await being_pruned(store, names) and await exists(store, names.manifest)
+
+
+READS_AT_ONCE = 4
+
+
+class PresentFiles:
+    """The files below the target, listed when they are first needed.
+
+    Where exports replace files, few of those that older manifests name are left.
+    """
+
+    def __init__(self, store: ObjectStore, settings: Settings) -> None:
+        self._store, self._settings, self._lock = store, settings, asyncio.Lock()
+        self._found: set[tuple[str, int]] | None = None
+
+    async def of(self, manifest: Holding) -> Container[tuple[str, int]] | None:
+        """Names and generations of what exists; None where everything that this manifest names does."""
+        if manifest.mode == "keep":
+            return None
+        async with self._lock:
+            if self._found is None:
+                self._found = await self._list()
+        return self._found
+
+    async def _list(self) -> set[tuple[str, int]]:
+        found, layout = set[tuple[str, int]](), self._settings.layout
+        async for page in self._store.objects(self._settings.target.prefix):
+            files = (info for info in page if info.name.startswith(layout.iceberg) or layout.state not in info.name)
+            found.update((file.name, file.generation) for file in files)
+        return found
+
+
+async def read_storage(store: ObjectStore, settings: Settings) -> Storage:
+    """The storage of all runs whose manifests can be read."""
+    storage, present = Storage(), PresentFiles(store, settings)
+
+    async def add(run: str) -> None:
+        with suppress(DocumentError):
+            document = Document(settings.layout.run(run).manifest.name, Holding)
+            if manifest := await value_of(store, document):
+                storage.add(run, manifest, await present.of(manifest))
+
+    await gathered(add, await store.folders(settings.layout.runs), READS_AT_ONCE)
+    return storage

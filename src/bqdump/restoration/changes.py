@@ -27,7 +27,7 @@ from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.sizes import counted
 from bqdump.core.tables.catalog import Table
 from bqdump.core.wording import placeholder
-from bqdump.restoration.ledger import Ledger
+from bqdump.restoration.outcome import Ledger
 from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
 from bqdump.core.restore.selection import unfinished
 from bqdump.core.sizes import named
 from bqdump.core.tables.catalog import Dataset
-from bqdump.repository.copies import load_manifest, published_run
+from bqdump.repository.manifests import load_manifest, published_run
 from bqdump.repository.published import read_replacing
 from bqdump.restoration.task import Task
 

@@ -22,10 +22,10 @@ from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, RestorePlan
 from bqdump.core.restore.result import with_objects
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.version import VERSION
-from bqdump.repository.copies import load_manifest
+from bqdump.repository.manifests import load_manifest
 from bqdump.repository.repository import create, exists, load, value_of
 from bqdump.restoration.draft import RESTORE, Draft, draft, find_manifest, target_state
-from bqdump.restoration.ledger import read_ledger
+from bqdump.restoration.outcome import read_ledger
 from bqdump.restoration.task import RunningRestore, Task
 
 log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from bqdump.core.restore.request import RESTORE
 from bqdump.core.sizes import counted, named, size_text
 from bqdump.repository.exports import AT_ONCE
 from bqdump.repository.repository import value_of
-from bqdump.restoration.ledger import read_ledger
+from bqdump.restoration.outcome import read_ledger
 from bqdump.restoration.task import RunningRestore, Task
 
 Answer = TypeVar("Answer")

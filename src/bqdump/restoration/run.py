@@ -23,9 +23,8 @@ from bqdump.repository.repository import create, value_of
 from bqdump.repository.turns import Turn, takes_turn
 from bqdump.restoration.changes import Compared, compare_values, with_changes
 from bqdump.restoration.finish import create_dataset, finish_dataset, grant_access, relate_tables, set_expirations
-from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers
 from bqdump.restoration.objects import restore_objects
-from bqdump.restoration.outcome import restoration, store_report
+from bqdump.restoration.outcome import Ledger, read_ledger, read_ledgers, restoration, store_report
 from bqdump.restoration.planning import obtain_restore
 from bqdump.restoration.refusals import refuse_bill
 from bqdump.restoration.tables import sweep_scratch

@@ -32,12 +32,11 @@ from bqdump.core.sets.restoring import (
     with_patterns_of,
     with_targets,
 )
-from bqdump.core.settings.datasets import NAME
+from bqdump.core.settings.target import NAME
 from bqdump.export.run import run
 from bqdump.export.task import Task as ExportTask
-from bqdump.repository.copies import find_latest
-from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, names_in_set
-from bqdump.repository.projects import read_project
+from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, names_in_set, read_project
+from bqdump.repository.manifests import find_latest
 from bqdump.repository.published import read_replacing
 from bqdump.repository.repository import exists, value_of
 from bqdump.restoration.draft import find_manifest

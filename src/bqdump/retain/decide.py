@@ -14,8 +14,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.drilled import ago
 from bqdump.core.retention.policy import NOT_NAMED, Snapshot, apply
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.retain.runs import Complete, Found, Unfinished
-from bqdump.retain.task import Task
+from bqdump.retain.runs import Complete, Found, Task, Unfinished
 
 log = logging.getLogger(__name__)
 

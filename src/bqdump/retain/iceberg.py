@@ -27,7 +27,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.repository.objects import read_object, write_object, write_once
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, exists, swap, value_of
-from bqdump.retain.task import Task
+from bqdump.retain.runs import Task
 
 log = logging.getLogger(__name__)
 

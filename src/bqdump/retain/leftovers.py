@@ -22,7 +22,7 @@ from bqdump.core.units.shares import read_units
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.objects import present
 from bqdump.repository.repository import notes, value_of
-from bqdump.retain.task import Task
+from bqdump.retain.runs import Task
 
 STATS_AT_ONCE = 16
 

@@ -12,15 +12,14 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.retention.result import Pruned, RetainedRun
+from bqdump.core.retention.pruned import Pruned, RetainedRun
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import EPOCH, time_in, time_of
 from bqdump.retain.decide import Decided, bucket_notes, decide
 from bqdump.retain.leftovers import copies_of, leftovers_of
 from bqdump.retain.old_documents import delete_old, find_old
-from bqdump.retain.runs import Complete, Found, Unfinished, read_runs
+from bqdump.retain.runs import Complete, Found, Task, Unfinished, read_runs
 from bqdump.retain.sweep import Swept, remaining, removable, sweep
-from bqdump.retain.task import Task
 from bqdump.retain.tombstones import entomb, files_of_run, referring, withdraw
 
 log = logging.getLogger(__name__)

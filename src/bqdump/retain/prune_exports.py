@@ -13,17 +13,16 @@ from bqdump.core.documents.project import Project, ProjectLayout, ProjectPlan, i
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy
-from bqdump.core.retention.result import Pruned, pruned_together
+from bqdump.core.retention.pruned import Pruned, pruned_together
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.exports import Exports, SetAt
-from bqdump.repository.projects import read_board, read_project
+from bqdump.repository.exports import Exports, SetAt, read_board, read_project
 from bqdump.repository.repository import delete, value_of
 from bqdump.retain.old_documents import delete_old, find_old
 from bqdump.retain.prune import prune
-from bqdump.retain.task import AtWork, Task
+from bqdump.retain.runs import AtWork, Task
 
 log = logging.getLogger(__name__)
 

@@ -1,26 +1,55 @@
-"""The runs of a target, as prune needs them: every manifest is read, and one that cannot be read stops everything."""
+"""The runs of a target, as prune needs them: every manifest is read, and one that cannot be read stops everything.
+
+What prune works with.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import COPIED, RESTORE
 from bqdump.core.documents.copying import Expected
 from bqdump.core.documents.document import Document
+from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.retention import Holding, Tombstone
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Latest, Publishing
 from bqdump.core.errors import DocumentError, UsageError
-from bqdump.core.retention.marks import Storage, foreign_file
+from bqdump.core.retention.policy import Policy
+from bqdump.core.retention.pruned import Storage, foreign_file
+from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import is_elsewhere
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.copies import load_manifest
+from bqdump.repository.manifests import load_manifest
 from bqdump.repository.notes import read_tags
 from bqdump.repository.published import read_latest
+from bqdump.repository.references import READS_AT_ONCE, PresentFiles
 from bqdump.repository.repository import Loaded, exists, load, value_of
-from bqdump.repository.storage import READS_AT_ONCE, PresentFiles
-from bqdump.retain.task import Task
+
+# The ids of the export's jobs that are at work, of those created since a time (ms).
+AtWork = Callable[[int], Awaitable[set[str]]]
+
+
+class Task(NamedTuple):
+    """One call of prune. now: this machine's time, in milliseconds since 1970 UTC. delete: False only shows.
+
+    at_work: lists BigQuery's jobs; None where it cannot be asked, which keeps all unfinished runs.
+    """
+
+    store: ObjectStore
+    settings: Settings
+    policy: Policy
+    now: int
+    delete: bool = False
+    at_work: AtWork | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """The object names of the target."""
+        return self.settings.layout
+
 
 NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs."
 

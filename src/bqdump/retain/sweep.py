@@ -18,12 +18,11 @@ import msgspec
 from bqdump.concurrency import gathered
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.retention import Doomed, Tombstone
-from bqdump.core.retention.marks import Sweep, is_document
+from bqdump.core.retention.pruned import Sweep, is_document
+from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import Loaded, delete, exists, load, replace, value_of
-from bqdump.repository.storage import READS_AT_ONCE
 from bqdump.retain.leftovers import outermost
-from bqdump.retain.runs import read_holding, refuse_missing
-from bqdump.retain.task import Task
+from bqdump.retain.runs import Task, read_holding, refuse_missing
 
 
 class Swept(NamedTuple):

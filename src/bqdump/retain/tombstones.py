@@ -14,14 +14,13 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.documents.retention import Doomed, Tombstone
-from bqdump.core.retention.marks import doomed_of
 from bqdump.core.retention.policy import KEEP_TAG
+from bqdump.core.retention.pruned import doomed_of
 from bqdump.repository.notes import read_tags
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, create, exists, load, replace, value_of
 from bqdump.retain.leftovers import Leftovers, copies_of, leftovers_of, metadata_of
-from bqdump.retain.runs import Complete, Unfinished, read_holding
-from bqdump.retain.task import Task
+from bqdump.retain.runs import Complete, Task, Unfinished, read_holding
 
 
 class Proposed(NamedTuple):

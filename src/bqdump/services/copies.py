@@ -9,13 +9,12 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.adapters.lean_imports import keep_imported
-from bqdump.copying.task import Place
-from bqdump.core.copy.result import Request
+from bqdump.copying.survey import Place
+from bqdump.core.copy.plan import Request
 from bqdump.core.errors import NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET
-from bqdump.ports.mover import Mover
-from bqdump.ports.store import ObjectStore
+from bqdump.ports.store import Mover, ObjectStore
 from bqdump.repository.published import refuse_missing_bucket
 from bqdump.services.opening import open_store, patience_for
 

@@ -18,13 +18,12 @@ from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.published import refuse_missing_bucket
 from bqdump.services.keys import open_signer
-from bqdump.services.opening import open_destination, open_store, open_warehouse
-from bqdump.services.read_route import LazyReadRoute
+from bqdump.services.opening import LazyReadRoute, open_destination, open_store, open_warehouse
 
 if TYPE_CHECKING:
     from bqdump.adapters.bigquery.destination import BigQueryDestination
     from bqdump.ports.signer import Signer
-    from bqdump.retain.task import AtWork
+    from bqdump.retain.runs import AtWork
 
 Answer = TypeVar("Answer")
 

@@ -38,8 +38,8 @@ from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
 from bqdump.export.planning.target import check_target, refuse_other_settings
 from bqdump.ports.warehouse import Warehouse
+from bqdump.repository.exports import read_project
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
-from bqdump.repository.projects import read_project
 from bqdump.repository.repository import overwrite, replace, value_of
 from bqdump.repository.turns import OthersTurn, giving_up, pauses, takes_turn
 from bqdump.sets.task import RunningSet, SetTask

@@ -18,7 +18,7 @@ from bqdump.core.documents.project import ProjectPlan, Ready
 from bqdump.core.errors import OF_THE_TASK, BqdumpError, UsageError
 from bqdump.core.plan.guards import refuse
 from bqdump.core.plan.summary import Planned
-from bqdump.core.sets.results import Part, planned_together
+from bqdump.core.progress.export import Part, planned_together
 from bqdump.core.sets.selection import Chosen, by_target, choose_datasets, refuse_leaving
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
@@ -26,12 +26,11 @@ from bqdump.core.wording import COMMANDS
 from bqdump.export.planning.obtain import obtain_plan, show_plan
 from bqdump.export.planning.target import PLAN, check_target
 from bqdump.export.task import Task
-from bqdump.repository.projects import Board, read_board, read_project
+from bqdump.repository.exports import Board, read_board, read_project
 from bqdump.repository.repository import replace
 from bqdump.repository.turns import OthersTurn, giving_up, pulse, takes_turn
-from bqdump.sets.member import draft_task, named, note_failure
 from bqdump.sets.obtain import draft_set, list_project
-from bqdump.sets.task import RunningSet, SetTask
+from bqdump.sets.task import RunningSet, SetTask, draft_task, named, note_failure
 
 # Datasets that are planned at the same time: while one waits for a query, others describe tables.
 PLANNED_AT_ONCE = 4

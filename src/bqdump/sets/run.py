@@ -1,4 +1,7 @@
-"""One task of the export of a set of datasets, from the settings to project.json."""
+"""One task of the export of a set of datasets, from the settings to project.json.
+
+The end of a set's run: project.json names the exports that belong together. It never goes back in time.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,131 @@ import logging
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from bqdump.core.documents.project import Project, ProjectPlan
+from bqdump.core.documents.project import DatasetEntry, DatasetFailure, Ended, Project, ProjectPlan
+from bqdump.core.errors import BqdumpError, DatasetsFailedError
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sets.member import one_dataset
 from bqdump.core.sets.selection import Chosen, by_target, choose_datasets
 from bqdump.core.settings.settings import Settings
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, named
+from bqdump.core.times import rfc3339
+from bqdump.core.version import VERSION
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.export.task import Task
 from bqdump.export.watch import Shared
-from bqdump.sets.finish import publish_set, refuse_failed
-from bqdump.sets.member import member_task
+from bqdump.repository.exports import Board
+from bqdump.repository.published import read_latest
+from bqdump.repository.repository import Loaded, swap
 from bqdump.sets.obtain import list_project, obtain_set, stored_set
 from bqdump.sets.plan import Planner
-from bqdump.sets.task import SetTask
+from bqdump.sets.task import RunningSet, SetTask, end_of, member_task
 from bqdump.sets.work import export_datasets
 
 log = logging.getLogger(__name__)
+NAMED = 3
+
+
+async def publish_set(running: RunningSet, board: Board) -> Loaded[Project] | None:
+    """Write project.json, unless it names a later run. None where this run has published no dataset.
+
+    Another execution may have published meanwhile what failed in this one: what is published stays named.
+    """
+    task, plan = running.task, running.plan
+    failed = board.failed(task.owner.execution)
+    if not any(end.state == "published" for end in board.ended.values()):
+        return None
+    numbers = range(len(plan.datasets))
+    entries = [await _entry(running, number, board.ended.get(number), failed.get(number)) for number in numbers]
+
+    def project(known: Project | None) -> Project:
+        before = {dataset.dataset: dataset for dataset in known.datasets} if known and known.run == plan.run else {}
+        merged = [
+            there
+            if entry.state == "failed" and (there := before.get(entry.dataset)) and there.state != "failed"
+            else entry
+            for entry in entries
+        ]
+        return Project(
+            run=plan.run,
+            tool=VERSION,
+            status="complete" if all(map(_is_complete, merged)) else "partial",
+            project=plan.project,
+            prefix=task.settings.target.prefix,
+            snapshot_time=rfc3339(plan.snapshot),
+            snapshot=plan.snapshot,
+            datasets=tuple(merged),
+            skipped=plan.skipped,
+            removed=plan.removed,
+        )
+
+    async def step(known: Project | None) -> Project | None:
+        if known and known.age > plan.age:
+            return None
+        made = project(known)
+        return None if made == known else made
+
+    stored = await swap(task.store, task.settings.layout.project, step)
+    if stored and stored.mine:
+        done = counted(len(board.ended), "dataset")
+        published = LogEvent.RUN_PUBLISHED.extra(target=str(task.settings.target))
+        log.info("published %s of run %s, as of %s", done, plan.run, rfc3339(plan.snapshot), extra=published)
+        await _store_report(running, stored.value)
+    return stored
+
+
+async def _store_report(running: RunningSet, project: Project) -> None:
+    """Write the page that lists the datasets. An error is only logged, because the set is published."""
+    try:
+        from bqdump.pages.report import render_project
+
+        await running.task.store.write(running.task.layout.report, render_project([(project, None)]), None)
+    except (BqdumpError, OSError, ImportError) as error:
+        message = "the set is published, but its report could not be written: %s"
+        log.warning(message, error, extra=LogEvent.REPORT_FAILED.extra())
+
+
+def refuse_failed(running: RunningSet, board: Board) -> None:
+    """Raise DatasetsFailedError where datasets have failed in this execution."""
+    plan = running.plan
+    failed = sorted(board.failed(running.task.owner.execution).items())
+    if not failed:
+        return
+    words = [f"{plan.datasets[number].dataset}: {failure.message.rstrip('.')}" for number, failure in failed]
+    problems = named(words, NAMED, separator="; ")
+    whole = counted(len(plan.datasets), "dataset")
+    # Of those that have neither failed nor ended, nothing is known yet.
+    settled = board.settled(plan, running.task.owner.execution)
+    others = ", the others are not affected" if settled and len(failed) < len(plan.datasets) else ""
+    effect = ", so none is published" if plan.together and not board.ended else others
+    cause = f"{len(failed)} of {whole} failed{'' if settled else ' so far'}{effect} ({problems})"
+    hint = f"Fix the cause, then resume with: {{call:run run_id={plan.run}}}"
+    raise DatasetsFailedError("export", f"run {plan.run}", cause, hint)
+
+
+def _is_complete(entry: DatasetEntry) -> bool:
+    return entry.state != "failed" and entry.status == "complete"
+
+
+async def _entry(running: RunningSet, number: int, ended: Ended | None, failure: DatasetFailure | None) -> DatasetEntry:
+    member, task = running.plan.datasets[number], running.task
+    own, state = one_dataset(task.settings, member.dataset), ended.state if ended else "failed"
+    if ended is None and (latest := await read_latest(task.store, own)):
+        ended, _ = await end_of(task.store, own, task.run, number, latest)
+    return DatasetEntry(
+        dataset=member.dataset,
+        location=member.location,
+        state=state,
+        run=ended.run if ended else "",
+        snapshot_time=rfc3339(ended.snapshot) if ended else "",
+        manifest=own.layout.run(ended.run).manifest.name if ended else "",
+        manifest_generation=ended.manifest_generation if ended else 0,
+        status=ended.status if ended else "",
+        tables=ended.tables if ended else 0,
+        rows=ended.rows if ended else 0,
+        files=ended.files if ended else 0,
+        bytes=ended.bytes if ended else 0,
+        problem=fill(failure.message, COMMANDS) if failure and state == "failed" else "",
+    )
 
 
 class SetResult(NamedTuple):

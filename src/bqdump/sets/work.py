@@ -10,12 +10,11 @@ from bqdump.core.documents.project import Ready
 from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.export.run import Complete, TaskResult, complete, run
 from bqdump.export.task import Task
-from bqdump.repository.projects import Board, read_board
+from bqdump.repository.exports import Board, read_board
 from bqdump.repository.repository import replace
 from bqdump.repository.turns import pauses
-from bqdump.sets.member import named, note_end, note_failure
 from bqdump.sets.plan import Planner, all_planned
-from bqdump.sets.task import RunningSet
+from bqdump.sets.task import RunningSet, named, note_end, note_failure
 
 Open = Callable[[int], Task]
 

@@ -37,13 +37,11 @@ from bqdump.pages.templating import style
 from bqdump.ports.store import ObjectStore
 from bqdump.ui.archive import Archive
 from bqdump.ui.changes import changes_page, growth_page
-from bqdump.ui.datasets import Collection, datasets_page
 from bqdump.ui.file import file_page
 from bqdump.ui.frame import message
-from bqdump.ui.progress import live_part
-from bqdump.ui.run import manifest_document, manifest_page, run_page, verify_page
+from bqdump.ui.run import live_part, manifest_document, manifest_page, run_page, verify_page
 from bqdump.ui.runs import runs_page
-from bqdump.ui.set_run import set_live_part, set_run_page
+from bqdump.ui.sets import Collection, datasets_page, set_live_part, set_run_page
 from bqdump.ui.table import table_page
 from bqdump.ui.table_history import history_page
 

@@ -23,11 +23,11 @@ from bqdump.core.progress.tally import Progress, View
 from bqdump.core.settings.settings import Settings
 from bqdump.observe.history import RunLine, published_run, read_runs, with_storage, with_tags
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.contents import contents_of
 from bqdump.repository.ledger import Ledger
+from bqdump.repository.manifests import contents_of
 from bqdump.repository.notes import read_drills
+from bqdump.repository.references import read_storage
 from bqdump.repository.repository import exists, read, value_of
-from bqdump.repository.storage import read_storage
 from bqdump.ui.frame import Place
 
 KEPT_BYTES = 128 << 20

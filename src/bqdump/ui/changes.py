@@ -15,7 +15,7 @@ from bqdump.core.documents.changes import TableChange, columns_of, grown, most_f
 from bqdump.core.documents.manifest_index import Contents, Line
 from bqdump.core.formats.types import Column
 from bqdump.core.times import time_text
-from bqdump.observe.growth import chosen
+from bqdump.observe.earlier import chosen
 from bqdump.ui.archive import Archive
 from bqdump.ui.frame import message, page
 

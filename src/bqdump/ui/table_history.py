@@ -19,8 +19,7 @@ from bqdump.core.wording import COMMANDS
 from bqdump.observe.history import RunLine
 from bqdump.pages.text import duration_text
 from bqdump.ui.archive import Archive
-from bqdump.ui.charts import Chart, Point, chart
-from bqdump.ui.frame import page, page_number
+from bqdump.ui.frame import Chart, Point, chart, page, page_number
 
 # Each run takes one read of its index.
 RUNS_EACH = 30

@@ -20,9 +20,9 @@ from bqdump.diagnosis import Diagnosis, diagnose, diagnose_together
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.exports import StoreAt, exports_at
+from bqdump.services.keys import trusting
 from bqdump.services.opened import Services
 from bqdump.services.opening import open_reader
-from bqdump.services.trusted import trusting
 from bqdump.sets.obtain import each_export
 
 if TYPE_CHECKING:

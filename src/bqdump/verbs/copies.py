@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from bqdump.copying.run import copy as copy_runs
-from bqdump.copying.task import Task
-from bqdump.core.copy.result import Copied, Request
+from bqdump.copying.survey import Task
+from bqdump.core.copy.plan import Copied, Request
 from bqdump.core.documents.run import Owner
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.settings.settings import Settings

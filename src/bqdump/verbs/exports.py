@@ -14,9 +14,8 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
 from bqdump.core.notice import run_failed, run_published
 from bqdump.core.progress.events import Listener, ignore
-from bqdump.core.progress.export import Export
+from bqdump.core.progress.export import AtTarget, Export, exported_together
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.sets.results import AtTarget, exported_together
 from bqdump.core.settings.settings import Settings
 from bqdump.export.planning.obtain import show_plan
 from bqdump.export.planning.target import refuse_place

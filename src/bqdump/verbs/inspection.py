@@ -11,20 +11,20 @@ from msgspec.structs import replace
 from bqdump.check.compare_values import compare_set, compare_values
 from bqdump.check.evidence import evidence_page, refuse_changes, refuse_set
 from bqdump.check.query import Export as Queried
-from bqdump.core.as_of import AsOf
 from bqdump.core.documents.changes import TableChange, compare
-from bqdump.core.documents.exported import Manifest, readable
 from bqdump.core.documents.manifest import Manifest as ManifestDocument
 from bqdump.core.documents.manifest import TableEntry
+from bqdump.core.exported import Manifest, readable
 from bqdump.core.listing import EVERYTHING, Listing, Patterns
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.restore.drilled import restorable
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
+from bqdump.core.times import AsOf
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.export.publish.report import report_page
-from bqdump.observe.as_of import run_as_of as choose
-from bqdump.observe.growth import Growth, read_growth
+from bqdump.observe.earlier import Growth, read_growth
+from bqdump.observe.earlier import run_as_of as choose
 from bqdump.observe.history import RunLine, list_runs, run_before
 from bqdump.observe.listing import list_run, list_set
 from bqdump.observe.sets import set_report, set_runs, set_status
@@ -35,8 +35,8 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import StoreAt, exports_at
 from bqdump.repository.notes import read_drills
 from bqdump.repository.published import read_manifest, read_replacing
+from bqdump.services.keys import trusting
 from bqdump.services.opening import open_reader
-from bqdump.services.trusted import trusting
 
 
 async def status(store_at: StoreAt, settings: Settings, run: str = "") -> Status:

@@ -23,19 +23,18 @@ from bqdump.core.settings.target import Target
 from bqdump.observe.notify import notify
 from bqdump.ports.destination import Destination
 from bqdump.repository.exports import ExportAt, exports_at
-from bqdump.restoration.abort import abort as end_restore
-from bqdump.restoration.abort import chosen
-from bqdump.restoration.drills import drill as run_drill
-from bqdump.restoration.drills import plan_drill as plan_run_drill
-from bqdump.restoration.listing import Place, find_restores
+from bqdump.restoration.listing import Place, chosen, find_restores
+from bqdump.restoration.listing import abort as end_restore
 from bqdump.restoration.listing import list_restores as list_found
-from bqdump.restoration.restore import plan_restore as plan_run
-from bqdump.restoration.restore import restore as run_task
+from bqdump.restoration.sets import drill as run_drill
+from bqdump.restoration.sets import plan_drill as plan_run_drill
+from bqdump.restoration.sets import plan_restore as plan_run
+from bqdump.restoration.sets import restore as run_task
 from bqdump.restoration.task import Request, Via
 from bqdump.restoration.task import Task as RestoreTask
+from bqdump.services.keys import trusting
 from bqdump.services.opened import Services
 from bqdump.services.opening import open_destination, open_notifier, open_reader
-from bqdump.services.trusted import trusting
 from bqdump.telemetry import observed
 
 

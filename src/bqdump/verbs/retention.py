@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from bqdump.core.errors import UsageError
 from bqdump.core.retention.policy import policy_for, refuse_kept
-from bqdump.core.retention.result import Pruned
+from bqdump.core.retention.pruned import Pruned
 from bqdump.core.settings.settings import Settings
 from bqdump.repository.exports import StoreAt, exports_at
 from bqdump.repository.notes import change_tags, read_tags, run_exists
 from bqdump.retain.prune_exports import prune_exports
-from bqdump.retain.task import AtWork
+from bqdump.retain.runs import AtWork
 
 
 async def prune(

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from bqdump.core.restore.names import Moves
+from bqdump.core.restore.names import Moves, tokens
 from bqdump.core.restore.references import mapped
-from bqdump.core.restore.tokens import tokens
 from bqdump.core.tables.catalog import Dataset
 
 SOURCE, TARGET = Dataset("my-proj", "shop", "EU"), Dataset("other", "back", "EU")

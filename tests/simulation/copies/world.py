@@ -14,13 +14,13 @@ from bqdump.adapters.movers import StreamMover
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.retry import RetryingStore
 from bqdump.copying.run import copy
-from bqdump.copying.task import Place
-from bqdump.copying.task import Task as CopyTask
-from bqdump.core.copy.result import Copied
+from bqdump.copying.survey import Place
+from bqdump.copying.survey import Task as CopyTask
+from bqdump.core.copy.plan import Copied
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, ConflictError, QuotaError, UnavailableError, VerificationError
 from bqdump.core.retention.policy import Policy, policy_of
-from bqdump.core.retention.result import Pruned
+from bqdump.core.retention.pruned import Pruned
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -28,7 +28,7 @@ from bqdump.export.run import run as export
 from bqdump.export.task import Task
 from bqdump.ports.store import ObjectInfo, Stored
 from bqdump.retain.prune import prune
-from bqdump.retain.task import Task as PruneTask
+from bqdump.retain.runs import Task as PruneTask
 from bqdump_memory import MemoryDestination
 from simulation.contents import flipped
 from simulation.copies.laws import CopyLaws

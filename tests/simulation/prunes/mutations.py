@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bqdump.check import verify
-from bqdump.core.retention import marks
+from bqdump.core.retention import pruned
 from bqdump.export.planning import obtain
 from bqdump.repository import references
 from bqdump.restoration import run as restoring
@@ -13,7 +13,7 @@ from simulation.mutations import Mutation, edit
 from simulation.prunes import wrong
 
 MUTATIONS = (
-    Mutation("files that a kept run names are deleted", Law.PRUNED, marks.Sweep, "mark", wrong.marks_nothing),
+    Mutation("files that a kept run names are deleted", Law.PRUNED, pruned.Sweep, "mark", wrong.marks_nothing),
     Mutation("prune does not look for runs that rely on files", Law.PRUNED,
              tombstones, "referring", wrong.finds_nobody, here_only=True),
     Mutation("a run that takes files over does not look for a tombstone", Law.PRUNED, references, "refer",

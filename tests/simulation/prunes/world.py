@@ -20,7 +20,7 @@ from bqdump.core.iceberg.table import HINT, run_of
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.core.retention.policy import policy_of
-from bqdump.core.retention.result import Pruned
+from bqdump.core.retention.pruned import Pruned
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -33,7 +33,7 @@ from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request
 from bqdump.restoration.task import Task as RestoreTask
 from bqdump.retain.prune import prune
-from bqdump.retain.task import Task as PruneTask
+from bqdump.retain.runs import Task as PruneTask
 from bqdump_memory import MemoryDestination, gated
 from simulation.faults import Network
 from simulation.loop import VirtualLoop

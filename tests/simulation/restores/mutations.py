@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bqdump.core.restore import definition, draft, names
 from bqdump.export.work import job
-from bqdump.restoration import drill, jobs, ledger, objects, planning, run, tables, uploads
+from bqdump.restoration import drill, jobs, objects, outcome, planning, run, tables, uploads
 from simulation import wrong as known
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
@@ -39,7 +39,7 @@ MUTATIONS = (
              edit("await value_of(task.state, Restores(task.layout).restore(id_).plan)", "None")),
     Mutation("tables keep the label of their restore", Law.RESTORED,
              tables, "_finish", known.nothing, here_only=True),
-    Mutation("a table that failed is not named", Law.RESTORED, ledger.Ledger, "failure",
+    Mutation("a table that failed is not named", Law.RESTORED, outcome.Ledger, "failure",
              edit("max(met, key=lambda failure: failure.attempt, default=None)", "None")),
     Mutation("a slow task removes foreign keys", Law.RESTORED, definition, "_finish",
              edit(' and "foreignKeys" not in constraints', "")),

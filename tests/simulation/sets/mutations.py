@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bqdump.core.errors import BqdumpError
 from bqdump.core.sets import member as derived
-from bqdump.sets import finish, member, obtain, work
+from bqdump.sets import obtain, run, task, work
 from bqdump.sets import run as flow
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
@@ -12,7 +12,7 @@ from simulation.mutations import Mutation, edit
 MUTATIONS = (
     Mutation("project.json is written before every dataset has ended", Law.SETS, flow, "run_set",
              edit("publish_set(running, board) if settled else None", "publish_set(running, board)")),
-    Mutation("project.json names whoever comes last", Law.SETS, finish, "publish_set",
+    Mutation("project.json names whoever comes last", Law.SETS, run, "publish_set",
              edit("if known and known.age > plan.age:", "if False:")),
     Mutation("each dataset is exported at a time of its own", Law.SETS, derived, "member_settings",
              edit("snapshot_time=rfc3339(plan.snapshot)", "snapshot_time=''")),
@@ -23,6 +23,6 @@ MUTATIONS = (
     Mutation("a task that is late plans the set again", Law.SETS, obtain, "_make",
              edit("if not await replace(task.store, task.layout.plan, plan, 0):",
                   "if await overwrite(task.store, task.layout.plan, plan) is not None and False:")),
-    Mutation("a dataset that a later run is publishing is named as failed", Law.SETS, member, "note_end",
+    Mutation("a dataset that a later run is publishing is named as failed", Law.SETS, task, "note_end",
              edit("        return\n", "        raise BqdumpError('find', 'latest.json', 'there is none')\n")),
 )  # fmt: skip

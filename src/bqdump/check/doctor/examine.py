@@ -1,18 +1,111 @@
-"""Every check, in the order of a run."""
+"""Every check, in the order of a run.
+
+What planning finds: the guards, and the permission to open a read session.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from bqdump.check.doctor.checks import Check, Checks
-from bqdump.check.doctor.planning import check_plan
-from bqdump.check.doctor.source import check_dataset, check_definitions, check_tables
-from bqdump.check.doctor.target import check_bucket, check_objects, check_owner
+import msgspec
+
+from bqdump.check.doctor.checks import Check, CheckOutcome, Checks
+from bqdump.check.doctor.needs import (
+    check_bucket,
+    check_dataset,
+    check_definitions,
+    check_objects,
+    check_owner,
+    check_tables,
+)
+from bqdump.core.plan.altered import folded
+from bqdump.core.plan.guards import GUARDS, sentence, to_allow
+from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted
+from bqdump.core.sql import statements as sql
+from bqdump.core.tables.catalog import Dataset
 from bqdump.core.wording import PYTHON, Words
+from bqdump.export.carry import read_published
+from bqdump.export.planning.draft import Draft, draft_plan
+from bqdump.export.planning.reuse import Earlier
 from bqdump.export.task import ReadRoute
-from bqdump.ports.store import ObjectStore
+from bqdump.ports.reader import ReadRequest
+from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.ports.warehouse import Warehouse
+
+READS = "bigquery.readsessions.create"
+# BigQuery's API for datasets does not report whether one is attached to a failover reservation.
+DISASTER_RECOVERY = (
+    "; cannot be checked: under managed disaster recovery, extract jobs need a reservation assignment of type PIPELINE"
+)
+
+
+async def check_plan(
+    checks: Checks,
+    store: ObjectStore,
+    warehouse: Warehouse,
+    open_read_route: Callable[[], ReadRoute],
+    settings: Settings,
+    bucket: BucketInfo | None,
+    *,
+    compare: bool,
+) -> None:
+    """The risks of each table, from planning. open_read_route: see Task. compare: with what is published there."""
+    place = f"{settings.project}.{settings.dataset}"
+    failed = {check.permission for check in checks.made if check.outcome in (CheckOutcome.DENIED, CheckOutcome.MISSING)}
+    needed = failed - {"bigquery.rowAccessPolicies.list"}
+    if any(permission.startswith("bigquery.") for permission in needed):
+        checks.note("plan an export", place, CheckOutcome.UNTRIED, "skipped: fix the permissions above first")
+        return
+    drafted = await checks.ask(
+        "plan an export",
+        place,
+        "",
+        lambda: _draft(store, warehouse, settings, bucket, compare=compare),
+        lambda found: counted(found.plan.tables, "table") + _cannot_be_checked(found),
+    )
+    if drafted is None:
+        return
+    await _check_session(checks, open_read_route, drafted)
+    for flag in drafted.plan.flags:
+        outcome, how = (CheckOutcome.WARNING, "") if flag.allowed else (CheckOutcome.REFUSED, _way_out(flag.risk))
+        checks.note(f"guard: {flag.risk.value}", flag.table or place, outcome, f"{sentence(flag)}{how}")
+    for change in folded(drafted.altered):
+        detail = f"not exact in {change.format}, where {change.change}: {', '.join(change.columns)}"
+        checks.note("values come back", change.table, CheckOutcome.WARNING, detail)
+
+
+async def _draft(
+    store: ObjectStore, warehouse: Warehouse, settings: Settings, bucket: BucketInfo | None, *, compare: bool
+) -> Draft:
+    published = await read_published(store, settings) if compare else None
+    # Every table is tried, also those that the next run need not export.
+    settings = msgspec.structs.replace(settings, incremental=False)
+    return await draft_plan(warehouse, settings, "doctor", 1, bucket, Earlier(store, published))
+
+
+async def _check_session(checks: Checks, open_read_route: Callable[[], ReadRoute], draft: Draft) -> None:
+    """The permission to open a read session, tried if a table takes the read route. Opening a session is free."""
+    table = next((planned for planned in draft.tables if planned.route == "read"), None)
+    if table is None:
+        return
+    plan = draft.plan
+    dataset = Dataset(plan.project, plan.dataset, plan.location)
+    rows = sql.condition(table.definition, table.shape.where)
+    request = ReadRequest(dataset, table.table, plan.snapshot, (), rows, 1)
+    await checks.ask(
+        "open a read session", f"table {table.table}", READS, lambda: open_read_route().reader.open(request)
+    )
+
+
+def _cannot_be_checked(draft: Draft) -> str:
+    """Requirements of the export that BigQuery does not report, in words; "" for none."""
+    return DISASTER_RECOVERY if any(table.route == "extract" for table in draft.tables) else ""
+
+
+def _way_out(risk: Risk) -> str:
+    return f". {GUARDS[risk].remedy} To export anyway: {to_allow([risk])}"
 
 
 async def examine(

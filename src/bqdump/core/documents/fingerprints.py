@@ -21,8 +21,7 @@ from msgspec.structs import replace
 from bqdump.core.documents.manifest import Head, TableEntry
 from bqdump.core.documents.unchanged import Look
 from bqdump.core.risks import HIDING
-from bqdump.core.tables.catalog import EXTRACTABLE
-from bqdump.core.tables.repeatable import varying
+from bqdump.core.tables.catalog import EXTRACTABLE, varying
 
 # "": of a table that only one of the exports has.
 Content = Literal["", "same bytes", "same values", "unchanged", "changed", "unclear"]

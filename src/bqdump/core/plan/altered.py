@@ -9,12 +9,12 @@ import msgspec
 
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.run import Flag, TablePlan
+from bqdump.core.formats.formats import altered, altered_as_texts
 from bqdump.core.formats.types import columns
-from bqdump.core.formats.unfit import altered, altered_as_texts
 from bqdump.core.results import public
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted, listed, named
-from bqdump.core.tables.unsupported import as_they_are
+from bqdump.core.tables.columns import as_they_are
 
 NAMED = 5
 

@@ -19,17 +19,16 @@ import msgspec
 
 from bqdump.core.documents.manifest import PartitionEntry
 from bqdump.core.documents.unchanged import Look, ReusedPartitions
+from bqdump.core.formats.formats import unfit
 from bqdump.core.formats.types import columns
-from bqdump.core.formats.unfit import unfit
 from bqdump.core.plan.looks import PARTITIONS_EXPIRE, Had, Published
 from bqdump.core.plan.reuse import Seen, settings_differ, why_exported
 from bqdump.core.plan.routes import Routed, RoutedPartition, obstacle, requirements_of
 from bqdump.core.risks import HIDING
 from bqdump.core.settings.settings import Settings
-from bqdump.core.tables.catalog import Listed, Partition, Table, select
+from bqdump.core.tables.catalog import Listed, Partition, Table, select, varying
+from bqdump.core.tables.columns import as_they_are
 from bqdump.core.tables.partitioning import Partitioning, partitioning_of
-from bqdump.core.tables.repeatable import varying
-from bqdump.core.tables.unsupported import as_they_are
 
 # The least that a query bills. https://cloud.google.com/bigquery/pricing#on_demand_pricing
 LEAST_BILLED = 10 << 20

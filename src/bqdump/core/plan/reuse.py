@@ -29,7 +29,7 @@ from bqdump.core.plan.routes import Routed
 from bqdump.core.risks import HIDING
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
-from bqdump.core.tables.repeatable import varying
+from bqdump.core.tables.catalog import varying
 from bqdump.core.version import VERSION
 
 NOTHING_PUBLISHED = "nothing is published yet"

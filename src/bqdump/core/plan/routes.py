@@ -26,8 +26,8 @@ from bqdump.core.settings.table_settings import TableSettings, check_columns, se
 from bqdump.core.settings.target import BUCKET
 from bqdump.core.settings.values import ROUTES
 from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, WHOLE, Shape, Table, is_iceberg, unknown_kind
+from bqdump.core.tables.columns import as_they_are, fitted
 from bqdump.core.tables.partitioning import column_name, has_partition_times
-from bqdump.core.tables.unsupported import as_they_are, fitted
 
 PLAN = "plan the export"
 # Time travel does not cover views and external tables.

@@ -1,13 +1,25 @@
-"""The result of an export: printed as JSON, returned by the Python API."""
+"""The result of an export: printed as JSON, returned by the Python API.
+
+The result of a set's run: that of each dataset, and all of them together.
+
+The plans of a set's datasets as one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
+import msgspec
+
+from bqdump.core.documents.project import DatasetEntry, Project, ProjectPlan
 from bqdump.core.documents.run import Failure, Skipped
 from bqdump.core.documents.unchanged import Removed
+from bqdump.core.plan.summary import Planned, PlannedDataset
 from bqdump.core.results import Result, public
+from bqdump.core.settings.settings import Settings
+from bqdump.core.times import time_of
 
 
 @public
@@ -58,3 +70,135 @@ class Export(Result, frozen=True, kw_only=True):
     carried: int = 0
     datasets: tuple[DatasetExport, ...] = ()
     reused: int = 0
+
+
+State = Literal["published", "superseded", "running"]
+
+
+class AtTarget(NamedTuple):
+    """How a task's part of a set ended at one target.
+
+    project: project.json as it is stored now, None where nothing is published or not all datasets have ended.
+    url, document: of the bucket, and of project.json.
+    """
+
+    state: Literal["published", "superseded", "unfinished"]
+    plan: ProjectPlan
+    project: Project | None
+    url: str
+    document: str
+
+
+def exported_together(results: Sequence[AtTarget]) -> Export:
+    """The result in full: the sums of all datasets, and each of them."""
+    datasets = tuple(dataset for result in results for dataset in _datasets(result))
+    states = [result.state for result in results]
+    state: State = "running" if "unfinished" in states else "published" if "published" in states else "superseded"
+    first = results[0]
+    return Export(
+        run=first.plan.run,
+        state=state,
+        snapshot_time=time_of(first.plan.snapshot),
+        tables=sum(dataset.tables for dataset in datasets),
+        rows=sum(dataset.rows for dataset in datasets),
+        files=sum(dataset.files for dataset in datasets),
+        bytes=sum(dataset.bytes for dataset in datasets),
+        manifest=f"{first.url}/{first.document}",
+        failed=(),
+        skipped=(),
+        datasets=datasets,
+    )
+
+
+def _datasets(result: AtTarget) -> Iterator[DatasetExport]:
+    if result.project is None or result.project.run != result.plan.run:
+        for member in result.plan.datasets:
+            yield DatasetExport(dataset=member.dataset, state="running")
+        return
+    for entry in result.project.datasets:
+        yield exported_dataset(result.url, entry)
+
+
+def exported_dataset(url: str, entry: DatasetEntry) -> DatasetExport:
+    """One dataset of project.json. url: of the bucket."""
+    return DatasetExport(
+        dataset=entry.dataset,
+        state=entry.state,
+        run=entry.run,
+        snapshot_time=entry.snapshot_time,
+        tables=entry.tables,
+        rows=entry.rows,
+        files=entry.files,
+        bytes=entry.bytes,
+        manifest=f"{url}/{entry.manifest}" if entry.manifest else "",
+        problem=entry.problem,
+    )
+
+
+class Part(NamedTuple):
+    """The plan of one dataset, or why there is none."""
+
+    dataset: str
+    location: str
+    plan: Planned | None
+    problem: str
+
+
+def planned_together(settings: Settings, sets: Sequence[ProjectPlan], parts: Sequence[Part]) -> Planned:
+    """One plan with the tables of all datasets, which have their dataset's name. sets: that of each target."""
+    plans = {part.dataset: part.plan for part in parts if part.plan}
+    shares: list[dict[str, int]] = []
+    for plan in plans.values():
+        for number, share in enumerate(plan.shares):
+            if number == len(shares):
+                shares.append({"units": 0, "bytes": 0})
+            shares[number] = {key: shares[number][key] + share[key] for key in share}
+    sums = ("tables", "rows", "bytes", "files", "excluded", "bills", "unchanged", "unchanged_partitions", "bytes_saved")
+    return Planned(
+        project=settings.project,
+        dataset=settings.dataset,
+        location=", ".join(sorted({part.location for part in parts})),
+        snapshot_time=time_of(min(plan.snapshot for plan in sets)),
+        mode=settings.template.mode,
+        totals={key: sum(plan.totals[key] for plan in plans.values()) for key in sums},
+        recommended_tasks=max((plan.recommended_tasks for plan in plans.values()), default=1),
+        shares=shares,
+        tables=[_in(name, table) for name, plan in plans.items() for table in plan.tables],
+        skipped=[
+            {**table, "table": f"{name}.{table['table']}"} for name, plan in plans.items() for table in plan.skipped
+        ],
+        flags=tuple(_in(name, flag) if flag.table else msgspec.structs.replace(flag, table=name)
+                    for name, plan in plans.items() for flag in plan.flags),
+        over=next((plan.over for plan in sets), ""),
+        removed=tuple(_in(name, table) for name, plan in plans.items() for table in plan.removed),
+        kept=tuple(f"{name}.{table}" for name, plan in plans.items() for table in plan.kept),
+        unchanged=tuple(_in(name, table) for name, plan in plans.items() for table in plan.unchanged),
+        altered=tuple(_in(name, table) for name, plan in plans.items() for table in plan.altered),
+        datasets=tuple(map(_summary, parts)),
+        usd=round(sum(plan.usd for plan in plans.values()), 6),
+        skipped_datasets=_once(dataset for plan in sets for dataset in plan.skipped),
+        removed_datasets=_once(dataset for plan in sets for dataset in plan.removed),
+    )  # fmt: skip
+
+
+def _in(dataset: str, item: Any) -> Any:
+    return msgspec.structs.replace(item, table=f"{dataset}.{item.table}")
+
+
+def _once(items: Any) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+def _summary(part: Part) -> PlannedDataset:
+    totals: Mapping[str, int] = part.plan.totals if part.plan else {}
+    return PlannedDataset(
+        dataset=part.dataset,
+        location=part.location,
+        tables=totals.get("tables", 0),
+        rows=totals.get("rows", 0),
+        bytes=totals.get("bytes", 0),
+        bills=totals.get("bills", 0),
+        over=part.plan.over if part.plan else "",
+        problem=part.problem,
+        usd=part.plan.usd if part.plan else 0.0,
+    )

@@ -14,7 +14,7 @@ from bqdump.core.restore.partitions import partitioning_of
 from bqdump.core.restore.plan import RestorePlan, TableStep
 from bqdump.core.sizes import size_text
 from bqdump.core.sql.checksums import chunks, leaves
-from bqdump.core.tables.unsupported import exported
+from bqdump.core.tables.columns import exported
 
 UNIT = 1 << 20
 LEAST = 10 * UNIT

@@ -14,13 +14,13 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from bqdump.core.dealing import parse_sample
 from bqdump.core.documents.notes import shortened
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.plan import NotRestored
 from bqdump.core.restore.result import NotCreated
 from bqdump.core.results import Result, public
-from bqdump.core.sampling import parse_sample
 from bqdump.core.sizes import counted
 from bqdump.core.times import milliseconds_of, time_of
 from bqdump.core.version import VERSION

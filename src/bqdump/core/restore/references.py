@@ -13,8 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from bqdump.core.restore.names import Move, Moves
-from bqdump.core.restore.tokens import Token, tokens
+from bqdump.core.restore.names import Move, Moves, Token, tokens
 from bqdump.core.sql.statements import identifier
 
 # A table, or another object of a dataset, is named behind these.

@@ -14,9 +14,8 @@ from bqdump.core.errors import UsageError
 from bqdump.core.restore.names import parse_as
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings import values as parse
-from bqdump.core.settings.datasets import DATASET, NAME
 from bqdump.core.settings.settings import PROJECT, Setting, Settings
-from bqdump.core.settings.target import BUCKET, Target, parse_target
+from bqdump.core.settings.target import BUCKET, DATASET, NAME, Target, parse_target
 
 RESTORE = "restore"
 # Stands for the name of the exported dataset, in that of the dataset to restore into.

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from bqdump.core.errors import NotFoundError, UsageError
-from bqdump.core.retention.result import Pruned, RetainedRun
+from bqdump.core.retention.pruned import Pruned, RetainedRun
 from bqdump.core.settings.resolve import refuse_to_keep_nothing
 from bqdump.core.settings.settings import RETENTION, Settings
 from bqdump.core.sizes import listed

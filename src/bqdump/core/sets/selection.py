@@ -15,9 +15,8 @@ import msgspec
 from bqdump.core.documents.project import LeavingReason, Project, RemovedDataset, SkippedDataset
 from bqdump.core.errors import UsageError
 from bqdump.core.risks import Risk
-from bqdump.core.settings.datasets import NAME, target_in
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.target import Target
+from bqdump.core.settings.target import NAME, Target, target_in
 from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import ListedDataset, select
 from bqdump.core.wording import close_name

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from bqdump.core.documents.path_template import parse_template
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS
-from bqdump.core.settings.datasets import names_several
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, RULES, SETTINGS, Setting, Settings
-from bqdump.core.settings.target import BUCKET, Target
+from bqdump.core.settings.target import BUCKET, Target, names_several
 from bqdump.core.settings.values import SecretValueError
 from bqdump.core.sizes import listed
 from bqdump.core.tables.catalog import select

@@ -18,11 +18,10 @@ from bqdump.core.formats.formats import FORMATS
 from bqdump.core.risks import REFUSED, Risk
 from bqdump.core.settings import amounts
 from bqdump.core.settings import values as parse
-from bqdump.core.settings.datasets import names_several, parse_datasets, parse_locations
 from bqdump.core.settings.table_settings import TableSettings, parse_tables
-from bqdump.core.settings.target import Target, parse_target, record_of
+from bqdump.core.settings.target import Target, names_several, parse_datasets, parse_locations, parse_target, record_of
 from bqdump.core.settings.values import ROUTES
-from bqdump.core.tables.unsupported import POLICIES
+from bqdump.core.tables.columns import POLICIES
 from bqdump.core.times import parse_time
 
 # The settings of prune: in bqdump.toml, those of the table [retention].

@@ -16,7 +16,7 @@ from bqdump.core.documents.retention import MOST_TAGS, TAG
 from bqdump.core.formats.formats import ALIASES, FORMATS
 from bqdump.core.risks import REFUSED, Risk
 from bqdump.core.sizes import listed
-from bqdump.core.tables.unsupported import POLICIES
+from bqdump.core.tables.columns import POLICIES
 from bqdump.core.times import parse_time
 from bqdump.core.wording import close_name
 

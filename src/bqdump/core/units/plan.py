@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.run_layout import unit_id
+from bqdump.core.formats.formats import unfit
 from bqdump.core.formats.types import columns
-from bqdump.core.formats.unfit import unfit
 from bqdump.core.plan.draft import PLAN, Selection
 from bqdump.core.plan.names import patterns
 from bqdump.core.plan.routes import Routed, Routing
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset
-from bqdump.core.tables.unsupported import Misfit, as_they_are, refuse
+from bqdump.core.tables.columns import Misfit, as_they_are, refuse
 from bqdump.core.units.shares import deal
 from bqdump.core.version import VERSION
 

@@ -24,9 +24,9 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
 from bqdump.core.sql import statements as sql
 from bqdump.core.tables.catalog import WHOLE, Dataset, Listed, Table
-from bqdump.core.tables.past_columns import as_of, may_differ
+from bqdump.core.tables.columns import as_of, may_differ
 from bqdump.core.times import rfc3339
-from bqdump.export.planning.billing import DRY_RUNS_AT_ONCE
+from bqdump.export.planning.target import DRY_RUNS_AT_ONCE
 from bqdump.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)

@@ -41,12 +41,11 @@ from bqdump.core.units.plan import make_plan, unchanged_plans
 from bqdump.core.units.shares import read_tables
 from bqdump.export.carry import refuse_other_mode
 from bqdump.export.placement.choose import placement_of
-from bqdump.export.planning.billing import check_bill, estimate_queries
 from bqdump.export.planning.dataset_definitions import DefinitionCollector
 from bqdump.export.planning.definitions import bill_of, captured_tables, describe, row_policies
 from bqdump.export.planning.partitions import Partitioned, look_before, partitioned
 from bqdump.export.planning.reuse import Earlier, Reusable, earlier_export, find_reusable, same_dataset, timed
-from bqdump.export.planning.target import PLAN, find_dataset, refuse_missing_packages
+from bqdump.export.planning.target import PLAN, check_bill, estimate_queries, find_dataset, refuse_missing_packages
 from bqdump.export.task import OfSet
 from bqdump.ports.store import BucketInfo
 from bqdump.ports.warehouse import Warehouse

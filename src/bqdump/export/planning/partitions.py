@@ -36,9 +36,9 @@ from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import counted_rows
 from bqdump.core.tables.catalog import Dataset, Partition, Table
 from bqdump.core.tables.partitioning import partitioning_of
-from bqdump.export.planning.billing import DRY_RUNS_AT_ONCE
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
 from bqdump.export.planning.reuse import Earlier, Expected, LookAt, find_unchanged
+from bqdump.export.planning.target import DRY_RUNS_AT_ONCE
 from bqdump.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)

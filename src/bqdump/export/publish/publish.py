@@ -51,8 +51,8 @@ async def publish(export: RunningExport, ledger: Ledger) -> Published:
         return Published("superseded", manifest)
     await export.placement.clear(export, manifest)
     if export.settings.iceberg:
-        from bqdump.export.publish.field_ids import clear_scratch
         from bqdump.export.publish.iceberg import show_metadata
+        from bqdump.export.publish.lake import clear_scratch
 
         await show_metadata(export, manifest, hints)
         await clear_scratch(export)
@@ -79,7 +79,7 @@ async def _make_manifest(export: RunningExport, ledger: Ledger, hints: dict[str,
         collected = await collect(export, tables, done)
         if export.settings.iceberg:
             # Imported by runs that need it only.
-            from bqdump.export.publish.field_ids import add_field_ids
+            from bqdump.export.publish.lake import add_field_ids
 
             await add_field_ids(export, tables, collected)
         await prove(export, tables, done, collected)

@@ -39,7 +39,7 @@ async def store_report(export: RunningExport, before: Latest | None, cleared: Se
         from bqdump.core.documents.changes import compare
         from bqdump.core.documents.manifest_index import summary_of
         from bqdump.pages.report import render_report
-        from bqdump.repository.contents import contents_of
+        from bqdump.repository.manifests import contents_of
 
         document = export.layout.manifest
         data = (await export.store.read(document.name)).data

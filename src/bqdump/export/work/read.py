@@ -36,8 +36,8 @@ from bqdump.core.progress.events import Advanced
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import shape_of_partition
+from bqdump.core.tables.columns import exported
 from bqdump.core.tables.partitioning import PSEUDO_COLUMN
-from bqdump.core.tables.unsupported import exported
 from bqdump.export.publish.clear import discard
 from bqdump.export.task import RunningExport
 from bqdump.export.watch import Watch

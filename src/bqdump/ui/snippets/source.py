@@ -13,7 +13,7 @@ from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import Column, columns
 from bqdump.core.settings.target import Target, recorded_target
 from bqdump.core.sql.views import TEXT_FORMATS
-from bqdump.core.tables.unsupported import exported
+from bqdump.core.tables.columns import exported
 
 # More files than that are named by patterns where these are certain; more addresses than that are no snippet.
 MOST_FILES, MOST_ADDRESSES = 20, 500

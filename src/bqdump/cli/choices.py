@@ -1,0 +1,142 @@
+"""--as-of: a time in place of the name of a run.
+
+--tables-from: a file of names, in addition to --include.
+
+The options of a restore, as flags and as environment variables.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from msgspec.structs import replace
+
+from bqdump import verbs
+from bqdump.cli.logs import logs_json
+from bqdump.cli.options import finish
+from bqdump.cli.streams import tell
+from bqdump.core.errors import UsageError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.request import RESTORE_SETTINGS
+from bqdump.core.sets.restoring import Choice
+from bqdump.core.settings.settings import Setting, Settings
+from bqdump.core.settings.values import patterns
+from bqdump.core.times import as_of_time, only_one, time_text
+from bqdump.services.opened import serve
+
+log = logging.getLogger(__name__)
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+HELP = "Use the newest run that is not later: a time with zone, a date (its end in UTC), yesterday, 3d."
+
+
+def as_of_option(variable: str = "", help_: str = HELP) -> Callable[[Decorated], Decorated]:
+    """Give a command --as-of, which arrives as `as_of`. variable: of the environment that gives it as well."""
+    text = f"{help_} [{variable}]" if variable else help_
+    return click.option("--as-of", "as_of", metavar="TIME", envvar=variable or None, help=text)
+
+
+def run_of(
+    settings: Settings,
+    run: str | None,
+    as_of: str | None,
+    *,
+    files: bool = True,
+    quiet: bool = False,
+) -> str:
+    """The run that is meant, "" for the default; prints which one a time stands for. files: see verbs.run_as_of.
+
+    Raises UsageError for both and for an invalid time, NotFoundError where nothing as old is kept.
+    """
+    if not as_of:
+        return run or ""
+    only_one(run or "")
+    wanted = as_of_time(as_of, int(time.time() * 1000))
+    asking = serve(settings, lambda services: verbs.run_as_of(services.store_at, settings, wanted, files=files))
+    chosen = finish(asking)
+    said = f"as of {wanted.words}: run {chosen.run}, with snapshot time {time_text(chosen.snapshot_time)}"
+    if not quiet:
+        _say(said, chosen.run)
+    return chosen.run
+
+
+def _say(said: str, run: str) -> None:
+    if logs_json():
+        log.info("%s", said, extra=LogEvent.RUN_CHOSEN.extra(run=run))
+    else:
+        tell(said)
+
+
+SETTING = "tables_from"
+TABLES_FROM_HELP = "Also include the names in this file, one per line (-: standard input)."
+STDIN = "-"
+
+
+def tables_from_option(variable: str = "") -> Callable[[Decorated], Decorated]:
+    """Give a command --tables-from, which arrives as `tables_from`. variable: of the environment that gives it, too."""
+    text = f"{TABLES_FROM_HELP} [{variable}]" if variable else TABLES_FROM_HELP
+    return click.option("--tables-from", SETTING, metavar="FILE", envvar=variable or None, help=text)
+
+
+def included(settings: Settings, file: str | None) -> Settings:
+    """The settings of an export, which also includes the names in a file. Raises like with_names."""
+    return replace(settings, include=with_names(settings.include, file))
+
+
+def with_names(include: Iterable[str], file: str | None) -> tuple[str, ...]:
+    """The patterns to include, with the names in a file. Raises UsageError if it cannot be read, or names nothing."""
+    if file is None:
+        return tuple(include)
+    names = [name for line in _read(file).splitlines() for name in patterns(line.partition("#")[0])]
+    if not names:
+        # Without a pattern, everything would be included.
+        raise UsageError("read the names of tables", file, "it names no table", setting=SETTING)
+    return (*include, *dict.fromkeys(names))
+
+
+def _read(file: str) -> str:
+    try:
+        return sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
+        raise UsageError("read the names of tables", file, cause, setting=SETTING) from None
+
+
+NAMES = tuple(setting.name for setting in RESTORE_SETTINGS)
+# What is no option of one dataset's restore.
+DATASETS = ("datasets", "exclude_datasets")
+OF_THE_COMMAND = ("verify", "yes", "finish_run", *DATASETS)
+
+
+def restore_options(*settings: Setting) -> Callable[[Decorated], Decorated]:
+    """Give a command these settings as flags. They arrive as keyword arguments."""
+
+    def decorate(command: Decorated) -> Decorated:
+        for setting in reversed(settings):
+            shape: dict[str, Any] = {"metavar": setting.metavar, "multiple": setting.repeated}
+            if setting.switch:
+                shape = {"is_flag": True, "default": False}
+            elif setting.parse is int:
+                shape["type"] = int
+            help_ = f"{setting.help} [{setting.env}]"
+            command = click.option(setting.flag, setting.name, envvar=setting.env, help=help_, **shape)(command)
+        return command
+
+    return decorate
+
+
+def take(options: dict[str, Any]) -> dict[str, Any]:
+    """Take what core.restore.request.requested expects out of a command's options."""
+    taken = {name: options.pop(name) for name in NAMES if name not in OF_THE_COMMAND}
+    lists = {name: ",".join(taken[name]) for name in ("include", "exclude")}
+    return taken | lists | {name: taken[name] or "" for name in ("into", "via", "as_")}
+
+
+def take_choice(options: dict[str, Any]) -> Choice:
+    """Take out which datasets of a set are restored."""
+    return Choice(*(patterns(",".join(options.pop(name))) for name in DATASETS))

@@ -1,0 +1,1 @@
+"""Commands on exports: each module defines the command of its name."""

@@ -1,0 +1,106 @@
+"""bqdump copy: copies runs to another place."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from typing import Any
+
+import click
+
+from bqdump import verbs
+from bqdump.cli.exit_codes import DONE, TABLES_FAILED
+from bqdump.cli.logs import set_up_work, work_shown
+from bqdump.cli.options import Command, finish, flags_given, json_option, load_settings, quiet_option, settings_options
+from bqdump.cli.output import print_json, print_table
+from bqdump.cli.signals import Endings, until_stopped
+from bqdump.core.copy.plan import RULES, STORAGE_CLASSES, Copied, CopiedRun, requested_copy
+from bqdump.core.documents.run import Owner
+from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import time_text
+
+RESUME = "Repeat the command to resume the copy."
+REPEATED = Endings(RESUME, RESUME, jobs=False)
+STATES = {"copied": "copied", "there": "there before", "missing": "would be copied", "not copied": "not copied"}
+
+
+@click.command(cls=Command, needs=("bucket",))
+@click.argument("dest")
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.option("--all", "every", is_flag=True, help="Copy all complete runs.")
+@click.option(
+    "--storage-class",
+    metavar="CLASS",
+    default="",
+    help=f"Storage class of the copied files in Cloud Storage: {', '.join(STORAGE_CLASSES)}.",
+)
+@click.option("--digest", is_flag=True, help="Between buckets, also read each file for its SHA-256.")
+@click.option("--dry-run", is_flag=True, help="Show what would be copied: files, bytes, requests, egress.")
+@json_option(Copied, "Print the result as JSON, and log lines to standard error.")
+@quiet_option
+@settings_options(*RULES, "kms_key", "sign")
+def copy(
+    dest: str,
+    runs: tuple[str, ...],
+    every: bool,
+    storage_class: str,
+    digest: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    """Copy RUN (default: the published run) to DEST: gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or a folder.
+
+    The copy is an export: every command works on it. Each run has its own folder there. Only missing files are copied;
+    every file is compared with the manifest on the way. Repeat the command to resume it. With --keep options, copies
+    the runs that such a policy would keep. Exits with 3 if some runs cannot be copied.
+
+    \b
+    Examples:
+      bqdump copy gs://my-second-bucket/sales --bucket my-exports
+      bqdump copy s3://my-bucket/sales --bucket my-exports
+      bqdump copy /mnt/backup/sales --bucket my-exports --dry-run
+      bqdump copy gs://my-archive/sales --all --storage-class ARCHIVE
+      bqdump copy gs://my-second-bucket/sales --keep-daily 7 --keep-monthly 12
+    """
+    settings = load_settings(options, ("bucket",))
+    request = requested_copy(
+        settings,
+        dest,
+        runs,
+        [name for name in flags_given(options) if name in RULES],
+        every=every,
+        storage_class=storage_class,
+        digests=digest,
+        dry=dry_run,
+    )
+    set_up_work(quiet=quiet or dry_run)
+    with work_shown({}, quiet=quiet or dry_run) as follower:
+        me = Owner(f"copy-{secrets.token_hex(4)}", 0)
+        result = finish(until_stopped(verbs.copy(settings, request, me, follower.hear), follower, REPEATED))
+    if as_json:
+        print_json(result)
+    elif not quiet:
+        _print(result)
+    return TABLES_FAILED if result.not_copied else DONE
+
+
+def _print(result: Copied) -> None:
+    rows = [_row(run) for run in result.runs]
+    print_table(("run", "as of", "state", "files", "size", "moved", "bytes moved", ""), rows, right=(3, 4, 5, 6))
+    moved = f"{counted(result.files, 'file')}, {size_text(result.bytes)}"
+    leaving = f", of which {size_text(result.egress)} leave the location" if result.egress else ""
+    if result.copied:
+        sys.stdout.write(f"Copied {moved} to {result.target}{leaving}.\n")
+    else:
+        asked = f"{moved}, with about {counted(result.requests, 'request')}"
+        sys.stdout.write(f"Would copy {asked} to {result.target}{leaving}. Nothing was copied.\n")
+
+
+def _row(run: CopiedRun) -> tuple[str, ...]:
+    if run.state == "not copied":
+        return (run.run, "", run.state, "", "", "", "", run.problem)
+    taken = time_text(run.snapshot_time) if run.snapshot_time else ""
+    sizes = f"{run.files:,}", size_text(run.bytes), f"{run.moved_files:,}", size_text(run.moved_bytes)
+    return (run.run, taken, STATES[run.state], *sizes, "")

@@ -1,0 +1,164 @@
+"""bqdump drill: proves that an export can be restored."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from bqdump import verbs
+from bqdump.cli.choices import as_of_option, restore_options, run_of, tables_from_option, with_names
+from bqdump.cli.commands.restore import NOT_COMPARED, print_plan
+from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
+from bqdump.cli.logs import as_json as logs_as_json
+from bqdump.cli.logs import set_up_work, work_shown
+from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_name, settings_options
+from bqdump.cli.output import print_json, print_table
+from bqdump.cli.signals import until_stopped
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import UsageError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.drilled import Drilled, Portion, portion
+from bqdump.core.restore.request import DRILL_SETTINGS, Requested, requested_drill
+from bqdump.core.restore.result import Restoration
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.task_identity import identify
+from bqdump.core.settings.values import patterns
+from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import time_text
+from bqdump.restoration.task import Request
+from bqdump.services.opened import Services, serve
+
+log = logging.getLogger(__name__)
+EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAILED}
+
+
+@click.command(cls=Command, needs=("project", "bucket"))
+@click.argument("run", required=False, callback=run_name)
+@click.option("--plan", "planning", is_flag=True, help="Show what would be restored, and what it would bill.")
+@as_of_option("BQDUMP_DRILL_AS_OF")
+@restore_options(*DRILL_SETTINGS)
+@tables_from_option("BQDUMP_DRILL_TABLES_FROM")
+@json_option(Drilled, "Print the result as JSON, and log lines to standard error.")
+@quiet_option
+@settings_options(
+    *("concurrency", "labels", "job_timeout", "max_bytes_billed", "price_per_tib", "notify", "trust", "newest_within")
+)
+def drill(
+    run: str | None,
+    planning: bool,
+    as_of: str | None,
+    include: tuple[str, ...],
+    tables_from: str | None,
+    with_policies: bool,
+    scratch_project: str | None,
+    tables: int | None,
+    sample: str | None,
+    via: str | None,
+    finish_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> int:
+    """Prove that RUN (default: the published run) can be restored.
+
+    Restores it into a scratch dataset, compares every value with the files, and deletes the dataset. Of a set,
+    datasets are drilled one by one. The result is stored next to the export. Exits with 3 if something was not
+    restored, and with 4 if a restored table differs.
+
+    \b
+    Examples:
+      bqdump drill --bucket my-exports --project my-project --plan
+      bqdump drill --bucket my-exports --project my-project
+      bqdump drill --bucket my-exports --scratch-project my-sandbox --sample 10%
+      bqdump drill --include 'orders*' --with-policies
+    """
+    settings = load_settings(options, ("bucket",))
+    size = portion(tables, sample or "")
+    parsed = requested_drill(
+        settings,
+        scratch_project=scratch_project or "",
+        via=via or "",
+        include=with_names(patterns(",".join(include)), tables_from),
+        with_policies=with_policies,
+        in_turn=size != Portion(),
+    )
+    # Jobs run where the tables are restored, unless another project pays for them.
+    settings = msgspec.structs.replace(settings, project=parsed.options.project)
+    if planning:
+        run = run_of(settings, run, as_of)
+        return _plan(settings, parsed, run or settings.run_id, size, as_json=as_json)
+    me = _owner()
+    set_up_work(quiet=quiet)
+    run = run_of(settings, run, as_of, quiet=quiet)
+    with work_shown({"task": "0"}, quiet=quiet) as follower:
+        request = Request(parsed.options, run or settings.run_id, on_bill=_tell_bill, finish_run=finish_run)
+
+        async def work(services: Services) -> Drilled:
+            given = verbs.restore_tasks(services, settings, parsed.via, request, me, tell=follower.hear)
+            return await verbs.drill(given, size)
+
+        done = finish(until_stopped(serve(settings, work, patient=True), follower))
+    if as_json:
+        print_json(done)
+    elif not (quiet or logs_as_json()):
+        _print_result(done)
+    return EXIT_CODES[done.state]
+
+
+def _plan(settings: Settings, parsed: Requested, run: str, size: Portion, *, as_json: bool) -> int:
+    async def work(services: Services) -> Restoration:
+        request = Request(parsed.options, run)
+        return await verbs.plan_drill(
+            verbs.restore_tasks(services, settings, parsed.via, request, Owner("plan", 0)), size
+        )
+
+    shown = finish(serve(settings, work, patient=True))
+    if as_json:
+        print_json(shown)
+    else:
+        print_plan(settings, shown)
+    return DONE
+
+
+def _owner() -> Owner:
+    """The identity of this drill. Raises UsageError where it would be one of several tasks."""
+    identity = identify(os.environ)
+    if identity.tasks > 1:
+        cause = f"task {identity.task} of {identity.tasks}: a drill is one task, and each task would be a drill"
+        raise UsageError("drill", "", cause, "Set the number of tasks to 1, or drill some tables at a time.")
+    return Owner(identity.execution or f"drill-{secrets.token_hex(4)}", 0)
+
+
+def _tell_bill(bytes_billed: int) -> None:
+    billed = LogEvent.QUERY_BILLED.extra()
+    log.info("BigQuery bills %s for this comparison", size_text(bytes_billed), extra=billed)
+
+
+def _print_result(done: Drilled) -> None:
+    if problems := (*done.different, *done.failed):
+        sys.stdout.write("\nNot proven:\n")
+        rows = [
+            (problem.name, problem.kind.lower().replace("_", " "), problem.reason, problem.message)
+            for problem in problems
+        ]
+        print_table(("object", "kind", "reason", "message"), rows)
+    if done.not_restored:
+        sys.stdout.write("\nNot restored:\n")
+        lost = [(object_.name, object_.kind.lower().replace("_", " "), object_.reason) for object_ in done.not_restored]
+        print_table(("object", "kind", "why"), lost)
+    if done.altered:
+        sys.stdout.write(f"\n{NOT_COMPARED}\n")
+        print_table(("table", "values"), list(done.altered.items()))
+    objects = f" and {counted(done.objects, 'other object')}" if done.objects else ""
+    billed = f", {size_text(done.bytes_billed)} billed" if done.bytes_billed else ""
+    sys.stdout.write(
+        f"\n{len(done.tables):,} of {counted(done.of, 'table')}{objects} of run {done.run} "
+        f"(as of {time_text(done.snapshot_time)}) came back: {counted(done.rows, 'row')}, {size_text(done.bytes)}, "
+        f"{done.seconds:,.0f} s{billed}.\n"
+    )

@@ -1,0 +1,93 @@
+"""bqdump prune: deletes runs that the retention policy no longer keeps."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from bqdump import verbs
+from bqdump.cli.logs import set_up_work
+from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_names, settings_options
+from bqdump.cli.output import print_json, print_table
+from bqdump.core.retention.policy import policy_for
+from bqdump.core.retention.pruned import Pruned, RetainedRun
+from bqdump.core.settings.settings import RETENTION
+from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import time_text
+from bqdump.services.opened import Services, serve
+
+SHOWN_LEFT = 10
+
+
+@click.command(cls=Command, needs=("bucket",))
+@click.argument("runs", nargs=-1, callback=run_names)
+@click.option("--yes", is_flag=True, help="Delete. Without it, only show what would be deleted.")
+@json_option(Pruned)
+@quiet_option
+@settings_options(*RETENTION)
+def prune(runs: tuple[str, ...], yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Delete the runs that the retention policy no longer keeps, and the leftovers of unfinished runs; or only RUNS.
+
+    A run is kept if any rule keeps it. The published run, unfinished runs, runs with the tag `keep` and the newest
+    complete run are always kept. Files that another run names stay.
+
+    \b
+    Examples:
+      bqdump prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12         # show
+      bqdump prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --yes   # delete
+      bqdump prune --keep-within 30d --keep-tag audit --json
+      bqdump prune bqdump-x7k2p bqdump-a1b2c --yes                          # delete these two
+    """
+    if yes:
+        set_up_work(quiet=quiet or not as_json)
+    settings = load_settings(options, ("bucket",))
+    policy_for(settings, runs)
+
+    async def work(services: Services) -> Pruned:
+        return await verbs.prune(services.store_at, settings, services.at_work, runs=runs, delete=yes)
+
+    result = finish(serve(settings, work))
+    if as_json:
+        print_json(result)
+    elif result.runs:
+        _print(result, quiet=quiet)
+    elif not quiet:
+        sys.stdout.write(f"No runs in {settings.target}.\n")
+
+
+def _print(result: Pruned, *, quiet: bool) -> None:
+    if not quiet:
+        rows = [_row(run, deleted=result.deleted) for run in result.runs]
+        heads: tuple[str, ...] = ("run", "as of", "state", "tables", "size", "frees alone", "")
+        if several := len({run.dataset for run in result.runs if run.dataset}) > 1:
+            rows = [(run.dataset, *row) for run, row in zip(result.runs, rows, strict=True)]
+            heads = ("dataset", *heads)
+        print_table(heads, rows, right=(4, 5, 6) if several else (3, 4, 5))
+    for name in result.left[:SHOWN_LEFT]:
+        sys.stdout.write(f"left: {name}\n")
+    if len(result.left) > SHOWN_LEFT:
+        sys.stdout.write(f"left: {counted(len(result.left) - SHOWN_LEFT, 'more object')}\n")
+    if quiet:
+        return
+    for note in result.notes:
+        sys.stdout.write(f"{note}\n")
+    freed = f"{counted(result.files, 'file')}, {size_text(result.bytes)}"
+    runs, kept = counted(len(result.removed), "run"), counted(len(result.kept), "run")
+    if result.deleted:
+        sys.stdout.write(f"Removed {runs} ({freed}); {kept} kept.\n")
+    elif result.removed:
+        sys.stdout.write(f"Would remove {runs} ({freed}) and keep {kept}. Nothing was deleted: add --yes to delete.\n")
+    else:
+        sys.stdout.write(f"Nothing to remove: {kept} kept.\n")
+
+
+def _row(run: RetainedRun, *, deleted: bool) -> tuple[str, ...]:
+    size = (size_text(run.bytes), size_text(run.alone)) if run.state in ("complete", "partial") else ("", "")
+    why = "removed" if deleted else "remove"
+    if run.removed and run.reasons:
+        why = f"{why}: {', '.join(run.reasons)}"
+    elif not run.removed:
+        why = f"kept: {', '.join(run.reasons)}"
+    return (run.run, time_text(run.snapshot_time), run.state, f"{run.tables:,}" if run.tables else "", *size, why)

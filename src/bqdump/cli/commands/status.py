@@ -1,0 +1,203 @@
+"""bqdump status: the progress of a run, read from the target only."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from bqdump import verbs
+from bqdump.cli.errors import words
+from bqdump.cli.exit_codes import DONE, TABLES_FAILED
+from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_name, settings_options
+from bqdump.cli.output import print_json, print_json_line, say
+from bqdump.cli.progress import Nothing, draws, following
+from bqdump.cli.streams import tell
+from bqdump.core.documents.manifest_index import mixed_times, unchanged_tables
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import time_text
+from bqdump.observe.follow import follow
+from bqdump.observe.sets import ENDED
+from bqdump.observe.status import SILENT_SECONDS, DatasetStatus, Status, newest_run
+from bqdump.repository.published import begun
+from bqdump.services.opened import Services, serve
+
+# Between looks at a set, each of which reads the progress of every dataset.
+PAUSE_SECONDS = 3.0
+
+
+@click.command(cls=Command, needs=("bucket",))
+@click.argument("run", required=False, callback=run_name)
+@click.option(
+    "--watch",
+    "-w",
+    is_flag=True,
+    help="Follow the run to its end; exits with 0 if published or superseded, 3 if failed.",
+)
+@json_option(Status, "Print JSON; with --watch, one line per change.")
+@quiet_option
+@settings_options()
+def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: Any) -> int:
+    """Show the progress of RUN (default: the latest planned run), read from the target only.
+
+    \b
+    Examples:
+      bqdump status --bucket my-exports
+      bqdump status bqdump-x7k2p --json
+      bqdump status --watch --quiet && echo published
+    """
+    settings = load_settings(options, ("bucket",))
+    name = run or settings.run_id
+    if watch:
+        return _follow(settings, name, as_json=as_json, quiet=quiet)
+    found = _look(settings, name)
+    if as_json:
+        print_json(found)
+    elif not quiet:
+        sys.stdout.write(_text(found))
+    return DONE
+
+
+def _follow(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
+    """Follow the run of a set or of one dataset, whichever is there."""
+    found = _look(settings, run)
+    if not found.datasets:
+        return _watch(settings, found.run, as_json=as_json, quiet=quiet)
+    return _watch_set(settings, found, as_json=as_json, quiet=quiet)
+
+
+def _look(settings: Settings, run: str) -> Status:
+    return finish(serve(settings, lambda services: verbs.status(services.store_at, settings, run)))
+
+
+def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
+    """Follow the run to its end, and return the exit code."""
+    bars = draws() and not (as_json or quiet)
+    with following(quiet=quiet or as_json, lines=Nothing) as follower:
+        reminder = _Reminder((lambda line: None) if quiet else follower.shown.print or tell)
+
+        async def watch(services: Services) -> Status:
+            store = services.store
+            name, before = run or await newest_run(store, settings), None
+            async for found in follow(store, settings, name, tell=follower.hear, every_look=True):
+                if found != before and as_json:
+                    print_json_line(found)
+                elif found != before and not (quiet or bars):
+                    say(f"run {name}: {follower.view().sentence()}")
+                reminder.look(found)
+                before = found
+            return found
+
+        found = finish(serve(settings, watch, patient=True))
+    if not (as_json or quiet):
+        sys.stdout.write(_text(found))
+    return TABLES_FAILED if found.state == "failed" else DONE
+
+
+def _watch_set(settings: Settings, found: Status, *, as_json: bool, quiet: bool) -> int:
+    """Follow the run of a set to its end, and return the exit code."""
+    before: Status | None = None
+    reminder = _Reminder((lambda line: None) if quiet else tell)
+    while True:
+        if found != before and as_json:
+            print_json_line(found)
+        elif found != before and not quiet:
+            ended = sum(dataset.state in ENDED for dataset in found.datasets)
+            tables = f"{found.done:,} of {counted(found.tables, 'table')} done"
+            say(f"run {found.run}: {ended} of {counted(len(found.datasets), 'dataset')} ended, {tables}")
+        reminder.look(found)
+        if found.state not in ("planning", "running"):
+            break
+        time.sleep(PAUSE_SECONDS)
+        before, found = found, _look(settings, found.run)
+    if not (as_json or quiet):
+        sys.stdout.write(_text(found))
+    return TABLES_FAILED if found.state in ("failed", "partial") else DONE
+
+
+class _Reminder:
+    """Warns after a long silence, and again each time it has doubled."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._after: float = SILENT_SECONDS
+
+    def look(self, found: Status) -> None:
+        """Take in the current status of the run."""
+        silence = found.silence(time.time())
+        if silence >= self._after:
+            self._say(_silent(found, silence))
+            self._after = 2 * silence
+        elif silence < SILENT_SECONDS:
+            self._after = SILENT_SECONDS
+
+
+def _silent(found: Status, seconds: float) -> str:
+    ago = counted(int(seconds // 60), "minute") if seconds < 7200 else counted(int(seconds // 3600), "hour")
+    return f"no table completed for {ago}; if the run's tasks have ended, resume with: {_resume(found)}"
+
+
+def _resume(found: Status) -> str:
+    return found.resume or words().call("run", {"run_id": found.run})
+
+
+def _progress(dataset: DatasetStatus) -> str:
+    """The state of a dataset, and its tables."""
+    parts: list[str] = [dataset.state]
+    if dataset.tables or not (dataset.reused or dataset.carried):
+        parts.append(f"{dataset.done} of {counted(dataset.tables, 'table')} done")
+    parts += [f"{dataset.reused:,} unchanged"] if dataset.reused else []
+    parts += [f"{dataset.carried:,} carried over"] if dataset.carried else []
+    parts += [f"{len(dataset.failed)} failed"] if dataset.failed else []
+    return ", ".join(parts)
+
+
+def _text(found: Status) -> str:
+    lines = [
+        f"run {found.run}: {found.state}"
+        + (f", {found.dataset} as of {time_text(found.snapshot_time)}" if found.snapshot_time else "")
+    ]
+    if found.tables:
+        lines.append(
+            f"  {found.done} of {counted(found.tables, 'table')} done, {found.working} in progress, "
+            f"{found.waiting} waiting, {len(found.failed)} failed; {size_text(found.bytes)} in total"
+        )
+    for dataset in found.datasets:
+        lines.append(f"  {dataset.dataset}: {_progress(dataset)}")
+        lines += [f"    {failure.table}: {failure.reason}: {failure.message}" for failure in dataset.failed]
+        if dataset.problem and not dataset.failed:
+            lines.append(f"    {dataset.problem}")
+    lines += [
+        f"  {dataset.dataset}: not in this set any more; its last export (run {dataset.run}, as of "
+        f"{time_text(dataset.snapshot_time)}) stays"
+        for dataset in found.left
+    ]
+    if found.reused:
+        lines.append(f"  {unchanged_tables(found.reused)}")
+    if found.oldest_snapshot_time:
+        lines += [
+            f"  {older}" for older in [mixed_times(found.carried, time_text(found.oldest_snapshot_time))] if older
+        ]
+    elif found.carried:
+        lines.append(f"  {counted(found.carried, 'table')} carried over from earlier runs on publishing")
+    lines += [f"  {failure.table}: {failure.reason}: {failure.message}" for failure in found.failed]
+    if found.state == "failed":
+        lines.append(f"  fix the cause, then resume with: {_resume(found)}")
+    if (seconds := found.silence(time.time())) > SILENT_SECONDS:
+        lines.append(f"  {_silent(found, seconds)}")
+    if found.latest != found.run:
+        unseen = found.latest_problem and f"cannot determine the published run: {found.latest_problem}"
+        unseen = unseen or "nothing has been published here yet"
+        seen = f"the published run is {found.latest}" + (
+            ", with a later snapshot time" if found.state == "superseded" else ""
+        )
+        lines.append(f"  {seen}" if found.latest else f"  {unseen}")
+    if found.finish:
+        lines.append(f"  {begun(found.replaced_by, found.finish)}")
+    if found.latest and found.restorable:
+        lines.append(f"  last proven restorable: {found.restorable.text(time.time(), found.latest)}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Commands around exports: each module defines the command of its name."""

@@ -1,0 +1,301 @@
+"""bqdump render: prints deployment files made from the settings. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from bqdump.cli.options import ALL, Command, load_settings, settings_options
+from bqdump.core.errors import UsageError
+from bqdump.core.restore.drilled import portion
+from bqdump.core.restore.request import parse_into
+from bqdump.core.settings.amounts import size
+from bqdump.core.settings.settings import REQUIRED
+from bqdump.render.alert_script import alerts as alerts_script
+from bqdump.render.deployment import Deployment, check, check_schedule, secret_of
+from bqdump.render.iam import accounts, acting_as, build_account, script
+from bqdump.render.job import ALONE, DRILL, SHARE, VERIFY, scheduler_job, to_yaml, workflow_input, workflow_source
+from bqdump.render.job import job as job_document
+from bqdump.render.job import workflow as workflow_body
+from bqdump.render.kubernetes import cron_job, service_account
+from bqdump.render.kubernetes import job as kubernetes_job
+from bqdump.render.terraform import module_call
+from bqdump.render.watched import Watched, exported, exported_by_workflow
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+CHANNEL = re.compile(r"projects/[^/\s]+/notificationChannels/[^/\s]+")
+DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Deployment)}
+# Their names are the fields of Deployment.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "region": {"required": True, "help": "Region of the job, e.g. europe-west1."},
+    "name": {"help": "Name of the job, and prefix of other names."},
+    "image": {"help": "Container image (default: bqdump:latest in the Artifact Registry repository of that name)."},
+    "service_account": {"help": "Service account of the job (default: derived from the name)."},
+    "tasks": {"type": click.IntRange(1, 10_000), "help": "Tasks per execution."},
+    "cpu": {"help": "CPUs per task."},
+    "memory": {"help": "Memory per task."},
+    "timeout_seconds": {"type": click.IntRange(1, 604_800), "help": "Timeout of one attempt of a task, in seconds."},
+    "max_retries": {"type": click.IntRange(0, 10), "help": "Retries of a failed task."},
+    "schedule": {"help": "Schedule in cron format."},
+    "time_zone": {"help": "Time zone of the schedule."},
+    "job_kms_key": {"help": "Cloud KMS key of the job."},
+    "secrets": {
+        "metavar": "VARIABLE=SECRET:VERSION",
+        "multiple": True,
+        "help": "Variable with a version of a secret of Secret Manager. Can be repeated.",
+    },
+    "read_route": {"is_flag": True, "help": "Grant the permissions of the read route even if no setting requires it."},
+    "append_only": {
+        "is_flag": True,
+        "help": "Grant no permission to replace or delete files. Requires {run} in --path.",
+    },
+}
+
+
+def deployment_options(command: Decorated) -> Decorated:
+    """Give a command the options of a deployment and every setting."""
+    command = settings_options(*ALL)(command)
+    for name, option in reversed(OPTIONS.items()):
+        default = DEFAULTS[name]
+        shown = {"default": default, "show_default": default not in ("", False, ())} if "required" not in option else {}
+        flag = "--secret" if name == "secrets" else f"--{name.replace('_', '-')}"
+        command = click.option(flag, name, **shown, **option)(command)
+    return command
+
+
+def _deployment(options: dict[str, Any]) -> Deployment:
+    own = {name: options.pop(name) for name in OPTIONS}
+    own["secrets"] = tuple(map(secret_of, own["secrets"]))
+    return check(Deployment(settings=load_settings(options), **own))
+
+
+@click.group()
+def render() -> None:
+    """Generate deployment files from your settings.
+
+    \b
+    Examples:
+      bqdump render job --region europe-west1 > job.yaml && gcloud run jobs replace job.yaml
+      bqdump render iam --region europe-west1 | sh
+    """
+
+
+@render.command(cls=Command, needs=REQUIRED)
+@click.option(
+    "--command",
+    type=click.Choice(["run", "restore", DRILL, VERIFY]),
+    default="run",
+    show_default=True,
+    help="What the job does. A restore takes the variables of `bqdump restore`, such as BQDUMP_INTO.",
+)
+@click.option("--into", metavar="[PROJECT.]DATASET", help="With --command restore: the dataset to restore into.")
+@click.option("--sample", metavar="SHARE", help="Share of each drill (tables) or verify (files), such as 10%.")
+@deployment_options
+def job(command: str, into: str | None, sample: str | None, **options: Any) -> None:
+    """Print the Cloud Run job, for `gcloud run jobs replace`.
+
+    \b
+    Examples:
+      bqdump render job --region europe-west1 > job.yaml
+      bqdump render job --region europe-west1 --name bqdump-restore --command restore --into restored > restore.yaml
+      bqdump render job --region europe-west1 --name bqdump-drill --command drill --memory 2Gi > drill.yaml
+    """
+    deployment = _deployment(options)
+    if into and command != "restore":
+        raise UsageError("render", "--into", "only valid with --command restore", "Remove it.")
+    if sample and command not in ALONE:
+        raise UsageError("render", "--sample", "only valid with --command drill or verify", "Remove it.")
+    portion(None, sample or "")
+    variables = _into(deployment, into) if into else _drill(deployment, sample or "") if command == DRILL else {}
+    click.echo(to_yaml(job_document(deployment, command, variables, sample or SHARE)), nl=False)
+
+
+def _drill(deployment: Deployment, sample: str) -> dict[str, str]:
+    """The variables of a drill: its project, which pays for the export as well, and its sample."""
+    return {"BQDUMP_DRILL_PROJECT": deployment.project} | ({"BQDUMP_DRILL_SAMPLE": sample} if sample else {})
+
+
+def _into(deployment: Deployment, into: str) -> dict[str, str]:
+    """The variable of the target of a restore. Raises UsageError."""
+    project, dataset = parse_into(into, deployment.settings.project)
+    return {"BQDUMP_INTO": f"{project}.{dataset}"}
+
+
+@render.command(cls=Command, needs=REQUIRED)
+@click.option("--target", type=click.Choice(["job", "workflow"]), default="job", help="Start the job, or the workflow.")
+@deployment_options
+def scheduler(target: str, **options: Any) -> None:
+    """Print the Cloud Scheduler job, as its API expects it.
+
+    \b
+    Examples:
+      bqdump render scheduler --region europe-west1 --schedule '0 3 * * *' > schedule.json
+    """
+    _print_json(scheduler_job(_deployment(options), target))
+
+
+@render.command(cls=Command, needs=REQUIRED)
+@click.option("--schedule-account/--no-schedule-account", default=True, help="Include the account of the schedule.")
+@click.option("--workflow", is_flag=True, help="Include the account of the workflow.")
+@click.option("--drill", is_flag=True, help="Include the permission of a scheduled drill to create datasets.")
+@click.option("--build", is_flag=True, help="Print only the account that builds the image.")
+@click.option(
+    "--deployer", metavar="MEMBER", help="Let a member, such as user:me@example.com, deploy with each account."
+)
+@deployment_options
+def iam(schedule_account: bool, workflow: bool, drill: bool, build: bool, deployer: str | None, **options: Any) -> None:
+    """Print service accounts and grants as a shell script, with the reason for each.
+
+    \b
+    Examples:
+      bqdump render iam --region europe-west1 | sh
+    """
+    deployment = _deployment(options)
+    made = [build_account(deployment)]
+    if not build:
+        made = accounts(deployment, schedule=schedule_account, workflow=workflow, drill=drill)
+    if deployer:
+        if not re.fullmatch(r"(user|group|serviceAccount|principal|principalSet):\S+", deployer):
+            hint = "Write user:EMAIL, group:EMAIL or serviceAccount:EMAIL."
+            raise UsageError("render", "--deployer", f"invalid value {deployer!r}", hint)
+        made = acting_as(made, deployment.project, deployer)
+    click.echo(script(made, deployment.project), nl=False)
+
+
+@render.command(cls=Command, needs=REQUIRED)
+@click.option(
+    "--notification-channel",
+    "channels",
+    metavar="CHANNEL",
+    multiple=True,
+    required=True,
+    help="Channel of notifications, projects/P/notificationChannels/N. Can be repeated.",
+)
+@click.option("--workflow", is_flag=True, help="The workflow starts the exports, and alerts once it gives up.")
+@click.option(
+    "--exports",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Input of the workflow whose exports are watched (default: the export of the settings).",
+)
+@click.option("--drill-schedule", metavar="CRON", default="", help="Also alert on drills with this schedule.")
+@click.option("--verify-schedule", metavar="CRON", default="", help="Also alert on checks with this schedule.")
+@click.option("--billed", metavar="SIZE", default="", help="Also alert when a run or a drill bills more, such as 1TB.")
+@deployment_options
+def alerts(
+    channels: tuple[str, ...],
+    workflow: bool,
+    exports: str | None,
+    drill_schedule: str,
+    verify_schedule: str,
+    billed: str,
+    **options: Any,
+) -> None:
+    """Print alerts on failed and overdue exports as a shell script.
+
+    An export is overdue 2 hours after the longest time between two starts of --schedule.
+
+    \b
+    Examples:
+      bqdump render alerts --region europe-west1 --notification-channel projects/p/notificationChannels/1 | sh
+    """
+    deployment = _deployment(options)
+    if not all(CHANNEL.fullmatch(channel) for channel in channels):
+        hint = "`gcloud beta monitoring channels list --format='value(name)'` prints their names."
+        cause = f"invalid value {next(channel for channel in channels if not CHANNEL.fullmatch(channel))!r}"
+        raise UsageError("render", "--notification-channel", cause, hint)
+    if exports and not workflow:
+        raise UsageError("render", "--exports", "only valid with --workflow", "Remove it.")
+    found = exported_by_workflow(deployment, _items(exports), exports) if exports else (exported(deployment.settings),)
+    for flag, schedule in (("--drill-schedule", drill_schedule), ("--verify-schedule", verify_schedule)):
+        if schedule:
+            check_schedule(flag, schedule)
+    watched = Watched(channels, found, workflow, drill_schedule, verify_schedule, _size(billed))
+    click.echo(alerts_script(deployment, watched), nl=False)
+
+
+@render.command(cls=Command, needs=REQUIRED)
+@click.option(
+    "--part",
+    type=click.Choice(["source", "body", "input"]),
+    default="source",
+    help="Print the workflow, the request body that creates it, or an input for it.",
+)
+@deployment_options
+def workflow(part: str, **options: Any) -> None:
+    """Print the workflow that exports a list of datasets.
+
+    \b
+    Examples:
+      bqdump render workflow --region europe-west1 --part input > exports.json
+    """
+    deployment = _deployment(options)
+    if part == "source":
+        click.echo(workflow_source(), nl=False)
+    else:
+        _print_json(workflow_body(deployment) if part == "body" else workflow_input(deployment))
+
+
+@render.command(cls=Command, needs=REQUIRED)
+@click.option(
+    "--part",
+    type=click.Choice(["cronjob", "job", "account"]),
+    default="cronjob",
+    show_default=True,
+    help="Print the CronJob, the Job of a single run, or the service account of both.",
+)
+@deployment_options
+def kubernetes(part: str, **options: Any) -> None:
+    """Print a CronJob, a Job or their service account, for kubectl.
+
+    \b
+    Examples:
+      bqdump render kubernetes --region europe-west1 --part account | kubectl apply --filename -
+      bqdump render kubernetes --region europe-west1 --schedule '0 3 * * *' | kubectl apply --filename -
+      bqdump render kubernetes --region europe-west1 --part job | kubectl create --filename -
+    """
+    parts = {"cronjob": cron_job, "job": kubernetes_job, "account": service_account}
+    click.echo(to_yaml(parts[part](_deployment(options))), nl=False)
+
+
+@render.command(cls=Command, needs=REQUIRED)
+@click.option("--source", default="./deploy/terraform", show_default=True, help="Path of the module.")
+@click.option("--notification-channel", "channels", metavar="CHANNEL", multiple=True, help="Channel of notifications.")
+@deployment_options
+def terraform(source: str, channels: tuple[str, ...], **options: Any) -> None:
+    """Print a call of the Terraform module.
+
+    \b
+    Examples:
+      bqdump render terraform --region europe-west1 > main.tf
+    """
+    click.echo(module_call(_deployment(options), source, channels), nl=False)
+
+
+def _items(path: str) -> list[dict[str, Any]]:
+    """The exports of the workflow's input. Raises UsageError."""
+    try:
+        found = msgspec.json.decode(Path(path).read_bytes(), type=dict[str, Any])["exports"]
+        return msgspec.convert(found, list[dict[str, Any]])
+    except (OSError, KeyError, msgspec.MsgspecError) as error:
+        cause = f"it is not an input of the workflow: {error}"
+        hint = "`bqdump render workflow --part input` prints one."
+        raise UsageError("render", f"--exports {path}", cause, hint) from None
+
+
+def _size(text: str) -> int:
+    """A number of bytes, 0 without a text. Raises UsageError."""
+    try:
+        return size(text) if text else 0
+    except ValueError as error:
+        raise UsageError("render", "--billed", f"invalid value {text!r}: {error}") from None
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

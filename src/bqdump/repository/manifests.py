@@ -1,0 +1,161 @@
+"""The manifest of an export that may have been copied to another prefix, whose documents name the original one.
+
+The index of a manifest, made from the manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from typing import TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from bqdump.core.documents.codec import decode, prefix_of
+from bqdump.core.documents.document import FORMAT_VERSION, STATE, Document
+from bqdump.core.documents.fingerprints import bytes_fingerprint, fingerprint, modified, seen, way
+from bqdump.core.documents.manifest import File, Head, Manifest, TableEntry
+from bqdump.core.documents.manifest_index import Contents, Line, attempt_of, earlier_bytes
+from bqdump.core.documents.target import Latest
+from bqdump.core.documents.validation import CHANGED, problem
+from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import recorded_target
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.published import missing_manifest, read_replacing, refuse_pruned, refuse_set
+from bqdump.repository.repository import Loaded, read
+
+T = TypeVar("T", Latest, Manifest)
+
+
+async def published_run(store: ObjectStore, settings: Settings) -> str:
+    """The run that is published there. Raises NotFoundError, and UsageError where a set of datasets is published."""
+    latest = await find_latest(store, settings)
+    if latest is None:
+        await refuse_set(store, settings)
+        cause, found = "nothing has been published there yet", await read_replacing(store, settings)
+        hint = f"Run {found.run} was about to be. Finish it: {found.call}" if found else "Start one: {call:run}"
+        raise NotFoundError("find", f"an export in {settings.target}", cause, hint)
+    return latest.run
+
+
+async def find_latest(store: ObjectStore, settings: Settings) -> Latest | None:
+    """The pointer to the published run, None if nothing was ever published there. Raises DocumentError."""
+    document = settings.layout.latest
+    try:
+        stored = await read(store, document)
+        return _decoded(stored.data, document) if stored else None
+    except DocumentError as error:
+        # Imported where it is needed only.
+        from bqdump.repository.complete_runs import with_way_out
+
+        raise await with_way_out(store, settings, error) from None
+
+
+async def load_manifest(store: ObjectStore, settings: Settings, run: str) -> Loaded[Manifest]:
+    """The manifest of a run, with the names that its files have there. Raises NotFoundError, DocumentError."""
+    document = settings.layout.run(run).manifest
+    stored = await read(store, document)
+    if stored is None:
+        await refuse_pruned(store, settings, "read", run)
+        await refuse_set(store, settings)
+        raise await missing_manifest(store, settings, run)
+    manifest = _decoded(stored.data, document)
+    before, now = recorded_target(manifest.settings).prefix, settings.target.prefix
+    if before != now:
+        manifest = _moved(manifest, before, now)
+        if cause := problem(manifest, document.name):
+            raise DocumentError("read", document.name, cause, CHANGED)
+    return Loaded(manifest, stored.generation)
+
+
+def _decoded(data: bytes, document: Document[T]) -> T:
+    """The document. One that names another prefix is decoded without a check of its names."""
+    try:
+        return decode(data, document.type, document.name)
+    except DocumentError:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            found = msgspec.json.decode(data, type=document.type)
+            if found.format_version == FORMAT_VERSION and prefix_of(found) != document.name.partition(STATE)[0]:
+                return found
+        raise
+
+
+def _moved(manifest: Manifest, before: str, now: str) -> Manifest:
+    def file(entry: File) -> File:
+        return replace(entry, name=f"{now}{entry.name.removeprefix(before)}")
+
+    def files(many: tuple[File, ...]) -> tuple[File, ...]:
+        return tuple(map(file, many))
+
+    return replace(
+        manifest,
+        tables=tuple(replace(table, files=files(table.files)) for table in manifest.tables),
+        left=tuple(replace(table, files=files(table.files)) for table in manifest.left),
+        found=files(manifest.found),
+    )
+
+
+class _Definition(msgspec.Struct):
+    schema: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Manifest(Head, frozen=True, kw_only=True):
+    tables: tuple[msgspec.Raw, ...]
+
+
+_DEFINITION = msgspec.json.Decoder(_Definition | None)
+_ENTRY = msgspec.json.Decoder(TableEntry)
+
+
+def contents_of(manifest: bytes, name: str) -> Contents:
+    """The index of a manifest. Raises DocumentError, naming the object `name`."""
+    whole = decode(manifest, _Manifest, name)
+    lines: list[Line] = []
+    at = 0
+    for raw in whole.tables:
+        entry = bytes(raw)
+        # Each entry follows the one before.
+        at = manifest.index(entry, at)
+        try:
+            lines.append(_line(whole, _ENTRY.decode(entry), at, len(entry)))
+        except msgspec.MsgspecError as error:
+            raise DocumentError("read", name, f"its table {len(lines) + 1} is not valid ({error})") from None
+        at += len(entry)
+    return Contents(tables=tuple(lines), **{name: getattr(whole, name) for name in Head.__struct_fields__})
+
+
+def _line(manifest: _Manifest, entry: TableEntry, offset: int, length: int) -> Line:
+    definition = _DEFINITION.decode(entry.definition)
+    schema = bytes(definition.schema) if definition else b""
+    settings = manifest.settings | (entry.carried.settings if entry.carried else {})
+    tool = (entry.carried or manifest).tool
+    made = way(entry.route, entry.format, entry.compression, entry.shape, settings, tool)
+    rows = entry.planned_rows if entry.rows is None else entry.rows
+    return Line(
+        entry.table,
+        entry.kind,
+        entry.route,
+        entry.unit,
+        rows,
+        entry.planned_bytes,
+        len(entry.files),
+        sum(file.size for file in entry.files),
+        entry.created,
+        entry.started,
+        entry.ended,
+        entry.task,
+        max(map(attempt_of, entry.jobs), default=0),
+        hashlib.blake2b(schema, digest_size=6).hexdigest(),
+        offset,
+        length,
+        entry.read_at,
+        entry.why if entry.read_at == "job" else "",
+        bytes_fingerprint((file.size, file.crc32c) for file in entry.files),
+        fingerprint(made),
+        modified(entry.kind, entry.definition),
+        entry.carried,
+        earlier_bytes(entry),
+        *seen(manifest, entry),
+    )

@@ -1,0 +1,62 @@
+"""This process's place in a run: the run's name, and the owner of what this process claims.
+
+The file of settings.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import UsageError, open_files_error, out_of_files
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.task_identity import Identity
+
+
+def run_id(settings: Settings, identity: Identity) -> str:
+    """The run's name: as set, else the execution's, else the UTC time. Raises UsageError where tasks would disagree."""
+    if settings.run_id:
+        return settings.run_id
+    if identity.execution:
+        return identity.execution
+    if identity.engine:
+        cause = f"{identity.engine} has no name that all its tasks share"
+        hint = "Set BQDUMP_RUN_ID to the same value for all tasks of this run, such as the job's id."
+        raise UsageError("read the settings", "", cause, hint, setting="run_id")
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03}Z"
+
+
+def owner(identity: Identity, run: str) -> Owner:
+    """The identity of this process for other tasks. Without an engine, each process is its own execution."""
+    alone = f"{run}-{secrets.token_hex(4)}"
+    execution = identity.execution or (run if identity.engine else alone)
+    return Owner(execution, identity.task)
+
+
+CONFIG = "bqdump.toml"
+
+
+def read_config(file: str | None) -> dict[str, Any]:
+    """The content of the settings file; nothing without one. Raises UsageError."""
+    path = Path(file or CONFIG)
+    if not file and not path.exists():
+        return {}
+    import tomllib
+
+    from bqdump.core.settings.file import refuse_single_run
+
+    try:
+        with path.open("rb") as stream:
+            values = tomllib.load(stream)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError("read the settings", str(path), f"invalid TOML: {error}") from None
+    except OSError as error:
+        if out_of_files(error):
+            raise open_files_error("read", str(path)) from None
+        raise UsageError("read the settings", str(path), error.strerror or str(error)) from None
+    refuse_single_run(values, str(path))
+    return values

@@ -1,0 +1,222 @@
+"""The first page over a set of datasets: what is published, each dataset, and all runs.
+
+The exports below a prefix: that of one dataset, or those of a set's datasets.
+
+The page of one run of a set: each dataset's part of it, and the progress while it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from bqdump.concurrency import gathered
+from bqdump.core.documents.project import DatasetEntry, Project
+from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.sets.member import one_dataset
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted
+from bqdump.observe.history import RunLine
+from bqdump.observe.sets import SetRun, runs_together, set_status
+from bqdump.observe.status import DatasetStatus, Status
+from bqdump.pages.report import problems_of
+from bqdump.pages.summary import Verdict
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.exports import AT_ONCE, Exports, exports_at, read_project
+from bqdump.ui.archive import Archive, Kept
+from bqdump.ui.frame import Place, dataset_address, page, page_number, part
+from bqdump.ui.run import ENDED
+from bqdump.ui.runs import EACH, TONES
+
+
+class Collection:
+    """The archives of a prefix. `whole` is that of the prefix itself; `of` those of a set's datasets."""
+
+    def __init__(self, store: ObjectStore, settings: Settings) -> None:
+        self.store, self.settings = store, settings
+        self._kept = Kept()
+        self._several = False
+        self._datasets: dict[str, Archive] = {}
+        self.whole = Archive(store, settings, kept=self._kept)
+
+    @property
+    def place(self) -> Place:
+        """Where all of them are."""
+        return self.whole.place._replace(several=self._several)
+
+    async def several(self) -> bool:
+        """Whether a set is there. A prefix that has become that of a set stays so.
+
+        Raises DocumentError for a set whose documents cannot be read.
+        """
+        self._several = self._several or bool((await self.exports()).sets)
+        return self._several
+
+    async def names(self) -> list[str]:
+        """The datasets of the set, none where there is no set."""
+        return [name for at in (await self.exports()).sets for name in at.names]
+
+    async def exports(self) -> Exports:
+        """What is there."""
+        # Datasets of other locations have consoles of their own.
+        return await exports_at(lambda _: self.store, replace(self.settings, locations={}))
+
+    async def of(self, dataset: str) -> Archive:
+        """The archive of a dataset of the set. Raises NotFoundError."""
+        if dataset not in self._datasets:
+            if dataset not in await self.names():
+                cause = f"the set in {self.place} has no dataset of this name"
+                raise NotFoundError("find", f"dataset {dataset[:100]!r}", cause)
+            settings = one_dataset(self.settings, dataset)
+            place = Place(str(settings.target).rstrip("/"), dataset)
+            self._datasets[dataset] = Archive(self.store, settings, place, self._kept)
+        return self._datasets[dataset]
+
+
+async def datasets_page(collection: Collection, request: Request) -> Response:
+    """The published set with each of its datasets, and the runs of all of them."""
+    project, names = await asyncio.gather(read_project(collection.store, collection.settings), collection.names())
+    newest, runs = await asyncio.gather(
+        collection.whole.newest(), _runs(collection, names, project.run if project else "")
+    )
+    about = as_stored(project, runs) if project else None
+    now, pages = page_number(request.query_params.get("page", ""), len(runs), EACH)
+    return page(
+        "datasets.html",
+        collection.place,
+        "Datasets",
+        trail=(),
+        about=about,
+        problems=problems_of(about) if about else [],
+        addresses={name: dataset_address(name) for name in names},
+        names=names,
+        left=_left(project, names) if project else [],
+        newest=newest if not project or newest != project.run else "",
+        tones=TONES,
+        runs=len(runs),
+        shown=runs[(now - 1) * EACH : now * EACH],
+        now=now,
+        pages=pages,
+    )
+
+
+def _left(project: Project, names: Sequence[str]) -> list[str]:
+    """The datasets that left the set earlier than with its last run, which names those that it lacks itself."""
+    named = {dataset.dataset for dataset in project.datasets} | {dataset.dataset for dataset in project.removed}
+    return [name for name in names if name not in named]
+
+
+def as_stored(project: Project, runs: Sequence[SetRun]) -> Project:
+    """The published set without the exports that are no longer there: their datasets count as failed."""
+    there = {(part.dataset, part.run) for run in runs for part in run.parts}
+
+    def entry(member: DatasetEntry) -> DatasetEntry:
+        if not member.run or (member.dataset, member.run) in there:
+            return member
+        problem = " ".join(filter(None, [member.problem, f"Its export by run {member.run} is no longer there."]))
+        return replace(
+            member, state="failed", run="", snapshot_time="", tables=0, rows=0, files=0, bytes=0, problem=problem
+        )
+
+    datasets = tuple(map(entry, project.datasets))
+    return replace(project, datasets=datasets, status=project.status if datasets == project.datasets else "partial")
+
+
+async def _runs(collection: Collection, names: list[str], published: str) -> list[SetRun]:
+    async def lines(name: str) -> tuple[str, Sequence[RunLine]]:
+        return name, await (await collection.of(name)).runs()
+
+    return runs_together(await gathered(lines, names, AT_ONCE), published)
+
+
+OPEN = ("planning", "running")
+SET_TONES: Mapping[str, str] = {"published": "good", "complete": "good", "failed": "bad", "partial": "bad",
+    "unreadable": "bad", "superseded": "warn", "pruning": "warn"}  # fmt: skip
+
+
+class Row(NamedTuple):
+    """A dataset's part of a run. done: of `tables`. kept: further tables, unchanged or carried over.
+
+    line: its numbers, None where it has no document of the run.
+    """
+
+    dataset: str
+    address: str
+    state: str
+    tables: int
+    done: int
+    line: RunLine | None
+    problem: str
+    kept: int = 0
+
+
+async def set_run_page(collection: Collection, request: Request) -> Response:
+    """The page. While the run is in progress, the page's script reloads the part that changes."""
+    run = request.path_params["run"]
+    found = await _progress(collection, run)
+    return page("set_run.html", collection.place, f"Run {run}", run=run, **found)
+
+
+async def set_live_part(collection: Collection, request: Request) -> Response:
+    """The part of the page that changes; a header marks the end of the run."""
+    found = await _progress(collection, request.path_params["run"])
+    if not found["open"]:
+        return HTMLResponse("", headers=ENDED)
+    return HTMLResponse(part("set_progress.html", collection.place, **found))
+
+
+async def _progress(collection: Collection, run: str) -> dict[str, Any]:
+    """Each dataset's part of the run. Raises NotFoundError where no dataset has one."""
+    collection.whole.layout(run)
+    status = None
+    # A run that was pruned in part has no plan any more; a damaged one is a problem of its dataset only.
+    with suppress(NotFoundError, DocumentError):
+        status = await set_status((await collection.exports()).sets, run)
+    names = [dataset.dataset for dataset in status.datasets] if status else await collection.names()
+
+    async def line(name: str) -> RunLine | None:
+        lines = await (await collection.of(name)).runs()
+        return next((listed for listed in lines if listed.run == run), None)
+
+    lines = dict(zip(names, await gathered(line, names, AT_ONCE), strict=True))
+    rows = [_of_status(run, dataset, lines[dataset.dataset]) for dataset in status.datasets] if status else []
+    rows = rows or [_of_line(name, found) for name, found in lines.items() if found]
+    if not rows:
+        raise NotFoundError("find", f"run {run}", f"{collection.place} has no documents of this run")
+    return {
+        "open": status is not None and status.state in OPEN,
+        "progress": status,
+        "verdict": _verdict(status, rows),
+        "rows": rows,
+        "tones": SET_TONES,
+        "problems": [(row.dataset, row.problem) for row in rows if row.problem],
+    }
+
+
+def _of_status(run: str, dataset: DatasetStatus, line: RunLine | None) -> Row:
+    address = f"{dataset_address(dataset.dataset)}runs/{run}" if line else dataset_address(dataset.dataset)
+    kept = dataset.reused + dataset.carried
+    return Row(dataset.dataset, address, dataset.state, dataset.tables, dataset.done, line, dataset.problem, kept)
+
+
+def _of_line(name: str, line: RunLine) -> Row:
+    address = f"{dataset_address(name)}runs/{line.run}"
+    return Row(name, address, line.state, line.tables, line.tables if line.whole else 0, line, line.problem)
+
+
+def _verdict(status: Status | None, rows: list[Row]) -> Verdict:
+    """The state of the run in a sentence."""
+    failed = sum(row.state == "failed" for row in rows)
+    tables = f"{sum(row.done for row in rows):,} of {counted(sum(row.tables for row in rows), 'table')} done"
+    kept = sum(row.kept for row in rows)
+    tables += f", {kept:,} unchanged or carried over" if kept else ""
+    what = f"{counted(len(rows), 'dataset')}, {tables}" + (f"; {counted(failed, 'dataset')} failed." if failed else ".")
+    state = status.state if status else "complete" if all(row.state == "complete" for row in rows) else "partial"
+    tone = "bad" if failed else SET_TONES.get(state, "")
+    return Verdict(tone, f"{state.capitalize()}.", what)
