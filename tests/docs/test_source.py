@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from docs.walk import ROOT
 
@@ -18,3 +19,13 @@ def test_variables_of_loops_say_what_they_hold() -> None:
         if re.search(r"\bfor one in\b", line)
     ]
     assert len(nameless) < 40, nameless
+
+
+def test_no_folder_has_more_modules_than_a_newcomer_can_survey() -> None:
+    product = [path for path in MODULES if path.is_relative_to(SOURCE / "bqdump") and path.stem != "__init__"]
+    folders = Counter(str(path.parent.relative_to(SOURCE)) for path in product)
+    assert {folder: modules for folder, modules in folders.items() if modules > 20} == {}
+
+
+def test_the_product_has_fewer_than_400_modules() -> None:
+    assert len([path for path in MODULES if path.is_relative_to(SOURCE / "bqdump")]) < 400

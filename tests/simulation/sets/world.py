@@ -43,7 +43,7 @@ Ended = SetResult | BqdumpError | None
 def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
     with nothing_by_chance(seed, EPOCH) as (patches, _):
-        without_pages(patches, "report.render_report", "report.render_unpublished", "project.render_project")
+        without_pages(patches, "report.render_report", "report.render_unpublished", "report.render_project")
         return World(seed, None if whole_trace else 60).verdict()
 
 
