@@ -95,7 +95,7 @@ VALUES: dict[str, tuple[str, Any, list[str]]] = {
         "https://example.com/hook?a=b",
         ["example.com", "http://example.com", "https://", "https://u:p@example.com", "https://a b", "file:///x"],
     ),
-    "sign": ("signing.key", "signing.key", ["-----BEGIN PRIVATE KEY-----", "env:", "env:a b", "gcpkms://x"]),
+    "sign": ("signing.key", "signing.key", ["-----BEGIN PRIVATE KEY-----", "env:", "env:a b", "gcpkms://x", "s3://x"]),
     "trust": ("a.pub, env:KEY", ("a.pub", "env:KEY"), ["-----BEGIN PUBLIC KEY-----", "env:1"]),
     "newest_within": ("26h", 93_600, ["soon", "26"]),
     "allow_partial": ("yes", True, ["2"]),

@@ -6,14 +6,18 @@ import hashlib
 import json
 import shutil
 import subprocess
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+from adapters.kms_server import DENIED, VERSION, kms_server
 from bqdump.core.documents.document import STATE
 from bqdump.core.documents.signature import Envelope
+from bqdump.services import keys as key_services
 from integration.command import Called, call_in
 from integration.stage import Stage
 
@@ -117,17 +121,23 @@ def test_a_run_in_the_folder_of_another_one_is_named(signing: Stage) -> None:
     refused(trusts(signing), "cannot trust run two: it is the manifest of run one")
 
 
-def test_a_pointer_that_was_set_back_is_named_by_the_age_of_its_run(signing: Stage) -> None:
+def test_a_pointer_that_was_set_back_is_named_by_the_age_of_its_run(
+    signing: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     export(signing, "old", "--sign", "signing.key")
     before = signing.read(f"{STATE}/latest.json")
     export(signing, "new", "--sign", "signing.key")
-    assert trusts(signing, "--newest-within", "26h").code == 0
+    recent = ("--newest-within", "26h")
+    assert trusts(signing, *recent).code == 0
     signing.upload(f"{STATE}/latest.json", before)
-    assert trusts(signing).code == 0
-    refused(trusts(signing, "--newest-within", "1s"), "cannot trust run old", "not within 1s", "set back")
+    assert trusts(signing, *recent).code == 0
+    now = time.time()
+    monkeypatch.setattr(key_services, "time", SimpleNamespace(time=lambda: now + 48 * 3600))
+    refused(trusts(signing, *recent), "cannot trust run old", "not within 26h", "set back")
+    refused(signing.command("verify", *recent), "cannot trust run old")
     # Who names a run wants that one.
-    assert trusts(signing, "old", "--newest-within", "1s").code == 0
-    refused(signing.command("verify", "--newest-within", "1s"), "cannot trust run old")
+    assert trusts(signing, "old", *recent).code == 0
+    assert trusts(signing).code == 0
 
 
 def test_a_newer_run_that_a_forger_plants_is_named(signing: Stage) -> None:
@@ -270,3 +280,17 @@ def test_a_stranger_checks_a_signature_with_openssl_as_the_page_says(signing: St
     assert (done.returncode, done.stdout.splitlines()) == (0, ["Signature Verified Successfully", "manifest.json: OK"])
     (tmp_path / "manifest.json").write_bytes(signing.read(manifest_of("one")) + b" ")
     assert checked().returncode != 0
+
+
+def test_a_key_in_cloud_kms_signs_runs_and_copies(signing: Stage) -> None:
+    with kms_server() as kms:
+        led = {"CLOUD_KMS_EMULATOR_HOST": kms.address}
+        export(signing, "one", "--sign", f"gcpkms://{VERSION}", **led)
+        (signing.folder / "kms.pub").write_bytes(kms.pem)
+        assert signing.command("copy", "out", "--sign", f"gcpkms://{VERSION}", env=led).code == 0
+        denied = signing.run("--run-id", "two", *KEEP, "--sign", f"gcpkms://{DENIED}", env=led)
+    assert trusts(signing, keys="kms.pub").code == 0
+    assert trusts(signing, "--to", "out", keys="kms.pub").code == 0
+    assert denied.code == 5
+    assert "roles/cloudkms.signerVerifier" in denied.err
+    assert not [name for name in signing.objects() if "/two/" in name]

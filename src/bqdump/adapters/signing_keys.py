@@ -29,7 +29,10 @@ class FileKey:
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
-        self.key_id = key_id(key.public_key())
+
+    async def key_id(self) -> str:
+        """See Signer."""
+        return key_id(self._key.public_key())
 
     async def sign(self, data: bytes) -> bytes:
         """See Signer."""

@@ -8,9 +8,8 @@ from typing import Protocol
 class Signer(Protocol):
     """A private key. Its id is `SHA256:` and the SHA-256 of the public key (SubjectPublicKeyInfo, DER), in base64."""
 
-    @property
-    def key_id(self) -> str:
-        """The id of the key."""
+    async def key_id(self) -> str:
+        """The id of the key. Raises an error for a key that cannot sign."""
         ...
 
     async def sign(self, data: bytes) -> bytes:

@@ -32,13 +32,14 @@ async def sign_manifest(store: ObjectStore, target: Target, names: RunLayout, si
     A signature of another manifest, such as one of an earlier run of this id, is replaced.
     """
     manifest = await store.read(names.manifest.name)
+    key = await signer.key_id()
     unsigned = envelope_of(manifest.data, names.manifest.name, "" if target.folder else str(target))
 
     async def step(now: Envelope | None) -> Envelope | None:
         others = now.signatures if now and now.payload == unsigned.payload else ()
-        if any(signature.keyid == signer.key_id for signature in others):
+        if any(signature.keyid == key for signature in others):
             return None
-        mine = Signature(signer.key_id, await signer.sign(unsigned.signed))
+        mine = Signature(key, await signer.sign(unsigned.signed))
         return replace(unsigned, signatures=(*others, mine))
 
     await swap(store, names.signature, step)

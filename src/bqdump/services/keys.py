@@ -1,4 +1,4 @@
-"""The keys that settings name: PEM files, and variables that contain one.
+"""The keys that settings name: PEM files, variables that contain one, and keys in Cloud KMS.
 
 Stores that return only manifests which the settings trust.
 """
@@ -14,11 +14,12 @@ from typing import TypeVar
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.core.settings.values import VARIABLE
+from bqdump.core.settings.values import KMS_KEY, VARIABLE
 from bqdump.core.times import days_text
 from bqdump.ports.signer import Signer, TrustedKeys
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import StoreAt
+from bqdump.services.opening import patience_for
 
 Key = TypeVar("Key")
 # No PEM file with one key is larger.
@@ -29,6 +30,11 @@ def open_signer(settings: Settings) -> Signer | None:
     """The key that signs manifests, None without one. Raises UsageError, which never has any of the key."""
     if not settings.sign:
         return None
+    if settings.sign.startswith(KMS_KEY):
+        from bqdump.adapters.google.endpoints import KMS
+        from bqdump.adapters.google.kms import KmsKey
+
+        return KmsKey(settings.sign.removeprefix(KMS_KEY), patience_for(settings, KMS, patient=True))
     from bqdump.adapters.signing_keys import FileKey, private_key
 
     return FileKey(_key(settings.sign, private_key, "sign"))

@@ -17,7 +17,9 @@ from bqdump.services.keys import open_signer
 async def copy(settings: Settings, request: Request, owner: Owner, tell: Listener = ignore) -> Copied:
     """Copy runs (default: the published run) to another place, or only show what would be copied."""
 
-    signer = open_signer(settings)
+    if signer := open_signer(settings):
+        # A key that cannot sign is refused before anything is copied.
+        await signer.key_id()
     now = int(time.time() * 1000)
     async with opened_copy(settings, request) as sides:
         task = Task(*sides, owner, now, request.digests, request.dry, tell, signer)

@@ -31,6 +31,7 @@ from bqdump.telemetry import observed
 
 if TYPE_CHECKING:
     from bqdump.core.plan.summary import Planned
+    from bqdump.ports.signer import Signer
     from bqdump.sets.task import SetTask
 
 log = logging.getLogger(__name__)
@@ -133,6 +134,7 @@ async def run_one(
 
     # Before anything else: a key that cannot be used is found before the export.
     signer, read_route = services.signer, services.read_route.open
+    await _refuse_unusable(signer)
     task = Task(services.store, services.warehouse, settings, name, owner, tasks, tell, read_route, signer=signer)
     try:
         with observed("run", name, _about(settings, owner), tell) as hear:
@@ -144,6 +146,12 @@ async def run_one(
     if settings.prune and result.state == "published" and result.again is None:
         await _prune_after(services, settings)
     return Ended(task, result)
+
+
+async def _refuse_unusable(signer: Signer | None) -> None:
+    """Raise the error of a key that cannot sign, such as one without permission, before anything is exported."""
+    if signer:
+        await signer.key_id()
 
 
 def _about(settings: Settings, owner: Owner) -> dict[str, str | int]:
@@ -168,6 +176,7 @@ async def _run_set(
     """Do one task's part of run `name` of a set of datasets. Raises DatasetsFailedError."""
     from bqdump.sets.run import run_sets
 
+    await _refuse_unusable(services.signer)
     made = _set_tasks(services, settings, name, owner, tasks, tell)
     try:
         with observed("run", name, _about(settings, owner), tell) as hear:

@@ -27,8 +27,9 @@ class Endpoint(NamedTuple):
 STORAGE = Endpoint("Cloud Storage", "STORAGE_EMULATOR_HOST", "https://storage.googleapis.com")
 BIGQUERY = Endpoint("BigQuery", "BIGQUERY_EMULATOR_HOST", "https://bigquery.googleapis.com")
 STORAGE_READ = Endpoint("Storage Read API", "BIGQUERY_STORAGE_GRPC_ENDPOINT", "bigquerystorage.googleapis.com")
+KMS = Endpoint("Cloud KMS", "CLOUD_KMS_EMULATOR_HOST", "https://cloudkms.googleapis.com")
 # Services with a variable that overrides their address.
-LED = (STORAGE, BIGQUERY, STORAGE_READ)
+LED = (STORAGE, BIGQUERY, STORAGE_READ, KMS)
 
 
 def emulator_at(url: str) -> Endpoint | None:

@@ -224,7 +224,7 @@ RUN_ID = "Name of the run (default: the execution's name, else the UTC time). An
 SNAPSHOT = "Read all tables as of this time (default: now, by BigQuery's clock)."
 NOTIFY = "Post published and failed runs, and failed drills, to this https:// address, or a Slack webhook."
 JOB_TIMEOUT = "Let BigQuery cancel jobs that take longer; their tables fail (default: never)."
-SIGN = "Sign manifests with this private key: a PEM file, or env:VARIABLE."
+SIGN = "Sign manifests with this private key: a PEM file, env:VARIABLE, or gcpkms://KEY."
 TRUST = "Require a signature of one of these public keys."
 NEWEST_WITHIN = "Refuse an older published run, e.g. 26h."
 PATIENCE = "Time to retry a service that does not answer (default: 15m for run, else 1m)."
@@ -278,7 +278,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("endpoint", parse.endpoint, "URL", ENDPOINT),
     Setting("job_timeout", amounts.duration, "TIME", JOB_TIMEOUT),
     Setting("notify", parse.notify_url, "URL", NOTIFY),
-    Setting("sign", parse.key_file, "KEY", SIGN),
+    Setting("sign", parse.signing_key, "KEY", SIGN),
     Setting("trust", parse.key_files, "FILE,…", TRUST),
     Setting("newest_within", amounts.period, "TIME", NEWEST_WITHIN),
     Setting("allow_partial", parse.flag, "BOOL", "Publish even if some tables failed."),

@@ -90,7 +90,10 @@ def endpoint(value: Any) -> str:
     return word
 
 
-VARIABLE = "env:"
+VARIABLE, KMS_KEY = "env:", "gcpkms://"
+KMS_VERSION = re.compile(
+    r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+/cryptoKeyVersions/[1-9][0-9]*"
+)
 
 
 def key_file(value: Any) -> str:
@@ -102,6 +105,16 @@ def key_file(value: Any) -> str:
         raise ValueError("expected env: and the name of a variable")
     if "://" in named:
         raise ValueError("expected a file or env:VARIABLE")
+    return named
+
+
+def signing_key(value: Any) -> str:
+    """The same, or gcpkms:// and the name of a key's version in Cloud KMS."""
+    named = text(value)
+    if not named.startswith(KMS_KEY):
+        return key_file(named)
+    if not KMS_VERSION.fullmatch(named.removeprefix(KMS_KEY)):
+        raise ValueError("expected gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/V")
     return named
 
 
