@@ -1,4 +1,4 @@
-"""The promises of Mover, tested with both ways: through this process, and inside Cloud Storage."""
+"""The promises of Mover, tested with both ways: through this process, also to and from S3, and inside Cloud Storage."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from bqdump.adapters.gcs.store import CloudStore
 from bqdump.adapters.movers import StreamMover
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
+from bqdump.adapters.s3.store import S3Store
 from bqdump.core.copy.plan import PIECE_BYTES
 from bqdump.core.errors import ConflictError, VerificationError
 from bqdump.ports.store import Copy, Mover, ObjectStore
 from local.storage_server import Http, storage_server
+from s3_server import S3Server, s3_server
 
 QUICK = Patience(seconds=5.0, first_pause=0.001, longest_pause=0.01)
 LARGE = bytes(range(256)) * ((PIECE_BYTES * 2 + 12_345) // 256)
@@ -40,7 +42,13 @@ def server() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(params=["stream", "rewrite"])
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["stream", "to s3", "from s3", "rewrite"])
 def on(request: pytest.FixtureRequest, server: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
     with Http(server) as http:
@@ -48,11 +56,20 @@ def on(request: pytest.FixtureRequest, server: str, monkeypatch: pytest.MonkeyPa
             for item in http.call("GET", f"b/{bucket}/o").json().get("items", []):
                 http.call("DELETE", f"b/{bucket}/o/{item['name'].replace('/', '%2F')}")
 
+    if "s3" in request.param:
+        request.getfixturevalue("s3").bucket()
+
     def run(test: Callable[[Two], Awaitable[None]], **options: Any) -> None:
         async def opened() -> None:
-            source = RetryingStore(CloudStore("first", "test", patience=QUICK), QUICK)
-            there = CloudStore("far", "test", patience=QUICK, storage_class=options.get("storage_class", ""))
-            target = RetryingStore(there, QUICK)
+            here: ObjectStore = CloudStore("first", "test", patience=QUICK)
+            there: ObjectStore = CloudStore(
+                "far", "test", patience=QUICK, storage_class=options.get("storage_class", "")
+            )
+            if request.param == "to s3":
+                there = S3Store("bucket", patience=QUICK)
+            if request.param == "from s3":
+                here = S3Store("bucket", patience=QUICK)
+            source, target = RetryingStore(here, QUICK), RetryingStore(there, QUICK)
             mover: Mover = StreamMover(source, target)
             if request.param == "rewrite":
                 mover = RewriteMover("first", "far", target, "test", QUICK, **options)
@@ -86,6 +103,7 @@ def test_moves_a_file_of_any_size(on: Any, data: bytes) -> None:
     on(check)
 
 
+@pytest.mark.parametrize("on", ["stream", "rewrite"], indirect=True)
 def test_the_storage_class_is_that_of_the_request_and_no_metadata_come_with_the_file(on: Any, server: str) -> None:
     with Http(server) as http:
         resource = {"name": "a/file", "metadata": {"bqdump-origin": "run/nonce/x/"}}
