@@ -51,7 +51,7 @@ lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra s3 -c requirements/dev.txt pyproject.toml -o requirements/s3.txt
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra docs -c requirements/dev.txt pyproject.toml -o requirements/docs.txt
 	printf '$(READERS)' | $(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/readers.txt
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/witness.in -o requirements/witness.txt
+	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/witness.in -o requirements/witness.txt
 	printf 'uv\nhatchling\neditables\n' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/tools.txt
 
 $(VENV)/.tools: requirements/tools.txt
@@ -81,7 +81,7 @@ witness: $(VENV)/.witness  ## run the test suites of Google's clients against th
 # The suites are in the source archives of their packages, and run in an environment of their own.
 $(VENV)/.witness: requirements/witness.txt requirements/witness-suites.txt $(VENV)/.dev
 	@$(BIN)/python -m venv --clear --without-pip $(VENV)/witness
-	@$(UV) install -q --python $(VENV)/witness/bin/python --require-hashes --no-deps -r requirements/witness.txt
+	@$(BIN)/uv pip install --no-config -q --python $(VENV)/witness/bin/python --require-hashes --no-deps -r requirements/witness.txt
 	@$(BIN)/python -m pip download -q --no-deps --no-binary :all: --require-hashes -d $(VENV)/witness/sources -r requirements/witness-suites.txt
 	@touch $@
 

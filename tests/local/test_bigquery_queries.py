@@ -10,6 +10,7 @@ from typing import Any
 
 import fastavro
 import pytest
+import requests
 from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud import bigquery
 
@@ -376,3 +377,37 @@ def test_a_script_may_drop_what_it_has_read(world: World) -> None:
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     world.sql(f"CREATE TABLE {name}.u AS SELECT * FROM {name}.t; DROP TABLE {name}.t")
     assert [item.table_id for item in world.client.list_tables(name)] == ["u"]
+
+
+def test_a_column_may_be_qualified_by_the_path_of_its_table(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 7 AS a")
+    for path in (f"{name}.t", f"{PROJECT}.{name}.t"):
+        assert world.sql(f"SELECT `{path}`.a FROM `{path}` WHERE `{path}`.`a` > 1") == [(7,)]
+
+
+def test_datasets_without_a_project_may_be_those_of_another_one(world: World) -> None:
+    """The connection property `dataset_project_id`, in a job and in a query without one."""
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 7 AS a")
+    base = f"{world.address}/bigquery/v2/projects/billing"
+    chosen = {"connectionProperties": [{"key": "dataset_project_id", "value": PROJECT}]}
+    query: dict[str, Any] = {"query": f"SELECT a FROM {name}.t", "useLegacySql": False}
+    found = requests.post(f"{base}/queries", json={**query, **chosen}, timeout=30).json()
+    assert found["rows"] == [{"f": [{"v": "7"}]}]
+    assert requests.post(f"{base}/queries", json=query, timeout=30).status_code == 404
+    job = requests.post(f"{base}/jobs", json={"configuration": {"query": {**query, **chosen}}}, timeout=30).json()
+    results = f"{base}/queries/{job['jobReference']['jobId']}"
+    assert requests.get(results, timeout=30).json()["rows"] == found["rows"]
+
+
+@pytest.mark.parametrize(
+    ("properties", "status"),
+    [([("time_zone", "UTC")], 501), ([("session_id", "x")], 501), ([("mine", "x")], 200), ([("a", "x")] * 2, 400)],
+)
+def test_connection_properties_are_refused_or_ignored_as_documented(
+    world: World, properties: list[tuple[str, str]], status: int
+) -> None:
+    body = {"query": "SELECT 1", "connectionProperties": [{"key": key, "value": value} for key, value in properties]}
+    answer = requests.post(f"{world.address}/bigquery/v2/projects/{PROJECT}/queries", json=body, timeout=30)
+    assert answer.status_code == status

@@ -36,7 +36,7 @@ EXPECTED = HERE / "expected.toml"
 DOCS = ROOT / "docs" / "internals" / "local-stack.md"
 MARKS = ("<!-- witnesses: made by `make witness` -->", "<!-- end of witnesses -->")
 # A case takes seconds.
-SECONDS_PER_CASE = 90
+SECONDS_PER_CASE = 60
 PROJECT = "witness-project"
 
 
@@ -53,6 +53,9 @@ STORAGE = ("test_blob", "test_bucket", "test_client", "test_fileio", "test_trans
 SUITES = (
     *(Suite(f"python-bigquery {one}", "google_cloud_bigquery", (f"tests/system/{one}.py",)) for one in BIGQUERY),
     *(Suite(f"python-storage {one}", "google_cloud_storage", (f"tests/system/{one}.py",)) for one in STORAGE),
+    Suite("python-bigquery-storage reader", "google_cloud_bigquery_storage", ("tests/system/reader",)),
+    Suite("pandas-gbq", "pandas_gbq", ("tests/system",)),
+    Suite("sqlalchemy-bigquery", "sqlalchemy_bigquery", ("tests/system",)),
 )
 
 

@@ -12,6 +12,7 @@ from google.cloud import bigquery
 
 PUBLIC = "bigquery-public-data"
 FILES = "cloud-samples-data"
+COPY = "public_samples_copy"
 LANDSAT = "gcp-public-data-landsat"
 # Queries for the rows, by table: the number of rows, and the columns by the number `n` of a row.
 TABLES = {
@@ -21,7 +22,7 @@ TABLES = {
     "samples.natality": (2000, """2000 + MOD(n, 10) AS year, MOD(n, 12) + 1 AS month, n AS day, 7.5 AS weight_pounds,
         TRUE AS is_male, 'CA' AS state"""),
     "samples.gsod": (100, "n AS station_number, n AS wban_number, 2000 + MOD(n, 10) AS year, 1.5 AS mean_temp"),
-    "usa_names.usa_1910_2013": (3000, """CASE MOD(n, 2) WHEN 0 THEN 'WA' ELSE 'TX' END AS state, 'F' AS gender,
+    "usa_names.usa_1910_2013": (3000, """SPLIT('WA,TX,AL,CA,FL,KY', ',')[OFFSET(MOD(n, 6))] AS state, 'F' AS gender,
         1910 + MOD(n, 100) AS year, CONCAT('name', CAST(n AS STRING)) AS name, n AS number"""),
     "utility_us.country_code_iso": (249, """CONCAT('country', CAST(n AS STRING)) AS country_name, 'XX' AS alpha_2_code,
         'XXX' AS alpha_3_code, n AS country_code"""),
@@ -31,6 +32,9 @@ TABLES = {
         WHEN 3 THEN TIMESTAMP '2006-10-09 18:40:33 UTC' ELSE TIMESTAMP '2020-01-01 00:00:00 UTC' END AS timestamp"""),
     "new_york.tlc_green_trips_2014": (100, """TIMESTAMP '2014-01-01 00:00:00 UTC' AS pickup_datetime,
         n AS passenger_count, 1.5 AS trip_distance"""),
+    "new_york_citibike.citibike_stations": (50, """CONCAT('Central Park ', CAST(n AS STRING)) AS name, 40.7 AS latitude,
+        -73.9 AS longitude, n AS num_bikes_available"""),
+    "geo_census_tracts.us_census_tracts_national": (50, "'POINT(1 2)' AS tract_geom"),
     "stackoverflow.posts_questions": (50, "n AS id, 'google-bigquery' AS tags, n AS view_count"),
     "ethereum_blockchain.blocks": (1500, """n AS number,
         TIMESTAMP_ADD(TIMESTAMP '2015-08-01 00:00:00 UTC', INTERVAL n DAY) AS timestamp"""),
@@ -50,6 +54,9 @@ def create(tables: Any, objects: Any) -> None:
         numbers = f"UNNEST(GENERATE_ARRAY(1, {rows})) AS n"
         days = "PARTITION BY DATE(timestamp)" if name in BY_DAY else ""
         tables.query_and_wait(f"CREATE TABLE `{PUBLIC}`.{name} {days} AS SELECT {columns} FROM {numbers}")
+    # A suite expects a copy in its own project.
+    tables.create_dataset(COPY)
+    tables.query_and_wait(f"CREATE TABLE {COPY}.shakespeare AS SELECT * FROM `{PUBLIC}`.samples.shakespeare")
     objects.create_bucket(LANDSAT).blob("index.csv.gz").upload_from_string(b"")
     bucket = objects.create_bucket(FILES)
     bucket.blob("bigquery/us-states/us-states.csv").upload_from_string(STATES)

@@ -18,6 +18,7 @@ SCHEMAS = {
     "Clustering": schema(
         effect="fields",
     ),
+    "ConnectionProperty": schema(effect="key value"),
     "CsvOptions": schema(
         effect="""allowJaggedRows allowQuotedNewlines fieldDelimiter nullMarker preserveAsciiControlCharacters quote
             skipLeadingRows:int64""",
@@ -79,13 +80,13 @@ SCHEMAS = {
             timestampFormat timestampTargetPrecision""",
     ),
     "JobConfigurationQuery": schema(
-        effect="""clustering:Clustering createDisposition defaultDataset:DatasetReference
-            destinationTable:TableReference maximumBytesBilled:int64 query queryParameters:QueryParameter
-            rangePartitioning:RangePartitioning schemaUpdateOptions timePartitioning:TimePartitioning
-            writeDisposition""",
+        effect="""clustering:Clustering connectionProperties:ConnectionProperty createDisposition
+            defaultDataset:DatasetReference destinationTable:TableReference maximumBytesBilled:int64 query
+            queryParameters:QueryParameter rangePartitioning:RangePartitioning schemaUpdateOptions
+            timePartitioning:TimePartitioning writeDisposition""",
         recorded="""allowLargeResults destinationEncryptionConfiguration:EncryptionConfiguration flattenResults
             maximumBillingTier parameterMode priority useQueryCache""",
-        missing="""connectionProperties continuous createSession preserveNulls scriptOptions secureContext
+        missing="""continuous createSession preserveNulls scriptOptions secureContext
             tableDefinitions useLegacySql userDefinedFunctionResources writeIncrementalResults""",
         output="systemVariables",
     ),
@@ -122,11 +123,12 @@ SCHEMAS = {
         effect="arrayValues:QueryParameterValue rangeValue:RangeValue structValues:*QueryParameterValue value:text",
     ),
     "QueryRequest": schema(
-        effect="""defaultDataset:DatasetReference dryRun jobTimeoutMs:int64 labels location maxResults
-            maximumBytesBilled:int64 query queryParameters:QueryParameter requestId timeoutMs""",
+        effect="""connectionProperties:ConnectionProperty defaultDataset:DatasetReference dryRun jobTimeoutMs:int64
+            labels location maxResults maximumBytesBilled:int64 query queryParameters:QueryParameter requestId
+            timeoutMs""",
         recorded="""destinationEncryptionConfiguration:EncryptionConfiguration formatOptions jobCreationMode maxSlots
             parameterMode reservation useQueryCache""",
-        missing="""arrowSerializationOptions connectionProperties continuous createSession preserveNulls
+        missing="""arrowSerializationOptions continuous createSession preserveNulls
             queryResultsFormat secureContext useLegacySql writeIncrementalResults""",
         output="kind",
     ),

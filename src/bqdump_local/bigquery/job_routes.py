@@ -109,8 +109,8 @@ class JobRoutes:
     async def query(self, call: Call) -> dict[str, Any]:
         """jobs.query: start a query, and wait some time for the first page."""
         body = checked("QueryRequest", call.body, "query_request")
-        kept = ("query", "defaultDataset", "useLegacySql", "parameterMode", "queryParameters", "maximumBytesBilled")
-        configuration: dict[str, Any] = {"query": {key: body[key] for key in kept if key in body}}
+        kept = "query connectionProperties defaultDataset useLegacySql parameterMode queryParameters maximumBytesBilled"
+        configuration: dict[str, Any] = {"query": {key: body[key] for key in kept.split() if key in body}}
         configuration |= {key: body[key] for key in ("labels", "jobTimeoutMs") if body.get(key)}
         location = body.get("location")
         if body.get("dryRun"):

@@ -23,6 +23,7 @@ from bqdump_local.bigquery import (
     routines,
     writing,
 )
+from bqdump_local.bigquery.connection import dataset_project
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.parsing import invalid_query, parse
 from bqdump_local.bigquery.readers import reader
@@ -53,6 +54,8 @@ class Query:
         # The bytes of each table that was read.
         self._measured: dict[str, int] = {}
         self._destination: dict[str, str] | None = None
+        # The project of datasets that are named without one, which need not be that of the job.
+        project = dataset_project(self._query) or project
         default = self._query.get("defaultDataset")
         self._translation = Translation(
             catalog,

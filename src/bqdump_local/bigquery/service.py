@@ -12,6 +12,7 @@ from sqlglot import exp
 from bqdump_local.bigquery import copying, extract, load
 from bqdump_local.bigquery.bodies import checked
 from bqdump_local.bigquery.catalog import Catalog
+from bqdump_local.bigquery.connection import dataset_project
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.jobs import Job, JobBoard, subject
 from bqdump_local.bigquery.objects import ObjectStore
@@ -72,6 +73,7 @@ class Service:
             (configuration.get("query") or {}).get("destinationTable"),
         ]
         names = [(r.get("projectId") or project, r.get("datasetId", "")) for r in references if r]
+        project = dataset_project(configuration.get("query") or {}) or project
         text = (configuration.get("query") or {}).get("query")
         try:
             statements = parse(text) if text and not names else []

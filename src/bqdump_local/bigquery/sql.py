@@ -198,6 +198,9 @@ class Translation:
             return self._parameter(node)
         if isinstance(node, exp.Column) and node.name.upper() == "_PARTITIONDATE":
             return exp.cast(exp.column(PARTITION_TIME, table=node.table or None), "DATE")
+        if isinstance(node, exp.Column) and "." in node.table:
+            # The path of a table in one pair of backquotes.
+            return exp.column(node.this.copy(), table=exp.to_identifier(node.table.rpartition(".")[2], quoted=True))
         return self._retyped(node)
 
     def _retyped(self, node: exp.Expression) -> exp.Expression:

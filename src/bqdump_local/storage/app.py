@@ -21,6 +21,7 @@ from bqdump_local.storage.objects import ObjectMethods
 from bqdump_local.storage.store import Store
 from bqdump_local.storage.uploads import UploadMethods
 from bqdump_local.storage.wire import DisconnectedError, Reply, Request, error_reply
+from bqdump_local.storage.xml_uploads import XmlUploads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from starlette.types import Lifespan, Receive, Scope, Send
 
     Handler = Callable[..., Awaitable[Reply]]
+
+# Parameters of uploads in parts by the XML API, whose paths are those of objects.
+_IN_PARTS = frozenset({"uploads", "uploadId"})
 
 
 def create_app(root: Path | None = None, *, persist: bool = False) -> Starlette:
@@ -71,6 +75,7 @@ class Endpoint:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._uploads = UploadMethods(store)
+        self._xml = XmlUploads(store)
         self._routes = _routes(store, self._uploads)
         self._local: dict[tuple[str, ...], dict[str, Handler]] = {
             ("_local", "denied"): {"GET": self._show_denied, "PUT": self._deny, "DELETE": self._allow},
@@ -95,6 +100,7 @@ class Endpoint:
     def close(self) -> None:
         """Drop uploads in progress and close the store."""
         self._uploads.close()
+        self._xml.close()
         self._store.close()
 
     async def _answer(self, request: Request) -> Reply:
@@ -114,6 +120,9 @@ class Endpoint:
             if route.matches(segments):
                 names = [decode_segment(segments[position]) for position in route.names]
                 return await _pick(route.methods, request)(request, *names)
+        if len(segments) > 1 and not _IN_PARTS.isdisjoint(request.query):
+            _refuse_in_batch(request)
+            return await self._xml.answer(request)
         raise ApiError(404, "Not Found")
 
     async def _show_denied(self, _request: Request) -> Reply:

@@ -105,7 +105,7 @@ class ObjectMethods:
     async def restore(self, request: Request, bucket: str, name: str) -> Reply:
         """Make a copy of a soft-deleted object the live one."""
         self._store.bucket(bucket)
-        self._store.access.require(bucket, "storage.objects.restore", "storage.objects.create")
+        self._store.access.require(bucket, "storage.objects.restore", "storage.objects.create", item=name)
         record = self._deleted(request, bucket, name)
         restored = self._store.put(
             bucket,
@@ -140,6 +140,6 @@ class ObjectMethods:
         storage_class(resource)
         overriding = request.query.get("overrideUnlockedRetention", "").lower() == "true"
         if overriding:
-            self._store.access.require(bucket, "storage.objects.overrideUnlockedRetention")
+            self._store.access.require(bucket, "storage.objects.overrideUnlockedRetention", item=name)
         changed = self._store.change(record, settings, overriding=overriding)
         return Reply(self._store.resource(changed, request.base_url))

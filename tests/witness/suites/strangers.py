@@ -15,6 +15,7 @@ from typing import Any
 import google.auth
 import google.auth.crypt
 import google.cloud.bigquery_storage_v1.services.big_query_read.transports.grpc as reads
+import google.cloud.bigquery_storage_v1beta2.services.big_query_read.transports.grpc as beta_reads
 import google.cloud.storage.client
 import google.oauth2.service_account
 import grpc
@@ -66,15 +67,15 @@ google.auth.default = _default
 google.cloud.storage.client.AnonymousCredentials = lambda: NOBODY
 NAMES = ("GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_TESTS_USER_PROJECT", "GBQ_PROJECT_ID", "PROJECT_ID")
 os.environ |= dict.fromkeys(NAMES, PROJECT)
+
+
 # Reads go to the stack's server, which has no certificate.
-_made = reads.BigQueryReadGrpcTransport.create_channel
-
-
 def _channel(_host: str = "", *_: Any, **__: Any) -> grpc.Channel:
     return grpc.insecure_channel(os.environ["BIGQUERY_STORAGE_GRPC_ENDPOINT"])
 
 
-reads.BigQueryReadGrpcTransport.create_channel = classmethod(lambda cls, *a, **k: _channel(*a, **k))
+for transports in (reads, beta_reads):
+    transports.BigQueryReadGrpcTransport.create_channel = classmethod(lambda cls, *a, **k: _channel(*a, **k))
 
 
 OUTCOMES: dict[str, str] = {}

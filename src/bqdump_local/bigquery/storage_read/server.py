@@ -1,4 +1,4 @@
-"""The gRPC service `google.cloud.bigquery.storage.v1.BigQueryRead`."""
+"""The gRPC service `google.cloud.bigquery.storage.v1.BigQueryRead`, and v1beta2, which has the same messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bqdump_local.bigquery.storage_read.sessions import Session, Sessions
     from bqdump_local.faults import Verdict
 
-SERVICE = "google.cloud.bigquery.storage.v1.BigQueryRead"
+SERVICES = tuple(f"google.cloud.bigquery.storage.{version}.BigQueryRead" for version in ("v1", "v1beta2"))
 # Each stream that is being read occupies a thread.
 THREADS = 64
 MESSAGE_BYTES = 128 << 20
@@ -63,7 +63,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
     def service(self, handler_call_details: Any) -> Any:
         """See grpc.GenericRpcHandler."""
         service, _, method = handler_call_details.method.strip("/").partition("/")
-        if service != SERVICE:
+        if service not in SERVICES:
             return None
         if self._service is None:
             self._service = Service(self._catalog, self._judge)
