@@ -62,7 +62,7 @@ async def pieces(data: bytes) -> AsyncIterator[bytes]:
         (
             Fault("get", 400, "ExpiredToken"),
             AccessError,
-            "cannot sign in to S3: the credentials have expired. Renew them",
+            "cannot sign in to S3: the credentials have expired. Renew",
         ),
         (
             Fault("get", 403, "InvalidAccessKeyId"),
@@ -128,7 +128,9 @@ def test_without_credentials_the_sentence_says_which_variables_to_set(
     with pytest.raises(AccessError, match=r"^cannot sign in to S3: no credentials were found. Set AWS_PROFILE"):
         on(lambda store: store.read("x"))
     monkeypatch.setenv("AWS_PROFILE", "other")
-    with pytest.raises(AccessError, match=r"^cannot sign in to S3: The config profile \(other\) could not be found"):
+    with pytest.raises(
+        AccessError, match=r"^cannot sign in to S3: The config profile \(other\) could not be found. Set AWS_P"
+    ):
         on(lambda store: store.read("x"))
 
 

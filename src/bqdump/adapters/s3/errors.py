@@ -30,7 +30,7 @@ NEEDS = (
     "s3:ListBucket on the bucket."
 )
 KEYS = "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-RENEW = "Renew them, such as with aws sso login, and repeat the command."
+RENEW = "Renew the credentials, such as with aws sso login, and repeat the command."
 CLOCK = "Set the clock of this machine, and repeat the command."
 NAME = "Check the name of the bucket, and the endpoint if it is not of AWS."
 REGION = "Set AWS_REGION, or the region of the profile, to the region of the bucket."
@@ -72,16 +72,14 @@ ARCHIVED = "InvalidObjectState"
 BROKEN = (boto.ClientError, boto.BotoCoreError, urllib3.exceptions.HTTPError, ConnectionError)
 # No credentials, or such as cannot be had.
 NO_CREDENTIALS = (boto.NoCredentialsError, boto.PartialCredentialsError)
-NOT_SIGNED_IN = (
+MISCONFIGURED = (
     boto.ProfileNotFound,
     boto.ConfigNotFound,
     boto.ConfigParseError,
-    boto.CredentialRetrievalError,
     boto.InvalidConfigError,
-    boto.SSOError,
-    boto.TokenRetrievalError,
     boto.UnknownCredentialError,
 )
+NOT_SIGNED_IN = (boto.CredentialRetrievalError, boto.SSOError, boto.TokenRetrievalError)
 UNUSABLE = (boto.ParamValidationError, boto.NoRegionError, boto.InvalidRegionError, boto.ValidationError)
 
 
@@ -112,8 +110,9 @@ def translate(error: Exception, operation: str, subject: str) -> BqdumpError:
         return open_files_error(operation, subject)
     if isinstance(error, NO_CREDENTIALS):
         return AccessError(*SIGN_IN, "no credentials were found", KEYS)
-    if isinstance(error, NOT_SIGNED_IN):
-        return AccessError(*SIGN_IN, _first_line(str(error)), RENEW)
+    if isinstance(error, (*MISCONFIGURED, *NOT_SIGNED_IN)):
+        hint = RENEW if isinstance(error, NOT_SIGNED_IN) else KEYS
+        return AccessError(*SIGN_IN, _first_line(str(error)), hint)
     if isinstance(error, boto.SSLError):
         return AccessError(operation, subject, "the server's certificate is not trusted", TRUST)
     if isinstance(error, UNUSABLE):
