@@ -244,6 +244,9 @@ def not_restored(
         yield NotRestored(model, "MODEL", "not in the export: models are not exported")
     for unread in manifest.definitions.unread:
         yield NotRestored(unread.what, "DEFINITION", f"not in the export: {unread.reason}")
+    if options.as_:
+        # Single tables of a dataset, next to what is there.
+        return
     if target is not None:
         yield NotRestored(options.dataset, "DATASET", "it exists: its properties stay as they are")
     elif has_access_entries(manifest) and not options.with_access:
