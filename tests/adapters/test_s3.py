@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, LoginTokenLoadError, UnauthorizedSSOTokenError
 
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.patience import Patience
@@ -250,3 +250,11 @@ def test_the_bucket_is_in_the_path_for_other_services_unless_the_profile_says_ot
 def test_an_answer_without_a_code_has_its_status() -> None:
     error = ClientError({"ResponseMetadata": {"HTTPStatusCode": 403}}, "HeadObject")
     assert str(translate(error, "read", "s3://b/x")).startswith("cannot read s3://b/x: HTTP 403 Forbidden. Requires")
+
+
+@pytest.mark.parametrize("error", [UnauthorizedSSOTokenError(), LoginTokenLoadError(error_msg="no token")], ids=repr)
+def test_a_session_that_has_ended_is_not_waited_for(error: Exception) -> None:
+    found = translate(error, "read", "s3://b/x")
+    assert not found.retryable
+    assert str(found).startswith("cannot sign in to S3: ")
+    assert str(found).endswith("Renew the credentials, such as with aws sso login, and repeat the command.")

@@ -79,7 +79,7 @@ MISCONFIGURED = (
     boto.InvalidConfigError,
     boto.UnknownCredentialError,
 )
-NOT_SIGNED_IN = (boto.CredentialRetrievalError, boto.SSOError, boto.TokenRetrievalError)
+NOT_SIGNED_IN = (boto.CredentialRetrievalError, boto.LoginError, boto.SSOError, boto.TokenRetrievalError)
 UNUSABLE = (boto.ParamValidationError, boto.NoRegionError, boto.InvalidRegionError, boto.ValidationError)
 
 
