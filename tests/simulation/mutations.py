@@ -28,7 +28,7 @@ from bqdump.export import carry, task
 from bqdump.export.placement import choose, final_names, replace
 from bqdump.export.planning import definitions
 from bqdump.export.planning import obtain as planning
-from bqdump.export.publish import clear, collect, count, iceberg, lake_table
+from bqdump.export.publish import abandoned, clear, collect, count, iceberg, lake_table
 from bqdump.export.work import jobs, work
 from bqdump.export.work import sessions as policies
 from bqdump.repository import prefix_owner as prefix
@@ -153,14 +153,14 @@ MUTATIONS = (
              edit("    await claim_prefix(task.store, task.settings, task.run)\n", "")),
     Mutation("a mistaken run keeps the prefix", Law.RESUMABLE,
              planning, "release_prefix", wrong.nothing, here_only=True),
-    Mutation("staged files of a run whose jobs are running are cleared", Law.OWN_FILES, clear, "_clear_all",
+    Mutation("staged files of a run whose jobs are running are cleared", Law.OWN_FILES, abandoned, "_clear_all",
              edit('any(job.startswith(other.job_prefix) for job in jobs)', "False")),
-    Mutation("staged files of later runs are cleared", Law.OWN_FILES, clear, "_clear_all",
+    Mutation("staged files of later runs are cleared", Law.OWN_FILES, abandoned, "_clear_all",
              edit("and other.age < export.plan.age", "")),
     Mutation("staged files are cleared by name, of whatever generation", Law.OWN_FILES,
-             clear, "delete", wrong.of_any_generation, here_only=True),
+             abandoned, "delete", wrong.of_any_generation, here_only=True),
     Mutation("that a run stages files is forgotten when none are found", Law.OWN_FILES,
-             clear, "STAGES_NO_MORE_MS", wrong.is_long_ago, here_only=True),
+             abandoned, "STAGES_NO_MORE_MS", wrong.is_long_ago, here_only=True),
     Mutation("a message that does not fit into a note is cut by its characters", Law.RESUMABLE, notes, "shortened",
              edit("if len(text) <= characters and _size(text) <= bytes_:",
                   "if len(text := text[:characters]) <= characters:")),
@@ -171,9 +171,9 @@ MUTATIONS = (
     Mutation("a table that was published after planning is removed unnamed", Law.ASKED_REMOVALS, carry, "_stays_of",
              edit("kept = sorted(gone.keys() - reasons.keys())", "kept = sorted(export.plan.kept)")),
     Mutation("most tables of an export may be dropped unasked", Law.ASKED_REMOVALS, removal, "removal_flags",
-             edit('if mass or one.reason == "excluded"', 'if one.reason == "excluded"')),
+             edit('if mass or table.reason == "excluded"', 'if table.reason == "excluded"')),
     Mutation("tables are excluded from an export unasked", Law.ASKED_REMOVALS, removal, "removal_flags",
-             edit('if mass or one.reason == "excluded"', "if mass")),
+             edit('if mass or table.reason == "excluded"', "if mass")),
     Mutation("a dropped table leaves an export unnamed", Law.ASKED_REMOVALS, removal, "leaving",
              edit("removed.append(", 'if reason != "dropped" or not chosen:\n            removed.append(')),
     Mutation("tables that were left out are removed although they are to be kept", Law.ASKED_REMOVALS,

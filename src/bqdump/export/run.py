@@ -16,7 +16,7 @@ from bqdump.core.sizes import counted, named
 from bqdump.export.carry import as_failed, go_without_dropped
 from bqdump.export.placement.choose import running_export
 from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.publish.clear import clear_abandoned
+from bqdump.export.publish.abandoned import clear_abandoned
 from bqdump.export.publish.latest import Again, has_manifest, report_again, restore_latest
 from bqdump.export.publish.publish import publish
 from bqdump.export.publish.report import has_report, store_failed_report, store_report

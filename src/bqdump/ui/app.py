@@ -36,14 +36,13 @@ from bqdump.core.wording import COMMANDS
 from bqdump.pages.templating import style
 from bqdump.ports.store import ObjectStore
 from bqdump.ui.archive import Archive
-from bqdump.ui.changes import changes_page, growth_page
+from bqdump.ui.changes import changes_page, growth_page, history_page
 from bqdump.ui.file import file_page
 from bqdump.ui.frame import message
 from bqdump.ui.run import live_part, manifest_document, manifest_page, run_page, verify_page
 from bqdump.ui.runs import runs_page
 from bqdump.ui.sets import Collection, datasets_page, set_live_part, set_run_page
 from bqdump.ui.table import table_page
-from bqdump.ui.table_history import history_page
 
 Page = Callable[[Archive, Request], Awaitable[Response]]
 SetPage = Callable[[Collection, Request], Awaitable[Response]]

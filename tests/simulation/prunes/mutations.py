@@ -39,5 +39,5 @@ MUTATIONS = (
     Mutation("Iceberg metadata lists snapshots of deleted runs", Law.PRUNED,
              iceberg, "forget_snapshots", wrong.does_nothing),
     Mutation("the snapshot of a deleted run stays where that of a kept one has its manifest list", Law.PRUNED,
-             iceberg._Rewriting, "_expired", edit(' or one["summary"][RUN] not in kept', "")),
+             iceberg._Rewriting, "_expired", edit(' or snapshot["summary"][RUN] not in kept', "")),
 )  # fmt: skip

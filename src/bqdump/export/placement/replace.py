@@ -33,7 +33,7 @@ class Replace:
         return 0
 
     async def prepare(self, task: Task) -> None:
-        """Note that the run may stage files. See `publish.clear`."""
+        """Note that the run may stage files. See `publish.abandoned`."""
         await overwrite(task.store, task.settings.layout.stages(task.run), Stages(task.run))
 
     async def place(self, export: RunningExport, exported: Exported) -> Placed | None:
