@@ -53,9 +53,16 @@ NOBODY: Any = type(
         "expired": False,
         "refresh": _nothing,
         "before_request": _nothing,
+        # Processes of a transfer get those of their own.
+        "__reduce__": lambda _: (nobody, ()),
         **{f"with_{part}": _itself for part in WITHOUT},
     },
 )(_signer(), f"witness@{PROJECT}.iam.gserviceaccount.com", "http://127.0.0.1:1/token", project_id=PROJECT)
+
+
+def nobody() -> Any:
+    """The service account of this process."""
+    return NOBODY
 
 
 def _default(*_: Any, **__: Any) -> tuple[Any, str]:
