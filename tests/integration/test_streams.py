@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -110,11 +111,16 @@ def test_a_lost_result_of_a_run_is_named_in_its_log(stage: Stage) -> None:
 
 @pytest.fixture
 def plain(tmp_path: Path) -> dict[str, str]:
-    """A locale without further characters. Python imports nothing in it from a folder that has some in its name."""
-    (tmp_path / "venv").symlink_to(sys.prefix)
-    (tmp_path / "src").symlink_to(ROOT / "src")
+    """A locale without further characters. In it, Python imports nothing from a folder that has some in its name.
+
+    Before 3.13 it does not even start in an environment with a .pth file that names such a folder: so without one.
+    """
+    folders = {"src": ROOT / "src", "packages": Path(sysconfig.get_path("purelib"))}
+    for name, folder in folders.items():
+        (tmp_path / name).symlink_to(folder)
     return {
-        "PYTHON": str(tmp_path / "venv/bin/python"), "PYTHONPATH": str(tmp_path / "src"),
+        "PYTHON": str(getattr(sys, "_base_executable", sys.executable)),
+        "PYTHONPATH": os.pathsep.join(str(tmp_path / name) for name in folders),
         "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0",
     }  # fmt: skip
 
