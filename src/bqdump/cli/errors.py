@@ -64,7 +64,7 @@ def flag_words(name: str, value: Any) -> list[str]:
 
 
 # More commands than these are not listed as those that take an option.
-FEW_COMMANDS = 3
+FEW_COMMANDS = 5
 
 # A flag whose value may be a secret, such as the address of a webhook: it is never printed.
 SECRET = ("notify",)
