@@ -166,7 +166,11 @@ def test_a_misspelt_command_gets_a_guess(output: str, meant: str, capsys: pytest
         (["restore", "--source"], "--source: unknown option. It is an option of bqdump verify."),
         (["prune", "--replace"], "--replace: unknown option. It is an option of bqdump restore."),
         (["status", "--zzz"], "--zzz: unknown option. bqdump status --help shows what is possible."),
-        (["verify", "--format", "csv"], "--format: unknown option. bqdump verify --help shows what is possible."),
+        (
+            ["verify", "--format", "csv"],
+            "--format: unknown option. It is an option of bqdump init, bqdump doctor, bqdump plan and bqdump run.",
+        ),
+        (["init", "--json"], "--json: unknown option. bqdump init --help shows what is possible."),
     ],
 )
 def test_a_flag_of_other_commands_is_answered_with_their_names(
