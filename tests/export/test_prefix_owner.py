@@ -245,5 +245,6 @@ def test_a_dataset_that_is_gone_and_like_no_other_is_not_found() -> None:
 
 async def planned(task: Task) -> Any:
     """What `bqdump plan` shows."""
-    services: Any = SimpleNamespace(store=task.store, warehouse=task.warehouse)
+    stores = {task.settings.target: task.store}
+    services: Any = SimpleNamespace(store=task.store, stores=stores, warehouse=task.warehouse)
     return await verbs.plan(services, task.settings, task.run, 1)
