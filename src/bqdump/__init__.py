@@ -23,7 +23,7 @@ Each command of the command line is a function. Settings are keyword arguments; 
     restore  restore         restore a run into a dataset
              restores        restores and their states; end one
              drill           prove that a run can be restored
-    keep     copy            bring runs to another bucket or a folder
+    keep     copy            bring runs to another bucket, S3 or a folder
              tag             mark runs that are kept
              prune           delete runs that the retention policy no longer keeps
     try      check_service   test what bqdump relies on

@@ -13,6 +13,7 @@ from integration.stage import Stage
 MISTAKES = [
     ("run --bucket gs://my-exports", "without gs:// and without a folder; --to takes gs://BUCKET/PREFIX"),
     ("run --format parket", "did you mean parquet?"),
+    ("plan --to folder --format avro", "--format avro: the read route writes no Avro files (orders). Set --format to "),
     ("run --format parquet --compression zip", "Expected none, snappy, gzip or zstd"),
     ("run --include orders;customers", "Separate patterns by commas"),
     ("run --exclude *", "To export a selection separately, give it a --prefix of its own"),

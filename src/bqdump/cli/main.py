@@ -47,7 +47,7 @@ GROUPS = {
         "drill": "Prove that an export can be restored: restore, compare, drop.",
     },
     "Keep": {
-        "copy": "Copy runs to another bucket or to a folder, proven file by file.",
+        "copy": "Copy runs to another bucket, to S3 or to a folder, proven file by file.",
         "prune": "Delete runs that the retention policy no longer keeps.",
         "keys": "Make keys that sign manifests.",
     },

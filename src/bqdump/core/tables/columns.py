@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.errors import UsageError
+from bqdump.core.formats.fidelity import NO_AVRO
 from bqdump.core.formats.formats import ICEBERG_WIDE, Unfit, formats_that_hold, unfit
 from bqdump.core.formats.types import Column, standard
 from bqdump.core.sizes import named
@@ -187,6 +188,10 @@ def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
     able = formats_that_hold(misfits[0].route, columns)
     cause, setting = f"{', '.join(reasons)} ({tables})", "format"
     other = f"Set {{setting:format}} to {_either(able)}"
+    if NO_AVRO in reasons:
+        # That is about no column, so columns and what can be done with them would be misleading.
+        which = named([misfit.table for misfit in misfits], SHOWN, "table")
+        raise UsageError(operation, misfits[0].format, f"{NO_AVRO} ({which})", f"{other}.", setting=setting)
     if ICEBERG_WIDE in reasons:
         other, setting = "Use the read route, which writes them as strings, or set", "iceberg"
         hint = (
