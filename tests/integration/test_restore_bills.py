@@ -48,6 +48,7 @@ def test_what_replaces_a_table_is_compared_before_and_the_plan_has_its_bill(
     assert (done.code, json.loads(done.out)["verified"]) == (0, 1), done.text
     # In scratch, in place, and with the source.
     assert planned["bytes_billed"] == billed(exported) - before == 3 * TEN
+    assert json.loads(done.out)["bytes_billed"] == 3 * TEN
 
 
 @pytest.mark.parametrize("how", [("restore", "--into", "back"), ("restore", "--into", "back", "--verify"), ("drill",)],
@@ -57,7 +58,8 @@ def test_the_plan_shows_what_is_billed(
 ) -> None:
     planned = shown(call(capsys, *how, "--plan", "--json"))
     before = billed(exported)
-    assert call(capsys, *how).code == 0
+    done = call(capsys, *how, "--json")
+    assert (done.code, json.loads(done.out)["bytes_billed"]) == (0, planned["bytes_billed"])
     assert planned["bytes_billed"] == planned["bytes_billed_at_most"] == billed(exported) - before > 0
     assert [table["bytes_billed"] for table in planned["tables"]] == [TEN, TEN, 0]
 

@@ -89,7 +89,7 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
     try:
         done = await _restore(task._replace(request=task.request._replace(on_bill=bill)), prepared.proposal)
     except VerificationError as error:
-        done = _without_files(manifest, options, error)
+        done = _without_files(manifest, options, error, bill.bytes)
     different, failed = split(done.failed)
     missing = {failure.name for failure in done.failed}
     proven = [table for table in done.tables if table.table not in missing]
@@ -104,7 +104,7 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
         objects=len(done.objects),
         rows=sum(table.rows or 0 for table in proven),
         bytes=sum(table.bytes for table in proven),
-        bytes_billed=done.bytes_billed + bill.bytes,
+        bytes_billed=done.bytes_billed,
         seconds=round(time.monotonic() - start, 3),
         began=time_of(began),
         different=different,
@@ -177,8 +177,8 @@ async def _exists(restore: RunningRestore, dataset: Dataset) -> bool:
         return False
 
 
-def _without_files(manifest: Manifest, options: Options, error: VerificationError) -> Restoration:
-    """Nothing was restored, as files are missing or changed."""
+def _without_files(manifest: Manifest, options: Options, error: VerificationError, bytes_billed: int) -> Restoration:
+    """Nothing was restored, as files are missing or changed. bytes_billed: by comparisons until then."""
     return Restoration(
         restore="",
         run=manifest.run,
@@ -194,7 +194,7 @@ def _without_files(manifest: Manifest, options: Options, error: VerificationErro
         kept=(),
         rows=0,
         bytes=0,
-        bytes_billed=0,
+        bytes_billed=bytes_billed,
     )
 
 

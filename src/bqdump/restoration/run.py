@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -64,7 +65,7 @@ async def carry_out(restores: Sequence[RunningRestore], tell: Listener, *, apart
     followed: dict[str, _Followed] = {}
     bills = _Bill(restores[0].task.request.spent)
     if open_:
-        ledgers = await restore_tables(open_)
+        ledgers = await restore_tables([bills.of(restore) for restore in open_])
         if await _finishes(restores[0]):
             tell(Entered("finishing"))
             followed = {restore.restore.id: restore for restore in await _follow_tables(open_, ledgers, bills)}
@@ -77,7 +78,8 @@ async def carry_out(restores: Sequence[RunningRestore], tell: Listener, *, apart
         if done and done.state != "restored":
             return done
         work = _compared(billing, done) if done else _end(followed[restore.id]._replace(restore=billing))
-        return await guarded(restore, work)
+        result = await guarded(restore, work)
+        return msgspec.structs.replace(result, bytes_billed=result.bytes_billed + bills.by_restore[restore.id])
 
     # Where files are read, one after another, as each restore reads with all of this machine.
     return await gathered(conclude, restores, 1 if restores[0].task.request.reading else AT_ONCE)
@@ -112,10 +114,14 @@ async def _apart(restore: RunningRestore, work: Awaitable[Answer]) -> Answer | R
 
 
 class _Bill:
-    """What the comparisons of all datasets have billed, which together is limited."""
+    """What the comparisons of all datasets have billed, which together is limited.
+
+    by_restore: the bytes, by the restore's id.
+    """
 
     def __init__(self, spent: int) -> None:
         self._spent = spent
+        self.by_restore = Counter[str]()
 
     def of(self, restore: RunningRestore) -> RunningRestore:
         """A restore that adds to it."""
@@ -123,6 +129,7 @@ class _Bill:
 
         def bill(bytes_billed: int) -> None:
             self._spent += bytes_billed
+            self.by_restore[restore.id] += bytes_billed
             report(bytes_billed)
 
         request = restore.task.request._replace(on_bill=bill, spent=self._spent)

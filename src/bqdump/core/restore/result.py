@@ -98,9 +98,9 @@ class Restoration(Result, frozen=True, kw_only=True):
     no longer as an earlier start has restored them (reason `changed`); `running`: other tasks are still at work, so
     the numbers are not complete; `planned`. restore: its id, "" in a plan.
     not_restored: what is not restored, or not completely, and why. kept: what the target had already, and keeps.
-    bytes_billed: by queries that fill tables; in a plan, by all queries, with those that compare values if that is
-    requested. bytes_billed_at_most: in a plan, if BigQuery refuses to load files directly. verified: the number of
-    tables whose values were compared with the files, None unless requested.
+    bytes_billed: by queries that fill tables, and by those that compare values. bytes_billed_at_most: in a plan, if
+    BigQuery refuses to load files directly. verified: the number of tables whose values were compared with the files,
+    None unless requested.
     datasets: of a set, each of its datasets. Then the other fields are those of all of them: tables and objects are
     called `dataset.table`, `dataset` is the name with `{dataset}`, and restore is "".
     """
