@@ -95,6 +95,18 @@ def test_a_forged_manifest_is_named_although_it_fits_its_files(signing: Stage) -
     refused(signing.command("drill", "--trust", "signing.pub"), "cannot trust run one")
 
 
+def test_files_that_a_forger_writes_again_are_not_taken_for_a_copy(signing: Stage) -> None:
+    export(signing, "one", "--sign", "signing.key")
+    (file,) = json.loads(signing.read(manifest_of("one")))["tables"][0]["files"]
+    # As with other bytes of the same CRC32C; and the manifest again, so that the pointer has another generation.
+    for name in (file["name"], manifest_of("one")):
+        signing.upload(name, signing.read(name))
+    assert signing.command("verify").code == 0
+    refused(trusts(signing), "cannot trust run one", "all of its files were written again")
+    into = ("--into", f"{signing.project}.restored")
+    refused(signing.command("restore", *into, "--trust", "signing.pub"), "all of its files were written again")
+
+
 def test_a_forger_who_signs_with_a_key_of_his_own_is_named(signing: Stage) -> None:
     export(signing, "one", "--sign", "signing.key")
     change(signing, manifest_of("one"), labels={"forged": "yes"})
@@ -164,13 +176,14 @@ def test_an_export_of_another_dataset_is_named(signing: Stage) -> None:
     verify = ("verify", "--trust", "signing.pub")
     found = call_in(signing.folder, nameless, *verify)
     refused(found, f"dataset {signing.project}.{other}", f"gs://{elsewhere}", "If it was moved here on purpose")
-    # A bucket that was mirrored is read by the name of its dataset.
+    # In a bucket that another tool has mirrored, the manifest is trusted, and nothing says what the files contain.
     mirror = f"{signing.bucket}-mirror"
     signing.store.create_bucket(mirror)
     for blob in signing.store.list_blobs(elsewhere):
         signing.store.bucket(mirror).blob(blob.name).upload_from_string(blob.download_as_bytes(raw_download=True))
     refused(call_in(signing.folder, nameless, *verify, "--bucket", mirror), f"read from gs://{mirror}/")
-    assert call_in(signing.folder, nameless | {"SOURCE_DATASET": other}, *verify, "--bucket", mirror).code == 0
+    named = nameless | {"SOURCE_DATASET": other}
+    refused(call_in(signing.folder, named, *verify, "--bucket", mirror), "written again", "bqdump copy --sign")
 
 
 def test_a_set_is_signed_and_its_datasets_cannot_take_each_others_place(signing: Stage) -> None:
@@ -184,6 +197,22 @@ def test_a_set_is_signed_and_its_datasets_cannot_take_each_others_place(signing:
     found = trusts(signing, SOURCE_DATASET=both)
     assert found.code == 4
     assert "it is not signed" in found.out + found.err
+
+
+def test_a_set_cannot_name_a_manifest_that_no_signature_belongs_to(signing: Stage) -> None:
+    other = f"{signing.dataset}_other"
+    signing.big.create_dataset(other)
+    signing.sql(f"CREATE TABLE `{signing.project}.{other}.a` AS SELECT 1 AS id, 'x' AS name")
+    both = f"{signing.dataset},{other}"
+    export(signing, "one", "--sign", "signing.key", SOURCE_DATASET=both)
+    forged = json.loads(signing.read(f"{other}/{manifest_of('one')}")) | {"labels": {"forged": "yes"}}
+    signing.upload(f"{other}/{manifest_of('one/x')}", json.dumps(forged).encode())
+    project = json.loads(signing.read(f"{STATE}/project.json"))
+    entries = [entry | ({"run": "one/x"} if entry["dataset"] == other else {}) for entry in project["datasets"]]
+    change(signing, f"{STATE}/project.json", datasets=entries)
+    found = trusts(signing, SOURCE_DATASET=both)
+    assert found.code == 4
+    assert "no manifest is stored under such a name" in found.out + found.err
 
 
 def test_a_copy_is_signed_by_its_own_key(signing: Stage) -> None:

@@ -15,7 +15,7 @@ from bqdump.check.findings import Finding, FindingKind
 from bqdump.check.read_back import ReadOptions, check_room, read_back
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.documents.path_template import split_shard
-from bqdump.core.errors import DocumentError
+from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.plan.names import pattern_of
 from bqdump.core.progress.events import (
     Checked,
@@ -171,6 +171,7 @@ async def compare_files(
     stored, findings = await _list(store, manifest, tell)
     copied = await _is_copy(store, settings, manifest, stored)
     if copied:
+        _refuse_unproven(settings, manifest)
         manifest = _adopt(manifest, stored)
     findings += [
         finding
@@ -222,6 +223,16 @@ async def _is_copy(
         found = await store.stat(latest.manifest) if latest else None
         return bool(latest and found and found.generation != latest.manifest_generation)
     return False
+
+
+def _refuse_unproven(settings: Settings, manifest: Manifest) -> None:
+    """Raise VerificationError where signatures count: they say nothing of files that other tools have written."""
+    if settings.trust:
+        cause = (
+            "all of its files were written again, as if copied by another tool: no signature covers what they contain"
+        )
+        hint = "Use the export itself, or a copy that bqdump copy --sign has made."
+        raise VerificationError("trust", f"run {manifest.run}", cause, hint)
 
 
 def _adopt(manifest: Manifest, stored: Mapping[str, ObjectInfo]) -> Manifest:

@@ -9,12 +9,16 @@ class Signer(Protocol):
     """A private key. Its id is `SHA256:` and the SHA-256 of the public key (SubjectPublicKeyInfo, DER), in base64."""
 
     async def key_id(self) -> str:
-        """The id of the key. Raises an error for a key that cannot sign."""
+        """The id of the key."""
         ...
 
     async def sign(self, data: bytes) -> bytes:
         """The signature of these bytes."""
         ...
+
+
+# Signed before anything is exported or copied: a public key may be readable by whom its private one refuses.
+PROBE = b"bqdump: this key can sign"
 
 
 class TrustedKeys(Protocol):

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import STATE
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.documents.signature import SHA256, Envelope, Signature, Signed, envelope_of, statement_of
+from bqdump.core.documents.signature import SHA256, Envelope, Signature, Statement, envelope_of, statement_of
 from bqdump.core.errors import BqdumpError, DocumentError, VerificationError
 from bqdump.core.settings.target import Target
 from bqdump.core.times import parse_time
@@ -24,6 +24,8 @@ from bqdump.repository.repository import swap
 
 Result = TypeVar("Result")
 MANIFEST = re.compile(rf"(?P<prefix>(?:.*/)?){STATE}/runs/(?P<run>[^/]+)/manifest\.json", re.DOTALL)
+# Any name that a document could give as that of a manifest.
+LIKE_MANIFEST = re.compile(rf"(?:.*/)?{STATE}/.*manifest\.json", re.DOTALL)
 
 
 async def sign_manifest(store: ObjectStore, target: Target, names: RunLayout, signer: Signer) -> None:
@@ -71,6 +73,8 @@ class TrustingStore:
         """See ObjectStore. Of a manifest, the bytes are those that were checked."""
         place = MANIFEST.fullmatch(name)
         if place is None:
+            if LIKE_MANIFEST.fullmatch(name):
+                raise _refused(name, "no manifest is stored under such a name")
             return await self._store.read(name, start, length)
         stored = await self._store.read(name)
         if self._trust.keys:
@@ -99,16 +103,18 @@ class TrustingStore:
             signed = statement.predicate
             other = f", of run {signed.run}" if signed.run != run else ""
             raise _refused(run, f"{name} is not the manifest that was signed{other}: it was changed or replaced")
-        self._check_export(place, statement.predicate)
+        self._check_export(place, statement)
 
-    def _check_export(self, place: re.Match[str], signed: Signed) -> None:
+    def _check_export(self, place: re.Match[str], statement: Statement) -> None:
+        signed, (subject,) = statement.predicate, statement.subject
         if signed.run != place["run"]:
             raise _refused(place["run"], f"it is the manifest of run {signed.run}")
         trust = self._trust
         if trust.dataset and (signed.project, signed.dataset) == (trust.project or signed.project, trust.dataset):
             return
         here = "" if self._target.folder else self._target.uri(place["prefix"])
-        if signed.target.rstrip("/") == here.rstrip("/"):
+        # In folders, which have no names of their own, the object's name says below which prefix it was signed.
+        if (signed.target.rstrip("/"), subject.name) == (here.rstrip("/"), place.string):
             return
         which = f"dataset {signed.project}.{signed.dataset}"
         where = f"signed for {signed.target}" if signed.target else "signed in a folder"

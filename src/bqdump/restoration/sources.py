@@ -54,6 +54,10 @@ async def finish_run(task: Task) -> None:
     found = await read_replacing(task.store, task.settings)
     if found is None:
         return
+    if task.settings.trust:
+        cause = "finished here, it would be published without a signature, and only signed runs are trusted"
+        hint = f"Finish it with its key first: {{call:run run_id={found.run}}} {{setting:sign}}"
+        raise UsageError("finish", f"run {found.run}", cause, hint, setting="finish_run")
     message = "finishing run %s, which has begun to replace the published files"
     log.info(message, found.run, extra=LogEvent.RUN_FINISHED.extra(run=found.run))
     settings = replace(found.settings, patience=task.settings.patience)

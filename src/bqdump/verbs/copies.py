@@ -10,6 +10,7 @@ from bqdump.core.copy.plan import Copied, Request
 from bqdump.core.documents.run import Owner
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.settings.settings import Settings
+from bqdump.ports.signer import PROBE
 from bqdump.services.copies import opened_copy
 from bqdump.services.keys import open_signer
 
@@ -19,7 +20,7 @@ async def copy(settings: Settings, request: Request, owner: Owner, tell: Listene
 
     if signer := open_signer(settings):
         # A key that cannot sign is refused before anything is copied.
-        await signer.key_id()
+        await signer.sign(PROBE)
     now = int(time.time() * 1000)
     async with opened_copy(settings, request) as sides:
         task = Task(*sides, owner, now, request.digests, request.dry, tell, signer)

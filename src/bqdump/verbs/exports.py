@@ -24,6 +24,7 @@ from bqdump.export.run import TaskResult
 from bqdump.export.run import run as run_task
 from bqdump.export.task import Task
 from bqdump.observe.notify import concerns_all, notify, notify_once, of_tables
+from bqdump.ports.signer import PROBE
 from bqdump.ports.store import ObjectStore
 from bqdump.services.opened import Services
 from bqdump.services.opening import open_notifier
@@ -151,7 +152,7 @@ async def run_one(
 async def _refuse_unusable(signer: Signer | None) -> None:
     """Raise the error of a key that cannot sign, such as one without permission, before anything is exported."""
     if signer:
-        await signer.key_id()
+        await signer.sign(PROBE)
 
 
 def _about(settings: Settings, owner: Owner) -> dict[str, str | int]:
