@@ -36,7 +36,7 @@ MISTAKES = [
     ("restore --into my-project.copy --replace --missing-only", "Use one of them"),
     ("restore --into my-project.copy --schema-only --data-only", "Use one of them"),
     ("restore --into my-project.copy --schema-only --verify", "Without rows there is nothing to compare"),
-    ("restore --into my-project.copy --data-only --with-policies", "Tables keep their own"),
+    ("restore --into my-project.copy --data-only --with-policies", "Only rows are restored"),
     ("restore --into my-project.copy --as a.b", "{table} stands for that in the export"),
     ("restore --into my-project.copy --as {tabel}_old", "the only placeholder is {table}"),
     ("restore --into my-project.copy --tables-from names.txt", "--tables-from names.txt: No such file or directory"),

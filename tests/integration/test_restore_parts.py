@@ -69,3 +69,14 @@ def test_columns_that_do_not_fit_are_named_before_anything_changes(
     assert refused.code == 2
     assert "id is STRING there, and INT64 in the export; there is no note" in refused.text
     assert exported.sql("SELECT COUNT(*) FROM back.orders") == [(0,)]
+
+
+def test_rows_are_not_put_into_a_table_whose_row_access_policies_that_would_remove(
+    exported: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(capsys, "restore", "--into", "back", "--schema-only", "--include", "orders").code == 0
+    exported.sql("CREATE ROW ACCESS POLICY mine ON back.orders GRANT TO ('user:a@example.com') FILTER USING (id = 1)")
+    refused = call(capsys, "restore", "--into", "back", "--data-only", "--include", "orders")
+    assert refused.code == 2
+    assert "orders with row access policies, which filling them would remove" in refused.text
+    assert exported.big.get_table(f"{exported.project}.back.orders").num_rows == 0

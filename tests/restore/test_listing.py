@@ -151,6 +151,9 @@ def test_uploads_go_and_what_the_restore_has_not_named_stays() -> None:
     folder.bucket.put_now(foreign, b"mine")
     done = asyncio.run(abort(found, folder.world.big))
     assert (done.files > 0, done.left, folder.bucket.names_now()) == (True, (foreign,), [foreign])
+    # What is left belongs to no restore any more, and the same command begins anew.
+    again = asyncio.run(restore(folder.task()))
+    assert (again.state, again.restore != found.decision.restore) == ("restored", True)
 
 
 def test_a_restore_that_is_done_or_unknown_is_not_ended() -> None:

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from bqdump.core.documents.definitions import Definitions, ObjectDefinition, RoutineDefinition, RowPolicy
+from bqdump.core.errors import DeniedError
 from bqdump.core.restore.plan import Options
 from bqdump.restoration.run import run as restore
 from restore.killed import Killed, killed_at
@@ -74,6 +75,24 @@ def test_row_access_policies_are_restored_on_request() -> None:
     assert result.state == "restored"
     policy = msgspec.json.decode(found.big.policy_definitions["project", "copy", "one"]["few"])
     assert policy == {"filterPredicate": "line = 'a'", "grantees": ["user:a@example.com"]}
+
+
+def test_a_policy_waits_for_its_table_which_would_remove_it_on_coming_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = world()
+    copy = found.big.copy
+
+    async def refuse(request: Any) -> Any:
+        raise DeniedError("copy", "table one", "missing permission")
+
+    monkeypatch.setattr(found.big, "copy", refuse)
+    options = msgspec.structs.replace(INTO, with_policies=True)
+    first = found.restore(options, run="r1")
+    assert (first.state, "one" in {lost.name for lost in first.failed}) == ("incomplete", True)
+    assert not found.big.policy_definitions
+    monkeypatch.setattr(found.big, "copy", copy)
+    again = found.restore(options, execution="second", run="r1")
+    assert (again.state, again.restore) == ("restored", first.restore)
+    assert found.big.policy_definitions["project", "copy", "one"]
 
 
 def test_a_view_that_cannot_be_created_is_named_and_everything_else_stays() -> None:

@@ -75,6 +75,8 @@ def _again(restore: RunningRestore, name: str) -> str:
         "as_": name if exported != name else "",
         "schema_only": options.schema_only,
         "data_only": options.data_only,
+        "with_policies": options.with_policies,
+        "keep_references": options.keep_references,
         # Definitions alone do not replace a table, as its rows would be lost.
         "missing_only" if options.schema_only else "replace": True,
         "yes": restore.plan.in_place,

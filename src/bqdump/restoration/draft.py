@@ -15,6 +15,7 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import DeniedError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.contents import PLAN
 from bqdump.core.restore.draft import restore_plan, tables_in_target
 from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
@@ -60,6 +61,7 @@ async def draft(task: Task) -> Draft:
     state = await target_state(task, options)
     if state and options.data_only:
         state = state._replace(definitions=await _definitions(task, found.manifest, state))
+        await _refuse_policies(task, state)
     elif state and (replaced := set(state.tables) if options.replace else set(unfinished(state))):
         state = state._replace(layouts=await _layouts(task, found.manifest, state, replaced))
     location = state.location if state else found.manifest.location
@@ -111,6 +113,20 @@ async def _definitions(task: Task, manifest: Manifest, state: TargetState) -> di
     names = [name for name in tables_in_target(manifest, options).values() if name in state.tables]
     tables = await gathered(lambda name: task.destination.table(dataset, name), names, AT_ONCE)
     return {name: table.definition for name, table in zip(names, tables, strict=True) if table}
+
+
+async def _refuse_policies(task: Task, state: TargetState) -> None:
+    """Raise UsageError for tables to be filled that have row access policies: a copy job removes these.
+
+    https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#copy_jobs
+    """
+    options = task.request.options
+    dataset, names = Dataset(options.project, options.dataset, state.location), sorted(state.definitions or ())
+    policies = await gathered(lambda name: task.destination.row_policies(dataset, name), names, AT_ONCE)
+    if guarded := [name for name, found in zip(names, policies, strict=True) if found]:
+        cause = f"{named(guarded, NAMED, 'table')} with row access policies, which filling them would remove"
+        hint = "Restore next to them with {setting:as_}, or drop the policies first and create them again afterwards."
+        raise UsageError(PLAN, f"{dataset.project}.{dataset.name}", cause, hint, setting="data_only")
 
 
 async def find_manifest(task: Task) -> Found:

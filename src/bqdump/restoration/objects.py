@@ -50,8 +50,19 @@ async def restore_objects(
     await _in_rounds(restores, _open(restores, ledgers, lambda plan: (len(plan.tables), plan.objects)))
     await before_policies()
     await _in_rounds(
-        restores, _open(restores, ledgers, lambda plan: (len(plan.tables) + len(plan.objects), plan.policies))
+        restores,
+        [
+            open_
+            for open_ in _open(restores, ledgers, lambda plan: (len(plan.tables) + len(plan.objects), plan.policies))
+            if _has_table(open_, ledgers[open_.restore.id])
+        ],
     )
+
+
+def _has_table(open_: Open, ledger: Ledger) -> bool:
+    """Whether the table of a policy is in place: putting it there later would remove the policy."""
+    names = [step.name for step in open_.restore.plan.tables]
+    return open_.step.table not in names or names.index(open_.step.table) in ledger.receipts
 
 
 def _open(

@@ -115,7 +115,11 @@ async def _earlier(task: Task, what: str, number: int) -> Decision | None:
     id_ = restore_id(what, number)
     layout = Restores(task.layout).restore(id_)
     finished = await exists(task.state, layout.result)
-    decision = await _decision(task, id_)
+    stored = await load(task.state, layout.plan)
+    if stored is None:
+        # It was ended, and something of it is left.
+        return None
+    decision = stored.value
     if finished and (decision.options.replace or decision.options.missing_only):
         return None
     receipts = (await read_ledger(task.state, layout)).receipts

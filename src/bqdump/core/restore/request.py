@@ -81,7 +81,7 @@ def _refuse_pairs(*, schema_only: bool, data_only: bool, verify: bool, grants: M
     pairs = [
         ("schema_only", schema_only, "data_only", data_only, "Use one of them."),
         ("verify", verify, "schema_only", schema_only, "Without rows there is nothing to compare."),
-        *((name, given, "data_only", data_only, "Tables keep their own.") for name, given in grants.items()),
+        *((name, given, "data_only", data_only, "Only rows are restored.") for name, given in grants.items()),
     ]
     for setting, given, other, too, hint in pairs:
         if given and too:
