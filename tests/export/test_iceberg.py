@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.target import IcebergTables, Latest
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import BqdumpError, DeniedError, UsageError
 from bqdump.core.iceberg.metadata import RUN
 from bqdump.core.iceberg.table import HINT, run_of
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.export.publish.iceberg import drop_metadata
 from bqdump.export.run import run
 from bqdump.ports.warehouse import JobError
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import value_of
 from export.overlap import Overlap, in_a_loop, published
+from logged import logged
 
 REPLACING = Settings(project="p", dataset="d", target=Target("gs", "memory", "x/"), format="parquet", iceberg=True)
 KEEPING = msgspec.structs.replace(REPLACING, path="{run}/{table}_*.{ext}")
@@ -386,3 +392,24 @@ def test_latest_json_of_an_export_without_iceberg_tables_names_none() -> None:
         assert (latest.iceberg, tables) == ("", None)
 
     in_a_loop(check)
+
+
+def test_metadata_of_the_second_of_two_publishers_stays_where_it_cannot_be_deleted(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore("memory")
+    name = f"{FOLDER}a/metadata/00001-one-0123456789ab.metadata.json"
+    generation = store.put_now(name, b"{}")
+    lost: Any = SimpleNamespace(tables=[SimpleNamespace(iceberg=[SimpleNamespace(name=name, generation=generation)])])
+
+    async def denied(objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        return [DeniedError("delete", name, "no") for name, _ in objects]
+
+    monkeypatch.setattr(store, "delete", denied)
+    export: Any = SimpleNamespace(store=store, plan=SimpleNamespace(run="one", mode="keep"))
+    asyncio.run(drop_metadata(export, lost, None))
+    assert store.names_now() == [name]
+    assert len(logged(caplog, LogEvent.CLEANUP_FAILED)) == 1
+    export.plan.mode = "replace"
+    with pytest.raises(DeniedError):
+        asyncio.run(drop_metadata(export, lost, None))

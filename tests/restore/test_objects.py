@@ -156,3 +156,19 @@ def test_foreign_keys_and_expirations_are_set_once_everything_is_there() -> None
     (restored,) = relations(found, "one")["foreignKeys"]
     assert restored["referencedTable"]["datasetId"] == "copy"
     assert found.definition("one")["expirationTime"] == later
+
+
+def test_an_expiration_is_not_set_where_policies_hide_what_it_would_delete(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = world(Definitions(policies=(POLICY,)))
+    found.change_definition("one", timePartitioning={"type": "DAY", "expirationMs": "86400000"})
+
+    async def hidden(*_: Any) -> list[int]:
+        return [0]
+
+    # As an account to which the policy grants no row counts the rows that the expiration would delete.
+    monkeypatch.setattr(found.big, "ask", hidden)
+    result = found.restore(msgspec.structs.replace(INTO, with_policies=True), run="r1")
+    assert [(lost.name, lost.kind) for lost in result.not_restored if lost.kind == "EXPIRATION"] == [
+        ("one", "EXPIRATION")
+    ]
+    assert found.definition("one")["timePartitioning"].get("expirationMs") is None

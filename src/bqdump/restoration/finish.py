@@ -79,6 +79,8 @@ async def _relate(restore: RunningRestore, step: TableStep) -> NotRestored | Non
 async def _expire(restore: RunningRestore, step: TableStep) -> NotRestored | None:
     name, target = step.name, restore.target
     if step.expired_rows:
+        if any(policy.table == name for policy in restore.plan.policies):
+            return _named(name, "EXPIRATION", "not set, as row access policies may hide rows that it would delete")
         try:
             (rows,) = await restore.destination.ask(target, name, step.expired_rows, _limit(restore))
         except OF_A_TABLE as error:

@@ -66,7 +66,7 @@ class Keep:
     async def place(self, export: RunningExport, exported: Exported) -> Placed | None:
         """Only delete what failed attempts have left: all other files are in place."""
         collected = exported.collected
-        await discard(export, collected.surplus)
+        await discard(export, [(info.name, info.generation) for info in collected.surplus])
         carry = await carry_over(export, exported.tables, exported.dropped)
         await check_carried(export, carry)
         return Placed({table: [*map(file_of, infos)] for table, infos in collected.written.items()}, carry)

@@ -17,7 +17,6 @@ from bqdump.core.errors import DeniedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
 from bqdump.export.task import RunningExport
-from bqdump.ports.store import ObjectInfo
 from bqdump.repository.repository import delete as delete_objects
 from bqdump.repository.repository import load, replace, value_of
 
@@ -50,17 +49,17 @@ async def clear_staging(export: RunningExport) -> None:
 async def clear_written(export: RunningExport, pattern: str) -> None:
     """Delete the files that a job wrote for a table excluded from its run: no manifest lists them."""
     async for page in export.store.objects(pattern.partition("*")[0]):
-        await discard(export, [info for info in page if split_shard(info.name, {pattern})])
+        await discard(export, [(info.name, info.generation) for info in page if split_shard(info.name, {pattern})])
 
 
-async def discard(export: RunningExport, files: Sequence[ObjectInfo]) -> None:
-    """Delete files that no manifest names or will name.
+async def discard(export: RunningExport, files: Sequence[tuple[str, int]]) -> None:
+    """Delete files of these names and generations, which no manifest names or will name.
 
     Where each run has a folder, an account without permission to delete them leaves them, with a warning: prune deletes
     them with the run.
     """
     try:
-        await delete(export, ((info.name, info.generation) for info in files))
+        await delete(export, files)
     except DeniedError as error:
         if export.plan.mode != "keep":
             raise

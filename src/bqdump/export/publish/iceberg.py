@@ -19,7 +19,7 @@ from bqdump.core.documents.target import IcebergTables, Latest
 from bqdump.core.errors import BqdumpError
 from bqdump.core.iceberg.table import HINT, hint_of, run_of
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.export.publish.clear import delete
+from bqdump.export.publish.clear import delete, discard
 from bqdump.export.publish.lake import REQUESTS_AT_ONCE, Earlier, Lake
 from bqdump.export.publish.lake_table import LakeTable
 from bqdump.export.task import RunningExport
@@ -158,7 +158,7 @@ async def drop_metadata(export: RunningExport, lost: Manifest, made: ManifestFil
     """Delete what was written for a manifest that is not stored, because another task's is, or the run has ended."""
     named = _names([made]) if made else set()
     written = [file for entry in lost.tables for file in entry.iceberg if run_of(file.name) == export.plan.run]
-    await delete(export, ((file.name, file.generation) for file in written if file.name not in named))
+    await discard(export, [(file.name, file.generation) for file in written if file.name not in named])
 
 
 async def withdraw_metadata(export: RunningExport) -> None:

@@ -124,7 +124,7 @@ async def withdraw_files(export: RunningExport, unit: Unit, mine: Receipt) -> No
     pattern = export.written_by(mine, unit)
     names = [shard_name(pattern, number) for number in range(mine.first, mine.first + mine.files)]
     found = await asyncio.gather(*map(export.store.stat, names))
-    await discard(export, [info for info in found if info])
+    await discard(export, [(info.name, info.generation) for info in found if info])
 
 
 class _FailedError(Exception):
