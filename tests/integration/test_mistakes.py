@@ -36,6 +36,7 @@ MISTAKES = [
     ("restore --into my-project.copy --replace --missing-only", "Use one of them"),
     ("restore --into my-project.copy --schema-only --data-only", "Use one of them"),
     ("restore --into my-project.copy --schema-only --verify", "Without rows there is nothing to compare"),
+    ("restore --plan --data-only", "--data-only: it restores rows into tables that exist"),
     ("restore --into my-project.copy --data-only --with-policies", "Only rows are restored"),
     ("restore --into my-project.copy --as a.b", "{table} stands for that in the export"),
     ("restore --into my-project.copy --as {tabel}_old", "the only placeholder is {table}"),

@@ -48,7 +48,14 @@ def test_rows_are_replaced_or_kept_only_on_request() -> None:
     assert (kept.tables, kept.kept) == ((), ("orders",))
 
 
-@pytest.mark.parametrize("target", [None, EMPTY, EMPTY._replace(tables={"orders": ("VIEW", {})})])
+# The last one was dropped after it had been listed.
+@pytest.mark.parametrize(
+    "target",
+    [
+        None, EMPTY, EMPTY._replace(tables={"orders": ("VIEW", {})}),
+        EMPTY._replace(tables={"orders": ("TABLE", {})}, definitions={}),
+    ],
+)  # fmt: skip
 def test_a_table_that_does_not_exist_is_refused(target: TargetState | None) -> None:
     with pytest.raises(UsageError, match="rows are restored into tables that exist, and there is no table orders"):
         plan(manifest(entry("orders", FIELDS)), target, data_only=True)

@@ -40,10 +40,11 @@ def actions(names: Sequence[str], options: Options, into: Dataset, target: Targe
     if not names:
         raise UsageError(PLAN, "", "no table is chosen", "{call:ls} lists the tables.", setting="data_only")
     there = target.tables if target else {}
-    if missing := [name for name in names if there.get(name, ("",))[0] != TABLE]:
+    definitions = (target and target.definitions) or {}
+    # A table may be dropped between the listing and the request for its definition.
+    if missing := [name for name in names if there.get(name, ("",))[0] != TABLE or name not in definitions]:
         cause = f"rows are restored into tables that exist, and there is no table {named(missing, SHOWN)}"
         raise UsageError(PLAN, f"{into.project}.{into.name}", cause, ANEW, setting="data_only")
-    definitions = (target and target.definitions) or {}
     filled = [name for name in names if has_rows(definitions[name])]
     if filled and not options.replace and not options.missing_only:
         cause = f"the dataset has {named(filled, SHOWN, 'table')} with rows"

@@ -58,6 +58,9 @@ def requested(
         raise UsageError(RESTORE, "", cause, "Use one of them.", setting="replace")
     grants = {"with_policies": with_policies, "with_access": with_access}
     _refuse_pairs(schema_only=schema_only, data_only=data_only, verify=verify, grants=grants)
+    if data_only and not dataset:
+        cause = "it restores rows into tables that exist, so their dataset must be named"
+        raise UsageError(RESTORE, "", cause, "Name it with {setting:into}.", setting="data_only")
     through = _through(settings, via) if dataset and not schema_only else parse_via(via)
     options = Options(
         project=project,
