@@ -71,12 +71,16 @@ def test_columns_that_do_not_fit_are_named_before_anything_changes(
     assert exported.sql("SELECT COUNT(*) FROM back.orders") == [(0,)]
 
 
-def test_rows_are_not_put_into_a_table_whose_row_access_policies_that_would_remove(
+def test_no_row_access_policy_is_removed_by_rows_that_are_put_into_its_table(
     exported: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(capsys, "restore", "--into", "back", "--schema-only", "--include", "orders").code == 0
+    command = ("restore", "--into", "back", "--include", "orders")
+    assert call(capsys, *command, "--schema-only").code == 0
     exported.sql("CREATE ROW ACCESS POLICY mine ON back.orders GRANT TO ('user:a@example.com') FILTER USING (id = 1)")
-    refused = call(capsys, "restore", "--into", "back", "--data-only", "--include", "orders")
-    assert refused.code == 2
-    assert "orders with row access policies, which filling them would remove" in refused.text
+    for way in ("--data-only", "--replace"):
+        refused = call(capsys, *command, way)
+        assert refused.code == 2
+        assert "row access policies would be removed: mine of orders" in refused.text
     assert exported.big.get_table(f"{exported.project}.back.orders").num_rows == 0
+    exported.sql("DROP ROW ACCESS POLICY mine ON back.orders")
+    assert call(capsys, *command, "--replace").code == 0

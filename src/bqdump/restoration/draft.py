@@ -61,7 +61,6 @@ async def draft(task: Task) -> Draft:
     state = await target_state(task, options)
     if state and options.data_only:
         state = state._replace(definitions=await _definitions(task, found.manifest, state))
-        await _refuse_policies(task, state)
     elif state and (replaced := set(state.tables) if options.replace else set(unfinished(state))):
         state = state._replace(layouts=await _layouts(task, found.manifest, state, replaced))
     location = state.location if state else found.manifest.location
@@ -69,6 +68,7 @@ async def draft(task: Task) -> Draft:
     now = await task.destination.now(location) if options.dataset else int(time.time() * 1000)
     compared = await compare_files(task.store, task.settings, found.manifest, task.tell)
     plan = restore_plan(compared.manifest, options, state, now)
+    await _refuse_policies(task, plan, location)
     await _refuse_changed_files(task, plan, compared.findings)
     await _note_location(task, plan)
     return Draft(found._replace(manifest=compared.manifest), state, now, plan)
@@ -115,18 +115,29 @@ async def _definitions(task: Task, manifest: Manifest, state: TargetState) -> di
     return {name: table.definition for name, table in zip(names, tables, strict=True) if table}
 
 
-async def _refuse_policies(task: Task, state: TargetState) -> None:
-    """Raise UsageError for tables to be filled that have row access policies: a copy job removes these.
+async def _refuse_policies(task: Task, plan: RestorePlan, location: str) -> None:
+    """Raise UsageError where row access policies would be lost: a copy job removes those of its destination.
 
     https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#copy_jobs
     """
     options = task.request.options
-    dataset, names = Dataset(options.project, options.dataset, state.location), sorted(state.definitions or ())
+    if not (options.replace or options.data_only):
+        return
+    dataset = Dataset(options.project, options.dataset, location)
+    restored = {(step.table, step.name) for step in plan.policies}
+    names = [step.name for step in plan.tables if step.action in ("replace", "fill")]
     policies = await gathered(lambda name: task.destination.row_policies(dataset, name), names, AT_ONCE)
-    if guarded := [name for name, found in zip(names, policies, strict=True) if found]:
-        cause = f"{named(guarded, NAMED, 'table')} with row access policies, which filling them would remove"
-        hint = "Restore next to them with {setting:as_}, or drop the policies first and create them again afterwards."
-        raise UsageError(PLAN, f"{dataset.project}.{dataset.name}", cause, hint, setting="data_only")
+    lost = [
+        f"{policy.name} of {name}"
+        for name, found in zip(names, policies, strict=True)
+        for policy in found or ()
+        if (name, policy.name) not in restored
+    ]
+    if lost:
+        cause = f"row access policies would be removed: {named(lost, NAMED)}"
+        those = "" if options.data_only else "{setting:with_policies} restores those that the export has. "
+        hint = f"{those}Otherwise restore next to the table with {{setting:as_}}, or drop them first."
+        raise UsageError(PLAN, f"{dataset.project}.{dataset.name}", cause, hint)
 
 
 async def find_manifest(task: Task) -> Found:
