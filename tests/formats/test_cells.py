@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bqdump.core.errors import BqdumpError, UsageError
-from bqdump.core.formats.fidelity import CELLS
+from bqdump.core.formats.fidelity import CELLS, NO_AVRO
 from bqdump.core.formats.formats import FORMATS, codecs
 from bqdump.core.formats.types import TYPES
 from bqdump.core.tables.columns import SHOWN
@@ -89,6 +89,10 @@ def test_every_cell_that_can_be_is_read_back_in_every_codec() -> None:
     assert tested == cells
 
 
+# A table, and one of its columns with and without values.
+COLUMNS = r"\b{0}: [^;]*\b{1} [^;]*\b{1}_null "
+
+
 @pytest.mark.parametrize(
     ("way", "kinds"), IMPOSSIBLE, ids=lambda value: str(value) if isinstance(value, Way) else value[0].name
 )
@@ -100,7 +104,9 @@ def test_what_a_format_cannot_hold_is_refused_before_anything_starts(
     with pytest.raises(UsageError, match=r"\. Set format to ") as caught:
         exports.run(way, f"{way}-{tables[0]}", include=",".join(tables))
     for table, kind in zip(tables, kinds, strict=True):
-        assert re.search(rf"\b{table}: [^;]*\b{kind.name} [^;]*\b{kind.name}_null ", caught.value.cause)
+        # The route writes no file of the format at all: its columns do not matter.
+        named = rf"\b{table}\b" if holds(way, kind.type).lost == NO_AVRO else COLUMNS.format(table, kind.name)
+        assert re.search(named, caught.value.cause)
         assert holds(way, kind.type).lost in caught.value.cause
     assert len(exports.stage.extracts()) == jobs
 
