@@ -116,28 +116,21 @@ async def _definitions(task: Task, manifest: Manifest, state: TargetState) -> di
 
 
 async def _refuse_policies(task: Task, plan: RestorePlan, location: str) -> None:
-    """Raise UsageError where row access policies would be lost: a copy job removes those of its destination.
+    """Raise UsageError where rows alone would remove row access policies, as a copy job does with its destination's.
 
     https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#copy_jobs
     """
     options = task.request.options
-    if not (options.replace or options.data_only):
+    if not options.data_only:
         return
     dataset = Dataset(options.project, options.dataset, location)
-    restored = {(step.table, step.name) for step in plan.policies}
     names = [step.name for step in plan.tables if step.action in ("replace", "fill")]
     policies = await gathered(lambda name: task.destination.row_policies(dataset, name), names, AT_ONCE)
-    lost = [
-        f"{policy.name} of {name}"
-        for name, found in zip(names, policies, strict=True)
-        for policy in found or ()
-        if (name, policy.name) not in restored
-    ]
+    lost = [f"{policy.name} of {name}" for name, found in zip(names, policies, strict=True) for policy in found or ()]
     if lost:
         cause = f"row access policies would be removed: {named(lost, NAMED)}"
-        those = "" if options.data_only else "{setting:with_policies} restores those that the export has. "
-        hint = f"{those}Otherwise restore next to the table with {{setting:as_}}, or drop them first."
-        raise UsageError(PLAN, f"{dataset.project}.{dataset.name}", cause, hint)
+        hint = "Restore next to the table with {setting:as_}, or drop them first and create them again afterwards."
+        raise UsageError(PLAN, f"{dataset.project}.{dataset.name}", cause, hint, setting="data_only")
 
 
 async def find_manifest(task: Task) -> Found:
