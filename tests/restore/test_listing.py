@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -68,8 +69,14 @@ def end(world: World) -> AbortedRestore:
     ],
 )
 def test_the_state_follows_from_result_jobs_and_time(given: dict[str, int], state: str) -> None:
-    usual = {"done": False, "at_work": False, "changed": 1000, "now": 1000 + DAY, "abandoned_ms": 7 * DAY}
-    assert state_of(**{**usual, **given}) == state  # type: ignore[arg-type]
+    usual: dict[str, Any] = {
+        "done": False,
+        "at_work": False,
+        "changed": 1000,
+        "now": 1000 + DAY,
+        "abandoned_ms": 7 * DAY,
+    }
+    assert state_of(**{**usual, **given}) == state
 
 
 def test_restores_are_listed_with_state_target_and_failures() -> None:

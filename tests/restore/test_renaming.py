@@ -15,13 +15,13 @@ from restore.killed import Killed, killed_at
 from restore.test_objects import raw
 from restore.world import INTO, World
 
-BESIDE = Options(project="project", dataset="data", include=("one",), as_="one_yesterday")
+NEXT_TO_LIVE = Options(project="project", dataset="data", include=("one",), as_="one_yesterday")
 
 
 def test_a_table_is_restored_next_to_the_live_one_without_a_confirmation() -> None:
     world = World()
     world.big.put("project", "data", "one", ["changed"])
-    result = world.restore(BESIDE)
+    result = world.restore(NEXT_TO_LIVE)
     assert [(one.table, one.exported, one.action) for one in result.tables] == [("one_yesterday", "one", "create")]
     assert (world.rows("one", "data"), world.rows("one_yesterday", "data")) == (["changed"], ["a", "b"])
     assert world.definition("one_yesterday", "data").get("labels", {}) == {}
@@ -29,8 +29,8 @@ def test_a_table_is_restored_next_to_the_live_one_without_a_confirmation() -> No
 
 def test_the_same_command_again_compares_and_loads_nothing() -> None:
     world = World()
-    first, jobs = world.restore(BESIDE), len(world.big.started)
-    assert world.restore(BESIDE, "again") == first
+    first, jobs = world.restore(NEXT_TO_LIVE), len(world.big.started)
+    assert world.restore(NEXT_TO_LIVE, "again") == first
     assert len(world.big.started) == jobs
 
 
@@ -39,8 +39,8 @@ def test_a_name_that_is_taken_is_refused_and_replaced_in_the_source_only_with_a_
     world.big.put("project", "data", "one_yesterday", ["x"])
     before = world.store.names_now()
     with pytest.raises(UsageError, match="the dataset already has one_yesterday"):
-        world.restore(BESIDE)
-    over = replace(BESIDE, replace=True)
+        world.restore(NEXT_TO_LIVE)
+    over = replace(NEXT_TO_LIVE, replace=True)
     with pytest.raises(UsageError, match="is the dataset that was exported"):
         world.restore(over)
     assert (world.rows("one_yesterday", "data"), world.store.names_now()) == (["x"], before)
@@ -62,9 +62,9 @@ def test_a_table_that_was_emptied_is_named_with_the_command_that_restores_it_und
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world = World()
-    world.restore(BESIDE)
+    world.restore(NEXT_TO_LIVE)
     world.big.put("project", "data", "one_yesterday", [])
-    again = world.restore(BESIDE, "again")
+    again = world.restore(NEXT_TO_LIVE, "again")
     assert [(one.name, one.reason) for one in again.failed] == [("one_yesterday", "changed")]
     command = (
         "bqdump.restore(run='r1', into='project.data', include='one', as_='one_yesterday', replace=True, yes=True)"
@@ -76,9 +76,9 @@ def test_a_restore_next_to_the_live_table_that_is_killed_at_any_request_ends_the
     for number in range(10_000):
         world = World()
         try:
-            asyncio.run(restore(killed_at(world.task(BESIDE, "killed"), number)))
+            asyncio.run(restore(killed_at(world.task(NEXT_TO_LIVE, "killed"), number)))
         except Killed:
-            result = world.restore(BESIDE, "again")
+            result = world.restore(NEXT_TO_LIVE, "again")
         else:
             break
         assert (result.state, result.failed) == ("restored", ()), number

@@ -143,8 +143,8 @@ async def find_manifest(task: Task) -> Found:
 def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
     exported = {manifest.dataset, *(name for name, _ in options.others)}
     in_place = options.project == manifest.project and options.dataset in exported
-    beside = (options.as_ or options.data_only) and not options.replace
-    if not in_place or beside or (options.replace and yes):
+    adds_only = (options.as_ or options.data_only) and not options.replace
+    if not in_place or adds_only or (options.replace and yes):
         return
     which = "the dataset that was exported" if options.dataset == manifest.dataset else "another dataset of the set"
     cause = f"it is {which}, and its tables would be replaced"

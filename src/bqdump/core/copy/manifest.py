@@ -4,7 +4,7 @@ The names of a copied run's files: each run has its own folder, also where the s
 
 A file that an earlier run exported keeps the folder of that run, so that all runs that name it share it in the copy.
 
-What all copies of a run have in common, as one checksum: two runs of one id are told apart by it.
+What all copies of a run have in common, as one checksum, which distinguishes two runs of one id.
 """
 
 from __future__ import annotations
