@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ class Fields:
     docs/internals/local-stack.md lists them.
     missing: they are refused. output: only the service sets them, and they are ignored in requests. The values are the
     schemas of what a field contains (`*` for a map of those), `int64` or `text`, whose numbers are answered
-    as strings, `int32`, whose strings are answered as numbers, or "".
+    as strings, `int32`, whose strings are answered as numbers, or "". A missing parameter of a query names instead the
+    values that ask for nothing, such as `INT64|NONE`.
     """
 
     effect: dict[str, str]
@@ -85,6 +86,20 @@ class Checker:
         if isinstance(value, list):
             return [self.checked(part, item, f"{where}[{number}]") for number, item in enumerate(value)]
         return self.checked(part, value, where)
+
+
+def check_parameters(
+    groups: Mapping[str, Fields], method: str, given: Iterable[tuple[str, str]], missing: Callable[[str], Exception]
+) -> None:
+    """Refuse the parameters of a request that the stand-in does not have. groups: by method, and by API for all.
+
+    method: such as `storage.objects.list`.
+    """
+    for group in (groups.get(method), groups.get(method.partition(".")[0])):
+        for name, value in given if group and group.missing else ():
+            nothing = group.missing.get(name) if group else None
+            if nothing is not None and value.lower() not in ("", "false", *nothing.lower().split("|")):
+                raise missing(f"the parameter {name}={value} of {method}")
 
 
 def is_neutral(value: Any) -> bool:

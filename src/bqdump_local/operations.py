@@ -54,3 +54,15 @@ def bigquery_operation(method: str, target: str) -> str:
     collection = words[-2] if names_one else last
     action = verb or ("list" if method == "GET" and not names_one else _CRUD.get(method, "other"))
     return f"bigquery.{collection}.{action}"
+
+
+def cloud_run_operation(method: str, target: str) -> str:
+    """The operation of a request, such as `run.jobs.run`."""
+    words = target.partition("?")[0].split("/")[6:]
+    verb = words[-1].partition(":")[2] if words else ""
+    kinds = [word for word in words[::2] if word]
+    if not kinds:
+        return "run.other"
+    names_one = len(words) % 2 == 0
+    action = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}.get(method, "get" if names_one else "list")
+    return f"run.{'executions' if 'executions' in kinds else kinds[0]}.{verb or action}"

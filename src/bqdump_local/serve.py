@@ -71,8 +71,8 @@ def _app(arguments: argparse.Namespace) -> Control:
 
         app = storage_app(arguments.root, persist=arguments.persist)
         return Control(app, service="storage", name=storage_operation)
-    from bqdump_local.cloud_run.app import cloud_run_operation
     from bqdump_local.cloud_run.app import create_app as cloud_run_app
+    from bqdump_local.operations import cloud_run_operation
     from bqdump_local.stack import Stack
 
     stack = Stack(arguments.storage, arguments.bigquery, storage_read=arguments.storage_read)

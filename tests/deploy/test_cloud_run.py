@@ -18,9 +18,10 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.render.deployment import Deployment
 from bqdump.render.job import job as v1_job
-from bqdump_local.cloud_run.app import cloud_run_operation, create_app
+from bqdump_local.cloud_run.app import create_app
 from bqdump_local.cloud_run.template import read_template
 from bqdump_local.control import Control
+from bqdump_local.operations import cloud_run_operation
 from deploy import discovery
 from local.storage_server import serving
 

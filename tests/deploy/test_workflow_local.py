@@ -17,8 +17,9 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.target import Latest
 from bqdump.render.job import workflow_source
 from bqdump_local import stack as local_stack
-from bqdump_local.cloud_run.app import cloud_run_operation, create_app
+from bqdump_local.cloud_run.app import create_app
 from bqdump_local.control import Control
+from bqdump_local.operations import cloud_run_operation
 from deploy.workflow_engine import ENVIRONMENT, EXECUTION, FailedError, operation_failed, refusal, run
 from local.storage_server import serving
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import requests
 from starlette.routing import Route
@@ -16,13 +17,30 @@ from bqdump_local.bigquery import api_fields as bigquery_fields
 from bqdump_local.bigquery import create_app
 from bqdump_local.bigquery.bodies import checked as bigquery_checked
 from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.cloud_run import api_fields as cloud_run_fields
+from bqdump_local.cloud_run import template
+from bqdump_local.cloud_run.app import create_app as create_cloud_run
+from bqdump_local.cloud_run.errors import CloudRunError
 from bqdump_local.storage import api_fields as storage_fields
 from bqdump_local.storage.errors import ApiError
 from deploy import discovery
 from local.bigquery_server import PROJECT, World
 from local.storage_server import Http, storage_server
 
-APIS = {"bigquery.v2": bigquery_fields.SCHEMAS, "storage.v1": storage_fields.SCHEMAS}
+APIS = {
+    "bigquery.v2": bigquery_fields.SCHEMAS,
+    "storage.v1": storage_fields.SCHEMAS,
+    "run.v2": cloud_run_fields.SCHEMAS,
+}
+PARAMETERS = {
+    "bigquery.v2": bigquery_fields.PARAMETERS,
+    "storage.v1": storage_fields.PARAMETERS,
+    "run.v2": cloud_run_fields.PARAMETERS,
+}
+# What Cloud Run's bodies are decoded to.
+STRUCTS: list[type[msgspec.Struct]] = [template.RunRequest, template.Overrides, template.ContainerOverride]
+STRUCTS += [template.ExecutionTemplate, template.TaskTemplate, template.Container, template.Variable]
+DECODED = {field.encode_name for struct in STRUCTS for field in msgspec.structs.fields(struct)}
 SCHEMAS = [(api, name) for api, schemas in APIS.items() for name in schemas]
 DOCS = Path(__file__).parents[2] / "docs" / "internals" / "local-stack.md"
 SOURCES = [path for path in Path(bqdump_local.__file__).parent.rglob("*.py") if path.name != "api_fields.py"]
@@ -74,22 +92,30 @@ def test_what_a_field_contains_is_checked_too(api: str, name: str) -> None:
             assert part.removeprefix("*") in {*APIS[api], "int64", "int32", "text", ""}, field
 
 
-def served() -> Iterator[tuple[str, str]]:
-    """The schemas of the bodies of all methods that the stack serves, with the API."""
-    routes = [one for one in create_app(storage="http://127.0.0.1:1").routes if isinstance(one, Route)]
+def served() -> Iterator[tuple[str, dict[str, Any]]]:
+    """All methods that the stack serves, with the API."""
+    routed = [*create_app(storage="http://127.0.0.1:1").routes, *create_cloud_run().routes]
+    routes = [one for one in routed if isinstance(one, Route)]
     paths = {(verb, re.sub(r"\{\w+\}", "{}", route.path)) for route in routes for verb in route.methods or ()}
-    for method in methods(discovery.document("bigquery.v2")):
-        path = re.sub(r"\{\+?\w+\}", "{}", f"/bigquery/v2/{method.get('flatPath', method['path'])}")
-        if (method["httpMethod"], path) in paths and "request" in method:
-            yield "bigquery.v2", method["request"]["$ref"]
+    for api, base in (("bigquery.v2", "/bigquery/v2"), ("run.v2", "")):
+        for method in methods(discovery.document(api)):
+            path = re.sub(r"\{\+?\w+\}", "{}", f"{base}/{method.get('flatPath', method['path'])}")
+            if (method["httpMethod"], path) in paths:
+                yield api, method
     with storage_server() as address, Http(address) as http:
-        http.bucket("bucket")
-        http.put("bucket", "bucket")
-        for method in (one for one in methods(discovery.document("storage.v1")) if "request" in one):
-            path = re.sub(r"\{\w+\}", "bucket", method["path"])
-            answer = http.call(method["httpMethod"], path, json={})
-            if answer.status_code not in (404, 405):
-                yield "storage.v1", method["request"]["$ref"]
+        for method in methods(discovery.document("storage.v1")):
+            http.call("POST", "b", json={"name": "bucket"})
+            http.upload("bucket", "bucket")
+            base = "/upload/storage/v1" if method.get("supportsMediaUpload") else "/storage/v1"
+            path = f"{base}/" + re.sub(r"\{\w+\}", "bucket", method["path"])
+            body: dict[str, Any] = {"json": {}} if "request" in method else {}
+            answer = http.call(method["httpMethod"], path, **body)
+            if answer.status_code != 405 and not _unserved(answer):
+                yield "storage.v1", method
+
+
+def _unserved(answer: requests.Response) -> bool:
+    return answer.status_code == 404 and '"message":"Not Found"' in answer.text
 
 
 def methods(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -99,9 +125,10 @@ def methods(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def test_the_bodies_of_all_methods_that_are_served_are_checked() -> None:
-    needed = set(served())
+    needed = {(api, method["request"]["$ref"]) for api, method in served() if "request" in method}
     assert {name for api, name in needed if api == "bigquery.v2"} >= {"Dataset", "Table", "Job", "QueryRequest"}
     assert {name for api, name in needed if api == "storage.v1"} >= {"Bucket", "Object", "ComposeRequest"}
+    assert {name for api, name in needed if api == "run.v2"} >= {"GoogleCloudRunV2Job", "GoogleCloudRunV2RunJobRequest"}
     # These methods read nothing but what they name.
     needed -= {("bigquery.v2", "TestIamPermissionsRequest"), ("bigquery.v2", "GetIamPolicyRequest")}
     assert {one for one in needed if one[1] not in APIS[one[0]]} == set()
@@ -111,13 +138,12 @@ def listed() -> set[str]:
     """The fields in the list of the documentation."""
     text = DOCS.read_text(encoding="utf-8").partition("## Fields without effect")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \|", text, re.MULTILINE)
-    return {f"{schema}.{field}" for schema, cells in rows for field in re.findall(r"`(\w+)`", cells)}
+    return {f"{schema}.{field}" for schema, cells in rows for field in re.findall(r"`([\w.$]+)`", cells)}
 
 
 def test_fields_without_effect_are_those_of_the_documentation() -> None:
-    recorded = {
-        f"{name}.{field}" for schemas in APIS.values() for name, one in schemas.items() for field in one.recorded
-    }
+    tables = [*APIS.values(), *PARAMETERS.values()]
+    recorded = {f"{name}.{field}" for table in tables for name, one in table.items() for field in one.recorded}
     assert listed() == recorded
 
 
@@ -125,7 +151,9 @@ def test_fields_without_effect_are_those_of_the_documentation() -> None:
 def test_a_field_with_an_effect_is_read_by_the_code(api: str, name: str) -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
     unread = [
-        field for field in APIS[api][name].effect if not re.search(rf"['\"]{field}['\"]|\b{field}\b(?=.*\.split)", code)
+        field
+        for field in APIS[api][name].effect
+        if field not in DECODED and not re.search(rf"['\"]{field}['\"]|\b{field}\b(?=.*\.split)", code)
     ]
     assert unread == []
 
@@ -136,13 +164,16 @@ def sample(schema: dict[str, Any]) -> Any:
     return {"boolean": True, "integer": 7, "string": "7", "array": ["x"], "number": 7.5}.get(kind, {"x": "y"})
 
 
+REFUSALS = (BigQueryError, ApiError, CloudRunError)
 MISSING = [(api, name, field) for api, name in SCHEMAS for field in APIS[api][name].missing]
 
 
 @pytest.mark.parametrize(("api", "name", "field"), MISSING)
 def test_a_missing_field_is_refused_by_name_unless_it_asks_for_nothing(api: str, name: str, field: str) -> None:
-    checked = bigquery_checked if api == "bigquery.v2" else storage_fields.checked
-    with pytest.raises((BigQueryError, ApiError), match=f"does not support the field body.{field}") as caught:
+    checked = {"bigquery.v2": bigquery_checked, "run.v2": cloud_run_fields.checked}.get(api, storage_fields.checked)
+    with pytest.raises(
+        (BigQueryError, ApiError, CloudRunError), match=f"does not support the field body.{field}"
+    ) as caught:
         checked(name, {field: sample(described(api, name)[field])}, "body")
     assert getattr(caught.value, "status", None) == 501
     values: tuple[Any, ...] = (None, False, "", [], {})

@@ -241,3 +241,46 @@ SCHEMAS = {
         missing="foreignDefinitions privacyPolicy userDefinedFunctionResources",
     ),
 }
+
+# The parameters of requests, by method. Those of every method are at `bigquery`.
+_PAGE = "maxResults pageToken"
+PARAMETERS = {
+    "bigquery": schema(
+        effect="fields uploadType",
+        recorded="$.xgafv access_token key oauth_token prettyPrint quotaUser",
+        missing="alt:json callback upload_protocol:resumable|multipart",
+    ),
+    "bigquery.datasets.delete": schema(effect="deleteContents"),
+    "bigquery.datasets.get": schema(effect="datasetView", recorded="accessPolicyVersion"),
+    "bigquery.datasets.insert": schema(effect="accessPolicyVersion"),
+    "bigquery.datasets.list": schema(effect=f"all filter {_PAGE}"),
+    "bigquery.datasets.patch": schema(effect="accessPolicyVersion updateMode"),
+    "bigquery.datasets.update": schema(effect="accessPolicyVersion updateMode"),
+    "bigquery.jobs.cancel": schema(effect="location"),
+    "bigquery.jobs.delete": schema(effect="location"),
+    "bigquery.jobs.get": schema(effect="location"),
+    "bigquery.jobs.getQueryResults": schema(
+        effect=f"location {_PAGE} startIndex timeoutMs",
+        recorded="formatOptions.useInt64Timestamp",
+        missing="formatOptions.timestampOutputFormat:INT64|TIMESTAMP_OUTPUT_FORMAT_UNSPECIFIED",
+    ),
+    "bigquery.jobs.list": schema(
+        effect=f"maxCreationTime {_PAGE} minCreationTime projection stateFilter",
+        recorded="allUsers",
+        missing="parentJobId",
+    ),
+    "bigquery.models.list": schema(effect=_PAGE),
+    "bigquery.routines.get": schema(effect="readMask"),
+    "bigquery.routines.list": schema(effect=f"filter {_PAGE} readMask"),
+    "bigquery.rowAccessPolicies.delete": schema(recorded="force"),
+    "bigquery.rowAccessPolicies.list": schema(effect="pageSize pageToken"),
+    "bigquery.tabledata.list": schema(
+        effect=f"{_PAGE} selectedFields startIndex",
+        recorded="formatOptions.useInt64Timestamp",
+        missing="formatOptions.timestampOutputFormat:INT64|TIMESTAMP_OUTPUT_FORMAT_UNSPECIFIED",
+    ),
+    "bigquery.tables.get": schema(effect="selectedFields view"),
+    "bigquery.tables.list": schema(effect=_PAGE),
+    "bigquery.tables.patch": schema(missing="autodetect_schema"),
+    "bigquery.tables.update": schema(missing="autodetect_schema"),
+}

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bqdump_local.bigquery.catalog import Catalog
+from bqdump_local.bigquery.control_routes import ControlRoutes
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.http import to_json, to_route
 from bqdump_local.bigquery.job_routes import JobRoutes
@@ -42,6 +43,7 @@ def create_app(*, storage: str, data_dir: Path | None = None, settings: JobSetti
 
     endpoints = [
         *TableRoutes(service).endpoints(),
+        *ControlRoutes(service).endpoints(),
         *PolicyRoutes(service).endpoints(),
         *RoutineRoutes(service).endpoints(),
         *JobRoutes(service).endpoints(),

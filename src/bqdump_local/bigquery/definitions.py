@@ -185,3 +185,16 @@ def check_schema(
             raise invalid(f"{mismatch} Field {field.name} has changed mode from {have.mode} to {field.mode}")
         if have.fields or field.fields:
             check_schema(name, have.fields, field.fields, adding=adding, relaxing=relaxing, fewer=fewer)
+
+
+def labels_filter(text: str) -> Callable[[dict[str, str]], bool]:
+    """What the `filter` of datasets.list requires of labels: `labels.name[:value]`, joined by spaces or AND."""
+    wanted = []
+    for word in text.split():
+        kind, _, rest = word.partition(".")
+        if word != "AND" and (kind != "labels" or not rest):
+            raise invalid(f"Invalid filter: {text}")
+        if word != "AND":
+            name, _, value = rest.partition(":")
+            wanted.append((name, value))
+    return lambda labels: all(name in labels and value in ("", labels[name]) for name, value in wanted)

@@ -19,7 +19,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bqdump_local.bigquery.bodies import check_query
 from bqdump_local.bigquery.errors import BigQueryError, invalid
+from bqdump_local.operations import bigquery_operation
+from bqdump_local.partial import select
 
 DEFAULT_PAGE = 50
 
@@ -102,6 +105,7 @@ def to_route(endpoint: Endpoint) -> Route:
 
     async def serve(request: Request) -> Response:
         try:
+            check_query(bigquery_operation(request.method, request.url.path), request.query_params.multi_items())
             call = await _decode(request)
             if inspect.iscoroutinefunction(endpoint.handler):
                 answer = await endpoint.handler(call)
@@ -122,7 +126,12 @@ def to_route(endpoint: Endpoint) -> Route:
             if request.headers.get("if-match", "*") not in ("*", current):
                 failed = BigQueryError("conditionNotMet", "Precondition check failed.")
                 return to_json(failed.body(), failed.status)
-        return Response(status_code=204) if answer is None else to_json(answer)
+        if answer is None:
+            return Response(status_code=204)
+        try:
+            return to_json(select(answer, mask) if (mask := request.query_params.get("fields")) else answer)
+        except ValueError as error:
+            return to_json(invalid(str(error)).body(), 400)
 
     return Route(endpoint.path, serve, methods=[endpoint.method])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,6 +65,29 @@ def dataset_resource(dataset: Dataset) -> dict[str, Any]:
         "type": "DEFAULT",
     }
     return {"maxTimeTravelHours": "168", "access": OWNERS, **dataset.properties, **server_set}
+
+
+def dataset_view(dataset: Dataset, view: str) -> dict[str, Any]:
+    """A `Dataset` without its access (`METADATA`), with little else (`ACL`), or complete."""
+    found = dataset_resource(dataset)
+    if view == "METADATA":
+        return {key: value for key, value in found.items() if key != "access"}
+    if view == "ACL":
+        return {key: found[key] for key in ("kind", "etag", "id", "selfLink", "datasetReference", "access")}
+    return found
+
+
+def selected_fields(fields: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The columns with these names, such as `a` and `b.c`, in the order of the table."""
+    chosen = []
+    for one in fields:
+        parts = [name.partition(".") for name in names]
+        of_it = [rest for first, _, rest in parts if first.lower() == one["name"].lower()]
+        if of_it and all(of_it) and one.get("fields"):
+            chosen.append({**one, "fields": selected_fields(one["fields"], of_it)})
+        elif of_it:
+            chosen.append(one)
+    return chosen
 
 
 def dataset_item(dataset: Dataset) -> dict[str, Any]:

@@ -39,9 +39,10 @@ class RoutineRoutes:
         """routines.list."""
         self._catalog.access.require(call.project, "bigquery.routines.list")
         self._catalog.dataset(call.project, call.path["dataset"])
-        page, token = call.page(self._catalog.routines.all(call.project, call.path["dataset"]))
-        mask = tuple(filter(None, call.query.get("readMask", "").split(",")))
-        shown = {"routineReference", *mask} if mask else set(LISTED)
+        kind = _filtered(call.query.get("filter", ""))
+        every = self._catalog.routines.all(call.project, call.path["dataset"])
+        page, token = call.page([one for one in every if kind in (None, one.get("routineType"))])
+        shown = _mask(call) or set(LISTED)
         listed = [{key: value for key, value in routine.items() if key in shown} for routine in page]
         answer: dict[str, Any] = {"routines": listed} if listed else {}
         return answer if token is None else {**answer, "nextPageToken": token}
@@ -52,7 +53,8 @@ class RoutineRoutes:
         found = self._catalog.routines.find(*self._place(call))
         if found is None:
             raise self._missing(call)
-        return found
+        shown = _mask(call) or set(found)
+        return {key: value for key, value in found.items() if key in shown}
 
     def insert(self, call: Call) -> dict[str, Any]:
         """routines.insert."""
@@ -107,3 +109,19 @@ class RoutineRoutes:
     def _missing(self, call: Call) -> Exception:
         self._catalog.dataset(call.project, call.path["dataset"])
         return not_found("Routine", f"{call.project}:{call.path['dataset']}.{call.path['routine']}")
+
+
+def _mask(call: Call) -> set[str]:
+    """The fields that a `readMask` names, with the reference; empty without one."""
+    named = set(filter(None, call.query.get("readMask", "").split(",")))
+    return named and {"routineReference", *named}
+
+
+def _filtered(text: str) -> str | None:
+    """The type in `routineType:SCALAR_FUNCTION`; None without a filter."""
+    if not text:
+        return None
+    name, _, kind = text.partition(":")
+    if name.strip() != "routineType" or not kind:
+        raise invalid(f"Invalid filter: {text}")
+    return kind.strip()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bqdump_local.bigquery import buffers, ddl, load, resources, streaming
+from bqdump_local.bigquery import ddl, load, resources, streaming
 from bqdump_local.bigquery.bodies import checked
 from bqdump_local.bigquery.decorators import SUMMARY, partition_condition
-from bqdump_local.bigquery.definitions import check_access, patched
-from bqdump_local.bigquery.errors import BigQueryError, invalid
+from bqdump_local.bigquery.definitions import check_access, labels_filter, patched
+from bqdump_local.bigquery.errors import invalid, unsupported
 from bqdump_local.bigquery.http import Call, Endpoint
 from bqdump_local.bigquery.metadata import partitions_summary
 from bqdump_local.bigquery.partitions import decorated
@@ -52,11 +52,6 @@ class TableRoutes:
             Endpoint("POST", TABLE + "/insertAll", self.insert_all),
             Endpoint("POST", TABLE + ":testIamPermissions", self.test_permissions, quick=True),
             Endpoint("GET", BASE + "/serviceAccount", self.service_account, quick=True),
-            Endpoint("PUT", "/_local/kinds", self.set_kind),
-            Endpoint("PUT", "/_local/changes", self.set_watermark),
-            Endpoint("POST", "/_local/streaming/flush", self.flush),
-            Endpoint("GET", "/_local/denied", self.denied, quick=True),
-            Endpoint("PUT", "/_local/denied", self.deny, quick=True),
         ]
 
     def _table(self, call: Call) -> Table:
@@ -71,15 +66,16 @@ class TableRoutes:
         dataset_id = (body.get("datasetReference") or {}).get("datasetId")
         if not dataset_id:
             raise invalid("Required parameter is missing: datasetReference.datasetId")
+        check_access(body.get("access") or [], call.query.get("accessPolicyVersion", "1"))
         return resources.dataset_resource(self._catalog.create_dataset(call.project, dataset_id, body))
 
     def list_datasets(self, call: Call) -> dict[str, Any]:
         """datasets.list. Hidden datasets are listed only with `all`."""
-        every = call.query.get("all", "").lower() == "true"
+        every, wanted = call.query.get("all", "").lower() == "true", labels_filter(call.query.get("filter", ""))
         shown = [
             dataset
             for dataset in self._catalog.datasets(call.project)
-            if every or not dataset.dataset_id.startswith("_")
+            if (every or not dataset.dataset_id.startswith("_")) and wanted(dataset.properties.get("labels") or {})
         ]
         page, token = call.page(shown)
         answer: dict[str, Any] = {"kind": "bigquery#datasetList", "etag": ""}
@@ -89,19 +85,20 @@ class TableRoutes:
 
     def get_dataset(self, call: Call) -> dict[str, Any]:
         """datasets.get."""
-        self._catalog.access.require(call.project, "bigquery.datasets.get")
-        found = resources.dataset_resource(self._catalog.dataset(call.project, call.path["dataset"]))
-        if call.query.get("datasetView") == "METADATA":
-            del found["access"]
-        else:
+        view = call.query.get("datasetView", "FULL")
+        if view != "ACL":
+            self._catalog.access.require(call.project, "bigquery.datasets.get")
+        if view != "METADATA":
             self._catalog.access.require(call.project, "bigquery.datasets.getIamPolicy")
-        return found
+        return resources.dataset_view(self._catalog.dataset(call.project, call.path["dataset"]), view)
 
     def patch_dataset(self, call: Call) -> dict[str, Any]:
         """datasets.patch and datasets.update."""
         body = checked("Dataset", call.body, "dataset")
         dataset = self._catalog.dataset(call.project, call.path["dataset"])
         call.require_match(resources.dataset_etag(dataset))
+        if (mode := call.query.get("updateMode")) in ("UPDATE_METADATA", "UPDATE_ACL"):
+            body = {key: value for key, value in body.items() if (key == "access") == (mode == "UPDATE_ACL")}
         if access := body.get("access"):
             self._catalog.access.require(call.project, "bigquery.datasets.setIamPolicy")
             check_access(access, call.query.get("accessPolicyVersion", "1"))
@@ -159,7 +156,10 @@ class TableRoutes:
         table = self._catalog.table(call.project, call.path["dataset"], name)
         if partition == SUMMARY:
             return resources.summary_resource(self._catalog, table)
-        return resources.table_resource(self._catalog, table, call.query.get("view"), partition)
+        found = resources.table_resource(self._catalog, table, call.query.get("view"), partition)
+        if selected := call.query.get("selectedFields"):
+            found["schema"] = {"fields": resources.selected_fields(found["schema"]["fields"], selected.split(","))}
+        return found
 
     def patch_table(self, call: Call) -> dict[str, Any]:
         """tables.patch."""
@@ -212,6 +212,8 @@ class TableRoutes:
             fields = table.fields
             stored = [table.current.name, *([table.buffer.name] if table.buffer else [])]
         selected = (call.query.get("selectedFields") or "").lower().split(",")
+        if part := next((name for name in selected if "." in name), None):
+            raise unsupported(f"the parameter selectedFields with the part {part} of a column")
         chosen = tuple(field for field in fields if selected == [""] or field.name.lower() in selected)
         names = ", ".join(quote(field.name) for field in chosen) or "NULL"
         rows = " UNION ALL ".join(f"SELECT {names} FROM {source}" for source in stored)
@@ -231,45 +233,6 @@ class TableRoutes:
             self._catalog, self._table(call), checked("TableDataInsertAllRequest", call.body, "request")
         )
 
-    def flush(self, call: Call) -> dict[str, Any]:
-        """Control: move streamed rows to their tables, all or those that the body selects."""
-        only = call.body.get("table")
-        flushed = 0
-        for dataset in self._catalog.all_datasets():
-            for table in self._catalog.tables(dataset.project, dataset.dataset_id):
-                if only in {None, table.table_id}:
-                    flushed += buffers.flush(self._catalog, table)
-        return {"rows": flushed}
-
-    # -- kinds
-
-    def set_kind(self, call: Call) -> dict[str, Any]:
-        """Control: `{project, dataset, table, kind}` changes a table to a kind of object that cannot be read."""
-        body = call.body
-        try:
-            table = self._catalog.table(body["project"], body["dataset"], body["table"])
-            table.other_kind = str(body["kind"])
-        except KeyError as error:
-            raise BigQueryError("invalid", f"Required key is missing: {error}") from error
-        self._catalog.keep_table(table)
-        return resources.table_item(table)
-
-    # -- change data capture
-
-    def set_watermark(self, call: Call) -> dict[str, Any]:
-        """Control: `{project, dataset, table, watermark}`: change data capture, applied up to the watermark (ms)."""
-        body = call.body
-        try:
-            table = self._catalog.table(body["project"], body["dataset"], body["table"])
-            watermark = body["watermark"]
-        except KeyError as error:
-            raise BigQueryError("invalid", f"Required key is missing: {error}") from error
-        if watermark is not None and not (table.properties.get("tableConstraints") or {}).get("primaryKey"):
-            raise BigQueryError("invalid", f"{table.name} has no primary key, which change data capture requires.")
-        table.watermark_ms = None if watermark is None else int(watermark)
-        self._catalog.keep_table(table)
-        return resources.table_item(table)
-
     # -- permissions
 
     def test_permissions(self, call: Call) -> dict[str, Any]:
@@ -285,12 +248,3 @@ class TableRoutes:
         """projects.getServiceAccount."""
         email = f"bq-{call.project}@bigquery-encryption.iam.gserviceaccount.com"
         return {"kind": "bigquery#getServiceAccountResponse", "email": email}
-
-    def denied(self, _: Call) -> dict[str, Any]:
-        """Control: the permissions that are denied."""
-        return self._catalog.access.resource()
-
-    def deny(self, call: Call) -> dict[str, Any]:
-        """Control: `{"projects": {"name": ["bigquery.tables.list"]}}` replaces the permissions that are denied."""
-        self._catalog.access.deny(call.body)
-        return self._catalog.access.resource()

@@ -12,6 +12,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from bqdump_local.bigquery.bodies import checked
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.http import Call, Endpoint, to_json
 from bqdump_local.bigquery.service import Service
@@ -35,11 +36,11 @@ class UploadRoutes:
         """Receive a multipart upload, or start a resumable one."""
         if call.query.get("uploadType") == "multipart":
             metadata, content = _parts(call.headers.get("content-type", ""), call.raw)
-            path = _temporary()
+            job, path = checked("Job", metadata, "job"), _temporary()
             path.write_bytes(content)
-            return self._accept(call.project, metadata, path)
+            return self._accept(call.project, job, path)
         upload = secrets.token_urlsafe(16)
-        self._uploads[upload] = (call.project, call.body, _temporary())
+        self._uploads[upload] = (call.project, checked("Job", call.body, "job"), _temporary())
         location = f"{call.url}?uploadType=resumable&upload_id={upload}"
         return Response(status_code=200, headers={"Location": location, "X-GUploader-UploadID": upload})
 

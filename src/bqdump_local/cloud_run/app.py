@@ -14,9 +14,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from bqdump_local.cloud_run.api_fields import V2, check_query, checked
 from bqdump_local.cloud_run.errors import CloudRunError, invalid, not_found
 from bqdump_local.cloud_run.executions import TYPE, Machine, Running
 from bqdump_local.cloud_run.template import override, read_request, read_template, seconds
+from bqdump_local.operations import cloud_run_operation
 
 PLACE = "/v2/projects/{project}/locations/{location}"
 COMMAND = (sys.executable, "-P", "-m", "bqdump")
@@ -66,13 +68,13 @@ class CloudRun:
         name = f"{_path(request)}/{request.query_params.get('jobId', '')}"
         if name in self._jobs:
             raise CloudRunError(409, f"Resource '{name}' already exists.")
-        return self._keep(name, await _json(request))
+        return self._keep(name, await _body(request, "Job"))
 
     async def _replace(self, request: Request) -> Response:
         name = _path(request)
         if name not in self._jobs and request.query_params.get("allowMissing") != "true":
             raise not_found(name)
-        return self._keep(name, await _json(request))
+        return self._keep(name, await _body(request, "Job"))
 
     def _keep(self, name: str, body: dict[str, Any]) -> Response:
         if name.endswith("/"):
@@ -102,7 +104,7 @@ class CloudRun:
 
     async def _run(self, request: Request) -> Response:
         name = _path(request).removesuffix(":run")
-        run_request = read_request(await request.body())
+        run_request = read_request(await _body(request, "RunJobRequest"))
         template = override(read_template(self._job(name)), run_request.overrides)
         running = Running(name, template)
         if not run_request.validate_only:
@@ -120,6 +122,7 @@ class CloudRun:
         return JSONResponse(self._execution(_path(request)).body())
 
     async def _cancel(self, request: Request) -> Response:
+        await _body(request, "CancelExecutionRequest")
         running = self._execution(_path(request).removesuffix(":cancel"))
         await running.cancel()
         return self._finished(running.name, "Execution", running.body())
@@ -138,7 +141,7 @@ class CloudRun:
 
     async def _wait(self, request: Request) -> Response:
         name = _path(request).removesuffix(":wait")
-        limit = (await _json(request)).get("timeout")
+        limit = checked("GoogleLongrunningWaitOperationRequest", await _json(request), "request").get("timeout")
         running = self._started_by(name)
         if running:
             await running.wait(seconds(limit) if limit else None)
@@ -195,20 +198,18 @@ def create_app(
         assert isinstance(error, CloudRunError)  # noqa: S101 (registered for this class)
         return JSONResponse(error.body(), error.status)
 
+    def checking(route: Route) -> Route:
+        async def serve(request: Request) -> Response:
+            check_query(cloud_run_operation(request.method, request.url.path), request.query_params.multi_items())
+            answer: Response = await route.endpoint(request)
+            return answer
+
+        return Route(route.path, serve, methods=list(route.methods or ()))
+
     handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {CloudRunError: refuse}
-    return Starlette(routes=service.routes(), lifespan=lifespan, exception_handlers=handlers)
-
-
-def cloud_run_operation(method: str, target: str) -> str:
-    """The operation of a request, such as `run.jobs.run`."""
-    words = target.partition("?")[0].split("/")[6:]
-    verb = words[-1].partition(":")[2] if words else ""
-    kinds = [word for word in words[::2] if word]
-    if not kinds:
-        return "run.other"
-    names_one = len(words) % 2 == 0
-    action = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}.get(method, "get" if names_one else "list")
-    return f"run.{'executions' if 'executions' in kinds else kinds[0]}.{verb or action}"
+    return Starlette(
+        routes=[checking(route) for route in service.routes()], lifespan=lifespan, exception_handlers=handlers
+    )
 
 
 def _path(request: Request) -> str:
@@ -228,6 +229,11 @@ async def _json(request: Request) -> dict[str, Any]:
         raise invalid("Invalid JSON payload received.") from None
     if not isinstance(body, dict):
         raise invalid("Invalid JSON payload received: expected an object.")
+    return body
+
+
+async def _body(request: Request, schema: str) -> dict[str, Any]:
+    body: dict[str, Any] = checked(V2 + schema, await _json(request), "job" if schema == "Job" else "request")
     return body
 
 

@@ -46,7 +46,7 @@ class ExecutionTemplate(msgspec.Struct, frozen=True, rename="camel"):
     parallelism: int = 0
 
 
-class ContainerOverride(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+class ContainerOverride(msgspec.Struct, frozen=True, rename="camel"):
     """A request's overrides of the container: arguments are replaced, variables are merged."""
 
     name: str = ""
@@ -55,7 +55,7 @@ class ContainerOverride(msgspec.Struct, frozen=True, rename="camel", forbid_unkn
     clear_args: bool = False
 
 
-class Overrides(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+class Overrides(msgspec.Struct, frozen=True, rename="camel"):
     """A request's overrides of one execution. Nothing else can be overridden."""
 
     container_overrides: tuple[ContainerOverride, ...] = ()
@@ -63,12 +63,11 @@ class Overrides(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
     timeout: str = ""
 
 
-class RunRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+class RunRequest(msgspec.Struct, frozen=True, rename="camel"):
     """The body of `jobs.run`."""
 
     overrides: Overrides = Overrides()
     validate_only: bool = False
-    etag: str = ""
 
 
 def read_template(job: dict[str, Any]) -> ExecutionTemplate:
@@ -82,11 +81,11 @@ def read_template(job: dict[str, Any]) -> ExecutionTemplate:
     return _checked(template)
 
 
-def read_request(body: bytes) -> RunRequest:
+def read_request(body: dict[str, Any]) -> RunRequest:
     """The body of `jobs.run`. Raises CloudRunError."""
     try:
-        return msgspec.json.decode(body or b"{}", type=RunRequest)
-    except msgspec.DecodeError as error:
+        return msgspec.convert(body, RunRequest)
+    except msgspec.ValidationError as error:
         raise invalid(f"Invalid JSON payload received. {error}") from None
 
 

@@ -5,7 +5,7 @@ https://storage.googleapis.com/$discovery/rest?version=v1
 
 from __future__ import annotations
 
-from bqdump_local.fields import Checker, schema
+from bqdump_local.fields import Checker, check_parameters, schema
 from bqdump_local.storage.errors import ApiError
 
 KINDS_OF_ENCRYPTION = ("customerManaged", "customerSupplied", "googleManaged")
@@ -56,6 +56,54 @@ SCHEMAS = {
     "ObjectCustomContextPayload": schema(effect="value", missing="extendedDataTypeUrl", output="createTime updateTime"),
 }
 
+_HERE = "ifGenerationMatch ifGenerationNotMatch ifMetagenerationMatch ifMetagenerationNotMatch"
+_SOURCE = _HERE.replace("if", "ifSource")
+_BUCKET = "ifMetagenerationMatch ifMetagenerationNotMatch"
+_NEW_BUCKET = "predefinedAcl predefinedDefaultObjectAcl"
+# The parameters of requests, by method. Those of every method are at `storage`.
+PARAMETERS = {
+    "storage": schema(
+        effect="alt fields uploadType",
+        recorded="key oauth_token prettyPrint projection quotaUser userIp userProject",
+    ),
+    "storage.buckets.delete": schema(effect=_BUCKET),
+    "storage.buckets.get": schema(effect=f"generation {_BUCKET} softDeleted"),
+    "storage.buckets.insert": schema(effect="enableObjectRetention", recorded="project", missing=_NEW_BUCKET),
+    "storage.buckets.list": schema(
+        effect="maxResults pageToken prefix softDeleted", recorded="project returnPartialSuccess"
+    ),
+    "storage.buckets.lockRetentionPolicy": schema(effect="ifMetagenerationMatch"),
+    "storage.buckets.patch": schema(effect=_BUCKET, missing=_NEW_BUCKET),
+    "storage.buckets.restore": schema(effect="generation"),
+    "storage.buckets.testIamPermissions": schema(effect="permissions"),
+    "storage.buckets.update": schema(effect=_BUCKET, missing=_NEW_BUCKET),
+    "storage.objects.compose": schema(
+        effect="ifGenerationMatch ifMetagenerationMatch kmsKeyName",
+        recorded="dropContextGroups",
+        missing="destinationPredefinedAcl",
+    ),
+    "storage.objects.copy": schema(
+        effect=f"destinationKmsKeyName {_HERE} {_SOURCE} sourceGeneration", missing="destinationPredefinedAcl"
+    ),
+    "storage.objects.delete": schema(effect=f"generation {_HERE}"),
+    "storage.objects.get": schema(effect=f"generation {_HERE} softDeleted", missing="restoreToken"),
+    "storage.objects.insert": schema(effect=f"contentEncoding {_HERE} kmsKeyName name", missing="predefinedAcl"),
+    "storage.objects.list": schema(
+        effect="""delimiter endOffset filter includeTrailingDelimiter matchGlob maxResults pageToken prefix softDeleted
+            startOffset versions""",
+        recorded="includeFoldersAsPrefixes",
+    ),
+    "storage.objects.move": schema(effect=f"{_HERE} {_SOURCE}"),
+    "storage.objects.patch": schema(effect=f"generation {_HERE} overrideUnlockedRetention", missing="predefinedAcl"),
+    "storage.objects.restore": schema(effect=f"generation {_HERE}", missing="copySourceAcl restoreToken"),
+    "storage.objects.rewrite": schema(
+        effect=f"""destinationKmsKeyName dropContextGroups {_HERE} {_SOURCE} maxBytesRewrittenPerCall rewriteToken
+            sourceGeneration""",
+        missing="destinationPredefinedAcl",
+    ),
+    "storage.objects.update": schema(effect=f"generation {_HERE} overrideUnlockedRetention", missing="predefinedAcl"),
+}
+
 
 def _missing(what: str) -> ApiError:
     return ApiError(501, f"This local stand-in does not support {what}.")
@@ -63,3 +111,8 @@ def _missing(what: str) -> ApiError:
 
 # Like the service, it ignores fields that the API does not have.
 checked = Checker(SCHEMAS, unknown=None, missing=_missing).checked
+
+
+def check_query(method: str, given: list[tuple[str, str]]) -> None:
+    """Refuse parameters of a query that are missing here. method: such as `storage.objects.list`."""
+    check_parameters(PARAMETERS, method, given, _missing)

@@ -7,15 +7,17 @@ import tempfile
 import weakref
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
+from bqdump_local.operations import storage_operation
+from bqdump_local.partial import select
+from bqdump_local.storage.api_fields import check_query
 from bqdump_local.storage.batch import PART, run_batch
 from bqdump_local.storage.buckets import BucketMethods
 from bqdump_local.storage.copies import CopyMethods
 from bqdump_local.storage.errors import ApiError, invalid
-from bqdump_local.storage.fields import select
 from bqdump_local.storage.names import decode_segment
 from bqdump_local.storage.objects import ObjectMethods
 from bqdump_local.storage.store import Store
@@ -90,7 +92,7 @@ class Endpoint:
             media = request.query.get("alt") == "media" and not scope.get(PART)
             reply = await self._answer(request)
             if reply.resource is not None and "fields" in request.query:
-                reply.resource = select(reply.resource, request.query["fields"])
+                reply.resource = _selected(reply.resource, request.query["fields"])
         except ApiError as error:
             reply = error_reply(error, media=media)
         except DisconnectedError:
@@ -118,6 +120,7 @@ class Endpoint:
             _refuse_in_batch(request)
         for route in self._routes.get(len(segments), ()):
             if route.matches(segments):
+                check_query(storage_operation(request.method, request.path), request.pairs)
                 names = [decode_segment(segments[position]) for position in route.names]
                 return await _pick(route.methods, request)(request, *names)
         if len(segments) > 1 and not _IN_PARTS.isdisjoint(request.query):
@@ -198,6 +201,13 @@ def _pick(methods: Mapping[str, Handler], request: Request) -> Handler:
         return methods[request.method]
     except KeyError:
         raise ApiError(405, "Method Not Allowed") from None
+
+
+def _selected(resource: dict[str, Any], mask: str) -> dict[str, Any]:
+    try:
+        return select(resource, mask)
+    except ValueError as error:
+        raise invalid(str(error)) from None
 
 
 def _refuse_in_batch(request: Request) -> None:

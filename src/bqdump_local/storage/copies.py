@@ -65,7 +65,7 @@ class CopyMethods:
         began = self._began(request, source, (to_bucket, to_name))
         moved = source.size
         if self._moves_bytes(request, source, to_bucket, body):
-            moved = min(moved, began + MOVED_AT_ONCE)
+            moved = min(moved, began + _at_once(request))
         answer: dict[str, Any] = {
             "kind": "storage#rewriteResponse",
             "totalBytesRewritten": str(moved),
@@ -217,6 +217,14 @@ class CopyMethods:
         except BaseException:
             spool.discard()
             raise
+
+
+def _at_once(request: Request) -> int:
+    """The bytes that this request may move: a multiple of 1 MiB."""
+    asked = request.number("maxBytesRewrittenPerCall")
+    if asked is not None and (asked < MOVED_AT_ONCE or asked % MOVED_AT_ONCE):
+        raise invalid(f"maxBytesRewrittenPerCall must be a multiple of {MOVED_AT_ONCE}.")
+    return asked or MOVED_AT_ONCE
 
 
 def _identity(record: ObjectRecord) -> tuple[str, str, int]:

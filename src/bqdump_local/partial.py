@@ -6,13 +6,11 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from bqdump_local.storage.errors import invalid
-
 _TOKEN = re.compile(r"[A-Za-z0-9_*.-]+|[(),/]")
 
 
 def select(resource: dict[str, Any], fields: str) -> dict[str, Any]:
-    """The part of a resource that a mask such as `items(name,size),nextPageToken` selects."""
+    """The part of a resource that a mask such as `items(name,size),nextPageToken` selects. Raises ValueError."""
     selected: dict[str, Any] = _project(resource, _parse(fields))
     return selected
 
@@ -21,10 +19,10 @@ def select(resource: dict[str, Any], fields: str) -> dict[str, Any]:
 def _parse(fields: str) -> dict[str, Any]:
     tokens = _TOKEN.findall(fields)
     if "".join(tokens) != fields.replace(" ", ""):
-        raise invalid(f"Invalid field selection {fields}")
+        raise ValueError(f"Invalid field selection {fields}")
     mask, rest = _parse_list(tokens)
     if rest:
-        raise invalid(f"Invalid field selection {fields}")
+        raise ValueError(f"Invalid field selection {fields}")
     return mask
 
 
