@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.errors import JobFailedError, NotFoundError, TableGoneError
 from bqdump.core.tables.catalog import Dataset, Listed, Table
 from bqdump.ports.destination import CopyRequest, LoadRequest, Present, StatementRequest, TableName
@@ -139,11 +140,17 @@ class MemoryDestination(MemoryDatasets):
         if name in known:
             return False
         known[name] = definition
-        self.policies.setdefault(table, []).append(name)
         body = msgspec.json.decode(definition)
         self.filters[table, name] = body["filterPredicate"]
         self.members[table, name] = tuple(body.get("grantees", ()))
         return True
+
+    async def row_policies(self, dataset: Dataset, table: str) -> list[RowPolicy] | None:
+        """See Warehouse."""
+        created = self.policy_definitions.get((dataset.project, dataset.name, table))
+        if created is None or not self.sees_policies:
+            return await super().row_policies(dataset, table)
+        return [RowPolicy(table, name, self.filters[table, name]) for name in created]
 
     async def find_job(self, job_id: str, location: str) -> Job | None:
         """See Destination."""
@@ -231,6 +238,7 @@ class MemoryDestination(MemoryDatasets):
         kept = {key: value for key, value in there.items() if key not in COPIED}
         copied = {key: source[key] for key in COPIED if key in source}
         tables[name] = tables[name]._replace(definition=raw({**kept, **copied}))
+        self.policy_definitions[request.to.dataset.project, request.to.dataset.name, name] = {}
         self._add(request.to, rows)
         return None, None
 

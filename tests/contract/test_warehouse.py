@@ -141,7 +141,7 @@ def on_servers(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]
         world.control("POST", "policies", {"project": PROJECT, "dataset": dataset, "table": table, "name": policy})
 
     def blind(yes: bool) -> None:
-        denied = {PROJECT: ["bigquery.rowAccessPolicies.list"]} if yes else {}
+        denied = {PROJECT: ["bigquery.rowAccessPolicies.list", "bigquery.jobs.listAll"]} if yes else {}
         world.control("PUT", "denied", {"projects": denied})
 
     def stream_into(table: str) -> None:
@@ -585,6 +585,10 @@ def test_lists_the_jobs_that_have_not_ended(stage: Stage) -> None:
         ours = named(stage, "work")
         at_work = {job for job in await warehouse.at_work(0) if job.startswith(ours)}
         assert at_work == {job.id for job in jobs}
+        # Who may not list the jobs of other accounts lists its own.
+        stage.blind(True)
+        assert {job for job in await warehouse.at_work(0) if job.startswith(ours)} == at_work
+        stage.blind(False)
         later = max(job.created for job in jobs) + 1
         assert not {job for job in await warehouse.at_work(later) if job.startswith(ours)}
         stage.slow(0.0)

@@ -10,13 +10,16 @@ import pytest
 from msgspec.structs import replace
 
 from bqdump.core.documents.layout import Layout
-from bqdump.core.errors import NotFoundError, TargetError, UsageError
+from bqdump.core.errors import DocumentError, NotFoundError, TargetError, UsageError
+from bqdump.core.restore.documents import Restores
 from bqdump.core.restore.listing import AbortedRestore, ListedRestore, state_of
 from bqdump.core.restore.names import is_scratch
+from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.warehouse import JobError
 from bqdump.restoration import listing as aborting
-from bqdump.restoration.listing import Found, Place, abort, chosen, find_restores, list_restores
+from bqdump.restoration.listing import AllFound, Found, Place, abort, chosen, find_restores, list_restores
 from bqdump.restoration.run import run as restore
 from restore.killed import Counting, Killed, Mortal, killed_at
 from restore.test_copies import Folder, killed
@@ -28,15 +31,19 @@ DAY = 86_400_000
 OWN = "_bqdump/(restores|executions|uploads)/"
 
 
-def found_in(world: World) -> list[Found]:
+def everything_in(world: World) -> AllFound:
     return asyncio.run(find_restores([Place(world.store, SETTINGS.layout)]))
+
+
+def found_in(world: World) -> list[Found]:
+    return everything_in(world).restores
 
 
 def listed(world: World, *, later: int = DAY) -> list[ListedRestore]:
     """The restores, as they are listed after some time (ms)."""
 
     async def listing() -> list[ListedRestore]:
-        found = await find_restores([Place(world.store, SETTINGS.layout)])
+        found = (await find_restores([Place(world.store, SETTINGS.layout)])).restores
         now = max((restore.changed for restore in found), default=0) + later
         return await list_restores(found, lambda _, since: world.big.at_work(since), now, 7 * DAY)
 
@@ -102,7 +109,7 @@ def test_a_restore_whose_job_is_at_work_is_running() -> None:
         found: list[Found] = []
         while not (await world.big.at_work(0)):
             await asyncio.sleep(0)
-        found = await find_restores([Place(world.store, SETTINGS.layout)])
+        found = (await find_restores([Place(world.store, SETTINGS.layout)])).restores
         seen.extend(await list_restores(found, lambda _, since: world.big.at_work(since), found[0].changed + DAY, 0))
         working.cancel()
 
@@ -153,7 +160,7 @@ def test_uploads_go_and_what_the_restore_has_not_named_stays() -> None:
     folder = Folder()
     number = next(number for number in range(10, 200) if killed(folder.task(), number) and folder.uploads)
     assert folder.uploads, number
-    (found,) = asyncio.run(find_restores([Place(folder.bucket, Layout("tmp/"))]))
+    (found,) = asyncio.run(find_restores([Place(folder.bucket, Layout("tmp/"))])).restores
     foreign = f"{found.layout.files}mine.csv"
     folder.bucket.put_now(foreign, b"mine")
     done = asyncio.run(abort(found, folder.world.big))
@@ -167,9 +174,40 @@ def test_a_restore_that_is_done_or_unknown_is_not_ended() -> None:
     world = World()
     done = world.restore().restore
     with pytest.raises(UsageError, match="it is done, so there is nothing to end"):
-        chosen(found_in(world), done)
-    with pytest.raises(NotFoundError, match="there is none here"):
-        chosen(found_in(world), "0123456789ab-1")
+        chosen(everything_in(world), done)
+    with pytest.raises(NotFoundError, match="there is none here") as unknown:
+        chosen(everything_in(world), "0123456789ab-1", Target("gs", "tmp", "own/"))
+    assert "--via gs://tmp/own/" in fill(unknown.value.hint, COMMANDS)
+
+
+def test_a_damaged_document_is_named_and_other_restores_are_listed() -> None:
+    world = World()
+    world.restore()
+    world.store.put_now(Restores(SETTINGS.layout).restore("0123456789ab-1").plan.name, b"{")
+    found = everything_in(world)
+    assert ([*found.damaged], [one.decision.target.name for one in found.restores]) == (["0123456789ab-1"], ["copy"])
+    with pytest.raises(DocumentError, match="0123456789ab-1"):
+        chosen(found, "0123456789ab-1")
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "asked"), [("jobs", "other", "jobs"), ("", "other", "other"), ("", "", "project")]
+)
+def test_jobs_are_looked_for_in_the_project_that_the_restore_names(own: str, given: str, asked: str) -> None:
+    world = World()
+    task = world.task(INTO, "killed")
+    with pytest.raises(Killed):
+        asyncio.run(restore(killed_at(task._replace(settings=replace(task.settings, job_project="jobs")), 12)))
+    found = [one._replace(decision=replace(one.decision, jobs_in=own)) for one in found_in(world)]
+    assert [one.decision.jobs_in for one in found_in(world)] == ["jobs"]
+    seen: list[str] = []
+
+    async def at_work(project: str, since: int) -> set[str]:
+        seen.append(project)
+        return await world.big.at_work(since)
+
+    asyncio.run(list_restores(found, at_work, 0, 0, given))
+    assert seen == [asked]
 
 
 def test_a_restore_whose_tasks_are_at_work_is_named_and_keeps_its_documents(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,33 @@
-"""What replaces a table is compared before it does."""
+"""What replaces a table is compared before it does, and removes no row access policy that no export has."""
 
 from __future__ import annotations
 
-import pytest
+import asyncio
 
-from bqdump.core.restore.plan import Options, TableStep
+import pytest
+from msgspec.structs import replace
+
+from bqdump.core.documents.definitions import Definitions, RowPolicy
+from bqdump.core.errors import UsageError
+from bqdump.core.restore.contents import FORGOTTEN, UNLISTED
+from bqdump.core.restore.documents import Restores
+from bqdump.core.restore.plan import NotRestored, Options, TableStep
+from bqdump.core.tables.catalog import Dataset
+from bqdump.ports.warehouse import JobError
 from bqdump.restoration import tables
-from restore.world import ROWS, World
+from bqdump.restoration.listing import Place, abort, find_restores
+from bqdump.restoration.run import run
+from restore.killed import Killed, killed_at
+from restore.test_objects import raw
+from restore.world import INTO, ROWS, SETTINGS, World
+
+FEW = RowPolicy("one", "few", "line = 'a'", ("user:a@example.com",))
+COPY = Dataset("project", "copy", "US")
+REPLACE = replace(INTO, replace=True)
+
+
+def policies(world: World) -> list[str]:
+    return [*world.big.policy_definitions["project", "copy", "one"]]
 
 
 def test_a_table_is_only_replaced_by_rows_with_the_values_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,3 +47,95 @@ def test_a_table_is_only_replaced_by_rows_with_the_values_of_the_files(monkeypat
         ("one", "values", "not replaced: values: expected 1, found 2")
     ]
     assert {name: world.rows(name) for name in ROWS} == {**ROWS, "one": ["x"]}
+
+
+@pytest.mark.parametrize("exported", [(), (replace(FEW, grantees=None),), (replace(FEW, name="other"),)])
+def test_a_policy_that_the_export_cannot_restore_is_named_and_its_table_is_not_replaced(
+    exported: tuple[RowPolicy, ...],
+) -> None:
+    world = World()
+    world.change_manifest(definitions=Definitions(policies=exported))
+    world.big.put("project", "copy", "one", ["x"])
+    world.big.policies["one"] = ["few"]
+    for options in (REPLACE, replace(REPLACE, with_policies=True)):
+        with pytest.raises(UsageError, match="cannot restore would be removed: few of one"):
+            world.restore(options, run="r1")
+    assert (world.rows("one"), world.big.policies["one"]) == (["x"], ["few"])
+    assert world.restore(replace(REPLACE, exclude=("one",)), "second", run="r1").state == "restored"
+
+
+def test_a_policy_that_a_restore_has_created_is_replaced_and_named_once_no_export_has_it() -> None:
+    world = World()
+    world.change_manifest(definitions=Definitions(policies=(FEW,)))
+    both = replace(REPLACE, with_policies=True)
+    for execution in ("first", "second"):
+        result = world.restore(both, execution, run="r1")
+        assert (result.state, policies(world)) == ("restored", ["few"])
+    world.change_manifest(definitions=Definitions())
+    third = world.restore(both, "third", run="r1")
+    assert NotRestored("one.few", "POLICY", FORGOTTEN) in third.not_restored
+    assert policies(world) == []
+
+
+def test_policies_that_may_not_be_listed_are_named() -> None:
+    world = World()
+    world.big.put("project", "copy", "one", ["x"])
+    world.big.sees_policies = False
+    result = world.restore(REPLACE, run="r1")
+    assert NotRestored("one", "POLICY", UNLISTED) in result.not_restored
+
+
+def test_a_damaged_document_of_another_restore_hinders_no_restore() -> None:
+    world = World()
+    world.store.put_now(Restores(SETTINGS.layout).restore("0123456789ab-1").plan.name, b"{")
+    world.big.put("project", "copy", "one", ["x"])
+    world.big.policies["one"] = ["few"]
+    world.change_manifest(definitions=Definitions(policies=(FEW,)))
+    assert world.restore(REPLACE, run="r1").state == "restored"
+
+
+LATER = str(1_900_000_000_000)
+REFUSED = JobError("invalid", "not now")
+
+
+def expiring(options: Options) -> World:
+    """A table to be replaced that expires, as do its partitions, while the copy job of it fails."""
+    world = World()
+    world.big.put("project", "copy", "one", ["x"])
+    asyncio.run(world.big.change_table(COPY, "one", raw({"expirationTime": LATER})))
+    world.big.failing = lambda table, job: REFUSED if table == "one" else None
+    assert [one.name for one in world.restore(options).failed] == ["one"]
+    return world
+
+
+@pytest.mark.parametrize(
+    "options", [REPLACE, replace(REPLACE, data_only=True, include=("one",))], ids=["replace", "rows"]
+)
+def test_a_table_that_is_not_replaced_after_all_keeps_its_expiration(options: Options) -> None:
+    world = expiring(options)
+    assert (world.rows("one"), world.definition("one").get("expirationTime")) == (["x"], LATER)
+    world.big.failing = lambda table, job: None
+    changes = world.changes()
+    assert world.restore(options, "second").state == "restored"
+    # Without an expiration first, old partitions would be deleted as they arrive.
+    assert next(change for name, change in changes if name == "one") == {"expirationTime": None}
+    assert world.definition("one").get("expirationTime") == (LATER if options.data_only else None)
+
+
+def test_an_expiration_that_a_killed_restore_has_removed_is_set_again_by_ending_it() -> None:
+    seen = set[object]()
+    for number in range(10_000):
+        world = World()
+        world.big.put("project", "copy", "one", ["x"])
+        asyncio.run(world.big.change_table(COPY, "one", raw({"expirationTime": LATER})))
+        try:
+            asyncio.run(run(killed_at(world.task(REPLACE, "killed"), number)))
+        except Killed:
+            for found in asyncio.run(find_restores([Place(world.store, SETTINGS.layout)])).restores:
+                seen.add(world.definition("one").get("expirationTime"))
+                asyncio.run(abort(found, world.big))
+        else:
+            break
+        if world.rows("one") == ["x"]:
+            assert world.definition("one").get("expirationTime") == LATER, number
+    assert seen == {None, LATER}

@@ -51,6 +51,20 @@ def test_a_set_that_is_restored_once_more_names_a_table_that_was_emptied_since(w
     }  # fmt: skip
 
 
+def test_the_command_for_a_changed_table_names_its_dataset_and_replaces_no_other(
+    world: RestoreWorld, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.restore()
+    for name in ("ops_us_copy", "sales_copy"):
+        world.big.put("p", name, "items", [])
+    world.restore(execution="again")
+    printed = [message for record in caplog.records if "into='p.ops_us_copy'" in (message := record.getMessage())]
+    assert "into='p.ops_us_copy', datasets='ops_us', include='items', replace=True" in printed[0]
+    options = Options(project="p", dataset="ops_us_copy", include=("items",), replace=True)
+    world.restore(options, "pasted", Choice(("ops_us",)), run="r1")
+    assert (world.rows("ops_us_copy", "items"), world.rows("sales_copy", "items")) == (["ops_us.items"], [])
+
+
 def test_views_name_the_restored_datasets_whatever_names_whom(world: RestoreWorld) -> None:
     world.define("ops_eu", a_last="SELECT * FROM sales.middle", first="SELECT * FROM `p.ops_eu.orders`")
     world.define("sales", middle="SELECT * FROM p.ops_eu.first JOIN ops_us.items")

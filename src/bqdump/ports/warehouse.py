@@ -215,7 +215,10 @@ class Warehouse(DefinitionReader, Protocol):
         ...
 
     async def at_work(self, since: int) -> set[str]:
-        """The ids of the caller's jobs created at or after `since` (ms) that have not ended."""
+        """The ids of the jobs created at or after `since` (ms) that have not ended.
+
+        Those of all accounts where the caller may list them, else its own.
+        """
         ...
 
     async def close(self) -> None:

@@ -24,6 +24,7 @@ from bqdump.core.restore.objects import same_query
 from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep, TableStep
 from bqdump.core.restore.result import NotCreated, Restoration
+from bqdump.core.settings.target import Target
 from bqdump.core.sizes import counted
 from bqdump.core.tables.catalog import Table
 from bqdump.core.wording import placeholder
@@ -64,13 +65,14 @@ async def with_changes(restore: RunningRestore, result: Restoration, ledger: Led
 
 
 def _again(restore: RunningRestore, name: str) -> str:
-    """The placeholder of the command that restores one object again."""
-    options, via = restore.task.request.options, restore.task.via
+    """The placeholder of the command that restores one object again: in a set, of its dataset only."""
+    options, via, dataset = restore.task.request.options, restore.task.via, restore.task.dataset
     exported = {step.name: step.entry.table for step in restore.plan.tables}.get(name, name)
     arguments: dict[str, str | bool] = {
         "run": restore.decision.run,
-        "into": f"{options.project}.{options.dataset}",
-        "via": str(via.target) if via else "",
+        "into": f"{restore.target.project}.{restore.target.name}",
+        "via": str(_outer(via.target, dataset)) if via else "",
+        "datasets": dataset,
         "include": exported,
         "as_": name if exported != name else "",
         "schema_only": options.schema_only,
@@ -82,6 +84,12 @@ def _again(restore: RunningRestore, name: str) -> str:
         "yes": restore.plan.in_place,
     }
     return placeholder("restore", {argument: value for argument, value in arguments.items() if value})
+
+
+def _outer(target: Target, dataset: str) -> Target:
+    """Where a set has the documents of its restores. dataset: "" for an export of one dataset."""
+    folder = f"{dataset}/" if dataset else ""
+    return msgspec.structs.replace(target, prefix=target.prefix.removesuffix(folder))
 
 
 async def _changed(restore: RunningRestore, ledger: Ledger) -> list[NotCreated]:
@@ -132,9 +140,12 @@ class Compared(NamedTuple):
 async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadOptions) -> Compared:
     """Read the files of every restored table back, and compare checksums of its columns with those in BigQuery.
 
-    Raises UsageError if all queries together would bill more than max_bytes_billed; then none was made.
+    Tables whose rows are hidden from this account are not compared, and named. Raises UsageError if all queries
+    together would bill more than max_bytes_billed; then none was made.
     """
-    restored = [step for number, step in enumerate(restore.plan.tables) if number in ledger.receipts]
+    there = [step for number, step in enumerate(restore.plan.tables) if number in ledger.receipts]
+    hidden = await _hidden(restore, ledger, there)
+    restored = [step for step in there if step.name not in hidden]
     names = {step.entry.table: step.name for step in restored}
     exported = _of(restore, [step.entry for step in restored])
     manifest = _of(restore, [msgspec.structs.replace(step.entry, table=step.name) for step in restored])
@@ -161,6 +172,23 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     return Compared(
         found.tables - len(different.keys() & {entry.table for entry in manifest.tables}), [*different.values()]
     )
+
+
+async def _hidden(restore: RunningRestore, ledger: Ledger, steps: Sequence[TableStep]) -> set[str]:
+    """The tables with row access policies, which an earlier start, or somebody else, has created since."""
+    if not restore.resumed:
+        return set()
+    listed = await gathered(lambda step: restore.destination.row_policies(restore.target, step.name), steps, AT_ONCE)
+    created = {receipt.table for receipt in ledger.receipts.values() if receipt.kind == POLICY}
+    hidden = {
+        step.name
+        for step, policies in zip(steps, listed, strict=True)
+        if policies or (policies is None and step.name in created)
+    }
+    for name in sorted(hidden):
+        message = "%s: not compared: row access policies may hide rows of it from this account"
+        log.warning(message, name, extra=LogEvent.VALUES_NOT_COMPARED.extra(table=name))
+    return hidden
 
 
 async def scratch_difference(restore: RunningRestore, step: TableStep, scratch: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Set
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
@@ -12,10 +13,12 @@ import msgspec
 from bqdump.check.findings import Finding, FindingKind
 from bqdump.check.verify import compare_files
 from bqdump.concurrency import gathered
+from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import DeniedError, UsageError, VerificationError
+from bqdump.core.errors import DeniedError, DocumentError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.contents import PLAN
+from bqdump.core.restore.definition import expirations_of
+from bqdump.core.restore.documents import Restores
 from bqdump.core.restore.draft import restore_plan, tables_in_target
 from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
@@ -24,6 +27,8 @@ from bqdump.core.sizes import named
 from bqdump.core.tables.catalog import Dataset
 from bqdump.repository.manifests import load_manifest, published_run
 from bqdump.repository.published import read_replacing
+from bqdump.repository.repository import value_of
+from bqdump.restoration.outcome import read_ledger
 from bqdump.restoration.task import Task
 
 log = logging.getLogger(__name__)
@@ -59,16 +64,12 @@ async def draft(task: Task) -> Draft:
     options = task.request.options
     _refuse_source(options, found.manifest, yes=task.request.yes)
     state = await target_state(task, options)
-    if state and options.data_only:
-        state = state._replace(definitions=await _definitions(task, found.manifest, state))
-    elif state and (replaced := set(state.tables) if options.replace else set(unfinished(state))):
-        state = state._replace(layouts=await _layouts(task, found.manifest, state, replaced))
+    state = await _with_tables(task, found.manifest, state) if state else None
     location = state.location if state else found.manifest.location
     # Without a dataset nothing is created, and the clock of this machine is good enough.
     now = await task.destination.now(location) if options.dataset else int(time.time() * 1000)
     compared = await compare_files(task.store, task.settings, found.manifest, task.tell)
     plan = restore_plan(compared.manifest, options, state, now)
-    await _refuse_policies(task, plan, location)
     await _refuse_changed_files(task, plan, compared.findings)
     await _note_location(task, plan)
     return Draft(found._replace(manifest=compared.manifest), state, now, plan)
@@ -94,43 +95,63 @@ async def target_state(task: Task, options: Options) -> TargetState | None:
     )
 
 
-async def _layouts(task: Task, manifest: Manifest, state: TargetState, replaced: Set[str]) -> dict[str, str]:
-    """The layouts of the tables of the target that are replaced by those of the manifest."""
-    options = task.request.options
-    dataset = Dataset(options.project, options.dataset, state.location)
-    there = {name for name in replaced if state.tables[name][0] == TABLE}
-    others = tables_in_target(manifest, options) if options.as_ else {}
-    found = (others.get(entry.table, entry.table) for entry in manifest.tables)
-    names = [name for name in dict.fromkeys(found) if name in there]
-    tables = await gathered(lambda name: task.destination.table(dataset, name), names, AT_ONCE)
-    return {name: layout_of(table.definition) for name, table in zip(names, tables, strict=True) if table}
+async def _with_tables(task: Task, manifest: Manifest, state: TargetState) -> TargetState:
+    """The state of a target with what a restore has to know of the tables that get other rows."""
+    options, found = task.request.options, dict[str, msgspec.Raw]()
+    if options.data_only:
+        names = [name for name in tables_in_target(manifest, options).values() if name in state.tables]
+        found = await _definitions(task, state, names)
+        state = state._replace(definitions=found)
+    elif replaced := set(state.tables) if options.replace else set(unfinished(state)):
+        there = {name for name in replaced if state.tables[name][0] == TABLE}
+        others = tables_in_target(manifest, options) if options.as_ else {}
+        each = dict.fromkeys(others.get(entry.table, entry.table) for entry in manifest.tables)
+        found = await _definitions(task, state, [name for name in each if name in there])
+        state = state._replace(layouts={name: layout_of(definition) for name, definition in found.items()})
+    if not (options.data_only or options.replace):
+        return state
+    kept = {name: expirations_of(definition) for name, definition in found.items()}
+    return state._replace(
+        policies=await _policies(task, manifest, state),
+        expirations={name: expirations for name, expirations in kept.items() if expirations != NOTHING},
+    )
 
 
-async def _definitions(task: Task, manifest: Manifest, state: TargetState) -> dict[str, msgspec.Raw]:
-    """The definitions of the tables of the target that get the rows of the export."""
-    options = task.request.options
-    dataset = Dataset(options.project, options.dataset, state.location)
-    names = [name for name in tables_in_target(manifest, options).values() if name in state.tables]
+async def _definitions(task: Task, state: TargetState, names: Sequence[str]) -> dict[str, msgspec.Raw]:
+    """The definitions of tables of the target."""
+    dataset = Dataset(task.request.options.project, task.request.options.dataset, state.location)
     tables = await gathered(lambda name: task.destination.table(dataset, name), names, AT_ONCE)
     return {name: table.definition for name, table in zip(names, tables, strict=True) if table}
 
 
-async def _refuse_policies(task: Task, plan: RestorePlan, location: str) -> None:
-    """Raise UsageError where rows alone would remove row access policies, as a copy job does with its destination's.
-
-    https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#copy_jobs
-    """
+async def _policies(task: Task, manifest: Manifest, state: TargetState) -> dict[str, dict[str, bool] | None]:
+    """The row access policies of the tables whose rows may be replaced: of each, whether a restore has created it."""
     options = task.request.options
-    if not options.data_only:
-        return
-    dataset = Dataset(options.project, options.dataset, location)
-    names = [step.name for step in plan.tables if step.action in ("replace", "fill")]
-    policies = await gathered(lambda name: task.destination.row_policies(dataset, name), names, AT_ONCE)
-    lost = [f"{policy.name} of {name}" for name, found in zip(names, policies, strict=True) for policy in found or ()]
-    if lost:
-        cause = f"row access policies would be removed: {named(lost, NAMED)}"
-        hint = "Restore next to the table with {setting:as_}, or drop them first and create them again afterwards."
-        raise UsageError(PLAN, f"{dataset.project}.{dataset.name}", cause, hint, setting="data_only")
+    dataset = Dataset(options.project, options.dataset, state.location)
+    names = [name for name in tables_in_target(manifest, options).values() if state.tables.get(name, ("",))[0] == TABLE]
+    listed = await gathered(lambda name: task.destination.row_policies(dataset, name), names, AT_ONCE)
+    found = dict(zip(names, listed, strict=True))
+    created = await _created_policies(task) if any(found.values()) and not options.data_only else set[tuple[str, str]]()
+    return {
+        name: None if policies is None else {policy.name: (name, policy.name) in created for policy in policies}
+        for name, policies in found.items()
+        if policies is None or policies
+    }
+
+
+async def _created_policies(task: Task) -> set[tuple[str, str]]:
+    """Table and name of the row access policies that restores into the same dataset have created."""
+    options, names = task.request.options, Restores(task.layout)
+    created = set[tuple[str, str]]()
+    for restore in await task.state.folders(names.restores):
+        layout = names.restore(restore)
+        # What a damaged document names counts as not known, and so is not removed.
+        with suppress(DocumentError):
+            decision = await value_of(task.state, layout.plan)
+            if decision and (decision.target.project, decision.target.name) == (options.project, options.dataset):
+                receipts = (await read_ledger(task.state, layout)).receipts.values()
+                created |= {(receipt.table, receipt.name) for receipt in receipts if receipt.table}
+    return created
 
 
 async def find_manifest(task: Task) -> Found:

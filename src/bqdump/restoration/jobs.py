@@ -11,15 +11,17 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import File
-from bqdump.core.errors import JobFailedError
+from bqdump.core.errors import DeniedError, JobFailedError, NotFoundError
 from bqdump.core.progress.events import JobEnded
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.names import LABEL, job_id, scratch_name
 from bqdump.core.restore.plan import TableStep
-from bqdump.core.tables.catalog import Table
+from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.export.watch import Watch
 from bqdump.export.work.job import Work, ended_job
-from bqdump.ports.destination import CopyRequest, LoadRequest, StatementRequest, TableName
+from bqdump.ports.destination import CopyRequest, Destination, LoadRequest, StatementRequest, TableName
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.task import RunningRestore
 
@@ -188,6 +190,15 @@ async def is_written(work: TableWork) -> bool:
     return False
 
 
+async def is_put(work: TableWork) -> bool:
+    """Whether this attempt has requested to put the table in place, or an earlier one may have done so."""
+    for attempt in range(work.attempt + 1):
+        copied = await _copy_job(work._replace(attempt=attempt))
+        if copied and (attempt == work.attempt or not copied.error):
+            return True
+    return False
+
+
 async def is_filled(work: TableWork) -> bool:
     """Whether an attempt of this restore has put rows into the table, so that these may be replaced."""
     for attempt in range(work.attempt + 1):
@@ -195,6 +206,17 @@ async def is_filled(work: TableWork) -> bool:
         if copied and copied.ended and not copied.error:
             return True
     return False
+
+
+async def keep_expirations(destination: Destination, target: Dataset, name: str, expirations: msgspec.Raw) -> None:
+    """Set the expirations of a table of the target again, whose rows are not replaced after all."""
+    if expirations == NOTHING:
+        return
+    try:
+        await destination.change_table(target, name, expirations)
+    except (JobFailedError, NotFoundError, DeniedError) as error:
+        message, extra = "%s: its expirations are not set again: %s", LogEvent.PROPERTY_NOT_RESTORED.extra(table=name)
+        log.warning(message, name, error.cause, extra=extra)
 
 
 async def is_copied(work: TableWork) -> bool:

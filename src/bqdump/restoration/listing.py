@@ -16,16 +16,20 @@ from typing import NamedTuple
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.layout import Layout
-from bqdump.core.errors import NotFoundError, TargetError, UsageError
+from bqdump.core.errors import DocumentError, NotFoundError, TargetError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.documents import DOCUMENTS, Decision, RestoreLayout, Restores
 from bqdump.core.restore.listing import AbortedRestore, ListedRestore, jobs_of, state_of
 from bqdump.core.restore.names import LABEL, scratch_prefix
+from bqdump.core.restore.plan import TABLE
 from bqdump.core.restore.result import NotCreated
+from bqdump.core.settings.target import Target
 from bqdump.core.times import time_of
+from bqdump.core.wording import placeholder
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.repository import delete, load, value_of
+from bqdump.restoration.jobs import keep_expirations
 from bqdump.restoration.outcome import Ledger, read_ledger
 from bqdump.restoration.uploads import delete_named
 
@@ -60,28 +64,53 @@ class Found(NamedTuple):
         """Whether everything is restored."""
         return any(info.name == self.layout.result.name for info in self.infos)
 
+    def jobs_in(self, default: str = "") -> str:
+        """The project of its jobs. default: if it does not name it; "" for the target's."""
+        return self.decision.jobs_in or default or self.decision.target.project
+
     @property
     def changed(self) -> int:
         """When the last document was written, in ms since 1970 UTC; 0 if not known."""
         return max((info.updated for info in self.infos), default=0)
 
 
-async def find_restores(places: Sequence[Place]) -> list[Found]:
-    """The restores of these places that have a plan, the newest first."""
+class AllFound(NamedTuple):
+    """The restores of some places that have a plan, the newest first. damaged: why others cannot be read, by id."""
+
+    restores: list[Found]
+    damaged: dict[str, DocumentError]
+
+
+async def find_restores(places: Sequence[Place]) -> AllFound:
+    """The restores of these places."""
     named = [(place, name) for place in places for name in await place.store.folders(Restores(place.layout).restores)]
-    found = await gathered(lambda name: _find(*name), named, AT_ONCE)
-    return sorted(filter(None, found), key=lambda restore: -restore.decision.planned)
+    damaged: dict[str, DocumentError] = {}
+
+    async def find(place: Place, name: str) -> Found | None:
+        try:
+            return await _find(place, name)
+        except DocumentError as error:
+            damaged[name] = error
+            return None
+
+    found = await gathered(lambda name: find(*name), named, AT_ONCE)
+    return AllFound(sorted(filter(None, found), key=lambda restore: -restore.decision.planned), damaged)
 
 
-async def list_restores(found: Sequence[Found], at_work: AtWork, now: int, abandoned_ms: int) -> list[ListedRestore]:
-    """The same as they are listed. now: in ms since 1970 UTC. at_work: is asked once for each project."""
+async def list_restores(
+    found: Sequence[Found], at_work: AtWork, now: int, abandoned_ms: int, jobs_in: str = ""
+) -> list[ListedRestore]:
+    """The same as they are listed. now: in ms since 1970 UTC. at_work: is asked once for each project.
+
+    jobs_in: the project of the jobs of restores that do not name it.
+    """
     unfinished = [restore for restore in found if not restore.done]
     jobs: dict[str, set[str]] = {}
-    for project in sorted({restore.decision.target.project for restore in unfinished}):
-        of_project = [restore for restore in unfinished if restore.decision.target.project == project]
+    for project in sorted({restore.jobs_in(jobs_in) for restore in unfinished}):
+        of_project = [restore for restore in unfinished if restore.jobs_in(jobs_in) == project]
         since = min(restore.decision.planned for restore in of_project)
         jobs[project] = await at_work(project, since)
-    return [_listed(restore, jobs.get(restore.decision.target.project, set()), now, abandoned_ms) for restore in found]
+    return [_listed(restore, jobs.get(restore.jobs_in(jobs_in), set()), now, abandoned_ms) for restore in found]
 
 
 async def _find(place: Place, name: str) -> Found | None:
@@ -119,11 +148,17 @@ POLL_SECONDS = 1.0
 POLLS = 120
 
 
-def chosen(found: Sequence[Found], restore: str) -> Found:
-    """The restore to end. Raises NotFoundError without one, UsageError for one that is done."""
-    named = [one for one in found if one.decision.restore == restore]
+def chosen(found: AllFound, restore: str, via: Target | None = None) -> Found:
+    """The restore to end. via: where the documents are, if not next to the export.
+
+    Raises NotFoundError without one, UsageError for one that is done, DocumentError for one that cannot be read.
+    """
+    named = [one for one in found.restores if one.decision.restore == restore]
+    if restore in found.damaged:
+        raise found.damaged[restore]
     if not named:
-        raise NotFoundError("find", f"restore {restore}", "there is none here", "{call:restores} lists all.")
+        lists_all = placeholder("restores", {"via": str(via)} if via else {})
+        raise NotFoundError("find", f"restore {restore}", "there is none here", f"{lists_all} lists all.")
     if named[0].done:
         hint = "{call:prune} deletes its documents after 30 days."
         raise UsageError(ABORT, f"restore {restore}", "it is done, so there is nothing to end", hint, setting="abort")
@@ -137,6 +172,10 @@ async def abort(found: Found, destination: Destination) -> AbortedRestore:
     scratch, begun = await _tables(found, destination)
     for name in scratch:
         await destination.drop_table(decision.target, name)
+    restored = {receipt.name for receipt in found.ledger.receipts.values() if receipt.kind == TABLE}
+    for name, expirations in ((decision.state and decision.state.expirations) or {}).items():
+        if name not in restored:
+            await keep_expirations(destination, decision.target, name, expirations)
     files, size = await _uploads(found)
     documents, left = await _documents(found)
     ended = LogEvent.RESTORE_ABORTED.extra(restore=decision.restore)

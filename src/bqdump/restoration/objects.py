@@ -116,7 +116,8 @@ async def _restore(watch: Watch, restore: RunningRestore, number: int, step: Obj
         await jobs.statement("index", 0, step.table, msgspec.json.decode(step.definition, type=str))
     else:
         await how(restore, step)
-    receipt = Restored(number, step.name, step.kind, attempt, restore.owner.task)
+    table = step.table if step.kind == POLICY else ""
+    receipt = Restored(number, step.name, step.kind, attempt, restore.owner.task, table=table)
     if (await create(restore.state, restore.layout.receipt(number), receipt)).mine:
         log.info("%s: restored", step.name, extra=LogEvent.OBJECT_RESTORED.extra(table=step.name))
 

@@ -156,6 +156,7 @@ async def _new(task: Task, id_: str) -> Proposal:
         state=drafted.state,
         planned=drafted.now,
         nonce=secrets.token_hex(4),
+        jobs_in=task.settings.jobs_in,
     )
     return Proposal(decision, drafted)
 

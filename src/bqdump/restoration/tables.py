@@ -26,7 +26,8 @@ from bqdump.restoration.jobs import (
     TableWork,
     is_copied,
     is_filled,
-    is_written,
+    is_put,
+    keep_expirations,
     labels_of,
     own,
 )
@@ -52,7 +53,8 @@ async def restore_table(restore: RunningRestore, watch: Watch, number: int, atte
         raise _replaced(work, changed)
     if changed:
         # An earlier start has compared them before it requested the copy: the rows are the export's.
-        rows = await _copy(work, work.scratch("full"))
+        await work.jobs.copy(work.scratch("full"), work.name, empty=False)
+        rows = await _counted(work, work.name, None)
     else:
         await upload_files(restore, step.entry)
         rows = await _load_rows(work)
@@ -111,15 +113,11 @@ async def _load_rows(work: TableWork) -> int:
         raise FailedJobError(work.name, VALUES, f"not replaced: {difference}")
     await _try_properties(work, full)
     created = await _create(work)
-    return await _copy(work, full, filled, empty=created)
-
-
-async def _copy(work: TableWork, full: str, filled: int | None = None, *, empty: bool = False) -> int:
-    """Put the table in place, unless an earlier start has; its rows. filled: those of the table that is copied.
-
-    empty: it was just created, so rows in it would be those of a restore that has taken it over.
-    """
-    await work.jobs.copy(full, work.name, empty=empty)
+    try:
+        await work.jobs.copy(full, work.name, empty=created)
+    except FailedJobError:
+        await keep_expirations(work.restore.destination, work.restore.target, work.name, work.step.kept)
+        raise
     return await _counted(work, work.name, filled)
 
 
@@ -151,7 +149,7 @@ async def _create(work: TableWork) -> bool:
     if not await restore.destination.create_table(restore.target, work.name, _raw(body)):
         replaces = step.action == "replace" and restore.decision.options.replace
         empty = not await is_filled(work) if step.action == "fill" else not replaces and await own(work)
-        if await is_written(work):
+        if await is_put(work):
             # Made lasting before: to repeat it would remove expirations that another task has set at the end.
             return empty
     if step.lasting != NOTHING:

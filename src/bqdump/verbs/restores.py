@@ -20,6 +20,7 @@ from bqdump.core.restore.result import Restoration
 from bqdump.core.sets.restoring import EVERY, Choice
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.notify import notify
 from bqdump.ports.destination import Destination
 from bqdump.repository.exports import ExportAt, exports_at
@@ -166,11 +167,12 @@ async def list_restores(services: Services, settings: Settings, via: Target | No
     exports = await exports_at(services.store_at, settings)
     places = [_place(services, export, via) for export in exports.each]
     found = await find_restores(places)
+    restores = found.restores
     warehouses: dict[str, Destination] = {}
 
     def warehouse(project: str) -> Destination:
         if project not in warehouses:
-            warehouses[project] = open_destination(replace(settings, project=project), 1)
+            warehouses[project] = open_destination(replace(settings, project=project, job_project=""), 1)
         return warehouses[project]
 
     async def at_work(project: str, since: int) -> set[str]:
@@ -183,12 +185,13 @@ async def list_restores(services: Services, settings: Settings, via: Target | No
     try:
         ended = None
         if abort:
-            restore_ = chosen(found, abort)
-            ended = await end_restore(restore_, warehouse(restore_.decision.target.project))
-            found = [restore for restore in found if restore is not restore_]
+            restore_ = chosen(found, abort, via)
+            ended = await end_restore(restore_, warehouse(restore_.jobs_in(settings.job_project)))
+            restores = [restore for restore in restores if restore is not restore_]
         now = int(time.time() * 1000)
-        listed = await list_found(found, at_work, now, settings.abandoned_seconds * 1000)
-        return RestoreList(restores=tuple(listed), aborted=ended)
+        listed = await list_found(restores, at_work, now, settings.abandoned_seconds * 1000, settings.job_project)
+        damaged = {name: fill(f"{error.subject}: {error.cause}", COMMANDS) for name, error in found.damaged.items()}
+        return RestoreList(restores=tuple(listed), aborted=ended, damaged=damaged)
     finally:
         for destination in warehouses.values():
             await destination.close()

@@ -74,6 +74,8 @@ class JobRoutes:
 
     def list(self, call: Call) -> dict[str, Any]:
         """jobs.list: newest first, with the configuration only if `projection=full`."""
+        if (call.query.get("allUsers") or "").lower() == "true":
+            self._service.catalog.access.require(call.project, "bigquery.jobs.listAll")
         states = {state.upper() for state in call.query.getlist("stateFilter")}
         earliest, latest = call.number("minCreationTime") or 0, call.number("maxCreationTime")
         before = call.number("pageToken")

@@ -51,7 +51,8 @@ def _print(shown: RestoreList) -> None:
     if shown.aborted:
         _print_aborted(shown.aborted)
     if not shown.restores:
-        sys.stdout.write("No restores.\n")
+        sys.stdout.write("No restores.\n" if not shown.damaged else "")
+        _print_damaged(shown)
         return
     print_table(
         ("restore", "state", "run", "into", "began", "last change", "restored", "failed"),
@@ -70,6 +71,12 @@ def _print(shown: RestoreList) -> None:
         ],
         right=(6, 7),
     )
+    _print_damaged(shown)
+
+
+def _print_damaged(shown: RestoreList) -> None:
+    for restore, problem in sorted(shown.damaged.items()):
+        sys.stdout.write(f"Restore {restore} cannot be listed: {problem}\n")
 
 
 def _print_aborted(done: AbortedRestore) -> None:

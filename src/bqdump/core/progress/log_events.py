@@ -145,6 +145,8 @@ class LogEvent(enum.StrEnum):
     """A restored table has other values than the files of the export."""
     SOURCE_NOT_COMPARED = "source_not_compared"
     """The source at the snapshot time cannot be read any more, so only the files were compared."""
+    VALUES_NOT_COMPARED = "values_not_compared"
+    """A restored table has row access policies, which may hide rows from the account that compares."""
     PROPERTY_NOT_RESTORED = "property_not_restored"
     """An expiration, a default or foreign keys of a restored table are not set."""
 

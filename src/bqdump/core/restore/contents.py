@@ -4,11 +4,13 @@ A table keeps its own definition. Its rows are put in place by one copy job, as 
 what it had before, or all rows of the export, whatever is killed or repeated.
 
 Definitions alone: tables are as in the source, and empty.
+
+Row access policies of tables whose rows are replaced: the copy job that does it removes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +19,7 @@ from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import Column, columns
 from bqdump.core.restore.partitions import layout_of
-from bqdump.core.restore.plan import TABLE, Action, Load, Options, TableStep, TargetState
+from bqdump.core.restore.plan import POLICY, TABLE, Action, Load, NotRestored, Options, TableStep, TargetState
 from bqdump.core.restore.values import TODAY, Restored, is_generated, restored_columns
 from bqdump.core.sizes import listed, named
 from bqdump.core.tables.catalog import WHOLE, Dataset, is_iceberg
@@ -142,3 +144,44 @@ def refuse_emptied(tables: Iterable[TableStep], begun: Iterable[str], into: Data
         cause = f"{named(emptied, SHOWN, 'table')} would be replaced by tables without rows"
         hint = "Leave them out with {setting:exclude}, keep them with {setting:missing_only}, or delete them first."
         raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint, setting="replace")
+
+
+UNLISTED = "those of the table there, if any, are removed: missing permission bigquery.rowAccessPolicies.list"
+FORGOTTEN = "removed: an earlier restore created it, and this export lacks it"
+
+
+def lost_policies(
+    known: Collection[tuple[str, str]],
+    options: Options,
+    tables: Iterable[TableStep],
+    into: Dataset,
+    target: TargetState | None,
+) -> list[NotRestored]:
+    """The row access policies of the target that are removed for good, and that a restore had created there.
+
+    known: the policies that the export can bring back, as table and name. Raises UsageError for any other policy: no
+    export has it.
+    https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#copy_jobs
+    """
+    there = (target and target.policies) or {}
+    replaced = [step.name for step in tables if step.action in ("replace", "fill")]
+    lost = [
+        (name, policy, created)
+        for name in replaced
+        for policy, created in sorted((there.get(name) or {}).items())
+        if options.data_only or (name, policy) not in known
+    ]
+    if removed := [f"{policy} of {name}" for name, policy, created in lost if options.data_only or not created]:
+        subject = f"{into.project}.{into.name}"
+        if options.data_only:
+            cause = f"row access policies would be removed: {named(removed, SHOWN)}"
+            hint = "Restore next to the table with {setting:as_}, or drop them first and create them again afterwards."
+            raise UsageError(PLAN, subject, cause, hint, setting="data_only")
+        cause = f"row access policies that the export cannot restore would be removed: {named(removed, SHOWN)}"
+        hint = (
+            "Drop them first and create them again afterwards, restore next to the table with {setting:as_}, or leave "
+            "the table out with {setting:exclude}."
+        )
+        raise UsageError(PLAN, subject, cause, hint, setting="replace")
+    unlisted = [NotRestored(name, POLICY, UNLISTED) for name in replaced if there.get(name, {}) is None]
+    return [*(NotRestored(f"{name}.{policy}", POLICY, FORGOTTEN) for name, policy, _ in lost), *unlisted]

@@ -107,6 +107,16 @@ def requests(
     )
 
 
+def expirations_of(definition: msgspec.Raw) -> msgspec.Raw:
+    """What sets the expirations that a table has, for tables.patch; JSON null without any."""
+    body: Body = msgspec.json.decode(definition) or {}
+    partitioning = body.get("timePartitioning") or {}
+    kept: Body = {"expirationTime": body["expirationTime"]} if body.get("expirationTime") else {}
+    if partitioning.get("expirationMs"):
+        kept["timePartitioning"] = partitioning
+    return _raw(kept)
+
+
 def without_default(field: Field) -> Field:
     """A column without its default value."""
     return {key: value for key, value in field.items() if key != "defaultValueExpression"}

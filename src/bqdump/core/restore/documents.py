@@ -31,7 +31,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     Everything else follows from it and the manifest, so every task has the same plan. manifest: the name of the object,
     which is read at `generation`. state: the target dataset when the restore was planned, None where there was none.
-    nonce: see names.mark_of.
+    nonce: see names.mark_of. jobs_in: the project of its jobs, "" for a restore of an earlier version.
     """
 
     format_version: int = FORMAT_VERSION
@@ -45,6 +45,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     state: TargetState | None
     planned: Time
     nonce: Annotated[str, Meta(pattern=r"^[0-9a-f]{0,16}$(?!\n)")] = ""
+    jobs_in: str = ""
 
     @property
     def mark(self) -> str:
@@ -57,7 +58,7 @@ class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
 
     number: in the plan. kind: as in tables.list; ROUTINE, INDEX, POLICY or ACCESS. jobs: the number of its jobs. rows:
     of the restored table. billed: bytes billed by its statements. started, ended: by BigQuery's clock, 0 where no job
-    ran.
+    ran. table: of a policy.
     """
 
     number: Count
@@ -70,6 +71,7 @@ class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
     billed: Count = 0
     started: Time = 0
     ended: Time = 0
+    table: str = ""
 
 
 class Upload(msgspec.Struct, frozen=True, array_like=True):

@@ -10,6 +10,7 @@ from bqdump.core.documents.definitions import NOTHING, ObjectDefinition
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import settings_of
 from bqdump.core.restore.access import access_entries, dataset_requests, temporary
+from bqdump.core.restore.contents import lost_policies
 from bqdump.core.restore.loading import unloadable
 from bqdump.core.restore.names import Moves, names_in_target
 from bqdump.core.restore.objects import (
@@ -65,6 +66,12 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
     found = occupied(candidates, options, into, target)
     tables = table_steps(chosen.tables, Planned(manifest, options, names, found, into, target, now))
     refuse_other_layouts(tables, into, target)
+    known = {
+        (names[policy.table], policy.name)
+        for policy in manifest.definitions.policies
+        if policy.table in names and policy.grantees is not None
+    }
+    removed = lost_policies(known, options, tables, into, target)
     moves = Moves(source, into, options.others, names)
     references = References(moves, keep=options.keep_references)
     create, finish = dataset_requests(manifest.definitions.dataset, manifest.location)
@@ -82,7 +89,7 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
         objects=objects,
         policies=tuple(_policies(manifest, options, tables, references)),
         access=access.steps,
-        not_restored=(*not_restored(manifest, options, chosen, tables, target), *access.left),
+        not_restored=(*not_restored(manifest, options, chosen, tables, target), *removed, *access.left),
         kept=found.kept,
         excluded=chosen.excluded,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -63,10 +63,14 @@ class AbortedRestore(msgspec.Struct, frozen=True, kw_only=True):
 
 @public
 class RestoreList(Result, frozen=True, kw_only=True):
-    """The restores of a place, the newest first. aborted: the one that was ended on request."""
+    """The restores of a place, the newest first. aborted: the one that was ended on request.
+
+    damaged: those with a document that cannot be read: the problem of each, by its id.
+    """
 
     restores: tuple[ListedRestore, ...]
     aborted: AbortedRestore | None = None
+    damaged: Mapping[str, str] = msgspec.field(default_factory=dict)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The restores as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""

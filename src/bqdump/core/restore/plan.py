@@ -91,7 +91,8 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     label of the restore. relate: foreign keys, once all tables are finished. expire: expirations, last of all.
     expired_rows: where `expire` has a partition expiration, the query for the number of rows that it would delete; else
     "". as_what: how the table differs from the one in the source, such as "columns are masked"; "" where it does not.
-    altered: which values its format does not bring back exactly, in words, "" for none. name: in the target.
+    altered: which values its format does not bring back exactly, in words, "" for none. name: in the target. kept: the
+    expirations that `lasting` removes, set again if the table is not replaced after all.
     """
 
     entry: TableEntry
@@ -103,6 +104,7 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     lasting: msgspec.Raw = NOTHING
     relate: msgspec.Raw = NOTHING
     expire: msgspec.Raw = NOTHING
+    kept: msgspec.Raw = NOTHING
     expired_rows: str = ""
     as_what: str = ""
     altered: str = ""
@@ -201,7 +203,9 @@ class TargetState(NamedTuple):
     """What the target dataset holds: kind and labels by name, and routines. expires: it has default expirations.
 
     layouts: of the tables that are to be replaced, by name, see layout_of. definitions: of the tables that are to be
-    filled, as BigQuery returned them. None stands for a dataset that does not exist.
+    filled, as BigQuery returned them. policies: of the tables whose rows are replaced, the names of row access policies
+    and whether a restore has created each; None for a table whose policies may not be listed. expirations: of the same
+    tables, for tables.patch. None stands for a dataset that does not exist.
     """
 
     location: str
@@ -210,3 +214,5 @@ class TargetState(NamedTuple):
     expires: bool = False
     layouts: dict[str, str] | None = None
     definitions: dict[str, msgspec.Raw] | None = None
+    policies: dict[str, dict[str, bool] | None] | None = None
+    expirations: dict[str, msgspec.Raw] | None = None

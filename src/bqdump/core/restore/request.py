@@ -185,19 +185,27 @@ INTO = (
 )
 AS = "Name of the restored table; {table} stands for its name in the export."
 ROWS_ONLY = "Restore rows only, into empty tables; with --replace, in place of other rows."
-FINISH = "First finish a run that was stopped while it replaced files."
 ONE_QUERY = "Also compare checksums of every column with the files. BigQuery bills one query per table."
 GRANTS = "Also grant the dataset's access entries; the target keeps its own."
 NEXT = "the next drill continues"
 PLACE = "gs://BUCKET[/PREFIX]"
+# Of a restore and of a drill.
+INCLUDE = Setting(
+    "include",
+    parse.patterns,
+    "PATTERN,…",
+    "Restore only objects that match (* and ? allowed).",
+    variable="BQDUMP_RESTORE_INCLUDE",
+)
+WITH_POLICIES = Setting("with_policies", bool, "BOOL", "Also restore row access policies.")
+FINISH_RUN = Setting("finish_run", bool, "BOOL", "First finish a run that was stopped while it replaced files.")
 RESTORE_SETTINGS: tuple[Setting, ...] = (
     Setting("into", str, "[PROJECT.]DATASET", INTO),
     Setting("datasets", parse.patterns, "NAME,PATTERN,…", "Of a set, restore only these datasets (* and ? allowed).",
             variable="BQDUMP_RESTORE_DATASETS"),
     Setting("exclude_datasets", parse.patterns, "PATTERN,…", "Of a set, exclude datasets that match (* and ? allowed).",
             variable="BQDUMP_RESTORE_EXCLUDE_DATASETS"),
-    Setting("include", parse.patterns, "PATTERN,…", "Restore only objects that match (* and ? allowed).",
-            variable="BQDUMP_RESTORE_INCLUDE"),
+    INCLUDE,
     Setting("exclude", parse.patterns, "PATTERN,…", "Exclude objects that match (* and ? allowed).",
             variable="BQDUMP_RESTORE_EXCLUDE"),
     Setting("as_", str, "NAME", AS, variable="BQDUMP_RESTORE_AS"),
@@ -206,18 +214,17 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
     Setting("replace", bool, "BOOL", "Replace tables that exist in the dataset, each atomically."),
     Setting("missing_only", bool, "BOOL",
             "Restore only what the dataset lacks, and tables that another restore left unfinished."),
-    Setting("with_policies", bool, "BOOL", "Also restore row access policies."),
+    WITH_POLICIES,
     Setting("with_access", bool, "BOOL", GRANTS),
     Setting("keep_references", bool, "BOOL", "Let views refer to the source dataset."),
     Setting("verify", bool, "BOOL", ONE_QUERY, variable="BQDUMP_RESTORE_VERIFY"),
-    Setting("finish_run", bool, "BOOL", FINISH),
+    FINISH_RUN,
     Setting("via", str, PLACE, "Bucket for the restore's documents, and for uploads of a local folder's files."),
     Setting("yes", bool, "BOOL", "Confirm a restore into the dataset that was exported."),
 )  # fmt: skip
 DRILL_SETTINGS: tuple[Setting, ...] = (
-    Setting("include", parse.patterns, "PATTERN,…", "Restore only objects that match (* and ? allowed).",
-            variable="BQDUMP_DRILL_INCLUDE"),
-    Setting("with_policies", bool, "BOOL", "Also restore row access policies.", variable="BQDUMP_DRILL_WITH_POLICIES"),
+    INCLUDE._replace(variable="BQDUMP_DRILL_INCLUDE"),
+    WITH_POLICIES._replace(variable="BQDUMP_DRILL_WITH_POLICIES"),
     Setting("scratch_project", PROJECT, "ID", "Project of the scratch dataset (default: --project).",
             variable="BQDUMP_DRILL_PROJECT"),
     Setting("tables", int, "N", f"Restore N tables in turn: {NEXT} after them.",
@@ -225,5 +232,5 @@ DRILL_SETTINGS: tuple[Setting, ...] = (
     Setting("sample", str, "SHARE", "Restore this share of the tables in turn, such as 10%.",
             variable="BQDUMP_DRILL_SAMPLE"),
     Setting("via", str, PLACE, "Bucket for uploads of a local folder's files."),
-    Setting("finish_run", bool, "BOOL", FINISH),
+    FINISH_RUN,
 )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import read_time_of, settings_of
 from bqdump.core.plan.altered import altered_words
@@ -112,6 +113,7 @@ def _made(
         finish=made.finish,
         relate=made.relate,
         expire=made.expire,
+        kept=((planned.target and planned.target.expirations) or {}).get(name, NOTHING),
         expired_rows=partitioning.rows_to_expire(planned.into, name) if partitioning else "",
         load=load,
         as_what="; ".join(filter(None, (other_name, *notes))),
