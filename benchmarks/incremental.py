@@ -94,6 +94,12 @@ class Asked(Slow):
         await asyncio.sleep(LATENCY)
         return await super().row_policies(dataset, table)
 
+    async def policed(self, dataset: Dataset) -> list[str]:
+        """See Warehouse."""
+        self.requests["jobs.query"] += 1
+        await asyncio.sleep(LATENCY)
+        return await super().policed(dataset)
+
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse."""
         self.requests["jobs.insert"] += 1

@@ -114,7 +114,7 @@ resource "google_project_iam_custom_role" "row_policies" {
   role_id     = "${replace(var.name, "-", "_")}_row_policies"
   title       = "bqdump: see row access policies"
   description = "Lists row access policies and their members, to detect tables whose export would lack rows."
-  permissions = ["bigquery.rowAccessPolicies.list", "bigquery.rowAccessPolicies.getIamPolicy"]
+  permissions = ["bigquery.rowAccessPolicies.list", "bigquery.rowAccessPolicies.get", "bigquery.rowAccessPolicies.getIamPolicy"]
 }
 
 resource "google_bigquery_dataset_iam_member" "see_row_policies" {
@@ -141,7 +141,7 @@ resource "google_project_iam_custom_role" "row_policies_elsewhere" {
   role_id     = "${replace(var.name, "-", "_")}_row_policies"
   title       = "bqdump: see row access policies"
   description = "Lists row access policies and their members, to detect tables whose export would lack rows."
-  permissions = ["bigquery.rowAccessPolicies.list", "bigquery.rowAccessPolicies.getIamPolicy"]
+  permissions = ["bigquery.rowAccessPolicies.list", "bigquery.rowAccessPolicies.get", "bigquery.rowAccessPolicies.getIamPolicy"]
 }
 
 resource "google_bigquery_dataset_iam_member" "see_row_policies_elsewhere" {

@@ -55,6 +55,13 @@ class MemoryDefinitions:
         named = self.policies.get(table, ())
         return [RowPolicy(table, name, self.filters.get((table, name), "TRUE")) for name in named]
 
+    async def policed(self, dataset: Dataset) -> list[str]:
+        """See Warehouse."""
+        self._require("bigquery.rowAccessPolicies.get")
+        if not self.sees_policies:
+            raise DeniedError("query", "INFORMATION_SCHEMA.ROW_ACCESS_POLICIES", "Permission denied")
+        return sorted(table for table, names in self.policies.items() if names)
+
     async def grantees(self, dataset: Dataset, table: str, policy: str) -> tuple[str, ...]:
         """See DefinitionReader."""
         self._require("bigquery.rowAccessPolicies.getIamPolicy")

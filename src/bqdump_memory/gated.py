@@ -24,7 +24,7 @@ LIMITS = {
     "create_routine": Limit.CREATE_ROUTINE,
     "create_row_policy": Limit.CREATE_POLICY,
 } | dict.fromkeys(
-    ("indexes", "ask", "counts", "captured", "partitions", "extract", "query", "load", "statement", "copy"),
+    ("indexes", "ask", "counts", "captured", "policed", "partitions", "extract", "query", "load", "statement", "copy"),
     Limit.INSERT_JOB,
 )
 

@@ -223,6 +223,13 @@ def test_indexes_are_returned_by_the_statements_that_create_them(stage: Stage, o
         on(lambda warehouse: warehouse.indexes(stage.dataset, 1 << 20))
 
 
+def test_one_query_names_each_table_with_row_access_policies_once(stage: Stage, on: On) -> None:
+    assert on(lambda warehouse: warehouse.policed(stage.dataset)) == []
+    for table, policy in (("two words", "eu"), ("t", "eu"), ("t", "us")):
+        stage.protect(table, policy, [])
+    assert on(lambda warehouse: warehouse.policed(stage.dataset)) == ["t", "two words"]
+
+
 @pytest.mark.parametrize(
     ("permission", "question"),
     [
@@ -230,6 +237,7 @@ def test_indexes_are_returned_by_the_statements_that_create_them(stage: Stage, o
         ("bigquery.routines.get", lambda warehouse, dataset: warehouse.routine(dataset, "inc")),
         ("bigquery.models.list", lambda warehouse, dataset: warehouse.models(dataset)),
         ("bigquery.tables.list", lambda warehouse, dataset: warehouse.indexes(dataset, 0)),
+        ("bigquery.rowAccessPolicies.get", lambda warehouse, dataset: warehouse.policed(dataset)),
         ("bigquery.rowAccessPolicies.getIamPolicy", lambda warehouse, dataset: warehouse.grantees(dataset, "t", "eu")),
     ],
 )

@@ -351,7 +351,7 @@ def test_a_deleted_role_is_undeleted(tmp_path: Path) -> None:
     path = f"{tmp_path}:{os.environ['PATH']}"
     subprocess.run(["sh"], input=printed("iam", *FLAGS), text=True, check=True, env={"PATH": path})
     assert "iam roles undelete bqdump_row_policies --project=my-data\n" in log.read_text()
-    assert "--permissions=bigquery.rowAccessPolicies.list,bigquery.rowAccessPolicies.getIamPolicy" in log.read_text()
+    assert f"--permissions={','.join(SEE_ROW_POLICIES)}\n" in log.read_text()
     assert "roles create" not in log.read_text()
 
 

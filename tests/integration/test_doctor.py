@@ -98,6 +98,23 @@ def test_a_missing_right_is_named_with_the_least_role_and_its_command(
         assert all(name in left[0] for name in outside.objects())
 
 
+def test_whether_one_query_shows_the_policies_of_many_tables_is_tried_without_a_bill(
+    outside: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, permission = "see row access policies with one query", "bigquery.rowAccessPolicies.get"
+    for number in range(50):
+        outside.table(f"t{number:02}")
+    assert name not in outcomes(diagnosed(call(capsys, "doctor", "--json")), "ok")
+    outside.table("t50")
+    assert outcomes(diagnosed(call(capsys, "doctor", "--json")), "ok")[name] == permission
+    outside.deny(permission)
+    diagnosis = diagnosed(call(capsys, "doctor", "--json"))
+    outside.deny()
+    assert outcomes(diagnosis, "warning")[name] == permission
+    (cure,) = diagnosis["cures"]
+    assert cure["role"].endswith("/roles/bqdump_row_policies")
+
+
 @pytest.mark.parametrize(
     ("permission", "role"),
     [

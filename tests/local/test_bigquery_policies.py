@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 import requests
+from google.api_core.exceptions import Forbidden
 from google.cloud import bigquery
 
 from deploy.discovery import check
@@ -60,6 +63,37 @@ def test_members_need_a_permission_of_their_own(world: World) -> None:
     try:
         assert call(world, name, "GET").status_code == 200
         assert call(world, name, "POST", "/p:getIamPolicy").status_code == 403
+    finally:
+        world.control("PUT", "denied", {"projects": {}})
+
+
+def test_one_query_shows_the_policies_of_all_tables_without_their_members(world: World) -> None:
+    name = world.dataset()
+    view = f"FROM {name}.INFORMATION_SCHEMA.ROW_ACCESS_POLICIES"
+    assert world.sql(f"SELECT table_name {view}") == []
+    for table in ("t", "u", "unprotected"):
+        world.sql(f"CREATE TABLE {name}.{table} AS SELECT 1 AS a")
+    world.sql(f"CREATE ROW ACCESS POLICY eu ON {name}.t GRANT TO ('user:a@example.com') FILTER USING (a = 1)")
+    world.sql(f"CREATE ROW ACCESS POLICY us ON {name}.t FILTER USING (a = 2)")
+    world.sql(f"CREATE ROW ACCESS POLICY eu ON {name}.u FILTER USING (TRUE)")
+    columns = "table_catalog, table_schema, table_name, row_access_policy_name, filter_predicate"
+    assert world.sql(f"SELECT {columns} {view} ORDER BY 3, 4") == [
+        (PROJECT, name, "t", "eu", "a = 1"), (PROJECT, name, "t", "us", "a = 2"), (PROJECT, name, "u", "eu", "TRUE"),
+    ]  # fmt: skip
+    ((created, modified),) = world.sql(f"SELECT creation_time, last_modified_time {view} WHERE table_name = 'u'")
+    assert created == modified
+    assert abs(datetime.now(UTC) - created) < timedelta(minutes=5)
+    world.sql(f"DROP ALL ROW ACCESS POLICIES ON {name}.t")
+    assert world.sql(f"SELECT DISTINCT table_name {view}") == [("u",)]
+
+
+@pytest.mark.parametrize("permission", ["bigquery.rowAccessPolicies.get", "bigquery.rowAccessPolicies.list"])
+def test_the_policies_of_all_tables_need_both_permissions(world: World, permission: str) -> None:
+    name = world.dataset()
+    world.control("PUT", "denied", {"projects": {PROJECT: [permission]}})
+    try:
+        with pytest.raises(Forbidden):
+            world.sql(f"SELECT table_name FROM {name}.INFORMATION_SCHEMA.ROW_ACCESS_POLICIES")
     finally:
         world.control("PUT", "denied", {"projects": {}})
 

@@ -430,6 +430,10 @@ class FaultyWarehouse:
         partitions = self._warehouse.partitions
         return await self._network.call("partitions", "", lambda: partitions(dataset, tables, max_bytes_billed))
 
+    async def policed(self, dataset: Dataset) -> list[str]:
+        """See Warehouse."""
+        return await self._network.call("policed", "", lambda: self._warehouse.policed(dataset))
+
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
         """See Warehouse."""
         return await self._network.call("captured", "", lambda: self._warehouse.captured(dataset, max_bytes_billed))

@@ -170,6 +170,14 @@ class Warehouse(DefinitionReader, Protocol):
         """
         ...
 
+    async def policed(self, dataset: Dataset) -> list[str]:
+        """The names of the tables with row access policies, sorted, from one billed query.
+
+        Raises DeniedError if a permission is missing, and JobFailedError, with the warehouse's message as the cause, if
+        the query fails.
+        """
+        ...
+
     async def extract(self, request: ExtractRequest) -> Job:
         """Start a job. Raises ConflictError if the id is taken; `job` returns the job that has it."""
         ...

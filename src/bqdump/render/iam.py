@@ -183,7 +183,11 @@ PERMISSIONS = {
     "roles/storage.legacyBucketReader": ("storage.buckets.get",),
 }
 # Of the custom role: to find row access policies, and to record their members.
-SEE_ROW_POLICIES = ("bigquery.rowAccessPolicies.list", "bigquery.rowAccessPolicies.getIamPolicy")
+SEE_ROW_POLICIES = (
+    "bigquery.rowAccessPolicies.list",
+    "bigquery.rowAccessPolicies.get",
+    "bigquery.rowAccessPolicies.getIamPolicy",
+)
 
 
 def grant_of(deployment: Deployment, permission: str) -> Grant | None:

@@ -42,6 +42,11 @@ async def _query(scratch: Scratch) -> Observed:
     return _reported(await scratch.query(table, sql.select(scratch.dataset, table, None), "csv"))
 
 
+async def _policed_tables(scratch: Scratch) -> Observed:
+    await _policed(scratch)
+    return {"tables": ", ".join(await scratch.destination.policed(scratch.dataset))}
+
+
 def _reported(found: Exported) -> Observed:
     applied = bool(found.job and found.job.row_policies)
     return {"row policies applied": str(applied).lower(), "rows of 2": str(rows_in(found))}
@@ -50,6 +55,8 @@ def _reported(found: Exported) -> Observed:
 CLAIMS = (
     Claim("policies.listing", "row access policies are listed with their filters", PAGE,
           {"policies": "first_only", "filter": "n = 1"}, _listed, MADE),
+    Claim("policies.view", "INFORMATION_SCHEMA.ROW_ACCESS_POLICIES names the tables with row access policies",
+          PAGE, {"tables": "policed"}, _policed_tables, MADE | {"policies.view": 1}),
     Claim("policies.extract", "an extract job reports that row access policies applied (rowLevelSecurityStatistics)",
           PAGE, {"row policies applied": "true"}, _extract, MADE),
     Claim("policies.query", "EXPORT DATA reports that row access policies applied (rowLevelSecurityStatistics)",

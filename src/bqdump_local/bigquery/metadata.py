@@ -18,6 +18,8 @@ TYPE_CODE = {"TABLE": 1, "VIEW": 2, "EXTERNAL": 3, "MATERIALIZED_VIEW": 4}
 SCHEMA_TYPE = {"TABLE": "BASE TABLE", "MATERIALIZED_VIEW": "MATERIALIZED VIEW"}
 # https://cloud.google.com/bigquery/docs/information-schema-tables#required_permissions
 SEES_TABLES = ("bigquery.tables.get", "bigquery.tables.list", "bigquery.routines.get", "bigquery.routines.list")
+# https://cloud.google.com/bigquery/docs/information-schema-row-access-policies#required-permissions
+SEES_POLICIES = ("bigquery.rowAccessPolicies.get", "bigquery.rowAccessPolicies.list")
 # The minimum bytes that a query of these views processes.
 # https://cloud.google.com/bigquery/docs/information-schema-intro#pricing
 LEAST_BYTES = 10 << 20
@@ -44,6 +46,7 @@ def virtual_table(catalog: Catalog, project: str, dataset: str, name: str) -> st
         "INFORMATION_SCHEMA.TABLES": _tables,
         "INFORMATION_SCHEMA.COLUMNS": _columns,
         "INFORMATION_SCHEMA.PARTITIONS": _partitions,
+        "INFORMATION_SCHEMA.ROW_ACCESS_POLICIES": _row_access_policies,
         "INFORMATION_SCHEMA.SEARCH_INDEXES": _search_indexes,
         "INFORMATION_SCHEMA.VECTOR_INDEXES": _vector_indexes,
     }
@@ -52,6 +55,9 @@ def virtual_table(catalog: Catalog, project: str, dataset: str, name: str) -> st
         return None
     if maker is _tables:
         for permission in SEES_TABLES:
+            catalog.access.require(project, permission)
+    if maker is _row_access_policies:
+        for permission in SEES_POLICIES:
             catalog.access.require(project, permission)
     if maker in (_search_indexes, _vector_indexes):
         catalog.access.require(project, "bigquery.tables.list")
@@ -140,6 +146,22 @@ def _partitions(catalog: Catalog, tables: list[Table]) -> str:
     shown = "table_catalog, table_schema, table_name, partition_id, total_rows, total_logical_bytes"
     modified = "make_timestamptz(modified_ms * 1000) AS last_modified_time"
     return f"SELECT {shown}, {modified} FROM ({_values(columns, rows)})"
+
+
+def _row_access_policies(_: Catalog, tables: list[Table]) -> str:
+    columns = _typed(
+        "table_catalog VARCHAR, table_schema VARCHAR, table_name VARCHAR, row_access_policy_name VARCHAR, "
+        "filter_predicate VARCHAR, creation_time TIMESTAMPTZ, last_modified_time TIMESTAMPTZ"
+    )
+    rows = [
+        [
+            *(table.project, table.dataset, table.table_id, policy["rowAccessPolicyReference"]["policyId"]),
+            *(policy["filterPredicate"], policy["creationTime"], policy["lastModifiedTime"]),
+        ]
+        for table in tables
+        for policy in table.policies
+    ]
+    return _values(columns, rows)
 
 
 def partitions_summary(catalog: Catalog, table: Table) -> tuple[tuple[Field, ...], str]:

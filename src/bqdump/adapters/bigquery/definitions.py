@@ -20,6 +20,7 @@ from bqdump.core.tables.catalog import Dataset
 PAGE = 1000
 READERS = "roles/bigquery.dataViewer on the dataset includes it."
 POLICIES = "Requires a role with bigquery.rowAccessPolicies.list on the dataset."
+POLICIES_BY_QUERY = "Requires a role with bigquery.rowAccessPolicies.get and .list on the dataset."
 MEMBERS = "Requires a role with bigquery.rowAccessPolicies.getIamPolicy on the dataset."
 # A conditional grant has its own role name in earlier versions of policies.
 WITH_CONDITIONAL = {"options": {"requestedPolicyVersion": 3}}
@@ -76,6 +77,15 @@ class BigQueryDefinitions(BigQueryConnection):
             return None
         except NotFoundError:
             return []
+
+    async def policed(self, dataset: Dataset) -> list[str]:
+        """See Warehouse."""
+
+        def answer() -> list[str]:
+            return sorted(str(row[0]) for row in self._rows(dataset, sql.policed(dataset), 0))
+
+        subject = f"INFORMATION_SCHEMA.ROW_ACCESS_POLICIES of {dataset.project}.{dataset.name}"
+        return await self._send(answer, "query", subject, POLICIES_BY_QUERY, limit=Limit.INSERT_JOB, refers=True)
 
     async def grantees(self, dataset: Dataset, table: str, policy: str) -> tuple[str, ...]:
         """See DefinitionReader. https://cloud.google.com/bigquery/docs/reference/rest/v2/rowAccessPolicies/getIamPolicy"""

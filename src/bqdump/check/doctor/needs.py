@@ -13,7 +13,7 @@ import msgspec
 from bqdump.check.doctor.checks import CheckOutcome, Checks
 from bqdump.check.doctor.reach import note_reach, reach_of
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, TargetError, UsageError
+from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, NotFoundError, TargetError, UsageError
 from bqdump.core.plan.definitions import dataset_definition
 from bqdump.core.plan.guards import POLICED
 from bqdump.core.risks import Risk
@@ -21,6 +21,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.sql import statements as sql
 from bqdump.core.tables.catalog import WHOLE, Dataset, Listed
+from bqdump.export.planning.definitions import POLICIES_VIEW, by_query
 from bqdump.export.planning.target import find_dataset, refuse_bucket, refuse_key, refuse_place
 from bqdump.ports.store import BucketInfo, Copy, ObjectStore
 from bqdump.ports.warehouse import Warehouse
@@ -90,6 +91,8 @@ async def check_definitions(
     )
     policies = await warehouse.row_policies(dataset, table)
     await _check_rebuilding(checks, warehouse, dataset, policies or ())
+    if policies is not None and by_query(settings, sum(item.kind in POLICED for item in listed)):
+        await _check_policies_view(checks, warehouse, dataset)
     if policies is not None:
         checks.note("see row access policies", on, CheckOutcome.OK, "", "bigquery.rowAccessPolicies.list")
     elif Risk.UNSEEN_ROW_POLICIES in settings.allow:
@@ -98,6 +101,18 @@ async def check_definitions(
     else:
         detail = "a run is refused: a policy could silently hide rows"
         checks.note("see row access policies", on, CheckOutcome.DENIED, detail, "bigquery.rowAccessPolicies.list")
+
+
+async def _check_policies_view(checks: Checks, warehouse: Warehouse, dataset: Dataset) -> None:
+    """The permission to see the row access policies of all tables with one query, from a dry run, which is free."""
+    permission, name = "bigquery.rowAccessPolicies.get", "see row access policies with one query"
+    try:
+        await warehouse.estimate(dataset, POLICIES_VIEW, sql.policed(dataset), {})
+    except (DeniedError, JobFailedError):
+        detail = "a run lists the policies of each table instead, which takes longer"
+        checks.note(name, POLICIES_VIEW, CheckOutcome.WARNING, detail, permission)
+    else:
+        checks.note(name, POLICIES_VIEW, CheckOutcome.OK, "", permission)
 
 
 async def _check_rebuilding(

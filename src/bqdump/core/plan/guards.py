@@ -140,6 +140,11 @@ def policy_flags(policies: Mapping[str, Sequence[RowPolicy] | None]) -> Iterator
             yield _found(Risk.ROW_POLICIES, table, ", ".join(policy.name for policy in found))
 
 
+def policed_tables(flags: Iterable[Flag]) -> frozenset[str]:
+    """The tables of an export that had row access policies. flags: of its manifest."""
+    return frozenset(flag.table for flag in flags if flag.risk == Risk.ROW_POLICIES)
+
+
 def column_flags(unknown: Mapping[str, str]) -> Iterator[Flag]:
     """The tables whose columns at the snapshot time cannot be read, each with the reason."""
     for table, reason in unknown.items():

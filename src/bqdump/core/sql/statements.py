@@ -200,6 +200,15 @@ def captured(dataset: Dataset) -> str:
     return f"SELECT table_name FROM {view} WHERE upsert_stream_apply_watermark IS NOT NULL"  # noqa: S608 (quoted above)
 
 
+def policed(dataset: Dataset) -> str:
+    """The query for the tables of a dataset that have row access policies.
+
+    Source: https://cloud.google.com/bigquery/docs/information-schema-row-access-policies
+    """
+    view = f"{identifier(dataset.project)}.{identifier(dataset.name)}.INFORMATION_SCHEMA.ROW_ACCESS_POLICIES"
+    return f"SELECT DISTINCT table_name FROM {view}"  # noqa: S608 (quoted above)
+
+
 def partitions(dataset: Dataset, tables: Iterable[str]) -> str:
     """The query for the partitions of these tables: table, id, rows, bytes, and time (ms).
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.unchanged import Look
-from bqdump.core.errors import DeniedError, JobFailedError, TableGoneError
+from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, TableGoneError
 from bqdump.core.plan.guards import POLICED
 from bqdump.core.plan.hidden_data import Captured, keyed
 from bqdump.core.plan.looks import look_of
@@ -86,22 +86,63 @@ async def _as_of(warehouse: Warehouse, dataset: Dataset, snapshot: int, table: T
     return msgspec.structs.replace(table, definition=definition)
 
 
+# Up to so many tables, a request for each of them takes no longer than a query.
+FEW = 50
+Policies = dict[str, list[RowPolicy] | None]
+
+
 async def row_policies(
-    warehouse: Warehouse, dataset: Dataset, listed: Sequence[Listed]
-) -> dict[str, list[RowPolicy] | None]:
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, listed: Sequence[Listed], known: Collection[str] = ()
+) -> Policies:
     """The row access policies of these tables, by name, None without permission to list them.
 
-    The first table is requested alone: without permission, no further requests are sent for the other 10,000 tables.
+    known: tables that had some. The first table is requested alone: without permission, no further requests are sent
+    for the other 10,000 tables. Of many tables, one query shows which have policies, and only these are requested.
     """
     names = [item.name for item in listed if item.kind in POLICED]
     if not names or (first := await warehouse.row_policies(dataset, names[0])) is None:
         return dict.fromkeys(names)
-    others = await gathered(lambda name: warehouse.row_policies(dataset, name), names[1:], DESCRIBE_AT_ONCE)
-    return dict(zip(names, [first, *others], strict=True))
+    found: Policies = {names[0]: first}
+    if by_query(settings, len(names)):
+        policed = await _policed(warehouse, dataset)
+        if policed is not None:
+            await _list(warehouse, dataset, [name for name in names if name in policed or name in known], found)
+            # The view is believed about the other tables if it is right about these.
+            if all(name in policed if some else some is not None for name, some in found.items()):
+                return {name: found.get(name, []) for name in names}
+            log.debug("%s lacks policies, so those of each table are listed", POLICIES_VIEW)
+    await _list(warehouse, dataset, names, found)
+    return {name: found[name] for name in names}
+
+
+def by_query(settings: Settings, tables: int) -> bool:
+    """Whether a query is worth its bill for so many tables.
+
+    Not where the bill has a limit: that is for the export, and no run is refused because of what saves free requests.
+    """
+    return tables > FEW and not settings.max_bytes_billed
+
+
+async def _list(warehouse: Warehouse, dataset: Dataset, names: Sequence[str], found: Policies) -> None:
+    """Add the policies of these tables to those that were found already."""
+    missing = [name for name in names if name not in found]
+    some = await gathered(lambda name: warehouse.row_policies(dataset, name), missing, DESCRIBE_AT_ONCE)
+    found |= zip(missing, some, strict=True)
+
+
+async def _policed(warehouse: Warehouse, dataset: Dataset) -> frozenset[str] | None:
+    """The tables of which one query shows that they have policies; None where it does not answer that."""
+    try:
+        return frozenset(await warehouse.policed(dataset))
+    except BqdumpError as error:
+        # Where BigQuery does not answer at all, listing ends with that error.
+        log.debug("cannot query %s, so the policies of each table are listed: %s", POLICIES_VIEW, error)
+        return None
 
 
 # The least that a query bills. https://cloud.google.com/bigquery/pricing#on_demand_pricing
 LEAST_BILLED = 10 << 20
+POLICIES_VIEW = "INFORMATION_SCHEMA.ROW_ACCESS_POLICIES"
 # What the query reads, for a bill.
 VIEW = "INFORMATION_SCHEMA.TABLES"
 

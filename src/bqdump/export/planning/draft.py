@@ -21,6 +21,7 @@ from bqdump.core.plan.draft import Selection, choose, unmatched
 from bqdump.core.plan.guards import (
     column_flags,
     judge,
+    policed_tables,
     policy_flags,
     refuse_snapshot,
     skipped_flags,
@@ -180,7 +181,8 @@ async def _look(
     """The requests about single tables: their metadata, what hides or delays rows, and the costs of queries."""
 
     async def protection() -> tuple[dict[str, list[RowPolicy] | None], tuple[RowPolicy, ...]]:
-        listed = await row_policies(warehouse, dataset, selection.chosen)
+        known = policed_tables(earlier.published.flags if earlier.published else ())
+        listed = await row_policies(warehouse, dataset, settings, selection.chosen, known)
         return listed, await collector.policies(listed)
 
     described, (listed, policies) = await asyncio.gather(
