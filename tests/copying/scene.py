@@ -23,7 +23,7 @@ from bqdump.core.retention.policy import Policy, policy_of
 from bqdump.core.settings.target import Target
 from bqdump.ports.store import Abilities, Mover, ObjectStore
 from bqdump.retain.prune import prune
-from bqdump.retain.runs import Task as Pruning
+from bqdump.retain.survey import Task as Pruning
 from retain.scene import DAY, KEEP, SETTINGS, Scene
 
 THERE = Target("gs", "second", "copies/")

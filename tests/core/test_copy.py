@@ -26,7 +26,7 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.manifest import Carried, File, Manifest, PartitionEntry, TableEntry, Totals
 from bqdump.core.documents.path_template import BY_PARTITION, DEFAULT, split_shard
-from bqdump.core.documents.retention import Holding
+from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.names import pattern_of
 from bqdump.core.retention.policy import Policy
@@ -122,7 +122,7 @@ def test_the_copys_manifest_is_one_of_its_place(manifest: Manifest) -> None:
     made = copied(manifest)
     name = "copies/_bqdump/runs/wednesday/manifest.json"
     assert decode(encode(made), Manifest, name) == made
-    assert foreign_file(decode(encode(made), Holding, name)) == ""
+    assert foreign_file(decode(encode(made), RetainedFiles, name)) == ""
     assert (made.mode, made.settings["bucket"], made.settings["prefix"]) == ("keep", "target", "copies/")
     for entry in made.tables:
         if not entry.partitions:

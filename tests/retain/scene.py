@@ -19,7 +19,7 @@ from bqdump.export.run import TaskResult, run
 from bqdump.export.task import ReadRoute, Task
 from bqdump.export.work.work import work
 from bqdump.retain.prune import prune
-from bqdump.retain.runs import Task as Pruning
+from bqdump.retain.survey import Task as Pruning
 from bqdump_memory import MemoryEncoder, MemoryReader, MemoryWarehouse
 
 START, DAY = 1_790_000_000_000, 86_400_000

@@ -19,10 +19,10 @@ from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, Unavai
 from bqdump.repository.notes import change_tags
 from bqdump.repository.references import refer
 from bqdump.repository.repository import overwrite
-from bqdump.retain.decide import decide
+from bqdump.retain.plan import plan_of
 from bqdump.retain.prune import prune
-from bqdump.retain.runs import read_runs
-from bqdump.retain.tombstones import entomb
+from bqdump.retain.survey import survey
+from bqdump.retain.tombstones import mark_deleted
 from retain.scene import LAYOUT, SETTINGS, Scene
 
 REPLACE = "{table}/{table}_*.{ext}"
@@ -300,7 +300,7 @@ def test_of_two_prunes_the_one_that_withdraws_keeps_the_other_from_deleting(scen
 
     async def check() -> None:
         task = scene.pruning()
-        runs = (await decide(task, await read_runs(task))).complete
+        plan = plan_of(await survey(task), task)
         planner = LAYOUT.run("new").planner.name
         scene.store.put_now(planner, b'{"execution":"e","task":0}')
         assert await refer(scene.store, LAYOUT, "a", "new")
@@ -314,15 +314,15 @@ def test_of_two_prunes_the_one_that_withdraws_keeps_the_other_from_deleting(scen
             async def write(self, name: str, data: bytes, expect: int | None) -> int:
                 if name.endswith("tombstone.json") and expect:
                     scene.store.put_now(planner, b'{"execution":"e","task":0}')
-                    assert (await entomb(task, runs)).kept == {"a": "run new relies on its files"}
+                    other = await mark_deleted(task, plan, plan.complete)
+                    assert other.reasons["a"] == ("run new relies on its files",)
                 return await super().write(name, data, expect)
 
-        await entomb(task._replace(store=Mortal(scene.store, 99)), ())
         found = scene.store.peek(planner)
         assert found
         await scene.store.delete([(planner, found[1].generation)])
-        second = await entomb(task._replace(store=Meanwhile()), runs)
-        assert (second.decided, second.kept) == ([], {"a": "it is needed again"})
+        second = await mark_deleted(task._replace(store=Meanwhile()), plan, plan.complete)
+        assert (second.deletions, second.reasons["a"]) == ((), ("it is needed again",))
 
     scene.run("a", "b")
     asyncio.run(check())
@@ -332,13 +332,33 @@ def test_of_two_prunes_the_one_that_withdraws_keeps_the_other_from_deleting(scen
 def test_a_run_that_is_tagged_meanwhile_stays(scene: Scene) -> None:
     async def check() -> None:
         task = scene.pruning()
-        runs = (await decide(task, await read_runs(task))).complete
+        plan = plan_of(await survey(task), task)
         await change_tags(scene.store, LAYOUT, "a", ["keep"])
-        assert (await entomb(task, runs)).kept == {"a": "tag keep"}
+        assert (await mark_deleted(task, plan, plan.complete)).reasons["a"] == ("tag keep",)
 
     scene.run("a", "b")
     asyncio.run(check())
     assert not scene.names("tombstone")
+
+
+def test_a_dry_run_asks_as_the_prune_does_whether_a_run_was_tagged_meanwhile(scene: Scene) -> None:
+    class Tagged(MemoryStore):
+        """Run a is tagged as soon as all runs have been read."""
+
+        def __init__(self) -> None:
+            self.__dict__ = scene.store.__dict__
+
+        async def folders(self, prefix: str) -> list[str]:
+            found = await super().folders(prefix)
+            await change_tags(scene.store, LAYOUT, "a", ["keep"])
+            return found
+
+    scene.run("a", "b")
+    for delete in (False, True):
+        scene.delete_now("tags/")
+        pruned = asyncio.run(prune(scene.pruning(delete=delete)._replace(store=Tagged())))
+        assert [run.reasons for run in pruned.runs if run.run == "a"] == [("tag keep",)]
+    assert scene.names("x/a/")
 
 
 def test_a_run_that_has_gone_while_it_was_tagged_has_no_tag(scene: Scene) -> None:
@@ -375,7 +395,8 @@ def test_a_run_that_was_published_while_runs_were_looked_at_keeps_its_files(scen
                 if self.listings == 2:
                     await asyncio.to_thread(scene.run, "c", include=("sales",), keep_others=True)
                     task = scene.pruning()
-                    assert not (await entomb(task, (await decide(task, await read_runs(task))).complete)).kept
+                    plan = plan_of(await survey(task), task)
+                    assert (await mark_deleted(task, plan, plan.complete)).complete == plan.complete
             return found
 
     scene.run("a")

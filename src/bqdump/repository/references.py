@@ -23,7 +23,7 @@ from typing import Literal
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.retention import Holding, Reference
+from bqdump.core.documents.retention import Reference, RetainedFiles
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.errors import DocumentError
@@ -84,7 +84,7 @@ class PresentFiles:
         self._store, self._settings, self._lock = store, settings, asyncio.Lock()
         self._found: set[tuple[str, int]] | None = None
 
-    async def of(self, manifest: Holding) -> Container[tuple[str, int]] | None:
+    async def of(self, manifest: RetainedFiles) -> Container[tuple[str, int]] | None:
         """Names and generations of what exists; None where everything that this manifest names does."""
         if manifest.mode == "keep":
             return None
@@ -107,7 +107,7 @@ async def read_storage(store: ObjectStore, settings: Settings) -> Storage:
 
     async def add(run: str) -> None:
         with suppress(DocumentError):
-            document = Document(settings.layout.run(run).manifest.name, Holding)
+            document = Document(settings.layout.run(run).manifest.name, RetainedFiles)
             if manifest := await value_of(store, document):
                 storage.add(run, manifest, await present.of(manifest))
 

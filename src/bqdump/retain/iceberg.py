@@ -27,7 +27,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.repository.objects import read_object, write_object, write_once
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, exists, swap, value_of
-from bqdump.retain.runs import Task
+from bqdump.retain.survey import Task
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +35,23 @@ REQUESTS_AT_ONCE = 16
 
 
 class _Hint(NamedTuple):
-    """A version-hint.text: the metadata file that it names, "" for none, and its generation, 0 if it is not there."""
+    """A version-hint.text.
+
+    metadata: the metadata file that it names, "" for none.
+    generation: 0 if it does not exist.
+    """
 
     metadata: str
     generation: int
 
 
-class _Made(NamedTuple):
-    """The metadata file that readers are to find instead of `before`, "" where no snapshot is left.
+class _Rewritten(NamedTuple):
+    """The metadata of a table without the snapshots of deleted runs.
 
-    written: set where this prune has written it. owner: the run with which it is deleted one day.
+    before: the metadata file that readers found until now.
+    name: the one that they are to find, "" where no snapshot is left.
+    owner: the run with which it is deleted one day.
+    written: set where this prune has written it.
     """
 
     table: str
@@ -55,24 +62,23 @@ class _Made(NamedTuple):
     written: IcebergFile | None = None
 
 
-async def forget_snapshots(task: Task, decided: Sequence[Loaded[Tombstone]]) -> None:
+async def forget_snapshots(task: Task, deletions: Sequence[Loaded[Tombstone]]) -> None:
     """Take the snapshots of these runs, which are about to be deleted, out of the metadata that readers find."""
     latest = await read_latest(task.store, task.settings)
     if not latest or latest.replaces:
         return
     try:
-        await _Rewriting(task, latest, {tombstone.value.run for tombstone in decided}).rewrite(
-            _tables(task.layout, decided)
-        )
+        pruned = {tombstone.value.run for tombstone in deletions}
+        await _Rewriting(task, latest, pruned).rewrite(_tables(task.layout, deletions))
     except DocumentError as error:
         # Readers find the current snapshots as before. Nothing else of the prune depends on these documents.
         message = "the snapshots of pruned runs stay in the Iceberg metadata: %s"
         log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
-def _tables(layout: Layout, decided: Iterable[Loaded[Tombstone]]) -> set[str]:
+def _tables(layout: Layout, deletions: Iterable[Loaded[Tombstone]]) -> set[str]:
     """The tables whose metadata is about to be deleted."""
-    names = (file.name for tombstone in decided for file in tombstone.value.files)
+    names = (file.name for tombstone in deletions for file in tombstone.value.files)
     below = (name.removeprefix(layout.iceberg) for name in names if name.startswith(layout.iceberg))
     return {name.partition("/")[0] for name in below}
 
@@ -97,18 +103,18 @@ class _Rewriting:
         # A table that did not change has the metadata of an earlier run again, as it was before earlier prunes.
         unchanged = {table for table, name in named.items() if run_of(name) != self._published}
         tables = sorted(pruned | unchanged)
-        found = await asyncio.gather(*(self._table(table, named.get(table, "")) for table in tables))
-        made = [table for table in found if table]
-        by_owner = defaultdict[str, list[_Made]](list)
-        for table in made:
+        answers = await asyncio.gather(*(self._table(table, named.get(table, "")) for table in tables))
+        rewritten = [table for table in answers if table]
+        by_owner = defaultdict[str, list[_Rewritten]](list)
+        for table in rewritten:
             by_owner[table.owner].append(table)
-        for owner, ones in by_owner.items():
-            await self._record(owner, ones)
+        for owner, owned in by_owner.items():
+            await self._record(owner, owned)
         latest = await read_latest(self._store, self._task.settings)
         if latest and latest.run == self._published:
-            await asyncio.gather(*map(self._show, made))
+            await asyncio.gather(*map(self._show, rewritten))
 
-    async def _table(self, table: str, named: str) -> _Made | None:
+    async def _table(self, table: str, named: str) -> _Rewritten | None:
         """The table's metadata without pruned snapshots; None where it has none. named: by the published run."""
         async with self._slots:
             hint = await self._hint(table)
@@ -126,15 +132,15 @@ class _Rewriting:
                 return None
             if left and left.data == data:
                 # A prune may have been killed before it moved the hint.
-                return _Made(table, before, before, hint) if hint.metadata != before else None
+                return _Rewritten(table, before, before, hint) if hint.metadata != before else None
             if left is None:
-                return None if named else _Made(table, before, "", hint)
+                return None if named else _Rewritten(table, before, "", hint)
             owner = self._published if named else left.run
             if not named and not await exists(self._store, self._layout.run(owner).iceberg):
                 # A run that was never published: nothing could record what is written for it.
-                return _Made(table, before, "", hint)
+                return _Rewritten(table, before, "", hint)
             name = metadata_name(self._layout.iceberg_table(table), left.sequence, owner, left.data)
-            return _Made(table, before, name, hint, owner, await self._stored(name, left.data))
+            return _Rewritten(table, before, name, hint, owner, await self._stored(name, left.data))
 
     async def _hint(self, table: str) -> _Hint:
         name = f"{self._layout.iceberg_table(table)}metadata/{HINT}"
@@ -149,15 +155,15 @@ class _Rewriting:
 
     async def _expired(self, table: str, snapshots: Sequence[dict[str, Any]]) -> set[int]:
         """The ids of snapshots of runs that are deleted, or about to be, and of those whose manifest list is."""
-        folder, root, there = f"{self._layout.iceberg_table(table)}metadata/", f"{self._store.url}/", set[str]()
+        folder, root, present = f"{self._layout.iceberg_table(table)}metadata/", f"{self._store.url}/", set[str]()
         async for page in self._store.objects(folder):
-            there.update(root + info.name for info in page)
+            present.update(root + info.name for info in page)
         kept = {run for run in {snapshot["summary"][RUN] for snapshot in snapshots} if await self._is_kept(run)}
         # Several snapshots may have the same manifest list, so one of a run that is gone may have it, too.
         return {
             snapshot["snapshot-id"]
             for snapshot in snapshots
-            if snapshot["manifest-list"] not in there or snapshot["summary"][RUN] not in kept
+            if snapshot["manifest-list"] not in present or snapshot["summary"][RUN] not in kept
         }
 
     async def _is_kept(self, run: str) -> bool:
@@ -170,14 +176,14 @@ class _Rewriting:
     async def _stored(self, name: str, data: bytes) -> IcebergFile:
         return IcebergFile(name, len(data), await write_once(self._store, name, data))
 
-    async def _record(self, owner: str, made: Sequence[_Made]) -> None:
+    async def _record(self, owner: str, tables: Sequence[_Rewritten]) -> None:
         """Name the metadata in the owner's iceberg.json: latest.json leads readers there, and prune one day."""
 
         async def step(now: IcebergTables | None) -> IcebergTables | None:
             if now is None:
                 return None
-            files = {table.written for table in made if table.written} - {*now.rewritten}
-            moved = {table.table: table.name for table in made if now.tables.get(table.table) == table.before}
+            files = {table.written for table in tables if table.written} - {*now.rewritten}
+            moved = {table.table: table.name for table in tables if now.tables.get(table.table) == table.before}
             if not files and not moved:
                 return None
             rewritten = (*now.rewritten, *sorted(files, key=lambda file: file.name))
@@ -186,7 +192,7 @@ class _Rewriting:
         if owner:
             await swap(self._store, self._layout.run(owner).iceberg, step)
 
-    async def _show(self, table: _Made) -> None:
+    async def _show(self, table: _Rewritten) -> None:
         """Move version-hint.text, or delete it where no snapshot is left, unless something else has moved it."""
         async with self._slots:
             if table.name:

@@ -14,7 +14,7 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.copying import Expected
 from bqdump.core.documents.document import Notes
 from bqdump.core.documents.path_template import shard_name, split_shard
-from bqdump.core.documents.retention import Doomed
+from bqdump.core.documents.retention import ObjectVersion
 from bqdump.core.documents.run import Plan, Receipt
 from bqdump.core.documents.run_layout import End
 from bqdump.core.documents.units import Unit
@@ -22,24 +22,28 @@ from bqdump.core.units.shares import read_units
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.objects import present
 from bqdump.repository.repository import notes, value_of
-from bqdump.retain.runs import Task
+from bqdump.retain.survey import Task
 
 STATS_AT_ONCE = 16
 
 
 class Leftovers(NamedTuple):
-    """Files at final names. own: for certain. left: names in the run's folder of which that is not certain."""
+    """Files at final names.
 
-    own: tuple[Doomed, ...]
-    left: tuple[str, ...]
+    own: those of the run, for certain.
+    unowned: names in the run's folder of which that is not certain.
+    """
+
+    own: tuple[ObjectVersion, ...]
+    unowned: tuple[str, ...]
 
 
 async def leftovers_of(task: Task, plan: Plan) -> Leftovers:
     """What a run that never finished has left at final names."""
-    found = await (_copies(task, plan) if plan.mode == "replace" else _written(task, plan))
-    return (
-        found._replace(own=(*found.own, *await metadata_of(task, plan.run))) if plan.settings.get("iceberg") else found
-    )
+    files = await (_copies(task, plan) if plan.mode == "replace" else _written(task, plan))
+    if not plan.settings.get("iceberg"):
+        return files
+    return files._replace(own=(*files.own, *await metadata_of(task, plan.run)))
 
 
 async def copies_of(task: Task, files: Collection[Expected]) -> Leftovers:
@@ -47,13 +51,13 @@ async def copies_of(task: Task, files: Collection[Expected]) -> Leftovers:
 
     Another file under such a name is not the copy's, and stays.
     """
-    found = await present(task.store, [file.name for file in files]) if files else {}
-    infos = [(info, file) for file in files if (info := found.get(file.name))]
-    own = tuple(_doomed(info) for info, file in infos if (info.size, info.crc32c) == (file.size, file.crc32c))
-    return Leftovers(own, tuple(sorted(found.keys() - {file.name for file in own})))
+    stored = await present(task.store, [file.name for file in files]) if files else {}
+    infos = [(info, file) for file in files if (info := stored.get(file.name))]
+    own = tuple(_version(info) for info, file in infos if (info.size, info.crc32c) == (file.size, file.crc32c))
+    return Leftovers(own, tuple(sorted(stored.keys() - {file.name for file in own})))
 
 
-async def metadata_of(task: Task, run: str) -> list[Doomed]:
+async def metadata_of(task: Task, run: str) -> list[ObjectVersion]:
     """The Iceberg metadata that is named after a run, also what its manifest does not name.
 
     A task that was killed while it published has left such metadata, and prunes and later runs write it for the run.
@@ -62,7 +66,7 @@ async def metadata_of(task: Task, run: str) -> list[Doomed]:
     from bqdump.core.iceberg.table import run_of
 
     pages = task.store.objects(task.layout.iceberg)
-    return [_doomed(info) async for page in pages for info in page if run_of(info.name) == run]
+    return [_version(info) async for page in pages for info in page if run_of(info.name) == run]
 
 
 async def _copies(task: Task, plan: Plan) -> Leftovers:
@@ -70,7 +74,7 @@ async def _copies(task: Task, plan: Plan) -> Leftovers:
     intent = await value_of(task.store, task.layout.run(plan.run).intent)
     mark = f"{plan.run}/{plan.nonce}/{task.settings.target.prefix}"
     infos = await gathered(task.store.stat, intent.names if intent else (), STATS_AT_ONCE)
-    return Leftovers(tuple(_doomed(info) for info in infos if info and info.origin == mark), ())
+    return Leftovers(tuple(_version(info) for info in infos if info and info.origin == mark), ())
 
 
 async def _written(task: Task, plan: Plan) -> Leftovers:
@@ -82,16 +86,16 @@ async def _written(task: Task, plan: Plan) -> Leftovers:
     patterns = {unit.pattern for unit in units}
     own = patterns if alone else set()
     counted = await _counted(task, plan, units)
-    found: dict[str, Doomed] = {}
-    left: set[str] = set()
+    files: dict[str, ObjectVersion] = {}
+    unowned: set[str] = set()
     for folder in outermost(unit.pattern[: unit.pattern.rfind("/") + 1] for unit in units):
         async for page in task.store.objects(folder):
             for info in page:
                 if info.name in counted or split_shard(info.name, own):
-                    found[info.name] = _doomed(info)
+                    files[info.name] = _version(info)
                 elif plan.run in info.name.split("/") or split_shard(info.name, patterns):
-                    left.add(info.name)
-    return Leftovers(tuple(found.values()), tuple(sorted(left)))
+                    unowned.add(info.name)
+    return Leftovers(tuple(files.values()), tuple(sorted(unowned)))
 
 
 async def _counted(task: Task, plan: Plan, units: Iterable[Unit]) -> set[str]:
@@ -109,12 +113,12 @@ async def _counted(task: Task, plan: Plan, units: Iterable[Unit]) -> set[str]:
 
 def outermost(folders: Iterable[str]) -> list[str]:
     """These folders, without those inside another one."""
-    found: list[str] = []
+    outer: list[str] = []
     for folder in sorted(set(folders)):
-        if not found or not folder.startswith(found[-1]):
-            found.append(folder)
-    return found
+        if not outer or not folder.startswith(outer[-1]):
+            outer.append(folder)
+    return outer
 
 
-def _doomed(info: ObjectInfo) -> Doomed:
-    return Doomed(info.name, info.generation, info.size)
+def _version(info: ObjectInfo) -> ObjectVersion:
+    return ObjectVersion(info.name, info.generation, info.size)

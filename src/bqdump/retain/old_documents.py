@@ -7,7 +7,7 @@ named. So do the drills that show what was last proven about the runs that are k
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bqdump.core.documents.codec import decode
@@ -28,8 +28,9 @@ class Old(NamedTuple):
     """What goes, and what stays although it is old.
 
     results: of restores; they go last, so that what an interrupted prune has left is found to have finished.
-    unfinished: the folders of restores. left: other objects in the folders of restores that go, and drills that cannot
-    be read.
+    executions, drills: how many of them are among `objects`.
+    unfinished: the folders of restores.
+    left: other objects in the folders of restores that go, and drills that cannot be read.
     """
 
     objects: tuple[ObjectInfo, ...]
@@ -52,32 +53,62 @@ class Old(NamedTuple):
             yield f"{counted(more, 'more restore')} {'has' if more == 1 else 'have'} not finished."
 
 
-async def find_old(store: ObjectStore, layout: Layout, now: int, kept: Container[str]) -> Old:
-    """The documents that are old. now: in milliseconds since 1970 UTC. kept: the runs that stay."""
+class Documents(NamedTuple):
+    """What is listed of restores, executions and drills.
+
+    restores: the objects in the folder of each restore.
+    drills: the earliest first, each with its object.
+    unreadable: the names of drills that cannot be read.
+    """
+
+    restores: Mapping[RestoreLayout, Sequence[ObjectInfo]]
+    executions: tuple[ObjectInfo, ...]
+    drills: tuple[tuple[Drill, ObjectInfo], ...]
+    unreadable: tuple[str, ...]
+
+
+async def list_documents(store: ObjectStore, layout: Layout) -> Documents:
+    """List the documents that no run owns, and read those of drills."""
+    layouts = Restores(layout)
+    folders = await _by_folder(store, layouts.restores)
+    executions = [info async for page in store.objects(layouts.executions) for info in page]
+    infos = {info.name: info async for page in store.objects(layout.drills) for info in page}
+    drills, unreadable = list[tuple[Drill, ObjectInfo]](), list[str]()
+    async for page in store.notes(layout.drills):
+        for note in page:
+            try:
+                drills.append((decode(note.data, Drill, note.name), infos[note.name]))
+            except (DocumentError, KeyError):
+                # It cannot be read, or was written since.
+                unreadable += [note.name] if note.name in infos else []
+    drills.sort(key=lambda drill: drill[0].began)
+    restores = {layouts.restore(name): objects for name, objects in folders.items()}
+    return Documents(restores, tuple(executions), tuple(drills), tuple(unreadable))
+
+
+def old_of(documents: Documents, now: int, kept: Container[str]) -> Old:
+    """Which of these are old, and of no use any more. now: in milliseconds since 1970 UTC. kept: the runs that stay."""
     objects, results, unfinished, left = list[ObjectInfo](), list[ObjectInfo](), list[str](), list[str]()
-    for folder, infos in (await _by_folder(store, Restores(layout).restores)).items():
+    for names, infos in documents.restores.items():
         if not _are_old(infos, now):
             continue
-        names = Restores(layout).restore(folder.removeprefix(Restores(layout).restores).rstrip("/"))
         own = [info for info in infos if _is_own(names, info.name)]
         result = [info for info in own if info.name == names.result.name]
         if not result:
-            unfinished.append(folder)
+            unfinished.append(names.root)
             continue
         results += result
         objects += [info for info in own if info not in result]
         left += [info.name for info in infos if info not in own]
-    executions = [
-        info async for page in store.objects(Restores(layout).executions) for info in page if _are_old([info], now)
-    ]
-    drills, unreadable = await _old_drills(store, layout, now, kept)
+    executions = [info for info in documents.executions if _are_old([info], now)]
+    drills = _old_drills(documents.drills, now, kept)
     return Old(
         (*objects, *executions, *drills),
         tuple(results),
         len(executions),
         len(drills),
         tuple(unfinished),
-        (*left, *unreadable),
+        (*left, *documents.unreadable),
     )
 
 
@@ -93,13 +124,13 @@ async def delete_old(store: ObjectStore, old: Old) -> None:
 
 
 async def _by_folder(store: ObjectStore, root: str) -> dict[str, list[ObjectInfo]]:
-    """The objects below each folder of this one."""
+    """The objects below each folder of this one, by the folder's name."""
     found = defaultdict[str, list[ObjectInfo]](list)
     async for page in store.objects(root):
         for info in page:
             folder, slash, _ = info.name.removeprefix(root).partition("/")
             if slash:
-                found[f"{root}{folder}/"].append(info)
+                found[folder].append(info)
     return found
 
 
@@ -108,26 +139,13 @@ def _are_old(infos: Iterable[ObjectInfo], now: int) -> bool:
     return all(0 < info.updated < now - OLD_MS for info in infos)
 
 
-async def _old_drills(
-    store: ObjectStore, layout: Layout, now: int, kept: Container[str]
-) -> tuple[list[ObjectInfo], list[str]]:
-    """The drills that show nothing any more which is still of interest, and the names of those that cannot be read."""
-    drills, unreadable = list[tuple[Drill, ObjectInfo]](), list[str]()
-    infos = {info.name: info async for page in store.objects(layout.drills) for info in page}
-    async for page in store.notes(layout.drills):
-        for note in page:
-            try:
-                drills.append((decode(note.data, Drill, note.name), infos[note.name]))
-            except (DocumentError, KeyError):
-                # It cannot be read, or was written since.
-                unreadable += [note.name] if note.name in infos else []
-    drills.sort(key=lambda drill: drill[0].began)
-    needed = {info.name for _, info in _newest([*drills])}
+def _old_drills(drills: Sequence[tuple[Drill, ObjectInfo]], now: int, kept: Container[str]) -> list[ObjectInfo]:
+    """The drills that show nothing any more which is still of interest. drills: the earliest first."""
+    needed = {info.name for _, info in _newest(drills)}
     for run in {drill.run for drill, _ in drills}:
         if run in kept:
             needed |= {info.name for _, info in _newest([drill for drill in drills if drill[0].run == run])}
-    old = [info for drill, info in drills if drill.began < now - OLD_MS and info.name not in needed]
-    return old, unreadable
+    return [info for drill, info in drills if drill.began < now - OLD_MS and info.name not in needed]
 
 
 def _newest(drills: Sequence[tuple[Drill, ObjectInfo]]) -> Iterator[tuple[Drill, ObjectInfo]]:

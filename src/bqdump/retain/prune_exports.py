@@ -20,9 +20,9 @@ from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import Exports, SetAt, read_board, read_project
 from bqdump.repository.repository import delete, value_of
-from bqdump.retain.old_documents import delete_old, find_old
+from bqdump.retain.old_documents import delete_old, list_documents, old_of
 from bqdump.retain.prune import prune
-from bqdump.retain.runs import AtWork, Task
+from bqdump.retain.survey import AtWork, Task
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ async def prune_exports(
     """Prune each export, and the documents of the set that they belong to: the policy holds for each of them.
 
     One after another: what one of them has deleted stays deleted if the next one fails.
-    now: in milliseconds since 1970 UTC. at_work: see retain.task. delete: False only shows.
+    now: in milliseconds since 1970 UTC. at_work: see retain.survey. delete: False only shows.
     """
     pruned = [await prune(Task(store, own, policy, now, delete, at_work)) for store, own, _ in exports.each]
     pruned += [await _prune_set(at, now, delete=delete) for at in exports.sets]
@@ -42,7 +42,7 @@ async def prune_exports(
 
 async def _prune_set(at: SetAt, now: int, *, delete: bool) -> Pruned:
     # Executions that restored datasets of the set.
-    old = await find_old(at.store, at.settings.layout, now, ())
+    old = old_of(await list_documents(at.store, at.settings.layout), now, ())
     left: list[str] = []
     if delete:
         await delete_old(at.store, old)

@@ -11,71 +11,73 @@ with files in common, the one that comes later deletes these.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.layout import is_note
-from bqdump.core.documents.retention import Doomed, Tombstone
+from bqdump.core.documents.retention import ObjectVersion, Tombstone
 from bqdump.core.retention.pruned import Sweep, is_document
 from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import Loaded, delete, exists, load, replace, value_of
 from bqdump.retain.leftovers import outermost
-from bqdump.retain.runs import Task, read_holding, refuse_missing
+from bqdump.retain.plan import PrunePlan, Swept
+from bqdump.retain.survey import Task, read_retained, refuse_missing
 
 
-class Swept(NamedTuple):
-    """The export's files that were deleted, and objects in the runs' folders that stay."""
-
-    files: int
-    bytes: int
-    left: tuple[str, ...]
-
-
-async def sweep(task: Task, decided: Sequence[Loaded[Tombstone]], remains: Sequence[str]) -> Swept:
-    """Delete these runs. remains: folders that hold no run any more."""
-    for tombstone in decided:
+async def sweep(task: Task, plan: PrunePlan) -> Swept:
+    """Delete the runs of a plan that was examined, and what is left in folders that hold no run any more."""
+    for tombstone in plan.deletions:
         await _delete_manifest(task, tombstone)
-    present = await removable(task, [tombstone.value for tombstone in decided])
+    present = await _removable(task, plan)
     deleted = await delete(task.store, [(file.name, file.generation) for file in present])
     left = list[str]()
-    for run in remains:
+    for run in plan.survey.orphans:
         left += await _delete_documents(task, run)
-    for tombstone in decided:
+    for tombstone in plan.deletions:
         left += await _delete_documents(task, tombstone.value.run, tombstone.generation)
         left += await _close(task, tombstone)
     await _delete_late_summaries(task)
     return Swept(deleted, sum(file.size for file in present), tuple(left))
 
 
-async def removable(task: Task, tombstones: Sequence[Tombstone]) -> list[Doomed]:
-    """The files of these runs that exist and that no other run names.
+async def forecast(task: Task, plan: PrunePlan) -> Swept:
+    """What `sweep` would delete, and what it would leave in the runs' folders."""
+    present, left = await _removable(task, plan), list[str]()
+    begun = {tombstone.value.run for tombstone in plan.survey.deleting}
+    for tombstone in (tombstone.value for tombstone in plan.deletions):
+        left += (await _remaining(task, tombstone))[1] if tombstone.run in begun else tombstone.left
+    return Swept(len(present), sum(file.size for file in present), tuple(left))
+
+
+async def _removable(task: Task, plan: PrunePlan) -> list[ObjectVersion]:
+    """The files of the runs to delete that exist and that no other run names.
 
     Raises DocumentError for a manifest that cannot be read.
     """
+    tombstones = [tombstone.value for tombstone in plan.deletions]
     return await _present(task, await _unnamed(task, tombstones), tombstones)
 
 
-async def _unnamed(task: Task, tombstones: Sequence[Tombstone]) -> list[Doomed]:
+async def _unnamed(task: Task, tombstones: Sequence[Tombstone]) -> list[ObjectVersion]:
     """The files of these runs that no run names which is not pruned itself.
 
     A run may be pruned while manifests are read, and what it named may be in a manifest that was stored after it was
     looked for. But it was stored before the other run's deletion was decided. So all runs are looked at once more
     until no more of them are found to be pruned.
     """
-    found = Sweep(doomed for tombstone in tombstones for doomed in tombstone.files)
+    unnamed = Sweep(file for tombstone in tombstones for file in tombstone.files)
     own, marked = {tombstone.run for tombstone in tombstones}, set[str]()
     pruned: set[tuple[str, int]] = set()
 
     async def look(run: str) -> None:
         names = task.layout.run(run)
-        manifest = await read_holding(task.store, names.manifest.name)
+        manifest = await read_retained(task.store, names.manifest.name)
         tombstone = await load(task.store, names.tombstone)
         if tombstone and tombstone.value.decided:
             pruned.add((run, tombstone.generation))
         elif manifest:
-            found.mark(manifest)
+            unnamed.mark(manifest)
             marked.add(run)
         elif await refuse_missing(task, run) or not await exists(task.store, names.plan):
             pruned.add((run, 0))
@@ -85,37 +87,37 @@ async def _unnamed(task: Task, tombstones: Sequence[Tombstone]) -> list[Doomed]:
         """A copy in progress relies on files that are here already. Without names, it is complete meanwhile."""
         names = task.layout.run(run)
         copying = await value_of(task.store, names.copying)
-        if copying and not copying.names and (manifest := await read_holding(task.store, names.manifest.name)):
-            found.mark(manifest)
-        found.keep(copying.names if copying else ())
+        if copying and not copying.names and (manifest := await read_retained(task.store, names.manifest.name)):
+            unnamed.mark(manifest)
+        unnamed.keep(copying.names if copying else ())
 
     known = None
     while known != pruned:
         known = set(pruned)
         runs = await task.store.folders(task.layout.runs)
         await gathered(look, [run for run in runs if run not in own | marked], READS_AT_ONCE)
-    return found.files
+    return unnamed.files
 
 
-async def _present(task: Task, doomed: Iterable[Doomed], tombstones: Iterable[Tombstone]) -> list[Doomed]:
+async def _present(task: Task, files: Iterable[ObjectVersion], tombstones: Iterable[Tombstone]) -> list[ObjectVersion]:
     """Of these files, those that exist, and do not belong to an export below another prefix.
 
     Found by listings: where exports replace files, nearly all that an old manifest names have been replaced.
     """
-    by_generation, ours = {(file.name, file.generation): file for file in doomed}, task.settings.target.prefix
+    by_generation, ours = {(file.name, file.generation): file for file in files}, task.settings.target.prefix
     folders = [
         _common_folder(names)
         for tombstone in tombstones
         if (names := [file.name for file in tombstone.files if (file.name, file.generation) in by_generation])
     ]
-    found = []
+    present = []
     for folder in outermost(folders):
         async for page in task.store.objects(folder):
             for info in page:
                 file = by_generation.get((info.name, info.generation))
                 if file and (info.origin.count("/") < 2 or info.origin.split("/", 2)[2] == ours):
-                    found.append(file)
-    return found
+                    present.append(file)
+    return present
 
 
 async def _delete_manifest(task: Task, tombstone: Loaded[Tombstone]) -> None:
@@ -151,23 +153,23 @@ async def _still(task: Task, run: str, tombstone: int) -> bool:
     """
     names = task.layout.run(run)
     if tombstone:
-        found = await task.store.stat(names.tombstone.name)
-        return found is not None and found.generation == tombstone
+        stored = await task.store.stat(names.tombstone.name)
+        return stored is not None and stored.generation == tombstone
     return not await exists(task.store, names.planner) and not await exists(task.store, names.plan)
 
 
 async def _delete_late_summaries(task: Task) -> None:
     """Delete the summaries of runs that have no folder: their publishers were killed after they had written them."""
     folder = task.layout.history
-    found = {
+    summaries = {
         info.name.removeprefix(folder).removesuffix(".json"): info
         async for page in task.store.objects(folder)
         for info in page
         if is_note(info.name)
     }
     # In this order: a run has its folder before it has a summary.
-    runs = set(await task.store.folders(task.layout.runs)) if found else set()
-    await delete(task.store, [(info.name, info.generation) for run, info in found.items() if run not in runs])
+    runs = set(await task.store.folders(task.layout.runs)) if summaries else set()
+    await delete(task.store, [(info.name, info.generation) for run, info in summaries.items() if run not in runs])
 
 
 async def _close(task: Task, tombstone: Loaded[Tombstone]) -> tuple[str, ...]:
@@ -176,7 +178,7 @@ async def _close(task: Task, tombstone: Loaded[Tombstone]) -> tuple[str, ...]:
     Returns objects at its names that are not the run's for certain.
     """
     document = task.layout.run(tombstone.value.run).tombstone
-    files, left = await remaining(task, tombstone.value)
+    files, left = await _remaining(task, tombstone.value)
     if not files and not left:
         await delete(task.store, [(document.name, tombstone.generation)])
     elif (files, left) != (tombstone.value.files, tombstone.value.left) or not tombstone.value.emptied:
@@ -186,7 +188,7 @@ async def _close(task: Task, tombstone: Loaded[Tombstone]) -> tuple[str, ...]:
     return left
 
 
-async def remaining(task: Task, tombstone: Tombstone) -> tuple[tuple[Doomed, ...], tuple[str, ...]]:
+async def _remaining(task: Task, tombstone: Tombstone) -> tuple[tuple[ObjectVersion, ...], tuple[str, ...]]:
     """What is left at the names of a run, where each run has names of its own: its files, which other runs name, and
     objects that are not its own for certain. Files that it has carried over keep the names of other runs taken.
     """
@@ -194,12 +196,12 @@ async def remaining(task: Task, tombstone: Tombstone) -> tuple[tuple[Doomed, ...
         return (), ()
     own = {file.name: file for file in tombstone.files if tombstone.run in file.name}
     names = {*own, *tombstone.left}
-    there: dict[str, int] = {}
+    generations: dict[str, int] = {}
     for folder in outermost(name[: name.rfind("/") + 1] for name in names):
         async for page in task.store.objects(folder):
-            there.update((info.name, info.generation) for info in page if info.name in names)
-    files = tuple(file for file in own.values() if there.get(file.name) == file.generation)
-    return files, tuple(sorted(there.keys() - {file.name for file in files}))
+            generations.update((info.name, info.generation) for info in page if info.name in names)
+    files = tuple(file for file in own.values() if generations.get(file.name) == file.generation)
+    return files, tuple(sorted(generations.keys() - {file.name for file in files}))
 
 
 def _common_folder(names: Sequence[str]) -> str:

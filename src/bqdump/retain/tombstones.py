@@ -3,7 +3,7 @@
 A tombstone keeps later runs from relying on a run's files. Only after it is stored does prune look for whatever has
 come to rely on them, or on the run, before: so one of the two always sees the other (see `repository.references`). If
 something has, the proposed tombstone is withdrawn; if not, it is decided, by compare-and-swap, and from then on no
-prune withdraws it. Nothing is deleted before that.
+prune withdraws it. Nothing is deleted before that. A dry run asks the same and stores nothing.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.retention import Doomed, Tombstone
+from bqdump.core.documents.retention import ObjectVersion, Tombstone
 from bqdump.core.retention.policy import KEEP_TAG
-from bqdump.core.retention.pruned import doomed_of
+from bqdump.core.retention.pruned import versions_of
 from bqdump.repository.notes import read_tags
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, create, exists, load, replace, value_of
 from bqdump.retain.leftovers import Leftovers, copies_of, leftovers_of, metadata_of
-from bqdump.retain.runs import Complete, Task, Unfinished, read_holding
+from bqdump.retain.plan import PrunePlan
+from bqdump.retain.survey import Complete, Task, Unfinished, read_retained
+
+# The generation of a tombstone that is only shown.
+NOT_STORED = 0
 
 
 class Proposed(NamedTuple):
@@ -30,30 +34,35 @@ class Proposed(NamedTuple):
     tombstone: Loaded[Tombstone]
 
 
-class Entombed(NamedTuple):
-    """The runs whose deletion is decided, and why others are kept after all, by name."""
+async def examine(task: Task, plan: PrunePlan) -> PrunePlan:
+    """The plan with the files of the runs to delete, without runs that others rely on.
 
-    decided: list[Loaded[Tombstone]]
-    kept: dict[str, str]
+    Where the task deletes, the tombstones are stored before anybody is asked. Where it only shows, none is stored, and
+    the same is asked.
+    """
+    # First the abandoned ones, which may rely on the files of others.
+    plan = await mark_deleted(task, plan, plan.abandoned)
+    return await mark_deleted(task, plan, plan.complete)
 
 
-async def entomb(task: Task, runs: Sequence[Complete | Unfinished]) -> Entombed:
-    """Store the tombstones of these runs, and decide those that nothing speaks against."""
+async def mark_deleted(task: Task, plan: PrunePlan, runs: Sequence[Complete | Unfinished]) -> PrunePlan:
+    """Propose the deletion of these runs, and decide it for those that nothing speaks against."""
     proposed = [Proposed(run, await _propose(task, run)) for run in runs]
-    decided, kept = list[Loaded[Tombstone]](), dict[str, str]()
-    objections = await _objections(task, proposed)
+    deletions, kept = list[Loaded[Tombstone]](), dict[str, str]()
+    objections = await _objections(task, plan, proposed)
     for proposal in proposed:
         if proposal.tombstone.value.decided:
             # Another prune has decided meanwhile.
-            decided.append(proposal.tombstone)
+            deletions.append(proposal.tombstone)
         elif why := objections.get(proposal.run.run):
-            await withdraw(task, proposal.tombstone)
+            if task.delete:
+                await withdraw(task, proposal.tombstone)
             kept[proposal.run.run] = why
-        elif done := await _decide(task, proposal, await _files(task, proposal.run)):
-            decided.append(done)
+        elif decided := await _decide(task, proposal, await _files(task, proposal.run)):
+            deletions.append(decided)
         else:
             kept[proposal.run.run] = "it is needed again"
-    return Entombed(decided, kept)
+    return plan.examined(deletions, kept)
 
 
 async def withdraw(task: Task, tombstone: Loaded[Tombstone]) -> None:
@@ -62,11 +71,11 @@ async def withdraw(task: Task, tombstone: Loaded[Tombstone]) -> None:
     await task.store.delete([(name, tombstone.generation)])
 
 
-async def referring(task: Task, run: str, abandoned: Container[str] = ()) -> str:
-    """A run that relies on the files of this one and has not ended, "" for none. abandoned: runs that do not count.
+async def referring(task: Task, run: str, deleted: Container[str]) -> str:
+    """A run that relies on the files of this one and has not ended, "" for none.
 
     One that has a manifest names the files there. One of which nothing is left never came to rely on them, and one
-    whose deletion is decided is not published any more.
+    whose deletion is decided is not published any more. deleted: the runs whose deletion this prune decides.
     """
     layout = task.layout
     async for page in task.store.notes(layout.run(run).references):
@@ -74,24 +83,24 @@ async def referring(task: Task, run: str, abandoned: Container[str] = ()) -> str
             # The name tells, so that a damaged note counts as well.
             later = note.name.rpartition("/")[2].removesuffix(".json")
             names = layout.run(later)
-            if later in abandoned or await exists(task.store, names.manifest):
+            if await exists(task.store, names.manifest):
                 continue
             tombstone = await value_of(task.store, names.tombstone)
-            if tombstone and tombstone.decided:
+            if later in deleted or (tombstone and tombstone.decided):
                 continue
             if await exists(task.store, names.plan) or await exists(task.store, names.planner):
                 return later
     return ""
 
 
-async def files_of_run(task: Task, run: str) -> tuple[Doomed, ...]:
+async def _files_of_complete(task: Task, run: str) -> tuple[ObjectVersion, ...]:
     """What goes with a complete run unless another run names it: what its manifest names, and its Iceberg metadata."""
     names = task.layout.run(run)
-    manifest = await read_holding(task.store, names.manifest.name)
+    manifest = await read_retained(task.store, names.manifest.name)
     if manifest is None:
         return ()
     more = await metadata_of(task, run) if any(table.iceberg for table in manifest.tables) else ()
-    return tuple(dict.fromkeys((*doomed_of(manifest), *more)))
+    return tuple(dict.fromkeys((*versions_of(manifest), *more)))
 
 
 async def _propose(task: Task, run: Complete | Unfinished) -> Loaded[Tombstone]:
@@ -114,10 +123,12 @@ async def _propose(task: Task, run: Complete | Unfinished) -> Loaded[Tombstone]:
             project=plan.project if plan else "",
             dataset=plan.dataset if plan else "",
         )
+    if not task.delete:
+        return Loaded(tombstone, NOT_STORED)
     return await create(task.store, task.layout.run(run.run).tombstone, tombstone)
 
 
-async def _objections(task: Task, proposed: Sequence[Proposed]) -> dict[str, str]:
+async def _objections(task: Task, plan: PrunePlan, proposed: Sequence[Proposed]) -> dict[str, str]:
     """Why runs must stay, by name: what has changed since they were chosen."""
     latest, publishing = (
         await read_latest(task.store, task.settings),
@@ -126,33 +137,36 @@ async def _objections(task: Task, proposed: Sequence[Proposed]) -> dict[str, str
     tags = await read_tags(task.store, task.layout)
     ready = publishing.ready if publishing else None
     named = {pointer.run for pointer in (latest, publishing, ready) if pointer}
-    found: dict[str, str] = {}
+    deleted = {tombstone.value.run for tombstone in plan.deletions}
+    objections: dict[str, str] = {}
     for proposal in proposed:
         run = proposal.run.run
         chosen = set(tags.get(run, ())).intersection((*task.policy.tags, KEEP_TAG))
         if run in named:
-            found[run] = "being published"
+            objections[run] = "being published"
         elif chosen:
-            found[run] = f"tag {min(chosen)}"
+            objections[run] = f"tag {min(chosen)}"
         elif isinstance(proposal.run, Complete):
-            if later := await referring(task, run):
-                found[run] = f"run {later} relies on its files"
+            if later := await referring(task, run, deleted):
+                objections[run] = f"run {later} relies on its files"
         elif await exists(task.store, task.layout.run(run).manifest):
-            found[run] = "it has been completed meanwhile"
-    return found
+            objections[run] = "it has been completed meanwhile"
+    return objections
 
 
 async def _files(task: Task, run: Complete | Unfinished) -> Leftovers:
     if isinstance(run, Complete):
-        return Leftovers(await files_of_run(task, run.run), ())
+        return Leftovers(await _files_of_complete(task, run.run), ())
     return await leftovers_of(task, run.plan) if run.plan else await copies_of(task, run.copied)
 
 
 async def _decide(task: Task, proposal: Proposed, files: Leftovers) -> Loaded[Tombstone] | None:
     """Store the decision with the files to delete; the stored one. None if it was withdrawn."""
-    decided = msgspec.structs.replace(proposal.tombstone.value, decided=True, files=files.own, left=files.left)
+    decided = msgspec.structs.replace(proposal.tombstone.value, decided=True, files=files.own, left=files.unowned)
+    if not task.delete:
+        return Loaded(decided, proposal.tombstone.generation)
     document = task.layout.run(proposal.run.run).tombstone
     if generation := await replace(task.store, document, decided, proposal.tombstone.generation):
         return Loaded(decided, generation)
-    found = await load(task.store, document)
-    return found if found and found.value.decided else None
+    stored = await load(task.store, document)
+    return stored if stored and stored.value.decided else None

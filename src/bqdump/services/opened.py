@@ -23,7 +23,7 @@ from bqdump.services.opening import LazyReadRoute, open_destination, open_store,
 if TYPE_CHECKING:
     from bqdump.adapters.bigquery.destination import BigQueryDestination
     from bqdump.ports.signer import Signer
-    from bqdump.retain.runs import AtWork
+    from bqdump.retain.survey import AtWork
 
 Answer = TypeVar("Answer")
 

@@ -12,7 +12,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.repository.exports import StoreAt, exports_at
 from bqdump.repository.notes import change_tags, read_tags, run_exists
 from bqdump.retain.prune_exports import prune_exports
-from bqdump.retain.runs import AtWork
+from bqdump.retain.survey import AtWork
 
 
 async def prune(
@@ -20,7 +20,7 @@ async def prune(
 ) -> Pruned:
     """Delete the runs that the retention policy does not keep; of a set, those of each dataset.
 
-    delete: False only shows. at_work: see retain.task. runs: delete these and no others. Raises UsageError, before
+    delete: False only shows. at_work: see retain.survey. runs: delete these and no others. Raises UsageError, before
     anything is deleted, if one of them is always kept.
     """
 

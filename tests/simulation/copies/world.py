@@ -28,7 +28,7 @@ from bqdump.export.run import run as export
 from bqdump.export.task import Task
 from bqdump.ports.store import ObjectInfo, Stored
 from bqdump.retain.prune import prune
-from bqdump.retain.runs import Task as PruneTask
+from bqdump.retain.survey import Task as PruneTask
 from bqdump_memory import MemoryDestination
 from simulation.contents import flipped
 from simulation.copies.laws import CopyLaws

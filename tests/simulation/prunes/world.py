@@ -33,7 +33,7 @@ from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request
 from bqdump.restoration.task import Task as RestoreTask
 from bqdump.retain.prune import prune
-from bqdump.retain.runs import Task as PruneTask
+from bqdump.retain.survey import Task as PruneTask
 from bqdump_memory import MemoryDestination, gated
 from simulation.faults import Network
 from simulation.loop import VirtualLoop

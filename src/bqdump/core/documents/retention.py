@@ -30,8 +30,8 @@ class Reference(msgspec.Struct, frozen=True):
     format_version: int = FORMAT_VERSION
 
 
-class Doomed(msgspec.Struct, frozen=True, array_like=True):
-    """An object to delete: name, generation and size."""
+class ObjectVersion(msgspec.Struct, frozen=True, array_like=True):
+    """An object at one generation, with its size: what is deleted, and nothing that was written over it."""
 
     name: str
     generation: Count
@@ -41,11 +41,12 @@ class Doomed(msgspec.Struct, frozen=True, array_like=True):
 class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
     """A run that is being pruned. Whoever finds it must not rely on the run's files any more.
 
-    decided: nothing that refers to the run was found, so it is deleted for good; until then the tombstone may be
-    withdrawn. files: what the run named, since its manifest is deleted first. emptied: only files that other runs name
-    are left of it. As long as there are any, no other run may have its id, and so their names. left: objects that stay,
-    since they are not the run's for certain; prune names them as long as they are there. project, dataset,
-    snapshot_time: for display, "" where they are not known.
+    mode: whether its files were replaced by later runs or kept in a folder of its own.
+    project, dataset, snapshot_time: for display, "" where they are not known.
+    decided: nothing that refers to the run was found, so it is deleted for good. Until then, this may be withdrawn.
+    emptied: only files that other runs name are left. As long as there are any, no other run may have their names.
+    files: what the run named, since its manifest is deleted first.
+    left: objects that stay, since they are not the run's for certain. Prune names them as long as they exist.
     """
 
     format_version: int = FORMAT_VERSION
@@ -56,44 +57,44 @@ class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_time: str = ""
     decided: bool = False
     emptied: bool = False
-    files: tuple[Doomed, ...] = ()
+    files: tuple[ObjectVersion, ...] = ()
     left: tuple[str, ...] = ()
 
 
-class Maker(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True):
     """The run that exported a table which a later run carries over."""
 
     run: RunId
 
 
-class HeldPartition(msgspec.Struct, frozen=True):
+class RetainedPartition(msgspec.Struct, frozen=True):
     """A partition of a table: the number of its files, and the run that exported it, None for that of the table."""
 
     files: Count
-    carried: Maker | None = None
+    carried: Origin | None = None
 
 
-class HeldTable(TableFiles, frozen=True):
+class RetainedTable(TableFiles, frozen=True):
     """A table of a manifest with the run that exported it, None for the manifest's own."""
 
-    carried: Maker | None = None
-    partitions: tuple[HeldPartition, ...] = ()
+    carried: Origin | None = None
+    partitions: tuple[RetainedPartition, ...] = ()
 
-    def makers(self, run: str) -> Iterator[tuple[str, File]]:
+    def origins(self, run: str) -> Iterator[tuple[str, File]]:
         """Each file, with the run that exported it. run: that of the manifest."""
-        maker = self.carried.run if self.carried else run
-        makers = [
-            partition.carried.run if partition.carried else maker
+        origin = self.carried.run if self.carried else run
+        origins = [
+            partition.carried.run if partition.carried else origin
             for partition in self.partitions
             for _ in range(partition.files)
         ]
-        yield from zip(makers or [maker] * len(self.files), self.files, strict=False)
+        yield from zip(origins or [origin] * len(self.files), self.files, strict=False)
 
 
-class Holding(ManifestFiles, frozen=True, kw_only=True):
+class RetainedFiles(ManifestFiles, frozen=True, kw_only=True):
     """The part of a manifest that retention reads: the objects that it lists, and of which run."""
 
-    tables: tuple[HeldTable, ...]
+    tables: tuple[RetainedTable, ...]
     project: str
     dataset: str
     snapshot: Time

@@ -18,7 +18,7 @@ from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout, among_documents, most_bytes
 from bqdump.core.documents.manifest import Manifest, ManifestFiles, TableEntry, TableFiles
 from bqdump.core.documents.path_template import Template, parse_template
-from bqdump.core.documents.retention import Holding, Reference, Tags, Tombstone
+from bqdump.core.documents.retention import Reference, RetainedFiles, Tags, Tombstone
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.documents.run_layout import RunLayout, unit_of
 from bqdump.core.documents.target import IcebergTables, Intent, Latest, Publishing
@@ -251,7 +251,7 @@ CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
     Intent: _intent,
     Manifest: _manifest,
     ManifestFiles: _manifest,
-    Holding: _manifest,
+    RetainedFiles: _manifest,
     Copying: _copying,
     ArrivedFiles: _arrived,
     Tombstone: _tombstone,

@@ -15,17 +15,20 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from bqdump.core.documents.manifest import File, IcebergFile, ManifestFiles
-from bqdump.core.documents.retention import Doomed, Holding
+from bqdump.core.documents.retention import ObjectVersion, RetainedFiles
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.results import Result, public
 
 
 @public
 class RetainedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as prune sees it. dataset: with its project, "" if it is not known.
+    """A run as prune sees it.
 
-    removed: whether it is removed, or would be. reasons: the rules that keep it, or ("abandoned") why it is removed.
-    bytes: of all files that it names. alone: bytes that no other run names: what removing this run alone frees.
+    removed: whether it is removed, or would be.
+    reasons: the rules that keep it, or why it is removed ("abandoned").
+    dataset: with its project, "" if it is not known.
+    bytes: of all files that it names.
+    alone: bytes that no other run names, which removing this run alone frees.
     """
 
     run: str
@@ -48,10 +51,12 @@ class RetainedRun(msgspec.Struct, frozen=True, kw_only=True):
 
 @public
 class Pruned(Result, frozen=True, kw_only=True):
-    """Which runs prune keeps and removes. deleted: False if this was only shown.
+    """Which runs prune keeps and removes.
 
-    files, bytes: of the export's files that are deleted, or would be. left: objects in the removed runs' places that
-    are not theirs for certain, and stay. notes: what else a person should know, in sentences.
+    deleted: False if this was only shown.
+    files, bytes: of the export's files that are deleted, or would be.
+    left: objects in the removed runs' places that are not theirs for certain, and stay.
+    notes: what else a person should know, in sentences.
     """
 
     deleted: bool
@@ -91,16 +96,16 @@ def files_of(manifest: ManifestFiles) -> Iterator[File | IcebergFile]:
     yield from manifest.found
 
 
-def doomed_of(manifest: ManifestFiles) -> tuple[Doomed, ...]:
+def versions_of(manifest: ManifestFiles) -> tuple[ObjectVersion, ...]:
     """The files that go if the run goes, unless another run names them."""
-    return tuple(Doomed(file.name, file.generation, file.size) for file in files_of(manifest))
+    return tuple(ObjectVersion(file.name, file.generation, file.size) for file in files_of(manifest))
 
 
 class Sweep:
     """The files to delete: those of removed runs, without those that a kept run names at the same generation."""
 
-    def __init__(self, doomed: Iterable[Doomed]) -> None:
-        self._left = {(file.name, file.generation): file for file in doomed}
+    def __init__(self, files: Iterable[ObjectVersion]) -> None:
+        self._left = {(file.name, file.generation): file for file in files}
 
     def mark(self, manifest: ManifestFiles) -> None:
         """Keep what this manifest names."""
@@ -114,7 +119,7 @@ class Sweep:
             self._left = {key: file for key, file in self._left.items() if key[0] not in kept}
 
     @property
-    def files(self) -> list[Doomed]:
+    def files(self) -> list[ObjectVersion]:
         """What is left to delete, by name."""
         return sorted(self._left.values(), key=lambda file: (file.name, file.generation))
 
@@ -188,7 +193,7 @@ def is_document(name: str, run: RunLayout) -> bool:
     return name.startswith(run.root) and DOCUMENTS.fullmatch(name, len(run.root)) is not None
 
 
-def foreign_file(manifest: Holding) -> str:
+def foreign_file(manifest: RetainedFiles) -> str:
     """Why a manifest names a file that cannot be its run's, where each run keeps its files; "" where it does not.
 
     The name of such a file contains the id of the run that made it. Others may be those of another export.
@@ -196,7 +201,7 @@ def foreign_file(manifest: Holding) -> str:
     if manifest.mode != "keep":
         return ""
     for table in manifest.tables:
-        for maker, file in table.makers(manifest.run):
-            if maker not in file.name:
-                return f"{file.name!r} is not a file of run {maker}"
+        for origin, file in table.origins(manifest.run):
+            if origin not in file.name:
+                return f"{file.name!r} is not a file of run {origin}"
     return ""

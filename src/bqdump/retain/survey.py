@@ -1,11 +1,12 @@
-"""The runs of a target, as prune needs them: every manifest is read, and one that cannot be read stops everything.
+"""What prune asks before it decides: the bucket, every run of the target, and BigQuery's jobs.
 
-What prune works with.
+Every manifest is read. One that cannot be read stops the prune, since it may name files of other runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
@@ -13,29 +14,35 @@ from bqdump.core.documents.codec import COPIED, RESTORE
 from bqdump.core.documents.copying import Expected
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.retention import Holding, Tombstone
+from bqdump.core.documents.retention import RetainedFiles, Tombstone
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Latest, Publishing
-from bqdump.core.errors import DocumentError, UsageError
+from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, UsageError
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy
 from bqdump.core.retention.pruned import Storage, foreign_file
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import is_elsewhere
-from bqdump.ports.store import ObjectStore
+from bqdump.core.wording import COMMANDS, fill
+from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.repository.manifests import load_manifest
 from bqdump.repository.notes import read_tags
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import READS_AT_ONCE, PresentFiles
 from bqdump.repository.repository import Loaded, exists, load, value_of
 
+log = logging.getLogger(__name__)
+
 # The ids of the export's jobs that are at work, of those created since a time (ms).
 AtWork = Callable[[int], Awaitable[set[str]]]
 
 
 class Task(NamedTuple):
-    """One call of prune. now: this machine's time, in milliseconds since 1970 UTC. delete: False only shows.
+    """One call of prune.
 
-    at_work: lists BigQuery's jobs; None where it cannot be asked, which keeps all unfinished runs.
+    now: this machine's time, in milliseconds since 1970 UTC.
+    delete: False only shows what would be deleted.
+    at_work: lists BigQuery's jobs. None where it cannot be asked, which keeps all unfinished runs.
     """
 
     store: ObjectStore
@@ -55,7 +62,14 @@ NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs.
 
 
 class Complete(NamedTuple):
-    """A run with a manifest, without the files that it names. tombstone: left by a prune that decided nothing."""
+    """A run with a manifest, without the files that it names.
+
+    dataset: its project and dataset.
+    snapshot: its snapshot time, in milliseconds since 1970 UTC.
+    complete: False for a partial run.
+    replaces: whether its files replaced those of earlier runs.
+    tombstone: left by a prune that was interrupted before it decided.
+    """
 
     run: str
     dataset: tuple[str, str]
@@ -73,10 +87,11 @@ class Complete(NamedTuple):
 
 
 class Unfinished(NamedTuple):
-    """A run without a manifest. plan: None while it is being planned.
+    """A run without a manifest.
 
-    pulse: when its planner last wrote its note, in milliseconds since 1970 UTC; 0 if that is not known. copied: its
-    files, where it is not planned but copied here.
+    plan: None while it is being planned.
+    pulse: when its planner last wrote its note, in milliseconds since 1970 UTC; 0 if that is not known.
+    copied: its files, where it is not planned but copied here.
     """
 
     run: str
@@ -85,18 +100,44 @@ class Unfinished(NamedTuple):
     pulse: int = 0
     copied: tuple[Expected, ...] = ()
 
+    def has_stopped(self, task: Task) -> bool:
+        """Whether it was planned so long ago that it counts as abandoned, unless one of its jobs is at work."""
+        after = task.settings.abandoned_seconds * 1000
+        return after > 0 and self.plan is not None and task.now - self.plan.began > after
 
-class Found(NamedTuple):
-    """The runs of a target. decided: those whose deletion has begun. remains: folders that hold no run any more."""
 
+class Jobs(NamedTuple):
+    """The ids of the export's jobs that are at work.
+
+    ids: None where they cannot be listed.
+    why: the reason for that, for people; "" where they were listed.
+    """
+
+    ids: frozenset[str] | None = frozenset()
+    why: str = ""
+
+
+class Survey(NamedTuple):
+    """What a prune knows when it decides.
+
+    bucket: None without the permission to read its settings.
+    deleting: the tombstones of runs whose deletion has begun.
+    orphans: folders of runs that hold no run any more.
+    tags: the tags of each run, by its name.
+    storage: which runs share files.
+    jobs: of the runs that have stopped.
+    """
+
+    bucket: BucketInfo | None
     complete: tuple[Complete, ...]
     unfinished: tuple[Unfinished, ...]
-    decided: tuple[Loaded[Tombstone], ...]
-    remains: tuple[str, ...]
+    deleting: tuple[Loaded[Tombstone], ...]
+    orphans: tuple[str, ...]
     latest: Latest | None
     publishing: Publishing | None
     tags: dict[str, tuple[str, ...]]
     storage: Storage
+    jobs: Jobs
 
     @property
     def named(self) -> set[str]:
@@ -105,34 +146,42 @@ class Found(NamedTuple):
         return {run.run for run in (self.latest, self.publishing, ready) if run}
 
 
-async def read_runs(task: Task) -> Found:
-    """All runs. Raises DocumentError for a manifest, or another document that decides, that cannot be read."""
+async def survey(task: Task) -> Survey:
+    """Ask for all that decides, and write nothing.
+
+    Raises DocumentError for a manifest, or another document that decides, that cannot be read; UsageError for a copy of
+    an export.
+    """
     store, layout = task.store, task.layout
+    bucket = await _bucket(store)
     latest = await _latest_of_original(task)
     publishing = await value_of(store, layout.publishing)
     tags = await read_tags(store, layout)
     storage, present = Storage(), PresentFiles(store, task.settings)
     runs = await store.folders(layout.runs)
-    found = await gathered(lambda run: _look_at(task, run, storage, present), runs, READS_AT_ONCE)
-    return Found(
-        tuple(run for run in found if isinstance(run, Complete)),
-        tuple(run for run in found if isinstance(run, Unfinished)),
-        tuple(run for run in found if isinstance(run, Loaded)),
-        tuple(run for run in found if isinstance(run, str)),
+    states = await gathered(lambda run: _state_of(task, run, storage, present), runs, READS_AT_ONCE)
+    unfinished = tuple(run for run in states if isinstance(run, Unfinished))
+    return Survey(
+        bucket,
+        tuple(run for run in states if isinstance(run, Complete)),
+        unfinished,
+        tuple(run for run in states if isinstance(run, Loaded)),
+        tuple(run for run in states if isinstance(run, str)),
         latest,
         publishing,
         tags,
         storage,
+        await _jobs(task, unfinished),
     )
 
 
-async def read_holding(store: ObjectStore, name: str) -> Holding | None:
+async def read_retained(store: ObjectStore, name: str) -> RetainedFiles | None:
     """The files that the manifest of this name lists, None if there is none.
 
     Raises DocumentError if it cannot be read, or lists files that cannot be its run's.
     """
     try:
-        manifest = await value_of(store, Document(name, Holding))
+        manifest = await value_of(store, Document(name, RetainedFiles))
     except DocumentError as error:
         hint = f"{NOTHING_DELETED} Restore it, or delete the folder {name.rpartition('/')[0]}/."
         raise DocumentError(error.operation, error.subject, error.cause, hint) from None
@@ -141,14 +190,35 @@ async def read_holding(store: ObjectStore, name: str) -> Holding | None:
     return manifest
 
 
-async def _look_at(
+async def _bucket(store: ObjectStore) -> BucketInfo | None:
+    try:
+        return await store.describe()
+    except DeniedError:
+        return None
+
+
+async def _jobs(task: Task, unfinished: Iterable[Unfinished]) -> Jobs:
+    """The jobs of unfinished runs that have stopped, as far as the time tells."""
+    stopped = [run.plan.began for run in unfinished if run.plan and run.has_stopped(task)]
+    if not stopped:
+        return Jobs()
+    if task.at_work is None:
+        return Jobs(None, fill("set {setting:project}, so that their jobs can be checked", COMMANDS))
+    try:
+        return Jobs(frozenset(await task.at_work(min(stopped))))
+    except BqdumpError as error:
+        log.warning("unfinished runs are kept: %s", error, extra=LogEvent.CLEANUP_FAILED.extra())
+        return Jobs(None, fill(error.cause, COMMANDS))
+
+
+async def _state_of(
     task: Task, run: str, storage: Storage, present: PresentFiles
 ) -> Complete | Unfinished | Loaded[Tombstone] | str:
     names = task.layout.run(run)
     tombstone = await load(task.store, names.tombstone)
     if tombstone and tombstone.value.decided:
         return tombstone
-    if manifest := await read_holding(task.store, names.manifest.name):
+    if manifest := await read_retained(task.store, names.manifest.name):
         storage.add(run, manifest, await present.of(manifest))
         return Complete(
             run,

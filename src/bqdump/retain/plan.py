@@ -1,0 +1,212 @@
+"""The plan of a prune: which runs are deleted, and why the others are kept. Pure: nothing here asks or writes.
+
+Complete runs go if the policy does not keep them, unfinished ones if they were abandoned. What is printed of a prune,
+before it or after it, is this plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from bqdump.core.documents.retention import Tombstone
+from bqdump.core.errors import UsageError
+from bqdump.core.restore.drilled import ago
+from bqdump.core.retention.policy import NOT_NAMED, Snapshot, apply
+from bqdump.core.retention.pruned import Pruned, RetainedRun
+from bqdump.core.times import EPOCH, time_in, time_of
+from bqdump.ports.store import BucketInfo
+from bqdump.repository.repository import Loaded
+from bqdump.retain.survey import Complete, Survey, Task, Unfinished
+
+PUBLISHED = "published"
+BEING_PUBLISHED = "being published"
+LATER = "later than the published run"
+UNPUBLISHED = "nothing is published"
+PLANNING = "being planned"
+COPYING = "being copied"
+AT_WORK = "its jobs are still running"
+# A planner whose note is as old as this is not at work, whatever the clocks say.
+SILENT_MS = 3_600_000
+UNCHECKED = "cannot check whether its jobs are still running"
+
+
+class Swept(NamedTuple):
+    """The export's files that were deleted, or would be, and objects in the runs' folders that stay."""
+
+    files: int
+    bytes: int
+    left: tuple[str, ...]
+
+
+class PrunePlan(NamedTuple):
+    """What a prune does.
+
+    survey: what it follows from.
+    reasons: why each run is kept, by name; nothing for runs to delete.
+    deletions: the tombstones of all runs to delete, with their files, once each run has been examined.
+    notes: what a person should know, in sentences.
+    """
+
+    survey: Survey
+    reasons: Mapping[str, tuple[str, ...]]
+    deletions: tuple[Loaded[Tombstone], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def complete(self) -> tuple[Complete, ...]:
+        """The complete runs to delete."""
+        return tuple(run for run in self.survey.complete if not self.reasons[run.run])
+
+    @property
+    def abandoned(self) -> tuple[Unfinished, ...]:
+        """The unfinished runs to delete."""
+        return tuple(run for run in self.survey.unfinished if not self.reasons[run.run])
+
+    @property
+    def stale(self) -> tuple[Loaded[Tombstone], ...]:
+        """Tombstones of runs that are kept: a prune has proposed them that was killed, or had another policy."""
+        runs: tuple[Complete | Unfinished, ...] = (*self.survey.complete, *self.survey.unfinished)
+        return tuple(run.tombstone for run in runs if run.tombstone and self.reasons[run.run])
+
+    def examined(self, deletions: Sequence[Loaded[Tombstone]], kept: Mapping[str, str]) -> PrunePlan:
+        """The plan once some of its runs have been examined. kept: why some of them stay after all, by name."""
+        reasons = {**self.reasons, **{run: (why,) for run, why in kept.items()}}
+        return self._replace(reasons=reasons, deletions=(*self.deletions, *deletions))
+
+
+def plan_of(survey: Survey, task: Task) -> PrunePlan:
+    """Apply the policy to complete runs, and find the unfinished ones that were abandoned.
+
+    Raises UsageError if the bucket keeps all objects.
+    """
+    bucket = _bucket_notes(survey.bucket, task.store.url)
+    snapshots = [
+        Snapshot(run.run, run.dataset, run.snapshot, run.complete, survey.tags.get(run.run, ()), _always(run, survey))
+        for run in survey.complete
+    ]
+    reasons = apply(task.policy, snapshots, task.now)
+    reasons |= {run.run: _why_unfinished(run, survey, task) for run in survey.unfinished}
+    unchecked = any(UNCHECKED in why for why in reasons.values())
+    jobs = (f"Unfinished runs are kept: {survey.jobs.why}.",) if unchecked else ()
+    return PrunePlan(survey, reasons, survey.deleting, (*jobs, *bucket))
+
+
+def _always(run: Complete, survey: Survey) -> str:
+    """Why no policy removes this run, "" where one may. A run older than the published one is never published."""
+    if survey.latest is None:
+        return UNPUBLISHED
+    if run.run == survey.latest.run:
+        return PUBLISHED
+    if run.run in survey.named:
+        return BEING_PUBLISHED
+    return LATER if run.age > survey.latest.age else ""
+
+
+def _why_unfinished(run: Unfinished, survey: Survey, task: Task) -> tuple[str, ...]:
+    """Why an unfinished run is kept, nothing where it was abandoned."""
+    if run.run in survey.named:
+        return (BEING_PUBLISHED,)
+    if task.policy.named is not None and run.run not in task.policy.named:
+        return (NOT_NAMED,)
+    if tags := survey.tags.get(run.run, ()):
+        return tuple(f"tag {tag}" for tag in tags)
+    if run.plan is None:
+        # It has no jobs. A tombstone without a note is what a prune has left of a run that ended.
+        return _why_unplanned(run, task)
+    if not run.has_stopped(task):
+        return ("unfinished",)
+    if survey.jobs.ids is None:
+        return (UNCHECKED,)
+    return (AT_WORK,) if any(job.startswith(run.plan.job_prefix) for job in survey.jobs.ids) else ()
+
+
+def _why_unplanned(run: Unfinished, task: Task) -> tuple[str, ...]:
+    """Why a run without a plan is kept: its planner writes its note again and again while it is alive."""
+    silent, after = task.now - run.pulse, task.settings.abandoned_seconds * 1000
+    if not run.pulse:
+        return () if run.tombstone else (PLANNING,)
+    if after and silent > after:
+        return ()
+    doing = COPYING if run.copied else PLANNING
+    return (doing if silent < SILENT_MS else f"stopped while it was {doing}, {ago(silent / 1000)}",)
+
+
+def _bucket_notes(bucket: BucketInfo | None, url: str) -> tuple[str, ...]:
+    """What the bucket's settings mean for a prune: whether anything can be deleted, and what stays billed."""
+    if bucket is None:
+        return ()
+    if bucket.retention_seconds:
+        cause = f"its retention policy keeps objects for {bucket.retention_seconds:,} seconds"
+        raise UsageError("prune", url, cause, "Nothing was deleted. Remove the policy first.")
+    if bucket.holds:
+        hint = "Nothing was deleted. Remove the default event-based hold and the holds of the objects first."
+        raise UsageError("prune", url, "its objects are under a hold", hint)
+    notes = []
+    if bucket.soft_delete_seconds:
+        notes.append(f"Soft delete is on: deleted files stay billed for {bucket.soft_delete_seconds / 86_400:g} days.")
+    if bucket.versions:
+        notes.append("Versioning is on: deleted files stay billed as noncurrent versions.")
+    return tuple(notes)
+
+
+def result_of(plan: PrunePlan, swept: Swept, *, deleted: bool) -> Pruned:
+    """The plan for people and programs."""
+    runs = [
+        *(_complete(run, plan) for run in plan.survey.complete),
+        *(_unfinished(run, plan) for run in plan.survey.unfinished),
+        *(_being_deleted(tombstone.value) for tombstone in plan.survey.deleting if not tombstone.value.emptied),
+    ]
+    runs.sort(key=lambda run: (run.snapshot_time is None, run.snapshot_time or EPOCH, run.run), reverse=True)
+    return Pruned(
+        deleted=deleted,
+        runs=tuple(runs),
+        files=swept.files,
+        bytes=swept.bytes,
+        left=swept.left,
+        notes=plan.notes,
+    )
+
+
+def _complete(run: Complete, plan: PrunePlan) -> RetainedRun:
+    usage, reasons = plan.survey.storage.of(run.run), plan.reasons[run.run]
+    return RetainedRun(
+        run=run.run,
+        state="complete" if run.complete else "partial",
+        removed=not reasons,
+        reasons=reasons,
+        dataset=".".join(run.dataset),
+        snapshot_time=time_of(run.snapshot),
+        tables=run.tables,
+        files=usage.files,
+        bytes=usage.bytes,
+        alone=usage.alone,
+        tags=plan.survey.tags.get(run.run, ()),
+    )
+
+
+def _unfinished(run: Unfinished, plan: PrunePlan) -> RetainedRun:
+    planned, reasons = run.plan, plan.reasons[run.run]
+    return RetainedRun(
+        run=run.run,
+        state="unfinished",
+        removed=not reasons,
+        reasons=reasons or ("abandoned",),
+        dataset=f"{planned.project}.{planned.dataset}" if planned else "",
+        snapshot_time=time_of(planned.snapshot) if planned else None,
+        tables=planned.tables if planned else 0,
+        tags=plan.survey.tags.get(run.run, ()),
+    )
+
+
+def _being_deleted(tombstone: Tombstone) -> RetainedRun:
+    return RetainedRun(
+        run=tombstone.run,
+        state="pruning",
+        removed=True,
+        reasons=("a prune was interrupted",),
+        dataset=".".join(filter(None, (tombstone.project, tombstone.dataset))),
+        snapshot_time=time_in(tombstone.snapshot_time),
+        files=len(tombstone.files),
+        bytes=sum(file.size for file in tombstone.files),
+    )
