@@ -27,6 +27,7 @@ from bqdump.retain.survey import Task as Pruning
 from retain.scene import DAY, KEEP, SETTINGS, Scene
 
 THERE = Target("gs", "second", "copies/")
+ALONE = Owner("copy", 0)
 
 
 class Copies:
@@ -53,11 +54,13 @@ class Copies:
         *,
         dry: bool = False,
         mover: Mover | None = None,
+        owner: Owner = ALONE,
+        tasks: int = 1,
     ) -> Task:
         """A call of copy. source, target: instead of the stores as they are."""
         here, there = source or self.source.store, target or self.target
         sides = Place(here, self.settings), Place(there, self.there)
-        return Task(*sides, mover or StreamMover(here, there), Owner("copy", 0), self.source.now, dry=dry)
+        return Task(*sides, mover or StreamMover(here, there), owner, self.source.now, dry=dry, tasks=tasks)
 
     def copy(self, *runs: str, every: bool = False, policy: Policy | None = None, **options: Any) -> Copied:
         """Copy these runs."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bqdump.core.documents import copying, definitions, manifest, run, target, unchanged
 from bqdump.core.documents import units as units
 from bqdump.core.documents.codec import decode, encode, encode_indented
-from bqdump.core.documents.copying import Arrived, ArrivedFiles, Copying, CopyOf, CopyPlace, Expected
+from bqdump.core.documents.copying import Arrived, ArrivedFiles, Copying, CopyOf, CopyPlace, Expected, Renewed
 from bqdump.core.documents.definitions import (
     Definitions,
     Index,
@@ -202,6 +202,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     Expected: EXPECTED,
     Copying: st.builds(Copying, RUN, TEXT, CONTENT, some(EXPECTED)),
     Arrived: ARRIVED,
+    Renewed: st.builds(Renewed, RUN, some(st.tuples(TEXT, COUNT))),
     ArrivedFiles: st.builds(ArrivedFiles, RUN, some(ARRIVED)),
     ManifestFiles: st.builds(ManifestFiles, RUN, STATUS, TOTALS, some(FILES), some(FILES), some(FILE)),
     Pointer: POINTER,
@@ -230,6 +231,7 @@ STORED = (
     CopyPlace,
     Copying,
     ArrivedFiles,
+    Renewed,
     IcebergTables,
     Intent,
 )

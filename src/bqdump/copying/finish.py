@@ -5,19 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from bqdump.copying.survey import COPY, Surveyed, Task, another_run
+from bqdump.copying.survey import COPY, Surveyed, Task, another_run, pruned_meanwhile
 from bqdump.core.copy.manifest import Here, content_of, copied_manifest, pointer_to
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.copying import Copying, CopyOf, Expected
+from bqdump.core.documents.copying import Copying, CopyOf
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.retention import Tags
 from bqdump.core.documents.target import Latest
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, VerificationError
+from bqdump.core.errors import BqdumpError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
 from bqdump.core.version import VERSION
 from bqdump.repository.objects import present, write_object
-from bqdump.repository.repository import Loaded, create, delete, exists, load, overwrite, replace, swap, value_of
+from bqdump.repository.repository import Loaded, create, delete, exists, load, replace, swap, value_of
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +31,11 @@ async def store_manifest(task: Task, found: Surveyed, here: Mapping[str, Here]) 
     if generation := await replace(place.store, names.manifest, manifest, 0):
         if await _is_pruned(task, found):
             await delete(place.store, [(names.manifest.name, generation)])
-            raise _pruned(task, found)
+            raise pruned_meanwhile(task, found.run)
         return Loaded(manifest, generation, mine=True)
     stored = await load(place.store, names.manifest)
     if stored is None:
-        raise _pruned(task, found)
+        raise pruned_meanwhile(task, found.run)
     if content_of(stored.value) != found.content:
         raise another_run(place, found.run)
     return stored
@@ -60,9 +60,10 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
     done = await load(place.store, names.copying)
     if done and done.value.files:
         await replace(place.store, names.copying, _without_files(done.value), done.generation)
-    records = [(info.name, info.generation) async for page in place.store.objects(names.arrivals) for info in page]
-    if records:
-        await delete(place.store, records)
+    for folder in (names.arrivals, names.shared) if task.tasks > 1 else (names.arrivals,):
+        records = [(info.name, info.generation) async for page in place.store.objects(folder) for info in page]
+        if records:
+            await delete(place.store, records)
 
 
 async def compare(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
@@ -127,27 +128,5 @@ async def _is_pruned(task: Task, found: Surveyed) -> bool:
     return await being_pruned(task.target.store, names) or not await exists(task.target.store, names.copying)
 
 
-def _pruned(task: Task, found: Surveyed) -> NotFoundError:
-    cause = f"a prune of {task.target.target} has deleted what was copied of it"
-    return NotFoundError(COPY, f"run {found.run}", cause, "Repeat the command.")
-
-
-def _expected(found: Surveyed) -> tuple[Expected, ...]:
-    return tuple(Expected(item.target, item.size, item.crc32c) for item in found.items)
-
-
 def _without_files(copying: Copying) -> Copying:
     return Copying(copying.run, copying.source, copying.content, ())
-
-
-async def begin(task: Task, found: Surveyed) -> None:
-    """Declare that the run is being copied, so that no prune deletes its files. Raises UsageError for another run."""
-    place, names = task.target, task.target.layout.run(found.run)
-    await overwrite(place.store, names.planner, task.owner)
-    mine = Copying(found.run, str(task.source.target), found.content, _expected(found))
-    try:
-        stored = await create(place.store, names.copying, mine)
-    except ConflictError:
-        raise _pruned(task, found) from None
-    if stored.value.content != found.content:
-        raise another_run(place, found.run)

@@ -3,47 +3,79 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from bqdump.copying.survey import COPY, Surveyed, Task, known_files, not_as_exported
+from bqdump.copying.sharing import Begun, Shares
+from bqdump.copying.survey import COPY, Surveyed, Task, differs, known_files, not_as_exported
 from bqdump.core.copy.manifest import Here, Item
 from bqdump.core.copy.plan import CopyPlan, Missing
 from bqdump.core.documents.copying import Arrived, ArrivedFiles
 from bqdump.core.errors import VerificationError, first_of
 from bqdump.core.progress.events import Checked, Checking
 from bqdump.ports.store import Copy, ObjectInfo
+from bqdump.repository.objects import present
 from bqdump.repository.repository import overwrite
 
 # Each stream holds a few pieces of its file; what the service moves takes no memory here.
 STREAMS, REWRITES = 8, 32
 
 
-async def move(task: Task, found: Surveyed, plan: CopyPlan, sources: Mapping[str, ObjectInfo]) -> dict[str, Here]:
-    """Move what is missing; every file of the run as it is in the copy then. sources: see sources_of.
+class Movement(NamedTuple):
+    """here: every file of the run as it is in the copy. own: the files that this task has moved."""
+
+    here: dict[str, Here]
+    own: list[Item]
+
+
+async def move(
+    task: Task, found: Surveyed, begun: Begun, plan: CopyPlan, sources: Mapping[str, ObjectInfo]
+) -> Movement:
+    """Move what is missing, with other tasks. sources: see sources_of.
 
     Raises NotFoundError if the source loses files meanwhile, VerificationError for bytes that are not as exported.
     """
-    known = (await known_files(task, found.run, found.items)).sha256
     here: dict[str, Here] = {}
-    for item in found.items:
-        if (generation := plan.there.get(item.target)) is not None:
-            here[item.target] = Here(generation, item.sha256 or known.get((item.target, generation), ""))
-    waiting = iter(plan.missing)
+    own: list[Item] = []
+    shares = Shares(task, found, begun, plan)
     task.tell(Checking("copying", len(plan.files), plan.bytes))
 
     async def stream() -> None:
-        for number, batch in waiting:
-            arrived = [await _one(task, found, missing, sources) for missing in batch]
+        while batch := await shares.take():
+            number, files = batch
+            async with shares.moving(number):
+                arrived = [await _one(task, found, missing, sources) for missing in files]
+                await _record(task, found, number, arrived)
             here.update({file.name: Here(file.generation, file.sha256) for file in arrived})
-            await _record(task, found, number, arrived)
+            own.extend(missing.item for missing in files)
 
     at_once = REWRITES if task.mover.rewrites else STREAMS
     await _together(stream() for _ in range(min(at_once, len(plan.missing))))
+    await _add_others(task, found, plan, here)
+    return Movement(here, own)
+
+
+async def read_unread(task: Task, found: Surveyed, here: dict[str, Here]) -> None:
+    """Compute the SHA-256 of files that were there, and of which no copy has recorded it; it is added to `here`."""
     if task.digests or not task.mover.rewrites:
         unread = (item for item in found.items if not here[item.target].sha256)
         await _together(_read(task, unread, here) for _ in range(STREAMS))
-    return here
+
+
+async def _add_others(task: Task, found: Surveyed, plan: CopyPlan, here: dict[str, Here]) -> None:
+    """Add what was there, and what other tasks have moved meanwhile. Raises VerificationError if it is not there."""
+    known = await known_files(task, found.run, found.items)
+    others = [item for item in found.items if item.target not in here and item.target not in plan.there]
+    there = await present(task.target.store, [item.target for item in others], known.crc32c) if others else {}
+    for item in others:
+        info = there.get(item.target)
+        if info is None or differs(info, item):
+            cause = "another task has moved it, and it is not there as it was moved"
+            raise VerificationError(COPY, f"{task.target.store.url}/{item.target}", cause, "Repeat the command.")
+    for item in found.items:
+        if item.target not in here:
+            generation = plan.there.get(item.target) or there[item.target].generation
+            here[item.target] = Here(generation, item.sha256 or known.sha256.get((item.target, generation), ""))
 
 
 async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -66,15 +98,18 @@ async def _one(task: Task, found: Surveyed, missing: Missing, sources: Mapping[s
         await task.target.store.delete([(item.target, moved.info.generation)])
         cause = f"it has the SHA-256 {moved.sha256}, and {item.sha256} is expected"
         raise VerificationError(COPY, f"{task.source.store.url}/{item.source}", cause)
+    sha256 = moved.sha256 or item.sha256
+    if task.digests and not sha256:
+        sha256 = await task.mover.digest(moved.info)
     task.tell(Checked(1, item.size))
-    return Arrived(item.target, moved.info.generation, moved.sha256 or item.sha256)
+    return Arrived(item.target, moved.info.generation, sha256)
 
 
-async def _record(task: Task, found: Surveyed, number: int, arrived: list[Arrived]) -> None:
-    """Without this, a copy that is resumed reads the files again, to compute their SHA-256."""
-    if files := tuple(file for file in arrived if file.sha256):
+async def _record(task: Task, found: Surveyed, number: int, arrived: Sequence[Arrived]) -> None:
+    """Other tasks wait for this. And without it, a copy that is resumed reads the files again, for their SHA-256."""
+    if task.tasks > 1 or any(file.sha256 for file in arrived):
         document = task.target.layout.run(found.run).arrived(number)
-        await overwrite(task.target.store, document, ArrivedFiles(found.run, files))
+        await overwrite(task.target.store, document, ArrivedFiles(found.run, tuple(arrived)))
 
 
 async def _read(task: Task, unread: Iterator[Item], here: dict[str, Here]) -> None:

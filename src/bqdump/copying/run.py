@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from bqdump.copying.finish import begin, compare, complete, store_manifest
-from bqdump.copying.move import move
+from bqdump.copying.finish import compare, complete, store_manifest
+from bqdump.copying.move import Movement, move, read_unread
 from bqdump.copying.places import check_place, chosen_runs, claim_place, refuse_overlap, refuse_run
-from bqdump.copying.survey import Place, Surveyed, Task, plan_of, sources_of, survey
-from bqdump.core.copy.plan import Copied, CopiedRun, CopyPlan, CopyState, Side, egress_of, requests_for
+from bqdump.copying.sharing import begin, publishes, publishing
+from bqdump.copying.survey import Place, Surveyed, Task, plan_of, pruned_meanwhile, sources_of, survey
+from bqdump.core.copy.manifest import Item
+from bqdump.core.copy.plan import Copied, CopiedRun, CopyState, Side, egress_of, requests_for
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_of
+from bqdump.repository.repository import exists
 from bqdump.repository.turns import pulse
 
 log = logging.getLogger(__name__)
@@ -65,27 +68,40 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
         await compare(task, found, found.made)
         if not task.dry:
             await complete(task, found, found.made)
-        return _result(found, "there", None), 0
+        return _result(found, "there"), 0
     if task.dry:
         await check_place(task.target, found.manifest)
         plan = await plan_of(task, found)
         await sources_of(task, found, plan.files)
-        return _result(found, "missing", plan), requests_for(plan.files, rewrites=task.mover.rewrites)
+        lacking = [file.item for file in plan.files]
+        return _result(found, "missing", lacking), requests_for(plan.files, rewrites=task.mover.rewrites)
     await claim_place(task, found.manifest)
-    await begin(task, found)
-    async with pulse(task.target.store, task.target.layout.run(run).planner, task.owner):
-        plan = await plan_of(task, found)
+    begun = await begin(task, found)
+    if begun is None:
+        return await _copy_run(task, run)
+    names = task.target.layout.run(run)
+    async with pulse(task.target.store, names.planner, task.owner):
+        plan = await plan_of(task, found, begun.again)
         sources = await sources_of(task, found, plan.files)
-        here = await move(task, found, plan, sources)
-        made = await store_manifest(task, found, here)
-    await complete(task, found, made)
-    moved = counted(len(plan.files), "file"), size_text(plan.bytes)
-    copied = LogEvent.RUN_COPIED.extra(run=run, target=str(task.target.target))
-    log.info("copied run %s to %s (%s, %s)", run, task.target.target, *moved, extra=copied)
-    return _result(found, "copied", plan), requests_for(plan.files, rewrites=task.mover.rewrites)
+        moved = await move(task, found, begun, plan, sources)
+        if await publishes(task, found):
+            await _publish(task, found, moved)
+        elif not await exists(task.target.store, names.manifest):
+            raise pruned_meanwhile(task, run)
+    return _result(found, "copied", moved.own), requests_for(plan.files, rewrites=task.mover.rewrites)
 
 
-def _result(found: Surveyed, state: CopyState, plan: CopyPlan | None) -> CopiedRun:
+async def _publish(task: Task, found: Surveyed, moved: Movement) -> None:
+    async with publishing(task, found):
+        await read_unread(task, found, moved.here)
+        made = await store_manifest(task, found, moved.here)
+        await complete(task, found, made)
+    amount = counted(len(moved.own), "file"), size_text(sum(item.size for item in moved.own))
+    copied = LogEvent.RUN_COPIED.extra(run=found.run, target=str(task.target.target))
+    log.info("copied run %s to %s (%s, %s)", found.run, task.target.target, *amount, extra=copied)
+
+
+def _result(found: Surveyed, state: CopyState, moved: Sequence[Item] = ()) -> CopiedRun:
     totals = found.manifest.totals
     return CopiedRun(
         run=found.run,
@@ -94,8 +110,8 @@ def _result(found: Surveyed, state: CopyState, plan: CopyPlan | None) -> CopiedR
         tables=totals.tables,
         files=totals.files,
         bytes=totals.bytes,
-        moved_files=len(plan.files) if plan else 0,
-        moved_bytes=plan.bytes if plan else 0,
+        moved_files=len(moved),
+        moved_bytes=sum(item.size for item in moved),
     )
 
 

@@ -7,7 +7,7 @@ What copies before this one have recorded about files of the place: those of its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -53,7 +53,7 @@ class Task(NamedTuple):
 
     now: this machine's time, in milliseconds since 1970 UTC. digests: compute the SHA-256 of files whose bytes pass
     inside the service, too. dry: only look.
-    signer: signs the manifests of the copies.
+    signer: signs the manifests of the copies. tasks: how many tasks share the work; the owner is one of them.
     """
 
     source: Place
@@ -65,6 +65,7 @@ class Task(NamedTuple):
     dry: bool = False
     tell: Listener = ignore
     signer: Signer | None = None
+    tasks: int = 1
 
 
 class Known(NamedTuple):
@@ -90,7 +91,8 @@ async def known_files(task: Task, run: str, items: Iterable[Item]) -> Known:
             with suppress(DocumentError):
                 record = await value_of(store, Document(info.name, ArrivedFiles))
                 for file in record.files if record else ():
-                    known.sha256[file.name, file.generation] = file.sha256
+                    if file.sha256:
+                        known.sha256[file.name, file.generation] = file.sha256
                     if item := own.get(file.name):
                         known.crc32c[file.name, file.generation, item.size] = item.crc32c
     return known
@@ -133,6 +135,12 @@ def another_run(place: Place, run: str) -> UsageError:
     return UsageError(COPY, f"run {run}", cause, "Copy it to another place, or prune that run there first.")
 
 
+def pruned_meanwhile(task: Task, run: str) -> NotFoundError:
+    """The error about a copy that a prune has taken for an abandoned one."""
+    cause = f"a prune of {task.target.target} has deleted what was copied of it"
+    return NotFoundError(COPY, f"run {run}", cause, "Repeat the command.")
+
+
 async def doomed(place: Place) -> set[tuple[str, int]]:
     """The files that prunes are about to delete in the copy, by name and generation."""
     found: set[tuple[str, int]] = set()
@@ -143,18 +151,17 @@ async def doomed(place: Place) -> set[tuple[str, int]]:
     return found
 
 
-async def plan_of(task: Task, found: Surveyed) -> CopyPlan:
+async def plan_of(task: Task, found: Surveyed, again: Container[tuple[str, int]] = ()) -> CopyPlan:
     """What is to be moved. Raises VerificationError for files of others under the run's names.
 
-    In this order: what a prune has deleted by now is not listed any more, and
-    what it is about to delete has a tombstone. What it decides later, it decides with this copy in view.
+    again: files of the copy that are moved again, by name and generation. They are known before this looks at what is
+    there: what a prune has deleted by now is not listed any more, and what it was about to delete is among them.
     """
-    dying = set() if task.dry else await doomed(task.target)
     store, known = task.target.store, NOTHING
     if not store.abilities.listed_checksums:
         known = (await known_files(task, found.run, found.items)).crc32c
     there = await present(store, [item.target for item in found.items], known)
-    plan = plan_copy(found.items, {name: _present(info) for name, info in there.items()}, dying)
+    plan = plan_copy(found.items, {name: _present(info) for name, info in there.items()}, again)
     if plan.foreign:
         others = f", and so are {counted(len(plan.foreign) - 1, 'more')}" if len(plan.foreign) > 1 else ""
         cause = f"it is not a file of run {found.run}: it has another size or checksum{others}"

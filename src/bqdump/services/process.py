@@ -6,10 +6,12 @@ The file of settings.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bqdump.core.documents.document import RUN_ID
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError, open_files_error, out_of_files
 from bqdump.core.settings.settings import Settings
@@ -35,6 +37,21 @@ def owner(identity: Identity, run: str) -> Owner:
     alone = f"{run}-{secrets.token_hex(4)}"
     execution = identity.execution or (run if identity.engine else alone)
     return Owner(execution, identity.task)
+
+
+# The name that tasks of a command without a run id share where their engine has none.
+EXECUTION = "BQDUMP_EXECUTION"
+
+
+def owner_of_command(identity: Identity, environ: Mapping[str, str], command: str) -> Owner:
+    """This process among the tasks of a command. Raises UsageError where these have no name in common."""
+    shared = environ.get(EXECUTION, "")
+    if identity.engine and not identity.execution and identity.tasks > 1 and not shared:
+        cause = f"{identity.engine} has no name that all its tasks share"
+        raise UsageError(command, "", cause, f"Set {EXECUTION} to the same value for all tasks of this job.")
+    if shared and not RUN_ID.fullmatch(shared):
+        raise UsageError(command, EXECUTION, "expected up to 100 letters, digits, - and _")
+    return Owner(shared, identity.task) if shared else owner(identity, command)
 
 
 CONFIG = "bqdump.toml"

@@ -15,13 +15,16 @@ from bqdump.services.copies import opened_copy
 from bqdump.services.keys import open_signer
 
 
-async def copy(settings: Settings, request: Request, owner: Owner, tell: Listener = ignore) -> Copied:
-    """Copy runs (default: the published run) to another place, or only show what would be copied."""
+async def copy(settings: Settings, request: Request, owner: Owner, tell: Listener = ignore, tasks: int = 1) -> Copied:
+    """Copy runs (default: the published run) to another place, or only show what would be copied.
+
+    tasks: how many tasks share the files; `owner` is one of them.
+    """
 
     if signer := open_signer(settings):
         # A key that cannot sign is refused before anything is copied.
         await signer.sign(PROBE)
     now = int(time.time() * 1000)
     async with opened_copy(settings, request) as sides:
-        task = Task(*sides, owner, now, request.digests, request.dry, tell, signer)
+        task = Task(*sides, owner, now, request.digests, request.dry, tell, signer, tasks)
         return await copy_runs(task, request.runs, request.policy, every=request.every)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bqdump.copying import finish, move
+from bqdump.copying import finish, move, sharing
 from bqdump.core.copy import manifest
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
@@ -17,4 +17,10 @@ MUTATIONS = (
              edit('Template(str(settings["path"])).keeps', "True")),
     Mutation("the copy's manifest has the generations of its source", Law.COPIED, manifest, "copied_manifest",
              edit("generation=here[name].generation", "generation=file.generation")),
+    Mutation("each copy of a run looks for tombstones by itself", Law.COPIED, sharing, "begin",
+             edit("agreed = (await create(place.store, document, Renewed(found.run, tuple(dying)))).value",
+                  "agreed = Renewed(found.run, tuple(dying))")),
+    Mutation("what a task has begun counts as moved by it", Law.COPIED, sharing.Shares, "_look",
+             edit("if record in done and done[record] != self._begun.records.get(record):",
+                  "if self._names.batch(number).name in notes:")),
 )  # fmt: skip

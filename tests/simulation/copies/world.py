@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
+from unittest import mock
 
 import msgspec
 
@@ -62,7 +63,10 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
     with nothing_by_chance(seed, EPOCH) as (patches, _):
         without_pages(patches, "report.render_report", "report.render_unpublished")
-        return World(seed, None if whole_trace else 60).verdict()
+        world = World(seed, None if whole_trace else 60)
+        # As many batches as tasks can share.
+        patches.enter_context(mock.patch("bqdump.core.copy.plan.BATCH_FILES", world.rng.choice((1, 2, 16))))
+        return world.verdict()
 
 
 class Streaming(FaultyPort):
@@ -136,7 +140,7 @@ class World:
         self.there = msgspec.structs.replace(self.here, target=THERE)
         self.laws = CopyLaws(self.source, self.target, self.here, self.there, self.loop.stop)
         self.told: set[str] = set()
-        self._processes = 0
+        self._processes = self._executions = 0
 
     def clock(self) -> int:
         """The clock of the warehouse and of both stores."""
@@ -190,22 +194,36 @@ class World:
 
         return await self._process(f"export {run}", run, work)
 
-    async def _copy(self, start: float = 0.0, *, every: bool = False) -> Any:
+    async def _copy(self, start: float = 0.0, *, every: bool = False, tasks: int = 1) -> Any:
+        """One execution of these tasks, some of which start late, twice, or again once they have ended."""
         await asyncio.sleep(start)
+        self._executions += 1
+        execution = f"copy-{self._executions}"
 
-        def work(process: Process, network: Network) -> Coroutine[Any, Any, Copied]:
-            source: Any = RetryingStore(Streaming(self.source, network, lambda *_: None), self._patience())
-            target = self._target(process, network)
-            sides = Place(source, self.here), Place(target, self.there)
-            owner = Owner(process.name, 0)
-            return copy(CopyTask(*sides, StreamMover(source, target), owner, self.clock()), (), Policy(), every=every)
+        async def one(number: int) -> Any:
+            def work(process: Process, network: Network) -> Coroutine[Any, Any, Copied]:
+                source: Any = RetryingStore(Streaming(self.source, network, lambda *_: None), self._patience())
+                target = self._target(process, network)
+                sides = Place(source, self.here), Place(target, self.there)
+                mover, owner = StreamMover(source, target), Owner(execution, number)
+                return copy(CopyTask(*sides, mover, owner, self.clock(), tasks=tasks), (), Policy(), every=every)
 
-        return await self._process("copy", "", work)
+            if tasks > 1:
+                await asyncio.sleep(self.rng.choice((0.0, 0.0, self.rng.uniform(0.0, 60.0))))
+            ended = await self._process("copy", "", work)
+            if tasks > 1 and (ended is None or self.rng.random() < 0.1):
+                ended = await self._process("copy", "", work)
+            return ended
+
+        numbers = [*range(tasks), *([self.rng.randrange(tasks)] if tasks > 1 and self.rng.random() < 0.2 else [])]
+        ended = await asyncio.gather(*map(one, numbers))
+        return next((result for result in ended if not isinstance(result, Copied)), ended[0])
 
     async def _copy_repeatedly(self, start: float) -> None:
         await asyncio.sleep(start)
         for _ in range(self.rng.choice((1, 2, 3))):
-            await self._copy(self.rng.choice((0.0, self.rng.uniform(0.0, 40.0))), every=self.rng.random() < 0.4)
+            start, every = self.rng.choice((0.0, self.rng.uniform(0.0, 40.0))), self.rng.random() < 0.4
+            await self._copy(start, every=every, tasks=self.rng.choice((1, 2, 3, 4)))
 
     async def _prune(self, settings: Settings, start: float = 0.0, **policy: Any) -> Any:
         await asyncio.sleep(start)
@@ -252,7 +270,7 @@ class World:
     async def _finish(self) -> None:
         """In calm weather: a last export is copied, whatever came before; then the copies are pruned."""
         await self._export("night-last")
-        ended = await self._copy()
+        ended = await self._copy(tasks=self.rng.choice((1, 2, 3, 4)))
         if isinstance(ended, VerificationError):
             # A file of somebody else has the name of one that is carried over. It is deleted, as the message says.
             for name in [name for name in self.laws.foreign if name in str(ended)]:

@@ -14,9 +14,8 @@ from bqdump.adapters.checksums import Summed, crc32c
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.s3.client import open_client
 from bqdump.adapters.s3.errors import translated
-from bqdump.adapters.s3.listing import Listing
 from bqdump.adapters.s3.objects import ORIGIN, crc32c_in, generation_in, generation_of, info_of
-from bqdump.adapters.s3.reading import download, read_checksum
+from bqdump.adapters.s3.reading import Listing, download, read_checksum
 from bqdump.adapters.s3.requests import Requests
 from bqdump.adapters.s3.uploads import Upload, kept
 from bqdump.adapters.threads import Threads

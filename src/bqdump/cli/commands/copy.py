@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import sys
 from typing import Any
 
@@ -15,9 +15,10 @@ from bqdump.cli.options import Command, finish, flags_given, json_option, load_s
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.signals import Endings, until_stopped
 from bqdump.core.copy.plan import RULES, STORAGE_CLASSES, Copied, CopiedRun, requested_copy
-from bqdump.core.documents.run import Owner
+from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
+from bqdump.services.process import owner_of_command
 
 RESUME = "Repeat the command to resume the copy."
 REPEATED = Endings(RESUME, RESUME, jobs=False)
@@ -76,9 +77,12 @@ def copy(
         dry=dry_run,
     )
     set_up_work(quiet=quiet or dry_run)
-    with work_shown({}, quiet=quiet or dry_run) as follower:
-        me = Owner(f"copy-{secrets.token_hex(4)}", 0)
-        result = finish(until_stopped(verbs.copy(settings, request, me, follower.hear), follower, REPEATED))
+    identity = identify(os.environ)
+    me = owner_of_command(identity, os.environ, "copy")
+    labels = {"task": str(identity.task)} if identity.engine else {}
+    with work_shown(labels, quiet=quiet or dry_run) as follower:
+        work = verbs.copy(settings, request, me, follower.hear, identity.tasks)
+        result = finish(until_stopped(work, follower, REPEATED))
     if as_json:
         print_json(result)
     elif not quiet:

@@ -21,9 +21,7 @@ from bqdump.cli.logs import set_up_work, work_shown
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.signals import until_signal
-from bqdump.core.documents.document import RUN_ID
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import UsageError
 from bqdump.core.prices import dollars, money_text, price_text
 from bqdump.core.progress.events import Listener
 from bqdump.core.progress.log_events import LogEvent
@@ -31,20 +29,18 @@ from bqdump.core.restore.request import RESTORE_SETTINGS, Requested, requested
 from bqdump.core.restore.result import Restoration, RestoredTable, with_objects
 from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.task_identity import Identity, identify
+from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import fill
 from bqdump.restoration.changes import CHANGED
 from bqdump.restoration.task import Request
 from bqdump.services.opened import Services, opened, serve
-from bqdump.services.process import owner
+from bqdump.services.process import owner_of_command
 
 log = logging.getLogger(__name__)
 NOT_COMPARED = "Not compared, as the files have these values alike:"
 RESUME = "To resume, repeat the command."
-# The name that tasks share where their engine has none.
-EXECUTION = "BQDUMP_EXECUTION"
 
 
 @click.command(cls=Command, needs=("bucket", "into"))
@@ -84,7 +80,7 @@ def restore(run: str | None, planning: bool, as_of: str | None, as_json: bool, q
         return _plan(settings, parsed, request, choice, as_json=as_json, verify=verify)
     set_up_work(quiet=quiet)
     identity = identify(os.environ)
-    me = _owner(identity)
+    me = owner_of_command(identity, os.environ, "restore")
     run = run_of(settings, run, as_of, quiet=quiet)
     labels = {"task": str(identity.task), "dataset": parsed.options.dataset}
     with work_shown(labels, quiet=quiet) as follower:
@@ -111,17 +107,6 @@ def _settings(options: dict[str, Any], *, verify: bool, planning: bool) -> tuple
     settings = load_settings(options, ("bucket",))
     parsed = requested(settings, **own, verify=verify, planning=planning)
     return msgspec.structs.replace(settings, project=parsed.options.project or settings.project), parsed
-
-
-def _owner(identity: Identity) -> Owner:
-    """This process among the tasks. Raises UsageError where these have no name in common."""
-    shared = os.environ.get(EXECUTION, "")
-    if identity.engine and not identity.execution and identity.tasks > 1 and not shared:
-        cause = f"{identity.engine} has no name that all its tasks share"
-        raise UsageError("restore", "", cause, f"Set {EXECUTION} to the same value for all tasks of this job.")
-    if shared and not RUN_ID.fullmatch(shared):
-        raise UsageError("restore", EXECUTION, "expected up to 100 letters, digits, - and _")
-    return Owner(shared, identity.task) if shared else owner(identity, "restore")
 
 
 def _tell_bill(bytes_billed: int) -> None:

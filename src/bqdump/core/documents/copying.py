@@ -66,8 +66,19 @@ class Copying(msgspec.Struct, frozen=True):
         return [file.name for file in self.files]
 
 
+class Renewed(msgspec.Struct, frozen=True):
+    """The files that a copy of a run moves again, by name and generation, since a prune may be about to delete them.
+
+    The first task that looks for tombstones stores this, so that all tasks replace the same files.
+    """
+
+    run: RunId
+    files: tuple[tuple[str, Count], ...]
+    format_version: int = FORMAT_VERSION
+
+
 class Arrived(msgspec.Struct, frozen=True, array_like=True):
-    """A file whose bytes were read while it was copied: its name, its generation in the copy, and its SHA-256."""
+    """A file that was copied: its name, its generation in the copy, its SHA-256 ("" where its bytes were not read)."""
 
     name: str
     generation: Count
@@ -75,7 +86,7 @@ class Arrived(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ArrivedFiles(msgspec.Struct, frozen=True):
-    """Files of one batch of a copy, so that a copy that is resumed need not read them again."""
+    """Files of one batch of a copy: other tasks need not move them, and a copy that is resumed need not read them."""
 
     run: RunId
     files: tuple[Arrived, ...]

@@ -16,7 +16,7 @@ from bqdump.core.documents.target import IcebergTables, Intent
 from bqdump.core.documents.units import Changed, Claim, GivenUp, ReadAttempt, SharedSession
 
 if TYPE_CHECKING:
-    from bqdump.core.documents.copying import ArrivedFiles, Copying
+    from bqdump.core.documents.copying import ArrivedFiles, Copying, Renewed
     from bqdump.core.documents.manifest_index import Contents
     from bqdump.core.documents.retention import Reference, Tombstone
     from bqdump.core.documents.signature import Envelope
@@ -168,13 +168,28 @@ class RunLayout(NamedTuple):
 
         return Document(f"{self.root}copying.json", Copying)
 
+    def renewed(self, copying: int) -> Document[Renewed]:
+        """Which files that copy moves again. copying: the generation of its copying.json."""
+        from bqdump.core.documents.copying import Renewed
+
+        return Document(f"{self.root}renewed-{copying}.json", Renewed)
+
+    @property
+    def shared(self) -> str:
+        """The folder of notes on who moves which batch of a copy."""
+        return f"{self.root}moving/"
+
+    def batch(self, number: int) -> Document[Owner]:
+        """Which task moves this batch of files; rewritten as a pulse."""
+        return Document(f"{self.shared}{number:06d}.json", Owner)
+
     @property
     def arrivals(self) -> str:
-        """The folder of what a copy has read, batch by batch."""
+        """The folder of what a copy has moved, batch by batch."""
         return f"{self.root}copied/"
 
     def arrived(self, batch: int) -> Document[ArrivedFiles]:
-        """What a copy has read of this batch of files."""
+        """What a copy has moved of this batch of files."""
         from bqdump.core.documents.copying import ArrivedFiles
 
         return Document(f"{self.arrivals}{batch:06d}.json", ArrivedFiles)

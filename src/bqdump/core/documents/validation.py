@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.copying import ArrivedFiles, Copying
+from bqdump.core.documents.copying import ArrivedFiles, Copying, Renewed
 from bqdump.core.documents.definitions import Definitions, check_dataset, check_routine, check_table
 from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout, among_documents, most_bytes
@@ -231,7 +231,7 @@ def _copying(copying: Copying, place: Place, _: str) -> str:
     return _of_run(copying.run, place) or _names(copying.names, place)
 
 
-def _arrived(arrived: ArrivedFiles, place: Place, _: str) -> str:
+def _of_copy(arrived: ArrivedFiles | Renewed, place: Place, _: str) -> str:
     return _of_run(arrived.run, place)
 
 
@@ -253,7 +253,8 @@ CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
     ManifestFiles: _manifest,
     RetainedFiles: _manifest,
     Copying: _copying,
-    ArrivedFiles: _arrived,
+    ArrivedFiles: _of_copy,
+    Renewed: _of_copy,
     Tombstone: _tombstone,
     Reference: _named_after,
     Tags: _named_after,

@@ -1,0 +1,181 @@
+"""What the tasks of a copy share: that it is in progress, which files are moved again, and who moves which batch.
+
+Notes on batches only save work: a batch may be moved by several tasks at once, and the first file of a name counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import NamedTuple
+
+from bqdump.copying.survey import Surveyed, Task, another_run, doomed, pruned_meanwhile
+from bqdump.core.copy.plan import CopyPlan, Missing
+from bqdump.core.dealing import share_out
+from bqdump.core.documents.copying import Copying, Expected, Renewed
+from bqdump.core.errors import ConflictError
+from bqdump.repository.repository import create, exists, overwrite, replace, value_of
+from bqdump.repository.turns import PATIENCE_SECONDS, OthersTurn, Turn, giving_up, pauses, pulse, takes_turn
+
+Batch = tuple[int, tuple[Missing, ...]]
+
+
+class Begun(NamedTuple):
+    """A copy in progress. copying: the generation of its copying.json, which changes once it is complete.
+
+    again: the files of the copy that are moved again, by name and generation: those that a prune had decided to delete
+    before. What is decided later is decided with this copy in view. records: the generations of what had been recorded
+    about batches, by name, before anybody looked at what is there.
+    """
+
+    copying: int
+    again: frozenset[tuple[str, int]]
+    records: Mapping[str, int]
+
+
+async def begin(task: Task, found: Surveyed) -> Begun | None:
+    """Declare that the run is being copied, so that no prune deletes its files. None if another task has copied it.
+
+    Raises UsageError for another run of this id.
+    """
+    place, names = task.target, task.target.layout.run(found.run)
+    await overwrite(place.store, names.planner, task.owner)
+    files = tuple(Expected(item.target, item.size, item.crc32c) for item in found.items)
+    mine = Copying(found.run, str(task.source.target), found.content, files)
+    try:
+        stored = await create(place.store, names.copying, mine)
+    except ConflictError:
+        raise pruned_meanwhile(task, found.run) from None
+    if stored.value.content != found.content:
+        raise another_run(place, found.run)
+    generation = stored.generation
+    if files and not stored.value.files:
+        if await exists(place.store, names.manifest):
+            return None
+        # Somebody has deleted the manifest, to have the run copied again.
+        if not (made := await replace(place.store, names.copying, mine, generation)):
+            raise pruned_meanwhile(task, found.run)
+        generation = made
+    document = names.renewed(generation)
+    agreed = await value_of(place.store, document)
+    if agreed is None:
+        own = {item.target for item in found.items}
+        dying = sorted(file for file in await doomed(place) if file[0] in own)
+        agreed = (await create(place.store, document, Renewed(found.run, tuple(dying)))).value
+    records = await _generations(task, names.arrivals) if task.tasks > 1 else {}
+    return Begun(generation, frozenset(agreed.files), records)
+
+
+class Shares:
+    """The batches that a copy lacks, dealt to its tasks: its own share first, then what no other task has begun."""
+
+    def __init__(self, task: Task, found: Surveyed, begun: Begun, plan: CopyPlan) -> None:
+        self._task, self._names, self._begun = task, task.target.layout.run(found.run), begun
+        self._left: dict[int, tuple[Missing, ...]] = dict(plan.missing)
+        self._own = deque(_dealt(plan.missing, task.tasks, task.owner.task))
+        self._free = deque[int]()
+        self._watched: dict[int, tuple[int, float]] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def take(self) -> Batch | None:
+        """A batch for this task to move; None once it has none, and those of other tasks have arrived."""
+        if self._task.tasks == 1:
+            return self._taken(self._own.popleft()) if self._own else None
+        async with self._one_at_a_time:
+            for pause in pauses():
+                while (number := self._next()) is not None:
+                    if await takes_turn(self._turn(number)):
+                        return self._taken(number)
+                if not self._left:
+                    return None
+                if (stopped := await self._look()) is not None:
+                    return self._taken(stopped)
+                if self._left and not self._free:
+                    await asyncio.sleep(pause)
+        raise AssertionError
+
+    def moving(self, number: int) -> AbstractAsyncContextManager[None]:
+        """Around the work on a batch: shows the other tasks that it goes on, or that it has failed."""
+        return nullcontext() if self._task.tasks == 1 else _at_work(self._turn(number))
+
+    def _turn(self, number: int) -> Turn:
+        return Turn(self._task.target.store, self._names.batch(number), self._task.owner)
+
+    def _taken(self, number: int) -> Batch:
+        return number, self._left.pop(number)
+
+    def _next(self) -> int | None:
+        for queue in (self._own, self._free):
+            while queue:
+                if (number := queue.popleft()) in self._left:
+                    return number
+        return None
+
+    async def _look(self) -> int | None:
+        """See what others have done and begun. A batch whose task has shown nothing for long is this task's now."""
+        store, now = self._task.target.store, asyncio.get_running_loop().time()
+        notes = await _generations(self._task, self._names.shared)
+        done = await _generations(self._task, self._names.arrivals)
+        copying = await store.stat(self._names.copying.name)
+        if copying is None or copying.generation != self._begun.copying:
+            # The copy is complete, or pruned: notes and records are deleted after that.
+            self._left.clear()
+        for number in list(self._left):
+            record = self._names.arrived(number).name
+            if record in done and done[record] != self._begun.records.get(record):
+                del self._left[number]
+                continue
+            note = self._names.batch(number)
+            generation = notes.get(note.name, 0)
+            last, since = self._watched.get(number, (0, now))
+            if not generation:
+                self._free.append(number)
+            elif generation != last:
+                self._watched[number] = generation, now
+            elif now - since > PATIENCE_SECONDS and await replace(store, note, self._task.owner, generation):
+                return number
+        return None
+
+
+async def publishes(task: Task, found: Surveyed) -> bool:
+    """Whether this task publishes the run. False once another task has, or a prune has deleted it; waits for that."""
+    if task.tasks == 1 or not found.items:
+        return True
+    names = task.target.layout.run(found.run)
+    turn = Turn(task.target.store, names.publisher, task.owner)
+    others = OthersTurn(turn)
+    for pause in pauses():
+        if await takes_turn(turn):
+            return True
+        copying = await value_of(task.target.store, names.copying)
+        if copying is None or not copying.files:
+            return False
+        if not await others.is_over():
+            await asyncio.sleep(pause)
+    raise AssertionError
+
+
+def publishing(task: Task, found: Surveyed) -> AbstractAsyncContextManager[None]:
+    """Around the publication, in this task's turn."""
+    if task.tasks == 1 or not found.items:
+        return nullcontext()
+    return _at_work(Turn(task.target.store, task.target.layout.run(found.run).publisher, task.owner))
+
+
+@asynccontextmanager
+async def _at_work(turn: Turn) -> AsyncIterator[None]:
+    """The turn's note is a pulse meanwhile. Work that is refused for good is free for others at once."""
+    async with giving_up(turn), pulse(turn.store, turn.note, turn.owner):
+        yield
+
+
+def _dealt(batches: Sequence[Batch], tasks: int, task: int) -> list[int]:
+    """The numbers of the batches in this task's share, the largest first."""
+    weights = [sum(file.item.size for file in batch) for _, batch in batches]
+    return [batches[index][0] for index in share_out(weights, tasks)[task]]
+
+
+async def _generations(task: Task, folder: str) -> dict[str, int]:
+    return {info.name: info.generation async for page in task.target.store.objects(folder) for info in page}
