@@ -12,7 +12,7 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.movers import StreamMover
 from bqdump.check.verify import Verified, verify
 from bqdump.copying.run import copy
-from bqdump.copying.survey import Place, Task
+from bqdump.copying.survey import Locking, Place, Task
 from bqdump.core.copy.plan import Copied
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
@@ -21,7 +21,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Latest
 from bqdump.core.retention.policy import Policy, policy_of
 from bqdump.core.settings.target import Target
-from bqdump.ports.store import Abilities, Mover, ObjectStore
+from bqdump.ports.store import Abilities, Lock, Mover, ObjectStore
 from bqdump.retain.prune import prune
 from bqdump.retain.survey import Task as Pruning
 from retain.scene import DAY, KEEP, SETTINGS, Scene
@@ -56,11 +56,16 @@ class Copies:
         mover: Mover | None = None,
         owner: Owner = ALONE,
         tasks: int = 1,
+        lock: int = 0,
     ) -> Task:
-        """A call of copy. source, target: instead of the stores as they are."""
+        """A call of copy. source, target: instead of the stores as they are. lock: in days, 0 for none."""
         here, there = source or self.source.store, target or self.target
         sides = Place(here, self.settings), Place(there, self.there)
-        return Task(*sides, mover or StreamMover(here, there), owner, self.source.now, dry=dry, tasks=tasks)
+        until = self.source.now + lock * DAY
+        self.target.lock = Lock(until) if lock else None
+        locking = Locking(self.target, until, "governance") if lock else None
+        mover = mover or StreamMover(here, there)
+        return Task(*sides, mover, owner, self.source.now, dry=dry, tasks=tasks, lock=locking)
 
     def copy(self, *runs: str, every: bool = False, policy: Policy | None = None, **options: Any) -> Copied:
         """Copy these runs."""

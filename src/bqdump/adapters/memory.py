@@ -11,8 +11,9 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
-from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError
-from bqdump.ports.store import Abilities, BucketInfo, Copy, Note, ObjectInfo, Stored
+from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError
+from bqdump.core.times import rfc3339
+from bqdump.ports.store import Abilities, BucketInfo, Copy, Lock, Note, ObjectInfo, Stored
 
 PAGE = 1000
 Result = TypeVar("Result")
@@ -24,7 +25,10 @@ class _Object(NamedTuple):
 
 
 class MemoryStore:
-    """An ObjectStore in a dictionary. page: number of names on a page of a listing. clock: in milliseconds, 0: none."""
+    """An ObjectStore in a dictionary. page: number of names on a page of a listing. clock: in milliseconds, 0: none.
+
+    lock: of all objects that are written from now on; see Locks.
+    """
 
     def __init__(self, bucket: str = "memory", *, page: int = PAGE, abilities: Abilities | None = None) -> None:
         self.abilities = abilities or Abilities()
@@ -34,6 +38,7 @@ class MemoryStore:
         self._generation = 0
         self._page = page
         self.clock: Callable[[], int] = lambda: 0
+        self.lock: Lock | None = None
 
     async def describe(self) -> BucketInfo:
         """See ObjectStore."""
@@ -87,7 +92,7 @@ class MemoryStore:
         async for page in self._pages(prefix, start):
             infos = [one.info for one in page]
             bare = not self.abilities.listed_checksums
-            yield [info._replace(crc32c="", origin="") for info in infos] if bare else infos
+            yield [info._replace(crc32c="", origin="", locked_until=0) for info in infos] if bare else infos
 
     async def folders(self, prefix: str) -> list[str]:
         """See ObjectStore."""
@@ -110,8 +115,26 @@ class MemoryStore:
         results: list[bool | BqdumpError] = []
         for name, generation in objects:
             found = self._objects.get(name)
+            if found is None or found.info.generation != generation:
+                results.append(False)
+                continue
+            try:
+                self._refuse_locked(found.info)
+            except DeniedError as error:
+                results.append(error)
+                continue
+            del self._objects[name]
+            results.append(True)
+        return results
+
+    async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
+        """See Locks."""
+        results: list[bool | BqdumpError] = []
+        for name, generation in objects:
+            found = self._objects.get(name)
             if there := found is not None and found.info.generation == generation:
-                del self._objects[name]
+                info = found.info._replace(locked_until=max(found.info.locked_until, until))
+                self._objects[name] = found._replace(info=info)
             results.append(there)
         return results
 
@@ -138,13 +161,20 @@ class MemoryStore:
             yield [self._objects[name] for name in page if name in self._objects]
             await asyncio.sleep(0)
 
+    def _refuse_locked(self, info: ObjectInfo) -> None:
+        if self.clock() < info.locked_until:
+            raise DeniedError("change", f"{self.url}/{info.name}", f"it is locked until {rfc3339(info.locked_until)}")
+
     def _put(self, name: str, data: bytes, expect: int | None, origin: str) -> ObjectInfo:
         found = self._objects.get(name)
         current = found.info.generation if found else 0
         if expect is not None and expect != current:
             raise ConflictError("write", f"{self.url}/{name}", f"its generation is {current}, not {expect}")
+        if found:
+            self._refuse_locked(found.info)
         self._generation += 1
-        info = ObjectInfo(name, len(data), crc32c(data), self._generation, origin, self.clock())
+        until = self.lock.until if self.lock else 0
+        info = ObjectInfo(name, len(data), crc32c(data), self._generation, origin, self.clock(), until)
         self._objects[name] = _Object(data, info)
         return info
 

@@ -12,12 +12,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import IO, TypeVar
+from typing import IO, TypeVar, cast
 
 from bqdump.adapters.patience import Attempts, Patience, Retrying
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, OutageError
 from bqdump.ports.reader import Batch
-from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, ObjectStore, Stored
+from bqdump.ports.store import BucketInfo, Copy, Locks, Note, ObjectInfo, ObjectStore, Stored
 
 Item = TypeVar("Item")
 
@@ -141,6 +141,10 @@ class RetryingStore:
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore."""
         return await self._each(objects, self._store.delete)
+
+    async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
+        """See Locks. The store has to be one of these."""
+        return await self._each(objects, lambda some: cast("Locks", self._store).extend(some, until))
 
     async def close(self) -> None:
         """See ObjectStore."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Unpack
 
@@ -81,6 +81,8 @@ def copy(
     every: bool = False,
     storage_class: str = "",
     digest: bool = False,
+    lock: str | timedelta = "",
+    lock_mode: str = "",
     dry_run: bool = False,
     **options: Unpack[Options],
 ) -> Copied:
@@ -93,6 +95,8 @@ def copy(
     every: copy all complete runs.
     storage_class: of the copied files, in Cloud Storage.
     digest: between buckets, also read each file for its SHA-256.
+    lock: how long nobody can delete or replace the copy, such as "35d".
+    lock_mode: "governance" (default), where a permission ends locks earlier, or "compliance".
     dry_run: only show what would be copied.
     """
     settings = settings_of(options, ("bucket",))
@@ -106,6 +110,8 @@ def copy(
             storage_class=storage_class,
             digests=digest,
             dry=dry_run,
+            lock=lock,
+            lock_mode=lock_mode,
         )
     return finish(verbs.copy(settings, request, Owner(f"copy-{secrets.token_hex(4)}", 0)))
 

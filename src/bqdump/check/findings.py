@@ -23,6 +23,7 @@ class FindingKind(enum.StrEnum):
     ROWS = "rows"
     VALUES = "values"
     SOURCE = "source"
+    LOCK = "lock"
 
 
 @public
@@ -38,6 +39,7 @@ class Finding(msgspec.Struct, frozen=True):
     - rows: of a file, or (file "") of a table.
     - values: a column's values differ from BigQuery's.
     - source: BigQuery no longer has the table's data at the snapshot time.
+    - lock: the file of a locked copy is locked for a shorter time than its run, or not any more.
     """
 
     kind: FindingKind

@@ -26,10 +26,10 @@ from bqdump.core.progress.events import (
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import is_elsewhere
-from bqdump.core.times import time_in, time_of
+from bqdump.core.times import rfc3339, time_in, time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.repository.objects import recorded_in, with_checksums
+from bqdump.repository.objects import present, recorded_in, with_checksums
 from bqdump.repository.published import read_latest, read_manifest, read_replacing, refuse_pruned
 
 
@@ -116,6 +116,7 @@ async def verify(
     for a damaged manifest.
     """
     manifest, findings, copied = await compare_files(store, settings, await read_manifest(store, settings, run), tell)
+    findings += await _compare_locks(store, manifest)
     if any(entry.iceberg for entry in manifest.tables):
         # Imported where there are Iceberg tables only.
         from bqdump.check.iceberg import compare_metadata
@@ -255,6 +256,24 @@ def _compare(table: str, file: File, info: ObjectInfo | None) -> list[Finding]:
     if info.generation != file.generation:
         return [Finding(FindingKind.REPLACED, table, file.name, str(file.generation), str(info.generation))]
     return []
+
+
+async def _compare_locks(store: ObjectStore, manifest: Manifest) -> list[Finding]:
+    """Files of a locked copy whose lock ends before that of the run."""
+    until = manifest.copy_of.locked_until if manifest.copy_of else 0
+    if not until:
+        return []
+    tables = {file.name: table.table for table in manifest.tables for file in table.files}
+    found = await present(store, tables)
+    return [
+        Finding(FindingKind.LOCK, tables[name], name, f"locked until {rfc3339(until)}", _locked(info))
+        for name, info in sorted(found.items())
+        if info.locked_until < until
+    ]
+
+
+def _locked(info: ObjectInfo) -> str:
+    return f"until {rfc3339(info.locked_until)}" if info.locked_until else "not locked"
 
 
 def _common_prefix(names: list[str]) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from bqdump.copying.survey import COPY, Surveyed, Task, another_run, pruned_meanwhile
+import msgspec
+
+from bqdump.copying.survey import COPY, Locking, Surveyed, Task, another_run, pruned_meanwhile
 from bqdump.core.copy.manifest import Here, content_of, copied_manifest, pointer_to
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.copying import Copying, CopyOf
@@ -26,10 +28,11 @@ async def store_manifest(task: Task, found: Surveyed, here: Mapping[str, Here]) 
     """Store the manifest of the copy, unless another task has. Raises if a file has gone meanwhile, or the run."""
     await _refuse_gone(task, found, here)
     place, names = task.target, task.target.layout.run(found.run)
-    origin = CopyOf(str(task.source.target), found.content, VERSION, task.now)
+    until = task.lock.until if task.lock else 0
+    origin = CopyOf(str(task.source.target), found.content, VERSION, task.now, until)
     manifest = copied_manifest(found.manifest, task.source.target, place.target, here, origin)
     if generation := await replace(place.store, names.manifest, manifest, 0):
-        if await _is_pruned(task, found):
+        if not task.lock and await _is_pruned(task, found):
             await delete(place.store, [(names.manifest.name, generation)])
             raise pruned_meanwhile(task, found.run)
         return Loaded(manifest, generation, mine=True)
@@ -50,8 +53,11 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
     if task.signer:
         from bqdump.repository.signatures import sign_manifest
 
-        await sign_manifest(place.store, place.target, names, task.signer)
+        await sign_manifest(place.store, place.target, names, task.signer, once=task.lock is not None)
     ready = pointer_to(made.value, names.manifest.name, made.generation)
+    if task.lock:
+        await _point_locked(task, found, ready, task.lock)
+        return
 
     async def step(latest: Latest | None) -> Latest | None:
         return None if latest and (latest.age > ready.age or latest == ready) else ready
@@ -64,6 +70,57 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
         records = [(info.name, info.generation) async for page in place.store.objects(folder) for info in page]
         if records:
             await delete(place.store, records)
+
+
+async def lock_files(task: Task, found: Surveyed, here: Mapping[str, Here]) -> None:
+    """Lock files that were there before as long as those of this copy. Raises VerificationError if one is gone."""
+    if task.lock:
+        await _extend(task, found, {name: file.generation for name, file in here.items()}, task.lock)
+
+
+async def lock_again(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
+    """Lock a run that is there already for as long as a new copy, if that is longer."""
+    files = {file.name: file.generation for entry in made.value.tables for file in entry.files}
+    if task.lock:
+        await _extend(task, found, files, task.lock)
+
+
+async def _point_locked(task: Task, found: Surveyed, ready: Latest, lock: Locking) -> None:
+    """Store the pointer, once the run's documents are locked as long as its files.
+
+    latest.json, which the first copy creates, refers to the pointers of all runs.
+    """
+    store, layout = task.target.store, task.target.layout
+    names, pointer = layout.run(found.run), layout.pointer(found.run)
+    own = (names.manifest, names.contents, names.signature, layout.summary(found.run), layout.tags(found.run))
+    await _extend_documents(task, found, [names.report, *(document.name for document in own)], lock)
+    ready = msgspec.structs.replace(ready, locked=True)
+    await create(store, pointer, ready)
+    await create(store, layout.latest, ready)
+    shared = (pointer, layout.latest, layout.copies, layout.owner)
+    await _extend_documents(task, found, [document.name for document in shared], lock)
+
+
+async def _extend_documents(task: Task, found: Surveyed, names: list[str], lock: Locking) -> None:
+    there = await present(task.target.store, names)
+    await _extend(task, found, {name: info.generation for name, info in there.items()}, lock)
+
+
+async def _extend(task: Task, found: Surveyed, objects: Mapping[str, int], lock: Locking) -> None:
+    there = await present(task.target.store, objects) if objects else {}
+    same = {name: info for name, info in there.items() if info.generation == objects[name]}
+    short = [(info.name, info.generation) for info in same.values() if info.locked_until < lock.until]
+    answers = await lock.store.extend(short, lock.until) if short else []
+    for answer in answers:
+        if isinstance(answer, BqdumpError):
+            raise answer
+    gone = [
+        *(objects.keys() - same.keys()),
+        *(name for (name, _), there in zip(short, answers, strict=True) if not there),
+    ]
+    if gone:
+        cause = f"it was deleted or replaced while run {found.run} was copied"
+        raise VerificationError(COPY, f"{task.target.store.url}/{min(gone)}", cause, "Repeat the command.")
 
 
 async def compare(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:

@@ -107,6 +107,9 @@ async def _one(task: Task, found: Surveyed, missing: Missing, sources: Mapping[s
 
 async def _record(task: Task, found: Surveyed, number: int, arrived: Sequence[Arrived]) -> None:
     """Other tasks wait for this. And without it, a copy that is resumed reads the files again, for their SHA-256."""
+    if task.lock:
+        # Nothing there can be deleted once it is of no use.
+        return
     if task.tasks > 1 or any(file.sha256 for file in arrived):
         document = task.target.layout.run(found.run).arrived(number)
         await overwrite(task.target.store, document, ArrivedFiles(found.run, tuple(arrived)))

@@ -15,7 +15,7 @@ from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.target import PrefixOwner
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import DeniedError, UsageError
 from bqdump.core.retention.policy import Policy, Snapshot, apply
 from bqdump.core.settings.target import FOLDER, Target
 from bqdump.observe.history import RunLine, list_runs
@@ -50,13 +50,16 @@ async def refuse_run(source: Place, target: Target) -> None:
         raise UsageError("copy", name, cause, f"Name the destination first: bqdump copy DEST {name}")
 
 
-async def check_place(place: Place, manifest: Manifest) -> None:
+async def check_place(task: Task, manifest: Manifest) -> None:
     """Raise UsageError unless copies of this run's dataset may be stored there. Changes nothing."""
+    place = task.target
     await _refuse_outer(place)
     found = await value_of(place.store, place.layout.copies)
     if found:
-        _refuse_other(place, found, manifest)
+        _refuse_other(task, found, manifest)
         return
+    if task.lock:
+        await _refuse_without_locks(place)
     if place.target.folder:
         # Refuses a folder with anything but an export.
         await place.store.describe()
@@ -73,16 +76,37 @@ async def check_place(place: Place, manifest: Manifest) -> None:
 
 async def claim_place(task: Task, manifest: Manifest) -> None:
     """Declare the place one of copies of this run's dataset, unless it is. Raises like check_place."""
-    await check_place(task.target, manifest)
+    await check_place(task, manifest)
     place = task.target
-    mine = CopyPlace(manifest.project, manifest.dataset, str(task.source.target), task.now)
+    lock = task.lock.mode if task.lock else ""
+    mine = CopyPlace(manifest.project, manifest.dataset, str(task.source.target), task.now, lock)
     stored = await create(place.store, place.layout.copies, mine)
-    _refuse_other(place, stored.value, manifest)
+    _refuse_other(task, stored.value, manifest)
     owner = PrefixOwner(manifest.project, manifest.dataset, manifest.run, task.now)
     await create(place.store, place.layout.owner, owner)
 
 
-def _refuse_other(place: Place, found: CopyPlace, manifest: Manifest) -> None:
+async def _refuse_without_locks(place: Place) -> None:
+    try:
+        locks = (await place.store.describe()).locks
+    except DeniedError:
+        # The first object that is locked shows it.
+        return
+    if locks is False:
+        cause = "its objects cannot be locked: that is chosen when a bucket is created"
+        raise UsageError("copy", place.store.url, cause, "Create one with --enable-per-object-retention.")
+
+
+def _refuse_other(task: Task, found: CopyPlace, manifest: Manifest) -> None:
+    place, lock = task.target, task.lock.mode if task.lock else ""
+    if found.lock != lock:
+        if lock and found.lock:
+            cause, hint = f"its objects are locked with --lock-mode {found.lock}", "Use that mode, or another place."
+        elif lock:
+            cause, hint = "it holds copies that are not locked", "Copy to another place, or leave out --lock."
+        else:
+            cause, hint = "it holds locked copies", "Say for how long to lock this one, such as with --lock 35d."
+        raise UsageError("copy", str(place.target), cause, hint)
     if (found.project, found.dataset) != (manifest.project, manifest.dataset):
         cause = f"it holds copies of {found.project}.{found.dataset}, and this is {manifest.project}.{manifest.dataset}"
         raise UsageError("copy", str(place.target), cause, "Each dataset needs a place of its own.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from bqdump.copying.finish import compare, complete, store_manifest
+from bqdump.copying.finish import compare, complete, lock_again, lock_files, store_manifest
 from bqdump.copying.move import Movement, move, read_unread
 from bqdump.copying.places import check_place, chosen_runs, claim_place, refuse_overlap, refuse_run
-from bqdump.copying.sharing import begin, publishes, publishing
+from bqdump.copying.sharing import UNANNOUNCED, begin, publishes, publishing
 from bqdump.copying.survey import Place, Surveyed, Task, plan_of, pruned_meanwhile, sources_of, survey
 from bqdump.core.copy.manifest import Item
 from bqdump.core.copy.plan import Copied, CopiedRun, CopyState, Side, egress_of, requests_for
@@ -64,18 +64,22 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
     """Copy one run; the number of requests that its files take."""
     found = await survey(task, run)
     if found.made:
-        await check_place(task.target, found.manifest)
+        await check_place(task, found.manifest)
         await compare(task, found, found.made)
         if not task.dry:
+            if task.lock:
+                await lock_again(task, found, found.made)
             await complete(task, found, found.made)
         return _result(found, "there"), 0
     if task.dry:
-        await check_place(task.target, found.manifest)
+        await check_place(task, found.manifest)
         plan = await plan_of(task, found)
         await sources_of(task, found, plan.files)
         lacking = [file.item for file in plan.files]
         return _result(found, "missing", lacking), requests_for(plan.files, rewrites=task.mover.rewrites)
     await claim_place(task, found.manifest)
+    if task.lock:
+        return await _copy_locked(task, found)
     begun = await begin(task, found)
     if begun is None:
         return await _copy_run(task, run)
@@ -88,6 +92,16 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
             await _publish(task, found, moved)
         elif not await exists(task.target.store, names.manifest):
             raise pruned_meanwhile(task, run)
+    return _result(found, "copied", moved.own), requests_for(plan.files, rewrites=task.mover.rewrites)
+
+
+async def _copy_locked(task: Task, found: Surveyed) -> tuple[CopiedRun, int]:
+    """The same where objects are locked: nothing is announced, since the store keeps prune away from what is locked."""
+    plan = await plan_of(task, found)
+    sources = await sources_of(task, found, plan.files)
+    moved = await move(task, found, UNANNOUNCED, plan, sources)
+    await lock_files(task, found, moved.here)
+    await _publish(task, found, moved)
     return _result(found, "copied", moved.own), requests_for(plan.files, rewrites=task.mover.rewrites)
 
 

@@ -35,6 +35,10 @@ class Begun(NamedTuple):
     records: Mapping[str, int]
 
 
+# Of a copy by one task that needs no protection from prune.
+UNANNOUNCED = Begun(0, frozenset(), {})
+
+
 async def begin(task: Task, found: Surveyed) -> Begun | None:
     """Declare that the run is being copied, so that no prune deletes its files. None if another task has copied it.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from bqdump.core.copy.manifest import Item, content_of, items_of
 from bqdump.core.copy.plan import CopyPlan, Missing, Present, plan_copy
@@ -24,11 +24,14 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.sizes import counted
 from bqdump.ports.signer import Signer
-from bqdump.ports.store import Mover, ObjectInfo, ObjectStore
+from bqdump.ports.store import Locks, Mover, ObjectInfo, ObjectStore
 from bqdump.repository.manifests import find_latest, load_manifest
 from bqdump.repository.objects import NOTHING, present, recorded_in
-from bqdump.repository.published import refuse_pruned
+from bqdump.repository.published import read_latest, refuse_pruned
 from bqdump.repository.repository import Loaded, exists, load, value_of
+
+# How objects are locked: who has the permission may end a governance lock earlier, and nobody one for compliance.
+Mode = Literal["governance", "compliance"]
 
 
 class Place(NamedTuple):
@@ -48,12 +51,21 @@ class Place(NamedTuple):
         return self.settings.layout
 
 
+class Locking(NamedTuple):
+    """How a copy is locked: by the target's store, which locks all that it writes until then. mode: see CopyPlace."""
+
+    store: Locks
+    until: int
+    mode: Mode
+
+
 class Task(NamedTuple):
     """One call of copy. source, target: the two places. mover: moves files from one to the other.
 
     now: this machine's time, in milliseconds since 1970 UTC. digests: compute the SHA-256 of files whose bytes pass
     inside the service, too. dry: only look.
     signer: signs the manifests of the copies. tasks: how many tasks share the work; the owner is one of them.
+    lock: where it locks what it copies, with one task.
     """
 
     source: Place
@@ -66,6 +78,7 @@ class Task(NamedTuple):
     tell: Listener = ignore
     signer: Signer | None = None
     tasks: int = 1
+    lock: Locking | None = None
 
 
 class Known(NamedTuple):
@@ -80,12 +93,14 @@ async def known_files(task: Task, run: str, items: Iterable[Item]) -> Known:
     store, layout = task.target.store, task.target.layout
     known = Known({}, {})
     with suppress(DocumentError):
-        latest = await value_of(store, layout.latest)
+        latest = await read_latest(store, task.target.settings)
         manifest = await value_of(store, Document(latest.manifest, Manifest)) if latest else None
         for entry in manifest.tables if manifest else ():
             known.sha256.update({(file.name, file.generation): file.sha256 for file in entry.files if file.sha256})
             known.crc32c.update({(file.name, file.generation, file.size): file.crc32c for file in entry.files})
     own = {item.target: item for item in items}
+    if task.lock:
+        return known
     async for page in store.objects(layout.run(run).arrivals):
         for info in page:
             with suppress(DocumentError):

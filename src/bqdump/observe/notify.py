@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+from typing import Protocol
 
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, OutageError, QuotaError, TablesFailedError, UnavailableError, first_of
 from bqdump.core.notice import Notice
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
-from bqdump.ports.notifier import Notifier
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import create
 
@@ -17,6 +17,19 @@ log = logging.getLogger(__name__)
 
 # What a restarted task may get over.
 PASSING = (OutageError, QuotaError, UnavailableError)
+
+
+class Notifier(Protocol):
+    """A place that notices are posted to. Every error is a BqdumpError."""
+
+    @property
+    def place(self) -> str:
+        """The place, without what only its owner may know."""
+        ...
+
+    async def post(self, notice: Notice) -> None:
+        """Deliver a notice, if need be after some retries."""
+        ...
 
 
 async def notify(notifier: Notifier, notice: Notice) -> None:

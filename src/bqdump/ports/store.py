@@ -3,6 +3,8 @@
 A generation is a number that changes whenever the object of that name is replaced, also by the same bytes.
 
 What moves a file from one place to another, and proves that it arrived.
+
+What locks objects, so that nobody deletes or replaces them before a date.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ class ObjectInfo(NamedTuple):
     """An object: size in bytes, CRC32C in base64, generation, and the origin of a copy (else ""). See also Abilities.
 
     updated: when this generation was written, in milliseconds since 1970 UTC by the store's clock; 0 if not known.
+    locked_until: the time before which the store deletes and replaces it for nobody, in the same unit; 0 for none.
     """
 
     name: str
@@ -36,6 +39,7 @@ class ObjectInfo(NamedTuple):
     generation: int
     origin: str = ""
     updated: int = 0
+    locked_until: int = 0
 
 
 class Note(NamedTuple):
@@ -66,7 +70,8 @@ class BucketInfo(NamedTuple):
     location: "" for a folder. retention_seconds: how long objects cannot be deleted. soft_delete_seconds: how long
     deleted objects are kept. versions: whether replaced objects are kept as noncurrent versions. holds: whether new
     objects get a hold. kms_key: the default Cloud KMS key, "" for Google's keys. names: rules for object names.
-    lifecycle: the rules by which objects are deleted or change their class.
+    lifecycle: the rules by which objects are deleted or change their class. locks: whether single objects can be
+    locked, None where that is not known.
     """
 
     location: str
@@ -77,13 +82,14 @@ class BucketInfo(NamedTuple):
     kms_key: str = ""
     names: NameRules = NameRules()
     lifecycle: tuple[LifecycleRule, ...] = ()
+    locks: bool | None = None
 
 
 class Abilities(NamedTuple):
     """What differs among stores; the defaults are those of Cloud Storage.
 
-    listed_checksums: whether listings return CRC32C and origin. Without it both are "" there, and `stat` returns them,
-    with a request for each object. exports: whether an export can be written there directly, not only copied.
+    listed_checksums: whether listings return CRC32C, origin and locks. Without it they are "" and 0 there, and `stat`
+    returns them, with a request for each object. exports: whether exports are written there directly, not only copied.
     """
 
     listed_checksums: bool = True
@@ -196,6 +202,26 @@ class ObjectStore(Protocol):
 
     async def close(self) -> None:
         """Release connections and threads."""
+        ...
+
+
+class Lock(NamedTuple):
+    """How new objects are locked. until: in milliseconds since 1970 UTC, a whole second. strict: nobody may end it
+    earlier, else who has the permission for that.
+    """
+
+    until: int
+    strict: bool = False
+
+
+class Locks(Protocol):
+    """A store that locks every object that it writes. Every error is a BqdumpError."""
+
+    async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
+        """Lock each object at exactly this generation until then, unless it is locked for longer.
+
+        False if that generation no longer exists. Never ends a lock earlier.
+        """
         ...
 
 

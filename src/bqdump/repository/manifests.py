@@ -23,7 +23,7 @@ from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.published import missing_manifest, read_replacing, refuse_pruned, refuse_set
+from bqdump.repository.published import missing_manifest, newest_locked, read_replacing, refuse_pruned, refuse_set
 from bqdump.repository.repository import Loaded, read
 
 T = TypeVar("T", Latest, Manifest)
@@ -45,7 +45,7 @@ async def find_latest(store: ObjectStore, settings: Settings) -> Latest | None:
     document = settings.layout.latest
     try:
         stored = await read(store, document)
-        return _decoded(stored.data, document) if stored else None
+        return await newest_locked(store, settings, _decoded(stored.data, document)) if stored else None
     except DocumentError as error:
         # Imported where it is needed only.
         from bqdump.repository.complete_runs import with_way_out

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.target import Latest, Pointer
-from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
@@ -40,12 +41,51 @@ async def read_latest(store: ObjectStore, settings: Settings) -> Latest | None:
     Raises DocumentError, which names the command that writes it again.
     """
     try:
-        return await value_of(store, settings.layout.latest)
+        return await newest_locked(store, settings, await value_of(store, settings.layout.latest))
     except DocumentError as error:
         # Imported where it is needed only.
         from bqdump.repository.complete_runs import with_way_out
 
         raise await with_way_out(store, settings, error) from None
+
+
+async def newest_locked(store: ObjectStore, settings: Settings, latest: Latest | None) -> Latest | None:
+    """The pointer to the published run where objects are locked: the newest one that is valid. latest: latest.json.
+
+    One that is not, as of a run that is not there, or has not the signature that it must have, is logged. Raises its
+    error if none is valid.
+    """
+    if latest is None or not latest.locked:
+        return latest
+    layout, found, first = settings.layout, list[Latest](), None
+    async for page in store.notes(layout.pointers.folder):
+        for note in page:
+            try:
+                found.append(decode(note.data, Latest, note.name))
+            except DocumentError as error:
+                _log_refused(note.name, error)
+    for pointer in sorted(found, key=lambda pointer: pointer.age, reverse=True):
+        try:
+            await _check_manifest(store, pointer)
+        except VerificationError as error:
+            _log_refused(layout.pointer(pointer.run).name, error)
+            first = first or error
+        else:
+            return msgspec.structs.replace(pointer, locked=True)
+    if first:
+        raise first
+    return latest
+
+
+async def _check_manifest(store: ObjectStore, pointer: Latest) -> None:
+    manifest = await store.stat(pointer.manifest)
+    if manifest is None or manifest.generation != pointer.manifest_generation:
+        what = "does not exist" if manifest is None else "is another one than that which it names"
+        raise VerificationError("read", f"the pointer to run {pointer.run}", f"{pointer.manifest} {what}")
+
+
+def _log_refused(name: str, error: BqdumpError) -> None:
+    log.warning("%s is not used: %s", name, error.sentence(COMMANDS), extra=LogEvent.LATEST_UNREADABLE.extra())
 
 
 async def readable_latest(store: ObjectStore, settings: Settings) -> Latest | None:

@@ -28,10 +28,13 @@ MANIFEST = re.compile(rf"(?P<prefix>(?:.*/)?){STATE}/runs/(?P<run>[^/]+)/manifes
 LIKE_MANIFEST = re.compile(rf"(?:.*/)?{STATE}/.*manifest\.json", re.DOTALL)
 
 
-async def sign_manifest(store: ObjectStore, target: Target, names: RunLayout, signer: Signer) -> None:
+async def sign_manifest(
+    store: ObjectStore, target: Target, names: RunLayout, signer: Signer, *, once: bool = False
+) -> None:
     """Sign the manifest of a run as it is stored, in addition to signatures of other keys. Repeating it does nothing.
 
-    A signature of another manifest, such as one of an earlier run of this id, is replaced.
+    A signature of another manifest, such as one of an earlier run of this id, is replaced. once: nothing is replaced,
+    as where objects are locked. Raises VerificationError then.
     """
     manifest = await store.read(names.manifest.name)
     key = await signer.key_id()
@@ -41,6 +44,9 @@ async def sign_manifest(store: ObjectStore, target: Target, names: RunLayout, si
         others = now.signatures if now and now.payload == unsigned.payload else ()
         if any(signature.keyid == key for signature in others):
             return None
+        if now and once:
+            cause = f"{names.signature.name} has another signature, and nothing is written again there"
+            raise VerificationError("sign", names.manifest.name, cause, "Find out by whom, and copy to another place.")
         mine = Signature(key, await signer.sign(unsigned.signed))
         return replace(unsigned, signatures=(*others, mine))
 
@@ -143,8 +149,11 @@ class TrustingStore:
         return await self._store.describe()
 
     async def stat(self, name: str) -> ObjectInfo | None:
-        """See ObjectStore."""
-        return await self._store.stat(name)
+        """See ObjectStore. Of a manifest, its signature is checked."""
+        found = await self._store.stat(name)
+        if found and self._trust.keys and (place := MANIFEST.fullmatch(name)):
+            await self._check(self._trust.keys, place, (await self._store.read(name)).data)
+        return found
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""

@@ -80,7 +80,7 @@ def plan_of(survey: Survey, task: Task) -> PrunePlan:
 
     Raises UsageError if the bucket keeps all objects.
     """
-    bucket = _bucket_notes(survey.bucket, task.store.url)
+    bucket = _bucket_notes(survey.bucket, task.store.url, locked=survey.locked)
     snapshots = [
         Snapshot(run.run, run.dataset, run.snapshot, run.complete, survey.tags.get(run.run, ()), _always(run, survey))
         for run in survey.complete
@@ -132,20 +132,23 @@ def _why_unplanned(run: Unfinished, task: Task) -> tuple[str, ...]:
     return (doing if silent < SILENT_MS else f"stopped while it was {doing}, {ago(silent / 1000)}",)
 
 
-def _bucket_notes(bucket: BucketInfo | None, url: str) -> tuple[str, ...]:
-    """What the bucket's settings mean for a prune: whether anything can be deleted, and what stays billed."""
+def _bucket_notes(bucket: BucketInfo | None, url: str, *, locked: bool) -> tuple[str, ...]:
+    """What the bucket's settings mean for a prune: whether anything can be deleted, and what stays billed.
+
+    locked: every object is locked anyway, and what cannot be deleted yet is left.
+    """
     if bucket is None:
         return ()
-    if bucket.retention_seconds:
+    if bucket.retention_seconds and not locked:
         cause = f"its retention policy keeps objects for {bucket.retention_seconds:,} seconds"
         raise UsageError("prune", url, cause, "Nothing was deleted. Remove the policy first.")
-    if bucket.holds:
+    if bucket.holds and not locked:
         hint = "Nothing was deleted. Remove the default event-based hold and the holds of the objects first."
         raise UsageError("prune", url, "its objects are under a hold", hint)
-    notes = []
+    notes = ["New objects are under an event-based hold: they stay until somebody releases it."] if bucket.holds else []
     if bucket.soft_delete_seconds:
         notes.append(f"Soft delete is on: deleted files stay billed for {bucket.soft_delete_seconds / 86_400:g} days.")
-    if bucket.versions:
+    if bucket.versions and not locked:
         notes.append("Versioning is on: deleted files stay billed as noncurrent versions.")
     return tuple(notes)
 

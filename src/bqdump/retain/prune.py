@@ -29,6 +29,13 @@ async def prune(task: Task) -> Pruned:
     keeps all objects. Nothing is deleted then.
     """
     plan = plan_of(await survey(task), task)
+    if plan.survey.locked:
+        # Imported for such places only.
+        from bqdump.retain.locked import keep_locked, sweep_locked
+
+        plan = await keep_locked(task, plan)
+        swept = await sweep_locked(task, plan)
+        return await _with_old_documents(task, result_of(plan, swept, deleted=task.delete))
     if task.delete:
         for tombstone in plan.stale:
             await withdraw(task, tombstone)

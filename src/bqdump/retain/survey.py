@@ -140,6 +140,11 @@ class Survey(NamedTuple):
     jobs: Jobs
 
     @property
+    def locked(self) -> bool:
+        """Whether it is a place of copies whose objects are locked."""
+        return self.latest is not None and self.latest.locked
+
+    @property
     def named(self) -> set[str]:
         """The runs that latest.json and publishing.json name."""
         ready = self.publishing.ready if self.publishing else None

@@ -9,37 +9,40 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.adapters.lean_imports import keep_imported
+from bqdump.adapters.retry import RetryingStore
 from bqdump.copying.survey import Place
 from bqdump.core.copy.plan import Request
 from bqdump.core.errors import NotFoundError
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.target import BUCKET
-from bqdump.ports.store import Mover, ObjectStore
+from bqdump.core.settings.target import BUCKET, S3
+from bqdump.ports.store import Lock, Locks, Mover, ObjectStore
 from bqdump.repository.published import refuse_missing_bucket
-from bqdump.services.opening import open_store, patience_for
+from bqdump.services.opening import open_s3, open_store, patience_for
 
 
 class Sides(NamedTuple):
-    """The two places of a copy, and what moves files from one to the other."""
+    """The two places of a copy, and what moves files from one to the other. locks: what locks those of the target."""
 
     source: Place
     target: Place
     mover: Mover
+    locks: Locks | None
 
 
 @asynccontextmanager
-async def opened_copy(settings: Settings, request: Request) -> AsyncIterator[Sides]:
-    """Both places of a copy, and what moves files. settings: of the source.
+async def opened_copy(settings: Settings, request: Request, lock: Lock | None = None) -> AsyncIterator[Sides]:
+    """Both places of a copy, and what moves files. settings: of the source. lock: of all objects of the target.
 
     Raises NotFoundError about a bucket instead of what was not found in it, if the bucket does not exist.
     """
     into = msgspec.structs.replace(settings, target=request.target)
     source = open_store(settings, patient=True)
-    target = _open_target(into, request.storage_class)
-    mover = _open_mover(settings, into, request, source, target)
+    target = _open_target(into, request.storage_class, lock)
+    mover = _open_mover(settings, into, request, source, target, lock)
     keep_imported()
     try:
-        yield Sides(Place(source, settings), Place(target, into), mover)
+        locks = target if lock and isinstance(target, RetryingStore) else None
+        yield Sides(Place(source, settings), Place(target, into), mover, locks)
     except NotFoundError:
         for store in (source, target):
             await refuse_missing_bucket(store)
@@ -50,20 +53,26 @@ async def opened_copy(settings: Settings, request: Request) -> AsyncIterator[Sid
         await target.close()
 
 
-def _open_target(settings: Settings, storage_class: str) -> ObjectStore:
+def _open_target(settings: Settings, storage_class: str, lock: Lock | None) -> ObjectStore:
+    if settings.target.scheme == S3 and lock:
+        return open_s3(settings, patient=True, lock=lock)
     if settings.target.scheme != BUCKET:
         return open_store(settings, patient=True)
     from bqdump.adapters.gcs.store import CloudStore
     from bqdump.adapters.google.endpoints import STORAGE
-    from bqdump.adapters.retry import RetryingStore
 
     patience = patience_for(settings, STORAGE, patient=True)
     bucket, key = settings.target.bucket, settings.kms_key
-    return RetryingStore(CloudStore(bucket, settings.jobs_in, key, patience, storage_class), patience)
+    return RetryingStore(CloudStore(bucket, settings.jobs_in, key, patience, storage_class, lock), patience)
 
 
 def _open_mover(
-    settings: Settings, into: Settings, request: Request, source: ObjectStore, target: ObjectStore
+    settings: Settings,
+    into: Settings,
+    request: Request,
+    source: ObjectStore,
+    target: ObjectStore,
+    lock: Lock | None,
 ) -> Mover:
     if settings.target.scheme == into.target.scheme == BUCKET:
         from bqdump.adapters.gcs.rewrite import RewriteMover
@@ -77,6 +86,7 @@ def _open_mover(
             patience_for(settings, STORAGE, patient=True),
             storage_class=request.storage_class,
             kms_key=settings.kms_key,
+            lock=lock,
         )
     from bqdump.adapters.movers import StreamMover
 

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 from bqdump.core.errors import UsageError, install_hint, open_files_error, out_of_files
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, FOLDER, S3
-from bqdump.ports.store import ObjectStore
+from bqdump.ports.store import Lock, ObjectStore
 from bqdump.ports.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from bqdump.adapters.bigquery.destination import BigQueryDestination
     from bqdump.adapters.patience import Patience
     from bqdump.export.task import ReadRoute
+    from bqdump.observe.notify import Notifier
     from bqdump.ports.data_reader import DataReader, QueryShell
-    from bqdump.ports.notifier import Notifier
 
 
 def patience_for(settings: Settings, service: object, *, patient: bool) -> Patience:
@@ -62,7 +62,8 @@ def _open_folder(settings: Settings, _patient: bool) -> ObjectStore:
     return FolderStore(root)
 
 
-def _open_s3(settings: Settings, patient: bool) -> ObjectStore:
+def open_s3(settings: Settings, patient: bool, lock: Lock | None = None) -> ObjectStore:
+    """A bucket in S3. lock: of all objects that are written."""
     from bqdump.adapters.retry import RetryingStore
 
     try:
@@ -74,7 +75,7 @@ def _open_s3(settings: Settings, patient: bool) -> ObjectStore:
         cause = f"S3 needs {error.name}, which is not installed"
         raise UsageError("open", str(settings.target), cause, install_hint("s3")) from None
     patience = patience_for(settings, service_at(settings.endpoint), patient=patient)
-    return RetryingStore(S3Store(settings.target.root, settings.endpoint, patience), patience)
+    return RetryingStore(S3Store(settings.target.root, settings.endpoint, patience, lock), patience)
 
 
 # The variable with the token that a webhook gets.
@@ -83,7 +84,7 @@ NOTIFY_SECRET = "BQDUMP_NOTIFY_SECRET"  # noqa: S105 (a name)
 OPENERS: dict[str, Callable[[Settings, bool], ObjectStore]] = {
     BUCKET: _open_bucket,
     FOLDER: _open_folder,
-    S3: _open_s3,
+    S3: open_s3,
 }
 
 

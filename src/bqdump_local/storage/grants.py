@@ -27,12 +27,13 @@ ROLES: dict[str, frozenset[str]] = {
 
 class _Grant(NamedTuple):
     role: str
+    permissions: frozenset[str]
     expression: str
     condition: Condition | None
 
     def gives(self, permission: str, resource: str) -> bool:
         """Whether it gives this permission on a resource, projects/_/buckets/B or projects/_/buckets/B/objects/O."""
-        return permission in ROLES[self.role] and (self.condition is None or self.condition(resource))
+        return permission in self.permissions and (self.condition is None or self.condition(resource))
 
 
 class BucketAccess(Access):
@@ -43,7 +44,10 @@ class BucketAccess(Access):
         self._granted: dict[str, list[_Grant]] = {}
 
     def grant(self, resource: dict[str, Any]) -> None:
-        """Replace what is granted: `{"buckets": {"name": [{"role": "roles/…", "condition": "…"}]}}`."""
+        """Replace what is granted: `{"buckets": {"name": [{"role": "roles/…", "condition": "…"}]}}`.
+
+        In place of a role, `permissions` are those of a custom role.
+        """
         try:
             self._granted = {
                 bucket: [_grant(given) for given in grants] for bucket, grants in resource.get("buckets", {}).items()
@@ -53,12 +57,7 @@ class BucketAccess(Access):
 
     def grants(self) -> dict[str, Any]:
         """What is granted now."""
-        return {
-            "buckets": {
-                bucket: [{"role": grant.role, "condition": grant.expression} for grant in grants]
-                for bucket, grants in self._granted.items()
-            }
-        }
+        return {"buckets": {bucket: [_shown(grant) for grant in grants] for bucket, grants in self._granted.items()}}
 
     def allows(self, name: str, permission: str, item: str = "") -> bool:
         """Whether the caller has a permission on a bucket, or on the object `item` of it."""
@@ -69,7 +68,12 @@ class BucketAccess(Access):
         return super().allows(name, permission)
 
 
-def _grant(one: dict[str, str]) -> _Grant:
-    role, expression = one["role"], one.get("condition", "")
-    ROLES[role]
-    return _Grant(role, expression, parse(expression) if expression else None)
+def _grant(given: dict[str, Any]) -> _Grant:
+    role, expression = given.get("role", ""), given.get("condition", "")
+    permissions = frozenset(given["permissions"]) if "permissions" in given else ROLES[role]
+    return _Grant(role, permissions, expression, parse(expression) if expression else None)
+
+
+def _shown(grant: _Grant) -> dict[str, Any]:
+    what = {"role": grant.role} if grant.role else {"permissions": sorted(grant.permissions)}
+    return {**what, "condition": grant.expression}

@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 import requests
 from google.api_core.exceptions import GoogleAPICallError, from_http_response
 
-from bqdump.adapters.gcs.objects import ADMIN, ORIGIN, info_of
+from bqdump.adapters.gcs.objects import ADMIN, ORIGIN, info_of, retention_of
 from bqdump.adapters.google.errors import translate, translated
 from bqdump.adapters.google.http import TIMEOUT
 from bqdump.adapters.threads import Threads
 from bqdump.concurrency import gathered
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, UnavailableError
-from bqdump.ports.store import Copy, ObjectInfo
+from bqdump.ports.store import Copy, Lock, ObjectInfo
 
 PATH = "/batch/storage/v1"
 # The statuses of a server without batch requests.
@@ -150,10 +150,17 @@ class Batches:
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore."""
-        results: list[bool | BqdumpError] = []
-        for part in await self._in_batches(objects, self._delete_batch):
-            results += part
-        return results
+        return [one for part in await self._in_batches(objects, self._delete_batch) for one in part]
+
+    async def extend(self, objects: Sequence[tuple[str, int]], lock: Lock) -> list[bool | BqdumpError]:
+        """See Locks."""
+        body = {"retention": retention_of(lock)}
+
+        def extend_batch(some: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+            calls = [Call("PATCH", self._path(name), {"generation": generation}, body) for name, generation in some]
+            return self._changed(some, calls, "lock")
+
+        return [one for part in await self._in_batches(objects, extend_batch) for one in part]
 
     async def _in_batches(self, items: Sequence[Any], send: Callable[[Sequence[Any]], list[Any]]) -> list[list[Any]]:
         chunks = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
@@ -233,12 +240,18 @@ class Batches:
 
     def _delete_batch(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         calls = [Call("DELETE", self._path(name), {"ifGenerationMatch": generation}) for name, generation in objects]
-        with translated("delete files in", self._url, ADMIN):
+        return self._changed(objects, calls, "delete")
+
+    def _changed(
+        self, objects: Sequence[tuple[str, int]], calls: Sequence[Call], operation: str
+    ) -> list[bool | BqdumpError]:
+        """Whether each object was there at its generation, and so was changed."""
+        with translated(f"{operation} files in", self._url, ADMIN):
             answers = send(self._client, self._url, calls)
         results: list[bool | BqdumpError] = []
         for (name, _), response in zip(objects, answers, strict=True):
             gone = response.status_code in (404, 412)
-            failure = None if gone else _failure(response, "delete", f"{self._url}/{name}")
+            failure = None if gone else _failure(response, operation, f"{self._url}/{name}")
             if isinstance(failure, ConflictError):
                 # Another request changes the object at the same time; a retry shows the result.
                 failure = UnavailableError(failure.operation, failure.subject, failure.cause)

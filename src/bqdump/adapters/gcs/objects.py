@@ -29,8 +29,8 @@ from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import AnswerError, DamagedError
 from bqdump.core.plan.lifecycle import LifecycleRule
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.times import parse_time
-from bqdump.ports.store import Note, ObjectInfo
+from bqdump.core.times import parse_time, rfc3339
+from bqdump.ports.store import BucketInfo, Lock, Note, ObjectInfo
 
 ADMIN = "Requires roles/storage.objectUser and roles/storage.legacyBucketReader on the bucket."
 ORIGIN = "bqdump-origin"
@@ -50,7 +50,27 @@ def info_of(name: str, resource: Any) -> ObjectInfo:
         raise DamagedError("read the metadata of", name, f"the answer is about {other}")
     origin = (resource.get("metadata") or {}).get(ORIGIN, "")
     updated = _milliseconds(resource.get("timeCreated"))
-    return ObjectInfo(name, int(resource["size"]), resource["crc32c"], int(resource["generation"]), origin, updated)
+    facts = int(resource["size"]), resource["crc32c"], int(resource["generation"]), origin, updated
+    return ObjectInfo(name, *facts, _locked_until(resource))
+
+
+def _locked_until(resource: Any) -> int:
+    """By the retention of the object, or of its bucket."""
+    own = (resource.get("retention") or {}).get("retainUntilTime")
+    return max(_milliseconds(own), _milliseconds(resource.get("retentionExpirationTime")))
+
+
+def retention_of(lock: Lock) -> dict[str, str]:
+    """The lock as a field of an object. https://cloud.google.com/storage/docs/object-lock"""
+    return {"mode": "Locked" if lock.strict else "Unlocked", "retainUntilTime": rfc3339(lock.until)}
+
+
+def open_blob(bucket: Any, name: str, kms_key: str, lock: Lock | None) -> Any:
+    """An object to be written, as the client has it."""
+    blob = bucket.blob(name, kms_key_name=kms_key or None)
+    if lock:
+        blob._patch_property("retention", retention_of(lock))
+    return blob
 
 
 def _milliseconds(time: Any) -> int:
@@ -75,7 +95,21 @@ def generation_of(blob: Any, operation: str, subject: str) -> int:
     return int(blob.generation)
 
 
-def lifecycle_of(bucket: Any) -> tuple[LifecycleRule, ...]:
+def bucket_of(found: Any) -> BucketInfo:
+    """The settings of a bucket, as the client has it."""
+    return BucketInfo(
+        location=found.location,
+        retention_seconds=found.retention_period or 0,
+        soft_delete_seconds=int(found.soft_delete_policy.retention_duration_seconds or 0),
+        versions=bool(found.versioning_enabled),
+        holds=bool(found.default_event_based_hold),
+        kms_key=found.default_kms_key_name or "",
+        lifecycle=_lifecycle_of(found._properties),
+        locks=bool(found._properties.get("objectRetention")),
+    )
+
+
+def _lifecycle_of(bucket: Any) -> tuple[LifecycleRule, ...]:
     """The lifecycle rules in a bucket's JSON answer."""
     rules = (bucket.get("lifecycle") or {}).get("rule") or ()
     return tuple(

@@ -9,20 +9,20 @@ from typing import Any
 
 from google.api_core.exceptions import NotFound
 
-from bqdump.adapters.gcs.objects import ADMIN, info_of, open_client
+from bqdump.adapters.gcs.objects import ADMIN, info_of, open_client, retention_of
 from bqdump.adapters.google.errors import translated
 from bqdump.adapters.google.http import TIMEOUT
 from bqdump.adapters.movers import digest_of, other_file
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.threads import Threads
 from bqdump.core.errors import ConflictError, DamagedError, VerificationError
-from bqdump.ports.store import Copy, Moved, ObjectInfo, ObjectStore
+from bqdump.ports.store import Copy, Lock, Moved, ObjectInfo, ObjectStore
 
 
 class RewriteMover:
     """Moves files from one bucket to another. target: the other bucket's store, which is not closed.
 
-    storage_class: of the files in the copy, "" for that of the bucket. kms_key: see CloudStore.
+    storage_class: of the files in the copy, "" for that of the bucket. kms_key, lock: see CloudStore.
     """
 
     rewrites = True
@@ -37,15 +37,18 @@ class RewriteMover:
         *,
         storage_class: str = "",
         kms_key: str = "",
+        lock: Lock | None = None,
     ) -> None:
         self._client, self._target = open_client(project), target
         self._source, self._into = self._client.bucket(source), self._client.bucket(bucket)
         self._threads, self._retrying = Threads("rewrite"), Retrying(patience)
         self._query = {"destinationKmsKeyName": kms_key} if kms_key else {}
         # What is named here replaces the metadata of the source, which may say that an export has copied the file.
-        self._body = {"contentType": "application/octet-stream"}
+        self._body: dict[str, Any] = {"contentType": "application/octet-stream"}
         if storage_class:
             self._body["storageClass"] = storage_class
+        if lock:
+            self._body["retention"] = retention_of(lock)
 
     async def move(self, wish: Copy) -> Moved | None:
         """See Mover. A rewrite whose answer was lost goes on, or is found."""

@@ -22,12 +22,13 @@ from bqdump.adapters.gcs.objects import (
     ON_THE_WAY,
     Bounded,
     Upload,
+    bucket_of,
     content_type,
     generation_of,
     info_of,
     lacking,
-    lifecycle_of,
     noted,
+    open_blob,
     open_client,
     retry_policy,
 )
@@ -38,13 +39,13 @@ from bqdump.adapters.threads import Threads
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, UnavailableError
-from bqdump.ports.store import Abilities, BucketInfo, Copy, Note, ObjectInfo, Stored
+from bqdump.ports.store import Abilities, BucketInfo, Copy, Lock, Note, ObjectInfo, Stored
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 PAGE = 1000
 NOT_AS_STORED = "the received bytes do not match the object's checksum"
-LISTED = "items(name,size,crc32c,generation,timeCreated,metadata),nextPageToken"
+LISTED = "items(name,size,crc32c,generation,timeCreated,metadata,retention,retentionExpirationTime),nextPageToken"
 # Retrying is not the client's task: see adapters.retry.store.
 ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
 
@@ -53,18 +54,24 @@ class CloudStore:
     """One bucket. It does not retry, except for uploads: see adapters.retry.store.
 
     kms_key: the Cloud KMS key of all objects written or copied ("": the bucket's default). patience: how long uploads
-    are retried, part by part. storage_class: of streamed objects ("": the bucket's default).
+    are retried, part by part. storage_class: of streamed objects ("": the bucket's default). lock: of all objects.
     """
 
     abilities = Abilities()
 
     def __init__(
-        self, bucket: str, project: str, kms_key: str = "", patience: Patience | None = None, storage_class: str = ""
+        self,
+        bucket: str,
+        project: str,
+        kms_key: str = "",
+        patience: Patience | None = None,
+        storage_class: str = "",
+        lock: Lock | None = None,
     ) -> None:
         self._client = open_client(project)
         self._bucket = self._client.bucket(bucket)
         self._threads = Threads("storage")
-        self._kms_key, self._storage_class = kms_key, storage_class
+        self._kms_key, self._storage_class, self._lock = kms_key, storage_class, lock
         self._retry = retry_policy(patience or Patience())
         self._batches = Batches(self._client, self._bucket, self._threads, kms_key)
         self.url = f"gs://{bucket}"
@@ -74,16 +81,7 @@ class CloudStore:
 
         def get() -> BucketInfo:
             with translated("read the settings of", self.url, f"Check the bucket's name. {ADMIN}"):
-                found = self._client.get_bucket(self._bucket.name, **ONCE)
-            return BucketInfo(
-                location=found.location,
-                retention_seconds=found.retention_period or 0,
-                soft_delete_seconds=int(found.soft_delete_policy.retention_duration_seconds or 0),
-                versions=bool(found.versioning_enabled),
-                holds=bool(found.default_event_based_hold),
-                kms_key=found.default_kms_key_name or "",
-                lifecycle=lifecycle_of(found._properties),
-            )
+                return bucket_of(self._client.get_bucket(self._bucket.name, **ONCE))
 
         return await self._threads.call(get)
 
@@ -139,7 +137,7 @@ class CloudStore:
         """See ObjectStore. The client retries each part by itself, since `fill` can be called only once."""
 
         def filled() -> tuple[ObjectInfo, Result]:
-            parts = Upload(self._bucket.blob(name, kms_key_name=self._kms_key or None), expect, self._retry)
+            parts = Upload(open_blob(self._bucket, name, self._kms_key, self._lock), expect, self._retry)
             file = Summed(cast("IO[bytes]", parts))
             try:
                 with translated("write", f"{self.url}/{name}", ADMIN):
@@ -153,7 +151,7 @@ class CloudStore:
 
     async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
         """See ObjectStore. The client retries each part by itself, since each piece comes only once."""
-        blob = self._bucket.blob(name, kms_key_name=self._kms_key or None)
+        blob = open_blob(self._bucket, name, self._kms_key, self._lock)
         if self._storage_class:
             blob.storage_class = self._storage_class
         parts = Upload(blob, expect, self._retry)
@@ -242,6 +240,10 @@ class CloudStore:
         """See ObjectStore."""
         return await self._batches.delete(objects)
 
+    async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
+        """See Locks."""
+        return await self._batches.extend(objects, Lock(until, bool(self._lock and self._lock.strict)))
+
     async def close(self) -> None:
         """See ObjectStore."""
         self._threads.close()
@@ -270,7 +272,7 @@ class CloudStore:
         return Note(blob.name, found.data, found.generation)
 
     def _upload(self, name: str, data: bytes, expect: int | None, metadata: dict[str, str] | None) -> int:
-        blob = self._bucket.blob(name, kms_key_name=self._kms_key or None)
+        blob = open_blob(self._bucket, name, self._kms_key, self._lock)
         if metadata is not None:
             blob.metadata = metadata
         options = {"content_type": content_type(name), "if_generation_match": expect, "checksum": "crc32c"}

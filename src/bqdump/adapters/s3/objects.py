@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from bqdump.core.errors import AnswerError
-from bqdump.ports.store import ObjectInfo
+from bqdump.core.times import time_of
+from bqdump.ports.store import Lock, ObjectInfo
 
 ORIGIN = "bqdump-origin"
 # Of a generation, these are the ETag's; above them are the seconds since 1970 UTC.
@@ -39,7 +40,19 @@ def info_of(name: str, answer: Mapping[str, Any], subject: str, crc32c: str = ""
     size = answer.get("ContentLength", answer.get("Size", 0))
     origin = (answer.get("Metadata") or {}).get(ORIGIN, "")
     generation = generation_in(answer, "read the metadata of", subject)
-    return ObjectInfo(name, size, crc32c, generation, origin, int(answer["LastModified"].timestamp() * 1000))
+    written = int(answer["LastModified"].timestamp() * 1000)
+    return ObjectInfo(name, size, crc32c, generation, origin, written, locked_until(answer))
+
+
+def locked_until(answer: Mapping[str, Any]) -> int:
+    """The end of the lock in an answer of HEAD, in milliseconds since 1970 UTC, 0 for none."""
+    until = answer.get("ObjectLockRetainUntilDate")
+    return int(until.timestamp() * 1000) if until else 0
+
+
+def retention_of(lock: Lock) -> dict[str, Any]:
+    """The lock as S3 has it. https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html"""
+    return {"Mode": "COMPLIANCE" if lock.strict else "GOVERNANCE", "RetainUntilDate": time_of(lock.until)}
 
 
 def crc32c_in(answer: Mapping[str, Any]) -> str:

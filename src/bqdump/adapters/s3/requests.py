@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from bqdump.adapters.s3.errors import NO_OBJECT, code_of, translated
-from bqdump.adapters.s3.objects import generation_in
-from bqdump.core.errors import ConflictError
+from bqdump.adapters.s3.objects import generation_in, locked_until, retention_of
+from bqdump.core.errors import ConflictError, NotFoundError
+from bqdump.ports.store import Lock
 
 CREATE = {"IfNoneMatch": "*"}
 # HEAD answers errors without a body, and so without their reason.
@@ -19,10 +21,15 @@ NO_REASON = ("400", "403", "BadRequest", "Forbidden")
 
 
 class Requests:
-    """Requests with one client about one bucket."""
+    """Requests with one client about one bucket. lock: of all objects."""
 
-    def __init__(self, client: Any, bucket: str) -> None:
-        self.client, self.bucket = client, bucket
+    def __init__(self, client: Any, bucket: str, lock: Lock | None = None) -> None:
+        self.client, self.bucket, self.lock = client, bucket, lock
+
+    @property
+    def locking(self) -> dict[str, Any]:
+        """What locks an object that is created."""
+        return {f"ObjectLock{name}": value for name, value in retention_of(self.lock).items()} if self.lock else {}
 
     def subject(self, name: str) -> str:
         """The object in a message."""
@@ -67,6 +74,7 @@ class Requests:
                     Body=data,
                     ChecksumAlgorithm="CRC32C",
                     ChecksumCRC32C=crc32c,
+                    **self.locking,
                     **condition,
                     **options,
                 )
@@ -75,6 +83,31 @@ class Requests:
                     raise ConflictError("write", self.subject(name), "it does not exist any more") from error
                 raise
         return str(answer["ETag"])
+
+
+def extend(requests: Requests, name: str, generation: int, until: int) -> bool:
+    """See Locks."""
+    found, subject = requests.head(name), requests.subject(name)
+    if found is None or generation_in(found, "lock", subject) != generation:
+        return False
+    if locked_until(found) < until:
+        retention = retention_of(Lock(until, bool(requests.lock and requests.lock.strict)))
+        address = {"Bucket": requests.bucket, "Key": name, "VersionId": found.get("VersionId", "null")}
+        with translated("lock", subject):
+            requests.client.put_object_retention(**address, Retention=retention, ChecksumAlgorithm="CRC32")
+    return True
+
+
+def delete(requests: Requests, name: str, generation: int) -> bool:
+    """See ObjectStore. Of a locked object, the version is deleted: without that, it would only be hidden."""
+    found, subject = requests.head(name), requests.subject(name)
+    if found is None or generation_in(found, "delete", subject) != generation:
+        return False
+    which = {"VersionId": found.get("VersionId", "null")} if locked_until(found) else {"IfMatch": found["ETag"]}
+    with suppress(ConflictError, NotFoundError), translated("delete", subject):
+        requests.client.delete_object(Bucket=requests.bucket, Key=name, **which)
+        return True
+    return False
 
 
 def _pass_second(found: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from bqdump.adapters.s3.client import open_client
 from bqdump.adapters.s3.errors import translated
 from bqdump.adapters.s3.objects import ORIGIN, crc32c_in, generation_in, generation_of, info_of
 from bqdump.adapters.s3.reading import Listing, download, read_checksum
-from bqdump.adapters.s3.requests import Requests
+from bqdump.adapters.s3.requests import Requests, delete, extend
 from bqdump.adapters.s3.uploads import Upload, kept
 from bqdump.adapters.threads import Threads
 from bqdump.core.documents.layout import is_note
@@ -30,7 +30,7 @@ from bqdump.core.errors import (
     TargetError,
     UnavailableError,
 )
-from bqdump.ports.store import Abilities, BucketInfo, Copy, Note, ObjectInfo, Stored
+from bqdump.ports.store import Abilities, BucketInfo, Copy, Lock, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")
 NOT_AS_SENT = "the stored object differs from what was sent"
@@ -41,13 +41,15 @@ class S3Store:
     """One bucket. It does not retry, except for uploads: see adapters.retry.
 
     endpoint: the address of a service with the API of S3, "" for AWS. patience: how long uploads are retried, part by
-    part. The process needs the permissions that adapters.s3.errors names.
+    part. lock: of all objects. The process needs the permissions that adapters.s3.errors names.
     """
 
     abilities = Abilities(listed_checksums=False, exports=False)
 
-    def __init__(self, bucket: str, endpoint: str = "", patience: Patience | None = None) -> None:
-        self._requests = Requests(open_client(endpoint), bucket)
+    def __init__(
+        self, bucket: str, endpoint: str = "", patience: Patience | None = None, lock: Lock | None = None
+    ) -> None:
+        self._requests = Requests(open_client(endpoint), bucket, lock)
         self._listing = Listing(self._requests)
         self._threads, self._retrying = Threads("s3"), Retrying(patience)
         self.url = f"s3://{bucket}"
@@ -166,19 +168,27 @@ class S3Store:
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore. Two requests for each: the first finds the ETag that the second one names."""
+        return await self._each(objects, lambda name, generation: delete(self._requests, name, generation))
 
-        async def one(name: str, generation: int) -> bool | BqdumpError:
-            try:
-                return await self._threads.call(lambda: self._delete(name, generation))
-            except BqdumpError as error:
-                return error
-
-        return list(await asyncio.gather(*(one(*each) for each in objects)))
+    async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
+        """See Locks. Two requests for each, one where the lock is long enough."""
+        return await self._each(objects, lambda name, generation: extend(self._requests, name, generation, until))
 
     async def close(self) -> None:
         """See ObjectStore."""
         self._threads.close()
         self._requests.client.close()
+
+    async def _each(
+        self, objects: Sequence[tuple[str, int]], change: Callable[[str, int], bool]
+    ) -> list[bool | BqdumpError]:
+        async def one(name: str, generation: int) -> bool | BqdumpError:
+            try:
+                return await self._threads.call(lambda: change(name, generation))
+            except BqdumpError as error:
+                return error
+
+        return list(await asyncio.gather(*(one(*each) for each in objects)))
 
     def _upload(self, name: str, expect: int | None, origin: Mapping[str, str] | None = None) -> Upload:
         condition = kept(self._retrying, lambda: self._requests.condition(name, expect))
@@ -240,15 +250,6 @@ class S3Store:
             yield more
 
         return await self._streamed(target, pieces(), lambda: self._upload(target, expect, origin))
-
-    def _delete(self, name: str, generation: int) -> bool:
-        found = self._requests.head(name)
-        if found is None or generation_in(found, "delete", self._requests.subject(name)) != generation:
-            return False
-        with suppress(ConflictError, NotFoundError), translated("delete", self._requests.subject(name)):
-            self._requests.client.delete_object(Bucket=self._requests.bucket, Key=name, IfMatch=found["ETag"])
-            return True
-        return False
 
     async def _read_note(self, info: ObjectInfo) -> Note | None:
         """The content of a note, None if it has been deleted since it was listed."""

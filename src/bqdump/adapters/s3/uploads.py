@@ -125,6 +125,7 @@ class Upload:
                 ChecksumType="FULL_OBJECT",
                 ContentType="application/octet-stream",
                 Metadata=self._metadata,
+                **self._requests.locking,
             )
         return str(answer["UploadId"])
 

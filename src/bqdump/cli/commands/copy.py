@@ -36,6 +36,18 @@ STATES = {"copied": "copied", "there": "there before", "missing": "would be copi
     help=f"Storage class of the copied files in Cloud Storage: {', '.join(STORAGE_CLASSES)}.",
 )
 @click.option("--digest", is_flag=True, help="Between buckets, also read each file for its SHA-256.")
+@click.option(
+    "--lock",
+    metavar="DURATION",
+    default="",
+    help="Lock all objects for so long, such as 35d.",
+)
+@click.option(
+    "--lock-mode",
+    metavar="MODE",
+    default="",
+    help="governance (default), or compliance: no account can end locks earlier.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be copied: files, bytes, requests, egress.")
 @json_option(Copied, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
@@ -46,6 +58,8 @@ def copy(
     every: bool,
     storage_class: str,
     digest: bool,
+    lock: str,
+    lock_mode: str,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -53,9 +67,8 @@ def copy(
 ) -> int:
     """Copy RUN (default: the published run) to DEST: gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or a folder.
 
-    The copy is an export: every command works on it. Each run has its own folder there. Only missing files are copied;
-    every file is compared with the manifest on the way. Repeat the command to resume it. With --keep options, copies
-    the runs that such a policy would keep. Exits with 3 if some runs cannot be copied.
+    Every command works on the copy. Only missing files are copied, and compared with the manifest. Repeat the command
+    to resume it. Exits with 3 if some runs cannot be copied.
 
     \b
     Examples:
@@ -75,6 +88,8 @@ def copy(
         storage_class=storage_class,
         digests=digest,
         dry=dry_run,
+        lock=lock,
+        lock_mode=lock_mode,
     )
     set_up_work(quiet=quiet or dry_run)
     identity = identify(os.environ)

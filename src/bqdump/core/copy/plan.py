@@ -19,6 +19,7 @@ from bqdump.core.copy.manifest import Item
 from bqdump.core.errors import UsageError
 from bqdump.core.results import Result, public
 from bqdump.core.retention.policy import Policy, policy_of
+from bqdump.core.settings.amounts import period
 from bqdump.core.settings.settings import RETENTION, Settings
 from bqdump.core.settings.target import BUCKET, EXPECTED, Target, parse_target
 from bqdump.core.settings.values import run_id
@@ -202,6 +203,7 @@ class Copied(Result, frozen=True, kw_only=True):
 
 
 # https://cloud.google.com/storage/docs/storage-classes
+LOCK_MODES = ("governance", "compliance")
 STORAGE_CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
 RULES = tuple(name for name in RETENTION if name.startswith("keep_"))
 COPY = "copy"
@@ -211,7 +213,8 @@ class Request(NamedTuple):
     """target: where to. runs: by name; none: see policy and every, else the published run.
 
     policy: copy the runs that it keeps. every: all complete runs. storage_class: of the files there, "" for that of the
-    bucket. digests: read files whose bytes pass inside the service, for their SHA-256. dry: only look.
+    bucket. digests: read files whose bytes pass inside the service, for their SHA-256. dry: only look. lock: for how
+    many seconds every object is locked, 0 for not at all. lock_mode: see CopyPlace.
     """
 
     target: Target
@@ -221,6 +224,8 @@ class Request(NamedTuple):
     storage_class: str = ""
     digests: bool = False
     dry: bool = False
+    lock: int = 0
+    lock_mode: Literal["", "governance", "compliance"] = ""
 
 
 def requested_copy(
@@ -233,6 +238,8 @@ def requested_copy(
     storage_class: str,
     digests: bool,
     dry: bool,
+    lock: object = "",
+    lock_mode: str = "",
 ) -> Request:
     """The request. rules: the names of the arguments that are rules of retention. Raises UsageError."""
     try:
@@ -251,7 +258,27 @@ def requested_copy(
     if storage_class and target.scheme != BUCKET:
         raise UsageError(COPY, str(target), "a storage class is for buckets of Cloud Storage only", "Leave it out.")
     policy = _policy(settings, rules) if rules else Policy()
-    return Request(target, names, policy, every, storage_class.upper(), digests, dry)
+    locking = _locking(target, lock, lock_mode)
+    return Request(target, names, policy, every, storage_class.upper(), digests, dry, *locking)
+
+
+def _locking(target: Target, lock: object, lock_mode: str) -> tuple[int, Literal["", "governance", "compliance"]]:
+    """For how long objects are locked, in seconds, and how. Raises UsageError."""
+    try:
+        seconds = period(lock) or 0
+    except ValueError as error:
+        raise UsageError(COPY, f"--lock {lock}", str(error)) from None
+    if not seconds:
+        if lock_mode or lock != "":
+            raise UsageError(COPY, "", "it is not said for how long to lock the copy", "Such as --lock 35d.")
+        return 0, ""
+    if target.folder:
+        cause = "files in a folder cannot be locked: who may write there may delete them"
+        raise UsageError(COPY, str(target), cause, "Copy to a bucket of Cloud Storage or S3, or leave out --lock.")
+    mode = lock_mode.lower() or "governance"
+    if mode not in LOCK_MODES:
+        raise UsageError(COPY, f"--lock-mode {lock_mode}", f"expected {listed(LOCK_MODES)}")
+    return seconds, "compliance" if mode == "compliance" else "governance"
 
 
 def _policy(settings: Settings, rules: Collection[str]) -> Policy:

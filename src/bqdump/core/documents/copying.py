@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -17,25 +17,29 @@ class CopyOf(msgspec.Struct, frozen=True):
 
     source: the export that it was copied from: gs://BUCKET/PREFIX or a folder. content: a SHA-256 over everything that
     copies of one run have in common, so that two runs of one id can be told apart. tool: the version of bqdump that
-    copied it. at: when, by that machine's clock.
+    copied it. at: when, by that machine's clock. locked_until: the time before which nobody deletes a file of the
+    run; 0 where files are not locked.
     """
 
     source: str
     content: Content
     tool: str
     at: Time
+    locked_until: Time = 0
 
 
 class CopyPlace(msgspec.Struct, frozen=True):
     """A place that holds copies of the exports of one dataset. Nothing else is written there by `bqdump copy`.
 
-    source: the export that was copied first. at: when, by that machine's clock.
+    source: the export that was copied first. at: when, by that machine's clock. lock: how every object there is locked,
+    "" for not at all. Where it is, nothing is ever written twice.
     """
 
     project: str
     dataset: str
     source: str
     at: Time
+    lock: Literal["", "governance", "compliance"] = ""
     format_version: int = FORMAT_VERSION
 
 

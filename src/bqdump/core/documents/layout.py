@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bqdump.core.documents.document import LARGEST, STATE, Document
+from bqdump.core.documents.document import LARGEST, STATE, Document, Notes
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest, Newest, PrefixOwner, Publishing, Stages
 
@@ -58,6 +58,15 @@ class Layout(NamedTuple):
     def latest(self) -> Document[Latest]:
         """The pointer to the manifest that readers should follow."""
         return Document(f"{self.state}latest.json", Latest, "page")
+
+    @property
+    def pointers(self) -> Notes[Latest]:
+        """The pointers of a place whose objects are locked: one for each run."""
+        return Notes(f"{self.state}pointers/", Latest)
+
+    def pointer(self, run: str) -> Document[Latest]:
+        """The pointer to this run, where objects are locked."""
+        return Document(f"{self.state}pointers/{run}.json", Latest, "note")
 
     @property
     def publishing(self) -> Document[Publishing]:
@@ -180,6 +189,6 @@ def is_note(name: str) -> bool:
     if not state or not rest.endswith(".json"):
         return False
     folders = rest.split("/")[:-1]
-    if folders in (["history"], ["staged"], ["drills"], ["tags"]):
+    if folders in (["history"], ["staged"], ["drills"], ["tags"], ["pointers"]):
         return True
     return folders[2:3] in NOTES_IN.get(folders[0] if folders else "", ())

@@ -73,6 +73,7 @@ class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
 
     number, over, oldest_snapshot_time: as in the manifest. carried: the number of its tables that are carried over.
     iceberg: the document with the metadata file of each Iceberg table, "" where the run has none.
+    locked: this document is never written again; those below `pointers` show which run is published.
     """
 
     format_version: int = FORMAT_VERSION
@@ -91,6 +92,7 @@ class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     carried: Count = 0
     oldest_snapshot_time: str = ""
     iceberg: str = ""
+    locked: bool = False
 
 
 class IcebergTables(msgspec.Struct, frozen=True, kw_only=True):

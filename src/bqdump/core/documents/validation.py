@@ -99,7 +99,9 @@ def _beside_problem(plan: Plan, place: Place) -> str:
     return ""
 
 
-def _latest(latest: Latest, place: Place, _: str) -> str:
+def _latest(latest: Latest, place: Place, name: str) -> str:
+    if name.startswith(place.layout.pointers.folder) and name != place.layout.pointer(latest.run).name:
+        return f"it is about run {latest.run}"
     named = ((latest.run, latest.manifest), *((pointer.run, pointer.manifest) for pointer in latest.uncleared))
     for run, manifest in named:
         if manifest != place.layout.run(run).manifest.name:

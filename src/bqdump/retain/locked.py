@@ -1,0 +1,116 @@
+"""Pruning a place whose objects are locked: nothing is written there, and the store itself keeps what is locked.
+
+A run goes once no rule keeps it and its lock has ended: first the documents by which readers find it, then the files
+that no other run names, and the manifest last. So the next prune finishes one that was killed. A copy locks the files
+that it relies on before its manifest names them: from then on, the store refuses to delete them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from bqdump.core.errors import BqdumpError, DeniedError
+from bqdump.core.retention.pruned import files_of
+from bqdump.core.sizes import counted
+from bqdump.core.times import rfc3339
+from bqdump.ports.store import ObjectInfo
+from bqdump.repository.objects import present
+from bqdump.retain.plan import PrunePlan, Swept
+from bqdump.retain.survey import Complete, Task, read_retained
+
+LOCKED = "locked until"
+
+
+async def keep_locked(task: Task, plan: PrunePlan) -> PrunePlan:
+    """The plan without the runs whose lock has not ended, and a note about them."""
+    ends = {run.run: await _locked_until(task, run) for run in plan.complete}
+    held = {run: end for run, end in ends.items() if end > task.now}
+    notes = plan.notes
+    if held:
+        longer = f"{counted(len(held), 'run')} that the policy does not keep {'is' if len(held) == 1 else 'are'} locked"
+        notes = (*notes, f"{longer}; the first lock ends at {rfc3339(min(held.values()))}.")
+    return plan.examined((), {run: f"{LOCKED} {rfc3339(end)}" for run, end in held.items()})._replace(notes=notes)
+
+
+async def sweep_locked(task: Task, plan: PrunePlan) -> Swept:
+    """Delete these runs, and what copies have left that were abandoned; or only find what would be deleted."""
+    gone = {run.run for run in plan.complete}
+    files = await _free_files(task, [run.run for run in plan.survey.complete if run.run not in gone], gone)
+    if not task.delete:
+        return Swept(len(files.free), sum(info.size for info in files.free), files.left)
+    left = list(files.left)
+    for run in gone:
+        names = task.layout.run(run)
+        readers = (task.layout.pointer(run).name, task.layout.summary(run).name, task.layout.tags(run).name)
+        left += await _delete(task, (await present(task.store, readers)).values())
+        others = [info async for page in task.store.objects(names.root) for info in page]
+        left += await _delete(task, (info for info in others if info.name != names.manifest.name))
+    refused = set(await _delete(task, files.free))
+    for run in gone:
+        manifest = await task.store.stat(task.layout.run(run).manifest.name)
+        left += await _delete(task, [manifest] if manifest else [])
+    for run in plan.survey.orphans:
+        own = [info async for page in task.store.objects(task.layout.run(run).root) for info in page]
+        await _delete(task, await _unlocked(task, own))
+    deleted = [info for info in files.free if info.name not in refused]
+    return Swept(len(deleted), sum(info.size for info in deleted), tuple(sorted({*left, *refused})))
+
+
+class _Files(NamedTuple):
+    """free: files to delete. left: objects that were never locked, so that no copy has written them."""
+
+    free: list[ObjectInfo]
+    left: tuple[str, ...]
+
+
+async def _free_files(task: Task, kept: Sequence[str], gone: set[str]) -> _Files:
+    """What no manifest names that is kept, and is not locked any more."""
+    named: set[tuple[str, int]] = set()
+    for run in kept:
+        if manifest := await read_retained(task.store, task.layout.run(run).manifest.name):
+            named.update((file.name, file.generation) for file in files_of(manifest))
+    doomed: set[tuple[str, int]] = set()
+    for run in gone:
+        if manifest := await read_retained(task.store, task.layout.run(run).manifest.name):
+            doomed.update((file.name, file.generation) for file in files_of(manifest))
+    unnamed: list[ObjectInfo] = []
+    async for page in task.store.objects(task.settings.target.prefix):
+        outside = (info for info in page if not info.name.startswith(task.layout.state))
+        unnamed += [info for info in outside if (info.name, info.generation) not in named]
+    free, left = list[ObjectInfo](), list[str]()
+    for info in await _with_locks(task, unnamed):
+        if info.locked_until > task.now:
+            continue
+        if info.locked_until or (info.name, info.generation) in doomed:
+            free.append(info)
+        else:
+            left.append(info.name)
+    return _Files(free, tuple(left))
+
+
+async def _with_locks(task: Task, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+    if task.store.abilities.listed_checksums:
+        return list(infos)
+    asked = [await task.store.stat(info.name) for info in infos]
+    return [info for info in asked if info]
+
+
+async def _unlocked(task: Task, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+    return [info for info in await _with_locks(task, infos) if info.locked_until <= task.now]
+
+
+async def _locked_until(task: Task, run: Complete) -> int:
+    """Of the manifest, which is locked as long as all files of its run."""
+    info = await task.store.stat(task.layout.run(run.run).manifest.name)
+    return info.locked_until if info else 0
+
+
+async def _delete(task: Task, infos: Iterable[ObjectInfo]) -> list[str]:
+    """Delete these objects; the names of those that the store keeps, by a hold or a lock. Raises any other error."""
+    objects = [(info.name, info.generation) for info in infos]
+    answers = await task.store.delete(objects) if objects else []
+    for answer in answers:
+        if isinstance(answer, BqdumpError) and not isinstance(answer, DeniedError):
+            raise answer
+    return [name for (name, _), answer in zip(objects, answers, strict=True) if isinstance(answer, DeniedError)]

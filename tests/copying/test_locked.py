@@ -1,0 +1,135 @@
+"""Copies that are locked: written once, pruned only once their locks have ended, and nothing else is coordinated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.target import Latest
+from bqdump.core.errors import DeniedError, UsageError
+from bqdump.ports.store import Abilities
+from copying.scene import Copies
+from retain.scene import DAY
+
+
+@pytest.fixture(params=["as Cloud Storage", "as S3"])
+def vault(request: pytest.FixtureRequest) -> Copies:
+    return Copies("keep", Abilities(listed_checksums=request.param == "as Cloud Storage"))
+
+
+def ends(vault: Copies) -> dict[str, int]:
+    return {name: found[1].locked_until for name in vault.target.names_now() if (found := vault.target.peek(name))}
+
+
+def night(vault: Copies, run: str, lock: int = 14) -> None:
+    """Export a day later, and copy."""
+    vault.export(run)
+    vault.copy(lock=lock)
+
+
+def prune(vault: Copies, days: int, **settings: int) -> Sequence[str]:
+    """Prune some days later; the runs that went."""
+    vault.source.now += days * DAY
+    vault.target.lock = None
+    return vault.prune(0, **settings)
+
+
+def intact(vault: Copies) -> None:
+    """Hold that every run that is there is complete, and locked as long as its manifest says."""
+    for manifest in vault.manifests():
+        assert not vault.verify(manifest.run).findings
+
+
+def published(vault: Copies) -> str:
+    return vault.verify().run
+
+
+def test_nothing_is_written_twice(vault: Copies) -> None:
+    night(vault, "r1")
+    before = {name: vault.target.peek(name) for name in vault.target.names_now()}
+    assert min(ends(vault).values()) == vault.source.now + 14 * DAY
+    night(vault, "r2")
+    for name, found in before.items():
+        now = vault.target.peek(name)
+        assert found
+        assert now
+        assert (now[0], now[1].generation) == (found[0], found[1].generation)
+    intact(vault)
+    assert published(vault) == "r2"
+
+
+def test_a_prune_says_until_when_runs_are_locked_and_frees_what_is_free(vault: Copies) -> None:
+    night(vault, "r1")
+    night(vault, "r2")
+    assert prune(vault, 12, keep_last=1) == []
+    # The day after the first one's lock has ended, and before the second one's.
+    removed = prune(vault, 1, keep_last=1)
+    assert removed == ["r1"]
+    left = vault.target.names_now()
+    assert not [name for name in left if "/r1/" in name or "r1.json" in name]
+    assert published(vault) == "r2"
+    intact(vault)
+
+
+def test_files_that_a_kept_run_names_stay(vault: Copies) -> None:
+    for run in ("r1", "r2", "r3"):
+        vault.export(run, incremental=True)
+        vault.copy(lock=3)
+    shared = {file.name for entry in vault.manifest("r3").tables for file in entry.files if "/r3/" not in file.name}
+    assert shared
+    assert "r1" in prune(vault, 30, keep_last=1)
+    assert shared <= set(vault.target.names_now())
+    intact(vault)
+    assert not vault.verify().findings
+
+
+def test_what_an_abandoned_copy_has_left_goes_once_its_lock_has_ended(vault: Copies) -> None:
+    night(vault, "r1")
+    vault.target.put_now("copies/gone/items/items_0.csv", b"of a copy that was killed")
+    vault.target.lock = None
+    vault.target.put_now("copies/foreign", b"of somebody else")
+    assert prune(vault, 1) == []
+    assert "copies/gone/items/items_0.csv" in vault.target.names_now()
+    prune(vault, 30)
+    assert "copies/gone/items/items_0.csv" not in vault.target.names_now()
+    assert "copies/foreign" in vault.target.names_now()
+
+
+def test_a_pointer_to_what_is_not_there_is_passed_over(vault: Copies, caplog: pytest.LogCaptureFixture) -> None:
+    night(vault, "r1")
+    night(vault, "r2")
+    layout = vault.there.layout
+    found = vault.target.peek(layout.pointer("r2").name)
+    assert found
+    newer = decode(found[0], Latest, layout.pointer("r2").name)
+    for run, junk in (("r9", b"junk"), ("r8", encode(newer)), ("r7", encode(newer).replace(b"r2", b"r7"))):
+        vault.target.put_now(layout.pointer(run).name, junk)
+    assert published(vault) == "r2"
+    for run in ("r9", "r8", "r7"):
+        assert f"{layout.pointer(run).name} is not used" in caplog.text
+
+
+def test_a_file_that_was_pruned_while_its_run_was_copied_is_no_file_of_the_copy(vault: Copies) -> None:
+    night(vault, "r1")
+    (name, *_) = vault.data()
+    with pytest.raises(UsageError, match="locked copies"):
+        vault.copy("r1")
+    # The store itself refuses.
+    found = vault.target.peek(name)
+    assert found
+    with pytest.raises(DeniedError):
+        vault.target.put_now(name, b"forged")
+
+
+def test_a_night_a_day_needs_no_more_storage_than_its_locks_and_rules_keep(vault: Copies) -> None:
+    sizes = []
+    for number in range(100):
+        night(vault, f"n{number:03d}")
+        prune(vault, 0, keep_daily=14)
+        sizes.append(len(vault.target.names_now()))
+    # 14 days of locks and 14 daily runs are the same 15 runs or so.
+    assert max(sizes[20:]) <= max(sizes[:20])
+    assert len(vault.manifests()) <= 16
+    intact(vault)

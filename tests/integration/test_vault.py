@@ -1,0 +1,230 @@
+"""Locked copies: every object is written once, every command reads them, and nothing is deleted before its date."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import requests
+from google.cloud import storage
+
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Manifest
+from integration.command import Called
+from integration.stage import Stage
+
+KEEP = ("--path", "{run}/{table}/{table}_*.{ext}")
+STATE = "sales/_bqdump"
+
+
+def local(stage: Stage, what: str, body: dict[str, Any]) -> None:
+    requests.put(f"{stage.stack.storage}/_local/{what}", json=body, timeout=10).raise_for_status()
+
+
+def name_of(stage: Stage) -> str:
+    return f"{stage.bucket}-vault"
+
+
+def dest(stage: Stage) -> str:
+    return f"gs://{name_of(stage)}/sales"
+
+
+def bucket_url(stage: Stage) -> str:
+    return f"{stage.stack.storage}/storage/v1/b/{name_of(stage)}"
+
+
+def create_bucket(stage: Stage, settings: dict[str, Any] | None = None, *, locks: bool = True) -> storage.Bucket:
+    """An empty bucket in which single objects can be locked."""
+    query = {"project": stage.project, **({"enableObjectRetention": "true"} if locks else {})}
+    body = {"name": name_of(stage), "softDeletePolicy": {"retentionDurationSeconds": "0"}, **(settings or {})}
+    answer = requests.post(f"{stage.stack.storage}/storage/v1/b", params=query, json=body, timeout=10)
+    answer.raise_for_status()
+    return stage.store.bucket(name_of(stage))
+
+
+@pytest.fixture
+def vault(stage: Stage) -> Iterator[Stage]:
+    """A stage with two tables and a vault."""
+    stage.table("a")
+    stage.table("b")
+    create_bucket(stage)
+    yield stage
+    local(stage, "granted", {"buckets": {}})
+
+
+def export(stage: Stage, run: str, *words: str) -> None:
+    ran = stage.run("--run-id", run, *KEEP, *words)
+    assert ran.code == 0, ran.err
+
+
+def copy(stage: Stage, *words: str, lock: str = "35d") -> Called:
+    called = stage.command("copy", dest(stage), *words, "--lock", lock)
+    assert called.code == 0, called.text
+    return called
+
+
+def objects(stage: Stage) -> dict[str, Any]:
+    found = requests.get(f"{bucket_url(stage)}/o", timeout=10).json()
+    return {one["name"]: one for one in found.get("items", [])}
+
+
+def until(resource: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(resource["retention"]["retainUntilTime"])
+
+
+def manifest(stage: Stage, run: str) -> Manifest:
+    name = f"{STATE}/runs/{run}/manifest.json"
+    return decode(stage.store.bucket(name_of(stage)).blob(name).download_as_bytes(), Manifest, name)
+
+
+def test_each_object_is_locked_until_the_date_of_its_run_and_written_once(vault: Stage) -> None:
+    export(vault, "one")
+    copy(vault)
+    first = objects(vault)
+    assert f"{STATE}/pointers/one.json" in first
+    expected = datetime.now(UTC) + timedelta(days=35)
+    for resource in first.values():
+        assert resource["retention"]["mode"] == "Unlocked"
+        assert abs(until(resource) - expected) < timedelta(minutes=10)
+    origin = manifest(vault, "one").copy_of
+    assert origin
+    assert {until(resource) for resource in first.values()} == {datetime.fromtimestamp(origin.locked_until / 1000, UTC)}
+    export(vault, "two")
+    copy(vault, lock="50d")
+    second = objects(vault)
+    assert {name: second[name]["generation"] for name in first} == {
+        name: one["generation"] for name, one in first.items()
+    }
+
+
+def test_every_command_finds_the_newest_run(vault: Stage) -> None:
+    for run in ("one", "two"):
+        export(vault, run)
+        copy(vault)
+    project, at = ("--project", vault.project), ("--to", dest(vault))
+    for arguments, expected in (
+        (("runs", *at), "two"),
+        (("status", *at), "two"),
+        (("verify", *at), "two"),
+        (("verify", "--read", *at), "Every file is there"),
+        (("ls", *at), "b"),
+        (("diff", *at), "b"),
+        (("report", *at, "-o", "page.html"), "page.html"),
+        (("sql", "-c", "SELECT COUNT(*) AS rows FROM a", *at), "3"),
+        (("drill", *at, *project, "--via", f"gs://{vault.bucket}/via"), "two"),
+        (("restore", *at, *project, "--into", "restored", "--via", f"gs://{vault.bucket}/via"), "restored"),
+        (("copy", "back", *at), "two"),
+    ):
+        called = vault.command(*arguments)
+        assert called.code == 0, (arguments, called.text)
+        assert expected in called.text, (arguments, called.text)
+
+
+def test_an_older_run_that_is_copied_later_is_not_the_published_one(vault: Stage) -> None:
+    export(vault, "one")
+    export(vault, "two")
+    copy(vault, "two")
+    copy(vault, "one")
+    assert json.loads(vault.command("status", "--to", dest(vault), "--json").out)["run"] == "two"
+
+
+@pytest.mark.parametrize(
+    ("settings", "locks"),
+    [
+        ({"retentionPolicy": {"retentionPeriod": "3600"}}, True),
+        ({"defaultEventBasedHold": True}, True),
+        ({"retentionPolicy": {"retentionPeriod": "3600"}, "defaultEventBasedHold": True}, True),
+    ],
+)
+def test_a_bucket_that_keeps_all_objects_takes_locked_copies(
+    settings: dict[str, Any], locks: bool, stage: Stage
+) -> None:
+    stage.table("a")
+    create_bucket(stage, settings, locks=locks)
+    for run in ("one", "two"):
+        export(stage, run)
+        copy(stage)
+    assert stage.command("verify", "--read", "--to", dest(stage)).code == 0
+    pruned = stage.command("prune", "--to", dest(stage), "--keep-last", "1", "--yes")
+    assert pruned.code == 0, pruned.text
+    assert "kept: locked until" in pruned.out
+
+
+COPIER = (
+    "storage.objects.create", "storage.objects.get", "storage.objects.list", "storage.objects.update",
+    "storage.objects.setRetention",
+)  # fmt: skip
+
+
+def test_a_copier_that_can_only_create_read_and_lock_copies_run_after_run(vault: Stage) -> None:
+    local(vault, "granted", {"buckets": {name_of(vault): [{"permissions": COPIER}]}})
+    for run in ("one", "two", "three"):
+        export(vault, run, "--incremental")
+        copy(vault)
+    # The second one is exported in full: see test_append_only.
+    assert {file.name.split("/")[1] for table in manifest(vault, "three").tables for file in table.files} == {"two"}
+    copy(vault)
+    local(vault, "granted", {"buckets": {}})
+    assert vault.command("verify", "--read", "--to", dest(vault)).code == 0
+
+
+def test_files_that_a_newer_run_names_are_locked_until_its_date(vault: Stage) -> None:
+    for run, lock in (("one", "1d"), ("two", "2d"), ("three", "9d")):
+        export(vault, run, "--incremental")
+        copy(vault, lock=lock)
+    origin = manifest(vault, "three").copy_of
+    assert origin
+    there = objects(vault)
+    names = [file.name for table in manifest(vault, "three").tables for file in table.files]
+    assert all("/two/" in name for name in names)
+    ends = {until(there[name]).timestamp() * 1000 for name in names}
+    assert ends == {origin.locked_until}
+    # Whoever may do so ends one earlier.
+    (name, _) = names
+    body = {"retention": {"mode": "Unlocked", "retainUntilTime": (datetime.now(UTC) + timedelta(days=3)).isoformat()}}
+    url = f"{bucket_url(vault)}/o/{quote(name, safe='')}?overrideUnlockedRetention=true"
+    requests.patch(url, json=body, timeout=10).raise_for_status()
+    called = vault.command("verify", "--to", dest(vault), "--json")
+    assert called.code == 4
+    assert [(one["kind"], one["file"]) for one in json.loads(called.out)["findings"]] == [("lock", name)]
+    # The next copy of the run locks it again.
+    copy(vault, lock="10d")
+    assert vault.command("verify", "--to", dest(vault)).code == 0
+
+
+def test_what_cannot_be_a_vault_is_refused_in_one_sentence(stage: Stage) -> None:
+    stage.table("a")
+    export(stage, "one")
+    called = stage.command("copy", "folder", "--lock", "35d")
+    assert (called.code, "files in a folder cannot be locked" in called.err) == (2, True), called
+    for words, expected in (
+        (("--lock-mode", "governance"), "for how long"),
+        (("--lock", "35"), "it has no unit"),
+        (("--lock", "1d", "--lock-mode", "strict"), "expected governance or compliance"),
+    ):
+        called = stage.command("copy", dest(stage), *words)
+        assert (called.code, expected in called.err) == (2, True), called
+    create_bucket(stage, locks=False)
+    called = stage.command("copy", dest(stage), "--lock", "35d")
+    assert (called.code, "--enable-per-object-retention" in called.err) == (2, True), called
+    assert objects(stage) == {}
+    assert stage.command("copy", dest(stage)).code == 0
+    called = stage.command("copy", dest(stage), "--lock", "35d")
+    assert (called.code, "it holds copies that are not locked" in called.err) == (2, True), called
+
+
+def test_a_vault_takes_no_copies_that_are_not_locked_and_none_of_another_mode(vault: Stage) -> None:
+    export(vault, "one")
+    copy(vault)
+    before = objects(vault)
+    for words, expected in (
+        ((), "it holds locked copies"),
+        (("--lock", "9d", "--lock-mode", "compliance"), "governance"),
+    ):
+        called = vault.command("copy", dest(vault), *words)
+        assert (called.code, expected in called.err) == (2, True), called
+    assert objects(vault) == before
