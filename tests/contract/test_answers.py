@@ -83,14 +83,22 @@ def test_the_operations_under_test_are_those_of_an_export(stack: Stack) -> None:
     stack.counts()
     name = f"run{next(TIMES)}"
     stack.export(stack.settings(name), name)
-    stack.export(stack.settings(name), f"{name}again")
-    assert {name.removesuffix(" in a batch") for name in stack.counts()} == set(OPERATIONS)
+    asked = set[str]()
+    for number in range(10):
+        # A job that is done before its first state is asked for needs no listing.
+        stack.export(stack.settings(name), f"{name}again{number}")
+        asked |= {operation.removesuffix(" in a batch") for operation in stack.counts()}
+        if "bigquery.jobs.list" in asked:
+            break
+    assert asked == set(OPERATIONS)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
 def test_temporary_errors_do_not_change_the_result(stack: Stack, wanted: dict[str, Any], after: bool) -> None:
-    """Each operation is answered with every error, one after the other."""
-    name = f"run{next(TIMES)}"
+    """Each operation is answered with every error, one after the other.
+
+    A job that is done before its first state is asked for leaves the errors of listings to the next run.
+    """
     ways = [*PASSING, *((way, "") for way in SPOILED if after)]
     stack.jobs(ACCEPTED)
     stack.faults(
@@ -102,10 +110,16 @@ def test_temporary_errors_do_not_change_the_result(stack: Stack, wanted: dict[st
             if not (operation.startswith("bigquery.storage.") and way[1])
         )
     )
-    settings = stack.settings(name)
-    assert stack.export(settings, name).state == "published"
-    assert stack.left() == []
-    assert content(stack.manifest(settings)) == wanted
+    for _ in range(10):
+        name = f"run{next(TIMES)}"
+        settings = stack.settings(name)
+        assert stack.export(settings, name).state == "published"
+        assert content(stack.manifest(settings)) == wanted
+        left = stack.left()
+        if not left:
+            break
+        assert {rule["operation"] for rule in left} == {"bigquery.jobs.list$"}
+    assert left == []
 
 
 def resume_through(stack: Stack, wanted: dict[str, Any], faults: list[dict[str, Any]]) -> None:
