@@ -35,11 +35,11 @@ PROJECT, DATASET, SOURCE, TARGET = "demo-project", "TEST_DATA", "demo-source", "
 # A small file size, so that a table of a few megabytes has as many files as a much larger one.
 FILE_BYTES = 4_000_000
 MARK = ".bqdump-demo"
-# Restored into a second dataset: a partitioned and clustered table, a nested one, and a view.
 # They change between the second and the third export.
 CHANGED = ("dummy_02", "dummy_03")
 # As many as take a second.
 DRILLED = 8
+# Restored into a second dataset: a partitioned and clustered table, a nested one, and a view.
 RESTORED, COPY = ("events", "orders", "clicks_by_day"), "RESTORED_DATA"
 
 

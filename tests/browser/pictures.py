@@ -1,6 +1,8 @@
-"""`python -m tests.browser.pictures` retakes the README's pictures: the demo's data, exported on several nights.
+"""`python -m tests.browser.pictures` retakes the pictures of README: the report of its demo, and a console.
 
-Needs Chromium. The nights are BigQuery's: its stand-in's clock is set forward between the exports.
+The console is that of the demo's data, exported on several nights. The nights are BigQuery's: its stand-in's clock is
+set forward between the exports. The report is that of the demo's first export, and what the demo prints is of the same
+export: it belongs into README with the picture. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from bqdump_local.demo import DATASET, FILE_BYTES, PROJECT, SOURCE, TARGET
 from bqdump_local.execute import execute
@@ -34,20 +36,35 @@ WIDTH = 1100
 
 def main() -> None:
     """Export, open the pages and take the pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-m", "bqdump", "demo"], cwd=folder, check=True)
+        with sync_playwright() as playwright:
+            browser = launched(playwright)
+            take(browser, reports(Path(folder, "bqdump-demo"))[0].as_uri(), "report.png", 900)
     with tempfile.TemporaryDirectory() as folder, running(root=Path(folder)) as stack:
         export(stack)
-        report = max(Path(folder, TARGET, "_bqdump/runs").glob("*/report.html"), key=lambda path: path.stat().st_mtime)
+        run = reports(Path(folder))[-1].parent.name
         command = [sys.executable, "-m", "bqdump", "ui", "--bucket", TARGET, "--port", "0"]
         with subprocess.Popen(command, env=stack.variables(), stdout=subprocess.PIPE, text=True) as console:
             assert console.stdout
             address = console.stdout.readline().split()[4]
             with sync_playwright() as playwright:
-                path = next(filter(None, map(shutil.which, NAMES)))
-                browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-                take(browser, report.as_uri(), "report.png", 900)
+                browser = launched(playwright)
                 take(browser, address, "console.png", 860)
-                take(browser, f"{address}runs/{report.parent.name}", "console-dark.png", 860, dark=True)
+                take(browser, f"{address}runs/{run}", "console-dark.png", 860, dark=True)
             console.terminate()
+
+
+def reports(buckets: Path) -> list[Path]:
+    """The pages of the runs in the export's bucket, the oldest first."""
+    pages = (buckets / TARGET / "_bqdump/runs").glob("*/report.html")
+    return sorted(pages, key=lambda path: path.stat().st_mtime)
+
+
+def launched(playwright: Playwright) -> Browser:
+    """The browser of this machine."""
+    path = next(filter(None, map(shutil.which, NAMES)))
+    return playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
 
 
 def export(stack: Stack) -> None:
