@@ -52,6 +52,7 @@ lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra docs -c requirements/dev.txt pyproject.toml -o requirements/docs.txt
 	printf '$(READERS)' | $(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/readers.txt
 	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/witness.in -o requirements/witness.txt
+	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/witness-dbt.in -o requirements/witness-dbt.txt
 	printf 'uv\nhatchling\neditables\n' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/tools.txt
 
 $(VENV)/.tools: requirements/tools.txt
@@ -78,11 +79,13 @@ $(VENV)/.docs: requirements/docs.txt $(VENV)/.dev
 witness: $(VENV)/.witness  ## run the test suites of Google's clients against the local stack; WRITE=1 renews the table in docs
 	@$(BIN)/python -m tests.witness $(SUITES) $(if $(WRITE),--write)
 
-# The suites are in the source archives of their packages, and run in an environment of their own.
-$(VENV)/.witness: requirements/witness.txt requirements/witness-suites.txt $(VENV)/.dev
+# The suites are in the source archives of their packages, and run in environments of their own: dbt needs older clients.
+$(VENV)/.witness: requirements/witness.txt requirements/witness-dbt.txt requirements/witness-suites.txt $(VENV)/.dev
 	@$(BIN)/python -m venv --clear --without-pip $(VENV)/witness
 	@$(BIN)/uv pip install --no-config -q --python $(VENV)/witness/bin/python --require-hashes --no-deps -r requirements/witness.txt
-	@$(BIN)/python -m pip download -q --no-deps --no-binary :all: --require-hashes -d $(VENV)/witness/sources -r requirements/witness-suites.txt
+	@$(BIN)/python -m venv --clear --without-pip $(VENV)/witness-dbt
+	@$(BIN)/uv pip install --no-config -q --python $(VENV)/witness-dbt/bin/python --require-hashes --no-deps -r requirements/witness-dbt.txt
+	@$(BIN)/python -m pip download -q --no-deps --no-build-isolation --no-binary :all: --require-hashes -d $(VENV)/witness/sources -r requirements/witness-suites.txt
 	@touch $@
 
 sbom: $(VENV)/.dev  ## list the packages of the images with their licenses, in dist/; of one: IMAGE="read otel" (CycloneDX)

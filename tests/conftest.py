@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.strategies import none
 
+from bqdump.adapters import lean_imports
 from virtual_time import run_skipping
 from warm_process import GC_THRESHOLD
 from warm_start import WarmStart, warm_start
@@ -29,6 +30,8 @@ settings.register_profile("thorough", deadline=None, max_examples=200)
 settings.load_profile("bqdump")
 # jsonschema would import it, and so compile a grammar for a second, to check IRIs. No test has any.
 sys.modules["rfc3987_syntax"] = ModuleType("rfc3987_syntax")
+# Commands that tests call leave this process's imports alone: servers in its threads import what an export does not.
+lean_imports.import_lean = lambda: None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,6 +9,7 @@ import email.message
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -16,7 +17,7 @@ from urllib.parse import parse_qsl
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-BIGQUERY, STORAGE = "bigquery.v2", "storage.v1"
+BIGQUERY, STORAGE, RUN = "bigquery.v2", "storage.v1", "run.v2"
 # What the services answer although the descriptions do not contain it.
 UNDESCRIBED = (re.compile(r"^bigquery\.jobs\.(query|getQueryResults) answers has no field etag$"),)
 # Parameters that Google's client adds although the description does not contain them.
@@ -182,10 +183,14 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 class Recorder:
-    """An ASGI application that records every request of Google's clients, and passes it to another application."""
+    """An ASGI application that records every request of Google's clients, and passes it to another application.
 
-    def __init__(self, app: ASGIApp) -> None:
+    everyones: it records requests of others, too.
+    """
+
+    def __init__(self, app: ASGIApp, *, everyones: bool = False) -> None:
         self.app = app
+        self._everyones = everyones
         self.sent: list[Sent] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -198,8 +203,10 @@ class Recorder:
         query = scope["query_string"].decode()
         target = scope["raw_path"].decode() + (f"?{query}" if query else "")
         kind = dict(scope["headers"]).get(b"content-type", b"").decode()
-        if b"x-goog-api-client" in dict(scope["headers"]):
-            self.sent += calls(scope["method"], target, kind, body)
+        if self._everyones or b"x-goog-api-client" in dict(scope["headers"]):
+            # A test may send what is no request.
+            with suppress(ValueError, StopIteration):
+                self.sent += calls(scope["method"], target, kind, body)
         waiting = iter(messages)
 
         async def again() -> Message:
@@ -218,6 +225,8 @@ async def _whole(receive: Receive) -> AsyncIterator[Message]:
 
 def calls(method: str, target: str, kind: str, body: bytes) -> list[Sent]:
     """The calls in a request: several in a batch, one with metadata and content in an upload."""
+    if "upload_id=" in target:
+        return [Sent(method, target, None)]
     if kind.startswith("multipart/mixed"):
         return [_batched(part.get_payload(decode=True)) for part in _parts(kind, body)]
     if kind.startswith("multipart/related"):
@@ -245,11 +254,11 @@ def _bytes(payload: object) -> bytes:
     return payload
 
 
-APIS = {api: Discovery(api) for api in (BIGQUERY, STORAGE)}
+APIS = {api: Discovery(api) for api in (BIGQUERY, STORAGE, RUN)}
 
 
 class Validated:
-    """An ASGI application whose successful answers to Google's clients must be valid, and the requests for them, too.
+    """An ASGI application whose successful answers must be valid, and requests of Google's clients, too.
 
     problems: what is not valid.
     """
@@ -261,24 +270,51 @@ class Validated:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event."""
         path = scope.get("path", "")
-        if scope["type"] != "http" or not path.startswith(("/bigquery/", "/storage/", "/upload/", "/batch/")):
+        if scope["type"] != "http" or not path.startswith(SERVED):
             await self._app(scope, receive, send)
             return
-        recorder = Recorder(self._app)
-        status, body, kind = 0, b"", b""
+        recorder = Recorder(self._app, everyones=True)
+        answer = _Answer(send)
+        await recorder(scope, receive, answer.send)
+        if not 200 <= answer.status < 300:
+            return
+        api = APIS[RUN if path.startswith("/v2/") else BIGQUERY if "/bigquery/" in path else STORAGE]
+        if b"x-goog-api-client" in dict(scope["headers"]):
+            for sent in recorder.sent:
+                found = api.problems(sent)
+                self.problems += [one for one in found if not any(pattern.search(one) for pattern in ACCEPTED)]
+        for sent, body in zip(recorder.sent, answers(answer.kind, answer.body), strict=False):
+            self.problems += api.answer_problems(sent, body)
 
-        async def passing(message: Message) -> None:
-            nonlocal status, body, kind
-            if message["type"] == "http.response.start":
-                status, kind = message["status"], dict(message["headers"]).get(b"content-type", b"")
-            elif kind.startswith(b"application/json"):
-                body += message.get("body", b"")
-            await send(message)
 
-        await recorder(scope, receive, passing)
-        api = APIS[BIGQUERY if "/bigquery/" in path else STORAGE]
-        for sent in recorder.sent if 200 <= status < 300 else ():
-            found = api.problems(sent)
-            self.problems += [one for one in found if not any(pattern.search(one) for pattern in ACCEPTED)]
-            if body and not path.startswith("/batch/"):
-                self.problems += api.answer_problems(sent, json.loads(body))
+class _Answer:
+    """Passes an answer on, and keeps it. transport: the connection's, which injected faults end."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.transport = getattr(getattr(send, "__self__", None), "transport", None)
+        self.status, self.kind, self.body = 0, "", b""
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.kind = dict(message["headers"]).get(b"content-type", b"").decode()
+        elif self.kind.startswith(("application/json", "multipart/mixed")):
+            self.body += message.get("body", b"")
+        await self._send(message)
+
+
+# The paths of the APIs.
+SERVED = ("/bigquery/", "/storage/", "/upload/", "/batch/", "/v2/projects/")
+
+
+def answers(kind: str, body: bytes) -> list[Any]:
+    """The JSON of an answer; that of each call in a batch, None for one that failed or has none."""
+    if not kind.startswith("multipart/mixed"):
+        return [json.loads(body)] if body else []
+    found = []
+    for part in _parts(kind, body):
+        line, _, rest = _bytes(part.get_payload(decode=True)).decode().partition("\n")
+        text = str(email.message_from_string(rest).get_payload())
+        found.append(json.loads(text) if line.split()[1].startswith("2") and text.strip() else None)
+    return found

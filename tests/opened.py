@@ -34,7 +34,6 @@ class Given(Services):
 
 
 def open_given(monkeypatch: pytest.MonkeyPatch, store_at: StoreAt, destination: Any = None) -> None:
-    """Let commands work on these ports, in this process, whose imports stay as they are."""
-    monkeypatch.setattr("bqdump.cli.options.import_lean", lambda: None)
+    """Let commands work on these ports in this process."""
     monkeypatch.setattr(opened, "open_store", lambda settings, **_: store_at(settings.target))
     monkeypatch.setattr(opened, "open_destination", lambda *_, **__: destination)

@@ -11,6 +11,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from bqdump.adapters.lean_imports import UNUSED
+from bqdump.cli.options import finish
+
 OPEN = """
 import asyncio, sys
 import bqdump.cli.commands.run
@@ -175,3 +178,13 @@ def test_the_reader_is_not_imported_at_the_same_time_as_bigquery_s_client(name: 
     code = f"{BESIDE}\n{watch}started = beside({name!r}, open_read_route)\nimport_client()\n{ENDED}print(next_to_it)"
     environ = {"BIGQUERY_STORAGE_GRPC_ENDPOINT": "127.0.0.1:9"}
     assert run_python(code, environ).endswith("[]\n")
+
+
+def test_a_command_that_a_test_calls_leaves_the_imports_of_its_process_alone() -> None:
+    """Servers in threads of that process import what an export does not use."""
+
+    async def nothing() -> None:
+        pass
+
+    finish(nothing())
+    assert [name for name in UNUSED if sys.modules.get(name, sys) is None] == []

@@ -252,3 +252,27 @@ def test_a_wrong_query_is_a_failed_job(world: World, table: str) -> None:
     with pytest.raises(BadRequest, match="Unrecognized name: nope") as caught:
         world.client.query(f"SELECT nope FROM {table}").result()
     assert caught.value.errors[0]["reason"] == "invalidQuery"
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("CREATE TABLE {d}.made AS SELECT 1 AS a", "made"),
+        ("CREATE OR REPLACE TABLE {d}.made (a INT64) AS SELECT 1 AS a", "made"),
+        ("INSERT INTO {d}.t (a) VALUES (2)", "t"),
+        ("UPDATE {d}.t SET a = 2 WHERE TRUE", "t"),
+        ("DELETE FROM {d}.t WHERE TRUE", "t"),
+        ("MERGE {d}.t USING (SELECT 5 AS b) ON a = b WHEN NOT MATCHED THEN INSERT (a) VALUES (b)", "t"),
+        ("CREATE TABLE {d}.made (a INT64)", None),
+        ("CREATE VIEW {d}.made AS SELECT 1 AS a", None),
+    ],
+)
+def test_the_job_of_a_statement_names_the_table_that_it_fills_or_changes(
+    world: World, statement: str, named: str | None
+) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
+    job = world.client.query(statement.format(d=name))
+    job.result()
+    found = world.client.get_job(job.job_id).destination
+    assert (found and str(found)) == (named and f"{PROJECT}.{name}.{named}")

@@ -257,8 +257,11 @@ def test_what_cannot_be_read_is_refused_by_name(world: World, client: BigQueryRe
     for hostile in ("n = ", "n = 1) OR (1 = 1", "n IN (SELECT 1)", "1 = 1; DROP TABLE t", "n = 1 LIMIT 2"):
         with pytest.raises(exceptions.InvalidArgument, match="Query error"):
             session(client, numbers, read_options={"row_restriction": hostile})
-    with pytest.raises(exceptions.InvalidArgument, match="supports only ARROW, not AVRO"):
-        session(client, numbers, data_format="AVRO")
+    with pytest.raises(exceptions.InvalidArgument, match="ARROW or AVRO is required"):
+        session(client, numbers, data_format="DATA_FORMAT_UNSPECIFIED")
+    world.sql(f"CREATE TABLE {dataset}.ranges (r RANGE<DATE>)")
+    with pytest.raises(exceptions.InvalidArgument, match="Unsupported type RANGE for Avro"):
+        session(client, f"{dataset}.ranges", data_format="AVRO")
     with pytest.raises(exceptions.NotFound, match="read stream"):
         list(client.read_rows("projects/p/locations/us/sessions/x/streams/y"))
 

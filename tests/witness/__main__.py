@@ -31,7 +31,7 @@ from bqdump_local.stack import Stack, running  # noqa: E402
 from witness import public_data  # noqa: E402
 
 SOURCES = Path(os.environ.get("WITNESS_SOURCES", ROOT / ".venv" / "witness" / "sources"))
-PYTHON = Path(os.environ.get("WITNESS_PYTHON", ROOT / ".venv" / "witness" / "bin" / "python"))
+ENVIRONMENTS = Path(os.environ.get("WITNESS_ENVIRONMENTS", ROOT / ".venv"))
 EXPECTED = HERE / "expected.toml"
 DOCS = ROOT / "docs" / "internals" / "local-stack.md"
 MARKS = ("<!-- witnesses: made by `make witness` -->", "<!-- end of witnesses -->")
@@ -41,11 +41,17 @@ PROJECT = "witness-project"
 
 
 class Suite(NamedTuple):
-    """Tests in a source archive. paths: below the archive's folder."""
+    """Tests in a source archive. paths: below the archive's folder. environment: whose Python runs them."""
 
     name: str
     archive: str
     paths: tuple[str, ...]
+    environment: str = "witness"
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of its environment."""
+        return ENVIRONMENTS / self.environment / "bin" / "python"
 
 
 BIGQUERY = ("test_client", "test_query", "test_list_rows", "test_arrow", "test_pandas", "test_structs")
@@ -56,6 +62,7 @@ SUITES = (
     Suite("python-bigquery-storage reader", "google_cloud_bigquery_storage", ("tests/system/reader",)),
     Suite("pandas-gbq", "pandas_gbq", ("tests/system",)),
     Suite("sqlalchemy-bigquery", "sqlalchemy_bigquery", ("tests/system",)),
+    Suite("dbt-bigquery basic", "dbt_bigquery", ("tests/functional/adapter/test_basic.py",), "witness-dbt"),
 )
 
 
@@ -111,9 +118,13 @@ def run(suite: Suite, stack: Stack) -> dict[str, str]:
         ]
         with (Path(tempfile.gettempdir()) / f"witness-{suite.name.replace(' ', '-')}.log").open("wb") as log:
             subprocess.run(
-                [PYTHON, "-m", "pytest", *options, *suite.paths], cwd=place, env=environment, stdout=log, stderr=log,
+                [suite.python, "-m", "pytest", *options, *suite.paths],
+                cwd=place,
+                env=environment,
+                stdout=log,
+                stderr=log,
                 check=False,
-            )  # fmt: skip
+            )
         if not results.exists():
             raise SystemExit(f"{suite.name} did not run: see {log.name}")
         outcomes: dict[str, str] = json.loads(results.read_text(encoding="utf-8"))

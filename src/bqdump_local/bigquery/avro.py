@@ -85,6 +85,15 @@ def _has_bignumeric(fields: Iterable[Field]) -> bool:
     return any(field.type == "BIGNUMERIC" or _has_bignumeric(field.fields) for field in fields)
 
 
+def records(fields: Sequence[Field], rows: Iterable[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    """Rows as selected by `formats.avro_columns`, for a writer with `schema_of`."""
+    names, convert = [field.name for field in fields], _has_bignumeric(fields)
+    for row in rows:
+        if convert:
+            row = tuple(_with_decimals(field, value) for field, value in zip(fields, row, strict=True))
+        yield dict(zip(names, row, strict=True))
+
+
 def write(
     file: IO[bytes],
     fields: Sequence[Field],
@@ -94,13 +103,4 @@ def write(
     logical_types: bool,
 ) -> None:
     """Write rows as selected by `formats.avro_columns`."""
-    names = [field.name for field in fields]
-    convert = _has_bignumeric(fields)
-
-    def records() -> Iterator[dict[str, Any]]:
-        for row in rows:
-            if convert:
-                row = tuple(_with_decimals(field, value) for field, value in zip(fields, row, strict=True))
-            yield dict(zip(names, row, strict=True))
-
-    fastavro.writer(file, schema_of(fields, logical_types=logical_types), records(), codec=CODECS[codec])
+    fastavro.writer(file, schema_of(fields, logical_types=logical_types), records(fields, rows), codec=CODECS[codec])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from sqlglot import exp
 
 
-def unqualify(statement: exp.Expression, tables: Iterable[exp.Table], project: str) -> None:
+def unqualify(statement: exp.Expression, tables: Sequence[exp.Table], project: str) -> None:
     """Drop dataset and project in front of columns: `d.t.c` becomes `t.c`. tables: those in the statement's FROM."""
     paths = [((table.catalog or project).lower(), table.db.lower(), table.name.lower()) for table in tables if table.db]
-    known = {*paths, *(path[1:] for path in paths)}
+    # An alias may be a path in one pair of backquotes.
+    aliases = [tuple(table.alias.lower().split(".")) for table in tables if "." in table.alias]
+    known = {*paths, *(path[1:] for path in paths), *aliases}
     for node in list(statement.find_all(exp.Column)):
         identifiers = [node.args.get(key) for key in ("catalog", "db", "table", "this")]
         present = [identifier for identifier in identifiers if identifier is not None]
@@ -22,6 +24,9 @@ def unqualify(statement: exp.Expression, tables: Iterable[exp.Table], project: s
 
 
 def _parts(identifier: exp.Expression, *, last: bool) -> list[exp.Identifier]:
+    if isinstance(identifier, exp.Dot):
+        # A column with members of a struct, where there were more parts than a column has.
+        return [*_parts(identifier.this, last=True), *_parts(identifier.expression, last=True)]
     if last or not isinstance(identifier, exp.Identifier) or "." not in identifier.name:
         return [identifier] if isinstance(identifier, exp.Identifier) else []
     return [exp.to_identifier(part, quoted=True) for part in identifier.name.split(".")]

@@ -74,6 +74,9 @@ def value(kind: dict[str, Any], given: dict[str, Any]) -> exp.Expression:
             return exp.Anonymous(this="from_base64", expressions=[exp.Literal.string(str(given["value"]))])
     scalar = given.get("value")
     plain = exp.Null() if scalar is None else exp.Literal.string(str(scalar))
+    if name == "STRING" and scalar is not None:
+        # Like a literal, it becomes a TIMESTAMP, DATE or TIME where one is compared with it.
+        return plain
     return exp.Cast(this=plain, to=_data_type(name))
 
 

@@ -191,7 +191,10 @@ class Query:
                 statistics = export_data.run(statement, self._translation, self._store, stopped)
                 outcome.statistics["exportDataStatistics"] = statistics
             case exp.Create():
-                outcome.statistics["statementType"] = ddl.create(statement, self._translation)
+                changed = self._changed(statement) if statement.expression is not None else None
+                kind = ddl.create(statement, self._translation)
+                outcome.statistics["statementType"] = kind
+                outcome.destination = changed if kind == "CREATE_TABLE_AS_SELECT" else None
             case exp.Drop():
                 outcome.statistics["statementType"] = ddl.drop(statement, self._translation)
             case exp.Alter():
@@ -199,6 +202,7 @@ class Query:
             case exp.TruncateTable():
                 outcome.statistics["dmlStats"] = dml.truncate(statement, self._translation)
             case exp.Insert() | exp.Update() | exp.Delete() | exp.Merge():
+                outcome.destination = self._changed(statement)
                 outcome.affected_rows, stats = dml.change(statement, self._translation)
                 outcome.statistics["dmlStats"] = stats
             case _:
@@ -206,6 +210,12 @@ class Query:
         if outcome.affected_rows is not None:
             outcome.statistics["numDmlAffectedRows"] = str(outcome.affected_rows)
         return outcome
+
+    def _changed(self, statement: exp.Expression) -> dict[str, str]:
+        """The table that a statement creates from a query, or changes: the destination of its job."""
+        node = statement.this.this if isinstance(statement.this, exp.Schema) else statement.this
+        project, dataset, table = self._translation.reference(node)
+        return {"projectId": project, "datasetId": dataset, "tableId": table}
 
     def _select(self, statement: exp.Expression) -> Result:
         stored, fields = ddl.materialize(statement, self._translation)

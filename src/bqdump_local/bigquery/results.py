@@ -34,7 +34,7 @@ class JobResult:
     statistics: dict[str, Any] = field(default_factory=dict)
     result: Result = field(default_factory=lambda: Result((), []))
     affected_rows: int | None = None
-    # The table that has the rows of a query.
+    # The table that has the rows of a query, or that a statement has filled or changed.
     destination: dict[str, str] | None = None
 
 

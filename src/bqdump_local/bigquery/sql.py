@@ -117,7 +117,7 @@ class Translation:
 
     def _relation(self, node: exp.Table, *, pseudo: bool) -> exp.Expression:
         project, dataset, name = self.reference(node)
-        alias = node.alias or name
+        alias = node.alias.rpartition(".")[2] or name
         if virtual := metadata.virtual_table(self.catalog, project, dataset, name):
             self.reads_metadata |= name.upper().startswith("INFORMATION_SCHEMA.")
             return _subquery(virtual, alias.rpartition(".")[2])
@@ -205,6 +205,8 @@ class Translation:
 
     def _retyped(self, node: exp.Expression) -> exp.Expression:
         """An expression whose type in DuckDB differs from BigQuery's, or whose parts have other names there."""
+        if isinstance(node, exp.Bracket) and node.args.get("offset") is not None and len(node.expressions) == 1:
+            return self._element(self._within(node.copy()))
         if isinstance(node, (exp.DateAdd, exp.DateSub)):
             return exp.cast(self._within(node.copy()), "DATE")
         if isinstance(node, exp.TsOrDsToTime):
@@ -215,6 +217,17 @@ class Translation:
         if isinstance(node, exp.Anonymous) and node.name.upper() == "ST_GEOGPOINT":
             return self._point(node)
         return node
+
+    def _element(self, node: exp.Bracket) -> exp.Expression:
+        """An element of an array. DuckDB counts from 1, backwards below, and knows no index that is out of bounds."""
+        array, index = (part.sql(dialect="duckdb") for part in (node.this, node.expressions[0]))
+        position = f"(({index}) + {1 - int(node.args['offset'])})"
+        text = f"'Array index ' || ({index}) || ' is out of bounds'"
+        beyond = "NULL" if node.args.get("safe") else f"error({text})"
+        return _duckdb(
+            f"CASE WHEN {position} BETWEEN 1 AND len({array}) THEN ({array})[{position}] "
+            f"WHEN {position} IS NULL OR ({array}) IS NULL THEN NULL ELSE {beyond} END"
+        )
 
     def _within(self, node: exp.Expression) -> exp.Expression:
         """A new node with its parts rewritten: what replaces another node is not visited itself."""

@@ -7,6 +7,8 @@ It runs in the suites' own environment, which has neither bqdump nor this projec
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 from pathlib import Path
@@ -14,11 +16,8 @@ from typing import Any
 
 import google.auth
 import google.auth.crypt
-import google.cloud.bigquery_storage_v1.services.big_query_read.transports.grpc as reads
-import google.cloud.bigquery_storage_v1beta2.services.big_query_read.transports.grpc as beta_reads
 import google.cloud.storage.client
 import google.oauth2.service_account
-import grpc
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -77,12 +76,16 @@ os.environ |= dict.fromkeys(NAMES, PROJECT)
 
 
 # Reads go to the stack's server, which has no certificate.
-def _channel(_host: str = "", *_: Any, **__: Any) -> grpc.Channel:
+def _channel(*_: Any, **__: Any) -> Any:
+    import grpc
+
     return grpc.insecure_channel(os.environ["BIGQUERY_STORAGE_GRPC_ENDPOINT"])
 
 
-for transports in (reads, beta_reads):
-    transports.BigQueryReadGrpcTransport.create_channel = classmethod(lambda cls, *a, **k: _channel(*a, **k))
+# dbt's environment has no client for reads.
+for version in ("v1", "v1beta2") if importlib.util.find_spec("google.cloud.bigquery_storage_v1") else ():
+    reads = importlib.import_module(f"google.cloud.bigquery_storage_{version}.services.big_query_read.transports.grpc")
+    reads.BigQueryReadGrpcTransport.create_channel = classmethod(lambda cls, *a, **k: _channel(*a, **k))
 
 
 OUTCOMES: dict[str, str] = {}

@@ -147,8 +147,9 @@ class Service:
         from bqdump_local.bigquery.storage_read.sessions import SessionRequest
 
         session = request.read_session
-        if session.data_format != self._types.DataFormat.ARROW:
-            raise invalid(f"request failed: this stand-in supports only ARROW, not {session.data_format.name}")
+        formats = self._types.DataFormat
+        if session.data_format not in (formats.ARROW, formats.AVRO):
+            raise invalid("request failed: data_format: ARROW or AVRO is required")
         options = session.read_options
         if options.response_compression_codec or options.sample_percentage:
             raise invalid("request failed: this stand-in does not support response compression or sampling")
@@ -165,16 +166,15 @@ class Service:
             request.max_stream_count,
             request.preferred_min_stream_count,
             codec,
+            session.data_format == formats.AVRO,
         )
 
     def _session(self, session: Session, requested: Any) -> Any:
-        from bqdump_local.bigquery.storage_read.arrow import schema_message
-
         return self._types.ReadSession(
             name=session.name,
             expire_time=datetime.fromtimestamp(session.expires_ms / 1000, UTC),
-            data_format=self._types.DataFormat.ARROW,
-            arrow_schema={"serialized_schema": schema_message(session.schema)},
+            data_format=self._types.DataFormat.AVRO if session.avro else self._types.DataFormat.ARROW,
+            **_schema(session),
             table=requested.table,
             table_modifiers=requested.table_modifiers,
             read_options=requested.read_options,
@@ -185,15 +185,27 @@ class Service:
         )
 
     def _response(self, session: Session, batch: Any, *, first: bool, done: int, rows: int) -> Any:
-        from bqdump_local.bigquery.storage_read.arrow import batch_message, schema_message
+        from bqdump_local.bigquery.storage_read.arrow import batch_message
 
-        message = batch_message(batch, session.codec)
+        if session.avro:
+            sent = {"avro_rows": {"serialized_binary_rows": batch.message(), "row_count": batch.num_rows}}
+        else:
+            message = batch_message(batch, session.codec)
+            sent = {"arrow_record_batch": {"serialized_record_batch": message, "row_count": batch.num_rows}}
         return self._types.ReadRowsResponse(
-            arrow_record_batch={"serialized_record_batch": message, "row_count": batch.num_rows},
-            arrow_schema={"serialized_schema": schema_message(session.schema)} if first else None,
+            **sent,
+            **(_schema(session) if first else {}),
             row_count=batch.num_rows,
             stats={"progress": {"at_response_start": done / rows, "at_response_end": (done + batch.num_rows) / rows}},
         )
+
+
+def _schema(session: Session) -> dict[str, Any]:
+    from bqdump_local.bigquery.storage_read import arrow, avro_rows
+
+    if session.avro:
+        return {"avro_schema": {"schema": avro_rows.schema_message(session.fields)}}
+    return {"arrow_schema": {"serialized_schema": arrow.schema_message(session.schema)}}
 
 
 def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:

@@ -17,6 +17,7 @@ from bqdump_local.bigquery.errors import BigQueryError, invalid, not_found
 from bqdump_local.bigquery.formats import logical_bytes
 from bqdump_local.bigquery.parsing import parse
 from bqdump_local.bigquery.sql import Translation
+from bqdump_local.bigquery.storage_read import avro_rows
 from bqdump_local.bigquery.storage_read.arrow import Codec, arrow_schema, batches, read_columns
 from bqdump_local.bigquery.tables import PARTITION_TIME, Table, Version
 from bqdump_local.bigquery.types import Field
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from arro3.core import RecordBatch, Schema
 
     from bqdump_local.bigquery.catalog import Catalog
+    from bqdump_local.bigquery.storage_read.avro_rows import AvroRows
 
 SESSION_MS = 6 * 3600 * 1000
 # https://cloud.google.com/bigquery/docs/reference/storage#create_a_session
@@ -45,6 +47,7 @@ class SessionRequest:
     max_streams: int
     min_streams: int
     codec: Codec | None
+    avro: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Stream:
 
 @dataclass
 class Session:
-    """A session: the stored rows that it reads, and all streams that clients have received."""
+    """A session: the stored rows that it reads, and all streams that clients have received. avro: not Arrow."""
 
     name: str
     expires_ms: int
@@ -68,6 +71,7 @@ class Session:
     codec: Codec | None
     rows: int
     bytes: int
+    avro: bool = False
     streams: list[Stream] = field(default_factory=list)
 
 
@@ -98,7 +102,10 @@ class Sessions:
         fields = select((*version.fields, *hidden), request.selected)
         relation, rows, size = self._rows(table, version, request.restriction, fields)
         name = f"projects/{project}/locations/{table.location.lower()}/sessions/{secrets.token_urlsafe(24)}"
-        session = Session(name, now + SESSION_MS, relation, fields, arrow_schema(fields), request.codec, rows, size)
+        if request.avro:
+            avro_rows.schema_of(fields)
+        schema, ends = arrow_schema(fields), now + SESSION_MS
+        session = Session(name, ends, relation, fields, schema, request.codec, rows, size, request.avro)
         count = min(rows, stream_count(size, settings.read_stream_bytes, request))
         with self._lock:
             self._sessions[name] = session
@@ -127,7 +134,7 @@ class Sessions:
             rest = self._add(session, stream.first + head, stream.rows - head)
             return self._add(session, stream.first, head), rest
 
-    def read(self, name: str, offset: int, batch_bytes: int) -> Iterator[RecordBatch]:
+    def read(self, name: str, offset: int, batch_bytes: int) -> Iterator[RecordBatch | AvroRows]:
         """The rows of a stream from this offset on, in batches of about `batch_bytes` bytes."""
         session, stream = self.find(name)
         if offset > stream.rows:
@@ -137,9 +144,13 @@ class Sessions:
         if not left:
             return
         rows = max(1, batch_bytes * session.rows // max(1, session.bytes))
-        query = f"SELECT {read_columns(session.fields)} FROM {session.relation}"
+        source = f"{session.relation} LIMIT {left} OFFSET {stream.first + offset}"
         with self._catalog.warehouse.cursor() as cursor:
-            yield from batches(cursor.sql(f"{query} LIMIT {left} OFFSET {stream.first + offset}"), session.fields, rows)
+            if session.avro:
+                yield from avro_rows.batches(cursor, source, session.fields, rows)
+            else:
+                query = cursor.sql(f"SELECT {read_columns(session.fields)} FROM {source}")
+                yield from batches(query, session.fields, rows)
 
     def _add(self, session: Session, first: int, rows: int) -> Stream:
         stream = Stream(f"{session.name}/streams/{secrets.token_urlsafe(12)}", first, rows)
