@@ -77,6 +77,10 @@ class S3Server:
         """The names of all objects."""
         return sorted(s3_backends[ACCOUNT]["aws"].buckets[bucket].keys)
 
+    def etag(self, name: str, bucket: str = BUCKET) -> str:
+        """The ETag of an object."""
+        return str(s3_backends[ACCOUNT]["aws"].buckets[bucket].keys[name].etag)
+
     def uploads(self, bucket: str = BUCKET) -> list[str]:
         """The names of the objects that are being uploaded in parts."""
         return [one.key_name for one in s3_backends[ACCOUNT]["aws"].buckets[bucket].multiparts.values()]

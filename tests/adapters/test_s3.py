@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import pairwise
 from typing import TypeVar
 
 import pytest
@@ -15,8 +17,9 @@ from bqdump.adapters.retry import RetryingStore
 from bqdump.adapters.s3.client import open_client
 from bqdump.adapters.s3.errors import translate
 from bqdump.adapters.s3.store import S3Store
+from bqdump.adapters.s3.uploads import Upload
 from bqdump.core.errors import AccessError, BqdumpError, ConflictError, DamagedError, DeniedError, NotFoundError
-from bqdump.ports.store import ObjectStore
+from bqdump.ports.store import ObjectInfo, ObjectStore
 from s3_server import BUCKET, Fault, S3Server, s3_server
 
 Result = TypeVar("Result")
@@ -171,9 +174,78 @@ def test_an_upload_whose_answer_was_lost_is_its_own(s3: S3Server, size: int, ope
 
 
 def test_a_damaged_part_is_not_stored(s3: S3Server) -> None:
-    s3.faults = [Fault("part", 400, "BadDigest", times=4)]
+    s3.faults = [Fault("part", 400, "BadDigest", times=100)]
     with pytest.raises(DamagedError, match="said no"):
         on(lambda store: store.stream("x", pieces(LARGE), 0))
+    s3.faults = []
+    assert (s3.names(), s3.uploads()) == ([], [])
+
+
+def test_parts_of_one_file_are_sent_at_the_same_time(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, send = threading.Barrier(2, timeout=60.0), Upload.send
+
+    def together(upload: Upload, number: int, data: bytes) -> None:
+        if number < 3:
+            both.wait()
+        send(upload, number, data)
+
+    monkeypatch.setattr(Upload, "send", together)
+
+    async def check(store: ObjectStore) -> None:
+        info = await store.stream("x", pieces(LARGE), 0)
+        assert (info.size, info.crc32c) == (len(LARGE), crc32c(LARGE))
+        assert (await store.read("x")).data == LARGE
+
+    on(check)
+
+
+@pytest.mark.parametrize("size", [10, len(LARGE), 40 << 20])
+def test_a_deletion_that_names_the_old_etag_does_not_meet_the_same_bytes_written_again(s3: S3Server, size: int) -> None:
+    data = (LARGE * 2)[:size]
+
+    async def check(store: ObjectStore) -> None:
+        first = await store.stream("x", pieces(data), 0)
+        etags = [s3.etag("x")]
+        for _ in range(3):
+            first = await store.stream("x", pieces(data), first.generation)
+            etags.append(s3.etag("x"))
+            assert (first.size, first.crc32c) == (len(data), crc32c(data))
+        assert all(before != after for before, after in pairwise(etags)), etags
+        assert (await store.read("x")).data == data
+
+    on(check)
+
+
+def test_an_upload_that_is_cancelled_while_a_request_is_in_progress_leaves_no_parts(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, abort = Upload._begin, Upload.abort
+    aborting, begun = threading.Event(), threading.Event()
+    cancel: list[Callable[[], object]] = []
+
+    def slow(upload: Upload) -> str:
+        cancel[0]()
+        aborting.wait(60.0)
+        found = begin(upload)
+        begun.set()
+        return found
+
+    def told(upload: Upload) -> None:
+        aborting.set()
+        abort(upload)
+
+    monkeypatch.setattr(Upload, "_begin", slow)
+    monkeypatch.setattr(Upload, "abort", told)
+
+    async def check(store: ObjectStore) -> None:
+        loop = asyncio.get_running_loop()
+        task: asyncio.Task[ObjectInfo] = asyncio.ensure_future(store.stream("x", pieces(LARGE), 0))
+        cancel.append(lambda: loop.call_soon_threadsafe(task.cancel))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    on(check)
+    assert begun.wait(60.0)
     assert (s3.names(), s3.uploads()) == ([], [])
 
 

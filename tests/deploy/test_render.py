@@ -115,6 +115,30 @@ def test_the_job_of_a_check_is_one_task_that_reads_a_share(words: list[str], sha
     assert (execution["taskCount"], task["maxRetries"], task["containers"][0]["args"]) == (1, 0, args)
 
 
+def test_the_job_of_a_copy_has_tasks_that_share_the_files_and_are_retried() -> None:
+    dest = "s3://my-copies/sales"
+    document = yaml.safe_load(printed("job", *FLAGS, "--command", "copy", "--dest", dest, "--tasks", "4"))
+    assert discovery.check("run.v1", "Job", document) == []
+    execution = document["spec"]["template"]["spec"]
+    task = execution["template"]["spec"]
+    assert (execution["taskCount"], task["maxRetries"]) == (4, 3)
+    assert task["containers"][0]["args"] == ["copy", "s3://my-copies/sales/"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--dest", "gs://b/c"], "only valid with --command copy"),
+        (["--command", "copy"], "--command copy needs it"),
+        (["--command", "copy", "--dest", "./copies"], "the tasks of a job share no folder"),
+        (["--command", "copy", "--dest", "ftp://b"], "ftp"),
+    ],
+)
+def test_a_job_whose_copy_has_no_place_is_refused(words: list[str], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        invoke("job", *FLAGS, *words)
+
+
 def test_a_secret_is_a_version_that_never_changes() -> None:
     document = yaml.safe_load(printed("job", *FLAGS, "--secret", "SALT=my-salt:3"))
     assert discovery.check("run.v1", "Job", document) == []

@@ -6,7 +6,9 @@ import asyncio
 import base64
 import hashlib
 import logging
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from itertools import islice
 
 import google_crc32c
 
@@ -19,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # Cloud Storage sends no checksum for a part: what does not match is read again before it counts as different.
 TIMES_READ = 3
+# All streams together read about as many pieces ahead.
+READ_AHEAD = 12
 
 
 class _GoneError(Exception):
@@ -55,9 +59,17 @@ class StreamMover:
 
     def __init__(self, source: ObjectStore, target: ObjectStore) -> None:
         self._source, self._target = source, target
+        self._streams = 0
 
     async def move(self, wish: Copy) -> Moved | None:
         """See Mover."""
+        self._streams += 1
+        try:
+            return await self._move(wish)
+        finally:
+            self._streams -= 1
+
+    async def _move(self, wish: Copy) -> Moved | None:
         for attempt in range(1, TIMES_READ + 1):
             passing = _Passing()
             try:
@@ -83,7 +95,9 @@ class StreamMover:
 
     async def _compared(self, wish: Copy, passing: _Passing) -> AsyncIterator[bytes]:
         """The file's pieces. Raises VerificationError instead of ending if they are not as they must be."""
-        pieces = _pieces(self._source, wish.source, wish.source_generation, wish.size or 0)
+        pieces = _pieces(
+            self._source, wish.source, wish.source_generation, wish.size or 0, lambda: READ_AHEAD // self._streams
+        )
         async for piece in pieces:
             passing.add(piece)
             yield piece
@@ -131,8 +145,10 @@ def _different(subject: str, expected: tuple[int | None, str | None], found: tup
     return VerificationError("copy", subject, cause, "Compare the export with its manifest: {call:verify}")
 
 
-async def _pieces(store: ObjectStore, name: str, generation: int, size: int) -> AsyncIterator[bytes]:
-    """The bytes of this generation, the next piece being read while one is used."""
+async def _pieces(
+    store: ObjectStore, name: str, generation: int, size: int, ahead: Callable[[], int] = lambda: 1
+) -> AsyncIterator[bytes]:
+    """The bytes of this generation. ahead: how many of the next pieces are read while one is used."""
 
     async def read(start: int) -> Stored:
         try:
@@ -143,13 +159,20 @@ async def _pieces(store: ObjectStore, name: str, generation: int, size: int) -> 
             raise _GoneError
         return stored
 
-    ahead: asyncio.Task[Stored] | None = None
+    starts = iter(range(0, size, PIECE_BYTES))
+    reading: deque[asyncio.Task[Stored]] = deque()
+
+    def begin(most: int) -> None:
+        for start in islice(starts, most - len(reading)):
+            reading.append(asyncio.ensure_future(read(start)))
+
     try:
-        for start in range(0, size, PIECE_BYTES):
-            piece = await (ahead or asyncio.ensure_future(read(start)))
-            following = start + PIECE_BYTES
-            ahead = asyncio.ensure_future(read(following)) if following < size else None
+        begin(1)
+        while reading:
+            piece = await reading[0]
+            reading.popleft()
+            begin(max(1, ahead()))
             yield piece.data
     finally:
-        if ahead:
-            ahead.cancel()
+        for task in reading:
+            task.cancel()

@@ -16,14 +16,14 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 from bqdump.core.settings.settings import SETTINGS
 from bqdump.render.deployment import CLOUD_PLATFORM, NOT_DEPLOYED, Deployment, Secret, environment
 
-DRILL, VERIFY = "drill", "verify"
+DRILL, VERIFY, COPY = "drill", "verify", "copy"
 # One task, which is not retried: it would fail again, and the comparison of a drill is billed each time.
 ALONE = (DRILL, VERIFY)
 # The share of the files that a check reads.
@@ -38,17 +38,17 @@ def _secret(secret: Secret) -> dict[str, Any]:
 
 
 def job(
-    deployment: Deployment, command: str = "run", variables: Mapping[str, str] = {}, share: str = SHARE
+    deployment: Deployment, command: str = "run", variables: Mapping[str, str] = {}, arguments: Sequence[str] = ()
 ) -> dict[str, Any]:
     """The job, in the v1 (Knative) form. It sets no parallelism, so that an execution can have fewer tasks.
 
-    command: the command of bqdump that its tasks run. variables: further variables of their environment. share: of the
-    files that a check reads.
+    command: the command of bqdump that its tasks run. variables: further variables of their environment.
+    arguments: those of the command.
     """
     environ = environment(deployment.settings) | dict(variables)
     container = {
         "image": deployment.job_image,
-        "args": [command, f"--read={share}"] if command == VERIFY else [command],
+        "args": [command, *arguments],
         "env": [{"name": name, "value": value} for name, value in environ.items()]
         + [_secret(secret) for secret in deployment.secrets],
         "resources": {"limits": {"cpu": deployment.cpu, "memory": deployment.memory}},

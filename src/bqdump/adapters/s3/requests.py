@@ -35,11 +35,13 @@ class Requests:
         """The object in a message."""
         return f"s3://{self.bucket}/{name}"
 
-    def head(self, name: str) -> Mapping[str, Any] | None:
+    def head(self, name: str, **options: Any) -> Mapping[str, Any] | None:
         """The answer about the object, with its checksum; None if there is none."""
         with translated("read the metadata of", self.subject(name)):
             try:
-                found: Mapping[str, Any] = self.client.head_object(Bucket=self.bucket, Key=name, ChecksumMode="ENABLED")
+                found: Mapping[str, Any] = self.client.head_object(
+                    Bucket=self.bucket, Key=name, ChecksumMode="ENABLED", **options
+                )
             except ClientError as error:
                 if code_of(error) in NO_OBJECT:
                     return None

@@ -35,6 +35,8 @@ from bqdump.ports.store import Abilities, BucketInfo, Copy, Lock, Note, ObjectIn
 Result = TypeVar("Result")
 NOT_AS_SENT = "the stored object differs from what was sent"
 PIECE = 8 << 20
+# All streams together send about as many parts at a time.
+PARTS_AT_ONCE = 12
 
 
 class S3Store:
@@ -53,6 +55,7 @@ class S3Store:
         self._listing = Listing(self._requests)
         self._threads, self._retrying = Threads("s3"), Retrying(patience)
         self.url = f"s3://{bucket}"
+        self._streams = 0
 
     async def describe(self) -> BucketInfo:
         """See ObjectStore: the location is the region. Whether versions are kept is False if it may not be read."""
@@ -192,18 +195,33 @@ class S3Store:
 
     def _upload(self, name: str, expect: int | None, origin: Mapping[str, str] | None = None) -> Upload:
         condition = kept(self._retrying, lambda: self._requests.condition(name, expect))
-        return Upload(self._requests, name, condition, self._retrying, origin or {})
+        over = condition.get("IfMatch", "")
+        return Upload(self._requests, name, condition, self._retrying, origin or {}, over)
 
     async def _streamed(self, name: str, pieces: AsyncIterator[bytes], begin: Callable[[], Upload]) -> ObjectInfo:
+        """Upload the pieces, several parts at a time: as many as leave room for other streams."""
         upload = await self._threads.call(begin)
-        file = Summed(cast("IO[bytes]", upload))
+        file = Summed(cast("IO[bytes]", Ignored()))
+        sending: set[asyncio.Task[None]] = set()
+        self._streams += 1
         try:
             async for piece in pieces:
-                await self._threads.call(partial(file.write, piece))
+                file.write(piece)
+                for number, part in upload.parts(piece):
+                    while len(sending) >= max(1, PARTS_AT_ONCE // self._streams):
+                        sent, sending = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
+                        for task in sent:
+                            task.result()
+                    sending.add(asyncio.ensure_future(self._threads.call(partial(upload.send, number, part))))
+            await asyncio.gather(*sending)
             return await self._threads.call(lambda: self._finished(name, upload, file))
         except BaseException:
-            await self._threads.call(upload.abort)
+            for task in sending:
+                task.cancel()
+            await asyncio.shield(self._threads.call(upload.abort))
             raise
+        finally:
+            self._streams -= 1
 
     def _finished(self, name: str, upload: Upload, file: Summed) -> ObjectInfo:
         """The object that the upload has created. Raises if it is another one."""
@@ -258,6 +276,14 @@ class S3Store:
         except NotFoundError:
             return None
         return Note(info.name, found.data, found.generation)
+
+
+class Ignored:
+    """A file of which only the checksum matters."""
+
+    def write(self, data: bytes) -> int:
+        """Keep nothing."""
+        return len(data)
 
 
 def _content_type(name: str) -> str:

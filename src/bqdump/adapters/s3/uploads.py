@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -19,6 +20,8 @@ Result = TypeVar("Result")
 
 # A smaller object is uploaded with a single request.
 PART = 8 << 20
+# The first part of an object that replaces one of such parts.
+OTHER_PART = 6 << 20
 # Files of up to 40 GiB have parts of one size. Of a larger one, the parts that follow are larger.
 EQUAL_PARTS, LARGE_PART = 5000, 128 << 20
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
@@ -43,67 +46,82 @@ def kept(retrying: Retrying, request: Callable[[], Result], again: Callable[[], 
 class Upload:
     """An object being uploaded. It blocks, and retries each request by itself, since each byte comes only once.
 
-    condition: of the request that creates the object. origin: recorded with it.
+    condition: of the request that creates the object. origin: recorded with it. over: the ETag of the object that it
+    replaces. The new one has another ETag, also if the bytes are the same, so that a deletion which names the old one
+    does not meet it: an ETag depends on the parts. An empty object has only one.
     """
 
     def __init__(
-        self, requests: Requests, name: str, condition: Mapping[str, str], retrying: Retrying, origin: Mapping[str, str]
+        self,
+        requests: Requests,
+        name: str,
+        condition: Mapping[str, str],
+        retrying: Retrying,
+        origin: Mapping[str, str],
+        over: str = "",
     ) -> None:
         self._requests, self._name, self._retrying = requests, name, retrying
-        self._condition, self._metadata = condition, dict(origin)
+        self._condition, self._metadata, self._over = condition, dict(origin), over.strip('"')
         self._waiting: list[bytes] = []
         self._size = 0
+        self._cut = 0
         self._id = ""
-        # Whether a request was repeated last, so that an earlier one may have been carried out.
+        # Whether the request that creates the object was repeated, so that an earlier one may have been carried out.
         self.repeated = False
-        self._parts: list[dict[str, Any]] = []
+        self._parts: dict[int, dict[str, Any]] = {}
+        self._beginning = threading.Lock()
+        self._first = OTHER_PART if self._begins_with_a_part() else PART
+        # Requests in progress, and whether no more may begin.
+        self._state = threading.Condition()
+        self._busy, self._stopped = 0, False
 
     def write(self, data: bytes) -> None:
         """Add bytes, and send them once they fill a part."""
+        for number, part in self.parts(data):
+            self.send(number, part)
+
+    def parts(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Add bytes; the parts that are full now, with their numbers, for `send`, in any order. Sends nothing."""
         self._waiting.append(bytes(data))
         self._size += len(data)
         while self._size > (size := self._next_size()):
-            self._send(self._take(size))
+            part = self._take(size)
+            yield self._numbered(), part
 
     def finish(self, checksum: str) -> str:
         """Send the last part, which creates the object, and return its ETag. checksum: CRC32C of all bytes.
 
-        Raises ConflictError if the condition is not met, which can also be by this upload after an answer was lost.
+        All other parts have been sent. Raises ConflictError if the condition is not met, which can also be by this
+        upload after an answer was lost.
         """
         last = self._take(self._size)
-        if not self._id:
-            options = {"Metadata": self._metadata, "ContentType": "application/octet-stream"}
-            return self._kept(lambda: self._requests.put(self._name, last, checksum, self._condition, **options))
-        self._send(last)
-        return self._kept(lambda: self._complete(checksum))
+        with self._working():
+            if not self._cut and not (last and self._over and "-" not in self._over):
+                options = {"Metadata": self._metadata, "ContentType": "application/octet-stream"}
+                return self._creating(
+                    lambda: self._requests.put(self._name, last, checksum, self._condition, **options)
+                )
+        self.send(self._numbered(), last)
+        with self._working():
+            return self._creating(lambda: self._complete(checksum))
 
     def abort(self) -> None:
-        """Discard the parts, which would be billed otherwise."""
+        """Discard the parts, which would be billed otherwise, once requests in progress have ended."""
+        with self._state:
+            self._stopped = True
+            self._state.wait_for(lambda: not self._busy)
         if self._id:
             # Errors do not matter: a rule of the bucket may discard it later.
             with suppress(Exception):
                 self._requests.client.abort_multipart_upload(**self._address())
 
-    def _take(self, size: int) -> bytes:
-        """The first bytes that wait. Not copied where a piece is as large as a part, as those of copies are."""
-        self._size -= size
-        if self._waiting and len(self._waiting[0]) == size:
-            return self._waiting.pop(0)
-        joined = b"".join(self._waiting)
-        self._waiting = [joined[size:]]
-        return joined[:size]
-
-    def _next_size(self) -> int:
-        return PART if len(self._parts) < EQUAL_PARTS else LARGE_PART
-
-    def _send(self, data: bytes) -> None:
-        number, checksum = len(self._parts) + 1, crc32c(data)
+    def send(self, number: int, data: bytes) -> None:
+        """Send a part. Several threads may send parts at once."""
         if number > MOST_PARTS:
             raise TargetError("write", self._subject, f"it is too large: S3 allows {MOST_PARTS:,} parts")
-        if not self._id:
-            self._id = self._kept(self._begin)
+        checksum = crc32c(data)
 
-        def send() -> str:
+        def part() -> str:
             with translated("write", self._subject):
                 answer = self._requests.client.upload_part(
                     **self._address(),
@@ -114,7 +132,45 @@ class Upload:
                 )
             return str(answer["ETag"])
 
-        self._parts.append({"PartNumber": number, "ETag": self._kept(send), "ChecksumCRC32C": checksum})
+        with self._working():
+            with self._beginning:
+                if not self._id:
+                    self._id = self._kept(self._begin)
+            self._parts[number] = {"PartNumber": number, "ETag": self._kept(part), "ChecksumCRC32C": checksum}
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        with self._state:
+            self._refuse_stopped()
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._state:
+                self._busy -= 1
+                self._state.notify_all()
+
+    def _refuse_stopped(self) -> None:
+        if self._stopped:
+            raise TargetError("write", self._subject, "it was cancelled")
+
+    def _take(self, size: int) -> bytes:
+        """The first bytes that wait. Not copied where a piece is as large as a part, as those of copies are."""
+        self._size -= size
+        if self._waiting and len(self._waiting[0]) == size:
+            return self._waiting.pop(0)
+        joined = b"".join(self._waiting)
+        self._waiting = [joined[size:]]
+        return joined[:size]
+
+    def _numbered(self) -> int:
+        self._cut += 1
+        return self._cut
+
+    def _next_size(self) -> int:
+        if not self._cut:
+            return self._first
+        return PART if self._cut < EQUAL_PARTS else LARGE_PART
 
     def _begin(self) -> str:
         with translated("write", self._subject):
@@ -134,7 +190,7 @@ class Upload:
             try:
                 answer = self._requests.client.complete_multipart_upload(
                     **self._address(),
-                    MultipartUpload={"Parts": self._parts},
+                    MultipartUpload={"Parts": [part for _, part in sorted(self._parts.items())]},
                     ChecksumType="FULL_OBJECT",
                     ChecksumCRC32C=checksum,
                     **self._condition,
@@ -145,16 +201,25 @@ class Upload:
                 raise
         return str(answer["ETag"])
 
-    def _kept(self, request: Callable[[], Result]) -> Result:
-        self.repeated = False
-
+    def _creating(self, request: Callable[[], str]) -> str:
         def again() -> None:
             self.repeated = True
+            self._refuse_stopped()
 
         return kept(self._retrying, request, again)
 
+    def _kept(self, request: Callable[[], Result]) -> Result:
+        return kept(self._retrying, request, self._refuse_stopped)
+
     def _address(self) -> dict[str, str]:
         return {"Bucket": self._requests.bucket, "Key": self._name, "UploadId": self._id}
+
+    def _begins_with_a_part(self) -> bool:
+        """Whether the object that is replaced has several parts, the first of which is of the usual size."""
+        if not self._over.partition("-")[2].isdecimal() or self._over.endswith("-1"):
+            return False
+        found = kept(self._retrying, lambda: self._requests.head(self._name, PartNumber=1))
+        return found is not None and found.get("ContentLength") == PART
 
     @property
     def _subject(self) -> str:

@@ -48,7 +48,7 @@ STATES = {"copied": "copied", "there": "there before", "missing": "would be copi
     default="",
     help="governance (default), or compliance: no account can end locks earlier.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be copied: files, bytes, requests, egress.")
+@click.option("--dry-run", is_flag=True, help="Show what would be copied.")
 @json_option(Copied, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
 @settings_options(*RULES, "kms_key", "sign")
@@ -74,7 +74,7 @@ def copy(
     Examples:
       bqdump copy gs://my-second-bucket/sales --bucket my-exports
       bqdump copy s3://my-bucket/sales --bucket my-exports
-      bqdump copy /mnt/backup/sales --bucket my-exports --dry-run
+      bqdump copy /mnt/backup/sales --dry-run
       bqdump copy gs://my-archive/sales --all --storage-class ARCHIVE
       bqdump copy gs://my-second-bucket/sales --keep-daily 7 --keep-monthly 12
     """

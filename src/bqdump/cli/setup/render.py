@@ -17,10 +17,11 @@ from bqdump.core.restore.drilled import portion
 from bqdump.core.restore.request import parse_into
 from bqdump.core.settings.amounts import size
 from bqdump.core.settings.settings import REQUIRED
+from bqdump.core.settings.target import parse_target
 from bqdump.render.alert_script import alerts as alerts_script
 from bqdump.render.deployment import Deployment, check, check_schedule, secret_of
 from bqdump.render.iam import accounts, acting_as, build_account, script
-from bqdump.render.job import ALONE, DRILL, SHARE, VERIFY, scheduler_job, to_yaml, workflow_input, workflow_source
+from bqdump.render.job import ALONE, COPY, DRILL, SHARE, VERIFY, scheduler_job, to_yaml, workflow_input, workflow_source
 from bqdump.render.job import job as job_document
 from bqdump.render.job import workflow as workflow_body
 from bqdump.render.kubernetes import cron_job, service_account
@@ -89,15 +90,16 @@ def render() -> None:
 @render.command(cls=Command, needs=REQUIRED)
 @click.option(
     "--command",
-    type=click.Choice(["run", "restore", DRILL, VERIFY]),
+    type=click.Choice(["run", "restore", DRILL, VERIFY, COPY]),
     default="run",
     show_default=True,
     help="What the job does. A restore takes the variables of `bqdump restore`, such as BQDUMP_INTO.",
 )
 @click.option("--into", metavar="[PROJECT.]DATASET", help="With --command restore: the dataset to restore into.")
+@click.option("--dest", metavar="DEST", help="With --command copy: where to.")
 @click.option("--sample", metavar="SHARE", help="Share of each drill (tables) or verify (files), such as 10%.")
 @deployment_options
-def job(command: str, into: str | None, sample: str | None, **options: Any) -> None:
+def job(command: str, into: str | None, dest: str | None, sample: str | None, **options: Any) -> None:
     """Print the Cloud Run job, for `gcloud run jobs replace`.
 
     \b
@@ -109,11 +111,27 @@ def job(command: str, into: str | None, sample: str | None, **options: Any) -> N
     deployment = _deployment(options)
     if into and command != "restore":
         raise UsageError("render", "--into", "only valid with --command restore", "Remove it.")
+    if bool(dest) != (command == COPY):
+        wrong = "only valid with --command copy" if dest else "--command copy needs it"
+        raise UsageError("render", "--dest", wrong, "Remove it." if dest else "Name the place of the copies.")
     if sample and command not in ALONE:
         raise UsageError("render", "--sample", "only valid with --command drill or verify", "Remove it.")
     portion(None, sample or "")
     variables = _into(deployment, into) if into else _drill(deployment, sample or "") if command == DRILL else {}
-    click.echo(to_yaml(job_document(deployment, command, variables, sample or SHARE)), nl=False)
+    arguments = [_place(dest)] if dest else [f"--read={sample or SHARE}"] if command == VERIFY else []
+    click.echo(to_yaml(job_document(deployment, command, variables, arguments)), nl=False)
+
+
+def _place(dest: str) -> str:
+    """The address of a place that tasks of a job can write. Raises UsageError."""
+    try:
+        target = parse_target(dest)
+    except ValueError as error:
+        raise UsageError("render", f"--dest {dest!r}", str(error)) from None
+    if not target or target.folder:
+        cause = "the tasks of a job share no folder"
+        raise UsageError("render", f"--dest {dest!r}", cause, "Use gs://BUCKET/PREFIX or s3://BUCKET/PREFIX.")
+    return str(target)
 
 
 def _drill(deployment: Deployment, sample: str) -> dict[str, str]:
