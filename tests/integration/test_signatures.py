@@ -11,8 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import google_crc32c
 import msgspec
 import pytest
+from google.cloud import storage
 
 from adapters.kms_server import DENIED, VERSION, kms_server
 from bqdump.core.documents.document import STATE
@@ -323,3 +325,88 @@ def test_a_key_in_cloud_kms_signs_runs_and_copies(signing: Stage) -> None:
     assert denied.code == 5
     assert "roles/cloudkms.signerVerifier" in denied.err
     assert not [name for name in signing.objects() if "/two/" in name]
+
+
+def with_checksum_of(data: bytes, start: bytes) -> bytes:
+    """Bytes of this size and CRC32C that begin in another way: the last four are chosen, as CRCs are linear."""
+    begun = start.ljust(len(data) - 4)[: len(data) - 4]
+
+    def checksum(tail: int) -> int:
+        return int(google_crc32c.value(begun + tail.to_bytes(4, "little")))
+
+    base = checksum(0)
+    rows = [(checksum(1 << bit) ^ base, 1 << bit) for bit in range(32)]
+    left, tail = int(google_crc32c.value(data)) ^ base, 0
+    for bit in reversed(range(32)):
+        pivot = next((row for row in rows if row[0] >> bit & 1), None)
+        if pivot is None:
+            continue
+        rows = [(row[0] ^ pivot[0], row[1] ^ pivot[1]) if row[0] >> bit & 1 else row for row in rows if row != pivot]
+        if left >> bit & 1:
+            left, tail = left ^ pivot[0], tail ^ pivot[1]
+    forged = begun + tail.to_bytes(4, "little")
+    assert (len(forged), google_crc32c.value(forged)) == (len(data), google_crc32c.value(data))
+    return forged
+
+
+@pytest.fixture
+def copies(signing: Stage) -> storage.Bucket:
+    """A second bucket for copies."""
+    return signing.store.create_bucket(f"{signing.bucket}-second")
+
+
+def put(bucket: storage.Bucket, name: str, data: bytes) -> int:
+    blob = bucket.blob(name)
+    blob.upload_from_string(data)
+    return int(blob.generation)
+
+
+MALLORY = b"id,name\n1,mallory\n"
+
+
+def test_a_copy_that_was_forged_with_its_checksums_is_not_signed_afterwards(
+    signing: Stage, copies: storage.Bucket
+) -> None:
+    export(signing, "one")
+    assert signing.command("copy", f"gs://{copies.name}").code == 0
+    name = manifest_of("one")
+    manifest = json.loads(copies.blob(name).download_as_bytes())
+    (file,) = manifest["tables"][0]["files"]
+    before = copies.blob(file["name"]).download_as_bytes()
+    generation = file["generation"]
+    file["generation"] = put(copies, file["name"], with_checksum_of(before, MALLORY))
+    put(copies, name, json.dumps(manifest, separators=(",", ":")).encode())
+    called = signing.command("copy", f"gs://{copies.name}", "--sign", "signing.key")
+    refused(called, file["name"], "it has other bytes than the source")
+    assert not copies.blob(signature_of("one")).exists()
+    # Only the manifest.
+    file |= {"generation": put(copies, file["name"], before), "sha256": "0" * 64}
+    put(copies, name, json.dumps(manifest, separators=(",", ":")).encode())
+    refused(signing.command("copy", f"gs://{copies.name}", "--sign", "signing.key"), name, "it was changed")
+    del file["sha256"]
+    put(copies, name, json.dumps(manifest, separators=(",", ":")).encode())
+    assert generation != file["generation"]
+    called = signing.command("copy", f"gs://{copies.name}", "--sign", "signing.key")
+    assert called.code == 0, called.text
+    assert trusts(signing, "--to", f"gs://{copies.name}").code == 0
+
+
+def test_a_file_that_was_there_before_its_run_was_copied_is_proven_before_it_is_signed(
+    signing: Stage, copies: storage.Bucket
+) -> None:
+    export(signing, "one")
+    assert signing.command("copy", f"gs://{copies.name}").code == 0
+    export(signing, "two")
+    (name,) = [name for name in signing.objects() if name.startswith("two/")]
+    put(copies, name, with_checksum_of(signing.read(name), MALLORY))
+    called = signing.command("copy", f"gs://{copies.name}", "--sign", "signing.key")
+    refused(called, name, "it has other bytes than the source")
+    assert not copies.blob(manifest_of("two")).exists()
+
+
+def test_a_signed_run_names_no_files_again_of_a_run_that_its_key_has_not_signed(signing: Stage) -> None:
+    for run in ("one", "two"):
+        export(signing, run, "--incremental")
+    for run, key, reused in (("three", "signing.key", 0), ("four", "signing.key", 1), ("five", "other.key", 0)):
+        export(signing, run, "--incremental", "--sign", key)
+        assert signing.manifest().totals.reused == reused, run

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from bqdump.copying.survey import COPY, Locking, Surveyed, Task, another_run, pruned_meanwhile
+from bqdump.copying.move import prove
+from bqdump.copying.survey import COPY, Locking, Surveyed, Task, another_run, pruned_meanwhile, signed_here
 from bqdump.core.copy.manifest import Here, content_of, copied_manifest, pointer_to
-from bqdump.core.documents.codec import decode
+from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import Copying, CopyOf
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.retention import Tags
@@ -53,7 +54,10 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
     if task.signer:
         from bqdump.repository.signatures import sign_manifest
 
-        await sign_manifest(place.store, place.target, names, task.signer, once=task.lock is not None)
+        if not made.mine and not await signed_here(task, found.run):
+            await _prove_manifest(task, found, made.value)
+        once = task.lock is not None
+        await sign_manifest(place.store, place.target, names, task.signer, once=once, made=made.value)
     ready = pointer_to(made.value, names.manifest.name, made.generation)
     if task.lock:
         await _point_locked(task, found, ready, task.lock)
@@ -70,6 +74,24 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
         records = [(info.name, info.generation) async for page in place.store.objects(folder) for info in page]
         if records:
             await delete(place.store, records)
+
+
+async def _prove_manifest(task: Task, found: Surveyed, stored: Manifest) -> None:
+    """Raise VerificationError unless a manifest that this call has not made is what it would have made of the source.
+
+    Whoever can write there may have changed it since, and files with it.
+    """
+    here = {file.name: Here(file.generation, file.sha256) for entry in stored.tables for file in entry.files}
+    proven = dict(here)
+    await prove(task, found, proven, found.items)
+    origin = stored.copy_of and msgspec.structs.replace(stored.copy_of, content=found.content)
+    # Between buckets, it may have been made without.
+    same = {name: file if here[name].sha256 else file._replace(sha256="") for name, file in proven.items()}
+    made = copied_manifest(found.manifest, task.source.target, task.target.target, same, origin) if origin else None
+    if encode(made) != encode(stored):
+        name = task.target.layout.run(found.run).manifest.name
+        cause = "it is not what a copy of the source has: it was changed, and is not signed"
+        raise VerificationError("sign", f"{task.target.store.url}/{name}", cause, "Copy to another place.")
 
 
 async def lock_files(task: Task, found: Surveyed, here: Mapping[str, Here]) -> None:

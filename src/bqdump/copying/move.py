@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bqdump.copying.sharing import Begun, Shares
-from bqdump.copying.survey import COPY, Surveyed, Task, differs, known_files, not_as_exported
+from bqdump.copying.survey import COPY, Surveyed, Task, differs, known_files, not_as_exported, sources_of
 from bqdump.core.copy.manifest import Here, Item
-from bqdump.core.copy.plan import CopyPlan, Missing
+from bqdump.core.copy.plan import PIECE_BYTES, CopyPlan, Missing
 from bqdump.core.documents.copying import Arrived, ArrivedFiles
 from bqdump.core.errors import VerificationError, first_of
 from bqdump.core.progress.events import Checked, Checking
@@ -53,6 +54,46 @@ async def move(
     await _together(stream() for _ in range(min(at_once, len(plan.missing))))
     await _add_others(task, found, plan, here)
     return Movement(here, own)
+
+
+async def prove_others(task: Task, found: Surveyed, moved: Movement) -> None:
+    """Before a manifest is signed: prove what this task has not moved itself, unless the key has signed it before."""
+    vouched, own = (await known_files(task, found.run, found.items)).crc32c, set(moved.own)
+    others = [item for item in found.items if item not in own]
+    unknown = [item for item in others if (item.target, moved.here[item.target].generation, item.size) not in vouched]
+    await prove(task, found, moved.here, unknown)
+
+
+async def prove(task: Task, found: Surveyed, here: dict[str, Here], items: Sequence[Item]) -> None:
+    """Compare files of the copy with the source by their SHA-256, which is noted in `here`.
+
+    Whoever has moved them: a CRC32C can be met on purpose. Raises VerificationError for other bytes.
+    """
+    sources = await sources_of(task, found, map(Missing, items)) if items else {}
+    waiting = iter(items)
+
+    async def compare() -> None:
+        for item in waiting:
+            generation = here[item.target].generation
+            there = await task.mover.digest(ObjectInfo(item.target, item.size, item.crc32c, generation))
+            if there != (item.sha256 or await _digest(task, sources[item.source])):
+                cause = "it has other bytes than the source: they were made to have the same checksum"
+                hint = "Find out by whom, and copy to another place."
+                raise VerificationError(COPY, f"{task.target.store.url}/{item.target}", cause, hint)
+            here[item.target] = Here(generation, there)
+
+    await _together(compare() for _ in range(STREAMS))
+
+
+async def _digest(task: Task, info: ObjectInfo) -> str:
+    found = hashlib.sha256()
+    for start in range(0, info.size, PIECE_BYTES):
+        piece = await task.source.store.read(info.name, start, min(PIECE_BYTES, info.size - start))
+        if piece.generation != info.generation:
+            subject = f"{task.source.store.url}/{info.name}"
+            raise VerificationError(COPY, subject, "it was replaced meanwhile", "Repeat the command.")
+        found.update(piece.data)
+    return found.hexdigest()
 
 
 async def read_unread(task: Task, found: Surveyed, here: dict[str, Here]) -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from bqdump.copying.finish import compare, complete, lock_again, lock_files, store_manifest
-from bqdump.copying.move import Movement, move, read_unread
+from bqdump.copying.move import Movement, move, prove_others, read_unread
 from bqdump.copying.places import check_place, chosen_runs, claim_place, refuse_overlap, refuse_run
 from bqdump.copying.sharing import UNANNOUNCED, begin, publishes, publishing
 from bqdump.copying.survey import Place, Surveyed, Task, plan_of, pruned_meanwhile, sources_of, survey
@@ -107,6 +107,8 @@ async def _copy_locked(task: Task, found: Surveyed) -> tuple[CopiedRun, int]:
 
 async def _publish(task: Task, found: Surveyed, moved: Movement) -> None:
     async with publishing(task, found):
+        if task.signer:
+            await prove_others(task, found, moved)
         await read_unread(task, found, moved.here)
         made = await store_manifest(task, found, moved.here)
         await complete(task, found, made)

@@ -94,12 +94,15 @@ async def known_files(task: Task, run: str, items: Iterable[Item]) -> Known:
     known = Known({}, {})
     with suppress(DocumentError):
         latest = await read_latest(store, task.target.settings)
+        if latest and task.signer and not await signed_here(task, latest.run):
+            # Whoever can write there may have written it, and its files.
+            latest = None
         manifest = await value_of(store, Document(latest.manifest, Manifest)) if latest else None
         for entry in manifest.tables if manifest else ():
             known.sha256.update({(file.name, file.generation): file.sha256 for file in entry.files if file.sha256})
             known.crc32c.update({(file.name, file.generation, file.size): file.crc32c for file in entry.files})
     own = {item.target: item for item in items}
-    if task.lock:
+    if task.lock or task.signer:
         return known
     async for page in store.objects(layout.run(run).arrivals):
         for info in page:
@@ -114,6 +117,16 @@ async def known_files(task: Task, run: str, items: Iterable[Item]) -> Known:
 
 
 COPY = "copy"
+
+
+async def signed_here(task: Task, run: str) -> bool:
+    """Whether the key of this copy has signed the copy of a run that is there. False without a key."""
+    if task.signer is None:
+        return False
+    from bqdump.repository.signatures import is_signed
+
+    place = task.target
+    return await is_signed(place.store, place.target, place.layout.run(run), task.signer)
 
 
 class Surveyed(NamedTuple):

@@ -30,6 +30,7 @@ from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.export.task import RunningExport
+from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import differs, present
 from bqdump.repository.published import read_latest
@@ -108,6 +109,8 @@ async def _stays_of(
         _refuse_mass(export, published, removed)
     kept = sorted(gone.keys() - reasons.keys())
     refuse_other_mode(published, export.plan, kept)
+    if kept and export.task.signer:
+        await _refuse_unsigned(export, export.task.signer, latest.run, kept)
     if kept and not await refer(export.store, export.settings.layout, latest.run, export.plan.run):
         return None
     for name in sorted(set(kept).difference(export.plan.kept)):
@@ -115,6 +118,15 @@ async def _stays_of(
         log.warning(message, name, latest.run, extra=LogEvent.TABLE_CARRIED_OVER.extra(table=name))
     decided = {*tables, *reasons}
     return carry_from(decode(data, Manifest, latest.manifest), export.plan, decided, kept, removed)
+
+
+async def _refuse_unsigned(export: RunningExport, signer: Signer, run: str, kept: Sequence[str]) -> None:
+    """Raise UsageError where the files of these tables would be signed, although the run that has them is not."""
+    from bqdump.repository.signatures import is_signed
+
+    if not await is_signed(export.store, export.settings.target, export.settings.layout.run(run), signer):
+        cause = f"{counted(len(kept), 'table')} would be carried over from run {run}, which is not signed with this key"
+        raise UsageError("sign", f"run {export.plan.run}", cause, "Export all tables once.")
 
 
 def _refuse_mass(export: RunningExport, published: Published, removed: Sequence[Removed]) -> None:

@@ -10,8 +10,9 @@ from typing import IO, NamedTuple, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from bqdump.core.documents.codec import decode
+from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.document import STATE
+from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.signature import SHA256, Envelope, Signature, Statement, envelope_of, statement_of
 from bqdump.core.errors import BqdumpError, DocumentError, VerificationError
@@ -29,28 +30,51 @@ LIKE_MANIFEST = re.compile(rf"(?:.*/)?{STATE}/.*manifest\.json", re.DOTALL)
 
 
 async def sign_manifest(
-    store: ObjectStore, target: Target, names: RunLayout, signer: Signer, *, once: bool = False
+    store: ObjectStore,
+    target: Target,
+    names: RunLayout,
+    signer: Signer,
+    *,
+    once: bool = False,
+    made: Manifest | None = None,
 ) -> None:
     """Sign the manifest of a run as it is stored, in addition to signatures of other keys. Repeating it does nothing.
 
     A signature of another manifest, such as one of an earlier run of this id, is replaced. once: nothing is replaced,
-    as where objects are locked. Raises VerificationError then.
+    as where objects are locked. made: what the manifest has to be. Raises VerificationError for anything else.
     """
     manifest = await store.read(names.manifest.name)
-    key = await signer.key_id()
+    if made is not None and encode(decode(manifest.data, Manifest, names.manifest.name)) != encode(made):
+        cause = "it is not the manifest that was to be signed: it was replaced meanwhile"
+        raise VerificationError("sign", names.manifest.name, cause, "Find out by whom.")
     unsigned = envelope_of(manifest.data, names.manifest.name, "" if target.folder else str(target))
+    mine = Signature(await signer.key_id(), await signer.sign(unsigned.signed))
 
     async def step(now: Envelope | None) -> Envelope | None:
         others = now.signatures if now and now.payload == unsigned.payload else ()
-        if any(signature.keyid == key for signature in others):
+        if mine in others:
             return None
         if now and once:
             cause = f"{names.signature.name} has another signature, and nothing is written again there"
             raise VerificationError("sign", names.manifest.name, cause, "Find out by whom, and copy to another place.")
-        mine = Signature(key, await signer.sign(unsigned.signed))
-        return replace(unsigned, signatures=(*others, mine))
+        kept = (signature for signature in others if signature.keyid != mine.keyid)
+        return replace(unsigned, signatures=(*kept, mine))
 
     await swap(store, names.signature, step)
+
+
+async def is_signed(store: ObjectStore, target: Target, names: RunLayout, signer: Signer) -> bool:
+    """Whether this key has signed the manifest of a run as it is stored: an Ed25519 signature is the same each time."""
+    manifest, stored = await read_object(store, names.manifest.name), await read_object(store, names.signature.name)
+    if manifest is None or stored is None:
+        return False
+    try:
+        envelope = decode(stored.data, Envelope, names.signature.name)
+        unsigned = envelope_of(manifest.data, names.manifest.name, "" if target.folder else str(target))
+    except (DocumentError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    mine = Signature(await signer.key_id(), await signer.sign(unsigned.signed))
+    return envelope.payload == unsigned.payload and mine in envelope.signatures
 
 
 class Trust(NamedTuple):

@@ -31,6 +31,7 @@ from bqdump.core.plan.reuse import Reuse, Seen, decide, look_before
 from bqdump.core.plan.routes import Routed, route_tables
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Partition, Table
+from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import differs, present
 from bqdump.repository.references import refer
@@ -38,10 +39,11 @@ from bqdump.repository.repository import value_of
 
 
 class Earlier(NamedTuple):
-    """The published export, and the place of its files."""
+    """The published export, and the place of its files. signer: its key must have signed what is named again."""
 
     store: ObjectStore
     published: Published | None
+    signer: Signer | None = None
 
 
 class Reusable(NamedTuple):
@@ -105,6 +107,12 @@ async def obstacles(
     tombstone = await value_of(earlier.store, settings.layout.run(published.run).tombstone)
     if tombstone and tombstone.decided:
         return dict.fromkeys(reuse, f"run {published.run} is being pruned")
+    if earlier.signer:
+        from bqdump.repository.signatures import is_signed
+
+        names = settings.layout.run(published.run)
+        if not await is_signed(earlier.store, settings.target, names, earlier.signer):
+            return dict.fromkeys(reuse, f"run {published.run} is not signed with this key")
     found = await present(earlier.store, [file.name for table in reuse.values() for file in table.files])
     reasons = {}
     for name, table in reuse.items():
