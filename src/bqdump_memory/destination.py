@@ -18,7 +18,7 @@ from bqdump_memory.datasets import MemoryDatasets
 from bqdump_memory.lines import rows_of
 from bqdump_memory.references import inserted, missing
 from bqdump_memory.resources import definition_of, layout, names_of, patched, raw
-from bqdump_memory.tables import MemoryTable, Version
+from bqdump_memory.tables import MemoryTable, Version, day_in, of_partition
 
 KINDS = {"view": "VIEW", "materializedView": "MATERIALIZED_VIEW", "externalDataConfiguration": "EXTERNAL"}
 # What a copy cannot change of the table that it replaces, and what it takes from its source.
@@ -40,7 +40,7 @@ class MemoryDestination(MemoryDatasets):
 
     Load jobs read the files that exist when they run, and ignore the options of the format: no file has a header.
     Statements: `INSERT … SELECT … FROM` adds the rows of that table for which `matching(statement, row)` is true. DDL
-    is only recorded. Tables disappear when they expire. There are no partitions.
+    is only recorded. Tables disappear when they expire. Of partitions it only copies single ones.
 
     stores: by bucket. policy_definitions: by dataset and table, and name. started: the requests of jobs by id. ddl: the
     statements that are not an INSERT.
@@ -228,6 +228,10 @@ class MemoryDestination(MemoryDatasets):
 
     def _copy(self, request: CopyRequest) -> tuple[int | None, int | None]:
         filled, rows = self._rows(request.to), self._rows(request.source)
+        if partition := request.to.partition:
+            others = [row for row in filled if day_in(row) != partition]
+            self._add(request.to, (*others, *of_partition(rows, partition)))
+            return None, None
         if request.empty and filled:
             raise _RefusedError("duplicate", f"Already Exists: Table {request.to.dataset.name}.{request.to.table}")
         tables, name = self._tables_of(request.to.dataset), request.to.table

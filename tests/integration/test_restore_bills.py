@@ -75,7 +75,7 @@ def test_a_limit_stops_before_the_first_billed_query(
     refused = call(capsys, *how, "--max-bytes-billed", str(limit - 1))
     assert refused.code == 2, refused.text
     assert "the queries would bill up to" in refused.text
-    assert "21 MB to cast values" in refused.text
+    assert "21 MB to cast or choose values" in refused.text
     assert billed(exported) == before
     assert {item.dataset_id for item in exported.big.list_datasets()} == datasets
     assert call(capsys, *how, "--max-bytes-billed", str(limit)).code == 0
@@ -121,7 +121,7 @@ def test_a_limit_is_for_all_datasets_of_a_set(
     datasets = {item.dataset_id for item in exported.big.list_datasets()}
     refused = call(capsys, *how, *of_set, "--max-bytes-billed", str(limit - 1))
     assert refused.code == 2, refused.text
-    assert "31.5 MB to cast values" in refused.text
+    assert "31.5 MB to cast or choose values" in refused.text
     assert billed(exported) == before
     assert {item.dataset_id for item in exported.big.list_datasets()} == datasets
     done = call(capsys, *how, *of_set, "--max-bytes-billed", str(limit))

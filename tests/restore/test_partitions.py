@@ -1,13 +1,27 @@
-"""Tables with more partitions than one job may change."""
+"""Tables with more partitions than one job may change, and some partitions of a table."""
 
 from __future__ import annotations
 
 import asyncio
 
-from bqdump.ports.warehouse import JobError
+import pytest
+from msgspec.structs import replace
+
+from bqdump.core.documents.run import Owner
+from bqdump.core.errors import UsageError
+from bqdump.core.restore.names import is_scratch
+from bqdump.core.sets.restoring import with_patterns_of
+from bqdump.core.tables.catalog import Dataset
+from bqdump.export.run import run as export
+from bqdump.export.task import Task as ExportTask
+from bqdump.ports.destination import LoadRequest
+from bqdump.ports.warehouse import Job, JobError
 from bqdump.restoration.run import run as restore
+from restore import test_copies
 from restore.killed import Killed, killed_at
-from restore.world import ROWS, World
+from restore.world import INTO, ROWS, SETTINGS, World
+
+COPY = Dataset("project", "copy", "US")
 
 REFUSAL = JobError("invalid", "Too many partitions produced by query, allowed 4000, query produces at least 5000")
 
@@ -41,3 +55,82 @@ def test_it_may_be_killed_at_any_request() -> None:
         assert {name: found.rows(name) for name in ROWS} == ROWS, number
         number += 1
     assert number > 30
+
+
+DAYS = {"days": ["20260101:a", "20260102:b", "20260102:c", "20260103:d"]}
+MINE = ["20260102:mine", "20260103:e"]
+CHOSEN = replace(INTO, include=("days",), partitions=("days$20260101..20260102",))
+
+
+def by_partition() -> World:
+    """A table that is exported by partition, and one of its name in the target, without the first partition."""
+    made = World()
+    made.big.put("project", "data", "days", DAYS["days"], partitioned=True)
+    settings = replace(SETTINGS, path="{table}/{partition}/*", partitions_min_bytes=0)
+    asyncio.run(export(ExportTask(made.store, made.big, settings, "r2", Owner("r2", 0), 1)))
+    made.big.put("project", "copy", "days", MINE, partitioned=True)
+    return made
+
+
+def test_some_partitions_that_are_killed_at_any_request_are_complete_once_the_command_is_repeated() -> None:
+    options = replace(CHOSEN, replace=True)
+    for number in range(10_000):
+        world = by_partition()
+        try:
+            asyncio.run(restore(killed_at(world.task(options, "killed", run="r2"), number)))
+        except Killed:
+            between = world.rows("days") or []
+            assert "20260103:e" in between, number
+            # A partition is as it was, or complete.
+            assert [row for row in between if row[:8] == "20260102"] in (MINE[:1], DAYS["days"][1:3]), number
+            result = world.restore(options, "again", run="r2")
+        else:
+            break
+        assert (result.state, result.failed) == ("restored", ()), number
+        assert sorted(world.rows("days") or []) == ["20260101:a", "20260102:b", "20260102:c", "20260103:e"], number
+        assert not [one.name for one in asyncio.run(world.big.present(COPY)) if is_scratch(one.name)], number
+    assert number > 20
+
+
+def test_rows_that_arrive_in_an_empty_partition_are_kept_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = by_partition()
+    options = replace(CHOSEN, partitions=("days$20260101",))
+    load = world.big.load
+
+    async def load_slowly(request: LoadRequest) -> Job:
+        world.big.put("project", "copy", "days", ["20260101:mine"], partitioned=True)
+        return await load(request)
+
+    monkeypatch.setattr(world.big, "load", load_slowly)
+    result = world.restore(options, run="r2")
+    assert [(one.name, one.reason) for one in result.failed] == [("days", "duplicate")]
+    assert world.rows("days") == ["20260101:mine"]
+
+
+def test_partitions_of_an_export_in_a_local_folder_are_uploaded_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(test_copies, "World", by_partition)
+    folder = test_copies.Folder()
+    uploaded: list[str] = []
+    load = folder.world.big.load
+
+    async def loading(request: LoadRequest) -> Job:
+        uploaded.extend(request.uris)
+        return await load(request)
+
+    monkeypatch.setattr(folder.world.big, "load", loading)
+    task = folder.task(replace(CHOSEN, replace=True))
+    assert asyncio.run(restore(task)).state == "restored"
+    assert sorted(folder.world.rows("days") or []) == ["20260101:a", "20260102:b", "20260102:c", "20260103:e"]
+    assert sorted(uri.split("/")[-2] for uri in uploaded) == ["20260101", "20260102"]
+    assert folder.uploads == []
+
+
+def test_in_a_set_each_dataset_restores_the_partitions_of_its_own_tables() -> None:
+    options = replace(CHOSEN, include=("days", "hours"), partitions=("days$20260101", "hours$2026010100"))
+    made = with_patterns_of(options, {"a": ["days", "x"], "b": ["hours", "days"], "c": ["x"]})
+    assert {name: own.partitions for name, own in made.items()} == {
+        "a": options.partitions[:1],
+        "b": options.partitions,
+    }
+    with pytest.raises(UsageError, match="partitions 'dyas': matches no object of any dataset; did you mean 'days'"):
+        with_patterns_of(replace(CHOSEN, include=("dyas",), partitions=("dyas$20260101",)), {"a": ["days"]})

@@ -65,6 +65,7 @@ def restore(
     exclude_datasets: str | Sequence[str] = (),
     include: str | Sequence[str] = (),
     exclude: str | Sequence[str] = (),
+    partitions: str | Sequence[str] = (),
     as_: str = "",
     schema_only: bool = False,
     data_only: bool = False,
@@ -97,6 +98,7 @@ def restore(
     with_policies: also restore row access policies.
     with_access: also grant the dataset's access entries, in addition to those that the target has.
     keep_references: let views refer to the source dataset.
+    partitions: restore only these partitions of these tables: "clicks$20261101", or "clicks$20261101..20261130".
     verify: also compare checksums of every column with the files; BigQuery bills one query per table.
     via: gs://bucket for the documents of the restore, and for uploads of a local folder's files.
     finish_run: first finish a run that was stopped while it replaced the published files.
@@ -120,6 +122,7 @@ def restore(
             keep_references=keep_references,
             via=via,
             planning=plan,
+            partitions=partitions,
         )
         choice = Choice(patterns(datasets), patterns(exclude_datasets))
     run = run_of(settings, run, as_of)

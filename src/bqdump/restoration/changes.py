@@ -6,7 +6,7 @@ Comparing the values of restored tables with the files, and these with the sourc
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -26,7 +26,7 @@ from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep, TableSt
 from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.settings.target import Target
 from bqdump.core.sizes import counted
-from bqdump.core.tables.catalog import Table
+from bqdump.core.tables.catalog import Shape, Table
 from bqdump.core.wording import placeholder
 from bqdump.restoration.outcome import Ledger
 from bqdump.restoration.task import RunningRestore
@@ -73,7 +73,8 @@ def _again(restore: RunningRestore, name: str) -> str:
         "into": f"{restore.target.project}.{restore.target.name}",
         "via": str(_outer(via.target, dataset)) if via else "",
         "datasets": dataset,
-        "include": exported,
+        "include": "" if options.partitions else exported,
+        "partitions": ",".join(some for some in options.partitions if some.startswith(f"{exported}$")),
         "as_": name if exported != name else "",
         "schema_only": options.schema_only,
         "data_only": options.data_only,
@@ -99,12 +100,21 @@ async def _changed(restore: RunningRestore, ledger: Ledger) -> list[NotCreated]:
     async def change(number: int) -> NotCreated | None:
         step, receipt = steps[number], ledger.receipts[number]
         found = await restore.destination.table(restore.target, receipt.name)
+        if isinstance(step, TableStep) and step.parts and found:
+            found = msgspec.structs.replace(found, rows=await _rows_in(restore, step))
         difference = _difference(step, receipt, found, rows=not restore.decision.options.schema_only)
         return NotCreated(receipt.name, receipt.kind, CHANGED, difference) if difference else None
 
     restored = (number for number in steps if number in ledger.receipts)
     compared = [number for number in restored if ledger.receipts[number].kind not in (ROUTINE, INDEX)]
     return [found for found in await gathered(change, compared, AT_ONCE) if found]
+
+
+async def _rows_in(restore: RunningRestore, step: TableStep) -> int:
+    """The rows of the partitions of a table that were restored."""
+    names = [f"{step.name}${id_}" for id_ in step.parts]
+    found = await gathered(lambda name: restore.destination.table(restore.target, name), names, AT_ONCE)
+    return sum(table.rows for table in found if table)
 
 
 def _difference(step: TableStep | ObjectStep, receipt: Restored, found: Table | None, *, rows: bool) -> str:
@@ -126,6 +136,7 @@ def _difference(step: TableStep | ObjectStep, receipt: Restored, found: Table | 
 
 
 VALUES = "values"
+NO_CONDITIONS: Mapping[str, str] = {}
 HINT = "Raise it, or leave out {setting:verify}."
 OF_A_DRILL = "Raise it, or compare fewer tables at a time with {setting:tables}."
 
@@ -145,9 +156,10 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     """
     there = [step for number, step in enumerate(restore.plan.tables) if number in ledger.receipts]
     hidden = await _hidden(restore, ledger, there)
-    restored = [step for step in there if step.name not in hidden]
+    restored = [step for step in there if step.name not in hidden and not _is_unreadable(step)]
     names = {step.entry.table: step.name for step in restored}
-    exported = _of(restore, [step.entry for step in restored])
+    # The source has all partitions, and other rows in them by now.
+    exported = _of(restore, [step.entry for step in restored if not step.partitions])
     manifest = _of(restore, [msgspec.structs.replace(step.entry, table=step.name) for step in restored])
     check_room(manifest, reading)
     request, limit = restore.task.request, restore.task.settings.max_bytes_billed
@@ -155,7 +167,8 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     casts = sum(receipt.billed for receipt in ledger.receipts.values())
     source = Source(restore.destination, limit, hint=hint, spent=request.spent + casts)
     target = restore.target
-    able, unable = await priced(source, target, _questions(restore, manifest))
+    held = {step.name: step.held for step in restored}
+    able, unable = await priced(source, target, _questions(restore, manifest, held))
     spent = source.spent + sum(question.bills for question in able)
     of_source = await _of_source(source._replace(spent=spent), exported)
     request.on_bill(sum(question.bills for question in (*able, *(of_source.questions if of_source else ()))))
@@ -197,7 +210,7 @@ async def scratch_difference(restore: RunningRestore, step: TableStep, scratch: 
     Raises UsageError if the queries would bill more than max_bytes_billed.
     """
     reading = restore.task.request.reading
-    if reading is None:
+    if reading is None or step.load.where:
         return ""
     manifest = _of(restore, [msgspec.structs.replace(step.entry, table=scratch)])
     async with restore.comparing:
@@ -210,12 +223,28 @@ async def scratch_difference(restore: RunningRestore, step: TableStep, scratch: 
     return next((_named(finding).message for finding in (*back.findings, *found.findings)), "")
 
 
-def _questions(restore: RunningRestore, manifest: Manifest) -> list[Question]:
-    """The queries about the tables of a manifest in the target, which have what was exported."""
+def _held(entry: TableEntry, held: Mapping[str, str]) -> Shape:
+    """What the target has of a table's export. held: see _questions."""
+    return msgspec.structs.replace(entry.shape, where=held.get(entry.table, ""))
+
+
+def _is_unreadable(step: TableStep) -> bool:
+    """Whether the files of a table have other rows than what was restored: they are not by partition."""
+    if step.load.where:
+        message = "%s: not compared: its files have all partitions, and only some were restored"
+        log.warning(message, step.name, extra=LogEvent.VALUES_NOT_COMPARED.extra(table=step.name))
+    return bool(step.load.where)
+
+
+def _questions(restore: RunningRestore, manifest: Manifest, held: Mapping[str, str] = NO_CONDITIONS) -> list[Question]:
+    """The queries about the tables of a manifest in the target, which have what was exported.
+
+    held: the condition for the rows that do, by table; "" for all.
+    """
     return [
         question
         for entry in manifest.tables
-        for question in about(restore.target, manifest, entry, None, msgspec.structs.replace(entry.shape, where=""))
+        for question in about(restore.target, manifest, entry, None, _held(entry, held))
     ]
 
 

@@ -19,7 +19,7 @@ from bqdump.core.errors import DeniedError, DocumentError, UsageError, Verificat
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.definition import expirations_of
 from bqdump.core.restore.documents import Restores
-from bqdump.core.restore.draft import restore_plan, tables_in_target
+from bqdump.core.restore.draft import partitions_in_target, restore_plan, tables_in_target
 from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
 from bqdump.core.restore.selection import unfinished
@@ -98,7 +98,7 @@ async def target_state(task: Task, options: Options) -> TargetState | None:
 async def _with_tables(task: Task, manifest: Manifest, state: TargetState) -> TargetState:
     """The state of a target with what a restore has to know of the tables that get other rows."""
     options, found = task.request.options, dict[str, msgspec.Raw]()
-    if options.data_only:
+    if options.data_only or options.partitions:
         names = [name for name in tables_in_target(manifest, options).values() if name in state.tables]
         found = await _definitions(task, state, names)
         state = state._replace(definitions=found)
@@ -108,13 +108,29 @@ async def _with_tables(task: Task, manifest: Manifest, state: TargetState) -> Ta
         each = dict.fromkeys(others.get(entry.table, entry.table) for entry in manifest.tables)
         found = await _definitions(task, state, [name for name in each if name in there])
         state = state._replace(layouts={name: layout_of(definition) for name, definition in found.items()})
-    if not (options.data_only or options.replace):
+    if options.partitions:
+        state = state._replace(rows=await _rows(task, manifest, state))
+    if not (options.data_only or options.replace or options.partitions):
         return state
     kept = {name: expirations_of(definition) for name, definition in found.items()}
     return state._replace(
         policies=await _policies(task, manifest, state),
         expirations={name: expirations for name, expirations in kept.items() if expirations != NOTHING},
     )
+
+
+async def _rows(task: Task, manifest: Manifest, state: TargetState) -> dict[str, dict[str, int]]:
+    """The rows of the partitions that are restored into tables that exist, by table and id."""
+    options = task.request.options
+    dataset, there = Dataset(options.project, options.dataset, state.location), state.definitions or {}
+    pairs = [
+        (name, id_) for name, ids in partitions_in_target(manifest, options).items() if name in there for id_ in ids
+    ]
+    found = await gathered(lambda pair: task.destination.table(dataset, f"{pair[0]}${pair[1]}"), pairs, AT_ONCE)
+    rows: dict[str, dict[str, int]] = {}
+    for (name, id_), table in zip(pairs, found, strict=True):
+        rows.setdefault(name, {})[id_] = table.rows if table else 0
+    return rows
 
 
 async def _definitions(task: Task, state: TargetState, names: Sequence[str]) -> dict[str, msgspec.Raw]:
@@ -131,7 +147,11 @@ async def _policies(task: Task, manifest: Manifest, state: TargetState) -> dict[
     names = [name for name in tables_in_target(manifest, options).values() if state.tables.get(name, ("",))[0] == TABLE]
     listed = await gathered(lambda name: task.destination.row_policies(dataset, name), names, AT_ONCE)
     found = dict(zip(names, listed, strict=True))
-    created = await _created_policies(task) if any(found.values()) and not options.data_only else set[tuple[str, str]]()
+    created = (
+        await _created_policies(task)
+        if any(found.values()) and not (options.data_only or options.partitions)
+        else set[tuple[str, str]]()
+    )
     return {
         name: None if policies is None else {policy.name: (name, policy.name) in created for policy in policies}
         for name, policies in found.items()
@@ -164,7 +184,7 @@ async def find_manifest(task: Task) -> Found:
 def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
     exported = {manifest.dataset, *(name for name, _ in options.others)}
     in_place = options.project == manifest.project and options.dataset in exported
-    adds_only = (options.as_ or options.data_only) and not options.replace
+    adds_only = (options.as_ or options.data_only or options.partitions) and not options.replace
     if not in_place or adds_only or (options.replace and yes):
         return
     which = "the dataset that was exported" if options.dataset == manifest.dataset else "another dataset of the set"

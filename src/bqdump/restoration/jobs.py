@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import File
 from bqdump.core.errors import DeniedError, JobFailedError, NotFoundError
@@ -32,6 +33,10 @@ TRIES = 1000
 COPY = "copy"
 # BigQuery's reason for a name that is taken, and for a table that is not empty.
 TAKEN = "duplicate"
+# The reason of a table that has other rows than those that were loaded.
+ROWS = "rows"
+# Copies of partitions of one table.
+AT_ONCE = 16
 
 
 class FailedJobError(JobFailedError):
@@ -101,11 +106,12 @@ class Jobs:
                 step, part, lambda id_: self._restore.destination.statement(request._replace(job_id=id_))
             )
 
-    async def copy(self, source: str, to: str, *, empty: bool) -> Job:
-        """Replace a table by another one. empty: it must be empty."""
+    async def copy(self, source: str, to: str, *, empty: bool, part: int = 0, partition: str = "") -> Job:
+        """Replace a table, or a partition of it, by that of another one. empty: it must be empty."""
         target = self._restore.target
-        request = CopyRequest("", TableName(target, source), TableName(target, to), self._restore.labels, empty=empty)
-        return await self._run(COPY, 0, lambda id_: self._restore.destination.copy(request._replace(job_id=id_)))
+        names = TableName(target, source, partition), TableName(target, to, partition)
+        request = CopyRequest("", *names, self._restore.labels, empty=empty)
+        return await self._run(COPY, part, lambda id_: self._restore.destination.copy(request._replace(job_id=id_)))
 
     async def _run(self, step: str, part: int, start: Callable[[str], Awaitable[Job]]) -> Job:
         """The job that is done. Raises FailedJobError, and QuotaError."""
@@ -199,10 +205,10 @@ async def is_put(work: TableWork) -> bool:
     return False
 
 
-async def is_filled(work: TableWork) -> bool:
-    """Whether an attempt of this restore has put rows into the table, so that these may be replaced."""
+async def is_filled(work: TableWork, part: int = 0) -> bool:
+    """Whether an attempt of this restore has put rows into the table, or into one of its partitions."""
     for attempt in range(work.attempt + 1):
-        copied = await _copy_job(work._replace(attempt=attempt))
+        copied = await _copy_job(work._replace(attempt=attempt), part)
         if copied and copied.ended and not copied.error:
             return True
     return False
@@ -224,6 +230,37 @@ async def is_copied(work: TableWork) -> bool:
     return await _copy_job(work) is not None
 
 
-async def _copy_job(work: TableWork) -> Job | None:
-    name = job_id(work.restore.mark, work.number, COPY, 0, work.attempt * TRIES)
+async def _copy_job(work: TableWork, part: int = 0) -> Job | None:
+    name = job_id(work.restore.mark, work.number, COPY, part, work.attempt * TRIES)
     return await work.restore.destination.find_job(name, work.restore.target.location)
+
+
+async def put_partitions(work: TableWork, full: str) -> int:
+    """Put partitions in place, each by a copy job, which is atomic; their rows.
+
+    Raises FailedJobError where the export has no row of them, and where one has other rows in the end.
+    """
+    restore, parts = work.restore, work.step.parts
+
+    async def rows_of(table: str, id_: str) -> int:
+        found = await restore.destination.table(restore.target, f"{table}${id_}")
+        return found.rows if found else 0
+
+    async def put(part: int) -> int:
+        id_ = parts[part]
+        rows = await rows_of(full, id_)
+        if rows:
+            # A copy job that requires an empty destination may mean the complete table.
+            fills = work.step.action == "fill" and not await is_filled(work, part)
+            if fills and await rows_of(work.name, id_):
+                raise FailedJobError(work.name, TAKEN, f"rows have arrived in {work.name}${id_} since this was planned")
+            await work.jobs.copy(full, work.name, empty=False, part=part, partition=id_)
+            if (found := await rows_of(work.name, id_)) != rows:
+                cause = f"{work.name}${id_} has {found:,} rows, but {rows:,} were restored: it was changed meanwhile"
+                raise FailedJobError(work.name, ROWS, cause)
+        return rows
+
+    rows = sum(await gathered(put, range(len(parts)), AT_ONCE))
+    if not rows:
+        raise FailedJobError(work.name, "notFound", "the export has no rows in these partitions")
+    return rows

@@ -143,6 +143,7 @@ def _table(step: TableStep, receipt: Restored) -> RestoredTable:
         as_what=step.as_what,
         altered=step.altered,
         exported=_exported(step),
+        partitions=step.partitions,
     )
 
 
@@ -163,6 +164,7 @@ def _planned_table(step: TableStep) -> RestoredTable:
         as_what=step.as_what,
         altered=step.altered,
         exported=_exported(step),
+        partitions=step.partitions,
     )
 
 

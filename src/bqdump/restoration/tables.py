@@ -14,12 +14,13 @@ import msgspec
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.names import LABEL, id_of, scratch_name, scratch_prefix
-from bqdump.core.restore.partitions import fill, partitioning_of
+from bqdump.core.restore.partitions import both, fill, partitioning_of
 from bqdump.core.restore.plan import TABLE
 from bqdump.export.watch import Watch
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.changes import VALUES, scratch_difference
 from bqdump.restoration.jobs import (
+    ROWS,
     TAKEN,
     FailedJobError,
     Jobs,
@@ -30,11 +31,11 @@ from bqdump.restoration.jobs import (
     keep_expirations,
     labels_of,
     own,
+    put_partitions,
 )
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.uploads import changed_files, upload_files
 
-ROWS = "rows"
 # Steps, as in the ids of jobs.
 FULL, STAGE, INSERT, RANGES = "full", "stage", "insert", "ranges"
 # A scratch table that was forgotten disappears after so long, in milliseconds.
@@ -49,7 +50,7 @@ async def restore_table(restore: RunningRestore, watch: Watch, number: int, atte
     step = restore.plan.tables[number]
     work = TableWork(restore, step, number, attempt, Jobs(restore, watch, number, step.name, attempt))
     changed = await changed_files(restore, step.entry)
-    if changed and not await is_copied(work):
+    if changed and (step.parts or not await is_copied(work)):
         raise _replaced(work, changed)
     if changed:
         # An earlier start has compared them before it requested the copy: the rows are the export's.
@@ -109,8 +110,12 @@ async def _load_rows(work: TableWork) -> int:
     if changed := await changed_files(work.restore, work.step.entry):
         raise _replaced(work, changed)
     await _counted(work, full, filled)
-    if work.step.action == "replace" and (difference := await scratch_difference(work.restore, work.step, full)):
+    if (work.step.action == "replace" or work.step.parts) and (
+        difference := await scratch_difference(work.restore, work.step, full)
+    ):
         raise FailedJobError(work.name, VALUES, f"not replaced: {difference}")
+    if work.step.parts:
+        return await put_partitions(work, full)
     await _try_properties(work, full)
     created = await _create(work)
     try:
@@ -188,7 +193,7 @@ async def _insert(work: TableWork, source: str, to: str, *, by_ranges: bool) -> 
     """Fill a table from a scratch table that has everything. Returns the rows."""
     load, target = work.step.load, work.restore.target
     step = RANGES if by_ranges else INSERT
-    conditions = await _ranges(work, source) if by_ranges else [""]
+    conditions = [both(load.where, where) for where in (await _ranges(work, source) if by_ranges else [""])]
     statements = [fill(target, to, source, load, where) for where in conditions]
     return _sum(await _all(work.jobs.statement(step, part, work.name, text) for part, text in enumerate(statements)))
 

@@ -64,7 +64,7 @@ def test_bills_add_up_and_say_what_they_are_for() -> None:
     both = together([Bill(casts=LEAST), Bill(comparisons=LEAST, refused=UNIT)])
     assert (both.certain, both.most) == (2 * LEAST, 2 * LEAST + UNIT)
     assert both.words == (
-        "10.5 MB to cast values, 10.5 MB to compare values, "
+        "10.5 MB to cast or choose values, 10.5 MB to compare values, "
         "1.05 MB to load files that BigQuery may refuse to load directly"
     )
     assert together([]) == Bill()

@@ -167,7 +167,7 @@ def print_plan(settings: Settings, shown: Restoration) -> None:
         right=(2, 3, 4, 5),
     )
     if casts := [(t.table, size_text(t.bytes_billed), t.casts) for t in shown.tables if t.casts]:
-        sys.stdout.write("\nCast by a billed query:\n")
+        sys.stdout.write("\nFilled by a billed query:\n")
         print_table(("table", "bills", "why"), casts, right=(1,))
     if maybe := [(t.table, size_text(t.bytes_billed_at_most), t.like_null) for t in shown.tables if t.like_null]:
         sys.stdout.write("\nFilled by a billed query only if a value reads like NULL and BigQuery refuses the files:\n")

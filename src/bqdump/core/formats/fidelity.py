@@ -66,7 +66,7 @@ TEXT = {"allowQuotedNewlines": True, "preserveAsciiControlCharacters": True}
 DECIMAL = Back({"decimalTargetTypes": ["NUMERIC", "BIGNUMERIC"]})
 LOGICAL = Back({"useAvroLogicalTypes": True})
 LISTS = Back({"parquetOptions": {"enableListInference": True}})
-SPHERICAL = Back(words="by its schema; edges stay spherical")
+SPHERICAL = Back(words="by schema; edges stay spherical")
 OTHERWISE_STRING = Back(words="only with its schema, otherwise as STRING")
 
 # Why the read route cannot write a column: it is no matter of the column.
@@ -125,7 +125,7 @@ SERVER: dict[str, dict[str, Cell]] = {
         "JSON": Cell(
             "the value itself",
             "a JSON null reads like NULL",
-            Back(words="by its schema; `PARSE_JSON` if it was written as a string; null as JSON null where no NULL is"),
+            Back(words="by schema; `PARSE_JSON` if it was written as a string; null as JSON null where no NULL is"),
             sure=False,
             null="JSON 'null'",
             altered="a JSON null becomes NULL",

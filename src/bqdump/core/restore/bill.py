@@ -46,9 +46,9 @@ class Bill(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What it consists of, such as "10.5 MB to cast values and 21 MB to compare them"."""
+        """What it consists of, such as "10.5 MB to cast or choose values and 21 MB to compare them"."""
         parts = (
-            (self.casts, "to cast values"),
+            (self.casts, "to cast or choose values"),
             (self.counts, "to count rows that would expire"),
             (self.comparisons, "to compare values"),
             (self.refused, "to load files that BigQuery may refuse to load directly"),

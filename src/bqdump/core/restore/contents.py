@@ -56,6 +56,25 @@ def actions(names: Sequence[str], options: Options, into: Dataset, target: Targe
     return {name: kept if name in filled else "fill" for name in names}
 
 
+def partition_action(name: str, options: Options, into: Dataset, target: TargetState) -> Action:
+    """What is done with a table that exists, of which some partitions are restored.
+
+    Raises UsageError if they have rows, and the options do not say what to do with them.
+    """
+    rows = (target.rows or {}).get(name, {})
+    filled = [id_ for id_, count in rows.items() if count]
+    if not filled or options.replace:
+        return "replace" if filled else "fill"
+    if options.missing_only:
+        return "keep" if len(filled) == len(rows) else "fill"
+    cause = f"table {name} has rows in {named(filled, SHOWN, 'partition')}"
+    hint = (
+        "Use {setting:replace} to replace these partitions, {setting:missing_only} to fill empty ones only, or "
+        "{setting:as_} to restore next to the table."
+    )
+    raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint, setting="partitions")
+
+
 def has_rows(definition: msgspec.Raw) -> bool:
     """Whether a table has rows, or is receiving some."""
     table: dict[str, Any] = msgspec.json.decode(definition)
@@ -163,20 +182,20 @@ def lost_policies(
     export has it.
     https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#copy_jobs
     """
-    there = (target and target.policies) or {}
+    there, rows_only = (target and target.policies) or {}, options.data_only or bool(options.partitions)
     replaced = [step.name for step in tables if step.action in ("replace", "fill")]
     lost = [
         (name, policy, created)
         for name in replaced
         for policy, created in sorted((there.get(name) or {}).items())
-        if options.data_only or (name, policy) not in known
+        if rows_only or (name, policy) not in known
     ]
-    if removed := [f"{policy} of {name}" for name, policy, created in lost if options.data_only or not created]:
+    if removed := [f"{policy} of {name}" for name, policy, created in lost if rows_only or not created]:
         subject = f"{into.project}.{into.name}"
-        if options.data_only:
+        if rows_only:
             cause = f"row access policies would be removed: {named(removed, SHOWN)}"
             hint = "Restore next to the table with {setting:as_}, or drop them first and create them again afterwards."
-            raise UsageError(PLAN, subject, cause, hint, setting="data_only")
+            raise UsageError(PLAN, subject, cause, hint, setting="data_only" if options.data_only else "partitions")
         cause = f"row access policies that the export cannot restore would be removed: {named(removed, SHOWN)}"
         hint = (
             "Drop them first and create them again afterwards, restore next to the table with {setting:as_}, or leave "

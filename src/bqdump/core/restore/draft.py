@@ -9,6 +9,7 @@ import msgspec
 from bqdump.core.documents.definitions import NOTHING, ObjectDefinition
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import settings_of
+from bqdump.core.errors import UsageError
 from bqdump.core.restore.access import access_entries, dataset_requests, temporary
 from bqdump.core.restore.contents import lost_policies
 from bqdump.core.restore.loading import unloadable
@@ -33,7 +34,9 @@ from bqdump.core.restore.plan import (
     TableStep,
     TargetState,
 )
+from bqdump.core.restore.portions import chosen_partitions
 from bqdump.core.restore.selection import (
+    PLAN,
     Chosen,
     NamedObject,
     Occupied,
@@ -108,6 +111,13 @@ def tables_in_target(manifest: Manifest, options: Options) -> Mapping[str, str]:
     return names_in_target([entry.table for entry in chosen], options.as_)
 
 
+def partitions_in_target(manifest: Manifest, options: Options) -> Mapping[str, list[str]]:
+    """The ids of the partitions that are restored, by the name of their table in the target."""
+    chosen = {entry.table: chosen_partitions(entry, options) for entry in _chosen(manifest, options).tables}
+    names = names_in_target(list(chosen), options.as_)
+    return {names[table]: some.ids for table, some in chosen.items() if some}
+
+
 def _chosen(manifest: Manifest, options: Options) -> Chosen:
     """What the options choose: as tables with rows, by its definition, and what cannot be restored."""
     by_name = chosen_by(options, manifest)
@@ -125,13 +135,18 @@ def _chosen(manifest: Manifest, options: Options) -> Chosen:
             if reason := _obstacle(manifest, entry, options):
                 lost.append(NotRestored(entry.table, entry.kind, reason))
             else:
-                tables.append(entry)
+                some = chosen_partitions(entry, options)
+                tables.append(some.entry if some else entry)
     objects = [object_ for name, object_ in sorted(known.items()) if by_name[name]]
     routines = [routine for routine in manifest.definitions.routines if by_name[routine.name]]
     if options.as_:
         lost += [NotRestored(object_.name, object_.kind, NOT_RENAMED) for object_ in objects]
         lost += [NotRestored(routine.name, ROUTINE, NOT_RENAMED) for routine in routines]
-    if options.as_ or options.data_only:
+    if options.partitions and objects:
+        object_ = objects[0]
+        cause, hint = f"{object_.name} has no partitions in the export", "Restore it with {setting:include}."
+        raise UsageError(PLAN, object_.name, cause, hint, setting="partitions")
+    if options.as_ or options.data_only or options.partitions:
         objects, routines = [], []
     return Chosen(tuple(tables), tuple(objects), tuple(routines), tuple(lost), by_name)
 

@@ -140,6 +140,31 @@ def parse_as(value: str) -> str:
     return value
 
 
+RANGE = ".."
+FORM = re.compile(r"(?P<table>[^$*?]+)\$(?P<first>-?\w+)(?:\.\.(?P<last>-?\w+))?")
+
+
+class PartitionRange(NamedTuple):
+    """Partitions of a table from one id to another one, both included."""
+
+    table: str
+    first: str
+    last: str
+
+    def __str__(self) -> str:
+        return self.first if self.first == self.last else f"{self.first}{RANGE}{self.last}"
+
+
+def partition_range(value: str) -> PartitionRange:
+    """The partitions that a string such as "clicks$20261101..20261130" stands for. Raises UsageError."""
+    found = FORM.fullmatch(value)
+    if found is None:
+        hint = "Write TABLE$ID or TABLE$FIRST..LAST, in quotes, such as 'clicks$20261101..20261130'."
+        cause = f"invalid value {value!r}: expected a table and the id of a partition"
+        raise UsageError(OPERATION, "", cause, hint, setting="partitions")
+    return PartitionRange(found["table"], found["first"], found["last"] or found["first"])
+
+
 def names_in_target(tables: Sequence[str], template: str) -> Mapping[str, str]:
     """The name of each of these tables in the target. template: see parse_as, "" for the same names.
 

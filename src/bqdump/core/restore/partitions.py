@@ -37,6 +37,11 @@ def fill(dataset: Dataset, table: str, scratch: str, load: Load, where: str = ""
     return f"INSERT INTO {into} ({names})\nSELECT {', '.join(load.values)}\n{reading(dataset, scratch, load)}{rows}"
 
 
+def both(one: str, other: str) -> str:
+    """The condition that both of these hold; "" stands for no condition."""
+    return f"({one}) AND ({other})" if one and other else one or other
+
+
 def reading(dataset: Dataset, scratch: str, load: Load) -> str:
     """The FROM clause for a scratch table, under a name that is none of its columns."""
     alias, taken = "source", {name.casefold() for name in load.columns}

@@ -29,6 +29,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     others: the datasets that are restored along with it, each with the name that it has in the target project then.
     restore: the mark of the restore, which is the label of the tables that it has not finished; "" before it has one.
     schema_only: tables without rows. data_only: rows, into tables that exist.
+    partitions: such as "clicks$20261101" or "clicks$20261101..20261130"; then `include` has the names of these tables.
     temporary: what is created expires by itself, see core.restore.temporary; for a dataset that does not exist.
     """
 
@@ -47,6 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     temporary: bool = False
     others: tuple[tuple[str, str], ...] = ()
     restore: str = ""
+    partitions: tuple[str, ...] = ()
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +61,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     query fills the table. like_null: where the files load directly, the columns that have no NULL and may have a value
     that load jobs take for it: if BigQuery refuses the files, they load into a scratch table, too. scratch: the
     definition of a scratch table, for tables.insert. columns, values: the columns of the table, and the expression that
-    each of them is filled with from a scratch table, see partitions.fill.
+    each of them is filled with from a scratch table, see partitions.fill. where: which rows of it, "" for all.
     """
 
     options: msgspec.Raw
@@ -71,6 +73,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     casts: str = ""
     like_null: str = ""
     partitions: tuple[str, ...] = ()
+    where: str = ""
 
     @property
     def staged(self) -> msgspec.Raw:
@@ -92,7 +95,9 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     expired_rows: where `expire` has a partition expiration, the query for the number of rows that it would delete; else
     "". as_what: how the table differs from the one in the source, such as "columns are masked"; "" where it does not.
     altered: which values its format does not bring back exactly, in words, "" for none. name: in the target. kept: the
-    expirations that `lasting` removes, set again if the table is not replaced after all.
+    expirations that `lasting` removes, set again if the table is not replaced after all. partitions: the only ones that
+    are restored, () for all; by ids, or by ranges of them where the files are not by partition. parts: the ids of those
+    that are put in place one by one, as the table exists; held: the condition for the rows of these.
     """
 
     entry: TableEntry
@@ -108,11 +113,14 @@ class TableStep(msgspec.Struct, frozen=True, kw_only=True):
     expired_rows: str = ""
     as_what: str = ""
     altered: str = ""
+    partitions: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    held: str = ""
 
     @property
     def jobs(self) -> int:
         """The least number of jobs: loads, a query where values are cast, and a copy to the table's name."""
-        return len(self.load.groups) + bool(self.load.casts and self.load.groups) + 1
+        return len(self.load.groups) + bool(self.load.casts and self.load.groups) + (len(self.parts) or 1)
 
 
 class ObjectStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,7 +213,8 @@ class TargetState(NamedTuple):
     layouts: of the tables that are to be replaced, by name, see layout_of. definitions: of the tables that are to be
     filled, as BigQuery returned them. policies: of the tables whose rows are replaced, the names of row access policies
     and whether a restore has created each; None for a table whose policies may not be listed. expirations: of the same
-    tables, for tables.patch. None stands for a dataset that does not exist.
+    tables, for tables.patch. rows: of the partitions to be restored, by table and id. None stands for a dataset that
+    does not exist.
     """
 
     location: str
@@ -216,3 +225,4 @@ class TargetState(NamedTuple):
     definitions: dict[str, msgspec.Raw] | None = None
     policies: dict[str, dict[str, bool] | None] | None = None
     expirations: dict[str, msgspec.Raw] | None = None
+    rows: dict[str, dict[str, int]] | None = None

@@ -5,13 +5,13 @@ The settings of a restore and of a drill, as rows like those of an export: flag 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from bqdump.core.errors import UsageError
-from bqdump.core.restore.names import parse_as
+from bqdump.core.restore.names import parse_as, partition_range
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings import values as parse
 from bqdump.core.settings.settings import PROJECT, Setting, Settings
@@ -47,6 +47,7 @@ def requested(
     data_only: bool = False,
     verify: bool = False,
     planning: bool = False,
+    partitions: str | Sequence[str] = (),
 ) -> Requested:
     """The restore that is requested. settings: of the export's target. Raises UsageError.
 
@@ -57,6 +58,11 @@ def requested(
         cause = "cannot be used together with {setting:missing_only}"
         raise UsageError(RESTORE, "", cause, "Use one of them.", setting="replace")
     grants = {"with_policies": with_policies, "with_access": with_access}
+    ranges = [partition_range(value) for value in parse.patterns(partitions)]
+    if ranges:
+        others = {"include": include, "exclude": exclude, "schema_only": schema_only, **grants}
+        _refuse_with_partitions(name for name, given in others.items() if given)
+        include = tuple(dict.fromkeys(chosen.table for chosen in ranges))
     _refuse_pairs(schema_only=schema_only, data_only=data_only, verify=verify, grants=grants)
     if data_only and not dataset:
         cause = "it restores rows into tables that exist, so their dataset must be named"
@@ -75,8 +81,17 @@ def requested(
         with_policies=with_policies,
         with_access=with_access,
         keep_references=keep_references,
+        partitions=tuple(f"{chosen.table}${chosen}" for chosen in ranges),
     )
     return Requested(options, through)
+
+
+def _refuse_with_partitions(given: Iterable[str]) -> None:
+    """Raise UsageError for another setting that chooses what is restored."""
+    for setting in given:
+        cause = f"cannot be used together with {{setting:{setting}}}"
+        hint = "It restores rows of the tables that it names, and nothing else."
+        raise UsageError(RESTORE, "", cause, hint, setting="partitions")
 
 
 def _refuse_pairs(*, schema_only: bool, data_only: bool, verify: bool, grants: Mapping[str, bool]) -> None:
@@ -184,6 +199,7 @@ INTO = (
     "a set requires."
 )
 AS = "Name of the restored table; {table} stands for its name in the export."
+PARTITIONS = "Restore only these partitions of these tables, such as 'clicks$20261101..20261130'."
 ROWS_ONLY = "Restore rows only, into empty tables; with --replace, in place of other rows."
 ONE_QUERY = "Also compare checksums of every column with the files. BigQuery bills one query per table."
 GRANTS = "Also grant the dataset's access entries; the target keeps its own."
@@ -208,6 +224,7 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
     INCLUDE,
     Setting("exclude", parse.patterns, "PATTERN,…", "Exclude objects that match (* and ? allowed).",
             variable="BQDUMP_RESTORE_EXCLUDE"),
+    Setting("partitions", parse.patterns, "TABLE$ID[..ID],…", PARTITIONS, variable="BQDUMP_RESTORE_PARTITIONS"),
     Setting("as_", str, "NAME", AS, variable="BQDUMP_RESTORE_AS"),
     Setting("schema_only", bool, "BOOL", "Restore definitions only: every table is empty."),
     Setting("data_only", bool, "BOOL", ROWS_ONLY),

@@ -27,7 +27,8 @@ class RestoredTable(msgspec.Struct, frozen=True, kw_only=True):
     query fills the table if BigQuery refuses to load its files directly; bytes_billed_at_most: what is billed then.
     as_what: how it differs from the source, such as "columns are masked"; "" where it does not. exported: its name in
     the export, where that is another one, else "". altered: which of its values the format does not bring back exactly,
-    and a comparison cannot see, such as '"" becomes NULL in note'; "" for none. seconds: of its jobs.
+    and a comparison cannot see, such as '"" becomes NULL in note'; "" for none. partitions: the only ones that are
+    restored, by id, or by range where the files are not by partition. seconds: of its jobs.
     """
 
     table: str
@@ -45,6 +46,7 @@ class RestoredTable(msgspec.Struct, frozen=True, kw_only=True):
     as_what: str = ""
     altered: str = ""
     exported: str = ""
+    partitions: tuple[str, ...] = ()
 
 
 @public

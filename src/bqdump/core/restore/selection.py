@@ -15,6 +15,7 @@ from bqdump.core.plan.draft import unmatched
 from bqdump.core.restore.access import UNREQUESTED as NO_ACCESS
 from bqdump.core.restore.access import has_access_entries
 from bqdump.core.restore.contents import actions as filled
+from bqdump.core.restore.contents import partition_action
 from bqdump.core.restore.names import LABEL, id_of, is_scratch
 from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import (
@@ -54,7 +55,8 @@ def chosen_by(options: Options, manifest: Manifest) -> Mapping[str, bool]:
     for setting, patterns in (("include", options.include), ("exclude", options.exclude)):
         for pattern, guess in unmatched(names, patterns):
             cause = f"matches no object of the export{guess}"
-            raise UsageError(PLAN, repr(pattern), cause, "{call:ls} lists all.", setting=setting)
+            where = "partitions" if options.partitions else setting
+            raise UsageError(PLAN, repr(pattern), cause, "{call:ls} lists all.", setting=where)
     return dict(zip(names, select(names, options.include, options.exclude), strict=True))
 
 
@@ -97,12 +99,14 @@ def occupied(
     if options.replace and options.missing_only:
         cause = "cannot be used together with {setting:missing_only}"
         raise UsageError(PLAN, "", cause, "Use one of them.", setting="replace")
-    if options.data_only:
+    if options.data_only and not options.partitions:
         found = filled([candidate.name for candidate in candidates], options, into, target)
         return Occupied({NamedObject(name, TABLE): action for name, action in found.items()})
     there, left = _there(target, options.restore), unfinished(target, options.restore)
     # Under other names, tables are restored next to what is there.
     taken = [candidate.name for candidate in candidates if candidate.name in there] if options.as_ else list(there)
+    if options.partitions:
+        taken = []
     if taken and not options.replace and not options.missing_only:
         raise _taken(into, taken, left) if options.as_ else _not_empty(into, there, left)
     actions: dict[NamedObject, Action] = {}
@@ -118,6 +122,8 @@ def occupied(
             actions[candidate] = "create"
         elif kind != candidate.kind:
             in_the_way.append(f"{candidate.name} is {_words(kind)} there, and {_words(candidate.kind)} in the export")
+        elif target and options.partitions:
+            actions[candidate] = partition_action(candidate.name, options, into, target)
         else:
             # What another restore has not finished may be empty.
             actions[candidate] = "replace" if options.replace or candidate.name in left else "keep"
@@ -235,7 +241,7 @@ def not_restored(
 ) -> Iterator[NotRestored]:
     """Everything that is not restored."""
     yield from chosen.lost
-    if options.data_only:
+    if options.data_only or options.partitions:
         yield from _failed(manifest, chosen)
         return
     yield from _not_exported(manifest, chosen)

@@ -14,11 +14,15 @@ from bqdump.core.plan.altered import altered_words
 from bqdump.core.restore.contents import columns_of, fit, refuse_emptied, refuse_unfit, unloaded, without_rows
 from bqdump.core.restore.definition import Requests, requests
 from bqdump.core.restore.loading import loading
-from bqdump.core.restore.partitions import partitioning_of
+from bqdump.core.restore.partitions import layout_of, partitioning_of
 from bqdump.core.restore.plan import TABLE, Action, Load, Options, TableStep, TargetState
+from bqdump.core.restore.portions import NOT_BY_PARTITION, chosen_partitions, refuse_parts
 from bqdump.core.restore.selection import Occupied, unfinished
 from bqdump.core.restore.values import Restored, restored_columns
+from bqdump.core.sizes import counted
+from bqdump.core.sql.partitions import rows_of as rows_in
 from bqdump.core.tables.catalog import Dataset
+from bqdump.core.tables.partitioning import partitioning_of as partitioning_in
 
 # How a table differs from an object of this kind that it was exported from.
 AS_A_TABLE = {
@@ -51,7 +55,8 @@ def table_steps(entries: Sequence[TableEntry], planned: Planned) -> list[TableSt
         action = planned.found.action(planned.names[entry.table], TABLE)
         if action == "keep":
             continue
-        step = _rows_only(entry, action, planned) if planned.options.data_only else _step(entry, action, planned)
+        into_table = planned.options.data_only or bool(planned.options.partitions and action != "create")
+        step = _rows_only(entry, action, planned) if into_table else _step(entry, action, planned)
         if isinstance(step, TableStep):
             steps.append(step)
         else:
@@ -77,26 +82,42 @@ def _step(given: TableEntry, action: Action, planned: Planned) -> TableStep:
         replaced=target.tables[names[entry.table]][1] if target and action == "replace" else None,
         names=names,
     )
-    load = loading(entry, restored, settings_of(manifest, entry), read_time_of(manifest, entry))
+    chosen = chosen_partitions(given, options)
+    reason = NOT_BY_PARTITION if chosen and chosen.where else ""
+    load = loading(entry, restored, settings_of(manifest, entry), read_time_of(manifest, entry), by_query=reason)
     notes = (AS_A_TABLE.get(entry.kind, ""), *restored.notes, *made.notes)
     return _made(entry, action, planned, made, unloaded(load) if options.schema_only else load, notes)
 
 
 def _rows_only(entry: TableEntry, action: Action, planned: Planned) -> TableStep | list[str]:
     """The step for a table that keeps the definition that it has in the target; if its columns do not fit, why."""
-    manifest, _, names, _, into, target, now = planned
+    manifest, options, names, _, into, target, now = planned
     name = names[entry.table]
     there = target.definitions[name] if target and target.definitions else entry.definition
     fitted = fit(entry, restored_columns(entry), there)
     if isinstance(fitted, list):
         return fitted
+    chosen = chosen_partitions(entry, options)
+    if chosen and partitioning_in(there) != partitioning_in(entry.definition):
+        return [f"it is {layout_of(there)} there, and {layout_of(entry.definition)} in the export"]
     fields = msgspec.json.decode(there)["schema"]["fields"]
     labels = target.tables[name][1] if target else {}
     made = requests(there, fields, into, into, now, replaced=labels)
     restored: Restored = fitted.restored
     settings = settings_of(manifest, entry)
-    load = loading(entry, restored, settings, read_time_of(manifest, entry), by_query=fitted.by_query)
-    return _made(entry, action, planned, made, load, (*restored.notes, *made.notes))
+    reason = NOT_BY_PARTITION if chosen and chosen.where else ""
+    by_query = "; ".join(filter(None, (fitted.by_query, reason)))
+    load = loading(entry, restored, settings, read_time_of(manifest, entry), by_query=by_query)
+    if chosen is None:
+        return _made(entry, action, planned, made, load, (*restored.notes, *made.notes))
+    # The table keeps its own properties, and its other partitions.
+    rows = ((target and target.rows) or {}).get(name, {})
+    parts = tuple(id_ for id_ in chosen.ids if not (options.missing_only and rows.get(id_)))
+    refuse_parts(name, parts, there, now)
+    made = made._replace(lasting=NOTHING, finish=NOTHING, relate=NOTHING, expire=NOTHING)
+    step = _made(entry, action, planned, made, load, restored.notes)
+    held = " OR ".join(f"({rows_in(chosen.partitioning, id_)})" for id_ in parts)
+    return msgspec.structs.replace(step, kept=NOTHING, parts=parts, held=held)
 
 
 def _made(
@@ -104,6 +125,11 @@ def _made(
 ) -> TableStep:
     name, partitioning = planned.names[entry.table], partitioning_of(made.create, made.expire)
     other_name = f"{entry.table} in the export" if name != entry.table else ""
+    chosen = chosen_partitions(entry, planned.options)
+    if chosen:
+        load = msgspec.structs.replace(load, where=chosen.condition(load))
+        some = f"only {counted(len(chosen.named), 'partition')}" if entry.partitions else f"only {chosen.words}"
+        other_name = "; ".join(filter(None, (other_name, some)))
     return TableStep(
         entry=entry,
         name=name,
@@ -117,5 +143,6 @@ def _made(
         expired_rows=partitioning.rows_to_expire(planned.into, name) if partitioning else "",
         load=load,
         as_what="; ".join(filter(None, (other_name, *notes))),
+        partitions=chosen.named if chosen else (),
         altered="" if planned.options.schema_only else altered_words(entry, settings_of(planned.manifest, entry)),
     )

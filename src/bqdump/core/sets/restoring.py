@@ -9,6 +9,7 @@ import msgspec
 
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.draft import unmatched
+from bqdump.core.restore.names import partition_range
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
 from bqdump.core.restore.selection import PLAN
@@ -68,14 +69,18 @@ def with_patterns_of(options: Options, objects: Mapping[str, list[str]]) -> dict
     for setting, patterns in (("include", options.include), ("exclude", options.exclude)):
         for pattern, guess in unmatched(everything, patterns):
             cause = f"matches no object of any dataset{guess}"
-            raise UsageError(PLAN, repr(pattern), cause, "{call:ls} lists all.", setting=setting)
+            where = "partitions" if options.partitions else setting
+            raise UsageError(PLAN, repr(pattern), cause, "{call:ls} lists all.", setting=where)
 
     def those_of(patterns: tuple[str, ...], names: list[str]) -> tuple[str, ...]:
         return tuple(pattern for pattern in patterns if any(select(names, (pattern,), ())))
 
     made = {
         dataset: msgspec.structs.replace(
-            options, include=those_of(options.include, names), exclude=those_of(options.exclude, names)
+            options,
+            include=those_of(options.include, names),
+            exclude=those_of(options.exclude, names),
+            partitions=tuple(some for some in options.partitions if partition_range(some).table in names),
         )
         for dataset, names in objects.items()
     }

@@ -6,9 +6,7 @@ import msgspec
 
 from bqdump.core.sql.statements import condition, identifier, literal, select
 from bqdump.core.tables.catalog import Dataset, Shape
-from bqdump.core.tables.partitioning import NULL, RANGE, UNPARTITIONED, Partitioning, partitioning_of
-
-ID_FORMS = {"HOUR": "%Y%m%d%H", "DAY": "%Y%m%d", "MONTH": "%Y%m", "YEAR": "%Y"}
+from bqdump.core.tables.partitioning import ID_FORMS, NULL, RANGE, UNPARTITIONED, Partitioning, partitioning_of
 
 
 def rows_of(partitioning: Partitioning, partition: str) -> str:

@@ -15,7 +15,7 @@ connector for Spark does it: https://github.com/GoogleCloudDataproc/spark-bigque
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -67,6 +67,7 @@ NULL, UNPARTITIONED = "__NULL__", "__UNPARTITIONED__"
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (of any zone)
 # The length of the ids.
 DIGITS = {"HOUR": 10, "DAY": 8, "MONTH": 6, "YEAR": 4}
+ID_FORMS = {"HOUR": "%Y%m%d%H", "DAY": "%Y%m%d", "MONTH": "%Y%m", "YEAR": "%Y"}
 RANGE = "RANGE"
 TYPES = ("DATE", "DATETIME", "TIMESTAMP")
 
@@ -115,6 +116,22 @@ class Partitioning(NamedTuple):
             raise ValueError(self.problem(partition))
         after = _after(begins, self.unit)
         return self._value(begins), self._value(after) if after else ""
+
+    def order(self, partition: str) -> int:
+        """A number that grows with the values of a partition, which has some."""
+        return int(partition)
+
+    def between(self, first: str, last: str) -> Iterator[str]:
+        """The ids of the partitions from one to another one, both included, whether they exist or not."""
+        if first == last:
+            yield first
+        elif self.unit == RANGE:
+            yield from map(str, range(int(first), int(last) + 1, self.interval))
+        else:
+            time, end = self._begins(first), self._begins(last)
+            while time and end and time <= end:
+                yield time.strftime(ID_FORMS[self.unit])
+                time = _after(time, self.unit)
 
     def begins_ms(self, partition: str) -> int | None:
         """The first time of a partition in ms since 1970 UTC; None for one that is not of a time."""
