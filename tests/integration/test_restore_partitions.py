@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -29,9 +30,9 @@ class Given:
         for name, value in stage.variables.items():
             monkeypatch.setenv(name, value)
 
-    def export(self, *kinds: str, run: str = "r1", **settings: str) -> None:
+    def export(self, *kinds: str, run: str = "r1", **settings: Any) -> None:
         make(self.stage, *kinds)
-        given = {"path": PATH, "partitions_min_bytes": "0", **settings}
+        given: dict[str, Any] = {"path": PATH, "partitions_min_bytes": "0", **settings}
         (outcome,) = self.stage.run_tasks(1, execution=run, **given)
         assert outcome.state == "published"
 
