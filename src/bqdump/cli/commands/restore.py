@@ -45,7 +45,7 @@ RESUME = "To resume, repeat the command."
 
 @click.command(cls=Command, needs=("bucket", "into"))
 @click.argument("run", required=False, callback=run_name)
-@click.option("--plan", "planning", is_flag=True, help="Show what would be restored, without changing anything.")
+@click.option("--plan", "planning", is_flag=True, help="Show what would be restored.")
 @as_of_option("BQDUMP_RESTORE_AS_OF")
 @restore_options(*RESTORE_SETTINGS)
 @tables_from_option("BQDUMP_RESTORE_TABLES_FROM")

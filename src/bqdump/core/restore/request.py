@@ -199,8 +199,8 @@ INTO = (
     "a set requires."
 )
 AS = "Name of the restored table; {table} stands for its name in the export."
-PARTITIONS = "Restore only these partitions of these tables, such as 'clicks$20261101..20261130'."
-ROWS_ONLY = "Restore rows only, into empty tables; with --replace, in place of other rows."
+PARTITIONS = "Restore only these partitions of these tables."
+ROWS_ONLY = "Restore rows only, into tables that exist."
 ONE_QUERY = "Also compare checksums of every column with the files. BigQuery bills one query per table."
 GRANTS = "Also grant the dataset's access entries; the target keeps its own."
 NEXT = "the next drill continues"
@@ -226,11 +226,11 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
             variable="BQDUMP_RESTORE_EXCLUDE"),
     Setting("partitions", parse.patterns, "TABLE$ID[..ID],…", PARTITIONS, variable="BQDUMP_RESTORE_PARTITIONS"),
     Setting("as_", str, "NAME", AS, variable="BQDUMP_RESTORE_AS"),
-    Setting("schema_only", bool, "BOOL", "Restore definitions only: every table is empty."),
+    Setting("schema_only", bool, "BOOL", "Restore empty tables and other definitions."),
     Setting("data_only", bool, "BOOL", ROWS_ONLY),
     Setting("replace", bool, "BOOL", "Replace tables that exist in the dataset, each atomically."),
     Setting("missing_only", bool, "BOOL",
-            "Restore only what the dataset lacks, and tables that another restore left unfinished."),
+            "Restore only what is missing or unfinished."),
     WITH_POLICIES,
     Setting("with_access", bool, "BOOL", GRANTS),
     Setting("keep_references", bool, "BOOL", "Let views refer to the source dataset."),
