@@ -24,6 +24,7 @@ SCRIPTS = {
     "load_processes": (r"4 tables × +2 tasks: .* MiB in the largest task, \d+ s$", ""),
     "makespan": (r"^bqdump, one task, with planning +\d+\.\d\d +\d+\.\d\d ", ""),
     "naive": (r"^bqdump, 2 tasks +\d+\.\d\d +\d+\.\d{3} +\d+\.\d\d +\d+\.\d{3} +2$", ""),
+    "nights": (r"^all +\d+ +\d+ +1\.\d\d +\d\.\d\d$", ""),
     "partitions": (r"^export: time \d+\.\d\d and requests \d+\.\d\d of the ideal, memory \d+\.\d\d of 512 MiB$", ""),
     "planning": (r"^balance: .*largest first 1\.\d{3}, in turn \d+\.\d{3}", ""),
     "read_route": (r"^csv\.gz +\d+\.\d\d GB of Arrow within RLIMIT_DATA 512 MiB", "--rounds 1 --without-pandas"),
@@ -34,8 +35,8 @@ SCRIPTS = {
 }
 # These run in this process: what they start is a start of a test, and so a fork (see warm_start).
 IN_THIS_PROCESS = {
-    "console", "datasets", "iceberg", "incremental", "load_processes", "makespan", "naive", "partitions", "planning",
-    "request_counts", "restore_makespan", "restore_tpch",
+    "console", "datasets", "iceberg", "incremental", "load_processes", "makespan", "naive", "nights", "partitions",
+    "planning", "request_counts", "restore_makespan", "restore_tpch",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from bqdump.core.plan.summary import Planned, planned
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.tables.catalog import Dataset, Table
+from bqdump.core.times import rfc3339
 from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import running_export
 from bqdump.export.placement.final_names import announce
@@ -131,6 +134,153 @@ def test_a_change_costs_one_more_export_until_a_look_from_before_exists() -> Non
         await world.run("r4")
         await world.run("r5")
         assert await world.origins() == {"a": "r4", "b": "r2"}
+
+    in_a_loop(check)
+
+
+class Watched(World):
+    """A world whose table `a` has changed, and was found so by r3. Early readings are watched."""
+
+    def __init__(self, settings: Settings = REPLACING) -> None:
+        super().__init__(settings)
+        self.early: list[str] = []
+        self.happens: dict[str, Callable[[], None]] = {}
+        self.timed = True
+        table, now = self.warehouse.table, self.warehouse.now
+
+        async def read(dataset: Dataset, name: str) -> Table | None:
+            found = await table(dataset, name)
+            if not self.timed:
+                self.early.append(name)
+                self.happens.pop("early reading", lambda: None)()
+            return found
+
+        async def clock(location: str) -> int:
+            found = await now(location)
+            self.timed = True
+            self.happens.pop("snapshot time", lambda: None)()
+            return found
+
+        self.warehouse.__dict__.update(table=read, now=clock)
+
+    async def run(self, name: str, **settings: Any) -> TaskResult:
+        self.early, self.timed = [], False
+        self.now += DAY
+        return await super().run(name, **settings)
+
+    async def changed(self) -> None:
+        for name in ("r1", "r2"):
+            await self.run(name)
+        self.put("a", "1", "2")
+        await self.run("r3")
+        await self.run("r4")
+
+    def soon(self, when: str, *rows: str) -> None:
+        """Give `a` these rows at a step of the next run."""
+
+        def change() -> None:
+            self.now += 1
+            self.put("a", *rows)
+            self.now += 1
+
+        self.happens[when] = change
+
+
+@BOTH
+def test_a_table_that_changed_lately_is_exported_once_for_its_next_change(settings: Settings) -> None:
+    async def check() -> None:
+        world = Watched(settings)
+        await world.changed()
+        for number in range(5, 8):
+            world.put("a", *map(str, range(number)))
+            await world.run(f"r{number}")
+            assert world.early == ["a"]
+            assert await world.reasons() == {}
+        await world.run("r8")
+        assert await world.origins() == {"a": "r7", "b": "r2"}
+        assert await world.rows("a") == [str(number) for number in range(7)]
+
+    in_a_loop(check)
+
+
+def test_a_table_that_did_not_change_for_eight_nights_is_read_once() -> None:
+    async def check() -> None:
+        world = Watched()
+        await world.changed()
+        read = []
+        for number in range(5, 13):
+            await world.run(f"r{number}")
+            read.append(world.early)
+        assert read == [["a"]] * 7 + [[]]
+
+    in_a_loop(check)
+
+
+def test_a_change_between_the_early_reading_and_the_snapshot_time_is_exported_again() -> None:
+    async def check() -> None:
+        world = Watched()
+        await world.changed()
+        world.put("a", "5")
+        world.soon("early reading", "6")
+        await world.run("r5")
+        assert await world.reasons() == {
+            "a": "changed: lastModifiedTime {} → {} (around its last export)".format(
+                *(
+                    rfc3339(look.modified)
+                    for entry in [await world.entry("a")]
+                    for look in (entry.look_before, entry.look)
+                    if look
+                )
+            )
+        }
+        await world.run("r6")
+        assert (await world.origins(), await world.rows("a")) == ({"a": "r6", "b": "r2"}, ["6"])
+
+    in_a_loop(check)
+
+
+def test_a_change_after_the_snapshot_time_is_not_hidden_by_the_early_reading() -> None:
+    async def check() -> None:
+        world = Watched()
+        await world.changed()
+        world.put("a", "5")
+        world.soon("snapshot time", "5", "6")
+        await world.run("r5")
+        assert await world.rows("a") == ["5"]
+        assert await world.reasons() == {"a": "changed: numRows 1 → 2 (around its last export)"}
+        await world.run("r6")
+        assert await world.rows("a") == ["5", "6"]
+
+    in_a_loop(check)
+
+
+def test_an_early_reading_of_a_table_with_a_streaming_buffer_proves_nothing() -> None:
+    async def check() -> None:
+        world = Watched()
+        await world.changed()
+        world.put("a", "5")
+        world.warehouse.buffered["a"] = 3
+        world.happens["snapshot time"] = world.warehouse.buffered.clear
+        await world.run("r5")
+        assert world.early == ["a"]
+        # The reading of r4 is older than the change.
+        assert await world.reasons() == {"a": "changed: numRows 2 → 1 (around its last export)"}
+
+    in_a_loop(check)
+
+
+def test_without_the_setting_with_a_chosen_time_or_excluded_nothing_is_read_early() -> None:
+    async def check() -> None:
+        world = Watched()
+        await world.changed()
+        await world.run("r5", incremental=False)
+        assert world.early == []
+        await world.run("r6", exclude=("a",), keep_others=True)
+        assert world.early == []
+        await world.run("r7", snapshot_time=rfc3339(world.now + DAY))
+        assert world.early == []
+        await world.run("r8")
+        assert world.early == ["a"]
 
     in_a_loop(check)
 

@@ -178,8 +178,8 @@ def test_generations_policies_and_metadata_that_deviate_are_found(stage: Stage) 
         "definitions.staleness", "objects.generations",
     ]  # fmt: skip
     assert [one.id for one in found.by_verdict(Verdict.CONFIRMED)] == [
-            "policies.listing", "policies.view", "changes.column",
-        ]  # fmt: skip
+        "policies.listing", "policies.view", "changes.column",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

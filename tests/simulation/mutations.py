@@ -28,6 +28,7 @@ from bqdump.export import carry, task
 from bqdump.export.placement import choose, final_names, replace
 from bqdump.export.planning import definitions
 from bqdump.export.planning import obtain as planning
+from bqdump.export.planning import reuse as planning_reuse
 from bqdump.export.publish import abandoned, clear, collect, count, iceberg, lake_table
 from bqdump.export.work import jobs, work
 from bqdump.export.work import sessions as policies
@@ -194,6 +195,8 @@ MUTATIONS = (
              edit("        return FIRST_LOOK_MISSING\n    changed", "        return ''\n    changed")),
     Mutation("the look before the files were read may be another one", Law.UNCHANGED, reuse, "unproved",
              edit("changed = difference(had.look_before, had.look)", "changed = ''")),
+    Mutation("a look after the files were read counts as one before", Law.UNCHANGED, planning_reuse, "find_reusable",
+             edit("before.get(name) or look_before(", "look or look_before(")),
     Mutation("the current look may be another one", Law.UNCHANGED, reuse, "unproved",
              edit("if changed := difference(had.look, now):", "if False:")),
     Mutation("a table that was created again counts as unchanged", Law.UNCHANGED, reuse, "difference",

@@ -106,9 +106,10 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     read_at: "job" where the table was read when its job ran, instead of at the snapshot time (see why).
     format, compression: of its files. planned_billed, billed: bytes of its query, by the dry run and as billed.
     carried: set where an earlier run exported it. look: as of planning, after the snapshot time; None where the table
-    can change without a trace in its metadata. look_before: the last one before the snapshot time, if an earlier export
-    recorded it. iceberg: what makes its files an Iceberg table; the last object is the metadata file, which names the
-    others. partitions: of a table that was exported by partition; the files of one follow those of the one before.
+    can change without a trace in its metadata. look_before: the last one before the snapshot time, if there was one.
+    changed_at: the snapshot time of the last run that found it changed, 0 where none is known. iceberg: what makes its
+    files an Iceberg table; the last object is the metadata file, which names the others. partitions: of a table that
+    was exported by partition; the files of one follow those of the one before.
     """
 
     table: str
@@ -136,6 +137,7 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     carried: Carried | None = None
     look: Look | None = None
     look_before: Look | None = None
+    changed_at: Time = 0
     iceberg: tuple[IcebergFile, ...] = ()
     partitions: tuple[PartitionEntry, ...] = ()
 

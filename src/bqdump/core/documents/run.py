@@ -74,7 +74,7 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     rows, bytes: BigQuery's numbers while planning. pattern: the final object name with one `*`. why: the reason for its
     route. format, compression: "" for those of the settings. bills: the bytes that its query bills, by a dry run; a
-    lower bound where bills_at_least. look, look_before: see the manifest's TableEntry. reason: why the
+    lower bound where bills_at_least. look, look_before, changed_at: see the manifest's TableEntry. reason: why the
     table is exported although the export is incremental, "" where it is not.
 
     partition: the id of the only partition that is exported, "" for the complete table. partition_look: at it, before
@@ -99,6 +99,7 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
     bills_at_least: bool = False
     look: Look | None = None
     look_before: Look | None = None
+    changed_at: Time = 0
     reason: str = ""
     partition_look: Look | None = None
     partition: str = ""

@@ -166,6 +166,7 @@ class Had(msgspec.Struct, frozen=True):
     carried: Carried | None = None
     look: Look | None = None
     look_before: Look | None = None
+    changed_at: Time = 0
     partitions: tuple[PartitionEntry, ...] = ()
 
 

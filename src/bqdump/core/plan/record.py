@@ -149,6 +149,7 @@ def _entry(
         billed=receipt.billed,
         look=table.look,
         look_before=table.look_before,
+        changed_at=table.changed_at,
         partitions=partitions,
     )
 

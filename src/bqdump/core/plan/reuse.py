@@ -35,6 +35,8 @@ from bqdump.core.version import VERSION
 NOTHING_PUBLISHED = "nothing is published yet"
 NOT_PUBLISHED = "not in the published export"
 FIRST_LOOK_MISSING = "no reading from before its last export"
+# Tables that change once a week are among those that changed within this time.
+LATELY_MS = 8 * 86_400 * 1000
 # Other settings that files depend on, by name.
 OF_FILES = ("path", "prefix", "kms_key")
 
@@ -133,6 +135,23 @@ def look_before(had: Had | None, snapshot: int, *, chosen: bool) -> Look | None:
     """
     look = had.look if had else None
     return None if look and chosen and not 0 < look.by <= snapshot else look
+
+
+def changed_at(had: Had | None, now: Look | None, snapshot: int) -> int:
+    """See TableEntry. had: the table of the published export. now: the look of the plan of this snapshot time (ms)."""
+    if had is None:
+        return 0
+    return snapshot if had.look and now and difference(had.look, now) else had.changed_at
+
+
+def expected_to_change(published: Published) -> list[str]:
+    """The tables that changed lately, so that a look before the next snapshot time is likely to save an export.
+
+    A table without such a look is exported twice after each change: the look after the first export is the one before
+    the second.
+    """
+    recently = published.snapshot - LATELY_MS
+    return [had.table for had in published.tables if had.read_at == "snapshot" and had.changed_at > recently]
 
 
 def settings_differ(published: Published, had: Had, routed: Routed, settings: Mapping[str, Any]) -> str:

@@ -82,7 +82,7 @@ class Routed(msgspec.Struct, frozen=True):
     read_at: "snapshot" if it is read at the snapshot time, "job" if when its job runs. partitions: what is exported by
     itself, () for the complete table. rows_at: the rows of the table at the snapshot time, where they were counted.
     bills: bytes that its query bills by a dry run; with bills_at_least BigQuery's estimate is a lower bound.
-    look, look_before, reason: see TablePlan.
+    look, look_before, changed_at, reason: see TablePlan.
     """
 
     table: Table
@@ -96,6 +96,7 @@ class Routed(msgspec.Struct, frozen=True):
     bills_at_least: bool = False
     look: Look | None = None
     look_before: Look | None = None
+    changed_at: int = 0
     reason: str = ""
     partitions: tuple[RoutedPartition, ...] = ()
     rows_at: int | None = None

@@ -106,6 +106,7 @@ def _unit(settings: Settings, id_: str, piece: _Piece, item: Routed, patterns: M
         bills_at_least=item.bills_at_least,
         look=item.look,
         look_before=item.look_before,
+        changed_at=item.changed_at,
         reason=item.reason,
         rows_at=item.rows_at,
     )

@@ -22,7 +22,7 @@ from bqdump.core.tables.partitioning import Partitioning, partitioning_of
 
 NOTHING = msgspec.Raw(b"null")
 # What all units of a table have in common.
-OF_TABLE = ("definition", "shape", "rows_at", "look", "look_before", "reason")
+OF_TABLE = ("definition", "shape", "rows_at", "look", "look_before", "changed_at", "reason")
 # The attempts from this number on are queries that follow an extract job whose files do not count. Job ids follow from
 # attempts: no task may take one for the other.
 FIRST_QUERY = 500
@@ -37,7 +37,7 @@ def line_of(unit: Unit, described: set[str]) -> bytes:
     """A unit as its share has it. described: the tables whose definitions the share has; the unit's is added."""
     if unit.partition and unit.table in described:
         unit = msgspec.structs.replace(
-            unit, definition=NOTHING, shape=WHOLE, rows_at=None, look=None, look_before=None, reason=""
+            unit, definition=NOTHING, shape=WHOLE, rows_at=None, look=None, look_before=None, changed_at=0, reason=""
         )
     elif unit.partition:
         described.add(unit.table)

@@ -45,7 +45,15 @@ from bqdump.export.placement.choose import placement_of
 from bqdump.export.planning.dataset_definitions import DefinitionCollector
 from bqdump.export.planning.definitions import bill_of, captured_tables, describe, row_policies
 from bqdump.export.planning.partitions import Partitioned, look_before, partitioned
-from bqdump.export.planning.reuse import Earlier, Reusable, earlier_export, find_reusable, same_dataset, timed
+from bqdump.export.planning.reuse import (
+    Earlier,
+    Reusable,
+    earlier_export,
+    find_reusable,
+    look_early,
+    same_dataset,
+    timed,
+)
 from bqdump.export.planning.target import PLAN, check_bill, estimate_queries, find_dataset, refuse_missing_packages
 from bqdump.export.task import OfSet
 from bqdump.ports.store import BucketInfo
@@ -117,6 +125,7 @@ async def draft_plan(
     dataset = await _dataset(warehouse, settings)
     base = same_dataset(earlier.published, settings)
     before = await look_before(warehouse, dataset, settings, base)
+    early = await look_early(warehouse, dataset, settings, base, before)
     now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings, of_set)
     selection = choose(listing, settings, snapshot)
     for pattern, guess in unmatched([item.name for item in listing], settings.exclude):
@@ -124,7 +133,7 @@ async def draft_plan(
         log.warning(message, pattern, settings.dataset, guess, extra=LogEvent.PATTERN_UNMATCHED.extra())
     collector = DefinitionCollector(warehouse, dataset)
     looked, around = await asyncio.gather(
-        _look(warehouse, dataset, settings, run, snapshot, listing, selection, collector, earlier, before),
+        _look(warehouse, dataset, settings, run, snapshot, listing, selection, collector, earlier, before, early),
         collector.around(selection, listing, indexes=not settings.max_bytes_billed),
     )
     check_bill(settings, looked.bills)
@@ -177,6 +186,7 @@ async def _look(
     collector: DefinitionCollector,
     earlier: Earlier,
     before: Before,
+    early: Mapping[str, Look | None],
 ) -> Looked:
     """The requests about single tables: their metadata, what hides or delays rows, and the costs of queries."""
 
@@ -198,7 +208,7 @@ async def _look(
     routing = route_tables(settings, described.tables, unchosen, captured.tables or ())
     refuse_missing_packages(routing.routed)
     seen = [_seen(item, looks, listed, captured) for item in routing.routed]
-    reusable = await find_reusable(earlier, settings, run, snapshot, seen)
+    reusable = await find_reusable(earlier, settings, run, snapshot, seen, early)
     routing = await estimate_queries(warehouse, dataset, snapshot, Routing(reusable.routed, routing.skipped))
     by_name = {table.routed.table.name: table for table in seen}
     base = earlier_export(earlier.published, settings, run, snapshot)

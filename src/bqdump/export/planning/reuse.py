@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import File, PartitionEntry
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.unchanged import Look, Reused, ReusedPartitions
@@ -26,13 +27,15 @@ from bqdump.core.plan.by_partition import (
     seems_unchanged,
     unchanged_partitions,
 )
-from bqdump.core.plan.looks import Published
-from bqdump.core.plan.reuse import Reuse, Seen, decide, look_before
+from bqdump.core.plan.looks import Published, changing, look_of
+from bqdump.core.plan.reuse import Reuse, Seen, changed_at, decide, expected_to_change, look_before
 from bqdump.core.plan.routes import Routed, route_tables
 from bqdump.core.settings.settings import Settings
-from bqdump.core.tables.catalog import Partition, Table
+from bqdump.core.tables.catalog import Dataset, Partition, Table, select
+from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
+from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.objects import differs, present
 from bqdump.repository.references import refer
 from bqdump.repository.repository import value_of
@@ -55,25 +58,28 @@ class Reusable(NamedTuple):
 
 
 async def find_reusable(
-    earlier: Earlier, settings: Settings, run: str, snapshot: int, seen: Sequence[Seen]
+    earlier: Earlier,
+    settings: Settings,
+    run: str,
+    snapshot: int,
+    seen: Sequence[Seen],
+    before: Mapping[str, Look | None],
 ) -> Reusable:
     """Sort tables into those that are exported and those whose files an earlier run has exported already.
 
-    run, snapshot: of this plan.
+    run, snapshot: of this plan. before: the looks of this plan from before its snapshot time, of some tables.
     """
     published = earlier_export(earlier.published, settings, run, snapshot)
     had = {table.table: table for table in published.tables} if published else {}
     chosen = settings.snapshot_ms is not None
-    looked = [
-        replace(
-            table.routed,
-            look=None if table.obstacle else table.look,
-            look_before=None
-            if table.obstacle
-            else look_before(had.get(table.routed.table.name), snapshot, chosen=chosen),
-        )
-        for table in seen
-    ]
+
+    def with_looks(table: Seen) -> Routed:
+        name = table.routed.table.name
+        entry, look = had.get(name), None if table.obstacle else table.look
+        then = None if table.obstacle else before.get(name) or look_before(entry, snapshot, chosen=chosen)
+        return replace(table.routed, look=look, look_before=then, changed_at=changed_at(entry, look, snapshot))
+
+    looked = [with_looks(table) for table in seen]
     if not settings.incremental:
         return Reusable(tuple(looked))
     reuse, reasons = decide(published, seen, settings, snapshot)
@@ -84,6 +90,24 @@ async def find_reusable(
         tuple(table for table in looked if table.table.name not in reasons),
         tuple(found.reused for name, found in sorted(reuse.items()) if name not in reasons),
     )
+
+
+async def look_early(
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, published: Published | None, before: Before
+) -> dict[str, Look | None]:
+    """The looks at tables, by name, before the snapshot time is taken; None at one that proves nothing.
+
+    At those in `before`, and in an incremental run at those that are expected to change: one request each. published:
+    the export of the same dataset, if there is one. With a chosen snapshot time, every look comes after it.
+    """
+    if published is None or not settings.incremental or settings.snapshot_ms is not None:
+        return before.tables
+    names = [name for name in expected_to_change(published) if name not in before.tables]
+    chosen = select(names, settings.include, settings.exclude)
+    names = [name for name, yes in zip(names, chosen, strict=True) if yes]
+    found = await gathered(lambda name: warehouse.table(dataset, name), names, DESCRIBE_AT_ONCE)
+    proving = (table for table in found if table and not changing(table.definition))
+    return before.tables | {table.name: look_of(table.definition) for table in proving}
 
 
 def earlier_export(published: Published | None, settings: Settings, run: str, snapshot: int) -> Published | None:
