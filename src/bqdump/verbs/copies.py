@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from bqdump.copying.run import copy as copy_runs
+from bqdump.copying.sets import copy_exports
 from bqdump.copying.survey import Locking, Task
 from bqdump.core.copy.plan import Copied, Request
 from bqdump.core.documents.run import Owner
@@ -36,4 +36,4 @@ async def copy(settings: Settings, request: Request, owner: Owner, tell: Listene
             return Copied(copied=not request.dry, source=str(settings.target), target=str(request.target), runs=())
         tasks = 1 if locking else tasks
         task = Task(source, target, mover, owner, now, request.digests, request.dry, tell, signer, tasks, locking)
-        return await copy_runs(task, request.runs, request.policy, every=request.every)
+        return await copy_exports(task, request.runs, request.policy, every=request.every)

@@ -12,8 +12,7 @@ from botocore.exceptions import ClientError
 
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.s3.errors import ON_THE_WAY, code_of, translated
-from bqdump.adapters.s3.objects import crc32c_in, generation_in, info_of
-from bqdump.adapters.s3.requests import Requests
+from bqdump.adapters.s3.requests import Requests, crc32c_in, generation_in, info_of
 from bqdump.core.documents.validation import refuse_size
 from bqdump.core.errors import AnswerError, DamagedError
 from bqdump.ports.store import ObjectInfo, Stored

@@ -1,4 +1,4 @@
-"""The ObjectStore on S3. What it does not have is made of what it has: see adapters.s3.objects."""
+"""The ObjectStore on S3. What it does not have is made of what it has: see adapters.s3.requests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ from bqdump.adapters.checksums import Summed, crc32c
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.s3.client import open_client
 from bqdump.adapters.s3.errors import translated
-from bqdump.adapters.s3.objects import ORIGIN, crc32c_in, generation_in, generation_of, info_of
 from bqdump.adapters.s3.reading import Listing, download, read_checksum
-from bqdump.adapters.s3.requests import Requests, delete, extend
+from bqdump.adapters.s3.requests import (
+    ORIGIN,
+    Requests,
+    crc32c_in,
+    delete,
+    extend,
+    generation_in,
+    generation_of,
+    info_of,
+)
 from bqdump.adapters.s3.uploads import Upload, kept
 from bqdump.adapters.threads import Threads
 from bqdump.core.documents.layout import is_note

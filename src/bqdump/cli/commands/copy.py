@@ -106,8 +106,10 @@ def copy(
 
 
 def _print(result: Copied) -> None:
-    rows = [_row(run) for run in result.runs]
-    print_table(("run", "as of", "state", "files", "size", "moved", "bytes moved", ""), rows, right=(3, 4, 5, 6))
+    of_set = any(run.dataset for run in result.runs)
+    rows = [(*((run.dataset,) if of_set else ()), *_row(run)) for run in result.runs]
+    heads = (*(("dataset",) if of_set else ()), "run", "as of", "state", "files", "size", "moved", "bytes moved", "")
+    print_table(heads, rows, right=tuple(at + of_set for at in (3, 4, 5, 6)))
     moved = f"{counted(result.files, 'file')}, {size_text(result.bytes)}"
     leaving = f", of which {size_text(result.egress)} leave the location" if result.egress else ""
     if result.copied:

@@ -155,11 +155,12 @@ CopyState = Literal["copied", "there", "missing", "not copied"]
 class CopiedRun(msgspec.Struct, frozen=True, kw_only=True):
     """A run of the source. files, bytes: all that it has. moved_files, moved_bytes: those that the copy lacked.
 
-    state: copied; there: it was copied before; missing: of a dry run, it would be copied; not copied: for the reason in
-    `problem`.
+    dataset: of a set, "" for the only export of its place. state: copied; there: it was copied before; missing: of a
+    dry run, it would be copied; not copied: for the reason in `problem`.
     """
 
     run: str
+    dataset: str = ""
     state: CopyState
     snapshot_time: datetime | None = None
     tables: int = 0

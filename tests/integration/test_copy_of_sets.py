@@ -1,0 +1,85 @@
+"""A set of datasets is copied as a set: every command finds it there, with what its datasets have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.project import Project
+from integration.stage import Stage
+from integration.test_sets import DATASETS, EVERY, TABLES, fill
+from s3_server import S3Server, s3_server
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        server.bucket()
+        yield server
+
+
+def project_in(folder: Path) -> Project:
+    name = "_bqdump/project.json"
+    return decode((folder / name).read_bytes(), Project, name)
+
+
+def test_a_set_is_copied_as_a_set_and_restored_from_the_copy(stage: Stage, s3: S3Server) -> None:
+    fill(stage)
+    assert stage.run("--run-id", "n1", env=EVERY).code == 0
+    for dest in (str(stage.folder / "second"), "s3://bucket/second"):
+        dry = stage.command("copy", dest, "--dry-run", "--json", env=EVERY)
+        assert dry.code == 0, dry.text
+        assert {run["state"] for run in json.loads(dry.out)["runs"]} == {"missing"}
+        called = stage.command("copy", dest, env=EVERY)
+        assert called.code == 0, called.text
+        assert all(dataset in called.out for dataset in DATASETS)
+        again = json.loads(stage.command("copy", dest, "--json", env=EVERY).out)
+        assert {(run["dataset"], run["state"]) for run in again["runs"]} == {(one, "there") for one in DATASETS}
+        every = {"SOURCE_DATASET": "*"}
+        status = json.loads(stage.command("status", "--to", dest, "--json", env=every).out)
+        assert (status["state"], status["latest"]) == ("published", "n1")
+        assert {one["dataset"] for one in status["datasets"]} == set(DATASETS)
+        runs = stage.command("runs", "--to", dest, env=every)
+        assert (runs.code, runs.out.count("n1")) == (0, 3), runs.text
+        verified = stage.command("verify", "--read", "--to", dest, env=every)
+        assert verified.code == 0, verified.text
+        pruned = stage.command("prune", "--to", dest, "--keep-last", "1", "--yes", env=every)
+        assert pruned.code == 0, pruned.text
+    via = f"gs://{stage.bucket}/via"
+    restored = stage.command(
+        "restore", "--to", "s3://bucket/second", "--into", "{dataset}_back", "--via", via, "--verify", env=every
+    )
+    assert restored.code == 0, restored.text
+    for dataset in DATASETS:
+        assert {table.table_id for table in stage.big.list_tables(f"{dataset}_back")} == set(TABLES)
+
+
+def test_a_set_whose_later_run_lacks_a_dataset_keeps_its_earlier_run_there(stage: Stage) -> None:
+    fill(stage)
+    dest = stage.folder / "second"
+    assert stage.run("--run-id", "n1", env=EVERY).code == 0
+    assert stage.command("copy", str(dest), env=EVERY).code == 0
+    keep = EVERY | {"BQDUMP_EXCLUDE_DATASETS": "sales", "BQDUMP_ALLOW": "removed-tables"}
+    assert stage.run("--run-id", "n2", env=keep).code == 0
+    called = stage.command("copy", str(dest), env=EVERY)
+    assert called.code == 0, called.text
+    project = project_in(dest)
+    assert (project.run, [entry.dataset for entry in project.datasets]) == ("n2", ["ops_eu"])
+    assert (dest / "sales/_bqdump/latest.json").exists()
+    older = stage.command("copy", str(dest), "n1", env=EVERY)
+    assert older.code in (0, 3), older.text
+    assert project_in(dest).run == "n2"
+
+
+def test_a_run_of_a_set_that_no_dataset_has_is_one_sentence(stage: Stage) -> None:
+    fill(stage)
+    assert stage.run("--run-id", "n1", env=EVERY).code == 0
+    called = stage.command("copy", str(stage.folder / "second"), "n9", env=EVERY)
+    assert called.code == 5, called.text
+    assert "cannot find run n9" in called.err
+    assert "Traceback" not in called.text
+    assert not (stage.folder / "second").exists()
