@@ -14,6 +14,7 @@ from google.cloud import storage
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
+from bqdump.render.append_only import COPIER
 from integration.command import Called
 from integration.stage import Stage
 
@@ -152,12 +153,6 @@ def test_a_bucket_that_keeps_all_objects_takes_locked_copies(
     pruned = stage.command("prune", "--to", dest(stage), "--keep-last", "1", "--yes")
     assert pruned.code == 0, pruned.text
     assert "kept: locked until" in pruned.out
-
-
-COPIER = (
-    "storage.objects.create", "storage.objects.get", "storage.objects.list", "storage.objects.update",
-    "storage.objects.setRetention",
-)  # fmt: skip
 
 
 def test_a_copier_that_can_only_create_read_and_lock_copies_run_after_run(vault: Stage) -> None:

@@ -1,6 +1,8 @@
 """The append-only exporter: it creates and reads objects, and replaces or deletes only those that this module names.
 
 That takes a folder for each run: nothing else is ever replaced there.
+
+The accounts of a vault, where copies are locked: the exporter has nothing there.
 """
 
 from __future__ import annotations
@@ -25,6 +27,17 @@ TEMPLATES = (
 )
 TITLE = "bqdump-append-only"
 CREATES, READS, REPLACES = "roles/storage.objectCreator", "roles/storage.objectViewer", "roles/storage.objectUser"
+
+
+# What custom roles on the bucket of a vault grant.
+COPIER = (
+    "storage.objects.create",
+    "storage.objects.get",
+    "storage.objects.list",
+    "storage.objects.setRetention",
+    "storage.objects.update",
+)
+PRUNER = ("storage.objects.delete", "storage.objects.get", "storage.objects.list")
 
 
 def expression() -> str:

@@ -1,0 +1,197 @@
+"""Thieves with the grants of the exporter, the copier and the pruner of a vault: yesterday's run survives them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+
+import pytest
+import requests
+from google.api_core.exceptions import Forbidden
+from google.cloud import storage
+
+from bqdump.render.append_only import COPIER, PRUNER
+from integration.stage import Stage
+from integration.test_append_only import ATTACKS, noted
+from integration.test_vault import STATE, bucket_url, create_bucket, dest, export, local, name_of, objects
+
+ROLES = {"exporter": (), "copier": COPIER, "pruner": PRUNER}
+SIGN, TRUST = ("--sign", "copier.key"), ("--trust", "copier.pub")
+
+
+def grant(stage: Stage, *permissions: str) -> None:
+    local(stage, "granted", {"buckets": {name_of(stage): [{"permissions": permissions}]}})
+
+
+def release(stage: Stage) -> None:
+    local(stage, "granted", {"buckets": {}})
+
+
+@pytest.fixture
+def vault(stage: Stage) -> Iterator[Stage]:
+    """A vault with the signed copy of yesterday's run."""
+    stage.table("a")
+    create_bucket(stage)
+    assert stage.command("keys", "new", "copier").code == 0
+    export(stage, "yesterday")
+    copy(stage)
+    yield stage
+    release(stage)
+
+
+def copy(stage: Stage) -> None:
+    called = stage.command("copy", dest(stage), "--lock", "35d", *SIGN)
+    assert called.code == 0, called.text
+
+
+def survives(stage: Stage) -> str:
+    """Hold that the vault's run is yesterday's, whole, and restores equal; what was said meanwhile."""
+    release(stage)
+    at = ("--to", dest(stage), *TRUST)
+    called = stage.command("verify", "--read", "--json", *at)
+    assert called.code == 0, called.text
+    assert json.loads(called.out)["run"] == "yesterday"
+    into = f"{stage.dataset}_restored"
+    words = ("--project", stage.project, "--into", into, "--via", f"gs://{stage.bucket}/via")
+    restored = stage.command("restore", *at, *words)
+    assert restored.code == 0, restored.text
+    tables = (f"`{stage.project}.{dataset}.a` ORDER BY id" for dataset in (stage.dataset, into))
+    before, after = (stage.sql(f"SELECT * FROM {table}") for table in tables)
+    assert before == after
+    return called.err
+
+
+def shortened(blob: storage.Blob) -> None:
+    sooner = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    retain(blob, {"mode": "Unlocked", "retainUntilTime": sooner})
+
+
+def unlocked(blob: storage.Blob) -> None:
+    retain(blob, None)
+
+
+def retain(blob: storage.Blob, retention: dict[str, str] | None) -> None:
+    blob.client._connection.api_request(
+        "PATCH", blob.path, query_params={"overrideUnlockedRetention": "true"}, data={"retention": retention}
+    )
+
+
+def without_a_policy(blob: storage.Blob) -> None:
+    policy = {"retentionPolicy": None, "softDeletePolicy": {"retentionDurationSeconds": "0"}}
+    blob.client._connection.api_request("PATCH", blob.bucket.path, data=policy)
+
+
+def bucket_deleted(blob: storage.Blob) -> None:
+    blob.client._connection.api_request("DELETE", blob.bucket.path)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_thief_changes_no_object_of_the_vault(role: str, vault: Stage) -> None:
+    before = {name: found["generation"] for name, found in objects(vault).items()}
+    grant(vault, *ROLES[role])
+    passed = set[tuple[str, str]]()
+    attacks: tuple[Callable[[storage.Blob], None], ...] = (
+        *ATTACKS, shortened, unlocked, without_a_policy, bucket_deleted,
+    )  # fmt: skip
+    for name in before:
+        for attack in attacks:
+            try:
+                attack(vault.store.bucket(name_of(vault)).blob(name))
+            except Forbidden:
+                continue
+            passed.add((attack.__name__, name))
+    # What an object's metadata say beside its content is not believed.
+    assert {attack for attack, _ in passed} == ({noted.__name__} if role == "copier" else set())
+    release(vault)
+    assert {name: found["generation"] for name, found in objects(vault).items()} == before
+    survives(vault)
+
+
+def test_what_a_thief_plants_with_the_copiers_grants_is_named(vault: Stage) -> None:
+    there = vault.store.bucket(name_of(vault))
+    documents = {name: there.blob(name).download_as_bytes() for name in objects(vault)}
+    grant(vault, *COPIER)
+
+    def plant(name: str, data: bytes) -> None:
+        there.blob(name).upload_from_string(data, if_generation_match=0)
+
+    def plant_run(run: str, **changed: object) -> None:
+        """A complete run, with all of its documents, which fits its file; another signature than its own."""
+        for name, data in documents.items():
+            if "yesterday" in name and "/pointers/" not in name and "manifest.json" not in name:
+                plant(name.replace("yesterday", run), data.replace(b"yesterday", run.encode()))
+        manifest = json.loads(documents[f"{STATE}/runs/yesterday/manifest.json"].replace(b"yesterday", run.encode()))
+        (file,) = manifest["tables"][0]["files"]
+        file["generation"] = int(there.get_blob(file["name"]).generation)
+        name = f"{STATE}/runs/{run}/manifest.json"
+        plant(name, json.dumps(manifest | changed, separators=(",", ":")).encode())
+        pointer = json.loads(documents[f"{STATE}/pointers/yesterday.json"].replace(b"yesterday", run.encode()))
+        pointer |= {"manifest_generation": int(there.get_blob(name).generation), **changed}
+        plant(f"{STATE}/pointers/{run}.json", json.dumps(pointer).encode())
+
+    later = {
+        "snapshot": int(datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1000),
+        "snapshot_time": "2100-01-01T00:00:00Z",
+    }
+    plant_run("newer", **later)
+    plant_run("stranger", dataset="stranger", **later)
+    plant_run("older")
+    plant(f"{STATE}/pointers/back.json", documents[f"{STATE}/pointers/yesterday.json"])
+    plant(f"{STATE}/pointers/junk.json", b"junk")
+    plant(f"{STATE}/runs/junk/manifest.json", b"junk")
+    plant("sales/junk", b"junk" * 1000)
+    said = survives(vault)
+    for run in ("newer", "stranger", "back", "junk"):
+        assert f"{STATE}/pointers/{run}.json is not used" in said, said
+    at = ("--to", dest(vault), *TRUST)
+    for run in ("newer", "stranger", "older"):
+        called = vault.command("verify", run, *at)
+        assert (called.code, f"cannot trust run {run}" in called.err) == (4, True), called
+    # The next copy is the published run all the same.
+    export(vault, "today")
+    copy(vault)
+    assert json.loads(vault.command("verify", "--json", *at).out)["run"] == "today"
+
+
+def test_the_copier_needs_each_of_its_permissions_and_no_other(vault: Stage) -> None:
+    export(vault, "today", "--incremental")
+    export(vault, "tonight", "--incremental")
+    grant(vault, *COPIER)
+    copy(vault)
+    for run, missing in enumerate(COPIER):
+        export(vault, f"r{run}", "--incremental")
+        grant(vault, *(permission for permission in COPIER if permission != missing))
+        called = vault.command("copy", dest(vault), "--lock", "36d", *SIGN)
+        assert called.code == 5, (missing, called.text)
+    grant(vault, *COPIER)
+    copy(vault)
+
+
+def test_the_pruner_needs_each_of_its_permissions_and_creates_nothing(vault: Stage) -> None:
+    export(vault, "today")
+    copy(vault)
+    prune = ("prune", "--to", dest(vault), "--keep-last", "1", "--yes")
+    grant(vault, *PRUNER)
+    locked = vault.command(*prune)
+    assert (locked.code, "kept: locked until" in locked.out) == (0, True), locked
+    release(vault)
+    for name in objects(vault):
+        url = f"{bucket_url(vault)}/o/{quote(name, safe='')}?overrideUnlockedRetention=true"
+        requests.patch(url, json={"retention": None}, timeout=10).raise_for_status()
+    for missing in PRUNER:
+        grant(vault, *(permission for permission in PRUNER if permission != missing))
+        called = vault.command(*prune)
+        # What may not be deleted is left, and named.
+        assert called.code == 5 or "left: " in called.out, (missing, called.text)
+    grant(vault, *PRUNER)
+    with pytest.raises(Forbidden):
+        vault.store.bucket(name_of(vault)).blob("sales/new").upload_from_string(b"")
+    assert vault.command(*prune).code == 0
+    release(vault)
+    assert not [name for name in objects(vault) if "yesterday" in name]
+    # Nothing is locked any more, and all else is as it was.
+    verified = json.loads(vault.command("verify", "--read", "--json", "--to", dest(vault), *TRUST).out)
+    assert {finding["kind"] for finding in verified["findings"]} == {"lock"}
+    assert verified["read"]["files"] == 1

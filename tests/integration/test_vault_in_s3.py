@@ -1,0 +1,119 @@
+"""Locked copies in S3: Object Lock keeps each version, whatever is put over it or hides it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from botocore.exceptions import ClientError
+from botocore.session import Session
+
+from integration.stage import Stage
+from s3_server import S3Server, s3_server
+
+KEEP = ("--path", "{run}/{table}/{table}_*.{ext}")
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+class Vault(NamedTuple):
+    """A client, and a bucket with Object Lock."""
+
+    s3: Any
+    bucket: str
+
+    @property
+    def at(self) -> tuple[str, str]:
+        return "--to", f"s3://{self.bucket}/sales"
+
+    def versions(self) -> dict[str, list[str]]:
+        """The versions of each name that are stored, the newest first."""
+        found: dict[str, list[str]] = {}
+        for one in self.s3.list_object_versions(Bucket=self.bucket).get("Versions", []):
+            found.setdefault(one["Key"], []).append(one["VersionId"])
+        return found
+
+
+@pytest.fixture(params=["no default", "a default"])
+def vault(request: pytest.FixtureRequest, served: S3Server, stage: Stage) -> Vault:
+    """An empty bucket, also with a lock by default."""
+    client = Session().create_client("s3", endpoint_url=served.address)
+    bucket = f"{stage.bucket}-vault"
+    client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    if request.param == "a default":
+        rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+        configuration = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+        client.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration=configuration)
+    return Vault(client, bucket)
+
+
+def night(stage: Stage, vault: Vault, run: str, lock: str = "35d", *words: str) -> None:
+    assert stage.run("--run-id", run, *KEEP, "--incremental").code == 0
+    called = stage.command("copy", vault.at[1], "--lock", lock, *words)
+    assert called.code == 0, called.text
+
+
+def test_each_version_is_locked_and_written_once(stage: Stage, vault: Vault) -> None:
+    stage.table("a")
+    for run in ("one", "two", "three"):
+        night(stage, vault, run)
+    for name, ids in vault.versions().items():
+        assert len(ids) == 1, name
+        lock = vault.s3.head_object(Bucket=vault.bucket, Key=name, VersionId=ids[0])
+        assert lock["ObjectLockMode"] == "GOVERNANCE"
+        assert lock["ObjectLockRetainUntilDate"] > datetime.now(UTC) + timedelta(days=34)
+    called = stage.command("verify", "--read", *vault.at)
+    assert called.code == 0, called.text
+    assert "three" in stage.command("status", *vault.at).out
+    pruned = stage.command("prune", *vault.at, "--keep-last", "1", "--yes")
+    assert "kept: locked until" in pruned.out, pruned.text
+
+
+def test_nobody_deletes_or_shortens_what_is_locked(stage: Stage, vault: Vault) -> None:
+    stage.table("a")
+    night(stage, vault, "one", "35d", "--lock-mode", "compliance")
+    for name, (version,) in vault.versions().items():
+        sooner = {"Mode": "COMPLIANCE", "RetainUntilDate": datetime.now(UTC) + timedelta(days=2)}
+        address = {"Bucket": vault.bucket, "Key": name, "VersionId": version}
+        with pytest.raises(ClientError):
+            vault.s3.delete_object(**address)
+        with pytest.raises(ClientError):
+            vault.s3.delete_object(**address, BypassGovernanceRetention=True)
+        with pytest.raises(ClientError):
+            vault.s3.put_object_retention(**address, Retention=sooner)
+    assert stage.command("verify", "--read", *vault.at).code == 0
+
+
+def test_what_is_put_over_a_file_or_hides_it_is_named_and_the_locked_version_stays(stage: Stage, vault: Vault) -> None:
+    stage.table("a")
+    night(stage, vault, "one")
+    (name,) = [name for name in vault.versions() if name.endswith(".csv")]
+    (version,) = vault.versions()[name]
+    marker = vault.s3.delete_object(Bucket=vault.bucket, Key=name)["VersionId"]
+    assert "missing" in stage.command("verify", *vault.at).out
+    vault.s3.delete_object(Bucket=vault.bucket, Key=name, VersionId=marker)
+    assert stage.command("verify", *vault.at).code == 0
+    forged = vault.s3.put_object(Bucket=vault.bucket, Key=name, Body=b"id,name\n1,mallory\n", ChecksumAlgorithm="CRC32")
+    assert stage.command("verify", *vault.at).code == 4
+    assert version in vault.versions()[name]
+    vault.s3.delete_object(Bucket=vault.bucket, Key=name, VersionId=forged["VersionId"], BypassGovernanceRetention=True)
+    assert stage.command("verify", "--read", *vault.at).code == 0
+
+
+def test_prune_deletes_versions_once_their_locks_have_ended(stage: Stage, vault: Vault, served: S3Server) -> None:
+    stage.table("a")
+    for run in ("one", "two"):
+        night(stage, vault, run, "35d")
+    served.end_locks(vault.bucket)
+    called = stage.command("prune", *vault.at, "--keep-last", "1", "--yes")
+    assert called.code == 0, called.text
+    left = vault.s3.list_object_versions(Bucket=vault.bucket)
+    assert "DeleteMarkers" not in left
+    assert not [name for name in vault.versions() if "one" in name.split("/")[-1] or "/one/" in name]
+    assert stage.command("status", *vault.at).code == 0
