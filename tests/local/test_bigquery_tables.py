@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -352,3 +352,29 @@ def test_partitions_are_listed_as_googles_client_does(world: World) -> None:
     world.sql(f"CREATE TABLE {name}.whole (day DATE)")
     with pytest.raises(BadRequest, match="not partitioned"):
         world.client.list_partitions(f"{name}.whole")
+
+
+def test_information_schema_has_options_paths_of_members_and_materialized_views(world: World) -> None:
+    name = world.dataset()
+    world.sql(
+        f"CREATE TABLE {name}.t (d DATE OPTIONS(description = 'the day'), s STRUCT<x INT64, y STRING>, c INT64) "
+        'PARTITION BY d CLUSTER BY c OPTIONS(description = \'a "table"\', labels = [("team", "data")])'
+    )
+    world.sql(f"CREATE MATERIALIZED VIEW {name}.m AS SELECT c FROM {name}.t")
+
+    def rows(view: str, columns: str, order: str = "1, 2") -> list[tuple[Any, ...]]:
+        where = "WHERE table_name = 't'" if view != "MATERIALIZED_VIEWS" else ""
+        return world.sql(f"SELECT {columns} FROM {name}.INFORMATION_SCHEMA.{view} {where} ORDER BY {order}")
+
+    assert rows("COLUMN_FIELD_PATHS", "field_path, data_type, description") == [
+        ("c", "INT64", None), ("d", "DATE", "the day"), ("s", "STRUCT<x INT64, y STRING>", None),
+        ("s.x", "INT64", None), ("s.y", "STRING", None),
+    ]  # fmt: skip
+    assert rows("TABLE_OPTIONS", "option_name, option_type, option_value") == [
+        ("description", "STRING", '"a \\"table\\""'),
+        ("labels", "ARRAY<STRUCT<STRING, STRING>>", '[STRUCT("team", "data")]'),
+    ]
+    assert rows("COLUMNS", "column_name, is_partitioning_column, clustering_ordinal_position") == [
+        ("c", "NO", 1), ("d", "YES", None), ("s", "NO", None),
+    ]  # fmt: skip
+    assert rows("MATERIALIZED_VIEWS", "table_schema, table_name") == [(name, "m")]

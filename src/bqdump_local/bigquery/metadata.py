@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bqdump_local.bigquery.decorators import partition_key
@@ -45,6 +46,9 @@ def virtual_table(catalog: Catalog, project: str, dataset: str, name: str) -> st
         "__TABLES__": _tables_meta,
         "INFORMATION_SCHEMA.TABLES": _tables,
         "INFORMATION_SCHEMA.COLUMNS": _columns,
+        "INFORMATION_SCHEMA.COLUMN_FIELD_PATHS": _field_paths,
+        "INFORMATION_SCHEMA.MATERIALIZED_VIEWS": _materialized_views,
+        "INFORMATION_SCHEMA.TABLE_OPTIONS": _table_options,
         "INFORMATION_SCHEMA.PARTITIONS": _partitions,
         "INFORMATION_SCHEMA.ROW_ACCESS_POLICIES": _row_access_policies,
         "INFORMATION_SCHEMA.SEARCH_INDEXES": _search_indexes,
@@ -122,13 +126,63 @@ def _tables(_: Catalog, tables: list[Table]) -> str:
 def _columns(_: Catalog, tables: list[Table]) -> str:
     columns = _typed(
         "table_catalog VARCHAR, table_schema VARCHAR, table_name VARCHAR, column_name VARCHAR, "
-        "ordinal_position BIGINT, is_nullable VARCHAR, data_type VARCHAR"
+        "ordinal_position BIGINT, is_nullable VARCHAR, data_type VARCHAR, is_partitioning_column VARCHAR, "
+        "clustering_ordinal_position BIGINT"
     )
+    rows: list[list[object]] = []
+    for t in tables:
+        partitioned = t.properties.get("timePartitioning") or t.properties.get("rangePartitioning") or {}
+        key, clustered = partitioned.get("field"), (t.properties.get("clustering") or {}).get("fields") or []
+        for at, f in enumerate(t.fields, 1):
+            known = [t.project, t.dataset, t.table_id, f.name, at, _yes(f.mode != "REQUIRED"), standard_type(f)]
+            rows.append([*known, _yes(f.name == key), clustered.index(f.name) + 1 if f.name in clustered else None])
+    return _values(columns, rows)
+
+
+def _yes(fact: bool) -> str:
+    return "YES" if fact else "NO"
+
+
+def _field_paths(_: Catalog, tables: list[Table]) -> str:
+    columns = _typed(
+        "table_catalog VARCHAR, table_schema VARCHAR, table_name VARCHAR, column_name VARCHAR, field_path VARCHAR, "
+        "data_type VARCHAR, description VARCHAR"
+    )
+
+    def paths(field: Field, before: str) -> Iterator[tuple[str, str, str | None]]:
+        yield before + field.name, standard_type(field), field.description or None
+        for member in field.fields:
+            yield from paths(member, f"{before}{field.name}.")
+
     rows = [
-        [t.project, t.dataset, t.table_id, f.name, at, "NO" if f.mode == "REQUIRED" else "YES", standard_type(f)]
-        for t in tables
-        for at, f in enumerate(t.fields, 1)
+        [t.project, t.dataset, t.table_id, f.name, *path] for t in tables for f in t.fields for path in paths(f, "")
     ]
+    return _values(columns, rows)
+
+
+def _materialized_views(_: Catalog, tables: list[Table]) -> str:
+    columns = _typed("table_catalog VARCHAR, table_schema VARCHAR, table_name VARCHAR, last_refresh_time TIMESTAMPTZ")
+    shown = [t for t in tables if t.kind == "MATERIALIZED_VIEW"]
+    return _values(columns, [[t.project, t.dataset, t.table_id, None] for t in shown])
+
+
+def _table_options(_: Catalog, tables: list[Table]) -> str:
+    """Descriptions, friendly names and labels."""
+    columns = _typed(
+        "table_catalog VARCHAR, table_schema VARCHAR, table_name VARCHAR, option_name VARCHAR, option_type VARCHAR, "
+        "option_value VARCHAR"
+    )
+    rows: list[list[object]] = []
+    for t in tables:
+        for key, name in (("description", "description"), ("friendlyName", "friendly_name")):
+            if text := t.properties.get(key):
+                rows.append([t.project, t.dataset, t.table_id, name, "STRING", json.dumps(text, ensure_ascii=False)])
+        if labels := t.properties.get("labels"):
+            pairs = ", ".join(
+                f"STRUCT({json.dumps(key)}, {json.dumps(value)})" for key, value in sorted(labels.items())
+            )
+            kind = "ARRAY<STRUCT<STRING, STRING>>"
+            rows.append([t.project, t.dataset, t.table_id, "labels", kind, f"[{pairs}]"])
     return _values(columns, rows)
 
 
