@@ -19,7 +19,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.export.publish.iceberg import drop_metadata
+from bqdump.export.publish.iceberg import Iceberg
 from bqdump.export.run import run
 from bqdump.ports.warehouse import JobError
 from bqdump.repository.published import read_latest
@@ -407,9 +407,9 @@ def test_metadata_of_the_second_of_two_publishers_stays_where_it_cannot_be_delet
 
     monkeypatch.setattr(store, "delete", denied)
     export: Any = SimpleNamespace(store=store, plan=SimpleNamespace(run="one", mode="keep"))
-    asyncio.run(drop_metadata(export, lost, None))
+    asyncio.run(Iceberg().drop(export, lost, None))
     assert store.names_now() == [name]
     assert len(logged(caplog, LogEvent.CLEANUP_FAILED)) == 1
     export.plan.mode = "replace"
     with pytest.raises(DeniedError):
-        asyncio.run(drop_metadata(export, lost, None))
+        asyncio.run(Iceberg().drop(export, lost, None))

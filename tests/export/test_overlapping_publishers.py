@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.run import Owner, Plan
+from bqdump.core.documents.manifest import Manifest, ManifestFiles
+from bqdump.core.documents.run import Owner, Plan, TablePlan
 from bqdump.core.documents.target import Latest, Publishing
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.export.placement.choose import running_export
+from bqdump.export.collected import Collected
+from bqdump.export.placement.choose import Files, running_export
 from bqdump.export.placement.final_names import announce, make_ready, publishing
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.publish import publish
 from bqdump.export.run import run
-from bqdump.export.task import Task
+from bqdump.export.task import RunningExport, Task
 from bqdump.export.work.work import work
 from bqdump.repository.ledger import read_ledger
 from bqdump.repository.published import read_latest
@@ -47,6 +50,35 @@ class World:
     async def latest(self) -> str:
         latest = await read_latest(self.store, SETTINGS)
         return latest.run if latest else ""
+
+
+class Noting(Files):
+    """An extra that notes its steps, each with the names of the objects that existed before it."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store, self.steps = store, dict[str, str]()
+
+    def note(self, step: str) -> None:
+        names = ("manifest.json", "latest.json")
+        self.steps[step] = " ".join(name for name in names if any(name in stored for stored in self.store.names_now()))
+
+    async def prepare(self, export: RunningExport, tables: Sequence[TablePlan], collected: Collected) -> None:
+        self.note("prepare")
+        await super().prepare(export, tables, collected)
+
+    async def describe(self, export: RunningExport, manifest: Manifest, latest: Latest | None) -> Manifest:
+        self.note("describe")
+        return await super().describe(export, manifest, latest)
+
+    async def name(self, export: RunningExport, manifest: ManifestFiles) -> str:
+        self.note("name")
+        return await super().name(export, manifest)
+
+    async def show(self, export: RunningExport, manifest: ManifestFiles) -> None:
+        self.note("show")
+
+    async def withdraw(self, export: RunningExport) -> None:
+        self.note("withdraw")
 
 
 def ready(task: Task, plan: Plan) -> Latest:
@@ -88,6 +120,29 @@ def test_a_run_over_which_another_has_announced_itself_is_not_published_any_more
         found = world.store.peek(SETTINGS.layout.latest.name)
         assert found
         assert decode(found[0], Latest, "latest.json").uncleared == ()
+
+    asyncio.run(check())
+
+
+def test_an_extra_takes_part_in_publishing_and_withdraws_where_a_later_run_has_announced_itself() -> None:
+    async def check() -> None:
+        world = World()
+        (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
+        extra = Noting(world.store)
+        export, ledger = (
+            running_export(late, second)._replace(extra=extra),
+            await read_ledger(late.store, late.layout, second),
+        )
+        assert (await publish(export, ledger)).result == "published"
+        both = "manifest.json latest.json"
+        assert extra.steps == {"prepare": "", "describe": "", "name": "manifest.json", "show": both}
+        extra = Noting(world.store)
+        export, ledger = (
+            running_export(early, first)._replace(extra=extra),
+            await read_ledger(early.store, early.layout, first),
+        )
+        assert (await publish(export, ledger)).result == "superseded"
+        assert extra.steps == {"prepare": both, "withdraw": both}
 
     asyncio.run(check())
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
+from bqdump.core.documents.manifest import File, Manifest, ManifestFiles, TableFiles
 from bqdump.core.documents.run import Owner, Plan, Receipt, TablePlan
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest
@@ -98,11 +98,16 @@ class Task(NamedTuple):
 
 
 class RunningExport(NamedTuple):
-    """A task with its plan, and what follows from both. placement: how its files get their final names."""
+    """A task with its plan, and what follows from both.
+
+    placement: how its files get their final names.
+    extra: what is published along with them.
+    """
 
     task: Task
     plan: Plan
     placement: Placement
+    extra: Extra
 
     @property
     def store(self) -> ObjectStore:
@@ -171,7 +176,9 @@ class RunningExport(NamedTuple):
 class Exported(NamedTuple):
     """A run whose files are written, and not yet published.
 
-    plans: of all tables. failed: the tables that it goes without. latest: the published run, None for none.
+    plans: of all tables.
+    failed: the tables that it goes without.
+    latest: the published run, None for none.
     dropped: further tables that it goes without, because they were dropped while it was at work.
     """
 
@@ -190,7 +197,9 @@ class Exported(NamedTuple):
 class Placed(NamedTuple):
     """Files at their final names.
 
-    files: by the table's id in the plan. carry: what stays of the published export. left, found: see Manifest.
+    files: by the table's id in the plan.
+    carry: what stays of the published export.
+    left, found: see Manifest.
     """
 
     files: Mapping[str, list[File]]
@@ -232,3 +241,31 @@ class Placement(Protocol):
 
     async def clear_late(self, export: RunningExport) -> None:
         """Delete the files of attempts that ended after their run: no manifest will ever list them."""
+
+
+class Extra(Protocol):
+    """What is published along with the files of a run, such as Iceberg metadata. Its steps, as publishing takes them.
+
+    Any task may repeat any of them. Only `describe` and `prepare` can keep a run from being published.
+    """
+
+    async def prepare(self, export: RunningExport, tables: Sequence[TablePlan], collected: Collected) -> None:
+        """Change files where they were written, before they are proved; `collected` has them as they are then."""
+
+    async def describe(self, export: RunningExport, manifest: Manifest, latest: Latest | None) -> Manifest:
+        """The manifest with the objects that are stored for it. latest: the published run.
+
+        Raises VerificationError when files are missing.
+        """
+
+    async def drop(self, export: RunningExport, manifest: Manifest, stored: ManifestFiles | None) -> None:
+        """Delete what was stored for a manifest that is not kept. stored: the one that is, None for none."""
+
+    async def name(self, export: RunningExport, manifest: ManifestFiles) -> str:
+        """Name the objects for latest.json; the name of the document that does, "" for none."""
+
+    async def show(self, export: RunningExport, manifest: ManifestFiles) -> None:
+        """Lead readers to the objects, now that the run is published. An error is only logged."""
+
+    async def withdraw(self, export: RunningExport) -> None:
+        """Leave final names to a later run, which is published instead."""

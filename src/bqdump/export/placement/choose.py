@@ -1,4 +1,4 @@
-"""The placement of a run: taken from its plan, and chosen here only.
+"""The placement of a run, and what is published along with it: taken from its plan and settings, and chosen here only.
 
 The attempts with the read route that a run has noted, and the files at final names that they may have written.
 
@@ -7,22 +7,24 @@ Keep: files are written under their final names at once, in a folder for each ru
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from bqdump.core.documents.document import Mode
-from bqdump.core.documents.manifest import ManifestFiles
+from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.path_template import split_shard
-from bqdump.core.documents.run import Plan
+from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.run_layout import RunLayout, attempt_of, unit_of
 from bqdump.core.documents.target import Latest
 from bqdump.core.documents.units import numbers_by_unit
+from bqdump.core.settings.settings import Settings
 from bqdump.core.units.shares import read_units
 from bqdump.export.carry import carry_over, check_carried
+from bqdump.export.collected import Collected
 from bqdump.export.placement.replace import Replace
 from bqdump.export.publish.clear import delete, discard
 from bqdump.export.publish.collect import file_of
 from bqdump.export.publish.latest import read_manifest_files
-from bqdump.export.task import Exported, Placed, Placement, RunningExport, Task
+from bqdump.export.task import Exported, Extra, Placed, Placement, RunningExport, Task
 from bqdump.ports.store import ObjectInfo
 
 
@@ -102,4 +104,37 @@ def placement_of(plan: Plan) -> Placement:
 
 def running_export(task: Task, plan: Plan) -> RunningExport:
     """The task with this plan."""
-    return RunningExport(task, plan, placement_of(plan))
+    return RunningExport(task, plan, placement_of(plan), _extra_of(task.settings))
+
+
+class Files:
+    """Nothing but the files of tables is published."""
+
+    async def prepare(self, export: RunningExport, tables: Sequence[TablePlan], collected: Collected) -> None:
+        """The files are published as they were written."""
+
+    async def describe(self, _export: RunningExport, manifest: Manifest, _latest: Latest | None) -> Manifest:
+        """The manifest names nothing else."""
+        return manifest
+
+    async def drop(self, export: RunningExport, manifest: Manifest, stored: ManifestFiles | None) -> None:
+        """Nothing was stored."""
+
+    async def name(self, _export: RunningExport, _manifest: ManifestFiles) -> str:
+        """latest.json names the manifest only."""
+        return ""
+
+    async def show(self, export: RunningExport, manifest: ManifestFiles) -> None:
+        """latest.json is what readers follow."""
+
+    async def withdraw(self, export: RunningExport) -> None:
+        """Nothing was stored."""
+
+
+def _extra_of(settings: Settings) -> Extra:
+    if not settings.iceberg:
+        return Files()
+    # Imported by runs that need it only.
+    from bqdump.export.publish.iceberg import Iceberg
+
+    return Iceberg()

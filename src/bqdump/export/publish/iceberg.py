@@ -15,12 +15,14 @@ import msgspec
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest, ManifestFiles, TableEntry
+from bqdump.core.documents.run import TablePlan
 from bqdump.core.documents.target import IcebergTables, Latest
 from bqdump.core.errors import BqdumpError
 from bqdump.core.iceberg.table import HINT, hint_of, run_of
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.export.collected import Collected
 from bqdump.export.publish.clear import delete, discard
-from bqdump.export.publish.lake import REQUESTS_AT_ONCE, Earlier, Lake
+from bqdump.export.publish.lake import REQUESTS_AT_ONCE, Earlier, Lake, add_field_ids, clear_scratch
 from bqdump.export.publish.lake_table import LakeTable
 from bqdump.export.task import RunningExport
 from bqdump.repository.complete_runs import complete_runs
@@ -37,23 +39,63 @@ TIMES_SHOWN = 3
 TIMES_MADE = 3
 
 
-async def with_iceberg(
-    export: RunningExport, manifest: Manifest, latest: Latest | None, hints: dict[str, int]
-) -> Manifest:
-    """The manifest with Iceberg metadata, which is stored, for each table whose files are Parquet.
+class Iceberg:
+    """Iceberg metadata as publishing takes it along: see `export.task.Extra`."""
 
-    latest: the published run. hints: filled with the generation of each table's version-hint.text, 0 for none. Where
-    runs were pruned meanwhile, it is made once more, without them.
-    """
-    for _ in range(TIMES_MADE):
-        earlier = await _earlier(export, latest)
-        made = await _with_metadata(Lake(export, manifest, earlier), hints)
-        if (
-            not earlier.runs
-            or earlier.runs.keys() <= (await complete_runs(export.store, export.settings.layout)).keys()
-        ):
-            break
-    return made
+    def __init__(self) -> None:
+        # The generation of each table's version-hint.text as of some time before, 0 for none.
+        self._hints = dict[str, int]()
+
+    async def prepare(self, export: RunningExport, tables: Sequence[TablePlan], collected: Collected) -> None:
+        """Give the files that BigQuery wrote field ids."""
+        await add_field_ids(export, tables, collected)
+
+    async def describe(self, export: RunningExport, manifest: Manifest, latest: Latest | None) -> Manifest:
+        """The manifest with metadata for each table whose files are Parquet.
+
+        Where runs were pruned meanwhile, it is made once more, without them.
+        """
+        for _ in range(TIMES_MADE):
+            earlier = await _earlier(export, latest)
+            described = await _with_metadata(Lake(export, manifest, earlier), self._hints)
+            if (
+                not earlier.runs
+                or earlier.runs.keys() <= (await complete_runs(export.store, export.settings.layout)).keys()
+            ):
+                break
+        return described
+
+    async def drop(self, export: RunningExport, manifest: Manifest, stored: ManifestFiles | None) -> None:
+        """Delete the metadata of this run that only a manifest names which is not kept."""
+        named = _names([stored]) if stored else set()
+        written = [file for entry in manifest.tables for file in entry.iceberg if run_of(file.name) == export.plan.run]
+        await discard(export, [(file.name, file.generation) for file in written if file.name not in named])
+
+    async def name(self, export: RunningExport, manifest: ManifestFiles) -> str:
+        """Store the name of each table's metadata file, for latest.json."""
+        named = {table.table: table.iceberg[-1].name for table in (*manifest.tables, *manifest.left) if table.iceberg}
+        if not named:
+            return ""
+        document = export.layout.iceberg
+        await create(export.store, document, IcebergTables(run=export.plan.run, tables=named))
+        return document.name
+
+    async def show(self, export: RunningExport, manifest: ManifestFiles) -> None:
+        """Make each table's version-hint.text name the metadata of this run.
+
+        The hint is a convenience: latest.json and the manifest have the names.
+        """
+        try:
+            await _show_all(export, manifest, self._hints)
+        except BqdumpError as error:
+            message = "the export is published, but its version-hint.text files could not be written: %s"
+            log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
+        await clear_scratch(export)
+
+    async def withdraw(self, export: RunningExport) -> None:
+        """Delete the metadata of a run that is not published, unless its files stay in a folder of their own."""
+        if export.plan.mode == "replace":
+            await _delete_unnamed(export, None)
 
 
 async def _with_metadata(lake: Lake, hints: dict[str, int]) -> Manifest:
@@ -86,35 +128,17 @@ async def _earlier(export: RunningExport, latest: Latest | None) -> Earlier:
     return Earlier(latest.snapshot if latest and runs else 0, named, earlier)
 
 
-async def name_metadata(export: RunningExport, manifest: ManifestFiles) -> str:
-    """Store the metadata file of each table, for latest.json; the name of the document, "" for no Iceberg tables."""
-    named = {table.table: table.iceberg[-1].name for table in (*manifest.tables, *manifest.left) if table.iceberg}
-    if not named:
-        return ""
-    document = export.layout.iceberg
-    await create(export.store, document, IcebergTables(run=export.plan.run, tables=named))
-    return document.name
-
-
-async def show_metadata(export: RunningExport, manifest: ManifestFiles, seen: Mapping[str, int]) -> None:
-    """Make each table's version-hint.text name the metadata of this run.
-
-    seen: generations of hints as of some time before, 0 for those that were not there. An error is only logged: the
-    hint is a convenience, latest.json and the manifest have the names.
-    """
-    try:
-        named = [table.iceberg[-1].name for table in (*manifest.tables, *manifest.left) if table.iceberg]
-        hints = dict(map(hint_of, named))
-        for _ in range(TIMES_SHOWN):
-            hints, seen = await _show(export, hints, seen), {}
-            if not hints:
-                break
-        if export.plan.mode == "replace":
-            await _clear(export, (table.table for table in manifest.removed))
-            await _delete_unnamed(export, manifest)
-    except BqdumpError as error:
-        message = "the export is published, but its version-hint.text files could not be written: %s"
-        log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
+async def _show_all(export: RunningExport, manifest: ManifestFiles, seen: Mapping[str, int]) -> None:
+    """Write the hints of all tables, and clear those of removed ones. seen: generations as of some time before."""
+    named = [table.iceberg[-1].name for table in (*manifest.tables, *manifest.left) if table.iceberg]
+    hints = dict(map(hint_of, named))
+    for _ in range(TIMES_SHOWN):
+        hints, seen = await _show(export, hints, seen), {}
+        if not hints:
+            break
+    if export.plan.mode == "replace":
+        await _clear(export, (table.table for table in manifest.removed))
+        await _delete_unnamed(export, manifest)
 
 
 async def _show(export: RunningExport, hints: dict[str, bytes], known: Mapping[str, int]) -> dict[str, bytes]:
@@ -152,19 +176,6 @@ async def _clear(export: RunningExport, tables: Iterable[str]) -> None:
     latest = await read_latest(export.store, export.settings)
     if latest and latest.run == export.plan.run:
         await delete(export, ((info.name, info.generation) for info in found if info))
-
-
-async def drop_metadata(export: RunningExport, lost: Manifest, made: ManifestFiles | None) -> None:
-    """Delete what was written for a manifest that is not stored, because another task's is, or the run has ended."""
-    named = _names([made]) if made else set()
-    written = [file for entry in lost.tables for file in entry.iceberg if run_of(file.name) == export.plan.run]
-    await discard(export, [(file.name, file.generation) for file in written if file.name not in named])
-
-
-async def withdraw_metadata(export: RunningExport) -> None:
-    """Delete the metadata of a run that is not published, unless its files stay in a folder of their own."""
-    if export.plan.mode == "replace":
-        await _delete_unnamed(export, None)
 
 
 async def _delete_unnamed(export: RunningExport, manifest: ManifestFiles | None) -> None:

@@ -50,11 +50,6 @@ log = logging.getLogger(__name__)
 
 async def pointer_to(export: RunningExport, manifest: ManifestFiles, generation: int) -> Latest:
     """latest.json that names this run, complete except for `uncleared`. generation: that of its manifest."""
-    iceberg = ""
-    if export.settings.iceberg:
-        from bqdump.export.publish.iceberg import name_metadata
-
-        iceberg = await name_metadata(export, manifest)
     return Latest(
         run=export.plan.run,
         number=manifest.number,
@@ -69,7 +64,7 @@ async def pointer_to(export: RunningExport, manifest: ManifestFiles, generation:
         over=manifest.over,
         carried=manifest.totals.carried,
         oldest_snapshot_time=manifest.oldest_snapshot_time,
-        iceberg=iceberg,
+        iceberg=await export.extra.name(export, manifest),
     )
 
 

@@ -7,13 +7,17 @@ stale files away.
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import File, Manifest, ManifestFiles
+from bqdump.core.documents.run import TablePlan
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import UnavailableError, VerificationError
 from bqdump.core.plan.record import make_manifest
+from bqdump.export.collected import Collected
 from bqdump.export.publish.clear import delete
 from bqdump.export.publish.collect import all_tables, collect, partition_entries, prove, read_definitions
 from bqdump.export.publish.latest import has_ended, pointer_to, read_manifest_files
@@ -23,8 +27,6 @@ from bqdump.repository.ledger import Ledger
 from bqdump.repository.published import move_latest, read_latest
 from bqdump.repository.references import pruned_meanwhile
 from bqdump.repository.repository import Loaded, replace
-
-log = logging.getLogger(__name__)
 
 
 class Published(NamedTuple):
@@ -36,93 +38,104 @@ class Published(NamedTuple):
 
 async def publish(export: RunningExport, ledger: Ledger) -> Published:
     """Publish the tables in the ledger. Raises VerificationError when files are missing; nothing is published then."""
-    hints = dict[str, int]()
-    made = await read_manifest_files(export) or await _make_manifest(export, ledger, hints)
-    if made is None:
+    stored = await read_manifest_files(export) or await _make_manifest(export, ledger)
+    if stored is None:
         await _step_aside(export)
         return Published("superseded", None)
-    manifest = made.value
+    manifest = stored.value
     if signer := export.task.signer:
         from bqdump.repository.signatures import sign_manifest
 
         await sign_manifest(export.store, export.settings.target, export.layout, signer)
-    if not await _point(export, manifest, made.generation):
+    if not await _point(export, manifest, stored.generation):
         await _step_aside(export)
         return Published("superseded", manifest)
     await export.placement.clear(export, manifest)
-    if export.settings.iceberg:
-        from bqdump.export.publish.iceberg import show_metadata
-        from bqdump.export.publish.lake import clear_scratch
-
-        await show_metadata(export, manifest, hints)
-        await clear_scratch(export)
+    await export.extra.show(export, manifest)
     return Published("published", manifest)
 
 
 async def _step_aside(export: RunningExport) -> None:
-    """Leave the final names, and those of Iceberg tables, to a later run."""
+    """Leave the final names to a later run."""
     await export.placement.step_aside(export)
-    if export.settings.iceberg:
-        from bqdump.export.publish.iceberg import withdraw_metadata
-
-        await withdraw_metadata(export)
+    await export.extra.withdraw(export)
 
 
-async def _make_manifest(export: RunningExport, ledger: Ledger, hints: dict[str, int]) -> Loaded[ManifestFiles] | None:
-    """Prove the files, bring them to their final names and store the manifest. hints: see with_iceberg.
+async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[ManifestFiles] | None:
+    """Prove the files, bring them to their final names, and store the manifest.
 
     Returns the manifest that is stored; None when a later run has taken over.
     """
-    tables, definitions = await asyncio.gather(all_tables(export), read_definitions(export))
-    done = ledger.done
+    proved = None
     try:
-        collected = await collect(export, tables, done)
-        if export.settings.iceberg:
-            # Imported by runs that need it only.
-            from bqdump.export.publish.lake import add_field_ids
-
-            await add_field_ids(export, tables, collected)
-        await prove(export, tables, done, collected)
-        failed = frozenset(failure.table for failure in ledger.failed)
-        dropped = frozenset(failure.table for failure in ledger.dropped)
-        latest = await read_latest(export.store, export.settings)
-        placed = await export.placement.place(export, Exported(tables, collected, failed, latest, dropped))
+        if proved := await _prove(export, ledger):
+            manifest = await _describe(export, ledger, proved)
     except VerificationError:
-        # Files may be missing because another task has ended the run meanwhile and cleared up.
+        # Files may be missing because another task has ended the run meanwhile, or a later run has replaced them.
         if not await has_ended(export):
             raise
-        placed = None
-    if placed is None:
-        return await read_manifest_files(export)
-    files = {table: _counted(files, collected.written[table], collected.rows) for table, files in placed.files.items()}
-    receipts = {table: result.receipt for table, result in done.items()}
-    partitions = {
-        table.id: partition_entries(collected, table.id) for table in tables if table.partitions and table.id in files
-    }
-    number = latest.number + 1 if latest else 1
-    left, found, carry = placed.left, placed.found, placed.carry
-    manifest = make_manifest(
-        export.plan, number, receipts, partitions, ledger, tables, files, left, found, carry, definitions
-    )
-    if export.settings.iceberg:
-        from bqdump.export.publish.iceberg import with_iceberg
+        proved = None
+    return await _store(export, manifest, proved.placed) if proved else await read_manifest_files(export)
 
-        try:
-            manifest = await with_iceberg(export, manifest, latest, hints)
-        except VerificationError:
-            # A later run may have replaced the files meanwhile.
-            if not await has_ended(export):
-                raise
-            return await read_manifest_files(export)
+
+class _Proved(NamedTuple):
+    """A run whose files are complete and at their final names, with the published run."""
+
+    tables: Sequence[TablePlan]
+    definitions: Definitions
+    collected: Collected
+    latest: Latest | None
+    placed: Placed
+
+
+async def _prove(export: RunningExport, ledger: Ledger) -> _Proved | None:
+    """Compare the files with their receipts and their rows with BigQuery's counts, and place them.
+
+    None when the run has ended meanwhile. Raises VerificationError when files are missing or hold other rows.
+    """
+    tables, definitions = await asyncio.gather(all_tables(export), read_definitions(export))
+    collected = await collect(export, tables, ledger.done)
+    await export.extra.prepare(export, tables, collected)
+    await prove(export, tables, ledger.done, collected)
+    failed = frozenset(failure.table for failure in ledger.failed)
+    dropped = frozenset(failure.table for failure in ledger.dropped)
+    latest = await read_latest(export.store, export.settings)
+    placed = await export.placement.place(export, Exported(tables, collected, failed, latest, dropped))
+    return _Proved(tables, definitions, collected, latest, placed) if placed else None
+
+
+async def _describe(export: RunningExport, ledger: Ledger, proved: _Proved) -> Manifest:
+    tables, placed, collected = proved.tables, proved.placed, proved.collected
+    manifest = make_manifest(
+        export.plan,
+        number=proved.latest.number + 1 if proved.latest else 1,
+        receipts={table: done.receipt for table, done in ledger.done.items()},
+        partitions={
+            table.id: partition_entries(collected, table.id)
+            for table in tables
+            if table.partitions and table.id in placed.files
+        },
+        without=ledger,
+        plans=tables,
+        files={
+            table: _counted(files, collected.written[table], collected.rows) for table, files in placed.files.items()
+        },
+        left=placed.left,
+        found=placed.found,
+        carry=placed.carry,
+        definitions=proved.definitions,
+    )
+    return await export.extra.describe(export, manifest, proved.latest)
+
+
+async def _store(export: RunningExport, manifest: Manifest, placed: Placed) -> Loaded[ManifestFiles] | None:
+    """Store the manifest, unless another task of the run has: then the other one counts."""
     if generation := await replace(export.store, export.layout.manifest, manifest, 0):
         return await _unless_pruned(export, manifest, generation, placed)
-    made = await read_manifest_files(export)
-    if export.settings.iceberg:
-        from bqdump.export.publish.iceberg import drop_metadata
-
-        await drop_metadata(export, manifest, made.value if made else None)
-    if made:
-        return made
+    stored = await read_manifest_files(export)
+    await export.extra.drop(export, manifest, stored.value if stored else None)
+    if stored:
+        return stored
     cause = "the bucket has refused the manifest, and holds none"
     raise UnavailableError("publish", f"run {export.plan.run}", cause)
 
@@ -138,12 +151,10 @@ async def _unless_pruned(
         document = export.layout.manifest_files
         return Loaded(decode(encode(manifest), document.type, document.name), generation, mine=True)
     await delete(export, [(export.layout.manifest.name, generation)])
-    if gone == "pruned" and export.settings.iceberg:
-        from bqdump.export.publish.iceberg import drop_metadata
-
-        await drop_metadata(export, manifest, None)
-    if gone == "pruned" and export.plan.mode == "keep":
-        await delete(export, ((file.name, file.generation) for files in placed.files.values() for file in files))
+    if gone == "pruned":
+        await export.extra.drop(export, manifest, None)
+        if export.plan.mode == "keep":
+            await delete(export, ((file.name, file.generation) for files in placed.files.values() for file in files))
     return None
 
 
