@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from bqdump.cli.main import start
 from bqdump.cli.setup.init import init
-from bqdump.core.settings.file import settings_file
+from bqdump.core.settings.file import OF_ONE_RUN, settings_file
 from bqdump.core.settings.resolve import file, resolve
-from bqdump.core.settings.settings import OF_ONE_RUN, SETTINGS, Setting, Settings
+from bqdump.core.settings.settings import SETTINGS, Setting, Settings
 from bqdump.core.settings.target import Target
 
 THREE = ["--project", "my-project", "--dataset", "sales", "--bucket", "my-exports"]

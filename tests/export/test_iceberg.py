@@ -406,10 +406,10 @@ def test_metadata_of_the_second_of_two_publishers_stays_where_it_cannot_be_delet
         return [DeniedError("delete", name, "no") for name, _ in objects]
 
     monkeypatch.setattr(store, "delete", denied)
-    export: Any = SimpleNamespace(store=store, plan=SimpleNamespace(run="one", mode="keep"))
+    export: Any = SimpleNamespace(store=store, plan=SimpleNamespace(run="one", replaces=False))
     asyncio.run(Iceberg().drop(export, lost, None))
     assert store.names_now() == [name]
     assert len(logged(caplog, LogEvent.CLEANUP_FAILED)) == 1
-    export.plan.mode = "replace"
+    export.plan.replaces = True
     with pytest.raises(DeniedError):
         asyncio.run(Iceberg().drop(export, lost, None))

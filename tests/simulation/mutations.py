@@ -182,7 +182,7 @@ MUTATIONS = (
     Mutation("metadata that another task's manifest names is dropped", Law.LAKE, iceberg.Iceberg, "drop",
              edit("named = _names([stored]) if stored else set()", "named = set()")),
     Mutation("snapshots stay whose files were replaced", Law.LAKE, iceberg, "_earlier",
-             edit('{} if export.plan.mode == "replace" else await', "await")),
+             edit("{} if export.plan.replaces else await", "await")),
     Mutation("an unchanged table has no snapshot of the run", Law.LAKE, lake_table.LakeTable, "_stored",
              edit("with_same_rows(history, *shared, self._run, time, self._place)", "shared.source")),
     Mutation("metadata that was replaced stays", Law.RESUMABLE, clear, "clear_stale",

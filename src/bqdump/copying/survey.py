@@ -222,7 +222,7 @@ async def not_as_exported(task: Task, found: Surveyed, wrong: list[str], info: O
     except NotFoundError as error:
         return error
     latest = await find_latest(place.store, place.settings)
-    if found.manifest.mode == "replace" and latest and latest.run != found.run:
+    if found.manifest.replaces and latest and latest.run != found.run:
         cause = f"later runs have replaced {counted(len(wrong), 'file')} of it, such as {wrong[0]}"
         return NotFoundError(COPY, f"run {found.run}", cause, f"Run {latest.run} is the published one.")
     how = "is missing" if info is None else "has another size or checksum than the manifest records"

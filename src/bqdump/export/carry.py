@@ -168,7 +168,7 @@ def refuse_other_mode(published: Published, plan: Plan, kept: Collection[str]) -
 
     The next run would delete files that the other one still lists.
     """
-    if kept and published.mode != plan.mode:
+    if kept and published.replaces != plan.replaces:
         tables = f"{counted(len(kept), 'table')} of run {published.run}"
         cause = f"that run {FILES[published.mode]}, and run {plan.run} {FILES[plan.mode]}"
         raise UsageError("carry over", tables, cause, "Export all tables once.")

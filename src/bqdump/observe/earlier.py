@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from bqdump.core.documents.changes import TableGrowth, grown, most_first
 from bqdump.core.documents.document import FORMAT_VERSION, Document, Mode, RunId
 from bqdump.core.documents.manifest_index import Contents
+from bqdump.core.documents.run import ByMode
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
@@ -31,7 +32,7 @@ from bqdump.repository.repository import read, value_of
 WHOLE = ("", "*")
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class _Kept(ByMode, msgspec.Struct, frozen=True):
     """Whether a run keeps a folder of its own: the part of its manifest, or of the index, that says so."""
 
     run: RunId
@@ -80,7 +81,7 @@ async def _has_files(exports: Exports, line: RunLine, lines: Sequence[RunLine]) 
     layout = settings.layout.run(line.run)
     for name in (layout.contents.name, layout.manifest.name):
         if found := await value_of(store, Document(name, _Kept)):
-            return found.mode == "keep"
+            return not found.replaces
     return False
 
 

@@ -17,8 +17,8 @@ import msgspec
 
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.routes import asks_for_reads
-from bqdump.core.settings.file import setting_text
-from bqdump.core.settings.settings import OF_ONE_RUN, SETTINGS, Settings
+from bqdump.core.settings.file import OF_ONE_RUN, setting_text
+from bqdump.core.settings.settings import SETTINGS, Settings
 from bqdump.core.settings.target import record_of
 
 FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7))

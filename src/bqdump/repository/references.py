@@ -86,7 +86,7 @@ class PresentFiles:
 
     async def of(self, manifest: RetainedFiles) -> Container[tuple[str, int]] | None:
         """Names and generations of what exists; None where everything that this manifest names does."""
-        if manifest.mode == "keep":
+        if not manifest.replaces:
             return None
         async with self._lock:
             if self._found is None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import IO, NamedTuple, TypeVar
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -15,15 +14,14 @@ from bqdump.core.documents.document import STATE
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.signature import SHA256, Envelope, Signature, Statement, envelope_of, statement_of
-from bqdump.core.errors import BqdumpError, DocumentError, VerificationError
+from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.settings.target import Target
 from bqdump.core.times import parse_time
 from bqdump.ports.signer import Signer, TrustedKeys
-from bqdump.ports.store import BucketInfo, Copy, Note, ObjectInfo, ObjectStore, Stored
+from bqdump.ports.store import ObjectInfo, ObjectStore, Stored
 from bqdump.repository.objects import read_object
 from bqdump.repository.repository import swap
 
-Result = TypeVar("Result")
 MANIFEST = re.compile(rf"(?P<prefix>(?:.*/)?){STATE}/runs/(?P<run>[^/]+)/manifest\.json", re.DOTALL)
 # Any name that a document could give as that of a manifest.
 LIKE_MANIFEST = re.compile(rf"(?:.*/)?{STATE}/.*manifest\.json", re.DOTALL)
@@ -92,12 +90,18 @@ class Trust(NamedTuple):
     within: str = ""
 
 
-class TrustingStore:
-    """An ObjectStore that returns no manifest which its trust refuses. Raises VerificationError for one."""
+def trusting_store(store: ObjectStore, target: Target, trust: Trust) -> ObjectStore:
+    """A store that returns no manifest which the trust refuses. Reading one raises VerificationError."""
+    return cast("ObjectStore", _TrustingStore(store, target, trust))
 
+
+class _TrustingStore:
     def __init__(self, store: ObjectStore, target: Target, trust: Trust) -> None:
         self._store, self._target, self._trust = store, target, trust
-        self.url, self.abilities = store.url, store.abilities
+
+    def __getattr__(self, name: str) -> Any:
+        """All but reading and stat is the store's."""
+        return getattr(self._store, name)
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
         """See ObjectStore. Of a manifest, the bytes are those that were checked."""
@@ -112,6 +116,13 @@ class TrustingStore:
         self._check_age(place, stored.data)
         end = None if length is None else start + length
         return Stored(stored.data[start:end], stored.generation)
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        """See ObjectStore. Of a manifest, its signature is checked."""
+        info = await self._store.stat(name)
+        if info and self._trust.keys and (place := MANIFEST.fullmatch(name)):
+            await self._check(self._trust.keys, place, (await self._store.read(name)).data)
+        return info
 
     async def _check(self, keys: TrustedKeys, place: re.Match[str], manifest: bytes) -> None:
         name, run = place.string, place["run"]
@@ -165,65 +176,6 @@ class TrustingStore:
             cause = f"it is the published run, and of {time}: not within {self._trust.within}"
             hint = "Exports have failed, or latest.json was set back: {call:runs} lists all runs."
             raise _refused(place["run"], cause, hint)
-
-    # All else is the store's.
-
-    async def describe(self) -> BucketInfo:
-        """See ObjectStore."""
-        return await self._store.describe()
-
-    async def stat(self, name: str) -> ObjectInfo | None:
-        """See ObjectStore. Of a manifest, its signature is checked."""
-        found = await self._store.stat(name)
-        if found and self._trust.keys and (place := MANIFEST.fullmatch(name)):
-            await self._check(self._trust.keys, place, (await self._store.read(name)).data)
-        return found
-
-    async def write(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore."""
-        return await self._store.write(name, data, expect)
-
-    async def upload(
-        self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
-    ) -> tuple[ObjectInfo, Result]:
-        """See ObjectStore."""
-        return await self._store.upload(name, fill, expect)
-
-    async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
-        """See ObjectStore."""
-        return await self._store.stream(name, pieces, expect)
-
-    async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore."""
-        return await self._store.write_note(name, data, expect)
-
-    def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
-        """See ObjectStore."""
-        return self._store.notes(prefix, start)
-
-    def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
-        """See ObjectStore."""
-        return self._store.objects(prefix, start)
-
-    async def folders(self, prefix: str) -> list[str]:
-        """See ObjectStore."""
-        return await self._store.folders(prefix)
-
-    async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
-        """See ObjectStore."""
-        return await self._store.copy(copies, origin)
-
-    async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
-        """See ObjectStore."""
-        return await self._store.append(name, generation, data, scratch)
-
-    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
-        """See ObjectStore."""
-        return await self._store.delete(objects)
-
-    async def close(self) -> None:
-        """See ObjectStore."""
-        await self._store.close()
 
 
 class _Time(msgspec.Struct):

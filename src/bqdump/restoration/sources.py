@@ -183,7 +183,7 @@ async def _part(source: Source, entry: Entry, run: str) -> Part:
             else None
         )
         # Files that a later run has replaced are gone: it is at work on other datasets, or has ended early.
-        run = latest.run if latest and latest.mode == "replace" else entry.run
+        run = latest.run if latest and latest.replaces else entry.run
     return Part(entry.dataset, source.target, run)
 
 

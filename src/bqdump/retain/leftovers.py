@@ -40,7 +40,7 @@ class Leftovers(NamedTuple):
 
 async def leftovers_of(task: Task, plan: Plan) -> Leftovers:
     """What a run that never finished has left at final names."""
-    files = await (_copies(task, plan) if plan.mode == "replace" else _written(task, plan))
+    files = await (_copies(task, plan) if plan.replaces else _written(task, plan))
     if not plan.settings.get("iceberg"):
         return files
     return files._replace(own=(*files.own, *await metadata_of(task, plan.run)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
@@ -64,10 +65,7 @@ NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs.
 class Complete(NamedTuple):
     """A run with a manifest, without the files that it names.
 
-    dataset: its project and dataset.
     snapshot: its snapshot time, in milliseconds since 1970 UTC.
-    complete: False for a partial run.
-    replaces: whether its files replaced those of earlier runs.
     tombstone: left by a prune that was interrupted before it decided.
     """
 
@@ -107,11 +105,7 @@ class Unfinished(NamedTuple):
 
 
 class Jobs(NamedTuple):
-    """The ids of the export's jobs that are at work.
-
-    ids: None where they cannot be listed.
-    why: the reason for that, for people; "" where they were listed.
-    """
+    """The ids of the export's jobs that are at work; None where they cannot be listed, and why."""
 
     ids: frozenset[str] | None = frozenset()
     why: str = ""
@@ -123,8 +117,6 @@ class Survey(NamedTuple):
     bucket: None without the permission to read its settings.
     deleting: the tombstones of runs whose deletion has begun.
     orphans: folders of runs that hold no run any more.
-    tags: the tags of each run, by its name.
-    storage: which runs share files.
     jobs: of the runs that have stopped.
     """
 
@@ -158,7 +150,9 @@ async def survey(task: Task) -> Survey:
     an export.
     """
     store, layout = task.store, task.layout
-    bucket = await _bucket(store)
+    bucket: BucketInfo | None = None
+    with suppress(DeniedError):
+        bucket = await store.describe()
     latest = await _latest_of_original(task)
     publishing = await value_of(store, layout.publishing)
     tags = await read_tags(store, layout)
@@ -195,13 +189,6 @@ async def read_retained(store: ObjectStore, name: str) -> RetainedFiles | None:
     return manifest
 
 
-async def _bucket(store: ObjectStore) -> BucketInfo | None:
-    try:
-        return await store.describe()
-    except DeniedError:
-        return None
-
-
 async def _jobs(task: Task, unfinished: Iterable[Unfinished]) -> Jobs:
     """The jobs of unfinished runs that have stopped, as far as the time tells."""
     stopped = [run.plan.began for run in unfinished if run.plan and run.has_stopped(task)]
@@ -231,7 +218,7 @@ async def _state_of(
             manifest.snapshot,
             manifest.snapshot_time,
             manifest.status == "complete",
-            manifest.mode == "replace",
+            manifest.replaces,
             manifest.totals.tables,
             tombstone,
         )

@@ -192,7 +192,7 @@ async def _remaining(task: Task, tombstone: Tombstone) -> tuple[tuple[ObjectVers
     """What is left at the names of a run, where each run has names of its own: its files, which other runs name, and
     objects that are not its own for certain. Files that it has carried over keep the names of other runs taken.
     """
-    if tombstone.mode != "keep":
+    if tombstone.replaces:
         return (), ()
     own = {file.name: file for file in tombstone.files if tombstone.run in file.name}
     names = {*own, *tombstone.left}

@@ -80,13 +80,13 @@ def trusting(store_at: StoreAt, settings: Settings, run: str = "") -> StoreAt:
     if not settings.trust and not within:
         return store_at
     # What runs without --trust and --newest-within need not load.
-    from bqdump.repository.signatures import Trust, TrustingStore
+    from bqdump.repository.signatures import Trust, trusting_store
 
     one = "" if settings.names_several else settings.dataset
     oldest = int((time.time() - within) * 1000) if within else 0
     trust = Trust(open_trusted(settings), settings.project, one, oldest, days_text(within) if within else "")
 
     def trusted(target: Target) -> ObjectStore:
-        return TrustingStore(store_at(target), target, trust)
+        return trusting_store(store_at(target), target, trust)
 
     return trusted

@@ -15,9 +15,9 @@ from bqdump.cli.options import Command, quiet_option, some_settings
 from bqdump.cli.output import unwritten
 from bqdump.core.documents.path_template import parse_template
 from bqdump.core.errors import UsageError
-from bqdump.core.settings.file import KEEP_RUNS, backup, settings_file
+from bqdump.core.settings.file import KEEP_RUNS, OF_ONE_RUN, backup, settings_file
 from bqdump.core.settings.resolve import flags, parsed, resolve
-from bqdump.core.settings.settings import BY_NAME, OF_ONE_RUN, REQUIRED, RETENTION, SETTINGS
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, SETTINGS
 from bqdump.core.sizes import listed
 from bqdump.services.process import CONFIG
 

@@ -175,15 +175,14 @@ def iam(schedule_account: bool, workflow: bool, drill: bool, build: bool, deploy
       bqdump render iam --region europe-west1 | sh
     """
     deployment = _deployment(options)
-    made = [build_account(deployment)]
-    if not build:
-        made = accounts(deployment, schedule=schedule_account, workflow=workflow, drill=drill)
+    all_accounts = accounts(deployment, schedule=schedule_account, workflow=workflow, drill=drill)
+    printed = [build_account(deployment)] if build else all_accounts
     if deployer:
         if not re.fullmatch(r"(user|group|serviceAccount|principal|principalSet):\S+", deployer):
             hint = "Write user:EMAIL, group:EMAIL or serviceAccount:EMAIL."
             raise UsageError("render", "--deployer", f"invalid value {deployer!r}", hint)
-        made = acting_as(made, deployment.project, deployer)
-    click.echo(script(made, deployment.project), nl=False)
+        printed = acting_as(printed, deployment.project, deployer)
+    click.echo(script(printed, deployment.project), nl=False)
 
 
 @render.command(cls=Command, needs=REQUIRED)
@@ -224,17 +223,16 @@ def alerts(
       bqdump render alerts --region europe-west1 --notification-channel projects/p/notificationChannels/1 | sh
     """
     deployment = _deployment(options)
-    if not all(CHANNEL.fullmatch(channel) for channel in channels):
+    if invalid := [channel for channel in channels if not CHANNEL.fullmatch(channel)]:
         hint = "`gcloud beta monitoring channels list --format='value(name)'` prints their names."
-        cause = f"invalid value {next(channel for channel in channels if not CHANNEL.fullmatch(channel))!r}"
-        raise UsageError("render", "--notification-channel", cause, hint)
+        raise UsageError("render", "--notification-channel", f"invalid value {invalid[0]!r}", hint)
     if exports and not workflow:
         raise UsageError("render", "--exports", "only valid with --workflow", "Remove it.")
-    found = exported_by_workflow(deployment, _items(exports), exports) if exports else (exported(deployment.settings),)
+    jobs = exported_by_workflow(deployment, _items(exports), exports) if exports else (exported(deployment.settings),)
     for flag, schedule in (("--drill-schedule", drill_schedule), ("--verify-schedule", verify_schedule)):
         if schedule:
             check_schedule(flag, schedule)
-    watched = Watched(channels, found, workflow, drill_schedule, verify_schedule, _size(billed))
+    watched = Watched(channels, jobs, workflow, drill_schedule, verify_schedule, _size(billed))
     click.echo(alerts_script(deployment, watched), nl=False)
 
 

@@ -10,7 +10,7 @@ from msgspec import Meta
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, ReadAt, RunId, Time, UnitId
-from bqdump.core.documents.run import Failure, Flag, OfRun, Skipped
+from bqdump.core.documents.run import Failure, Flag, OfExport, Skipped
 from bqdump.core.documents.unchanged import Look, Removed, RemovedPartitions
 from bqdump.core.results import public
 from bqdump.core.tables.catalog import WHOLE, Shape
@@ -159,18 +159,6 @@ class Totals(msgspec.Struct, frozen=True):
     billed: Count = 0
     carried: Count = 0
     reused: Count = 0
-
-
-class OfExport(OfRun):
-    """A document of an export. replaces: its files replaced those of the export before, and the next replaces them."""
-
-    __slots__ = ()
-    mode: Mode
-
-    @property
-    def replaces(self) -> bool:
-        """In contrast to a run that keeps a folder of its own."""
-        return self.mode == "replace"
 
 
 class Head(OfExport, msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, RunId, Time
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
+from bqdump.core.documents.run import ByMode, OfExport
 
 # The tags of a run must fit into a note.
 MOST_TAGS = 50
@@ -38,7 +39,7 @@ class ObjectVersion(msgspec.Struct, frozen=True, array_like=True):
     size: Count
 
 
-class Tombstone(msgspec.Struct, frozen=True, kw_only=True):
+class Tombstone(ByMode, msgspec.Struct, frozen=True, kw_only=True):
     """A run that is being pruned. Whoever finds it must not rely on the run's files any more.
 
     mode: whether its files were replaced by later runs or kept in a folder of its own.
@@ -91,7 +92,7 @@ class RetainedTable(TableFiles, frozen=True):
         yield from zip(origins or [origin] * len(self.files), self.files, strict=False)
 
 
-class RetainedFiles(ManifestFiles, frozen=True, kw_only=True):
+class RetainedFiles(OfExport, ManifestFiles, frozen=True, kw_only=True):
     """The part of a manifest that retention reads: the objects that it lists, and of which run."""
 
     tables: tuple[RetainedTable, ...]
@@ -100,11 +101,6 @@ class RetainedFiles(ManifestFiles, frozen=True, kw_only=True):
     snapshot: Time
     snapshot_time: str
     mode: Mode
-
-    @property
-    def age(self) -> tuple[int, str]:
-        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
-        return (self.snapshot, self.run)
 
 
 class Tags(msgspec.Struct, frozen=True):

@@ -125,7 +125,28 @@ class OfRun:
         return (self.snapshot, self.run)
 
 
-class Plan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
+class ByMode:
+    """A document that says whether the files of its run replace those of others."""
+
+    __slots__ = ()
+    mode: Mode
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the files replaced those of the export before, and the next export replaces them.
+
+        In contrast to a run that keeps a folder of its own.
+        """
+        return self.mode == "replace"
+
+
+class OfExport(OfRun, ByMode):
+    """A document of the run of an export."""
+
+    __slots__ = ()
+
+
+class Plan(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     """The frozen list of units of a run; the units themselves are in the object `units`, one JSON line each.
 
     definitions: the object with those of the dataset, "" in plans that have none.

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Meta
 
 from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, RunId, Time
-from bqdump.core.documents.manifest import IcebergFile, OfExport
-from bqdump.core.documents.run import OfRun
+from bqdump.core.documents.manifest import IcebergFile
+from bqdump.core.documents.run import OfExport, OfRun
 
 # In place of a dataset's name: all datasets of the project that are exported as a set, below this prefix.
 SET = "*"

@@ -18,7 +18,7 @@ import msgspec
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, ReadAt, RunId, Time
 from bqdump.core.documents.manifest import Carried, File, PartitionEntry
-from bqdump.core.documents.run import Flag
+from bqdump.core.documents.run import Flag, OfExport
 from bqdump.core.documents.unchanged import Look, RemovalReason, Removed
 from bqdump.core.plan.hidden_data import Captured, protected_columns
 from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, WHOLE, Shape, Table, is_iceberg
@@ -170,7 +170,7 @@ class Had(msgspec.Struct, frozen=True):
     partitions: tuple[PartitionEntry, ...] = ()
 
 
-class Published(msgspec.Struct, frozen=True):
+class Published(OfExport, msgspec.Struct, frozen=True):
     """The published manifest, without definitions."""
 
     run: RunId
@@ -185,11 +185,6 @@ class Published(msgspec.Struct, frozen=True):
     tool: str = ""
     settings: dict[str, Any] = {}
     flags: tuple[Flag, ...] = ()
-
-    @property
-    def age(self) -> tuple[int, str]:
-        """Orders runs: the later snapshot time wins, the run id breaks a tie."""
-        return (self.snapshot, self.run)
 
     def without(self, tables: Collection[str]) -> dict[str, Had]:
         """Its tables by name, except these."""

@@ -198,7 +198,7 @@ def foreign_file(manifest: RetainedFiles) -> str:
 
     The name of such a file contains the id of the run that made it. Others may be those of another export.
     """
-    if manifest.mode != "keep":
+    if manifest.replaces:
         return ""
     for table in manifest.tables:
         for origin, file in table.origins(manifest.run):

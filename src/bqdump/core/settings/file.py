@@ -17,10 +17,16 @@ from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.settings import amounts
 from bqdump.core.settings.resolve import READ
-from bqdump.core.settings.settings import BY_NAME, OF_ONE_RUN, REQUIRED, RETENTION, SETTINGS, Setting, Settings
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, SETTINGS, Setting, Settings
 from bqdump.core.settings.table_settings import TableSettings, tables_text
 from bqdump.core.settings.target import Target, record_of, recorded_target
 from bqdump.core.wording import COMMANDS, fill, placeholder
+
+# Settings of a single run, and why a settings file, which every later run reads too, cannot contain them.
+OF_ONE_RUN = {
+    "run_id": "a run is published once, so every later run would end at once, with nothing exported",
+    "snapshot_time": "every later run would export the same old data again",
+}
 
 HEAD = """\
 # The backup that `bqdump run` makes. Flags and environment variables take precedence over this file.

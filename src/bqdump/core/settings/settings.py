@@ -1,7 +1,6 @@
 """The settings of an export: what each one is called, which values it takes, and what it means.
 
-A setting is a field of Settings and a row of SETTINGS; flags, variables, keys of bqdump.toml, keyword arguments and the
-reference pages follow from these.
+Each is a field of Settings and a row of SETTINGS, from which flags, variables, keys and reference pages follow.
 """
 
 from __future__ import annotations
@@ -36,18 +35,10 @@ OF_ONE_START = (
     *("price_per_tib", "strict", "allow", "allow_partial", "patience", "endpoint", "job_timeout"),
     *("notify", "prune", *RETENTION, "sign", "trust", "newest_within"),
 )
-
 FULL_AFTER = 30 * 86_400
 ABANDONED_AFTER = 7 * 86_400
-
-# Settings of an export of several datasets: an export of a single one does not record them.
+# An export of a single dataset does not record them.
 OF_SETS = ("exclude_datasets", "together", "locations")
-
-# Settings of a single run, and why a settings file, which every later run reads too, cannot contain them.
-OF_ONE_RUN = {
-    "run_id": "a run is published once, so every later run would end at once, with nothing exported",
-    "snapshot_time": "every later run would export the same old data again",
-}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -148,7 +148,7 @@ async def obstacles(
 
 async def _replacing(store: ObjectStore, published: Published, settings: Settings) -> str:
     """The run that may be replacing published files now, although another one is published; "" for none."""
-    if published.mode == "keep":
+    if not published.replaces:
         return ""
     current = await value_of(store, settings.layout.publishing)
     return current.run if current and current.run != published.run else ""

@@ -61,7 +61,7 @@ async def discard(export: RunningExport, files: Sequence[tuple[str, int]]) -> No
     try:
         await delete(export, files)
     except DeniedError as error:
-        if export.plan.mode != "keep":
+        if export.plan.replaces:
             raise
         message = "%s of attempts that do not count cannot be deleted, and no manifest names them: %s"
         files_ = counted(len(files), "file")

@@ -94,7 +94,7 @@ class Iceberg:
 
     async def withdraw(self, export: RunningExport) -> None:
         """Delete the metadata of a run that is not published, unless its files stay in a folder of their own."""
-        if export.plan.mode == "replace":
+        if export.plan.replaces:
             await _delete_unnamed(export, None)
 
 
@@ -122,7 +122,7 @@ async def _earlier(export: RunningExport, latest: Latest | None) -> Earlier:
     tables = (*found.tables, *found.left) if found else ()
     named = {table.table: table.iceberg for table in tables if table.iceberg}
     # Where runs replace files, those of earlier snapshots are gone.
-    runs = {} if export.plan.mode == "replace" else await complete_runs(export.store, export.settings.layout)
+    runs = {} if export.plan.replaces else await complete_runs(export.store, export.settings.layout)
     earlier = {run: time for run, time in runs.items() if (time, run) < export.plan.age}
     # A run that keeps its files, and comes after one that replaces them, looks for those before that one again.
     return Earlier(latest.snapshot if latest and runs else 0, named, earlier)
@@ -136,7 +136,7 @@ async def _show_all(export: RunningExport, manifest: ManifestFiles, seen: Mappin
         hints, seen = await _show(export, hints, seen), {}
         if not hints:
             break
-    if export.plan.mode == "replace":
+    if export.plan.replaces:
         await _clear(export, (table.table for table in manifest.removed))
         await _delete_unnamed(export, manifest)
 

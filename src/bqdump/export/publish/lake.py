@@ -18,7 +18,7 @@ import msgspec
 
 from bqdump.core.documents.document import Document, Mode, RunId
 from bqdump.core.documents.manifest import File, IcebergFile, Manifest, TableEntry
-from bqdump.core.documents.run import TablePlan
+from bqdump.core.documents.run import ByMode, TablePlan
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, DocumentError, VerificationError
 from bqdump.core.formats.types import columns
 from bqdump.core.iceberg.columns import nodes_of, with_ids
@@ -58,7 +58,7 @@ class _Laked(msgspec.Struct, frozen=True):
     iceberg: tuple[IcebergFile, ...] = ()
 
 
-class _Named(msgspec.Struct, frozen=True):
+class _Named(ByMode, msgspec.Struct, frozen=True):
     """The part of a manifest that names Iceberg metadata."""
 
     run: RunId
@@ -89,7 +89,7 @@ class Lake:
             async with self.requests:
                 found = await value_of(self.store, Document(self.layout.run(run).manifest.name, _Named))
             same = found and (found.project, found.dataset) == (self.manifest.project, self.manifest.dataset)
-            if found and same and found.mode == "keep":
+            if found and same and not found.replaces:
                 return {table.table: table.iceberg for table in found.tables if table.iceberg}
         return {}
 

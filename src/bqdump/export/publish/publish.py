@@ -153,7 +153,7 @@ async def _unless_pruned(
     await delete(export, [(export.layout.manifest.name, generation)])
     if gone == "pruned":
         await export.extra.drop(export, manifest, None)
-        if export.plan.mode == "keep":
+        if not export.plan.replaces:
             await delete(export, ((file.name, file.generation) for files in placed.files.values() for file in files))
     return None
 
