@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError, LoginTokenLoadError, UnauthorizedSS
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
-from bqdump.adapters.s3.client import open_client
 from bqdump.adapters.s3.errors import translate
+from bqdump.adapters.s3.requests import open_client
 from bqdump.adapters.s3.store import S3Store
 from bqdump.adapters.s3.uploads import Upload
 from bqdump.core.errors import AccessError, BqdumpError, ConflictError, DamagedError, DeniedError, NotFoundError

@@ -32,6 +32,10 @@ async def store_manifest(task: Task, found: Surveyed, here: Mapping[str, Here]) 
     until = task.lock.until if task.lock else 0
     origin = CopyOf(str(task.source.target), found.content, VERSION, task.now, until)
     manifest = copied_manifest(found.manifest, task.source.target, place.target, here, origin)
+    if not task.lock and any(entry.iceberg for entry in found.manifest.tables):
+        from bqdump.copying.iceberg import with_iceberg
+
+        manifest = await with_iceberg(task, found, manifest)
     if generation := await replace(place.store, names.manifest, manifest, 0):
         if not task.lock and await _is_pruned(task, found):
             await delete(place.store, [(names.manifest.name, generation)])
@@ -62,11 +66,20 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
     if task.lock:
         await _point_locked(task, found, ready, task.lock)
         return
+    iceberg = any(entry.iceberg for entry in made.value.tables)
+    if iceberg:
+        from bqdump.copying.iceberg import name_metadata
+
+        ready = msgspec.structs.replace(ready, iceberg=await name_metadata(task, made.value))
 
     async def step(latest: Latest | None) -> Latest | None:
         return None if latest and (latest.age > ready.age or latest == ready) else ready
 
-    await swap(place.store, place.layout.latest, step)
+    published = await swap(place.store, place.layout.latest, step)
+    if iceberg and published and published.value.run == found.run:
+        from bqdump.copying.iceberg import show_metadata
+
+        await show_metadata(task, made.value)
     done = await load(place.store, names.copying)
     if done and done.value.files:
         await replace(place.store, names.copying, _without_files(done.value), done.generation)

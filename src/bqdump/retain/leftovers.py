@@ -46,7 +46,7 @@ async def leftovers_of(task: Task, plan: Plan) -> Leftovers:
     return files._replace(own=(*files.own, *await metadata_of(task, plan.run)))
 
 
-async def copies_of(task: Task, files: Collection[Expected]) -> Leftovers:
+async def copies_of(task: Task, run: str, files: Collection[Expected]) -> Leftovers:
     """What a copy that never finished has brought here, some of which other runs may name. files: those of its run.
 
     Another file under such a name is not the copy's, and stays.
@@ -54,7 +54,8 @@ async def copies_of(task: Task, files: Collection[Expected]) -> Leftovers:
     stored = await present(task.store, [file.name for file in files]) if files else {}
     infos = [(info, file) for file in files if (info := stored.get(file.name))]
     own = tuple(_version(info) for info, file in infos if (info.size, info.crc32c) == (file.size, file.crc32c))
-    return Leftovers(own, tuple(sorted(stored.keys() - {file.name for file in own})))
+    left = tuple(sorted(stored.keys() - {file.name for file in own}))
+    return Leftovers((*own, *await metadata_of(task, run)), left)
 
 
 async def metadata_of(task: Task, run: str) -> list[ObjectVersion]:

@@ -157,7 +157,7 @@ async def _objections(task: Task, plan: PrunePlan, proposed: Sequence[Proposed])
 async def _files(task: Task, run: Complete | Unfinished) -> Leftovers:
     if isinstance(run, Complete):
         return Leftovers(await _files_of_complete(task, run.run), ())
-    return await leftovers_of(task, run.plan) if run.plan else await copies_of(task, run.copied)
+    return await leftovers_of(task, run.plan) if run.plan else await copies_of(task, run.run, run.copied)
 
 
 async def _decide(task: Task, proposal: Proposed, files: Leftovers) -> Loaded[Tombstone] | None:

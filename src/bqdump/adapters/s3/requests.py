@@ -1,4 +1,6 @@
-"""Single requests about objects of one bucket, which block, the conditions of those that write, and their answers.
+"""The client of S3, botocore, set up by the usual AWS variables, profiles and files; its requests and answers.
+
+Single requests about objects of one bucket block. Those that write have conditions.
 
 S3 has no generations: an object has an ETag, which is the same for the same bytes, and the second at which it was
 written. Both together are its generation here. The store never replaces an object in the second in which it was
@@ -7,20 +9,71 @@ written, so that two contents of a name differ in the second.
 
 from __future__ import annotations
 
+import os
 import time
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 
+from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.session import Session
 
 from bqdump.adapters.s3.errors import NO_OBJECT, code_of, translated
+from bqdump.adapters.threads import THREADS
 from bqdump.core.errors import AnswerError, ConflictError, NotFoundError
 from bqdump.core.times import time_of
+from bqdump.core.version import VERSION
 from bqdump.ports.store import Lock, ObjectInfo
+
+CONNECT_SECONDS, READ_SECONDS = 10, 120
+
+
+def service_at(endpoint: str) -> str:
+    """The service in messages. endpoint: see open_client."""
+    return f"S3 ({endpoint or os.environ.get('AWS_ENDPOINT_URL_S3') or 'AWS'})"
+
+
+def open_client(endpoint: str = "") -> Any:
+    """A client. endpoint: the address of a service with the API of S3 ("": as the environment says, else AWS).
+
+    Raises AccessError for a profile or credentials that cannot be used.
+    """
+    with translated("sign in to", "S3"):
+        session = Session()
+        session.register_component("data_loader", _models())
+        session.user_agent_name, session.user_agent_version = "bqdump", VERSION
+        config = Config(
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            max_pool_connections=THREADS,
+            # Retrying is not the client's task: see adapters.retry.
+            retries={"total_max_attempts": 1},
+            # CRC32C is sent and compared by the adapter. What the client would add, other services may not know.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3=_addressing(session, endpoint),
+        )
+        return session.create_client("s3", endpoint_url=endpoint or None, config=config)
+
+
+@cache
+def _models() -> Any:
+    """The descriptions of services that the client reads from its files: once for all clients of this process."""
+    return Session().get_component("data_loader")
+
+
+def _addressing(session: Any, endpoint: str) -> dict[str, str] | None:
+    """The bucket in the path for other services, few of which have a host name for each, unless the profile says it."""
+    chosen = session.get_scoped_config().get("s3")
+    if not endpoint or (isinstance(chosen, dict) and chosen.get("addressing_style")):
+        return None
+    return {"addressing_style": "path"}
+
 
 ORIGIN = "bqdump-origin"
 # Of a generation, these are the ETag's; above them are the seconds since 1970 UTC.

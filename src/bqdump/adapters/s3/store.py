@@ -12,7 +12,6 @@ from botocore.exceptions import ClientError
 
 from bqdump.adapters.checksums import Summed, crc32c
 from bqdump.adapters.patience import Patience, Retrying
-from bqdump.adapters.s3.client import open_client
 from bqdump.adapters.s3.errors import translated
 from bqdump.adapters.s3.reading import Listing, download, read_checksum
 from bqdump.adapters.s3.requests import (
@@ -24,6 +23,7 @@ from bqdump.adapters.s3.requests import (
     generation_in,
     generation_of,
     info_of,
+    open_client,
 )
 from bqdump.adapters.s3.uploads import Upload, kept
 from bqdump.adapters.threads import Threads

@@ -103,8 +103,8 @@ def copied_manifest(
 ) -> Manifest:
     """The copy's manifest. here: each file by its name in the copy.
 
-    It has no files of earlier exports (`left`, `found`), which are not the run's, and no Iceberg metadata, which has
-    the addresses of the source.
+    It has no files of earlier exports (`left`, `found`), which are not the run's, and no Iceberg metadata yet: that of
+    the source has the addresses of the source.
     """
 
     def files(entry: TableEntry) -> tuple[File, ...]:

@@ -57,7 +57,7 @@ class Iceberg:
         """
         for _ in range(TIMES_MADE):
             earlier = await _earlier(export, latest)
-            described = await _with_metadata(Lake(export, manifest, earlier), self._hints)
+            described = await _with_metadata(Lake(export.store, export.settings.layout, manifest, earlier), self._hints)
             if (
                 not earlier.runs
                 or earlier.runs.keys() <= (await complete_runs(export.store, export.settings.layout)).keys()

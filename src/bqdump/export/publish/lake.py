@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.documents.document import Document, Mode, RunId
+from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, IcebergFile, Manifest, TableEntry
 from bqdump.core.documents.run import ByMode, TablePlan
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, DocumentError, VerificationError
@@ -33,7 +34,7 @@ from bqdump.export.collected import Collected
 from bqdump.export.publish.clear import delete
 from bqdump.export.publish.count import TIMES_READ, read_footer
 from bqdump.export.task import RunningExport
-from bqdump.ports.store import ObjectInfo
+from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.objects import read_object, write_once
 from bqdump.repository.repository import value_of
 
@@ -71,10 +72,9 @@ class _Named(ByMode, msgspec.Struct, frozen=True):
 class Lake:
     """The Iceberg tables of one run, of which `manifest` has no metadata yet."""
 
-    def __init__(self, export: RunningExport, manifest: Manifest, earlier: Earlier) -> None:
-        self._export, self.manifest, self.earlier = export, manifest, earlier
-        self.store, self.layout = export.store, export.settings.layout
-        self.root = f"{export.store.url}/"
+    def __init__(self, store: ObjectStore, layout: Layout, manifest: Manifest, earlier: Earlier) -> None:
+        self.store, self.layout, self.manifest, self.earlier = store, layout, manifest, earlier
+        self.root = f"{store.url}/"
         self.requests = asyncio.Semaphore(REQUESTS_AT_ONCE)
         self._named: dict[str, asyncio.Task[dict[str, tuple[IcebergFile, ...]]]] = {}
 

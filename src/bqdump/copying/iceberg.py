@@ -1,0 +1,78 @@
+"""Iceberg metadata of copied tables, with the addresses of the copy: written before the manifest, which names it.
+
+The files are those of the source, byte by byte, so they have the field ids that the export gave them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from bqdump.concurrency import gathered
+from bqdump.copying.survey import Surveyed, Task
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.manifest import Manifest, ManifestFiles, TableEntry
+from bqdump.core.documents.target import IcebergTables
+from bqdump.core.iceberg.table import hint_of
+from bqdump.export.publish.lake import REQUESTS_AT_ONCE, Earlier, Lake
+from bqdump.export.publish.lake_table import LakeTable
+from bqdump.repository.complete_runs import complete_runs
+from bqdump.repository.objects import read_object, write_object
+from bqdump.repository.repository import create, value_of
+
+TABLES_AT_ONCE = 16
+# Each time, prune must have deleted more runs.
+TIMES_MADE = 3
+
+
+async def with_iceberg(task: Task, found: Surveyed, manifest: Manifest) -> Manifest:
+    """The manifest with metadata, which is stored, for each table that is an Iceberg table in the source.
+
+    Where runs of the copy were pruned meanwhile, it is made once more, without them.
+    """
+    place = task.target
+    of_iceberg = {entry.table for entry in found.manifest.tables if entry.iceberg}
+    for _ in range(TIMES_MADE):
+        earlier = await _earlier(task, manifest)
+        lake = Lake(place.store, place.layout, manifest, earlier)
+
+        async def with_metadata(entry: TableEntry, lake: Lake = lake) -> TableEntry:
+            return await LakeTable(lake, entry).with_metadata() if entry.table in of_iceberg else entry
+
+        tables = tuple(await gathered(with_metadata, manifest.tables, TABLES_AT_ONCE))
+        if earlier.runs.keys() <= (await complete_runs(place.store, place.layout)).keys():
+            break
+    return msgspec.structs.replace(manifest, tables=tables, settings=manifest.settings | {"iceberg": True})
+
+
+async def _earlier(task: Task, manifest: Manifest) -> Earlier:
+    """What copies of runs before this one have published."""
+    store, layout, age = task.target.store, task.target.layout, (manifest.snapshot, manifest.run)
+    latest = await value_of(store, layout.latest)
+    if latest and latest.age >= age:
+        return Earlier(0, None, {})
+    known = await value_of(store, Document(latest.manifest, ManifestFiles)) if latest else None
+    named = {table.table: table.iceberg for table in known.tables if table.iceberg} if known else {}
+    runs = await complete_runs(store, layout)
+    return Earlier(latest.snapshot if latest else 0, named, {run: at for run, at in runs.items() if (at, run) < age})
+
+
+async def name_metadata(task: Task, manifest: Manifest) -> str:
+    """Store the metadata file of each table, for latest.json; the name of the document."""
+    named = {entry.table: entry.iceberg[-1].name for entry in manifest.tables if entry.iceberg}
+    document = task.target.layout.run(manifest.run).iceberg
+    await create(task.target.store, document, IcebergTables(run=manifest.run, tables=named))
+    return document.name
+
+
+async def show_metadata(task: Task, manifest: Manifest) -> None:
+    """Make each table's version-hint.text name the metadata of this run."""
+    store = task.target.store
+
+    async def show(hint: tuple[str, bytes]) -> None:
+        name, data = hint
+        there = await read_object(store, name)
+        if there is None or there.data != data:
+            await write_object(store, name, data, there.generation if there else 0)
+
+    hints = [hint_of(entry.iceberg[-1].name) for entry in manifest.tables if entry.iceberg]
+    await gathered(show, hints, REQUESTS_AT_ONCE)
