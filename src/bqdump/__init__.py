@@ -26,6 +26,7 @@ Each command of the command line is a function. Settings are keyword arguments; 
     keep     copy            bring runs to another bucket, S3 or a folder
              tag             mark runs that are kept
              prune           delete runs that the retention policy no longer keeps
+             erase           take a table out of all kept runs
     try      check_service   test what bqdump relies on
 
 Every failure that can be expected is a BqdumpError. Names are imported when they are first used.
@@ -41,14 +42,14 @@ if TYPE_CHECKING:
     from bqdump.api.arguments import Options
     from bqdump.api.inspection import diff, ls, manifest, report, runs, sql, status
     from bqdump.api.restores import drill, restore, restores
-    from bqdump.api.runs import check_service, copy, doctor, plan, prune, run, tag, verify
+    from bqdump.api.runs import check_service, copy, doctor, erase, plan, prune, run, tag, verify
     from bqdump.check.doctor.checks import Check, CheckOutcome
     from bqdump.check.findings import Finding, FindingKind
     from bqdump.check.verify import ReadBack, SourceCompared, Verified, VerifiedDataset
     from bqdump.core.copy.plan import Copied, CopiedRun
     from bqdump.core.documents.changes import TableChange, TableGrowth
     from bqdump.core.documents.definitions import Index, RowPolicy, Unread
-    from bqdump.core.documents.manifest import File, Totals
+    from bqdump.core.documents.manifest import Erased, File, Totals
     from bqdump.core.documents.project import RemovedDataset, SkippedDataset
     from bqdump.core.documents.run import Failure, Flag, Owner, Skipped
     from bqdump.core.documents.unchanged import Removed
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from bqdump.core.restore.plan import NotRestored
     from bqdump.core.restore.result import NotCreated, Restoration, RestoredDataset, RestoredObject, RestoredTable
     from bqdump.core.results import Rows, State
+    from bqdump.core.retention.erased import ErasedFrom, Erasures, Held
     from bqdump.core.retention.pruned import Pruned, RetainedRun
     from bqdump.core.risks import Risk
     from bqdump.diagnosis import Cure, Diagnosis
@@ -115,12 +117,16 @@ __all__ = [
     "Diagnosis",
     "DocumentError",
     "Drilled",
+    "Erased",
+    "ErasedFrom",
+    "Erasures",
     "Export",
     "Failure",
     "File",
     "Finding",
     "FindingKind",
     "Flag",
+    "Held",
     "Index",
     "JobFailedError",
     "LeftDataset",
@@ -186,6 +192,7 @@ __all__ = [
     "diff",
     "doctor",
     "drill",
+    "erase",
     "ls",
     "manifest",
     "plan",
@@ -206,14 +213,14 @@ _HOMES = {
     "bqdump.api.arguments": ("Options",),
     "bqdump.api.inspection": ("diff", "ls", "manifest", "report", "runs", "sql", "status"),
     "bqdump.api.restores": ("drill", "restore", "restores"),
-    "bqdump.api.runs": ("check_service", "copy", "doctor", "plan", "prune", "run", "tag", "verify"),
+    "bqdump.api.runs": ("check_service", "copy", "doctor", "plan", "erase", "prune", "run", "tag", "verify"),
     "bqdump.check.doctor.checks": ("Check", "CheckOutcome"),
     "bqdump.check.findings": ("Finding", "FindingKind"),
     "bqdump.check.verify": ("ReadBack", "SourceCompared", "Verified", "VerifiedDataset"),
     "bqdump.core.copy.plan": ("Copied", "CopiedRun"),
     "bqdump.core.documents.changes": ("TableChange", "TableGrowth"),
     "bqdump.core.documents.definitions": ("Index", "RowPolicy", "Unread"),
-    "bqdump.core.documents.manifest": ("File", "Totals"),
+    "bqdump.core.documents.manifest": ("Erased", "File", "Totals"),
     "bqdump.core.documents.project": ("RemovedDataset", "SkippedDataset"),
     "bqdump.core.documents.run": ("Failure", "Flag", "Owner", "Skipped"),
     "bqdump.core.documents.unchanged": ("Removed",),
@@ -227,6 +234,7 @@ _HOMES = {
     "bqdump.core.restore.plan": ("NotRestored",),
     "bqdump.core.restore.result": ("NotCreated", "Restoration", "RestoredDataset", "RestoredObject", "RestoredTable"),
     "bqdump.core.results": ("Rows", "State"),
+    "bqdump.core.retention.erased": ("ErasedFrom", "Erasures", "Held"),
     "bqdump.core.retention.pruned": ("Pruned", "RetainedRun"),
     "bqdump.core.risks": ("Risk",),
     "bqdump.diagnosis": ("Cure", "Diagnosis"),

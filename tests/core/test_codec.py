@@ -23,6 +23,7 @@ from bqdump.core.documents.definitions import (
 )
 from bqdump.core.documents.manifest import (
     Carried,
+    Erased,
     File,
     Head,
     IcebergFile,
@@ -37,6 +38,7 @@ from bqdump.core.documents.manifest import (
 from bqdump.core.documents.run import Failure, Flag, Owner, Partitioned, Plan, Receipt, Share, Skipped, Split, TablePlan
 from bqdump.core.documents.target import (
     Drill,
+    Erasing,
     IcebergTables,
     Intent,
     Latest,
@@ -134,6 +136,8 @@ DEFINITIONS = st.builds(
     indexes=some(DEFINED[Index]),
     unread=some(DEFINED[Unread]),
 )
+ERASED = st.builds(Erased, TEXT, TIME, TEXT, TEXT)
+ERASING = st.builds(Erasing, TEXT, TIME, TEXT, TEXT, TIME)
 STRATEGIES: dict[type[msgspec.Struct], Any] = {
     **DEFINED,
     Definitions: DEFINITIONS,
@@ -195,7 +199,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
         Manifest, run=RUN, tool=TEXT, status=STATUS, project=TEXT, dataset=TEXT, location=TEXT, snapshot_time=TEXT,
         snapshot=TIME, mode=MODE, settings=SETTINGS, digest=TEXT, totals=TOTALS, tables=some(ENTRY),
         skipped=some(SKIPPED), failed=some(FAILURE), left=some(FILES), found=some(FILE), flags=some(FLAG),
-        definitions=DEFINITIONS, copy_of=st.none() | COPY_OF,
+        definitions=DEFINITIONS, copy_of=st.none() | COPY_OF, erased=some(ERASED),
     ),
     CopyOf: COPY_OF,
     CopyPlace: st.builds(CopyPlace, TEXT, TEXT, TEXT, TIME),
@@ -207,6 +211,8 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     ManifestFiles: st.builds(ManifestFiles, RUN, STATUS, TOTALS, some(FILES), some(FILES), some(FILE)),
     Pointer: POINTER,
     Latest: LATEST,
+    Erased: ERASED,
+    Erasing: ERASING,
     IcebergTables: st.builds(IcebergTables, run=RUN, tables=st.dictionaries(TEXT, TEXT, max_size=3)),
     Publishing: st.builds(Publishing, RUN, TIME, TEXT, st.none() | LATEST),
     Intent: st.builds(Intent, RUN, some(TEXT)),

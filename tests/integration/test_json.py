@@ -66,6 +66,7 @@ def test_every_json_fits_its_schema(stage: Stage, ask: Ask) -> None:
         ("restores",): lambda: ask("restores"),
         ("drill",): lambda: ask("drill"),
         ("prune",): lambda: ask("prune", "--keep-last", "1"),
+        ("erase",): lambda: ask("erase", "b"),
     }
     # A command that gets a --json gets a line above.
     assert {found.words for found in commands() if found.json} - set(tried) <= ELSEWHERE

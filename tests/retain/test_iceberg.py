@@ -12,12 +12,14 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.target import IcebergTables
+from bqdump.core.documents.target import Erasing, IcebergTables
 from bqdump.core.errors import BqdumpError
 from bqdump.core.iceberg.metadata import RUN
 from bqdump.core.iceberg.table import HINT, METADATA, run_of
 from bqdump.repository.notes import change_tags
-from retain.scene import KEEP, LAYOUT, Scene
+from bqdump.retain.erase import erase
+from bqdump.retain.rewrite import Task as Erasure
+from retain.scene import KEEP, LAYOUT, SETTINGS, Scene
 
 LAKE: dict[str, Any] = {"format": "parquet", "iceberg": True}
 
@@ -251,3 +253,24 @@ def test_a_run_that_is_published_meanwhile_keeps_its_hints() -> None:
     scene.prune()
     assert hinted(scene, "sales") == tables(scene, "r4").tables["sales"]
     assert "-r4-" in hinted(scene, "sales")
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["all", "older"])
+def test_an_erased_table_has_no_snapshot_of_the_runs_that_had_it(scene: Scene, before: bool) -> None:
+    scene.run("r1", "r2", "r3", **LAKE)
+    until = 0
+    if before:
+        found = scene.store.peek(LAYOUT.run("r3").manifest.name)
+        assert found
+        until = msgspec.json.decode(found[0])["snapshot"]
+    erasing = Erasing("sales", scene.now + 5000, "dana", "why", until)
+    asyncio.run(erase(Erasure(scene.store, msgspec.structs.replace(SETTINGS, **LAKE), erasing, delete=True)))
+    if before:
+        assert runs(scene, hinted(scene, "sales")) == ["r3"]
+    else:
+        assert hinted(scene, "sales") == ""
+        assert scene.names("iceberg/sales/") == []
+        assert [*tables(scene, "r3").tables] == ["items"]
+    assert runs(scene, hinted(scene, "items")) == ["r1", "r2", "r3"]
+    scene.run("r4", **LAKE)
+    assert runs(scene, hinted(scene, "sales")) == (["r3", "r4"] if before else ["r4"])

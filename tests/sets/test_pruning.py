@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 
 import pytest
 
+from bqdump import verbs
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import BqdumpError, DatasetsFailedError, DocumentError
+from bqdump.core.documents.target import Erasing
+from bqdump.core.errors import BqdumpError, DatasetsFailedError, DocumentError, NotFoundError
 from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.pruned import Pruned
 from bqdump.core.sets.member import one_dataset
@@ -19,7 +22,8 @@ from bqdump.export.task import Task
 from bqdump.repository.exports import exports_at
 from bqdump.repository.notes import change_tags
 from bqdump.repository.published import read_latest
-from bqdump.retain.prune_exports import prune_exports
+from bqdump.repository.repository import value_of
+from bqdump.retain.prune import prune_exports
 from opened import everywhere
 from sets.world import FIRST, World
 
@@ -165,3 +169,28 @@ def test_a_damaged_pointer_of_a_dataset_of_a_set_is_healed_by_the_command_in_the
     after = world.read(own.layout.latest)
     assert after
     assert (after.run, after.number, after.manifest_generation) == ("third", before.number, before.manifest_generation)
+
+
+def test_a_table_is_erased_from_every_dataset_that_has_it_or_from_one(world: World) -> None:
+    at = itertools.count(FIRST + DAY)
+
+    def erased(table: str) -> list[tuple[str, tuple[str, ...]]]:
+        erasing = Erasing(table, next(at), "dana", "why")
+        done = asyncio.run(verbs.erase(everywhere(world.store), world.settings(), erasing, delete=True))
+        return [(export.target, export.runs) for export in done.exports]
+
+    every = ("first", "second", "third")
+    assert erased("sales.items") == [("gs://memory/x/sales/", every)]
+    datasets = ("ops_eu", "ops_us", "sales")
+    assert [target for target, _ in erased("orders")] == [f"gs://memory/x/{name}/" for name in datasets]
+    project = asyncio.run(value_of(world.store, world.settings().layout.project))
+    assert project
+    for entry in project.datasets:
+        there = world.store.peek(entry.manifest)
+        assert there
+        assert (entry.manifest_generation, entry.tables) == (there[1].generation, 0 if entry.dataset == "sales" else 1)
+    assert [name for name in world.store.names_now() if "/orders/" in name or "sales/items/" in name] == []
+    with pytest.raises(NotFoundError, match="there is no dataset nosuch"):
+        erased("nosuch.orders")
+    world.run("fourth")
+    assert erased("sales.items") == [("gs://memory/x/sales/", ("fourth",))]

@@ -10,6 +10,7 @@ Checks before an export and after it, as functions of the Python API: permission
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,6 +26,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.summary import Planned
 from bqdump.core.progress.export import Export
+from bqdump.core.retention.erased import Erasures, requested_erasure
 from bqdump.core.retention.policy import policy_for, refuse_idle, refuse_short
 from bqdump.core.retention.pruned import Pruned
 from bqdump.core.settings.settings import REQUIRED, RETENTION
@@ -114,6 +116,34 @@ def copy(
             lock_mode=lock_mode,
         )
     return finish(verbs.copy(settings, request, Owner(f"copy-{secrets.token_hex(4)}", 0)))
+
+
+@with_settings((*OF_TARGET, "project", "sign"))
+def erase(
+    table: str,
+    *,
+    before: str = "",
+    reason: str = "",
+    by: str = "",
+    yes: bool = False,
+    **options: Unpack[Options],
+) -> Erasures:
+    """Take a table out of every kept run: its files, its entries in manifests, its Iceberg snapshots.
+
+    table: its name; in a set also with its dataset ("sales.orders"), else from every dataset that has it.
+    before: only from runs whose rows are older: a time with zone, a date (its beginning in UTC), or an age ("30d").
+    reason, by: why, and who, as manifests record it (default: the user of this machine).
+    yes: erase; without it, the result only shows from which runs.
+    Raises UsageError while a run is at work, and where signed manifests would be without a signature.
+    """
+    settings = settings_of(options, ("bucket",))
+    with python_words():
+        erasing = requested_erasure(table, before, reason, by, int(time.time() * 1000), delete=yes)
+
+    async def work(services: Services) -> Erasures:
+        return await verbs.erase(services.store_at, settings, erasing, delete=yes)
+
+    return finish(serve(settings, work))
 
 
 @with_settings((*OF_TARGET, "project", *RETENTION))

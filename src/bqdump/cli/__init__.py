@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     import click
 
 # Commands of `setup`; the others are in `commands`.
+# Commands in the module of another one.
+BESIDE = {"completion": "help", "erase": "prune"}
 SETUP = ("check_service", "completion", "demo", "doctor", "help", "init", "keys", "local", "render")
 
 
@@ -16,7 +18,6 @@ def command(name: str) -> click.Command:
     from importlib import import_module
 
     module = name.replace("-", "_")
-    found: click.Command = getattr(
-        import_module(f"{__name__}.{'setup' if module in SETUP else 'commands'}.{module}"), module
-    )
+    place = f"{'setup' if module in SETUP else 'commands'}.{BESIDE.get(module, module)}"
+    found: click.Command = getattr(import_module(f"{__name__}.{place}"), module)
     return found

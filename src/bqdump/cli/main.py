@@ -49,6 +49,7 @@ GROUPS = {
     "Keep": {
         "copy": "Copy runs to another bucket, to S3 or to a folder, proven file by file.",
         "prune": "Delete runs that the retention policy no longer keeps.",
+        "erase": "Take a table out of all kept runs, for good.",
         "keys": "Make keys that sign manifests.",
     },
     "Deploy": {

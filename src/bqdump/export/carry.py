@@ -29,6 +29,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
+from bqdump.core.wording import placeholder
 from bqdump.export.task import RunningExport
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
@@ -47,9 +48,17 @@ FILES: dict[Mode, str] = {
 }
 
 
-async def read_published(store: ObjectStore, settings: Settings) -> Published | None:
-    """The tables of the published export, None if nothing was published or its manifest was deleted."""
+async def read_published(store: ObjectStore, settings: Settings, *, planning: bool = False) -> Published | None:
+    """The tables of the published export, None if nothing was published or its manifest was deleted.
+
+    planning: a run is planned, whose note as a planner is stored. Raises UnavailableError while a table is erased: so
+    either the erasure finds that note, or the run finds the erasure.
+    """
     latest = await read_latest(store, settings)
+    if planning and latest and (erasing := latest.erasing):
+        cause = f"table {erasing.table} is being erased from the kept runs, or that was interrupted"
+        hint = f"Finish it: {placeholder('erase', {'table': erasing.table, 'yes': True})}"
+        raise UnavailableError("plan", "the run", cause, hint)
     data = await _manifest(store, latest) if latest else None
     return decode(data, Published, latest.manifest) if latest and data else None
 

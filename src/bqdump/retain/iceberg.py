@@ -76,6 +76,14 @@ async def forget_snapshots(task: Task, deletions: Sequence[Loaded[Tombstone]]) -
         log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
+async def forget_table(task: Task, latest: Latest, runs: set[str], table: str) -> None:
+    """Take the snapshots of these runs out of the metadata of one table that readers find.
+
+    Raises DocumentError where a list of metadata files is missing or damaged.
+    """
+    await _Rewriting(task, latest, runs).rewrite_one(table)
+
+
 def _tables(layout: Layout, deletions: Iterable[Loaded[Tombstone]]) -> set[str]:
     """The tables whose metadata is about to be deleted."""
     names = (file.name for tombstone in deletions for file in tombstone.value.files)
@@ -113,6 +121,14 @@ class _Rewriting:
         latest = await read_latest(self._store, self._task.settings)
         if latest and latest.run == self._published:
             await asyncio.gather(*map(self._show, rewritten))
+
+    async def rewrite_one(self, table: str) -> None:
+        """The same for this table alone, also if the published run does not have it any more."""
+        known = await value_of(self._store, self._layout.run(self._published).iceberg)
+        rewritten = await self._table(table, known.tables.get(table, "") if known else "")
+        if rewritten:
+            await self._record(rewritten.owner, [rewritten])
+            await self._show(rewritten)
 
     async def _table(self, table: str, named: str) -> _Rewritten | None:
         """The table's metadata without pruned snapshots; None where it has none. named: by the published run."""

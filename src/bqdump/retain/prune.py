@@ -1,6 +1,12 @@
 """Prune: survey the target, plan what is deleted, examine the runs to delete, and delete them; then old documents.
 
 Every document that decides is read before anything is written. A prune that is killed is finished by the next one.
+
+Pruning a set: the runs of each dataset, and then the set's documents about runs that no dataset has any more.
+
+The listing of a run goes first and its plan last. So a task that is late finds a plan without a listing, and begins
+nothing; and a prune that was interrupted is finished by the next one. Only a run that can never be published any more
+is deleted: a later one is.
 """
 
 from __future__ import annotations
@@ -10,12 +16,21 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from bqdump.core.documents.project import Project, ProjectLayout, ProjectPlan, is_document
+from bqdump.core.errors import DocumentError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.retention.pruned import Pruned
+from bqdump.core.retention.policy import Policy
+from bqdump.core.retention.pruned import Pruned, pruned_together
+from bqdump.core.sets.member import one_dataset
+from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
+from bqdump.core.wording import COMMANDS
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.exports import Exports, SetAt, read_board, read_project
+from bqdump.repository.repository import delete, value_of
 from bqdump.retain.old_documents import delete_old, list_documents, old_of
 from bqdump.retain.plan import PrunePlan, Swept, plan_of, result_of
-from bqdump.retain.survey import Task, survey
+from bqdump.retain.survey import AtWork, Task, survey
 from bqdump.retain.sweep import forecast, sweep
 from bqdump.retain.tombstones import examine, withdraw
 
@@ -75,3 +90,105 @@ def _log(result: Pruned, notes: Sequence[str]) -> None:
     for note in notes:
         log.info("%s", note, extra=done)
     log.info("pruned: %s removed (%s, %s), %s kept", runs, *freed, kept, extra=done)
+
+
+async def prune_exports(
+    exports: Exports, policy: Policy, now: int, at_work: AtWork | None = None, *, delete: bool
+) -> Pruned:
+    """Prune each export, and the documents of the set that they belong to: the policy holds for each of them.
+
+    One after another: what one of them has deleted stays deleted if the next one fails.
+    now: in milliseconds since 1970 UTC. at_work: see retain.survey. delete: False only shows.
+    """
+    pruned = [await prune(Task(store, own, policy, now, delete, at_work)) for store, own, _ in exports.each]
+    pruned += [await _prune_set(at, now, delete=delete) for at in exports.sets]
+    return pruned_together(pruned)
+
+
+async def _prune_set(at: SetAt, now: int, *, delete: bool) -> Pruned:
+    # Executions that restored datasets of the set.
+    old = old_of(await list_documents(at.store, at.settings.layout), now, ())
+    left: list[str] = []
+    if delete:
+        await delete_old(at.store, old)
+        left = await _sweep(at.store, at.settings, now)
+    notes = tuple(old.notes(at.store.url, deleted=delete))
+    return Pruned(deleted=delete, runs=(), files=0, bytes=0, left=tuple(left), notes=notes)
+
+
+async def _sweep(store: ObjectStore, settings: Settings, now: int) -> list[str]:
+    """Delete the documents of the set's runs that no dataset has any more; the objects in their folders that stay."""
+    project, newest = await read_project(store, settings), await value_of(store, settings.layout.newest)
+    runs: dict[str, frozenset[str]] = {}
+    left: list[str] = []
+    for run in await store.folders(settings.layout.projects):
+        layout = settings.layout.project_run(run)
+        try:
+            plan = await value_of(store, layout.plan)
+        except DocumentError as error:
+            damaged = LogEvent.SET_PLAN_UNREADABLE.extra(run=run)
+            log.warning("run %s of the set is kept: %s", run, error.sentence(COMMANDS), extra=damaged)
+            continue
+        if plan is None:
+            # What a task has noted that was late. A new run writes the note of its planner first, again and again.
+            silent = await _is_silent(store, settings, layout, now)
+            left += await _delete(store, layout, unless="" if silent else layout.planner.name)
+        elif newest and newest.run == run:
+            continue
+        elif await _is_over(store, settings, plan, project, now) and not await _is_alive(store, settings, plan, runs):
+            left += await _delete(store, layout)
+            log.info("removed the set's documents of run %s", run, extra=LogEvent.RUN_REMOVED.extra(run=run))
+    return left
+
+
+async def _is_silent(store: ObjectStore, settings: Settings, layout: ProjectLayout, now: int) -> bool:
+    """Whether the planner of a run that has no plan has stopped so long ago that the run counts as abandoned."""
+    planner, after = await store.stat(layout.planner.name), settings.abandoned_seconds * 1000
+    return bool(planner and planner.updated and after and now - planner.updated > after)
+
+
+async def _is_over(
+    store: ObjectStore, settings: Settings, plan: ProjectPlan, project: Project | None, now: int
+) -> bool:
+    """Whether no task of a run is at work any more, and a later one is published, so that this one never can be."""
+    if project is None or project.age <= plan.age:
+        return False
+    after = settings.abandoned_seconds * 1000
+    if after and now - plan.planned > after:
+        return True
+    board = await read_board(store, settings.layout.project_run(plan.run))
+    # Without its listing, a prune has begun to delete it.
+    return len(board.ended) == len(plan.datasets) or await store.stat(plan.listing) is None
+
+
+async def _is_alive(store: ObjectStore, settings: Settings, plan: ProjectPlan, runs: dict[str, frozenset[str]]) -> bool:
+    """Whether a dataset has documents of the run. A tombstone alone only keeps names of files taken.
+
+    runs: the folders of runs that each dataset has; those that are listed are added.
+    """
+    for member in plan.datasets:
+        layout = one_dataset(settings, member.dataset).layout
+        if member.dataset not in runs:
+            runs[member.dataset] = frozenset(await store.folders(layout.runs))
+        names = layout.run(plan.run)
+        if plan.run in runs[member.dataset]:
+            for document in (names.plan.name, names.manifest.name, names.planner.name):
+                if await store.stat(document):
+                    return True
+    return False
+
+
+async def _delete(store: ObjectStore, layout: ProjectLayout, unless: str = "") -> list[str]:
+    """Delete the documents of a set's run at the generations that are listed; the names of what else is there.
+
+    unless: nothing is deleted where this object exists.
+    """
+    found = [info async for page in store.objects(layout.root) for info in page]
+    if unless and await store.stat(unless):
+        return []
+    own = [(info.name, info.generation) for info in found if is_document(info.name, layout)]
+    listings = [document for document in own if document[0].startswith(f"{layout.root}listing-")]
+    plans = [document for document in own if document[0] == layout.plan.name]
+    for some in (listings, [document for document in own if document not in (*listings, *plans)], plans):
+        await delete(store, some)
+    return [info.name for info in found if not is_document(info.name, layout)]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bqdump.verbs.restores import plan_restore as plan_restore
     from bqdump.verbs.restores import restore as restore
     from bqdump.verbs.restores import restore_tasks as restore_tasks
+    from bqdump.verbs.retention import erase as erase
     from bqdump.verbs.retention import prune as prune
     from bqdump.verbs.retention import tag as tag
 
@@ -43,7 +44,7 @@ VERBS = {
     "exports": "Ended plan run run_one",
     "inspection": "diff growth ls manifest previous_run report run_as_of runs sql status",
     "restores": "drill plan_drill plan_restore restore restore_tasks list_restores",
-    "retention": "prune tag",
+    "retention": "erase prune tag",
 }
 _MODULES = {name: module for module, names in VERBS.items() for name in names.split()}
 

@@ -1,18 +1,27 @@
-"""Which runs are kept: prune, and the tags of runs."""
+"""Which runs are kept: prune, and the tags of runs; and erasing a table from all of them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
-from bqdump.core.errors import UsageError
+from msgspec.structs import replace
+
+from bqdump.core.documents.target import Erasing
+from bqdump.core.errors import NotFoundError, UsageError
+from bqdump.core.retention.erased import Erasures
 from bqdump.core.retention.policy import policy_for, refuse_kept
 from bqdump.core.retention.pruned import Pruned
 from bqdump.core.settings.settings import Settings
 from bqdump.repository.exports import StoreAt, exports_at
 from bqdump.repository.notes import change_tags, read_tags, run_exists
-from bqdump.retain.prune_exports import prune_exports
+from bqdump.retain.erase import erase as erase_from
+from bqdump.retain.erase import has_begun, keeps
+from bqdump.retain.prune import prune_exports
+from bqdump.retain.rewrite import Task as ErasingTask
+from bqdump.retain.rewrite import point_set_again, refuse_unfinished_set
 from bqdump.retain.survey import AtWork
+from bqdump.services.keys import open_signer
 
 
 async def prune(
@@ -48,3 +57,42 @@ async def tag(
     for (store, own, _), had in zip(having or exports[:1], before or [()], strict=True):
         tags.update(await change_tags(store, own.layout, run, add, set(remove).intersection(had)))
     return tuple(sorted(tags))
+
+
+async def erase(store_at: StoreAt, settings: Settings, erasing: Erasing, *, delete: bool) -> Erasures:
+    """Take a table out of the kept runs: of one export, or of each dataset of a set that has it (`sales.orders`: one).
+
+    delete: False only shows. Raises NotFoundError if no run has it, UsageError, before anything is changed, where it
+    cannot be erased now.
+    """
+    found = await exports_at(store_at, settings)
+    exports = found.each
+    for at in found.sets:
+        await refuse_unfinished_set(at.store, at.settings, erasing.table)
+        if delete:
+            # What an erasure has left that was killed after its last dataset.
+            await point_set_again(at.store, at.settings)
+    named, _, table = erasing.table.rpartition(".")
+    if named:
+        exports = tuple(export for export in exports if export.dataset == named)
+        erasing = replace(erasing, table=table)
+    signer = open_signer(settings)
+    tasks = [ErasingTask(store, own, erasing, signer) for store, own, _ in exports]
+    having, missing = list[ErasingTask](), list[NotFoundError]()
+    for task in tasks:
+        try:
+            if not (delete and await has_begun(task)):
+                await erase_from(task)
+        except NotFoundError as error:
+            missing.append(error)
+        else:
+            having.append(task)
+    if not having:
+        raise (
+            missing[0] if missing else NotFoundError("erase", f"table {erasing.table}", f"there is no dataset {named}")
+        )
+    done = tuple([await erase_from(task._replace(delete=delete)) for task in having])
+    for at in found.sets if delete else ():
+        await point_set_again(at.store, at.settings)
+    notes = [note for task in having for note in await keeps(task)]
+    return Erasures(erased=delete, exports=done, notes=tuple(dict.fromkeys(notes)))

@@ -1,20 +1,26 @@
-"""bqdump prune: deletes runs that the retention policy no longer keeps."""
+"""bqdump prune: deletes runs that the retention policy no longer keeps.
+
+bqdump erase: takes a table out of the runs that are kept.
+"""
 
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import click
 
 from bqdump import verbs
+from bqdump.cli.exit_codes import DONE, TABLES_FAILED
 from bqdump.cli.logs import set_up_work
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_names, settings_options
 from bqdump.cli.output import print_json, print_table
+from bqdump.core.retention.erased import Erasures, requested_erasure
 from bqdump.core.retention.policy import policy_for
 from bqdump.core.retention.pruned import Pruned, RetainedRun
 from bqdump.core.settings.settings import RETENTION
-from bqdump.core.sizes import counted, size_text
+from bqdump.core.sizes import counted, named, size_text
 from bqdump.core.times import time_text
 from bqdump.services.opened import Services, serve
 
@@ -91,3 +97,55 @@ def _row(run: RetainedRun, *, deleted: bool) -> tuple[str, ...]:
     elif not run.removed:
         why = f"kept: {', '.join(run.reasons)}"
     return (run.run, time_text(run.snapshot_time), run.state, f"{run.tables:,}" if run.tables else "", *size, why)
+
+
+@click.command(cls=Command, needs=("bucket",))
+@click.argument("table")
+@click.option("--before", metavar="TIME", default="", help="Only from runs whose rows are older: a time, a date, 30d.")
+@click.option("--reason", metavar="TEXT", default="", help="Why, such as a ticket; manifests record it.")
+@click.option("--by", metavar="NAME", default="", help="Who erases it (default: the user of this machine).")
+@click.option("--yes", is_flag=True, help="Erase. Without it, only show from which runs.")
+@json_option(Erasures)
+@quiet_option
+@settings_options("sign")
+def erase(table: str, before: str, reason: str, by: str, yes: bool, quiet: bool, as_json: bool, **options: Any) -> int:
+    """Take TABLE out of every kept run, for good: its files, its rows in manifests, its Iceberg snapshots.
+
+    In a set, of every dataset that has it, or of one: sales.orders. The source is not touched: the next run exports the
+    table again unless you exclude it. Exits with 3 if the bucket holds some of the files.
+
+    \b
+    Examples:
+      bqdump erase customers --reason 'request 4711'                       # show
+      bqdump erase customers --reason 'request 4711' --yes                 # erase
+      bqdump erase sales.customers --before 2026-01-31 --reason 'request 4711' --yes
+    """
+    if yes:
+        set_up_work(quiet=quiet or not as_json)
+    settings = load_settings(options, ("bucket",))
+    erasing = requested_erasure(table, before, reason, by, int(time.time() * 1000), delete=yes)
+
+    async def work(services: Services) -> Erasures:
+        return await verbs.erase(services.store_at, settings, erasing, delete=yes)
+
+    result = finish(serve(settings, work))
+    if as_json:
+        print_json(result)
+    elif not quiet:
+        _print_erased(result)
+    return TABLES_FAILED if any(export.held for export in result.exports) else DONE
+
+
+def _print_erased(result: Erasures) -> None:
+    rows = [
+        (export.target, export.table, named(export.runs, SHOWN_LEFT), f"{export.files:,}", size_text(export.bytes))
+        for export in result.exports
+    ]
+    print_table(("target", "table", "runs", "files", "size"), rows, right=(3, 4))
+    for held in (held for export in result.exports for held in export.held):
+        until = f" until {time_text(held.until)}" if held.until else ""
+        sys.stdout.write(f"held{until}: {held.name}: {held.reason}\n")
+    for note in result.notes:
+        sys.stdout.write(f"{note}\n")
+    if not result.erased:
+        sys.stdout.write("Nothing was erased: add --yes to erase. Files that other runs still name stay.\n")

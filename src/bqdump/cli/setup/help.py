@@ -1,10 +1,14 @@
-"""bqdump help: the help of a command, or all settings."""
+"""bqdump help: the help of a command, or all settings.
+
+bqdump completion: the shell script that completes commands, flags and values of settings.
+"""
 
 from __future__ import annotations
 
 import sys
 
 import click
+from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
 from bqdump.cli.main import bqdump
 from bqdump.cli.options import setting_record
@@ -67,3 +71,20 @@ def _help_of(words: tuple[str, ...]) -> str:
             raise UsageError("show the help of", " ".join(words), "unknown command", hint)
         context = click.Context(found, parent=context, info_name=word)
     return context.get_help() + "\n"
+
+
+SHELLS: dict[str, type[ShellComplete]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(list(SHELLS)))
+def completion(shell: str) -> None:
+    """Print the completion script for SHELL.
+
+    \b
+    Examples:
+      echo 'eval "$(bqdump completion bash)"' >> ~/.bashrc
+      echo 'eval "$(bqdump completion zsh)"' >> ~/.zshrc
+      bqdump completion fish > ~/.config/fish/completions/bqdump.fish
+    """
+    sys.stdout.write(SHELLS[shell](click.Command("bqdump"), {}, "bqdump", "_BQDUMP_COMPLETE").source() + "\n")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bqdump.core.documents.document import LARGEST, STATE, Document, Notes
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.documents.target import Latest, Newest, PrefixOwner, Publishing, Stages
+from bqdump.core.documents.target import Erasing, Latest, Newest, PrefixOwner, Publishing, Stages
 
 if TYPE_CHECKING:
     from bqdump.core.documents.copying import CopyPlace
     from bqdump.core.documents.manifest_index import Summary
     from bqdump.core.documents.project import Project, ProjectLayout
-    from bqdump.core.documents.retention import Tags
+    from bqdump.core.documents.retention import Erasure, Tags
     from bqdump.core.documents.target import Drill
 
 # The largest of the documents that do not grow with the tables, in bytes.
@@ -131,6 +131,20 @@ class Layout(NamedTuple):
         from bqdump.core.documents.copying import CopyPlace
 
         return Document(f"{self.state}copies.json", CopyPlace, "page")
+
+    @property
+    def erasures(self) -> str:
+        """The folder of records of erasures."""
+        return f"{self.state}erasures/"
+
+    def erasure(self, erasing: Erasing) -> Document[Erasure]:
+        """What this erasure takes out of which runs."""
+        import hashlib
+
+        from bqdump.core.documents.retention import Erasure
+
+        what = hashlib.sha256(f"{erasing.table}\n{erasing.before}".encode()).hexdigest()[:12]
+        return Document(f"{self.erasures}{erasing.at}-{what}.json", Erasure)
 
     @property
     def iceberg(self) -> str:

@@ -161,12 +161,22 @@ class Totals(msgspec.Struct, frozen=True):
     reused: Count = 0
 
 
+@public
+class Erased(msgspec.Struct, frozen=True):
+    """A table that was taken out of an export that is kept: when (ms), by whom, and why."""
+
+    table: str
+    at: Time
+    by: str
+    reason: str
+
+
 class Head(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     """The part of a manifest that is not about single tables, and that its index has as well.
 
     removed: tables of the run that was published before which this export does not have; removed_partitions: such
     partitions of tables that it has. oldest_snapshot_time: of the
-    oldest table.
+    oldest table. erased: tables that it had, and that `bqdump erase` has taken out of it.
     """
 
     format_version: int = FORMAT_VERSION
@@ -187,6 +197,7 @@ class Head(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     removed: tuple[Removed, ...] = ()
     removed_partitions: tuple[RemovedPartitions, ...] = ()
     oldest_snapshot_time: str = ""
+    erased: tuple[Erased, ...] = ()
 
 
 class Manifest(Head, frozen=True, kw_only=True):

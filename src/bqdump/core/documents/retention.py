@@ -14,6 +14,7 @@ from msgspec import Meta
 from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, RunId, Time
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
 from bqdump.core.documents.run import ByMode, OfExport
+from bqdump.core.documents.target import Erasing
 
 # The tags of a run must fit into a note.
 MOST_TAGS = 50
@@ -60,6 +61,20 @@ class Tombstone(ByMode, msgspec.Struct, frozen=True, kw_only=True):
     emptied: bool = False
     files: tuple[ObjectVersion, ...] = ()
     left: tuple[str, ...] = ()
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+    """What an erasure takes out of which runs: written before the first of them is changed, and kept as its record.
+
+    files: what the manifests named of the table; what is left once the erasure is done could not be deleted.
+    done: every run is rewritten.
+    """
+
+    format_version: int = FORMAT_VERSION
+    erasing: Erasing
+    runs: tuple[RunId, ...]
+    files: tuple[ObjectVersion, ...]
+    done: bool = False
 
 
 class Origin(msgspec.Struct, frozen=True):

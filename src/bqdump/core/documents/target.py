@@ -68,11 +68,25 @@ class Pointer(OfRun, msgspec.Struct, frozen=True):
     manifest: str
 
 
+class Erasing(msgspec.Struct, frozen=True):
+    """An erasure that has begun: no run may be planned until it has ended.
+
+    before: only exports whose rows are older are concerned (ms), 0 for all. at, by, reason: see Erased.
+    """
+
+    table: str
+    at: Time
+    by: str
+    reason: str
+    before: Time = 0
+
+
 class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     """The published run. uncleared: earlier runs whose stale files may not be deleted yet.
 
     number, over, oldest_snapshot_time: as in the manifest. carried: the number of its tables that are carried over.
     iceberg: the document with the metadata file of each Iceberg table, "" where the run has none.
+    erasing: a table that is being taken out of the kept runs.
     locked: this document is never written again; those below `pointers` show which run is published.
     """
 
@@ -92,6 +106,7 @@ class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     carried: Count = 0
     oldest_snapshot_time: str = ""
     iceberg: str = ""
+    erasing: Erasing | None = None
     locked: bool = False
 
 

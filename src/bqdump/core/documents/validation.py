@@ -18,7 +18,7 @@ from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout, among_documents, most_bytes
 from bqdump.core.documents.manifest import Manifest, ManifestFiles, TableEntry, TableFiles
 from bqdump.core.documents.path_template import Template, parse_template
-from bqdump.core.documents.retention import Reference, RetainedFiles, Tags, Tombstone
+from bqdump.core.documents.retention import Erasure, Reference, RetainedFiles, Tags, Tombstone
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.documents.run_layout import RunLayout, unit_of
 from bqdump.core.documents.target import IcebergTables, Intent, Latest, Publishing
@@ -225,6 +225,11 @@ def _tombstone(tombstone: Tombstone, place: Place, _: str) -> str:
     )
 
 
+def _erasure(erasure: Erasure, place: Place, _: str) -> str:
+    lake = place.layout.iceberg
+    return _names((file.name for file in erasure.files if not file.name.startswith(lake)), place)
+
+
 def _named_after(note: Reference | Tags, _: Place, name: str) -> str:
     return "" if name.endswith(f"/{note.run}.json") else f"it is about run {note.run}"
 
@@ -258,6 +263,7 @@ CHECKS: dict[type, Callable[[Any, Place, str], str]] = {
     ArrivedFiles: _of_copy,
     Renewed: _of_copy,
     Tombstone: _tombstone,
+    Erasure: _erasure,
     Reference: _named_after,
     Tags: _named_after,
     Definitions: _definitions,

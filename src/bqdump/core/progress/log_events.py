@@ -182,6 +182,8 @@ class LogEvent(enum.StrEnum):
 
     RUN_REMOVED = "run_removed"
     """Prune has deleted this run."""
+    TABLE_ERASED = "table_erased"
+    """A table was taken out of the kept runs (`bqdump erase`)."""
     PRUNE_DONE = "prune_done"
     """The totals of a prune."""
     PRUNE_FAILED = "prune_failed"

@@ -106,7 +106,8 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
 async def _draft(task: Task, bucket: BucketInfo | None) -> Draft:
     """A plan that may be stored. Raises UsageError for risks that are not allowed."""
     for _ in range(DRAFTS):
-        earlier = Earlier(task.store, await read_published(task.store, task.settings), task.signer)
+        published = await read_published(task.store, task.settings, planning=True)
+        earlier = Earlier(task.store, published, task.signer)
         draft = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket, earlier, task.of_set)
         refuse(draft.plan.flags, f"{draft.plan.project}.{draft.plan.dataset}")
         # A run that prune begins to delete after the draft is not named: the next draft sees its tombstone.

@@ -1,0 +1,160 @@
+"""A manifest without one of its tables, and the result of an erasure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from getpass import getuser
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from bqdump.core.documents.manifest import Erased, Manifest, TableEntry, TableFiles, Totals
+from bqdump.core.documents.manifest_index import snapshot_of
+from bqdump.core.documents.retention import ObjectVersion
+from bqdump.core.documents.run import Skipped
+from bqdump.core.documents.target import Erasing
+from bqdump.core.errors import UsageError
+from bqdump.core.results import Result, public, rows_of
+from bqdump.core.times import DATE, as_of_time, milliseconds_of, rfc3339
+
+
+@public
+class Held(msgspec.Struct, frozen=True):
+    """An object that could not be deleted, why, and until when the bucket keeps it, None where that is not known."""
+
+    name: str
+    reason: str
+    until: datetime | None = None
+
+
+@public
+class ErasedFrom(msgspec.Struct, frozen=True, kw_only=True):
+    """What an erasure has taken out of the runs of an export, or would.
+
+    runs: that had the table. files, bytes: that were deleted, or would be; a file that a run still names stays. held:
+    objects that the bucket keeps. at, by, reason: as in the manifests.
+    """
+
+    table: str
+    target: str
+    runs: tuple[str, ...]
+    files: int
+    bytes: int
+    at: datetime
+    by: str
+    reason: str
+    held: tuple[Held, ...] = ()
+
+
+@public
+class Erasures(Result, frozen=True, kw_only=True):
+    """A table that was taken out of the kept runs, or would be (`erased` is False): of a set, of each dataset's."""
+
+    erased: bool
+    exports: tuple[ErasedFrom, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The exports as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
+        return rows_of(self.exports)
+
+
+MOST_WORDS = 500
+EXPECTED = "Write a time with its zone (2026-01-31T03:00:00Z), a date (its beginning in UTC), or an age such as 30d."
+
+
+def requested_erasure(table: str, before: str, reason: str, by: str, now: int, *, delete: bool) -> Erasing:
+    """The erasure that is requested. now: ms since 1970 UTC. Raises UsageError."""
+    if not reason.strip() and delete:
+        raise UsageError("erase", f"table {table}", "missing", "Say why, such as a ticket.", setting="reason")
+    for setting, text in (("reason", reason), ("by", by)):
+        if len(text) > MOST_WORDS or not text.isprintable():
+            cause = f"expected one line of up to {MOST_WORDS} characters"
+            raise UsageError("erase", f"table {table}", cause, setting=setting)
+    return Erasing(table, now, by or _user(), reason, _before(before, now) if before else 0)
+
+
+def _user() -> str:
+    """The user of this machine; a container may have none."""
+    try:
+        return getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"
+
+
+def _before(text: str, now: int) -> int:
+    given = text.strip()
+    try:
+        if DATE.fullmatch(given):
+            return milliseconds_of(datetime.fromisoformat(given).replace(tzinfo=UTC))
+        return as_of_time(given, now).until
+    except (UsageError, ValueError) as error:
+        cause = error.cause if isinstance(error, UsageError) else f"invalid time {given!r}: {error}"
+        raise UsageError("erase", "", cause, EXPECTED, setting="before") from None
+
+
+def versions_in(manifest: Manifest, erasing: Erasing) -> list[ObjectVersion]:
+    """The objects that a manifest names of a table, if its rows are older than is to be erased."""
+    found = _concerned(manifest, erasing)
+    left = [table for table in manifest.left if table.table == erasing.table]
+    tables: list[TableEntry | TableFiles] = [*found, *left]
+    files = [ObjectVersion(file.name, file.generation, file.size) for table in tables for file in table.files]
+    return [
+        *files,
+        *(ObjectVersion(made.name, made.generation, made.size) for table in tables for made in table.iceberg),
+    ]
+
+
+def concerns(manifest: Manifest, erasing: Erasing) -> bool:
+    """Whether a manifest has the table, with rows that are older than is to be erased."""
+    return any(_concerned(manifest, erasing)) or any(table.table == erasing.table for table in manifest.left)
+
+
+def _concerned(manifest: Manifest, erasing: Erasing) -> Iterator[TableEntry]:
+    for entry in manifest.tables:
+        if entry.table == erasing.table and not 0 < erasing.before <= snapshot_of(manifest, entry):
+            yield entry
+
+
+def without_table(manifest: Manifest, note: Erased) -> Manifest:
+    """A manifest without this table and what belongs to it, with a note of that."""
+    gone = [entry for entry in manifest.tables if entry.table == note.table]
+    tables = tuple(entry for entry in manifest.tables if entry.table != note.table)
+    found, before = manifest.definitions, manifest.totals
+    kept = [entry.carried.as_of for entry in tables if entry.carried and not entry.carried.unchanged_at]
+    totals = Totals(
+        tables=len(tables),
+        files=sum(len(entry.files) for entry in tables),
+        bytes=sum(file.size for entry in tables for file in entry.files),
+        planned_rows=sum(entry.planned_rows for entry in tables),
+        planned_bytes=sum(entry.planned_bytes for entry in tables),
+        rows=sum(entry.rows or 0 for entry in tables),
+        billed=max(0, before.billed - sum(entry.billed or 0 for entry in gone if entry.carried is None)),
+        carried=before.carried - sum(bool(entry.carried and not entry.carried.unchanged_at) for entry in gone),
+        reused=before.reused - sum(bool(entry.carried and entry.carried.unchanged_at) for entry in gone),
+    )
+    kind = gone[0].kind if gone else "TABLE"
+    others = tuple(skipped for skipped in manifest.skipped if skipped.table != note.table)
+    return replace(
+        manifest,
+        tables=tables,
+        totals=totals,
+        left=tuple(table for table in manifest.left if table.table != note.table),
+        skipped=(*others, Skipped(note.table, kind, words_of(note))),
+        removed_partitions=tuple(part for part in manifest.removed_partitions if part.table != note.table),
+        oldest_snapshot_time=rfc3339(min([*kept, manifest.snapshot])),
+        definitions=replace(
+            found,
+            objects=tuple(object_ for object_ in found.objects if object_.name != note.table),
+            policies=tuple(policy for policy in found.policies if policy.table != note.table),
+            indexes=tuple(index for index in found.indexes if index.table != note.table),
+        ),
+        erased=(*(one for one in manifest.erased if one != note), note),
+    )
+
+
+def words_of(note: Erased) -> str:
+    """Why a run lacks a table, for people."""
+    return f"erased on {rfc3339(note.at)} by {note.by}: {note.reason}"

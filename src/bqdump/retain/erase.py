@@ -1,0 +1,302 @@
+"""Erasure: a table is taken out of every kept run, as a request to delete data demands.
+
+Survey, mark, record, rewrite, delete, unmark. The mark is in latest.json, where whoever plans a run finds it. Under it
+no run is at work, so nothing comes to rely on files of the table. The record has the files, since the manifests that
+name them are written anew before the first is deleted. Every step may be repeated: the same command finishes an erasure
+that was killed at any request.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import timedelta
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from bqdump.concurrency import gathered
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.retention import Erasure, ObjectVersion
+from bqdump.core.documents.target import Latest
+from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.retention.erased import ErasedFrom, Held, concerns, versions_in
+from bqdump.core.retention.policy import Policy
+from bqdump.core.retention.pruned import Sweep
+from bqdump.core.sizes import counted
+from bqdump.core.times import rfc3339, time_of
+from bqdump.core.wording import COMMANDS, close_name, fill
+from bqdump.ports.store import ObjectInfo
+from bqdump.repository.published import read_latest
+from bqdump.repository.references import READS_AT_ONCE
+from bqdump.repository.repository import Loaded, create, exists, load, overwrite, swap, value_of
+from bqdump.retain.leftovers import metadata_of
+from bqdump.retain.rewrite import Task, point_again, rewrite
+from bqdump.retain.survey import Complete, Survey, survey
+from bqdump.retain.survey import Task as Surveying
+
+log = logging.getLogger(__name__)
+ERASE = "erase"
+
+
+class Concerned(NamedTuple):
+    """The runs that have the table, and the objects that they name of it.
+
+    signed: those with a signature.
+    named: the tables that some run has.
+    held: records of earlier erasures of the table, some of whose files could not be deleted.
+    """
+
+    survey: Survey
+    runs: tuple[str, ...]
+    files: tuple[ObjectVersion, ...]
+    signed: tuple[str, ...]
+    named: frozenset[str]
+    held: tuple[Erasure, ...] = ()
+
+
+async def has_begun(task: Task) -> bool:
+    """Whether an earlier start of this erasure was interrupted."""
+    latest = await read_latest(task.store, task.settings)
+    begun = latest.erasing if latest else None
+    return begun is not None and (begun.table, begun.before) == (task.erasing.table, task.erasing.before)
+
+
+async def erase(task: Task) -> ErasedFrom:
+    """Take the table out of the kept runs, or only show which have it.
+
+    Raises NotFoundError without such a table, UsageError while a run is at work or another erasure has begun, and where
+    signed manifests would be without a signature. Then nothing is changed.
+    """
+    latest = await _latest(task)
+    begun = latest.erasing
+    if begun and (begun.table, begun.before) != (task.erasing.table, task.erasing.before):
+        raise _refused(task, f"the erasure of table {begun.table} has begun and not ended", "Finish that one first.")
+    if begun:
+        # Who has begun it, when and why, stays.
+        task = task._replace(erasing=begun)
+        if not task.delete:
+            raise _refused(task, "its erasure has begun and was interrupted", "Finish it with {setting:yes}.")
+        await point_again(task)
+    found = await _concerned(task)
+    if not task.delete:
+        _refuse(task, found)
+        return _result(task, found.runs, found.files, ())
+    if not begun:
+        _refuse(task, found)
+        await _mark(task, latest)
+        try:
+            # What has come meanwhile is found now, and what comes later finds the mark.
+            found = await _concerned(task)
+            _refuse(task, found)
+        except BqdumpError:
+            await _unmark(task)
+            raise
+    record = await _record(task, found)
+    await _refuse_unsigned(task, record.value.runs)
+    for run in record.value.runs:
+        await rewrite(task, run)
+    if any(file.name.startswith(task.settings.layout.iceberg) for file in record.value.files):
+        await _forget_snapshots(task, record.value.runs)
+    deleted, held = await _delete_files(task, record)
+    await _unmark(task)
+    message, done = "erased table %s from %s: %s deleted", LogEvent.TABLE_ERASED.extra(table=task.erasing.table)
+    log.info(
+        message, task.erasing.table, counted(len(record.value.runs), "run"), counted(len(deleted), "file"), extra=done
+    )
+    return _result(task, record.value.runs, deleted, held)
+
+
+async def _latest(task: Task) -> Latest:
+    latest = await read_latest(task.store, task.settings)
+    if latest is None:
+        raise NotFoundError(ERASE, f"an export in {task.settings.target}", "nothing has been published there yet")
+    if latest.locked:
+        hint = "Erase it elsewhere, and let the runs here be pruned once their locks end."
+        info = await task.store.stat(task.settings.layout.run(latest.run).manifest.name)
+        until = f" until {rfc3339(info.locked_until)}" if info and info.locked_until else ""
+        cause = f"every object in {task.settings.target} is locked{until}, so no manifest is written anew"
+        raise _refused(task, cause, hint)
+    return latest
+
+
+def _refused(task: Task, cause: str, hint: str) -> UsageError:
+    return UsageError(ERASE, f"table {task.erasing.table}", cause, hint)
+
+
+async def _concerned(task: Task) -> Concerned:
+    """The runs whose manifests name the table, as of before the given time, and everything that they name of it."""
+    layout, table = task.settings.layout, task.erasing.table
+    try:
+        known = await survey(Surveying(task.store, task.settings, Policy(), task.erasing.at))
+    except UsageError as error:
+        raise UsageError(ERASE, error.subject, error.cause, "Nothing was changed.") from None
+
+    async def read(run: Complete) -> Manifest | None:
+        stored = await load(task.store, layout.run(run.run).manifest)
+        return stored.value if stored else None
+
+    manifests = [found for found in await gathered(read, known.complete, READS_AT_ONCE) if found]
+    having = [manifest for manifest in manifests if concerns(manifest, task.erasing)]
+    files = [file for manifest in having for file in versions_in(manifest, task.erasing)]
+    folder = layout.iceberg_table(table)
+    for manifest in having:
+        if manifest.settings.get("iceberg"):
+            made = await metadata_of(Surveying(task.store, task.settings, Policy(), task.erasing.at), manifest.run)
+            files += [file for file in made if file.name.startswith(folder)]
+    signed = [manifest.run for manifest in having if await exists(task.store, layout.run(manifest.run).signature)]
+    names = frozenset(entry.table for manifest in manifests for entry in manifest.tables)
+    held = await _held(task)
+    files += [file for record in held for file in record.files]
+    runs = tuple(manifest.run for manifest in having)
+    return Concerned(known, runs, tuple(dict.fromkeys(files)), tuple(signed), names, tuple(held))
+
+
+async def _held(task: Task) -> list[Erasure]:
+    folder, found = task.settings.layout.erasures, list[Erasure]()
+    async for page in task.store.objects(folder):
+        for info in page:
+            record = await value_of(task.store, Document(info.name, Erasure))
+            if record and record.done and record.files and record.erasing.table == task.erasing.table:
+                found.append(record)
+    return found
+
+
+def _refuse(task: Task, found: Concerned) -> None:
+    """Raise for whatever stands against an erasure."""
+    known = found.survey
+    if not found.runs and not found.held:
+        close = close_name(task.erasing.table, found.named)
+        cause = f"no kept run has it{f'; did you mean {close!r}?' if close else ''}"
+        raise NotFoundError(ERASE, f"table {task.erasing.table}", cause, "{call:ls} lists the tables of a run.")
+    if known.unfinished:
+        run = known.unfinished[0].run
+        hint = f"Let it end or finish it ({{call:run run_id={run}}}), or delete it: {{call:prune run={run}}}."
+        raise _refused(task, f"run {run} has not ended, and may name files of it", hint)
+    if known.deleting:
+        raise _refused(
+            task, f"run {known.deleting[0].value.run} is being pruned", "Let prune finish, then repeat this."
+        )
+    later = [run.run for run in known.complete if known.latest and run.age > known.latest.age]
+    if unpublished := sorted({*later, *(known.named - {known.latest.run if known.latest else ""})}):
+        raise _refused(task, f"run {unpublished[0]} is being published", "Repeat this once it is.")
+    if found.signed and task.signer is None:
+        raise _unsigned(task, found.signed[0])
+
+
+def _unsigned(task: Task, run: str) -> UsageError:
+    cause = f"the manifest of run {run} is signed, and would be without a signature"
+    return _refused(task, cause, "Sign the manifests that are written anew with {setting:sign}.")
+
+
+async def _mark(task: Task, latest: Latest) -> None:
+    async def step(now: Latest | None) -> Latest | None:
+        if now is None or now.run != latest.run or now.erasing:
+            raise _refused(task, "another run was published meanwhile, or another erasure has begun", "Repeat this.")
+        return replace(now, erasing=task.erasing)
+
+    await swap(task.store, task.settings.layout.latest, step)
+
+
+async def _unmark(task: Task) -> None:
+    async def step(now: Latest | None) -> Latest | None:
+        return replace(now, erasing=None) if now and now.erasing == task.erasing else None
+
+    await swap(task.store, task.settings.layout.latest, step)
+
+
+async def _record(task: Task, found: Concerned) -> Loaded[Erasure]:
+    """The record of the erasure, which an earlier start may have written: then it has what is no longer found."""
+    document = task.settings.layout.erasure(task.erasing)
+    made = await create(task.store, document, Erasure(erasing=task.erasing, runs=found.runs, files=found.files))
+    for earlier in found.held if made.mine else ():
+        # This one has their files now.
+        await overwrite(task.store, task.settings.layout.erasure(earlier.erasing), replace(earlier, files=()))
+    return made
+
+
+async def _refuse_unsigned(task: Task, runs: Iterable[str]) -> None:
+    """Raise UsageError where an erasure that was begun with a key would go on without it."""
+    for run in runs if task.signer is None else ():
+        if await exists(task.store, task.settings.layout.run(run).signature):
+            raise _unsigned(task, run)
+
+
+async def _forget_snapshots(task: Task, runs: Iterable[str]) -> None:
+    """Take the snapshots of these runs out of the Iceberg metadata of the table."""
+    from bqdump.retain.iceberg import forget_table
+
+    latest = await read_latest(task.store, task.settings)
+    if latest:
+        surveying = Surveying(task.store, task.settings, Policy(), task.erasing.at)
+        await forget_table(surveying, latest, set(runs), task.erasing.table)
+
+
+async def _delete_files(task: Task, record: Loaded[Erasure]) -> tuple[list[ObjectVersion], list[Held]]:
+    """Delete the files of the record that no manifest names any more; what is deleted, and what the store holds."""
+    store, layout, left = task.store, task.settings.layout, Sweep(record.value.files)
+
+    async def look(run: str) -> None:
+        with suppress(NotFoundError):
+            if stored := await load(store, layout.run(run).manifest_files):
+                left.mark(stored.value)
+
+    await gathered(look, await store.folders(layout.runs), READS_AT_ONCE)
+    files, deleted, held = left.files, list[ObjectVersion](), list[Held]()
+    answers = await store.delete([(file.name, file.generation) for file in files])
+    bucket = await _bucket(task)
+    for file, answer in zip(files, answers, strict=True):
+        if isinstance(answer, BqdumpError):
+            info = await store.stat(file.name)
+            held.append(_held_until(file, answer, info, bucket))
+        elif answer:
+            deleted.append(file)
+    remaining = tuple(file for file in files if any(one.name == file.name for one in held))
+    await overwrite(store, layout.erasure(task.erasing), replace(record.value, files=remaining, done=True))
+    return deleted, held
+
+
+async def _bucket(task: Task) -> int:
+    """How long the bucket keeps objects, in seconds; 0 for not, or where that may not be seen."""
+    with suppress(BqdumpError):
+        return (await task.store.describe()).retention_seconds
+    return 0
+
+
+def _result(task: Task, runs: Iterable[str], files: Iterable[ObjectVersion], held: Iterable[Held]) -> ErasedFrom:
+    gone, erasing = list(files), task.erasing
+    return ErasedFrom(
+        table=erasing.table,
+        target=str(task.settings.target),
+        runs=tuple(runs),
+        files=len(gone),
+        bytes=sum(file.size for file in gone),
+        at=time_of(erasing.at),
+        by=erasing.by,
+        reason=erasing.reason,
+        held=tuple(held),
+    )
+
+
+async def keeps(task: Task) -> list[str]:
+    """What the erasure does not reach, in sentences."""
+    others = "Copies of these runs in other places are not touched: erase the table there as well."
+    with suppress(BqdumpError):
+        bucket = await task.store.describe()
+        if bucket.versions:
+            return [others, f"{task.store.url} keeps deleted files as noncurrent versions: delete these, too."]
+        if bucket.soft_delete_seconds:
+            days = bucket.soft_delete_seconds // 86_400
+            return [others, f"{task.store.url} keeps deleted files for {counted(days, 'more day')} (soft delete)."]
+    return [others]
+
+
+def _held_until(file: ObjectVersion, error: BqdumpError, info: ObjectInfo | None, retention_seconds: int) -> Held:
+    """An object that the store has refused to delete. retention_seconds: how long its bucket keeps objects."""
+    until = time_of(info.locked_until) if info and info.locked_until else None
+    if until is None and info and info.updated and retention_seconds:
+        until = time_of(info.updated) + timedelta(seconds=retention_seconds)
+    return Held(file.name, fill(error.cause, COMMANDS), until)

@@ -1,0 +1,87 @@
+"""A table is erased from the command line and from Python; what reads the runs says so, and finds no damage."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import bqdump
+from integration.command import call
+from integration.stage import Stage
+
+KEEP = "{run}/{table}/{table}_*.{ext}"
+REASON = ("--reason", "request 4711", "--by", "dana")
+WORDS = "by dana: request 4711"
+
+
+@pytest.fixture
+def kept(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """Two runs of two tables, each with a folder of its own."""
+    for name, value in stage.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(stage.folder)
+    stage.table("customers", rows=3)
+    stage.table("orders", rows=2)
+    for run in ("r1", "r2"):
+        stage.run_tasks(1, execution=run, path=KEEP)
+    return stage
+
+
+def test_an_erased_table_is_named_as_such_wherever_a_run_is_read(
+    kept: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = call(capsys, "erase", "customers")
+    assert (shown.code, "r1, r2" in shown.out, "add --yes to erase" in shown.out) == (0, True, True), shown.text
+    missing = call(capsys, "erase", "customers", "--yes")
+    assert (missing.code, "--reason" in missing.text) == (2, True)
+    done = call(capsys, "erase", "customers", *REASON, "--yes")
+    assert (done.code, "Copies of these runs in other places are not touched" in done.out) == (0, True), done.text
+    assert [name for name in kept.objects() if "customers" in name] == []
+    assert call(capsys, "verify", "--read").code == 0
+    for run in ("r1", "r2"):
+        (left,) = json.loads(call(capsys, "ls", run, "--json").out)["left_out"]
+        assert (left["name"], left["reason"].endswith(WORDS)) == ("customers", True)
+    restored = call(capsys, "restore", "--into", "back", "--json")
+    assert restored.code == 0, restored.text
+    result = json.loads(restored.out)
+    assert [table["table"] for table in result["tables"]] == ["orders"]
+    assert any(lost["name"] == "customers" and WORDS in lost["reason"] for lost in result["not_restored"])
+    assert call(capsys, "report").code == 0
+    assert WORDS in kept.read("_bqdump/runs/r2/report.html").decode()
+    assert call(capsys, "diff", "r1", "r2").code == 0
+    again = call(capsys, "erase", "customers", *REASON, "--yes")
+    assert (again.code, "no kept run has it" in again.text) == (5, True)
+
+
+def test_the_next_run_exports_it_again_and_others_are_reused(kept: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    settings: dict[str, Any] = {"path": KEEP, "incremental": True}
+    kept.run_tasks(1, execution="r3", **settings)
+    erased = bqdump.erase("customers", reason="why", yes=True, bucket=kept.bucket, project=kept.project)
+    assert [export.runs for export in erased.exports] == [("r1", "r2", "r3")]
+    kept.run_tasks(1, execution="r4", **settings)
+    tables = {entry.table: entry for entry in kept.manifest().tables}
+    assert (tables["customers"].carried, bool(tables["orders"].carried)) == (None, True)
+    assert call(capsys, "verify", "--read").code == 0
+
+
+def test_signed_runs_are_signed_again_or_refused(kept: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    assert kept.command("keys", "new", "mine").code == 0
+    key, public = str(kept.folder / "mine.key"), str(kept.folder / "mine.pub")
+    assert kept.run("--run-id", "r3", "--path", KEEP, "--sign", key).code == 0
+    before = {name: kept.read(name) for name in kept.objects()}
+    refused = call(capsys, "erase", "customers", *REASON, "--yes")
+    assert (refused.code, "r3 is signed, and would be without a signature" in refused.text) == (2, True), refused.text
+    assert {name: kept.read(name) for name in kept.objects()} == before
+    done = call(capsys, "erase", "customers", *REASON, "--yes", "--sign", key)
+    assert done.code == 0, done.text
+    assert call(capsys, "verify", "r3", "--trust", public).code == 0
+
+
+def test_only_older_rows_of_runs_that_are_named_by_a_time(kept: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    until = kept.manifest().snapshot_time
+    done = call(capsys, "erase", "customers", *REASON, "--before", until, "--yes", "--json")
+    assert [export["runs"] for export in json.loads(done.out)["exports"]] == [["r1"]], done.text
+    invalid = call(capsys, "erase", "customers", "--before", "soon")
+    assert (invalid.code, "invalid time 'soon'" in invalid.text) == (2, True)

@@ -1,0 +1,221 @@
+"""A table is taken out of every kept run, whatever interrupts that, and nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.target import Erasing, Latest
+from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
+from bqdump.core.listing import listing_of
+from bqdump.core.retention.erased import ErasedFrom
+from bqdump.repository.manifests import contents_of
+from bqdump.retain import erase as module
+from bqdump.retain.erase import erase
+from bqdump.retain.rewrite import Task
+from restore.killed import Counting, Killed, Mortal
+from retain.scene import LAYOUT, SETTINGS, Scene
+
+REASON = "request 4711"
+
+
+def task(scene: Scene, table: str = "sales", *, delete: bool = True, before: int = 0, **settings: Any) -> Task:
+    erasing = Erasing(table, scene.now + 5000, "dana", REASON, before)
+    return Task(scene.store, replace(SETTINGS, **settings), erasing, None, delete)
+
+
+def erased(scene: Scene, table: str = "sales", **options: Any) -> ErasedFrom:
+    return asyncio.run(erase(task(scene, table, **options)))
+
+
+def document(scene: Scene, name: str, type_: Any) -> Any:
+    found = scene.store.peek(name)
+    assert found, name
+    return decode(found[0], type_, name)
+
+
+def manifest(scene: Scene, run: str) -> Manifest:
+    found: Manifest = document(scene, LAYOUT.run(run).manifest.name, Manifest)
+    return found
+
+
+def files(scene: Scene, table: str) -> list[str]:
+    return [name for name in scene.names(f"/{table}_") if "_bqdump" not in name]
+
+
+def state(scene: Scene) -> dict[str, bytes]:
+    return {name: found[0] for name in scene.store.names_now() if (found := scene.store.peek(name))}
+
+
+def check(scene: Scene, *runs: str, table: str = "sales") -> None:
+    """No run has the table, every document agrees with that, and every file of other tables is there."""
+    assert files(scene, table) == []
+    latest = document(scene, LAYOUT.latest.name, Latest)
+    assert latest.erasing is None
+    for run in runs:
+        names = LAYOUT.run(run)
+        found = manifest(scene, run)
+        assert [entry.table for entry in found.tables] == [one for one in ("items", "sales") if one != table]
+        assert [(note.table, note.by, note.reason) for note in found.erased] == [(table, "dana", REASON)]
+        stored = scene.store.peek(names.manifest.name)
+        assert stored
+        assert document(scene, names.contents.name, names.contents.type) == contents_of(stored[0], "m")
+        summary = document(scene, LAYOUT.summary(run).name, LAYOUT.summary(run).type)
+        assert (summary.totals, found.totals.tables) == (found.totals, 1)
+        for entry in found.tables:
+            for file in entry.files:
+                there = scene.store.peek(file.name)
+                assert there
+                # Later runs may have replaced the files of earlier ones.
+                assert there[1].generation == file.generation or (found.replaces and latest.run != run)
+        if latest.run == run:
+            assert latest.manifest_generation == stored[1].generation
+
+
+def test_it_is_shown_first_and_nothing_is_changed() -> None:
+    scene = Scene()
+    scene.run("r1", "r2")
+    before = state(scene)
+    shown = erased(scene, delete=False)
+    assert (shown.runs, shown.files) == (("r1", "r2"), 2)
+    assert state(scene) == before
+
+
+@pytest.mark.parametrize("settings", [{}, {"incremental": True}, {"path": "{table}/{table}_*.{ext}"}],
+                         ids=["keep", "incremental", "replace"])  # fmt: skip
+def test_a_table_is_taken_out_of_all_runs_with_everything_made_from_their_manifests(settings: dict[str, Any]) -> None:
+    scene = Scene()
+    scene.run("r1", "r2", "r3", **settings)
+    done = erased(scene, **settings)
+    assert done.runs == ("r1", "r2", "r3")
+    check(scene, "r1", "r2", "r3")
+    listing = listing_of(manifest(scene, "r3"))
+    (left,) = [left for left in listing.left_out if left.name == "sales"]
+    assert left.reason.endswith(f"by dana: {REASON}")
+    (again,) = scene.run("r4", **settings)
+    assert again.state == "published"
+    # It is in the source, so it is exported again, and not carried over from anywhere.
+    (entry,) = [entry for entry in manifest(scene, "r4").tables if entry.table == "sales"]
+    assert (entry.carried, len(files(scene, "sales"))) == (None, 1)
+
+
+def test_only_runs_with_older_rows_are_concerned() -> None:
+    scene = Scene()
+    scene.run("r1", "r2")
+    until = manifest(scene, "r2").snapshot
+    assert erased(scene, before=until).runs == ("r1",)
+    assert len(manifest(scene, "r2").tables) == 2
+    assert [name.split("/")[1] for name in files(scene, "sales")] == ["r2"]
+
+
+def test_files_that_a_later_run_still_names_stay() -> None:
+    scene = Scene()
+    scene.run("r1", "r2", "r3", incremental=True)
+    last = manifest(scene, "r3")
+    (entry,) = [entry for entry in last.tables if entry.table == "sales"]
+    assert entry.carried
+    done = erased(scene, before=last.snapshot)
+    assert (done.runs, {file.name for file in entry.files} <= set(files(scene, "sales"))) == (("r1", "r2"), True)
+
+
+@pytest.mark.parametrize("settings", [{}, {"incremental": True}], ids=["keep", "incremental"])
+def test_an_erasure_that_is_killed_at_any_request_is_finished_by_the_same_command(settings: dict[str, Any]) -> None:
+    for number in range(1_000):
+        scene = Scene()
+        scene.run("r1", "r2", **settings)
+        counting = Counting(number)
+        whole = task(scene, **settings)
+        try:
+            asyncio.run(erase(whole._replace(store=Mortal(scene.store, counting))))
+        except Killed:
+            again = whole._replace(erasing=replace(whole.erasing, at=whole.erasing.at + 1, by="other", reason="again"))
+            begun = asyncio.run(module.has_begun(again))
+            try:
+                asyncio.run(erase(again if begun else whole))
+            except NotFoundError:
+                # Killed after the last write.
+                assert not begun
+        else:
+            break
+        check(scene, "r1", "r2")
+    assert number > 15
+
+
+def test_no_run_is_planned_while_an_erasure_is_interrupted() -> None:
+    scene = Scene()
+    scene.run("r1")
+    whole, counting = task(scene), Counting(12)
+    with pytest.raises(Killed):
+        asyncio.run(erase(whole._replace(store=Mortal(scene.store, counting))))
+    assert document(scene, LAYOUT.latest.name, Latest).erasing
+    with pytest.raises(UnavailableError, match="table sales is being erased"):
+        scene.run("r2")
+    with pytest.raises(UsageError, match="the erasure of table sales has begun"):
+        erased(scene, "items")
+    with pytest.raises(UsageError, match="was interrupted"):
+        erased(scene, delete=False)
+
+
+def test_a_run_that_has_not_ended_refuses_it_and_nothing_is_changed() -> None:
+    scene = Scene()
+    scene.run("r1")
+    scene.abandon("r2")
+    before = state(scene)
+    with pytest.raises(UsageError, match="run r2 has not ended, and may name files of it"):
+        erased(scene)
+    assert state(scene) == before
+
+
+def test_a_run_that_is_planned_after_the_look_is_found_under_the_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    scene.run("r1")
+    mark: Callable[..., Any] = module._mark
+
+    async def late(*arguments: Any) -> None:
+        planner = LAYOUT.run("r2").planner.name
+        scene.store.put_now(planner, b'{"execution":"r2","task":0}')
+        await mark(*arguments)
+
+    monkeypatch.setattr(module, "_mark", late)
+    with pytest.raises(UsageError, match="run r2 has not ended"):
+        erased(scene)
+    assert document(scene, LAYOUT.latest.name, Latest).erasing is None
+    assert len(manifest(scene, "r1").tables) == 2
+
+
+def test_an_unknown_table_is_named_with_a_guess() -> None:
+    scene = Scene()
+    scene.run("r1")
+    with pytest.raises(NotFoundError, match="no kept run has it; did you mean 'sales'"):
+        erased(scene, "sale")
+
+
+def test_what_the_bucket_holds_is_named_and_deleted_by_the_next_erasure(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    scene.run("r1")
+    delete = scene.store.delete
+
+    async def held(objects: Any) -> list[Any]:
+        refusal = DeniedError("delete", "object", "it is under a hold")
+        return [refusal if "/sales_" in name else (await delete([(name, of)]))[0] for name, of in objects]
+
+    monkeypatch.setattr(scene.store, "delete", held)
+    done = erased(scene)
+    assert ([one.reason for one in done.held], len(files(scene, "sales"))) == (["it is under a hold"], 1)
+    monkeypatch.setattr(scene.store, "delete", delete)
+    assert erased(scene).files == 1
+    check(scene, "r1")
+
+
+def test_prune_and_restores_go_on_afterwards() -> None:
+    scene = Scene()
+    scene.run("r1", "r2")
+    erased(scene)
+    assert [run.run for run in scene.prune().removed] == ["r1"]
+    assert scene.names("runs/r1/") == []
