@@ -227,3 +227,20 @@ def test_a_rewrite_moves_as_many_bytes_at_once_as_are_asked_for() -> None:
         assert (first["totalBytesRewritten"], first["done"]) == (str(3 << 20), False)
         assert rewrite(3 << 20, rewriteToken=first["rewriteToken"]).json()["done"] is True
         assert rewrite(1000).status_code == 400
+
+
+@pytest.mark.parametrize(("asked", "columns"), [("true", ["a", "b"]), ("false", ["a"]), (None, ["a"])])
+def test_an_external_table_reads_its_columns_anew_only_if_asked_to(
+    world: World, asked: str | None, columns: list[str]
+) -> None:
+    name, bucket = world.dataset(), world.bucket()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, 2 AS b")
+    world.extract(f"{name}.t", f"gs://{bucket}/x", destination_format="PARQUET")
+    files = {"sourceFormat": "PARQUET", "sourceUris": [f"gs://{bucket}/x"]}
+    schema = {"fields": [{"name": "a", "type": "INTEGER"}]}
+    body = {"tableReference": {"tableId": "e"}, "externalDataConfiguration": {**files, "schema": schema}}
+    assert call(world, "POST", f"datasets/{name}/tables", json=body).status_code == 200
+    params = {} if asked is None else {"autodetect_schema": asked}
+    body = {"externalDataConfiguration": {**files, "autodetect": True}}
+    found = call(world, "PATCH", f"datasets/{name}/tables/e", json=body, params=params).json()
+    assert [field["name"] for field in found["schema"]["fields"]] == columns

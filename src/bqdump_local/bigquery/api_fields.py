@@ -281,6 +281,6 @@ PARAMETERS = {
     ),
     "bigquery.tables.get": schema(effect="selectedFields view"),
     "bigquery.tables.list": schema(effect=_PAGE),
-    "bigquery.tables.patch": schema(missing="autodetect_schema"),
-    "bigquery.tables.update": schema(missing="autodetect_schema"),
+    "bigquery.tables.patch": schema(effect="autodetect_schema"),
+    "bigquery.tables.update": schema(effect="autodetect_schema"),
 }

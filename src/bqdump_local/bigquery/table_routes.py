@@ -124,15 +124,15 @@ class TableRoutes:
         table = self._catalog.create_table(call.project, dataset.dataset_id, table_id, body)
         return resources.table_resource(self._catalog, table)
 
-    def _derive_columns(self, project: str, location: str, body: dict[str, Any]) -> None:
-        """Set the columns of a view in a body, from its query."""
+    def _derive_columns(self, project: str, location: str, body: dict[str, Any], *, files: bool = True) -> None:
+        """Set the columns of a view in a body, from its query; also those of external files."""
         definition = body.get("view") or body.get("materializedView")
         external = body.get("externalDataConfiguration")
         if definition:
             translation = Translation(self._catalog, project, None, location, self._service.settings.now_ms())
             fields = ddl.view_fields(definition.get("query", ""), translation)
             body["schema"] = {"fields": [field.to_json() for field in fields]}
-        elif external and not body.get("schema"):
+        elif files and external and not body.get("schema"):
             body["schema"] = external.get("schema")
             if not body["schema"] and (fields := load.file_fields(self._catalog, self._service.store, external)):
                 body["schema"] = {"fields": [field.to_json() for field in fields]}
@@ -164,7 +164,7 @@ class TableRoutes:
     def patch_table(self, call: Call) -> dict[str, Any]:
         """tables.patch."""
         table, body = self._table(call), checked("Table", call.body, "table")
-        self._derive_columns(call.project, table.location, body)
+        self._derive_columns(call.project, table.location, body, files=_detects(call, table))
         with table.lock:
             call.require_match(resources.table_etag(table))
             self._catalog.change_table(table, patched(table.properties, body))
@@ -173,7 +173,7 @@ class TableRoutes:
     def update_table(self, call: Call) -> dict[str, Any]:
         """tables.update: properties that are not in the body are removed, except for the columns."""
         table, body = self._table(call), checked("Table", call.body, "table")
-        self._derive_columns(call.project, table.location, body)
+        self._derive_columns(call.project, table.location, body, files=_detects(call, table))
         kept = {key: value for key, value in table.properties.items() if key == "schema"}
         with table.lock:
             call.require_match(resources.table_etag(table))
@@ -248,3 +248,8 @@ class TableRoutes:
         """projects.getServiceAccount."""
         email = f"bq-{call.project}@bigquery-encryption.iam.gserviceaccount.com"
         return {"kind": "bigquery#getServiceAccountResponse", "email": email}
+
+
+def _detects(call: Call, table: Table) -> bool:
+    """Whether a change of an external table reads its columns anew."""
+    return call.query.get("autodetect_schema", "").lower() == "true" or not table.fields
