@@ -18,7 +18,7 @@ from google.cloud import bigquery
 from starlette.responses import Response
 
 from bqdump_local.bigquery.errors import BigQueryError
-from bqdump_local.bigquery.objects import ObjectStore
+from bqdump_local.bigquery.files.objects import ObjectStore
 from local.bigquery_server import PROJECT, World
 from local.storage_server import serving
 

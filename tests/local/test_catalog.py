@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bqdump_local.bigquery.catalog import Catalog
-from bqdump_local.bigquery.settings import JobSettings
-from bqdump_local.bigquery.warehouse import Warehouse
+from bqdump_local.bigquery.jobs.settings import JobSettings
+from bqdump_local.bigquery.tables.catalog import Catalog
+from bqdump_local.bigquery.tables.warehouse import Warehouse
 
 
 def test_a_table_that_two_jobs_delete_is_dropped_once_and_its_successor_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ import sys
 
 PARSE = """
 import threading
-from bqdump_local.bigquery import service
-from bqdump_local.bigquery.parsing import parse
+from bqdump_local.bigquery.jobs import service
+from bqdump_local.bigquery.sql.parsing import parse
 from sqlglot.dialects import dialect
 
 kinds, others = [], []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bqdump_local.storage.conditions import ConditionError, parse
+from bqdump_local.storage.store.conditions import ConditionError, parse
 from local.storage_server import Http, path_of, storage_server
 
 NAME = "projects/_/buckets/b/objects/sales/_bqdump/runs/r1/claims/0.json"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqdump_local.storage.listing import list_page
+from bqdump_local.storage.methods.listing import list_page
 from local.storage_server import Http, storage_client, storage_server
 
 if TYPE_CHECKING:

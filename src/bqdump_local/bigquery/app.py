@@ -10,19 +10,19 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bqdump_local.bigquery.catalog import Catalog
-from bqdump_local.bigquery.control_routes import ControlRoutes
 from bqdump_local.bigquery.errors import BigQueryError
-from bqdump_local.bigquery.http import to_json, to_route
-from bqdump_local.bigquery.job_routes import JobRoutes
-from bqdump_local.bigquery.objects import ObjectStore
-from bqdump_local.bigquery.policy_routes import PolicyRoutes
-from bqdump_local.bigquery.routine_routes import RoutineRoutes
-from bqdump_local.bigquery.service import Service
-from bqdump_local.bigquery.settings import JobSettings
-from bqdump_local.bigquery.table_routes import TableRoutes
-from bqdump_local.bigquery.upload_routes import UploadRoutes
-from bqdump_local.bigquery.warehouse import Warehouse
+from bqdump_local.bigquery.files.objects import ObjectStore
+from bqdump_local.bigquery.jobs.service import Service
+from bqdump_local.bigquery.jobs.settings import JobSettings
+from bqdump_local.bigquery.routes.control import ControlRoutes
+from bqdump_local.bigquery.routes.http import to_json, to_route
+from bqdump_local.bigquery.routes.jobs import JobRoutes
+from bqdump_local.bigquery.routes.policies import PolicyRoutes
+from bqdump_local.bigquery.routes.routines import RoutineRoutes
+from bqdump_local.bigquery.routes.tables import TableRoutes
+from bqdump_local.bigquery.routes.uploads import UploadRoutes
+from bqdump_local.bigquery.tables.catalog import Catalog
+from bqdump_local.bigquery.tables.warehouse import Warehouse
 
 
 def create_app(*, storage: str, data_dir: Path | None = None, settings: JobSettings | None = None) -> Starlette:

@@ -14,16 +14,16 @@ from starlette.applications import Starlette
 from bqdump_local.operations import storage_operation
 from bqdump_local.partial import select
 from bqdump_local.storage.api_fields import check_query
-from bqdump_local.storage.batch import PART, run_batch
-from bqdump_local.storage.buckets import BucketMethods
-from bqdump_local.storage.copies import CopyMethods
 from bqdump_local.storage.errors import ApiError, invalid
+from bqdump_local.storage.methods.batch import PART, run_batch
+from bqdump_local.storage.methods.buckets import BucketMethods
+from bqdump_local.storage.methods.copies import CopyMethods
+from bqdump_local.storage.methods.objects import ObjectMethods
+from bqdump_local.storage.methods.uploads import UploadMethods
+from bqdump_local.storage.methods.xml_uploads import XmlUploads
 from bqdump_local.storage.names import decode_segment
-from bqdump_local.storage.objects import ObjectMethods
-from bqdump_local.storage.store import Store
-from bqdump_local.storage.uploads import UploadMethods
+from bqdump_local.storage.store.store import Store
 from bqdump_local.storage.wire import DisconnectedError, Reply, Request, error_reply
-from bqdump_local.storage.xml_uploads import XmlUploads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence

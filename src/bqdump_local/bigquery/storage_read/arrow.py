@@ -19,7 +19,7 @@ from arro3.core import Array, DataType, RecordBatch, RecordBatchReader, Schema
 from arro3.core import Field as ArrowField
 
 from bqdump_local.bigquery.errors import invalid
-from bqdump_local.bigquery.types import Field, literal, quote, shape
+from bqdump_local.bigquery.tables.types import Field, literal, quote, shape
 
 if TYPE_CHECKING:
     from arro3.core.types import ArrowStreamExportable

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import fastavro
 
-from bqdump_local.bigquery import avro
-from bqdump_local.bigquery.formats import avro_columns
+from bqdump_local.bigquery.files import avro
+from bqdump_local.bigquery.files.formats import avro_columns
 
 if TYPE_CHECKING:
     import duckdb
 
-    from bqdump_local.bigquery.types import Field
+    from bqdump_local.bigquery.tables.types import Field
 
 
 @dataclass(frozen=True)

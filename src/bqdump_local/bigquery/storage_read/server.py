@@ -14,9 +14,9 @@ import grpc
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 
 if TYPE_CHECKING:
-    from bqdump_local.bigquery.catalog import Catalog
     from bqdump_local.bigquery.storage_read.arrow import Codec
     from bqdump_local.bigquery.storage_read.sessions import Session, Sessions
+    from bqdump_local.bigquery.tables.catalog import Catalog
     from bqdump_local.faults import Verdict
 
 SERVICES = tuple(f"google.cloud.bigquery.storage.{version}.BigQueryRead" for version in ("v1", "v1beta2"))

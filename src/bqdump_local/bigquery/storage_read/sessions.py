@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 import duckdb
 from sqlglot import exp
 
-from bqdump_local.bigquery import partition_filter
 from bqdump_local.bigquery.errors import BigQueryError, invalid, not_found
-from bqdump_local.bigquery.formats import logical_bytes
-from bqdump_local.bigquery.parsing import parse
-from bqdump_local.bigquery.sql import Translation
+from bqdump_local.bigquery.files.formats import logical_bytes
+from bqdump_local.bigquery.sql import partition_filter
+from bqdump_local.bigquery.sql.parsing import parse
+from bqdump_local.bigquery.sql.translation import Translation
 from bqdump_local.bigquery.storage_read import avro_rows
 from bqdump_local.bigquery.storage_read.arrow import Codec, arrow_schema, batches, read_columns
-from bqdump_local.bigquery.tables import PARTITION_TIME, Table, Version
-from bqdump_local.bigquery.types import Field
+from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table, Version
+from bqdump_local.bigquery.tables.types import Field
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, Schema
 
-    from bqdump_local.bigquery.catalog import Catalog
     from bqdump_local.bigquery.storage_read.avro_rows import AvroRows
+    from bqdump_local.bigquery.tables.catalog import Catalog
 
 SESSION_MS = 6 * 3600 * 1000
 # https://cloud.google.com/bigquery/docs/reference/storage#create_a_session

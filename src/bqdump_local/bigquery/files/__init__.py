@@ -1,0 +1,1 @@
+"""Files in all formats, and the objects that contain them."""

@@ -1,0 +1,1 @@
+"""Jobs: how they run, and what load, extract and copy jobs do."""

@@ -1,0 +1,1 @@
+"""The API's methods: requests, and the answers to them."""

@@ -1,0 +1,150 @@
+"""Maps HTTP requests to function calls, and their results to answers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import inspect
+import json
+import traceback
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bqdump_local.bigquery.errors import BigQueryError, invalid
+from bqdump_local.bigquery.routes.bodies import check_query
+from bqdump_local.operations import bigquery_operation
+from bqdump_local.partial import select
+
+DEFAULT_PAGE = 50
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, decoded."""
+
+    path: dict[str, str]
+    query: QueryParams
+    headers: Headers
+    raw: bytes
+    url: str
+
+    @property
+    def project(self) -> str:
+        """The project in the path."""
+        return self.path["project"]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON body; an empty object if there is none."""
+        try:
+            body = json.loads(self.raw or b"{}")
+        except ValueError as error:
+            raise BigQueryError("parseError", "Parse Error: the body is not valid JSON", status=400) from error
+        if not isinstance(body, dict):
+            raise invalid("The body must be a JSON object.")
+        return body
+
+    def number(self, name: str) -> int | None:
+        """An integer parameter."""
+        text = self.query.get(name)
+        if text is None or text == "":
+            return None
+        try:
+            return int(text)
+        except ValueError as error:
+            raise invalid(f"Invalid value for {name}: {text}") from error
+
+    def page(self, items: list[Any], size_name: str = "maxResults") -> tuple[list[Any], str | None]:
+        """The page of a list that `pageToken` and `maxResults` (or its name here) select, and the next token."""
+        start = self.number("pageToken") or 0
+        requested = self.number(size_name)
+        size = min(DEFAULT_PAGE if requested is None else requested, 1000)
+        after = start + size
+        return items[start:after], str(after) if size and after < len(items) else None
+
+    def require_match(self, current: str) -> None:
+        """Refuse a change of something whose etag is not the one that the request requires."""
+        if (required := self.headers.get("if-match", "*")) not in ("*", current):
+            raise BigQueryError("conditionNotMet", f"Precondition check failed: the etag is {current}, not {required}.")
+
+
+def etag(content: Any) -> str:
+    """The etag of something, which changes with its content."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return base64.b64encode(hashlib.md5(text.encode(), usedforsecurity=False).digest()).decode()
+
+
+Answer = dict[str, Any] | Response | None
+Handler = Callable[[Call], Answer] | Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A method and path with its function.
+
+    The function runs in a thread, unless it is `quick`, which means that it uses only memory.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    quick: bool = False
+
+
+def to_route(endpoint: Endpoint) -> Route:
+    """The Starlette route of an endpoint."""
+
+    async def serve(request: Request) -> Response:
+        try:
+            check_query(bigquery_operation(request.method, request.url.path), request.query_params.multi_items())
+            call = await _decode(request)
+            if inspect.iscoroutinefunction(endpoint.handler):
+                answer = await endpoint.handler(call)
+            elif endpoint.quick:
+                answer = endpoint.handler(call)
+            else:
+                answer = await run_in_threadpool(endpoint.handler, call)
+        except BigQueryError as error:
+            return to_json(error.body(), error.status)
+        except Exception:
+            # The client gets the error of this stand-in, with a status that it does not retry.
+            return to_json(BigQueryError("notImplemented", traceback.format_exc()).body(), 501)
+        if isinstance(answer, Response):
+            return answer
+        if endpoint.method == "GET" and answer and (current := answer.get("etag")):
+            if request.headers.get("if-none-match") == current:
+                return Response(status_code=304)
+            if request.headers.get("if-match", "*") not in ("*", current):
+                failed = BigQueryError("conditionNotMet", "Precondition check failed.")
+                return to_json(failed.body(), failed.status)
+        if answer is None:
+            return Response(status_code=204)
+        try:
+            return to_json(select(answer, mask) if (mask := request.query_params.get("fields")) else answer)
+        except ValueError as error:
+            return to_json(invalid(str(error)).body(), 400)
+
+    return Route(endpoint.path, serve, methods=[endpoint.method])
+
+
+def to_json(body: dict[str, Any], status: int = 200) -> Response:
+    """A JSON answer."""
+    return Response(msgspec.json.encode(body), status, media_type="application/json; charset=UTF-8")
+
+
+async def _decode(request: Request) -> Call:
+    raw = await request.body()
+    if request.headers.get("content-encoding") == "gzip":
+        raw = zlib.decompress(raw, wbits=31)
+    path = {key: str(value) for key, value in request.path_params.items()}
+    base = f"{request.scope['scheme']}://{request.headers.get('host')}{request.scope['path']}"
+    return Call(path, request.query_params, request.headers, raw, base)

@@ -1,0 +1,127 @@
+"""Routes for routines and models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bqdump_local.bigquery.errors import invalid, not_found
+from bqdump_local.bigquery.jobs.service import Service
+from bqdump_local.bigquery.routes.bodies import checked
+from bqdump_local.bigquery.routes.http import Call, Endpoint
+from bqdump_local.bigquery.statements import routines
+
+DATASET = "/bigquery/v2/projects/{project}/datasets/{dataset}"
+ALL = DATASET + "/routines"
+ONE = ALL + "/{routine}"
+# What routines.list returns unless a readMask names other fields.
+LISTED = ("etag", "routineReference", "routineType", "creationTime", "lastModifiedTime", "language")
+
+
+class RoutineRoutes:
+    """The API's methods for routines, and for the names of models."""
+
+    def __init__(self, service: Service) -> None:
+        self._catalog = service.catalog
+
+    def endpoints(self) -> list[Endpoint]:
+        """All of them."""
+        return [
+            Endpoint("GET", ALL, self.list, quick=True),
+            Endpoint("POST", ALL, self.insert),
+            Endpoint("GET", ONE, self.get, quick=True),
+            Endpoint("PUT", ONE, self.update),
+            Endpoint("DELETE", ONE, self.delete),
+            Endpoint("GET", DATASET + "/models", self.list_models, quick=True),
+            Endpoint("POST", "/_local/models", self.add_model),
+        ]
+
+    def list(self, call: Call) -> dict[str, Any]:
+        """routines.list."""
+        self._catalog.access.require(call.project, "bigquery.routines.list")
+        self._catalog.dataset(call.project, call.path["dataset"])
+        kind = _filtered(call.query.get("filter", ""))
+        every = self._catalog.routines.all(call.project, call.path["dataset"])
+        page, token = call.page([one for one in every if kind in (None, one.get("routineType"))])
+        shown = _mask(call) or set(LISTED)
+        listed = [{key: value for key, value in routine.items() if key in shown} for routine in page]
+        answer: dict[str, Any] = {"routines": listed} if listed else {}
+        return answer if token is None else {**answer, "nextPageToken": token}
+
+    def get(self, call: Call) -> dict[str, Any]:
+        """routines.get."""
+        self._catalog.access.require(call.project, "bigquery.routines.get")
+        found = self._catalog.routines.find(*self._place(call))
+        if found is None:
+            raise self._missing(call)
+        shown = _mask(call) or set(found)
+        return {key: value for key, value in found.items() if key in shown}
+
+    def insert(self, call: Call) -> dict[str, Any]:
+        """routines.insert."""
+        self._catalog.access.require(call.project, "bigquery.routines.create")
+        name = (call.body.get("routineReference") or {}).get("routineId")
+        if not name:
+            raise invalid("Required parameter is missing: routineReference.routineId")
+        place = (call.project, call.path["dataset"], name)
+        return routines.create(self._catalog, place, checked("Routine", call.body, "routine"), replace=False)
+
+    def update(self, call: Call) -> dict[str, Any]:
+        """routines.update."""
+        self._catalog.access.require(call.project, "bigquery.routines.update")
+        if (found := self._catalog.routines.find(*self._place(call))) is None:
+            raise self._missing(call)
+        call.require_match(found["etag"])
+        return routines.create(self._catalog, self._place(call), checked("Routine", call.body, "routine"), replace=True)
+
+    def delete(self, call: Call) -> None:
+        """routines.delete."""
+        self._catalog.access.require(call.project, "bigquery.routines.delete")
+        if found := self._catalog.routines.find(*self._place(call)):
+            call.require_match(found["etag"])
+        if not self._catalog.routines.remove(*self._place(call)):
+            raise self._missing(call)
+
+    def list_models(self, call: Call) -> dict[str, Any]:
+        """models.list."""
+        self._catalog.access.require(call.project, "bigquery.models.list")
+        self._catalog.dataset(call.project, call.path["dataset"])
+        page, token = call.page(self._catalog.models.all(call.project, call.path["dataset"]))
+        answer: dict[str, Any] = {"models": page} if page else {}
+        return answer if token is None else {**answer, "nextPageToken": token}
+
+    def add_model(self, call: Call) -> dict[str, Any]:
+        """Control: `{project, dataset, model}` adds a model, which can only be listed."""
+        body = call.body
+        try:
+            project, dataset, name = body["project"], body["dataset"], body["model"]
+        except KeyError as error:
+            raise invalid(f"Required key is missing: {error}") from error
+        self._catalog.dataset(project, dataset)
+        now = str(self._catalog.settings.now_ms())
+        reference = {"projectId": project, "datasetId": dataset, "modelId": name}
+        model = {"modelReference": reference, "modelType": "LINEAR_REGRESSION", "creationTime": now}
+        self._catalog.models.put(project, dataset, name, model, replace=True)
+        return {"models": self._catalog.models.all(project, dataset)}
+
+    def _place(self, call: Call) -> tuple[str, str, str]:
+        return call.project, call.path["dataset"], call.path["routine"]
+
+    def _missing(self, call: Call) -> Exception:
+        self._catalog.dataset(call.project, call.path["dataset"])
+        return not_found("Routine", f"{call.project}:{call.path['dataset']}.{call.path['routine']}")
+
+
+def _mask(call: Call) -> set[str]:
+    """The fields that a `readMask` names, with the reference; empty without one."""
+    named = set(filter(None, call.query.get("readMask", "").split(",")))
+    return named and {"routineReference", *named}
+
+
+def _filtered(text: str) -> str | None:
+    """The type in `routineType:SCALAR_FUNCTION`; None without a filter."""
+    if not text:
+        return None
+    name, _, kind = text.partition(":")
+    if name.strip() != "routineType" or not kind:
+        raise invalid(f"Invalid filter: {text}")
+    return kind.strip()

@@ -1,0 +1,1 @@
+"""Queries in GoogleSQL, translated for DuckDB."""

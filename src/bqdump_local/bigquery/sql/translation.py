@@ -1,0 +1,298 @@
+"""Translates BigQuery's SQL to DuckDB's: names of tables, time travel, parameters, types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
+
+from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.files.formats import to_json_string
+from bqdump_local.bigquery.sql import metadata, names, parameters, partition_filter, structs
+from bqdump_local.bigquery.sql.parsing import invalid_query, parse
+from bqdump_local.bigquery.sql.results import cast_types
+from bqdump_local.bigquery.statements import routines
+from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table
+from bqdump_local.bigquery.tables.types import Field, literal, quote
+
+if TYPE_CHECKING:
+    from bqdump_local.bigquery.tables.catalog import Catalog
+
+# GEOGRAPHY is stored as WKT.
+TEXT_ALREADY = {"ST_GEOGFROMTEXT", "ST_ASTEXT"}
+PSEUDO_COLUMNS = {"_PARTITIONTIME", "_PARTITIONDATE"}
+
+
+@dataclass
+class Translation:
+    """The context for translating the statements of one job."""
+
+    catalog: Catalog
+    project: str
+    default_dataset: tuple[str, str] | None
+    location: str
+    now_ms: int
+    parameters: list[dict[str, Any]] = field(default_factory=list)
+    read_external: Callable[[Table], str] | None = None
+    referenced: list[Table] = field(default_factory=list)
+    source_fields: list[Field] = field(default_factory=list)
+    reads_metadata: bool = False
+    _positional: int = 0
+
+    def reference(self, node: exp.Table) -> tuple[str, str, str]:
+        """The project, dataset and table of a name in a statement."""
+        if node.db:
+            return node.catalog or self.project, node.db, node.name
+        if self.default_dataset is None:
+            raise invalid_query(f'Table "{node.name}" must be qualified with a dataset (e.g. dataset.table).')
+        return (*self.default_dataset, node.name)
+
+    def find(self, node: exp.Table) -> Table:
+        """The table with a name, in this job's location."""
+        project, dataset, name = self.reference(node)
+        suffix = f" was not found in location {self.location}"
+        try:
+            table = self.catalog.table(project, dataset, name)
+        except BigQueryError as error:
+            raise BigQueryError(error.reason, error.message + suffix) from error
+        if table.location.casefold() != self.location.casefold():
+            raise BigQueryError("notFound", f"Not found: Dataset {project}:{dataset}{suffix}")
+        return table
+
+    def find_named(self, text: str) -> Table:
+        """The table with this name, as written in a statement that is not parsed."""
+        node = parse(f"SELECT 1 FROM {text}")[0].find(exp.Table)
+        if node is None:
+            raise invalid_query("The statement names no table.")
+        return self.find(node)
+
+    def to_duckdb(self, statement: exp.Expression, target: exp.Table | None = None, stored: str = "") -> str:
+        """The statement for DuckDB, which changes it. target: a table to replace by the stored table of that name."""
+        pseudo = _names_pseudo_columns(statement)
+        statement = self.resolve(statement, target, stored)
+        _count_from_zero(statement)
+        statement = statement.transform(self.rewrite, copy=False)
+        if pseudo:
+            for star in statement.find_all(exp.Star):
+                if isinstance(star.parent, exp.Select):
+                    excluded = [*(star.args.get("except_") or []), exp.column(PARTITION_TIME)]
+                    star.set("except_", excluded)
+        return str(statement.sql(dialect="duckdb", copy=False))
+
+    def resolve(self, statement: exp.Expression, target: exp.Table | None = None, stored: str = "") -> exp.Expression:
+        """The statement with stored tables in place of those that it names, which `referenced` has then."""
+        pseudo = _names_pseudo_columns(statement)
+        known = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
+        statement = routines.with_calls_inlined(statement, self)
+        named = list(statement.find_all(exp.Table))
+        names.unqualify(statement, named, self.project)
+        structs.expand(statement)
+        for node in named:
+            if isinstance(node.this, exp.Anonymous) and (query := routines.inlined(node, self)) is not None:
+                self._function(node, query)
+            elif isinstance(node.this, exp.Func):
+                # DuckDB has functions that read local files, and BigQuery has no such functions.
+                raise invalid_query(f"Table-valued function not found: {node.this.sql(dialect='bigquery')[:80]}")
+            elif target is not None and node is target:
+                node.replace(_plain_table(stored, node.alias or node.name))
+            elif (node.db or node.name.lower() not in known) and isinstance(node.this, exp.Identifier):
+                node.replace(self._relation(node, pseudo=pseudo))
+        return statement
+
+    def _function(self, node: exp.Table, query: exp.Expression) -> None:
+        """Replace the call of a table function by its query."""
+        inner = Translation(
+            self.catalog,
+            self.project,
+            None,
+            self.location,
+            self.now_ms,
+            read_external=self.read_external,
+            referenced=self.referenced,
+            source_fields=self.source_fields,
+        )
+        node.replace(_subquery(inner.to_duckdb(query), node.alias or "called"))
+
+    def _relation(self, node: exp.Table, *, pseudo: bool) -> exp.Expression:
+        project, dataset, name = self.reference(node)
+        alias = node.alias.rpartition(".")[2] or name
+        if virtual := metadata.virtual_table(self.catalog, project, dataset, name):
+            self.reads_metadata |= name.upper().startswith("INFORMATION_SCHEMA.")
+            return _subquery(virtual, alias.rpartition(".")[2])
+        table = self.find(node)
+        self.referenced.append(table)
+        joins = node.args.get("joins")
+        relation = self._table_relation(table, node, alias, pseudo=pseudo)
+        if joins:
+            relation.set("joins", joins)
+        return relation
+
+    def _table_relation(self, table: Table, node: exp.Table, alias: str, *, pseudo: bool) -> exp.Expression:
+        if node.args.get("version") is not None and table.kind != "TABLE" and table.kind != "SNAPSHOT":
+            raise invalid_query(f"FOR SYSTEM_TIME AS OF cannot be used with {table.name}, which is a {table.kind}.")
+        if table.view_query is not None:
+            inner = Translation(
+                self.catalog,
+                table.project,
+                None,
+                self.location,
+                self.now_ms,
+                read_external=self.read_external,
+                referenced=self.referenced,
+                source_fields=self.source_fields,
+            )
+            return _subquery(inner.to_duckdb(parse(table.view_query)[0]), alias)
+        if table.kind == "EXTERNAL":
+            if self.read_external is None:
+                raise invalid_query(f"Table {table.name} is external, which is not supported here.")
+            return _subquery(f"SELECT * FROM {self.read_external(table)}", alias)
+        select = node.find_ancestor(exp.Select)
+        where = select.args.get("where") if select is not None else None
+        if objection := partition_filter.objection(table, where.this if where is not None else None):
+            raise invalid_query(objection)
+        moment = node.args.get("version")
+        version = table.current if moment is None else table.version_at(self.milliseconds(moment), self.now_ms)
+        self.source_fields.extend(version.fields)
+        buffer = table.buffer if moment is None else None
+        if buffer is None and not table.ingestion_time:
+            return _plain_table(version.name, alias)
+        selected = [quote(item.name) for item in version.fields]
+        if table.ingestion_time and pseudo:
+            selected += [PARTITION_TIME]
+        columns = ", ".join(selected) or "*"
+        both = [version.name, *([buffer.name] if buffer else [])]
+        return _subquery(" UNION ALL ".join(f"SELECT {columns} FROM {source}" for source in both), alias)
+
+    def milliseconds(self, moment: exp.Expression) -> int:
+        """The time of FOR SYSTEM_TIME AS OF."""
+        value = moment.expression.transform(self.rewrite).sql(dialect="duckdb")
+        with self.catalog.warehouse.cursor() as cursor:
+            return int(cursor.execute(f"SELECT epoch_ms(({value})::TIMESTAMPTZ)").fetchall()[0][0])
+
+    def rewrite(self, node: exp.Expression) -> exp.Expression:
+        """One node for DuckDB, where sqlglot's translation differs from BigQuery's semantics."""
+        if isinstance(node, exp.DataType):
+            return parameters.data_type(node)
+        if isinstance(node, (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentDatetime)):
+            kind = {exp.CurrentTimestamp: "TIMESTAMPTZ", exp.CurrentDate: "DATE"}.get(type(node), "TIMESTAMP")
+            now = datetime.fromtimestamp(self.now_ms / 1000, UTC)
+            text = now.strftime("%Y-%m-%d %H:%M:%S.%f") + ("+00" if kind == "TIMESTAMPTZ" else "")
+            return _duckdb(f"{literal(text)}::TIMESTAMP::DATE" if kind == "DATE" else f"{literal(text)}::{kind}")
+        if isinstance(node, exp.UnixToTime) and node.args.get("scale") is not None:
+            factor = 10 ** (6 - int(node.args["scale"].name))
+            seconds = exp.Paren(this=node.this.transform(self.rewrite))
+            micros = exp.Mul(this=seconds, expression=exp.Literal.number(factor))
+            return exp.Anonymous(this="make_timestamptz", expressions=[micros])
+        if isinstance(node, exp.Literal) and not node.is_string and not node.name.isdigit():
+            return node if isinstance(node.parent, exp.Cast) else exp.cast(node.copy(), "DOUBLE")
+        if isinstance(node, exp.Anonymous) and node.name.upper() in TEXT_ALREADY and len(node.expressions) == 1:
+            return node.expressions[0].copy()
+        if isinstance(node, exp.Anonymous) and node.name.upper() == "IEEE_DIVIDE":
+            over, under = (part.sql(dialect="duckdb") for part in node.expressions)
+            return _duckdb(f"(({over})::DOUBLE / ({under})::DOUBLE)")
+        if isinstance(node, exp.JSONFormat) and isinstance(node.this, exp.Column):
+            return self._to_json_string(node)
+        if isinstance(node, (exp.Parameter, exp.Placeholder)):
+            return self._parameter(node)
+        if isinstance(node, exp.Column) and node.name.upper() == "_PARTITIONDATE":
+            return exp.cast(exp.column(PARTITION_TIME, table=node.table or None), "DATE")
+        if isinstance(node, exp.Column) and "." in node.table:
+            # The path of a table in one pair of backquotes.
+            return exp.column(node.this.copy(), table=exp.to_identifier(node.table.rpartition(".")[2], quoted=True))
+        return self._retyped(node)
+
+    def _retyped(self, node: exp.Expression) -> exp.Expression:
+        """An expression whose type in DuckDB differs from BigQuery's, or whose parts have other names there."""
+        if isinstance(node, exp.Bracket) and node.args.get("offset") is not None and len(node.expressions) == 1:
+            return self._element(self._within(node.copy()))
+        if isinstance(node, (exp.DateAdd, exp.DateSub)):
+            return exp.cast(self._within(node.copy()), "DATE")
+        if isinstance(node, exp.TsOrDsToTime):
+            return exp.cast(exp.cast(node.this.transform(self.rewrite), "TIMESTAMP"), "TIME")
+        if isinstance(node, (exp.Struct, exp.Tuple)):
+            named = structs.named(node)
+            return node if named is node else self._within(named)
+        if isinstance(node, exp.Anonymous) and node.name.upper() == "ST_GEOGPOINT":
+            return self._point(node)
+        return node
+
+    def _element(self, node: exp.Bracket) -> exp.Expression:
+        """An element of an array. DuckDB counts from 1, backwards below, and knows no index that is out of bounds."""
+        array, index = (part.sql(dialect="duckdb") for part in (node.this, node.expressions[0]))
+        position = f"(({index}) + {1 - int(node.args['offset'])})"
+        text = f"'Array index ' || ({index}) || ' is out of bounds'"
+        beyond = "NULL" if node.args.get("safe") else f"error({text})"
+        return _duckdb(
+            f"CASE WHEN {position} BETWEEN 1 AND len({array}) THEN ({array})[{position}] "
+            f"WHEN {position} IS NULL OR ({array}) IS NULL THEN NULL ELSE {beyond} END"
+        )
+
+    def _within(self, node: exp.Expression) -> exp.Expression:
+        """A new node with its parts rewritten: what replaces another node is not visited itself."""
+        for child in list(node.iter_expressions()):
+            child.replace(child.transform(self.rewrite, copy=False))
+        return node
+
+    def _point(self, node: exp.Anonymous) -> exp.Expression:
+        """ST_GEOGPOINT as WKT."""
+        longitude, latitude = (
+            expression.transform(self.rewrite).sql(dialect="duckdb") for expression in node.expressions
+        )
+        return _duckdb(f"format('POINT({{:.15g}} {{:.15g}})', ({longitude})::DOUBLE, ({latitude})::DOUBLE)")
+
+    def _to_json_string(self, node: exp.JSONFormat) -> exp.Expression:
+        """TO_JSON_STRING by the type of a column; DuckDB's JSON for any other expression."""
+        known = {field.name.lower(): field for field in self.source_fields}
+        field = known.get(node.this.name.lower())
+        return _duckdb(to_json_string(field, node.this.sql(dialect="duckdb"))) if field else node
+
+    def _parameter(self, node: exp.Expression) -> exp.Expression:
+        found = parameters.find(self.parameters, node.name, self._positional)
+        self._positional += node.name in {"", "?"}
+        return parameters.value(found["parameterType"], found.get("parameterValue") or {})
+
+    def casts(self, select: exp.Expression) -> dict[str, str]:
+        """The type of each column of a query that is a CAST or a parameter."""
+        return cast_types(select, self.parameters)
+
+
+def _names_pseudo_columns(statement: exp.Expression) -> bool:
+    return any(column.name.upper() in PSEUDO_COLUMNS for column in statement.find_all(exp.Column))
+
+
+def _count_from_zero(statement: exp.Expression) -> None:
+    """Give each UNNEST … WITH OFFSET BigQuery's offsets: DuckDB's ordinality counts from 1."""
+    for node in list(statement.find_all(exp.Unnest)):
+        if isinstance(offset := node.args.get("offset"), exp.Identifier):
+            named = node.args.get("alias")
+            value = named.columns[0] if named and named.columns else exp.to_identifier("value")
+            columns = exp.TableAlias(this=exp.to_identifier("numbered"), columns=[value.copy()])
+            numbered = exp.Unnest(
+                expressions=[item.copy() for item in node.expressions], alias=columns, offset=offset.copy()
+            )
+            from_zero = exp.alias_(exp.column(offset.copy()) - 1, offset.copy())
+            if isinstance(node.parent, exp.Join) and node.parent.side and not node.parent.args.get("on"):
+                node.parent.set("on", exp.true())
+            rows = exp.select(exp.column(value.copy()), from_zero).from_(numbered)
+            node.replace(exp.Lateral(this=exp.Subquery(this=rows), alias=exp.TableAlias()))
+
+
+def _duckdb(text: str) -> exp.Expression:
+    """Text that is DuckDB's already, as it is."""
+    return exp.Var(this=text)
+
+
+def _subquery(text: str, alias: str) -> exp.Expression:
+    return exp.Subquery(this=_duckdb(text), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+
+
+def _plain_table(stored: str, alias: str) -> exp.Table:
+    schema, _, name = stored.partition(".")
+    return exp.Table(
+        this=exp.to_identifier(name),
+        db=exp.to_identifier(schema),
+        alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)),
+    )

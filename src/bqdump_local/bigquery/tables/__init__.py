@@ -1,0 +1,1 @@
+"""Datasets and tables, as they are stored."""

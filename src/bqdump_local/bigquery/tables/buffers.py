@@ -1,0 +1,71 @@
+"""Streaming buffers: rows that are added, moved to their table, or given other columns together with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Buffer, Table, stored_columns
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from bqdump_local.bigquery.tables.catalog import Catalog
+    from bqdump_local.bigquery.tables.types import Field
+
+
+def reshape(catalog: Catalog, table: Table, selected: str, fields: tuple[Field, ...]) -> None:
+    """Give the rows of a table other columns, also those streamed. selected: the select list that computes them."""
+    hidden = f", {PARTITION_TIME}" if table.ingestion_time else ""
+
+    def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+        cursor.execute(f"CREATE TABLE {name} AS SELECT {selected}{hidden} FROM {table.current.name}")
+
+    with table.lock:
+        catalog.new_version(table, build, fields)
+        if table.buffer is not None:
+            reshape_buffer(catalog, table, selected, hidden)
+
+
+def reshape_buffer(catalog: Catalog, table: Table, selected: str, hidden: str) -> None:
+    """Give streamed rows other columns."""
+    with table.lock, catalog.warehouse.cursor() as cursor:
+        if table.buffer is None:
+            return
+        old, name = table.buffer.name, catalog.warehouse.fresh_name()
+        cursor.execute(f"CREATE TABLE {name} AS SELECT {selected}{hidden} FROM {old}")
+        table.buffer.name = name
+        catalog.keep_table(table)
+    catalog.warehouse.drop([old])
+
+
+def stream(catalog: Catalog, table: Table, insert: Callable[[duckdb.DuckDBPyConnection, str], int], size: int) -> None:
+    """Add rows to the streaming buffer. insert: adds them and returns their number."""
+    table.require_plain()
+    with table.lock, catalog.warehouse.cursor() as cursor:
+        if table.buffer is None:
+            name = catalog.warehouse.fresh_name()
+            cursor.execute(f"CREATE TABLE {name} ({stored_columns(table, table.fields)})")
+            table.buffer = Buffer(name, catalog.settings.now_ms())
+        table.buffer.rows += insert(cursor, table.buffer.name)
+        table.buffer.bytes += size
+        catalog.keep_table(table)
+
+
+def flush(catalog: Catalog, table: Table) -> int:
+    """Move the streamed rows to the table. Returns their number."""
+    with table.lock:
+        buffer, table.buffer = table.buffer, None
+        if buffer is None:
+            return 0
+        began = f"to_timestamp({buffer.since_ms} / 1000.0)"
+        arrived = f", {table.partition_of(began)}" if table.ingestion_time else ""
+        source = f"SELECT * EXCLUDE ({PARTITION_TIME}){arrived}" if arrived else "SELECT *"
+
+        def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+            cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name}")
+            cursor.execute(f"INSERT INTO {name} {source} FROM {buffer.name}")
+
+        catalog.new_version(table, build)
+    catalog.warehouse.drop([buffer.name])
+    return buffer.rows

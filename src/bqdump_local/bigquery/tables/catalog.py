@@ -1,0 +1,282 @@
+"""The datasets and tables, and all changes to them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from bqdump_local.access import Access
+from bqdump_local.bigquery.errors import BigQueryError, denied, duplicate, invalid, not_found
+from bqdump_local.bigquery.jobs.evolution import converted
+from bqdump_local.bigquery.tables import buffers
+from bqdump_local.bigquery.tables.datasets import DATASET_ID, Dataset
+from bqdump_local.bigquery.tables.definitions import (
+    check_definition,
+    check_expiration,
+    check_schema,
+    patched,
+    settable_of_dataset,
+    with_defaults,
+)
+from bqdump_local.bigquery.tables.expiry import expired_rows, is_expired
+from bqdump_local.bigquery.tables.shelf import Shelf
+from bqdump_local.bigquery.tables.tables import SETTABLE, Table, Version, check_name, stored_columns
+from bqdump_local.bigquery.tables.types import Field, parse_fields
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from bqdump_local.bigquery.jobs.settings import JobSettings
+    from bqdump_local.bigquery.tables.warehouse import Warehouse
+
+Build = Callable[["duckdb.DuckDBPyConnection", str], object]
+
+
+class Catalog:
+    """All datasets and tables of the server."""
+
+    def __init__(self, warehouse: Warehouse, settings: JobSettings) -> None:
+        self.warehouse = warehouse
+        self.settings = settings
+        self.access = Access("projects", denied, invalid)
+        self._lock = threading.RLock()
+        self._datasets: dict[tuple[str, str], Dataset] = {}
+        self._tables: dict[tuple[str, str], dict[str, Table]] = {}
+        self.routines, self.models = Shelf("routine", warehouse), Shelf("model", warehouse)
+        for key, document in warehouse.kept():
+            if self.routines.load(key, document) or self.models.load(key, document):
+                continue
+            if key.startswith("dataset:"):
+                dataset = Dataset(**document)
+                self._datasets[dataset.project, dataset.dataset_id] = dataset
+                self._tables[dataset.project, dataset.dataset_id] = {}
+            else:
+                table = Table.from_document(document)
+                self._tables[table.project, table.dataset][table.table_id] = table
+
+    # -- datasets
+
+    def create_dataset(self, project: str, dataset_id: str, properties: dict[str, Any]) -> Dataset:
+        """Create a dataset. The default location is US."""
+        if not DATASET_ID.fullmatch(dataset_id):
+            raise invalid(f'Invalid dataset ID "{dataset_id}". Dataset IDs must be alphanumeric (plus underscores).')
+        now = self.settings.now_ms()
+        kept = settable_of_dataset(properties)
+        dataset = Dataset(project, dataset_id, properties.get("location") or "US", kept, now, now)
+        with self._lock:
+            if (project, dataset_id) in self._datasets:
+                raise duplicate("Dataset", dataset.name)
+            self._datasets[project, dataset_id] = dataset
+            self._tables[project, dataset_id] = {}
+            self._keep_dataset(dataset)
+        return dataset
+
+    def dataset(self, project: str, dataset_id: str) -> Dataset:
+        """The dataset, or a notFound error."""
+        found = self._datasets.get((project, dataset_id))
+        if found is None:
+            raise not_found("Dataset", f"{project}:{dataset_id}")
+        return found
+
+    def datasets(self, project: str) -> list[Dataset]:
+        """The datasets of a project, sorted by id."""
+        with self._lock:
+            return sorted((d for d in self._datasets.values() if d.project == project), key=lambda d: d.dataset_id)
+
+    def all_datasets(self) -> list[Dataset]:
+        """The datasets of all projects."""
+        with self._lock:
+            return list(self._datasets.values())
+
+    def change_dataset(self, dataset: Dataset, properties: dict[str, Any]) -> None:
+        """Set the given properties."""
+        dataset.properties = patched(dataset.properties, settable_of_dataset(properties))
+        dataset.modified_ms = self.settings.now_ms()
+        self._keep_dataset(dataset)
+
+    def replace_dataset(self, dataset: Dataset, properties: dict[str, Any]) -> None:
+        """Replace all properties."""
+        dataset.properties = settable_of_dataset(properties)
+        dataset.modified_ms = self.settings.now_ms()
+        self._keep_dataset(dataset)
+
+    def delete_dataset(self, project: str, dataset_id: str, *, contents: bool) -> None:
+        """Delete a dataset. It must be empty unless `contents` is set."""
+        dataset = self.dataset(project, dataset_id)
+        with self._lock:
+            tables = list(self._tables[project, dataset_id].values())
+            if tables and not contents:
+                raise BigQueryError("resourceInUse", f"Dataset {dataset.name} is still in use")
+            for table in tables:
+                self.delete_table(table)
+            for shelf in (self.routines, self.models):
+                shelf.clear(project, dataset_id)
+            del self._datasets[project, dataset_id], self._tables[project, dataset_id]
+            self.warehouse.keep(f"dataset:{dataset.name}", None)
+
+    def _keep_dataset(self, dataset: Dataset) -> None:
+        self.warehouse.keep(f"dataset:{dataset.name}", vars(dataset))
+
+    # -- tables
+
+    def table(self, project: str, dataset_id: str, table_id: str) -> Table:
+        """The table, or a notFound error."""
+        found = self.find_table(project, dataset_id, table_id)
+        if found is None:
+            raise not_found("Table", f"{project}:{dataset_id}.{table_id}")
+        return found
+
+    def find_table(self, project: str, dataset_id: str, table_id: str) -> Table | None:
+        """The table, or None. The dataset must exist. A table that has expired is deleted first."""
+        self.dataset(project, dataset_id)
+        found = self._tables[project, dataset_id].get(table_id) or self._in_other_case(project, dataset_id, table_id)
+        if found is not None and is_expired(found, self.settings.now_ms()):
+            self.delete_table(found)
+            return None
+        return found
+
+    def _in_other_case(self, project: str, dataset_id: str, table_id: str) -> Table | None:
+        """The table whose name differs in case only, in a dataset that ignores it."""
+        if not self._datasets[project, dataset_id].properties.get("isCaseInsensitive"):
+            return None
+        others = self._tables[project, dataset_id].items()
+        return next((table for name, table in others if name.casefold() == table_id.casefold()), None)
+
+    def tables(self, project: str, dataset_id: str) -> list[Table]:
+        """The tables of a dataset, sorted by id."""
+        self.dataset(project, dataset_id)
+        now = self.settings.now_ms()
+        with self._lock:
+            for table in [table for table in self._tables[project, dataset_id].values() if is_expired(table, now)]:
+                self.delete_table(table)
+            return sorted(self._tables[project, dataset_id].values(), key=lambda table: table.table_id)
+
+    def create_table(
+        self,
+        project: str,
+        dataset_id: str,
+        table_id: str,
+        properties: dict[str, Any],
+        build: Build | None = None,
+        *,
+        base: dict[str, Any] | None = None,
+    ) -> Table:
+        """Create a table. build: creates its first stored version, by default an empty one. base: see `Table`."""
+        dataset = self.dataset(project, dataset_id)
+        check_name(table_id, any_name=self.settings.any_table_names)
+        settable = {key: properties[key] for key in SETTABLE if properties.get(key) is not None}
+        now = self.settings.now_ms()
+        check_expiration(settable, now)
+        settable = with_defaults(settable, dataset.properties, now)
+        table = Table(project, dataset_id, table_id, dataset.location, settable, now, now, base=base)
+        fields = table.fields
+        if fields:
+            settable["schema"] = {"fields": [field.to_json() for field in fields]}
+        check_definition(table, settable, fields, self.table)
+        if self.find_table(project, dataset_id, table_id):
+            raise duplicate("Table", table.name)
+        if table.kind in ("TABLE", "SNAPSHOT"):
+            name = self._build(build or empty_build(table, fields), expired_rows(settable, now))
+            table.versions.append(Version(now, name, fields))
+        with self._lock:
+            if self.find_table(project, dataset_id, table_id):
+                self.warehouse.drop([version.name for version in table.versions])
+                raise duplicate("Table", table.name)
+            self._tables[project, dataset_id][table_id] = table
+            self.keep_table(table)
+        return table
+
+    def delete_table(self, table: Table) -> None:
+        """Delete a table and its history, unless that has been done already: two jobs may choose the same one."""
+        with self._lock:
+            tables = self._tables.get((table.project, table.dataset), {})
+            if tables.get(table.table_id) is not table:
+                return
+            del tables[table.table_id]
+            self.warehouse.keep(f"table:{table.name}", None)
+        stored = [version.name for version in table.versions]
+        self.warehouse.drop([*stored, *([table.buffer.name] if table.buffer else [])])
+
+    def rename_table(self, table: Table, table_id: str) -> None:
+        """Give a table another name in its dataset."""
+        check_name(table_id, any_name=self.settings.any_table_names)
+        with self._lock:
+            self._tables[table.project, table.dataset].pop(table.table_id)
+            self.warehouse.keep(f"table:{table.name}", None)
+            table.table_id, table.modified_ms = table_id, self.settings.now_ms()
+            self._tables[table.project, table.dataset][table_id] = table
+            self.keep_table(table)
+
+    def change_table(self, table: Table, properties: dict[str, Any]) -> None:
+        """Replace all properties. The schema can only gain columns."""
+        with table.lock:
+            changed = {k: v for k, v in properties.items() if k in SETTABLE and v is not None}
+            if changed.get("expirationTime") != table.properties.get("expirationTime"):
+                check_expiration(changed, self.settings.now_ms())
+            fields = parse_fields((changed.get("schema") or {}).get("fields") or ())
+            if table.kind == "TABLE" and fields != table.fields:
+                self._change_schema(table, fields)
+            if fields:
+                changed["schema"] = {"fields": [field.to_json() for field in fields]}
+            check_definition(table, changed, fields, self.table)
+            table.properties = changed
+            self._drop_expired(table)
+            table.modified_ms = self.settings.now_ms()
+            self.keep_table(table)
+
+    def _drop_expired(self, table: Table) -> None:
+        """Delete the rows of partitions that have expired, such as by a new expiration."""
+        expired = expired_rows(table.properties, self.settings.now_ms())
+        if expired and table.kind == "TABLE":
+            with self.warehouse.cursor() as cursor:
+                found = cursor.execute(f"SELECT 1 FROM {table.current.name} WHERE {expired} LIMIT 1").fetchall()
+            if found:
+                source = table.current.name
+                self.new_version(table, lambda cursor, name: cursor.execute(f"CREATE TABLE {name} AS FROM {source}"))
+
+    def _change_schema(self, table: Table, fields: tuple[Field, ...]) -> None:
+        check_schema(table.name, table.fields, fields, adding=True, relaxing=True)
+        buffers.reshape(self, table, converted(fields, table.fields), fields)
+
+    def new_version(self, table: Table, build: Build, fields: tuple[Field, ...] | None = None) -> Version:
+        """Replace the rows (and columns) of a table. The previous state stays readable by time travel."""
+        table.require_plain()
+        with table.lock:
+            now = self.settings.now_ms()
+            name = self._build(build, expired_rows(table.properties, now))
+            now = max(now, self.settings.now_ms())
+            kept = table.fields if fields is None else fields
+            version = Version(now, name, kept)
+            table.versions.append(version)
+            table.modified_ms = now
+            table.properties["schema"] = {"fields": [field.to_json() for field in kept]}
+            gone = table.outdated(now)
+            self.keep_table(table)
+        self.warehouse.drop([old.name for old in gone])
+        return version
+
+    def keep_table(self, table: Table) -> None:
+        """Store the table for the next start."""
+        self.warehouse.keep(f"table:{table.name}", table.to_document())
+
+    def _build(self, build: Build, expired: str) -> str:
+        name = self.warehouse.fresh_name()
+        with self.warehouse.cursor() as cursor:
+            try:
+                build(cursor, name)
+                if expired:
+                    cursor.execute(f"DELETE FROM {name} WHERE {expired}")
+            except Exception:
+                cursor.execute(f"DROP TABLE IF EXISTS {name}")
+                raise
+        return name
+
+
+def empty_build(table: Table, fields: tuple[Field, ...]) -> Build:
+    """A function that creates a table without rows."""
+
+    def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+        cursor.execute(f"CREATE TABLE {name} ({stored_columns(table, fields)})")
+
+    return build

@@ -1,0 +1,64 @@
+"""Documents of one kind in the datasets, by name: routines, or models."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bqdump_local.bigquery.tables.warehouse import Warehouse
+
+Document = dict[str, Any]
+
+
+class Shelf:
+    """The documents of one kind ("routine"), which outlive the process like tables."""
+
+    def __init__(self, kind: str, warehouse: Warehouse) -> None:
+        self.kind = kind
+        self._warehouse = warehouse
+        self._lock = threading.Lock()
+        self._documents: dict[tuple[str, str], dict[str, Document]] = {}
+
+    def load(self, key: str, document: Document) -> bool:
+        """Take over what an earlier process has stored under this key. False for a key of another kind."""
+        kind, _, rest = key.partition(":")
+        if kind != self.kind:
+            return False
+        project, dataset, name = rest.split("\n")
+        self._documents.setdefault((project, dataset), {})[name] = document
+        return True
+
+    def all(self, project: str, dataset: str) -> list[Document]:
+        """Those of a dataset, sorted by name."""
+        with self._lock:
+            return [document for _, document in sorted(self._documents.get((project, dataset), {}).items())]
+
+    def find(self, project: str, dataset: str, name: str) -> Document | None:
+        """The document of this name, or None."""
+        return self._documents.get((project, dataset), {}).get(name)
+
+    def put(self, project: str, dataset: str, name: str, document: Document, *, replace: bool) -> bool:
+        """Store a document. False, and nothing is stored, if there is one of this name and `replace` is not set."""
+        with self._lock:
+            documents = self._documents.setdefault((project, dataset), {})
+            if name in documents and not replace:
+                return False
+            documents[name] = document
+            self._warehouse.keep(self._key(project, dataset, name), document)
+        return True
+
+    def remove(self, project: str, dataset: str, name: str) -> bool:
+        """Remove a document. False if there is none of this name."""
+        with self._lock:
+            found = self._documents.get((project, dataset), {}).pop(name, None)
+            self._warehouse.keep(self._key(project, dataset, name), None)
+        return found is not None
+
+    def clear(self, project: str, dataset: str) -> None:
+        """Remove all documents of a dataset."""
+        for name in list(self._documents.get((project, dataset), ())):
+            self.remove(project, dataset, name)
+
+    def _key(self, project: str, dataset: str, name: str) -> str:
+        return f"{self.kind}:" + "\n".join((project, dataset, name))
