@@ -360,6 +360,15 @@ resource "google_secret_manager_secret_iam_member" "read_secrets" {
   member    = time_sleep.accounts_known.triggers["job"]
 }
 
+# Signs manifests with a key in Cloud KMS.
+resource "google_kms_crypto_key_iam_member" "sign" {
+  for_each = toset([for found in regexall("^gcpkms://(.+)/cryptoKeyVersions/", lookup(var.settings, "BQDUMP_SIGN", "")) : found[0]])
+
+  crypto_key_id = each.value
+  role          = "roles/cloudkms.signerVerifier"
+  member        = time_sleep.accounts_known.triggers["job"]
+}
+
 # Deploys what runs as these accounts.
 resource "google_service_account_iam_member" "deploys" {
   for_each = {

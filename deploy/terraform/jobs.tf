@@ -112,6 +112,7 @@ resource "google_cloud_run_v2_job" "jobs" {
     google_storage_bucket_iam_member.write_objects,
     google_storage_bucket_iam_member.see_bucket,
     google_secret_manager_secret_iam_member.read_secrets,
+    google_kms_crypto_key_iam_member.sign,
   ]
 }
 

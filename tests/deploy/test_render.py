@@ -503,6 +503,17 @@ def test_an_append_only_account_loses_what_it_could_delete_before() -> None:
     assert "," not in expression()
 
 
+def test_a_key_in_cloud_kms_is_granted_to_the_account_of_the_job() -> None:
+    key = "projects/vault/locations/europe-west1/keyRings/ring/cryptoKeys/signs"
+    for sign, expected in ((f"gcpkms://{key}/cryptoKeyVersions/3", [f"key {key}"]), ("env:SIGNING_KEY", []), ("", [])):
+        (job, *_) = accounts(deployment(settings=msgspec.structs.replace(EVERYTHING, sign=sign)))
+        grants = [grant for grant in job.grants if grant.role == "roles/cloudkms.signerVerifier"]
+        assert [grant.on for grant in grants] == expected
+        for grant in grants:
+            assert grant.command[:6] == ["gcloud", "kms", "keys", "add-iam-policy-binding", "signs", "--project=vault"]
+            assert {"--location=europe-west1", "--keyring=ring"} <= set(grant.command)
+
+
 def test_an_append_only_account_needs_a_folder_for_each_run() -> None:
     with pytest.raises(UsageError, match="each run replaces the files of the last one"):
         deployment(append_only=True)

@@ -134,6 +134,7 @@ def test_the_grants_are_the_minimum(module: dict[str, Any]) -> None:
         ("google_project_iam_member", "roles/storage.objectViewer"),
         ("google_artifact_registry_repository_iam_member", "roles/artifactregistry.writer"),
         ("google_secret_manager_secret_iam_member", "roles/secretmanager.secretAccessor"),
+        ("google_kms_crypto_key_iam_member", "roles/cloudkms.signerVerifier"),
         ("google_service_account_iam_member", "roles/iam.serviceAccountUser"),
         ("google_pubsub_topic_iam_member", "roles/pubsub.publisher"),
         ("google_project_iam_member", "roles/eventarc.eventReceiver"),

@@ -79,6 +79,7 @@ CASES: dict[str, dict[str, Any]] = {
         "append_only": True, "settings": {"BQDUMP_PATH": "{run}/{table}/{table}_*.{ext}"}, "dataset": "sales,ops",
         "locations": LOCATIONS,
     },
+    "signed": {"settings": {"BQDUMP_SIGN": f"gcpkms://{KEY}/cryptoKeyVersions/1"}},
     "domain": {"project": "example.com:jobs", "image": "registry/image@sha256:1", "timeout": "604800s"},
 }  # fmt: skip
 GROUPS = [list(CASES)[at::4] for at in range(4)]
@@ -223,6 +224,7 @@ PLACES = {
     "google_storage_bucket_iam_member": "bucket {bucket}",
     "google_cloud_run_v2_job_iam_member": "job {name}",
     "google_secret_manager_secret_iam_member": "secret {secret_id}",
+    "google_kms_crypto_key_iam_member": "key {crypto_key_id}",
     "google_artifact_registry_repository_iam_member": "repository {repository}",
 }
 

@@ -1,6 +1,7 @@
 """`python -m tests.simulation --schedules 100000` searches; `--seed N --trace` replays one schedule in full.
 
-`--restores` simulates restores instead of exports, `--prunes` prunes, `--copies` copies, `--sets` sets of datasets.
+`--restores` simulates restores instead of exports, `--prunes` prunes, `--copies` copies,
+`--vaults` locked copies, `--sets` sets of datasets.
 `--bugs` searches for a seed that finds each planted bug, and keeps it in seeds.json.
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from simulation.bugs import MUTATIONS, search, write_seeds
+from simulation.copies.vaults import simulate as simulate_vaults
 from simulation.copies.world import simulate as simulate_copies
 from simulation.law import Law
 from simulation.prunes.world import simulate as simulate_prunes
@@ -23,7 +25,13 @@ from simulation.schedule import Verdict
 from simulation.sets.world import simulate as simulate_sets
 from simulation.world import simulate as simulate_exports
 
-KINDS = {Law.RESTORED: " --restores", Law.PRUNED: " --prunes", Law.COPIED: " --copies", Law.SETS: " --sets"}
+KINDS = {
+    Law.RESTORED: " --restores",
+    Law.PRUNED: " --prunes",
+    Law.COPIED: " --copies",
+    Law.SETS: " --sets",
+    Law.LOCKED: " --vaults",
+}
 
 
 def say(*lines: str) -> None:
@@ -65,12 +73,14 @@ def main() -> int:
     parser.add_argument("--restores", action="store_true", help="simulate restores instead of exports")
     parser.add_argument("--prunes", action="store_true", help="simulate prunes instead of exports")
     parser.add_argument("--copies", action="store_true", help="simulate copies instead of exports")
+    parser.add_argument("--vaults", action="store_true", help="simulate locked copies instead of exports")
     parser.add_argument("--sets", action="store_true", help="simulate sets of datasets instead of exports")
     parser.add_argument("--bugs", action="store_true", help="write seeds.json anew")
     wanted = parser.parse_args()
     if wanted.bugs:
         return find_bugs(wanted.processes)
     simulate = simulate_restores if wanted.restores else simulate_prunes if wanted.prunes else simulate_exports
+    simulate = simulate_vaults if wanted.vaults else simulate
     simulate = simulate_sets if wanted.sets else simulate_copies if wanted.copies else simulate
     if wanted.seed is not None:
         verdict = simulate(wanted.seed, whole_trace=wanted.trace)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from simulation.copies.mutations import MUTATIONS as OF_COPIES
+from simulation.copies.vaults import simulate as simulate_vaults
 from simulation.copies.world import simulate as simulate_copies
 from simulation.incremental import simulate as simulate_incremental
 from simulation.law import Law
@@ -27,6 +28,7 @@ SIMULATIONS = {
     Law.UNCHANGED: simulate_incremental,
     Law.PRUNED: simulate_prunes,
     Law.COPIED: simulate_copies,
+    Law.LOCKED: simulate_vaults,
     Law.SETS: simulate_sets,
 }
 SCHEDULES = 6000

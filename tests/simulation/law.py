@@ -33,6 +33,7 @@ class Law(Enum):
     ASKED_REMOVALS = "No table leaves an export unless it is named as removed, and the settings allow that."
     PRUNED = "Prune deletes no file that a kept manifest names, whatever runs at the same time."
     COPIED = "A copy never has a manifest that names a missing or different file, and equals its source."
+    LOCKED = "What is locked restores until its date, whoever deletes, overwrites, prunes or plants what he can."
     SETS = (
         "project.json is written last, and names published exports of one snapshot time. A dataset that fails holds "
         "back no other, unless all are published together, and no late task publishes a mixed set."

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from simulation.copies.vaults import simulate as simulate_vaults
 from simulation.copies.world import simulate as simulate_copies
 from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores
@@ -52,6 +53,14 @@ def test_a_copy_is_complete_or_not_there(part: int) -> None:
     for seed in range(part * EACH, (part + 1) * EACH):
         verdict = simulate_copies(seed)
         replay = f"replay: python -m tests.simulation --copies --seed {seed} --trace"
+        assert verdict.broken is None, "\n".join((*verdict.trace, str(verdict.broken), replay))
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_what_is_locked_restores_until_its_date(part: int) -> None:
+    for seed in range(part * EACH, (part + 1) * EACH):
+        verdict = simulate_vaults(seed)
+        replay = f"replay: python -m tests.simulation --vaults --seed {seed} --trace"
         assert verdict.broken is None, "\n".join((*verdict.trace, str(verdict.broken), replay))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bqdump.core.sets.selection import all_targets, names_of
+from bqdump.core.settings.values import KMS_KEY
 from bqdump.render import append_only
 from bqdump.render.deployment import Deployment
 
@@ -99,6 +100,8 @@ def _job_grants(deployment: Deployment) -> list[Grant]:
         grants.extend(_appends(target.bucket, email) if deployment.append_only else _writes(target.bucket, email))
     secrets = dict.fromkeys(secret.name for secret in deployment.secrets)
     grants.extend(_on_secret(deployment, secret, email) for secret in secrets)
+    if deployment.settings.sign.startswith(KMS_KEY):
+        grants.append(_on_key(deployment.settings.sign.removeprefix(KMS_KEY), email))
     if deployment.reads:
         reads = "opens read sessions, for the read route"
         grants.append(_on_project(deployment.project, email, "roles/bigquery.readSessionUser", reads))
@@ -263,6 +266,17 @@ def _on_secret(deployment: Deployment, secret: str, email: str) -> Grant:
     role, why = "roles/secretmanager.secretAccessor", "reads this secret, which is a variable of the job"
     bind = ["gcloud", "secrets", "add-iam-policy-binding", secret, f"--project={deployment.project}"]
     return Grant(role, f"secret {secret}", why, [*bind, *_to(email, role)])
+
+
+def _on_key(version: str, email: str) -> Grant:
+    role, why = (
+        "roles/cloudkms.signerVerifier",
+        "signs manifests with this key, which never leaves Cloud KMS",
+    )
+    _, project, _, location, _, ring, _, key, *_ = version.split("/")
+    bind = ["gcloud", "kms", "keys", "add-iam-policy-binding", key]
+    where = [f"--project={project}", f"--location={location}", f"--keyring={ring}"]
+    return Grant(role, f"key {version.partition('/cryptoKeyVersions/')[0]}", why, [*bind, *where, *_to(email, role)])
 
 
 def _on_account(project: str, email: str, member: str, why: str) -> Grant:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bqdump.copying import finish, move, sharing
 from bqdump.core.copy import manifest
+from bqdump.repository import published
+from bqdump.retain import locked
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
 
@@ -23,4 +25,10 @@ MUTATIONS = (
     Mutation("what a task has begun counts as moved by it", Law.COPIED, sharing.Shares, "_look",
              edit("if record in done and done[record] != self._begun.records.get(record):",
                   "if self._names.batch(number).name in notes:")),
+    Mutation("files that were there before keep their own locks", Law.LOCKED, finish, "lock_files",
+             edit("if task.lock:", "if not task.lock:")),
+    Mutation("prune deletes files that another run names", Law.LOCKED, locked, "_free_files",
+             edit("for run in kept:", "for run in kept[:0]:")),
+    Mutation("a pointer counts whatever its manifest is", Law.LOCKED, published, "_check_manifest",
+             edit("if manifest is None or manifest.generation != pointer.manifest_generation:", "if False:")),
 )  # fmt: skip
