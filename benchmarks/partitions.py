@@ -28,7 +28,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset, Partition, Table
 from bqdump.export.planning.draft import draft_plan
-from bqdump.export.planning.reuse import Earlier
+from bqdump.export.planning.survey import Earlier
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest

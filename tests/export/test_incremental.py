@@ -24,7 +24,7 @@ from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import running_export
 from bqdump.export.placement.final_names import announce
 from bqdump.export.planning.draft import draft_plan
-from bqdump.export.planning.reuse import Earlier
+from bqdump.export.planning.survey import Earlier
 from bqdump.export.run import TaskResult, run
 from bqdump.ports.warehouse import JobError
 from bqdump.repository.repository import create, exists, overwrite

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bqdump.adapters.read.batches import check_columns, check_rows, gathered
+from bqdump.adapters.read.text_files import check_columns, check_rows, gathered
 from bqdump.core.errors import RowsError
 from bqdump.core.formats.types import Column
 from bqdump.ports.reader import Batch, FileShape

@@ -28,7 +28,7 @@ from bqdump.core.tables.catalog import Dataset
 from bqdump.core.wording import PYTHON, Words
 from bqdump.export.carry import read_published
 from bqdump.export.planning.draft import Draft, draft_plan
-from bqdump.export.planning.reuse import Earlier
+from bqdump.export.planning.survey import Earlier
 from bqdump.export.task import ReadRoute
 from bqdump.ports.reader import ReadRequest
 from bqdump.ports.store import BucketInfo, ObjectStore

@@ -1,4 +1,4 @@
-"""Drafting a plan: looking at the dataset and deciding what is exported, without storing anything."""
+"""Drafting a plan: survey the dataset, ask about its tables, and decide what is exported. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ import msgspec
 from bqdump.core.documents.definitions import Definitions, RowPolicy
 from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.unchanged import Look
-from bqdump.core.errors import UsageError
 from bqdump.core.plan.altered import AlteredColumn, altered_columns, altered_flags
-from bqdump.core.plan.by_partition import Before
 from bqdump.core.plan.definitions import definition_flags
 from bqdump.core.plan.draft import Selection, choose, unmatched
 from bqdump.core.plan.guards import (
@@ -23,7 +21,6 @@ from bqdump.core.plan.guards import (
     judge,
     policed_tables,
     policy_flags,
-    refuse_snapshot,
     skipped_flags,
     table_flags,
     target_flags,
@@ -37,31 +34,22 @@ from bqdump.core.plan.reuse import Seen
 from bqdump.core.plan.routes import Routed, Routing, route_tables
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
-from bqdump.core.tables.catalog import Dataset, Listed, Table
+from bqdump.core.tables.catalog import Table
 from bqdump.core.units.plan import make_plan, unchanged_plans
 from bqdump.core.units.shares import read_tables
 from bqdump.export.carry import refuse_other_mode
 from bqdump.export.placement.choose import placement_of
 from bqdump.export.planning.dataset_definitions import DefinitionCollector
 from bqdump.export.planning.definitions import bill_of, captured_tables, describe, row_policies
-from bqdump.export.planning.partitions import Partitioned, look_before, partitioned
-from bqdump.export.planning.reuse import (
-    Earlier,
-    Reusable,
-    earlier_export,
-    find_reusable,
-    look_early,
-    same_dataset,
-    timed,
-)
-from bqdump.export.planning.target import PLAN, check_bill, estimate_queries, find_dataset, refuse_missing_packages
+from bqdump.export.planning.partitions import Partitioned, partitioned
+from bqdump.export.planning.reuse import Reusable, find_reusable, timed
+from bqdump.export.planning.survey import Earlier, Survey, survey
+from bqdump.export.planning.target import check_bill, estimate_queries, refuse_missing_packages
 from bqdump.export.task import OfSet
 from bqdump.ports.store import BucketInfo
 from bqdump.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
-
-LISTINGS = 3
 
 
 class Draft(NamedTuple):
@@ -77,12 +65,14 @@ class Draft(NamedTuple):
     altered: tuple[AlteredColumn, ...]
 
 
-class Looked(NamedTuple):
+class TableAnswers(NamedTuple):
     """What the requests about single tables have returned.
 
-    unseen: by table, why its columns at the snapshot time cannot be seen. listed: the row access policies by table,
-    None where they cannot be listed. policies: the same with their members. routing: what is exported.
-    reusable: also what need not be, as it did not change.
+    unseen: by table, why its columns at the snapshot time cannot be seen.
+    listed: the row access policies by table, None where they cannot be listed.
+    policies: the same with their members.
+    divided: the route of every table, and of the partitions that are exported by themselves.
+    reusable: also what need not be exported, as it did not change.
     """
 
     tables: list[Table]
@@ -94,18 +84,20 @@ class Looked(NamedTuple):
     reusable: Reusable
 
     @property
-    def routing(self) -> Routing:
-        """The route of every table, and of the partitions that are exported by themselves."""
-        return self.divided.routing
-
-    @property
     def bills(self) -> dict[str, int]:
         """The bytes that queries bill, by table."""
         return (
             bill_of(self.captured)
             | self.divided.bills
-            | {item.table.name: item.bills or 0 for item in self.routing.routed}
+            | {item.table.name: item.bills or 0 for item in self.divided.routing.routed}
         )
+
+
+class Answers(NamedTuple):
+    """What was asked once it was known which tables are exported. definitions: of the dataset besides its tables."""
+
+    tables: TableAnswers
+    definitions: Definitions
 
 
 async def draft_plan(
@@ -117,86 +109,88 @@ async def draft_plan(
     earlier: Earlier,
     of_set: OfSet | None = None,
 ) -> Draft:
-    """Look at the dataset and plan its export, without storing anything.
+    """Survey the dataset, ask about its tables, and plan the export, without storing anything.
 
     earlier: the export that it would replace. of_set: where the dataset is one of a set.
-    Its flags hold the findings of the guards; `refuse` decides whether a run may continue.
     """
-    dataset = await _dataset(warehouse, settings)
-    base = same_dataset(earlier.published, settings)
-    before = await look_before(warehouse, dataset, settings, base)
-    early = await look_early(warehouse, dataset, settings, base, before)
-    now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings, of_set)
-    selection = choose(listing, settings, snapshot)
-    for pattern, guess in unmatched([item.name for item in listing], settings.exclude):
+    surveyed = await survey(warehouse, settings, run, bucket, earlier, of_set)
+    selection = choose(surveyed.listing, settings, surveyed.snapshot)
+    for pattern, guess in unmatched([item.name for item in surveyed.listing], settings.exclude):
         message = "exclude %r: no table of %s matches%s"
         log.warning(message, pattern, settings.dataset, guess, extra=LogEvent.PATTERN_UNMATCHED.extra())
-    collector = DefinitionCollector(warehouse, dataset)
-    looked, around = await asyncio.gather(
-        _look(warehouse, dataset, settings, run, snapshot, listing, selection, collector, earlier, before, early),
-        collector.around(selection, listing, indexes=not settings.max_bytes_billed),
+    answers = await _ask(warehouse, surveyed, selection)
+    return plan_of(surveyed, selection, answers, tasks, _nonce(of_set))
+
+
+def plan_of(survey: Survey, selection: Selection, answers: Answers, tasks: int, nonce: str) -> Draft:
+    """The plan that follows from what was asked: pure.
+
+    Its flags hold the findings of the guards; `refuse` decides whether a run may continue. nonce: a number that no
+    other plan of the run has.
+    """
+    settings, bucket, listing, found = survey.settings, survey.bucket, survey.listing, answers.tables
+    plan, lines = make_plan(
+        settings, survey.run, nonce, survey.dataset, survey.snapshot, selection, found.divided.routing, tasks
     )
-    check_bill(settings, looked.bills)
-    if settings.max_bytes_billed:
-        around = around._replace(
-            indexes=await collector.indexes(settings.max_bytes_billed - sum(looked.bills.values()))
-        )
-    definitions = collector.definitions(looked.tables, looked.policies, around)
-    plan, lines = make_plan(settings, run, _nonce(of_set), dataset, snapshot, selection, looked.routing, tasks)
-    later = {item.name for item in listing if item.created > snapshot}
     planned = read_tables(lines, plan)
-    plan = msgspec.structs.replace(plan, reused=looked.reusable.reused, reused_partitions=looked.divided.reused)
+    plan = msgspec.structs.replace(plan, reused=found.reusable.reused, reused_partitions=found.divided.reused)
     # What an unchanged table lacks, its files lack, too.
-    every = [*planned, *unchanged_plans(settings, plan, looked.reusable.unchanged)]
-    if bucket:
-        refuse_names(_patterns(settings, plan, every), bucket.names, str(settings.target))
+    every = [*planned, *unchanged_plans(settings, plan, found.reusable.unchanged)]
     altered = tuple(altered_columns(every, plan.settings))
-    found = [
-        *policy_flags(looked.listed),
+    later = {item.name for item in listing if item.created > survey.snapshot}
+    flags = [
+        *policy_flags(found.listed),
         *table_flags(every),
         *(altered_flags(altered) if settings.strict else ()),
-        *lacking_flags(every, looked.captured, _reused_partitions(plan)),
+        *lacking_flags(every, found.captured, _reused_partitions(plan)),
         *skipped_flags(plan.skipped, later),
-        *column_flags(looked.unseen),
-        *definition_flags(definitions),
+        *column_flags(found.unseen),
+        *definition_flags(answers.definitions),
     ]
     if bucket:
-        found += target_flags(dataset.location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
-        found += lifecycle_flags(bucket.lifecycle, settings, run, every)
-    if (published := earlier.published) and published.age < plan.age:
+        refuse_names(_patterns(settings, plan, every), bucket.names, str(settings.target))
+        location = survey.dataset.location
+        flags += target_flags(location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
+        flags += lifecycle_flags(bucket.lifecycle, settings, survey.run, every)
+    if (published := survey.earlier.published) and published.age < plan.age:
         listed = {item.name for item in listing}
         removed, kept = leaving(published, {table.table for table in every}, listed, settings)
         refuse_other_mode(published, plan, kept)
-        found += removal_flags(removed, published)
-        parts = leaving_partitions(published, planned, plan.reused_partitions, snapshot)
-        found += partition_flags(parts, published)
+        flags += removal_flags(removed, published)
+        parts = leaving_partitions(published, planned, plan.reused_partitions, survey.snapshot)
+        flags += partition_flags(parts, published)
         plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept, removed_partitions=parts)
-    plan = msgspec.structs.replace(plan, flags=judge(found, settings), planned=now)
-    return Draft(plan, planned, lines, definitions, altered)
+    plan = msgspec.structs.replace(plan, flags=judge(flags, settings), planned=survey.now)
+    return Draft(plan, planned, lines, answers.definitions, altered)
 
 
-async def _look(
-    warehouse: Warehouse,
-    dataset: Dataset,
-    settings: Settings,
-    run: str,
-    snapshot: int,
-    listing: Sequence[Listed],
-    selection: Selection,
-    collector: DefinitionCollector,
-    earlier: Earlier,
-    before: Before,
-    early: Mapping[str, Look | None],
-) -> Looked:
+async def _ask(warehouse: Warehouse, survey: Survey, selection: Selection) -> Answers:
+    """Ask about single tables, and about what is around them. Raises UsageError where queries would bill too much."""
+    limit = survey.settings.max_bytes_billed
+    collector = DefinitionCollector(warehouse, survey.dataset)
+    tables, around = await asyncio.gather(
+        _ask_tables(warehouse, survey, selection, collector),
+        collector.around(selection, survey.listing, indexes=not limit),
+    )
+    check_bill(survey.settings, tables.bills)
+    if limit:
+        around = around._replace(indexes=await collector.indexes(limit - sum(tables.bills.values())))
+    return Answers(tables, collector.definitions(tables.tables, tables.policies, around))
+
+
+async def _ask_tables(
+    warehouse: Warehouse, survey: Survey, selection: Selection, collector: DefinitionCollector
+) -> TableAnswers:
     """The requests about single tables: their metadata, what hides or delays rows, and the costs of queries."""
+    dataset, settings, published = survey.dataset, survey.settings, survey.earlier.published
 
     async def protection() -> tuple[dict[str, list[RowPolicy] | None], tuple[RowPolicy, ...]]:
-        known = policed_tables(earlier.published.flags if earlier.published else ())
+        known = policed_tables(published.flags if published else ())
         listed = await row_policies(warehouse, dataset, settings, selection.chosen, known)
         return listed, await collector.policies(listed)
 
     described, (listed, policies) = await asyncio.gather(
-        describe(warehouse, dataset, snapshot, selection.chosen), protection()
+        describe(warehouse, dataset, survey.snapshot, selection.chosen), protection()
     )
     # The next run may choose an earlier snapshot time, and must know whether these looks are older.
     looks = described.looks
@@ -204,16 +198,15 @@ async def _look(
         looks = timed(looks, await warehouse.now(dataset.location) + 1)
     captured = await captured_tables(warehouse, dataset, settings, described.tables)
     chosen = {item.name for item in selection.chosen}
-    unchosen = [item.name for item in listing if item.name not in chosen]
+    unchosen = [item.name for item in survey.listing if item.name not in chosen]
     routing = route_tables(settings, described.tables, unchosen, captured.tables or ())
     refuse_missing_packages(routing.routed)
     seen = [_seen(item, looks, listed, captured) for item in routing.routed]
-    reusable = await find_reusable(earlier, settings, run, snapshot, seen, early)
-    routing = await estimate_queries(warehouse, dataset, snapshot, Routing(reusable.routed, routing.skipped))
+    reusable = await find_reusable(survey, seen)
+    routing = await estimate_queries(warehouse, dataset, survey.snapshot, Routing(reusable.routed, routing.skipped))
     by_name = {table.routed.table.name: table for table in seen}
-    base = earlier_export(earlier.published, settings, run, snapshot)
-    divided = await partitioned(warehouse, dataset, settings, snapshot, routing, before, listed, by_name, earlier, base)
-    return Looked(described.tables, described.unseen, listed, policies, captured, divided, reusable)
+    divided = await partitioned(warehouse, survey, routing, listed, by_name)
+    return TableAnswers(described.tables, described.unseen, listed, policies, captured, divided, reusable)
 
 
 def _reused_partitions(plan: Plan) -> dict[str, int]:
@@ -232,40 +225,9 @@ def _seen(
     return Seen(item, looks[name], obstacle(item.table, listed.get(name), captured))
 
 
-async def _dataset(warehouse: Warehouse, settings: Settings) -> Dataset:
-    """The dataset. Raises UsageError where it is not in the location that the settings require."""
-    dataset = await find_dataset(warehouse, settings)
-    if settings.location and settings.location.lower() != dataset.location.lower():
-        cause = f"{settings.project}.{settings.dataset} is in {dataset.location}"
-        raise UsageError(
-            PLAN, settings.location, cause, "Remove the setting to accept any location.", setting="location"
-        )
-    return dataset
-
-
 def _nonce(of_set: OfSet | None) -> str:
     """A number that no other plan of the run has; nor has that of another dataset of the set."""
     return secrets.token_hex(4) + (f"{of_set.number:06x}" if of_set else "")
-
-
-async def _listing_at_snapshot(
-    warehouse: Warehouse, dataset: Dataset, settings: Settings, of_set: OfSet | None
-) -> tuple[int, int, list[Listed]]:
-    """Now, the snapshot time, and what the dataset holds. The times come first, so that no table is missed.
-
-    A table that is created or replaced between the two cannot be read at that time: then both are requested again.
-    """
-    if of_set and settings.snapshot_ms is not None:
-        refuse_snapshot(settings, settings.snapshot_ms, of_set.planned, dataset)
-        return of_set.planned, settings.snapshot_ms, list(of_set.listing)
-    tries = 1 if settings.snapshot_ms is not None else LISTINGS
-    while True:
-        now = await warehouse.now(dataset.location)
-        snapshot = settings.snapshot_ms if settings.snapshot_ms is not None else now
-        refuse_snapshot(settings, snapshot, now, dataset)
-        listing, tries = await warehouse.tables(dataset), tries - 1
-        if not tries or all(item.created <= snapshot for item in listing):
-            return now, snapshot, listing
 
 
 def _patterns(settings: Settings, plan: Plan, tables: Sequence[TablePlan]) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,8 @@ from bqdump.core.times import rfc3339
 from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import Draft, draft_plan
-from bqdump.export.planning.reuse import Earlier, refers
+from bqdump.export.planning.reuse import refers
+from bqdump.export.planning.survey import Earlier
 from bqdump.export.planning.target import PLAN, check_bucket, check_target, of_dataset, refuse_other_settings
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import BucketInfo

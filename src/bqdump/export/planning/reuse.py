@@ -8,45 +8,30 @@ Finding the partitions that need not be exported again, of tables that changed o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import File, PartitionEntry
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.unchanged import Look, Reused, ReusedPartitions
 from bqdump.core.documents.units import files_by_partition
-from bqdump.core.errors import UsageError
 from bqdump.core.plan.by_partition import (
-    Before,
     comparable,
-    is_whole,
     reused_partitions,
-    seems_unchanged,
     unchanged_partitions,
 )
-from bqdump.core.plan.looks import Published, changing, look_of
-from bqdump.core.plan.reuse import Reuse, Seen, changed_at, decide, expected_to_change, look_before
-from bqdump.core.plan.routes import Routed, route_tables
+from bqdump.core.plan.looks import Published
+from bqdump.core.plan.reuse import Reuse, Seen, changed_at, decide, look_before
+from bqdump.core.plan.routes import Routed
 from bqdump.core.settings.settings import Settings
-from bqdump.core.tables.catalog import Dataset, Partition, Table, select
-from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
-from bqdump.ports.signer import Signer
+from bqdump.core.tables.catalog import Partition
+from bqdump.export.planning.survey import Earlier, LookAt, Survey, least
 from bqdump.ports.store import ObjectStore
-from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.objects import differs, present
 from bqdump.repository.references import refer
 from bqdump.repository.repository import value_of
-
-
-class Earlier(NamedTuple):
-    """The published export, and the place of its files. signer: its key must have signed what is named again."""
-
-    store: ObjectStore
-    published: Published | None
-    signer: Signer | None = None
 
 
 class Reusable(NamedTuple):
@@ -57,26 +42,16 @@ class Reusable(NamedTuple):
     reused: tuple[Reused, ...] = ()
 
 
-async def find_reusable(
-    earlier: Earlier,
-    settings: Settings,
-    run: str,
-    snapshot: int,
-    seen: Sequence[Seen],
-    before: Mapping[str, Look | None],
-) -> Reusable:
-    """Sort tables into those that are exported and those whose files an earlier run has exported already.
-
-    run, snapshot: of this plan. before: the looks of this plan from before its snapshot time, of some tables.
-    """
-    published = earlier_export(earlier.published, settings, run, snapshot)
+async def find_reusable(survey: Survey, seen: Sequence[Seen]) -> Reusable:
+    """Sort tables into those that are exported and those whose files an earlier run has exported already."""
+    settings, snapshot, published = survey.settings, survey.snapshot, survey.published
     had = {table.table: table for table in published.tables} if published else {}
     chosen = settings.snapshot_ms is not None
 
     def with_looks(table: Seen) -> Routed:
         name = table.routed.table.name
         entry, look = had.get(name), None if table.obstacle else table.look
-        then = None if table.obstacle else before.get(name) or look_before(entry, snapshot, chosen=chosen)
+        then = None if table.obstacle else survey.early.get(name) or look_before(entry, snapshot, chosen=chosen)
         return replace(table.routed, look=look, look_before=then, changed_at=changed_at(entry, look, snapshot))
 
     looked = [with_looks(table) for table in seen]
@@ -84,42 +59,12 @@ async def find_reusable(
         return Reusable(tuple(looked))
     reuse, reasons = decide(published, seen, settings, snapshot)
     if published and reuse:
-        reasons |= await obstacles(earlier, published, settings, reuse)
+        reasons |= await obstacles(survey.earlier, published, settings, reuse)
     return Reusable(
         tuple(replace(table, reason=reasons[table.table.name]) for table in looked if table.table.name in reasons),
         tuple(table for table in looked if table.table.name not in reasons),
         tuple(found.reused for name, found in sorted(reuse.items()) if name not in reasons),
     )
-
-
-async def look_early(
-    warehouse: Warehouse, dataset: Dataset, settings: Settings, published: Published | None, before: Before
-) -> dict[str, Look | None]:
-    """The looks at tables, by name, before the snapshot time is taken; None at one that proves nothing.
-
-    At those in `before`, and in an incremental run at those that are expected to change: one request each. published:
-    the export of the same dataset, if there is one. With a chosen snapshot time, every look comes after it.
-    """
-    if published is None or not settings.incremental or settings.snapshot_ms is not None:
-        return before.tables
-    names = [name for name in expected_to_change(published) if name not in before.tables]
-    chosen = select(names, settings.include, settings.exclude)
-    names = [name for name, yes in zip(names, chosen, strict=True) if yes]
-    found = await gathered(lambda name: warehouse.table(dataset, name), names, DESCRIBE_AT_ONCE)
-    proving = (table for table in found if table and not changing(table.definition))
-    return before.tables | {table.name: look_of(table.definition) for table in proving}
-
-
-def earlier_export(published: Published | None, settings: Settings, run: str, snapshot: int) -> Published | None:
-    """The published export if it is an earlier one of the same dataset."""
-    return None if published is None or published.age >= (snapshot, run) else same_dataset(published, settings)
-
-
-def same_dataset(published: Published | None, settings: Settings) -> Published | None:
-    """The published export if it is one of the same dataset."""
-    if published is None:
-        return None
-    return published if (published.project, published.dataset) == (settings.project, settings.dataset) else None
 
 
 async def obstacles(
@@ -169,16 +114,6 @@ def timed(looks: Mapping[str, Look | None], by: int) -> dict[str, Look | None]:
     return {name: look and replace(look, by=by) for name, look in looks.items()}
 
 
-# A partition that will be this old soon is not expected to be reused.
-MARGIN_MS = 60 * 60 * 1000
-LookAt = Callable[[str], Awaitable[Look | None]]
-
-
-def least(listed: Sequence[Partition]) -> str:
-    """The smallest partition: exported where nothing else of a table that changed is."""
-    return min(listed, key=lambda partition: (partition.bytes, partition.id)).id
-
-
 class Found(NamedTuple):
     """The partitions of a table that did not change. entries: by id. reused: the same as the plan records them."""
 
@@ -186,62 +121,27 @@ class Found(NamedTuple):
     reused: ReusedPartitions
 
 
-class Expected:
-    """What an incremental plan expects to be unchanged, before the snapshot time: looks after it will do for that.
-
-    published: the export that is compared with, None where nothing can be reused. now: about the snapshot time, in ms.
-    """
-
-    def __init__(self, published: Published | None, settings: Settings, now: int) -> None:
-        self._published, self._settings, self._now = published, settings, now + MARGIN_MS
-
-    def table(self, table: Table, look: Look | None) -> bool:
-        """Whether the complete table is expected to be unchanged."""
-        routed = self._routed(table) if self._published and look else None
-        return bool(routed and is_whole(self._published, Seen(routed, look), self._settings, self._now))
-
-    def partitions(self, table: Table, listed: Sequence[Partition]) -> set[str]:
-        """The partitions of a table that are expected to be unchanged, but for one that may be exported anyway."""
-        routed = self._routed(table) if self._published else None
-        if routed is None:
-            return set()
-        entries = comparable(self._published, Seen(routed, None), self._settings, self._now)
-        later = {partition.id for partition in listed if seems_unchanged(entries.get(partition.id), partition)}
-        return later - {least(listed)} if later else later
-
-    def _routed(self, table: Table) -> Routed | None:
-        try:
-            routed = route_tables(self._settings, [table]).routed
-        except UsageError:
-            # Planning meets it again, with all tables.
-            return None
-        return routed[0] if routed else None
-
-
 async def find_unchanged(
-    earlier: Earlier,
-    published: Published | None,
-    settings: Settings,
-    snapshot: int,
+    survey: Survey,
     seen: Sequence[Seen],
-    before: Before,
     present: Mapping[str, Sequence[Partition]],
     same: set[str],
     look_at: LookAt,
 ) -> dict[str, Found]:
     """The unchanged partitions of these tables, by table.
 
-    present: the partitions that each has after the snapshot time. same: tables that are as they were before it, so
-    that looks from before it are those from after it.
+    present: the partitions that each has after the snapshot time.
+    same: tables that are as they were before it, so that readings from before it are those from after it.
     """
+    published, settings = survey.published, survey.settings
     if published is None or not settings.incremental:
         return {}
     found: dict[str, dict[str, PartitionEntry]] = {}
     for table in seen:
         name = table.routed.table.name
-        entries = comparable(published, table, settings, snapshot)
+        entries = comparable(published, table, settings, survey.snapshot)
         ids = [partition.id for partition in present.get(name, ()) if partition.id in entries]
-        known = before.looks.get(name, {}) if name in same else {}
+        known = survey.before.looks.get(name, {}) if name in same else {}
         missing = [id_ for id_ in ids if id_ not in known]
         looked = dict(zip(missing, await asyncio.gather(*(look_at(f"{name}${id_}") for id_ in missing)), strict=True))
         unchanged = unchanged_partitions(entries, {id_: known.get(id_) or looked.get(id_) for id_ in ids})
@@ -250,7 +150,7 @@ async def find_unchanged(
             del unchanged[least(present[name])]
         if unchanged:
             found[name] = unchanged
-    usable = await _usable(earlier, published, settings, found)
+    usable = await _usable(survey.earlier, published, settings, found)
     return {
         name: Found(entries, reused_partitions(name, entries.values())) for name, entries in usable.items() if entries
     }

@@ -1,0 +1,267 @@
+"""What planning asks about a dataset as a whole: what it holds, and what is seen of it before the snapshot time.
+
+Readings from before the snapshot time and equal ones from after a job prove that nothing changed between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from bqdump.concurrency import gathered
+from bqdump.core.documents.unchanged import Look
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.by_partition import (
+    LEAST_BILLED,
+    Before,
+    candidates,
+    comparable,
+    is_large,
+    is_whole,
+    proves,
+    seems_unchanged,
+)
+from bqdump.core.plan.guards import refuse_snapshot
+from bqdump.core.plan.looks import Published, changing, look_of
+from bqdump.core.plan.reuse import Seen, expected_to_change
+from bqdump.core.plan.routes import Routed, route_tables
+from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import size_text
+from bqdump.core.tables.catalog import Dataset, Listed, Partition, Table, select
+from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
+from bqdump.export.planning.target import PLAN, find_dataset
+from bqdump.export.task import OfSet
+from bqdump.ports.signer import Signer
+from bqdump.ports.store import BucketInfo, ObjectStore
+from bqdump.ports.warehouse import Warehouse
+
+LISTINGS = 3
+VIEW = "INFORMATION_SCHEMA.PARTITIONS"
+TABLES_A_QUERY = 1000
+NOTHING = Before({}, {}, {})
+LookAt = Callable[[str], Awaitable[Look | None]]
+
+
+class Earlier(NamedTuple):
+    """The published export, and the place of its files. signer: its key must have signed what is named again."""
+
+    store: ObjectStore
+    published: Published | None
+    signer: Signer | None = None
+
+
+class Survey(NamedTuple):
+    """What is known when an export is planned, before single tables are asked about.
+
+    bucket: None without the permission to read its settings.
+    earlier: the export that this one would replace.
+    before: the partitions of large tables, with readings, from before the snapshot time.
+    early: readings of tables from before the snapshot time, by name; None for one that proves nothing.
+    now: BigQuery's time, in milliseconds since 1970 UTC.
+    snapshot: the snapshot time of the export, likewise.
+    """
+
+    settings: Settings
+    run: str
+    bucket: BucketInfo | None
+    earlier: Earlier
+    dataset: Dataset
+    before: Before
+    early: Mapping[str, Look | None]
+    now: int
+    snapshot: int
+    listing: Sequence[Listed]
+
+    @property
+    def published(self) -> Published | None:
+        """The published export if it is an earlier one of the same dataset: the one whose files may be used again."""
+        published = self.earlier.published
+        if published is None or published.age >= (self.snapshot, self.run):
+            return None
+        return same_dataset(published, self.settings)
+
+
+async def survey(
+    warehouse: Warehouse,
+    settings: Settings,
+    run: str,
+    bucket: BucketInfo | None,
+    earlier: Earlier,
+    of_set: OfSet | None,
+) -> Survey:
+    """Ask for all that planning needs to know of the dataset as a whole. of_set: where it is one of a set.
+
+    Raises UsageError where the settings do not allow what was found.
+    """
+    dataset = await _dataset(warehouse, settings)
+    published = same_dataset(earlier.published, settings)
+    before = await look_before(warehouse, dataset, settings, published)
+    early = await look_early(warehouse, dataset, settings, published, before)
+    now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings, of_set)
+    return Survey(settings, run, bucket, earlier, dataset, before, early, now, snapshot, listing)
+
+
+def same_dataset(published: Published | None, settings: Settings) -> Published | None:
+    """The published export if it is one of the same dataset."""
+    if published is None:
+        return None
+    return published if (published.project, published.dataset) == (settings.project, settings.dataset) else None
+
+
+async def _dataset(warehouse: Warehouse, settings: Settings) -> Dataset:
+    """The dataset. Raises UsageError where it is not in the location that the settings require."""
+    dataset = await find_dataset(warehouse, settings)
+    if settings.location and settings.location.lower() != dataset.location.lower():
+        cause = f"{settings.project}.{settings.dataset} is in {dataset.location}"
+        raise UsageError(
+            PLAN, settings.location, cause, "Remove the setting to accept any location.", setting="location"
+        )
+    return dataset
+
+
+async def _listing_at_snapshot(
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, of_set: OfSet | None
+) -> tuple[int, int, list[Listed]]:
+    """Now, the snapshot time, and what the dataset holds. The times come first, so that no table is missed.
+
+    A table that is created or replaced between the two cannot be read at that time: then both are requested again.
+    """
+    if of_set and settings.snapshot_ms is not None:
+        refuse_snapshot(settings, settings.snapshot_ms, of_set.planned, dataset)
+        return of_set.planned, settings.snapshot_ms, list(of_set.listing)
+    tries = 1 if settings.snapshot_ms is not None else LISTINGS
+    while True:
+        now = await warehouse.now(dataset.location)
+        snapshot = settings.snapshot_ms if settings.snapshot_ms is not None else now
+        refuse_snapshot(settings, snapshot, now, dataset)
+        listing, tries = await warehouse.tables(dataset), tries - 1
+        if not tries or all(item.created <= snapshot for item in listing):
+            return now, snapshot, listing
+
+
+async def look_before(
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, published: Published | None
+) -> Before:
+    """Look at the partitions of large tables, before the snapshot time is taken.
+
+    published: the export of the same dataset, if there is one. What an incremental plan expects to be unchanged is
+    looked at after the snapshot time only. Raises UsageError where listing them would bill more than the settings
+    allow, and what the query raises.
+    """
+    if not settings.template.by_partition:
+        return NOTHING
+    names = [item.name for item in candidates(settings, await warehouse.tables(dataset))]
+    found = await gathered(lambda name: warehouse.table(dataset, name), names, DESCRIBE_AT_ONCE)
+    large = [table for table in found if table and is_large(settings, table)]
+    looks = {table.name: look_of(table.definition) if proves(table.definition) else None for table in large}
+    if settings.snapshot_ms is not None:
+        return Before(dict.fromkeys(looks), {}, {})
+    now = await warehouse.now(dataset.location) if settings.incremental and published else 0
+    expected = Expected(published if now else None, settings, now)
+    by_name = {table.name: table for table in large if not expected.table(table, looks[table.name])}
+    listed = await list_partitions(warehouse, dataset, settings, list(by_name))
+    look_at = looking(warehouse, dataset)
+    seen: dict[str, dict[str, Look]] = {}
+    for name, partitions in listed.items():
+        later = expected.partitions(by_name[name], partitions)
+        ids = [partition.id for partition in partitions if looks[name] and partition.id not in later]
+        all_ = await asyncio.gather(*(look_at(f"{name}${id_}") for id_ in ids))
+        seen[name] = {id_: look for id_, look in zip(ids, all_, strict=True) if look}
+    return Before(looks, listed, seen)
+
+
+def looking(warehouse: Warehouse, dataset: Dataset) -> LookAt:
+    """Looks at tables and partitions by name, some at a time; None for one that proves nothing."""
+    slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
+
+    async def look(name: str) -> Look | None:
+        async with slots:
+            table = await warehouse.table(dataset, name)
+        return look_of(table.definition) if table and proves(table.definition) else None
+
+    return look
+
+
+async def look_early(
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, published: Published | None, before: Before
+) -> dict[str, Look | None]:
+    """The looks at tables, by name, before the snapshot time is taken; None at one that proves nothing.
+
+    At those in `before`, and in an incremental run at those that are expected to change: one request each. published:
+    the export of the same dataset, if there is one. With a chosen snapshot time, every look comes after it.
+    """
+    if published is None or not settings.incremental or settings.snapshot_ms is not None:
+        return before.tables
+    names = [name for name in expected_to_change(published) if name not in before.tables]
+    chosen = select(names, settings.include, settings.exclude)
+    names = [name for name, yes in zip(names, chosen, strict=True) if yes]
+    found = await gathered(lambda name: warehouse.table(dataset, name), names, DESCRIBE_AT_ONCE)
+    proving = (table for table in found if table and not changing(table.definition))
+    return before.tables | {table.name: look_of(table.definition) for table in proving}
+
+
+async def list_partitions(
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, tables: Sequence[str]
+) -> dict[str, list[Partition]]:
+    """The partitions of these tables. Raises UsageError where listing them would bill more than the settings allow."""
+    if not tables:
+        return {}
+    refuse_bill(settings, sum(view_bill(len(tables)).values()))
+    return await warehouse.partitions(dataset, tables, settings.max_bytes_billed)
+
+
+def refuse_bill(settings: Settings, needed: int) -> None:
+    """Raise UsageError where finding the partitions would bill more than the settings allow."""
+    limit = settings.max_bytes_billed
+    if 0 < limit < needed:
+        cause = f"the query for the partitions of tables bills {size_text(needed)}"
+        hint = "Raise it, or remove {partition} from {setting:path}."
+        raise UsageError(PLAN, size_text(limit), cause, hint, setting="max_bytes_billed")
+
+
+def view_bill(*tables: int) -> dict[str, int]:
+    """The bytes billed by queries for the partitions of so many tables each."""
+    queries = sum(-(-count // TABLES_A_QUERY) for count in tables)
+    return {VIEW: queries * LEAST_BILLED} if queries else {}
+
+
+# A partition that will be this old soon is not expected to be reused.
+MARGIN_MS = 60 * 60 * 1000
+
+
+def least(listed: Sequence[Partition]) -> str:
+    """The smallest partition: exported where nothing else of a table that changed is."""
+    return min(listed, key=lambda partition: (partition.bytes, partition.id)).id
+
+
+class Expected:
+    """What an incremental plan expects to be unchanged, before the snapshot time: looks after it will do for that.
+
+    published: the export that is compared with, None where nothing can be reused. now: about the snapshot time, in ms.
+    """
+
+    def __init__(self, published: Published | None, settings: Settings, now: int) -> None:
+        self._published, self._settings, self._now = published, settings, now + MARGIN_MS
+
+    def table(self, table: Table, look: Look | None) -> bool:
+        """Whether the complete table is expected to be unchanged."""
+        routed = self._routed(table) if self._published and look else None
+        return bool(routed and is_whole(self._published, Seen(routed, look), self._settings, self._now))
+
+    def partitions(self, table: Table, listed: Sequence[Partition]) -> set[str]:
+        """The partitions of a table that are expected to be unchanged, but for one that may be exported anyway."""
+        routed = self._routed(table) if self._published else None
+        if routed is None:
+            return set()
+        entries = comparable(self._published, Seen(routed, None), self._settings, self._now)
+        later = {partition.id for partition in listed if seems_unchanged(entries.get(partition.id), partition)}
+        return later - {least(listed)} if later else later
+
+    def _routed(self, table: Table) -> Routed | None:
+        try:
+            routed = route_tables(self._settings, [table]).routed
+        except UsageError:
+            # Planning meets it again, with all tables.
+            return None
+        return routed[0] if routed else None
