@@ -150,6 +150,8 @@ class VerificationError(BqdumpError):
 
 # These say nothing about what was asked for: there was no answer.
 NO_ANSWER = (AccessError, OutageError, UnavailableError)
+# Something does not exist, or this account may not see it: BigQuery often does not say which.
+OUT_OF_REACH = (DeniedError, NotFoundError)
 # These are not about one table or dataset, as any other one would meet them as well: they end the task. OSError is
 # what this machine refuses.
 OF_THE_TASK = (*NO_ANSWER, AnswerError, OSError, QuotaError, TargetError)

@@ -6,8 +6,8 @@ A run that has begun to replace the published files, and is not published: it is
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 import msgspec
@@ -98,15 +98,21 @@ async def readable_latest(store: ObjectStore, settings: Settings) -> Latest | No
         return None
 
 
-async def refuse_missing_bucket(store: ObjectStore) -> None:
-    """Raise NotFoundError if the bucket does not exist, as far as that may be seen."""
+@asynccontextmanager
+async def naming_missing_bucket(*stores: ObjectStore) -> AsyncIterator[None]:
+    """Raise NotFoundError about a bucket instead of what was not found in it, if the bucket does not exist."""
     try:
-        await store.describe()
+        yield
     except NotFoundError:
+        for store in stores:
+            try:
+                await store.describe()
+            except NotFoundError:
+                raise
+            except BqdumpError:
+                # Without permission to read the bucket's settings, it may exist.
+                continue
         raise
-    except BqdumpError:
-        # Without permission to read the bucket's settings, it may exist.
-        return
 
 
 async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> bool:

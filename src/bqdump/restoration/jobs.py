@@ -14,7 +14,7 @@ import msgspec
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import File
-from bqdump.core.errors import DeniedError, JobFailedError, NotFoundError
+from bqdump.core.errors import OUT_OF_REACH, JobFailedError
 from bqdump.core.progress.events import JobEnded
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.names import LABEL, job_id, scratch_name
@@ -220,7 +220,7 @@ async def keep_expirations(destination: Destination, target: Dataset, name: str,
         return
     try:
         await destination.change_table(target, name, expirations)
-    except (JobFailedError, NotFoundError, DeniedError) as error:
+    except (JobFailedError, *OUT_OF_REACH) as error:
         message, extra = "%s: its expirations are not set again: %s", LogEvent.PROPERTY_NOT_RESTORED.extra(table=name)
         log.warning(message, name, error.cause, extra=extra)
 

@@ -13,6 +13,7 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import (
     OF_THE_TASK,
+    OUT_OF_REACH,
     BqdumpError,
     DeniedError,
     DocumentError,
@@ -115,7 +116,7 @@ async def _comparisons(task: Task, manifest: Manifest) -> int:
         return 0
     try:
         source = await task.destination.dataset(manifest.project, manifest.dataset)
-    except (NotFoundError, DeniedError):
+    except OUT_OF_REACH:
         return 1
     hours = min(source.time_travel_hours, LONGEST_DAYS * 24)
     past = await task.destination.now(manifest.location) - manifest.snapshot

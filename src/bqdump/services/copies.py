@@ -12,11 +12,10 @@ from bqdump.adapters.lean_imports import keep_imported
 from bqdump.adapters.retry import RetryingStore
 from bqdump.copying.survey import Place
 from bqdump.core.copy.plan import Request
-from bqdump.core.errors import NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, S3
 from bqdump.ports.store import Lock, Locks, Mover, ObjectStore
-from bqdump.repository.published import refuse_missing_bucket
+from bqdump.repository.published import naming_missing_bucket
 from bqdump.services.opening import open_s3, open_store, patience_for
 
 
@@ -42,11 +41,8 @@ async def opened_copy(settings: Settings, request: Request, lock: Lock | None = 
     keep_imported()
     try:
         locks = target if lock and isinstance(target, RetryingStore) else None
-        yield Sides(Place(source, settings), Place(target, into), mover, locks)
-    except NotFoundError:
-        for store in (source, target):
-            await refuse_missing_bucket(store)
-        raise
+        async with naming_missing_bucket(source, target):
+            yield Sides(Place(source, settings), Place(target, into), mover, locks)
     finally:
         await mover.close()
         await source.close()

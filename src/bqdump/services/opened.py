@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from bqdump.adapters.lean_imports import keep_imported
-from bqdump.core.errors import NotFoundError
 from bqdump.core.sets.selection import all_targets
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
-from bqdump.repository.published import refuse_missing_bucket
+from bqdump.repository.published import naming_missing_bucket
 from bqdump.services.keys import open_signer
 from bqdump.services.opening import LazyReadRoute, open_destination, open_store, open_warehouse
 
@@ -94,11 +93,8 @@ async def opened(settings: Settings, tasks: int = 1, *, patient: bool = False) -
         # Whatever is done needs the target.
         store = services.store
         keep_imported()
-        try:
+        async with naming_missing_bucket(store):
             yield services
-        except NotFoundError:
-            await refuse_missing_bucket(store)
-            raise
     finally:
         await services.close()
 

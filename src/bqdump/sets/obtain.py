@@ -18,7 +18,7 @@ from msgspec.structs import replace as replace_fields
 from bqdump.concurrency import gathered
 from bqdump.core.documents.project import Listings, Member, Project, ProjectPlan, SkippedDataset
 from bqdump.core.documents.target import Newest
-from bqdump.core.errors import DeniedError, DocumentError, NotFoundError, UnavailableError
+from bqdump.core.errors import OUT_OF_REACH, DocumentError, NotFoundError, UnavailableError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import PLAN, chosen_tables, matches_include, one_dataset, refuse_unmatched
 from bqdump.core.sets.selection import (
@@ -194,7 +194,7 @@ async def _listings_at_snapshot(
     async def tables(dataset: ListedDataset) -> _Tables:
         try:
             return _Tables(await warehouse.tables(Dataset(settings.project, dataset.name, dataset.location)))
-        except (NotFoundError, DeniedError) as error:
+        except OUT_OF_REACH as error:
             # It fails by name, and does not hold back the others.
             return _Tables([], error.cause)
 
