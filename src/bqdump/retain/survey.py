@@ -191,8 +191,7 @@ async def read_retained(store: ObjectStore, name: str) -> RetainedFiles | None:
 
 async def _jobs(task: Task, unfinished: Iterable[Unfinished]) -> Jobs:
     """The jobs of unfinished runs that have stopped, as far as the time tells."""
-    stopped = [run.plan.began for run in unfinished if run.plan and run.has_stopped(task)]
-    if not stopped:
+    if not (stopped := [run.plan.began for run in unfinished if run.plan and run.has_stopped(task)]):
         return Jobs()
     if task.at_work is None:
         return Jobs(None, fill("set {setting:project}, so that their jobs can be checked", COMMANDS))
@@ -224,8 +223,7 @@ async def _state_of(
         )
     if decided := await refuse_missing(task, run):
         return decided
-    plan = await value_of(task.store, names.plan)
-    if plan:
+    if plan := await value_of(task.store, names.plan):
         return Unfinished(run, plan, tombstone)
     planner = await task.store.stat(names.planner.name)
     if not planner and not tombstone:
