@@ -15,14 +15,14 @@ from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.project import Project, ProjectPlan
-from bqdump.core.errors import DocumentError, NotFoundError, UsageError
+from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.results import Rows
 from bqdump.core.settings.file import resume_command
 from bqdump.core.settings.target import Target
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine, latest_first, list_runs
-from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, status
+from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, find_status
 from bqdump.pages.report import render_project
 from bqdump.repository.exports import (
     AT_ONCE,
@@ -31,7 +31,7 @@ from bqdump.repository.exports import (
     datasets_left,
     published_sets,
     read_board,
-    read_project_plan,
+    read_project_plans,
 )
 from bqdump.repository.published import name_a_dataset, read_replacing
 
@@ -53,14 +53,7 @@ class _At(NamedTuple):
 
 async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
     """The status of a set's run (default: the one that was planned last). Raises NotFoundError."""
-    found, missing = [], []
-    for at in sets:
-        try:
-            found.append(await _look_at(at, await read_project_plan(at.store, at.settings, run)))
-        except NotFoundError as error:
-            missing.append(error)
-    if not found:
-        raise missing[0]
+    found = [await _look_at(at, plan) for at, plan in await read_project_plans(sets, run)]
     plan, project, first_state, *_ = found[0]
     datasets = tuple(dataset for shown in found for dataset in shown.datasets)
     state = next((worst for worst in WORST if worst in {shown.state for shown in found}), first_state)
@@ -111,15 +104,15 @@ async def _dataset(at: SetAt, plan: ProjectPlan, board: Board, number: int) -> D
     problems = [failures[number].message for failures in board.failures.values() if number in failures]
     problem = fill(problems[-1], COMMANDS) if problems and number not in board.ended else ""
     try:
-        found = await status(store, settings, plan.run)
-    except NotFoundError:
+        found = await find_status(store, settings, plan.run)
+    except DocumentError as error:
+        return _damaged(member.dataset, error, member.tables)
+    if found is None:
         state: StatusState = "failed" if problem else "planning"
         waiting = 0 if problem else member.tables
         return DatasetStatus(
             dataset=member.dataset, state=state, tables=member.tables, waiting=waiting, problem=problem
         )
-    except DocumentError as error:
-        return _damaged(member.dataset, error, member.tables)
     planned = found.state != "planning"
     by = await read_replacing(store, settings)
     return DatasetStatus(

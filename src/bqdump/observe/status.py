@@ -122,12 +122,19 @@ async def newest_run(store: ObjectStore, settings: Settings) -> str:
 
 async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     """The status of this run. Raises NotFoundError if it was never started."""
+    if (found := await find_status(store, settings, run)) is None:
+        raise missing_run(run, settings, await store.folders(settings.layout.runs))
+    return found
+
+
+async def find_status(store: ObjectStore, settings: Settings, run: str) -> Status | None:
+    """The status of this run, None if it was never started."""
     plan = await value_of(store, settings.layout.run(run).plan)
     copied = await value_of(store, settings.layout.run(run).manifest) if plan is None else None
     if copied:
         return await _status_of_copy(store, settings, copied)
     if plan is None and not await exists(store, settings.layout.run(run).planner):
-        raise missing_run(run, settings, await store.folders(settings.layout.runs))
+        return None
     latest, problem = None, ""
     try:
         latest = await read_latest(store, settings)

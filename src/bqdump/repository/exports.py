@@ -80,21 +80,6 @@ async def newest_project_plan(store: ObjectStore, settings: Settings) -> Project
     return await value_of(store, settings.layout.project_run(newest.run).plan) if newest else None
 
 
-async def read_project_plan(store: ObjectStore, settings: Settings, run: str = "") -> ProjectPlan:
-    """The plan of a set's run (default: the one that was planned last). Raises NotFoundError."""
-    if not run:
-        newest = await value_of(store, settings.layout.newest)
-        if newest is None:
-            cause = f"none has been planned in {settings.target}"
-            raise NotFoundError("find", "a run", cause, "Start one: {call:run}")
-        run = newest.run
-    plan = await value_of(store, settings.layout.project_run(run).plan)
-    if plan is None:
-        cause = f"{store.url}/{settings.layout.project_run(run).root} has no plan"
-        raise NotFoundError("find", f"run {run} of a set of datasets", cause)
-    return plan
-
-
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 StoreAt = Callable[[Target], ObjectStore]
@@ -131,6 +116,36 @@ class SetAt(NamedTuple):
     async def project(self) -> Project | None:
         """The published set, None where nothing of it is published."""
         return await read_project(self.store, self.settings)
+
+
+async def read_project_plans(sets: Sequence[SetAt], run: str) -> list[tuple[SetAt, ProjectPlan]]:
+    """The plan of a set's run (default: the one that was planned last) at each target that has it.
+
+    Raises NotFoundError if none has.
+    """
+    plans, missing = list[tuple[SetAt, ProjectPlan]](), list[NotFoundError]()
+    for at in sets:
+        try:
+            plans.append((at, await _read_project_plan(at.store, at.settings, run)))
+        except NotFoundError as error:
+            missing.append(error)
+    if not plans:
+        raise missing[0]
+    return plans
+
+
+async def _read_project_plan(store: ObjectStore, settings: Settings, run: str) -> ProjectPlan:
+    if not run:
+        newest = await value_of(store, settings.layout.newest)
+        if newest is None:
+            cause = f"none has been planned in {settings.target}"
+            raise NotFoundError("find", "a run", cause, "Start one: {call:run}")
+        run = newest.run
+    plan = await value_of(store, settings.layout.project_run(run).plan)
+    if plan is None:
+        cause = f"{store.url}/{settings.layout.project_run(run).root} has no plan"
+        raise NotFoundError("find", f"run {run} of a set of datasets", cause)
+    return plan
 
 
 class Exports(NamedTuple):
