@@ -249,6 +249,16 @@ def test_an_upload_that_is_cancelled_while_a_request_is_in_progress_leaves_no_pa
     assert (s3.names(), s3.uploads()) == ([], [])
 
 
+def test_uploads_of_killed_processes_are_discarded_and_those_to_other_names_are_not(s3: S3Server) -> None:
+    client = open_client()
+    for name in ("run/a", "run/b", "run/c", "other"):
+        client.create_multipart_upload(Bucket=BUCKET, Key=name)
+    client.create_multipart_upload(Bucket=BUCKET, Key="run/a")
+    on(lambda store: store.discard_uploads(["run/a", "run/c"]))
+    assert sorted(s3.uploads()) == ["other", "run/b"]
+    on(lambda store: store.discard_uploads([]))
+
+
 def test_an_upload_that_fails_leaves_no_parts(s3: S3Server) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield LARGE

@@ -221,6 +221,7 @@ def test_copies_to_s3_that_are_killed_at_random_are_completed_by_the_same_comman
         verified = stage.command("verify", "--to", dest, "--json", "--read")
         assert json.loads(verified.out)["findings"] == []
     assert hits
+    assert s3.uploads() == []
 
 
 def test_bad_input_is_one_sentence_and_changes_nothing(stage: Stage, s3: S3Server) -> None:

@@ -26,12 +26,12 @@ def crc32c_of_file(path: Path) -> str:
 
 
 class Summed:
-    """A writable file that records the size and the checksum of what was written.
+    """A writable file that records the size and the checksum of what was written. file: gets it, if there is one.
 
     failed: the error that a write has raised, if any.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes] | None) -> None:
         self._file, self._checksum = file, 0
         self.size = 0
         self.failed: OSError | None = None
@@ -44,7 +44,8 @@ class Summed:
     def write(self, data: bytes) -> int:
         """Write all of the data."""
         try:
-            self._file.write(data)
+            if self._file:
+                self._file.write(data)
         except OSError as error:
             self.failed = error
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import IO, NamedTuple, TypeVar
 
 from bqdump.adapters.checksums import crc32c
@@ -137,6 +137,9 @@ class MemoryStore:
                 self._objects[name] = found._replace(info=info)
             results.append(there)
         return results
+
+    async def discard_uploads(self, names: Collection[str]) -> None:
+        """See ObjectStore. There are none."""
 
     async def close(self) -> None:
         """See ObjectStore."""

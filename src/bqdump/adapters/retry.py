@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from typing import IO, TypeVar, cast
 
@@ -145,6 +145,10 @@ class RetryingStore:
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
         """See Locks. The store has to be one of these."""
         return await self._each(objects, lambda some: cast("Locks", self._store).extend(some, until))
+
+    async def discard_uploads(self, names: Collection[str]) -> None:
+        """See ObjectStore."""
+        await self._retrying.call(lambda: self._store.discard_uploads(names))
 
     async def close(self) -> None:
         """See ObjectStore."""

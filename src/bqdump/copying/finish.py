@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -15,7 +16,7 @@ from bqdump.core.documents.copying import Copying, CopyOf
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.retention import Tags
 from bqdump.core.documents.target import Latest
-from bqdump.core.errors import BqdumpError, VerificationError
+from bqdump.core.errors import AnswerError, BqdumpError, DeniedError, TargetError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
 from bqdump.core.version import VERSION
@@ -87,6 +88,10 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
         records = [(info.name, info.generation) async for page in place.store.objects(folder) for info in page]
         if records:
             await delete(place.store, records)
+    if place.store.abilities.leaves_uploads:
+        # Those of killed tasks. The files are there, so a late task that uploads one again has nothing to lose.
+        with suppress(TargetError, DeniedError, AnswerError):
+            await place.store.discard_uploads([item.target for item in found.items])
 
 
 async def _prove_manifest(task: Task, found: Surveyed, stored: Manifest) -> None:

@@ -9,7 +9,7 @@ What locks objects, so that nobody deletes or replaces them before a date.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import IO, NamedTuple, Protocol, TypeVar
 
 from bqdump.core.errors import BqdumpError
@@ -90,10 +90,12 @@ class Abilities(NamedTuple):
 
     listed_checksums: whether listings return CRC32C, origin and locks. Without it they are "" and 0 there, and `stat`
     returns them, with a request for each object. exports: whether exports are written there directly, not only copied.
+    leaves_uploads: whether an upload whose process was killed stays, and is billed.
     """
 
     listed_checksums: bool = True
     exports: bool = True
+    leaves_uploads: bool = False
 
 
 class ObjectStore(Protocol):
@@ -198,6 +200,10 @@ class ObjectStore(Protocol):
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """Delete each object at exactly this generation; False if that generation no longer exists."""
+        ...
+
+    async def discard_uploads(self, names: Collection[str]) -> None:
+        """Discard what uploads to these names that never ended have left. See Abilities.leaves_uploads."""
         ...
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TypeVar, cast
@@ -206,6 +206,9 @@ class FolderStore:
             return [self._delete(index, name, generation) for name, generation in objects]
 
         return await self._locked("delete files in", "", each, writes=True)
+
+    async def discard_uploads(self, names: Collection[str]) -> None:
+        """See ObjectStore. There are none."""
 
     async def close(self) -> None:
         """See ObjectStore."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import IO, Any, TypeVar, cast
@@ -243,6 +243,9 @@ class CloudStore:
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
         """See Locks."""
         return await self._batches.extend(objects, Lock(until, bool(self._lock and self._lock.strict)))
+
+    async def discard_uploads(self, names: Collection[str]) -> None:
+        """See ObjectStore. There are none."""
 
     async def close(self) -> None:
         """See ObjectStore."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import IO, Any, TypeVar, cast
@@ -25,7 +25,7 @@ from bqdump.adapters.s3.requests import (
     info_of,
     open_client,
 )
-from bqdump.adapters.s3.uploads import Upload, kept
+from bqdump.adapters.s3.uploads import Upload, discard, kept
 from bqdump.adapters.threads import Threads
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
@@ -54,7 +54,7 @@ class S3Store:
     part. lock: of all objects. The process needs the permissions that adapters.s3.errors names.
     """
 
-    abilities = Abilities(listed_checksums=False, exports=False)
+    abilities = Abilities(listed_checksums=False, exports=False, leaves_uploads=True)
 
     def __init__(
         self, bucket: str, endpoint: str = "", patience: Patience | None = None, lock: Lock | None = None
@@ -185,6 +185,10 @@ class S3Store:
         """See Locks. Two requests for each, one where the lock is long enough."""
         return await self._each(objects, lambda name, generation: extend(self._requests, name, generation, until))
 
+    async def discard_uploads(self, names: Collection[str]) -> None:
+        """See ObjectStore."""
+        await self._threads.call(lambda: discard(self._requests, names))
+
     async def close(self) -> None:
         """See ObjectStore."""
         self._threads.close()
@@ -209,7 +213,7 @@ class S3Store:
     async def _streamed(self, name: str, pieces: AsyncIterator[bytes], begin: Callable[[], Upload]) -> ObjectInfo:
         """Upload the pieces, several parts at a time: as many as leave room for other streams."""
         upload = await self._threads.call(begin)
-        file = Summed(cast("IO[bytes]", Ignored()))
+        file = Summed(None)
         sending: set[asyncio.Task[None]] = set()
         self._streams += 1
         try:
@@ -284,14 +288,6 @@ class S3Store:
         except NotFoundError:
             return None
         return Note(info.name, found.data, found.generation)
-
-
-class Ignored:
-    """A file of which only the checksum matters."""
-
-    def write(self, data: bytes) -> int:
-        """Keep nothing."""
-        return len(data)
 
 
 def _content_type(name: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -14,7 +15,7 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.patience import Attempts, Retrying
 from bqdump.adapters.s3.errors import NO_OBJECT, code_of, translated
 from bqdump.adapters.s3.requests import Requests
-from bqdump.core.errors import BqdumpError, ConflictError, TargetError
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, TargetError
 
 Result = TypeVar("Result")
 
@@ -224,3 +225,20 @@ class Upload:
     @property
     def _subject(self) -> str:
         return self._requests.subject(self._name)
+
+
+def discard(requests: Requests, names: Collection[str]) -> None:
+    """Abort all uploads to these names."""
+    wanted = set(names)
+    if not wanted:
+        return
+    first, last = min(wanted), max(wanted)
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    query: dict[str, Any] = {"Bucket": requests.bucket, "Prefix": "".join(one for one, _ in same)}
+    with translated("list the uploads below", requests.subject(query["Prefix"])):
+        pages = requests.client.get_paginator("list_multipart_uploads").paginate(**query)
+        found = [(one["Key"], one["UploadId"]) for page in pages for one in page.get("Uploads") or ()]
+    for key, upload in found:
+        if key in wanted:
+            with suppress(NotFoundError, ConflictError), translated("abort an upload of", requests.subject(key)):
+                requests.client.abort_multipart_upload(Bucket=requests.bucket, Key=key, UploadId=upload)
