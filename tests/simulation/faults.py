@@ -7,7 +7,7 @@ On the way it may be lost, delivered late, answered to nobody, or be the last th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from typing import IO, NamedTuple, TypeVar
 
 from urllib3.exceptions import IncompleteRead
@@ -238,6 +238,9 @@ class FaultyStore:
             return result
 
         return await self._batch("delete", [(wish[0], wish) for wish in objects], one)
+
+    async def discard_uploads(self, names: Collection[str]) -> None:
+        """See ObjectStore. There are none."""
 
     async def close(self) -> None:
         """Nothing to let go of."""
