@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from typing import Any
 from xml.etree import ElementTree
 
@@ -87,3 +89,15 @@ def test_a_body_that_is_not_xml_is_refused(http: Http) -> None:
 def test_an_upload_into_an_unknown_bucket_is_refused(http: Http) -> None:
     refused = http.call("POST", "/absent/x", params={"uploads": ""})
     assert (refused.status_code, b"<Message>" in refused.content) == (404, True)
+
+
+def test_a_supplied_key_and_a_kms_key_exclude_each_other(http: Http) -> None:
+    key = base64.b64encode(b"k" * 32).decode()
+    headers = {
+        "x-goog-encryption-algorithm": "AES256",
+        "x-goog-encryption-key": key,
+        "x-goog-encryption-key-sha256": base64.b64encode(hashlib.sha256(b"k" * 32).digest()).decode(),
+        "x-goog-encryption-kms-key-name": "projects/p/locations/l/keyRings/r/cryptoKeys/k",
+    }
+    answer = http.call("POST", f"/{BUCKET}/x", params={"uploads": ""}, headers=headers)
+    assert (answer.status_code, "cannot be used together" in answer.text) == (400, True)

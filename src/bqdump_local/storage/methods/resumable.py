@@ -5,32 +5,19 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bqdump_local.storage.errors import ApiError, invalid
 
 if TYPE_CHECKING:
+    from bqdump_local.storage.methods.planned import Plan
     from bqdump_local.storage.store.files import Content, Spool
-    from bqdump_local.storage.store.preconditions import Conditions
     from bqdump_local.storage.store.records import ObjectRecord
     from bqdump_local.storage.wire import Request
 
 # The service keeps only complete multiples of this size of an incomplete upload.
 QUANTUM = 256 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The object that an upload creates."""
-
-    bucket: str
-    name: str
-    settings: dict[str, Any]
-    conditions: Conditions
-    storage_class: str | None
-    kms_key: str | None
-    customer_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ from urllib.parse import quote
 
 from bqdump_local.storage.api_fields import checked
 from bqdump_local.storage.errors import ApiError, invalid
-from bqdump_local.storage.methods.checksums import check, from_header, from_resource
-from bqdump_local.storage.methods.resumable import Plan, Session, parse_content_range
+from bqdump_local.storage.methods.checksums import from_header, from_resource
+from bqdump_local.storage.methods.planned import Plan, admitted, create, received, unchanged
+from bqdump_local.storage.methods.resumable import Session, parse_content_range
 from bqdump_local.storage.names import check_object_name
 from bqdump_local.storage.store import customer_key
 from bqdump_local.storage.store.preconditions import Conditions
 from bqdump_local.storage.store.resources import object_settings, storage_class
-from bqdump_local.storage.wire import DisconnectedError, Reply, Request, parse_resource
+from bqdump_local.storage.wire import Reply, Request, parse_resource
 
 if TYPE_CHECKING:
     from bqdump_local.storage.store.files import Content
@@ -77,13 +78,7 @@ class UploadMethods:
 
     async def _media(self, request: Request, bucket: str) -> Reply:
         plan = self._plan(request, bucket, {}, request.headers.get("content-type"))
-        spool = self._store.files.spool()
-        try:
-            async for piece in request.stream():
-                spool.write(piece)
-        except DisconnectedError:
-            spool.discard()
-            raise
+        spool = await received(self._store, request)
         record = self._commit(plan, spool.finish(), from_header(request.headers.get("x-goog-hash")))
         return Reply(self._store.resource(record, request.base_url))
 
@@ -119,32 +114,13 @@ class UploadMethods:
         if encoding := request.query.get("contentEncoding"):
             settings["contentEncoding"] = encoding
         conditions = Conditions.of(request.query)
-        self._store.bucket(bucket)
-        self._store.access.require(bucket, "storage.objects.create", item=name)
-        self._store.check_write(bucket, name, conditions)
         key = request.query.get("kmsKeyName") or resource.get("kmsKeyName")
         supplied = customer_key.of_object(request.headers)
-        if key and supplied:
-            raise invalid("A customer-supplied key and a Cloud KMS key cannot be used together.")
-        return Plan(bucket, name, settings, conditions, storage_class(resource), key, supplied)
+        plan = Plan(bucket, name, settings, conditions, storage_class(resource), key, supplied)
+        return admitted(self._store, plan)
 
     def _commit(self, plan: Plan, content: Content, *expected: dict[str, str]) -> ObjectRecord:
-        try:
-            for checksums in expected:
-                check(content, checksums)
-        except ApiError:
-            content.discard()
-            raise
-        return self._store.put(
-            plan.bucket,
-            plan.name,
-            content,
-            settings=plan.settings,
-            conditions=plan.conditions,
-            storage_class=plan.storage_class,
-            kms_key=plan.kms_key,
-            customer_key=plan.customer_key,
-        )
+        return create(self._store, plan, unchanged(content, *expected))
 
 
 def split_multipart(content_type: str, body: bytes) -> tuple[dict[str, Any], str | None, bytes]:

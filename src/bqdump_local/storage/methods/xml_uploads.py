@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from bqdump_local.storage.errors import ApiError, invalid
-from bqdump_local.storage.methods.checksums import check, from_header
-from bqdump_local.storage.methods.resumable import Plan
+from bqdump_local.storage.methods.checksums import from_header
+from bqdump_local.storage.methods.planned import Plan, admitted, create, received, unchanged
 from bqdump_local.storage.names import check_object_name, decode_segment
 from bqdump_local.storage.store import customer_key
 from bqdump_local.storage.store.preconditions import NONE
 from bqdump_local.storage.store.resources import object_settings, storage_class
-from bqdump_local.storage.wire import DisconnectedError, Reply, Request
+from bqdump_local.storage.wire import Reply, Request
 
 if TYPE_CHECKING:
     from bqdump_local.storage.store.files import Content
@@ -102,9 +102,6 @@ class XmlUploads:
         }
         if metadata:
             resource["metadata"] = metadata
-        self._store.bucket(bucket)
-        self._store.access.require(bucket, "storage.objects.create", item=name)
-        self._store.check_write(bucket, name, NONE)
         plan = Plan(
             bucket,
             name,
@@ -115,7 +112,7 @@ class XmlUploads:
             customer_key.of_object(headers),
         )
         identifier = secrets.token_urlsafe(24)
-        self._uploads[identifier] = _Upload(plan)
+        self._uploads[identifier] = _Upload(admitted(self._store, plan))
         answer = {"Bucket": bucket, "Key": name, "UploadId": identifier}
         return _reply(_xml("InitiateMultipartUploadResult", answer))
 
@@ -123,19 +120,8 @@ class XmlUploads:
         number = request.number("partNumber")
         if number is None or not 1 <= number <= _MOST_PARTS:
             raise invalid(f"partNumber must be from 1 to {_MOST_PARTS}.")
-        spool = self._store.files.spool()
-        try:
-            async for piece in request.stream():
-                spool.write(piece)
-        except DisconnectedError:
-            spool.discard()
-            raise
-        content = spool.finish()
-        try:
-            check(content, from_header(request.headers.get("x-goog-hash")))
-        except ApiError:
-            content.discard()
-            raise
+        whole = (await received(self._store, request)).finish()
+        content = unchanged(whole, from_header(request.headers.get("x-goog-hash")))
         etag = f'"{hashlib.sha256(f"{content.crc32c}{content.md5}".encode()).hexdigest()[:32]}"'
         if number in upload.parts:
             upload.parts[number].content.discard()
@@ -154,16 +140,8 @@ class XmlUploads:
                 while piece := file.read(_PIECE):
                     spool.write(piece)
         plan = upload.plan
-        record = self._store.put(
-            plan.bucket,
-            plan.name,
-            # Like composed objects, these have no MD5 in the service.
-            spool.finish(with_md5=False),
-            settings=plan.settings,
-            storage_class=plan.storage_class,
-            kms_key=plan.kms_key,
-            customer_key=plan.customer_key,
-        )
+        # Like composed objects, these have no MD5 in the service.
+        record = create(self._store, plan, spool.finish(with_md5=False))
         upload.discard()
         del self._uploads[identifier]
         answer = {"Bucket": plan.bucket, "Key": plan.name, "ETag": f'"{record.etag}"'}
