@@ -15,7 +15,7 @@ from google.cloud import storage
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.render.append_only import COPIER
-from integration.command import Called
+from integration.command import Called, call_in
 from integration.stage import Stage
 
 KEEP = ("--path", "{run}/{table}/{table}_*.{ext}")
@@ -223,3 +223,25 @@ def test_a_vault_takes_no_copies_that_are_not_locked_and_none_of_another_mode(va
         called = vault.command("copy", dest(vault), *words)
         assert (called.code, expected in called.err) == (2, True), called
     assert objects(vault) == before
+
+
+def test_a_drill_takes_nothing_but_the_vault_the_key_and_a_project(vault: Stage) -> None:
+    assert vault.command("keys", "new", "copier").code == 0
+    export(vault, "one")
+    copy(vault, "--sign", "copier.key")
+    # The export is lost, and the dataset.
+    for blob in vault.store.list_blobs(vault.bucket):
+        blob.delete()
+    vault.big.delete_dataset(vault.dataset, delete_contents=True)
+    local(vault, "granted", {"buckets": {name_of(vault): [{"permissions": COPIER[:3]}]}})
+    lost = ("SOURCE_DATASET", "DESTINATION_BUCKET")
+    alone = {name: value for name, value in vault.variables.items() if name not in lost}
+    trust = ("--to", dest(vault), "--trust", "copier.pub")
+    called = call_in(vault.folder, alone, "drill", *trust, "--via", f"gs://{vault.bucket}/via")
+    assert called.code == 0, called.text
+    assert "2 of 2 tables" in called.text
+    local(vault, "granted", {"buckets": {}})
+    listed = json.loads(call_in(vault.folder, alone, "runs", "--json", "--to", dest(vault)).out)
+    assert [(run["run"], run["proven_tables"]) for run in listed] == [("one", 2)]
+    refused = call_in(vault.folder, alone, "drill", "--to", dest(vault), "--trust", "signing.pub")
+    assert refused.code == 2, refused
