@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bqdump.copying import finish, move, sharing
+from bqdump.copying import finish, move
 from bqdump.core.copy import manifest
 from bqdump.repository import published
 from bqdump.retain import locked
@@ -19,12 +19,6 @@ MUTATIONS = (
              edit('Template(str(settings["path"])).keeps', "True")),
     Mutation("the copy's manifest has the generations of its source", Law.COPIED, manifest, "copied_manifest",
              edit("generation=here[name].generation", "generation=file.generation")),
-    Mutation("each copy of a run looks for tombstones by itself", Law.COPIED, sharing, "begin",
-             edit("agreed = (await create(place.store, document, Renewed(found.run, tuple(dying)))).value",
-                  "agreed = Renewed(found.run, tuple(dying))")),
-    Mutation("what a task has begun counts as moved by it", Law.COPIED, sharing.Shares, "_look",
-             edit("if record in done and done[record] != self._begun.records.get(record):",
-                  "if self._names.batch(number).name in notes:")),
     Mutation("files that were there before keep their own locks", Law.LOCKED, finish, "lock_files",
              edit("if task.lock:", "if not task.lock:")),
     Mutation("prune deletes files that another run names", Law.LOCKED, locked, "_free_files",
