@@ -85,7 +85,7 @@ $(VENV)/.witness: requirements/witness.txt requirements/witness-dbt.txt requirem
 	@$(BIN)/uv pip install --no-config -q --python $(VENV)/witness/bin/python --require-hashes --no-deps -r requirements/witness.txt
 	@$(BIN)/python -m venv --clear --without-pip $(VENV)/witness-dbt
 	@$(BIN)/uv pip install --no-config -q --python $(VENV)/witness-dbt/bin/python --require-hashes --no-deps -r requirements/witness-dbt.txt
-	@$(BIN)/python -m pip download -q --no-deps --no-build-isolation --no-binary :all: --require-hashes -d $(VENV)/witness/sources -r requirements/witness-suites.txt
+	@$(BIN)/python -m pip download -q --no-deps --no-binary :all: --require-hashes -d $(VENV)/witness/sources -r requirements/witness-suites.txt
 	@touch $@
 
 sbom: $(VENV)/.dev  ## list the packages of the images with their licenses, in dist/; of one: IMAGE="read otel" (CycloneDX)
