@@ -1,7 +1,7 @@
 """`python -m tests.simulation --schedules 100000` searches; `--seed N --trace` replays one schedule in full.
 
-`--restores` simulates restores instead of exports, `--prunes` prunes, `--copies` copies,
-`--vaults` locked copies, `--sets` sets of datasets.
+`--incremental` simulates incremental runs instead of exports, `--restores` restores, `--prunes` prunes, `--copies`
+copies, `--vaults` locked copies, `--sets` sets of datasets.
 `--bugs` searches for a seed that finds each planted bug, and keeps it in seeds.json.
 """
 
@@ -18,19 +18,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from simulation.bugs import MUTATIONS, search, write_seeds
 from simulation.copies.vaults import simulate as simulate_vaults
 from simulation.copies.world import simulate as simulate_copies
-from simulation.law import Law
+from simulation.incremental import simulate as simulate_incremental
 from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores
 from simulation.schedule import Verdict
 from simulation.sets.world import simulate as simulate_sets
 from simulation.world import simulate as simulate_exports
 
-KINDS = {
-    Law.RESTORED: " --restores",
-    Law.PRUNED: " --prunes",
-    Law.COPIED: " --copies",
-    Law.SETS: " --sets",
-    Law.LOCKED: " --vaults",
+WORLDS = {
+    "incremental": ("incremental runs instead of exports", simulate_incremental),
+    "restores": ("restores instead of exports", simulate_restores),
+    "prunes": ("prunes instead of exports", simulate_prunes),
+    "copies": ("copies instead of exports", simulate_copies),
+    "vaults": ("locked copies instead of exports", simulate_vaults),
+    "sets": ("sets of datasets instead of exports", simulate_sets),
 }
 
 
@@ -40,12 +41,11 @@ def say(*lines: str) -> None:
     sys.stdout.flush()
 
 
-def show(verdict: Verdict) -> None:
-    """Print a failure: its seed, its last steps, and what is wrong."""
+def show(verdict: Verdict, kind: str) -> None:
+    """Print a failure: its seed, its last steps, and what is wrong. kind: of world, as an argument."""
     say(f"seed {verdict.seed}:", *verdict.trace)
     say(f"seed {verdict.seed}: {verdict.broken or 'every law holds'} ({verdict.steps} steps)")
     if verdict.broken:
-        kind = KINDS.get(verdict.broken.law, "")
         say(f"replay: python -m tests.simulation{kind} --seed {verdict.seed} --trace")
 
 
@@ -70,21 +70,17 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count(), metavar="N")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
     parser.add_argument("--trace", action="store_true", help="print every step of the schedule given by --seed")
-    parser.add_argument("--restores", action="store_true", help="simulate restores instead of exports")
-    parser.add_argument("--prunes", action="store_true", help="simulate prunes instead of exports")
-    parser.add_argument("--copies", action="store_true", help="simulate copies instead of exports")
-    parser.add_argument("--vaults", action="store_true", help="simulate locked copies instead of exports")
-    parser.add_argument("--sets", action="store_true", help="simulate sets of datasets instead of exports")
+    for kind, (what, _) in WORLDS.items():
+        parser.add_argument(f"--{kind}", action="append_const", dest="kind", const=kind, help=f"simulate {what}")
     parser.add_argument("--bugs", action="store_true", help="write seeds.json anew")
     wanted = parser.parse_args()
     if wanted.bugs:
         return find_bugs(wanted.processes)
-    simulate = simulate_restores if wanted.restores else simulate_prunes if wanted.prunes else simulate_exports
-    simulate = simulate_vaults if wanted.vaults else simulate
-    simulate = simulate_sets if wanted.sets else simulate_copies if wanted.copies else simulate
+    kind = f" --{wanted.kind[-1]}" if wanted.kind else ""
+    simulate = WORLDS[wanted.kind[-1]][1] if wanted.kind else simulate_exports
     if wanted.seed is not None:
         verdict = simulate(wanted.seed, whole_trace=wanted.trace)
-        show(verdict)
+        show(verdict, kind)
         return int(verdict.broken is not None)
     began, failed, done = time.monotonic(), 0, 0
     seeds = range(wanted.first, wanted.first + wanted.schedules)
@@ -96,7 +92,7 @@ def main() -> int:
                 if wanted.keep_going:
                     say(f"seed {verdict.seed}: {verdict.broken}")
                 else:
-                    show(verdict)
+                    show(verdict, kind)
                     break
     say(f"{done} schedules, {failed} failed, {done / (time.monotonic() - began):.0f} a second")
     return int(bool(failed))

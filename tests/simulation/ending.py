@@ -187,7 +187,9 @@ def _nothing_but(world: World, manifest: Manifest) -> None:
     first = view.plan(laws.first_published)
     dropped = view.given_up(laws.first_published)
     adopted = {unit.table for unit in view.units(first) if unit.id not in dropped} if first else set()
-    template, ext = world.scenery.settings.template, world.scenery.settings.format
+    template = world.scenery.settings.template
+    # Files of another format than the first one's were not its own to replace.
+    ext = str(first.settings["format"]) if first else world.scenery.settings.format
     plans = [plan for plan in map(view.plan, world.runs) if plan]
     keeping = {unit.pattern for plan in plans if plan.mode == "keep" for unit in view.units(plan)}
     for info in map(view.info, world.store.names_now()):

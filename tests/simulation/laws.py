@@ -470,8 +470,10 @@ class Laws:
 
     def _may_be_missing(self, manifest: Manifest, replacing: str, name: str, table: str) -> None:
         plan, receipts = self.view.plan(replacing), self.view.receipts(replacing)
-        # A table that has failed in the later run is not replaced by it; an earlier one may take back its own copy.
+        # A table that failed in the later run, or has another format there, is not replaced under this name; an earlier
+        # run may take back its own copy.
         done = done_tables(receipts, plan) if plan else {}
-        there = plan is not None and any(u.table == table and u.id in done for u in self.view.units(plan))
+        ended = [unit for unit in self.view.units(plan) if unit.table == table and unit.id in done] if plan else []
+        there = any(name.endswith(unit.pattern.rpartition("*")[2]) for unit in ended)
         gone = name not in self.view.intent(replacing) and not (there and "0" * 12 + "." in name)
         self.hold(Law.COMPLETE, gone, f"{name} of {manifest.run} is missing while {replacing} replaces it")
