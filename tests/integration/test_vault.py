@@ -102,6 +102,28 @@ def test_each_object_is_locked_until_the_date_of_its_run_and_written_once(vault:
     }
 
 
+def test_a_copy_says_until_when_each_run_is_locked(vault: Stage) -> None:
+    export(vault, "one")
+    dry = json.loads(copy(vault, "--dry-run", "--json").out)["runs"]
+    assert [(run["state"], run["locked_until"]) for run in dry] == [("missing", None)]
+    for lock, days, state in (("35d", 35, "copied"), ("40d", 40, "there"), ("2d", 40, "there")):
+        (run,) = json.loads(copy(vault, "--json", lock=lock).out)["runs"]
+        ends = {until(one) for name, one in objects(vault).items() if "/_bqdump/" not in name or "/runs/one/" in name}
+        assert (run["state"], {datetime.fromisoformat(run["locked_until"])}) == (state, ends)
+        assert abs(min(ends) - datetime.now(UTC) - timedelta(days=days)) < timedelta(minutes=10)
+    shown = copy(vault)
+    assert "there before" in shown.out
+    assert f"{min(ends):%Y-%m-%dT%H:%M:%S}.000Z" in shown.out
+    # A file whose lock was shortened by somebody who may: the lock of the run is what this copy has made of it.
+    name = next(name for name in objects(vault) if "/_bqdump/" not in name)
+    body = {"retention": {"mode": "Unlocked", "retainUntilTime": (datetime.now(UTC) + timedelta(days=3)).isoformat()}}
+    url = f"{bucket_url(vault)}/o/{quote(name, safe='')}?overrideUnlockedRetention=true"
+    requests.patch(url, json=body, timeout=10).raise_for_status()
+    (run,) = json.loads(copy(vault, "--json", lock="9d").out)["runs"]
+    assert datetime.fromisoformat(run["locked_until"]) == until(objects(vault)[name])
+    assert until(objects(vault)[name]) < min(ends)
+
+
 def test_every_command_finds_the_newest_run(vault: Stage) -> None:
     for run in ("one", "two"):
         export(vault, run)
@@ -199,6 +221,7 @@ def test_what_cannot_be_a_vault_is_refused_in_one_sentence(stage: Stage) -> None
     for words, expected in (
         (("--lock-mode", "governance"), "for how long"),
         (("--lock", "35"), "it has no unit"),
+        (("--lock", "35m"), "a lock that ends within a day protects nothing"),
         (("--lock", "1d", "--lock-mode", "strict"), "expected governance or compliance"),
     ):
         called = stage.command("copy", dest(stage), *words)

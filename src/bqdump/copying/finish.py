@@ -50,8 +50,11 @@ async def store_manifest(task: Task, found: Surveyed, here: Mapping[str, Here]) 
     return stored
 
 
-async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
-    """Store what is made of the manifest and is not there yet, then move latest.json, unless it names a later run."""
+async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:
+    """Store what is made of the manifest and is not there yet, then move latest.json, unless it names a later run.
+
+    Returns until when the run's documents are locked, 0 for not at all.
+    """
     place, names = task.target, task.target.layout.run(found.run)
     summary = place.layout.summary(found.run)
     if not await exists(place.store, summary) or not await exists(place.store, names.contents):
@@ -65,8 +68,7 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
         await sign_manifest(place.store, place.target, names, task.signer, once=once, made=made.value)
     ready = pointer_to(made.value, names.manifest.name, made.generation)
     if task.lock:
-        await _point_locked(task, found, ready, task.lock)
-        return
+        return await _point_locked(task, found, ready, task.lock)
     iceberg = any(entry.iceberg for entry in made.value.tables)
     if iceberg:
         from bqdump.copying.iceberg import name_metadata
@@ -92,6 +94,7 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
         # Those of killed tasks. The files are there, so a late task that uploads one again has nothing to lose.
         with suppress(TargetError, DeniedError, AnswerError):
             await place.store.discard_uploads([item.target for item in found.items])
+    return 0
 
 
 async def _prove_manifest(task: Task, found: Surveyed, stored: Manifest) -> None:
@@ -118,35 +121,37 @@ async def lock_files(task: Task, found: Surveyed, here: Mapping[str, Here]) -> N
         await _extend(task, found, {name: file.generation for name, file in here.items()}, task.lock)
 
 
-async def lock_again(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
-    """Lock a run that is there already for as long as a new copy, if that is longer."""
+async def lock_again(task: Task, found: Surveyed, made: Loaded[Manifest], lock: Locking) -> int:
+    """Lock a run that is there already for as long as a new copy, if that is longer. Returns until when it is then."""
     files = {file.name: file.generation for entry in made.value.tables for file in entry.files}
-    if task.lock:
-        await _extend(task, found, files, task.lock)
+    ends = await _extend(task, found, files, lock), await complete(task, found, made)
+    return min(ends)
 
 
-async def _point_locked(task: Task, found: Surveyed, ready: Latest, lock: Locking) -> None:
-    """Store the pointer, once the run's documents are locked as long as its files.
+async def _point_locked(task: Task, found: Surveyed, ready: Latest, lock: Locking) -> int:
+    """Store the pointer, once the run's documents are locked as long as its files. Returns until when they are.
 
     latest.json, which the first copy creates, refers to the pointers of all runs.
     """
     store, layout = task.target.store, task.target.layout
     names, pointer = layout.run(found.run), layout.pointer(found.run)
     own = (names.manifest, names.contents, names.signature, layout.summary(found.run), layout.tags(found.run))
-    await _extend_documents(task, found, [names.report, *(document.name for document in own)], lock)
+    until = await _extend_documents(task, found, [names.report, *(document.name for document in own)], lock)
     ready = msgspec.structs.replace(ready, locked=True)
     await create(store, pointer, ready)
     await create(store, layout.latest, ready)
     shared = (pointer, layout.latest, layout.copies, layout.owner)
     await _extend_documents(task, found, [document.name for document in shared], lock)
+    return until
 
 
-async def _extend_documents(task: Task, found: Surveyed, names: list[str], lock: Locking) -> None:
+async def _extend_documents(task: Task, found: Surveyed, names: list[str], lock: Locking) -> int:
     there = await present(task.target.store, names)
-    await _extend(task, found, {name: info.generation for name, info in there.items()}, lock)
+    return await _extend(task, found, {name: info.generation for name, info in there.items()}, lock)
 
 
-async def _extend(task: Task, found: Surveyed, objects: Mapping[str, int], lock: Locking) -> None:
+async def _extend(task: Task, found: Surveyed, objects: Mapping[str, int], lock: Locking) -> int:
+    """Lock these objects, by name with their generations, unless they are for longer. Returns the end of the first."""
     there = await present(task.target.store, objects) if objects else {}
     same = {name: info for name, info in there.items() if info.generation == objects[name]}
     short = [(info.name, info.generation) for info in same.values() if info.locked_until < lock.until]
@@ -161,6 +166,7 @@ async def _extend(task: Task, found: Surveyed, objects: Mapping[str, int], lock:
     if gone:
         cause = f"it was deleted or replaced while run {found.run} was copied"
         raise VerificationError(COPY, f"{task.target.store.url}/{min(gone)}", cause, "Repeat the command.")
+    return min((max(info.locked_until, lock.until) for info in same.values()), default=lock.until)
 
 
 async def compare(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:

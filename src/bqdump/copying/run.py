@@ -9,7 +9,7 @@ from bqdump.copying.finish import compare, complete, lock_again, lock_files, sto
 from bqdump.copying.move import Movement, move, prove_others, read_unread
 from bqdump.copying.places import check_place, chosen_runs, claim_place, refuse_overlap, refuse_run
 from bqdump.copying.sharing import UNANNOUNCED, begin, publishes, publishing
-from bqdump.copying.survey import Place, Surveyed, Task, plan_of, pruned_meanwhile, sources_of, survey
+from bqdump.copying.survey import Locking, Place, Surveyed, Task, plan_of, pruned_meanwhile, sources_of, survey
 from bqdump.core.copy.manifest import Item
 from bqdump.core.copy.plan import Copied, CopiedRun, CopyState, Side, egress_of, requests_for
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
@@ -66,11 +66,12 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
     if found.made:
         await check_place(task, found.manifest)
         await compare(task, found, found.made)
-        if not task.dry:
-            if task.lock:
-                await lock_again(task, found, found.made)
+        until = 0
+        if task.lock and not task.dry:
+            until = await lock_again(task, found, found.made, task.lock)
+        elif not task.dry:
             await complete(task, found, found.made)
-        return _result(found, "there"), 0
+        return _result(found, "there", until=until), 0
     if task.dry:
         await check_place(task, found.manifest)
         plan = await plan_of(task, found)
@@ -79,7 +80,7 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
         return _result(found, "missing", lacking), requests_for(plan.files, rewrites=task.mover.rewrites)
     await claim_place(task, found.manifest)
     if task.lock:
-        return await _copy_locked(task, found)
+        return await _copy_locked(task, found, task.lock)
     begun = await begin(task, found)
     if begun is None:
         return await _copy_run(task, run)
@@ -95,14 +96,14 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
     return _result(found, "copied", moved.own), requests_for(plan.files, rewrites=task.mover.rewrites)
 
 
-async def _copy_locked(task: Task, found: Surveyed) -> tuple[CopiedRun, int]:
+async def _copy_locked(task: Task, found: Surveyed, lock: Locking) -> tuple[CopiedRun, int]:
     """The same where objects are locked: nothing is announced, since the store keeps prune away from what is locked."""
     plan = await plan_of(task, found)
     sources = await sources_of(task, found, plan.files)
     moved = await move(task, found, UNANNOUNCED, plan, sources)
     await lock_files(task, found, moved.here)
     await _publish(task, found, moved)
-    return _result(found, "copied", moved.own), requests_for(plan.files, rewrites=task.mover.rewrites)
+    return _result(found, "copied", moved.own, until=lock.until), requests_for(plan.files, rewrites=task.mover.rewrites)
 
 
 async def _publish(task: Task, found: Surveyed, moved: Movement) -> None:
@@ -117,7 +118,7 @@ async def _publish(task: Task, found: Surveyed, moved: Movement) -> None:
     log.info("copied run %s to %s (%s, %s)", found.run, task.target.target, *amount, extra=copied)
 
 
-def _result(found: Surveyed, state: CopyState, moved: Sequence[Item] = ()) -> CopiedRun:
+def _result(found: Surveyed, state: CopyState, moved: Sequence[Item] = (), *, until: int = 0) -> CopiedRun:
     totals = found.manifest.totals
     return CopiedRun(
         run=found.run,
@@ -128,6 +129,7 @@ def _result(found: Surveyed, state: CopyState, moved: Sequence[Item] = ()) -> Co
         bytes=totals.bytes,
         moved_files=len(moved),
         moved_bytes=sum(item.size for item in moved),
+        locked_until=time_of(until) if until else None,
     )
 
 

@@ -106,9 +106,18 @@ def copy(
 
 
 def _print(result: Copied) -> None:
-    of_set = any(run.dataset for run in result.runs)
-    rows = [(*((run.dataset,) if of_set else ()), *_row(run)) for run in result.runs]
-    heads = (*(("dataset",) if of_set else ()), "run", "as of", "state", "files", "size", "moved", "bytes moved", "")
+    of_set, locked = any(run.dataset for run in result.runs), any(run.locked_until for run in result.runs)
+    rows = [(*((run.dataset,) if of_set else ()), *_row(run, locked=locked)) for run in result.runs]
+    sizes = "files", "size", "moved", "bytes moved"
+    heads = (
+        *(("dataset",) if of_set else ()),
+        "run",
+        "as of",
+        "state",
+        *sizes,
+        *(("locked until",) if locked else ()),
+        "",
+    )
     print_table(heads, rows, right=tuple(at + of_set for at in (3, 4, 5, 6)))
     moved = f"{counted(result.files, 'file')}, {size_text(result.bytes)}"
     leaving = f", of which {size_text(result.egress)} leave the location" if result.egress else ""
@@ -119,9 +128,10 @@ def _print(result: Copied) -> None:
         sys.stdout.write(f"Would copy {asked} to {result.target}{leaving}. Nothing was copied.\n")
 
 
-def _row(run: CopiedRun) -> tuple[str, ...]:
+def _row(run: CopiedRun, *, locked: bool) -> tuple[str, ...]:
+    until = (time_text(run.locked_until),) if locked else ()
     if run.state == "not copied":
-        return (run.run, "", run.state, "", "", "", "", run.problem)
+        return (run.run, "", run.state, "", "", "", "", *until, run.problem)
     taken = time_text(run.snapshot_time) if run.snapshot_time else ""
     sizes = f"{run.files:,}", size_text(run.bytes), f"{run.moved_files:,}", size_text(run.moved_bytes)
-    return (run.run, taken, STATES[run.state], *sizes, "")
+    return (run.run, taken, STATES[run.state], *sizes, *until, "")

@@ -156,7 +156,8 @@ class CopiedRun(msgspec.Struct, frozen=True, kw_only=True):
     """A run of the source. files, bytes: all that it has. moved_files, moved_bytes: those that the copy lacked.
 
     dataset: of a set, "" for the only export of its place. state: copied; there: it was copied before; missing: of a
-    dry run, it would be copied; not copied: for the reason in `problem`.
+    dry run, it would be copied; not copied: for the reason in `problem`. locked_until: the time before which nobody
+    deletes any of its objects there; null for a copy that is not locked, and of a dry run.
     """
 
     run: str
@@ -169,6 +170,7 @@ class CopiedRun(msgspec.Struct, frozen=True, kw_only=True):
     moved_files: int = 0
     moved_bytes: int = 0
     problem: str = ""
+    locked_until: datetime | None = None
 
 
 @public
@@ -208,6 +210,7 @@ LOCK_MODES = ("governance", "compliance")
 STORAGE_CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
 RULES = tuple(name for name in RETENTION if name.startswith("keep_"))
 COPY = "copy"
+DAY_SECONDS = 24 * 3600
 
 
 class Request(NamedTuple):
@@ -273,6 +276,9 @@ def _locking(target: Target, lock: object, lock_mode: str) -> tuple[int, Literal
         if lock_mode or lock != "":
             raise UsageError(COPY, "", "it is not said for how long to lock the copy", "Such as --lock 35d.")
         return 0, ""
+    if seconds < DAY_SECONDS:
+        cause = "a lock that ends within a day protects nothing"
+        raise UsageError(COPY, f"--lock {lock}", cause, "Lock for a day or longer, such as with --lock 35d.")
     if target.folder:
         cause = "files in a folder cannot be locked: who may write there may delete them"
         raise UsageError(COPY, str(target), cause, "Copy to a bucket of Cloud Storage or S3, or leave out --lock.")
