@@ -127,6 +127,7 @@ def test_what_cannot_be_restored_is_refused_in_one_sentence(given: Given) -> Non
         (("dya$20240131",), "matches no object of the export; did you mean 'day'?"),
         (("day$20240201", "--include", "day"), "cannot be used together with --include"),
         (("day$20240201", "--schema-only"), "cannot be used together with --schema-only"),
+        (("day$20240201", "--data-only"), "cannot be used together with --data-only"),
         (("day$__NULL__", "--replace", "--yes", "--into", given.stage.dataset), "BigQuery writes to no partition"),
     ):  # fmt: skip
         into = () if "--into" in options else ("--into", "back")

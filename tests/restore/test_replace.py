@@ -11,6 +11,7 @@ from bqdump.core.documents.definitions import Definitions, RowPolicy
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.contents import FORGOTTEN, UNLISTED
 from bqdump.core.restore.documents import Restores
+from bqdump.core.restore.names import is_scratch
 from bqdump.core.restore.plan import NotRestored, Options, TableStep
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.warehouse import JobError
@@ -19,6 +20,7 @@ from bqdump.restoration.listing import Place, abort, find_restores
 from bqdump.restoration.run import run
 from restore.killed import Killed, killed_at
 from restore.test_objects import raw
+from restore.test_partitions import CHOSEN, by_partition
 from restore.world import INTO, ROWS, SETTINGS, World
 
 FEW = RowPolicy("one", "few", "line = 'a'", ("user:a@example.com",))
@@ -139,3 +141,74 @@ def test_an_expiration_that_a_killed_restore_has_removed_is_set_again_by_ending_
         if world.rows("one") == ["x"]:
             assert world.definition("one").get("expirationTime") == LATER, number
     assert seen == {None, LATER}
+
+
+def end(world: World) -> None:
+    (found,) = asyncio.run(find_restores([Place(world.store, SETTINGS.layout)])).restores
+    asyncio.run(abort(found, world.big))
+
+
+def expire(world: World, table: str, expiration: str | None) -> None:
+    asyncio.run(world.big.change_table(COPY, table, raw({"expirationTime": expiration})))
+
+
+def test_ending_a_restore_sets_no_expiration_of_a_table_that_it_does_not_restore() -> None:
+    world = World()
+    for name in ("one", "two"):
+        world.big.put("project", "copy", name, ["x"])
+        expire(world, name, LATER)
+    world.big.failing = lambda table, job: REFUSED if table == "one" else None
+    world.restore(replace(REPLACE, include=("one",)))
+    expire(world, "two", None)
+    end(world)
+    assert [world.definition(name).get("expirationTime") for name in ("one", "two")] == [LATER, None]
+
+
+def test_ending_a_restore_of_some_partitions_sets_no_expiration() -> None:
+    world = by_partition()
+    expire(world, "days", LATER)
+    world.big.failing = lambda table, job: REFUSED if table == "days" else None
+    assert world.restore(replace(CHOSEN, replace=True), run="r2").state == "incomplete"
+    expire(world, "days", None)
+    end(world)
+    assert world.definition("days").get("expirationTime") is None
+
+
+@pytest.mark.parametrize("wanted", [None, str(int(LATER) + 1)])
+def test_ending_a_restore_keeps_the_expiration_that_the_owner_has_set_meanwhile(wanted: str | None) -> None:
+    for number in range(10_000):
+        world = World()
+        world.big.put("project", "copy", "one", ["x"])
+        expire(world, "one", LATER)
+        try:
+            asyncio.run(run(killed_at(world.task(REPLACE, "killed"), number)))
+        except Killed:
+            begun = [one.name for one in asyncio.run(world.big.present(COPY)) if is_scratch(one.name)]
+            if not asyncio.run(find_restores([Place(world.store, SETTINGS.layout)])).restores or (begun and not wanted):
+                # One that it has begun, and that has none, may have lost it to the restore.
+                continue
+            expire(world, "one", wanted)
+            end(world)
+            assert world.definition("one").get("expirationTime") == wanted, number
+        if world.rows("one") != ["x"]:
+            break
+    assert number > 5
+
+
+def test_ending_a_restore_finds_by_its_jobs_what_it_began_once_scratch_tables_have_expired() -> None:
+    world = World()
+    world.big.put("project", "copy", "one", ["x"])
+    expire(world, "one", LATER)
+    number = 0
+    while world.definition("one").get("expirationTime"):
+        number += 1
+        world = World()
+        world.big.put("project", "copy", "one", ["x"])
+        expire(world, "one", LATER)
+        with pytest.raises(Killed):
+            asyncio.run(run(killed_at(world.task(replace(REPLACE, include=("one",)), "killed"), number)))
+    for one in asyncio.run(world.big.present(COPY)):
+        if is_scratch(one.name):
+            asyncio.run(world.big.drop_table(COPY, one.name))
+    end(world)
+    assert world.definition("one").get("expirationTime") == LATER

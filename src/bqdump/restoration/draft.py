@@ -19,7 +19,7 @@ from bqdump.core.errors import DeniedError, DocumentError, UsageError, Verificat
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.definition import expirations_of
 from bqdump.core.restore.documents import Restores
-from bqdump.core.restore.draft import partitions_in_target, restore_plan, tables_in_target
+from bqdump.core.restore.draft import partitions_in_target, restore_plan, tables_in_target, with_kept
 from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
 from bqdump.core.restore.selection import unfinished
@@ -72,6 +72,7 @@ async def draft(task: Task) -> Draft:
     plan = restore_plan(compared.manifest, options, state, now)
     await _refuse_changed_files(task, plan, compared.findings)
     await _note_location(task, plan)
+    state = with_kept(state, plan) if state and state.expirations else state
     return Draft(found._replace(manifest=compared.manifest), state, now, plan)
 
 

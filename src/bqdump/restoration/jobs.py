@@ -29,8 +29,8 @@ from bqdump.restoration.task import RunningRestore
 log = logging.getLogger(__name__)
 # Job ids count the tries of one attempt at a table from here.
 TRIES = 1000
-# The step whose job writes to the table of its name.
-COPY = "copy"
+# Steps, as in the ids of jobs; the job of the last one writes to the table of its name.
+FULL, STAGE, COPY = "full", "stage", "copy"
 # BigQuery's reason for a name that is taken, and for a table that is not empty.
 TAKEN = "duplicate"
 # The reason of a table that has other rows than those that were loaded.

@@ -18,9 +18,10 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.layout import Layout
 from bqdump.core.errors import DocumentError, NotFoundError, TargetError, UsageError
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.definition import missing_expirations
 from bqdump.core.restore.documents import DOCUMENTS, Decision, RestoreLayout, Restores
 from bqdump.core.restore.listing import AbortedRestore, ListedRestore, jobs_of, state_of
-from bqdump.core.restore.names import LABEL, scratch_prefix
+from bqdump.core.restore.names import LABEL, job_id, scratch_name, scratch_prefix
 from bqdump.core.restore.plan import TABLE
 from bqdump.core.restore.result import NotCreated
 from bqdump.core.settings.target import Target
@@ -29,7 +30,7 @@ from bqdump.core.wording import placeholder
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.repository import delete, load, value_of
-from bqdump.restoration.jobs import keep_expirations
+from bqdump.restoration.jobs import COPY, FULL, STAGE, keep_expirations
 from bqdump.restoration.outcome import Ledger, read_ledger
 from bqdump.restoration.uploads import delete_named
 
@@ -170,12 +171,10 @@ async def abort(found: Found, destination: Destination) -> AbortedRestore:
     decision = found.decision
     jobs = await _cancel(found, destination)
     scratch, begun = await _tables(found, destination)
+    # Before scratch tables are dropped, which show what was begun: so this can be repeated.
+    await _keep_expirations(found, destination, scratch)
     for name in scratch:
         await destination.drop_table(decision.target, name)
-    restored = {receipt.name for receipt in found.ledger.receipts.values() if receipt.kind == TABLE}
-    for name, expirations in ((decision.state and decision.state.expirations) or {}).items():
-        if name not in restored:
-            await keep_expirations(destination, decision.target, name, expirations)
     files, size = await _uploads(found)
     documents, left = await _documents(found)
     ended = LogEvent.RESTORE_ABORTED.extra(restore=decision.restore)
@@ -222,6 +221,40 @@ async def _tables(found: Found, destination: Destination) -> tuple[list[str], li
     ]
     prefix = scratch_prefix(decision.mark)
     return [name for name in mine if name.startswith(prefix)], [name for name in mine if not name.startswith(prefix)]
+
+
+async def _keep_expirations(found: Found, destination: Destination, scratch: Sequence[str]) -> None:
+    """Set expirations again that the restore may have removed: those that tables lack which it began, and not others.
+
+    scratch: its scratch tables.
+    """
+    target, state = found.decision.target, found.decision.state
+    if state is None:
+        return
+    restored = {receipt.name for receipt in found.ledger.receipts.values() if receipt.kind == TABLE}
+    for name, kept in (state.expirations or {}).items():
+        number = (state.numbers or {}).get(name)
+        if name in restored or not await _has_begun(found, destination, scratch, name, number):
+            continue
+        if there := await destination.table(target, name):
+            await keep_expirations(destination, target, name, missing_expirations(kept, there.definition))
+
+
+async def _has_begun(
+    found: Found, destination: Destination, scratch: Sequence[str], name: str, number: int | None
+) -> bool:
+    """Whether a restore has worked at a table. number: in the plan, None in a decision of an earlier version."""
+    failed = {failure.name for failures in found.ledger.failures.values() for failure in failures}
+    if name in failed or number is None:
+        return name in failed
+    mark, location = found.decision.mark, found.decision.target.location
+    if any(one.startswith(f"{scratch_name(mark, number)}_") for one in scratch):
+        return True
+    # Scratch tables expire, and jobs are known for longer.
+    for step in (FULL, STAGE, COPY):
+        if await destination.find_job(job_id(mark, number, step, 0, 0), location):
+            return True
+    return False
 
 
 async def _uploads(found: Found) -> tuple[int, int]:

@@ -20,7 +20,9 @@ from bqdump.export.watch import Watch
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.changes import VALUES, scratch_difference
 from bqdump.restoration.jobs import (
+    FULL,
     ROWS,
+    STAGE,
     TAKEN,
     FailedJobError,
     Jobs,
@@ -37,7 +39,7 @@ from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.uploads import changed_files, upload_files
 
 # Steps, as in the ids of jobs.
-FULL, STAGE, INSERT, RANGES = "full", "stage", "insert", "ranges"
+INSERT, RANGES = "insert", "ranges"
 # A scratch table that was forgotten disappears after so long, in milliseconds.
 SCRATCH_MS = 3 * 24 * 60 * 60 * 1000
 # https://cloud.google.com/bigquery/docs/error-messages, https://cloud.google.com/bigquery/quotas#partitioned_tables

@@ -117,6 +117,15 @@ def expirations_of(definition: msgspec.Raw) -> msgspec.Raw:
     return _raw(kept)
 
 
+def missing_expirations(kept: msgspec.Raw, there: msgspec.Raw) -> msgspec.Raw:
+    """Those of these expirations that a table lacks now, for tables.patch; JSON null where it lacks none.
+
+    kept: see expirations_of. there: the table's definition.
+    """
+    body, now = msgspec.json.decode(kept) or {}, msgspec.json.decode(expirations_of(there)) or {}
+    return _raw({name: value for name, value in body.items() if name not in now})
+
+
 def without_default(field: Field) -> Field:
     """A column without its default value."""
     return {key: value for key, value in field.items() if key != "defaultValueExpression"}

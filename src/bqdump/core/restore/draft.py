@@ -99,6 +99,15 @@ def restore_plan(manifest: Manifest, options: Options, target: TargetState | Non
     return temporary(plan) if options.temporary else plan
 
 
+def with_kept(target: TargetState, plan: RestorePlan) -> TargetState:
+    """What the target holds, with the expirations of those tables only whose rows the plan replaces."""
+    kept = {number: step for number, step in enumerate(plan.tables) if step.kept != NOTHING}
+    return target._replace(
+        expirations={step.name: step.kept for step in kept.values()},
+        numbers={step.name: number for number, step in kept.items()},
+    )
+
+
 def tables_with_rows(manifest: Manifest) -> tuple[list[str], list[str]]:
     """The tables of an export that a restore fills with rows, and those whose rows it cannot bring back."""
     everything = _chosen(manifest, Options(project=manifest.project, dataset=manifest.dataset))

@@ -213,8 +213,8 @@ class TargetState(NamedTuple):
     layouts: of the tables that are to be replaced, by name, see layout_of. definitions: of the tables that are to be
     filled, as BigQuery returned them. policies: of the tables whose rows are replaced, the names of row access policies
     and whether a restore has created each; None for a table whose policies may not be listed. expirations: of the same
-    tables, for tables.patch. rows: of the partitions to be restored, by table and id. None stands for a dataset that
-    does not exist.
+    tables, for tables.patch; a decision has those of the plan only, and in numbers their numbers in it. rows: of the
+    partitions to be restored, by table and id. None stands for a dataset that does not exist.
     """
 
     location: str
@@ -226,3 +226,4 @@ class TargetState(NamedTuple):
     policies: dict[str, dict[str, bool] | None] | None = None
     expirations: dict[str, msgspec.Raw] | None = None
     rows: dict[str, dict[str, int]] | None = None
+    numbers: dict[str, int] | None = None

@@ -60,7 +60,7 @@ def requested(
     grants = {"with_policies": with_policies, "with_access": with_access}
     ranges = [partition_range(value) for value in parse.patterns(partitions)]
     if ranges:
-        others = {"include": include, "exclude": exclude, "schema_only": schema_only, **grants}
+        others = {"include": include, "exclude": exclude, "schema_only": schema_only, "data_only": data_only, **grants}
         _refuse_with_partitions(name for name, given in others.items() if given)
         include = tuple(dict.fromkeys(chosen.table for chosen in ranges))
     _refuse_pairs(schema_only=schema_only, data_only=data_only, verify=verify, grants=grants)
