@@ -155,6 +155,45 @@ def test_what_a_thief_plants_with_the_copiers_grants_is_named(vault: Stage) -> N
     assert json.loads(vault.command("verify", "--json", *at).out)["run"] == "today"
 
 
+def unlock_all(stage: Stage) -> None:
+    """End every lock, as time would."""
+    for name in objects(stage):
+        url = f"{bucket_url(stage)}/o/{quote(name, safe='')}?overrideUnlockedRetention=true"
+        requests.patch(url, json={"retention": None}, timeout=10).raise_for_status()
+
+
+def test_a_signed_run_that_was_pruned_is_not_the_published_one_again(vault: Stage) -> None:
+    there = vault.store.bucket(name_of(vault))
+    export(vault, "today")
+    copy(vault)
+    kept = (f"{STATE}/runs/yesterday/manifest.json", f"{STATE}/runs/yesterday/signature.json")
+    signed = {name: there.blob(name).download_as_bytes() for name in kept}
+    pointer = json.loads(there.blob(f"{STATE}/pointers/yesterday.json").download_as_bytes())
+    unlock_all(vault)
+    at = ("--to", dest(vault))
+    assert vault.command("prune", *at, "--keep-last", "1", "--yes").code == 0
+    grant(vault, *COPIER)
+    for name, data in signed.items():
+        there.blob(name).upload_from_string(data, if_generation_match=0)
+    generation = int(there.get_blob(kept[0]).generation)
+    later = datetime(2100, 1, 1, tzinfo=UTC)
+    pointer |= {"manifest_generation": generation, "snapshot": int(later.timestamp() * 1000)}
+    pointer |= {"snapshot_time": "2100-01-01T00:00:00Z"}
+    there.blob(f"{STATE}/pointers/yesterday.json").upload_from_string(json.dumps(pointer), if_generation_match=0)
+    release(vault)
+    for words in ((), TRUST, (*TRUST, "--newest-within", "26h")):
+        called = vault.command("ls", "--json", *at) if not words else vault.command("verify", "--json", *at, *words)
+        assert "pointers/yesterday.json is not used" in called.err, called.text
+        if words:
+            assert json.loads(called.out)["run"] == "today", called.text
+    # An honest pointer to a run that is too old is no fault of the pointer.
+    old = vault.command("verify", *at, *TRUST, "--newest-within", "1s")
+    assert (old.code, "cannot trust run today" in old.err) == (4, True), old.text
+    assert "pointers/today.json is not used" not in old.err
+    pruned = json.loads(vault.command("prune", *at, "--keep-last", "1", "--json").out)
+    assert {run["run"]: run["reasons"] for run in pruned["runs"]}["today"][0] == "published"
+
+
 def test_the_copier_needs_each_of_its_permissions_and_no_other(vault: Stage) -> None:
     export(vault, "today", "--incremental")
     export(vault, "tonight", "--incremental")
@@ -177,9 +216,7 @@ def test_the_pruner_needs_each_of_its_permissions_and_creates_nothing(vault: Sta
     locked = vault.command(*prune)
     assert (locked.code, "kept: locked until" in locked.out) == (0, True), locked
     release(vault)
-    for name in objects(vault):
-        url = f"{bucket_url(vault)}/o/{quote(name, safe='')}?overrideUnlockedRetention=true"
-        requests.patch(url, json={"retention": None}, timeout=10).raise_for_status()
+    unlock_all(vault)
     for missing in PRUNER:
         grant(vault, *(permission for permission in PRUNER if permission != missing))
         called = vault.command(*prune)

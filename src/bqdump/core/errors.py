@@ -148,6 +148,12 @@ class VerificationError(BqdumpError):
     """What is stored differs from what the manifest says."""
 
 
+class OutdatedError(VerificationError):
+    """The published run is older than it may be. snapshot: its snapshot time, in milliseconds since 1970 UTC."""
+
+    snapshot = 0
+
+
 # These say nothing about what was asked for: there was no answer.
 NO_ANSWER = (AccessError, OutageError, UnavailableError)
 # Something does not exist, or this account may not see it: BigQuery often does not say which.

@@ -13,16 +13,24 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.document import Document
+from bqdump.core.documents.document import Document, RunId, Time
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.target import Latest, Pointer
-from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError, VerificationError
+from bqdump.core.errors import (
+    BqdumpError,
+    DocumentError,
+    NotFoundError,
+    OutdatedError,
+    UsageError,
+    VerificationError,
+)
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
 from bqdump.core.wording import COMMANDS, close_name
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.objects import read_object
 from bqdump.repository.repository import exists, swap, value_of
 
 log = logging.getLogger(__name__)
@@ -52,8 +60,8 @@ async def read_latest(store: ObjectStore, settings: Settings) -> Latest | None:
 async def newest_locked(store: ObjectStore, settings: Settings, latest: Latest | None) -> Latest | None:
     """The pointer to the published run where objects are locked: the newest one that is valid. latest: latest.json.
 
-    One that is not, as of a run that is not there, or has not the signature that it must have, is logged. Raises its
-    error if none is valid.
+    One that is not, as of a run that is not there, has another snapshot time, or has not the signature that it must
+    have, is logged. Raises its error if none is valid.
     """
     if latest is None or not latest.locked:
         return latest
@@ -67,7 +75,10 @@ async def newest_locked(store: ObjectStore, settings: Settings, latest: Latest |
     for pointer in sorted(found, key=lambda pointer: pointer.age, reverse=True):
         try:
             await _check_manifest(store, pointer)
-        except VerificationError as error:
+        except OutdatedError:
+            # So are all others, and nothing is wrong with the pointer.
+            raise
+        except (DocumentError, VerificationError) as error:
             _log_refused(layout.pointer(pointer.run).name, error)
             first = first or error
         else:
@@ -78,10 +89,34 @@ async def newest_locked(store: ObjectStore, settings: Settings, latest: Latest |
 
 
 async def _check_manifest(store: ObjectStore, pointer: Latest) -> None:
-    manifest = await store.stat(pointer.manifest)
-    if manifest is None or manifest.generation != pointer.manifest_generation:
-        what = "does not exist" if manifest is None else "is another one than that which it names"
-        raise VerificationError("read", f"the pointer to run {pointer.run}", f"{pointer.manifest} {what}")
+    """Raise unless the manifest is the one that the pointer names, and of that run and time.
+
+    Otherwise a run that was pruned, and is created again as it was signed, would be the published one for ever.
+    """
+    try:
+        manifest = await read_object(store, pointer.manifest)
+        taken = decode(manifest.data, _Taken, pointer.manifest) if manifest else None
+    except OutdatedError as error:
+        if error.snapshot == pointer.snapshot:
+            raise
+        raise _untrue(pointer, f"is of another time than {pointer.snapshot_time}") from None
+    if manifest is None or taken is None:
+        raise _untrue(pointer, "does not exist")
+    if manifest.generation != pointer.manifest_generation:
+        raise _untrue(pointer, "is another one than that which it names")
+    if (taken.run, taken.snapshot) != (pointer.run, pointer.snapshot):
+        raise _untrue(pointer, f"is of another run or time than {pointer.run}, {pointer.snapshot_time}")
+
+
+class _Taken(msgspec.Struct, frozen=True):
+    """What of a manifest makes its run the published one."""
+
+    run: RunId
+    snapshot: Time
+
+
+def _untrue(pointer: Latest, what: str) -> VerificationError:
+    return VerificationError("read", f"the pointer to run {pointer.run}", f"{pointer.manifest} {what}")
 
 
 def _log_refused(name: str, error: BqdumpError) -> None:

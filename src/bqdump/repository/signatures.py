@@ -14,7 +14,7 @@ from bqdump.core.documents.document import STATE
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.signature import SHA256, Envelope, Signature, Statement, envelope_of, statement_of
-from bqdump.core.errors import DocumentError, VerificationError
+from bqdump.core.errors import DocumentError, OutdatedError, VerificationError
 from bqdump.core.settings.target import Target
 from bqdump.core.times import parse_time
 from bqdump.ports.signer import Signer, TrustedKeys
@@ -175,7 +175,9 @@ class _TrustingStore:
         if taken < self._trust.oldest:
             cause = f"it is the published run, and of {time}: not within {self._trust.within}"
             hint = "Exports have failed, or latest.json was set back: {call:runs} lists all runs."
-            raise _refused(place["run"], cause, hint)
+            error = OutdatedError("trust", f"run {place['run']}", cause, hint)
+            error.snapshot = taken
+            raise error
 
 
 class _Time(msgspec.Struct):
