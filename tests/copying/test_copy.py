@@ -208,6 +208,19 @@ def test_a_prune_of_the_copy_by_its_own_policy_leaves_kept_runs_complete(copies:
     assert len(copies.data()) == 2
 
 
+def test_kept_runs_stay_complete_when_a_run_is_copied_after_a_prune(copies: Copies) -> None:
+    for number, night in enumerate("abcdefgh"):
+        copies.export(night, incremental=True)
+        copies.copy()
+        complete(copies)
+        if number > 1:
+            copies.prune(0, keep_last=2)
+            complete(copies)
+    assert [run.state for run in copies.copy(every=True).runs if run.run in "gh"] == ["there", "there"]
+    for night in "gh":
+        assert not copies.verify(night).findings
+
+
 def test_a_run_that_was_pruned_in_the_copy_is_not_copied_again_while_others_use_its_files() -> None:
     copies = Copies()
     copies.export("a", "b", "c", incremental=True)

@@ -26,8 +26,8 @@ class Begun(NamedTuple):
     """A copy in progress. copying: the generation of its copying.json, which changes once it is complete.
 
     again: the files of the copy that are moved again, by name and generation: those that a prune had decided to delete
-    before. What is decided later is decided with this copy in view. records: the generations of what had been recorded
-    about batches, by name, before anybody looked at what is there.
+    before, unless a run names them that is kept. What is decided later is decided with this copy in view. records: the
+    generations of what had been recorded about batches, by name, before anybody looked at what is there.
     """
 
     copying: int
@@ -66,8 +66,8 @@ async def begin(task: Task, found: Surveyed) -> Begun | None:
     agreed = await value_of(place.store, document)
     if agreed is None:
         own = {item.target for item in found.items}
-        dying = sorted(file for file in await doomed(place) if file[0] in own)
-        agreed = (await create(place.store, document, Renewed(found.run, tuple(dying)))).value
+        dying = tuple(sorted(await doomed(place, own)))
+        agreed = (await create(place.store, document, Renewed(found.run, dying))).value
     records = await _generations(task, names.arrivals) if task.tasks > 1 else {}
     return Begun(generation, frozenset(agreed.files), records)
 

@@ -11,12 +11,13 @@ from collections.abc import Container, Iterable
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
+from bqdump.concurrency import gathered
 from bqdump.core.copy.manifest import Item, content_of, items_of
 from bqdump.core.copy.plan import CopyPlan, Missing, Present, plan_copy
 from bqdump.core.documents.copying import ArrivedFiles
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.events import Listener, ignore
@@ -28,6 +29,7 @@ from bqdump.ports.store import Locks, Mover, ObjectInfo, ObjectStore
 from bqdump.repository.manifests import find_latest, load_manifest
 from bqdump.repository.objects import NOTHING, present, recorded_in
 from bqdump.repository.published import read_latest, refuse_pruned
+from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import Loaded, exists, load, value_of
 
 # How objects are locked: who has the permission may end a governance lock earlier, and nobody one for compliance.
@@ -169,13 +171,29 @@ def pruned_meanwhile(task: Task, run: str) -> NotFoundError:
     return NotFoundError(COPY, f"run {run}", cause, "Repeat the command.")
 
 
-async def doomed(place: Place) -> set[tuple[str, int]]:
-    """The files that prunes are about to delete in the copy, by name and generation."""
+async def doomed(place: Place, names: Container[str]) -> set[tuple[str, int]]:
+    """The files of these names that prunes may be about to delete in the copy, by name and generation.
+
+    What a run names that is not being pruned stays: a prune that decides to delete that run later finds the copy that
+    is in progress by then. Raises DocumentError for a manifest that cannot be read.
+    """
     found: set[tuple[str, int]] = set()
+    kept: list[str] = []
     for run in await place.store.folders(place.layout.runs):
         tombstone = await value_of(place.store, place.layout.run(run).tombstone)
         if tombstone and tombstone.decided:
-            found.update((file.name, file.generation) for file in tombstone.files)
+            found.update((file.name, file.generation) for file in tombstone.files if file.name in names)
+        else:
+            kept.append(run)
+
+    async def spare(run: str) -> None:
+        # After its tombstone was looked for: a run loses its manifest only once it has a tombstone.
+        manifest = await value_of(place.store, Document(place.layout.run(run).manifest.name, ManifestFiles))
+        for entry in manifest.tables if manifest else ():
+            found.difference_update((file.name, file.generation) for file in entry.files)
+
+    if found:
+        await gathered(spare, kept, READS_AT_ONCE)
     return found
 
 

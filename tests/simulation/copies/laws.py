@@ -58,6 +58,8 @@ class CopyLaws:
         name = arguments[0] if arguments and isinstance(arguments[0], str) else ""
         if operation == "write" and name.endswith("/manifest.json") and (manifest := self.manifest(name)):
             self.whole(manifest)
+        if operation == "stream":
+            self._replaced(process, name)
         if operation == "write" and name == self.there.layout.latest.name:
             self._moved(process)
         for own, generation in self.foreign.items():
@@ -102,6 +104,14 @@ class CopyLaws:
         name = self.there.layout.latest.name
         found = self.target.peek(name)
         return decode(found[0], Latest, name) if found else None
+
+    def _replaced(self, process: str, name: str) -> None:
+        found = self.target.peek(name)
+        for run in self.kept() if found else ():
+            as_named = all(
+                found and found[1].generation == file.generation for file in _files(run) if file.name == name
+            )
+            self.hold(as_named, f"{process} writes over {name}, which {run.run} names")
 
     def _moved(self, process: str) -> None:
         latest = self.latest()
