@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.adapters.signing_keys import FileKey
 from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
@@ -14,6 +16,7 @@ from bqdump.export.placement.choose import running_export
 from bqdump.export.placement.final_names import announce
 from bqdump.export.publish.publish import publish
 from bqdump.export.run import run
+from bqdump.export.task import Task
 from bqdump.repository.ledger import read_ledger
 from export.overlap import Overlap, in_a_loop, published
 
@@ -120,6 +123,35 @@ def test_a_carried_file_that_is_gone_is_not_named_in_a_manifest() -> None:
         with pytest.raises(VerificationError, match="is gone since run r1 exported it"):
             await published(*late)
         assert (await world.manifest()).run == "r1"
+
+    in_a_loop(check)
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, KEEPING], ids=["replace", "keep"])
+def test_a_signed_run_carries_over_no_table_of_a_run_that_its_key_has_not_signed(settings: Settings) -> None:
+    mine, other = (FileKey(Ed25519PrivateKey.generate()) for _ in range(2))
+
+    async def check() -> None:
+        world = World(settings)
+
+        def some(name: str, key: FileKey) -> Task:
+            return world.task(name, include=("a",), keep_others=True)._replace(signer=key)
+
+        async def refuse(task: Task, published: str) -> None:
+            with pytest.raises(UsageError) as error:
+                await run(task)
+            cause, hint = error.value.cause, error.value.hint
+            assert cause == f"1 table would be carried over from run {published}, which is not signed with this key"
+            assert hint == "Export all tables once."
+            assert (await world.manifest()).run == published
+
+        await run(world.task("r1"))
+        await refuse(some("r2", mine), "r1")
+        # As the error says: once all tables are signed, a signed run can be of some.
+        await run(world.task("r3")._replace(signer=mine))
+        await run(some("r4", mine))
+        assert await world.origins() == {"a": "r4", "b": "r3"}
+        await refuse(some("r5", other), "r4")
 
     in_a_loop(check)
 
