@@ -56,9 +56,14 @@ class RefusedError(Exception):
         self.messages = messages
 
 
-def evaluate(folder: Path, cases: Mapping[str, Mapping[str, Any]], outputs: tuple[str, ...] = ()) -> dict[str, Planned]:
-    """A plan of the module for each set of variables, by its name. folder: an empty one. Raises RefusedError."""
-    _write(folder, cases, outputs)
+def evaluate(
+    folder: Path, cases: Mapping[str, Mapping[str, Any]], outputs: tuple[str, ...] = (), path: str = MODULE
+) -> dict[str, Planned]:
+    """A plan of the module for each set of variables, by its name. Raises RefusedError.
+
+    folder: an empty one. path: of the module.
+    """
+    _write(folder, cases, outputs, path)
     with _provider(folder) as address:
         environ = _environment(folder, address)
         _run(folder, environ, "init", "-input=false")
@@ -78,15 +83,15 @@ def evaluate(folder: Path, cases: Mapping[str, Mapping[str, Any]], outputs: tupl
     return found
 
 
-def _write(folder: Path, cases: Mapping[str, Mapping[str, Any]], outputs: tuple[str, ...]) -> None:
-    for path in (ROOT / MODULE).glob("*.tf"):
+def _write(folder: Path, cases: Mapping[str, Mapping[str, Any]], outputs: tuple[str, ...], module: str) -> None:
+    for path in (ROOT / module).glob("*.tf"):
         text = re.sub(r"required_version = .*", 'required_version = ">= 0.15.0-rc2"', MOVED.sub("", path.read_text()))
-        target = folder / MODULE / path.name
+        target = folder / module / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     (folder / WORKFLOW).parent.mkdir(parents=True)
     shutil.copy(ROOT / WORKFLOW, folder / WORKFLOW)
-    modules = {name: {"source": f"./{MODULE}", **variables} for name, variables in cases.items()}
+    modules = {name: {"source": f"./{module}", **variables} for name, variables in cases.items()}
     shown = {f"{name}--{output}": {"value": f"${{module.{name}.{output}}}"} for name in cases for output in outputs}
     (folder / "main.tf.json").write_text(json.dumps({"module": modules, **({"output": shown} if shown else {})}))
     schema = json.loads(SCHEMA.read_text())

@@ -11,6 +11,7 @@ import pytest
 
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import SETTINGS
+from bqdump.render.append_only import COPIER, PRUNER
 from bqdump.render.job import workflow_source
 from deploy import extract_schema
 from deploy.terraform import check_call, check_references, check_resources, load, load_module, named, resources
@@ -47,20 +48,26 @@ def module() -> dict[str, Any]:
     return load_module(MODULE)
 
 
-@pytest.mark.parametrize("folder", [MODULE, MODULE / "example"], ids=["module", "example"])
+@pytest.fixture(scope="module")
+def vault() -> dict[str, Any]:
+    return load_module(MODULE / "vault")
+
+
+@pytest.mark.parametrize("folder", [MODULE, MODULE / "example", MODULE / "vault"], ids=["module", "example", "vault"])
 def test_every_resource_is_valid_for_the_provider(folder: Path) -> None:
     document = load_module(folder)
     assert list(resources(document))
     assert check_resources(document, SCHEMA) == []
 
 
-def test_every_name_is_declared_and_every_variable_used(module: dict[str, Any]) -> None:
-    assert check_references(module) == []
+def test_every_name_is_declared_and_every_variable_used(module: dict[str, Any], vault: dict[str, Any]) -> None:
+    assert (check_references(module), check_references(vault)) == ([], [])
 
 
-def test_every_variable_and_output_is_described(module: dict[str, Any]) -> None:
-    blocks = named(module, "variable") | named(module, "output")
-    assert [name for name, body in blocks.items() if "description" not in body] == []
+def test_every_variable_and_output_is_described(module: dict[str, Any], vault: dict[str, Any]) -> None:
+    for one in (module, vault):
+        blocks = named(one, "variable") | named(one, "output")
+        assert [name for name, body in blocks.items() if "description" not in body] == []
 
 
 def test_the_example_calls_the_module_as_it_is(module: dict[str, Any]) -> None:
@@ -147,6 +154,27 @@ def test_only_a_pattern_of_datasets_is_granted_on_the_project(module: dict[str, 
     assert body["count"] == "${local.has_pattern ? 1 : 0}"
     [body] = [body for kind, name, body in resources(module) if name == "read_dataset" and "dataset" in kind]
     assert body["for_each"] == "${local.named_datasets}"
+
+
+def _text(value: str) -> str:
+    return value.strip('"')
+
+
+def test_the_accounts_of_a_vault_have_what_copies_and_prunes_were_run_with_and_no_more(vault: dict[str, Any]) -> None:
+    found = {(kind, name): body for kind, name, body in resources(vault)}
+    for account, expected in (("copier", COPIER), ("pruner", PRUNER)):
+        assert tuple(map(_text, found["google_project_iam_custom_role", account]["permissions"])) == expected
+    granted = {
+        tuple(re.sub(r"^\$\{(.*)\}$", r"\1", _text(body[part])) for part in ("bucket", "role", "member"))
+        for (kind, _), body in found.items()
+        if "_iam_" in kind and kind != "google_project_iam_custom_role"
+    }
+    own, known = "google_storage_bucket.vault.name", "time_sleep.accounts_known.triggers"
+    assert granted == {
+        (own, "google_project_iam_custom_role.copier.id", f'{known}["copier"]'),
+        (own, "google_project_iam_custom_role.pruner.id", f'{known}["pruner"]'),
+        ("var.source_bucket", "roles/storage.objectViewer", f'{known}["copier"]'),
+    }
 
 
 def test_every_role_is_explained(module: dict[str, Any]) -> None:

@@ -13,13 +13,13 @@ import pytest
 
 from bqdump.core.settings.resolve import environment, file, resolve
 from bqdump.render.alerts import DUE, hours_between, metrics, policies
-from bqdump.render.append_only import TITLE, expression
+from bqdump.render.append_only import COPIER, PRUNER, TITLE, expression
 from bqdump.render.deployment import Deployment, Secret
 from bqdump.render.deployment import environment as variables_of
 from bqdump.render.iam import accounts, build_account
 from bqdump.render.watched import Exported, Watched, exported, exported_by_workflow
 from deploy.stand_in_provider import UNIX
-from deploy.terraform_core import Planned, RefusedError, evaluate
+from deploy.terraform_core import MODULE, Planned, RefusedError, evaluate
 
 pytestmark = pytest.mark.slow
 CHANNEL = "projects/p/notificationChannels/1"
@@ -320,6 +320,33 @@ def test_invalid_variables_are_refused_before_anything_is_created(tmp_path: Path
         evaluate(tmp_path, {name: BASE | variables for name, (variables, _) in REFUSED.items()})
     for name, (_, message) in REFUSED.items():
         assert [found for found in refused.value.messages.get(name, []) if message in found], name
+
+
+def test_a_vault_is_a_bucket_whose_objects_can_be_locked(tmp_path: Path) -> None:
+    base: dict[str, Any] = {
+        "project": "vault",
+        "bucket": "my-vault",
+        "bucket_location": "EU",
+        "source_bucket": "my-exports",
+    }
+    cases: dict[str, dict[str, Any]] = {
+        "plain": base,
+        "own": base | {"name": "sales-vault", "kms_key": KEY, "labels": {"team": "x"}},
+    }
+    planned = evaluate(tmp_path, cases, ("bucket",), f"{MODULE}/vault")
+    for case, name in (("plain", "bqdump"), ("own", "sales-vault")):
+        (bucket,) = planned[case].of("google_storage_bucket")
+        assert (bucket["name"], bucket["enable_object_retention"], bucket["location"]) == ("my-vault", True, "EU")
+        assert planned[case].outputs["bucket"] == "gs://my-vault"
+        accounts = {one["account_id"] for one in planned[case].of("google_service_account")}
+        assert accounts == {f"{name}-copier", f"{name}-pruner"}
+        roles = {
+            one["role_id"].rpartition("_")[2]: one["permissions"]
+            for one in planned[case].of("google_project_iam_custom_role")
+        }
+        assert roles == {"copier": list(COPIER), "pruner": list(PRUNER)}
+    (bucket,) = planned["own"].of("google_storage_bucket")
+    assert bucket["encryption"][0]["default_kms_key_name"] == KEY
 
 
 def test_an_unknown_variable_is_refused(tmp_path: Path) -> None:

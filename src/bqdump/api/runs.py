@@ -97,7 +97,7 @@ def copy(
     every: copy all complete runs.
     storage_class: of the copied files, in Cloud Storage.
     digest: between buckets, also read each file for its SHA-256.
-    lock: how long nobody can delete or replace the copy, such as "35d".
+    lock: how long nobody can delete or replace the copy, such as "35d"; a day or longer.
     lock_mode: "governance" (default), where a permission ends locks earlier, or "compliance".
     dry_run: only show what would be copied.
     """
