@@ -49,7 +49,8 @@ def test_the_local_stack_does_what_every_claim_says(stage: Stage, tmp_path: Path
     found = json.loads(done.stdout)
     by_verdict = {one.value: {each["id"] for each in found["claims"] if each["verdict"] == one} for one in Verdict}
     assert {one["id"]: one["observed"] for one in found["claims"] if one["verdict"] == "different"} == {}
-    assert (done.returncode, by_verdict["observed"], by_verdict["not tried"]) == (0, OPEN, {"objects.key"})
+    not_tried = {"objects.key", "locks.held", "locks.extended"}
+    assert (done.returncode, by_verdict["observed"], by_verdict["not tried"]) == (0, OPEN, not_tried)
     assert len(by_verdict["confirmed"]) > 250
     assert (found["google"], json.loads(file.read_text())) == (False, found)
     assert not any(name in done.stdout for name in (stage.project, stage.bucket))
@@ -100,6 +101,13 @@ class Clockless(Deviating):
         return generation
 
 
+class Unlocked(Deviating):
+    """A store in which locks are answered, and hold nothing."""
+
+    async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool]:
+        return [True for _ in objects]
+
+
 class Unfiltered(Deviating):
     """A warehouse that reports no row policies, no buffer or staleness, one time of change, and old jobs first."""
 
@@ -120,9 +128,11 @@ class Unfiltered(Deviating):
         yield pages[::-1]
 
 
-def checked(stage: Stage, patterns: Sequence[str], store: Any = Deviating, big: Any = Deviating) -> ServiceCheck:
+def checked(
+    stage: Stage, patterns: Sequence[str], store: Any = Deviating, big: Any = Deviating, **given: Any
+) -> ServiceCheck:
     """Try claims in this process, on ports that deviate."""
-    settings = stage.settings()
+    settings = stage.settings(**given)
 
     async def check(services: Services) -> ServiceCheck:
         ports = ports_of(services)
@@ -180,6 +190,20 @@ def test_generations_policies_and_metadata_that_deviate_are_found(stage: Stage) 
     assert [one.id for one in found.by_verdict(Verdict.CONFIRMED)] == [
         "policies.listing", "policies.view", "changes.column",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("store", "verdict"), [(Deviating, Verdict.CONFIRMED), (Unlocked, Verdict.DIFFERENT)])
+def test_locks_are_tried_in_a_bucket_that_has_them(stage: Stage, store: Any, verdict: Verdict) -> None:
+    vault = stage.store.bucket(f"{stage.bucket}-locks")
+    vault.create(project=stage.project, enable_object_retention=True)
+    found = checked(stage, ["locks.*"], store, bucket=vault.name)
+    assert {one.id: one.verdict for one in found.claims} == {"locks.held": verdict, "locks.extended": verdict}
+    assert (found.left, list(vault.list_blobs())) == (0, [])
+
+
+def test_locks_are_not_tried_in_a_bucket_without_them(stage: Stage) -> None:
+    (why,) = {one.why for one in checked(stage, ["locks.*"]).claims}
+    assert "--enable-per-object-retention" in why
 
 
 @pytest.mark.parametrize(

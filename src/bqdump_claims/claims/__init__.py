@@ -10,6 +10,7 @@ from bqdump_claims.claims import (
     footers,
     jobs,
     loads,
+    locks,
     objects,
     partitions,
     policies,
@@ -33,5 +34,6 @@ MODULES = (
     changes,
     definitions,
     objects,
+    locks,
 )
 CLAIMS: tuple[Claim, ...] = tuple(claim for module in MODULES for claim in module.CLAIMS)
