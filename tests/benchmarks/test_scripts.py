@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 # The output of each script, and its arguments.
 SCRIPTS = {
     "console": (r"verification: \d+\.\d\d s, again \d+\.\d\d s \(.* of the baseline\), \d+ KB$", ""),
+    "copy": (r"^bqdump copy +\d+\.\d\d +\d+\.\d\d +\d+$", ""),
     "datasets": (r"^3 datasets of 4 tables +\d+\.\d +\d+\.\d\d +\d+ requests +\d+\.\d\d ", ""),
     "iceberg": (r"^20 tables × 2 files +\d+\.\d\d +\d+ +\d+\.\d\d +\d+ +\d+\.\d{3} +\d+\.\d\d$", ""),
     "incremental": (r"^extract jobs +20 +1 +0\.050$", ""),

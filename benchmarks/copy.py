@@ -1,0 +1,202 @@
+"""`bqdump copy` to S3, compared with `rclone copy` and `rclone check`, and with `aws s3 sync`.
+
+Each copies the same export from a folder to an empty S3 server (moto) on this machine: many small files, then a few
+large ones. Each proves what it has stored: bqdump compares CRC32C and SHA-256, rclone MD5 in a second command, and aws
+sends a checksum with each upload. The server is new for each copy, and shares the processors with it.
+
+A tool that is not in PATH, or that fails, is named and left out.
+
+    python -m benchmarks.copy [--bytes 200000000] [--files 1000 4] [--rounds 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from benchmarks.size import sized
+from botocore.session import get_session
+
+from bqdump.adapters.folder.store import FolderStore
+from bqdump.adapters.memory import MemoryStore
+from bqdump.adapters.movers import StreamMover
+from bqdump.copying.run import copy
+from bqdump.copying.survey import Place, Task
+from bqdump.core.documents.run import Owner
+from bqdump.core.retention.policy import Policy
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import FOLDER, Target
+from bqdump.export.run import run
+from bqdump.export.task import Task as Exporting
+from bqdump_memory import MemoryWarehouse
+
+FILES, BYTES = sized([1_000, 4], [3]), sized(200_000_000, 3_000)
+NOW = 1_790_000_000_000
+BUCKET = "copies"
+
+
+class Measured(NamedTuple):
+    """What the commands of a contender took: seconds, seconds of CPU, and the bytes of the largest process."""
+
+    wall: float
+    cpu: float
+    peak: int
+
+
+def commands(folder: str) -> dict[str, list[list[str]]]:
+    """What each contender runs, one after another."""
+    return {
+        "bqdump copy": [[sys.executable, "-m", "bqdump", "copy", f"s3://{BUCKET}/x", "--to", folder, "--quiet"]],
+        "rclone copy, check": [
+            ["rclone", what, folder, f":s3:{BUCKET}/x", "--config", os.devnull, "--quiet"] for what in ("copy", "check")
+        ],
+        "aws s3 sync": [["aws", "s3", "sync", folder, f"s3://{BUCKET}/x", "--only-show-errors"]],
+    }
+
+
+def make(folder: str, files: int, size: int) -> None:
+    """Store an export of so many tables, each with one file of `size` bytes."""
+    store, settings = MemoryStore(), Settings(project="p", dataset="d", target=Target("gs", "memory"))
+    settings = msgspec.structs.replace(settings, path="{run}/{table}/{table}_*.{ext}")
+    warehouse = MemoryWarehouse(store, lambda: NOW)
+    for number in range(files):
+        row = random.Random(number).randbytes(size // 2).hex()
+        warehouse.put("p", "d", f"table_{number:04}", [row[: size - 1].ljust(size - 1, "0")])
+    there = FolderStore(Path(folder))
+    sides = Place(store, settings), Place(there, msgspec.structs.replace(settings, target=Target(FOLDER, folder)))
+
+    async def both() -> None:
+        await run(Exporting(store, warehouse, settings, "run", Owner("run", 0), 1))
+        await copy(Task(*sides, StreamMover(store, there), Owner("copy", 0), NOW), (), Policy(), every=False)
+
+    asyncio.run(both())
+
+
+def serve() -> None:
+    """Serve S3 until the standard input ends. Prints the address."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    from s3_server import s3_server
+
+    with s3_server() as server:
+        server.bucket(BUCKET)
+        print(server.address, flush=True)
+        sys.stdin.read()
+
+
+@contextmanager
+def serving() -> Iterator[dict[str, str]]:
+    """An empty server in a process of its own; the variables by which each contender finds it."""
+    command = [sys.executable, "-m", "benchmarks.copy", "--serve"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin
+        assert server.stdout
+        address = server.stdout.readline().strip()
+        signing = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+        rclone = {"PROVIDER": "Other", "ENDPOINT": address, "ENV_AUTH": "true", "NO_CHECK_BUCKET": "true"}
+        yield {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RCLONE_"))},
+            **signing,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL_S3": address,
+            "NO_PROXY": "127.0.0.1",
+            **{f"RCLONE_S3_{name}": value for name, value in rclone.items()},
+        }
+        server.stdin.close()
+
+
+def stored(env: dict[str, str]) -> list[int]:
+    """The sizes of the copied files."""
+    client = get_session().create_client(
+        "s3",
+        "us-east-1",
+        endpoint_url=env["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    return [one["Size"] for page in pages for one in page.get("Contents", ()) if one["Key"].endswith(".csv")]
+
+
+def measured(steps: list[list[str]], files: int, size: int) -> Measured | str:
+    """Copy once; or in words, why that was not possible."""
+    wall, cpu, peak = 0.0, 0.0, 0
+    with serving() as env:
+        for step in steps:
+            if not shutil.which(step[0]):
+                return f"{step[0]} is not installed"
+            started = time.monotonic()
+            with tempfile.TemporaryFile() as told:
+                process = subprocess.Popen(step, env=env, stdout=told, stderr=told)
+                _, status, usage = os.wait4(process.pid, 0)
+                process.returncode = os.waitstatus_to_exitcode(status)
+                told.seek(0)
+                if process.returncode:
+                    return f"exit code {process.returncode}: {told.read().decode().strip()[-300:]}"
+            wall += time.monotonic() - started
+            cpu, peak = cpu + usage.ru_utime + usage.ru_stime, max(peak, usage.ru_maxrss * 1024)
+        assert stored(env) == [size] * files, "files are missing in the copy"
+    return Measured(wall, cpu, peak)
+
+
+def compare(files: int, total: int, rounds: int) -> None:
+    """Print the best round of each contender, and bqdump's ratios to the faster of the others."""
+    best: dict[str, Measured] = {}
+    size = total // files
+    with tempfile.TemporaryDirectory() as folder:
+        # In a process of its own: the peak of a process that this one starts includes the memory of this one.
+        making = [sys.executable, "-m", "benchmarks.copy", "--make", f"{folder}/export", str(files), str(size)]
+        subprocess.run(making, check=True)
+        print(f"{files:,} files of {size / 1e6:.2f} MB {'wall s':>12} {'cpu s':>7} {'peak MB':>8}")
+        for name, steps in commands(f"{folder}/export").items():
+            for _ in range(rounds):
+                found = measured(steps, files, size)
+                if isinstance(found, str):
+                    print(f"{name:20} left out: {found}")
+                    break
+                known = best.get(name, found)
+                best[name] = Measured(
+                    min(known.wall, found.wall), min(known.cpu, found.cpu), max(known.peak, found.peak)
+                )
+            else:
+                print(f"{name:20} {best[name].wall:15.2f} {best[name].cpu:7.2f} {best[name].peak / 1e6:8.0f}")
+    ours = best.pop("bqdump copy", None)
+    if ours and best:
+        faster = min(best.values())
+        ratios = [f"{one / other:.2f}" for one, other in zip(ours, faster, strict=True)]
+        print(f"bqdump, relative to the faster of the others: wall {ratios[0]}, cpu {ratios[1]}, peak {ratios[2]}\n")
+
+
+def main() -> None:
+    """Print a table for each number of files."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bytes", type=int, default=BYTES)
+    parser.add_argument("--files", type=int, nargs="+", default=FILES)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--make", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        return serve()
+    if options.make:
+        folder, files, size = options.make
+        return make(folder, int(files), int(size))
+    for files in options.files:
+        compare(files, options.bytes, options.rounds)
+    return None
+
+
+if __name__ == "__main__":
+    main()
