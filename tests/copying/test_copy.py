@@ -10,14 +10,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from adapters.folder_faults import fault, unsynchronized
 from bqdump import verbs
+from bqdump.adapters.folder.store import FolderStore
 from bqdump.adapters.memory import MemoryStore
+from bqdump.check.verify import verify
 from bqdump.copying.places import refuse_run
 from bqdump.copying.survey import Place
 from bqdump.core.copy.manifest import content_of
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import NotFoundError, UsageError, VerificationError
+from bqdump.core.errors import NotFoundError, TargetError, UsageError, VerificationError
 from bqdump.core.retention.policy import Policy
 from bqdump.core.settings.target import FOLDER, Target
 from bqdump.observe.history import list_runs
@@ -418,3 +421,17 @@ def test_a_destination_that_is_the_name_of_a_run_is_refused_unless_such_a_folder
         asyncio.run(refuse_run(place, Target(FOLDER, other)))
     (tmp_path / "monday").mkdir()
     asyncio.run(refuse_run(place, Target(FOLDER, "monday")))
+
+
+@pytest.mark.parametrize("step", [0, 8, 30])
+def test_a_disk_that_is_full_is_one_sentence_and_the_same_copy_goes_on_later(tmp_path: Path, step: int) -> None:
+    copies, here = Copies(), tmp_path / "here"
+    copies.export("a")
+    copies.there = _at(copies, Target(FOLDER, str(here)))
+    with unsynchronized(), fault(step, "full") as met, pytest.raises(TargetError, match=r"Free some space") as raised:
+        copies.copy(target=FolderStore(here))
+    assert met.went_off
+    assert "\n" not in str(raised.value)
+    assert list(here.rglob("manifest.json")) == []
+    copies.copy(target=FolderStore(here))
+    assert list(asyncio.run(verify(FolderStore(here), copies.there, "")).findings) == []

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import requests
 
 import bqdump
 from bqdump.core.documents.codec import decode
@@ -220,7 +221,9 @@ def test_bad_input_is_one_sentence_and_changes_nothing(stage: Stage, second: str
     assert [path.name for path in photos.iterdir()] == ["holiday.jpg"]
 
 
-def test_a_missing_permission_and_a_full_disk_are_named(stage: Stage) -> None:
+def test_a_missing_permission_on_either_side_and_a_file_in_place_of_the_folder_are_named(
+    stage: Stage, second: str
+) -> None:
     fill(stage)
     assert stage.run(execution="r1").code == 0
     stage.deny("storage.objects.get")
@@ -228,6 +231,15 @@ def test_a_missing_permission_and_a_full_disk_are_named(stage: Stage) -> None:
     assert called.code == 5, called.text
     assert "storage.objects.get" in called.errors[0]
     stage.deny()
+    for permission in ("storage.objects.create", "storage.objects.list"):
+        denied = {"buckets": {second: [permission]}}
+        requests.put(f"{stage.stack.storage}/_local/denied", json=denied, timeout=10).raise_for_status()
+        called = stage.command("copy", f"gs://{second}/x")
+        assert called.code == 5, called.text
+        assert len(called.errors) == 1, called.text
+        assert permission in called.errors[0]
+    stage.deny()
+    assert list(stage.store.list_blobs(second)) == []
     locked = stage.folder / "locked"
     locked.write_text("a file")
     called = stage.command("copy", str(locked))

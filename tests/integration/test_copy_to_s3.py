@@ -33,7 +33,7 @@ def served() -> Iterator[S3Server]:
 def s3(served: S3Server) -> S3Server:
     served.bucket()
     served.counts.clear()
-    served.faults = []
+    served.faults, served.flips = [], {}
     return served
 
 
@@ -198,6 +198,46 @@ def test_damage_on_the_way_is_not_stored(stage: Stage, s3: S3Server) -> None:
     assert findings(stage, "--read") == []
 
 
+@pytest.mark.parametrize(("name", "times"), [("t_1/", 2), ("t_1/", 100), ("manifest.json", 100)])
+def test_a_byte_that_is_flipped_on_the_way_is_never_published(
+    stage: Stage, s3: S3Server, name: str, times: int
+) -> None:
+    fill(stage)
+    assert stage.run(execution="r1").code == 0
+    s3.flips = {name: times}
+    called = stage.command("copy", DEST)
+    s3.flips = {}
+    if times == 2:
+        assert called.code == 0, called.text
+        assert findings(stage, "--read") == []
+        return
+    assert called.code != 0, called.text
+    assert len(called.errors) == 1, called.text
+    assert name in called.errors[0]
+    assert not [one for one in s3.names() if name in one]
+    assert MANIFEST.format("r1") not in s3.names()
+    assert stage.command("copy", DEST).code == 0
+    assert findings(stage, "--read") == []
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
+def test_damage_at_the_source_is_named_and_nothing_is_published(stage: Stage, s3: S3Server, damage: str) -> None:
+    fill(stage)
+    assert stage.run(execution="r1").code == 0
+    (name,) = [one for one in stage.objects() if "t_1/" in one and one.endswith(".csv")]
+    blob = stage.store.bucket(stage.bucket).blob(name)
+    data = blob.download_as_bytes()
+    if damage == "missing":
+        blob.delete()
+    else:
+        blob.upload_from_string(data[:-1] if damage == "truncated" else bytes([data[0] ^ 1]) + data[1:])
+    called = stage.command("copy", DEST)
+    assert called.code == 4, called.text
+    assert len(called.errors) == 1, called.text
+    assert name in called.errors[0]
+    assert MANIFEST.format("r1") not in s3.names()
+
+
 def test_copies_to_s3_that_are_killed_at_random_are_completed_by_the_same_command(stage: Stage, s3: S3Server) -> None:
     fill(stage, tables=12)
     assert stage.run(execution="r1").code == 0
@@ -229,12 +269,17 @@ def test_bad_input_is_one_sentence_and_changes_nothing(stage: Stage, s3: S3Serve
     assert stage.run(execution="r1").code == 0
     expired = Fault("get", 400, "ExpiredToken", times=9)
     denied, skewed = expired._replace(status=403, code="AccessDenied"), expired._replace(code="RequestTimeTooSkewed")
+    unwritable = denied._replace(operation="put")
+    region = (("x-amz-bucket-region", "eu-west-1"),)
+    elsewhere = expired._replace(code="AuthorizationHeaderMalformed", headers=region)
     cases: list[tuple[tuple[str, ...], int, str, list[Fault]]] = [
         (("copy", "s3://nowhere/x"), 5, "no such bucket", []),
         (("copy", "s3://"), 2, "expected gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or a local folder", []),
         (("copy", DEST, *AT), 2, "it is the export that is to be copied", []),
         (("copy", DEST), 5, "cannot sign in to S3: the credentials have expired", [expired]),
         (("copy", DEST), 5, "Requires s3:GetObject, s3:PutObject", [denied]),
+        (("copy", DEST), 5, "cannot write s3://bucket/sales/_bqdump/copies.json: said no", [unwritable]),
+        (("copy", DEST), 5, "the bucket is in region eu-west-1. Set AWS_REGION", [elsewhere]),
         (("copy", DEST), 5, "the clock of this machine differs too much from the service's", [skewed]),
         (("copy", DEST, "--endpoint", "ftp://x"), 2, "expected an address such as https://minio.example.com:9000", []),
         (("run", *AT), 2, "exports cannot be written there directly", []),
