@@ -85,3 +85,24 @@ def test_only_older_rows_of_runs_that_are_named_by_a_time(kept: Stage, capsys: p
     assert [export["runs"] for export in json.loads(done.out)["exports"]] == [["r1"]], done.text
     invalid = call(capsys, "erase", "customers", "--before", "soon")
     assert (invalid.code, "invalid time 'soon'" in invalid.text) == (2, True)
+
+
+def test_the_printed_command_finishes_an_interrupted_erasure_without_a_reason(
+    kept: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr("bqdump.retain.erase.rewrite", killed)
+        until = ("--before", "0s")
+        with pytest.raises(KeyboardInterrupt):
+            bqdump.erase("customers", reason="why", before="0s", yes=True, bucket=kept.bucket, project=kept.project)
+        assert call(capsys, "erase", "customers", *until).code == 2
+    refused = kept.run("--run-id", "r3", "--path", KEEP)
+    command = refused.text.split("Finish it: bqdump ")[1].split("--yes")[0].split()
+    assert command[:3] == ["erase", f"{kept.manifest().dataset}.customers", "--before"]
+    done = call(capsys, *command, "--yes")
+    assert (done.code, "r1, r2" in done.out) == (0, True), done.text
+    assert [name for name in kept.objects() if "customers" in name] == []
+    assert kept.run("--run-id", "r4", "--path", KEEP).code == 0

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from bqdump.core.documents.codec import decode
-from bqdump.core.documents.manifest import Manifest
+from bqdump.adapters.signing_keys import FileKey, new_pair, private_key
+from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.manifest import Erased, Manifest, TableFiles
+from bqdump.core.documents.retention import Erasure
 from bqdump.core.documents.target import Erasing, Latest
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.listing import listing_of
-from bqdump.core.retention.erased import ErasedFrom
+from bqdump.core.retention.erased import ErasedFrom, repeats, requested_erasure
+from bqdump.core.times import rfc3339
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.repository.manifests import contents_of
+from bqdump.repository.signatures import is_signed, sign_manifest
 from bqdump.retain import erase as module
+from bqdump.retain import rewrite as rewriting
 from bqdump.retain.erase import erase
 from bqdump.retain.rewrite import Task
 from restore.killed import Counting, Killed, Mortal
@@ -175,14 +181,13 @@ def test_a_run_that_has_not_ended_refuses_it_and_nothing_is_changed() -> None:
 def test_a_run_that_is_planned_after_the_look_is_found_under_the_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene()
     scene.run("r1")
-    mark: Callable[..., Any] = module._mark
 
     async def late(*arguments: Any) -> None:
         planner = LAYOUT.run("r2").planner.name
         scene.store.put_now(planner, b'{"execution":"r2","task":0}')
-        await mark(*arguments)
+        await rewriting.mark(*arguments)
 
-    monkeypatch.setattr(module, "_mark", late)
+    monkeypatch.setattr(module, "mark", late)
     with pytest.raises(UsageError, match="run r2 has not ended"):
         erased(scene)
     assert document(scene, LAYOUT.latest.name, Latest).erasing is None
@@ -219,3 +224,183 @@ def test_prune_and_restores_go_on_afterwards() -> None:
     erased(scene)
     assert [run.run for run in scene.prune().removed] == ["r1"]
     assert scene.names("runs/r1/") == []
+
+
+def put(scene: Scene, name: str, value: Any) -> None:
+    scene.store.put_now(name, encode(value))
+
+
+def signed(scene: Scene, *runs: str) -> FileKey:
+    """The key that has signed the manifests of these runs."""
+    key = FileKey(private_key(new_pair()[0]))
+    for run in runs:
+        asyncio.run(sign_manifest(scene.store, SETTINGS.target, LAYOUT.run(run), key))
+    return key
+
+
+def forge(scene: Scene, run: str, **changes: Any) -> None:
+    """Change the manifest of a run without its key: the files of its other table have another checksum then."""
+    found = manifest(scene, run)
+    tables = tuple(
+        replace(entry, files=tuple(replace(file, crc32c="AAAAAA==") for file in entry.files))
+        if entry.table == "items" else entry
+        for entry in found.tables
+    )  # fmt: skip
+    put(scene, LAYOUT.run(run).manifest.name, replace(found, tables=tables, **changes))
+
+
+def test_a_manifest_that_was_changed_after_it_was_signed_is_not_signed_again() -> None:
+    scene = Scene()
+    scene.run("r1", "r2")
+    key = signed(scene, "r1", "r2")
+    forge(scene, "r1")
+    before = state(scene)
+    with pytest.raises(UsageError, match="the manifest of run r1 is not what its signature of this key is about"):
+        asyncio.run(erase(task(scene)._replace(signer=key)))
+    assert state(scene) == before
+
+
+@pytest.mark.parametrize("noted", [False, True], ids=["as_it_was", "as_if_rewritten"])
+def test_a_manifest_that_is_changed_while_an_erasure_is_interrupted_is_not_signed(noted: bool) -> None:
+    scene = Scene()
+    scene.run("r1", "r2")
+    key = signed(scene, "r1", "r2")
+    whole = task(scene)._replace(signer=key)
+    number = 0
+    while not scene.names("/erasures/"):
+        number += 1
+        with pytest.raises(Killed):
+            asyncio.run(erase(whole._replace(store=Mortal(scene.store, Counting(number)))))
+    found = manifest(scene, "r1")
+    note = Erased("sales", whole.erasing.at, "dana", REASON)
+    without = tuple(entry for entry in found.tables if entry.table != "sales")
+    if noted:
+        put(scene, LAYOUT.run("r1").manifest.name, replace(found, tables=without))
+    forge(scene, "r1", **({"erased": (note,)} if noted else {}))
+    with pytest.raises(UsageError, match="the manifest of run r1 is not what its signature of this key is about"):
+        asyncio.run(erase(whole))
+    assert not asyncio.run(is_signed(scene.store, SETTINGS.target, LAYOUT.run("r1"), key))
+
+
+def test_signed_runs_are_signed_whatever_interrupts_their_erasure() -> None:
+    for number in range(1_000):
+        scene = Scene()
+        scene.run("r1")
+        key = signed(scene, "r1")
+        whole = task(scene)._replace(signer=key)
+        try:
+            asyncio.run(erase(whole._replace(store=Mortal(scene.store, Counting(number)))))
+        except Killed:
+            with suppress(NotFoundError):
+                asyncio.run(erase(whole))
+        else:
+            break
+        check(scene, "r1")
+        assert asyncio.run(is_signed(scene.store, SETTINGS.target, LAYOUT.run("r1"), key))
+    assert number > 15
+
+
+def begun(scene: Scene) -> Task:
+    """An erasure that was killed as soon as its mark was there."""
+    whole = task(scene)
+    for number in range(1_000):
+        with suppress(Killed):
+            asyncio.run(erase(whole._replace(store=Mortal(scene.store, Counting(number)))))
+        if document(scene, LAYOUT.latest.name, Latest).erasing:
+            return whole
+    raise AssertionError
+
+
+def test_a_repeated_erasure_looks_for_runs_that_have_come_before_the_mark() -> None:
+    scene = Scene()
+    scene.run("r1")
+    whole = begun(scene)
+    scene.store.put_now(LAYOUT.run("r2").planner.name, b'{"execution":"r2","task":0}')
+    with pytest.raises(UsageError, match="run r2 has not ended"):
+        asyncio.run(erase(whole))
+    assert document(scene, LAYOUT.latest.name, Latest).erasing is None
+    assert len(manifest(scene, "r1").tables) == 2
+    scene.delete_now("/r2/planner")
+    later = whole._replace(erasing=replace(whole.erasing, at=whole.erasing.at + 1))
+    assert asyncio.run(erase(later)).runs == ("r1",)
+    check(scene, "r1")
+
+
+def test_of_two_starts_of_an_erasure_the_first_that_decides_decides_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    scene.run("r1")
+    whole = begun(scene)
+    look, looks = module._concerned, 0
+
+    async def meanwhile(own: Task) -> Any:
+        nonlocal looks
+        looks += 1
+        found = await look(own)
+        if looks == 1:
+            # The other start finds a run, and takes the mark away.
+            scene.store.put_now(LAYOUT.run("r2").planner.name, b'{"execution":"r2","task":0}')
+            with pytest.raises(UsageError, match="run r2 has not ended"):
+                await erase(own)
+        return found
+
+    monkeypatch.setattr(module, "_concerned", meanwhile)
+    with pytest.raises(UsageError, match="another start of its erasure was refused"):
+        asyncio.run(erase(whole))
+    assert document(scene, LAYOUT.latest.name, Latest).erasing is None
+    assert len(manifest(scene, "r1").tables) == 2
+
+
+def test_a_mark_that_a_refusal_could_not_take_away_is_taken_away_by_the_next_start() -> None:
+    scene = Scene()
+    scene.run("r1")
+    whole = begun(scene)
+    put(scene, LAYOUT.erasure(whole.erasing).name, Erasure(erasing=whole.erasing, runs=(), files=(), refused=True))
+    with pytest.raises(UsageError, match="its erasure was refused"):
+        asyncio.run(erase(whole))
+    assert document(scene, LAYOUT.latest.name, Latest).erasing is None
+    assert len(manifest(scene, "r1").tables) == 2
+
+
+def test_an_age_is_the_same_request_when_it_is_repeated_later() -> None:
+    first, later = (requested_erasure("sales", "30d", REASON, "dana", now) for now in (10**12, 10**12 + 5))
+    assert first.before != later.before
+    assert repeats(later, first)
+    assert not repeats(requested_erasure("sales", "31d", REASON, "dana", 10**12), first)
+    assert not repeats(requested_erasure("sales", "", REASON, "dana", 10**12), first)
+
+
+def test_a_partial_run_refuses_an_erasure_by_age_of_what_an_earlier_one_has_left() -> None:
+    scene = Scene()
+    scene.run("r1", "r2")
+    found = manifest(scene, "r2")
+    (entry,) = [entry for entry in found.tables if entry.table == "sales"]
+    others = tuple(one for one in found.tables if one.table != "sales")
+    # As a run that could not export the table, and leaves what it found of it.
+    changed = replace(found, tables=others, left=(TableFiles(entry.table, entry.files),))
+    put(scene, LAYOUT.run("r2").manifest.name, changed)
+    point(scene, "r2")
+    with pytest.raises(UsageError, match="run r2 is partial, and does not say how old the rows are"):
+        erased(scene, before=found.snapshot)
+    assert erased(scene).runs == ("r1", "r2")
+
+
+def point(scene: Scene, run: str) -> None:
+    """Let latest.json name the manifest of its run as it is now."""
+    stored = scene.store.peek(LAYOUT.run(run).manifest.name)
+    assert stored
+    latest = document(scene, LAYOUT.latest.name, Latest)
+    put(scene, LAYOUT.latest.name, replace(latest, manifest_generation=stored[1].generation))
+
+
+def test_a_prune_while_an_erasure_is_interrupted_names_the_command_that_finishes_it() -> None:
+    scene = Scene()
+    scene.run("r1", "r2")
+    whole, number = task(scene, before=scene.now + 1000), 0
+    while not manifest(scene, "r2").erased:
+        number += 1
+        with pytest.raises(Killed):
+            asyncio.run(erase(whole._replace(store=Mortal(scene.store, Counting(number)))))
+    with pytest.raises(UsageError, match="table sales is being erased") as refused:
+        scene.prune()
+    command = f"bqdump erase sales.sales --before {rfc3339(whole.erasing.before)} --yes"
+    assert command in fill(refused.value.hint, COMMANDS)

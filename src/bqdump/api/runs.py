@@ -138,7 +138,7 @@ def erase(
     """
     settings = settings_of(options, ("bucket",))
     with python_words():
-        erasing = requested_erasure(table, before, reason, by, int(time.time() * 1000), delete=yes)
+        erasing = requested_erasure(table, before, reason, by, int(time.time() * 1000))
 
     async def work(services: Services) -> Erasures:
         return await verbs.erase(services.store_at, settings, erasing, delete=yes)

@@ -29,7 +29,6 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
-from bqdump.core.wording import placeholder
 from bqdump.export.task import RunningExport
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
@@ -56,9 +55,10 @@ async def read_published(store: ObjectStore, settings: Settings, *, planning: bo
     """
     latest = await read_latest(store, settings)
     if planning and latest and (erasing := latest.erasing):
-        cause = f"table {erasing.table} is being erased from the kept runs, or that was interrupted"
-        hint = f"Finish it: {placeholder('erase', {'table': erasing.table, 'yes': True})}"
-        raise UnavailableError("plan", "the run", cause, hint)
+        from bqdump.core.retention.erased import finishing, underway
+
+        hint = f"Finish it: {finishing(erasing, latest.dataset)}"
+        raise UnavailableError("plan", "the run", underway(erasing), hint)
     data = await _manifest(store, latest) if latest else None
     return decode(data, Published, latest.manifest) if latest and data else None
 

@@ -45,8 +45,8 @@ async def sign_manifest(
     if made is not None and encode(decode(manifest.data, Manifest, names.manifest.name)) != encode(made):
         cause = "it is not the manifest that was to be signed: it was replaced meanwhile"
         raise VerificationError("sign", names.manifest.name, cause, "Find out by whom.")
-    unsigned = envelope_of(manifest.data, names.manifest.name, "" if target.folder else str(target))
-    mine = Signature(await signer.key_id(), await signer.sign(unsigned.signed))
+    unsigned = _unsigned_envelope(manifest.data, names, target)
+    mine = await signature_of(manifest.data, names, target, signer)
 
     async def step(now: Envelope | None) -> Envelope | None:
         others = now.signatures if now and now.payload == unsigned.payload else ()
@@ -61,6 +61,15 @@ async def sign_manifest(
     await swap(store, names.signature, step)
 
 
+async def signature_of(manifest: bytes, names: RunLayout, target: Target, signer: Signer) -> Signature:
+    """The signature of the manifest of a run with these bytes. Raises msgspec.MsgspecError for what is no manifest."""
+    return Signature(await signer.key_id(), await signer.sign(_unsigned_envelope(manifest, names, target).signed))
+
+
+def _unsigned_envelope(manifest: bytes, names: RunLayout, target: Target) -> Envelope:
+    return envelope_of(manifest, names.manifest.name, "" if target.folder else str(target))
+
+
 async def is_signed(store: ObjectStore, target: Target, names: RunLayout, signer: Signer) -> bool:
     """Whether this key has signed the manifest of a run as it is stored: an Ed25519 signature is the same each time."""
     manifest, stored = await read_object(store, names.manifest.name), await read_object(store, names.signature.name)
@@ -68,10 +77,10 @@ async def is_signed(store: ObjectStore, target: Target, names: RunLayout, signer
         return False
     try:
         envelope = decode(stored.data, Envelope, names.signature.name)
-        unsigned = envelope_of(manifest.data, names.manifest.name, "" if target.folder else str(target))
+        unsigned = _unsigned_envelope(manifest.data, names, target)
+        mine = await signature_of(manifest.data, names, target, signer)
     except (DocumentError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
-    mine = Signature(await signer.key_id(), await signer.sign(unsigned.signed))
     return envelope.payload == unsigned.payload and mine in envelope.signatures
 
 

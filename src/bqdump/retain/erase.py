@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import timedelta
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -23,18 +22,16 @@ from bqdump.core.documents.retention import Erasure, ObjectVersion
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.retention.erased import ErasedFrom, Held, concerns, versions_in
+from bqdump.core.retention.erased import ErasedFrom, Held, concerns, finishing, leaves, repeats, versions_in
 from bqdump.core.retention.policy import Policy
-from bqdump.core.retention.pruned import Sweep
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339, time_of
-from bqdump.core.wording import COMMANDS, close_name, fill
-from bqdump.ports.store import ObjectInfo
+from bqdump.core.wording import close_name
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import READS_AT_ONCE
-from bqdump.repository.repository import Loaded, create, exists, load, overwrite, swap, value_of
+from bqdump.repository.repository import Loaded, create, exists, load, overwrite, read, value_of
 from bqdump.retain.leftovers import metadata_of
-from bqdump.retain.rewrite import Task, point_again, rewrite
+from bqdump.retain.rewrite import Task, delete_files, is_strange, mark, point_again, rewrite, strange, unmark
 from bqdump.retain.survey import Complete, Survey, survey
 from bqdump.retain.survey import Task as Surveying
 
@@ -45,7 +42,8 @@ ERASE = "erase"
 class Concerned(NamedTuple):
     """The runs that have the table, and the objects that they name of it.
 
-    signed: those with a signature.
+    signed: those with a signature. strange: of these, one that the signer's key has not signed as it is, "" for none.
+    partial: those that have only files of it that an earlier run has left, whose age they do not say.
     named: the tables that some run has.
     held: records of earlier erasures of the table, some of whose files could not be deleted.
     """
@@ -56,13 +54,15 @@ class Concerned(NamedTuple):
     signed: tuple[str, ...]
     named: frozenset[str]
     held: tuple[Erasure, ...] = ()
+    strange: str = ""
+    partial: tuple[str, ...] = ()
 
 
 async def has_begun(task: Task) -> bool:
     """Whether an earlier start of this erasure was interrupted."""
     latest = await read_latest(task.store, task.settings)
     begun = latest.erasing if latest else None
-    return begun is not None and (begun.table, begun.before) == (task.erasing.table, task.erasing.before)
+    return begun is not None and repeats(task.erasing, begun)
 
 
 async def erase(task: Task) -> ErasedFrom:
@@ -73,41 +73,68 @@ async def erase(task: Task) -> ErasedFrom:
     """
     latest = await _latest(task)
     begun = latest.erasing
-    if begun and (begun.table, begun.before) != (task.erasing.table, task.erasing.before):
-        raise _refused(task, f"the erasure of table {begun.table} has begun and not ended", "Finish that one first.")
+    if begun and not repeats(task.erasing, begun):
+        hint = f"Finish that one first: {finishing(begun, latest.dataset)}"
+        raise _refused(task, f"the erasure of table {begun.table} has begun and not ended", hint)
     if begun:
         # Who has begun it, when and why, stays.
         task = task._replace(erasing=begun)
         if not task.delete:
             raise _refused(task, "its erasure has begun and was interrupted", "Finish it with {setting:yes}.")
         await point_again(task)
-    found = await _concerned(task)
-    if not task.delete:
+    elif not task.delete:
+        found = await _concerned(task)
         _refuse(task, found)
         return _result(task, found.runs, found.files, ())
-    if not begun:
-        _refuse(task, found)
-        await _mark(task, latest)
-        try:
-            # What has come meanwhile is found now, and what comes later finds the mark.
-            found = await _concerned(task)
-            _refuse(task, found)
-        except BqdumpError:
-            await _unmark(task)
-            raise
-    record = await _record(task, found)
+    record = await load(task.store, task.settings.layout.erasure(task.erasing)) if begun else None
+    if record and record.value.refused:
+        # It was killed before it took the mark away.
+        await unmark(task)
+        raise _refused(task, "its erasure was refused, as a run had come between", "Repeat this.")
+    record = record or await _begin(task, None if begun else latest)
     await _refuse_unsigned(task, record.value.runs)
     for run in record.value.runs:
         await rewrite(task, run)
     if any(file.name.startswith(task.settings.layout.iceberg) for file in record.value.files):
         await _forget_snapshots(task, record.value.runs)
-    deleted, held = await _delete_files(task, record)
-    await _unmark(task)
+    deleted, held = await delete_files(task, record)
+    await unmark(task)
     message, done = "erased table %s from %s: %s deleted", LogEvent.TABLE_ERASED.extra(table=task.erasing.table)
     log.info(
         message, task.erasing.table, counted(len(record.value.runs), "run"), counted(len(deleted), "file"), extra=done
     )
     return _result(task, record.value.runs, deleted, held)
+
+
+async def _begin(task: Task, latest: Latest | None) -> Loaded[Erasure]:
+    """The record of an erasure that nothing stands against. latest: None where the mark is there already.
+
+    A start that was killed, or works beside this one, may have looked only before the mark. Each looks under it; the
+    first that stores the record decides for all.
+    """
+    if latest:
+        _refuse(task, await _concerned(task))
+        await mark(task, latest)
+    document = task.settings.layout.erasure(task.erasing)
+    try:
+        # What has come meanwhile is found now, and what comes later finds the mark.
+        found = await _concerned(task)
+        _refuse(task, found)
+        made = await create(task.store, document, Erasure(erasing=task.erasing, runs=found.runs, files=found.files))
+    except BqdumpError:
+        refusal = Erasure(erasing=task.erasing, runs=(), files=(), refused=True)
+        made = await create(task.store, document, refusal)
+        if made.value.refused:
+            await unmark(task)
+            raise
+        return made
+    if made.value.refused:
+        await unmark(task)
+        raise _refused(task, "another start of its erasure was refused, as a run had come between", "Repeat this.")
+    for earlier in found.held if made.mine else ():
+        # This one has their files now.
+        await overwrite(task.store, task.settings.layout.erasure(earlier.erasing), replace(earlier, files=()))
+    return made
 
 
 async def _latest(task: Task) -> Latest:
@@ -135,11 +162,11 @@ async def _concerned(task: Task) -> Concerned:
     except UsageError as error:
         raise UsageError(ERASE, error.subject, error.cause, "Nothing was changed.") from None
 
-    async def read(run: Complete) -> Manifest | None:
+    async def manifest_of(run: Complete) -> Manifest | None:
         stored = await load(task.store, layout.run(run.run).manifest)
         return stored.value if stored else None
 
-    manifests = [found for found in await gathered(read, known.complete, READS_AT_ONCE) if found]
+    manifests = [found for found in await gathered(manifest_of, known.complete, READS_AT_ONCE) if found]
     having = [manifest for manifest in manifests if concerns(manifest, task.erasing)]
     files = [file for manifest in having for file in versions_in(manifest, task.erasing)]
     folder = layout.iceberg_table(table)
@@ -148,11 +175,20 @@ async def _concerned(task: Task) -> Concerned:
             made = await metadata_of(Surveying(task.store, task.settings, Policy(), task.erasing.at), manifest.run)
             files += [file for file in made if file.name.startswith(folder)]
     signed = [manifest.run for manifest in having if await exists(task.store, layout.run(manifest.run).signature)]
+    wrong = [run for run in signed if await _is_strange(task, run)]
+    partial = tuple(manifest.run for manifest in having if leaves(manifest, task.erasing))
     names = frozenset(entry.table for manifest in manifests for entry in manifest.tables)
     held = await _held(task)
     files += [file for record in held for file in record.files]
     runs = tuple(manifest.run for manifest in having)
-    return Concerned(known, runs, tuple(dict.fromkeys(files)), tuple(signed), names, tuple(held))
+    return Concerned(
+        known, runs, tuple(dict.fromkeys(files)), tuple(signed), names, tuple(held), next(iter(wrong), ""), partial
+    )
+
+
+async def _is_strange(task: Task, run: str) -> bool:
+    stored = await read(task.store, task.settings.layout.run(run).manifest)
+    return stored is not None and await is_strange(task, run, stored.data)
 
 
 async def _held(task: Task) -> list[Erasure]:
@@ -185,37 +221,17 @@ def _refuse(task: Task, found: Concerned) -> None:
         raise _refused(task, f"run {unpublished[0]} is being published", "Repeat this once it is.")
     if found.signed and task.signer is None:
         raise _unsigned(task, found.signed[0])
+    if found.strange:
+        raise strange(task, found.strange)
+    if task.erasing.before and found.partial:
+        cause = f"run {found.partial[0]} is partial, and does not say how old the rows are that it has of it"
+        hint = f"Delete it ({{call:prune run={found.partial[0]}}}), or erase the table without {{setting:before}}."
+        raise _refused(task, cause, hint)
 
 
 def _unsigned(task: Task, run: str) -> UsageError:
     cause = f"the manifest of run {run} is signed, and would be without a signature"
     return _refused(task, cause, "Sign the manifests that are written anew with {setting:sign}.")
-
-
-async def _mark(task: Task, latest: Latest) -> None:
-    async def step(now: Latest | None) -> Latest | None:
-        if now is None or now.run != latest.run or now.erasing:
-            raise _refused(task, "another run was published meanwhile, or another erasure has begun", "Repeat this.")
-        return replace(now, erasing=task.erasing)
-
-    await swap(task.store, task.settings.layout.latest, step)
-
-
-async def _unmark(task: Task) -> None:
-    async def step(now: Latest | None) -> Latest | None:
-        return replace(now, erasing=None) if now and now.erasing == task.erasing else None
-
-    await swap(task.store, task.settings.layout.latest, step)
-
-
-async def _record(task: Task, found: Concerned) -> Loaded[Erasure]:
-    """The record of the erasure, which an earlier start may have written: then it has what is no longer found."""
-    document = task.settings.layout.erasure(task.erasing)
-    made = await create(task.store, document, Erasure(erasing=task.erasing, runs=found.runs, files=found.files))
-    for earlier in found.held if made.mine else ():
-        # This one has their files now.
-        await overwrite(task.store, task.settings.layout.erasure(earlier.erasing), replace(earlier, files=()))
-    return made
 
 
 async def _refuse_unsigned(task: Task, runs: Iterable[str]) -> None:
@@ -233,37 +249,6 @@ async def _forget_snapshots(task: Task, runs: Iterable[str]) -> None:
     if latest:
         surveying = Surveying(task.store, task.settings, Policy(), task.erasing.at)
         await forget_table(surveying, latest, set(runs), task.erasing.table)
-
-
-async def _delete_files(task: Task, record: Loaded[Erasure]) -> tuple[list[ObjectVersion], list[Held]]:
-    """Delete the files of the record that no manifest names any more; what is deleted, and what the store holds."""
-    store, layout, left = task.store, task.settings.layout, Sweep(record.value.files)
-
-    async def look(run: str) -> None:
-        with suppress(NotFoundError):
-            if stored := await load(store, layout.run(run).manifest_files):
-                left.mark(stored.value)
-
-    await gathered(look, await store.folders(layout.runs), READS_AT_ONCE)
-    files, deleted, held = left.files, list[ObjectVersion](), list[Held]()
-    answers = await store.delete([(file.name, file.generation) for file in files])
-    bucket = await _bucket(task)
-    for file, answer in zip(files, answers, strict=True):
-        if isinstance(answer, BqdumpError):
-            info = await store.stat(file.name)
-            held.append(_held_until(file, answer, info, bucket))
-        elif answer:
-            deleted.append(file)
-    remaining = tuple(file for file in files if any(one.name == file.name for one in held))
-    await overwrite(store, layout.erasure(task.erasing), replace(record.value, files=remaining, done=True))
-    return deleted, held
-
-
-async def _bucket(task: Task) -> int:
-    """How long the bucket keeps objects, in seconds; 0 for not, or where that may not be seen."""
-    with suppress(BqdumpError):
-        return (await task.store.describe()).retention_seconds
-    return 0
 
 
 def _result(task: Task, runs: Iterable[str], files: Iterable[ObjectVersion], held: Iterable[Held]) -> ErasedFrom:
@@ -292,11 +277,3 @@ async def keeps(task: Task) -> list[str]:
             days = bucket.soft_delete_seconds // 86_400
             return [others, f"{task.store.url} keeps deleted files for {counted(days, 'more day')} (soft delete)."]
     return [others]
-
-
-def _held_until(file: ObjectVersion, error: BqdumpError, info: ObjectInfo | None, retention_seconds: int) -> Held:
-    """An object that the store has refused to delete. retention_seconds: how long its bucket keeps objects."""
-    until = time_of(info.locked_until) if info and info.locked_until else None
-    if until is None and info and info.updated and retention_seconds:
-        until = time_of(info.updated) + timedelta(seconds=retention_seconds)
-    return Held(file.name, fill(error.cause, COMMANDS), until)

@@ -1,24 +1,38 @@
-"""The manifests of kept runs, written anew without a table, and everything that is made from them."""
+"""The manifests of kept runs, written anew without a table, and everything that is made from them.
+
+The mark of an erasure in latest.json, and the files that no manifest names after it.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import timedelta
 from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
+from bqdump.concurrency import gathered
+from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Erased, Manifest
 from bqdump.core.documents.manifest_index import summary_of
 from bqdump.core.documents.project import DatasetEntry, Project
+from bqdump.core.documents.retention import Erasure, ObjectVersion
+from bqdump.core.documents.signature import Envelope
 from bqdump.core.documents.target import Erasing, IcebergTables, Latest
-from bqdump.core.errors import UsageError
-from bqdump.core.retention.erased import concerns, without_table
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError
+from bqdump.core.retention.erased import Held, concerns, without_table
+from bqdump.core.retention.pruned import Sweep
 from bqdump.core.settings.settings import Settings
+from bqdump.core.times import time_of
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.signer import Signer
-from bqdump.ports.store import ObjectStore
+from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.manifests import contents_of
 from bqdump.repository.objects import write_object
-from bqdump.repository.repository import delete, exists, load, overwrite, swap, value_of
+from bqdump.repository.references import READS_AT_ONCE
+from bqdump.repository.repository import Loaded, delete, exists, load, overwrite, read, swap, value_of
 from bqdump.repository.repository import replace as store_over
 
 
@@ -40,17 +54,84 @@ async def rewrite(task: Task, run: str) -> None:
     """Write the manifest of a run without the table, and what is made from it. Nothing where the run is gone."""
     store, names, erasing = task.store, task.settings.layout.run(run), task.erasing
     note = Erased(erasing.table, erasing.at, erasing.by, erasing.reason)
-    while stored := await load(store, names.manifest):
-        manifest = stored.value
-        if concerns(manifest, erasing) or note not in manifest.erased:
+    while stored := await read(store, names.manifest):
+        manifest = decode(stored.data, Manifest, names.manifest.name)
+        due = concerns(manifest, erasing) or note not in manifest.erased
+        if await is_strange(task, run, stored.data):
+            raise strange(task, run)
+        if due:
             # Its index has places in it, so it goes first.
             await _delete(store, names.contents.name)
             manifest = without_table(manifest, note)
+            if task.signer and await exists(store, names.signature):
+                await _sign_ahead(task, run, manifest, task.signer)
             if not await store_over(store, names.manifest, manifest, stored.generation):
                 continue
         await point_again(task)
         await _follow(task, run, manifest)
         return
+
+
+async def is_strange(task: Task, run: str, manifest: bytes) -> bool:
+    """Whether a run has a signature, and its manifest is not what the signer's key has signed, or was about to.
+
+    To sign it again would make what somebody else has written there valid. False without a signer.
+    """
+    names = task.settings.layout.run(run)
+    stored = await read(task.store, names.signature) if task.signer else None
+    if task.signer is None or stored is None:
+        return False
+    from bqdump.repository.signatures import signature_of
+
+    with suppress(msgspec.MsgspecError):
+        mine = await signature_of(manifest, names, task.settings.target, task.signer)
+        with suppress(DocumentError):
+            if mine in decode(stored.data, Envelope, names.signature.name).signatures:
+                return False
+        # It may have been killed between the manifest and its signature.
+        record = await value_of(task.store, task.settings.layout.erasure(task.erasing))
+        return record is None or record.signed.get(run) != mine
+    return True
+
+
+def strange(task: Task, run: str) -> UsageError:
+    """The error about a run that would be signed although this key has not signed what is there."""
+    cause = f"the manifest of run {run} is not what its signature of this key is about, or another key has signed it"
+    hint = "Find out by whom it was changed. Then restore it, delete the run, or use the key that has signed it."
+    return UsageError("erase", f"table {task.erasing.table}", cause, hint)
+
+
+async def _sign_ahead(task: Task, run: str, manifest: Manifest, signer: Signer) -> None:
+    """Record the signature of a manifest before it is stored: a repeated erasure knows it by that."""
+    from bqdump.repository.signatures import signature_of
+
+    mine = await signature_of(encode(manifest), task.settings.layout.run(run), task.settings.target, signer)
+
+    async def step(now: Erasure | None) -> Erasure | None:
+        return replace(now, signed={**now.signed, run: mine}) if now and now.signed.get(run) != mine else None
+
+    await swap(task.store, task.settings.layout.erasure(task.erasing), step)
+
+
+async def mark(task: Task, latest: Latest) -> None:
+    """Let latest.json say that the erasure has begun. latest: the published run that was looked at."""
+
+    async def step(now: Latest | None) -> Latest | None:
+        if now is None or now.run != latest.run or now.erasing:
+            cause = "another run was published meanwhile, or another erasure has begun"
+            raise UsageError("erase", f"table {task.erasing.table}", cause, "Repeat this.")
+        return replace(now, erasing=task.erasing)
+
+    await swap(task.store, task.settings.layout.latest, step)
+
+
+async def unmark(task: Task) -> None:
+    """Take the mark of the erasure away."""
+
+    async def step(now: Latest | None) -> Latest | None:
+        return replace(now, erasing=None) if now and now.erasing == task.erasing else None
+
+    await swap(task.store, task.settings.layout.latest, step)
 
 
 async def _follow(task: Task, run: str, manifest: Manifest) -> None:
@@ -68,7 +149,7 @@ async def _follow(task: Task, run: str, manifest: Manifest) -> None:
     if task.signer and await exists(store, names.signature):
         from bqdump.repository.signatures import sign_manifest
 
-        await sign_manifest(store, task.settings.target, names, task.signer)
+        await sign_manifest(store, task.settings.target, names, task.signer, made=manifest)
     if manifest.settings.get("iceberg"):
         folder = task.settings.layout.iceberg_table(task.erasing.table)
 
@@ -102,6 +183,47 @@ async def point_again(task: Task) -> None:
 async def _delete(store: ObjectStore, name: str) -> None:
     if info := await store.stat(name):
         await delete(store, [(info.name, info.generation)])
+
+
+async def delete_files(task: Task, record: Loaded[Erasure]) -> tuple[list[ObjectVersion], list[Held]]:
+    """Delete the files of the record that no manifest names any more; what is deleted, and what the store holds."""
+    store, layout, left = task.store, task.settings.layout, Sweep(record.value.files)
+
+    async def look(run: str) -> None:
+        with suppress(NotFoundError):
+            if stored := await load(store, layout.run(run).manifest_files):
+                left.mark(stored.value)
+            elif copying := await value_of(store, layout.run(run).copying):
+                left.keep(copying.names)
+
+    await gathered(look, await store.folders(layout.runs), READS_AT_ONCE)
+    files, deleted, held = left.files, list[ObjectVersion](), list[Held]()
+    answers = await store.delete([(file.name, file.generation) for file in files])
+    bucket = await _bucket(task)
+    for file, answer in zip(files, answers, strict=True):
+        if isinstance(answer, BqdumpError):
+            info = await store.stat(file.name)
+            held.append(_held_until(file, answer, info, bucket))
+        elif answer:
+            deleted.append(file)
+    remaining = tuple(file for file in files if any(one.name == file.name for one in held))
+    await overwrite(store, layout.erasure(task.erasing), replace(record.value, files=remaining, done=True))
+    return deleted, held
+
+
+async def _bucket(task: Task) -> int:
+    """How long the bucket keeps objects, in seconds; 0 for not, or where that may not be seen."""
+    with suppress(BqdumpError):
+        return (await task.store.describe()).retention_seconds
+    return 0
+
+
+def _held_until(file: ObjectVersion, error: BqdumpError, info: ObjectInfo | None, retention_seconds: int) -> Held:
+    """An object that the store has refused to delete. retention_seconds: how long its bucket keeps objects."""
+    until = time_of(info.locked_until) if info and info.locked_until else None
+    if until is None and info and info.updated and retention_seconds:
+        until = time_of(info.updated) + timedelta(seconds=retention_seconds)
+    return Held(file.name, fill(error.cause, COMMANDS), until)
 
 
 async def refuse_unfinished_set(store: ObjectStore, settings: Settings, table: str) -> None:

@@ -20,6 +20,7 @@ from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Latest, Publishing
 from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, UsageError
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.retention.erased import finishing, underway
 from bqdump.core.retention.policy import Policy
 from bqdump.core.retention.pruned import Storage, foreign_file
 from bqdump.core.settings.settings import Settings
@@ -280,6 +281,9 @@ async def _latest_of_original(task: Task) -> Latest | None:
     if latest and found and found.generation != latest.manifest_generation:
         if is_elsewhere((await load_manifest(store, settings, latest.run)).value.settings, settings.target):
             raise _copy(task)
+        if erasing := latest.erasing:
+            hint = f"Nothing was deleted. Finish it: {finishing(erasing, latest.dataset)}"
+            raise UsageError("prune", str(settings.target), underway(erasing), hint)
         cause = f"{latest.manifest} was written again since it was published: by hand, or as part of a copy"
         raise UsageError("prune", str(settings.target), cause, "Nothing was deleted. Prune after the next run.")
     return latest

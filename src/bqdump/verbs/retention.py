@@ -9,12 +9,13 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.target import Erasing
 from bqdump.core.errors import NotFoundError, UsageError
-from bqdump.core.retention.erased import Erasures
+from bqdump.core.retention.erased import Erasures, refuse_without_reason
 from bqdump.core.retention.policy import policy_for, refuse_kept
 from bqdump.core.retention.pruned import Pruned
 from bqdump.core.settings.settings import Settings
-from bqdump.repository.exports import StoreAt, exports_at
+from bqdump.repository.exports import ExportAt, StoreAt, exports_at
 from bqdump.repository.notes import change_tags, read_tags, run_exists
+from bqdump.repository.published import read_latest
 from bqdump.retain.erase import erase as erase_from
 from bqdump.retain.erase import has_begun, keeps
 from bqdump.retain.prune import prune_exports
@@ -74,7 +75,7 @@ async def erase(store_at: StoreAt, settings: Settings, erasing: Erasing, *, dele
             await point_set_again(at.store, at.settings)
     named, _, table = erasing.table.rpartition(".")
     if named:
-        exports = tuple(export for export in exports if export.dataset == named)
+        exports = tuple([export for export in exports if named == await _dataset_of(export)])
         erasing = replace(erasing, table=table)
     signer = open_signer(settings)
     tasks = [ErasingTask(store, own, erasing, signer) for store, own, _ in exports]
@@ -83,6 +84,8 @@ async def erase(store_at: StoreAt, settings: Settings, erasing: Erasing, *, dele
         try:
             if not (delete and await has_begun(task)):
                 await erase_from(task)
+                if delete:
+                    refuse_without_reason(erasing)
         except NotFoundError as error:
             missing.append(error)
         else:
@@ -96,3 +99,9 @@ async def erase(store_at: StoreAt, settings: Settings, erasing: Erasing, *, dele
         await point_set_again(at.store, at.settings)
     notes = [note for task in having for note in await keeps(task)]
     return Erasures(erased=delete, exports=done, notes=tuple(dict.fromkeys(notes)))
+
+
+async def _dataset_of(export: ExportAt) -> str:
+    """The dataset of an export, also of the only one of its prefix; "" where nothing is published."""
+    latest = None if export.dataset else await read_latest(export.store, export.settings)
+    return latest.dataset if latest else export.dataset

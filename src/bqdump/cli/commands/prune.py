@@ -123,7 +123,7 @@ def erase(table: str, before: str, reason: str, by: str, yes: bool, quiet: bool,
     if yes:
         set_up_work(quiet=quiet or not as_json)
     settings = load_settings(options, ("bucket",))
-    erasing = requested_erasure(table, before, reason, by, int(time.time() * 1000), delete=yes)
+    erasing = requested_erasure(table, before, reason, by, int(time.time() * 1000))
 
     async def work(services: Services) -> Erasures:
         return await verbs.erase(services.store_at, settings, erasing, delete=yes)

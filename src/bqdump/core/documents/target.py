@@ -71,7 +71,8 @@ class Pointer(OfRun, msgspec.Struct, frozen=True):
 class Erasing(msgspec.Struct, frozen=True):
     """An erasure that has begun: no run may be planned until it has ended.
 
-    before: only exports whose rows are older are concerned (ms), 0 for all. at, by, reason: see Erased.
+    before: only exports whose rows are older are concerned (ms), 0 for all. given: what was written for that, as 30d is
+    another time once it is repeated. at, by, reason: see Erased.
     """
 
     table: str
@@ -79,6 +80,7 @@ class Erasing(msgspec.Struct, frozen=True):
     by: str
     reason: str
     before: Time = 0
+    given: str = ""
 
 
 class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from getpass import getuser
 from typing import Any
@@ -18,6 +18,7 @@ from bqdump.core.documents.target import Erasing
 from bqdump.core.errors import UsageError
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.times import DATE, as_of_time, milliseconds_of, rfc3339
+from bqdump.core.wording import placeholder
 
 
 @public
@@ -65,15 +66,36 @@ MOST_WORDS = 500
 EXPECTED = "Write a time with its zone (2026-01-31T03:00:00Z), a date (its beginning in UTC), or an age such as 30d."
 
 
-def requested_erasure(table: str, before: str, reason: str, by: str, now: int, *, delete: bool) -> Erasing:
+def requested_erasure(table: str, before: str, reason: str, by: str, now: int) -> Erasing:
     """The erasure that is requested. now: ms since 1970 UTC. Raises UsageError."""
-    if not reason.strip() and delete:
-        raise UsageError("erase", f"table {table}", "missing", "Say why, such as a ticket.", setting="reason")
     for setting, text in (("reason", reason), ("by", by)):
         if len(text) > MOST_WORDS or not text.isprintable():
             cause = f"expected one line of up to {MOST_WORDS} characters"
             raise UsageError("erase", f"table {table}", cause, setting=setting)
-    return Erasing(table, now, by or _user(), reason, _before(before, now) if before else 0)
+    return Erasing(table, now, by or _user(), reason, _before(before, now) if before else 0, before.strip())
+
+
+def refuse_without_reason(erasing: Erasing) -> None:
+    """Raise UsageError for an erasure that begins without a reason. One that has begun has it."""
+    if not erasing.reason.strip():
+        raise UsageError("erase", f"table {erasing.table}", "missing", "Say why, such as a ticket.", setting="reason")
+
+
+def repeats(asked: Erasing, begun: Erasing) -> bool:
+    """Whether this is the request of an erasure that has begun: 30d is another time by now."""
+    same = asked.before == begun.before or (bool(asked.given) and asked.given == begun.given)
+    return asked.table == begun.table and same
+
+
+def finishing(erasing: Erasing, dataset: str, place: Mapping[str, str] | None = None) -> str:
+    """The complete command that finishes an erasure that has begun. place: settings of where it is, if elsewhere."""
+    before = {"before": rfc3339(erasing.before)} if erasing.before else {}
+    return placeholder("erase", {"table": f"{dataset}.{erasing.table}", **before, **(place or {}), "yes": True})
+
+
+def underway(erasing: Erasing) -> str:
+    """Why nothing may be planned or pruned now."""
+    return f"table {erasing.table} is being erased from the kept runs, or that was interrupted"
 
 
 def _user() -> str:
@@ -109,7 +131,12 @@ def versions_in(manifest: Manifest, erasing: Erasing) -> list[ObjectVersion]:
 
 def concerns(manifest: Manifest, erasing: Erasing) -> bool:
     """Whether a manifest has the table, with rows that are older than is to be erased."""
-    return any(_concerned(manifest, erasing)) or any(table.table == erasing.table for table in manifest.left)
+    return any(_concerned(manifest, erasing)) or leaves(manifest, erasing)
+
+
+def leaves(manifest: Manifest, erasing: Erasing) -> bool:
+    """Whether a manifest has files of the table that an earlier run has left, whose age it does not say."""
+    return any(table.table == erasing.table for table in manifest.left)
 
 
 def _concerned(manifest: Manifest, erasing: Erasing) -> Iterator[TableEntry]:
