@@ -6,14 +6,20 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
-from bqdump.core.documents.target import Erasing
-from bqdump.core.errors import UsageError
+from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.copying import Copying, Expected
+from bqdump.core.documents.retention import Erasure, ObjectVersion
+from bqdump.core.documents.target import Erasing, Latest
+from bqdump.core.errors import UnavailableError, UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.repository import Loaded
 from bqdump.retain.erase import erase
-from bqdump.retain.rewrite import Task
+from bqdump.retain.rewrite import Task, delete_files
 from copying.scene import Copies, complete
 
 
@@ -56,3 +62,90 @@ def test_a_locked_copy_is_refused_with_the_date_of_its_lock() -> None:
     until = time_of(copies.source.now) + timedelta(days=30)
     with pytest.raises(UsageError, match=f"is locked until {until:%Y-%m-%d}"):
         erased(copies, copies.target, copies.there)
+
+
+def mark(copies: Copies) -> Erasing:
+    """The mark of an erasure of the copy, as one that was killed has left it."""
+    name = copies.there.layout.latest.name
+    found = copies.target.peek(name)
+    assert found
+    erasing = Erasing("sales", copies.source.now + 5000, "dana", "why")
+    copies.target.put_now(name, encode(replace(decode(found[0], Latest, name), erasing=erasing)))
+    return erasing
+
+
+def marked(copies: Copies) -> Erasing | None:
+    name = copies.there.layout.latest.name
+    found = copies.target.peek(name)
+    assert found
+    return decode(found[0], Latest, name).erasing
+
+
+def test_no_copy_begins_while_a_table_is_erased_there() -> None:
+    copies = Copies()
+    copies.export("r1", "r2")
+    copies.copy("r1")
+    erasing = mark(copies)
+    data = copies.data()
+    with pytest.raises(UnavailableError, match="table sales is being erased") as refused:
+        copies.copy("r2")
+    assert fill(refused.value.hint, COMMANDS) == (
+        "Finish it: bqdump erase sales.sales --bucket second --prefix copies --yes"
+    )
+    assert (copies.data(), marked(copies)) == (data, erasing)
+
+
+def test_a_copy_that_is_there_already_keeps_the_mark_of_an_erasure() -> None:
+    copies = Copies()
+    copies.export("r1")
+    copies.copy("r1")
+    erasing = mark(copies)
+    copies.copy("r1")
+    assert marked(copies) == erasing
+
+
+def test_an_erasure_deletes_no_file_that_a_copy_has_announced() -> None:
+    copies = Copies()
+    copies.export("r1")
+    copies.copy("r1")
+    erasing, store = mark(copies), copies.target
+    announced, other = "copies/r9/sales/sales_0.csv", "copies/r8/sales/sales_0.csv"
+    files = []
+    for name in (announced, other):
+        store.put_now(name, b"rows")
+        found = store.peek(name)
+        assert found
+        files.append(ObjectVersion(name, found[1].generation, 4))
+    layout = copies.there.layout
+    note = Copying("r9", "gs://memory/x/", "0" * 64, (Expected(announced, 4, "AAAAAA=="),))
+    store.put_now(layout.run("r9").copying.name, encode(note))
+    record = Loaded(Erasure(erasing=erasing, runs=("r8",), files=tuple(files)), 0)
+    asyncio.run(delete_files(Task(store, copies.there, erasing, delete=True), record))
+    assert (store.peek(announced) is None, store.peek(other) is None) == (False, True)
+
+
+def test_a_copy_of_a_run_that_was_erased_in_one_place_only_says_where_to_erase_it() -> None:
+    copies = Copies()
+    copies.export("r1")
+    copies.copy("r1")
+    erased(copies, copies.source.store, copies.settings)
+    with pytest.raises(UsageError, match="table sales was erased from it in the source, and not in") as refused:
+        copies.copy("r1")
+    expected = "Erase it there as well: bqdump erase sales.sales --bucket second --prefix copies"
+    assert fill(refused.value.hint, COMMANDS) == expected
+    other = Copies()
+    other.export("r1")
+    other.copy("r1")
+    erased(other, other.target, other.there)
+    with pytest.raises(UsageError, match="table sales was erased from it in gs://second/copies/, and not in"):
+        other.copy("r1")
+
+
+def test_a_locked_copy_of_a_run_that_was_erased_says_until_when_it_stays() -> None:
+    copies = Copies()
+    copies.export("r1")
+    copies.copy("r1", lock=30)
+    until = time_of(copies.source.now) + timedelta(days=30)
+    erased(copies, copies.source.store, copies.settings)
+    with pytest.raises(UsageError, match=rf"It is locked there until {until:%Y-%m-%d}.*let prune delete it"):
+        copies.copy("r1", lock=30)

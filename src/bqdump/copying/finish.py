@@ -9,7 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from bqdump.copying.move import prove
-from bqdump.copying.survey import COPY, Locking, Surveyed, Task, another_run, pruned_meanwhile, signed_here
+from bqdump.copying.survey import COPY, Locking, Place, Surveyed, Task, another_run, pruned_meanwhile, signed_here
 from bqdump.core.copy.manifest import Here, content_of, copied_manifest, pointer_to
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import Copying, CopyOf
@@ -46,7 +46,7 @@ async def store_manifest(task: Task, found: Surveyed, here: Mapping[str, Here]) 
     if stored is None:
         raise pruned_meanwhile(task, found.run)
     if content_of(stored.value) != found.content:
-        raise another_run(place, found.run)
+        raise another_run(place, found.run, found.manifest, stored.value)
     return stored
 
 
@@ -75,10 +75,7 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:
 
         ready = msgspec.structs.replace(ready, iceberg=await name_metadata(task, made.value))
 
-    async def step(latest: Latest | None) -> Latest | None:
-        return None if latest and (latest.age > ready.age or latest == ready) else ready
-
-    published = await swap(place.store, place.layout.latest, step)
+    published = await _point(place, ready)
     if iceberg and published and published.value.run == found.run:
         from bqdump.copying.iceberg import show_metadata
 
@@ -95,6 +92,25 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:
         with suppress(TargetError, DeniedError, AnswerError):
             await place.store.discard_uploads([item.target for item in found.items])
     return 0
+
+
+async def _point(place: Place, ready: Latest) -> Loaded[Latest] | None:
+    """Move latest.json, unless it names a later run. The mark of an erasure stays."""
+
+    async def step(latest: Latest | None) -> Latest | None:
+        if latest is None:
+            return ready
+        marked = msgspec.structs.replace(ready, erasing=latest.erasing)
+        if latest.age > ready.age or latest == marked:
+            return None
+        if latest.run == ready.run and latest.manifest_generation != ready.manifest_generation:
+            # An erasure may have written the manifest anew, and points to it itself.
+            info = await place.store.stat(ready.manifest)
+            if info is None or info.generation != ready.manifest_generation:
+                return None
+        return marked
+
+    return await swap(place.store, place.layout.latest, step)
 
 
 async def _prove_manifest(task: Task, found: Surveyed, stored: Manifest) -> None:

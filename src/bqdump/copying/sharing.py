@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import NamedTuple
 
-from bqdump.copying.survey import Surveyed, Task, another_run, doomed, pruned_meanwhile
+from bqdump.copying.survey import Surveyed, Task, another_run, doomed, erased_there, pruned_meanwhile
 from bqdump.core.copy.plan import CopyPlan, Missing
 from bqdump.core.dealing import share_out
 from bqdump.core.documents.copying import Copying, Expected, Renewed
 from bqdump.core.errors import ConflictError
+from bqdump.repository.published import read_latest
 from bqdump.repository.repository import create, exists, overwrite, replace, value_of
 from bqdump.repository.turns import PATIENCE_SECONDS, OthersTurn, Turn, giving_up, pauses, pulse, takes_turn
 
@@ -42,10 +43,14 @@ UNANNOUNCED = Begun(0, frozenset(), {})
 async def begin(task: Task, found: Surveyed) -> Begun | None:
     """Declare that the run is being copied, so that no prune deletes its files. None if another task has copied it.
 
-    Raises UsageError for another run of this id.
+    Raises UsageError for another run of this id, UnavailableError while a table is erased in the place.
     """
     place, names = task.target, task.target.layout.run(found.run)
     await overwrite(place.store, names.planner, task.owner)
+    latest = await read_latest(place.store, place.settings)
+    if latest and latest.erasing:
+        # Either the erasure finds that note, or this finds the erasure.
+        raise erased_there(place, found.run, latest, latest.erasing)
     files = tuple(Expected(item.target, item.size, item.crc32c) for item in found.items)
     mine = Copying(found.run, str(task.source.target), found.content, files)
     try:

@@ -19,11 +19,23 @@ from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError, VerificationError
+from bqdump.core.documents.target import Erasing, Latest
+from bqdump.core.errors import (
+    BqdumpError,
+    DocumentError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+    VerificationError,
+)
 from bqdump.core.progress.events import Listener, ignore
+from bqdump.core.retention.erased import finishing, underway
+from bqdump.core.settings.file import setting_text
 from bqdump.core.settings.settings import Settings
-from bqdump.core.settings.target import Target
+from bqdump.core.settings.target import Target, record_of
 from bqdump.core.sizes import counted
+from bqdump.core.times import rfc3339
+from bqdump.core.wording import placeholder
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import Locks, Mover, ObjectInfo, ObjectStore
 from bqdump.repository.manifests import find_latest, load_manifest
@@ -153,16 +165,40 @@ async def survey(task: Task, run: str) -> Surveyed:
         raise UsageError(COPY, f"run {run}", cause if tombstone.emptied else f"it is being pruned in {place.target}")
     made = await load(place.store, names.manifest)
     if made and content_of(made.value) != content:
-        raise another_run(place, run)
+        raise another_run(place, run, manifest, made.value)
     if not made and await exists(place.store, names.plan):
         raise UsageError(COPY, f"run {run}", f"a run of this id was begun in {place.target}", "Copy to another place.")
     return Surveyed(run, manifest, content, items, made)
 
 
-def another_run(place: Place, run: str) -> UsageError:
-    """The error about a run of the same id and other content."""
-    cause = f"{place.target} has another run of this id"
-    return UsageError(COPY, f"run {run}", cause, "Copy it to another place, or prune that run there first.")
+def another_run(place: Place, run: str, of: Manifest | None = None, made: Manifest | None = None) -> UsageError:
+    """The error about a run of the same id and other content. of, made: the manifests of the source and of the copy."""
+    cause, hint = (
+        f"{place.target} has another run of this id",
+        "Copy it to another place, or prune that run there first.",
+    )
+    if of and made and (of.project, of.dataset, of.snapshot) == (made.project, made.dataset, made.snapshot):
+        here, there = {note.table for note in of.erased}, {note.table for note in made.erased}
+        if lacking := sorted(here - there):
+            cause = f"table {lacking[0]} was erased from it in the source, and not in {place.target}"
+            table = {"table": f"{of.dataset}.{lacking[0]}"}
+            hint = f"Erase it there as well: {placeholder('erase', table | _settings_of(place))}"
+            if until := made.copy_of.locked_until if made.copy_of else 0:
+                hint = f"It is locked there until {rfc3339(until)}: let prune delete it there after that."
+        elif lacking := sorted(there - here):
+            cause = f"table {lacking[0]} was erased from it in {place.target}, and not in the source"
+            hint = f"Erase it in the source as well, so that no copy brings it back: {{call:erase table={lacking[0]}}}"
+    return UsageError(COPY, f"run {run}", cause, hint)
+
+
+def erased_there(place: Place, run: str, latest: Latest, erasing: Erasing) -> UnavailableError:
+    """The error about a place where an erasure has begun: it may delete files that a copy relies on."""
+    hint = f"Finish it: {finishing(erasing, latest.dataset, _settings_of(place))}"
+    return UnavailableError(COPY, f"run {run}", f"in {place.target}, {underway(erasing)}", hint)
+
+
+def _settings_of(place: Place) -> dict[str, str]:
+    return {name: setting_text(name, value) for name, value in record_of(place.target).items() if value}
 
 
 def pruned_meanwhile(task: Task, run: str) -> NotFoundError:
