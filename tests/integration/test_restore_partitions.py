@@ -88,8 +88,9 @@ def test_partitions_with_rows_are_replaced_on_request_only(given: Given, path: s
     command = ("--into", stage.dataset, "--partitions", "day$20240131..20240201,day$20251231")
     refused = given.restore(*command)
     assert (refused.code, "table day has rows in 20240131, 20240201" in refused.text) == (2, True), refused.text
-    filled = given.restore(*command, "--missing-only")
+    filled = given.restore(*command, "--missing-only", "--verify")
     assert filled.code == 0, filled.text
+    assert ("1 table compared value by value: equal." in filled.text) is (path == PATH)
     numbers = f"SELECT id, n FROM {stage.dataset}.day WHERE id < 5 ORDER BY id"
     assert stage.sql(numbers) == [(1, 1000), (2, 1000), (3, 1000), (4, 95)]
     unconfirmed = given.restore(*command, "--replace")
@@ -146,3 +147,16 @@ def test_rows_by_a_query_are_billed_within_a_limit_that_the_plan_shows(given: Gi
     done = given.restore(*command, "--verify", "--json")
     assert (done.code, json.loads(done.out)["verified"]) == (0, 0), done.text
     assert "day: not compared: its files have all partitions" in done.text
+    again = given.restore(*command, "--verify")
+    assert (again.code, "Nothing was compared value by value." in again.out) == (0, True), again.text
+
+
+def test_partitions_without_rows_are_named_where_a_query_chooses_the_rows(given: Given) -> None:
+    given.export("day", path=WHOLE)
+    nothing = given.restore("--into", "back", "--partitions", "day$20990102")
+    assert (nothing.code, given.ids("back", "day")) == (0, []), nothing.text
+    assert "day: the export has no rows in 20990102: nothing is restored of them" in nothing.text
+    chosen = "day$20240201,day$20990102,day$20990101..20990131,day$20240131..20240201"
+    some = given.restore("--into", "other", "--partitions", chosen)
+    assert (some.code, given.ids("other", "day")) == (0, [1, 2, 3]), some.text
+    assert "the export has no rows in 20990102, 20990101..20990131: nothing is restored of them" in some.text

@@ -10,10 +10,12 @@ from msgspec.structs import replace
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.names import is_scratch
+from bqdump.core.restore.plan import Options
 from bqdump.core.sets.restoring import with_patterns_of
 from bqdump.core.tables.catalog import Dataset
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
+from bqdump.export.work import job
 from bqdump.ports.destination import LoadRequest
 from bqdump.ports.warehouse import Job, JobError
 from bqdump.restoration.run import run as restore
@@ -123,6 +125,66 @@ def test_partitions_of_an_export_in_a_local_folder_are_uploaded_alone(monkeypatc
     assert sorted(folder.world.rows("days") or []) == ["20260101:a", "20260102:b", "20260102:c", "20260103:e"]
     assert sorted(uri.split("/")[-2] for uri in uploaded) == ["20260101", "20260102"]
     assert folder.uploads == []
+
+
+def by_query() -> World:
+    """A table that is exported whole, with rows of two days of three, and one of its name that has all three."""
+    made = World(matching=lambda statement, row: row[:8] in ("20260101", "20260103"))
+    made.big.put("project", "data", "days", ["20260101:a", "20260103:d"], partitioned=True)
+    asyncio.run(export(ExportTask(made.store, made.big, SETTINGS, "r2", Owner("r2", 0), 1)))
+    made.big.put(
+        "project", "copy", "days", ["20260101:x", "20260102:mine", "20260103:y", "20260103:z"], partitioned=True
+    )
+    return made
+
+
+def test_a_partition_that_the_export_lacks_stays_is_named_and_is_no_change_once_the_command_is_repeated(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    options = replace(CHOSEN, partitions=("days$20260101..20260103",), replace=True)
+    for number in range(10_000):
+        world = by_query()
+        caplog.clear()
+        try:
+            result = asyncio.run(restore(killed_at(world.task(options, "killed", run="r2"), number)))
+        except Killed:
+            repeated = world.restore(options, "again", run="r2")
+            assert (repeated.state, repeated.failed) == ("restored", ()), number
+        else:
+            break
+        assert sorted(world.rows("days") or []) == ["20260101:a", "20260102:mine", "20260103:d"], number
+    assert (result.state, result.rows, number > 20) == ("restored", 2, True)
+    assert "days: the export has no rows in 20260102: they stay as they are" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("options", "table"),
+    [
+        (replace(CHOSEN, partitions=("days$20260101",)), "days"),
+        (replace(INTO, include=("one",), data_only=True), "one"),
+        (replace(INTO, include=("one",), data_only=True, replace=True), "one"),
+    ],
+    ids=["partitions", "data-only", "replace"],
+)
+def test_what_the_second_try_of_a_copy_job_has_filled_is_known_once_the_command_is_repeated(
+    monkeypatch: pytest.MonkeyPatch, options: Options, table: str
+) -> None:
+    monkeypatch.setattr(job, "LONGEST_PAUSE", 0.0)
+    limit = JobError("rateLimitExceeded", "too many at once")
+    for number in range(10_000):
+        world = by_partition()
+        world.big.put("project", "copy", "one", [])
+        world.big.failing = lambda _, id_: limit if id_.endswith("-copy-0-0") else None
+        try:
+            asyncio.run(restore(killed_at(world.task(options, "killed", run="r2"), number)))
+        except Killed:
+            result = world.restore(options, "again", run="r2")
+            assert (result.state, result.failed) == ("restored", ()), number
+        else:
+            break
+        expected = ROWS["one"] if table == "one" else ["20260101:a", *MINE]
+        assert sorted(world.rows(table) or []) == expected, number
+    assert number > 15
 
 
 def test_in_a_set_each_dataset_restores_the_partitions_of_its_own_tables() -> None:

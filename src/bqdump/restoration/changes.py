@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
-import msgspec
+from msgspec.structs import replace
 
 from bqdump.check.compare_with_source import Question, Questions, Source, about, compare, priced, questions
 from bqdump.check.findings import Finding, FindingKind
@@ -20,13 +21,15 @@ from bqdump.core.errors import NotFoundError, TargetError
 from bqdump.core.formats.types import columns
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.documents import Restored
+from bqdump.core.restore.names import partition_range
 from bqdump.core.restore.objects import same_query
 from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep, TableStep
 from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.settings.target import Target
-from bqdump.core.sizes import counted
-from bqdump.core.tables.catalog import Shape, Table
+from bqdump.core.sizes import counted, named
+from bqdump.core.tables.catalog import Table
+from bqdump.core.tables.partitioning import NULL, UNPARTITIONED, partitioning_of
 from bqdump.core.wording import placeholder
 from bqdump.restoration.outcome import Ledger
 from bqdump.restoration.task import RunningRestore
@@ -35,8 +38,14 @@ log = logging.getLogger(__name__)
 
 # Requests for definitions.
 AT_ONCE = 16
+# Partitions that a message names, and those of a range that are searched for rows.
+SHOWN, LOOKED_AT = 10, 100
 # The reason of a table that is no longer as it was restored.
 CHANGED = "changed"
+VALUES = "values"
+NO_CONDITIONS: Mapping[str, str] = {}
+HINT = "Raise it, or leave out {setting:verify}."
+OF_A_DRILL = "Raise it, or compare fewer tables at a time with {setting:tables}."
 
 
 async def with_changes(restore: RunningRestore, result: Restoration, ledger: Ledger) -> Restoration:
@@ -51,7 +60,7 @@ async def with_changes(restore: RunningRestore, result: Restoration, ledger: Led
         log.error("%s", error, extra=LogEvent.TARGET_CHANGED.extra(table=change.name))
     names = {change.name for change in changed}
     tables = tuple(table for table in result.tables if table.table not in names)
-    return msgspec.structs.replace(
+    return replace(
         result,
         state="incomplete" if result.state == "restored" else result.state,
         tables=tables,
@@ -90,7 +99,7 @@ def _again(restore: RunningRestore, name: str) -> str:
 def _outer(target: Target, dataset: str) -> Target:
     """Where a set has the documents of its restores. dataset: "" for an export of one dataset."""
     folder = f"{dataset}/" if dataset else ""
-    return msgspec.structs.replace(target, prefix=target.prefix.removesuffix(folder))
+    return replace(target, prefix=target.prefix.removesuffix(folder))
 
 
 async def _changed(restore: RunningRestore, ledger: Ledger) -> list[NotCreated]:
@@ -101,7 +110,7 @@ async def _changed(restore: RunningRestore, ledger: Ledger) -> list[NotCreated]:
         step, receipt = steps[number], ledger.receipts[number]
         found = await restore.destination.table(restore.target, receipt.name)
         if isinstance(step, TableStep) and step.parts and found:
-            found = msgspec.structs.replace(found, rows=await _rows_in(restore, step))
+            found = replace(found, rows=await _rows_in(restore, step.name, receipt.parts or step.parts))
         difference = _difference(step, receipt, found, rows=not restore.decision.options.schema_only)
         return NotCreated(receipt.name, receipt.kind, CHANGED, difference) if difference else None
 
@@ -110,11 +119,38 @@ async def _changed(restore: RunningRestore, ledger: Ledger) -> list[NotCreated]:
     return [found for found in await gathered(change, compared, AT_ONCE) if found]
 
 
-async def _rows_in(restore: RunningRestore, step: TableStep) -> int:
-    """The rows of the partitions of a table that were restored."""
-    names = [f"{step.name}${id_}" for id_ in step.parts]
+async def _rows_in(restore: RunningRestore, table: str, parts: Sequence[str]) -> int:
+    """The rows of these partitions of a table."""
+    names = [f"{table}${id_}" for id_ in parts]
     found = await gathered(lambda name: restore.destination.table(restore.target, name), names, AT_ONCE)
     return sum(table.rows for table in found if table)
+
+
+async def name_without_rows(restore: RunningRestore, step: TableStep, rows: int, done: Sequence[str]) -> None:
+    """Log of which partitions nothing is restored, as the export has no rows in them.
+
+    rows: those that are restored. done: the ids of the partitions that were put in place one by one.
+    """
+    state, what = restore.decision.state, "nothing is restored of them"
+    if step.parts:
+        there, what = ((state and state.rows) or {}).get(step.name, {}), "they stay as they are"
+        left = [id_ for id_ in step.parts if id_ not in done and (there.get(id_) or id_ in step.partitions)]
+    elif not step.load.where or (rows and len(step.partitions) == 1):
+        return
+    else:
+        left = [some for some in step.partitions if not rows or await _is_empty(restore, step, some)]
+    if left:
+        message, extra = "%s: the export has no rows in %s: %s", LogEvent.PARTITIONS_WITHOUT_ROWS.extra(table=step.name)
+        log.warning(message, step.name, named(left, SHOWN, "partition"), what, extra=extra)
+
+
+async def _is_empty(restore: RunningRestore, step: TableStep, some: str) -> bool:
+    """Whether a range of partitions of a table has no rows; False where that would take too many requests."""
+    chosen, partitioning = partition_range(f"{step.entry.table}${some}"), partitioning_of(step.entry.definition)
+    if partitioning is None or chosen.first in (NULL, UNPARTITIONED):
+        return False
+    ids = [*islice(partitioning.between(chosen.first, chosen.last), LOOKED_AT + 1)]
+    return len(ids) <= LOOKED_AT and not await _rows_in(restore, step.name, ids)
 
 
 def _difference(step: TableStep | ObjectStep, receipt: Restored, found: Table | None, *, rows: bool) -> str:
@@ -133,12 +169,6 @@ def _difference(step: TableStep | ObjectStep, receipt: Restored, found: Table | 
         return "its columns are no longer those that were restored"
     now, then = layout_of(found.definition), layout_of(step.create)
     return "" if now == then else f"it is {now} now, and was {then} when it was restored"
-
-
-VALUES = "values"
-NO_CONDITIONS: Mapping[str, str] = {}
-HINT = "Raise it, or leave out {setting:verify}."
-OF_A_DRILL = "Raise it, or compare fewer tables at a time with {setting:tables}."
 
 
 class Compared(NamedTuple):
@@ -160,7 +190,7 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     names = {step.entry.table: step.name for step in restored}
     # The source has all partitions, and other rows in them by now.
     exported = _of(restore, [step.entry for step in restored if not step.partitions])
-    manifest = _of(restore, [msgspec.structs.replace(step.entry, table=step.name) for step in restored])
+    manifest = _of(restore, [replace(step.entry, table=step.name) for step in restored])
     check_room(manifest, reading)
     request, limit = restore.task.request, restore.task.settings.max_bytes_billed
     hint = OF_A_DRILL if request.options.temporary else HINT
@@ -176,7 +206,7 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     found = await compare(source, Questions(target, able, unable, ()), back.digests)
     with_source = await compare(source, of_source, back.digests) if of_source else None
     differences = [
-        msgspec.structs.replace(finding, table=names[finding.table])
+        replace(finding, table=names[finding.table])
         for finding in (with_source.findings if with_source else ())
         if finding.kind != FindingKind.SOURCE
     ]
@@ -212,7 +242,7 @@ async def scratch_difference(restore: RunningRestore, step: TableStep, scratch: 
     reading = restore.task.request.reading
     if reading is None or step.load.where:
         return ""
-    manifest = _of(restore, [msgspec.structs.replace(step.entry, table=scratch)])
+    manifest = _of(restore, [replace(step.entry, table=scratch)])
     async with restore.comparing:
         check_room(manifest, reading)
         request, limit = restore.task.request, restore.task.settings.max_bytes_billed
@@ -221,11 +251,6 @@ async def scratch_difference(restore: RunningRestore, step: TableStep, scratch: 
         back = await read_back(restore.task.store, manifest, reading, (), restore.task.tell)
         found = await compare(source, Questions(restore.target, able, unable, ()), back.digests)
     return next((_named(finding).message for finding in (*back.findings, *found.findings)), "")
-
-
-def _held(entry: TableEntry, held: Mapping[str, str]) -> Shape:
-    """What the target has of a table's export. held: see _questions."""
-    return msgspec.structs.replace(entry.shape, where=held.get(entry.table, ""))
 
 
 def _is_unreadable(step: TableStep) -> bool:
@@ -244,7 +269,9 @@ def _questions(restore: RunningRestore, manifest: Manifest, held: Mapping[str, s
     return [
         question
         for entry in manifest.tables
-        for question in about(restore.target, manifest, entry, None, _held(entry, held))
+        for question in about(
+            restore.target, manifest, entry, None, replace(entry.shape, where=held.get(entry.table, ""))
+        )
     ]
 
 
@@ -261,7 +288,7 @@ async def _of_source(source: Source, manifest: Manifest) -> Questions | None:
 
 def _of(restore: RunningRestore, entries: Sequence[TableEntry]) -> Manifest:
     """The manifest with these tables only."""
-    return msgspec.structs.replace(restore.manifest, tables=tuple(entries))
+    return replace(restore.manifest, tables=tuple(entries))
 
 
 def _named(finding: Finding) -> NotCreated:

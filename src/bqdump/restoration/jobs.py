@@ -231,14 +231,27 @@ async def is_copied(work: TableWork) -> bool:
 
 
 async def _copy_job(work: TableWork, part: int = 0) -> Job | None:
-    name = job_id(work.restore.mark, work.number, COPY, part, work.attempt * TRIES)
-    return await work.restore.destination.find_job(name, work.restore.target.location)
+    """The copy job of this attempt, None without one: of several tries the last, as each follows one that failed."""
+    last, tries = None, 0
+    while True:
+        name = job_id(work.restore.mark, work.number, COPY, part, work.attempt * TRIES + tries)
+        found = await work.restore.destination.find_job(name, work.restore.target.location)
+        if found is None or not found.error:
+            return found or last
+        last, tries = found, tries + 1
 
 
-async def put_partitions(work: TableWork, full: str) -> int:
-    """Put partitions in place, each by a copy job, which is atomic; their rows.
+class InPlace(NamedTuple):
+    """The number of rows that are in place. parts: the ids of the partitions that are, where each was by itself."""
 
-    Raises FailedJobError where the export has no row of them, and where one has other rows in the end.
+    rows: int
+    parts: tuple[str, ...] = ()
+
+
+async def put_partitions(work: TableWork, full: str) -> InPlace:
+    """Put partitions in place, each by a copy job, which is atomic. One without rows in the export stays as it is.
+
+    Raises FailedJobError where the export has no row of any, and where one has other rows in the end.
     """
     restore, parts = work.restore, work.step.parts
 
@@ -260,7 +273,7 @@ async def put_partitions(work: TableWork, full: str) -> int:
                 raise FailedJobError(work.name, ROWS, cause)
         return rows
 
-    rows = sum(await gathered(put, range(len(parts)), AT_ONCE))
-    if not rows:
+    found = dict(zip(parts, await gathered(put, range(len(parts)), AT_ONCE), strict=True))
+    if not any(found.values()):
         raise FailedJobError(work.name, "notFound", "the export has no rows in these partitions")
-    return rows
+    return InPlace(sum(found.values()), tuple(id_ for id_, rows in found.items() if rows))

@@ -18,13 +18,14 @@ from bqdump.core.restore.partitions import both, fill, partitioning_of
 from bqdump.core.restore.plan import TABLE
 from bqdump.export.watch import Watch
 from bqdump.ports.warehouse import Job
-from bqdump.restoration.changes import VALUES, scratch_difference
+from bqdump.restoration.changes import VALUES, name_without_rows, scratch_difference
 from bqdump.restoration.jobs import (
     FULL,
     ROWS,
     STAGE,
     TAKEN,
     FailedJobError,
+    InPlace,
     Jobs,
     TableWork,
     is_copied,
@@ -57,10 +58,11 @@ async def restore_table(restore: RunningRestore, watch: Watch, number: int, atte
     if changed:
         # An earlier start has compared them before it requested the copy: the rows are the export's.
         await work.jobs.copy(work.scratch("full"), work.name, empty=False)
-        rows = await _counted(work, work.name, None)
+        done = InPlace(await _counted(work, work.name, None))
     else:
         await upload_files(restore, step.entry)
-        rows = await _load_rows(work)
+        done = await _load_rows(work)
+        await name_without_rows(restore, step, done.rows, done.parts)
     await _finish(work)
     jobs = work.jobs
     return Restored(
@@ -69,7 +71,8 @@ async def restore_table(restore: RunningRestore, watch: Watch, number: int, atte
         kind=TABLE,
         attempt=attempt,
         task=restore.owner.task,
-        rows=rows,
+        rows=done.rows,
+        parts=done.parts,
         jobs=len(jobs.done),
         billed=jobs.billed,
         started=jobs.started,
@@ -93,8 +96,8 @@ async def sweep_scratch(restore: RunningRestore) -> None:
             await restore.destination.drop_table(restore.target, table.name)
 
 
-async def _load_rows(work: TableWork) -> int:
-    """Build the table under another name, then put it in place by one copy job, which is atomic; returns its rows.
+async def _load_rows(work: TableWork) -> InPlace:
+    """Build the table under another name, then put it in place by one copy job, which is atomic.
 
     So whatever is found wrong before, such as other files, no row of it is ever under the table's name.
     """
@@ -125,7 +128,7 @@ async def _load_rows(work: TableWork) -> int:
     except FailedJobError:
         await keep_expirations(work.restore.destination, work.restore.target, work.name, work.step.kept)
         raise
-    return await _counted(work, work.name, filled)
+    return InPlace(await _counted(work, work.name, filled))
 
 
 def _has_another_way(work: TableWork, error: FailedJobError) -> bool:

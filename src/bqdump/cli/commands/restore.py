@@ -33,7 +33,7 @@ from bqdump.core.settings.task_identity import identify
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import fill
-from bqdump.restoration.changes import CHANGED
+from bqdump.restoration.changes import CHANGED, VALUES
 from bqdump.restoration.task import Request
 from bqdump.services.opened import Services, opened, serve
 from bqdump.services.process import owner_of_command
@@ -239,8 +239,15 @@ def _print_result(done: Restoration) -> None:
         of = counted(len(done.datasets), "dataset")
         sys.stdout.write(f"Incomplete: {len(incomplete)} of {of} ({', '.join(incomplete)}). {RESUME}\n")
     if done.verified is not None:
-        sys.stdout.write(f"{counted(done.verified, 'table')} compared value by value: equal.\n")
+        _print_verified(done)
         print_altered(NOT_COMPARED, done.tables)
+
+
+def _print_verified(done: Restoration) -> None:
+    if done.verified:
+        sys.stdout.write(f"{counted(done.verified, 'table')} compared value by value: equal.\n")
+    elif not any(object_.reason == VALUES for object_ in done.failed):
+        sys.stdout.write("Nothing was compared value by value.\n")
 
 
 def print_altered(title: str, tables: Sequence[RestoredTable]) -> None:

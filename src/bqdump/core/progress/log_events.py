@@ -147,6 +147,8 @@ class LogEvent(enum.StrEnum):
     """The source at the snapshot time cannot be read any more, so only the files were compared."""
     VALUES_NOT_COMPARED = "values_not_compared"
     """A restored table has row access policies, which may hide rows from the account that compares."""
+    PARTITIONS_WITHOUT_ROWS = "partitions_without_rows"
+    """The export has no rows in some of the partitions to be restored."""
     PROPERTY_NOT_RESTORED = "property_not_restored"
     """An expiration, a default or foreign keys of a restored table are not set."""
 

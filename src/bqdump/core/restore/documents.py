@@ -58,7 +58,7 @@ class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
 
     number: in the plan. kind: as in tables.list; ROUTINE, INDEX, POLICY or ACCESS. jobs: the number of its jobs. rows:
     of the restored table. billed: bytes billed by its statements. started, ended: by BigQuery's clock, 0 where no job
-    ran. table: of a policy.
+    ran. table: of a policy. parts: the ids of the partitions that were put in place, where each was by itself.
     """
 
     number: Count
@@ -72,6 +72,7 @@ class Restored(msgspec.Struct, frozen=True, omit_defaults=True):
     started: Time = 0
     ended: Time = 0
     table: str = ""
+    parts: tuple[str, ...] = ()
 
 
 class Upload(msgspec.Struct, frozen=True, array_like=True):

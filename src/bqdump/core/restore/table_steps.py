@@ -89,10 +89,10 @@ def _step(given: TableEntry, action: Action, planned: Planned) -> TableStep:
     return _made(entry, action, planned, made, unloaded(load) if options.schema_only else load, notes)
 
 
-def _rows_only(entry: TableEntry, action: Action, planned: Planned) -> TableStep | list[str]:
+def _rows_only(given: TableEntry, action: Action, planned: Planned) -> TableStep | list[str]:
     """The step for a table that keeps the definition that it has in the target; if its columns do not fit, why."""
     manifest, options, names, _, into, target, now = planned
-    name = names[entry.table]
+    entry, name = given, names[given.table]
     there = target.definitions[name] if target and target.definitions else entry.definition
     fitted = fit(entry, restored_columns(entry), there)
     if isinstance(fitted, list):
@@ -100,6 +100,13 @@ def _rows_only(entry: TableEntry, action: Action, planned: Planned) -> TableStep
     chosen = chosen_partitions(entry, options)
     if chosen and partitioning_in(there) != partitioning_in(entry.definition):
         return [f"it is {layout_of(there)} there, and {layout_of(entry.definition)} in the export"]
+    rows = ((target and target.rows) or {}).get(name, {})
+    parts = tuple(id_ for id_ in chosen.ids if not (options.missing_only and rows.get(id_))) if chosen else ()
+    if chosen and not chosen.where and len(parts) < len(chosen.ids):
+        # Only their files are loaded, and compared.
+        options = msgspec.structs.replace(options, partitions=tuple(f"{entry.table}${id_}" for id_ in parts))
+        chosen = chosen_partitions(entry, options)
+        entry, planned = chosen.entry if chosen else entry, planned._replace(options=options)
     fields = msgspec.json.decode(there)["schema"]["fields"]
     labels = target.tables[name][1] if target else {}
     made = requests(there, fields, into, into, now, replaced=labels)
@@ -111,8 +118,6 @@ def _rows_only(entry: TableEntry, action: Action, planned: Planned) -> TableStep
     if chosen is None:
         return _made(entry, action, planned, made, load, (*restored.notes, *made.notes))
     # The table keeps its own properties, and its other partitions.
-    rows = ((target and target.rows) or {}).get(name, {})
-    parts = tuple(id_ for id_ in chosen.ids if not (options.missing_only and rows.get(id_)))
     refuse_parts(name, parts, there, now)
     made = made._replace(lasting=NOTHING, finish=NOTHING, relate=NOTHING, expire=NOTHING)
     step = _made(entry, action, planned, made, load, restored.notes)
