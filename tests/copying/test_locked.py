@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
+from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode, encode
-from bqdump.core.documents.target import Latest
-from bqdump.core.errors import DeniedError, UsageError
+from bqdump.core.documents.target import Drill, Latest
+from bqdump.core.errors import BqdumpError, DeniedError, UsageError
+from bqdump.core.retention.policy import policy_of
 from bqdump.ports.store import Abilities
+from bqdump.repository.repository import overwrite
+from bqdump.retain.prune import prune as prune_place
+from bqdump.retain.survey import Task
 from copying.scene import Copies
 from retain.scene import DAY
 
@@ -121,6 +128,41 @@ def test_a_file_that_was_pruned_while_its_run_was_copied_is_no_file_of_the_copy(
     assert found
     with pytest.raises(DeniedError):
         vault.target.put_now(name, b"forged")
+
+
+class Keeping(MemoryStore):
+    """A bucket that keeps all objects for so long that nobody may delete these."""
+
+    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        answers = list[bool | BqdumpError]()
+        for name, generation in objects:
+            kept = "/drills/" in name
+            denied = DeniedError("delete", name, "the bucket keeps it")
+            answers += [denied] if kept else await super().delete([(name, generation)])
+        return answers
+
+
+def test_old_documents_that_the_pruner_may_not_delete_are_left_and_named(vault: Copies) -> None:
+    vault.target = Keeping("second", page=100, abilities=vault.target.abilities)
+    vault.target.clock = lambda: vault.source.now
+    night(vault, "r1")
+    vault.target.lock = None
+    for number in range(2):
+        note = Drill(
+            run="r1", snapshot=1, dataset="p.x", tool="1", began=vault.source.now + number,
+            ended=vault.source.now + number, tables=1, of=1,
+        )  # fmt: skip
+        asyncio.run(overwrite(vault.target, vault.there.layout.drill(f"d{number}"), note))
+    night(vault, "r2")
+    vault.source.now += 60 * DAY
+    vault.target.lock = None
+    settings = msgspec.structs.replace(vault.there, keep_last=1)
+    task = Task(vault.target, settings, policy_of(settings), vault.source.now, delete=True)
+    pruned = asyncio.run(prune_place(task))
+    assert [run.run for run in pruned.removed] == ["r1"]
+    # The other one is the last drill.
+    assert pruned.left == (vault.there.layout.drill("d0").name,)
+    assert not [note for note in pruned.notes if "Removed" in note]
 
 
 def test_a_night_a_day_needs_no_more_storage_than_its_locks_and_rules_keep(vault: Copies) -> None:

@@ -232,6 +232,18 @@ def test_a_copy_is_signed_by_its_own_key(signing: Stage) -> None:
     assert len(envelope["signatures"]) == 2
 
 
+def test_a_copy_that_names_another_source_is_not_signed(signing: Stage) -> None:
+    export(signing, "one")
+    assert signing.command("copy", "plain").code == 0
+    manifest = signing.folder / "plain" / manifest_of("one")
+    changed = json.loads(manifest.read_bytes())
+    changed["copy_of"]["source"] = "gs://elsewhere"
+    manifest.write_bytes(json.dumps(changed).encode())
+    called = signing.command("copy", "plain", "--sign", "signing.key")
+    assert (called.code, "another run of this id" in called.err) == (2, True), called
+    assert not (signing.folder / "plain" / signature_of("one")).exists()
+
+
 def test_prune_deletes_the_signature_with_its_run(signing: Stage) -> None:
     for run in ("one", "two"):
         export(signing, run, "--sign", "signing.key")

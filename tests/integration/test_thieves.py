@@ -12,6 +12,7 @@ import requests
 from google.api_core.exceptions import Forbidden
 from google.cloud import storage
 
+from bqdump.core.times import rfc3339
 from bqdump.render.append_only import COPIER, PRUNER
 from integration.stage import Stage
 from integration.test_append_only import ATTACKS, noted
@@ -192,6 +193,61 @@ def test_a_signed_run_that_was_pruned_is_not_the_published_one_again(vault: Stag
     assert "pointers/today.json is not used" not in old.err
     pruned = json.loads(vault.command("prune", *at, "--keep-last", "1", "--json").out)
     assert {run["run"]: run["reasons"] for run in pruned["runs"]}["today"][0] == "published"
+
+
+def test_a_prune_that_trusts_a_key_gives_forged_runs_no_place(vault: Stage) -> None:
+    there = vault.store.bucket(name_of(vault))
+    forged = there.blob(f"{STATE}/runs/yesterday/manifest.json").download_as_bytes()
+    export(vault, "today")
+    copy(vault)
+    export(vault, "tonight")
+    copy(vault)
+    grant(vault, *COPIER)
+    newest = json.loads(there.blob(f"{STATE}/runs/tonight/manifest.json").download_as_bytes())["snapshot"]
+    for number in range(3):
+        taken = newest - 1 - number
+        times = {"snapshot": taken, "snapshot_time": rfc3339(taken)}
+        manifest = json.loads(forged.replace(b"yesterday", f"forged{number}".encode())) | times
+        for entry in manifest["tables"]:
+            entry["snapshot_time"] = times["snapshot_time"]
+        there.blob(f"{STATE}/runs/forged{number}/manifest.json").upload_from_string(
+            json.dumps(manifest, separators=(",", ":")), if_generation_match=0
+        )
+    release(vault)
+    unlock_all(vault)
+    prune = ("prune", "--to", dest(vault), "--keep-last", "2", "--json", *TRUST)
+    for words in ((), ("--yes",)):
+        called = vault.command(*prune, *words)
+        assert called.code == 0, called.text
+        pruned = json.loads(called.out)
+        reasons = {run["run"]: run["reasons"] for run in pruned["runs"]}
+        assert reasons == {
+            "tonight": ["published", "last"], "today": ["last"], "yesterday": [],
+            "forged0": ["not trusted"], "forged1": ["not trusted"], "forged2": ["not trusted"],
+        }  # fmt: skip
+        assert [note for note in pruned["notes"] if "Run forged1 is kept, in no place of another" in note]
+    at = ("--to", dest(vault))
+    refused = vault.command("prune", *at, "forged1", "--yes", *TRUST)
+    assert (refused.code, "not trusted" in refused.err) == (2, True), refused
+    # By name, and without a key.
+    assert vault.command("prune", *at, "forged1", "--yes").code == 0
+    assert not there.blob(f"{STATE}/runs/forged1/manifest.json").exists()
+
+
+def test_a_manifest_that_names_no_lock_is_not_signed_in_a_vault(stage: Stage) -> None:
+    stage.table("a")
+    create_bucket(stage)
+    assert stage.command("keys", "new", "copier").code == 0
+    export(stage, "today")
+    lock = ("copy", dest(stage), "--lock", "35d")
+    assert stage.command(*lock).code == 0
+    unlock_all(stage)
+    there = stage.store.bucket(name_of(stage)).blob(f"{STATE}/runs/today/manifest.json")
+    changed = json.loads(there.download_as_bytes())
+    changed["copy_of"]["locked_until"] = 0
+    there.upload_from_string(json.dumps(changed, separators=(",", ":")))
+    called = stage.command(*lock, *SIGN)
+    assert (called.code, "it was changed, and is not signed" in called.err) == (4, True), called.text
 
 
 def test_the_copier_needs_each_of_its_permissions_and_no_other(vault: Stage) -> None:

@@ -122,6 +122,9 @@ async def _prove_manifest(task: Task, found: Surveyed, stored: Manifest) -> None
     proven = dict(here)
     await prove(task, found, proven, found.items)
     origin = stored.copy_of and msgspec.structs.replace(stored.copy_of, content=found.content)
+    if origin and task.lock and not origin.locked_until:
+        # Then verify would not look at locks.
+        origin = None
     # Between buckets, it may have been made without.
     same = {name: file if here[name].sha256 else file._replace(sha256="") for name, file in proven.items()}
     made = copied_manifest(found.manifest, task.source.target, task.target.target, same, origin) if origin else None

@@ -19,9 +19,10 @@ from bqdump.core.documents.manifest import File, Head, Manifest, TableEntry
 from bqdump.core.documents.manifest_index import Contents, Line, attempt_of, earlier_bytes
 from bqdump.core.documents.target import Latest
 from bqdump.core.documents.validation import CHANGED, problem
-from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import missing_manifest, newest_locked, read_replacing, refuse_pruned, refuse_set
 from bqdump.repository.repository import Loaded, read
@@ -159,3 +160,12 @@ def _line(manifest: _Manifest, entry: TableEntry, offset: int, length: int) -> L
         earlier_bytes(entry),
         *seen(manifest, entry),
     )
+
+
+async def problem_of(trusting: ObjectStore, manifest: str) -> str:
+    """Why the manifest of this name is not trusted, "" where it is. trusting: see repository.signatures."""
+    try:
+        await trusting.stat(manifest)
+    except VerificationError as error:
+        return fill(error.cause, COMMANDS)
+    return ""

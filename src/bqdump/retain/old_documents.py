@@ -7,13 +7,14 @@ named. So do the drills that show what was last proven about the runs that are k
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bqdump.core.documents.codec import decode
+from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.target import Drill
-from bqdump.core.errors import DocumentError
+from bqdump.core.errors import BqdumpError, DeniedError, DocumentError
 from bqdump.core.restore.documents import DOCUMENTS, RestoreLayout, Restores
 from bqdump.core.sizes import counted
 from bqdump.ports.store import ObjectInfo, ObjectStore
@@ -51,6 +52,13 @@ class Old(NamedTuple):
             yield f"{what}. Repeat its command to finish it, or delete that folder."
         if (more := len(self.unfinished) - NAMED) > 0:
             yield f"{counted(more, 'more restore')} {'has' if more == 1 else 'have'} not finished."
+
+    def without(self, names: Collection[str]) -> Old:
+        """The same without objects of these names, which were not deleted."""
+        objects = tuple(info for info in self.objects if info.name not in names)
+        results = tuple(info for info in self.results if info.name not in names)
+        executions, drills = (sum(f"{STATE}/{of}/" in info.name for info in objects) for of in ("executions", "drills"))
+        return self._replace(objects=objects, results=results, executions=executions, drills=drills)
 
 
 class Documents(NamedTuple):
@@ -117,10 +125,25 @@ def _is_own(names: RestoreLayout, name: str) -> bool:
     return bool(DOCUMENTS.fullmatch(name, len(names.root))) or name.startswith(names.files)
 
 
-async def delete_old(store: ObjectStore, old: Old) -> None:
-    """Delete these documents, each at the generation that was listed."""
+async def delete_old(store: ObjectStore, old: Old, *, locked: bool = False) -> tuple[str, ...]:
+    """Delete these documents, each at the generation that was listed.
+
+    locked: in a place of locked copies, where the pruner may delete less, or the bucket keeps all objects for longer.
+    What may not be deleted there is left: its names.
+    """
+    left = list[str]()
     for infos in (old.objects, old.results):
-        await delete(store, [(info.name, info.generation) for info in infos])
+        objects = [(info.name, info.generation) for info in infos]
+        if not locked:
+            await delete(store, objects)
+            continue
+        answers = await store.delete(objects) if objects else []
+        for (name, _), answer in zip(objects, answers, strict=True):
+            if isinstance(answer, DeniedError):
+                left.append(name)
+            elif isinstance(answer, BqdumpError):
+                raise answer
+    return tuple(left)
 
 
 async def _by_folder(store: ObjectStore, root: str) -> dict[str, list[ObjectInfo]]:

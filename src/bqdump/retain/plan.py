@@ -14,6 +14,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.restore.drilled import ago
 from bqdump.core.retention.policy import NOT_NAMED, Snapshot, apply
 from bqdump.core.retention.pruned import Pruned, RetainedRun
+from bqdump.core.sizes import counted
 from bqdump.core.times import EPOCH, time_in, time_of
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.repository import Loaded
@@ -26,8 +27,11 @@ UNPUBLISHED = "nothing is published"
 PLANNING = "being planned"
 COPYING = "being copied"
 AT_WORK = "its jobs are still running"
+# Of runs that are not trusted, so many have a note of their own.
+NAMED = 10
 # A planner whose note is as old as this is not at work, whatever the clocks say.
 SILENT_MS = 3_600_000
+UNTRUSTED = "not trusted"
 UNCHECKED = "cannot check whether its jobs are still running"
 
 
@@ -84,12 +88,24 @@ def plan_of(survey: Survey, task: Task) -> PrunePlan:
     snapshots = [
         Snapshot(run.run, run.dataset, run.snapshot, run.complete, survey.tags.get(run.run, ()), _always(run, survey))
         for run in survey.complete
+        if not run.untrusted
     ]
     reasons = apply(task.policy, snapshots, task.now)
+    # They take no place of a run that is trusted.
+    untrusted = [run for run in survey.complete if run.untrusted]
+    reasons |= {run.run: (UNTRUSTED,) for run in untrusted}
     reasons |= {run.run: _why_unfinished(run, survey, task) for run in survey.unfinished}
     unchecked = any(UNCHECKED in why for why in reasons.values())
     jobs = (f"Unfinished runs are kept: {survey.jobs.why}.",) if unchecked else ()
-    return PrunePlan(survey, reasons, survey.deleting, (*jobs, *bucket))
+    return PrunePlan(survey, reasons, survey.deleting, (*_named(untrusted), *jobs, *bucket))
+
+
+def _named(untrusted: Sequence[Complete]) -> list[str]:
+    """What a person should know about runs that are not trusted."""
+    hint = "Find out by whom. Prune it by name, without a key, to delete it."
+    notes = [f"Run {run.run} is kept, in no place of another, as {run.untrusted}. {hint}" for run in untrusted[:NAMED]]
+    more = len(untrusted) - NAMED
+    return [*notes, f"{counted(more, 'more run')} {'is' if more == 1 else 'are'} not trusted."] if more > 0 else notes
 
 
 def _always(run: Complete, survey: Survey) -> str:

@@ -12,7 +12,7 @@ is deleted: a later one is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -50,7 +50,7 @@ async def prune(task: Task) -> Pruned:
 
         plan = await keep_locked(task, plan)
         swept = await sweep_locked(task, plan)
-        return await _with_old_documents(task, result_of(plan, swept, deleted=task.delete))
+        return await _with_old_documents(task, result_of(plan, swept, deleted=task.delete), locked=True)
     if task.delete:
         for tombstone in plan.stale:
             await withdraw(task, tombstone)
@@ -69,14 +69,14 @@ async def _act(task: Task, plan: PrunePlan) -> Swept:
     return await sweep(task, plan)
 
 
-async def _with_old_documents(task: Task, result: Pruned) -> Pruned:
+async def _with_old_documents(task: Task, result: Pruned, *, locked: bool = False) -> Pruned:
     """The same for documents that no run owns, among them those of runs that are deleted by now."""
     documents = await list_documents(task.store, task.layout)
     old = old_of(documents, task.now, {run.run for run in result.kept})
-    notes = tuple(old.notes(task.store.url, deleted=task.delete))
-    result = replace(result, left=(*result.left, *old.left), notes=(*result.notes, *notes))
+    denied = await delete_old(task.store, old, locked=locked) if task.delete else ()
+    notes = tuple(old.without(denied).notes(task.store.url, deleted=task.delete))
+    result = replace(result, left=(*result.left, *old.left, *denied), notes=(*result.notes, *notes))
     if task.delete:
-        await delete_old(task.store, old)
         _log(result, notes)
     return result
 
@@ -93,14 +93,24 @@ def _log(result: Pruned, notes: Sequence[str]) -> None:
 
 
 async def prune_exports(
-    exports: Exports, policy: Policy, now: int, at_work: AtWork | None = None, *, delete: bool
+    exports: Exports,
+    policy: Policy,
+    now: int,
+    at_work: AtWork | None = None,
+    *,
+    delete: bool,
+    trusted: Callable[[ObjectStore, Settings], ObjectStore] | None = None,
 ) -> Pruned:
     """Prune each export, and the documents of the set that they belong to: the policy holds for each of them.
 
     One after another: what one of them has deleted stays deleted if the next one fails.
-    now: in milliseconds since 1970 UTC. at_work: see retain.survey. delete: False only shows.
+    now: in milliseconds since 1970 UTC. at_work: see retain.survey. delete: False only shows. trusted: makes the store
+    of each that believes only signed manifests.
     """
-    pruned = [await prune(Task(store, own, policy, now, delete, at_work)) for store, own, _ in exports.each]
+    pruned = [
+        await prune(Task(store, own, policy, now, delete, at_work, trusted(store, own) if trusted else None))
+        for store, own, _ in exports.each
+    ]
     pruned += [await _prune_set(at, now, delete=delete) for at in exports.sets]
     return pruned_together(pruned)
 

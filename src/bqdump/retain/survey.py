@@ -27,7 +27,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import BucketInfo, ObjectStore
-from bqdump.repository.manifests import load_manifest
+from bqdump.repository.manifests import load_manifest, problem_of
 from bqdump.repository.notes import read_tags
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import READS_AT_ONCE, PresentFiles
@@ -45,6 +45,7 @@ class Task(NamedTuple):
     now: this machine's time, in milliseconds since 1970 UTC.
     delete: False only shows what would be deleted.
     at_work: lists BigQuery's jobs. None where it cannot be asked, which keeps all unfinished runs.
+    trusted: the store that returns no manifest other than one that a trusted key has signed; None: all are believed.
     """
 
     store: ObjectStore
@@ -53,6 +54,7 @@ class Task(NamedTuple):
     now: int
     delete: bool = False
     at_work: AtWork | None = None
+    trusted: ObjectStore | None = None
 
     @property
     def layout(self) -> Layout:
@@ -68,6 +70,7 @@ class Complete(NamedTuple):
 
     snapshot: its snapshot time, in milliseconds since 1970 UTC.
     tombstone: left by a prune that was interrupted before it decided.
+    untrusted: why its signature is not trusted, "" where it is, or need not be.
     """
 
     run: str
@@ -78,6 +81,7 @@ class Complete(NamedTuple):
     replaces: bool
     tables: int
     tombstone: Loaded[Tombstone] | None
+    untrusted: str = ""
 
     @property
     def age(self) -> tuple[int, str]:
@@ -147,8 +151,7 @@ class Survey(NamedTuple):
 async def survey(task: Task) -> Survey:
     """Ask for all that decides, and write nothing.
 
-    Raises DocumentError for a manifest, or another document that decides, that cannot be read; UsageError for a copy of
-    an export.
+    Raises DocumentError for a manifest, or another one that decides, that cannot be read; UsageError for a copy.
     """
     store, layout = task.store, task.layout
     bucket: BucketInfo | None = None
@@ -176,10 +179,7 @@ async def survey(task: Task) -> Survey:
 
 
 async def read_retained(store: ObjectStore, name: str) -> RetainedFiles | None:
-    """The files that the manifest of this name lists, None if there is none.
-
-    Raises DocumentError if it cannot be read, or lists files that cannot be its run's.
-    """
+    """The files that a manifest lists, None if there is none. Raises DocumentError if they cannot be its run's."""
     try:
         manifest = await value_of(store, Document(name, RetainedFiles))
     except DocumentError as error:
@@ -221,6 +221,7 @@ async def _state_of(
             manifest.replaces,
             manifest.totals.tables,
             tombstone,
+            await problem_of(task.trusted, names.manifest.name) if task.trusted else "",
         )
     if decided := await refuse_missing(task, run):
         return decided
@@ -257,19 +258,14 @@ async def refuse_missing(task: Task, run: str) -> Loaded[Tombstone] | None:
 def missing(task: Task, run: str, why: str) -> DocumentError:
     """The error about a manifest that must be there."""
     names = task.layout.run(run)
-    hint = (
-        f"{NOTHING_DELETED} {RESTORE}. If the run may be forgotten, delete the folder {names.root} and "
-        f"{task.layout.summary(run).name}."
-    )
+    forgotten = f"delete the folder {names.root} and {task.layout.summary(run).name}"
+    hint = f"{NOTHING_DELETED} {RESTORE}. If the run may be forgotten, {forgotten}."
     return DocumentError("read", names.manifest.name, f"it does not exist, but {why}", hint)
 
 
 async def _latest_of_original(task: Task) -> Latest | None:
-    """The published run. Raises UsageError where its manifest is not the object that was published.
-
-    So it is in a copy of an export, whose manifests name the files of the original.
-    """
-    store, settings = task.store, task.settings
+    """The published run. Raises UsageError where its manifest was stored again since, as in a copy by another tool."""
+    store, settings = task.trusted or task.store, task.settings
     latest = await _read_latest(task)
     found = await store.stat(latest.manifest) if latest else None
     while latest and found is None:
@@ -291,7 +287,7 @@ async def _latest_of_original(task: Task) -> Latest | None:
 
 async def _read_latest(task: Task) -> Latest | None:
     try:
-        return await read_latest(task.store, task.settings)
+        return await read_latest(task.trusted or task.store, task.settings)
     except DocumentError as error:
         # A document that names another prefix can be read as a copy only.
         if error.hint == COPIED:

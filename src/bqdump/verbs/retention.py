@@ -13,6 +13,7 @@ from bqdump.core.retention.erased import Erasures, refuse_without_reason
 from bqdump.core.retention.policy import policy_for, refuse_kept
 from bqdump.core.retention.pruned import Pruned
 from bqdump.core.settings.settings import Settings
+from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import ExportAt, StoreAt, exports_at
 from bqdump.repository.notes import change_tags, read_tags, run_exists
 from bqdump.repository.published import read_latest
@@ -22,7 +23,7 @@ from bqdump.retain.prune import prune_exports
 from bqdump.retain.rewrite import Task as ErasingTask
 from bqdump.retain.rewrite import point_set_again, refuse_unfinished_set
 from bqdump.retain.survey import AtWork
-from bqdump.services.keys import open_signer
+from bqdump.services.keys import open_signer, trusting
 
 
 async def prune(
@@ -30,17 +31,23 @@ async def prune(
 ) -> Pruned:
     """Delete the runs that the retention policy does not keep; of a set, those of each dataset.
 
-    delete: False only shows. at_work: see retain.survey. runs: delete these and no others. Raises UsageError, before
-    anything is deleted, if one of them is always kept.
+    delete: False only shows. at_work: see retain.survey. runs: delete these and no others. Where the settings name
+    keys to trust, runs that none of them has signed are kept, and take the place of none. Raises UsageError, before
+    anything is deleted, if one of the runs is always kept.
     """
 
+    def trusted(store: ObjectStore, own: Settings) -> ObjectStore:
+        # What is too old is for the rules.
+        return trusting(lambda _: store, replace(own, newest_within=None))(own.target)
+
+    signed = trusted if settings.trust else None
     exports, now, policy = await exports_at(store_at, settings), int(time.time() * 1000), policy_for(settings, runs)
     if runs:
-        shown = await prune_exports(exports, policy, now, at_work, delete=False)
+        shown = await prune_exports(exports, policy, now, at_work, delete=False, trusted=signed)
         refuse_kept(runs, shown)
         if not delete:
             return shown
-    return await prune_exports(exports, policy, now, at_work, delete=delete)
+    return await prune_exports(exports, policy, now, at_work, delete=delete, trusted=signed)
 
 
 async def tag(

@@ -32,7 +32,7 @@ SHOWN_LEFT = 10
 @click.option("--yes", is_flag=True, help="Delete. Without it, only show what would be deleted.")
 @json_option(Pruned)
 @quiet_option
-@settings_options(*RETENTION)
+@settings_options(*RETENTION, "trust")
 def prune(runs: tuple[str, ...], yes: bool, quiet: bool, as_json: bool, **options: Any) -> None:
     """Delete the runs that the retention policy no longer keeps, and the leftovers of unfinished runs; or only RUNS.
 
