@@ -23,7 +23,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset, Table
-from bqdump.export.planning import reuse
+from bqdump.export.planning import survey
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.repository.published import read_manifest
@@ -107,7 +107,7 @@ def main() -> None:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         counts = runner.run(measure())
     with (
-        patch.object(reuse, "expected_to_change", lambda published: []),
+        patch.object(survey, "expected_to_change", lambda published: []),
         asyncio.Runner(loop_factory=VirtualLoop) as runner,
     ):
         baseline = runner.run(measure())

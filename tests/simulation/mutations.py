@@ -196,7 +196,7 @@ MUTATIONS = (
     Mutation("the look before the files were read may be another one", Law.UNCHANGED, reuse, "unproved",
              edit("changed = difference(had.look_before, had.look)", "changed = ''")),
     Mutation("a look after the files were read counts as one before", Law.UNCHANGED, planning_reuse, "find_reusable",
-             edit("survey.early.get(name) or look_before(", "look or look_before(")),
+             edit("settled(survey.early.get(name), snapshot)", "look")),
     Mutation("the current look may be another one", Law.UNCHANGED, reuse, "unproved",
              edit("if changed := difference(had.look, now):", "if False:")),
     Mutation("a table that was created again counts as unchanged", Law.UNCHANGED, reuse, "difference",

@@ -37,6 +37,8 @@ NOT_PUBLISHED = "not in the published export"
 FIRST_LOOK_MISSING = "no reading from before its last export"
 # Tables that change once a week are among those that changed within this time.
 LATELY_MS = 8 * 86_400 * 1000
+# Far more than the clocks of BigQuery's servers are apart.
+CLOCKS_DIFFER_MS = 60_000
 # Other settings that files depend on, by name.
 OF_FILES = ("path", "prefix", "kms_key")
 
@@ -135,6 +137,15 @@ def look_before(had: Had | None, snapshot: int, *, chosen: bool) -> Look | None:
     """
     look = had.look if had else None
     return None if look and chosen and not 0 < look.by <= snapshot else look
+
+
+def settled(look: Look | None, snapshot: int) -> Look | None:
+    """The look that was taken just before `snapshot` (ms), if the table's last change is clearly older than that.
+
+    The times of changes and the snapshot time come from clocks of different servers. A change that is dated close to
+    the snapshot time may be in the look and not in the export.
+    """
+    return look if look and look.modified + CLOCKS_DIFFER_MS < snapshot else None
 
 
 def changed_at(had: Had | None, now: Look | None, snapshot: int) -> int:

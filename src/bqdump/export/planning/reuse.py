@@ -23,7 +23,7 @@ from bqdump.core.plan.by_partition import (
     unchanged_partitions,
 )
 from bqdump.core.plan.looks import Published
-from bqdump.core.plan.reuse import Reuse, Seen, changed_at, decide, look_before
+from bqdump.core.plan.reuse import Reuse, Seen, changed_at, decide, look_before, settled
 from bqdump.core.plan.routes import Routed
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Partition
@@ -51,7 +51,8 @@ async def find_reusable(survey: Survey, seen: Sequence[Seen]) -> Reusable:
     def with_looks(table: Seen) -> Routed:
         name = table.routed.table.name
         entry, look = had.get(name), None if table.obstacle else table.look
-        then = None if table.obstacle else survey.early.get(name) or look_before(entry, snapshot, chosen=chosen)
+        early = settled(survey.early.get(name), snapshot)
+        then = None if table.obstacle else early or look_before(entry, snapshot, chosen=chosen)
         return replace(table.routed, look=look, look_before=then, changed_at=changed_at(entry, look, snapshot))
 
     looked = [with_looks(table) for table in seen]
