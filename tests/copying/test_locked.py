@@ -172,6 +172,6 @@ def test_a_night_a_day_needs_no_more_storage_than_its_locks_and_rules_keep(vault
         prune(vault, 0, keep_daily=14)
         nights.append((len(vault.manifests()), len(vault.target.names_now())))
     # The figures of docs/internals/copying.md: 14 days of locks and 14 daily runs are the same runs.
-    assert {len(manifest.tables) for manifest in vault.manifests()} == {3}
+    assert {len(manifest.tables) for manifest in vault.manifests()} == {2}
     assert nights[13:] == [(14, 101)] * 87
     intact(vault)
