@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -16,6 +17,7 @@ from bqdump.core.errors import BqdumpError, NotFoundError
 from bqdump.core.retention.policy import Policy
 from bqdump.ports.store import ObjectInfo, Stored
 from copying.scene import Copies, complete
+from forged import with_checksum_of
 
 Answer = TypeVar("Answer")
 
@@ -296,3 +298,34 @@ def _in_a_thread(work: Callable[[], object]) -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
+
+
+class Key:
+    """Signs with a checksum, which is enough here."""
+
+    async def key_id(self) -> str:
+        return "SHA256:key"
+
+    async def sign(self, data: bytes) -> bytes:
+        return hashlib.sha256(data).digest()
+
+
+def test_a_file_that_a_thief_stores_while_its_run_is_copied_is_proven_before_it_is_signed() -> None:
+    """Of the same size and CRC32C."""
+    copies = Copies()
+    copies.export("n1")
+    planted: list[str] = []
+
+    def plant(what: str, name: str) -> None:
+        if what == "stream" and not planted:
+            planted.append(name)
+            source = copies.source.store.peek(name.replace("copies/", "x/"))
+            assert source
+            copies.target.put_now(name, with_checksum_of(source[0], b"mallory"))
+
+    target: Any = Watched(copies.target, plant)
+    task = copies.task(None, target)._replace(signer=Key())
+    with pytest.raises(BqdumpError, match="it has other bytes than the source"):
+        asyncio.run(copy(task, (), Policy(), every=False))
+    assert planted
+    assert not copies.manifests()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,30 @@ def test_verify_and_prune_work_on_the_tables_of_a_copy(copied: Path) -> None:
     assert [run.run for run in pruned.removed] == ["n2"]
     assert not bqdump.verify(to=str(copied)).findings
     assert place_of(copied, "fixed", "n3").exists()
+
+
+@pytest.fixture
+def lake(stage: Stage) -> dict[str, Any]:
+    """The settings of exports of one Iceberg table, without any export yet."""
+    stage.sql("CREATE OR REPLACE TABLE one AS SELECT 1 AS id")
+    settings: dict[str, Any] = {"project": stage.project, "dataset": stage.dataset, "include": "one"}
+    settings |= {"to": str(stage.folder / f"lake-{time.monotonic_ns()}"), "format": "parquet", "iceberg": True}
+    return settings | {"path": "{run}/{table}_*.{ext}"}
+
+
+def test_a_repeated_copy_leaves_the_hint_at_the_metadata_that_prune_has_written(lake: dict[str, Any]) -> None:
+    copy = Path(f"{lake['to']}-copy")
+    for run in ("n1", "n2"):
+        bqdump.run(run_id=run, **lake)
+        bqdump.copy(str(copy), to=lake["to"])
+    hint = copy / "_bqdump/iceberg/one/metadata/version-hint.text"
+    before = hint.read_text()
+    assert [run.run for run in bqdump.prune(to=str(copy), keep_last=1, yes=True).removed] == ["n1"]
+    pruned = hint.read_text()
+    assert pruned != before
+    bqdump.copy(str(copy), to=lake["to"])
+    assert hint.read_text() == pruned
+    # A hint that is lost is written again, as prune has left it.
+    hint.unlink()
+    bqdump.copy(str(copy), to=lake["to"])
+    assert hint.read_text() == pruned

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import google_crc32c
 import msgspec
 import pytest
 from google.cloud import storage
@@ -20,6 +19,7 @@ from adapters.kms_server import DENIED, VERSION, kms_server
 from bqdump.core.documents.document import STATE
 from bqdump.core.documents.signature import Envelope
 from bqdump.services import keys as key_services
+from forged import with_checksum_of
 from integration.command import Called, call_in
 from integration.stage import Stage
 
@@ -337,28 +337,6 @@ def test_a_key_in_cloud_kms_signs_runs_and_copies(signing: Stage) -> None:
     assert denied.code == 5
     assert "roles/cloudkms.signerVerifier" in denied.err
     assert not [name for name in signing.objects() if "/two/" in name]
-
-
-def with_checksum_of(data: bytes, start: bytes) -> bytes:
-    """Bytes of this size and CRC32C that begin in another way: the last four are chosen, as CRCs are linear."""
-    begun = start.ljust(len(data) - 4)[: len(data) - 4]
-
-    def checksum(tail: int) -> int:
-        return int(google_crc32c.value(begun + tail.to_bytes(4, "little")))
-
-    base = checksum(0)
-    rows = [(checksum(1 << bit) ^ base, 1 << bit) for bit in range(32)]
-    left, tail = int(google_crc32c.value(data)) ^ base, 0
-    for bit in reversed(range(32)):
-        pivot = next((row for row in rows if row[0] >> bit & 1), None)
-        if pivot is None:
-            continue
-        rows = [(row[0] ^ pivot[0], row[1] ^ pivot[1]) if row[0] >> bit & 1 else row for row in rows if row != pivot]
-        if left >> bit & 1:
-            left, tail = left ^ pivot[0], tail ^ pivot[1]
-    forged = begun + tail.to_bytes(4, "little")
-    assert (len(forged), google_crc32c.value(forged)) == (len(data), google_crc32c.value(data))
-    return forged
 
 
 @pytest.fixture

@@ -268,3 +268,16 @@ def test_a_drill_takes_nothing_but_the_vault_the_key_and_a_project(vault: Stage)
     assert [(run["run"], run["proven_tables"]) for run in listed] == [("one", 2)]
     refused = call_in(vault.folder, alone, "drill", "--to", dest(vault), "--trust", "signing.pub")
     assert refused.code == 2, refused
+
+
+def test_a_rotated_key_signs_what_is_copied_from_then_on(vault: Stage) -> None:
+    for name in ("first", "second"):
+        assert vault.command("keys", "new", name).code == 0
+        export(vault, name)
+        # Twice: the later key does not sign what the earlier one has.
+        for _ in range(2):
+            copy(vault, "--all", "--sign", f"{name}.key")
+    for run, key, other in (("first", "first", "second"), ("second", "second", "first")):
+        assert vault.command("verify", run, "--to", dest(vault), "--trust", f"{key}.pub").code == 0
+        assert vault.command("verify", run, "--to", dest(vault), "--trust", f"{other}.pub").code == 4
+        assert vault.command("verify", run, "--to", dest(vault), "--trust", "first.pub,second.pub").code == 0

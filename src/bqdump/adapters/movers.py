@@ -77,7 +77,11 @@ class StreamMover:
             except _GoneError:
                 return None
             except ConflictError:
-                return await self._there(wish)
+                there = await self._target.stat(wish.target)
+                if there is None and wish.expect:
+                    # A prune has deleted what was to be replaced.
+                    return await self._move(wish._replace(expect=0))
+                return await self._found(wish, there)
             except VerificationError as error:
                 if attempt == TIMES_READ:
                     raise
@@ -105,11 +109,10 @@ class StreamMover:
         if expected != found:
             raise _different(f"{self._source.url}/{wish.source}", expected, found)
 
-    async def _there(self, wish: Copy) -> Moved:
-        """The file that another task has stored meanwhile."""
-        info = await self._target.stat(wish.target)
+    async def _found(self, wish: Copy, info: ObjectInfo | None) -> Moved:
+        """The file that somebody else has stored meanwhile."""
         if info and (info.size, info.crc32c) == (wish.size, wish.crc32c):
-            return Moved(info, await self.digest(info))
+            return Moved(info, await self.digest(info), found=True)
         raise other_file(self._target, wish)
 
 

@@ -18,8 +18,9 @@ from bqdump.core.documents.retention import Tags
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import AnswerError, BqdumpError, DeniedError, TargetError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, listed
 from bqdump.core.version import VERSION
+from bqdump.ports.signer import Signer
 from bqdump.repository.objects import present, write_object
 from bqdump.repository.repository import Loaded, create, delete, exists, load, replace, swap, value_of
 
@@ -60,12 +61,7 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:
     if not await exists(place.store, summary) or not await exists(place.store, names.contents):
         await _documents(task, found)
     if task.signer:
-        from bqdump.repository.signatures import sign_manifest
-
-        if not made.mine and not await signed_here(task, found.run):
-            await _prove_manifest(task, found, made.value)
-        once = task.lock is not None
-        await sign_manifest(place.store, place.target, names, task.signer, once=once, made=made.value)
+        await _sign(task, found, made, task.signer)
     ready = pointer_to(made.value, names.manifest.name, made.generation)
     if task.lock:
         return await _point_locked(task, found, ready, task.lock)
@@ -111,6 +107,22 @@ async def _point(place: Place, ready: Latest) -> Loaded[Latest] | None:
         return marked
 
     return await swap(place.store, place.layout.latest, step)
+
+
+async def _sign(task: Task, found: Surveyed, made: Loaded[Manifest], signer: Signer) -> None:
+    """Sign the manifest, once it is proven. In a locked place, one that another key has signed stays as it is."""
+    from bqdump.repository.signatures import sign_manifest, signatures_there
+
+    place, names = task.target, task.target.layout.run(found.run)
+    if not made.mine and not await signed_here(task, found.run):
+        if task.lock and (envelope := await signatures_there(place.store, place.target, names)):
+            keys = listed([signature.keyid for signature in envelope.signatures], "and")
+            message = "run %s is signed by %s, and not by the key of this copy: nothing is written again in %s"
+            log.info(message, found.run, keys, place.target, extra=LogEvent.RUN_COPIED.extra(run=found.run))
+            return
+        await _prove_manifest(task, found, made.value)
+    once = task.lock is not None
+    await sign_manifest(place.store, place.target, names, signer, once=once, made=made.value)
 
 
 async def _prove_manifest(task: Task, found: Surveyed, stored: Manifest) -> None:

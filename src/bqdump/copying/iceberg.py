@@ -5,6 +5,8 @@ The files are those of the source, byte by byte, so they have the field ids that
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from bqdump.concurrency import gathered
@@ -15,6 +17,7 @@ from bqdump.core.documents.target import IcebergTables
 from bqdump.core.iceberg.table import hint_of
 from bqdump.export.publish.lake import REQUESTS_AT_ONCE, Earlier, Lake
 from bqdump.export.publish.lake_table import LakeTable
+from bqdump.ports.store import Stored
 from bqdump.repository.complete_runs import complete_runs
 from bqdump.repository.objects import read_object, write_object
 from bqdump.repository.repository import create, value_of
@@ -22,6 +25,8 @@ from bqdump.repository.repository import create, value_of
 TABLES_AT_ONCE = 16
 # Each time, prune must have deleted more runs.
 TIMES_MADE = 3
+# Each time, somebody else must have written a hint meanwhile.
+TIMES_SHOWN = 5
 
 
 async def with_iceberg(task: Task, found: Surveyed, manifest: Manifest) -> Manifest:
@@ -65,14 +70,26 @@ async def name_metadata(task: Task, manifest: Manifest) -> str:
 
 
 async def show_metadata(task: Task, manifest: Manifest) -> None:
-    """Make each table's version-hint.text name the metadata of this run."""
-    store = task.target.store
+    """Make each table's version-hint.text name the metadata of this run, as long as it is the published one.
 
-    async def show(hint: tuple[str, bytes]) -> None:
-        name, data = hint
-        there = await read_object(store, name)
-        if there is None or there.data != data:
-            await write_object(store, name, data, there.generation if there else 0)
+    That is what iceberg.json names: where prune has taken snapshots out, it has written metadata anew. The generations
+    come first, so nothing that a prune or a later run writes meanwhile is written over.
+    """
+    store, layout = task.target.store, task.target.layout
+    names = [hint_of(entry.iceberg[-1].name)[0] for entry in manifest.tables if entry.iceberg]
+    for _ in range(TIMES_SHOWN):
+        there = dict(zip(names, await gathered(partial(read_object, store), names, REQUESTS_AT_ONCE), strict=True))
+        latest = await value_of(store, layout.latest)
+        named = await value_of(store, layout.run(manifest.run).iceberg)
+        if latest is None or latest.run != manifest.run or named is None:
+            return
+        hints = dict(hint_of(name) for name in named.tables.values() if name)
 
-    hints = [hint_of(entry.iceberg[-1].name) for entry in manifest.tables if entry.iceberg]
-    await gathered(show, hints, REQUESTS_AT_ONCE)
+        async def show(name: str, hints: dict[str, bytes] = hints, there: dict[str, Stored | None] = there) -> bool:
+            now, data = there[name], hints.get(name)
+            if data is None or (now and now.data == data):
+                return True
+            return bool(await write_object(store, name, data, now.generation if now else 0))
+
+        if all(await gathered(show, names, REQUESTS_AT_ONCE)):
+            return

@@ -14,7 +14,7 @@ from bqdump.core.copy.plan import PIECE_BYTES, CopyPlan, Missing
 from bqdump.core.documents.copying import Arrived, ArrivedFiles
 from bqdump.core.errors import VerificationError, first_of
 from bqdump.core.progress.events import Checked, Checking
-from bqdump.ports.store import Copy, ObjectInfo
+from bqdump.ports.store import Copy, Moved, ObjectInfo
 from bqdump.repository.objects import present
 from bqdump.repository.repository import overwrite
 
@@ -45,10 +45,11 @@ async def move(
         while batch := await shares.take():
             number, files = batch
             async with shares.moving(number):
-                arrived = [await _one(task, found, missing, sources) for missing in files]
+                moved = [await _one(task, found, missing, sources) for missing in files]
+                arrived = [Arrived(file.info.name, file.info.generation, file.sha256) for file in moved]
                 await _record(task, found, number, arrived)
             here.update({file.name: Here(file.generation, file.sha256) for file in arrived})
-            own.extend(missing.item for missing in files)
+            own.extend(missing.item for missing, file in zip(files, moved, strict=True) if not file.found)
 
     at_once = REWRITES if task.mover.rewrites else STREAMS
     await _together(stream() for _ in range(min(at_once, len(plan.missing))))
@@ -129,7 +130,7 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
         raise first_of(errors) from None
 
 
-async def _one(task: Task, found: Surveyed, missing: Missing, sources: Mapping[str, ObjectInfo]) -> Arrived:
+async def _one(task: Task, found: Surveyed, missing: Missing, sources: Mapping[str, ObjectInfo]) -> Moved:
     item, expect = missing
     generation = sources[item.source].generation
     moved = await task.mover.move(Copy(item.source, generation, item.target, expect, item.size, item.crc32c))
@@ -143,7 +144,7 @@ async def _one(task: Task, found: Surveyed, missing: Missing, sources: Mapping[s
     if task.digests and not sha256:
         sha256 = await task.mover.digest(moved.info)
     task.tell(Checked(1, item.size))
-    return Arrived(item.target, moved.info.generation, sha256)
+    return moved._replace(sha256=sha256)
 
 
 async def _record(task: Task, found: Surveyed, number: int, arrived: Sequence[Arrived]) -> None:

@@ -232,10 +232,14 @@ class Locks(Protocol):
 
 
 class Moved(NamedTuple):
-    """A file that has arrived: the object, and its SHA-256 in hexadecimal, "" where its bytes were not read."""
+    """A file that has arrived: the object, and its SHA-256 in hexadecimal, "" where its bytes were not read.
+
+    found: somebody else has stored it meanwhile, so only its size and its CRC32C are known to be those of the source.
+    """
 
     info: ObjectInfo
     sha256: str = ""
+    found: bool = False
 
 
 class Mover(Protocol):

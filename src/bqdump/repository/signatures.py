@@ -72,16 +72,22 @@ def _unsigned_envelope(manifest: bytes, names: RunLayout, target: Target) -> Env
 
 async def is_signed(store: ObjectStore, target: Target, names: RunLayout, signer: Signer) -> bool:
     """Whether this key has signed the manifest of a run as it is stored: an Ed25519 signature is the same each time."""
+    envelope = await signatures_there(store, target, names)
+    mine = Signature(await signer.key_id(), await signer.sign(envelope.signed)) if envelope else None
+    return envelope is not None and mine in envelope.signatures
+
+
+async def signatures_there(store: ObjectStore, target: Target, names: RunLayout) -> Envelope | None:
+    """The signatures of the manifest of a run as it is stored, None where it has none. They are not proven."""
     manifest, stored = await read_object(store, names.manifest.name), await read_object(store, names.signature.name)
     if manifest is None or stored is None:
-        return False
+        return None
     try:
         envelope = decode(stored.data, Envelope, names.signature.name)
         unsigned = _unsigned_envelope(manifest.data, names, target)
-        mine = await signature_of(manifest.data, names, target, signer)
     except (DocumentError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
-    return envelope.payload == unsigned.payload and mine in envelope.signatures
+        return None
+    return envelope if envelope.payload == unsigned.payload and envelope.signatures else None
 
 
 class Trust(NamedTuple):

@@ -143,8 +143,8 @@ NOT_AS_SENT = "the stored object differs from what was sent"
 ON_THE_WAY = "Something between Cloud Storage and this machine changes data, such as a proxy."
 
 
-def retry_policy(patience: Patience) -> Any:
-    """A retry policy of Google's client for the errors that bqdump retries."""
+def retry_policy(patience: Patience, again: Callable[[], None] = lambda: None) -> Any:
+    """A retry policy of Google's client for the errors that bqdump retries. again: called before each repetition."""
 
     def retryable(error: Exception) -> bool:
         if isinstance(error, InvalidResponse):
@@ -152,6 +152,7 @@ def retry_policy(patience: Patience) -> Any:
         return isinstance(error, BROKEN) and translate(error, "write", "").retryable
 
     def warn(error: Exception) -> None:
+        again()
         retried = LogEvent.REQUEST_RETRIED.extra()
         log.warning("An upload to %s failed (%s). Retrying.", patience.service, one_line(str(error)), extra=retried)
 
@@ -162,13 +163,15 @@ def retry_policy(patience: Patience) -> Any:
 class Upload:
     """An object being uploaded. A resumable upload starts with the second part, since most objects have only one."""
 
-    def __init__(self, blob: Any, expect: int | None, retry: Any) -> None:
+    def __init__(self, blob: Any, expect: int | None, patience: Patience) -> None:
         self._blob, self._waiting, self._writer = blob, bytearray(), None
+        # Whether a request was repeated, so that the one before may have created the object.
+        self.repeated = False
         self._options: dict[str, Any] = {
             "content_type": "application/octet-stream",
             "if_generation_match": expect,
             "checksum": "crc32c",
-            "retry": retry,
+            "retry": retry_policy(patience, self._note),
         }
 
     _writer: Any
@@ -192,6 +195,9 @@ class Upload:
             self._blob.upload_from_string(bytes(self._waiting), timeout=TIMEOUT, **self._options)
         else:
             self._send(self._writer.close)
+
+    def _note(self) -> None:
+        self.repeated = True
 
     def _send(self, request: Callable[[], Any]) -> None:
         try:

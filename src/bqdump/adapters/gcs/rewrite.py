@@ -57,10 +57,14 @@ class RewriteMover:
             "sourceGeneration": wish.source_generation,
             "ifGenerationMatch": wish.expect,
         }
+        found = False
         try:
             info = await self._retrying.call(lambda: self._threads.call(lambda: self._rewrite(wish, query)))
         except ConflictError:
-            info = await self._target.stat(wish.target)
+            info, found = await self._target.stat(wish.target), True
+            if info is None and wish.expect:
+                # A prune has deleted what was to be replaced.
+                return await self.move(wish._replace(expect=0))
             if not info or (info.size, info.crc32c) != (wish.size, wish.crc32c):
                 raise other_file(self._target, wish) from None
         if info is None:
@@ -69,7 +73,7 @@ class RewriteMover:
             await self._target.delete([(info.name, info.generation)])
             cause = f"the service has stored {info.size:,} bytes of CRC32C {info.crc32c}, not {wish.crc32c}"
             raise VerificationError("copy", self._both(wish), cause)
-        return Moved(info)
+        return Moved(info, found=found)
 
     async def digest(self, info: ObjectInfo) -> str:
         """See Mover."""

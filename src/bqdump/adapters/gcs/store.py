@@ -72,7 +72,8 @@ class CloudStore:
         self._bucket = self._client.bucket(bucket)
         self._threads = Threads("storage")
         self._kms_key, self._storage_class, self._lock = kms_key, storage_class, lock
-        self._retry = retry_policy(patience or Patience())
+        self._patience = patience or Patience()
+        self._retry = retry_policy(self._patience)
         self._batches = Batches(self._client, self._bucket, self._threads, kms_key)
         self.url = f"gs://{bucket}"
 
@@ -137,7 +138,7 @@ class CloudStore:
         """See ObjectStore. The client retries each part by itself, since `fill` can be called only once."""
 
         def filled() -> tuple[ObjectInfo, Result]:
-            parts = Upload(open_blob(self._bucket, name, self._kms_key, self._lock), expect, self._retry)
+            parts = Upload(open_blob(self._bucket, name, self._kms_key, self._lock), expect, self._patience)
             file = Summed(cast("IO[bytes]", parts))
             try:
                 with translated("write", f"{self.url}/{name}", ADMIN):
@@ -154,7 +155,7 @@ class CloudStore:
         blob = open_blob(self._bucket, name, self._kms_key, self._lock)
         if self._storage_class:
             blob.storage_class = self._storage_class
-        parts = Upload(blob, expect, self._retry)
+        parts = Upload(blob, expect, self._patience)
         file = Summed(cast("IO[bytes]", parts))
 
         def add(piece: bytes) -> None:
@@ -299,6 +300,8 @@ class CloudStore:
             except (Conflict, PreconditionFailed) as error:
                 # Another object, or this one after an answer was lost: the checksum shows which.
                 lost = ConflictError("write", subject, error.message or "unexpected generation")
+                if not parts.repeated:
+                    raise lost from error
             found = self._bucket.get_blob(name, retry=self._retry, timeout=TIMEOUT)
         if found is None or (found.size, found.crc32c) != (file.size, file.crc32c):
             raise lost or UnavailableError("write", subject, NOT_AS_SENT)
