@@ -105,3 +105,32 @@ def test_a_repeated_copy_leaves_the_hint_at_the_metadata_that_prune_has_written(
     hint.unlink()
     bqdump.copy(str(copy), to=lake["to"])
     assert hint.read_text() == pruned
+
+
+def test_a_copy_of_iceberg_tables_is_signed_afterwards_with_metadata_that_is_made_anew(
+    stage: Stage, lake: dict[str, Any]
+) -> None:
+    copy, key = Path(f"{lake['to']}-copy"), stage.folder / "signing"
+    assert stage.command("keys", "new", str(key)).code == 0
+    signed: dict[str, Any] = {"to": lake["to"], "sign": f"{key}.key"}
+    for run in ("n1", "n2"):
+        bqdump.run(run_id=run, **lake)
+        bqdump.copy(str(copy), to=lake["to"])
+    bqdump.copy(str(copy), **signed)
+    assert bqdump.verify(to=str(copy), trust=f"{key}.pub").run == "n2"
+    assert (copy / "_bqdump/iceberg/one/metadata/version-hint.text").read_text() in place_of(copy, "one", "n2").name
+    # One that was killed before it had signed.
+    bqdump.run(run_id="n3", **lake)
+    bqdump.copy(str(copy), **signed)
+    for name in ("runs/n3/signature.json", "latest.json"):
+        (copy / "_bqdump" / name).unlink()
+    bqdump.copy(str(copy), **signed)
+    assert not bqdump.verify(to=str(copy), trust=f"{key}.pub").findings
+    # Metadata that a thief has named is not signed.
+    manifest = copy / "_bqdump/runs/n3/manifest.json"
+    name = place_of(copy, "one", "n3").name
+    (copy / "_bqdump/runs/n3/signature.json").unlink()
+    manifest.write_bytes(manifest.read_bytes().replace(name.encode(), name.replace("n3", "n3-of-a-thief").encode()))
+    bqdump.copy(str(copy), **signed)
+    assert "thief" not in place_of(copy, "one", "n3").name
+    assert not bqdump.verify(to=str(copy), trust=f"{key}.pub").findings

@@ -61,7 +61,7 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:
     if not await exists(place.store, summary) or not await exists(place.store, names.contents):
         await _documents(task, found)
     if task.signer:
-        await _sign(task, found, made, task.signer)
+        made = await _sign(task, found, made, task.signer)
     ready = pointer_to(made.value, names.manifest.name, made.generation)
     if task.lock:
         return await _point_locked(task, found, ready, task.lock)
@@ -109,8 +109,11 @@ async def _point(place: Place, ready: Latest) -> Loaded[Latest] | None:
     return await swap(place.store, place.layout.latest, step)
 
 
-async def _sign(task: Task, found: Surveyed, made: Loaded[Manifest], signer: Signer) -> None:
-    """Sign the manifest, once it is proven. In a locked place, one that another key has signed stays as it is."""
+async def _sign(task: Task, found: Surveyed, made: Loaded[Manifest], signer: Signer) -> Loaded[Manifest]:
+    """Sign the manifest, once it is proven. In a locked place, one that another key has signed stays as it is.
+
+    Returns the manifest as it is stored then.
+    """
     from bqdump.repository.signatures import sign_manifest, signatures_there
 
     place, names = task.target, task.target.layout.run(found.run)
@@ -119,17 +122,47 @@ async def _sign(task: Task, found: Surveyed, made: Loaded[Manifest], signer: Sig
             keys = listed([signature.keyid for signature in envelope.signatures], "and")
             message = "run %s is signed by %s, and not by the key of this copy: nothing is written again in %s"
             log.info(message, found.run, keys, place.target, extra=LogEvent.RUN_COPIED.extra(run=found.run))
-            return
-        await _prove_manifest(task, found, made.value)
+            return made
+        made = await _proven(task, found, made)
     once = task.lock is not None
     await sign_manifest(place.store, place.target, names, signer, once=once, made=made.value)
+    return made
 
 
-async def _prove_manifest(task: Task, found: Surveyed, stored: Manifest) -> None:
-    """Raise VerificationError unless a manifest that this call has not made is what it would have made of the source.
+async def _proven(task: Task, found: Surveyed, made: Loaded[Manifest]) -> Loaded[Manifest]:
+    """A manifest that this call has not made. Raises VerificationError unless it is what it would have made.
 
-    Whoever can write there may have changed it since, and files with it.
+    Whoever can write there may have changed it since, and files with it. Iceberg metadata is made anew, and the
+    manifest replaced unless it is the same.
     """
+    stored = made.value
+    of_iceberg = not task.lock and any(entry.iceberg for entry in found.manifest.tables)
+    plain = await _prove(task, found, _without_iceberg(stored) if of_iceberg else stored)
+    if not of_iceberg:
+        return made
+    from bqdump.copying.iceberg import rename_metadata, with_iceberg
+
+    renewed = await with_iceberg(task, found, plain)
+    if encode(renewed) == encode(stored):
+        return made
+    names = task.target.layout.run(found.run)
+    generation = await replace(task.target.store, names.manifest, renewed, made.generation)
+    if not generation:
+        raise pruned_meanwhile(task, found.run)
+    made_of_it = (names.contents.name, task.target.layout.summary(found.run).name)
+    old = await present(task.target.store, made_of_it)
+    await delete(task.target.store, [(info.name, info.generation) for info in old.values()])
+    await _documents(task, found)
+    await rename_metadata(task, renewed)
+    return Loaded(renewed, generation, mine=True)
+
+
+def _without_iceberg(manifest: Manifest) -> Manifest:
+    tables = tuple(msgspec.structs.replace(entry, iceberg=()) for entry in manifest.tables)
+    return msgspec.structs.replace(manifest, tables=tables, settings=manifest.settings | {"iceberg": False})
+
+
+async def _prove(task: Task, found: Surveyed, stored: Manifest) -> Manifest:
     here = {file.name: Here(file.generation, file.sha256) for entry in stored.tables for file in entry.files}
     proven = dict(here)
     await prove(task, found, proven, found.items)
@@ -140,10 +173,11 @@ async def _prove_manifest(task: Task, found: Surveyed, stored: Manifest) -> None
     # Between buckets, it may have been made without.
     same = {name: file if here[name].sha256 else file._replace(sha256="") for name, file in proven.items()}
     made = copied_manifest(found.manifest, task.source.target, task.target.target, same, origin) if origin else None
-    if encode(made) != encode(stored):
+    if made is None or encode(made) != encode(stored):
         name = task.target.layout.run(found.run).manifest.name
         cause = "it is not what a copy of the source has: it was changed, and is not signed"
         raise VerificationError("sign", f"{task.target.store.url}/{name}", cause, "Copy to another place.")
+    return made
 
 
 async def lock_files(task: Task, found: Surveyed, here: Mapping[str, Here]) -> None:

@@ -20,7 +20,7 @@ from bqdump.export.publish.lake_table import LakeTable
 from bqdump.ports.store import Stored
 from bqdump.repository.complete_runs import complete_runs
 from bqdump.repository.objects import read_object, write_object
-from bqdump.repository.repository import create, value_of
+from bqdump.repository.repository import create, swap, value_of
 
 TABLES_AT_ONCE = 16
 # Each time, prune must have deleted more runs.
@@ -61,9 +61,23 @@ async def _earlier(task: Task, manifest: Manifest) -> Earlier:
     return Earlier(latest.snapshot if latest else 0, named, {run: at for run, at in runs.items() if (at, run) < age})
 
 
+async def rename_metadata(task: Task, manifest: Manifest) -> None:
+    """Where iceberg.json is there, make it name what the manifest names by now."""
+    named = _named(manifest)
+
+    async def step(now: IcebergTables | None) -> IcebergTables | None:
+        return None if now is None or now.tables == named else msgspec.structs.replace(now, tables=named)
+
+    await swap(task.target.store, task.target.layout.run(manifest.run).iceberg, step)
+
+
+def _named(manifest: Manifest) -> dict[str, str]:
+    return {entry.table: entry.iceberg[-1].name for entry in manifest.tables if entry.iceberg}
+
+
 async def name_metadata(task: Task, manifest: Manifest) -> str:
     """Store the metadata file of each table, for latest.json; the name of the document."""
-    named = {entry.table: entry.iceberg[-1].name for entry in manifest.tables if entry.iceberg}
+    named = _named(manifest)
     document = task.target.layout.run(manifest.run).iceberg
     await create(task.target.store, document, IcebergTables(run=manifest.run, tables=named))
     return document.name
