@@ -22,7 +22,8 @@ from bqdump_local.stack import Stack, running
 
 PROJECT, DATASET = "local-project", "TEST_DATA"
 MANY, FEW = sized((DUMMIES, 10), (2, 2))
-NAIVE = [sys.executable, str(Path(__file__).with_name("naive_task.py"))]
+# -P: the modules next to the script are not its own, such as `copy`.
+NAIVE = [sys.executable, "-P", str(Path(__file__).with_name("naive_task.py"))]
 BQDUMP = [sys.executable, "-m", "bqdump", "run"]
 
 

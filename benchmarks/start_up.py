@@ -8,6 +8,7 @@ take turns, so that all run under the same conditions.
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ from benchmarks.size import TINY
 ROOT = Path(__file__).parent.parent
 # The script logs to Cloud Logging with Google's client. It is measured with and without that client.
 LOGGING = "google-cloud-logging==3.17.0"
+# Run with -P, as the modules next to it are not its own, such as `copy`.
 NAIVE = ROOT / "benchmarks/naive_task.py"
 
 
@@ -63,7 +65,7 @@ def to_first_request(command: list[str | Path], listener: socket.socket) -> Star
     }
     started = time.monotonic()
     child = subprocess.Popen(command, env=environ, cwd=tempfile.gettempdir(), stdout=subprocess.DEVNULL)
-    connection, _ = listener.accept()
+    connection = first_request(child, listener)
     connection.recv(1)
     wall = time.monotonic() - started
     child.send_signal(signal.SIGKILL)
@@ -71,6 +73,16 @@ def to_first_request(command: list[str | Path], listener: socket.socket) -> Star
     child.returncode = 0
     connection.close()
     return Started(wall, used.ru_utime + used.ru_stime)
+
+
+def first_request(child: subprocess.Popen[bytes], listener: socket.socket) -> socket.socket:
+    """The connection of a process's first request. Raises RuntimeError if the process ends without one."""
+    while True:
+        ready, _, _ = select.select([listener], [], [], 1.0)
+        if ready:
+            return listener.accept()[0]
+        if child.poll() is not None:
+            raise RuntimeError(f"{child.args!r} ended with {child.returncode}, before its first request")
 
 
 def main() -> None:
@@ -82,10 +94,11 @@ def main() -> None:
         commands: dict[str, list[str | Path]] = {
             "naive script": [
                 python,
+                "-P",
                 "-c",
                 f"import google.cloud.logging, runpy; runpy.run_path({str(NAIVE)!r}, run_name='__main__')",
             ],
-            "without its logging": [python, NAIVE],
+            "without its logging": [python, "-P", NAIVE],
             "bqdump run": [python, "-m", "bqdump", "run"],
         }
         if TINY:

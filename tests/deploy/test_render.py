@@ -384,8 +384,10 @@ def test_terraform_and_commands_grant_the_same_roles() -> None:
     module = set(re.findall(r'role\s*= "(roles/[\w.]+)"', text))
     reads = deployment(read_route=True)
     secret = deployment(secrets=(Secret("SALT", "salt", "3"),))
+    key = "gcpkms://projects/vault/locations/us/keyRings/ring/cryptoKeys/signs/cryptoKeyVersions/3"
+    signs = deployment(settings=msgspec.structs.replace(EVERYTHING, sign=key))
     made = [*accounts(reads), *accounts(reads, workflow=True, drill=True), build_account(reads), *accounts(secret)]
-    made = [*made, *acting_as(made, "my-jobs", "user:me@example.com")]
+    made = [*made, *accounts(signs), *acting_as(made, "my-jobs", "user:me@example.com")]
     granted = {grant.role for account in made for grant in account.grants}
     (own,) = (role for role in granted if role.startswith("projects/"))
     assert granted - {own} == module

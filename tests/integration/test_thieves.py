@@ -188,7 +188,10 @@ def test_a_signed_run_that_was_pruned_is_not_the_published_one_again(vault: Stag
         if words:
             assert json.loads(called.out)["run"] == "today", called.text
     # An honest pointer to a run that is too old is no fault of the pointer.
-    old = vault.command("verify", *at, *TRUST, "--newest-within", "1s")
+    for _ in range(20):
+        old = vault.command("verify", *at, *TRUST, "--newest-within", "1s")
+        if "cannot trust" in old.err:
+            break
     assert (old.code, "cannot trust run today" in old.err) == (4, True), old.text
     assert "pointers/today.json is not used" not in old.err
     pruned = json.loads(vault.command("prune", *at, "--keep-last", "1", "--json").out)

@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bqdump.adapters.read.text_files import check_columns, check_rows, gathered
 from bqdump.core.errors import RowsError
 from bqdump.core.formats.types import Column
-from bqdump.ports.reader import Batch, FileShape
+from bqdump.ports.reader import Batch, FileShape, check_columns, check_rows, gathered
 
 # The size of a row group in Arrow, which is held in memory until it is complete. A quarter of it remains in the file,
 # where BigQuery recommends 16 MiB:

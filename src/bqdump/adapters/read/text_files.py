@@ -4,22 +4,19 @@ CSV values in quotes where they contain the delimiter or could be read as NULL.
 
 Polars quotes strings that contain the delimiter, but not numbers, dates and times that do, nor strings that equal the
 NULL marker. Where that can happen, all quotes are written here, and polars adds none.
-
-Record batches before they are encoded: in groups, and with the columns and rows that they announce.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
 from bqdump.adapters.read.columns import DATETIME, TIME, for_polars, frame, presented
-from bqdump.core.errors import RowsError
 from bqdump.core.formats.types import Column
-from bqdump.ports.reader import Batch, FileShape
+from bqdump.ports.reader import Batch, FileShape, check_columns, check_rows, gathered
 
 DIGITS = "0123456789"
 # The characters of values that polars never quotes, by type. Values of other types are strings.
@@ -135,32 +132,3 @@ class _Frames:
         except Exception as error:
             self.failed = error
             raise
-
-
-def gathered(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
-    """Groups of batches, each of about `size` bytes in total; the last one may be smaller."""
-    held: list[Batch] = []
-    total = 0
-    for batch in batches:
-        held.append(batch)
-        total += len(batch.data)
-        if total >= size:
-            yield held
-            held, total = [], 0
-    if held:
-        yield held
-
-
-def check_columns(arriving: Sequence[str], expected: Sequence[str]) -> None:
-    """Raise RowsError if the rows have other columns than the file, so that no column is lost silently."""
-    if missing := [name for name in expected if name not in arriving]:
-        raise RowsError("read", "rows", f"missing column {missing[0]}")
-    if unknown := [name for name in arriving if name not in expected]:
-        raise RowsError("read", "rows", f"unknown column {unknown[0]}")
-
-
-def check_rows(rows: int, batches: Sequence[Batch]) -> None:
-    """Raise RowsError if batches contain more or fewer rows than they announce."""
-    announced = sum(batch.rows for batch in batches)
-    if rows != announced:
-        raise RowsError("read", "rows", f"{rows} rows arrived, but {announced} were announced")
