@@ -12,8 +12,10 @@ from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.retention.pruned import is_document
 
 RUN = Layout("x/").run("r1")
-ARGUMENTS = {"nonce": "ab12", "unit": "00000-00001", "attempt": 1, "execution": "e1", "lead": "00000-00001", "batch": 3, "copying": 5,
-             "pattern": "x/t/t_000000000000.csv", "run": "r2", "event": "published", "number": 3}  # fmt: skip
+ARGUMENTS = {
+    "nonce": "ab12", "unit": "00000-00001", "attempt": 1, "execution": "e1", "lead": "00000-00001", "batch": 3,
+    "copying": 5, "pattern": "x/t/t_000000000000.csv", "run": "r2", "event": "published", "number": 3,
+}  # fmt: skip
 
 
 def names() -> list[str]:
