@@ -166,7 +166,7 @@ def _methods(resource: dict[str, Any], service: str) -> Iterator[Method]:
     for method in resource.get("methods", {}).values():
         parameters, body = method.get("parameters", {}), method.get("request")
         # A resource of several segments has a name for each in the flat path.
-        paths = [f"/{service}{method['flatPath' if method['path'].startswith('{+resource}') else 'path']}"]
+        paths = [f"/{service}{method.get('flatPath', method['path'])}"]
         if method.get("useMediaDownloadService"):
             paths.append(f"/download{paths[0]}")
         paths += [protocol["path"] for protocol in method.get("mediaUpload", {}).get("protocols", {}).values()]
