@@ -83,3 +83,20 @@ def test_a_run_of_a_set_that_no_dataset_has_is_one_sentence(stage: Stage) -> Non
     assert "cannot find run n9" in called.err
     assert "Traceback" not in called.text
     assert not (stage.folder / "second").exists()
+
+
+def test_another_set_is_not_copied_over_a_copy(stage: Stage) -> None:
+    fill(stage)
+    dest = stage.folder / "second"
+    for dataset in ("crm", "web"):
+        stage.big.create_dataset(dataset)
+        stage.big.query_and_wait(f"CREATE TABLE `{stage.project}.{dataset}.t` AS SELECT 1 AS id")
+    one = {"SOURCE_DATASET": ",".join(DATASETS), "BQDUMP_PREFIX": "x"}
+    other = {"SOURCE_DATASET": "crm,web", "BQDUMP_PREFIX": "y"}
+    for env in (one, other):
+        assert stage.run("--run-id", "n1", env=env).code == 0
+    assert stage.command("copy", str(dest), env=one).code == 0
+    before = project_in(dest)
+    called = stage.command("copy", str(dest), env=other)
+    assert (called.code, "it has a copy of another set: ops_eu and sales of " in called.err) == (2, True), called.text
+    assert (project_in(dest), (dest / "crm").exists()) == (before, False)

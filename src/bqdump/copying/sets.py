@@ -19,6 +19,7 @@ from bqdump.core.errors import NotFoundError, UsageError
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.target import record_of
+from bqdump.core.sizes import listed
 from bqdump.core.times import rfc3339
 from bqdump.repository.exports import SetAt, names_in_set, published_sets, read_board, read_project
 from bqdump.repository.published import missing_run
@@ -37,6 +38,7 @@ async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every
         cause = "only copies of one dataset can be locked"
         raise UsageError(COPY, str(place.target), cause, f"Name one: --prefix {place.target.prefix}{names[0]}")
     refuse_overlap(place.target, task.target.target)
+    await _refuse_another_set(task, names)
     at = SetAt(place.store, place.settings, tuple(names))
     entries: dict[str, DatasetEntry] = {}
     if not (runs or policy or every):
@@ -56,6 +58,17 @@ async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every
         requests=sum(part.requests for part in parts),
         egress=sum(part.egress for part in parts),
     )
+
+
+async def _refuse_another_set(task: Task, names: Sequence[str]) -> None:
+    """Raise UsageError where the target has a copy of another set, as its documents would be replaced."""
+    stored = await read_project(task.target.store, task.target.settings)
+    if stored is None:
+        return
+    own, there = await read_project(task.source.store, task.source.settings), [entry.dataset for entry in stored.datasets]
+    if (own and own.project != stored.project) or set(there).isdisjoint(names):
+        cause = f"it has a copy of another set: {listed(there, 'and')} of {stored.project}"
+        raise UsageError(COPY, str(task.target.target), cause, "Copy to another place.")
 
 
 async def _copy_dataset(
