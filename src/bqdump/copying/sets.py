@@ -65,7 +65,8 @@ async def _refuse_another_set(task: Task, names: Sequence[str]) -> None:
     stored = await read_project(task.target.store, task.target.settings)
     if stored is None:
         return
-    own, there = await read_project(task.source.store, task.source.settings), [entry.dataset for entry in stored.datasets]
+    own = await read_project(task.source.store, task.source.settings)
+    there = [entry.dataset for entry in stored.datasets]
     if (own and own.project != stored.project) or set(there).isdisjoint(names):
         cause = f"it has a copy of another set: {listed(there, 'and')} of {stored.project}"
         raise UsageError(COPY, str(task.target.target), cause, "Copy to another place.")
