@@ -36,64 +36,6 @@ from bqdump.core.version import VERSION
 
 __version__ = VERSION
 
-# As typing has it, without importing that.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from bqdump.api.arguments import Options
-    from bqdump.api.inspection import diff, ls, manifest, report, runs, sql, status
-    from bqdump.api.restores import drill, restore, restores
-    from bqdump.api.runs import check_service, copy, doctor, erase, plan, prune, run, tag, verify
-    from bqdump.check.doctor.checks import Check, CheckOutcome
-    from bqdump.check.findings import Finding, FindingKind
-    from bqdump.check.verify import ReadBack, SourceCompared, Verified, VerifiedDataset
-    from bqdump.core.copy.plan import Copied, CopiedRun
-    from bqdump.core.documents.changes import TableChange, TableGrowth
-    from bqdump.core.documents.definitions import Index, RowPolicy, Unread
-    from bqdump.core.documents.manifest import Erased, File, Totals
-    from bqdump.core.documents.project import RemovedDataset, SkippedDataset
-    from bqdump.core.documents.run import Failure, Flag, Owner, Skipped
-    from bqdump.core.documents.unchanged import Removed
-    from bqdump.core.errors import (
-        AccessError,
-        AnswerError,
-        BqdumpError,
-        ConflictError,
-        DamagedError,
-        DatasetsFailedError,
-        DeniedError,
-        DocumentError,
-        JobFailedError,
-        NotFoundError,
-        OpenFilesError,
-        OutageError,
-        QuotaError,
-        RowsError,
-        SessionLostError,
-        TablesFailedError,
-        TargetError,
-        UnavailableError,
-        UsageError,
-        VerificationError,
-    )
-    from bqdump.core.exported import Definition, Definitions, Manifest, Table
-    from bqdump.core.listing import LeftOut, ListedDataset, ListedObject, ListedTable, Listing
-    from bqdump.core.plan.altered import AlteredColumn
-    from bqdump.core.plan.summary import Planned, PlannedDataset, PlannedTable, UnchangedTable
-    from bqdump.core.progress.export import DatasetExport, Export
-    from bqdump.core.restore.drilled import Drilled, Restorable
-    from bqdump.core.restore.listing import AbortedRestore, ListedRestore, RestoreList
-    from bqdump.core.restore.plan import NotRestored
-    from bqdump.core.restore.result import NotCreated, Restoration, RestoredDataset, RestoredObject, RestoredTable
-    from bqdump.core.results import Rows, State
-    from bqdump.core.retention.erased import ErasedFrom, Erasures, Held
-    from bqdump.core.retention.pruned import Pruned, RetainedRun
-    from bqdump.core.risks import Risk
-    from bqdump.diagnosis import Cure, Diagnosis
-    from bqdump.observe.history import RunLine
-    from bqdump.observe.status import DatasetStatus, LeftDataset, Status
-    from bqdump.ports.data_reader import Answer
-    from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
-
 __all__ = [
     "AbortedRestore",
     "AccessError",
@@ -208,53 +150,19 @@ __all__ = [
     "verify",
 ]
 
-# Where each name is defined; errors are in bqdump.core.errors.
-_HOMES = {
-    "bqdump.api.arguments": ("Options",),
-    "bqdump.api.inspection": ("diff", "ls", "manifest", "report", "runs", "sql", "status"),
-    "bqdump.api.restores": ("drill", "restore", "restores"),
-    "bqdump.api.runs": ("check_service", "copy", "doctor", "plan", "erase", "prune", "run", "tag", "verify"),
-    "bqdump.check.doctor.checks": ("Check", "CheckOutcome"),
-    "bqdump.check.findings": ("Finding", "FindingKind"),
-    "bqdump.check.verify": ("ReadBack", "SourceCompared", "Verified", "VerifiedDataset"),
-    "bqdump.core.copy.plan": ("Copied", "CopiedRun"),
-    "bqdump.core.documents.changes": ("TableChange", "TableGrowth"),
-    "bqdump.core.documents.definitions": ("Index", "RowPolicy", "Unread"),
-    "bqdump.core.documents.manifest": ("Erased", "File", "Totals"),
-    "bqdump.core.documents.project": ("RemovedDataset", "SkippedDataset"),
-    "bqdump.core.documents.run": ("Failure", "Flag", "Owner", "Skipped"),
-    "bqdump.core.documents.unchanged": ("Removed",),
-    "bqdump.core.exported": ("Definition", "Definitions", "Manifest", "Table"),
-    "bqdump.core.listing": ("LeftOut", "ListedDataset", "ListedObject", "ListedTable", "Listing"),
-    "bqdump.core.plan.altered": ("AlteredColumn",),
-    "bqdump.core.plan.summary": ("Planned", "PlannedDataset", "PlannedTable", "UnchangedTable"),
-    "bqdump.core.progress.export": ("DatasetExport", "Export"),
-    "bqdump.core.restore.drilled": ("Drilled", "Restorable"),
-    "bqdump.core.restore.listing": ("AbortedRestore", "ListedRestore", "RestoreList"),
-    "bqdump.core.restore.plan": ("NotRestored",),
-    "bqdump.core.restore.result": ("NotCreated", "Restoration", "RestoredDataset", "RestoredObject", "RestoredTable"),
-    "bqdump.core.results": ("Rows", "State"),
-    "bqdump.core.retention.erased": ("ErasedFrom", "Erasures", "Held"),
-    "bqdump.core.retention.pruned": ("Pruned", "RetainedRun"),
-    "bqdump.core.risks": ("Risk",),
-    "bqdump.diagnosis": ("Cure", "Diagnosis"),
-    "bqdump.observe.history": ("RunLine",),
-    "bqdump.observe.status": ("DatasetStatus", "LeftDataset", "Status"),
-    "bqdump.ports.data_reader": ("Answer",),
-    "bqdump_claims.result": ("ServiceCheck", "TriedClaim", "Verdict"),
-}
-
-
-if not TYPE_CHECKING:
+# As typing has it, without importing that.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from bqdump.api import *
+else:
 
     def __getattr__(name: str) -> object:
-        """A name of the Python API, imported now."""
+        """A name of the Python API, which is imported now."""
         if name not in __all__:
             raise AttributeError(f"module 'bqdump' has no attribute {name!r}")
-        from importlib import import_module
+        from bqdump import api
 
-        home = next((home for home, names in _HOMES.items() if name in names), "bqdump.core.errors")
-        return globals().setdefault(name, getattr(import_module(home), name))
+        return globals().setdefault(name, getattr(api, name))
 
 
 def __dir__() -> list[str]:

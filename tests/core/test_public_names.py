@@ -14,6 +14,7 @@ from typing import get_type_hints
 import pytest
 
 import bqdump
+from bqdump import api
 from bqdump.api.calls import OF_TARGET
 from bqdump.cli.exit_codes import CODES
 from bqdump.core import errors
@@ -157,7 +158,12 @@ def test_a_table_in_a_notebook_has_at_most_eight_columns_those_with_values_first
     assert len(re.findall("<th>", answer._repr_html_())) == 10
 
 
-def test_another_name_is_not() -> None:
+def test_the_names_that_are_listed_are_those_that_the_api_imports() -> None:
+    imported = {name for name, value in vars(api).items() if not (name.startswith("_") or inspect.ismodule(value))}
+    assert imported == set(bqdump.__all__) - {"__version__"}
+
+
+def test_a_name_that_is_not_listed_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'rum'"):
         # Type checkers refuse it, too.
         bqdump.rum  # type: ignore[attr-defined]  # noqa: B018

@@ -1,11 +1,4 @@
-"""Exporting, as functions of the Python API.
-
-Copying, as a function of the Python API.
-
-Which runs are kept, as functions of the Python API.
-
-Checks before an export and after it, as functions of the Python API: permissions, services, stored files.
-"""
+"""What is done with runs, as functions of the Python API: export, copy, prune, erase, tag, and the checks of them."""
 
 from __future__ import annotations
 
