@@ -15,7 +15,7 @@ from bqdump import verbs
 from bqdump.adapters.folder.store import FolderStore
 from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
-from bqdump.copying.places import refuse_run
+from bqdump.copying.places import refuse_bare_word
 from bqdump.copying.survey import Place
 from bqdump.core.copy.manifest import content_of
 from bqdump.core.documents.codec import decode
@@ -417,10 +417,10 @@ def test_a_destination_that_is_the_name_of_a_run_is_refused_unless_such_a_folder
     ):
         copies.copy()
     assert not copies.data()
-    for other in ("./monday", "tuesday", str(tmp_path / "monday")):
-        asyncio.run(refuse_run(place, Target(FOLDER, other)))
+    for other in ("./monday", "./tuesday", str(tmp_path / "monday")):
+        asyncio.run(refuse_bare_word(place, Target(FOLDER, other)))
     (tmp_path / "monday").mkdir()
-    asyncio.run(refuse_run(place, Target(FOLDER, "monday")))
+    asyncio.run(refuse_bare_word(place, Target(FOLDER, "monday")))
 
 
 @pytest.mark.parametrize("step", [0, 8, 30])

@@ -68,6 +68,8 @@ FEW_COMMANDS = 5
 
 # A flag whose value may be a secret, such as the address of a webhook: it is never printed.
 SECRET = ("notify",)
+# Commands whose argument is a run.
+NAMING_RUNS = ("status", "ls", "verify", "report", "sql", "restore", "drill", "prune")
 # What people type who know other tools, by option and command; "": any command.
 HABITS = {
     ("--dry-run", "run"): "bqdump plan shows what a run would do.",
@@ -86,6 +88,9 @@ HABITS = {
     ("--tasks", "run"): "A task is a process: its number and their count are environment variables (docs/deploy.md). "
     "On the local stack: bqdump local execute --tasks N.",
     ("--table", ""): "Did you mean --include?",
+    **{("--run", verb): f"A run is named without a flag: bqdump {verb} RUN." for verb in NAMING_RUNS},
+    **{("--run-id", verb): f"A run is named without a flag: bqdump {verb} RUN." for verb in NAMING_RUNS},
+    ("--from-vault", "drill"): "Name the copy, and the key to trust: bqdump drill --to gs://VAULT --trust KEYFILE.",
 }
 
 _places: dict[str, str] = {}

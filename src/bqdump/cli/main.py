@@ -74,6 +74,7 @@ SYNONYMS = {
     **dict.fromkeys(("check", "validate"), "verify"),
     **dict.fromkeys(("console", "serve", "web"), "ui"),
     **dict.fromkeys(("config", "setup"), "init"),
+    "tag": "runs --tag TAG RUN",
 }
 COMMANDS = {name: description for group in GROUPS.values() for name, description in group.items()}
 

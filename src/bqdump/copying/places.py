@@ -40,14 +40,16 @@ def refuse_overlap(source: Target, target: Target) -> None:
     raise UsageError("copy", str(target), cause, ANOTHER)
 
 
-async def refuse_run(source: Place, target: Target) -> None:
-    """Raise UsageError where the destination is the name of a run: DEST was left out. ./NAME is a new folder."""
+async def refuse_bare_word(source: Place, target: Target) -> None:
+    """Raise UsageError where the destination is a bare word that is no folder yet: a run, or a bucket without gs://."""
     name = target.folder
     if not name or name != Path(name).name or Path(name).exists():
         return
     if await exists(source.store, source.layout.run(name).manifest):
         cause = f"it is a run of {source.target}, not a destination"
         raise UsageError("copy", name, cause, f"Name the destination first: bqdump copy DEST {name}")
+    cause = "it is not clear whether this is a bucket or a folder"
+    raise UsageError("copy", name, cause, f"Write gs://{name}, s3://{name} or ./{name}.")
 
 
 async def check_place(task: Task, manifest: Manifest) -> None:

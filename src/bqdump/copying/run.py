@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bqdump.copying.finish import compare, complete, lock_again, lock_files, store_manifest
 from bqdump.copying.move import Movement, move, prove_others, read_unread
-from bqdump.copying.places import check_place, chosen_runs, claim_place, refuse_overlap, refuse_run
+from bqdump.copying.places import check_place, chosen_runs, claim_place, refuse_bare_word, refuse_overlap
 from bqdump.copying.sharing import UNANNOUNCED, begin, publishes, publishing
 from bqdump.copying.survey import Locking, Place, Surveyed, Task, plan_of, pruned_meanwhile, sources_of, survey
 from bqdump.core.copy.manifest import Item
@@ -30,7 +30,7 @@ async def copy(task: Task, runs: Sequence[str], policy: Policy, *, every: bool) 
     Raises UsageError for a place that is not one for these copies; nothing is changed then.
     """
     refuse_overlap(task.source.target, task.target.target)
-    await refuse_run(task.source, task.target.target)
+    await refuse_bare_word(task.source, task.target.target)
     names = await chosen_runs(task.source, runs, policy, task.now, every=every)
     done, requests = list[CopiedRun](), 0
     for run in names:

@@ -146,6 +146,15 @@ def as_of_time(given: str | datetime, now: int) -> AsOf:
     return wanted
 
 
+def names_time(text: str) -> bool:
+    """Whether it is a time as `as_of_time` reads it, such as "yesterday", and not a word that could name a run."""
+    try:
+        _until(text, 0)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
 def _until(text: str, now: int) -> int:
     if text.lower() in DAYS:
         return _end_of(time_of(now).date() - timedelta(days=DAYS[text.lower()]))

@@ -28,6 +28,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
+from bqdump.core.times import names_time
 from bqdump.core.wording import COMMANDS, close_name
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import read_object
@@ -257,9 +258,12 @@ def missing_run(run: str, settings: Settings, runs: Sequence[str] = ()) -> NotFo
     """The error about a run that does not exist. runs: the names of those that do, to suggest one of them."""
     close = close_name(run, runs)
     cause = f"there is none; did you mean {close}?" if close else "there is none"
+    hint = "List the runs: {call:runs}"
     if run in PUBLISHED:
         cause = "there is none; without a name, commands use the published run"
-    return NotFoundError("find", f"run {run} in {settings.target}", cause, "List the runs: {call:runs}")
+    elif names_time(run):
+        cause, hint = "there is none", f"A time is an option: {{setting:as_of}} {run}. {hint}"
+    return NotFoundError("find", f"run {run} in {settings.target}", cause, hint)
 
 
 class Replacing(NamedTuple):

@@ -205,8 +205,10 @@ def _refuse(task: Task, found: Concerned) -> None:
     """Raise for whatever stands against an erasure."""
     known = found.survey
     if not found.runs and not found.held:
-        close = close_name(task.erasing.table, found.named)
+        table, close = task.erasing.table, close_name(task.erasing.table, found.named)
         cause = f"no kept run has it{f'; did you mean {close!r}?' if close else ''}"
+        if table in found.named:
+            cause = f"no kept run has it as of a time before {rfc3339(task.erasing.before)}"
         raise NotFoundError(ERASE, f"table {task.erasing.table}", cause, "{call:ls} lists the tables of a run.")
     if known.unfinished:
         run = known.unfinished[0].run

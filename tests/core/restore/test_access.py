@@ -38,6 +38,11 @@ def test_entries_are_only_granted_on_request() -> None:
     )  # fmt: skip
 
 
+def test_a_drill_does_not_miss_entries_that_it_could_not_grant() -> None:
+    made = planned(READER, with_access=False, temporary=True)
+    assert (made.access, left(made)) == ((), {})
+
+
 def test_members_are_granted_as_they_are() -> None:
     until = {"expression": "TRUE", "title": "for now"}
     given: list[dict[str, Any]] = [

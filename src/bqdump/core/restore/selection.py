@@ -255,7 +255,7 @@ def not_restored(
         return
     if target is not None:
         yield NotRestored(options.dataset, "DATASET", "it exists: its properties stay as they are")
-    elif has_access_entries(manifest) and not options.with_access:
+    elif has_access_entries(manifest) and not options.with_access and not options.temporary:
         yield NotRestored(manifest.dataset, ACCESS, NO_ACCESS)
 
 

@@ -92,6 +92,8 @@ class TableSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 def parse_tables(value: Any) -> tuple[TableSettings, ...]:
     """The sections as written in TOML, or the same as JSON. Raises ValueError."""
     if isinstance(value, str):
+        if value.strip() and not value.lstrip().startswith("{"):
+            raise ValueError("expected sections as JSON. To export only some tables, use {setting:include}")
         try:
             value = msgspec.json.decode(value) if value.strip() else {}
         except msgspec.DecodeError as error:

@@ -107,12 +107,19 @@ NAMES_EXPECTED = (
 )
 
 
+# PROJECT.DATASET, PROJECT:DATASET or DATASET.TABLE.
+QUALIFIED = re.compile(r"[\w-]+[.:][\w*?]+")
+QUALIFIED_MEANT = "A project is named with {setting:project}, tables with {setting:include}"
+
+
 def parse_datasets(value: Any) -> str:
     """A dataset's name, or names and patterns of several, separated by commas. Raises ValueError."""
     names = parse.patterns(value)
     if not names and value not in ("", []):
         raise ValueError(f"no dataset is named; expected {NAMES_EXPECTED}")
     for name in names:
+        if QUALIFIED.fullmatch(name):
+            raise ValueError(f"expected {NAMES_EXPECTED}. {QUALIFIED_MEANT}")
         if not PATTERN.fullmatch(name):
             raise ValueError(f"expected {NAMES_EXPECTED}")
         if name == STATE:
