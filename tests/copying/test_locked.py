@@ -10,6 +10,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.target import Drill, Latest
 from bqdump.core.errors import BqdumpError, DeniedError, UsageError
 from bqdump.core.retention.policy import policy_of
@@ -90,6 +91,25 @@ def test_files_that_a_kept_run_names_stay(vault: Copies) -> None:
     assert shared <= set(vault.target.names_now())
     intact(vault)
     assert not vault.verify().findings
+
+
+def test_no_document_of_an_export_decides_about_a_locked_copy(vault: Copies) -> None:
+    for run in ("r1", "r2", "r3"):
+        night(vault, run, 3)
+    vault.target.lock = None
+    names = vault.there.layout.run("r2")
+    tombstone = encode(Tombstone(run="r2", decided=True))
+    for name, planted in (
+        (names.tombstone.name, tombstone),
+        (vault.there.layout.run("r1").tombstone.name, b"junk"),
+        (names.plan.name, b"junk"),
+        (vault.there.layout.publishing.name, b"junk"),
+    ):
+        vault.target.put_now(name, planted)
+    assert prune(vault, 30, keep_last=2) == ["r1"]
+    # A lock that has ended is all that is found.
+    assert {str(finding.kind) for finding in vault.verify("r2").findings} <= {"lock"}
+    assert [file for entry in vault.manifest("r2").tables for file in entry.files if vault.target.peek(file.name)]
 
 
 def test_what_an_abandoned_copy_has_left_goes_once_its_lock_has_ended(vault: Copies) -> None:

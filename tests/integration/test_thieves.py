@@ -237,6 +237,64 @@ def test_a_prune_that_trusts_a_key_gives_forged_runs_no_place(vault: Stage) -> N
     assert not there.blob(f"{STATE}/runs/forged1/manifest.json").exists()
 
 
+JUNK = {
+    "runs/junk/manifest.json": b"junk",
+    "runs/deep/manifest.json": b'{"a":' * 100_000,
+    "runs/lost/note": b"",
+    "history/lost.json": b"{}",
+    "runs/big/signature.json": b"x" * (17 << 20),
+    "tags/yesterday.json": b"junk",
+    "runs/today/tombstone.json": b"junk",
+    "runs/today/plan.json": b"junk",
+    "runs/t\u00fcr ../manifest.json": b"{}",
+    "publishing.json": b"junk",
+    "newest.json": b"junk",
+    "drills/junk.json": b"junk",
+    "restores/junk/junk": b"junk",
+    "pointers/junk.json": b"junk",
+}
+
+
+def test_no_junk_stops_a_prune_that_trusts_a_key(vault: Stage) -> None:
+    there = vault.store.bucket(name_of(vault))
+    for run in ("today", "tonight"):
+        export(vault, run)
+        copy(vault)
+    signed = there.blob(f"{STATE}/runs/today/manifest.json").download_as_bytes()
+    forged = json.loads(signed)
+    grant(vault, *COPIER)
+    # Of a run that is kept, which its files would not outlive.
+    tombstone = {"format_version": forged["format_version"], "run": "tonight", "decided": True}
+    planted = JUNK | {
+        "runs/tonight/tombstone.json": json.dumps(tombstone).encode(),
+        "runs/big/manifest.json": signed.replace(b"today", b"big"),
+        "runs/other/manifest.json": json.dumps(forged | {"run": "other"}).encode(),
+    }
+    for name, data in planted.items():
+        there.blob(f"{STATE}/{name}").upload_from_string(data, if_generation_match=0)
+    release(vault)
+    unlock_all(vault)
+    at = ("--to", dest(vault))
+    stopped = vault.command("prune", *at, "--keep-last", "1", "--yes")
+    assert (stopped.code, "--trust names the key" in stopped.err) == (4, True), stopped.text
+    called = vault.command("prune", *at, "--keep-last", "1", "--yes", "--json", *TRUST)
+    assert called.code == 0, called.text
+    pruned = json.loads(called.out)
+    reasons = {run["run"]: run["reasons"] for run in pruned["runs"]}
+    assert reasons == {
+        "tonight": ["published", "last"], "today": [], "yesterday": ["not trusted"], "big": ["not trusted"],
+    }, called.text  # fmt: skip
+    for run in ("junk", "deep", "lost", "other"):
+        assert [note for note in pruned["notes"] if f"runs/{run}/manifest.json is passed over: " in note], run
+        assert f"runs/{run}/manifest.json is passed over: " in called.err
+    # What is kept is whole.
+    left = set(objects(vault))
+    assert not [name for name in left if "/today/" in name]
+    assert {f"{STATE}/runs/{run}/manifest.json" for run in ("yesterday", "tonight", "junk", "other")} <= left
+    verified = json.loads(vault.command("verify", "--read", "--json", *at, *TRUST).out)
+    assert (verified["run"], {finding["kind"] for finding in verified["findings"]}) == ("tonight", {"lock"})
+
+
 def test_a_manifest_that_names_no_lock_is_not_signed_in_a_vault(stage: Stage) -> None:
     stage.table("a")
     create_bucket(stage)

@@ -159,14 +159,15 @@ async def survey(task: Task, run: str) -> Surveyed:
     content = content_of(manifest)
     items = items_of(manifest, task.source.target, task.target.target)
     place, names = task.target, task.target.layout.run(run)
-    tombstone = await value_of(place.store, names.tombstone)
+    # What is locked is pruned without a tombstone, so one that is there is none of bqdump's.
+    tombstone = None if task.lock else await value_of(place.store, names.tombstone)
     if tombstone and tombstone.decided:
         cause = f"it was pruned in {place.target}, where later runs still use its files"
         raise UsageError(COPY, f"run {run}", cause if tombstone.emptied else f"it is being pruned in {place.target}")
     made = await load(place.store, names.manifest)
     if made and content_of(made.value) != content:
         raise another_run(place, run, manifest, made.value)
-    if not made and await exists(place.store, names.plan):
+    if not made and not task.lock and await exists(place.store, names.plan):
         raise UsageError(COPY, f"run {run}", f"a run of this id was begun in {place.target}", "Copy to another place.")
     return Surveyed(run, manifest, content, items, made)
 

@@ -1,6 +1,6 @@
 """The manifest of an export that may have been copied to another prefix, whose documents name the original one.
 
-The index of a manifest, made from the manifest.
+The index of a manifest, made from the manifest. What of it retention reads.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from bqdump.core.documents.document import FORMAT_VERSION, STATE, Document
 from bqdump.core.documents.fingerprints import bytes_fingerprint, fingerprint, modified, seen, way
 from bqdump.core.documents.manifest import File, Head, Manifest, TableEntry
 from bqdump.core.documents.manifest_index import Contents, Line, attempt_of, earlier_bytes
+from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.documents.target import Latest
 from bqdump.core.documents.validation import CHANGED, problem
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
+from bqdump.core.retention.pruned import foreign_file
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.published import missing_manifest, newest_locked, read_replacing, refuse_pruned, refuse_set
-from bqdump.repository.repository import Loaded, read
+from bqdump.repository.repository import Loaded, read, value_of
 
 T = TypeVar("T", Latest, Manifest)
+NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs."
 
 
 async def published_run(store: ObjectStore, settings: Settings) -> str:
@@ -96,6 +99,18 @@ def _moved(manifest: Manifest, before: str, now: str) -> Manifest:
         left=tuple(replace(table, files=files(table.files)) for table in manifest.left),
         found=files(manifest.found),
     )
+
+
+async def read_retained(store: ObjectStore, name: str) -> RetainedFiles | None:
+    """The files that a manifest lists, None if there is none. Raises DocumentError if they cannot be its run's."""
+    try:
+        manifest = await value_of(store, Document(name, RetainedFiles))
+    except DocumentError as error:
+        hint = f"{NOTHING_DELETED} Restore it, or delete the folder {name.rpartition('/')[0]}/."
+        raise DocumentError(error.operation, error.subject, error.cause, hint) from None
+    if manifest and (wrong := foreign_file(manifest)):
+        raise DocumentError("read", name, wrong, f"It was modified outside bqdump. {NOTHING_DELETED}")
+    return manifest
 
 
 class _Definition(msgspec.Struct):

@@ -142,11 +142,13 @@ class _TrustingStore:
     async def _check(self, keys: TrustedKeys, place: re.Match[str], manifest: bytes) -> None:
         name, run = place.string, place["run"]
         names = RunLayout(name.removesuffix("manifest.json"))
-        stored = await read_object(self._store, names.signature.name)
-        if stored is None:
-            hint = "Sign it with {setting:sign} when it is made. If it was signed before, find out who removed that."
-            raise _refused(run, "it is not signed", hint)
         try:
+            stored = await read_object(self._store, names.signature.name)
+            if stored is None:
+                hint = (
+                    "Sign it with {setting:sign} when it is made. If it was signed before, find out who removed that."
+                )
+                raise _refused(run, "it is not signed", hint)
             envelope = decode(stored.data, Envelope, names.signature.name)
         except DocumentError as error:
             raise _refused(run, f"{names.signature.name} is not a signature ({error.cause})") from None

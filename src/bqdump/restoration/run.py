@@ -150,7 +150,10 @@ async def _unless_pruned(restore: RunningRestore, work: Awaitable[Answer]) -> An
 
 
 async def _refuse_pruned(restore: RunningRestore) -> None:
-    task = restore.task
+    task, origin = restore.task, restore.manifest.copy_of
+    if origin and origin.locked_until:
+        # Prune says nothing in a vault: whoever may create objects there could say so.
+        return
     await refuse_pruned(task.store, task.settings, "restore", restore.manifest.run, read=True)
 
 

@@ -3,23 +3,85 @@
 A run goes once no rule keeps it and its lock has ended: first the documents by which readers find it, then the files
 that no other run names, and the manifest last. So the next prune finishes one that was killed. A copy locks the files
 that it relies on before its manifest names them: from then on, the store refuses to delete them.
+
+Nothing but manifests and tags decides: plans, tombstones and other documents of exports are none of a copy's. Whoever
+may create objects can create those, too. Where keys are trusted, what cannot be read is passed over, and named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from bqdump.core.errors import BqdumpError, DeniedError
-from bqdump.core.retention.pruned import files_of
+from bqdump.concurrency import gathered
+from bqdump.core.errors import BqdumpError, DeniedError, DocumentError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.retention.pruned import Storage, files_of
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectInfo
+from bqdump.repository.manifests import read_retained
+from bqdump.repository.notes import readable_tags
 from bqdump.repository.objects import present
-from bqdump.retain.plan import PrunePlan, Swept
-from bqdump.retain.survey import Complete, Task, read_retained
+from bqdump.repository.references import READS_AT_ONCE, PresentFiles
+from bqdump.retain.plan import NAMED, PrunePlan, Swept
+from bqdump.retain.survey import Complete, Look, Survey, Task, complete, refuse_missing
+
+log = logging.getLogger(__name__)
 
 LOCKED = "locked until"
+
+
+async def survey_locked(task: Task, seen: Look) -> Survey:
+    """What decides which runs of the place are deleted, and nothing is written.
+
+    Raises DocumentError for a manifest, or the tags of a run, that cannot be read, unless keys are trusted: it is none
+    that these have signed then.
+    """
+    storage, files, passed = Storage(), PresentFiles(task.store, task.settings), dict[str, str]()
+    tags, damaged = await readable_tags(task.store, task.layout)
+
+    async def state_of(run: str) -> Complete | str | None:
+        try:
+            if run in damaged and not task.trusted:
+                raise damaged[run]
+            manifest = await read_retained(task.store, task.layout.run(run).manifest.name)
+            if manifest is None:
+                await refuse_missing(task, run)
+                return run
+            storage.add(run, manifest, await files.of(manifest))
+            found = await complete(task, run, manifest)
+        except DocumentError as error:
+            if not task.trusted:
+                raise _with_way_out(error) from None
+            passed[run] = fill(error.cause, COMMANDS)
+            return None
+        # Of one whose tags cannot be read, it is not known whether they keep it.
+        return found._replace(untrusted=damaged[run].cause) if run in damaged and not found.untrusted else found
+
+    runs = await gathered(state_of, await task.store.folders(task.layout.runs), READS_AT_ONCE)
+    whole = tuple(run for run in runs if isinstance(run, Complete))
+    orphans = tuple(run for run in runs if isinstance(run, str))
+    notes = tuple(_passed_over(task, passed))
+    return Survey(seen.bucket, whole, (), (), orphans, seen.latest, None, tags, storage, passed=notes)
+
+
+def _passed_over(task: Task, passed: Mapping[str, str]) -> Iterator[str]:
+    """What a person should know about the folders of runs that were passed over, and the same in the log."""
+    for run, cause in sorted(passed.items())[:NAMED]:
+        names = task.layout.run(run)
+        note = f"{task.store.url}/{names.manifest.name} is passed over: {cause}. No trusted key has signed it."
+        log.warning("%s", note, extra=LogEvent.MANIFEST_PASSED_OVER.extra(run=run))
+        yield f"{note} Find out by whom it is. Its folder stays: delete it by hand once its locks have ended."
+    if (more := len(passed) - NAMED) > 0:
+        yield f"{counted(more, 'more folder')} of runs {'is' if more == 1 else 'are'} passed over."
+
+
+def _with_way_out(error: DocumentError) -> DocumentError:
+    way = "Where the copies are signed, {setting:trust} names the key and passes over what it has not signed."
+    return DocumentError(error.operation, error.subject, error.cause, f"{error.hint} {way}")
 
 
 async def keep_locked(task: Task, plan: PrunePlan) -> PrunePlan:

@@ -97,7 +97,7 @@ def plan_of(survey: Survey, task: Task) -> PrunePlan:
     reasons |= {run.run: _why_unfinished(run, survey, task) for run in survey.unfinished}
     unchecked = any(UNCHECKED in why for why in reasons.values())
     jobs = (f"Unfinished runs are kept: {survey.jobs.why}.",) if unchecked else ()
-    return PrunePlan(survey, reasons, survey.deleting, (*_named(untrusted), *jobs, *bucket))
+    return PrunePlan(survey, reasons, survey.deleting, (*survey.passed, *_named(untrusted), *jobs, *bucket))
 
 
 def _named(untrusted: Sequence[Complete]) -> list[str]:

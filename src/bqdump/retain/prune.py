@@ -30,7 +30,7 @@ from bqdump.repository.exports import Exports, SetAt, read_board, read_project
 from bqdump.repository.repository import delete, value_of
 from bqdump.retain.old_documents import delete_old, list_documents, old_of
 from bqdump.retain.plan import PrunePlan, Swept, plan_of, result_of
-from bqdump.retain.survey import AtWork, Task, survey
+from bqdump.retain.survey import AtWork, Task, look, survey
 from bqdump.retain.sweep import forecast, sweep
 from bqdump.retain.tombstones import examine, withdraw
 
@@ -43,14 +43,15 @@ async def prune(task: Task) -> Pruned:
     Raises DocumentError if a document that decides cannot be read, UsageError for a copy of an export, or a bucket that
     keeps all objects. Nothing is deleted then.
     """
-    plan = plan_of(await survey(task), task)
-    if plan.survey.locked:
+    seen = await look(task)
+    if seen.latest and seen.latest.locked:
         # Imported for such places only.
-        from bqdump.retain.locked import keep_locked, sweep_locked
+        from bqdump.retain.locked import keep_locked, survey_locked, sweep_locked
 
-        plan = await keep_locked(task, plan)
+        plan = await keep_locked(task, plan_of(await survey_locked(task, seen), task))
         swept = await sweep_locked(task, plan)
         return await _with_old_documents(task, result_of(plan, swept, deleted=task.delete), locked=True)
+    plan = plan_of(await survey(task, seen), task)
     if task.delete:
         for tombstone in plan.stale:
             await withdraw(task, tombstone)

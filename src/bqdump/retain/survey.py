@@ -13,7 +13,6 @@ from typing import NamedTuple
 from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import COPIED, RESTORE
 from bqdump.core.documents.copying import Expected
-from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.retention import RetainedFiles, Tombstone
 from bqdump.core.documents.run import Plan
@@ -22,12 +21,12 @@ from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, UsageErr
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.erased import finishing, underway
 from bqdump.core.retention.policy import Policy
-from bqdump.core.retention.pruned import Storage, foreign_file
+from bqdump.core.retention.pruned import Storage
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import BucketInfo, ObjectStore
-from bqdump.repository.manifests import load_manifest, problem_of
+from bqdump.repository.manifests import NOTHING_DELETED, load_manifest, problem_of, read_retained
 from bqdump.repository.notes import read_tags
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import READS_AT_ONCE, PresentFiles
@@ -60,9 +59,6 @@ class Task(NamedTuple):
     def layout(self) -> Layout:
         """The object names of the target."""
         return self.settings.layout
-
-
-NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs."
 
 
 class Complete(NamedTuple):
@@ -123,6 +119,7 @@ class Survey(NamedTuple):
     deleting: the tombstones of runs whose deletion has begun.
     orphans: folders of runs that hold no run any more.
     jobs: of the runs that have stopped.
+    passed: what was passed over and why, in sentences.
     """
 
     bucket: BucketInfo | None
@@ -134,7 +131,8 @@ class Survey(NamedTuple):
     publishing: Publishing | None
     tags: dict[str, tuple[str, ...]]
     storage: Storage
-    jobs: Jobs
+    jobs: Jobs = Jobs()
+    passed: tuple[str, ...] = ()
 
     @property
     def locked(self) -> bool:
@@ -148,16 +146,28 @@ class Survey(NamedTuple):
         return {run.run for run in (self.latest, self.publishing, ready) if run}
 
 
-async def survey(task: Task) -> Survey:
-    """Ask for all that decides, and write nothing.
+class Look(NamedTuple):
+    """What the first look at a place shows. bucket, latest: see Survey."""
+
+    bucket: BucketInfo | None
+    latest: Latest | None
+
+
+async def look(task: Task) -> Look:
+    """Look at the bucket and the published run. Raises like survey."""
+    bucket: BucketInfo | None = None
+    with suppress(DeniedError):
+        bucket = await task.store.describe()
+    return Look(bucket, await _latest_of_original(task))
+
+
+async def survey(task: Task, seen: Look | None = None) -> Survey:
+    """Ask for all that decides, and write nothing. Places of locked copies have a survey of their own.
 
     Raises DocumentError for a manifest, or another one that decides, that cannot be read; UsageError for a copy.
     """
     store, layout = task.store, task.layout
-    bucket: BucketInfo | None = None
-    with suppress(DeniedError):
-        bucket = await store.describe()
-    latest = await _latest_of_original(task)
+    bucket, latest = seen or await look(task)
     publishing = await value_of(store, layout.publishing)
     tags = await read_tags(store, layout)
     storage, present = Storage(), PresentFiles(store, task.settings)
@@ -176,18 +186,6 @@ async def survey(task: Task) -> Survey:
         storage,
         await _jobs(task, unfinished),
     )
-
-
-async def read_retained(store: ObjectStore, name: str) -> RetainedFiles | None:
-    """The files that a manifest lists, None if there is none. Raises DocumentError if they cannot be its run's."""
-    try:
-        manifest = await value_of(store, Document(name, RetainedFiles))
-    except DocumentError as error:
-        hint = f"{NOTHING_DELETED} Restore it, or delete the folder {name.rpartition('/')[0]}/."
-        raise DocumentError(error.operation, error.subject, error.cause, hint) from None
-    if manifest and (wrong := foreign_file(manifest)):
-        raise DocumentError("read", name, wrong, f"It was modified outside bqdump. {NOTHING_DELETED}")
-    return manifest
 
 
 async def _jobs(task: Task, unfinished: Iterable[Unfinished]) -> Jobs:
@@ -212,17 +210,7 @@ async def _state_of(
         return tombstone
     if manifest := await read_retained(task.store, names.manifest.name):
         storage.add(run, manifest, await present.of(manifest))
-        return Complete(
-            run,
-            (manifest.project, manifest.dataset),
-            manifest.snapshot,
-            manifest.snapshot_time,
-            manifest.status == "complete",
-            manifest.replaces,
-            manifest.totals.tables,
-            tombstone,
-            await problem_of(task.trusted, names.manifest.name) if task.trusted else "",
-        )
+        return await complete(task, run, manifest, tombstone)
     if decided := await refuse_missing(task, run):
         return decided
     if plan := await value_of(task.store, names.plan):
@@ -232,6 +220,16 @@ async def _state_of(
         return run
     copying = await value_of(task.store, names.copying)
     return Unfinished(run, None, tombstone, planner.updated if planner else 0, copying.files if copying else ())
+
+
+async def complete(
+    task: Task, run: str, manifest: RetainedFiles, tombstone: Loaded[Tombstone] | None = None
+) -> Complete:
+    """A run with this manifest."""
+    of = (manifest.project, manifest.dataset), manifest.snapshot, manifest.snapshot_time
+    why = await problem_of(task.trusted, task.layout.run(run).manifest.name) if task.trusted else ""
+    whole, tables = manifest.status == "complete", manifest.totals.tables
+    return Complete(run, *of, whole, manifest.replaces, tables, tombstone, why)
 
 
 async def refuse_missing(task: Task, run: str) -> Loaded[Tombstone] | None:

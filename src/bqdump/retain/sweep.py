@@ -18,11 +18,12 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.retention import ObjectVersion, Tombstone
 from bqdump.core.retention.pruned import Sweep, is_document
+from bqdump.repository.manifests import read_retained
 from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import Loaded, delete, exists, load, replace, value_of
 from bqdump.retain.leftovers import outermost
 from bqdump.retain.plan import PrunePlan, Swept
-from bqdump.retain.survey import Task, read_retained, refuse_missing
+from bqdump.retain.survey import Task, refuse_missing
 
 
 async def sweep(task: Task, plan: PrunePlan) -> Swept:

@@ -16,12 +16,13 @@ import msgspec
 from bqdump.core.documents.retention import ObjectVersion, Tombstone
 from bqdump.core.retention.policy import KEEP_TAG
 from bqdump.core.retention.pruned import versions_of
+from bqdump.repository.manifests import read_retained
 from bqdump.repository.notes import read_tags
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, create, exists, load, replace, value_of
 from bqdump.retain.leftovers import Leftovers, copies_of, leftovers_of, metadata_of
 from bqdump.retain.plan import PrunePlan
-from bqdump.retain.survey import Complete, Task, Unfinished, read_retained
+from bqdump.retain.survey import Complete, Task, Unfinished
 
 # The generation of a tombstone that is only shown.
 NOT_STORED = 0
