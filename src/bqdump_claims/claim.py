@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from bqdump_claims.scratch import Scratch
+from bqdump_claims.scratch import Scratch
 
 # What was found, by a word for each part of it.
 Observed = Mapping[str, str]
 
 
-class NotTriedError(Exception):
-    """A claim cannot be tried here. The message has the reason."""
-
-
 class Claim(NamedTuple):
     """What bqdump relies on, and how to try it.
 
-    id: the subject and the point, such as `csv.STRING.extract`. page: where it is documented, below docs/. expected:
-    what is observed if the claim is true; other keys of what is observed are evidence only. Empty: bqdump relies on no
-    answer, so the claim is only observed. observe: tries it. reads: the tables that its queries and DML statements read
-    or write, by a name for what several claims share; each is billed with 10 MB at most, as all are small.
+    id: the subject and the point, such as `csv.STRING.extract`.
+    page: where it is documented, below docs/.
+    expected: what is observed if the claim is true; other keys of what is observed are evidence only. Empty: bqdump
+        relies on no answer, so the claim is only observed.
+    observe: tries it.
+    reads: the tables that its queries and DML statements read or write, by a name for what several claims share; each
+        is billed with 10 MB at most, as all are small.
     """
 
     id: str

@@ -21,6 +21,10 @@ class Verdict(enum.StrEnum):
     NOT_TRIED = "not tried"
 
 
+class NotTriedError(Exception):
+    """A claim cannot be tried here. The message has the reason."""
+
+
 @public
 class TriedClaim(msgspec.Struct, frozen=True):
     """A claim that was tried. why: the reason why it could not be tried, else ""."""
@@ -38,9 +42,10 @@ class TriedClaim(msgspec.Struct, frozen=True):
 class ServiceCheck(Result, frozen=True, kw_only=True):
     """The output of `bqdump check-service --json`. It names no project, dataset, bucket or account.
 
-    google: False if stand-ins answered, such as the local stack; nothing is confirmed then. location: of the bucket and
-    the scratch dataset. expected_bytes_billed: at most, by the claims. left: how many of dataset and prefix could not
-    be deleted.
+    google: False if stand-ins answered, such as the local stack; nothing is confirmed then.
+    location: of the bucket and the scratch dataset.
+    expected_bytes_billed: at most, by the claims.
+    left: how many of dataset and prefix could not be deleted.
     """
 
     version: str

@@ -29,9 +29,9 @@ from bqdump.export.planning.target import refuse_bucket
 from bqdump.export.task import ReadRoute
 from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectStore
-from bqdump_claims.claim import Claim, NotTriedError
+from bqdump_claims.claim import Claim
 from bqdump_claims.claims import CLAIMS
-from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
+from bqdump_claims.result import NotTriedError, ServiceCheck, TriedClaim, Verdict
 from bqdump_claims.scratch import Place, Scratch, Stream, cannot_stream
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,12 @@ ACCOUNT = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
 
 
 class Ports(NamedTuple):
-    """What a check works on. open_read_route: see Task. google: False where stand-ins answer. stream: see Scratch."""
+    """What a check works on.
+
+    open_read_route: see Task.
+    google: False where stand-ins answer.
+    stream: see Scratch.
+    """
 
     destination: Destination
     store: ObjectStore
@@ -63,7 +68,11 @@ class Ports(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """What a check would do. place: where; bytes_billed: what its queries bill, at most."""
+    """What a check would do.
+
+    place: where.
+    bytes_billed: what its queries bill, at most.
+    """
 
     place: Place
     claims: tuple[Claim, ...]

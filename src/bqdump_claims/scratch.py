@@ -8,13 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from bqdump.core.errors import (
-    AccessError,
-    BqdumpError,
-    DeniedError,
-    JobFailedError,
-    NotFoundError,
-)
+from bqdump.core.errors import AccessError, BqdumpError, DeniedError, JobFailedError, NotFoundError
 from bqdump.core.formats.types import columns
 from bqdump.core.settings.target import Target
 from bqdump.core.sql.statements import identifier
@@ -24,8 +18,8 @@ from bqdump.ports.destination import CopyRequest, Destination, LoadRequest, Stat
 from bqdump.ports.reader import FileShape, ReadRequest
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
-from bqdump_claims.claim import NotTriedError
 from bqdump_claims.jobs import FIRST_PAUSE, LONGEST_PAUSE, StartedJobs
+from bqdump_claims.result import NotTriedError
 
 Answer = TypeVar("Answer")
 # Writes rows into the streaming buffer of a table.
@@ -45,8 +39,10 @@ async def cannot_stream(*_: object) -> None:
 
 
 class Place(NamedTuple):
-    """Where a check works. folder: the prefix of its objects, which ends with a slash. key: a Cloud KMS key, or "".
+    """Where a check works.
 
+    folder: the prefix of its objects, which ends with a slash.
+    key: a Cloud KMS key, or "".
     several: the bytes of rows that a job writes as several files.
     """
 

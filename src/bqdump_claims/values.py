@@ -23,7 +23,12 @@ class Sample(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A type. ddl: of a column. avro: its type in an Avro schema, as JSON. parquet: as in docs/formats.md."""
+    """A type.
+
+    ddl: of a column.
+    avro: its type in an Avro schema, as JSON.
+    parquet: as in docs/formats.md.
+    """
 
     type: str
     ddl: str

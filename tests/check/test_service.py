@@ -24,9 +24,9 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.store import BucketInfo
-from bqdump_claims.claim import Claim, NotTriedError, Observed
+from bqdump_claims.claim import Claim, Observed
 from bqdump_claims.claims import CLAIMS, MODULES
-from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
+from bqdump_claims.result import NotTriedError, ServiceCheck, TriedClaim, Verdict
 from bqdump_claims.run import LEAST_BILLED, Ports, bill, check_service, chosen, propose
 from bqdump_claims.scratch import Scratch
 from bqdump_memory.destination import MemoryDestination

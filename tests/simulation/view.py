@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import TypeVar
 
 import msgspec
@@ -11,7 +13,7 @@ from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, IcebergFile, Manifest, TableEntry, TableFiles
 from bqdump.core.documents.path_template import split_shard
 from bqdump.core.documents.run import Plan, Receipt
-from bqdump.core.documents.run_layout import End, unit_of
+from bqdump.core.documents.run_layout import ENDS, unit_of
 from bqdump.core.documents.target import Intent, Latest, PrefixOwner, Publishing
 from bqdump.core.documents.units import GivenUp, Unit
 from bqdump.core.plan.hidden_data import expected_rows, hidden_rows
@@ -61,13 +63,13 @@ class View:
     def receipts(self, run: str) -> dict[str, Receipt]:
         """The receipts of a run by unit."""
         names = [name for name in self.names(self.layout.run(run).receipts) if name.endswith(".json")]
-        found = {unit_of(name): self._read(name, End) for name in names}
+        found = {unit_of(name): self._read(name, ENDS) for name in names}
         return {unit: receipt for unit, receipt in found.items() if isinstance(receipt, Receipt)}
 
     def given_up(self, run: str) -> set[str]:
         """The units that a run goes without for good."""
         names = [name for name in self.names(self.layout.run(run).receipts) if name.endswith(".json")]
-        return {unit_of(name) for name in names if isinstance(self._read(name, End), GivenUp)}
+        return {unit_of(name) for name in names if isinstance(self._read(name, ENDS), GivenUp)}
 
     def is_confirmed(self, run: str, name: str) -> bool:
         """Whether BigQuery's number of rows is known for the table of this file of a run."""
@@ -104,14 +106,15 @@ class View:
         """An earlier publishing.json."""
         return msgspec.json.decode(data, type=Publishing)
 
-    def _read(self, name: str, type_: type[Document]) -> Document | None:
+    def _read(self, name: str, type_: type[Document] | tuple[type[Document], ...]) -> Document | None:
         found = self.store.peek(name)
         if found is None:
             return None
         data, info = found
         known = self._decoded.get((name, info.generation))
         if known is None:
-            known = self._decoded[name, info.generation] = msgspec.json.decode(data, type=type_)
+            types = type_ if isinstance(type_, tuple) else (type_,)
+            known = self._decoded[name, info.generation] = msgspec.json.decode(data, type=reduce(or_, types))
         assert isinstance(known, type_)
         return known
 

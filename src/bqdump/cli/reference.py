@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import itertools
 import json
 import os
 import re
@@ -17,7 +19,7 @@ import msgspec
 
 from bqdump.cli.commands_page import arguments_module, commands, commands_page
 from bqdump.cli.errors import described
-from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.target import IcebergTables, Latest
 from bqdump.core.settings.settings import REQUIRED, SETTINGS, Settings
 from bqdump.core.settings.target import Target
@@ -113,8 +115,25 @@ def _claim(claim: Claim, confirmed: Mapping[str, Confirmed]) -> str:
 
 def schema(document: Any) -> str:
     """A document's JSON schema."""
-    made = _clean(msgspec.json.schema(document, schema_hook=_raw))
-    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **made}, indent=2) + "\n"
+    described = _clean(msgspec.json.schema(document, schema_hook=_raw))
+    for type_ in (Manifest, TableEntry):
+        if definition := described["$defs"].get(type_.__name__):
+            for field, text in _fields(type_).items():
+                definition["properties"][field]["description"] = text
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **described}, indent=2) + "\n"
+
+
+def _fields(type_: type[msgspec.Struct]) -> dict[str, str]:
+    """What the source of a type says of each of its fields, in a string below the field."""
+    texts: dict[str, str] = {}
+    for base in type_.__mro__:
+        if base.__module__.startswith("bqdump"):
+            lines = [line for class_ in ast.parse(inspect.getsource(base)).body for line in getattr(class_, "body", ())]
+            for field, below in itertools.pairwise(lines):
+                match field, below:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as text)):
+                        texts[name] = text
+    return texts
 
 
 def _clean(value: Any) -> Any:

@@ -15,10 +15,13 @@ MORE_FILES = "Raise the limit of open files (ulimit -n), then run the command ag
 class BqdumpError(Exception):
     """Something failed, reported in one sentence.
 
-    operation: what was being done ("read the bucket"); subject: to what ("gs://b"); cause: why it failed; hint: how to
-    fix it. setting: the setting that is wrong; place: where it was given, if known. cause and hint name settings and
-    commands by placeholders, which each front end fills (see bqdump.core.wording).
-    `retryable`: the same request may succeed later.
+    operation: what was being done ("read the bucket").
+    subject: to what ("gs://b").
+    cause: why it failed.
+    hint: how to fix it.
+    setting: the setting that is wrong.
+    place: where it was given, if known. cause and hint name settings and commands by placeholders, which each front
+        end fills (see bqdump.core.wording). `retryable`: the same request may succeed later.
     """
 
     retryable = False

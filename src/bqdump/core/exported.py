@@ -32,8 +32,8 @@ from bqdump.core.times import time_in, time_of
 class Definition:
     """A view, external table or other object, or a routine, as tables.get or routines.get returned it.
 
-    kind: as in tables.list (VIEW), or the routineType (SCALAR_FUNCTION). sql: of a view, materialized view or routine;
-    "" for everything else.
+    kind: as in tables.list (VIEW), or the routineType (SCALAR_FUNCTION).
+    sql: of a view, materialized view or routine; "" for everything else.
     """
 
     name: str
@@ -47,8 +47,9 @@ class Definition:
 class Definitions:
     """What rebuilds a dataset around its tables, whose own definitions are in `Table.definition`.
 
-    dataset: its resource, without what BigQuery alone sets; empty if the export did not record it. objects: all that
-    are not plain tables, whether or not their rows are exported. models: the names of models, which are not exported.
+    dataset: its resource, without what BigQuery alone sets; empty if the export did not record it.
+    objects: all that are not plain tables, whether or not their rows are exported.
+    models: the names of models, which are not exported.
     unread: what the account could not read.
     """
 
@@ -89,15 +90,19 @@ CLOSE = 3
 class Table:
     """One table of an export.
 
-    rows: exported rows, None where neither the files nor the job report them. expected_rows: the rows that BigQuery
-    had at the snapshot time, where that is certain. planned_rows, planned_bytes: as BigQuery counted them while
-    planning. bytes: size of the files. uris: addresses of the files, in the order of
-    `files`: gs://bucket/… or, in a folder, absolute paths.
+    rows: exported rows, None where neither the files nor the job report them.
+    expected_rows: the rows that BigQuery had at the snapshot time, where that is certain.
+    planned_rows, planned_bytes: as BigQuery counted them while planning.
+    bytes: size of the files.
+    uris: addresses of the files, in the order of `files`: gs://bucket/… or, in a folder, absolute paths.
     read_at: "job" where the table was read when its job ran instead of at the snapshot time, for the reason in `why`.
-    billed: bytes billed for its query. definition: as BigQuery's tables.get returned it. settings: those that it was
-    exported with. carried_from: the earlier run that exported it, "" for this run. snapshot_time: the time as of which
-    it is. read_time: when its files were read; earlier than that for a table that has not changed since. iceberg: the
-    address of its Iceberg metadata, "" for none.
+    billed: bytes billed for its query.
+    definition: as BigQuery's tables.get returned it.
+    settings: those that it was exported with.
+    carried_from: the earlier run that exported it, "" for this run.
+    snapshot_time: the time as of which it is.
+    read_time: when its files were read; earlier than that for a table that has not changed since.
+    iceberg: the address of its Iceberg metadata, "" for none.
     """
 
     table: str
@@ -142,9 +147,12 @@ class Table:
 class Manifest(Mapping[str, Table]):
     """The record of a published run: its tables by name, as in `manifest["flights"].uris`.
 
-    number: 1 for the first export in its place, one more for each later one. over: the run that was published before,
-    "" for none. removed: tables of that run that this one does not have. oldest_snapshot_time: that of its oldest
-    table. tool: the version of bqdump. definitions: what rebuilds the dataset around its tables.
+    number: 1 for the first export in its place, one more for each later one.
+    over: the run that was published before, "" for none.
+    removed: tables of that run that this one does not have.
+    oldest_snapshot_time: that of its oldest table.
+    tool: the version of bqdump.
+    definitions: what rebuilds the dataset around its tables.
     """
 
     run: str

@@ -31,8 +31,10 @@ REMOVED = {
 class ListedTable(msgspec.Struct, frozen=True, kw_only=True):
     """A table with rows in a run, in a set with its dataset (`sales.orders`).
 
-    rows: exported rows, else BigQuery's number at the snapshot time, None where neither is known. bytes, files: of its
-    files. snapshot_time: the time as of which it is. carried_from: the earlier run that exported it, "" for this run.
+    rows: exported rows, else BigQuery's number at the snapshot time, None where neither is known.
+    bytes, files: of its files.
+    snapshot_time: the time as of which it is.
+    carried_from: the earlier run that exported it, "" for this run.
     differs: how it differs from the table in BigQuery, such as "columns are masked", "" where it does not.
     """
 
@@ -86,8 +88,10 @@ class ListedDataset(msgspec.Struct, frozen=True, kw_only=True):
 class Listing(Result, frozen=True, kw_only=True):
     """What a run holds, as far as patterns choose it.
 
-    rows: exported rows, of tables for which they are known. bytes: of the files. replaced: later runs have replaced its
-    files, so only its manifest is left. datasets: of a set, each of its datasets; `dataset` is "*" then.
+    rows: exported rows, of tables for which they are known.
+    bytes: of the files.
+    replaced: later runs have replaced its files, so only its manifest is left.
+    datasets: of a set, each of its datasets; `dataset` is "*" then.
     """
 
     run: str

@@ -22,8 +22,10 @@ CHATS = ("hooks.slack.com", "hooks.slack-gov.com", "chat.googleapis.com")
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened. text: for people. result: the document that `--json` prints, JSON null where there is none.
+    """What happened.
 
+    text: for people.
+    result: the document that `--json` prints, JSON null where there is none.
     error: why there is none, "" otherwise.
     """
 

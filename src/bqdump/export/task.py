@@ -31,7 +31,8 @@ JOBS_IN_FLIGHT = 40_000
 class ReadRoute:
     """What the read route works with, in one process.
 
-    streams: how many are read at once. room: for the units that are read at once. in_thread: runs blocking calls.
+    streams: how many are read at once. room: for the units that are read at once.
+    in_thread: runs blocking calls.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ def _no_read_route() -> ReadRoute:
 class OfSet(NamedTuple):
     """What the export of one dataset of a set has from the set.
 
-    number: the dataset's number, so that no two datasets give their jobs the same ids. listing: its tables at the
-    snapshot time. planned: when the set was planned, by BigQuery's clock. in_flight: what is in flight in a location,
-    for all datasets.
+    number: the dataset's number, so that no two datasets give their jobs the same ids.
+    listing: its tables at the snapshot time.
+    planned: when the set was planned, by BigQuery's clock.
+    in_flight: what is in flight in a location, for all datasets.
     """
 
     number: int
@@ -67,7 +69,8 @@ class Task(NamedTuple):
     """One task of a run: `owner.task` of `tasks`. `tell` is called with each event.
 
     open_read_route: returns what the read route works with, always the same object; opened when it is first needed.
-    of_set: for the export of one dataset of a set. signer: signs the manifest.
+    of_set: for the export of one dataset of a set.
+    signer: signs the manifest.
     """
 
     store: ObjectStore

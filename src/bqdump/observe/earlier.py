@@ -14,9 +14,8 @@ import msgspec
 from msgspec.structs import replace
 
 from bqdump.core.documents.changes import TableGrowth, grown, most_first
-from bqdump.core.documents.document import FORMAT_VERSION, Document, Mode, RunId
+from bqdump.core.documents.document import FORMAT_VERSION, ByMode, Document, Mode, RunId
 from bqdump.core.documents.manifest_index import Contents
-from bqdump.core.documents.run import ByMode
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings

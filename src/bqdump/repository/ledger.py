@@ -14,12 +14,17 @@ from bqdump.repository.units import Held, UnitLedger, looked, read_all, read_cla
 
 
 class Ledger(NamedTuple):
-    """The tables of a run. done: by the table's id in the plan. failed: one for each table.
+    """The tables of a run.
 
-    working: the number of tables in progress. running: what tasks work on, several times where they share a table.
+    done: by the table's id in the plan.
+    failed: one for each table.
+    working: the number of tables in progress.
+    running: what tasks work on, several times where they share a table.
     dropped: the tables that the run goes without because they were dropped meanwhile, one for each; not in `failed`.
-    settled: the executions at work have nothing left to do. lost: a failure could still be retried, so that the run is
-    incomplete. receipts: of all jobs that ended, for a timeline. seen: the same, as an event.
+    settled: the executions at work have nothing left to do.
+    lost: a failure could still be retried, so that the run is incomplete.
+    receipts: of all jobs that ended, for a timeline.
+    seen: the same, as an event.
     """
 
     done: Mapping[str, Done]

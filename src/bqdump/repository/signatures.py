@@ -93,9 +93,10 @@ async def signatures_there(store: ObjectStore, target: Target, names: RunLayout)
 class Trust(NamedTuple):
     """What a manifest must fulfil.
 
-    keys: one of them has signed it; None: signatures are not looked at. project, dataset: what it is of, "" for any;
-    then it must have been signed for the place that it is read from. oldest: its earliest snapshot time, in
-    milliseconds since 1970 UTC. within: the same, in words.
+    keys: one of them has signed it; None: signatures are not looked at.
+    project, dataset: what it is of, "" for any; then it must have been signed for the place that it is read from.
+    oldest: its earliest snapshot time, in milliseconds since 1970 UTC.
+    within: the same, in words.
     """
 
     keys: TrustedKeys | None

@@ -12,8 +12,7 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Notes
 from bqdump.core.documents.run import DROPPED, Failure, Owner, Plan, Receipt
-from bqdump.core.documents.run_layout import End as Ends
-from bqdump.core.documents.run_layout import RunLayout, unit_of
+from bqdump.core.documents.run_layout import ENDS, End, RunLayout, unit_of
 from bqdump.core.documents.units import Changed, Claim, GivenUp, parts_of
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
@@ -46,14 +45,13 @@ def session_id(name: str) -> str:
 
 
 WRITES_AT_ONCE = 16
-End = Receipt | GivenUp | Changed
 
 
 class UnitLedger(NamedTuple):
     """Receipts by unit, failures by unit and execution, and the units permanently excluded from the run.
 
-    outdated: receipts that no longer count because their read sessions were retired. changed: partitions that were
-    changed while extract jobs read them.
+    outdated: receipts that no longer count because their read sessions were retired.
+    changed: partitions that were changed while extract jobs read them.
     """
 
     receipts: dict[str, Receipt]
@@ -155,7 +153,7 @@ async def read_all(store: ObjectStore, layout: RunLayout, plan: Plan) -> tuple[U
     for note in every:
         unit = unit_of(note.name)
         if note.name.startswith(layout.receipts):
-            ledger.add_end(unit, decode(note.data, Ends, note.name))
+            ledger.add_end(unit, decode(note.data, ENDS, note.name))
         elif note.name.startswith(layout.claims):
             claims[unit] = Held(decode(note.data, Claim, note.name), note.generation)
         elif note.name.startswith(layout.failures):
@@ -167,7 +165,7 @@ async def read_all(store: ObjectStore, layout: RunLayout, plan: Plan) -> tuple[U
 async def read_unit_ledger(store: ObjectStore, layout: RunLayout, plan: Plan) -> UnitLedger:
     """The current ledger."""
     ledger = UnitLedger.empty()
-    async for ends in notes(store, Notes(layout.receipts, Ends)):
+    async for ends in notes(store, Notes(layout.receipts, ENDS)):
         for end in ends:
             ledger.add_end(unit_of(end.name), end.value)
     async for failures in notes(store, Notes(layout.failures, Failure)):

@@ -16,7 +16,7 @@ from bqdump.core.documents.document import Notes
 from bqdump.core.documents.path_template import shard_name, split_shard
 from bqdump.core.documents.retention import ObjectVersion
 from bqdump.core.documents.run import Plan, Receipt
-from bqdump.core.documents.run_layout import End
+from bqdump.core.documents.run_layout import ENDS
 from bqdump.core.documents.units import Unit
 from bqdump.core.units.shares import read_units
 from bqdump.ports.store import ObjectInfo
@@ -103,7 +103,7 @@ async def _counted(task: Task, plan: Plan, units: Iterable[Unit]) -> set[str]:
     """The files that the run's receipts count."""
     patterns = {unit.id: unit.pattern for unit in units}
     names: set[str] = set()
-    async for page in notes(task.store, Notes(task.layout.run(plan.run).receipts, End)):
+    async for page in notes(task.store, Notes(task.layout.run(plan.run).receipts, ENDS)):
         for note in page:
             receipt = note.value
             if isinstance(receipt, Receipt) and receipt.unit in patterns:

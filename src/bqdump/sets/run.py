@@ -140,8 +140,9 @@ async def _entry(running: RunningSet, number: int, ended: Ended | None, failure:
 class SetResult(NamedTuple):
     """How a task of a set's run ended. `unfinished`: other tasks are still at work.
 
-    task: the one that ended. project: project.json as it is stored now, None where nothing is published or not all
-    datasets have ended. mine: this task has written it.
+    task: the one that ended.
+    project: project.json as it is stored now, None where nothing is published or not all datasets have ended.
+    mine: this task has written it.
     """
 
     task: SetTask

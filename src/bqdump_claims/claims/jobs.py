@@ -13,8 +13,9 @@ from bqdump.core.errors import ConflictError
 from bqdump.core.sql import statements as sql
 from bqdump.ports.destination import StatementRequest
 from bqdump_claims import files
-from bqdump_claims.claim import Claim, NotTriedError, Observed
+from bqdump_claims.claim import Claim, Observed
 from bqdump_claims.claims.types import by
+from bqdump_claims.result import NotTriedError
 from bqdump_claims.scratch import MOST_BYTES_BILLED, Scratch
 
 SALT = "CHECK_SERVICE_SALT"

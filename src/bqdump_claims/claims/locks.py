@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 from bqdump.core.errors import BqdumpError
 from bqdump.ports.store import ObjectInfo
-from bqdump_claims.claim import Claim, NotTriedError, Observed
+from bqdump_claims.claim import Claim, Observed
+from bqdump_claims.result import NotTriedError
 from bqdump_claims.scratch import Scratch
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from collections.abc import Awaitable
 from bqdump.core.documents.document import STATE
 from bqdump.core.errors import BqdumpError, ConflictError
 from bqdump.ports.store import Copy
-from bqdump_claims.claim import Claim, NotTriedError, Observed
+from bqdump_claims.claim import Claim, Observed
+from bqdump_claims.result import NotTriedError
 from bqdump_claims.scratch import Scratch
 
 DATA = b'{"of":"bqdump check-service"}'

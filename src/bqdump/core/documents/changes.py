@@ -45,8 +45,9 @@ class TableChange(msgspec.Struct, frozen=True, kw_only=True):
 
     change: "unclear" where rows and columns are equal, but the files' bytes do not show whether values changed.
     content: "same bytes" where sizes and checksums of all files are equal; "unchanged" where BigQuery's metadata show
-    that the table was not modified, or where it has no rows; "same values" and values_changed (columns)
-    with `--values` only. why: the evidence for `content`, or why the table is missing from one of the exports.
+        that the table was not modified, or where it has no rows; "same values" and values_changed (columns) with
+        `--values` only.
+    why: the evidence for `content`, or why the table is missing from one of the exports.
     """
 
     table: str
@@ -216,7 +217,9 @@ def _by_path(above: str, columns: Iterable[Column]) -> Iterator[tuple[str, Colum
 class TableGrowth(msgspec.Struct, frozen=True, kw_only=True):
     """The size of a table in two exports; 0 in the one that lacks it.
 
-    Rows as exported where that is known, else as planned; bytes are BigQuery's. new, gone: which of the two lacks it.
+    Rows as exported where that is known, else as planned; bytes are BigQuery's.
+
+    new, gone: which of the two lacks it.
     """
 
     table: str

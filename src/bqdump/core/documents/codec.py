@@ -5,6 +5,8 @@ What to do about a stored document that cannot be used.
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import TypeVar
 
 import msgspec
@@ -91,20 +93,21 @@ def encode_indented(document: object) -> bytes:
     return msgspec.json.format(_ENCODER.encode(document), indent=2) + b"\n"
 
 
-def decode(data: bytes, type_: type[Document], name: str) -> Document:
+def decode(data: bytes, type_: type[Document] | tuple[type[Document], ...], name: str) -> Document:
     """The document in `data`, which is stored in the object `name`.
 
-    Raises DocumentError where it is not a document of this type and version, or cannot be the one of that name.
+    Raises DocumentError where it is not a document of such a type and version, or cannot be the one of that name.
     """
+    types = type_ if isinstance(type_, tuple) else (type_,)
     try:
         version = msgspec.json.decode(data, type=_Versioned).format_version
         if version == FORMAT_VERSION:
-            document = msgspec.json.decode(data, type=type_)
+            document: Document = msgspec.json.decode(data, type=reduce(or_, types))
             if cause := problem(document, name):
                 raise misplaced(document, name, cause)
             return document
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise undecodable(name, getattr(type_, "__name__", str(type_)), error) from None
+        raise undecodable(name, " or ".join(kind.__name__ for kind in types), error) from None
     raise DocumentError(
         "read",
         name,

@@ -15,10 +15,12 @@ Content = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 class CopyOf(msgspec.Struct, frozen=True):
     """The origin of a copied run.
 
-    source: the export that it was copied from: gs://BUCKET/PREFIX or a folder. content: a SHA-256 over everything that
-    copies of one run have in common, so that two runs of one id can be told apart. tool: the version of bqdump that
-    copied it. at: when, by that machine's clock. locked_until: the time before which nobody deletes a file of the
-    run; 0 where files are not locked.
+    source: the export that it was copied from: gs://BUCKET/PREFIX or a folder.
+    content: a SHA-256 over everything that copies of one run have in common, so that two runs of one id can be told
+        apart.
+    tool: the version of bqdump that copied it.
+    at: when, by that machine's clock.
+    locked_until: the time before which nobody deletes a file of the run; 0 where files are not locked.
     """
 
     source: str
@@ -31,8 +33,9 @@ class CopyOf(msgspec.Struct, frozen=True):
 class CopyPlace(msgspec.Struct, frozen=True):
     """A place that holds copies of the exports of one dataset. Nothing else is written there by `bqdump copy`.
 
-    source: the export that was copied first. at: when, by that machine's clock. lock: how every object there is locked,
-    "" for not at all. Where it is, nothing is ever written twice.
+    source: the export that was copied first.
+    at: when, by that machine's clock.
+    lock: how every object there is locked, "" for not at all. Where it is, nothing is ever written twice.
     """
 
     project: str
@@ -54,8 +57,9 @@ class Expected(msgspec.Struct, frozen=True, array_like=True):
 class Copying(msgspec.Struct, frozen=True):
     """A run that is being copied: stored before its first file.
 
-    content: see CopyOf. files: those of the run, which prune keeps meanwhile, and deletes if the copy is abandoned;
-    none once the manifest names them.
+    content: see CopyOf.
+    files: those of the run, which prune keeps meanwhile, and deletes if the copy is abandoned; none once the manifest
+        names them.
     """
 
     run: RunId

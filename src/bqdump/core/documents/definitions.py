@@ -73,8 +73,10 @@ class Unread(msgspec.Struct, frozen=True, omit_defaults=True):
 class Definitions(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that rebuilds the dataset around its tables; the tables' own definitions are in their entries.
 
-    dataset: the resource of the dataset, without what BigQuery alone sets; JSON null in exports that did not record it.
-    objects: those that --include and --exclude choose. policies, indexes: of the exported tables.
+    dataset: the resource of the dataset, without what BigQuery alone sets; JSON null in exports that did not record
+        it.
+    objects: those that --include and --exclude choose.
+    policies, indexes: of the exported tables.
     models: the names of the dataset's models, which are not exported.
     """
 

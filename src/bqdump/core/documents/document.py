@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from msgspec import Meta
 
@@ -22,10 +22,14 @@ Style = Literal["line", "page", "note"]
 
 @dataclass(frozen=True, slots=True)
 class Document(Generic[T_co]):
-    """One document. `name` is the object's full name, `type` a msgspec struct or a union of them."""
+    """One document.
+
+    name: the object's full name.
+    type: a msgspec struct, or several, of which the document is one.
+    """
 
     name: str
-    type: type[T_co]
+    type: type[T_co] | tuple[type[T_co], ...]
     style: Style = "line"
 
     def __str__(self) -> str:
@@ -34,15 +38,10 @@ class Document(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Notes(Generic[T_co]):
-    """All notes below a folder, each of this type. `folder` ends with a slash."""
+    """All notes below a folder, which ends with a slash; each is of this type, or of one of these types."""
 
     folder: str
-    type: type[T_co]
-
-
-def union(types: Any) -> Any:
-    """A union of structs as the type of a document: type checkers take it for no `type`."""
-    return types
+    type: type[T_co] | tuple[type[T_co], ...]
 
 
 FORMAT_VERSION = 1
@@ -64,3 +63,37 @@ Nonce = Annotated[str, Meta(pattern=r"^[0-9a-f]{1,32}$(?!\n)")]
 Mode = Literal["replace", "keep"]
 # When a table is read: at the plan's snapshot time, or when its job runs (views, for example, have no time travel).
 ReadAt = Literal["snapshot", "job"]
+
+
+class OfRun:
+    """A document of a run. age: orders runs."""
+
+    __slots__ = ()
+    run: RunId
+    snapshot: Time
+
+    @property
+    def age(self) -> tuple[int, str]:
+        """The later snapshot time wins, the run id breaks a tie."""
+        return (self.snapshot, self.run)
+
+
+class ByMode:
+    """A document that says whether the files of its run replace those of others."""
+
+    __slots__ = ()
+    mode: Mode
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the files replaced those of the export before, and the next export replaces them.
+
+        In contrast to a run that keeps a folder of its own.
+        """
+        return self.mode == "replace"
+
+
+class OfExport(OfRun, ByMode):
+    """A document of the run of an export."""
+
+    __slots__ = ()

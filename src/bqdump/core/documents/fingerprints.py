@@ -35,10 +35,12 @@ OTHER_WAY = "its files were made in another way"
 
 
 class Side(msgspec.Struct, frozen=True):
-    """A table in one export. content: a fingerprint of its files' bytes. made: a fingerprint of how they were made.
+    """A table in one export.
 
-    modified: when BigQuery last modified it, as of planning (ms), 0 where that is unknown. look, steady, at, empty: see
-    `unmodified.Seen`.
+    content: a fingerprint of its files' bytes.
+    made: a fingerprint of how they were made.
+    modified: when BigQuery last modified it, as of planning (ms), 0 where that is unknown.
+    look, steady, at, empty: see `unmodified.Seen`.
     """
 
     rows: int = 0
@@ -112,8 +114,8 @@ def modified(kind: str, definition: bytes | msgspec.Raw) -> int:
 
 class Seen(NamedTuple):
     """look: a fingerprint of the reading after the table's snapshot time `at` (ms), "" if it proves nothing.
-
-    steady: the table was the same at that time. empty: its files have no rows for certain.
+    steady: the table was the same at that time.
+    empty: its files have no rows for certain.
     """
 
     look: str

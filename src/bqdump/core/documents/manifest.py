@@ -9,8 +9,8 @@ from msgspec import Meta
 
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, ReadAt, RunId, Time, UnitId
-from bqdump.core.documents.run import Failure, Flag, OfExport, Skipped
+from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, OfExport, ReadAt, RunId, Time, UnitId
+from bqdump.core.documents.run import Failure, Flag, Skipped
 from bqdump.core.documents.unchanged import Look, Removed, RemovedPartitions
 from bqdump.core.results import public
 from bqdump.core.tables.catalog import WHOLE, Shape
@@ -23,8 +23,8 @@ Sha256 = Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{64})?$(?!\n)")]
 class File(msgspec.Struct, frozen=True, omit_defaults=True):
     """One object: name below the bucket, size in bytes, CRC32C (base64, big-endian) and generation.
 
-    rows: as counted from the file; None (omitted) for formats that are not counted cheaply. sha256: in hexadecimal, of
-    a file that `bqdump copy` has read; "" (omitted) for others.
+    rows: as counted from the file; None (omitted) for formats that are not counted cheaply.
+    sha256: in hexadecimal, of a file that `bqdump copy` has read; "" (omitted) for others.
     """
 
     name: str
@@ -60,9 +60,10 @@ class TableFiles(msgspec.Struct, frozen=True):
 class Carried(msgspec.Struct, frozen=True):
     """The origin of a table that an earlier run exported: that run, its snapshot time, and its bqdump version.
 
-    snapshot: when its content was read. settings: those with which its files were written, where they differ from the
-    manifest's. unchanged_at: the latest snapshot time at which the table was found unchanged, so that its content is
-    also that of this time; 0 for a table that was carried over without a look at it.
+    snapshot: when its content was read.
+    settings: those with which its files were written, where they differ from the manifest's.
+    unchanged_at: the latest snapshot time at which the table was found unchanged, so that its content is also that of
+        this time; 0 for a table that was carried over without a look at it.
     """
 
     run: RunId
@@ -79,11 +80,14 @@ class Carried(msgspec.Struct, frozen=True):
 
 
 class PartitionEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A partition that was exported by itself. files: how many of the table's files are its own, in their order.
+    """A partition that was exported by itself.
 
-    rows: exported rows, None where neither the files nor the job report them. planned_rows, planned_bytes: BigQuery's
-    numbers while planning. look: at the partition, equal before the snapshot time and after the job; None where no such
-    looks prove that it did not change in between. carried: set where an earlier run exported it.
+    files: how many of the table's files are its own, in their order.
+    rows: exported rows, None where neither the files nor the job report them.
+    planned_rows, planned_bytes: BigQuery's numbers while planning.
+    look: at the partition, equal before the snapshot time and after the job; None where no such looks prove that it
+        did not change in between.
+    carried: set where an earlier run exported it.
     """
 
     id: str
@@ -99,55 +103,82 @@ class PartitionEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
 
 
 class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One exported table in a manifest. `planned_rows` and `planned_bytes` are BigQuery's numbers while planning.
+    """One exported table in a manifest.
 
-    rows: exported rows, None where neither the files nor the job report them. expected_rows: BigQuery's rows at the
-    snapshot time, where that count is certain; both were compared before publishing.
-    read_at: "job" where the table was read when its job ran, instead of at the snapshot time (see why).
-    format, compression: of its files. planned_billed, billed: bytes of its query, by the dry run and as billed.
-    carried: set where an earlier run exported it. look: as of planning, after the snapshot time; None where the table
-    can change without a trace in its metadata. look_before: the last one before the snapshot time, if there was one.
-    changed_at: the snapshot time of the last run that found it changed, 0 where none is known. iceberg: what makes its
-    files an Iceberg table; the last object is the metadata file, which names the others. partitions: of a table that
-    was exported by partition; the files of one follow those of the one before.
+    The fields keep the order in which they are stored. `rows` and `expected_rows` were compared before publishing.
     """
 
+    # What was exported.
     table: str
+    """Its name in the dataset."""
     kind: str
+    """BigQuery's type of the object, such as TABLE or VIEW."""
     route: str
+    """How it left BigQuery: extract, query or read; of a table by partition, that of most of its files."""
     unit: UnitId
+    """Its unit in the plan of the run that exported it."""
     jobs: tuple[str, ...]
+    """The ids of its jobs."""
     planned_rows: Count
+    """BigQuery's number of rows while planning."""
     planned_bytes: Count
+    """BigQuery's number of logical bytes while planning."""
+
+    # When its job was created, started and ended, and by whom.
     created: Time
     started: Time
     ended: Time
     task: Count
+    """The number of the task that exported it."""
+
+    # What it became.
     files: tuple[File, ...]
+    """Every file with its rows; by partition, the files of one follow those of the one before."""
     definition: msgspec.Raw
+    """The resource of the table as BigQuery's API returned it."""
     rows: Count | None = None
+    """Exported rows; None where neither the files nor the job report them."""
     expected_rows: Count | None = None
+    """BigQuery's number of rows at the snapshot time; None where that count is not certain."""
     read_at: ReadAt = "snapshot"
+    """"job" where it was read when its job ran, instead of at the snapshot time."""
     why: str = ""
+    """The reason for its route, and for `read_at`."""
     format: str = ""
+    """The format of its files."""
     compression: str = ""
+    """The codec of its files."""
     shape: Shape = WHOLE
+    """Which of its columns and rows are exported."""
     planned_billed: Count | None = None
+    """The bytes that its query bills, by the dry run; None without a query."""
     billed: Count | None = None
+    """The bytes that its query billed; None without a query."""
+
+    # What proves that it did not change, here and in later runs.
     carried: Carried | None = None
+    """The run that exported it; None where that is the run of this manifest."""
     look: Look | None = None
+    """The reading of planning, after the snapshot time; None for a table that can change without a trace in it."""
     look_before: Look | None = None
+    """The last reading before the snapshot time; None where there was none."""
     changed_at: Time = 0
+    """The snapshot time of the last run that found it changed; 0 where none is known."""
+
     iceberg: tuple[IcebergFile, ...] = ()
+    """What makes its files an Iceberg table; the last object is the metadata file, which names the others."""
     partitions: tuple[PartitionEntry, ...] = ()
+    """The partitions that were exported by themselves, in the order of their files."""
 
 
 @public
 class Totals(msgspec.Struct, frozen=True):
     """Sums over a manifest's tables; `bytes` is the size of the files.
 
-    rows: exported rows, of tables for which they are known. billed: bytes billed by the run's own queries.
-    carried: tables carried over from earlier runs. reused: unchanged tables, whose files earlier runs exported.
+    rows: exported rows, of tables for which they are known.
+    billed: bytes billed by the run's own queries.
+    carried: tables carried over from earlier runs.
+    reused: unchanged tables, whose files earlier runs exported.
     """
 
     tables: Count
@@ -172,52 +203,70 @@ class Erased(msgspec.Struct, frozen=True):
 
 
 class Head(OfExport, msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a manifest that is not about single tables, and that its index has as well.
+    """The part of a manifest that is not about single tables, and that its index has as well."""
 
-    removed: tables of the run that was published before which this export does not have; removed_partitions: such
-    partitions of tables that it has. oldest_snapshot_time: of the
-    oldest table. erased: tables that it had, and that `bqdump erase` has taken out of it.
-    """
-
+    # Which run.
     format_version: int = FORMAT_VERSION
+    """The version of the stored format."""
     run: RunId
+    """The id of the run."""
     tool: str
+    """The version of bqdump that exported it."""
     status: Literal["complete", "partial"]
+    """`partial` where tables are missing that failed (--allow-partial)."""
+
+    # What it exported.
     project: str
+    """The Google Cloud project of the dataset."""
     dataset: str
     location: str
+    """The location of the dataset, such as EU."""
     snapshot_time: str
+    """The snapshot time in RFC 3339."""
     snapshot: Time
+    """The snapshot time in milliseconds."""
     mode: Mode
+    """Whether its files replaced those of the export before."""
     settings: dict[str, Any]
+    """The settings of the run, by name."""
+
+    # What came of it.
     totals: Totals
+    """Sums over its tables."""
     skipped: tuple[Skipped, ...]
+    """Objects of the dataset that are not exported."""
     failed: tuple[Failure, ...]
+    """Tables that are missing because they failed."""
     flags: tuple[Flag, ...] = ()
+    """Risks of the export, each allowed."""
     removed: tuple[Removed, ...] = ()
+    """Tables of the run that was published before which this export does not have."""
     removed_partitions: tuple[RemovedPartitions, ...] = ()
+    """The same for partitions, of tables that this export does have."""
     oldest_snapshot_time: str = ""
+    """The earliest time of which the content of a table is known, in RFC 3339: earlier where one was carried over."""
     erased: tuple[Erased, ...] = ()
+    """Tables that it had, and that `bqdump erase` has taken out of it."""
 
 
 class Manifest(Head, frozen=True, kw_only=True):
-    """The record of a complete run (or, with --allow-partial, of a partial one).
-
-    left: files of an earlier export that stay for tables that failed in this one. found: files under these tables'
-    names that existed before the first publication, from an export without a manifest. number: 1 for the first
-    published export, then one more for each; overlapping runs may have the same. over: the run that was published
-    before, "" for none. definitions: of everything that is not a table, to rebuild the dataset. copy_of: set where
-    `bqdump copy` has brought the run here.
-    """
+    """The record of a complete run (or, with --allow-partial, of a partial one)."""
 
     number: Count = 0
+    """1 for the first published export, then one more for each; overlapping runs may have the same."""
     digest: str
+    """The digest of the settings that all tasks of the run agree on."""
     tables: tuple[TableEntry, ...]
     left: tuple[TableFiles, ...]
+    """Files of an earlier export that stay for tables that failed in this one."""
     found: tuple[File, ...]
+    """Files under these tables' names from before the first publication, by an export without a manifest."""
     over: str = ""
+    """The run that was published before; "" for none."""
     definitions: Definitions = msgspec.field(default_factory=Definitions)
+    """Definitions of everything that is not a table, to rebuild the dataset."""
     copy_of: CopyOf | None = None
+    """The export that `bqdump copy` has brought the run from; None for an export of its own."""
 
 
 class Named(msgspec.Struct, frozen=True):

@@ -26,10 +26,13 @@ Place = Annotated[int, Meta(ge=0, le=LARGEST)]
 class Line(msgspec.Struct, frozen=True, array_like=True):
     """A table of an export. `rows` as exported where that is known, else as planned; `bytes` as planned.
 
-    size: of the files. schema: a fingerprint of its columns. offset, length: the place of its entry in the manifest,
-    in bytes. why: why it was not read at the snapshot time, where read_at is "job". content, made, modified, look,
-    steady, at, empty: see `fingerprints.Side`. carried: set where an earlier run exported it. earlier: bytes of files
-    that earlier runs exported.
+    size: of the files.
+    schema: a fingerprint of its columns.
+    offset, length: the place of its entry in the manifest, in bytes.
+    why: why it was not read at the snapshot time, where read_at is "job".
+    content, made, modified, look, steady, at, empty: see `fingerprints.Side`.
+    carried: set where an earlier run exported it.
+    earlier: bytes of files that earlier runs exported.
     """
 
     table: str
@@ -74,8 +77,9 @@ class Contents(Head, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A run in a few numbers. rows: the sum over its tables.
+    """A run in a few numbers.
 
+    rows: the sum over its tables.
     begun, ended: the first creation and the last end of its own jobs (ms), 0 without jobs.
     """
 

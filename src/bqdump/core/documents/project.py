@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.document import FORMAT_VERSION, Count, Document, Nonce, RunId, Time
-from bqdump.core.documents.run import OfRun, Owner
+from bqdump.core.documents.document import FORMAT_VERSION, Count, Document, Nonce, OfRun, RunId, Time
+from bqdump.core.documents.run import Owner
 from bqdump.core.results import public
 from bqdump.core.tables.catalog import Listed
 
@@ -44,7 +44,9 @@ class SkippedDataset(msgspec.Struct, frozen=True):
 
 @public
 class RemovedDataset(msgspec.Struct, frozen=True):
-    """A dataset of the last set that the next one does not have, and why. run, snapshot_time: of its export.
+    """A dataset of the last set that the next one does not have, and why.
+
+    run, snapshot_time: of its export.
 
     The export stays where it is.
     """
@@ -58,8 +60,10 @@ class RemovedDataset(msgspec.Struct, frozen=True):
 class ProjectPlan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     """The frozen list of datasets that one run exports to one target.
 
-    names: the setting `dataset`. listing: the object with their tables, as they were listed at the snapshot time.
-    over: the set that it was compared with, "" for none. planned: when planning began, by BigQuery's clock.
+    names: the setting `dataset`.
+    listing: the object with their tables, as they were listed at the snapshot time.
+    over: the set that it was compared with, "" for none.
+    planned: when planning began, by BigQuery's clock.
     """
 
     format_version: int = FORMAT_VERSION
@@ -118,11 +122,13 @@ class DatasetFailure(msgspec.Struct, frozen=True):
 
 @public
 class DatasetEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One dataset of a set. run, snapshot_time, manifest: of its published export; "" where it has none.
+    """One dataset of a set.
 
-    state: `superseded`: a later run of this dataset is published. `failed`: the set's run has not published it, for the
-    reason in `problem`; `run` is the one that was published before.
-    manifest: the name of the object. rows: exported rows, of tables for which they are known.
+    run, snapshot_time, manifest: of its published export; "" where it has none.
+    state: `superseded`: a later run of this dataset is published. `failed`: the set's run has not published it, for
+        the reason in `problem`; `run` is the one that was published before.
+    manifest: the name of the object.
+    rows: exported rows, of tables for which they are known.
     """
 
     dataset: Name
@@ -143,8 +149,9 @@ class DatasetEntry(msgspec.Struct, frozen=True, kw_only=True):
 class Project(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     """The exports that belong together: of all datasets of a set, by one run, at one snapshot time.
 
-    status: `partial` if the run has not published every one of them. prefix: of the set; each dataset's export is below
-    `{prefix}{dataset}/`. removed: datasets of the set before that this one does not have.
+    status: `partial` if the run has not published every one of them.
+    prefix: of the set; each dataset's export is below `{prefix}{dataset}/`.
+    removed: datasets of the set before that this one does not have.
     """
 
     format_version: int = FORMAT_VERSION

@@ -11,9 +11,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, ByMode, Count, Mode, OfExport, RunId, Time
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
-from bqdump.core.documents.run import ByMode, OfExport
 from bqdump.core.documents.signature import Signature
 from bqdump.core.documents.target import Erasing
 
@@ -68,9 +67,9 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     """What an erasure takes out of which runs: written before the first of them is changed, and kept as its record.
 
     files: what the manifests named of the table; what is left once the erasure is done could not be deleted.
-    done: every run is rewritten. refused: a run has come between, so nothing is erased; whoever stores the record
-    first decides. signed: the signatures of manifests that are about to be written anew, by run: a repeated erasure
-    signs no others.
+    done: every run is rewritten.
+    refused: a run has come between, so nothing is erased; whoever stores the record first decides.
+    signed: the signatures of manifests that are about to be written anew, by run: a repeated erasure signs no others.
     """
 
     format_version: int = FORMAT_VERSION

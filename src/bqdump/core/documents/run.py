@@ -9,7 +9,18 @@ from typing import Any
 
 import msgspec
 
-from bqdump.core.documents.document import FORMAT_VERSION, Attempt, Count, Mode, Nonce, ReadAt, RunId, Time, UnitId
+from bqdump.core.documents.document import (
+    FORMAT_VERSION,
+    Attempt,
+    Count,
+    Mode,
+    Nonce,
+    OfExport,
+    ReadAt,
+    RunId,
+    Time,
+    UnitId,
+)
 from bqdump.core.documents.unchanged import Look, Removed, RemovedPartitions, Reused, ReusedPartitions
 from bqdump.core.results import public
 from bqdump.core.risks import Risk
@@ -37,7 +48,11 @@ class Split(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Partitioned(msgspec.Struct, frozen=True, array_like=True):
-    """A table of which each partition is a unit. lead: the unit of its first partition. units: their number."""
+    """A table of which each partition is a unit.
+
+    lead: the unit of its first partition.
+    units: their number.
+    """
 
     table: str
     lead: UnitId
@@ -58,8 +73,9 @@ class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
 class Flag(msgspec.Struct, frozen=True):
     """One risk of an export, about one table, or (table "") about the complete export.
 
-    columns: those that it concerns. allowed: a setting allows it, or it loses nothing. False only in drafts: a run
-    with a risk that is not allowed stores no plan.
+    columns: those that it concerns.
+    allowed: a setting allows it, or it loses nothing. False only in drafts: a run with a risk that is not allowed
+        stores no plan.
     """
 
     risk: Risk
@@ -70,41 +86,62 @@ class Flag(msgspec.Struct, frozen=True):
 
 
 class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a table is exported. id: names it within the plan.
-
-    rows, bytes: BigQuery's numbers while planning. pattern: the final object name with one `*`. why: the reason for its
-    route. format, compression: "" for those of the settings. bills: the bytes that its query bills, by a dry run; a
-    lower bound where bills_at_least. look, look_before, changed_at: see the manifest's TableEntry. reason: why the
-    table is exported although the export is incremental, "" where it is not.
-
-    partition: the id of the only partition that is exported, "" for the complete table. partition_look: at it, before
-    the snapshot time. rows_at: the rows of the complete table at the snapshot time, where they were counted.
-    partitions: of a table that is exported by partition, one for each, by id; its own pattern is only to be shown.
-    """
+    """How a table, or one partition of a table, is exported."""
 
     id: UnitId
+    """Its name within the plan."""
     table: str
+    """The name of the table in the dataset."""
     kind: str
+    """BigQuery's type of the object, such as TABLE or VIEW."""
     route: str
+    """How it leaves BigQuery: extract, query or read."""
     rows: Count
+    """BigQuery's number of rows while planning."""
     bytes: Count
+    """BigQuery's number of logical bytes while planning."""
     pattern: str
+    """The final object name with one `*`; only to be shown where the table is exported by partition."""
     definition: msgspec.Raw
+    """The resource of the table as BigQuery's API returned it."""
     why: str = ""
+    """The reason for its route."""
     format: str = ""
+    """The format of its files; "" for that of the settings."""
     compression: str = ""
+    """The codec of its files; "" for that of the settings."""
     shape: Shape = WHOLE
+    """Which of its columns and rows are exported."""
     read_at: ReadAt = "snapshot"
+    """"job" where it is read when its job runs, instead of at the snapshot time."""
+
+    # What its query bills.
     bills: Count | None = None
+    """The bytes that its query bills, by a dry run; None without a query."""
     bills_at_least: bool = False
+    """Whether `bills` is a lower bound."""
+
+    # Whether it changed.
     look: Look | None = None
+    """See TableEntry."""
     look_before: Look | None = None
+    """See TableEntry."""
     changed_at: Time = 0
+    """See TableEntry."""
     reason: str = ""
+    """Why it is exported although the export is incremental; "" where it is not."""
+
+    # Of one partition.
     partition_look: Look | None = None
+    """The reading of the partition before the snapshot time."""
     partition: str = ""
+    """The id of the only partition that is exported; "" for the complete table."""
+
+    # Of a table that is exported by partition.
     rows_at: Count | None = None
+    """The rows of the complete table at the snapshot time, where they were counted."""
     partitions: tuple[TablePlan, ...] = ()
+    """The plan of each partition, by id."""
 
     @property
     def pieces(self) -> tuple[TablePlan, ...]:
@@ -112,82 +149,74 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.partitions or (self,)
 
 
-class OfRun:
-    """A document of a run. age: orders runs."""
-
-    __slots__ = ()
-    run: RunId
-    snapshot: Time
-
-    @property
-    def age(self) -> tuple[int, str]:
-        """The later snapshot time wins, the run id breaks a tie."""
-        return (self.snapshot, self.run)
-
-
-class ByMode:
-    """A document that says whether the files of its run replace those of others."""
-
-    __slots__ = ()
-    mode: Mode
-
-    @property
-    def replaces(self) -> bool:
-        """Whether the files replaced those of the export before, and the next export replaces them.
-
-        In contrast to a run that keeps a folder of its own.
-        """
-        return self.mode == "replace"
-
-
-class OfExport(OfRun, ByMode):
-    """A document of the run of an export."""
-
-    __slots__ = ()
-
-
 class Plan(OfExport, msgspec.Struct, frozen=True, kw_only=True):
-    """The frozen list of units of a run; the units themselves are in the object `units`, one JSON line each.
+    """What a run does, the same for all its tasks. Its units are in an object of their own, one JSON line each."""
 
-    definitions: the object with those of the dataset, "" in plans that have none.
-    splits: the tables that are split into several units. partitioned: those exported by partition. planned: when
-    planning began, by BigQuery's clock; 0 where that was not recorded. over: the published run that it was compared
-    with, "" for none. removed: tables of that run that the export removes; removed_partitions: such partitions of
-    tables that it exports. kept: excluded tables that it carries over. reused: unchanged tables, whose
-    files it names again; reused_partitions: such partitions of tables that changed. `tables`, `rows`, `bytes` and
-    `bills` are without them.
-    """
-
+    # Which run, and of what.
     format_version: int = FORMAT_VERSION
+    """The version of the stored format."""
     run: RunId
+    """The id of the run."""
     tool: str
+    """The version of bqdump that planned it."""
     nonce: Nonce
+    """A number that no other plan of the run has; part of the ids of its jobs."""
     project: str
+    """The Google Cloud project of the dataset."""
     dataset: str
+    """The dataset."""
     location: str
+    """The location of the dataset, such as EU."""
     snapshot: Time
+    """The snapshot time in milliseconds."""
     mode: Mode
+    """Whether its files replace those of the export before."""
     settings: dict[str, Any]
+    """The settings of the run, by name."""
     digest: str
+    """The digest of the settings that all tasks of the run agree on."""
+
+    # What is exported. Numbers of tables, rows and bytes are without what is reused.
     units: str
+    """The object with the units."""
     definitions: str = ""
+    """The object with the definitions of the dataset; "" in plans that have none."""
     shares: tuple[Share, ...]
+    """The units that each task begins with, by task."""
     tables: Count
+    """The number of tables."""
     rows: Count
+    """Their rows, by BigQuery's count."""
     bytes: Count
+    """Their logical bytes, by BigQuery's count."""
     skipped: tuple[Skipped, ...]
+    """Objects of the dataset that are not exported."""
     excluded: Count
+    """The number of tables that the patterns leave out."""
     bills: Count = 0
+    """The bytes that its queries bill."""
     flags: tuple[Flag, ...] = ()
+    """Risks of the export, each allowed."""
     splits: tuple[Split, ...] = ()
+    """The tables that are split into several units."""
     partitioned: tuple[Partitioned, ...] = ()
+    """The tables that are exported by partition."""
     planned: Time = 0
+    """When planning began, by BigQuery's clock; 0 where that was not recorded."""
+
+    # What becomes of the published export.
     over: str = ""
+    """The published run that it was compared with; "" for none."""
     removed: tuple[Removed, ...] = ()
+    """Tables of that run that the export removes."""
     kept: tuple[str, ...] = ()
+    """Excluded tables that it carries over."""
     reused: tuple[Reused, ...] = ()
+    """Unchanged tables, whose files it names again."""
     removed_partitions: tuple[RemovedPartitions, ...] = ()
+    """Partitions of that run that the export removes, of tables that it exports."""
     reused_partitions: tuple[ReusedPartitions, ...] = ()
+    """Unchanged partitions of tables that changed, whose files it names again."""
 
     @property
     def unit_count(self) -> int:
@@ -223,9 +252,11 @@ class Owner(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="outcome", tag="done"):
     """The proof that a unit is done: its job, its number of files, and the job's times as BigQuery reports them.
 
-    rows: exported rows, where the route reports them. billed: bytes that its query billed. risks: allowed risks that
-    were found while exporting, in addition to those of planning. first: the number of its first file. unchanged: of a
-    partition: it looked the same after the job as before the snapshot time.
+    rows: exported rows, where the route reports them.
+    billed: bytes that its query billed.
+    risks: allowed risks that were found while exporting, in addition to those of planning.
+    first: the number of its first file.
+    unchanged: of a partition: it looked the same after the job as before the snapshot time.
     """
 
     unit: UnitId

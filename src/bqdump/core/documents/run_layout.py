@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.document import Document, union
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
 from bqdump.core.documents.target import IcebergTables, Intent
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
 # How a unit has ended, or that it must be read in another way: one of them is stored, under one name.
-End: type[Receipt | GivenUp | Changed] = union(Receipt | GivenUp | Changed)
+End = Receipt | GivenUp | Changed
+ENDS: tuple[type[End], ...] = (Receipt, GivenUp, Changed)
 
 
 def unit_id(share: int, number: int) -> str:
@@ -87,9 +88,9 @@ class RunLayout(NamedTuple):
         """The folder of receipts."""
         return f"{self.root}receipts/"
 
-    def receipt(self, unit: str) -> Document[Receipt | GivenUp | Changed]:
+    def receipt(self, unit: str) -> Document[End]:
         """The proof that the unit is done."""
-        return Document(f"{self.receipts}{unit}.json", End, "note")
+        return Document(f"{self.receipts}{unit}.json", ENDS, "note")
 
     @property
     def failures(self) -> str:

@@ -14,9 +14,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, OfExport, OfRun, RunId, Time
 from bqdump.core.documents.manifest import IcebergFile
-from bqdump.core.documents.run import OfExport, OfRun
 
 # In place of a dataset's name: all datasets of the project that are exported as a set, below this prefix.
 SET = "*"
@@ -71,8 +70,9 @@ class Pointer(OfRun, msgspec.Struct, frozen=True):
 class Erasing(msgspec.Struct, frozen=True):
     """An erasure that has begun: no run may be planned until it has ended.
 
-    before: only exports whose rows are older are concerned (ms), 0 for all. given: what was written for that, as 30d is
-    another time once it is repeated. at, by, reason: see Erased.
+    before: only exports whose rows are older are concerned (ms), 0 for all.
+    given: what was written for that, as 30d is another time once it is repeated.
+    at, by, reason: see Erased.
     """
 
     table: str
@@ -84,9 +84,11 @@ class Erasing(msgspec.Struct, frozen=True):
 
 
 class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
-    """The published run. uncleared: earlier runs whose stale files may not be deleted yet.
+    """The published run.
 
-    number, over, oldest_snapshot_time: as in the manifest. carried: the number of its tables that are carried over.
+    uncleared: earlier runs whose stale files may not be deleted yet.
+    number, over, oldest_snapshot_time: as in the manifest.
+    carried: the number of its tables that are carried over.
     iceberg: the document with the metadata file of each Iceberg table, "" where the run has none.
     erasing: a table that is being taken out of the kept runs.
     locked: this document is never written again; those below `pointers` show which run is published.
@@ -115,8 +117,9 @@ class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
 class IcebergTables(msgspec.Struct, frozen=True, kw_only=True):
     """The Iceberg tables of a run: the metadata file of each, by the name of the table.
 
-    It begins as the manifest has them. Prune moves it to files without the snapshots of deleted runs. rewritten: the
-    files that prune has written, which are deleted with the run.
+    It begins as the manifest has them. Prune moves it to files without the snapshots of deleted runs.
+
+    rewritten: the files that prune has written, which are deleted with the run.
     """
 
     format_version: int = FORMAT_VERSION
@@ -126,8 +129,9 @@ class IcebergTables(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Publishing(OfRun, msgspec.Struct, frozen=True, omit_defaults=True):
-    """The run that may write final names. manifest: the name of its intent.
+    """The run that may write final names.
 
+    manifest: the name of its intent.
     ready: set once all of its files are in place: the next latest.json, whichever task writes it.
     """
 
@@ -148,10 +152,14 @@ class Intent(msgspec.Struct, frozen=True):
 class Drill(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A restore into a scratch dataset that was compared with the export, and dropped.
 
-    snapshot: of the run. began, ended: by BigQuery's clock. dataset: project and name of the scratch dataset.
+    snapshot: of the run.
+    began, ended: by BigQuery's clock.
+    dataset: project and name of the scratch dataset.
     tables: the number of tables that came back with the export's values, of `of` tables that have rows in the export.
-    objects: views and routines that came back. different: the number of tables with other rows or values than the
-    export. failed: the number of tables and objects that could not be restored. problems: the first of these, in words.
+    objects: views and routines that came back.
+    different: the number of tables with other rows or values than the export.
+    failed: the number of tables and objects that could not be restored.
+    problems: the first of these, in words.
     last: in a drill of some tables the last of them in alphabetical order, after which the next drill goes on.
     """
 

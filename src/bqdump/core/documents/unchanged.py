@@ -18,9 +18,9 @@ from bqdump.core.times import time_in
 class Look(msgspec.Struct, frozen=True, omit_defaults=True):
     """One reading of a table's metadata: what must be equal in two readings between which nothing changed.
 
-    created, modified, rows, bytes: BigQuery's creationTime, lastModifiedTime, numRows and numBytes. schema, properties:
-    fingerprints of its columns and of all other properties. by: a time of BigQuery's clock that is not before the
-    reading, 0 where none was recorded.
+    created, modified, rows, bytes: BigQuery's creationTime, lastModifiedTime, numRows and numBytes.
+    schema, properties: fingerprints of its columns and of all other properties.
+    by: a time of BigQuery's clock that is not before the reading, 0 where none was recorded.
     """
 
     created: Time
@@ -39,7 +39,9 @@ class Look(msgspec.Struct, frozen=True, omit_defaults=True):
 class Reused(msgspec.Struct, frozen=True, array_like=True):
     """A table that did not change: the export names the files of an earlier run again.
 
-    run, snapshot: the run that exported them, and its snapshot time. rows, bytes: BigQuery's numbers. files: how many.
+    run, snapshot: the run that exported them, and its snapshot time.
+    rows, bytes: BigQuery's numbers.
+    files: how many.
     partitions: the number that were exported by themselves.
     """
 
@@ -55,7 +57,8 @@ class Reused(msgspec.Struct, frozen=True, array_like=True):
 class ReusedPartitions(msgspec.Struct, frozen=True, array_like=True):
     """Partitions of a table that did not change: the export names the files of earlier runs again.
 
-    rows, bytes: BigQuery's numbers. files: how many.
+    rows, bytes: BigQuery's numbers.
+    files: how many.
     """
 
     table: str
@@ -71,8 +74,9 @@ RemovalReason = Literal["excluded", "dropped", "dataset-empty", "skipped"]
 
 @public
 class Removed(msgspec.Struct, frozen=True):
-    """A table that an export removes from the published one, and why. run, snapshot_time: of its last export.
+    """A table that an export removes from the published one, and why.
 
+    run, snapshot_time: of its last export.
     rows: of its last export, as exported where that is known, else as planned; None where that export failed.
     """
 

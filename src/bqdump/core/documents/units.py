@@ -30,8 +30,9 @@ class Unit(TablePlan, frozen=True, omit_defaults=True):
 
 
 class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The task that works on a unit. table, bytes: of the unit, for those who watch the run.
+    """The task that works on a unit.
 
+    table, bytes: of the unit, for those who watch the run.
     again: the job of a receipt that the unit has already, from a session that has been retired.
     """
 
@@ -51,8 +52,9 @@ class ReadAttempt(msgspec.Struct, frozen=True):
 class SharedSession(msgspec.Struct, frozen=True, omit_defaults=True):
     """The read session of a split table: all of its parts read from it.
 
-    schema: of its rows, as an Arrow IPC message. execution: the one that opened it. closed: the parts are settled.
-    Without a name: the session before has ended, and the next one is not open yet.
+    schema: of its rows, as an Arrow IPC message.
+    execution: the one that opened it.
+    closed: the parts are settled. Without a name: the session before has ended, and the next one is not open yet.
     """
 
     name: str
@@ -70,8 +72,10 @@ class SharedSession(msgspec.Struct, frozen=True, omit_defaults=True):
 class Changed(msgspec.Struct, frozen=True, tag_field="outcome", tag="changed"):
     """A partition that was changed while an extract job read it, so that its files do not count.
 
-    A query reads it as of the snapshot time instead. Stored under the name of the unit's receipt until there is one, so
-    that all tasks do the same. job: the extract job.
+    A query reads it as of the snapshot time instead. Stored under the name of the unit's receipt until there is one,
+    so that all tasks do the same.
+
+    job: the extract job.
     """
 
     unit: UnitId

@@ -19,9 +19,11 @@ from typing import Literal, NamedTuple
 class Back(NamedTuple):
     """How a load job brings a type back; by default, the schema is enough.
 
-    options: of the job, as in JobConfigurationLoad. cast: GoogleSQL for a type that load jobs cannot read: it loads as
-    a STRING ({value}), which becomes its type ({type}). words: anything else to know, for a person.
-    https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#jobconfigurationload
+    options: of the job, as in JobConfigurationLoad.
+    cast: GoogleSQL for a type that load jobs cannot read: it loads as a STRING ({value}), which becomes its type
+        ({type}).
+    words: anything else to know, for a person.
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#jobconfigurationload
     """
 
     options: Mapping[str, object] = {}
@@ -35,10 +37,12 @@ BY_SCHEMA = Back()
 class Cell(NamedTuple):
     """One type in one format. `file` is empty if the format cannot hold the type; `lost` then has the reason.
 
-    back: how it loads. sure: False if no part is confirmed. open: the part of `file` that is not confirmed, if the rest
-    is. null: GoogleSQL of the value that files have, or load jobs may take, like NULL: a REQUIRED column, which has no
-    NULL, gets it back. altered: the value that a restore brings back as another one, and as which; of `null` only where
-    NULL is possible.
+    back: how it loads.
+    sure: False if no part is confirmed.
+    open: the part of `file` that is not confirmed, if the rest is.
+    null: GoogleSQL of the value that files have, or load jobs may take, like NULL: a REQUIRED column, which has no
+        NULL, gets it back.
+    altered: the value that a restore brings back as another one, and as which; of `null` only where NULL is possible.
     """
 
     file: str

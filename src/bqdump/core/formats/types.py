@@ -41,7 +41,8 @@ TYPES = (*SCALARS, "STRUCT", "ARRAY")
 class Column(msgspec.Struct, frozen=True):
     """A column, or a member of a STRUCT.
 
-    type: its own, or that of its elements where `repeated`. parameters: as DDL writes them, such as "(10, 2)", else "".
+    type: its own, or that of its elements where `repeated`.
+    parameters: as DDL writes them, such as "(10, 2)", else "".
     element: what a RANGE is over, else "".
     """
 

@@ -21,7 +21,8 @@ DIGITS = 38
 class Node(NamedTuple):
     """A column, a member of a struct, or (named "element") what a list holds.
 
-    type: as Iceberg names it; "struct", "list"; "" for a type that Iceberg lacks. id: 0 before it has one.
+    type: as Iceberg names it; "struct", "list"; "" for a type that Iceberg lacks.
+    id: 0 before it has one.
     """
 
     name: str

@@ -32,8 +32,11 @@ WIDTHS = {"int": 4, "date": 4, "long": 8, "time": 8, "timestamp": 8, "timestampt
 class FileFacts(NamedTuple):
     """A Parquet file as its footer describes it.
 
-    columns: with the ids of its fields. sizes: compressed bytes by column id; values, nulls: their numbers by column
-    id. lower, upper: bounds by column id, as Iceberg serializes them. offsets: of its row groups.
+    columns: with the ids of its fields.
+    sizes: compressed bytes by column id.
+    values, nulls: their numbers by column id.
+    lower, upper: bounds by column id, as Iceberg serializes them.
+    offsets: of its row groups.
     """
 
     columns: tuple[Node, ...]

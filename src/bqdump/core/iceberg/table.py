@@ -22,7 +22,11 @@ TOTALS = ("total-data-files", "total-records", "total-files-size")
 
 
 class Snapshot(NamedTuple):
-    """The snapshot of one run. time: in milliseconds since 1970 UTC. list: the address of its manifest list."""
+    """The snapshot of one run.
+
+    time: in milliseconds since 1970 UTC.
+    list: the address of its manifest list.
+    """
 
     id: int
     run: str
@@ -161,9 +165,12 @@ HINT = "version-hint.text"
 class Request(NamedTuple):
     """A snapshot to be made.
 
-    root: what the name of an object is appended to, for its address. folder: the object name of the table's folder,
-    with a slash. run, time: of the run; the time in milliseconds. columns: of a table without files. docs: descriptions
-    of columns. history: of the table's earlier runs.
+    root: what the name of an object is appended to, for its address.
+    folder: the object name of the table's folder, with a slash.
+    run, time: of the run; the time in milliseconds.
+    columns: of a table without files.
+    docs: descriptions of columns.
+    history: of the table's earlier runs.
     """
 
     root: str

@@ -41,8 +41,9 @@ BY_QUERY = "only a query reads it as of the snapshot time"
 class Before(NamedTuple):
     """What was seen before the snapshot time was taken, by table.
 
-    tables: looks at the complete tables that are exported by partition, None where one proves nothing. partitions: as
-    listed. looks: at each of these, by id. With a chosen snapshot time, which is older than any look, only the tables.
+    tables: looks at the complete tables that are exported by partition, None where one proves nothing.
+    partitions: as listed.
+    looks: at each of these, by id. With a chosen snapshot time, which is older than any look, only the tables.
     """
 
     tables: dict[str, Look | None]
@@ -53,8 +54,10 @@ class Before(NamedTuple):
 class After(NamedTuple):
     """What was seen after the snapshot time, by table: only of tables that may have changed meanwhile.
 
-    partitions: as listed. rows: of the complete table at the snapshot time, None where they cannot be counted.
-    counted: the rows of each partition at a chosen snapshot time, by id. uncounted: why rows cannot be counted.
+    partitions: as listed.
+    rows: of the complete table at the snapshot time, None where they cannot be counted.
+    counted: the rows of each partition at a chosen snapshot time, by id.
+    uncounted: why rows cannot be counted.
     """
 
     partitions: dict[str, list[Partition]]

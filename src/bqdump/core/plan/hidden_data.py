@@ -24,9 +24,11 @@ from bqdump.core.tables.partitioning import MOST_LOADS, PSEUDO_COLUMN, has_parti
 
 
 class Captured(NamedTuple):
-    """Change data capture in a dataset. keyed: its tables with a primary key, which CDC requires.
+    """Change data capture in a dataset.
 
-    tables: those of them into which changes are streamed, None where that could not be checked. why: the reason.
+    keyed: its tables with a primary key, which CDC requires.
+    tables: those of them into which changes are streamed, None where that could not be checked.
+    why: the reason.
     """
 
     keyed: tuple[str, ...] = ()

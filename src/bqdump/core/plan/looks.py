@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, ReadAt, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, OfExport, ReadAt, RunId, Time
 from bqdump.core.documents.manifest import Carried, File, PartitionEntry
-from bqdump.core.documents.run import Flag, OfExport
+from bqdump.core.documents.run import Flag
 from bqdump.core.documents.unchanged import Look, RemovalReason, Removed
 from bqdump.core.plan.hidden_data import Captured, protected_columns
 from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, WHOLE, Shape, Table, is_iceberg

@@ -143,7 +143,8 @@ class NameRules(NamedTuple):
     """How a store compares and limits names; the defaults are those of a bucket.
 
     part_bytes, path_bytes: how long a name between two slashes, and a complete name, may be in bytes (0: any length).
-    utf16: lengths are in UTF-16 units instead. windows: names that Windows reserves cannot exist.
+    utf16: lengths are in UTF-16 units instead.
+    windows: names that Windows reserves cannot exist.
     """
 
     ignores_case: bool = False

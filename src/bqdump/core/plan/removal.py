@@ -47,10 +47,12 @@ class PartitionFiles(NamedTuple):
 class Carry(NamedTuple):
     """What a manifest takes over from the published export, and which of its tables it removes.
 
-    over: the run that it was compared with, "" where nothing was published. left: files of tables whose last export
-    failed. flags: risks that the tables were exported with. definitions: of the published export. reused: the entries
-    of unchanged tables; plan and definitions of this run include these. partitions: the unchanged partitions of other
-    tables with their files, by table.
+    over: the run that it was compared with, "" where nothing was published.
+    left: files of tables whose last export failed.
+    flags: risks that the tables were exported with.
+    definitions: of the published export.
+    reused: the entries of unchanged tables; plan and definitions of this run include these.
+    partitions: the unchanged partitions of other tables with their files, by table.
     """
 
     over: str = ""

@@ -39,9 +39,10 @@ AT_JOB_TIME = "read when its job runs, not at the snapshot time"
 class Requirements(NamedTuple):
     """What the settings require of one table: a route or "auto", its file format, and the part that is exported.
 
-    ours: a requirement that only the read route meets, in words. captured: changes are streamed into the table (change
-    data capture), and the export must include those that are not applied yet. usual: the compression is that of all
-    tables; none is set for this one.
+    ours: a requirement that only the read route meets, in words.
+    captured: changes are streamed into the table (change data capture), and the export must include those that are not
+        applied yet.
+    usual: the compression is that of all tables; none is set for this one.
     """
 
     route: str = "auto"
@@ -61,10 +62,11 @@ class Choice(NamedTuple):
 
 
 class RoutedPartition(NamedTuple):
-    """A partition of a table that is exported by itself. rows, bytes: by a listing of the partitions.
+    """A partition of a table that is exported by itself.
 
-    look: at the partition before the snapshot time, None where there is none that proves anything. why: the reason for
-    its route, where that is not the table's.
+    rows, bytes: by a listing of the partitions.
+    look: at the partition before the snapshot time, None where there is none that proves anything.
+    why: the reason for its route, where that is not the table's.
     """
 
     id: str
@@ -79,8 +81,9 @@ class RoutedPartition(NamedTuple):
 class Routed(msgspec.Struct, frozen=True):
     """A table with its route, its file format and the part that is exported.
 
-    read_at: "snapshot" if it is read at the snapshot time, "job" if when its job runs. partitions: what is exported by
-    itself, () for the complete table. rows_at: the rows of the table at the snapshot time, where they were counted.
+    read_at: "snapshot" if it is read at the snapshot time, "job" if when its job runs.
+    partitions: what is exported by itself, () for the complete table.
+    rows_at: the rows of the table at the snapshot time, where they were counted.
     bills: bytes that its query bills by a dry run; with bills_at_least BigQuery's estimate is a lower bound.
     look, look_before, changed_at, reason: see TablePlan.
     """

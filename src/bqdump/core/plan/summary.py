@@ -28,11 +28,13 @@ FILE_BYTES = 1_000_000_000
 class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
     """One table of a plan as `--json` shows it.
 
-    files: the expected number, a lower bound. partitions: the number that are exported by themselves, 0 where the table
-    is exported as one. parts: the number of tasks that share it; share: that of the first.
-    bills: bytes that its query will bill (null: no query), a lower bound where `bills_at_least`. reason: why it is
-    exported although the export is incremental, "" where it is not. unchanged_partitions: those that are not exported
-    again; rows, bytes and files are without them.
+    files: the expected number, a lower bound.
+    partitions: the number that are exported by themselves, 0 where the table is exported as one.
+    parts: the number of tasks that share it.
+    share: that of the first.
+    bills: bytes that its query will bill (null: no query), a lower bound where `bills_at_least`.
+    reason: why it is exported although the export is incremental, "" where it is not.
+    unchanged_partitions: those that are not exported again; rows, bytes and files are without them.
     """
 
     table: str
@@ -55,9 +57,12 @@ class PlannedTable(msgspec.Struct, frozen=True, kw_only=True):
 
 @public
 class UnchangedTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A table that is not exported again, as it did not change. run: the one whose files the export names.
+    """A table that is not exported again, as it did not change.
 
-    read_time: the snapshot time of that run. rows, bytes: BigQuery's numbers. files: how many.
+    run: the one whose files the export names.
+    read_time: the snapshot time of that run.
+    rows, bytes: BigQuery's numbers.
+    files: how many.
     """
 
     table: str
@@ -70,9 +75,12 @@ class UnchangedTable(msgspec.Struct, frozen=True, kw_only=True):
 
 @public
 class PlannedDataset(Result, frozen=True, kw_only=True):
-    """One dataset of a run that exports several. over: the published run that it was compared with.
+    """One dataset of a run that exports several.
 
-    bills: bytes that its queries will bill. usd: what that costs. problem: why a run would not export it.
+    over: the published run that it was compared with.
+    bills: bytes that its queries will bill.
+    usd: what that costs.
+    problem: why a run would not export it.
     """
 
     dataset: str
@@ -90,13 +98,15 @@ class PlannedDataset(Result, frozen=True, kw_only=True):
 class Planned(Result, frozen=True, kw_only=True):
     """A plan as `--json` shows it. Shares: bytes by task.
 
-    over: the published run that it was compared with, "" for none. removed: tables of that run that the export
-    removes. kept: tables that it carries over, as they are excluded. unchanged: tables that an incremental export does
-    not export again; `tables` and `totals` are without them.
+    over: the published run that it was compared with, "" for none.
+    removed: tables of that run that the export removes.
+    kept: tables that it carries over, as they are excluded.
+    unchanged: tables that an incremental export does not export again; `tables` and `totals` are without them.
     usd: what the queries cost in US dollars, by the setting price_per_tib or the location's list price.
     altered: columns of exported and unchanged tables that may hold values which a restore brings back as other ones.
-    datasets: each dataset, where several are exported; tables then have their dataset's name. skipped_datasets,
-    removed_datasets: those that the patterns match and that are not exported, and those of the last set that are left.
+    datasets: each dataset, where several are exported; tables then have their dataset's name.
+    skipped_datasets, removed_datasets: those that the patterns match and that are not exported, and those of the last
+        set that are left.
     """
 
     project: str

@@ -31,7 +31,11 @@ Stage = Literal[
 
 
 class Started(NamedTuple):
-    """A task has started to export a table or, where tasks share it, a piece of it. piece: its id. bytes: its size."""
+    """A task has started to export a table or, where tasks share it, a piece of it.
+
+    piece: its id.
+    bytes: its size.
+    """
 
     piece: str
     table: str
@@ -94,7 +98,11 @@ class Restoring(NamedTuple):
 
 
 class TableStarted(NamedTuple):
-    """A task has started to restore a table. number: in the plan. bytes: of its files."""
+    """A task has started to restore a table.
+
+    number: in the plan.
+    bytes: of its files.
+    """
 
     number: int
     table: str
@@ -103,8 +111,9 @@ class TableStarted(NamedTuple):
 
 
 class JobEnded(NamedTuple):
-    """A job that restores a table has ended. number: of the table in the plan. Times: ms since 1970 UTC.
+    """A job that restores a table has ended.
 
+    number: of the table in the plan. Times: ms since 1970 UTC.
     error: "" for success.
     """
 

@@ -24,8 +24,9 @@ from bqdump.core.times import time_of
 
 @public
 class DatasetExport(Result, frozen=True, kw_only=True):
-    """One dataset of a run that exports several. run, snapshot_time, manifest: of its published export, if any.
+    """One dataset of a run that exports several.
 
+    run, snapshot_time, manifest: of its published export, if any.
     state: as in Export; `failed`: this run has not published it, for the reason in `problem`.
     """
 
@@ -45,13 +46,18 @@ class DatasetExport(Result, frozen=True, kw_only=True):
 class Export(Result, frozen=True, kw_only=True):
     """How a task of a run ended.
 
-    state: `published`; `superseded`: a run with a later snapshot time is published, and this one changed nothing;
-    `running` and `publishing`: other tasks are still exporting or publishing, so the numbers are not known yet (0).
+    state: `published`; `superseded`: a run with a later snapshot time is published, and this one changed nothing.
+        `running` and `publishing`: other tasks are still exporting or publishing, so the numbers are not known yet
+        (0).
     rows: exported rows of the tables whose files or jobs report them, or that BigQuery counted for certain at the
-    snapshot time. uncounted: the number of tables for which neither is known. bytes: size of the files.
-    manifest: where the manifest is or will be. failed: tables missing from the export, if that is allowed.
-    removed: tables of the previous export that this one removes. carried: number of tables carried over from earlier
-    runs. reused: unchanged tables, whose files earlier runs exported.
+        snapshot time.
+    uncounted: the number of tables for which neither is known.
+    bytes: size of the files.
+    manifest: where the manifest is or will be.
+    failed: tables missing from the export, if that is allowed.
+    removed: tables of the previous export that this one removes.
+    carried: number of tables carried over from earlier runs.
+    reused: unchanged tables, whose files earlier runs exported.
     datasets: each dataset, where several are exported; the numbers are their sums, and `manifest` is project.json.
     """
 

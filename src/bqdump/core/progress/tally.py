@@ -36,7 +36,11 @@ FILE_WEIGHT = 1 << 20
 
 
 class Slow(NamedTuple):
-    """A table, or a piece of one, that is running. seconds: since it started. read: bytes that are known to be read."""
+    """A table, or a piece of one, that is running.
+
+    seconds: since it started.
+    read: bytes that are known to be read.
+    """
 
     table: str
     bytes: int
@@ -59,7 +63,9 @@ class TaskView(NamedTuple):
 class View(NamedTuple):
     """A run at one time. Counts are tables, or files of a verification (`things`); bytes are BigQuery's.
 
-    fraction: of the work, by weight. rate: bytes per second. seconds_left: None while it cannot be estimated.
+    fraction: of the work, by weight.
+    rate: bytes per second.
+    seconds_left: None while it cannot be estimated.
     """
 
     run: str

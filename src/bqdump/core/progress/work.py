@@ -109,7 +109,11 @@ Attributes = Mapping[str, Value]
 
 
 class Span(NamedTuple):
-    """A span that has ended. jobs: the BigQuery jobs of a table, within its span. error: "" for success."""
+    """A span that has ended.
+
+    jobs: the BigQuery jobs of a table, within its span.
+    error: "" for success.
+    """
 
     name: str
     begin: int

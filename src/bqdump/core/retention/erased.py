@@ -34,8 +34,10 @@ class Held(msgspec.Struct, frozen=True):
 class ErasedFrom(msgspec.Struct, frozen=True, kw_only=True):
     """What an erasure has taken out of the runs of an export, or would.
 
-    runs: that had the table. files, bytes: that were deleted, or would be; a file that a run still names stays. held:
-    objects that the bucket keeps. at, by, reason: as in the manifests.
+    runs: that had the table.
+    files, bytes: that were deleted, or would be; a file that a run still names stays.
+    held: objects that the bucket keeps.
+    at, by, reason: as in the manifests.
     """
 
     table: str

@@ -31,8 +31,10 @@ class Policy(NamedTuple):
     """How many runs to keep of each kind; 0: the rule is off.
 
     last: the newest ones. hourly … yearly: the newest one of each of that many hours, days, weeks (ISO), months and
-    years that have one. within: those at most this many seconds older than the newest one. within_daily …: of those
-    that are at most this many seconds older, the newest one of each day …. tags: those with any of these tags.
+        years that have one.
+    within: those at most this many seconds older than the newest one. within_daily …: of those that are at most this
+        many seconds older, the newest one of each day ….
+    tags: those with any of these tags.
     named: the only runs that are not kept, where a person names runs instead of rules; None for rules.
     """
 
@@ -54,8 +56,11 @@ class Policy(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A run as the policy sees it. dataset: project and dataset. taken: its snapshot time (ms). complete: not partial.
+    """A run as the policy sees it.
 
+    dataset: project and dataset.
+    taken: its snapshot time (ms).
+    complete: not partial.
     always: why it is kept in any case, "" where only the policy decides.
     """
 

@@ -125,8 +125,10 @@ class Sweep:
 
 
 class Usage(NamedTuple):
-    """What a run takes up. files, bytes: all that it names. alone: bytes that no other run names.
+    """What a run takes up.
 
+    files, bytes: all that it names.
+    alone: bytes that no other run names.
     shared: bytes that other runs name as well; removing this run alone does not free them.
     """
 

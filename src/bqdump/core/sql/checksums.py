@@ -23,8 +23,9 @@ TWO_TO_62 = "4611686018427387904.0"
 class Text(NamedTuple):
     """SQL that makes a value `{}` its text; "" where this side cannot make it alike for certain.
 
-    bigquery: in GoogleSQL. typed: in DuckDB's SQL, of a value from Avro or Parquet. text: the same, of the text that
-    CSV and JSON have; NULL for a text that is no such value.
+    bigquery: in GoogleSQL.
+    typed: in DuckDB's SQL, of a value from Avro or Parquet.
+    text: the same, of the text that CSV and JSON have; NULL for a text that is no such value.
     """
 
     bigquery: str

@@ -24,8 +24,10 @@ KIND_WORDS = {
 
 
 class Dataset(msgspec.Struct, frozen=True):
-    """A dataset. location: such as "EU". time_travel_hours: how far back its tables can be read.
+    """A dataset.
 
+    location: such as "EU".
+    time_travel_hours: how far back its tables can be read.
     definition: its resource as BigQuery returned it; JSON null for a dataset that is only named.
     """
 
@@ -54,7 +56,10 @@ class Listed(msgspec.Struct, frozen=True):
 
 
 class Partition(msgspec.Struct, frozen=True):
-    """One partition of a table, by a listing. id: such as `20260131`, as in `t$20260131`. modified: ms since 1970 UTC.
+    """One partition of a table, by a listing.
+
+    id: such as `20260131`, as in `t$20260131`.
+    modified: ms since 1970 UTC.
 
     `__NULL__` holds rows without a value in the column, `__UNPARTITIONED__` those outside of an integer range, or
     streamed ones that have no partition yet.
@@ -132,11 +137,14 @@ class Mask(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
 
 
 class Shape(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The part of a table that is exported. No columns: all of them. where: an expression in GoogleSQL.
+    """The part of a table that is exported. No columns: all of them.
 
-    masks: by column. left_out: columns that are not exported, because the format cannot hold them, with the reason.
-    texts: those that are exported as strings instead. partition_times: the name of one more column, the last one,
-    which holds the partition time of each row of an ingestion-time partitioned table; "" without one.
+    where: an expression in GoogleSQL.
+    masks: by column.
+    left_out: columns that are not exported, because the format cannot hold them, with the reason.
+    texts: those that are exported as strings instead.
+    partition_times: the name of one more column, the last one, which holds the partition time of each row of an
+        ingestion-time partitioned table; "" without one.
     """
 
     columns: tuple[str, ...] = ()

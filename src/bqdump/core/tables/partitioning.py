@@ -75,7 +75,9 @@ TYPES = ("DATE", "DATETIME", "TIMESTAMP")
 class Partitioning(NamedTuple):
     """By `unit` of time, or by RANGE of integers.
 
-    column: _PARTITIONTIME for the time at which rows arrive. type: of the column. start, end, interval: of a RANGE.
+    column: _PARTITIONTIME for the time at which rows arrive.
+    type: of the column.
+    start, end, interval: of a RANGE.
     """
 
     unit: str

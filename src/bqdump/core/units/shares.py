@@ -59,7 +59,8 @@ def deal(settings: Settings, routed: Sequence[Routed], names: Sequence[Mapping[s
 class _Piece(NamedTuple):
     """A future unit: part `number` of `of` parts of the table at index `at`; the complete table where `of` is 1.
 
-    weight: in bytes. partition: the only one that it exports, which is that of this number.
+    weight: in bytes.
+    partition: the only one that it exports, which is that of this number.
     """
 
     at: int

@@ -125,7 +125,11 @@ def units_by_table(plan: Plan) -> dict[str, int]:
 
 
 class Done(NamedTuple):
-    """An exported table. receipt: of the complete table. attempts: the receipts of its files, in order."""
+    """An exported table.
+
+    receipt: of the complete table.
+    attempts: the receipts of its files, in order.
+    """
 
     receipt: Receipt
     attempts: tuple[Receipt, ...]

@@ -36,8 +36,9 @@ DESCRIBE_AT_ONCE = 32
 
 
 class Described(NamedTuple):
-    """Tables in the requested order; unseen: by name, why the columns at the snapshot time cannot be seen.
+    """Tables in the requested order.
 
+    unseen: by name, why the columns at the snapshot time cannot be seen.
     looks: the numbers of each table as they were read, by name; None where BigQuery does not report all of them.
     """
 

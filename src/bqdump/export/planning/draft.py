@@ -53,9 +53,11 @@ log = logging.getLogger(__name__)
 
 
 class Draft(NamedTuple):
-    """A plan that is not stored yet. lines: its tables as they are stored, dealt to the tasks.
+    """A plan that is not stored yet.
 
-    definitions: of the dataset besides its tables. altered: the columns that come back with other values.
+    lines: its tables as they are stored, dealt to the tasks.
+    definitions: of the dataset besides its tables.
+    altered: the columns that come back with other values.
     """
 
     plan: Plan

@@ -40,8 +40,9 @@ COLUMN_BYTES = 8
 
 
 class Partitioned(NamedTuple):
-    """A routing with its partitions. bills: the bytes billed for finding them, by what was queried.
+    """A routing with its partitions.
 
+    bills: the bytes billed for finding them, by what was queried.
     reused: the partitions of these tables that are not exported again.
     """
 

@@ -116,7 +116,11 @@ def timed(looks: Mapping[str, Look | None], by: int) -> dict[str, Look | None]:
 
 
 class Found(NamedTuple):
-    """The partitions of a table that did not change. entries: by id. reused: the same as the plan records them."""
+    """The partitions of a table that did not change.
+
+    entries: by id.
+    reused: the same as the plan records them.
+    """
 
     entries: Mapping[str, PartitionEntry]
     reused: ReusedPartitions

@@ -238,7 +238,8 @@ def least(listed: Sequence[Partition]) -> str:
 class Expected:
     """What an incremental plan expects to be unchanged, before the snapshot time: looks after it will do for that.
 
-    published: the export that is compared with, None where nothing can be reused. now: about the snapshot time, in ms.
+    published: the export that is compared with, None where nothing can be reused.
+    now: about the snapshot time, in ms.
     """
 
     def __init__(self, published: Published | None, settings: Settings, now: int) -> None:

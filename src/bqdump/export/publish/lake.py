@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.document import Document, Mode, RunId
+from bqdump.core.documents.document import ByMode, Document, Mode, RunId
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, IcebergFile, Manifest, TableEntry
-from bqdump.core.documents.run import ByMode, TablePlan
+from bqdump.core.documents.run import TablePlan
 from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, DocumentError, VerificationError
 from bqdump.core.formats.types import columns
 from bqdump.core.iceberg.columns import nodes_of, with_ids
@@ -44,9 +44,9 @@ REQUESTS_AT_ONCE = 24
 class Earlier(NamedTuple):
     """What was published before a run.
 
-    until: the snapshot time (ms) of the published run. named: the metadata that its manifest names, by table; None
-    where it is of another dataset, or later than the run. runs: those that keep their files and have their manifest,
-    with their snapshot times (ms).
+    until: the snapshot time (ms) of the published run.
+    named: the metadata that its manifest names, by table; None where it is of another dataset, or later than the run.
+    runs: those that keep their files and have their manifest, with their snapshot times (ms).
     """
 
     until: int

@@ -113,7 +113,8 @@ async def _replaced(export: RunningExport, manifest: ManifestFiles) -> tuple[Poi
 class Again(NamedTuple):
     """A run that was published before this task started.
 
-    ended: when its last table was done, in milliseconds since 1970 UTC. same: this task's execution published it.
+    ended: when its last table was done, in milliseconds since 1970 UTC.
+    same: this task's execution published it.
     """
 
     ended: int

@@ -43,8 +43,11 @@ Start = Callable[[int], Awaitable[Job]]
 class Work(NamedTuple):
     """A job, and what it is for.
 
-    subject: the table, for log lines. operation, hint: of the QuotaError. location: where jobs run. named: the id of
-    the job of an attempt: every task computes the same one. start: starts it.
+    subject: the table, for log lines.
+    operation, hint: of the QuotaError.
+    location: where jobs run.
+    named: the id of the job of an attempt: every task computes the same one.
+    start: starts it.
     """
 
     subject: str

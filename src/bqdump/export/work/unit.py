@@ -31,7 +31,8 @@ EXPORTS: dict[str, Export] = {"extract": extract_unit, "query": query_unit, "rea
 class Todo(NamedTuple):
     """A unit to work on: the generation of the claim to replace (0 for none, None when it is ours already).
 
-    again: see Claim. changed: of a partition, an extract job's files do not count.
+    again: see Claim.
+    changed: of a partition, an extract job's files do not count.
     """
 
     unit: Unit
