@@ -25,7 +25,7 @@ from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import UsageError
-from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.drill import Drilled
 from bqdump.core.restore.result import Restoration, with_objects
 from bqdump.core.sizes import counted, listed, size_text
 from bqdump_local import stack as local_stack

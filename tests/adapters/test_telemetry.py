@@ -15,7 +15,7 @@ from bqdump import verbs
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import TablesFailedError
-from bqdump.core.restore.drilled import Portion
+from bqdump.core.restore.drill import Portion
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import TaskResult

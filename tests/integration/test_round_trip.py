@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 import bqdump
-from bqdump.core.restore.definition import settable
+from bqdump.core.restore.table_requests import settable
 from integration.stage import Stage
 
 COPY = "restored_copy"

@@ -16,8 +16,8 @@ from bqdump.adapters import webhook
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError, QuotaError, TablesFailedError
-from bqdump.core.restore.drilled import Drilled as RunDrilled
-from bqdump.core.restore.drilled import Portion
+from bqdump.core.restore.drill import Drilled as RunDrilled
+from bqdump.core.restore.drill import Portion
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target

@@ -9,7 +9,7 @@ import pytest
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.target import Drill
-from bqdump.core.restore.drilled import Restorable, ago, restorable
+from bqdump.core.restore.drill import Restorable, ago, restorable
 from bqdump.core.times import EPOCH, time_of
 from bqdump.export.publish.report import report_page
 from bqdump.ports.store import Note

@@ -12,7 +12,7 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.drilled import Portion
+from bqdump.core.restore.drill import Portion
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.target import Target

@@ -17,7 +17,7 @@ from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.access import LIFETIME_MS
-from bqdump.core.restore.drilled import Drilled, Portion, in_turn, portion
+from bqdump.core.restore.drill import Drilled, Portion, in_turn, portion
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run as export

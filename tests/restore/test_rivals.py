@@ -75,7 +75,7 @@ def test_a_task_that_starts_while_another_one_restores_takes_part_in_it(monkeypa
 
 
 def test_a_table_of_several_load_jobs_is_seen_empty_or_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bqdump.core.restore.loading.MOST_FILES", 1)
+    monkeypatch.setattr("bqdump.core.restore.loads.MOST_FILES", 1)
     world = World({"one": ["0", "1", "2", "3"]}, shard_rows=1)
     world.restore()
     assert len(world.big.started) == 4 + 1

@@ -16,7 +16,7 @@ from bqdump.cli.commands.run import run as run_command
 from bqdump.cli.options import load_settings
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError, VerificationError
-from bqdump.core.restore.drilled import Portion
+from bqdump.core.restore.drill import Portion
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings

@@ -10,7 +10,7 @@ import pytest
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import DeniedError, UsageError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.drilled import Drilled, Portion
+from bqdump.core.restore.drill import Drilled, Portion
 from bqdump.core.restore.plan import Options
 from bqdump.repository.notes import read_drills
 from bqdump.restoration import planning, sets

@@ -13,7 +13,7 @@ from bqdump import verbs
 from bqdump.api.arguments import Options
 from bqdump.api.calls import OF_TARGET, finish, python_words, run_of, settings_of, tell_bill, with_settings
 from bqdump.core.documents.run import Owner
-from bqdump.core.restore.drilled import Drilled, Portion, portion
+from bqdump.core.restore.drill import Drilled, Portion, portion
 from bqdump.core.restore.listing import RestoreList
 from bqdump.core.restore.request import parse_via, requested, requested_drill
 from bqdump.core.restore.result import Restoration

@@ -12,8 +12,8 @@ from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import snapshot_of
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.draft import unmatched
+from bqdump.core.restore.chosen import object_names
 from bqdump.core.restore.plan import INDEX, POLICY, TABLE
-from bqdump.core.restore.selection import object_names
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.tables.catalog import select
 from bqdump.core.times import time_of

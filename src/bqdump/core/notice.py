@@ -9,7 +9,7 @@ import msgspec
 
 from bqdump.core.errors import BqdumpError, first_of, words_of
 from bqdump.core.progress.export import Export
-from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.drill import Drilled
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named, size_text
 from bqdump.core.times import time_text

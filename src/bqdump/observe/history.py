@@ -16,7 +16,7 @@ from bqdump.core.documents.manifest_index import Summary, summary_of
 from bqdump.core.documents.target import Drill
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
-from bqdump.core.restore.drilled import Restorable, by_run
+from bqdump.core.restore.drill import Restorable, by_run
 from bqdump.core.results import Result, Rows, public
 from bqdump.core.retention.pruned import Storage
 from bqdump.core.settings.settings import Settings

@@ -12,7 +12,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Failure, Plan
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DocumentError, NotFoundError
-from bqdump.core.restore.drilled import Restorable
+from bqdump.core.restore.drill import Restorable
 from bqdump.core.results import Result, public
 from bqdump.core.settings.file import resume_command
 from bqdump.core.settings.settings import Settings

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.target import Drill
 from bqdump.core.plan.altered import altered_words
-from bqdump.core.restore.drilled import Restorable, restorable
+from bqdump.core.restore.drill import Restorable, restorable
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import milliseconds_of
 from bqdump.core.version import VERSION

@@ -21,7 +21,7 @@ from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.project import DatasetEntry, Project
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.progress.events import Cleared
-from bqdump.core.restore.drilled import NEVER, Restorable
+from bqdump.core.restore.drill import NEVER, Restorable
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.file import resume_command
 from bqdump.core.settings.target import Target

@@ -17,12 +17,13 @@ from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import DeniedError, DocumentError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.definition import expirations_of
+from bqdump.core.restore.chosen import partitions_in_target, tables_in_target
 from bqdump.core.restore.documents import Restores
-from bqdump.core.restore.draft import partitions_in_target, restore_plan, tables_in_target, with_kept
+from bqdump.core.restore.occupied import unfinished
 from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
-from bqdump.core.restore.selection import unfinished
+from bqdump.core.restore.planning import plan_of, with_kept
+from bqdump.core.restore.table_requests import expirations_of
 from bqdump.core.sizes import named
 from bqdump.core.tables.catalog import Dataset
 from bqdump.repository.manifests import load_manifest, published_run
@@ -69,7 +70,7 @@ async def draft(task: Task) -> Draft:
     # Without a dataset nothing is created, and the clock of this machine is good enough.
     now = await task.destination.now(location) if options.dataset else int(time.time() * 1000)
     compared = await compare_files(task.store, task.settings, found.manifest, task.tell)
-    plan = restore_plan(compared.manifest, options, state, now)
+    plan = plan_of(compared.manifest, options, state, now)
     await _refuse_changed_files(task, plan, compared.findings)
     await _note_location(task, plan)
     state = with_kept(state, plan) if state and state.expirations else state

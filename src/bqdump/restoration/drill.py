@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import BqdumpError, DeniedError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.draft import tables_with_rows
-from bqdump.core.restore.drilled import Drilled, Portion, in_turn, note_on, split, state_of
+from bqdump.core.restore.chosen import tables_with_rows
+from bqdump.core.restore.drill import Drilled, Portion, in_turn, note_on, split, state_of
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import NotCreated, Restoration
 from bqdump.core.sizes import counted

@@ -18,12 +18,12 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.layout import Layout
 from bqdump.core.errors import DocumentError, NotFoundError, TargetError, UsageError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.definition import missing_expirations
 from bqdump.core.restore.documents import DOCUMENTS, Decision, RestoreLayout, Restores
 from bqdump.core.restore.listing import AbortedRestore, ListedRestore, jobs_of, state_of
 from bqdump.core.restore.names import LABEL, job_id, scratch_name, scratch_prefix
 from bqdump.core.restore.plan import TABLE
 from bqdump.core.restore.result import NotCreated
+from bqdump.core.restore.table_requests import missing_expirations
 from bqdump.core.settings.target import Target
 from bqdump.core.times import time_of
 from bqdump.core.wording import placeholder

@@ -16,9 +16,9 @@ from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.access import UNREQUESTED
 from bqdump.core.restore.documents import Decision, Execution, Restores
-from bqdump.core.restore.draft import restore_plan
 from bqdump.core.restore.names import digest, restore_id
 from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, RestorePlan
+from bqdump.core.restore.planning import plan_of
 from bqdump.core.restore.result import with_objects
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.version import VERSION
@@ -81,7 +81,7 @@ async def take_part(task: Task, proposal: Proposal) -> RunningRestore:
     manifest = await _manifest_at(task, decision)
     compared = await compare_files(task.store, task.settings, manifest)
     options = msgspec.structs.replace(decision.options, restore=decision.mark)
-    plan = restore_plan(compared.manifest, options, decision.state, decision.planned)
+    plan = plan_of(compared.manifest, options, decision.state, decision.planned)
     uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
     resumed = proposal.drafted is None
     return RunningRestore(task, decision, compared.manifest, plan, uploads, asyncio.Semaphore(1), resumed)

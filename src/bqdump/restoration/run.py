@@ -13,9 +13,8 @@ from bqdump.concurrency import gathered
 from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.core.progress.events import Entered, Listener, Restoring
 from bqdump.core.progress.log_events import LogEvent, about
-from bqdump.core.restore.listing import DATASET
 from bqdump.core.restore.plan import NotRestored
-from bqdump.core.restore.result import NotCreated, Restoration, with_objects
+from bqdump.core.restore.result import DATASET, NotCreated, Restoration, with_objects
 from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.repository.exports import AT_ONCE

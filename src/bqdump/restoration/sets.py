@@ -20,11 +20,10 @@ from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.core.progress.events import Together
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.bill import together
+from bqdump.core.restore.chosen import object_names
 from bqdump.core.restore.documents import Restores, SetExecution
-from bqdump.core.restore.drilled import Drilled, Portion
-from bqdump.core.restore.listing import DATASET, drilled_together, restored_together
-from bqdump.core.restore.result import NotCreated, Restoration
-from bqdump.core.restore.selection import object_names
+from bqdump.core.restore.drill import Drilled, Portion, drilled_together
+from bqdump.core.restore.result import DATASET, NotCreated, Restoration, restored_together
 from bqdump.core.sets.restoring import EVERY, Choice, with_patterns_of
 from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill

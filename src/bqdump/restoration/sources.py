@@ -20,9 +20,9 @@ from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DeniedError, NotFoundError, UsageError
 from bqdump.core.progress.events import Together
 from bqdump.core.progress.log_events import LogEvent, about
+from bqdump.core.restore.chosen import object_names
 from bqdump.core.restore.documents import Part, SetExecution
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
-from bqdump.core.restore.selection import object_names
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.sets.restoring import (
     Choice,

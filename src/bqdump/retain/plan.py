@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.errors import UsageError
-from bqdump.core.restore.drilled import ago
+from bqdump.core.restore.drill import ago
 from bqdump.core.retention.policy import NOT_NAMED, Snapshot, apply
 from bqdump.core.retention.pruned import Pruned, RetainedRun
 from bqdump.core.sizes import counted

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from bqdump.core.documents.manifest_index import mixed_times
 from bqdump.core.errors import DocumentError
-from bqdump.core.restore.drilled import restorable
+from bqdump.core.restore.drill import restorable
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import COMMANDS

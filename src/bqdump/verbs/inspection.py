@@ -24,7 +24,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.exported import Manifest, readable
 from bqdump.core.listing import EVERYTHING, Listing, Patterns
 from bqdump.core.progress.events import Listener, ignore
-from bqdump.core.restore.drilled import restorable
+from bqdump.core.restore.drill import restorable
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, S3, Target

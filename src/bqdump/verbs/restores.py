@@ -14,7 +14,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DeniedError
 from bqdump.core.notice import drill_ended, drill_failed
 from bqdump.core.progress.events import Billed, Incomplete, Listener, ignore
-from bqdump.core.restore.drilled import Drilled, Portion
+from bqdump.core.restore.drill import Drilled, Portion
 from bqdump.core.restore.listing import RestoreList
 from bqdump.core.restore.result import Restoration
 from bqdump.core.sets.restoring import EVERY, Choice

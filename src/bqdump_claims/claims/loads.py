@@ -11,8 +11,8 @@ from bqdump.core.errors import JobFailedError
 from bqdump.core.formats.fidelity import SERVER
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import Column, columns
-from bqdump.core.restore.loading import loading
-from bqdump.core.restore.values import restored_columns
+from bqdump.core.restore.columns import restored_columns
+from bqdump.core.restore.loads import loading
 from bqdump.core.sql.statements import as_text, identifier
 from bqdump_claims.claim import Claim, Observed
 from bqdump_claims.claims.types import TITLES, export, exported, values_table

@@ -9,8 +9,8 @@ import msgspec
 
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
-from bqdump.core.restore.draft import restore_plan
 from bqdump.core.restore.plan import Options, RestorePlan, TableStep, TargetState
+from bqdump.core.restore.planning import plan_of
 from bqdump.core.tables.catalog import Dataset
 
 SOURCE, TARGET = Dataset("proj", "shop", "EU"), Dataset("proj", "back", "EU")
@@ -67,7 +67,7 @@ def manifest(*tables: TableEntry, settings: dict[str, Any] | None = None, **chan
 
 def plan(export: Manifest, target: TargetState | None = None, **options: Any) -> RestorePlan:
     chosen = Options(**{"project": TARGET.project, "dataset": TARGET.name} | options)
-    return restore_plan(export, chosen, target, NOW)
+    return plan_of(export, chosen, target, NOW)
 
 
 def holding(**kinds: str) -> TargetState:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.documents.manifest import File
-from bqdump.core.restore.loading import MOST_BYTES, MOST_FILES, grouped, too_large
+from bqdump.core.restore.loads import MOST_BYTES, MOST_FILES, grouped, too_large
 from core.restore.exports import file
 
 FILES = st.lists(

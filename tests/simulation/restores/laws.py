@@ -10,7 +10,7 @@ import msgspec
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.restore.documents import Decision, Restored
-from bqdump.core.restore.drilled import Drilled
+from bqdump.core.restore.drill import Drilled
 from bqdump.core.restore.names import LABEL, SCRATCH, is_scratch
 from bqdump.core.restore.result import Restoration
 from bqdump_memory.resources import definition_of

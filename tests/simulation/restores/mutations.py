@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bqdump.core.restore import definition, draft, names
+from bqdump.core.restore import names, table_requests
+from bqdump.core.restore import planning as decisions
 from bqdump.export.work import job
 from bqdump.restoration import drill, jobs, objects, outcome, planning, run, tables, uploads
 from simulation import wrong as known
@@ -41,10 +42,10 @@ MUTATIONS = (
              tables, "_finish", known.nothing, here_only=True),
     Mutation("a table that failed is not named", Law.RESTORED, outcome.Ledger, "failure",
              edit("max(met, key=lambda failure: failure.attempt, default=None)", "None")),
-    Mutation("a slow task removes foreign keys", Law.RESTORED, definition, "_finish",
+    Mutation("a slow task removes foreign keys", Law.RESTORED, table_requests, "_finish",
              edit(' and "foreignKeys" not in constraints', "")),
     Mutation("a drill leaves its dataset", Law.RESTORED, drill, "_drop", known.nothing, here_only=True),
-    Mutation("tables of a drill do not expire", Law.RESTORED, draft, "temporary",
+    Mutation("tables of a drill do not expire", Law.RESTORED, decisions, "temporary",
              edit(', "defaultTableExpirationMs": str(LIFETIME_MS)', ""), here_only=True),
     Mutation("views are created in one round", Law.RESTORED, objects, "_in_rounds",
              edit("if len(failed) == len(left):", "if failed:")),

@@ -16,7 +16,7 @@ from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, QuotaError, UnavailableError, UsageError, VerificationError
-from bqdump.core.restore.drilled import Drilled, Portion
+from bqdump.core.restore.drill import Drilled, Portion
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
 from bqdump.ports.warehouse import JobError
@@ -44,7 +44,7 @@ Ended = Restoration | Drilled | BqdumpError | None
 def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
     with nothing_by_chance(seed, EPOCH) as (patches, names):
-        patches.enter_context(mock.patch("bqdump.core.restore.loading.MOST_FILES", names.choice((1, 2, 100))))
+        patches.enter_context(mock.patch("bqdump.core.restore.loads.MOST_FILES", names.choice((1, 2, 100))))
         patches.enter_context(mock.patch("bqdump.core.restore.partitions.MOST_CHANGED", 2))
         without_pages(patches, "report.render_report", "report.render_restored")
         if seed % 4:

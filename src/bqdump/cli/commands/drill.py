@@ -23,7 +23,7 @@ from bqdump.cli.signals import until_stopped
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.drilled import Drilled, Portion, portion
+from bqdump.core.restore.drill import Drilled, Portion, portion
 from bqdump.core.restore.request import DRILL_SETTINGS, Requested, requested_drill
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.settings import Settings

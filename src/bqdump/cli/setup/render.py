@@ -13,7 +13,7 @@ import msgspec
 
 from bqdump.cli.options import ALL, Command, load_settings, settings_options
 from bqdump.core.errors import UsageError
-from bqdump.core.restore.drilled import portion
+from bqdump.core.restore.drill import portion
 from bqdump.core.restore.request import parse_into
 from bqdump.core.settings.amounts import size
 from bqdump.core.settings.settings import REQUIRED

@@ -1,23 +1,17 @@
-"""The restores of a place, as they are listed, and what is left after one was ended.
-
-The results of several datasets as one, of a restore or of a drill. Tables have their dataset's name.
-"""
+"""The restores of a place, as they are listed, and what is left after one was ended."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-from msgspec.structs import replace
 
 from bqdump.core.restore.documents import Decision
-from bqdump.core.restore.drilled import Drilled, DrillState
 from bqdump.core.restore.names import JOB
-from bqdump.core.restore.plan import ACCESS, NotRestored, Options
-from bqdump.core.restore.result import NotCreated, Restoration, RestorationState, RestoredDataset
+from bqdump.core.restore.result import NotCreated
 from bqdump.core.results import Result, public, rows_of
 
 # running: one of its jobs is at work, or it has written a document within the last minutes. stopped: the same command
@@ -99,123 +93,3 @@ def state_of(*, done: bool, at_work: bool, changed: int, now: int, abandoned_ms:
     if at_work or now - changed < QUIET_MS:
         return "running"
     return "abandoned" if 0 < abandoned_ms < now - changed and changed else "stopped"
-
-
-# The kind of a dataset as a whole.
-DATASET = "DATASET"
-# The first of these that a dataset is in is the state of the set.
-WORST: tuple[RestorationState, ...] = ("running", "incomplete", "planned", "restored")
-WORST_DRILL: tuple[DrillState, ...] = ("different", "incomplete", "proven")
-
-
-def restored_together(
-    options: Options, run: str, results: Mapping[str, Restoration], left: Sequence[str]
-) -> Restoration:
-    """One result for a set. options: for all datasets. run: of the set.
-
-    left: datasets with no object that is included.
-    results: by dataset.
-    """
-    every = list(results.values())
-    locations = {result.location for result in every}
-    verified = [result.verified for result in every if result.verified is not None]
-    named = [_named(name, result) for name, result in results.items()]
-    excluded = [NotRestored(name, DATASET, "none of its objects is included") for name in left]
-    return Restoration(
-        restore="",
-        run=run,
-        state=next(state for state in WORST if any(result.state == state for result in every)),
-        snapshot_time=min(result.snapshot_time for result in every),
-        project=options.project,
-        dataset=options.dataset,
-        location=locations.pop() if len(locations) == 1 else "",
-        tables=tuple(table for result in named for table in result.tables),
-        objects=tuple(found for result in named for found in result.objects),
-        failed=tuple(failure for result in named for failure in result.failed),
-        not_restored=(*(missing for result in named for missing in result.not_restored), *excluded),
-        kept=tuple(kept for result in named for kept in result.kept),
-        rows=sum(result.rows for result in every),
-        bytes=sum(result.bytes for result in every),
-        bytes_billed=sum(result.bytes_billed for result in every),
-        bytes_billed_at_most=sum(result.bytes_billed_at_most for result in every),
-        verified=sum(verified) if verified else None,
-        datasets=tuple(_dataset(name, result, run) for name, result in results.items()),
-    )
-
-
-def _named(dataset: str, result: Restoration) -> Restoration:
-    """A result whose tables and objects have the name of their dataset."""
-    return replace(
-        result,
-        tables=tuple(replace(table, table=f"{dataset}.{table.table}") for table in result.tables),
-        objects=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in result.objects),
-        failed=tuple(replace(failure, name=name_in(dataset, failure.name, failure.kind)) for failure in result.failed),
-        not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in result.not_restored),
-        kept=tuple(f"{dataset}.{kept}" for kept in result.kept),
-    )
-
-
-def name_in(dataset: str, name: str, kind: str) -> str:
-    """The name of an object in the result of a set."""
-    if kind == DATASET or name == dataset:
-        return dataset
-    return f"{dataset}: {name}" if kind == ACCESS else f"{dataset}.{name}"
-
-
-def _dataset(name: str, result: Restoration, run: str) -> RestoredDataset:
-    return RestoredDataset(
-        dataset=name,
-        into=f"{result.project}.{result.dataset}",
-        location=result.location,
-        restore=result.restore,
-        run=result.run,
-        state=result.state,
-        snapshot_time=result.snapshot_time,
-        tables=len(result.tables),
-        objects=len(result.objects),
-        failed=len(result.failed),
-        rows=result.rows,
-        bytes=result.bytes,
-        bytes_billed=result.bytes_billed,
-        problem=_problem(result.failed) or ("" if result.run == run else f"it has no export of run {run}"),
-    )
-
-
-def _problem(failed: Sequence[NotCreated]) -> str:
-    return next((failure.message for failure in failed if failure.kind == DATASET), "")
-
-
-def drilled_together(run: str, done: Mapping[str, Drilled], failed: Sequence[NotCreated]) -> Drilled:
-    """One result for a set: tables have their dataset's name. done: the results by dataset."""
-    every = [_named_drill(name, drilled) for name, drilled in done.items()]
-    states = {drill.state for drill in every} | ({"incomplete"} if failed else set())
-    return Drilled(
-        run=run,
-        state=next(state for state in WORST_DRILL if state in states),
-        snapshot_time=min(drill.snapshot_time for drill in every),
-        project=every[0].project,
-        dataset=",".join(drill.dataset for drill in every),
-        tables=tuple(table for drill in every for table in drill.tables),
-        of=sum(drill.of for drill in every),
-        objects=sum(drill.objects for drill in every),
-        rows=sum(drill.rows for drill in every),
-        bytes=sum(drill.bytes for drill in every),
-        bytes_billed=sum(drill.bytes_billed for drill in every),
-        seconds=round(sum(drill.seconds for drill in every), 3),
-        began=min(drill.began for drill in every),
-        different=tuple(found for drill in every for found in drill.different),
-        failed=(*(found for drill in every for found in drill.failed), *failed),
-        not_restored=tuple(lost for drill in every for lost in drill.not_restored),
-        altered={table: values for drill in every for table, values in drill.altered.items()},
-    )
-
-
-def _named_drill(dataset: str, drilled: Drilled) -> Drilled:
-    return replace(
-        drilled,
-        tables=tuple(f"{dataset}.{table}" for table in drilled.tables),
-        different=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in drilled.different),
-        failed=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in drilled.failed),
-        not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in drilled.not_restored),
-        altered={f"{dataset}.{table}": values for table, values in drilled.altered.items()},
-    )

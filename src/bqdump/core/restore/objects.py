@@ -13,10 +13,16 @@ from typing import Any
 import msgspec
 
 from bqdump.core.documents.definitions import NOTHING, Index, ObjectDefinition, RoutineDefinition, RowPolicy
-from bqdump.core.restore.definition import TOO_SOON, settable
 from bqdump.core.restore.names import Moves, tokens
-from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, Action, ObjectStep
+from bqdump.core.restore.plan import (
+    INDEX,
+    POLICY,
+    ROUTINE,
+    Action,
+    ObjectStep,
+)
 from bqdump.core.restore.references import Mapped, mapped
+from bqdump.core.restore.table_requests import TOO_SOON, settable
 
 # Where the API has the SQL of a kind of table.
 QUERIES = {"VIEW": "view", "MATERIALIZED_VIEW": "materializedView"}

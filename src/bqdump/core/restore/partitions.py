@@ -1,13 +1,9 @@
-"""The partitions of a table: statements that fill them range by range, and what their expiration would delete, as text.
+"""The partitions of a table: how rows are laid out by them, the statements that fill them, and what expires.
 
-A job changes at most 4,000 partitions, DML too: https://cloud.google.com/bigquery/quotas#partitioned_tables
-Units of partitions: https://cloud.google.com/bigquery/docs/partitioned-tables
-
-The statement that fills a table from a scratch table.
-
-How a table's rows are laid out: partitioning and clustering, which a copy job cannot change.
-
-Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TimePartitioning
+A copy job cannot change partitioning or clustering; a job changes at most 4,000 partitions, DML too.
+https://cloud.google.com/bigquery/quotas#partitioned_tables
+https://cloud.google.com/bigquery/docs/partitioned-tables
+https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TimePartitioning
 """
 
 from __future__ import annotations

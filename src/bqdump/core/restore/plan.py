@@ -14,6 +14,8 @@ from bqdump.core.documents.manifest import File, TableEntry
 from bqdump.core.results import public
 from bqdump.core.tables.catalog import Dataset
 
+# The operation in errors, and how many names one of them lists.
+PLAN, SHOWN = "plan the restore", 3
 # Kinds of objects: of tables.list, and those that it does not list.
 TABLE, ROUTINE, INDEX, POLICY, ACCESS = "TABLE", "ROUTINE", "INDEX", "POLICY", "ACCESS"
 

@@ -1,16 +1,19 @@
 """The result of a restore: stored when it is complete, printed as JSON, returned by the Python API.
 
+That of a set has the results of its datasets as one: tables have their dataset's name.
 Sizes are bytes, counts are rows or files.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
-from bqdump.core.restore.plan import Action, NotRestored
+from bqdump.core.restore.plan import ACCESS, Action, NotRestored, Options
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.sizes import counted
 
@@ -134,3 +137,86 @@ class Restoration(Result, frozen=True, kw_only=True):
 def with_objects(tables: int, objects: int) -> str:
     """Numbers of tables and of other objects, in words."""
     return counted(tables, "table") + (f" and {counted(objects, 'other object')}" if objects else "")
+
+
+# The kind of a dataset as a whole.
+DATASET = "DATASET"
+# The first of these that a dataset is in is the state of the set.
+WORST: tuple[RestorationState, ...] = ("running", "incomplete", "planned", "restored")
+
+
+def restored_together(
+    options: Options, run: str, results: Mapping[str, Restoration], left: Sequence[str]
+) -> Restoration:
+    """One result for a set. options: for all datasets. run: of the set.
+
+    left: datasets with no object that is included.
+    results: by dataset.
+    """
+    every = list(results.values())
+    locations = {result.location for result in every}
+    verified = [result.verified for result in every if result.verified is not None]
+    named = [_named(name, result) for name, result in results.items()]
+    excluded = [NotRestored(name, DATASET, "none of its objects is included") for name in left]
+    return Restoration(
+        restore="",
+        run=run,
+        state=next(state for state in WORST if any(result.state == state for result in every)),
+        snapshot_time=min(result.snapshot_time for result in every),
+        project=options.project,
+        dataset=options.dataset,
+        location=locations.pop() if len(locations) == 1 else "",
+        tables=tuple(table for result in named for table in result.tables),
+        objects=tuple(found for result in named for found in result.objects),
+        failed=tuple(failure for result in named for failure in result.failed),
+        not_restored=(*(missing for result in named for missing in result.not_restored), *excluded),
+        kept=tuple(kept for result in named for kept in result.kept),
+        rows=sum(result.rows for result in every),
+        bytes=sum(result.bytes for result in every),
+        bytes_billed=sum(result.bytes_billed for result in every),
+        bytes_billed_at_most=sum(result.bytes_billed_at_most for result in every),
+        verified=sum(verified) if verified else None,
+        datasets=tuple(_dataset(name, result, run) for name, result in results.items()),
+    )
+
+
+def _named(dataset: str, result: Restoration) -> Restoration:
+    """A result whose tables and objects have the name of their dataset."""
+    return replace(
+        result,
+        tables=tuple(replace(table, table=f"{dataset}.{table.table}") for table in result.tables),
+        objects=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in result.objects),
+        failed=tuple(replace(failure, name=name_in(dataset, failure.name, failure.kind)) for failure in result.failed),
+        not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in result.not_restored),
+        kept=tuple(f"{dataset}.{kept}" for kept in result.kept),
+    )
+
+
+def name_in(dataset: str, name: str, kind: str) -> str:
+    """The name of an object in the result of a set."""
+    if kind == DATASET or name == dataset:
+        return dataset
+    return f"{dataset}: {name}" if kind == ACCESS else f"{dataset}.{name}"
+
+
+def _dataset(name: str, result: Restoration, run: str) -> RestoredDataset:
+    return RestoredDataset(
+        dataset=name,
+        into=f"{result.project}.{result.dataset}",
+        location=result.location,
+        restore=result.restore,
+        run=result.run,
+        state=result.state,
+        snapshot_time=result.snapshot_time,
+        tables=len(result.tables),
+        objects=len(result.objects),
+        failed=len(result.failed),
+        rows=result.rows,
+        bytes=result.bytes,
+        bytes_billed=result.bytes_billed,
+        problem=_problem(result.failed) or ("" if result.run == run else f"it has no export of run {run}"),
+    )
+
+
+def _problem(failed: Sequence[NotCreated]) -> str:
+    return next((failure.message for failure in failed if failure.kind == DATASET), "")

@@ -1,8 +1,8 @@
-"""The steps of the tables of a restore."""
+"""The steps of the tables of a restore: with the export's definition, with the target's, or without rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -10,18 +10,29 @@ import msgspec
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import read_time_of, settings_of
+from bqdump.core.errors import UsageError
+from bqdump.core.formats.types import Column, columns
 from bqdump.core.plan.altered import altered_words
-from bqdump.core.restore.contents import columns_of, fit, refuse_emptied, refuse_unfit, unloaded, without_rows
-from bqdump.core.restore.definition import Requests, requests
-from bqdump.core.restore.loading import loading
+from bqdump.core.restore.chosen_partitions import NOT_BY_PARTITION, chosen_partitions, refuse_parts
+from bqdump.core.restore.columns import TODAY, Restored, is_generated, restored_columns
+from bqdump.core.restore.loads import loading
+from bqdump.core.restore.occupied import Occupied, unfinished
 from bqdump.core.restore.partitions import layout_of, partitioning_of
-from bqdump.core.restore.plan import TABLE, Action, Load, Options, TableStep, TargetState
-from bqdump.core.restore.portions import NOT_BY_PARTITION, chosen_partitions, refuse_parts
-from bqdump.core.restore.selection import Occupied, unfinished
-from bqdump.core.restore.values import Restored, restored_columns
-from bqdump.core.sizes import counted
+from bqdump.core.restore.plan import (
+    PLAN,
+    SHOWN,
+    TABLE,
+    Action,
+    Load,
+    Options,
+    TableStep,
+    TargetState,
+)
+from bqdump.core.restore.table_requests import Requests, requests
+from bqdump.core.sizes import counted, listed, named
 from bqdump.core.sql.partitions import rows_of as rows_in
-from bqdump.core.tables.catalog import Dataset
+from bqdump.core.tables.catalog import WHOLE, Dataset, is_iceberg
+from bqdump.core.tables.partitioning import has_partition_times
 from bqdump.core.tables.partitioning import partitioning_of as partitioning_in
 
 # How a table differs from an object of this kind that it was exported from.
@@ -151,3 +162,94 @@ def _made(
         partitions=chosen.named if chosen else (),
         altered="" if planned.options.schema_only else altered_words(entry, settings_of(planned.manifest, entry)),
     )
+
+
+class Fit(NamedTuple):
+    """The columns of the export as the table there has them, and why a query has to fill it, "" where load jobs can."""
+
+    restored: Restored
+    by_query: str
+
+
+def fit(entry: TableEntry, restored: Restored, there: msgspec.Raw) -> Fit | list[str]:
+    """How the export's columns go into those of a table; if they do not fit, why, in words that name each column."""
+    known = {column.name: column for column in columns(there)}
+    exported = {column.name for column in restored.columns}
+    unfit = [words for column in restored.columns for words in _differences(column, known.get(column.name))]
+    unfit += [f"{name} is REQUIRED there" for name, column in known.items() if column.required and name not in exported]
+    fields = {field["name"]: field for field in msgspec.json.decode(there)["schema"]["fields"]}
+    unfit += [f"{name} is generated there" for name, field in fields.items() if is_generated(field)]
+    unfit += ["it is an Iceberg table"] if is_iceberg(there) else []
+    by_time = has_partition_times(entry.definition), has_partition_times(there)
+    if any(by_time) and layout_of(entry.definition) != layout_of(there):
+        unfit.append(f"{layout_of(entry.definition)} in the export, and {layout_of(there)} there")
+    if unfit:
+        return unfit
+    others = [name for name in known if name not in exported]
+    relaxed = [column.name for column in restored.columns if column.required and not known[column.name].required]
+    moved = [name for name in known if name in exported] != [column.name for column in restored.columns]
+    are = "is" if len(others) == 1 else "are"
+    reasons = (
+        f"the export lacks {listed(others[:SHOWN], 'and')}, which {are} NULL" if others else "",
+        f"{listed(relaxed[:SHOWN], 'and')} may be NULL there only" if relaxed else "",
+        "the columns are in another order there" if moved else "",
+    )  # fmt: skip
+    same = tuple(fields[column.name] for column in restored.columns)
+    return Fit(restored._replace(fields=same), "; ".join(filter(None, reasons)))
+
+
+def refuse_unfit(unfit: Mapping[str, Sequence[str]], into: Dataset) -> None:
+    """Raise UsageError if the columns of tables do not fit. unfit: why, by table."""
+    if not unfit:
+        return
+    tables = [f"{table}: {named(why, SHOWN, 'column', '; ')}" for table, why in unfit.items()]
+    cause = f"the columns of the export do not fit those of the tables there ({named(tables, SHOWN, 'table', '. ')})"
+    hint = "Leave these tables out with {setting:exclude}, or restore them with their definitions under another name: "
+    raise UsageError(PLAN, f"{into.project}.{into.name}", cause, f"{hint}{{setting:as_}}.", setting="data_only")
+
+
+def _differences(column: Column, there: Column | None, path: str = "") -> Iterator[str]:
+    """Why values of a column do not go into the one of its name there; nothing where they do."""
+    path = path or column.name
+    if there is None:
+        yield f"there is no {path}"
+    elif column.text != there.text:
+        yield f"{path} is {there.text} there, and {column.text} in the export"
+    elif there.required and not column.required:
+        yield f"{path} is REQUIRED there only"
+    elif [member.name for member in column.fields] != [member.name for member in there.fields]:
+        yield f"{path} has other members there"
+    else:
+        for member, other in zip(column.fields, there.fields, strict=True):
+            yield from _differences(member, other, f"{path}.{member.name}")
+
+
+EMPTY = "without its rows"
+
+
+def without_rows(entry: TableEntry) -> TableEntry:
+    """The table as if it had been exported empty, and with all of its columns."""
+    return msgspec.structs.replace(
+        entry, files=(), partitions=(), rows=0, expected_rows=0, planned_rows=0, planned_bytes=0, shape=WHOLE
+    )
+
+
+def columns_of(entry: TableEntry) -> Restored:
+    """The columns of a table without rows."""
+    restored = restored_columns(entry)
+    return restored._replace(notes=(EMPTY, *(note for note in restored.notes if note != TODAY)))
+
+
+def unloaded(load: Load) -> Load:
+    """The load of a table without rows, for which no query is made."""
+    return msgspec.structs.replace(load, casts="", like_null="")
+
+
+def refuse_emptied(tables: Iterable[TableStep], begun: Iterable[str], into: Dataset) -> None:
+    """Raise UsageError for tables that exist: they would lose their rows. begun: those that a restore has left."""
+    left = set(begun)
+    emptied = [step.name for step in tables if step.action == "replace" and step.name not in left]
+    if emptied:
+        cause = f"{named(emptied, SHOWN, 'table')} would be replaced by tables without rows"
+        hint = "Leave them out with {setting:exclude}, keep them with {setting:missing_only}, or delete them first."
+        raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint, setting="replace")

@@ -10,9 +10,8 @@ import msgspec
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.draft import unmatched
 from bqdump.core.restore.names import partition_range
-from bqdump.core.restore.plan import Options
+from bqdump.core.restore.plan import PLAN, Options
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
-from bqdump.core.restore.selection import PLAN
 from bqdump.core.sizes import named
 from bqdump.core.tables.catalog import select
 

@@ -82,7 +82,7 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     since: show what changed since this run. Raises NotFoundError where there is no such run.
     """
     from bqdump.core.documents.changes import compare
-    from bqdump.core.restore.drilled import restorable
+    from bqdump.core.restore.drill import restorable
     from bqdump.pages.report import render_report, render_unpublished
     from bqdump.repository.notes import read_drills
 

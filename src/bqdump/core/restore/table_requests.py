@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.documents.definitions import NOTHING
+from bqdump.core.restore.columns import Field
 from bqdump.core.restore.names import LABEL
-from bqdump.core.restore.values import Field
 from bqdump.core.tables.catalog import Dataset
 from bqdump.core.times import rfc3339
 
 Body = dict[str, Any]
-
 # What BigQuery computes, and the name, which the request has in its address.
 OUTPUT_ONLY = (
     *("kind", "etag", "id", "selfLink", "type", "location", "tableReference", "creationTime", "lastModifiedTime"),

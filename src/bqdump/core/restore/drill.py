@@ -1,25 +1,25 @@
 """The result of a drill: printed as JSON, returned by the Python API, and in short the note on it.
 
 Which tables a drill restores: all, or some in turn, so that consecutive drills restore every table.
-
 When an export was last proven restorable, from the notes on drills.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from bqdump.core.dealing import parse_sample
 from bqdump.core.documents.notes import shortened
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.plan import NotRestored
-from bqdump.core.restore.result import NotCreated
+from bqdump.core.restore.result import NotCreated, name_in
 from bqdump.core.results import Result, public
 from bqdump.core.sizes import counted
 from bqdump.core.times import milliseconds_of, time_of
@@ -29,7 +29,6 @@ from bqdump.core.version import VERSION
 DIFFERENCES = ("rows", "values", "files")
 # Of the first problems, the note has the beginnings.
 PROBLEMS, LETTERS = 3, 200
-
 DrillState = Literal["proven", "different", "incomplete"]
 
 
@@ -216,3 +215,42 @@ def ago(seconds: float) -> str:
         if seconds >= (2 * length if unit != "minute" else length):
             return f"{counted(int(seconds // length), unit)} ago"
     return "just now"
+
+
+WORST_DRILL: tuple[DrillState, ...] = ("different", "incomplete", "proven")
+
+
+def drilled_together(run: str, done: Mapping[str, Drilled], failed: Sequence[NotCreated]) -> Drilled:
+    """One result for a set: tables have their dataset's name. done: the results by dataset."""
+    every = [_named_drill(name, drilled) for name, drilled in done.items()]
+    states = {drill.state for drill in every} | ({"incomplete"} if failed else set())
+    return Drilled(
+        run=run,
+        state=next(state for state in WORST_DRILL if state in states),
+        snapshot_time=min(drill.snapshot_time for drill in every),
+        project=every[0].project,
+        dataset=",".join(drill.dataset for drill in every),
+        tables=tuple(table for drill in every for table in drill.tables),
+        of=sum(drill.of for drill in every),
+        objects=sum(drill.objects for drill in every),
+        rows=sum(drill.rows for drill in every),
+        bytes=sum(drill.bytes for drill in every),
+        bytes_billed=sum(drill.bytes_billed for drill in every),
+        seconds=round(sum(drill.seconds for drill in every), 3),
+        began=min(drill.began for drill in every),
+        different=tuple(found for drill in every for found in drill.different),
+        failed=(*(found for drill in every for found in drill.failed), *failed),
+        not_restored=tuple(lost for drill in every for lost in drill.not_restored),
+        altered={table: values for drill in every for table, values in drill.altered.items()},
+    )
+
+
+def _named_drill(dataset: str, drilled: Drilled) -> Drilled:
+    return replace(
+        drilled,
+        tables=tuple(f"{dataset}.{table}" for table in drilled.tables),
+        different=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in drilled.different),
+        failed=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in drilled.failed),
+        not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in drilled.not_restored),
+        altered={f"{dataset}.{table}": values for table, values in drilled.altered.items()},
+    )

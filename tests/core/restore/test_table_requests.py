@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqdump.core.documents.manifest import TableEntry
-from bqdump.core.restore.definition import OUTPUT_ONLY
 from bqdump.core.restore.names import LABEL
+from bqdump.core.restore.table_requests import OUTPUT_ONLY
 from bqdump.core.tables.catalog import Mask, Shape
 from core.restore.exports import DAY, EMPTY, NOW, column, entry, holding, read, step
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bqdump.core.formats.fidelity import CAST
 from bqdump.core.formats.types import Column
-from bqdump.core.restore.values import cast, free_name, from_json
+from bqdump.core.restore.columns import cast, free_name, from_json
 
 DATABASE = duckdb.connect(config={"threads": 1})
 DATABASE.execute("SET lambda_syntax = 'ENABLE_SINGLE_ARROW'")

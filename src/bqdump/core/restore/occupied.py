@@ -1,28 +1,24 @@
-"""Which objects of an export are restored, and which action each needs in the target dataset.
+"""What a restore does with each object, in view of what its target holds; and what is in its way there.
 
-What a restore leaves out, each with the reason. What the patterns exclude is counted, not named.
+Where only rows are restored, a table keeps its own definition. Its rows are put in place by one copy job, as those of
+any table, so it has either what it had before, or all rows of the export, whatever is killed or repeated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from bqdump.core.documents.definitions import ObjectDefinition, RoutineDefinition
-from bqdump.core.documents.manifest import Manifest, TableEntry
+import msgspec
+
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.draft import unmatched
-from bqdump.core.restore.access import UNREQUESTED as NO_ACCESS
-from bqdump.core.restore.access import has_access_entries
-from bqdump.core.restore.contents import actions as filled
-from bqdump.core.restore.contents import partition_action
 from bqdump.core.restore.names import LABEL, id_of, is_scratch
 from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import (
-    ACCESS,
-    INDEX,
+    PLAN,
     POLICY,
     ROUTINE,
+    SHOWN,
     TABLE,
     Action,
     NotRestored,
@@ -31,10 +27,8 @@ from bqdump.core.restore.plan import (
     TargetState,
 )
 from bqdump.core.sizes import named
-from bqdump.core.tables.catalog import KIND_WORDS, Dataset, select
+from bqdump.core.tables.catalog import KIND_WORDS, Dataset
 
-PLAN = "plan the restore"
-SHOWN = 3
 REPEAT = "To finish what was begun, repeat its command, with the same run."
 WORDS = {TABLE: "a table", "SNAPSHOT": "a table snapshot", ROUTINE: "a routine", **KIND_WORDS}
 
@@ -44,33 +38,6 @@ class NamedObject(NamedTuple):
 
     name: str
     kind: str
-
-
-def chosen_by(options: Options, manifest: Manifest) -> Mapping[str, bool]:
-    """For the name of each object of an export whether the patterns choose it.
-
-    Raises UsageError for a pattern that matches none.
-    """
-    names = object_names(manifest)
-    for setting, patterns in (("include", options.include), ("exclude", options.exclude)):
-        for pattern, guess in unmatched(names, patterns):
-            cause = f"matches no object of the export{guess}"
-            where = "partitions" if options.partitions else setting
-            raise UsageError(PLAN, repr(pattern), cause, "{call:ls} lists all.", setting=where)
-    return dict(zip(names, select(names, options.include, options.exclude), strict=True))
-
-
-def object_names(manifest: Manifest) -> list[str]:
-    """The names of all objects of an export, which patterns choose from, sorted."""
-    found = manifest.definitions
-    named = [
-        *(entry.table for entry in manifest.tables),
-        *(object_.name for object_ in found.objects),
-        *(routine.name for routine in found.routines),
-        *(table.table for table in manifest.skipped),
-        *(failure.table for failure in manifest.failed),
-    ]
-    return sorted(set(named))
 
 
 class Occupied(NamedTuple):
@@ -100,9 +67,9 @@ def occupied(
         cause = "cannot be used together with {setting:missing_only}"
         raise UsageError(PLAN, "", cause, "Use one of them.", setting="replace")
     if options.data_only and not options.partitions:
-        found = filled([candidate.name for candidate in candidates], options, into, target)
+        found = filling([candidate.name for candidate in candidates], options, into, target)
         return Occupied({NamedObject(name, TABLE): action for name, action in found.items()})
-    there, left = _there(target, options.restore), unfinished(target, options.restore)
+    there, left = _present(target, options.restore), unfinished(target, options.restore)
     # Under other names, tables are restored next to what is there.
     taken = [candidate.name for candidate in candidates if candidate.name in there] if options.as_ else list(there)
     if options.partitions:
@@ -148,7 +115,7 @@ def refuse_other_layouts(tables: Iterable[TableStep], into: Dataset, target: Tar
     raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint)
 
 
-def _there(target: TargetState | None, restore: str) -> dict[str, str]:
+def _present(target: TargetState | None, restore: str) -> dict[str, str]:
     """The kinds of what was in the target before this restore, by name; a routine may have the name of a table."""
     if target is None:
         return {}
@@ -214,87 +181,89 @@ def _words(kind: str) -> str:
     return WORDS.get(kind, f"an object of kind {kind}")
 
 
-UNREQUESTED = "row access policies were not requested: whoever reads the table reads all rows"
-NO_MEMBERS = "its members could not be read when it was exported"
+ANEW = "Create them with {setting:schema_only}, or leave them out with {setting:exclude}."
 
 
-class Chosen(NamedTuple):
-    """What the patterns choose: restored as tables, by definition, and (lost) what cannot be restored.
+def filling(names: Sequence[str], options: Options, into: Dataset, target: TargetState | None) -> dict[str, Action]:
+    """What is done with each of these tables of the target. Raises UsageError for those that cannot be filled."""
+    if not names:
+        raise UsageError(PLAN, "", "no table is chosen", "{call:ls} lists the tables.", setting="data_only")
+    there = target.tables if target else {}
+    definitions = (target and target.definitions) or {}
+    # A table may be dropped between the listing and the request for its definition.
+    if missing := [name for name in names if there.get(name, ("",))[0] != TABLE or name not in definitions]:
+        cause = f"rows are restored into tables that exist, and there is no table {named(missing, SHOWN)}"
+        raise UsageError(PLAN, f"{into.project}.{into.name}", cause, ANEW, setting="data_only")
+    filled = [name for name in names if has_rows(definitions[name])]
+    if filled and not options.replace and not options.missing_only:
+        cause = f"the dataset has {named(filled, SHOWN, 'table')} with rows"
+        hint = "Use {setting:replace} to replace their rows, or {setting:missing_only} to fill empty tables only."
+        raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint, setting="data_only")
+    kept: Action = "replace" if options.replace else "keep"
+    return {name: kept if name in filled else "fill" for name in names}
 
-    by_name: for every object of the export whether it is chosen.
+
+def partition_action(name: str, options: Options, into: Dataset, target: TargetState) -> Action:
+    """What is done with a table that exists, of which some partitions are restored.
+
+    Raises UsageError if they have rows, and the options do not say what to do with them.
     """
-
-    tables: tuple[TableEntry, ...]
-    objects: tuple[ObjectDefinition, ...]
-    routines: tuple[RoutineDefinition, ...]
-    lost: tuple[NotRestored, ...]
-    by_name: Mapping[str, bool]
-
-    @property
-    def excluded(self) -> int:
-        """The number of objects that the patterns exclude."""
-        return sum(not chosen for chosen in self.by_name.values())
-
-
-def not_restored(
-    manifest: Manifest, options: Options, chosen: Chosen, tables: Sequence[TableStep], target: TargetState | None
-) -> Iterator[NotRestored]:
-    """Everything that is not restored."""
-    yield from chosen.lost
-    if options.data_only or options.partitions:
-        yield from _failed(manifest, chosen)
-        return
-    yield from _not_exported(manifest, chosen)
-    yield from _of_tables(manifest, options, chosen, {step.entry.table for step in tables})
-    for model in manifest.definitions.models:
-        yield NotRestored(model, "MODEL", "not in the export: models are not exported")
-    for unread in manifest.definitions.unread:
-        yield NotRestored(unread.what, "DEFINITION", f"not in the export: {unread.reason}")
-    if options.as_:
-        # Single tables of a dataset, next to what is there.
-        return
-    if target is not None:
-        yield NotRestored(options.dataset, "DATASET", "it exists: its properties stay as they are")
-    elif has_access_entries(manifest) and not options.with_access and not options.temporary:
-        yield NotRestored(manifest.dataset, ACCESS, NO_ACCESS)
+    rows = (target.rows or {}).get(name, {})
+    filled = [id_ for id_, count in rows.items() if count]
+    if not filled or options.replace:
+        return "replace" if filled else "fill"
+    if options.missing_only:
+        return "keep" if len(filled) == len(rows) else "fill"
+    cause = f"table {name} has rows in {named(filled, SHOWN, 'partition')}"
+    hint = (
+        "Use {setting:replace} to replace these partitions, {setting:missing_only} to fill empty ones only, or "
+        "{setting:as_} to restore next to the table."
+    )
+    raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint, setting="partitions")
 
 
-def _not_exported(manifest: Manifest, chosen: Chosen) -> Iterator[NotRestored]:
-    """What the export has neither rows nor a definition of."""
-    named = {entry.table for entry in chosen.tables}
-    named |= {object_.name for object_ in chosen.objects} | {object_.name for object_ in chosen.lost}
-    for skipped in manifest.skipped:
-        if chosen.by_name[skipped.table] and skipped.table not in named:
-            yield NotRestored(skipped.table, skipped.kind, f"not in the export: {skipped.reason}")
-            named.add(skipped.table)
-    for failed in _failed(manifest, chosen):
-        if failed.name not in named:
-            yield failed
-            named.add(failed.name)
-    for object_ in manifest.definitions.objects:
-        if chosen.by_name[object_.name] and object_.name not in named:
-            yield NotRestored(
-                object_.name, object_.kind, "its rows are not in the export, and its definition is not enough"
-            )
+def has_rows(definition: msgspec.Raw) -> bool:
+    """Whether a table has rows, or is receiving some."""
+    table: dict[str, Any] = msgspec.json.decode(definition)
+    return bool(int(table.get("numRows") or 0) or table.get("streamingBuffer"))
 
 
-def _failed(manifest: Manifest, chosen: Chosen) -> Iterator[NotRestored]:
-    for failure in manifest.failed:
-        if chosen.by_name[failure.table]:
-            yield NotRestored(failure.table, TABLE, f"its export failed: {failure.message}")
+UNLISTED = "those of the table there, if any, are removed: missing permission bigquery.rowAccessPolicies.list"
+FORGOTTEN = "removed: an earlier restore created it, and this export lacks it"
 
 
-def _of_tables(manifest: Manifest, options: Options, chosen: Chosen, restored: set[str]) -> Iterator[NotRestored]:
-    """Policies and indexes; those of tables that are kept or excluded are not the restore's."""
-    lost = {object_.name for object_ in chosen.lost} | {failure.table for failure in manifest.failed}
-    for policy in manifest.definitions.policies:
-        name = f"{policy.table}.{policy.name}"
-        if policy.table in restored and not options.with_policies:
-            yield NotRestored(name, POLICY, UNREQUESTED)
-        elif policy.table in restored and policy.grantees is None:
-            yield NotRestored(name, POLICY, NO_MEMBERS)
-        elif policy.table in lost and chosen.by_name.get(policy.table):
-            yield NotRestored(name, POLICY, "its table is not restored")
-    for index in manifest.definitions.indexes:
-        if index.table in lost and chosen.by_name.get(index.table):
-            yield NotRestored(f"{index.table}.{index.name}", INDEX, "its table is not restored")
+def lost_policies(
+    known: Collection[tuple[str, str]],
+    options: Options,
+    tables: Iterable[TableStep],
+    into: Dataset,
+    target: TargetState | None,
+) -> list[NotRestored]:
+    """The row access policies of the target that are removed for good, and that a restore had created there.
+
+    known: the policies that the export can bring back, as table and name. Raises UsageError for any other policy: no
+    export has it.
+    https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#copy_jobs
+    """
+    there, rows_only = (target and target.policies) or {}, options.data_only or bool(options.partitions)
+    replaced = [step.name for step in tables if step.action in ("replace", "fill")]
+    lost = [
+        (name, policy, created)
+        for name in replaced
+        for policy, created in sorted((there.get(name) or {}).items())
+        if rows_only or (name, policy) not in known
+    ]
+    if removed := [f"{policy} of {name}" for name, policy, created in lost if rows_only or not created]:
+        subject = f"{into.project}.{into.name}"
+        if rows_only:
+            cause = f"row access policies would be removed: {named(removed, SHOWN)}"
+            hint = "Restore next to the table with {setting:as_}, or drop them first and create them again afterwards."
+            raise UsageError(PLAN, subject, cause, hint, setting="data_only" if options.data_only else "partitions")
+        cause = f"row access policies that the export cannot restore would be removed: {named(removed, SHOWN)}"
+        hint = (
+            "Drop them first and create them again afterwards, restore next to the table with {setting:as_}, or leave "
+            "the table out with {setting:exclude}."
+        )
+        raise UsageError(PLAN, subject, cause, hint, setting="replace")
+    unlisted = [NotRestored(name, POLICY, UNLISTED) for name in replaced if there.get(name, {}) is None]
+    return [*(NotRestored(f"{name}.{policy}", POLICY, FORGOTTEN) for name, policy, _ in lost), *unlisted]

@@ -24,9 +24,9 @@ from bqdump.core.documents.units import files_by_partition
 from bqdump.core.formats.fidelity import cell
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.formats.types import Column
-from bqdump.core.restore.definition import without_default
+from bqdump.core.restore.columns import Field, Restored, as_string, cast, free_name, from_json
 from bqdump.core.restore.plan import Load
-from bqdump.core.restore.values import Field, Restored, as_string, cast, free_name, from_json
+from bqdump.core.restore.table_requests import without_default
 from bqdump.core.sizes import named, size_text
 from bqdump.core.sql.statements import identifier, literal
 from bqdump.core.tables.partitioning import PSEUDO_COLUMN, partition_times

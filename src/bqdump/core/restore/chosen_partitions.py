@@ -14,9 +14,9 @@ import msgspec
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.documents.units import files_by_partition
 from bqdump.core.errors import UsageError
+from bqdump.core.restore.columns import restored_columns
 from bqdump.core.restore.names import RANGE, PartitionRange, partition_range
-from bqdump.core.restore.plan import Load, Options
-from bqdump.core.restore.values import restored_columns
+from bqdump.core.restore.plan import PLAN, Load, Options
 from bqdump.core.sizes import counted, listed, named
 from bqdump.core.sql.partitions import rows_of
 from bqdump.core.sql.statements import identifier
@@ -24,7 +24,6 @@ from bqdump.core.tables.partitioning import MOST_LOADS, NULL, UNPARTITIONED, Par
 
 NOT_BY_PARTITION = "only some of its partitions are restored, and its files are not by partition"
 SOME = 3
-PLAN = "plan the restore"
 SETTING = "partitions"
 # Each is put in place by a copy job of its own, of which a table takes 1,500 a day.
 MOST = MOST_LOADS

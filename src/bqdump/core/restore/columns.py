@@ -1,9 +1,8 @@
-"""GoogleSQL that makes a column's value from what a load job could read: strings, JSON text, or STRUCTs of them.
+"""The columns of a restored table, and the GoogleSQL that makes their values from what a load job could read.
 
+A load job reads strings, JSON text, or STRUCTs of them, where it cannot load the type.
 TO_JSON_STRING: https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#json_encodings
 CAST: https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_functions
-
-The columns of a restored table: those of the export, with the types that their values have there.
 """
 
 from __future__ import annotations

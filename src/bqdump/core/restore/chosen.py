@@ -1,0 +1,220 @@
+"""Which objects of an export are restored, and which are left out, each with the reason.
+
+What the patterns exclude is counted, not named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from bqdump.core.documents.definitions import ObjectDefinition, RoutineDefinition
+from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.manifest_index import settings_of
+from bqdump.core.errors import UsageError
+from bqdump.core.plan.draft import unmatched
+from bqdump.core.restore.access import UNREQUESTED as NO_ACCESS
+from bqdump.core.restore.access import has_access_entries
+from bqdump.core.restore.chosen_partitions import chosen_partitions
+from bqdump.core.restore.columns import restored_columns
+from bqdump.core.restore.loads import unloadable
+from bqdump.core.restore.names import names_in_target
+from bqdump.core.restore.objects import (
+    RESTORABLE,
+    has_definition,
+)
+from bqdump.core.restore.partitions import LONGEST_MS
+from bqdump.core.restore.plan import (
+    ACCESS,
+    INDEX,
+    PLAN,
+    POLICY,
+    ROUTINE,
+    TABLE,
+    NotRestored,
+    Options,
+    TableStep,
+    TargetState,
+)
+from bqdump.core.tables.catalog import select
+
+NOT_RENAMED = "only tables are restored under other names"
+
+
+def tables_with_rows(manifest: Manifest) -> tuple[list[str], list[str]]:
+    """The tables of an export that a restore fills with rows, and those whose rows it cannot bring back."""
+    everything = choose(manifest, Options(project=manifest.project, dataset=manifest.dataset))
+    return [entry.table for entry in everything.tables], [lost.name for lost in everything.lost]
+
+
+def tables_in_target(manifest: Manifest, options: Options) -> Mapping[str, str]:
+    """The names in the target of the tables that are restored. Raises like restore_plan."""
+    chosen = choose(manifest, options).tables
+    return names_in_target([entry.table for entry in chosen], options.as_)
+
+
+def partitions_in_target(manifest: Manifest, options: Options) -> Mapping[str, list[str]]:
+    """The ids of the partitions that are restored, by the name of their table in the target."""
+    chosen = {entry.table: chosen_partitions(entry, options) for entry in choose(manifest, options).tables}
+    names = names_in_target(list(chosen), options.as_)
+    return {names[table]: some.ids for table, some in chosen.items() if some}
+
+
+def choose(manifest: Manifest, options: Options) -> Chosen:
+    """What the options choose: as tables with rows, by its definition, and what cannot be restored."""
+    by_name = chosen_by(options, manifest)
+    known = {
+        object_.name: object_
+        for object_ in manifest.definitions.objects
+        if has_definition(object_.kind, object_.definition)
+    }
+    for entry in manifest.tables:
+        if entry.kind in RESTORABLE and entry.table not in known and has_definition(entry.kind, entry.definition):
+            known[entry.table] = ObjectDefinition(entry.table, entry.kind, entry.definition)
+    tables, lost = [], []
+    for entry in manifest.tables:
+        if by_name[entry.table] and entry.table not in known:
+            if reason := _obstacle(manifest, entry, options):
+                lost.append(NotRestored(entry.table, entry.kind, reason))
+            else:
+                some = chosen_partitions(entry, options)
+                tables.append(some.entry if some else entry)
+    objects = [object_ for name, object_ in sorted(known.items()) if by_name[name]]
+    routines = [routine for routine in manifest.definitions.routines if by_name[routine.name]]
+    if options.as_:
+        lost += [NotRestored(object_.name, object_.kind, NOT_RENAMED) for object_ in objects]
+        lost += [NotRestored(routine.name, ROUTINE, NOT_RENAMED) for routine in routines]
+    if options.partitions and objects:
+        object_ = objects[0]
+        cause, hint = f"{object_.name} has no partitions in the export", "Restore it with {setting:include}."
+        raise UsageError(PLAN, object_.name, cause, hint, setting="partitions")
+    if options.as_ or options.data_only or options.partitions:
+        objects, routines = [], []
+    return Chosen(tuple(tables), tuple(objects), tuple(routines), tuple(lost), by_name)
+
+
+def _obstacle(manifest: Manifest, entry: TableEntry, options: Options) -> str:
+    """Why a table cannot be restored, or ""."""
+    definition = msgspec.json.decode(entry.definition)
+    if definition is None:
+        return "the export has no definition of it: it was deleted while it was exported"
+    # The unit becomes part of statements.
+    unit = (definition.get("timePartitioning") or {}).get("type") or "DAY"
+    if unit not in LONGEST_MS:
+        return f"it is partitioned by {unit!r}, which is not one of {', '.join(LONGEST_MS)}"
+    return "" if options.schema_only else unloadable(entry, restored_columns(entry), settings_of(manifest, entry))
+
+
+def chosen_by(options: Options, manifest: Manifest) -> Mapping[str, bool]:
+    """For the name of each object of an export whether the patterns choose it.
+
+    Raises UsageError for a pattern that matches none.
+    """
+    names = object_names(manifest)
+    for setting, patterns in (("include", options.include), ("exclude", options.exclude)):
+        for pattern, guess in unmatched(names, patterns):
+            cause = f"matches no object of the export{guess}"
+            where = "partitions" if options.partitions else setting
+            raise UsageError(PLAN, repr(pattern), cause, "{call:ls} lists all.", setting=where)
+    return dict(zip(names, select(names, options.include, options.exclude), strict=True))
+
+
+def object_names(manifest: Manifest) -> list[str]:
+    """The names of all objects of an export, which patterns choose from, sorted."""
+    found = manifest.definitions
+    named = [
+        *(entry.table for entry in manifest.tables),
+        *(object_.name for object_ in found.objects),
+        *(routine.name for routine in found.routines),
+        *(table.table for table in manifest.skipped),
+        *(failure.table for failure in manifest.failed),
+    ]
+    return sorted(set(named))
+
+
+UNREQUESTED = "row access policies were not requested: whoever reads the table reads all rows"
+NO_MEMBERS = "its members could not be read when it was exported"
+
+
+class Chosen(NamedTuple):
+    """What the patterns choose: restored as tables, by definition, and (lost) what cannot be restored.
+
+    by_name: for every object of the export whether it is chosen.
+    """
+
+    tables: tuple[TableEntry, ...]
+    objects: tuple[ObjectDefinition, ...]
+    routines: tuple[RoutineDefinition, ...]
+    lost: tuple[NotRestored, ...]
+    by_name: Mapping[str, bool]
+
+    @property
+    def excluded(self) -> int:
+        """The number of objects that the patterns exclude."""
+        return sum(not chosen for chosen in self.by_name.values())
+
+
+def not_restored(
+    manifest: Manifest, options: Options, chosen: Chosen, tables: Sequence[TableStep], target: TargetState | None
+) -> Iterator[NotRestored]:
+    """Everything that is not restored."""
+    yield from chosen.lost
+    if options.data_only or options.partitions:
+        yield from _failed(manifest, chosen)
+        return
+    yield from _not_exported(manifest, chosen)
+    yield from _of_tables(manifest, options, chosen, {step.entry.table for step in tables})
+    for model in manifest.definitions.models:
+        yield NotRestored(model, "MODEL", "not in the export: models are not exported")
+    for unread in manifest.definitions.unread:
+        yield NotRestored(unread.what, "DEFINITION", f"not in the export: {unread.reason}")
+    if options.as_:
+        # Single tables of a dataset, next to what is there.
+        return
+    if target is not None:
+        yield NotRestored(options.dataset, "DATASET", "it exists: its properties stay as they are")
+    elif has_access_entries(manifest) and not options.with_access and not options.temporary:
+        yield NotRestored(manifest.dataset, ACCESS, NO_ACCESS)
+
+
+def _not_exported(manifest: Manifest, chosen: Chosen) -> Iterator[NotRestored]:
+    """What the export has neither rows nor a definition of."""
+    named = {entry.table for entry in chosen.tables}
+    named |= {object_.name for object_ in chosen.objects} | {object_.name for object_ in chosen.lost}
+    for skipped in manifest.skipped:
+        if chosen.by_name[skipped.table] and skipped.table not in named:
+            yield NotRestored(skipped.table, skipped.kind, f"not in the export: {skipped.reason}")
+            named.add(skipped.table)
+    for failed in _failed(manifest, chosen):
+        if failed.name not in named:
+            yield failed
+            named.add(failed.name)
+    for object_ in manifest.definitions.objects:
+        if chosen.by_name[object_.name] and object_.name not in named:
+            yield NotRestored(
+                object_.name, object_.kind, "its rows are not in the export, and its definition is not enough"
+            )
+
+
+def _failed(manifest: Manifest, chosen: Chosen) -> Iterator[NotRestored]:
+    for failure in manifest.failed:
+        if chosen.by_name[failure.table]:
+            yield NotRestored(failure.table, TABLE, f"its export failed: {failure.message}")
+
+
+def _of_tables(manifest: Manifest, options: Options, chosen: Chosen, restored: set[str]) -> Iterator[NotRestored]:
+    """Policies and indexes; those of tables that are kept or excluded are not the restore's."""
+    lost = {object_.name for object_ in chosen.lost} | {failure.table for failure in manifest.failed}
+    for policy in manifest.definitions.policies:
+        name = f"{policy.table}.{policy.name}"
+        if policy.table in restored and not options.with_policies:
+            yield NotRestored(name, POLICY, UNREQUESTED)
+        elif policy.table in restored and policy.grantees is None:
+            yield NotRestored(name, POLICY, NO_MEMBERS)
+        elif policy.table in lost and chosen.by_name.get(policy.table):
+            yield NotRestored(name, POLICY, "its table is not restored")
+    for index in manifest.definitions.indexes:
+        if index.table in lost and chosen.by_name.get(index.table):
+            yield NotRestored(f"{index.table}.{index.name}", INDEX, "its table is not restored")
