@@ -8,6 +8,7 @@ export: it belongs into README with the picture. Needs Chromium.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import subprocess
@@ -68,7 +69,7 @@ def launched(playwright: Playwright) -> Browser:
 
 
 def export(stack: Stack) -> None:
-    """The demo's data, which grows; one night a table fails, and on the last night one job is retried."""
+    """The demo's data, which grows; one night a table fails, on the last night one job is retried. Then a drill."""
     stack.jobs(shard_bytes=FILE_BYTES, clock_offset_seconds=-NIGHTS * DAY, pending_seconds=0.1, run_seconds=0.4)
     seed(stack, project=PROJECT, dataset=DATASET, bucket=SOURCE, target=TARGET)
     settings = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
@@ -86,6 +87,9 @@ def export(stack: Stack) -> None:
         done = asyncio.run(execute(command, tasks=TASKS, env=settings | stack.variables(), job="nightly", seed=night))
         assert done.ok
     big.close()
+    command = [sys.executable, "-m", "bqdump", "drill", "--quiet"]
+    drilled = {**os.environ, **settings, **stack.variables()}
+    subprocess.run(command, env=drilled, stdout=subprocess.DEVNULL, check=True)
 
 
 def faults(night: int) -> list[dict[str, object]]:
