@@ -25,6 +25,7 @@ SETS_OPTIONS = re.compile(
     r"\s*ALTER\s+COLUMN\s+(?:IF\s+EXISTS\s+)?(?P<name>`[^`]+`|\w+)\s+SET\s+(?P<options>OPTIONS\s*\(.*\))\s*",
     re.IGNORECASE | re.DOTALL,
 )
+UNNEST_IN_PARENTHESES = re.compile(r"\(\s*UNNEST\s*\(", re.IGNORECASE)
 ACTIONS = ("ADD", "ALTER", "DROP", "RENAME", "SET")
 
 
@@ -39,6 +40,9 @@ def parse(text: str) -> list[exp.Expression]:
         parsed = (statement for statement in sqlglot.parse(text, read="bigquery") if statement is not None)
         statements = [_altering(item) if isinstance(item, exp.Command) else item for item in parsed]
     except sqlglot.errors.SqlglotError as error:
+        # sqlglot does not parse a join in parentheses that begins with an array.
+        if (joined := UNNEST_IN_PARENTHESES.sub("(SELECT * FROM UNNEST(", text)) != text:
+            return parse(joined)
         first = str(error).splitlines()[0]
         raise invalid_query(f"Syntax error: {first}") from error
     if not statements:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,9 @@ from sqlglot import exp
 
 from bqdump_local.bigquery.files.formats import rest_columns
 from bqdump_local.bigquery.sql import parameters
+from bqdump_local.bigquery.sql.parsing import invalid_query
 from bqdump_local.bigquery.statements import columns
-from bqdump_local.bigquery.tables.types import Field, duckdb_type, field_of, quote
+from bqdump_local.bigquery.tables.types import Field, duckdb_type, field_of, literal, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -45,14 +47,33 @@ def name_columns(select: exp.Expression) -> None:
         select = select.this
     if not isinstance(select, exp.Select):
         return
+    _open_struct(select)
     number = 0
     named = []
     for item in select.expressions:
-        if not item.alias and not item.is_star and not isinstance(item, (exp.Column, exp.Dot)):
+        # A window's name is no alias.
+        named_already = item.alias and not isinstance(item, exp.Window)
+        if not named_already and not item.is_star and not isinstance(item, (exp.Column, exp.Dot)):
             item = exp.alias_(item, f"f{number}_")
             number += 1
         named.append(item)
     select.set("expressions", named)
+    names = Counter(item.alias_or_name.lower() for item in named if not item.is_star)
+    if repeated := [name for name, times in names.items() if times > 1]:
+        message = "Duplicate column names in the result are not supported when a destination table is present."
+        raise invalid_query(f"{message} Found duplicate(s): {', '.join(repeated)}")
+
+
+def _open_struct(select: exp.Select) -> None:
+    """Make the members of `SELECT AS STRUCT`, and those of a struct in `SELECT AS VALUE`, columns of the result."""
+    (value,) = select.expressions if len(select.expressions) == 1 else (None,)
+    if select.args.get("kind") == "VALUE" and isinstance(value, exp.Struct):
+        members = [
+            exp.alias_(item.expression.copy(), item.name) if isinstance(item, exp.PropertyEQ) else item.copy()
+            for item in value.expressions
+        ]
+        select.set("expressions", members)
+    select.set("kind", None)
 
 
 def cast_types(select: exp.Expression, given: list[dict[str, Any]]) -> dict[str, str]:
@@ -72,7 +93,7 @@ def cast_types(select: exp.Expression, given: list[dict[str, Any]]) -> dict[str,
                 position = next((n for n, node in enumerate(positions) if node is inner), 0)
                 parameter = parameters.find(given, inner.name, position)
                 found[item.alias_or_name.lower()] = parameters.type_name(parameter["parameterType"])
-            elif isinstance(inner, (exp.JSONFormat, exp.If)):
+            elif isinstance(inner, exp.If) or (isinstance(inner, exp.JSONFormat) and not inner.args.get("to_json")):
                 found[item.alias_or_name.lower()] = ""
     return found
 
@@ -119,6 +140,8 @@ def _stored(field: Field) -> str:
         year, month, day, hour, minute, second = (f"datepart('{part}', try_cast({ref} AS INTERVAL))" for part in parts)
         canonical = f"concat({year}, '-', {month}, ' ', {day}, ' ', {hour}, ':', {minute}, ':', {second})"
         return f"CASE WHEN try_cast({ref} AS INTERVAL) IS NULL THEN {ref}::VARCHAR ELSE {canonical} END"
+    if field.mode == "REPEATED":
+        return f"bq.without_nulls({ref}::{duckdb_type(field)}, {literal(field.name)})"
     return f"{ref}::{duckdb_type(field)}"
 
 

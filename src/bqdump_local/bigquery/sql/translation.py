@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from sqlglot import exp
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.files.formats import to_json_string
 from bqdump_local.bigquery.sql import metadata, names, parameters, partition_filter, structs
+from bqdump_local.bigquery.sql.functions import calls
 from bqdump_local.bigquery.sql.parsing import invalid_query, parse
 from bqdump_local.bigquery.sql.results import cast_types
 from bqdump_local.bigquery.statements import routines
@@ -74,6 +75,7 @@ class Translation:
         pseudo = _names_pseudo_columns(statement)
         statement = self.resolve(statement, target, stored)
         _count_from_zero(statement)
+        statement = calls.replace(statement)
         statement = statement.transform(self.rewrite, copy=False)
         if pseudo:
             for star in statement.find_all(exp.Star):
@@ -104,17 +106,11 @@ class Translation:
 
     def _function(self, node: exp.Table, query: exp.Expression) -> None:
         """Replace the call of a table function by its query."""
-        inner = Translation(
-            self.catalog,
-            self.project,
-            None,
-            self.location,
-            self.now_ms,
-            read_external=self.read_external,
-            referenced=self.referenced,
-            source_fields=self.source_fields,
-        )
-        node.replace(_subquery(inner.to_duckdb(query), node.alias or "called"))
+        node.replace(_subquery(self._within_project(self.project).to_duckdb(query), node.alias or "called"))
+
+    def _within_project(self, project: str) -> Translation:
+        """The context of a view or a table function, whose names are relative to its project."""
+        return replace(self, project=project, default_dataset=None, parameters=[], _positional=0)
 
     def _relation(self, node: exp.Table, *, pseudo: bool) -> exp.Expression:
         project, dataset, name = self.reference(node)
@@ -134,16 +130,7 @@ class Translation:
         if node.args.get("version") is not None and table.kind != "TABLE" and table.kind != "SNAPSHOT":
             raise invalid_query(f"FOR SYSTEM_TIME AS OF cannot be used with {table.name}, which is a {table.kind}.")
         if table.view_query is not None:
-            inner = Translation(
-                self.catalog,
-                table.project,
-                None,
-                self.location,
-                self.now_ms,
-                read_external=self.read_external,
-                referenced=self.referenced,
-                source_fields=self.source_fields,
-            )
+            inner = self._within_project(table.project)
             return _subquery(inner.to_duckdb(parse(table.view_query)[0]), alias)
         if table.kind == "EXTERNAL":
             if self.read_external is None:
@@ -166,9 +153,13 @@ class Translation:
         both = [version.name, *([buffer.name] if buffer else [])]
         return _subquery(" UNION ALL ".join(f"SELECT {columns} FROM {source}" for source in both), alias)
 
+    def expression(self, node: exp.Expression) -> str:
+        """An expression outside of a query, for DuckDB."""
+        return str(calls.replace(node.copy()).transform(self.rewrite).sql(dialect="duckdb"))
+
     def milliseconds(self, moment: exp.Expression) -> int:
         """The time of FOR SYSTEM_TIME AS OF."""
-        value = moment.expression.transform(self.rewrite).sql(dialect="duckdb")
+        value = self.expression(moment.expression)
         with self.catalog.warehouse.cursor() as cursor:
             return int(cursor.execute(f"SELECT epoch_ms(({value})::TIMESTAMPTZ)").fetchall()[0][0])
 

@@ -25,7 +25,7 @@ def expression(field: Field, translation: Translation) -> str | None:
     if text is None:
         return None
     value = parse(f"SELECT {text}")[0].expressions[0]
-    return f"({value.transform(translation.rewrite).sql(dialect='duckdb')})::{duckdb_type(field)}"
+    return f"({translation.expression(value)})::{duckdb_type(field)}"
 
 
 def expressions(catalog: Catalog, table: Table) -> dict[str, str]:

@@ -144,7 +144,7 @@ def constant(node: exp.Expression, translation: Translation) -> Any:
             return [constant(item, translation) for item in node.expressions]
         case exp.Interval():
             return _interval(node)
-    sql = node.transform(translation.rewrite).sql(dialect="duckdb")
+    sql = translation.expression(node)
     with translation.catalog.warehouse.cursor() as cursor:
         return cursor.execute(f"SELECT {sql}").fetchall()[0][0]
 

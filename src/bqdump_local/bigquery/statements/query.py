@@ -14,6 +14,7 @@ from bqdump_local.bigquery.files.readers import reader
 from bqdump_local.bigquery.jobs import load, writing
 from bqdump_local.bigquery.jobs.connection import dataset_project
 from bqdump_local.bigquery.sql import anonymous, metadata
+from bqdump_local.bigquery.sql.functions import calls
 from bqdump_local.bigquery.sql.parsing import invalid_query, parse
 from bqdump_local.bigquery.sql.results import JobResult, Result, describe, fetch, name_columns
 from bqdump_local.bigquery.sql.translation import Translation
@@ -74,7 +75,7 @@ class Query:
                 if len(statements) > 1:
                     outcome.statistics["statementType"] = "SCRIPT"
         except duckdb.Error as error:
-            raise invalid_query(_message(error)) from error
+            raise _refusal(error) from error
         finally:
             self._catalog.warehouse.drop(self._outside)
         processed = str(self._processed())
@@ -110,7 +111,7 @@ class Query:
                 else:
                     self._refer(statement)
         except duckdb.Error as error:
-            raise invalid_query(_message(error)) from error
+            raise _refusal(error) from error
         finally:
             self._catalog.warehouse.drop(self._outside)
         processed = str(self._processed())
@@ -130,7 +131,7 @@ class Query:
             if isinstance(cast.this, exp.Literal) and cast.this.is_string:
                 with self._catalog.warehouse.cursor() as cursor:
                     try:
-                        cursor.execute(f"SELECT {cast.transform(self._translation.rewrite).sql(dialect='duckdb')}")
+                        cursor.execute(f"SELECT {self._translation.expression(cast)}")
                     except duckdb.ConversionException as error:
                         kind = cast.to.sql(dialect="bigquery")
                         raise invalid_query(f'Could not cast literal "{cast.name}" to type {kind}') from error
@@ -256,7 +257,13 @@ def _billed(processed: int) -> str:
     return str(max(10 * megabyte, -(-processed // megabyte) * megabyte)) if processed else "0"
 
 
+def _refusal(error: duckdb.Error) -> BigQueryError:
+    return calls.missing(str(error)) or invalid_query(_message(error))
+
+
 def _message(error: duckdb.Error) -> str:
+    if own := re.search("\x01(.*?)\x02", str(error), re.DOTALL):
+        return own[1]
     first = str(error).partition("\n")[0]
     if match := re.search(r'Referenced column "([^"]+)"', first):
         return f"Unrecognized name: {match[1]}"

@@ -12,6 +12,8 @@ from typing import Any
 
 import duckdb
 
+from bqdump_local.bigquery.sql.functions.calls import MACROS
+
 
 class Warehouse:
     """One DuckDB database. Every thread uses its own cursors."""
@@ -31,6 +33,7 @@ class Warehouse:
         self._connection.execute("SET GLOBAL max_expression_depth = 5000")
         # sqlglot writes lambdas with an arrow.
         self._connection.execute("SET GLOBAL lambda_syntax = 'ENABLE_SINGLE_ARROW'")
+        self._connection.execute(MACROS)
         self._connection.execute("CREATE SCHEMA IF NOT EXISTS data")
         self._connection.execute("CREATE TABLE IF NOT EXISTS kept (key VARCHAR PRIMARY KEY, document VARCHAR)")
         taken = self._connection.execute(

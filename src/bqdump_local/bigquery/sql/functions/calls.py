@@ -1,0 +1,254 @@
+"""Replaces functions and operators that mean something else in DuckDB by macros with BigQuery's meaning (macros.sql).
+
+What has no macro either is refused by name, instead of being answered wrongly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
+
+from bqdump_local.bigquery.errors import BigQueryError, unsupported
+from bqdump_local.bigquery.sql.functions import dates, json, text
+from bqdump_local.bigquery.sql.functions.nodes import call
+from bqdump_local.bigquery.sql.parsing import invalid_query
+
+Replacement = Callable[[Any], exp.Expression]
+# The statements that create the macros.
+MACROS = files(__package__).joinpath("macros.sql").read_text(encoding="utf-8")
+
+CASTS = {
+    exp.DataType.Type.BIGINT: "int64",
+    exp.DataType.Type.BOOLEAN: "bool",
+    exp.DataType.Type.TEXT: "string",
+    exp.DataType.Type.BINARY: "bytes",
+    exp.DataType.Type.VARBINARY: "bytes",
+}
+# Functions whose name, in BigQuery, begins with the name of a group: HLL_COUNT.INIT.
+GROUPS = ("AEAD", "AI", "DETERMINISTIC_ENCRYPT", "HLL_COUNT", "KEYS", "KLL_QUANTILES", "ML", "NET", "OBJ", "VECTOR")
+# How names of functions begin that BigQuery has, and this stand-in may not have.
+FAMILIES = (
+    *(
+        "APPROX_",
+        "ARRAY_",
+        "BIT_",
+        "DATE_",
+        "DATETIME_",
+        "GENERATE_",
+        "JSON_",
+        "LAX_",
+        "NORMALIZE_",
+        "PARSE_",
+        "RANGE_",
+    ),
+    *("REGEXP_", "S2_", "SAFE_", "ST_", "TIMESTAMP_", "TO_"),
+)
+
+
+def replace(statement: exp.Expression) -> exp.Expression:
+    """Replace the functions and operators of a statement, which changes. Returns the statement, or what replaces it."""
+    holder = exp.Paren(this=statement)
+    for node in reversed([node for node in holder.walk() if node is not holder]):
+        new = _replaced(node)
+        if new is not node:
+            node.replace(new)
+    found = holder.this
+    found.pop()
+    return found
+
+
+def _replaced(node: exp.Expression) -> exp.Expression:
+    if (name := REFUSED.get(type(node))) is not None:
+        raise unsupported(f"the function {name}", location="query")
+    return change(node) if (change := CHANGES.get(type(node))) is not None else node
+
+
+def _cast(node: exp.Cast) -> exp.Expression:
+    if node.args.get("format") is not None:
+        raise unsupported("CAST with FORMAT", location="query")
+    if (name := CASTS.get(node.to.this)) is None or node.to.expressions:
+        return node
+    if isinstance(node, exp.TryCast):
+        safe = call(f"try_{name}", node.this) if name in ("int64", "bool") else call(f"to_{name}", node.this)
+        return safe if name in ("int64", "bool") else exp.Anonymous(this="TRY", expressions=[safe])
+    return call(f"to_{name}", node.this)
+
+
+def _arithmetic(node: exp.Binary) -> exp.Expression:
+    """Sums and products of literals, which are INT64 here and of 32 bits in DuckDB."""
+    if all(
+        isinstance(part, exp.Literal) and not part.is_string and part.name.isdigit() for part in (node.left, node.right)
+    ):
+        node.set("this", exp.cast(node.left.copy(), "BIGINT"))
+    return node
+
+
+def _safe_sum(operator: type[exp.Binary]) -> Replacement:
+    def change(node: exp.Expression) -> exp.Expression:
+        parts = [exp.Paren(this=part.copy()) for part in (node.this, node.expression)]
+        return exp.Anonymous(this="TRY", expressions=[_arithmetic(operator(this=parts[0], expression=parts[1]))])
+
+    return change
+
+
+def _safe(node: exp.SafeFunc) -> exp.Expression:
+    if isinstance(node.this, exp.Anonymous) and node.this.name.upper() == "ERROR":
+        return exp.Null()
+    return exp.Anonymous(this="TRY", expressions=[node.this.copy()])
+
+
+def _logarithm(node: exp.Log) -> exp.Expression:
+    base, value = node.this.copy(), node.expression.copy()
+    return exp.Log(this=base, expression=call("positive", value, exp.Literal.string("LOG")))
+
+
+def _element(node: exp.Bracket) -> exp.Expression:
+    """An element by its index without OFFSET or ORDINAL: of an array, or of JSON."""
+    if node.args.get("offset") is not None or len(node.expressions) != 1:
+        return node
+    (index,) = node.expressions
+    if isinstance(index, exp.Literal) and index.is_string:
+        return json.member(node.this, index.name)
+    return exp.Paren(this=call("item", node.this, index))
+
+
+def _array_concat(node: exp.ArrayConcat) -> exp.Expression:
+    whole = node.this.copy()
+    for other in node.expressions:
+        whole = call("array_concat", whole, other)
+    return whole
+
+
+def _limited(node: exp.ArrayAgg) -> exp.Expression:
+    """ARRAY_AGG with LIMIT."""
+    if not isinstance(limit := node.this, exp.Limit):
+        return node
+    most = limit.expression.copy()
+    whole = exp.ArrayAgg(this=limit.this.copy())
+    return exp.Anonymous(this="list_slice", expressions=[whole, exp.Literal.number(1), most])
+
+
+def _joined(node: exp.GroupConcat) -> exp.Expression:
+    if isinstance(node.this, exp.Limit):
+        raise unsupported("STRING_AGG with LIMIT", location="query")
+    return node
+
+
+def _named(node: exp.Anonymous) -> exp.Expression:
+    """A function that sqlglot does not know."""
+    name = node.name.upper()
+    if name in ("ARRAY_IS_DISTINCT", "ARRAY_INCLUDES", "RANGE_BUCKET"):
+        return call(name.lower(), *node.expressions)
+    if name == "RANGE":
+        raise unsupported("the function RANGE", location="query")
+    return node
+
+
+def _grouped(node: exp.Dot) -> exp.Expression:
+    group = node.this.name.upper() if isinstance(node.this, (exp.Identifier, exp.Column)) else ""
+    if isinstance(node.expression, (exp.Anonymous, exp.Func)) and group in GROUPS:
+        name = node.expression.name if isinstance(node.expression, exp.Anonymous) else node.expression.sql_name()
+        raise unsupported(f"the function {group}.{name.upper()}", location="query")
+    if isinstance(node.this, (exp.Anonymous, exp.Bracket)):
+        return exp.Dot(this=exp.Paren(this=node.this.copy()), expression=node.expression.copy())
+    return node
+
+
+def _top_count(node: exp.ApproxTopK) -> exp.Expression:
+    counts = exp.Anonymous(this="histogram", expressions=[node.this.copy()])
+    return call("top_count", counts, node.expression)
+
+
+def _net(node: exp.NetFunc) -> exp.Expression:
+    raise unsupported(f"the function NET.{node.this.sql_name()}", location="query")
+
+
+def _pivot(node: exp.Pivot) -> exp.Expression:
+    if node.args.get("unpivot"):
+        _name_last(node)
+    elif any(isinstance(item, exp.Alias) for item in node.expressions):
+        raise unsupported("PIVOT with a name for an aggregate", location="query")
+    return node
+
+
+def _name_last(node: exp.Pivot) -> None:
+    """Put the column of names behind those of values, in `SELECT *` from UNPIVOT."""
+    select = node.find_ancestor(exp.Select)
+    names = [item.this for item in node.args.get("fields") or () if isinstance(item, exp.In)]
+    if select is None or select.args.get("joins") or len(names) != 1:
+        return
+    for star in [item for item in select.expressions if isinstance(item, exp.Star) and not any(item.args.values())]:
+        star.set("except_", [names[0].copy()])
+        select.append("expressions", exp.column(names[0].name))
+
+
+REFUSED: dict[type[exp.Expression], str] = {
+    exp.ApproxTopSum: "APPROX_TOP_SUM",
+    exp.Collate: "COLLATE",
+    exp.FarmFingerprint: "FARM_FINGERPRINT",
+    exp.JSONKeysAtDepth: "JSON_KEYS",
+    exp.JSONSet: "JSON_SET",
+    exp.LaxBool: "LAX_BOOL",
+    exp.LaxFloat64: "LAX_FLOAT64",
+    exp.LaxInt64: "LAX_INT64",
+    exp.LaxString: "LAX_STRING",
+    exp.SafeConvertBytesToString: "SAFE_CONVERT_BYTES_TO_STRING",
+    exp.Soundex: "SOUNDEX",
+    exp.ToBase32: "TO_BASE32",
+}
+
+CHANGES: dict[type[exp.Expression], Replacement] = {
+    exp.Add: _arithmetic,
+    exp.Mul: _arithmetic,
+    exp.Sub: _arithmetic,
+    exp.Anonymous: _named,
+    exp.ApproxTopK: _top_count,
+    exp.ArrayAgg: _limited,
+    exp.ArrayConcat: _array_concat,
+    exp.ArrayFirst: lambda node: call("array_first", node.this),
+    exp.ArrayLast: lambda node: call("array_last", node.this),
+    exp.ArraySlice: lambda node: call("array_slice", node.this, node.args["start"], node.args["end"]),
+    exp.BitwiseCount: lambda node: exp.Anonymous(this="bit_count", expressions=[exp.cast(node.this.copy(), "BIGINT")]),
+    exp.BitwiseLeftShift: lambda node: call("shift_left", node.this, node.expression),
+    exp.BitwiseRightShift: lambda node: call("shift_right", node.this, node.expression),
+    exp.Bracket: _element,
+    exp.Cast: _cast,
+    exp.TryCast: _cast,
+    exp.Div: lambda node: call("div", node.this, node.expression),
+    exp.Dot: _grouped,
+    exp.GroupConcat: _joined,
+    exp.Ln: lambda node: exp.Ln(this=call("positive", node.this, exp.Literal.string("LN"))),
+    exp.Log: _logarithm,
+    exp.NetFunc: _net,
+    exp.Pivot: _pivot,
+    exp.RangeBucket: lambda node: call("range_bucket", node.this, node.expression),
+    exp.SafeAdd: _safe_sum(exp.Add),
+    exp.SafeFunc: _safe,
+    exp.SafeMultiply: _safe_sum(exp.Mul),
+    exp.SafeNegate: lambda node: _safe_sum(exp.Sub)(exp.Sub(this=exp.Literal.number(0), expression=node.this.copy())),
+    exp.SafeSubtract: _safe_sum(exp.Sub),
+    exp.Sqrt: lambda node: call("sqrt", node.this),
+    **dates.CHANGES,
+    **json.CHANGES,
+    **text.CHANGES,
+}
+
+NO_FUNCTION = re.compile(r"(?:Scalar|Table|Aggregate|Macro) ?(?:Function|Macro)? with name (\S+) does not exist")
+NO_OVERLOAD = re.compile(r"No function matches the given name and argument types '([^(]+)\((.*)\)'")
+
+
+def missing(message: str) -> BigQueryError | None:
+    """The error for a function that DuckDB does not have, or not for these types; None for another error of DuckDB."""
+    if found := NO_FUNCTION.search(message):
+        name = found[1].upper()
+        if name in Dialect.get_or_raise("bigquery").parser_class.FUNCTIONS or name.startswith(FAMILIES):
+            return unsupported(f"the function {name}", location="query")
+        return invalid_query(f"Function not found: {found[1]}")
+    if (found := NO_OVERLOAD.search(message)) and "BLOB" in found[2]:
+        return unsupported(f"{found[1].upper()} of BYTES", location="query")
+    return None

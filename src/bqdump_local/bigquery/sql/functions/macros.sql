@@ -1,0 +1,185 @@
+-- Functions of GoogleSQL whose results DuckDB's own functions do not give.
+CREATE SCHEMA IF NOT EXISTS bq;
+
+-- An error that SAFE functions catch, unlike error(). Its message is between two characters that no query has.
+CREATE OR REPLACE MACRO bq.fail(message) AS CAST(chr(1) || message || chr(2) AS BOOLEAN);
+
+-- Numbers
+CREATE OR REPLACE MACRO bq.unscaled(a) AS CAST(replace(CAST(a AS VARCHAR), '.', '') AS HUGEINT);
+CREATE OR REPLACE MACRO bq.scaled(q) AS
+  CAST(CAST(q // 1000000000 AS DECIMAL(29, 0)) AS DECIMAL(38, 9))
+  + CAST(CAST(q % 1000000000 AS DECIMAL(10, 0)) * 0.000000001::DECIMAL(10, 9) AS DECIMAL(38, 9));
+CREATE OR REPLACE MACRO bq.quotient(a DECIMAL(38, 9), b DECIMAL(38, 9)) AS
+  CASE WHEN abs(a) < 100000000000000000 THEN
+    bq.scaled((bq.unscaled(a) * 10000000000 // bq.unscaled(b)
+      + 5 * CAST(sign(a) * sign(b) AS HUGEINT)) // 10)
+  ELSE CAST(CAST(a AS DOUBLE) / CAST(b AS DOUBLE) AS DECIMAL(38, 9)) END,
+  (a BIGINT, b BIGINT) AS a / b, (a DOUBLE, b DOUBLE) AS a / b, (a, b) AS a / b;
+CREATE OR REPLACE MACRO bq.div(a, b) AS
+  CASE WHEN (CASE WHEN b = 0 THEN bq.fail('division by zero: ' || a || ' / ' || b) ELSE FALSE END) THEN NULL
+  ELSE bq.quotient(a, b) END;
+CREATE OR REPLACE MACRO bq.sqrt(a) AS
+  CASE WHEN (CASE WHEN a < 0 THEN bq.fail('Argument to SQRT cannot be negative: ' || a) ELSE FALSE END) THEN NULL
+  ELSE sqrt(a) END;
+CREATE OR REPLACE MACRO bq.positive(a, name) AS
+  CASE WHEN (CASE WHEN a <= 0 THEN bq.fail('Floating point error in function: ' || name || '(' || a || ')') ELSE FALSE END)
+  THEN NULL ELSE a END;
+CREATE OR REPLACE MACRO bq.signed(u) AS
+  CAST(CASE WHEN u >= 9223372036854775808::HUGEINT THEN u - 18446744073709551616::HUGEINT ELSE u END AS BIGINT);
+CREATE OR REPLACE MACRO bq.shift_left(a, b) AS
+  CASE WHEN (CASE WHEN b < 0 THEN bq.fail('Bitwise shift by negative offset.') ELSE FALSE END) THEN NULL
+  WHEN b >= 64 THEN 0
+  ELSE bq.signed(((a::HUGEINT) & ((1::HUGEINT << (64 - b)::HUGEINT) - 1)) * (1::HUGEINT << b::HUGEINT)) END;
+CREATE OR REPLACE MACRO bq.shift_right(a, b) AS
+  CASE WHEN (CASE WHEN b < 0 THEN bq.fail('Bitwise shift by negative offset.') ELSE FALSE END) THEN NULL
+  WHEN b = 0 THEN a::BIGINT WHEN b >= 64 THEN 0
+  WHEN a < 0 THEN CAST((a::HUGEINT + 18446744073709551616::HUGEINT) >> b::HUGEINT AS BIGINT)
+  ELSE CAST(a >> b AS BIGINT) END;
+CREATE OR REPLACE MACRO bq.range_bucket(a, bounds) AS
+  CASE WHEN a IS NULL OR bounds IS NULL THEN NULL ELSE len(list_filter(bounds, lambda x: x <= a)) END;
+
+-- Casts
+CREATE OR REPLACE MACRO bq.from_hex(digits) AS TRY_CAST('0x' || digits AS HUGEINT);
+CREATE OR REPLACE MACRO bq.try_int64(a VARCHAR) AS
+  CASE WHEN regexp_full_match(a, '\s*[+-]?[0-9]+\s*') THEN TRY_CAST(a AS BIGINT)
+  WHEN regexp_full_match(a, '\s*[+-]?0[xX][0-9a-fA-F]+\s*') THEN
+    TRY_CAST(bq.from_hex(regexp_extract(a, '[xX]([0-9a-fA-F]+)', 1)) * CASE WHEN contains(a, '-') THEN -1 ELSE 1 END
+    AS BIGINT) END,
+  (a DOUBLE) AS CASE WHEN isfinite(a) THEN TRY_CAST(round(a) AS BIGINT) END,
+  (a) AS TRY_CAST(a AS BIGINT);
+CREATE OR REPLACE MACRO bq.try_bool(a VARCHAR) AS CASE lower(a) WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END,
+  (a) AS TRY_CAST(a AS BOOLEAN);
+CREATE OR REPLACE MACRO bq.to_int64(a) AS
+  CASE WHEN (CASE WHEN a IS NOT NULL AND bq.try_int64(a) IS NULL THEN bq.fail('Bad int64 value: ' || a) ELSE FALSE END)
+  THEN NULL ELSE bq.try_int64(a) END;
+CREATE OR REPLACE MACRO bq.to_bool(a) AS
+  CASE WHEN (CASE WHEN a IS NOT NULL AND bq.try_bool(a) IS NULL THEN bq.fail('Bad bool value: ' || a) ELSE FALSE END)
+  THEN NULL ELSE bq.try_bool(a) END;
+CREATE OR REPLACE MACRO bq.digits(a) AS
+  CASE WHEN TRY_CAST(format('{:.15g}', a) AS DOUBLE) = a THEN format('{:.15g}', a) ELSE format('{:.17g}', a) END;
+CREATE OR REPLACE MACRO bq.to_string(a BLOB) AS decode(a),
+  (a DOUBLE) AS CASE WHEN isfinite(a) THEN bq.digits(a) ELSE CAST(a AS VARCHAR) END,
+  (a DECIMAL(38, 9)) AS rtrim(rtrim(CAST(a AS VARCHAR), '0'), '.'),
+  (a) AS CAST(a AS VARCHAR);
+CREATE OR REPLACE MACRO bq.to_bytes(a VARCHAR) AS encode(a), (a BLOB) AS a;
+
+-- Strings and bytes
+CREATE OR REPLACE MACRO bq.start(length, s) AS CASE WHEN s = 0 OR s < -length THEN 1 WHEN s < 0 THEN length + s + 1 ELSE s END;
+CREATE OR REPLACE MACRO bq.part(a BLOB, s, n) AS
+  unhex(substr(hex(a), 2 * bq.start(octet_length(a), s) - 1, 2 * n)),
+  (a, s, n) AS substr(a, bq.start(length(a), s), n);
+CREATE OR REPLACE MACRO bq.substr(a, s) AS bq.part(a, s, 1000000000),
+  (a, s, n) AS CASE WHEN (CASE WHEN n < 0 THEN bq.fail('Third argument in SUBSTR() cannot be negative') ELSE FALSE END)
+  THEN NULL ELSE bq.part(a, s, n) END;
+CREATE OR REPLACE MACRO bq.size(a BLOB) AS octet_length(a), (a) AS length(a);
+CREATE OR REPLACE MACRO bq.left(a, n) AS
+  CASE WHEN (CASE WHEN n < 0 THEN bq.fail('Second argument in LEFT() cannot be negative') ELSE FALSE END)
+  THEN NULL ELSE bq.part(a, 1, n) END;
+CREATE OR REPLACE MACRO bq.right(a, n) AS
+  CASE WHEN (CASE WHEN n < 0 THEN bq.fail('Second argument in RIGHT() cannot be negative') ELSE FALSE END)
+  THEN NULL ELSE bq.part(a, greatest(bq.size(a) - n, 0) + 1, 1000000000) END;
+CREATE OR REPLACE MACRO bq.repeat(a, n) AS
+  CASE WHEN (CASE WHEN n < 0 THEN bq.fail('Second argument in REPEAT() cannot be negative') ELSE FALSE END)
+  THEN NULL ELSE repeat(a, n) END;
+CREATE OR REPLACE MACRO bq.byte_length(a BLOB) AS octet_length(a), (a) AS octet_length(encode(a));
+CREATE OR REPLACE MACRO bq.starts_with(a VARCHAR, b) AS starts_with(a, b), (a BLOB, b) AS starts_with(hex(a), hex(b));
+CREATE OR REPLACE MACRO bq.ends_with(a VARCHAR, b) AS ends_with(a, b), (a BLOB, b) AS ends_with(hex(a), hex(b));
+CREATE OR REPLACE MACRO bq.text(a) AS CAST(a AS VARCHAR);
+CREATE OR REPLACE MACRO bq.like(a, b) AS like_escape(a, b, '\');
+CREATE OR REPLACE MACRO bq.to_code_points(a VARCHAR) AS
+  list_transform(CASE WHEN a = '' THEN [] ELSE string_split(a, '') END, lambda x: unicode(x)::BIGINT),
+  (a BLOB) AS list_transform(range(octet_length(a)), lambda i: CAST('0x' || substr(hex(a), 2 * i + 1, 2) AS BIGINT));
+CREATE OR REPLACE MACRO bq.code_points_to_string(a) AS
+  array_to_string(list_transform(a, lambda x: chr(x::INTEGER)), '');
+CREATE OR REPLACE MACRO bq.code_points_to_bytes(a) AS
+  unhex(array_to_string(list_transform(a, lambda x: printf('%02X', x)), ''));
+
+-- Arrays
+CREATE OR REPLACE MACRO bq.item(a, i) AS
+  CASE WHEN (CASE WHEN typeof(a) <> 'JSON' AND (i < 0 OR i >= len(a))
+  THEN bq.fail('Array index ' || i || ' is out of bounds') ELSE FALSE END) THEN NULL
+  ELSE a[i + CASE WHEN typeof(a) = 'JSON' THEN 0 ELSE 1 END] END;
+CREATE OR REPLACE MACRO bq.array_concat(a, b) AS CASE WHEN a IS NULL OR b IS NULL THEN NULL ELSE list_concat(a, b) END;
+CREATE OR REPLACE MACRO bq.array_first(a) AS
+  CASE WHEN (CASE WHEN len(a) = 0 THEN bq.fail('ARRAY_FIRST cannot get the first element of an empty array') ELSE FALSE END)
+  THEN NULL ELSE a[1] END;
+CREATE OR REPLACE MACRO bq.array_last(a) AS
+  CASE WHEN (CASE WHEN len(a) = 0 THEN bq.fail('ARRAY_LAST cannot get the last element of an empty array') ELSE FALSE END)
+  THEN NULL ELSE a[-1] END;
+CREATE OR REPLACE MACRO bq.array_slice(a, s, e) AS
+  list_slice(a, CASE WHEN s < 0 THEN s ELSE s + 1 END, CASE WHEN e < 0 THEN e ELSE e + 1 END);
+CREATE OR REPLACE MACRO bq.array_is_distinct(a) AS
+  len(list_distinct(a)) = len(a) - CASE WHEN len(a) > list_count(a) THEN 1 ELSE 0 END;
+CREATE OR REPLACE MACRO bq.array_includes(a, b) AS list_contains(a, b);
+CREATE OR REPLACE MACRO bq.without_nulls(a, name) AS
+  CASE WHEN (CASE WHEN len(a) > list_count(a)
+  THEN bq.fail('Array cannot have a null element; error in writing field ' || name) ELSE FALSE END) THEN NULL ELSE a END;
+CREATE OR REPLACE MACRO bq.top_count(counts, n) AS
+  list_transform(list_slice(list_reverse_sort(list_transform(map_entries(counts),
+    lambda e: {'count': e.value::BIGINT, 'value': e.key})), 1, n), lambda e: {'value': e.value, 'count': e.count});
+
+-- Dates and times
+CREATE OR REPLACE MACRO bq.days_since(a, first) AS (isodow(a) - first + 7) % 7;
+CREATE OR REPLACE MACRO bq.trunc(a DATE, part) AS CAST(date_trunc(part, a) AS DATE),
+  (a TIME, part) AS CAST(date_trunc(part, DATE '1970-01-01' + a) AS TIME),
+  (a, part) AS date_trunc(part, a);
+CREATE OR REPLACE MACRO bq.trunc_week(a DATE, first) AS a - CAST(bq.days_since(a, first) AS INTEGER),
+  (a, first) AS date_trunc('day', a) - to_days(CAST(bq.days_since(a, first) AS INTEGER));
+CREATE OR REPLACE MACRO bq.trunc_isoyear(a DATE) AS
+  CAST(date_trunc('week', make_date(isoyear(a), 1, 4)) AS DATE),
+  (a TIMESTAMP) AS CAST(date_trunc('week', make_date(isoyear(a), 1, 4)) AS TIMESTAMP),
+  (a TIMESTAMPTZ) AS CAST(CAST(date_trunc('week', make_date(isoyear(a), 1, 4)) AS TIMESTAMP) AS TIMESTAMPTZ);
+CREATE OR REPLACE MACRO bq.day_of_week(a) AS isodow(a) % 7 + 1;
+CREATE OR REPLACE MACRO bq.below(a, size) AS a % size;
+CREATE OR REPLACE MACRO bq.padded(n) AS lpad(CAST(n AS VARCHAR), 2, ' ');
+CREATE OR REPLACE MACRO bq.seconds(a, digits) AS
+  CASE WHEN digits = 0 THEN strftime(a, '%S') ELSE substr(strftime(a, '%S.%f'), 1, 3 + digits) END;
+CREATE OR REPLACE MACRO bq.seconds_of_all_digits(a) AS rtrim(rtrim(strftime(a, '%S.%f'), '0'), '.');
+CREATE OR REPLACE MACRO bq.week(a, first) AS (dayofyear(a) + 6 - bq.days_since(a, first)) // 7;
+CREATE OR REPLACE MACRO bq.timestamp_diff(a, b, size) AS
+  (epoch_us(a::TIMESTAMPTZ) - epoch_us(b::TIMESTAMPTZ)) // size;
+CREATE OR REPLACE MACRO bq.unix(a, size) AS
+  (epoch_us(a::TIMESTAMPTZ) - ((epoch_us(a::TIMESTAMPTZ) % size) + size) % size) // size;
+CREATE OR REPLACE MACRO bq.offset_minutes(a, zone) AS
+  (epoch_us(timezone(zone, a)) - epoch_us(a)) // 60000000;
+CREATE OR REPLACE MACRO bq.offset_text(minutes, between) AS
+  CASE WHEN minutes < 0 THEN '-' ELSE '+' END || printf('%02d', abs(minutes) // 60) || between
+  || printf('%02d', abs(minutes) % 60);
+CREATE OR REPLACE MACRO bq.timestamp_text(a, zone) AS
+  CAST(timezone(zone, a) AS VARCHAR) || regexp_replace(bq.offset_text(bq.offset_minutes(a, zone), ':'), ':00$', '');
+
+-- JSON
+CREATE OR REPLACE MACRO bq.json_type(a) AS
+  CASE json_type(a) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array' WHEN 'VARCHAR' THEN 'string'
+  WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null' ELSE CASE WHEN a IS NOT NULL THEN 'number' END END;
+CREATE OR REPLACE MACRO bq.json_is(a, kinds, name) AS
+  CASE WHEN (CASE WHEN a IS NOT NULL AND NOT list_contains(kinds, json_type(a))
+  THEN bq.fail('The provided JSON input is not ' || name) ELSE FALSE END) THEN NULL ELSE a END;
+CREATE OR REPLACE MACRO bq.json_int64(a) AS CAST(bq.json_is(a, ['BIGINT', 'UBIGINT'], 'an integer') AS BIGINT);
+CREATE OR REPLACE MACRO bq.json_float64(a) AS
+  CAST(bq.json_is(a, ['BIGINT', 'UBIGINT', 'DOUBLE'], 'a number') AS DOUBLE);
+CREATE OR REPLACE MACRO bq.json_bool(a) AS CAST(bq.json_is(a, ['BOOLEAN'], 'a boolean') AS BOOLEAN);
+CREATE OR REPLACE MACRO bq.string(a JSON) AS json_extract_string(bq.json_is(a, ['VARCHAR'], 'a string'), '$'),
+  (a TIMESTAMPTZ) AS bq.timestamp_text(a, 'UTC'),
+  (a) AS CAST(a AS VARCHAR);
+CREATE OR REPLACE MACRO bq.json_query(a JSON, path) AS json_extract(a, path),
+  (a VARCHAR, path) AS CASE WHEN json_valid(a) THEN nullif(CAST(json_extract(a, path) AS VARCHAR), 'null') END;
+CREATE OR REPLACE MACRO bq.json_value(a, path) AS
+  CASE WHEN json_valid(a) THEN
+    CASE WHEN json_type(json_extract(a, path)) NOT IN ('OBJECT', 'ARRAY') THEN json_extract_string(a, path) END END;
+CREATE OR REPLACE MACRO bq.json_query_array(a JSON, path) AS CAST(json_extract(a, path) AS JSON[]),
+  (a VARCHAR, path) AS
+  CASE WHEN json_valid(a) THEN CAST(CAST(json_extract(a, path) AS JSON[]) AS VARCHAR[]) END;
+CREATE OR REPLACE MACRO bq.json_number(a) AS
+  CASE WHEN isnan(a) THEN '"NaN"' WHEN isinf(a) THEN CASE WHEN a > 0 THEN '"Infinity"' ELSE '"-Infinity"' END
+  WHEN a = floor(a) AND abs(a) < 1e15 THEN printf('%.1f', a) ELSE bq.digits(a) END;
+CREATE OR REPLACE MACRO bq.to_json_string(a) AS
+  CASE WHEN a IS NULL THEN 'null' ELSE CASE typeof(a)
+  WHEN 'TIMESTAMP WITH TIME ZONE' THEN '"' || replace(replace(CAST(a AS VARCHAR), ' ', 'T'), '+00', 'Z"')
+  WHEN 'TIMESTAMP' THEN '"' || replace(CAST(a AS VARCHAR), ' ', 'T') || '"'
+  WHEN 'BLOB' THEN '"' || base64(CAST(CAST(a AS VARCHAR) AS BLOB)) || '"'
+  WHEN 'BIGINT' THEN CASE WHEN abs(TRY_CAST(CAST(a AS VARCHAR) AS HUGEINT)) > 9007199254740992
+    THEN '"' || CAST(a AS VARCHAR) || '"' ELSE CAST(a AS VARCHAR) END
+  WHEN 'DOUBLE' THEN bq.json_number(TRY_CAST(CAST(a AS VARCHAR) AS DOUBLE))
+  WHEN 'DECIMAL(38,9)' THEN rtrim(rtrim(CAST(a AS VARCHAR), '0'), '.')
+  ELSE CAST(to_json(a) AS VARCHAR) END END;
