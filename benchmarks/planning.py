@@ -26,8 +26,8 @@ from bqdump.core.documents.manifest import (
     Totals,
 )
 from bqdump.core.documents.run import Plan
-from bqdump.core.plan.draft import choose
 from bqdump.core.plan.routes import route_tables
+from bqdump.core.plan.selection import choose
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset, Listed, Table

@@ -82,8 +82,8 @@ def footer(data: bytes) -> bytes:
 
 def parquet_metadata(data: bytes) -> dict[str, str]:
     """The keys and values in the footer of a Parquet file. Raises DocumentError."""
-    found = thrift.decoded(footer(data), "the file").get(KEY_VALUES)
-    pairs = found.value.values if found else []
+    key_values = thrift.decoded(footer(data), "the file").get(KEY_VALUES)
+    pairs = key_values.value.values if key_values else []
     return {pair[1].value.decode(): pair[2].value.decode() if 2 in pair else "" for pair in pairs}
 
 
@@ -134,8 +134,8 @@ def _logical(element: Fields) -> tuple[int, Fields]:
 
 
 def _value(fields: Fields, number: int) -> Any:
-    found: Value | None = fields.get(number)
-    return found.value if found else None
+    field: Value | None = fields.get(number)
+    return field.value if field else None
 
 
 def decoded(data: msgspec.Raw) -> Any:

@@ -76,8 +76,8 @@ class StartedJobs:
         try:
             async with asyncio.timeout(PATIENCE):
                 for job_id in list(self._running):
-                    if found := await self._destination.find_job(job_id, self._location):
-                        await self._end_of(found)
+                    if job := await self._destination.find_job(job_id, self._location):
+                        await self._end_of(job)
         except (BqdumpError, TimeoutError):
             return
 

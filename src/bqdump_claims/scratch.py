@@ -142,10 +142,10 @@ class Scratch:
 
     async def described(self, name: str) -> tuple[Table, dict[str, Any]]:
         """A table and its resource."""
-        found = await self.destination.table(self.dataset, name)
-        if found is None:
+        table = await self.destination.table(self.dataset, name)
+        if table is None:
             raise JobFailedError("read", f"table {name}", "it does not exist")
-        return found, msgspec.json.decode(found.definition)
+        return table, msgspec.json.decode(table.definition)
 
     async def now(self) -> int:
         """BigQuery's clock (ms), after everything that has ended is in the past. Claims share one query of it."""
@@ -165,9 +165,9 @@ class Scratch:
     ) -> Exported:
         """An extract job of a table as of a time (0: now). name: of the files, which may exist already."""
         name = name or self.new(f"extract_{format_}")
-        given = {"header": True, "delimiter": ",", "labels": self.labels, **options}
+        extras = {"header": True, "delimiter": ",", "labels": self.labels, **options}
         at, uri = snapshot or await self.now(), self._uri(name, format_)
-        request = ExtractRequest(self.job_id(), self.dataset, table, at, uri, format_, codec, **given)
+        request = ExtractRequest(self.job_id(), self.dataset, table, at, uri, format_, codec, **extras)
         return await self._exported(name, await self.jobs.done(self.destination.extract, request))
 
     async def query(
@@ -176,9 +176,9 @@ class Scratch:
         """EXPORT DATA of a query of a table. name: see `extract`."""
         name = name or self.new(f"query_{format_}")
         bounded = {"parameters": {}, "max_bytes_billed": MOST_BYTES_BILLED}
-        given = {"header": True, "delimiter": ",", "labels": self.labels, **bounded, **options}
+        extras = {"header": True, "delimiter": ",", "labels": self.labels, **bounded, **options}
         uri = self._uri(name, format_)
-        request = QueryRequest(self.job_id(), self.dataset, table, None, select, uri, format_, codec, **given)
+        request = QueryRequest(self.job_id(), self.dataset, table, None, select, uri, format_, codec, **extras)
         return await self._exported(name, await self.jobs.done(self.destination.query, request))
 
     async def read(
@@ -186,10 +186,10 @@ class Scratch:
     ) -> Exported:
         """The read route: a read session of one stream, encoded by this process into one file."""
         route = self._open_read_route()
-        found, _ = await self.described(table)
+        described, _ = await self.described(table)
         at = snapshot or await self.now()
         session = await route.reader.open(ReadRequest(self.dataset, table, at, (), restriction, 1))
-        shape = FileShape(format_, "none", columns(found.definition), null_marker=null_marker)
+        shape = FileShape(format_, "none", columns(described.definition), null_marker=null_marker)
 
         def encoded() -> bytes:
             import io
@@ -248,10 +248,10 @@ class Scratch:
     async def put(self, name: str, data: bytes, expect: int | None = 0) -> ObjectInfo:
         """Write an object, by its complete name."""
         await self.jobs.begin(self.store.write(name, data, expect))
-        found = await self.store.stat(name)
-        if found is None:
+        stored = await self.store.stat(name)
+        if stored is None:
             raise NotTriedError(f"object {name} disappeared")
-        return found
+        return stored
 
     async def objects(self, prefix: str) -> list[ObjectInfo]:
         """The objects below a prefix."""
@@ -266,8 +266,8 @@ class Scratch:
 
     async def clean(self) -> list[str]:
         """Delete the dataset and the objects, once what was started has ended. Returns what could not be deleted."""
-        for made in self._made.values():
-            made.cancel()
+        for task in self._made.values():
+            task.cancel()
         await asyncio.gather(*self._made.values(), return_exceptions=True)
         await self.jobs.ended()
         left: list[str] = []
@@ -289,7 +289,7 @@ class Scratch:
         return left
 
     async def _delete_objects(self) -> None:
-        found = await self.objects(self.place.folder)
-        for result in await self.store.delete([(info.name, info.generation) for info in found]):
+        objects = await self.objects(self.place.folder)
+        for result in await self.store.delete([(info.name, info.generation) for info in objects]):
             if isinstance(result, BqdumpError):
                 raise result

@@ -19,9 +19,9 @@ from bqdump.adapters.bigquery.warehouse import BigQueryWarehouse
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.documents.unchanged import Look
+from bqdump.core.documents.unchanged import Reading
 from bqdump.core.errors import ConflictError, NotFoundError, TableGoneError, UnavailableError
-from bqdump.core.plan.looks import look_of
+from bqdump.core.plan.readings import reading_of
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import counted_rows
 from bqdump.core.tables.catalog import Dataset, Table
@@ -731,10 +731,10 @@ def test_a_look_at_a_partition_changes_with_its_rows_and_with_no_others(stage: S
     rows = ["20260101:a", "20260101:b", "20260102:c"]
     stage.put_by_day("parts", rows)
 
-    async def look(warehouse: Warehouse) -> dict[str, Look | None]:
+    async def look(warehouse: Warehouse) -> dict[str, Reading | None]:
         await next_millisecond(warehouse)
         found = {id_: await warehouse.table(stage.dataset, f"parts${id_}") for id_ in ("20260101", "20260102")}
-        return {id_: look_of(table.definition) if table else None for id_, table in found.items()}
+        return {id_: reading_of(table.definition) if table else None for id_, table in found.items()}
 
     before = on(stage, look)
     stage.put_by_day("parts", [*rows, "20260102:d"])

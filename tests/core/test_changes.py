@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from bqdump.core.documents.changes import TableChange, compare
 from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
 from bqdump.core.documents.run import Failure, Flag, Owner
-from bqdump.core.documents.unchanged import Look
+from bqdump.core.documents.unchanged import Reading
 from bqdump.core.risks import Risk
 from bqdump.core.tables.catalog import Shape
 
@@ -93,7 +93,7 @@ def test_a_table_that_failed_is_not_called_removed_without_the_reason() -> None:
     assert change(manifest(), failed).why == "it failed in run r2"
 
 
-LOOK = Look(created=1, modified=2, rows=ROWS, bytes=80, schema="s", properties="p")
+LOOK = Reading(created=1, modified=2, rows=ROWS, bytes=80, schema="s", properties="p")
 AVRO: dict[str, Any] = {"format": "avro", "compression": "deflate"}
 
 

@@ -48,7 +48,7 @@ from bqdump.core.documents.target import (
     Publishing,
     Stages,
 )
-from bqdump.core.documents.unchanged import Look, Removed, RemovedPartitions, Reused, ReusedPartitions
+from bqdump.core.documents.unchanged import Reading, Removed, RemovedPartitions, Reused, ReusedPartitions
 from bqdump.core.documents.units import Changed, Claim, GivenUp, ReadAttempt, SharedSession, Unit
 from bqdump.core.errors import DocumentError
 from bqdump.core.risks import Risk
@@ -80,7 +80,7 @@ REMOVED = st.builds(
     Removed, TEXT, st.sampled_from(["excluded", "dropped", "dataset-empty", "skipped"]), RUN, TEXT, MAYBE
 )
 CARRIED = st.builds(Carried, RUN, TIME, TEXT, TEXT, SETTINGS, TIME)
-LOOK = st.builds(Look, TIME, TIME, COUNT, COUNT, TEXT, TEXT, TIME)
+LOOK = st.builds(Reading, TIME, TIME, COUNT, COUNT, TEXT, TEXT, TIME)
 REUSED = st.builds(Reused, TEXT, RUN, TIME, COUNT, COUNT, COUNT)
 SKIPPED = st.builds(Skipped, TEXT, TEXT, TEXT)
 FAILURE = st.builds(Failure, UNIT, TEXT, TEXT, ATTEMPT, TEXT, TEXT, OWNER)
@@ -150,7 +150,7 @@ STRATEGIES: dict[type[msgspec.Struct], Any] = {
     ReusedPartitions: st.builds(ReusedPartitions, TEXT, some(TEXT), COUNT, COUNT, COUNT),
     RemovedPartitions: st.builds(RemovedPartitions, TEXT, st.just("expired"), some(TEXT), RUN, TEXT, MAYBE),
     Carried: CARRIED,
-    Look: LOOK,
+    Reading: LOOK,
     Reused: REUSED,
     Named: st.builds(Named, TEXT),
     Flag: FLAG,

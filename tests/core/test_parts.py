@@ -13,8 +13,8 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt, Split
 from bqdump.core.documents.units import Claim, Unit, part_count, parts_of, portion
 from bqdump.core.errors import DocumentError
-from bqdump.core.plan.draft import Selection
 from bqdump.core.plan.routes import route_tables
+from bqdump.core.plan.selection import Selection
 from bqdump.core.plan.summary import planned
 from bqdump.core.progress.tally import Progress
 from bqdump.core.risks import Risk

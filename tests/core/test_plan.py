@@ -17,9 +17,9 @@ from bqdump.core.documents.run import Plan
 from bqdump.core.documents.units import Unit
 from bqdump.core.documents.validation import final_name_problem
 from bqdump.core.errors import DocumentError, UsageError
-from bqdump.core.plan.draft import Selection, choose, recommended_tasks, unmatched
 from bqdump.core.plan.names import name_problem, patterns
 from bqdump.core.plan.routes import route_tables
+from bqdump.core.plan.selection import Selection, choose, recommended_tasks, unmatched
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset, Listed, Table
 from bqdump.core.units.plan import make_plan

@@ -9,9 +9,9 @@ import pytest
 
 from bqdump.core.documents.manifest import Carried, File
 from bqdump.core.documents.run import Flag
-from bqdump.core.documents.unchanged import Look
-from bqdump.core.plan.looks import Had, Published
-from bqdump.core.plan.reuse import Seen, decide, look_before
+from bqdump.core.documents.unchanged import Reading
+from bqdump.core.plan.readings import Published, PublishedTable
+from bqdump.core.plan.reuse import Candidate, decide, reading_before
 from bqdump.core.plan.routes import Routed
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
@@ -22,12 +22,12 @@ from bqdump.core.version import VERSION
 DAY = 86_400_000
 NOW = 1_790_000_000_000
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "b"), incremental=True)
-LOOK = Look(1000, 2000, 3, 30, "s", "p")
+LOOK = Reading(1000, 2000, 3, 30, "s", "p")
 OTHER = msgspec.structs.replace(LOOK, rows=4)
 FILES = (File("t/t_000000000000.csv", 5, "AAAAAA==", 7),)
 
 
-def had(**changed: Any) -> Had:
+def had(**changed: Any) -> PublishedTable:
     values: dict[str, Any] = {
         "table": "t",
         "kind": "TABLE",
@@ -38,10 +38,10 @@ def had(**changed: Any) -> Had:
         "look": LOOK,
         "look_before": LOOK,
     }
-    return Had(**(values | changed))
+    return PublishedTable(**(values | changed))
 
 
-def published(entry: Had, **changed: Any) -> Published:
+def published(entry: PublishedTable, **changed: Any) -> Published:
     values: dict[str, Any] = {
         "run": "r1",
         "snapshot": NOW - DAY,
@@ -55,12 +55,12 @@ def published(entry: Had, **changed: Any) -> Published:
     return Published(**(values | changed))
 
 
-def seen(look: Look | None = LOOK, obstacle: str = "", **changed: Any) -> Seen:
+def seen(look: Reading | None = LOOK, obstacle: str = "", **changed: Any) -> Candidate:
     routed = Routed(Table("t", "TABLE", 3, 30, msgspec.Raw(b"{}")), "extract", "", "csv", "none")
-    return Seen(msgspec.structs.replace(routed, **changed), look, obstacle)
+    return Candidate(msgspec.structs.replace(routed, **changed), look, obstacle)
 
 
-def why(export: Published | None, now: Seen, **settings: Any) -> str:
+def why(export: Published | None, now: Candidate, **settings: Any) -> str:
     """The reason for which the table is exported, "" where its files are named again."""
     reuse, reasons = decide(export, [now], msgspec.structs.replace(SETTINGS, **settings), NOW)
     assert set(reuse) | set(reasons) == {"t"}
@@ -132,7 +132,7 @@ def test_the_read_route_of_another_release_may_write_other_files() -> None:
 def test_a_table_without_a_published_entry_is_exported() -> None:
     assert why(None, seen()) == "nothing is published yet"
     assert why(published(had(table="u")), seen()) == "not in the published export"
-    assert why(published(had(table="u"), left=(Had("t"),)), seen()) == "its last export failed"
+    assert why(published(had(table="u"), left=(PublishedTable("t"),)), seen()) == "its last export failed"
 
 
 def test_an_entry_that_policies_may_have_restricted_is_not_named_again() -> None:
@@ -147,9 +147,9 @@ def test_the_age_of_files_counts_from_when_they_were_read() -> None:
 
 def test_a_look_counts_as_one_from_before_only_if_it_was_taken_before() -> None:
     timed = msgspec.structs.replace(LOOK, by=NOW)
-    assert look_before(None, NOW, chosen=False) is None
-    assert look_before(had(), NOW, chosen=False) == LOOK
+    assert reading_before(None, NOW, chosen=False) is None
+    assert reading_before(had(), NOW, chosen=False) == LOOK
     # A chosen snapshot time may be earlier than the look.
-    assert look_before(had(), NOW, chosen=True) is None
-    assert look_before(had(look=timed), NOW, chosen=True) == timed
-    assert look_before(had(look=timed), NOW - 1, chosen=True) is None
+    assert reading_before(had(), NOW, chosen=True) is None
+    assert reading_before(had(look=timed), NOW, chosen=True) == timed
+    assert reading_before(had(look=timed), NOW - 1, chosen=True) is None

@@ -8,8 +8,8 @@ import pytest
 
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import Column
-from bqdump.core.plan.draft import Selection
 from bqdump.core.plan.routes import route_tables
+from bqdump.core.plan.selection import Selection
 from bqdump.core.sql.statements import as_text, items
 from bqdump.core.tables.catalog import Dataset, Mask, Shape, Table
 from bqdump.core.tables.columns import as_they_are, fitted

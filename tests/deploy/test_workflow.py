@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bqdump.core.plan.draft import recommended_tasks
+from bqdump.core.plan.selection import recommended_tasks
 from bqdump.core.settings.settings import SETTINGS
 from bqdump.render.job import workflow_source
 from deploy import discovery

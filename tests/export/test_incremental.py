@@ -111,7 +111,7 @@ def test_a_night_without_changes_is_published_without_a_job(settings: Settings) 
     in_a_loop(check)
 
 
-def test_looks_are_recorded_without_the_setting_so_that_it_pays_off_at_once() -> None:
+def test_readings_are_recorded_without_the_setting_so_that_it_pays_off_at_once() -> None:
     async def check() -> None:
         world = World()
         await world.run("r1", incremental=False)

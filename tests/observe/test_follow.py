@@ -184,7 +184,7 @@ def test_a_long_folder_is_listed_in_parts() -> None:
     assert counting.listed[-3:] == ["receipts/", "failures/", "claims/"]
 
 
-def test_looks_grow_rare_while_nothing_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readings_grow_rare_while_nothing_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     store, _ = world()
     slept: list[float] = []
 

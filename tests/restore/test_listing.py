@@ -104,7 +104,7 @@ def test_a_restore_whose_job_is_at_work_is_running() -> None:
     world.big.seconds = lambda table: 30.0
     seen: list[ListedRestore] = []
 
-    async def looking() -> None:
+    async def taking_readings() -> None:
         working = asyncio.create_task(restore(world.task(INTO, "again")))
         found: list[Found] = []
         while not (await world.big.at_work(0)):
@@ -113,7 +113,7 @@ def test_a_restore_whose_job_is_at_work_is_running() -> None:
         seen.extend(await list_restores(found, lambda _, since: world.big.at_work(since), found[0].changed + DAY, 0))
         working.cancel()
 
-    asyncio.run(looking())
+    asyncio.run(taking_readings())
     assert [one.state for one in seen] == ["running"]
 
 

@@ -21,7 +21,7 @@ from simulation.law import Law
 from simulation.process import Process
 from simulation.view import View, all_files, standing
 
-Before = tuple[bytes, ObjectInfo] | None
+BeforeSnapshot = tuple[bytes, ObjectInfo] | None
 
 
 class Broken(NamedTuple):
@@ -90,7 +90,7 @@ class Laws:
         if superseded or run in self.completed or (run, unit_of(name)) in self.given_up:
             self.late.add(name)
 
-    def written(self, process: Process, name: str, before: Before) -> None:
+    def written(self, process: Process, name: str, before: BeforeSnapshot) -> None:
         """Somebody has written an object."""
         layout, run = self.view.layout, process.run
         self.hold(Law.OWN_FILES, name.startswith(layout.state), f"{run} wrote {name}, which is none of its documents")
@@ -118,7 +118,7 @@ class Laws:
         self.hold(Law.OWN_FILES, own, f"{run} added to {name}, which is none of its files")
         self.hold(Law.TRUE, view.manifest(run) is None, f"{run} added to {name} after its manifest was written")
 
-    def copied(self, run: str, wish: Copy, before: Before, result: ObjectInfo) -> None:
+    def copied(self, run: str, wish: Copy, before: BeforeSnapshot, result: ObjectInfo) -> None:
         """Somebody has copied an object over another."""
         view, name = self.view, wish.target
         found = view.store.peek(name)
@@ -207,7 +207,7 @@ class Laws:
         mine = plan is not None and info.origin.split("/")[:2] == [run, plan.nonce]
         return mine or (info.name, info.generation) in self._named
 
-    def _pointed(self, run: str, before: Before) -> None:
+    def _pointed(self, run: str, before: BeforeSnapshot) -> None:
         view = self.view
         latest = view.latest()
         assert latest is not None
@@ -328,7 +328,7 @@ class Laws:
                 f"{manifest.run} names files of {entry.table} again, with {content!r}: it was {wanted!r}",
             )
 
-    def _announced(self, run: str, before: Before) -> None:
+    def _announced(self, run: str, before: BeforeSnapshot) -> None:
         now = self.view.publishing()
         assert now is not None
         if before is not None:

@@ -21,8 +21,8 @@ from bqdump import copying, export, repository, restoration, retain, sets
 from bqdump.adapters import retry
 from bqdump.adapters.google import errors
 from bqdump.core.documents import layout, notes
-from bqdump.core.plan import draft as plan
 from bqdump.core.plan import record, removal, reuse
+from bqdump.core.plan import selection as plan
 from bqdump.core.units import shares
 from bqdump.export import carry, task
 from bqdump.export.placement import choose, final_names, replace
@@ -194,11 +194,11 @@ MUTATIONS = (
     Mutation("a look before the files were read is not needed", Law.UNCHANGED, reuse, "unproved",
              edit("        return FIRST_LOOK_MISSING\n    changed", "        return ''\n    changed")),
     Mutation("the look before the files were read may be another one", Law.UNCHANGED, reuse, "unproved",
-             edit("changed = difference(had.look_before, had.look)", "changed = ''")),
+             edit("changed = difference(entry.look_before, entry.look)", "changed = ''")),
     Mutation("a look after the files were read counts as one before", Law.UNCHANGED, planning_reuse, "find_reusable",
-             edit("settled(survey.early.get(name), snapshot)", "look")),
+             edit("settled(survey.early.get(name), snapshot)", "reading")),
     Mutation("the current look may be another one", Law.UNCHANGED, reuse, "unproved",
-             edit("if changed := difference(had.look, now):", "if False:")),
+             edit("if changed := difference(entry.look, now):", "if False:")),
     Mutation("a table that was created again counts as unchanged", Law.UNCHANGED, reuse, "difference",
              edit("if before.created != now.created:", "if False:")),
     Mutation("rows and bytes are not compared", Law.UNCHANGED, reuse, "difference",
@@ -206,9 +206,9 @@ MUTATIONS = (
     Mutation("times are not compared", Law.UNCHANGED, reuse, "difference",
              edit("if before.modified != now.modified:", "if False:")),
     Mutation("a table that was carried over without a look counts as unchanged", Law.UNCHANGED, reuse, "unproved",
-             edit("if had.carried and had.carried.unchanged_at:", "if had.carried:")),
+             edit("if entry.carried and entry.carried.unchanged_at:", "if entry.carried:")),
     Mutation("unchanged tables are exported again", Law.UNCHANGED, reuse, "why_exported",
-             edit("if reason := unproved(had, seen.look):", "if reason := unproved(had, seen.look) or 'again':")),
+             edit("unproved(entry, candidate.reading)", "unproved(entry, candidate.reading) or 'again'")),
 )  # fmt: skip
 
 

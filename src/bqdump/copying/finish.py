@@ -125,7 +125,7 @@ async def _sign(task: Task, found: Surveyed, made: Loaded[Manifest], signer: Sig
             return made
         made = await _proven(task, found, made)
     once = task.lock is not None
-    await sign_manifest(place.store, place.target, names, signer, once=once, made=made.value)
+    await sign_manifest(place.store, place.target, names, signer, once=once, written=made.value)
     return made
 
 

@@ -11,7 +11,7 @@ import msgspec
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import snapshot_of
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.draft import unmatched
+from bqdump.core.plan.selection import unmatched
 from bqdump.core.restore.chosen import object_names
 from bqdump.core.restore.plan import INDEX, POLICY, TABLE
 from bqdump.core.results import Result, public, rows_of
@@ -175,13 +175,15 @@ def _table(manifest: Manifest, entry: TableEntry) -> ListedTable:
 
 
 def _objects(manifest: Manifest, chosen: dict[str, bool]) -> Iterator[ListedObject]:
-    found = manifest.definitions
-    yield from (ListedObject(object_.name, object_.kind) for object_ in found.objects if chosen[object_.name])
-    yield from (ListedObject(routine.name, routine.kind) for routine in found.routines if chosen[routine.name])
+    definitions = manifest.definitions
+    yield from (ListedObject(object_.name, object_.kind) for object_ in definitions.objects if chosen[object_.name])
+    yield from (ListedObject(routine.name, routine.kind) for routine in definitions.routines if chosen[routine.name])
     yield from (
-        ListedObject(policy.name, POLICY, policy.table) for policy in found.policies if chosen.get(policy.table)
+        ListedObject(policy.name, POLICY, policy.table) for policy in definitions.policies if chosen.get(policy.table)
     )
-    yield from (ListedObject(index.name, INDEX, index.table) for index in found.indexes if chosen.get(index.table))
+    yield from (
+        ListedObject(index.name, INDEX, index.table) for index in definitions.indexes if chosen.get(index.table)
+    )
 
 
 def _left_out(manifest: Manifest, patterns: Patterns, chosen: dict[str, bool]) -> Iterator[LeftOut]:

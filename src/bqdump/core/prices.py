@@ -47,17 +47,17 @@ class Price(NamedTuple):
     listed: bool
 
 
-def price_in(location: str, given: float | None = None) -> Price:
+def price_in(location: str, per_tib: float | None = None) -> Price:
     """The price of queries in a location: the given one, the list price, or that of the US where no other is known."""
-    if given is not None:
-        return Price(given, listed=True)
-    found = _BY_LOCATION.get(location.lower())
-    return Price(LIST_PRICES[REFERENCE] if found is None else found, listed=found is not None)
+    if per_tib is not None:
+        return Price(per_tib, listed=True)
+    listed_price = _BY_LOCATION.get(location.lower())
+    return Price(LIST_PRICES[REFERENCE] if listed_price is None else listed_price, listed=listed_price is not None)
 
 
-def dollars(billed: int, location: str, given: float | None = None) -> float:
+def dollars(billed: int, location: str, per_tib: float | None = None) -> float:
     """What queries that bill so many bytes cost."""
-    return billed / TIB * price_in(location, given).per_tib
+    return billed / TIB * price_in(location, per_tib).per_tib
 
 
 def money_text(amount: float, *, at_least: bool = False) -> str:
@@ -67,9 +67,9 @@ def money_text(amount: float, *, at_least: bool = False) -> str:
     return "less than $0.01" if 0 < amount < CENT else f"${amount:,.2f}"
 
 
-def price_text(locations: Iterable[str], given: float | None = None) -> str:
+def price_text(locations: Iterable[str], per_tib: float | None = None) -> str:
     """The price that an amount is based on: "at $6.25 per TiB", or how to say it where no list price is known."""
-    prices = {price_in(location, given) for location in locations}
+    prices = {price_in(location, per_tib) for location in locations}
     if any(not price.listed for price in prices):
         return f"at ${LIST_PRICES[REFERENCE]:g} per TiB, the price in {REFERENCE}; {{setting:price_per_tib}} sets yours"
     if len(prices) == 1:

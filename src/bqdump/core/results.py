@@ -63,15 +63,15 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What a function of the Python API returns: in one line, and in a notebook as a table of its fields."""
 
     def __repr__(self) -> str:
-        shown, given = list[str](), 0
+        shown, fields = list[str](), 0
         for field in msgspec.structs.fields(self):
             value = getattr(self, field.name)
             if field.default is not msgspec.NODEFAULT and value == field.default:
                 continue
-            given += 1
+            fields += 1
             if len(shown) < SHOWN_FIELDS:
                 shown.append(f"{field.name}={_brief(value)}")
-        more = [f"{given - len(shown)} more"] if given > len(shown) else []
+        more = [f"{fields - len(shown)} more"] if fields > len(shown) else []
         return f"{type(self).__name__}({', '.join([*shown, *more])})"
 
     def _repr_html_(self) -> str:

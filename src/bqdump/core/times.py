@@ -128,16 +128,16 @@ class AsOf(NamedTuple):
         return when if self.text == when else f"{self.text} (until {when})"
 
 
-def as_of_time(given: str | datetime, now: int) -> AsOf:
+def as_of_time(time: str | datetime, now: int) -> AsOf:
     """What was written, as a time. now: in milliseconds since 1970 UTC. Raises UsageError.
 
     A date, `today` and `yesterday` are days in UTC, and mean their end.
     """
-    if isinstance(given, datetime):
-        if given.tzinfo is None:
-            raise _invalid(given.isoformat(), "it has no time zone")
-        return AsOf(milliseconds_of(given), rfc3339(milliseconds_of(given)))
-    text = given.strip()
+    if isinstance(time, datetime):
+        if time.tzinfo is None:
+            raise _invalid(time.isoformat(), "it has no time zone")
+        return AsOf(milliseconds_of(time), rfc3339(milliseconds_of(time)))
+    text = time.strip()
     try:
         wanted = AsOf(_until(text, now), text)
         time_of(wanted.until)

@@ -22,9 +22,9 @@ from bqdump.core.documents.run import DROPPED, Failure, Plan
 from bqdump.core.documents.target import Latest
 from bqdump.core.documents.unchanged import RemovalReason, Removed
 from bqdump.core.errors import UnavailableError, UsageError, VerificationError
-from bqdump.core.plan.looks import Published
-from bqdump.core.plan.removal import Carry, carry_from, is_mass, removal_sentence
-from bqdump.core.plan.reuse import NamedAgain, NamedPartitions, named_again, partitions_named_again
+from bqdump.core.plan.readings import Published
+from bqdump.core.plan.removal import Carryover, carryover_of, is_mass, removal_sentence
+from bqdump.core.plan.reuse import ReusedEntries, reused_entries
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
@@ -63,7 +63,7 @@ async def read_published(store: ObjectStore, settings: Settings, *, planning: bo
     return decode(data, Published, latest.manifest) if latest and data else None
 
 
-async def carry_over(export: RunningExport, tables: Collection[str], dropped: Collection[str] = ()) -> Carry:
+async def carry_over(export: RunningExport, tables: Collection[str], dropped: Collection[str] = ()) -> Carryover:
     """What the manifest of this run takes over from earlier exports. tables: those that it exports.
 
     dropped: those that it removes, in addition to those that planning has found.
@@ -76,14 +76,14 @@ async def carry_over(export: RunningExport, tables: Collection[str], dropped: Co
     carry = await _stays(export, latest, named.union(tables), dropped)
     if not (named or export.plan.reused_partitions):
         return carry
-    again, partitions = await _named_again(export, latest)
-    return carry._replace(reused=again.entries, partitions=partitions.partitions)
+    entries = await _reused_entries(export, latest)
+    return carry._replace(reused=entries.tables, partitions=entries.partitions)
 
 
 async def _stays(
     export: RunningExport, latest: Latest | None, tables: Collection[str], dropped: Collection[str]
-) -> Carry:
-    """What stays of the published export without a look at it. tables: all others of this run.
+) -> Carryover:
+    """What stays of the published export without a reading of it. tables: all others of this run.
 
     Raises UnavailableError if the published run is being pruned.
     """
@@ -98,22 +98,22 @@ async def _stays(
 
 async def _stays_of(
     export: RunningExport, latest: Latest | None, tables: Collection[str], dropped: Collection[str]
-) -> Carry | None:
+) -> Carryover | None:
     """The same of this published run, None if it is being pruned."""
     if latest is None or latest.age >= export.plan.age or not export.same_dataset(latest):
-        return Carry()
+        return Carryover()
     leaving = dropped or export.plan.removed
     if latest.run == export.plan.over and not (leaving or export.plan.kept or export.settings.keep_others):
         # Planning has found that everything in it is exported anew, or unchanged.
-        return Carry(latest.run)
+        return Carryover(latest.run)
     data = await _manifest(export.store, latest)
     if data is None:
-        return Carry(latest.run)
+        return Carryover(latest.run)
     published = decode(data, Published, latest.manifest)
     reasons: dict[str, RemovalReason] = {table.table: table.reason for table in export.plan.removed}
     reasons |= dict.fromkeys(dropped, "dropped")
     gone = published.without(tables)
-    removed = tuple(published.removed(had, reasons[name]) for name, had in sorted(gone.items()) if name in reasons)
+    removed = tuple(published.removed(entry, reasons[name]) for name, entry in sorted(gone.items()) if name in reasons)
     if dropped:
         _refuse_mass(export, published, removed)
     kept = sorted(gone.keys() - reasons.keys())
@@ -126,7 +126,7 @@ async def _stays_of(
         message = "%s is carried over from run %s, which was published after this run was planned"
         log.warning(message, name, latest.run, extra=LogEvent.TABLE_CARRIED_OVER.extra(table=name))
     decided = {*tables, *reasons}
-    return carry_from(decode(data, Manifest, latest.manifest), export.plan, decided, kept, removed)
+    return carryover_of(decode(data, Manifest, latest.manifest), export.plan, decided, kept, removed)
 
 
 async def _refuse_unsigned(export: RunningExport, signer: Signer, run: str, kept: Sequence[str]) -> None:
@@ -149,21 +149,21 @@ def _refuse_mass(export: RunningExport, published: Published, removed: Sequence[
         raise UsageError("publish", f"run {export.plan.run}", cause, hint)
 
 
-async def _named_again(export: RunningExport, latest: Latest | None) -> tuple[NamedAgain, NamedPartitions]:
+async def _reused_entries(export: RunningExport, latest: Latest | None) -> ReusedEntries:
     """The entries of what the plan has found unchanged. Raises VerificationError if something has none."""
     plan = export.plan
-    over = await value_of(export.store, export.settings.layout.run(plan.over).manifest)
-    if over is None:
-        every = [table.table for table in plan.reused] + [some.table for some in plan.reused_partitions]
+    base = await value_of(export.store, export.settings.layout.run(plan.over).manifest)
+    if base is None:
+        every = [*(table.table for table in plan.reused), *(table.table for table in plan.reused_partitions)]
         raise _lost(plan, every, f"the manifest of run {plan.over} is gone")
     # With files kept, those of the other run are where they were.
     replaced = latest and latest.replaces and latest.run != plan.over
     since = await value_of(export.store, Document(latest.manifest, Manifest)) if latest and replaced else None
-    found, partitions = named_again(plan, over, since), partitions_named_again(plan, over, since)
-    if lost := (*found.lost, *partitions.lost):
+    entries = reused_entries(plan, base, since)
+    if entries.lost:
         by = f"run {latest.run}" if latest and since else f"the manifest of run {plan.over}"
-        raise _lost(plan, lost, f"{by} has other files of them, or none")
-    return found, partitions
+        raise _lost(plan, entries.lost, f"{by} has other files of them, or none")
+    return entries
 
 
 def _lost(plan: Plan, tables: Sequence[str], why: str) -> VerificationError:
@@ -183,16 +183,16 @@ def refuse_other_mode(published: Published, plan: Plan, kept: Collection[str]) -
         raise UsageError("carry over", tables, cause, "Export all tables once.")
 
 
-async def check_carried(export: RunningExport, carry: Carry) -> None:
+async def check_carried(export: RunningExport, carry: Carryover) -> None:
     """Raise VerificationError unless every file of these tables exists as its manifest records."""
     entries: list[tuple[Carried | None, tuple[File, ...]]] = [
         *((entry.carried, entry.files) for entry in (*carry.tables, *carry.reused)),
         *((partition.entry.carried, partition.files) for some in carry.partitions.values() for partition in some),
     ]
-    found = await present(export.store, [file.name for _, files in entries for file in files])
+    infos = await present(export.store, [file.name for _, files in entries for file in files])
     for of, files in entries:
         for file in files:
-            if state := differs(file, found.get(file.name)):
+            if state := differs(file, infos.get(file.name)):
                 run = of.run if of else carry.over
                 cause = f"it {state} since run {run} exported it"
                 hint = "Start a new run, which exports its table anew."
@@ -238,9 +238,9 @@ async def _may_go(export: RunningExport, dropped: Collection[str]) -> bool:
     published = await read_published(export.store, export.settings)
     if published is None:
         return True
-    had = published.without(())
+    tables = published.without(())
     removed = {table.table: table for table in export.plan.removed}
-    removed |= {name: published.removed(had[name], "dropped") for name in dropped if name in had}
+    removed |= {name: published.removed(tables[name], "dropped") for name in dropped if name in tables}
     if is_mass(removed.values(), published) and Risk.REMOVED_TABLES not in export.settings.allow:
         return False
     for name in sorted(removed.keys() & set(dropped)):

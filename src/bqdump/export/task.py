@@ -10,7 +10,7 @@ from bqdump.core.documents.manifest import File, Manifest, ManifestFiles, TableF
 from bqdump.core.documents.run import Owner, Plan, Receipt, TablePlan
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest
-from bqdump.core.plan.removal import Carry
+from bqdump.core.plan.removal import Carryover
 from bqdump.core.progress.events import Event, Listener, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset, Listed
@@ -206,7 +206,7 @@ class Placed(NamedTuple):
     """
 
     files: Mapping[str, list[File]]
-    carry: Carry
+    carry: Carryover
     left: tuple[TableFiles, ...] = ()
     found: tuple[File, ...] = ()
 

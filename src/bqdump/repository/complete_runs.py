@@ -64,15 +64,15 @@ async def complete_runs(store: ObjectStore, layout: Layout, *, strict: bool = Fa
 
 async def _noted(store: ObjectStore, layout: Layout) -> dict[str, int]:
     """The snapshot times in the summaries of ended runs, by run; those that cannot be read are left out."""
-    found = {}
+    times = {}
     async for page in store.notes(layout.history):
         for note in page:
             run = note.name.removeprefix(layout.history).removesuffix(".json")
             with suppress(DocumentError, ValueError):
                 summary = decode(note.data, Summary, note.name)
                 if summary.run == run:
-                    found[run] = parse_time(summary.snapshot_time)
-    return found
+                    times[run] = parse_time(summary.snapshot_time)
+    return times
 
 
 async def newest_complete(store: ObjectStore, settings: Settings) -> str:

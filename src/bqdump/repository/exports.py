@@ -261,8 +261,8 @@ async def _left(store: ObjectStore, settings: Settings, known: Collection[str]) 
 
 async def published_sets(sets: Sequence[SetAt]) -> list[tuple[SetAt, Project]]:
     """Where the set is published. Raises NotFoundError if it is nowhere."""
-    found = [(at, project) for at in sets if (project := await at.project())]
-    if not found:
+    published = [(at, project) for at in sets if (project := await at.project())]
+    if not published:
         cause = "no set of datasets has been published there yet"
         raise NotFoundError("find", f"a set in {sets[0].settings.target}", cause, "Start one: {call:run}")
-    return found
+    return published

@@ -38,8 +38,12 @@ async def published_run(store: ObjectStore, settings: Settings) -> str:
     latest = await find_latest(store, settings)
     if latest is None:
         await refuse_set(store, settings)
-        cause, found = "nothing has been published there yet", await read_replacing(store, settings)
-        hint = f"Run {found.run} was about to be. Finish it: {found.call}" if found else "Start one: {call:run}"
+        cause, replacing = "nothing has been published there yet", await read_replacing(store, settings)
+        hint = (
+            f"Run {replacing.run} was about to be. Finish it: {replacing.call}"
+            if replacing
+            else "Start one: {call:run}"
+        )
         raise NotFoundError("find", f"an export in {settings.target}", cause, hint)
     return latest.run
 
@@ -80,9 +84,9 @@ def _decoded(data: bytes, document: Document[T]) -> T:
         return decode(data, document.type, document.name)
     except DocumentError:
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            found = msgspec.json.decode(data, type=document.type)
-            if found.format_version == FORMAT_VERSION and prefix_of(found) != document.name.partition(STATE)[0]:
-                return found
+            manifest = msgspec.json.decode(data, type=document.type)
+            if manifest.format_version == FORMAT_VERSION and prefix_of(manifest) != document.name.partition(STATE)[0]:
+                return manifest
         raise
 
 
@@ -147,7 +151,7 @@ def _line(manifest: _Manifest, entry: TableEntry, offset: int, length: int) -> L
     schema = bytes(definition.schema) if definition else b""
     settings = manifest.settings | (entry.carried.settings if entry.carried else {})
     tool = (entry.carried or manifest).tool
-    made = way(entry.route, entry.format, entry.compression, entry.shape, settings, tool)
+    made_by = way(entry.route, entry.format, entry.compression, entry.shape, settings, tool)
     rows = entry.planned_rows if entry.rows is None else entry.rows
     return Line(
         entry.table,
@@ -169,7 +173,7 @@ def _line(manifest: _Manifest, entry: TableEntry, offset: int, length: int) -> L
         entry.read_at,
         entry.why if entry.read_at == "job" else "",
         bytes_fingerprint((file.size, file.crc32c) for file in entry.files),
-        fingerprint(made),
+        fingerprint(made_by),
         modified(entry.kind, entry.definition),
         entry.carried,
         earlier_bytes(entry),

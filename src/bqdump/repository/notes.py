@@ -22,17 +22,17 @@ from bqdump.repository.repository import exists, notes, swap
 
 async def read_tags(store: ObjectStore, layout: Layout) -> dict[str, tuple[str, ...]]:
     """The tags of each run that has any. Raises DocumentError."""
-    found: dict[str, tuple[str, ...]] = {}
+    tags_by_run: dict[str, tuple[str, ...]] = {}
     async for page in notes(store, Notes(layout.tagged, Tags)):
-        found.update((note.value.run, note.value.tags) for note in page if note.value.tags)
-    return found
+        tags_by_run.update((note.value.run, note.value.tags) for note in page if note.value.tags)
+    return tags_by_run
 
 
 async def readable_tags(
     store: ObjectStore, layout: Layout
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, DocumentError]]:
     """The tags of each run that has any, and for other runs why their tags cannot be read."""
-    found: dict[str, tuple[str, ...]] = {}
+    tags_by_run: dict[str, tuple[str, ...]] = {}
     damaged: dict[str, DocumentError] = {}
     async for page in store.notes(layout.tagged):
         for note in page:
@@ -42,8 +42,8 @@ async def readable_tags(
                 damaged[note.name.removeprefix(layout.tagged).removesuffix(".json")] = error
                 continue
             if tags.tags:
-                found[tags.run] = tags.tags
-    return found, damaged
+                tags_by_run[tags.run] = tags.tags
+    return tags_by_run, damaged
 
 
 async def change_tags(

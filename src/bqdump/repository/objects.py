@@ -42,11 +42,11 @@ async def write_once(store: ObjectStore, name: str, data: bytes) -> int:
     """
     if generation := await write_object(store, name, data, 0):
         return generation
-    found = await read_object(store, name)
+    stored = await read_object(store, name)
     return (
-        found.generation
-        if found and found.data == data
-        else await store.write(name, data, found.generation if found else 0)
+        stored.generation
+        if stored and stored.data == data
+        else await store.write(name, data, stored.generation if stored else 0)
     )
 
 
@@ -80,8 +80,8 @@ async def present(store: ObjectStore, names: Collection[str], recorded: Recorded
     """The objects of these names that exist, by name. recorded: see with_checksums."""
     sorted_names = sorted(set(names), key=str.encode)
     if len(sorted_names) <= FEW:
-        found = await asyncio.gather(*map(store.stat, sorted_names))
-        return {info.name: info for info in found if info}
+        infos = await asyncio.gather(*map(store.stat, sorted_names))
+        return {info.name: info for info in infos if info}
     return await with_checksums(store, await _listed(store, sorted_names), recorded)
 
 
@@ -99,35 +99,35 @@ async def with_checksums(
     """
     if store.abilities.listed_checksums:
         return dict(listed)
-    found, unknown = dict[str, ObjectInfo](), list[str]()
+    checked, unknown = dict[str, ObjectInfo](), list[str]()
     for name, info in listed.items():
         if checksum := recorded.get((name, info.generation, info.size)):
-            found[name] = info._replace(crc32c=checksum)
+            checked[name] = info._replace(crc32c=checksum)
         else:
             unknown.append(name)
     asked = await gathered(store.stat, unknown, STATS_AT_ONCE)
-    return found | {info.name: info for info in asked if info}
+    return checked | {info.name: info for info in asked if info}
 
 
 async def _listed(store: ObjectStore, sorted_names: list[str]) -> dict[str, ObjectInfo]:
     """The same from listings, which skip what lies between the files, such as bqdump's own documents."""
     encoded, known = [name.encode() for name in sorted_names], set(sorted_names)
     prefix, last = _common(sorted_names[0], sorted_names[-1]), encoded[-1]
-    found: dict[str, ObjectInfo] = {}
+    infos: dict[str, ObjectInfo] = {}
     at = 0
     while at < len(sorted_names):
         async with aclosing(_pages(store, prefix, sorted_names[at])) as pages:
             at = len(sorted_names)
             async for page in pages:
                 here = {info.name: info for info in page if info.name in known}
-                found |= here
+                infos |= here
                 if page and not here and page[-1].name.encode() < last:
                     # No such name on this page: the listing goes on where the next one is.
                     at = bisect_left(encoded, page[-1].name.encode())
                     break
                 if page and page[-1].name.encode() >= last:
                     break
-    return found
+    return infos
 
 
 async def _pages(store: ObjectStore, prefix: str, start: str) -> AsyncGenerator[list[ObjectInfo], None]:

@@ -66,14 +66,14 @@ async def newest_locked(store: ObjectStore, settings: Settings, latest: Latest |
     """
     if latest is None or not latest.locked:
         return latest
-    layout, found, first = settings.layout, list[Latest](), None
+    layout, pointers, first = settings.layout, list[Latest](), None
     async for page in store.notes(layout.pointers.folder):
         for note in page:
             try:
-                found.append(decode(note.data, Latest, note.name))
+                pointers.append(decode(note.data, Latest, note.name))
             except DocumentError as error:
                 _log_refused(note.name, error)
-    for pointer in sorted(found, key=lambda pointer: pointer.age, reverse=True):
+    for pointer in sorted(pointers, key=lambda pointer: pointer.age, reverse=True):
         try:
             await _check_manifest(store, pointer)
         except OutdatedError:

@@ -38,11 +38,11 @@ async def being_pruned(store: ObjectStore, names: RunLayout) -> bool:
 
     Call it when what speaks against the deletion is stored, so that whoever proposes it anew finds that.
     """
-    found = await load(store, names.tombstone)
-    if found and not found.value.decided:
-        await delete(store, [(names.tombstone.name, found.generation)])
-        found = await load(store, names.tombstone)
-    return found is not None and found.value.decided
+    tombstone = await load(store, names.tombstone)
+    if tombstone and not tombstone.value.decided:
+        await delete(store, [(names.tombstone.name, tombstone.generation)])
+        tombstone = await load(store, names.tombstone)
+    return tombstone is not None and tombstone.value.decided
 
 
 async def pruned_meanwhile(store: ObjectStore, names: RunLayout, plan: Plan) -> Literal["", "pruned", "planned anew"]:
@@ -94,11 +94,11 @@ class PresentFiles:
         return self._found
 
     async def _list(self) -> set[tuple[str, int]]:
-        found, layout = set[tuple[str, int]](), self._settings.layout
+        referenced, layout = set[tuple[str, int]](), self._settings.layout
         async for page in self._store.objects(self._settings.target.prefix):
             files = (info for info in page if info.name.startswith(layout.iceberg) or layout.state not in info.name)
-            found.update((file.name, file.generation) for file in files)
-        return found
+            referenced.update((file.name, file.generation) for file in files)
+        return referenced
 
 
 async def read_storage(store: ObjectStore, settings: Settings) -> Storage:

@@ -46,8 +46,8 @@ async def load(store: ObjectStore, document: Document[T]) -> Loaded[T] | None:
 
 async def value_of(store: ObjectStore, document: Document[T]) -> T | None:
     """The value of a document whose generation does not matter. See load."""
-    found = await load(store, document)
-    return found.value if found else None
+    loaded = await load(store, document)
+    return loaded.value if loaded else None
 
 
 async def exists(store: ObjectStore, document: Document[object]) -> bool:
@@ -64,8 +64,8 @@ async def create(store: ObjectStore, document: Document[T], value: T) -> Loaded[
         if generation := await replace(store, document, value, 0):
             return Loaded(value, generation, mine=True)
         # What another writer stored may have been deleted again.
-        if found := await load(store, document):
-            return found
+        if stored := await load(store, document):
+            return stored
     raise _refused(document)
 
 
@@ -84,8 +84,8 @@ async def swap(
         value, generation = await step(now.value if now else None), now.generation if now else 0
         if value is None:
             return now
-        if made := await replace(store, document, value, generation):
-            return Loaded(value, made, mine=True)
+        if stored := await replace(store, document, value, generation):
+            return Loaded(value, stored, mine=True)
         refusals, last = refusals + 1 if generation == last else 1, generation
         if refusals == TIMES_REFUSED:
             raise _refused(document)

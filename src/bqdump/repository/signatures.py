@@ -34,15 +34,15 @@ async def sign_manifest(
     signer: Signer,
     *,
     once: bool = False,
-    made: Manifest | None = None,
+    written: Manifest | None = None,
 ) -> None:
     """Sign the manifest of a run as it is stored, in addition to signatures of other keys. Repeating it does nothing.
 
     A signature of another manifest, such as one of an earlier run of this id, is replaced. once: nothing is replaced,
-    as where objects are locked. made: what the manifest has to be. Raises VerificationError for anything else.
+    as where objects are locked. written: what the manifest has to be. Raises VerificationError for anything else.
     """
     manifest = await store.read(names.manifest.name)
-    if made is not None and encode(decode(manifest.data, Manifest, names.manifest.name)) != encode(made):
+    if written is not None and encode(decode(manifest.data, Manifest, names.manifest.name)) != encode(written):
         cause = "it is not the manifest that was to be signed: it was replaced meanwhile"
         raise VerificationError("sign", names.manifest.name, cause, "Find out by whom.")
     unsigned = _unsigned_envelope(manifest.data, names, target)

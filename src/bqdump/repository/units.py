@@ -24,13 +24,13 @@ from bqdump.repository.repository import create, notes, swap, value_of
 
 async def outdated(store: ObjectStore, layout: RunLayout, plan: Plan, ends: Mapping[str, object]) -> set[str]:
     """The units whose receipts are from retired sessions. One request for each shared table that was begun."""
-    found: set[str] = set()
+    units: set[str] = set()
     for split in plan.splits:
         receipts = [end for unit in split.units if isinstance(end := ends.get(unit), Receipt)]
         if receipts:
             current = await current_session(store, layout, split.units[0])
-            found |= {receipt.unit for receipt in receipts if receipt.job != current}
-    return found
+            units |= {receipt.unit for receipt in receipts if receipt.job != current}
+    return units
 
 
 async def current_session(store: ObjectStore, layout: RunLayout, lead: str) -> str:
@@ -198,8 +198,8 @@ async def write_end(store: ObjectStore, layout: RunLayout, plan: Plan, end: End)
     """
     document = layout.receipt(end.failure.unit if isinstance(end, GivenUp) else end.unit)
 
-    async def step(found: End | None) -> End | None:
-        stays = found == end or (found and not await _makes_room(store, layout, plan, found, end))
+    async def step(known: End | None) -> End | None:
+        stays = known == end or (known and not await _makes_room(store, layout, plan, known, end))
         return None if stays else end
 
     stored = await create(store, document, end)
@@ -208,14 +208,14 @@ async def write_end(store: ObjectStore, layout: RunLayout, plan: Plan, end: End)
     return stored.value
 
 
-async def _makes_room(store: ObjectStore, layout: RunLayout, plan: Plan, found: End, end: End) -> bool:
-    if isinstance(found, Changed):
+async def _makes_room(store: ObjectStore, layout: RunLayout, plan: Plan, stored: End, end: End) -> bool:
+    if isinstance(stored, Changed):
         return isinstance(end, GivenUp) or (isinstance(end, Receipt) and is_by_query(end.attempt))
-    part = parts_of(plan).get(found.unit) if isinstance(found, Receipt) and plan.splits else None
-    if part is None or not isinstance(found, Receipt):
+    part = parts_of(plan).get(stored.unit) if isinstance(stored, Receipt) and plan.splits else None
+    if part is None or not isinstance(stored, Receipt):
         return False
     current = await current_session(store, layout, part.lead)
-    return found.job != current and (isinstance(end, GivenUp) or end.job == current)
+    return stored.job != current and (isinstance(end, GivenUp) or end.job == current)
 
 
 async def read_claims(store: ObjectStore, layout: RunLayout) -> dict[str, Held]:

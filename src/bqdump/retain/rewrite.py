@@ -149,7 +149,7 @@ async def _follow(task: Task, run: str, manifest: Manifest) -> None:
     if task.signer and await exists(store, names.signature):
         from bqdump.repository.signatures import sign_manifest
 
-        await sign_manifest(store, task.settings.target, names, task.signer, made=manifest)
+        await sign_manifest(store, task.settings.target, names, task.signer, written=manifest)
     if manifest.settings.get("iceberg"):
         folder = task.settings.layout.iceberg_table(task.erasing.table)
 

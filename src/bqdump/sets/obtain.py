@@ -62,8 +62,8 @@ async def list_project(warehouse: Warehouse, settings: Settings) -> list[ListedD
     for name in names_of(settings)[0]:
         if name not in known:
             with suppress(NotFoundError):
-                found = await warehouse.dataset(settings.project, name)
-                listing.append(ListedDataset(found.name, found.location))
+                hidden = await warehouse.dataset(settings.project, name)
+                listing.append(ListedDataset(hidden.name, hidden.location))
     return sorted(listing, key=lambda dataset: dataset.name)
 
 

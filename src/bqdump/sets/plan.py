@@ -150,9 +150,9 @@ async def plan_sets(settings: Settings, tasks: Sequence[SetTask]) -> Planned:
     plans: list[ProjectPlan] = []
     for task in tasks:
         if datasets := groups.get(task.settings.target):
-            plan, found = await _plan_set(task, Chosen(datasets, chosen.skipped), listed)
+            plan, planned = await _plan_set(task, Chosen(datasets, chosen.skipped), listed)
             plans.append(plan)
-            parts += found
+            parts += planned
     return planned_together(settings, plans, parts)
 
 

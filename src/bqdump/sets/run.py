@@ -49,8 +49,8 @@ async def publish_set(running: RunningSet, board: Board) -> Loaded[Project] | No
     def project(known: Project | None) -> Project:
         before = {dataset.dataset: dataset for dataset in known.datasets} if known and known.run == plan.run else {}
         merged = [
-            there
-            if entry.state == "failed" and (there := before.get(entry.dataset)) and there.state != "failed"
+            former
+            if entry.state == "failed" and (former := before.get(entry.dataset)) and former.state != "failed"
             else entry
             for entry in entries
         ]
@@ -70,8 +70,8 @@ async def publish_set(running: RunningSet, board: Board) -> Loaded[Project] | No
     async def step(known: Project | None) -> Project | None:
         if known and known.age > plan.age:
             return None
-        made = project(known)
-        return None if made == known else made
+        updated = project(known)
+        return None if updated == known else updated
 
     stored = await swap(task.store, task.settings.layout.project, step)
     if stored and stored.mine:

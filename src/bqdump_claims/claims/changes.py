@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from bqdump.core.plan.looks import look_of
+from bqdump.core.plan.readings import reading_of
 from bqdump.core.sql import statements as sql
 from bqdump_claims.claim import Claim, Observed
 from bqdump_claims.scratch import Scratch
@@ -29,7 +29,7 @@ async def _changed(change: Change, scratch: Scratch) -> Observed:
     await change(scratch, name)
     await scratch.now()
     after, _ = await scratch.described(name)
-    looks = look_of(before.definition), look_of(after.definition)
+    looks = reading_of(before.definition), reading_of(after.definition)
     return {
         "looks": "none" if None in looks else "equal" if looks[0] == looks[1] else "different",
         "rows": f"{before.rows}, then {after.rows}",

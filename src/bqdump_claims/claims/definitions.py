@@ -117,8 +117,8 @@ async def _patched(scratch: Scratch) -> Observed:
     await scratch.begin(scratch.destination.create_table(scratch.dataset, "patched", _raw(body)))
     changes = _raw({"description": None, "labels": {"a": None, "c": "3"}})
     await scratch.begin(scratch.destination.change_table(scratch.dataset, "patched", changes))
-    _, found = await scratch.described("patched")
-    return {"description": found.get("description", "none"), "labels": _form(found.get("labels"))}
+    _, resource = await scratch.described("patched")
+    return {"description": resource.get("description", "none"), "labels": _form(resource.get("labels"))}
 
 
 async def _stale(scratch: Scratch) -> Observed:

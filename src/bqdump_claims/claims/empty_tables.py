@@ -27,15 +27,15 @@ async def _table(scratch: Scratch) -> str:
 
 
 async def _without_rows(format_: str, route: str, scratch: Scratch) -> Observed:
-    found = await by(route, scratch, await _table(scratch), format_)
-    contents = {content(format_, data) for data in found.data}
-    return {"files": str(len(found.files)), "content": ", ".join(sorted(contents)), **_counts(found)}
+    exported = await by(route, scratch, await _table(scratch), format_)
+    contents = {content(format_, data) for data in exported.data}
+    return {"files": str(len(exported.files)), "content": ", ".join(sorted(contents)), **_counts(exported)}
 
 
 async def _compressed(route: str, scratch: Scratch) -> Observed:
-    found = await by(route, scratch, await _table(scratch), "csv", "gzip")
-    begins = {data[:2].hex() or "0 bytes" for data in found.data}
-    return {"files": str(len(found.files)), "begins with": ", ".join(sorted(begins))}
+    exported = await by(route, scratch, await _table(scratch), "csv", "gzip")
+    begins = {data[:2].hex() or "0 bytes" for data in exported.data}
+    return {"files": str(len(exported.files)), "begins with": ", ".join(sorted(begins))}
 
 
 def content(format_: str, data: bytes) -> str:
@@ -54,9 +54,9 @@ def content(format_: str, data: bytes) -> str:
             return f"{len(data)} bytes"
 
 
-def _counts(found: Exported) -> Observed:
+def _counts(exported: Exported) -> Observed:
     """What the job reports: evidence."""
-    job = found.job
+    job = exported.job
     return {"job's files": str(job.files), "job's rows": str(job.rows)} if job else {}
 
 
@@ -67,9 +67,9 @@ async def _shards(scratch: Scratch) -> Observed:
         f"CREATE TABLE {table} AS SELECT n, REPEAT('x', 1000) AS v FROM UNNEST(GENERATE_ARRAY(1, 2000)) AS n"
     )
     select = sql.select(scratch.dataset, "shards", None, where="n <= 3")
-    found = await scratch.query("shards", select, "csv")
-    rows = [len(files.csv_fields(data)[1:]) for data in found.data]
-    job = found.job
+    exported = await scratch.query("shards", select, "csv")
+    rows = [len(files.csv_fields(data)[1:]) for data in exported.data]
+    job = exported.job
     return {
         "rows in files": str(sum(rows)),
         "rows by the job": str(job.rows if job else None),
@@ -79,8 +79,8 @@ async def _shards(scratch: Scratch) -> Observed:
 
 
 async def _no_streams(scratch: Scratch) -> Observed:
-    found = await scratch.read(await _table(scratch), "csv")
-    return {"files": str(len(found.files)), "content": ", ".join(content("csv", data) for data in found.data)}
+    exported = await scratch.read(await _table(scratch), "csv")
+    return {"files": str(len(exported.files)), "content": ", ".join(content("csv", data) for data in exported.data)}
 
 
 CLAIMS = (

@@ -20,8 +20,8 @@ async def _loaded(scratch: Scratch) -> Observed:
     table = await values_table(scratch, "parquet", TYPE)
     definition, _ = await scratch.described(table)
     at = set(instants(columns(definition.definition)))
-    found = await scratch.extract(table, "parquet")
-    file, data = found.files[0], found.data[0]
+    exported = await scratch.extract(table, "parquet")
+    file, data = exported.files[0], exported.data[0]
     added = second_footer(files.footer(data), at, "the file")
     part = f"{scratch.place.folder}{scratch.new('footer')}"
     info = await scratch.begin(scratch.store.append(file.name, file.generation, added, part))
@@ -37,8 +37,8 @@ async def _loaded(scratch: Scratch) -> Observed:
 
 async def _ids(scratch: Scratch) -> Observed:
     """What BigQuery writes itself."""
-    found = await export(scratch, "parquet", "extract", TYPE)
-    ids = second_footer(files.footer(found.data[0]), (), "the file")
+    exported = await export(scratch, "parquet", "extract", TYPE)
+    ids = second_footer(files.footer(exported.data[0]), (), "the file")
     return {"field ids": "none" if ids else "some"}
 
 

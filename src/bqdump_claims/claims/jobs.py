@@ -46,16 +46,16 @@ async def _taken(scratch: Scratch) -> Observed:
         second = "refused: the id is taken"
     else:
         second = "started"
-    found = await scratch.destination.job(first.id, scratch.dataset.location)
-    return {"second request": second, "job by its id": "found" if found.id == first.id else found.id}
+    job = await scratch.destination.job(first.id, scratch.dataset.location)
+    return {"second request": second, "job by its id": "found" if job.id == first.id else job.id}
 
 
 async def _listed(scratch: Scratch) -> Observed:
     since = await scratch.now()
     ids = [(await scratch.run("SELECT 1")).id for _ in range(2)]
-    found = [job async for page in scratch.destination.jobs(since) for job in page]
-    mine = [job for job in found if job.id in ids]
-    times = [job.created for job in found]
+    listed = [job async for page in scratch.destination.jobs(since) for job in page]
+    mine = [job for job in listed if job.id in ids]
+    times = [job.created for job in listed]
     return {
         "own jobs": f"{len(mine)} of 2",
         "order": "newest first" if times == sorted(times, reverse=True) else "another",
@@ -85,24 +85,24 @@ async def _parameters(scratch: Scratch) -> Observed:
     select = f"SELECT n, TO_HEX(SHA256(CONCAT(@salt_0, v))) AS v FROM {scratch.table(table)} WHERE n = 1"
     # It stays there: threads of Google's clients read the environment, and fail if a variable disappears meanwhile.
     os.environ[SALT] = "salt"
-    found = await scratch.query(table, select, "csv", parameters={"salt_0": SALT})
-    return {"value": files.csv_fields(found.data[0])[1][1]}
+    exported = await scratch.query(table, select, "csv", parameters={"salt_0": SALT})
+    return {"value": files.csv_fields(exported.data[0])[1][1]}
 
 
 async def _options(route: str, scratch: Scratch) -> Observed:
     table = await small(scratch)
     options: dict[str, Any] = {"header": False, "delimiter": "\t"}
     if route == "extract":
-        found = await scratch.extract(table, "csv", **options)
+        exported = await scratch.extract(table, "csv", **options)
     else:
-        found = await scratch.query(table, sql.select(scratch.dataset, table, None, where="n = 1"), "csv", **options)
-    return {"a line": repr(sorted(found.data[0].decode().splitlines())[0])}
+        exported = await scratch.query(table, sql.select(scratch.dataset, table, None, where="n = 1"), "csv", **options)
+    return {"a line": repr(sorted(exported.data[0].decode().splitlines())[0])}
 
 
 async def _gzip(route: str, scratch: Scratch) -> Observed:
-    found = await by(route, scratch, await small(scratch), "csv", "gzip")
-    sizes = [info.size for info in found.files] == [len(data) for data in found.data]
-    return {"begins with": found.data[0][:2].hex(), "size": "as listed" if sizes else "another"}
+    exported = await by(route, scratch, await small(scratch), "csv", "gzip")
+    sizes = [info.size for info in exported.files] == [len(data) for data in exported.data]
+    return {"begins with": exported.data[0][:2].hex(), "size": "as listed" if sizes else "another"}
 
 
 async def _headers(route: str, scratch: Scratch) -> Observed:
@@ -111,28 +111,31 @@ async def _headers(route: str, scratch: Scratch) -> Observed:
     rows = f"SELECT n, REPEAT('x', {scratch.place.several // count}) AS v FROM UNNEST(GENERATE_ARRAY(1, {count})) AS n"
     if route == "extract":
         await scratch.run(f"CREATE TABLE {scratch.table('several')} AS {rows}")
-        found = await scratch.extract("several", "csv", codec="gzip")
+        exported = await scratch.extract("several", "csv", codec="gzip")
     else:
-        found = await scratch.query("several", rows, "csv", codec="gzip")
-    if len(found.data) < 2:
+        exported = await scratch.query("several", rows, "csv", codec="gzip")
+    if len(exported.data) < 2:
         raise NotTriedError("the job wrote a single file")
-    begins = {zlib.decompressobj(wbits=31).decompress(data, 100).partition(b"\n")[0] for data in found.data}
-    return {"first lines": ", ".join(sorted(line.decode() for line in begins)), "files": str(len(found.data))}
+    begins = {zlib.decompressobj(wbits=31).decompress(data, 100).partition(b"\n")[0] for data in exported.data}
+    return {"first lines": ", ".join(sorted(line.decode() for line in begins)), "files": str(len(exported.data))}
 
 
 async def _names(scratch: Scratch) -> Observed:
     strange = "日本 a-b"
     table = scratch.table(strange)
     await scratch.run(f"CREATE TABLE {table} (n INT64)", f"INSERT INTO {table} (n) VALUES (1)")
-    found = await scratch.extract(strange, "csv", name=strange)
-    return {"file": found.files[0].name.rpartition("/")[2]}
+    exported = await scratch.extract(strange, "csv", name=strange)
+    return {"file": exported.files[0].name.rpartition("/")[2]}
 
 
 async def _estimated(scratch: Scratch) -> Observed:
     table = await small(scratch)
     select = sql.select(scratch.dataset, table, None)
-    found = await scratch.destination.estimate(scratch.dataset, table, select, {})
-    return {"columns": ", ".join(field["name"] for field in files.decoded(found.columns)), "bytes": str(found.bytes)}
+    estimate = await scratch.destination.estimate(scratch.dataset, table, select, {})
+    return {
+        "columns": ", ".join(field["name"] for field in files.decoded(estimate.columns)),
+        "bytes": str(estimate.bytes),
+    }
 
 
 CLAIMS = (

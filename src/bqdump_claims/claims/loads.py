@@ -28,21 +28,21 @@ EMPTY = "''"
 TEXTS = {"BYTES": "TO_HEX({})", "JSON": "TO_JSON_STRING({})", "FLOAT64": "CAST({} + 0.0 AS STRING)"}
 
 
-async def load_back(scratch: Scratch, source: str, found: Exported, format_: str, route: str) -> dict[str, str]:
+async def load_back(scratch: Scratch, source: str, files: Exported, format_: str, route: str) -> dict[str, str]:
     """Load files as a restore does and compare with the table: the rows, and for each column those that differ."""
     _, definition = await scratch.described(source)
-    entry = _entry(source, found, format_, route, msgspec.Raw(msgspec.json.encode(definition)))
+    entry = _entry(source, files, format_, route, msgspec.Raw(msgspec.json.encode(definition)))
     load = loading(entry, restored_columns(entry), SETTINGS | {"format": format_}, 0)
     back = scratch.new("loaded")
     await scratch.begin(scratch.destination.create_table(scratch.dataset, back, load.scratch))
     uris = tuple(scratch.uri(file.name) for group in load.groups for file in group)
     job = await scratch.load(back, uris, load.options, load.schema)
-    made = ", ".join(f"{value} AS {identifier(name)}" for name, value in zip(load.columns, load.values, strict=True))
+    pairs = ", ".join(f"{value} AS {identifier(name)}" for name, value in zip(load.columns, load.values, strict=True))
     compared = [column for column in columns(entry.definition) if column.name != "n"]
     differ = ", ".join(f"COUNTIF({text_of(column, 's')} != {text_of(column, 'b')})" for column in compared)
     counts = await scratch.ask(
         f"SELECT COUNT(*), {differ} FROM {scratch.table(source)} AS s "
-        f"JOIN (SELECT {made} FROM {scratch.table(back)}) AS b ON s.n = b.n"
+        f"JOIN (SELECT {pairs} FROM {scratch.table(back)}) AS b ON s.n = b.n"
     )
     names = [column.name for column in compared]
     different = dict(zip(names, map(str, counts[1:]), strict=True))
@@ -56,11 +56,11 @@ def text_of(column: Column, table: str) -> str:
     return f"IFNULL({text}, '')"
 
 
-def _entry(table: str, found: Exported, format_: str, route: str, definition: msgspec.Raw) -> TableEntry:
+def _entry(table: str, files: Exported, format_: str, route: str, definition: msgspec.Raw) -> TableEntry:
     return TableEntry(
         table=table, kind="TABLE", route=route, unit="00000-00000", jobs=(), planned_rows=0, planned_bytes=0, created=0,
         started=0, ended=0, task=0, definition=definition, format=format_,
-        files=tuple(File(info.name, info.size, info.crc32c, info.generation) for info in found.files),
+        files=tuple(File(info.name, info.size, info.crc32c, info.generation) for info in files.files),
     )  # fmt: skip
 
 
@@ -68,28 +68,28 @@ async def _loaded(format_: str, type_: str, scratch: Scratch) -> Observed:
     """All types at once; if that is refused, each by itself."""
     only = ""
     try:
-        found = await scratch.once(("load", format_), lambda: _load(scratch, format_))
+        observed = await scratch.once(("load", format_), lambda: _load(scratch, format_))
     except JobFailedError:
         only = type_
-        found = await scratch.once(("load", format_, type_), lambda: _load(scratch, format_, type_))
+        observed = await scratch.once(("load", format_, type_), lambda: _load(scratch, format_, type_))
     expected = rows([BY_TYPE[only]] if only else held(format_))
-    same = found["rows loaded"] == found["rows found again"] == str(expected)
-    return {"rows": "all" if same else str(found), "different": found[BY_TYPE[type_].column]}
+    same = observed["rows loaded"] == observed["rows found again"] == str(expected)
+    return {"rows": "all" if same else str(observed), "different": observed[BY_TYPE[type_].column]}
 
 
 async def _load(scratch: Scratch, format_: str, only: str = "") -> dict[str, str]:
-    found = await export(scratch, format_, "extract", only)
-    return await load_back(scratch, await values_table(scratch, format_, only), found, format_, "extract")
+    files = await export(scratch, format_, "extract", only)
+    return await load_back(scratch, await values_table(scratch, format_, only), files, format_, "extract")
 
 
 async def _direct(format_: str, type_: str, scratch: Scratch) -> Observed:
     """Whether a load job reads a type that a restore loads as a string."""
-    found = await exported(scratch, format_, "extract", type_)
+    files = await exported(scratch, format_, "extract", type_)
     kind, table = BY_TYPE[type_], scratch.new("direct")
     await scratch.run(f"CREATE TABLE {scratch.table(table)} ({kind.column} {kind.ddl})")
     _, definition = await scratch.described(table)
     options = {"sourceFormat": FORMATS[format_].api, "ignoreUnknownValues": True, "useAvroLogicalTypes": True}
-    uris = tuple(scratch.uri(file.name) for file in found.files)
+    uris = tuple(scratch.uri(file.name) for file in files.files)
     raw = [msgspec.Raw(msgspec.json.encode(value)) for value in (options, definition["schema"])]
     job = await scratch.load(table, uris, *raw)
     return {"rows": str(job.rows)}
@@ -112,12 +112,12 @@ async def _defaults(scratch: Scratch) -> Observed:
 async def _quoted(scratch: Scratch) -> Observed:
     """The read route quotes an empty value, and writes NULL as an empty field."""
     table = await _empty_fields(scratch, "quoted", "n INT64, v STRING", b'1,""\n2,\n')
-    found = await scratch.ask(
+    values = await scratch.ask(
         f"SELECT {', '.join(f'COUNTIF(n = {n} AND v IS NULL), COUNTIF(n = {n} AND v = {EMPTY})' for n in (1, 2))} "
         f"FROM {scratch.table(table)}"
     )
     words = {(1, 0): "NULL", (0, 1): "empty"}
-    pairs = {"quoted": (found[0], found[1]), "unquoted": (found[2], found[3])}
+    pairs = {"quoted": (values[0], values[1]), "unquoted": (values[2], values[3])}
     return {name: words.get(pair, str(pair)) for name, pair in pairs.items()}
 
 

@@ -91,8 +91,8 @@ async def _lock(scratch: Scratch, info: ObjectInfo, until: int) -> None:
 
 
 async def _until(scratch: Scratch, info: ObjectInfo) -> int:
-    found = await scratch.store.stat(info.name)
-    return found.locked_until if found else 0
+    stored = await scratch.store.stat(info.name)
+    return stored.locked_until if stored else 0
 
 
 async def _delete(scratch: Scratch, info: ObjectInfo) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from bqdump.core.plan.looks import look_of
+from bqdump.core.plan.readings import reading_of
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import rows_of
 from bqdump.core.tables.partitioning import partitioning_of
@@ -33,14 +33,14 @@ async def _partitioned(scratch: Scratch) -> str:
 
 async def _partition_then(scratch: Scratch) -> Observed:
     table = await _partitioned(scratch)
-    found = await scratch.extract(f"{table}$20260131", "csv")
-    return {"rows": str(rows_in(found))}
+    exported = await scratch.extract(f"{table}$20260131", "csv")
+    return {"rows": str(rows_in(exported))}
 
 
 async def _extracts(scratch: Scratch) -> Observed:
     table = await _partitioned(scratch)
-    found = {id_: await scratch.extract(table, "csv", partition=id_) for id_ in IDS}
-    return {id_: str(rows_in(content)) for id_, content in found.items()}
+    exports = {id_: await scratch.extract(table, "csv", partition=id_) for id_ in IDS}
+    return {id_: str(rows_in(content)) for id_, content in exports.items()}
 
 
 async def _queries(scratch: Scratch) -> Observed:
@@ -51,22 +51,22 @@ async def _queries(scratch: Scratch) -> Observed:
         return {"partitioning": "none"}
     then = await scratch.now()
     select = {id_: sql.select(scratch.dataset, table, then, where=rows_of(partitioning, id_)) for id_ in IDS}
-    found = {id_: await scratch.query(table, statement, "csv") for id_, statement in select.items()}
-    return {id_: str(rows_in(content)) for id_, content in found.items()}
+    exports = {id_: await scratch.query(table, statement, "csv") for id_, statement in select.items()}
+    return {id_: str(rows_in(content)) for id_, content in exports.items()}
 
 
 async def _listing(scratch: Scratch) -> Observed:
     table = await _partitioned(scratch)
-    found = await scratch.destination.partitions(scratch.dataset, [table], MOST_BYTES_BILLED)
-    return {partition.id: str(partition.rows) for partition in found.get(table, ())}
+    listed = await scratch.destination.partitions(scratch.dataset, [table], MOST_BYTES_BILLED)
+    return {partition.id: str(partition.rows) for partition in listed.get(table, ())}
 
 
 async def _look(scratch: Scratch) -> Observed:
     table = await _partitioned(scratch)
-    found = {id_: (await scratch.described(f"{table}${id_}"))[0] for id_ in (*IDS, "20250101")}
-    rows = {id_: str(partition.rows) for id_, partition in found.items()}
+    described = {id_: (await scratch.described(f"{table}${id_}"))[0] for id_ in (*IDS, "20250101")}
+    rows = {id_: str(partition.rows) for id_, partition in described.items()}
     return rows | {
-        "looks": "given" if all(look_of(partition.definition) for partition in found.values()) else "incomplete"
+        "looks": "given" if all(reading_of(partition.definition) for partition in described.values()) else "incomplete"
     }
 
 
@@ -74,10 +74,10 @@ async def _changed(scratch: Scratch) -> Observed:
     """Two partitions, of which one gets a row."""
     table = scratch.table("one_day")
     await scratch.run(f"CREATE TABLE {table} {PARTITIONED}", f"INSERT INTO {table} (n, d) VALUES {ROWS}")
-    before = [look_of((await scratch.described(f"one_day${id_}"))[0].definition) for id_ in IDS]
+    before = [reading_of((await scratch.described(f"one_day${id_}"))[0].definition) for id_ in IDS]
     await scratch.now()
     await scratch.run(f"INSERT INTO {table} (n, d) VALUES (9, DATE '{CHANGED}')")
-    after = [look_of((await scratch.described(f"one_day${id_}"))[0].definition) for id_ in IDS]
+    after = [reading_of((await scratch.described(f"one_day${id_}"))[0].definition) for id_ in IDS]
     pairs = zip(IDS, before, after, strict=True)
     return {id_: "equal" if look and other and look.same(other) else "different" for id_, look, other in pairs}
 
@@ -95,14 +95,14 @@ async def _filtered(scratch: Scratch) -> str:
 
 
 async def _condition(scratch: Scratch) -> str:
-    found, _ = await scratch.described(await _filtered(scratch))
-    return sql.condition(found.definition, "")
+    described, _ = await scratch.described(await _filtered(scratch))
+    return sql.condition(described.definition, "")
 
 
 async def _filter_query(scratch: Scratch) -> Observed:
     table, where = await _filtered(scratch), await _condition(scratch)
-    found = await scratch.query(table, sql.select(scratch.dataset, table, None, where=where), "csv")
-    return {"rows": str(rows_in(found))}
+    exported = await scratch.query(table, sql.select(scratch.dataset, table, None, where=where), "csv")
+    return {"rows": str(rows_in(exported))}
 
 
 async def _filter_read(scratch: Scratch) -> Observed:
@@ -143,15 +143,15 @@ async def _arrival_today(scratch: Scratch) -> Observed:
 
 
 async def _arrival_extract(scratch: Scratch) -> Observed:
-    found = await scratch.extract(await _arrival(scratch), "csv")
-    return {"columns": ",".join(files.csv_fields(found.data[0])[0])}
+    exported = await scratch.extract(await _arrival(scratch), "csv")
+    return {"columns": ",".join(files.csv_fields(exported.data[0])[0])}
 
 
 async def _arrival_query(scratch: Scratch) -> Observed:
     table = await _arrival(scratch)
     select = sql.select(scratch.dataset, table, None, f"*, {sql.identifier('_PARTITIONTIME')} AS arrived")
-    found = await scratch.query(table, select, "csv")
-    return {"row": ",".join(files.csv_fields(found.data[0])[1])}
+    exported = await scratch.query(table, select, "csv")
+    return {"row": ",".join(files.csv_fields(exported.data[0])[1])}
 
 
 def _raw(value: Any) -> msgspec.Raw:

@@ -26,10 +26,10 @@ async def _policed(scratch: Scratch) -> str:
 
 
 async def _listed(scratch: Scratch) -> Observed:
-    found = await scratch.destination.row_policies(scratch.dataset, await _policed(scratch))
+    policies = await scratch.destination.row_policies(scratch.dataset, await _policed(scratch))
     return {
-        "policies": ", ".join(policy.name for policy in found or ()),
-        "filter": "; ".join(policy.filter for policy in found or ()),
+        "policies": ", ".join(policy.name for policy in policies or ()),
+        "filter": "; ".join(policy.filter for policy in policies or ()),
     }
 
 
@@ -47,9 +47,9 @@ async def _policed_tables(scratch: Scratch) -> Observed:
     return {"tables": ", ".join(await scratch.destination.policed(scratch.dataset))}
 
 
-def _reported(found: Exported) -> Observed:
-    applied = bool(found.job and found.job.row_policies)
-    return {"row policies applied": str(applied).lower(), "rows of 2": str(rows_in(found))}
+def _reported(exported: Exported) -> Observed:
+    applied = bool(exported.job and exported.job.row_policies)
+    return {"row policies applied": str(applied).lower(), "rows of 2": str(rows_in(exported))}
 
 
 CLAIMS = (

@@ -41,16 +41,16 @@ async def _sent(scratch: Scratch, format_: str, only: str = "") -> Exported:
 
 async def _form(format_: str, type_: str, scratch: Scratch) -> Observed:
     try:
-        found = await _sent(scratch, format_)
+        exported = await _sent(scratch, format_)
     except Exception:
         # Another type may be to blame, whatever BigQuery sends for it.
-        found = await _sent(scratch, format_, type_)
+        exported = await _sent(scratch, format_, type_)
     kind = BY_TYPE[type_]
     if format_ == "csv":
-        return csv_forms(kind, found)
+        return csv_forms(kind, exported)
     if format_ == "json":
-        return json_forms(kind, found)
-    return {"type": files.parquet_types(found.data[0])[kind.column]}
+        return json_forms(kind, exported)
+    return {"type": files.parquet_types(exported.data[0])[kind.column]}
 
 
 def _expected(format_: str, type_: str) -> Observed:

@@ -8,9 +8,9 @@ from bqdump_claims.claim import Claim, Observed
 from bqdump_claims.scratch import Exported, Scratch
 
 
-def rows_in(found: Exported) -> int:
+def rows_in(exported: Exported) -> int:
     """The rows of CSV files with a header."""
-    return sum(len(files.csv_fields(data)) - 1 for data in found.data)
+    return sum(len(files.csv_fields(data)) - 1 for data in exported.data)
 
 
 async def _then(scratch: Scratch) -> Observed:

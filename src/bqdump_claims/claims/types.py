@@ -63,36 +63,36 @@ async def by(route: str, scratch: Scratch, table: str, format_: str, codec: str 
 
 async def observed(scratch: Scratch, format_: str, route: str, type_: str) -> Observed:
     """How the samples of a type look."""
-    found = await exported(scratch, format_, route, type_)
+    written = await exported(scratch, format_, route, type_)
     kind = BY_TYPE[type_]
     match format_:
         case "csv":
-            return csv_forms(kind, found)
+            return csv_forms(kind, written)
         case "json":
-            return json_forms(kind, found)
+            return json_forms(kind, written)
         case "avro":
-            fields = {field["name"]: field["type"] for field in files.avro_schema(found.data[0])["fields"]}
+            fields = {field["name"]: field["type"] for field in files.avro_schema(written.data[0])["fields"]}
             return {"type": files.written(files.without_details(fields[kind.column]))}
         case _:
-            described = {"type": files.parquet_types(found.data[0])[kind.column]}
+            described = {"type": files.parquet_types(written.data[0])[kind.column]}
             if type_ == "GEOGRAPHY":
-                described["metadata"] = "geo" if "geo" in files.parquet_metadata(found.data[0]) else "none"
+                described["metadata"] = "geo" if "geo" in files.parquet_metadata(written.data[0]) else "none"
             return described
 
 
-def csv_forms(kind: Kind, found: Exported) -> Observed:
+def csv_forms(kind: Kind, written: Exported) -> Observed:
     """The fields of a type as they are written, by the word for the sample."""
     forms: dict[int, str] = {}
-    for data in found.data:
+    for data in written.data:
         header, *records = files.csv_fields(data)
         at = header.index(kind.column)
         forms |= {int(record[header.index("n")]): record[at] for record in records}
     return {sample.word: forms[n] for n, sample in enumerate(kind.samples)}
 
 
-def json_forms(kind: Kind, found: Exported) -> Observed:
+def json_forms(kind: Kind, written: Exported) -> Observed:
     """The members of a type as they are written, by the word for the sample."""
-    rows = {int(row["n"].strip('"')): row for data in found.data for row in files.json_members(data)}
+    rows = {int(row["n"].strip('"')): row for data in written.data for row in files.json_members(data)}
     return {sample.word: rows[n].get(kind.column, "(no key)") for n, sample in enumerate(kind.samples)}
 
 
@@ -131,14 +131,14 @@ async def refused(scratch: Scratch, format_: str, route: str, type_: str, value:
 
 
 def _claim(format_: str, route: str, type_: str) -> Claim:
-    found, kind = SERVER[format_][type_], BY_TYPE[type_]
+    rule, kind = SERVER[format_][type_], BY_TYPE[type_]
     id_, page = f"{format_}.{type_}.{route}", f"{PAGE}#{TITLES[format_]}"
-    made = f"made.{format_}" if found.holds != "no" else f"made.{format_}.{type_}"
-    reads = {made: 1} | ({f"types.{format_}": 1} if route == "query" else {})
-    if found.holds == "no":
-        sentence = f"{format_} cannot hold {type_}: {found.lost}"
+    source = f"made.{format_}" if rule.holds != "no" else f"made.{format_}.{type_}"
+    reads = {source: 1} | ({f"types.{format_}": 1} if route == "query" else {})
+    if rule.holds == "no":
+        sentence = f"{format_} cannot hold {type_}: {rule.lost}"
         return Claim(id_, sentence, page, REFUSED, partial(_refused, format_, route, type_), reads)
-    sentence = f"{type_} in {format_}: {found.file}" + (f"; {found.open}" if found.open else "")
+    sentence = f"{type_} in {format_}: {rule.file}" + (f"; {rule.open}" if rule.open else "")
     return Claim(id_, sentence, page, expected(kind, format_), partial(_observed, format_, route, type_), reads)
 
 

@@ -95,17 +95,17 @@ class Pausing(FaultyPort):
     """
 
     referred: Callable[[str], None] = staticmethod(lambda run: None)
-    looking = False
+    taking_readings = False
 
     async def _request(self, name: str, ask: Callable[[], Any], arguments: tuple[Any, ...]) -> Any:
         subject = arguments[0] if arguments and isinstance(arguments[0], str) else ""
         if name == "write_note" and "/references/" in subject:
-            self.looking = True
+            self.taking_readings = True
             await self._pause()
         answer = await super()._request(name, ask, arguments)
         dice = self._network.dice
-        if self.looking and name == "stat" and subject.endswith("/manifest.json"):
-            self.looking = False
+        if self.taking_readings and name == "stat" and subject.endswith("/manifest.json"):
+            self.taking_readings = False
             await self._pause()
         elif name == "write" and subject.endswith("/tombstone.json") and dice.weather is not CALM:
             await asyncio.sleep(dice.rng.choice((0.0, 0.0, 20.0, 80.0)))

@@ -6,7 +6,7 @@ and the files were made in the same way, because neither the order of rows nor t
 What BigQuery's metadata prove about a table's content: files of unmodified tables need not have the same bytes.
 
 Avro and gzip put something random or the time into each file, and the order of rows is not fixed. A table is as it was
-if equal readings of its metadata enclose both snapshot times. See `plan.looks` for what a reading is.
+if equal readings of its metadata enclose both snapshot times. See `core.plan.readings` for what a reading is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bqdump.core.documents.manifest import Head, TableEntry
-from bqdump.core.documents.unchanged import Look
+from bqdump.core.documents.unchanged import Reading
 from bqdump.core.risks import HIDING
 from bqdump.core.tables.catalog import EXTRACTABLE, varying
 
@@ -82,13 +82,13 @@ def way(
     route: str, format_: str, compression: str, shape: object, settings: Mapping[str, Any], tool: str
 ) -> dict[str, object]:
     """Everything that decides which bytes the same rows become, by a readable name."""
-    made: dict[str, object] = {"route": route, "format": format_, "compression": compression}
+    parts: dict[str, object] = {"route": route, "format": format_, "compression": compression}
     if format_ == "csv":
-        made |= {name: settings.get(name) for name in ("header", "delimiter")}
+        parts |= {name: settings.get(name) for name in ("header", "delimiter")}
     if route == "read":
-        made |= {name: settings.get(name) for name in ("null_marker", "file_size", "row_group_rows")}
-        made["bqdump"] = tool
-    return made | {"columns, masks or filter": msgspec.to_builtins(shape)}
+        parts |= {name: settings.get(name) for name in ("null_marker", "file_size", "row_group_rows")}
+        parts["bqdump"] = tool
+    return parts | {"columns, masks or filter": msgspec.to_builtins(shape)}
 
 
 def fingerprint(value: object) -> str:
@@ -134,19 +134,19 @@ def seen(head: Head, entry: TableEntry) -> Seen:
     return Seen(fingerprint(replace(look, by=0)), _steady(entry, rows, look, at), at, rows == 0)
 
 
-def _covers(head: Head, entry: TableEntry, rows: int | None, look: Look) -> bool:
+def _covers(head: Head, entry: TableEntry, rows: int | None, reading: Reading) -> bool:
     """Whether the files have exactly what the table had, so that a reading of the table applies to them."""
     hidden = any(flag.table in ("", entry.table) and flag.risk in HIDING for flag in head.flags)
     if hidden or entry.read_at != "snapshot" or varying(entry.shape):
         return False
-    return bool(entry.shape.where) or rows in (None, look.rows)
+    return bool(entry.shape.where) or rows in (None, reading.rows)
 
 
-def _steady(entry: TableEntry, rows: int | None, look: Look, at: int) -> bool:
+def _steady(entry: TableEntry, rows: int | None, reading: Reading, at: int) -> bool:
     """Whether the table did not change between its snapshot time and the reading."""
     if entry.carried and entry.carried.unchanged_at:
         return True
-    if entry.look_before and entry.look_before.same(look):
+    if entry.look_before and entry.look_before.same(reading):
         return True
     # Without an earlier reading: a change has a later time, and a deletion alone fewer rows.
-    return rows == look.rows and 0 < look.modified < at
+    return rows == reading.rows and 0 < reading.modified < at

@@ -11,7 +11,7 @@ from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, OfExport, ReadAt, RunId, Time, UnitId
 from bqdump.core.documents.run import Failure, Flag, Skipped
-from bqdump.core.documents.unchanged import Look, Removed, RemovedPartitions
+from bqdump.core.documents.unchanged import Reading, Removed, RemovedPartitions
 from bqdump.core.results import public
 from bqdump.core.tables.catalog import WHOLE, Shape
 
@@ -63,7 +63,7 @@ class Carried(msgspec.Struct, frozen=True):
     snapshot: when its content was read.
     settings: those with which its files were written, where they differ from the manifest's.
     unchanged_at: the latest snapshot time at which the table was found unchanged, so that its content is also that of
-        this time; 0 for a table that was carried over without a look at it.
+        this time; 0 for a table that was carried over without a reading of it.
     """
 
     run: RunId
@@ -85,7 +85,7 @@ class PartitionEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     files: how many of the table's files are its own, in their order.
     rows: exported rows, None where neither the files nor the job report them.
     planned_rows, planned_bytes: BigQuery's numbers while planning.
-    look: at the partition, equal before the snapshot time and after the job; None where no such looks prove that it
+    look: at the partition, equal before the snapshot time and after the job; None where no such readings prove that it
         did not change in between.
     carried: set where an earlier run exported it.
     """
@@ -98,7 +98,7 @@ class PartitionEntry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     planned_bytes: Count
     rows: Count | None = None
     billed: Count | None = None
-    look: Look | None = None
+    look: Reading | None = None
     carried: Carried | None = None
 
 
@@ -158,9 +158,9 @@ class TableEntry(msgspec.Struct, frozen=True, kw_only=True):
     # What proves that it did not change, here and in later runs.
     carried: Carried | None = None
     """The run that exported it; None where that is the run of this manifest."""
-    look: Look | None = None
+    look: Reading | None = None
     """The reading of planning, after the snapshot time; None for a table that can change without a trace in it."""
-    look_before: Look | None = None
+    look_before: Reading | None = None
     """The last reading before the snapshot time; None where there was none."""
     changed_at: Time = 0
     """The snapshot time of the last run that found it changed; 0 where none is known."""

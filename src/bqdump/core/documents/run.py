@@ -21,7 +21,7 @@ from bqdump.core.documents.document import (
     Time,
     UnitId,
 )
-from bqdump.core.documents.unchanged import Look, Removed, RemovedPartitions, Reused, ReusedPartitions
+from bqdump.core.documents.unchanged import Reading, Removed, RemovedPartitions, Reused, ReusedPartitions
 from bqdump.core.results import public
 from bqdump.core.risks import Risk
 from bqdump.core.tables.catalog import WHOLE, Shape
@@ -122,9 +122,9 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether `bills` is a lower bound."""
 
     # Whether it changed.
-    look: Look | None = None
+    look: Reading | None = None
     """See TableEntry."""
-    look_before: Look | None = None
+    look_before: Reading | None = None
     """See TableEntry."""
     changed_at: Time = 0
     """See TableEntry."""
@@ -132,7 +132,7 @@ class TablePlan(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why it is exported although the export is incremental; "" where it is not."""
 
     # Of one partition.
-    partition_look: Look | None = None
+    partition_look: Reading | None = None
     """The reading of the partition before the snapshot time."""
     partition: str = ""
     """The id of the only partition that is exported; "" for the complete table."""

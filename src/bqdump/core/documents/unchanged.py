@@ -1,4 +1,4 @@
-"""Looks at a table, by which it is found unchanged, and what a plan reuses because of them.
+"""Readings of a table, by which it is found unchanged, and what a plan reuses because of them.
 
 What an export removes from the published one: tables, and partitions of tables.
 """
@@ -15,7 +15,7 @@ from bqdump.core.results import public
 from bqdump.core.times import time_in
 
 
-class Look(msgspec.Struct, frozen=True, omit_defaults=True):
+class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
     """One reading of a table's metadata: what must be equal in two readings between which nothing changed.
 
     created, modified, rows, bytes: BigQuery's creationTime, lastModifiedTime, numRows and numBytes.
@@ -31,7 +31,7 @@ class Look(msgspec.Struct, frozen=True, omit_defaults=True):
     properties: str
     by: Time = 0
 
-    def same(self, other: Look) -> bool:
+    def same(self, other: Reading) -> bool:
         """Whether the two readings are equal, whenever they were taken."""
         return msgspec.structs.replace(self, by=0) == msgspec.structs.replace(other, by=0)
 

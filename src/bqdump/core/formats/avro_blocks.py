@@ -95,9 +95,9 @@ def read_block(data: bytes, at: int, left: int, name: str) -> Block | None:
     return block
 
 
-def check_sync(found: bytes, header: Header, name: str) -> None:
+def check_sync(marker: bytes, header: Header, name: str) -> None:
     """Raise DocumentError unless this is the marker that ends every block of the file."""
-    if found != header.sync:
+    if marker != header.sync:
         raise _broken(name, "a block does not end with the file's sync marker")
 
 

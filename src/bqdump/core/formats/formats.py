@@ -68,19 +68,19 @@ def unfit(format_: str, route: str, columns: Iterable[Column], *, iceberg: bool 
 
     iceberg: whether the files become Iceberg tables, which lack a type of Parquet.
     """
-    found = []
+    misfits = []
     for column in columns:
         for path, type_, reason in _obstacles(format_, route, column, column.name, iceberg=iceberg):
-            found.append(Unfit(column, path, type_, reason))
+            misfits.append(Unfit(column, path, type_, reason))
             break
-    return found
+    return misfits
 
 
 def _obstacles(format_: str, route: str, column: Column, path: str, *, iceberg: bool) -> Iterator[tuple[str, str, str]]:
     for type_ in ("ARRAY", column.type) if column.repeated else (column.type,):
-        found = cell(format_, route, type_)
-        if found.holds == "no":
-            yield path, column.text, found.lost
+        rule = cell(format_, route, type_)
+        if rule.holds == "no":
+            yield path, column.text, rule.lost
     if iceberg and route != "read" and column.type == "BIGNUMERIC" and _digits(column) > ICEBERG_DIGITS:
         yield path, column.text, ICEBERG_WIDE
     for member in column.fields:
@@ -89,8 +89,8 @@ def _obstacles(format_: str, route: str, column: Column, path: str, *, iceberg: 
 
 def _digits(column: Column) -> int:
     """The precision of a BIGNUMERIC."""
-    given = column.parameters.strip("()").partition(",")[0]
-    return int(given) if given else 76
+    precision = column.parameters.strip("()").partition(",")[0]
+    return int(precision) if precision else 76
 
 
 def formats_that_hold(route: str, columns: Sequence[Column]) -> list[str]:
@@ -112,7 +112,7 @@ class Altered(NamedTuple):
 
 def altered_types(format_: str, route: str) -> frozenset[str]:
     """The types of which a format with a route writes two values alike, so that no comparison can tell them apart."""
-    return frozenset(type_ for type_, found in CELLS.get(route, SERVER)[format_].items() if found.altered)
+    return frozenset(type_ for type_, rule in CELLS.get(route, SERVER)[format_].items() if rule.altered)
 
 
 def altered(format_: str, route: str, columns: Iterable[Column]) -> Iterator[Altered]:
@@ -130,11 +130,11 @@ def altered_as_texts(columns: Iterable[Column]) -> Iterator[Altered]:
 
 
 def _below(format_: str, route: str, column: Column, path: str) -> Iterator[Altered]:
-    found = cell(format_, route, column.type)
+    rule = cell(format_, route, column.type)
     # Where there is no NULL, what reads like it can be one value only.
-    exact = bool(found.null) and (column.required or column.repeated)
-    if found.altered and not exact:
-        yield Altered(path, column.text, found.altered)
+    exact = bool(rule.null) and (column.required or column.repeated)
+    if rule.altered and not exact:
+        yield Altered(path, column.text, rule.altered)
     for member in column.fields:
         yield from _below(format_, route, member, f"{path}.{member.name}")
 

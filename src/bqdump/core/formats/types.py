@@ -115,5 +115,7 @@ def standard(name: str) -> str:
 
 
 def _parameters(field: _Field) -> str:
-    given = [str(number) for number in (field.precision, field.scale, field.max_length) if number not in ("", 0, "0")]
-    return f"({', '.join(given)})" if given else ""
+    parameters = [
+        str(number) for number in (field.precision, field.scale, field.max_length) if number not in ("", 0, "0")
+    ]
+    return f"({', '.join(parameters)})" if parameters else ""

@@ -45,12 +45,12 @@ def field_ids(paths: Iterable[str]) -> dict[str, int]:
 
 
 def _numbered(nodes: Sequence[Node], prefix: str, taken: set[int]) -> tuple[Node, ...]:
-    made = []
+    numbered = []
     for node in nodes:
         path = f"{prefix}{node.name}"
         number = _id_of(path, taken)
-        made.append(node._replace(id=number, children=_numbered(node.children, f"{path}.", taken)))
-    return tuple(made)
+        numbered.append(node._replace(id=number, children=_numbered(node.children, f"{path}.", taken)))
+    return tuple(numbered)
 
 
 def _id_of(path: str, taken: set[int]) -> int:
@@ -94,13 +94,13 @@ def fits(node: Node) -> bool:
 
 def left_out(columns: Sequence[Node], prefix: str = "") -> list[str]:
     """The paths of what Iceberg has no type for."""
-    found = []
+    paths = []
     for node in columns:
         path = f"{prefix}{node.name}"
         if not node.type:
-            found.append(path)
-        found += left_out(node.children, f"{path}.")
-    return found
+            paths.append(path)
+        paths += left_out(node.children, f"{path}.")
+    return paths
 
 
 def name_mapping(columns: Sequence[Node]) -> list[dict[str, Any]]:
@@ -140,21 +140,21 @@ TYPES = {
 
 def nodes_of(columns: Iterable[Column]) -> tuple[Node, ...]:
     """The columns of a table that has no files."""
-    made = []
+    nodes = []
     for column in columns:
         node = Node(column.name, _type_of(column), nodes_of(column.fields))
         if column.repeated:
             node = Node(column.name, "list", (node._replace(name="element"),))
-        made.append(node)
-    return tuple(made)
+        nodes.append(node)
+    return tuple(nodes)
 
 
 def _type_of(column: Column) -> str:
     if column.type == "STRUCT":
         return "struct"
     if column.type in ("NUMERIC", "BIGNUMERIC"):
-        given = [int(number) for number in column.parameters.strip("()").split(",") if number.strip()]
-        precision, scale = (*given, 0)[:2] if given else DECIMALS[column.type]
+        digits = [int(number) for number in column.parameters.strip("()").split(",") if number.strip()]
+        precision, scale = (*digits, 0)[:2] if digits else DECIMALS[column.type]
         return f"decimal({precision}, {scale})" if precision <= DIGITS else ""
     return TYPES.get(column.type, "string")
 

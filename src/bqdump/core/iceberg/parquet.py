@@ -238,8 +238,8 @@ def _serialized(type_: str, value: Any) -> bytes:
 
 
 def _get(fields: Fields, number: int) -> Any:
-    found = fields.get(number)
-    return found.value if found else None
+    field = fields.get(number)
+    return field.value if field else None
 
 
 def lacks(name: str, error: Exception) -> DocumentError:

@@ -68,7 +68,7 @@ def with_snapshot(history: History, snapshot: Snapshot, schema: dict[str, Any], 
     if parent:
         summary["deleted-data-files"] = parent["summary"]["total-data-files"]
         summary["deleted-records"] = parent["summary"]["total-records"]
-    made = {
+    entry = {
         "sequence-number": snapshot.sequence,
         "snapshot-id": snapshot.id,
         "timestamp-ms": snapshot.time,
@@ -76,7 +76,7 @@ def with_snapshot(history: History, snapshot: Snapshot, schema: dict[str, Any], 
         "manifest-list": snapshot.list,
         "schema-id": schema["schema-id"],
     }
-    return _with(history, made, parent, schema, name_mapping(columns), last_id(columns))
+    return _with(history, entry, parent, schema, name_mapping(columns), last_id(columns))
 
 
 def with_same_rows(history: History, source: History, of: dict[str, Any], run: str, time: int, place: str) -> History:
@@ -87,19 +87,19 @@ def with_same_rows(history: History, source: History, of: dict[str, Any], run: s
     """
     fields = next(schema["fields"] for schema in source.schemas if schema["schema-id"] == of["schema-id"])
     schema, parent = _schema_of(history, fields), before(history, run, time)
-    made = of | {"schema-id": schema["schema-id"]}
+    entry = of | {"schema-id": schema["schema-id"]}
     if mark_of(of) != (run, time):
         same = parent is not None and parent["manifest-list"] == of["manifest-list"]
         # Readers of changes pass over a replacement: it has the same rows.
         summary = {"operation": "replace" if same else "overwrite"}
         summary |= {name: of["summary"][name] for name in TOTALS} | {RUN: run, TIME: rfc3339(time)}
-        made |= {
+        entry |= {
             "sequence-number": history.last_sequence_number + 1,
             "snapshot-id": snapshot_id(run, place, time),
             "timestamp-ms": time,
             "summary": summary,
         }
-    return _with(history, made, parent, schema, source.mapping, source.last_column_id)
+    return _with(history, entry, parent, schema, source.mapping, source.last_column_id)
 
 
 def before(history: History, run: str, time: int) -> dict[str, Any] | None:
@@ -110,26 +110,26 @@ def before(history: History, run: str, time: int) -> dict[str, Any] | None:
 
 def _with(
     history: History,
-    made: dict[str, Any],
+    entry: dict[str, Any],
     parent: dict[str, Any] | None,
     schema: dict[str, Any],
     mapping: list[dict[str, Any]],
     last_column: int,
 ) -> History:
     """The same with this snapshot. mapping: the names of the columns of its files."""
-    made = {name: value for name, value in made.items() if name != "parent-snapshot-id"}
+    entry = {name: value for name, value in entry.items() if name != "parent-snapshot-id"}
     if parent:
-        made["parent-snapshot-id"] = parent["snapshot-id"]
+        entry["parent-snapshot-id"] = parent["snapshot-id"]
     schemas = [other for other in history.schemas if other["schema-id"] != schema["schema-id"]]
     merged = _merged(mapping, history.mapping if history.snapshots else [])
     return msgspec.structs.replace(
         history,
-        last_sequence_number=max(history.last_sequence_number, made["sequence-number"]),
-        last_updated_ms=max(history.last_updated_ms, made["timestamp-ms"]),
+        last_sequence_number=max(history.last_sequence_number, entry["sequence-number"]),
+        last_updated_ms=max(history.last_updated_ms, entry["timestamp-ms"]),
         last_column_id=max(history.last_column_id, last_column),
         schemas=[*schemas, schema],
         properties=history.properties | {NAME_MAPPING: msgspec.json.encode(merged).decode()},
-        snapshots=sorted([*history.snapshots, made], key=_age),
+        snapshots=sorted([*history.snapshots, entry], key=_age),
     )
 
 
@@ -214,8 +214,8 @@ def describe(request: Request) -> Described:
     )
     second = _name(request, "snap", listed, ".avro")
     snapshot = Snapshot(id_, request.run, request.time, number, request.root + second, sums)
-    made = with_snapshot(history, snapshot, schema, columns)
-    return Described(((first, data), (second, listed)), made, tuple(left_out(columns)))
+    described = with_snapshot(history, snapshot, schema, columns)
+    return Described(((first, data), (second, listed)), described, tuple(left_out(columns)))
 
 
 def metadata_object(root: str, folder: str, run: str, history: History, until: int) -> tuple[str, bytes]:

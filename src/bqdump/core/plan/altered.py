@@ -39,8 +39,8 @@ def altered_columns(tables: Iterable[TablePlan | TableEntry], settings: Mapping[
     for table in tables:
         format_, every = table.format or str(settings["format"]), columns(table.definition)
         texts = (column for column in every if column.name in table.shape.texts)
-        found = [*altered(format_, table.route, as_they_are(every, table.shape)), *altered_as_texts(texts)]
-        yield from (AlteredColumn(table.table, path, type_, format_, change) for path, type_, change in found)
+        altered_paths = [*altered(format_, table.route, as_they_are(every, table.shape)), *altered_as_texts(texts)]
+        yield from (AlteredColumn(table.table, path, type_, format_, change) for path, type_, change in altered_paths)
 
 
 def altered_words(entry: TableEntry, settings: Mapping[str, Any]) -> str:
@@ -62,34 +62,34 @@ class AlteredTable(NamedTuple):
     columns: tuple[str, ...]
 
 
-def by_table(found: Iterable[AlteredColumn]) -> list[AlteredTable]:
+def by_table(columns_changed: Iterable[AlteredColumn]) -> list[AlteredTable]:
     """The same by table and change, with the names of all columns."""
     names: dict[tuple[str, str, str], list[str]] = {}
-    for change in found:
+    for change in columns_changed:
         names.setdefault((change.table, change.format, change.change), []).append(f"{change.column} {change.type}")
     return [AlteredTable(*key, tuple(columns)) for key, columns in names.items()]
 
 
-def folded(found: Iterable[AlteredColumn]) -> list[AlteredTable]:
+def folded(changes: Iterable[AlteredColumn]) -> list[AlteredTable]:
     """The same for a person: more than a few tables whose columns are called alike are one, such as "a to z (26)"."""
     alike: dict[tuple[str, str, tuple[str, ...]], list[AlteredTable]] = {}
-    for change in by_table(found):
+    for change in by_table(changes):
         alike.setdefault((change.format, change.change, change.columns), []).append(change)
-    made: list[AlteredTable] = []
+    tables_shown: list[AlteredTable] = []
     for tables in alike.values():
         if len(tables) <= NAMED:
-            made += tables
+            tables_shown += tables
         else:
             names = f"{tables[0].table} to {tables[-1].table} ({len(tables):,})"
-            made.append(tables[0]._replace(table=names))
-    return made
+            tables_shown.append(tables[0]._replace(table=names))
+    return tables_shown
 
 
-def altered_flags(found: Sequence[AlteredColumn]) -> Iterator[Flag]:
+def altered_flags(changes: Sequence[AlteredColumn]) -> Iterator[Flag]:
     """The risk that the setting `strict` refuses: one for all of them, as most tables in CSV have such columns."""
-    if not found:
+    if not changes:
         return
-    tables = len({change.table for change in found})
-    columns = named([f"{change.table}.{change.column}" for change in found], NAMED, "column")
-    how = "; ".join(dict.fromkeys(f"{change.format}: {change.change}" for change in found))
+    tables = len({change.table for change in changes})
+    columns = named([f"{change.table}.{change.column}" for change in changes], NAMED, "column")
+    how = "; ".join(dict.fromkeys(f"{change.format}: {change.change}" for change in changes))
     yield Flag(Risk.ALTERED_VALUES, "", (), f"{how}, in {columns} of {counted(tables, 'table')}", allowed=False)

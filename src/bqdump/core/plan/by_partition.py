@@ -1,13 +1,13 @@
 """Which tables are exported by partition, and how each of their partitions is read.
 
 For a partition BigQuery documents no time travel in extract jobs. So an extract job reads it as it is, between two
-looks at it: one before the snapshot time, one after the job. If they are equal, it was so at the snapshot time. A
+readings of it: one before the snapshot time, one after the job. If they are equal, it was so at the snapshot time. A
 partition that has changed is read by a query, or a read session, which do travel in time.
 
 Which partitions of a table that changed need not be exported again.
 
-The published manifest has a look at each partition that was equal before the snapshot time at which its files were read
-and after that. If the look after the snapshot time of this plan is equal, too, the files are those of this time.
+The published manifest has a reading of each partition that was equal before and after the snapshot time at which its
+files were read. If the one after the snapshot time of this plan is equal, too, the files are those of this time.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bqdump.core.documents.manifest import PartitionEntry
-from bqdump.core.documents.unchanged import Look, ReusedPartitions
+from bqdump.core.documents.unchanged import Reading, ReusedPartitions
 from bqdump.core.formats.formats import unfit
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.looks import PARTITIONS_EXPIRE, Had, Published
-from bqdump.core.plan.reuse import Seen, settings_differ, why_exported
+from bqdump.core.plan.readings import PARTITIONS_EXPIRE, Published, PublishedTable
+from bqdump.core.plan.reuse import Candidate, settings_differ, why_exported
 from bqdump.core.plan.routes import Routed, RoutedPartition, obstacle, requirements_of
 from bqdump.core.risks import HIDING
 from bqdump.core.settings.settings import Settings
@@ -38,20 +38,20 @@ CHOSEN_TIME = "the snapshot time was chosen"
 BY_QUERY = "only a query reads it as of the snapshot time"
 
 
-class Before(NamedTuple):
+class BeforeSnapshot(NamedTuple):
     """What was seen before the snapshot time was taken, by table.
 
-    tables: looks at the complete tables that are exported by partition, None where one proves nothing.
+    tables: readings of the complete tables that are exported by partition, None where one proves nothing.
     partitions: as listed.
-    looks: at each of these, by id. With a chosen snapshot time, which is older than any look, only the tables.
+    readings: of each of these, by id. With a chosen snapshot time, which is older than any reading, only the tables.
     """
 
-    tables: dict[str, Look | None]
+    tables: dict[str, Reading | None]
     partitions: dict[str, list[Partition]]
-    looks: dict[str, dict[str, Look]]
+    readings: dict[str, dict[str, Reading]]
 
 
-class After(NamedTuple):
+class AfterSnapshot(NamedTuple):
     """What was seen after the snapshot time, by table: only of tables that may have changed meanwhile.
 
     partitions: as listed.
@@ -87,16 +87,16 @@ def is_large(settings: Settings, table: Table) -> bool:
     return table.rows > 0 and table.bytes >= settings.partitions_min_bytes
 
 
-def proves(definition: msgspec.Raw) -> bool:
-    """Whether equal looks at a table, or a partition, prove that it has not changed: nothing is applied to it later."""
+def is_conclusive(definition: msgspec.Raw) -> bool:
+    """Whether equal readings of a table, or a partition, prove that it has not changed: nothing is applied later."""
     state = _STATE.decode(definition)
     return bool(state and state.streaming_buffer is None and not state.max_staleness)
 
 
-def unchanged(before: Before, table: Table, now: Look | None) -> bool:
-    """Whether a table is the same as before the snapshot time. now: the look at it after the snapshot time."""
-    then = before.tables.get(table.name)
-    return bool(then and now and proves(table.definition) and then.same(now))
+def unchanged(before: BeforeSnapshot, table: Table, now: Reading | None) -> bool:
+    """Whether a table is the same as before the snapshot time. now: the reading of it after the snapshot time."""
+    earlier = before.tables.get(table.name)
+    return bool(earlier and now and is_conclusive(table.definition) and earlier.same(now))
 
 
 def can_query(settings: Settings, table: Table) -> bool:
@@ -107,7 +107,13 @@ def can_query(settings: Settings, table: Table) -> bool:
 
 
 def by_partition(
-    item: Routed, settings: Settings, before: Before, after: After, *, same: bool, reused: Collection[str] = ()
+    item: Routed,
+    settings: Settings,
+    before: BeforeSnapshot,
+    after: AfterSnapshot,
+    *,
+    same: bool,
+    reused: Collection[str] = (),
 ) -> tuple[tuple[RoutedPartition, ...], str]:
     """The partitions of a table, each with its route; or none, and the reason why the table is exported as one.
 
@@ -121,26 +127,26 @@ def by_partition(
         return (), "it is not read at the snapshot time"
     if why := after.uncounted.get(name):
         return (), f"its rows at the snapshot time cannot be counted: {why}"
-    then = _exported(partitioning, before.partitions.get(name, ()))
-    now = then if same else _exported(partitioning, after.partitions.get(name, ()))
+    early = _exported(partitioning, before.partitions.get(name, ()))
+    now = early if same else _exported(partitioning, after.partitions.get(name, ()))
     if (counted := after.counted.get(name)) is not None:
-        then = now = _exported(partitioning, [_as_counted(item.table, *pair) for pair in counted.items()])
-    if problem := next((why for id_ in {**then, **now} if (why := partitioning.problem(id_))), ""):
+        early = now = _exported(partitioning, [_as_counted(item.table, *pair) for pair in counted.items()])
+    if problem := next((why for id_ in {**early, **now} if (why := partitioning.problem(id_))), ""):
         return (), problem
-    if same and sum(partition.rows for partition in then.values()) != item.table.rows:
+    if same and sum(partition.rows for partition in early.values()) != item.table.rows:
         return (), "the rows of its partitions do not add up to those of the table"
-    found = []
-    for id_ in sorted({**then, **now}.keys() - set(reused)):
-        reading = now.get(id_) or then[id_]
-        look = before.looks.get(name, {}).get(id_)
-        why = "" if look and then.get(id_) == now.get(id_) else _reason(settings, before, name, id_, look)
+    routed = []
+    for id_ in sorted({**early, **now}.keys() - set(reused)):
+        listed = now.get(id_) or early[id_]
+        reading = before.readings.get(name, {}).get(id_)
+        why = "" if reading and early.get(id_) == now.get(id_) else _reason(settings, before, name, id_, reading)
         route = "query" if why and item.route == "extract" else item.route
         if route != item.route and not can_query(settings, item.table):
             return (), f"partition {id_}: {why}, and the settings allow no query"
-        bills = _bill(item, reading) if route == "query" else None
+        bills = _bill(item, listed) if route == "query" else None
         words = f"{why}: {BY_QUERY}" if route != item.route else ""
-        found.append(RoutedPartition(id_, reading.rows, reading.bytes, route, look, words, bills))
-    return tuple(found), ""
+        routed.append(RoutedPartition(id_, listed.rows, listed.bytes, route, reading, words, bills))
+    return tuple(routed), ""
 
 
 def _as_counted(table: Table, id_: str, rows: int) -> Partition:
@@ -152,8 +158,8 @@ def _exported(partitioning: Partitioning, listed: Sequence[Partition]) -> dict[s
     return {partition.id: partition for partition in listed if partition.id != partitioning.streamed}
 
 
-def _reason(settings: Settings, before: Before, table: str, partition: str, look: Look | None) -> str:
-    if look:
+def _reason(settings: Settings, before: BeforeSnapshot, table: str, partition: str, reading: Reading | None) -> str:
+    if reading:
         return MOVED
     if settings.snapshot_ms is not None:
         return CHOSEN_TIME
@@ -166,47 +172,57 @@ def _bill(item: Routed, partition: Partition) -> int:
     return max(LEAST_BILLED, whole * partition.bytes // max(1, item.table.bytes))
 
 
-def comparable(published: Published | None, seen: Seen, settings: Settings, snapshot: int) -> dict[str, PartitionEntry]:
-    """The published partitions of a table that a look may prove unchanged, by id. snapshot: of the plan, in ms."""
-    had = _had(published, seen)
-    if published is None or had is None or not settings.incremental:
+def comparable(
+    published: Published | None, candidate: Candidate, settings: Settings, snapshot: int
+) -> dict[str, PartitionEntry]:
+    """The published partitions of a table that a reading may prove unchanged, by id. snapshot: of the plan, in ms."""
+    entry = _had(published, candidate)
+    if published is None or entry is None or not settings.incremental:
         return {}
     # A partition that expires is gone as a whole, so the others are as they were.
-    if seen.obstacle not in ("", PARTITIONS_EXPIRE) or varying(seen.routed.shape) or varying(had.shape):
+    if candidate.obstacle not in ("", PARTITIONS_EXPIRE) or varying(candidate.routed.shape) or varying(entry.shape):
         return {}
-    if had.read_at != "snapshot" or seen.routed.read_at != "snapshot":
+    if entry.read_at != "snapshot" or candidate.routed.read_at != "snapshot":
         return {}
-    if settings_differ(published, had, seen.routed, settings.frozen()):
+    if settings_differ(published, entry, candidate.routed, settings.frozen()):
         return {}
-    if any(flag.table in (had.table, "") and flag.risk in HIDING for flag in published.flags):
+    if any(flag.table in (entry.table, "") and flag.risk in HIDING for flag in published.flags):
         return {}
     oldest = snapshot - settings.full_after * 1000 if settings.full_after else None
     return {
         partition.id: partition
-        for partition in had.partitions
-        if partition.look and (oldest is None or published.origin_of(had, partition)[1] > oldest)
+        for partition in entry.partitions
+        if partition.look and (oldest is None or published.origin_of(entry, partition)[1] > oldest)
     }
 
 
-def is_whole(published: Published | None, seen: Seen, settings: Settings, snapshot: int) -> bool:
+def is_whole(published: Published | None, candidate: Candidate, settings: Settings, snapshot: int) -> bool:
     """Whether the complete table looks unchanged. snapshot: about that of the plan, in ms."""
-    had = _had(published, seen)
-    if published is None or had is None or not settings.incremental:
+    entry = _had(published, candidate)
+    if published is None or entry is None or not settings.incremental:
         return False
-    return not why_exported(published, had, seen, settings.frozen(), settings.full_after, snapshot)
+    return not why_exported(published, entry, candidate, settings.frozen(), settings.full_after, snapshot)
 
 
 def seems_unchanged(entry: PartitionEntry | None, listed: Partition) -> bool:
     """Whether a listing, which proves nothing, shows a partition as it was: then it is looked at later."""
-    look = entry.look if entry else None
-    return look is not None and (look.rows, look.bytes, look.modified) == (listed.rows, listed.bytes, listed.modified)
+    reading = entry.look if entry else None
+    return reading is not None and (reading.rows, reading.bytes, reading.modified) == (
+        listed.rows,
+        listed.bytes,
+        listed.modified,
+    )
 
 
 def unchanged_partitions(
-    entries: Mapping[str, PartitionEntry], looks: Mapping[str, Look | None]
+    entries: Mapping[str, PartitionEntry], readings: Mapping[str, Reading | None]
 ) -> dict[str, PartitionEntry]:
-    """Those of the partitions that looks after the snapshot time prove unchanged, by id."""
-    return {id_: entries[id_] for id_, look in looks.items() if look and (had := entries[id_].look) and had.same(look)}
+    """Those of the partitions that readings after the snapshot time prove unchanged, by id."""
+    return {
+        id_: entries[id_]
+        for id_, reading in readings.items()
+        if reading and (earlier := entries[id_].look) and earlier.same(reading)
+    }
 
 
 def reused_partitions(table: str, entries: Iterable[PartitionEntry]) -> ReusedPartitions:
@@ -221,6 +237,6 @@ def reused_partitions(table: str, entries: Iterable[PartitionEntry]) -> ReusedPa
     )
 
 
-def _had(published: Published | None, seen: Seen) -> Had | None:
-    name = seen.routed.table.name
+def _had(published: Published | None, candidate: Candidate) -> PublishedTable | None:
+    name = candidate.routed.table.name
     return next((table for table in published.tables if table.table == name), None) if published else None

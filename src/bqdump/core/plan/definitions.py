@@ -46,12 +46,12 @@ UNLISTED = missing_permission("bigquery.rowAccessPolicies.list")
 
 def dataset_definition(resource: msgspec.Raw) -> tuple[msgspec.Raw, tuple[Unread, ...]]:
     """A dataset's resource without what BigQuery alone sets, and what it lacks."""
-    found = msgspec.json.decode(resource)
-    if found is None:
+    fields = msgspec.json.decode(resource)
+    if fields is None:
         return NOTHING, ()
-    kept = {name: value for name, value in found.items() if name not in OUTPUT_ONLY}
-    if "resourceTags" not in kept and found.get("tags"):
-        kept["resourceTags"] = {tag["tagKey"]: tag["tagValue"] for tag in found["tags"]}
+    kept = {name: value for name, value in fields.items() if name not in OUTPUT_ONLY}
+    if "resourceTags" not in kept and fields.get("tags"):
+        kept["resourceTags"] = {tag["tagKey"]: tag["tagValue"] for tag in fields["tags"]}
     # Every dataset has owners.
     lacking = () if kept.get("access") else (Unread(ACCESS, missing_permission("bigquery.datasets.getIamPolicy")),)
     return msgspec.Raw(msgspec.json.encode(kept)), lacking
@@ -68,11 +68,11 @@ def object_definitions(tables: Iterable[Table]) -> tuple[ObjectDefinition, ...]:
 
 def unlisted_policies(policies: Mapping[str, Sequence[RowPolicy] | None]) -> Iterator[Unread]:
     """The tables whose row access policies could not be listed. policies: by table."""
-    if policies and all(found is None for found in policies.values()):
+    if policies and all(listed is None for listed in policies.values()):
         yield Unread(POLICIES, UNLISTED)
         return
-    for table, found in policies.items():
-        if found is None:
+    for table, listed in policies.items():
+        if listed is None:
             yield Unread(f"{POLICIES} of table {table}", UNLISTED, table)
 
 

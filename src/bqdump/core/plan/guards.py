@@ -130,14 +130,14 @@ def masked_columns(table: TablePlan) -> tuple[str, ...]:
 
 def policy_flags(policies: Mapping[str, Sequence[RowPolicy] | None]) -> Iterator[Flag]:
     """The risks of row access policies. policies: by table, None without permission to list them."""
-    if policies and all(found is None for found in policies.values()):
+    if policies and all(listed is None for listed in policies.values()):
         yield _found(Risk.UNSEEN_ROW_POLICIES, "", counted(len(policies), "table"))
         return
-    for table, found in policies.items():
-        if found is None:
+    for table, listed in policies.items():
+        if listed is None:
             yield _found(Risk.UNSEEN_ROW_POLICIES, table, "")
-        elif found:
-            yield _found(Risk.ROW_POLICIES, table, ", ".join(policy.name for policy in found))
+        elif listed:
+            yield _found(Risk.ROW_POLICIES, table, ", ".join(policy.name for policy in listed))
 
 
 def policed_tables(flags: Iterable[Flag]) -> frozenset[str]:
@@ -172,9 +172,9 @@ def target_flags(
         yield _found(Risk.VERSIONS, "", "")
 
 
-def judge(found: Iterable[Flag], settings: Settings) -> tuple[Flag, ...]:
+def judge(flags: Iterable[Flag], settings: Settings) -> tuple[Flag, ...]:
     """The flags, each with `allowed` as the settings decide."""
-    return tuple(msgspec.structs.replace(flag, allowed=_allowed(flag.risk, settings)) for flag in found)
+    return tuple(msgspec.structs.replace(flag, allowed=_allowed(flag.risk, settings)) for flag in flags)
 
 
 def refuse(flags: Sequence[Flag], dataset: str) -> None:
@@ -210,10 +210,10 @@ def objection(risks: Iterable[Risk], settings: Settings, source: str) -> tuple[R
     return None
 
 
-def with_jobs(flags: Sequence[Flag], found: Iterable[tuple[str, Risk]]) -> tuple[Flag, ...]:
-    """A plan's flags and those that were found while exporting. found: table and risk."""
+def with_jobs(flags: Sequence[Flag], risks: Iterable[tuple[str, Risk]]) -> tuple[Flag, ...]:
+    """A plan's flags and those that were found while exporting. risks: table and risk."""
     known = {(flag.table, flag.risk) for flag in flags}
-    more = [pair for pair in dict.fromkeys(found) if pair not in known]
+    more = [pair for pair in dict.fromkeys(risks) if pair not in known]
     return (*flags, *(Flag(risk, table, (), "found while exporting", allowed=True) for table, risk in more))
 
 

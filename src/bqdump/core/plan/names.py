@@ -96,13 +96,13 @@ def patterns(settings: Settings, run: str, snapshot: int, routed: Sequence[Route
             raise UsageError(PLAN, called, cause, hint)
         return pattern
 
-    made = []
+    rows = []
     for item in routed:
         refuse_name(item.table.name)
-        made.append(
+        rows.append(
             {partition: checked(item, partition) for partition in [part.id for part in item.partitions] or [""]}
         )
-    return made
+    return rows
 
 
 def pattern_of(export: Plan | Manifest, table: TablePlan | TableEntry, partition: str = "") -> str:
@@ -197,8 +197,8 @@ def refused_by_windows(name: str) -> str:
     Source: https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
     """
     for part in name.rstrip("/").split("/"):
-        if found := next((mark for mark in part if mark in WINDOWS_MARKS or mark < " "), ""):
-            return f"{_short(part)} contains {found!r}"
+        if forbidden := next((mark for mark in part if mark in WINDOWS_MARKS or mark < " "), ""):
+            return f"{_short(part)} contains {forbidden!r}"
         if part.endswith((".", " ")):
             return f"{_short(part)!r} ends with a {'dot' if part.endswith('.') else 'space'}"
         # Whatever extensions follow.

@@ -14,7 +14,7 @@ from bqdump.core.documents.units import files_by_partition
 from bqdump.core.plan.definitions import with_carried
 from bqdump.core.plan.guards import with_jobs
 from bqdump.core.plan.hidden_data import expected_rows, hidden_rows
-from bqdump.core.plan.removal import Carry, PartitionFiles
+from bqdump.core.plan.removal import Carryover, PartitionFiles
 from bqdump.core.risks import Risk
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
@@ -42,7 +42,7 @@ def make_manifest(
     files: Mapping[str, Sequence[File]],
     left: tuple[TableFiles, ...],
     found: tuple[File, ...],
-    carry: Carry,
+    carry: Carryover,
     definitions: Definitions,
 ) -> Manifest:
     """The manifest of a run.
@@ -103,7 +103,7 @@ def make_manifest(
     )
 
 
-def _not_exported(dropped: Sequence[Failure], plans: Sequence[TablePlan], carry: Carry) -> Iterator[Skipped]:
+def _not_exported(dropped: Sequence[Failure], plans: Sequence[TablePlan], carry: Carryover) -> Iterator[Skipped]:
     """The dropped tables that the export before did not have either, so that none is removed from it."""
     kinds, removed = {plan.table: plan.kind for plan in plans}, {table.table for table in carry.removed}
     for table in dropped:

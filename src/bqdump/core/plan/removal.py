@@ -20,7 +20,7 @@ from bqdump.core.documents.manifest import Carried, File, Manifest, PartitionEnt
 from bqdump.core.documents.manifest_index import settings_of
 from bqdump.core.documents.run import Failure, Flag, Plan, TablePlan
 from bqdump.core.documents.unchanged import PartitionReason, RemovalReason, Removed, RemovedPartitions, ReusedPartitions
-from bqdump.core.plan.looks import Had, Published
+from bqdump.core.plan.readings import Published, PublishedTable
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
@@ -28,7 +28,7 @@ from bqdump.core.tables.catalog import select
 from bqdump.core.tables.partitioning import partitioning_of
 
 # Settings that decide how the files of a table are named, encrypted, read and compared.
-OF_FILES = ("header", "delimiter", "null_marker", "file_size", "row_group_rows", "path", "job_project", "kms_key")
+FILE_SETTINGS = ("header", "delimiter", "null_marker", "file_size", "row_group_rows", "path", "job_project", "kms_key")
 WHY: dict[RemovalReason, str] = {
     "excluded": "excluded by --include or --exclude",
     "dropped": "dropped from the dataset",
@@ -44,7 +44,7 @@ class PartitionFiles(NamedTuple):
     files: tuple[File, ...]
 
 
-class Carry(NamedTuple):
+class Carryover(NamedTuple):
     """What a manifest takes over from the published export, and which of its tables it removes.
 
     over: the run that it was compared with, "" where nothing was published.
@@ -67,7 +67,7 @@ class Carry(NamedTuple):
 
     @property
     def names(self) -> set[str]:
-        """The tables that it takes over without a look at them."""
+        """The tables that it takes over without a reading of them."""
         return {entry.table for entry in self.tables}
 
     @property
@@ -89,14 +89,14 @@ def leaving(
     """
     gone = published.without(exported)
     removed, kept = [], []
-    for had, chosen in zip(gone.values(), select(list(gone), settings.include, settings.exclude), strict=True):
+    for entry, chosen in zip(gone.values(), select(list(gone), settings.include, settings.exclude), strict=True):
         if not chosen and settings.keep_others:
-            kept.append(had.table)
+            kept.append(entry.table)
             continue
         reason: RemovalReason = "dropped" if listed else "dataset-empty"
-        if had.table in listed:
+        if entry.table in listed:
             reason = "skipped"
-        removed.append(published.removed(had, reason if chosen else "excluded"))
+        removed.append(published.removed(entry, reason if chosen else "excluded"))
     return tuple(sorted(removed, key=lambda table: table.table)), tuple(sorted(kept))
 
 
@@ -116,16 +116,16 @@ def removal_flags(removed: Sequence[Removed], published: Published) -> Iterator[
 
 def removal_sentence(removed: Removed) -> str:
     """The removal in words."""
-    had = "it" if removed.rows is None else counted(removed.rows, "row")
+    rows = "it" if removed.rows is None else counted(removed.rows, "row")
     return (
         f"{removed.table} is removed from the published export ({WHY[removed.reason]}): "
-        f"run {removed.run} has {had} as of {removed.snapshot_text}"
+        f"run {removed.run} has {rows} as of {removed.snapshot_text}"
     )
 
 
-def carry_from(
+def carryover_of(
     manifest: Manifest, plan: Plan, decided: Collection[str], kept: Collection[str], removed: tuple[Removed, ...]
-) -> Carry:
+) -> Carryover:
     """Take the tables `kept` over from the published manifest.
 
     decided: the tables that the run exports or goes without. With `keep_others`, failures of all others stay on record.
@@ -137,7 +137,7 @@ def carry_from(
     tables = tuple(carried(manifest, entry, plan.settings) for entry in manifest.tables if entry.table in kept)
     failed = tuple(failure for failure in manifest.failed if failure.table in unfinished)
     flags = tuple(_flags(manifest, tables))
-    return Carry(manifest.run, tables, left, failed, removed, flags, manifest.definitions)
+    return Carryover(manifest.run, tables, left, failed, removed, flags, manifest.definitions)
 
 
 def _flags(manifest: Manifest, tables: Sequence[TableEntry]) -> Iterator[Flag]:
@@ -153,7 +153,7 @@ def _flags(manifest: Manifest, tables: Sequence[TableEntry]) -> Iterator[Flag]:
 def carried(manifest: Manifest, entry: TableEntry, settings: Mapping[str, Any], unchanged_at: int = 0) -> TableEntry:
     """A table of a manifest as another one names it again. settings: of the latter. unchanged_at: see Carried."""
     theirs = settings_of(manifest, entry)
-    other = {name: theirs[name] for name in OF_FILES if name in theirs and theirs[name] != settings.get(name)}
+    other = {name: theirs[name] for name in FILE_SETTINGS if name in theirs and theirs[name] != settings.get(name)}
     of = entry.carried or manifest
     since = unchanged_at or (entry.carried.unchanged_at if entry.carried else 0)
     return msgspec.structs.replace(entry, carried=Carried(of.run, of.snapshot, of.snapshot_time, of.tool, other, since))
@@ -181,31 +181,31 @@ def leaving_partitions(
     planned: the tables of the plan. reused: their partitions that are not exported again.
     """
     unchanged = {same.table: same.partitions for same in reused}
-    had = {before.table: before for before in published.tables if before.partitions}
-    found: list[RemovedPartitions] = []
+    published_tables = {entry.table: entry for entry in published.tables if entry.partitions}
+    removed: list[RemovedPartitions] = []
     for table in planned:
-        if table.partitions and table.table in had:
-            there = {piece.partition for piece in table.partitions}.union(unchanged.get(table.table, ()))
-            found += _leaving(published, had[table.table], table, there, now)
-    return tuple(found)
+        if table.partitions and table.table in published_tables:
+            exported = {piece.partition for piece in table.partitions}.union(unchanged.get(table.table, ()))
+            removed += _leaving(published, published_tables[table.table], table, exported, now)
+    return tuple(removed)
 
 
 def partition_flags(removed: Iterable[RemovedPartitions], published: Published) -> Iterator[Flag]:
     """A flag for each table: refused if more than half of its partitions were dropped before they expired."""
-    had = {before.table: len(before.partitions) for before in published.tables}
+    counts = {entry.table: len(entry.partitions) for entry in published.tables}
     for table in removed:
-        mass = table.reason == "dropped" and 2 * len(table.partitions) > had.get(table.table, 0)
+        mass = table.reason == "dropped" and 2 * len(table.partitions) > counts.get(table.table, 0)
         risk = Risk.REMOVED_PARTITIONS if mass else Risk.DROPPED_PARTITIONS
         yield Flag(risk, table.table, (), f"{_named(table)}: {table.reason}", allowed=False)
 
 
 def partitions_sentence(removed: RemovedPartitions) -> str:
     """The removal in words."""
-    had = "them" if removed.rows is None else counted(removed.rows, "row")
+    rows = "them" if removed.rows is None else counted(removed.rows, "row")
     count = counted(len(removed.partitions), "partition")
     return (
         f"{removed.table}: {count} removed from the published export ({removed.reason}: {_named(removed)}); "
-        f"run {removed.run} has {had} as of {removed.snapshot_text}"
+        f"run {removed.run} has {rows} as of {removed.snapshot_text}"
     )
 
 
@@ -214,11 +214,11 @@ def _named(removed: RemovedPartitions) -> str:
 
 
 def _leaving(
-    published: Published, had: Had, table: TablePlan, there: set[str], now: int
+    published: Published, entry: PublishedTable, table: TablePlan, exported: set[str], now: int
 ) -> Iterator[RemovedPartitions]:
-    gone = {partition.id: partition for partition in had.partitions if partition.id not in there}
+    gone = {partition.id: partition for partition in entry.partitions if partition.id not in exported}
     expired = _expired(table.definition, gone, now)
-    of = had.carried or published
+    of = entry.carried or published
     reasons: tuple[tuple[PartitionReason, set[str]], ...] = (("expired", expired), ("dropped", gone.keys() - expired))
     for reason, some in reasons:
         if some:

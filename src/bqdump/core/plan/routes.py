@@ -15,7 +15,7 @@ import msgspec
 
 from bqdump.core.documents.document import ReadAt
 from bqdump.core.documents.run import Skipped
-from bqdump.core.documents.unchanged import Look
+from bqdump.core.documents.unchanged import Reading
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS, codecs
 from bqdump.core.formats.types import columns
@@ -73,7 +73,7 @@ class RoutedPartition(NamedTuple):
     rows: int
     bytes: int
     route: str
-    look: Look | None = None
+    look: Reading | None = None
     why: str = ""
     bills: int | None = None
 
@@ -97,8 +97,8 @@ class Routed(msgspec.Struct, frozen=True):
     read_at: ReadAt = "snapshot"
     bills: int | None = None
     bills_at_least: bool = False
-    look: Look | None = None
-    look_before: Look | None = None
+    look: Reading | None = None
+    look_before: Reading | None = None
     changed_at: int = 0
     reason: str = ""
     partitions: tuple[RoutedPartition, ...] = ()
@@ -192,10 +192,10 @@ def requirements_of(settings: Settings, table: Table) -> Requirements:
     name, sections = table.name, sections_of(settings.tables, table.name)
     own = [section.route for section in sections if section.route]
     format_ = next((section.format for section in reversed(sections) if section.format), settings.format)
-    given = [section.compression for section in sections if section.compression]
+    own_codecs = [section.compression for section in sections if section.compression]
     # Another format may not support the compression of the other tables.
     usual = settings.compression if settings.compression in FORMATS[format_].codecs else "none"
-    compression = given[-1] if given else usual
+    compression = own_codecs[-1] if own_codecs else usual
     if compression not in FORMATS[format_].codecs:
         cause, codecs_ = f"{compression!r} is not a codec of {format_}", ", ".join(FORMATS[format_].codecs)
         raise UsageError(PLAN, f"table {name}", cause, f"{format_} takes {codecs_}.")
@@ -203,7 +203,7 @@ def requirements_of(settings: Settings, table: Table) -> Requirements:
     if _with_partition_times(settings, sections, table):
         shape = msgspec.structs.replace(shape, partition_times=column_name(columns(table.definition)))
     ours = _ours(settings, format_)
-    return Requirements((settings.route, *own)[-1], format_, compression, shape, ours=ours, usual=not given)
+    return Requirements((settings.route, *own)[-1], format_, compression, shape, ours=ours, usual=not own_codecs)
 
 
 def _with_partition_times(settings: Settings, sections: Sequence[TableSettings], table: Table) -> bool:

@@ -13,9 +13,9 @@ from bqdump.core.documents.project import RemovedDataset, SkippedDataset
 from bqdump.core.documents.run import Flag, Plan, TablePlan
 from bqdump.core.documents.unchanged import Removed, Reused
 from bqdump.core.plan.altered import AlteredColumn
-from bqdump.core.plan.draft import recommended_tasks
 from bqdump.core.plan.names import pattern_of
 from bqdump.core.plan.reuse import bytes_saved
+from bqdump.core.plan.selection import recommended_tasks
 from bqdump.core.prices import dollars
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.times import time_of

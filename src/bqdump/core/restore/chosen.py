@@ -14,7 +14,7 @@ from bqdump.core.documents.definitions import ObjectDefinition, RoutineDefinitio
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.manifest_index import settings_of
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.draft import unmatched
+from bqdump.core.plan.selection import unmatched
 from bqdump.core.restore.access import UNREQUESTED as NO_ACCESS
 from bqdump.core.restore.access import has_access_entries
 from bqdump.core.restore.chosen_partitions import chosen_partitions

@@ -109,25 +109,29 @@ def _user() -> str:
 
 
 def _before(text: str, now: int) -> int:
-    given = text.strip()
+    time = text.strip()
     try:
-        if DATE.fullmatch(given):
-            return milliseconds_of(datetime.fromisoformat(given).replace(tzinfo=UTC))
-        return as_of_time(given, now).until
+        if DATE.fullmatch(time):
+            return milliseconds_of(datetime.fromisoformat(time).replace(tzinfo=UTC))
+        return as_of_time(time, now).until
     except (UsageError, ValueError) as error:
-        cause = error.cause if isinstance(error, UsageError) else f"invalid time {given!r}: {error}"
+        cause = error.cause if isinstance(error, UsageError) else f"invalid time {time!r}: {error}"
         raise UsageError("erase", "", cause, EXPECTED, setting="before") from None
 
 
 def versions_in(manifest: Manifest, erasing: Erasing) -> list[ObjectVersion]:
     """The objects that a manifest names of a table, if its rows are older than is to be erased."""
-    found = _concerned(manifest, erasing)
+    entries = _concerned(manifest, erasing)
     left = [table for table in manifest.left if table.table == erasing.table]
-    tables: list[TableEntry | TableFiles] = [*found, *left]
+    tables: list[TableEntry | TableFiles] = [*entries, *left]
     files = [ObjectVersion(file.name, file.generation, file.size) for table in tables for file in table.files]
     return [
         *files,
-        *(ObjectVersion(made.name, made.generation, made.size) for table in tables for made in table.iceberg),
+        *(
+            ObjectVersion(metadata.name, metadata.generation, metadata.size)
+            for table in tables
+            for metadata in table.iceberg
+        ),
     ]
 
 
@@ -151,7 +155,7 @@ def without_table(manifest: Manifest, note: Erased) -> Manifest:
     """A manifest without this table and what belongs to it, with a note of that."""
     gone = [entry for entry in manifest.tables if entry.table == note.table]
     tables = tuple(entry for entry in manifest.tables if entry.table != note.table)
-    found, before = manifest.definitions, manifest.totals
+    definitions, before = manifest.definitions, manifest.totals
     kept = [entry.carried.as_of for entry in tables if entry.carried and not entry.carried.unchanged_at]
     totals = Totals(
         tables=len(tables),
@@ -175,12 +179,12 @@ def without_table(manifest: Manifest, note: Erased) -> Manifest:
         removed_partitions=tuple(part for part in manifest.removed_partitions if part.table != note.table),
         oldest_snapshot_time=rfc3339(min([*kept, manifest.snapshot])),
         definitions=replace(
-            found,
-            objects=tuple(object_ for object_ in found.objects if object_.name != note.table),
-            policies=tuple(policy for policy in found.policies if policy.table != note.table),
-            indexes=tuple(index for index in found.indexes if index.table != note.table),
+            definitions,
+            objects=tuple(object_ for object_ in definitions.objects if object_.name != note.table),
+            policies=tuple(policy for policy in definitions.policies if policy.table != note.table),
+            indexes=tuple(index for index in definitions.indexes if index.table != note.table),
         ),
-        erased=(*(one for one in manifest.erased if one != note), note),
+        erased=(*(earlier for earlier in manifest.erased if earlier != note), note),
     )
 
 

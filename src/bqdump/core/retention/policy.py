@@ -108,9 +108,9 @@ def policy_for(settings: Settings, runs: Collection[str]) -> Policy:
     return Policy(tags=settings.keep_tag, named=frozenset(runs)) if runs else policy_of(settings)
 
 
-def refuse_idle(given: Collection[str], settings: Settings) -> None:
-    """Raise UsageError for rules that were given to a run which does not prune. given: the names of its arguments."""
-    rules = [name for name in RETENTION if name in given]
+def refuse_idle(names: Collection[str], settings: Settings) -> None:
+    """Raise UsageError for rules that were given to a run which does not prune. names: the names of its arguments."""
+    rules = [name for name in RETENTION if name in names]
     if rules and not settings.prune:
         cause = "it has no effect, because this run does not prune"
         raise UsageError("run", "", cause, "Add {setting:prune}, or leave it out.", setting=rules[0])
@@ -203,12 +203,12 @@ PRUNE = "prune"
 def refuse_kept(runs: Collection[str], shown: Pruned) -> None:
     """Raise UsageError for a named run that stays, NotFoundError for one that does not exist. shown: a dry run."""
     for run in runs:
-        found = [line for line in shown.runs if line.run == run]
-        if not found:
+        lines = [line for line in shown.runs if line.run == run]
+        if not lines:
             raise NotFoundError("find", f"run {run}", "there is none", "List the runs: {call:runs}")
-        if kept := [line for line in found if not line.removed]:
+        if kept := [line for line in lines if not line.removed]:
             why = listed(list(dict.fromkeys(reason for line in kept for reason in line.reasons)))
-            where = f" of dataset {kept[0].dataset}" if len(found) > 1 else ""
+            where = f" of dataset {kept[0].dataset}" if len(lines) > 1 else ""
             raise UsageError(PRUNE, f"run {run}", f"it is kept{where}: {why}", _hint(kept[0]))
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.errors import UsageError
-from bqdump.core.plan.draft import unmatched
+from bqdump.core.plan.selection import unmatched
 from bqdump.core.restore.names import partition_range
 from bqdump.core.restore.plan import PLAN, Options
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
@@ -74,7 +74,7 @@ def with_patterns_of(options: Options, objects: Mapping[str, list[str]]) -> dict
     def those_of(patterns: tuple[str, ...], names: list[str]) -> tuple[str, ...]:
         return tuple(pattern for pattern in patterns if any(select(names, (pattern,), ())))
 
-    made = {
+    by_dataset = {
         dataset: msgspec.structs.replace(
             options,
             include=those_of(options.include, names),
@@ -83,7 +83,7 @@ def with_patterns_of(options: Options, objects: Mapping[str, list[str]]) -> dict
         )
         for dataset, names in objects.items()
     }
-    return {dataset: own for dataset, own in made.items() if own.include or not options.include}
+    return {dataset: own for dataset, own in by_dataset.items() if own.include or not options.include}
 
 
 def with_targets(options: Mapping[str, Options]) -> dict[str, Options]:
@@ -91,9 +91,9 @@ def with_targets(options: Mapping[str, Options]) -> dict[str, Options]:
 
     Raises UsageError where a name would be too long.
     """
-    made = {name: filled(own, name) for name, own in options.items()}
-    moves = [(name, own.dataset) for name, own in made.items()]
+    by_dataset = {name: filled(own, name) for name, own in options.items()}
+    moves = [(name, own.dataset) for name, own in by_dataset.items()]
     return {
         name: msgspec.structs.replace(own, others=tuple(move for move in moves if move[0] != name))
-        for name, own in made.items()
+        for name, own in by_dataset.items()
     }

@@ -106,9 +106,9 @@ def all_targets(settings: Settings) -> list[Target]:
 
 def targets_of(settings: Settings) -> list[Target]:
     """All targets that a set may go to: the default one first."""
-    found = [settings.target] if settings.target else []
-    found += [target_in(location, settings.locations, settings.target) for location in settings.locations]
-    return list(dict.fromkeys(found))
+    targets = [settings.target] if settings.target else []
+    targets += [target_in(location, settings.locations, settings.target) for location in settings.locations]
+    return list(dict.fromkeys(targets))
 
 
 def _refuse_elsewhere(chosen: Sequence[ListedDataset], settings: Settings) -> None:

@@ -53,15 +53,15 @@ NOTES = {
 }
 
 
-def backup(given: Mapping[str, Any]) -> dict[str, Any]:
+def backup(values: Mapping[str, Any]) -> dict[str, Any]:
     """These settings, and for what they leave open those of a backup: Parquet, a folder for each run, retention."""
-    format_ = given.get("format", "parquet")
+    format_ = values.get("format", "parquet")
     codecs = FORMATS[format_].codecs
     codec = next(codec for codec in ("zstd", "gzip", "deflate") if codec in codecs)
-    chosen = {"format": format_, "compression": codec, "path": KEEP_RUNS, "incremental": True, **given}
+    chosen = {"format": format_, "compression": codec, "path": KEEP_RUNS, "incremental": True, **values}
     if not parse_template(chosen["path"]).keeps:
         return chosen
-    own_policy = given.keys() & {*RETENTION} or not given.get("prune", True)
+    own_policy = values.keys() & {*RETENTION} or not values.get("prune", True)
     return {"prune": True, **({} if own_policy else POLICY), **chosen}
 
 

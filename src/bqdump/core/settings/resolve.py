@@ -83,9 +83,9 @@ def _refuse_unknown(values: Mapping[str, Any], place: str) -> None:
 
 def places(*sources: Source) -> dict[str, str]:
     """Where each setting was given."""
-    found = ((setting, source) for source in reversed(sources) for setting in SETTINGS)
+    pairs = ((setting, source) for source in reversed(sources) for setting in SETTINGS)
     return {
-        setting.name: source.place(setting) for setting, source in found if source.values.get(setting.name) is not None
+        setting.name: source.place(setting) for setting, source in pairs if source.values.get(setting.name) is not None
     }
 
 
@@ -103,33 +103,33 @@ def resolve(*sources: Source, required: Sequence[str] = REQUIRED) -> Settings:
     required: settings that the command cannot do without; "bucket" stands for any target.
     Raises UsageError, naming the setting and the place it came from.
     """
-    given = given_settings(*sources)
-    target = _target(given)
-    present = {name for name, value in given.items() if value.value} | ({"bucket"} if target.root else set())
-    if "locations" in present and names_several(given["dataset"].value if "dataset" in given else ""):
+    settings = given_settings(*sources)
+    target = _target(settings)
+    present = {name for name, value in settings.items() if value.value} | ({"bucket"} if target.root else set())
+    if "locations" in present and names_several(settings["dataset"].value if "dataset" in settings else ""):
         # Each location has a bucket of its own.
         present.add("bucket")
     if missing := [name for name in required if name not in present]:
         names = [f"{{required:{name}}}" for name in missing]
         raise UsageError(READ, "", f"missing: {listed(names, 'and')}")
-    values = {name: value.value for name, value in given.items() if name not in ("to", "bucket", "prefix")}
+    values = {name: value.value for name, value in settings.items() if name not in ("to", "bucket", "prefix")}
     try:
         return check(Settings(**{"project": "", "dataset": "", **values, "target": target}))
     except UsageError as error:
-        error.place = given[error.setting].place if error.setting in given else ""
+        error.place = settings[error.setting].place if error.setting in settings else ""
         raise
 
 
 def given_settings(*sources: Source) -> dict[str, Given]:
     """Every setting that was given, from the first source that has it. Raises UsageError for a wrong value."""
-    given = {}
+    settings = {}
     for setting in SETTINGS:
-        found = ((rank, source) for rank, source in enumerate(sources) if source.values.get(setting.name) is not None)
-        for rank, source in found:
+        ranked = ((rank, source) for rank, source in enumerate(sources) if source.values.get(setting.name) is not None)
+        for rank, source in ranked:
             value, place = source.values[setting.name], source.place(setting)
-            given[setting.name] = Given(parsed(setting, value, place), rank, place)
+            settings[setting.name] = Given(parsed(setting, value, place), rank, place)
             break
-    return given
+    return settings
 
 
 def parsed(setting: Setting, value: Any, place: str) -> Any:
@@ -150,11 +150,11 @@ def _shown(value: Any) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
-def _target(given: Mapping[str, Given]) -> Target:
+def _target(settings: Mapping[str, Given]) -> Target:
     """The target of the first source that names one. Raises UsageError where a source names two."""
-    nothing = Given(None, len(given), "")
+    nothing = Given(None, len(settings), "")
     to, bucket, prefix = (
-        value if (value := given.get(name, nothing)).value else nothing for name in ("to", "bucket", "prefix")
+        value if (value := settings.get(name, nothing)).value else nothing for name in ("to", "bucket", "prefix")
     )
     folder = prefix.value or ""
     if to.value and bucket.value and to.rank == bucket.rank:

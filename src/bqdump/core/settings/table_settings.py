@@ -227,10 +227,10 @@ def check_columns(
         if not matched:
             hint = close(section.name, list(columns), "{call:plan} lists all tables.")
             raise UsageError(PLAN, f"[tables.{section.name}]", "matches no table of the dataset", hint)
-        there = {_any_case(column.name): column.name for name in matched for column in columns[name]}
+        existing = {_any_case(column.name): column.name for name in matched for column in columns[name]}
         for name in () if section.exact else _named(section):
-            if _any_case(name) not in there:
-                raise _unknown(name, section, list(there.values()), f"none of its {counted(len(matched), 'table')}")
+            if _any_case(name) not in existing:
+                raise _unknown(name, section, list(existing.values()), f"none of its {counted(len(matched), 'table')}")
 
 
 def _any_case(name: str) -> str:
@@ -242,16 +242,16 @@ def _named(section: TableSettings) -> list[str]:
     return [*section.columns, *section.exclude_columns, *section.masks]
 
 
-def _unknown(name: str, section: TableSettings, there: Sequence[str], who: str) -> UsageError:
+def _unknown(name: str, section: TableSettings, existing: Sequence[str], who: str) -> UsageError:
     has = f"{who} has no column {name!r}"
-    hint = close(name, there, f"Its columns: {', '.join(there[:20])}.")
+    hint = close(name, existing, f"Its columns: {', '.join(existing[:20])}.")
     return UsageError(PLAN, f"[tables.{section.name}]", has, hint)
 
 
 def close(name: str, names: Sequence[str], otherwise: str) -> str:
     """A hint: the closest name, or `otherwise`."""
-    found = close_name(name, names)
-    return f"Did you mean {found!r}?" if found else otherwise
+    similar = close_name(name, names)
+    return f"Did you mean {similar!r}?" if similar else otherwise
 
 
 def _refuse_nested_constants(table: str, columns: Sequence[Column], masks: Mapping[str, Mask]) -> None:

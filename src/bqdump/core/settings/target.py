@@ -145,7 +145,7 @@ def parse_locations(value: Any) -> dict[str, str]:
         value = {location: bucket for location, _, bucket in pairs}
     if not isinstance(value, Mapping):
         raise ValueError("expected LOCATION=gs://BUCKET")
-    found: dict[str, str] = {}
+    targets: dict[str, str] = {}
     for location, place in value.items():
         key = str(location).strip()
         if not re.fullmatch(r"[A-Za-z0-9-]+", key):
@@ -153,16 +153,16 @@ def parse_locations(value: Any) -> dict[str, str]:
         target = parse_target(place) if isinstance(place, str) and "://" in place else None
         if target is None:
             raise ValueError(f"{key}: expected gs://BUCKET or gs://BUCKET/PREFIX")
-        if key.lower() in map(str.lower, found):
+        if key.lower() in map(str.lower, targets):
             raise ValueError(f"{key} is named twice")
-        found[key] = str(target).rstrip("/")
-    return found
+        targets[key] = str(target).rstrip("/")
+    return targets
 
 
 def target_in(location: str, locations: Mapping[str, str], default: Target) -> Target:
     """Where datasets in this location are exported to: its own bucket, else the default one, with the same prefix."""
     for name, place in locations.items():
         if name.lower() == location.lower():
-            found = parse_target(place)
-            return found if found.prefix else Target(found.scheme, found.root, default.prefix)
+            target = parse_target(place)
+            return target if target.prefix else Target(target.scheme, target.root, default.prefix)
     return default

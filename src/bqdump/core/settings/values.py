@@ -140,10 +140,10 @@ def tags(value: Any) -> tuple[str, ...]:
 
 def given_tags(names: str | Sequence[str]) -> tuple[str, ...]:
     """Tags that are added or removed: none of a list may be empty, which would change nothing."""
-    found = tags(names)
+    parsed_tags = tags(names)
     if not isinstance(names, str) and not all(map(tags, names)):
         raise ValueError("expected the name of a tag, not an empty string")
-    return found
+    return parsed_tags
 
 
 def patterns(value: Any) -> tuple[str, ...]:

@@ -134,19 +134,19 @@ class Leaf(NamedTuple):
 
 def leaves(columns: Iterable[Column], above: tuple[Column, ...] = ()) -> list[Leaf]:
     """Every column that has values, in order. Masked ones, whose type is not known, are left out."""
-    found: list[Leaf] = []
+    every_leaf: list[Leaf] = []
     for column in columns:
         path = (*above, column)
         if column.type == "STRUCT":
-            found += leaves(column.fields, path)
+            every_leaf += leaves(column.fields, path)
         elif column.type:
-            found.append(Leaf(path))
-    return found
+            every_leaf.append(Leaf(path))
+    return every_leaf
 
 
-def chunks(found: Sequence[Leaf]) -> list[Sequence[Leaf]]:
+def chunks(every_leaf: Sequence[Leaf]) -> list[Sequence[Leaf]]:
     """The columns of each statement; one statement without any for a table that has none."""
-    return [found[start : start + LEAVES_AT_ONCE] for start in range(0, len(found) or 1, LEAVES_AT_ONCE)]
+    return [every_leaf[start : start + LEAVES_AT_ONCE] for start in range(0, len(every_leaf) or 1, LEAVES_AT_ONCE)]
 
 
 def bigquery_statement(source: str, some: Sequence[Leaf], format_: str, alike: frozenset[str] = NONE) -> str:

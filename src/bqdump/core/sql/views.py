@@ -33,8 +33,8 @@ def literal(text: object) -> str:
 
 def empty_table(table: str, columns: Sequence[Column]) -> str:
     """A table with the columns and no rows, for a table whose files were not read yet."""
-    made = ", ".join(f"{quoted(column.name)} {column_type(column)}" for column in columns) or "nothing VARCHAR"
-    return f"CREATE TABLE {quoted(table)} ({made})"
+    definitions = ", ".join(f"{quoted(column.name)} {column_type(column)}" for column in columns) or "nothing VARCHAR"
+    return f"CREATE TABLE {quoted(table)} ({definitions})"
 
 
 def view(table: str, columns: Sequence[Column], source: str, format_: str, kinds: Mapping[str, str]) -> str:

@@ -108,11 +108,11 @@ def _without_later_references(definition: dict[str, Any], names: set[str]) -> di
     def known(columns: Sequence[str]) -> list[str]:
         return [column for column in columns if column.lower() in names]
 
-    made = dict(definition)
+    kept_definition = dict(definition)
     if clustering := definition.get("clustering"):
-        made["clustering"] = {**clustering, "fields": known(clustering.get("fields", ()))}
-        if not made["clustering"]["fields"]:
-            del made["clustering"]
+        kept_definition["clustering"] = {**clustering, "fields": known(clustering.get("fields", ()))}
+        if not kept_definition["clustering"]["fields"]:
+            del kept_definition["clustering"]
     if constraints := definition.get("tableConstraints"):
         kept = dict(constraints)
         primary = (constraints.get("primaryKey") or {}).get("columns", ())
@@ -121,10 +121,10 @@ def _without_later_references(definition: dict[str, Any], names: set[str]) -> di
         kept["foreignKeys"] = [key for key in constraints.get("foreignKeys", ()) if _refers(key, known)]
         if not kept["foreignKeys"]:
             del kept["foreignKeys"]
-        made["tableConstraints"] = kept
+        kept_definition["tableConstraints"] = kept
         if not kept:
-            del made["tableConstraints"]
-    return made
+            del kept_definition["tableConstraints"]
+    return kept_definition
 
 
 def _refers(key: dict[str, Any], known: Any) -> bool:
@@ -142,8 +142,8 @@ def fitted(
     """The shape with which a format can hold a table, by one of POLICIES; "fail" returns the shape unchanged."""
     if policy == "fail":
         return shape
-    found = unfit(format_, route, as_they_are(columns, shape), iceberg=iceberg)
-    reasons = {unfit.column.name: f"{unfit.path} {unfit.type}: {unfit.reason}" for unfit in found}
+    misfits = unfit(format_, route, as_they_are(columns, shape), iceberg=iceberg)
+    reasons = {unfit.column.name: f"{unfit.path} {unfit.type}: {unfit.reason}" for unfit in misfits}
     if not reasons:
         return shape
     if policy == "skip":
@@ -183,8 +183,8 @@ def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
     if not misfits:
         return
     tables = named([f"{misfit.table}: {_columns(misfit.columns)}" for misfit in misfits], SHOWN, "table", "; ")
-    reasons = dict.fromkeys(found.reason for misfit in misfits for found in misfit.columns)
-    columns = [found.column for misfit in misfits for found in misfit.columns]
+    reasons = dict.fromkeys(column.reason for misfit in misfits for column in misfit.columns)
+    columns = [column.column for misfit in misfits for column in misfit.columns]
     able = formats_that_hold(misfits[0].route, columns)
     cause, setting = f"{', '.join(reasons)} ({tables})", "format"
     other = f"Set {{setting:format}} to {_either(able)}"
@@ -202,8 +202,8 @@ def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
     raise UsageError(operation, misfits[0].format, cause, hint, setting=setting)
 
 
-def _columns(found: Sequence[Unfit]) -> str:
-    return named([f"{unfit.path} {unfit.type}" for unfit in found], SHOWN, "column")
+def _columns(misfits: Sequence[Unfit]) -> str:
+    return named([f"{unfit.path} {unfit.type}" for unfit in misfits], SHOWN, "column")
 
 
 def _either(names: Sequence[str]) -> str:

@@ -8,9 +8,9 @@ from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.run_layout import unit_id
 from bqdump.core.formats.formats import unfit
 from bqdump.core.formats.types import columns
-from bqdump.core.plan.draft import PLAN, Selection
 from bqdump.core.plan.names import patterns
 from bqdump.core.plan.routes import Routed, Routing
+from bqdump.core.plan.selection import PLAN, Selection
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset
 from bqdump.core.tables.columns import Misfit, as_they_are, refuse
@@ -21,10 +21,10 @@ from bqdump.core.version import VERSION
 def refuse_unfit(routed: Sequence[Routed], *, iceberg: bool) -> None:
     """Raise UsageError where tables have columns that their format cannot hold; it names all of them."""
     misfits = [
-        Misfit(item.table.name, item.route, item.format, found)
+        Misfit(item.table.name, item.route, item.format, unfit_columns)
         for item in routed
         if (
-            found := unfit(
+            unfit_columns := unfit(
                 item.format, item.route, as_they_are(columns(item.table.definition), item.shape), iceberg=iceberg
             )
         )

@@ -47,15 +47,15 @@ def line_of(unit: Unit, described: set[str]) -> bytes:
 def described_units(units: Iterable[Unit]) -> list[Unit]:
     """The units of shares that are complete, each with what it has in common with the first of its table."""
     first: dict[str, Unit] = {}
-    found = []
+    described = []
     for unit in units:
         if unit.partition:
             known = first.setdefault(unit.table, unit)
             if unit is not known and unit.definition == NOTHING:
                 common = {name: getattr(known, name) for name in OF_TABLE}
                 unit = msgspec.structs.replace(unit, **common)
-        found.append(unit)
-    return found
+        described.append(unit)
+    return described
 
 
 def tables_of_partitions(units: Iterable[Unit], plan: Plan) -> list[TablePlan]:

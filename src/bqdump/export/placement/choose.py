@@ -48,7 +48,7 @@ async def files_of_attempts(
             continue
         async for page in export.store.objects(unit.pattern.partition("*")[0]):
             split = {info: split_shard(info.name, (unit.pattern,)) for info in page}
-            yield [info for info, found in split.items() if found and any(found[1] in range_ for range_ in ranges)]
+            yield [info for info, shard in split.items() if shard and any(shard[1] in range_ for range_ in ranges)]
 
 
 class Keep:
@@ -86,10 +86,10 @@ class Keep:
     async def clear_late(self, export: RunningExport) -> None:
         """Delete the files of attempts that the run has noted, by their numbers, and not what its manifest names."""
         begun = await attempts_begun(export)
-        made = await read_manifest_files(export) if begun else None
-        if made is None:
+        manifest = await read_manifest_files(export) if begun else None
+        if manifest is None:
             return
-        named = {file.name for table in made.value.tables for file in table.files}
+        named = {file.name for table in manifest.value.tables for file in table.files}
         async for infos in files_of_attempts(export, begun):
             await delete(export, ((info.name, info.generation) for info in infos if info.name not in named))
 

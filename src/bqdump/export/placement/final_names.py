@@ -19,7 +19,7 @@ from bqdump.core.documents.manifest import File
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Intent, Latest, Publishing
 from bqdump.core.errors import ConflictError, NotFoundError, UsageError
-from bqdump.core.plan.removal import Carry
+from bqdump.core.plan.removal import Carryover
 from bqdump.export.carry import carry_over
 from bqdump.export.publish.clear import delete, read_earlier
 from bqdump.export.task import RunningExport
@@ -50,7 +50,7 @@ def refuse_others(plan: Plan, infos: Iterable[ObjectInfo]) -> None:
 
 async def announce(
     export: RunningExport, names: Iterable[str], tables: Collection[str], dropped: Collection[str] = ()
-) -> Carry | None:
+) -> Carryover | None:
     """Reserve these names for this run; None if a later run has reserved them.
 
     An earlier run that is ready is published first: its tasks may publish it at any time, and must not do so later.
@@ -59,7 +59,7 @@ async def announce(
     """
     await _intend(export, names)
     mine = Publishing(export.plan.run, export.plan.snapshot, export.layout.intent.name)
-    carry = Carry()
+    carry = Carryover()
 
     async def step(current: Publishing | None) -> Publishing | None:
         nonlocal carry
@@ -84,7 +84,7 @@ async def announce(
     return carry if named and _is_of(export.plan, named.value) else None
 
 
-def _refuse_unready(plan: Plan, carry: Carry, current: Publishing | None) -> None:
+def _refuse_unready(plan: Plan, carry: Carryover, current: Publishing | None) -> None:
     if current and current.run != carry.over:
         cause = f"it carries over files of run {carry.over}, which run {current.run} was replacing when it stopped"
         hint = f"Finish that run first: {{call:run run_id={current.run}}}"
@@ -168,11 +168,13 @@ async def withdraw(export: RunningExport) -> None:
     theirs = set(await _intended(export, Document(current.manifest, Intent)))
     latest = await read_latest(export.store, export.settings)
     # A partial export keeps the earlier files of its failed tables, and these may be ours.
-    given = [file for table in await read_earlier(export, latest.manifest) for file in table.files] if latest else []
-    left = {(file.name, file.generation) for file in given}
+    earlier_files = (
+        [file for table in await read_earlier(export, latest.manifest) for file in table.files] if latest else []
+    )
+    left = {(file.name, file.generation) for file in earlier_files}
     if latest and latest.run == current.run:
         # It is published: of the names in its intent, it replaces only those that its manifest lists.
-        theirs = {file.name for file in given}
+        theirs = {file.name for file in earlier_files}
     ours = [info for info in placed if info and info.origin == origin(export.plan) and info.name not in theirs]
     mine = [(info.name, info.generation) for info in ours]
     await delete(export, (wish for wish in mine if wish not in left))

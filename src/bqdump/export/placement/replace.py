@@ -10,7 +10,7 @@ from bqdump.core.documents.path_template import split_shard
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest, Stages
 from bqdump.core.errors import VerificationError
-from bqdump.core.plan.removal import Carry
+from bqdump.core.plan.removal import Carryover
 from bqdump.export.carry import check_carried
 from bqdump.export.placement.final_names import announce, copy_over, make_ready, origin, refuse_others, withdraw
 from bqdump.export.publish.clear import clear_staging, clear_stale, read_earlier
@@ -55,8 +55,8 @@ class Replace:
             raise VerificationError("publish", f"run {export.plan.run}", cause, hint)
         files, carry = placed
         left = await _left(export, failed | {table.table for table in carry.left}, naive)
-        found = tuple(file for table in naive if table.table not in failed for file in table.files)
-        return Placed(files, carry, left, found)
+        unnamed = tuple(file for table in naive if table.table not in failed for file in table.files)
+        return Placed(files, carry, left, unnamed)
 
     async def make_ready(self, export: RunningExport, ready: Latest) -> bool:
         """Put the next content of latest.json into publishing.json: a run that takes over publishes it first."""
@@ -96,19 +96,19 @@ async def _naive_shards(export: RunningExport, exported: Exported) -> list[Table
     plans = [plan for plan in exported.plans if plan.table not in exported.dropped]
     tables = {piece.pattern: plan.table for plan in plans for piece in plan.pieces}
     mark = origin(export.plan)
-    found: dict[str, list[File]] = {}
+    files_by_table: dict[str, list[File]] = {}
     async for page in export.store.objects(export.settings.target.prefix):
         for info in page:
             ours = info.origin == mark or info.name.startswith(export.settings.layout.state)
             if not ours and (split := split_shard(info.name, tables)):
                 refuse_others(export.plan, [info])
-                found.setdefault(tables[split[0]], []).append(file_of(info))
-    return [TableFiles(table, tuple(files)) for table, files in found.items()]
+                files_by_table.setdefault(tables[split[0]], []).append(file_of(info))
+    return [TableFiles(table, tuple(files)) for table, files in files_by_table.items()]
 
 
 async def _replace(
     export: RunningExport, exported: Exported, known: Mapping[str, int], staying: Collection[str]
-) -> tuple[dict[str, list[File]], Carry] | None:
+) -> tuple[dict[str, list[File]], Carryover] | None:
     """Files at their final names, by the table's id, and what stays of the export before; None where they cannot be.
 
     `staying`: names left as they are. Raises VerificationError if a file that stays no longer exists.

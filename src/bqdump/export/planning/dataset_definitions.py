@@ -19,7 +19,7 @@ from bqdump.core.plan.definitions import (
     object_definitions,
     unlisted_policies,
 )
-from bqdump.core.plan.draft import Selection
+from bqdump.core.plan.selection import Selection
 from bqdump.core.sizes import size_text
 from bqdump.core.tables.catalog import Dataset, Listed, Table, unknown_kind
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE, LEAST_BILLED
@@ -85,8 +85,8 @@ class DefinitionCollector:
     async def routines(self) -> tuple[RoutineDefinition, ...]:
         """All routines: one request, and one for each of them."""
         names = await self._try("routines", "bigquery.routines.list", lambda: self._warehouse.routines(self._dataset))
-        found = await asyncio.gather(*map(self._routine, names or ()))
-        return tuple(routine for routine in found if routine)
+        described = await asyncio.gather(*map(self._routine, names or ()))
+        return tuple(routine for routine in described if routine)
 
     async def _routine(self, name: str) -> RoutineDefinition | None:
         async with self._slots:
@@ -107,7 +107,7 @@ class DefinitionCollector:
         The first policy is requested alone: without permission, no further requests are sent.
         """
         self.unread += unlisted_policies(listed)
-        without = [policy for found in listed.values() for policy in found or ()]
+        without = [policy for with_names in listed.values() for policy in with_names or ()]
         if not without:
             return ()
         first = await self._with_members(without[0])
@@ -132,10 +132,10 @@ class DefinitionCollector:
             why = f"max_bytes_billed leaves less than the {size_text(INDEX_QUERY_BYTES)} that the query may bill"
             self.unread.append(Unread(INDEXES, why))
             return ()
-        found = await self._try(
+        listed = await self._try(
             INDEXES, "bigquery.tables.list", lambda: self._warehouse.indexes(self._dataset, room or 0)
         )
-        return tuple(found or ())
+        return tuple(listed or ())
 
     async def _try(
         self, what: str, permission: str, request: Callable[[], Awaitable[Answer]], table: str = ""

@@ -14,11 +14,11 @@ import msgspec
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.documents.unchanged import Look
+from bqdump.core.documents.unchanged import Reading
 from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, TableGoneError
 from bqdump.core.plan.guards import POLICED
 from bqdump.core.plan.hidden_data import Captured, keyed
-from bqdump.core.plan.looks import look_of
+from bqdump.core.plan.readings import reading_of
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
@@ -39,12 +39,12 @@ class Described(NamedTuple):
     """Tables in the requested order.
 
     unseen: by name, why the columns at the snapshot time cannot be seen.
-    looks: the numbers of each table as they were read, by name; None where BigQuery does not report all of them.
+    readings: the numbers of each table as they were read, by name; None where BigQuery does not report all of them.
     """
 
     tables: list[Table]
     unseen: dict[str, str]
-    looks: dict[str, Look | None]
+    readings: dict[str, Reading | None]
 
 
 async def describe(warehouse: Warehouse, dataset: Dataset, snapshot: int, listed: Sequence[Listed]) -> Described:
@@ -54,14 +54,14 @@ async def describe(warehouse: Warehouse, dataset: Dataset, snapshot: int, listed
     """
     requests, dry_runs = asyncio.Semaphore(DESCRIBE_AT_ONCE), asyncio.Semaphore(DRY_RUNS_AT_ONCE)
     unseen: dict[str, str] = {}
-    looks: dict[str, Look | None] = {}
+    readings: dict[str, Reading | None] = {}
 
     async def described(item: Listed) -> Table:
         async with requests:
-            found = await warehouse.table(dataset, item.name)
-        looks[item.name] = look_of(found.definition) if found else None
+            answer = await warehouse.table(dataset, item.name)
+        readings[item.name] = reading_of(answer.definition) if answer else None
         # A table that was deleted stays in the plan: time travel still finds it, or its export fails by name.
-        table = found or Table(item.name, item.kind, 0, 0, msgspec.Raw(b"null"))
+        table = answer or Table(item.name, item.kind, 0, 0, msgspec.Raw(b"null"))
         if not may_differ(table, snapshot):
             return table
         async with dry_runs:
@@ -74,13 +74,13 @@ async def describe(warehouse: Warehouse, dataset: Dataset, snapshot: int, listed
                 unseen[table.name] = error.cause
                 return table
 
-    return Described(list(await asyncio.gather(*map(described, listed))), unseen, looks)
+    return Described(list(await asyncio.gather(*map(described, listed))), unseen, readings)
 
 
 async def _as_of(warehouse: Warehouse, dataset: Dataset, snapshot: int, table: Table) -> Table:
     select = sql.select_part(dataset, table.name, snapshot, table.definition, WHOLE)
-    found = await warehouse.estimate(dataset, table.name, select, {})
-    definition = as_of(table.definition, found.columns)
+    estimate = await warehouse.estimate(dataset, table.name, select, {})
+    definition = as_of(table.definition, estimate.columns)
     if definition is not table.definition:
         message = "%s: the columns have changed since the snapshot time; the export has the columns of %s"
         log.warning(message, table.name, rfc3339(snapshot), extra=LogEvent.COLUMNS_CHANGED.extra(table=table.name))
@@ -103,17 +103,17 @@ async def row_policies(
     names = [item.name for item in listed if item.kind in POLICED]
     if not names or (first := await warehouse.row_policies(dataset, names[0])) is None:
         return dict.fromkeys(names)
-    found: Policies = {names[0]: first}
+    policies: Policies = {names[0]: first}
     if by_query(settings, len(names)):
         policed = await _policed(warehouse, dataset)
         if policed is not None:
-            await _list(warehouse, dataset, [name for name in names if name in policed or name in known], found)
+            await _list(warehouse, dataset, [name for name in names if name in policed or name in known], policies)
             # The view is believed about the other tables if it is right about these.
-            if all(name in policed if some else some is not None for name, some in found.items()):
-                return {name: found.get(name, []) for name in names}
+            if all(name in policed if some else some is not None for name, some in policies.items()):
+                return {name: policies.get(name, []) for name in names}
             log.debug("%s lacks policies, so those of each table are listed", POLICIES_VIEW)
-    await _list(warehouse, dataset, names, found)
-    return {name: found[name] for name in names}
+    await _list(warehouse, dataset, names, policies)
+    return {name: policies[name] for name in names}
 
 
 def by_query(settings: Settings, tables: int) -> bool:
@@ -124,11 +124,11 @@ def by_query(settings: Settings, tables: int) -> bool:
     return tables > FEW and not settings.max_bytes_billed
 
 
-async def _list(warehouse: Warehouse, dataset: Dataset, names: Sequence[str], found: Policies) -> None:
+async def _list(warehouse: Warehouse, dataset: Dataset, names: Sequence[str], policies: Policies) -> None:
     """Add the policies of these tables to those that were found already."""
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if name not in policies]
     some = await gathered(lambda name: warehouse.row_policies(dataset, name), missing, DESCRIBE_AT_ONCE)
-    found |= zip(missing, some, strict=True)
+    policies |= zip(missing, some, strict=True)
 
 
 async def _policed(warehouse: Warehouse, dataset: Dataset) -> frozenset[str] | None:
@@ -160,11 +160,11 @@ async def captured_tables(
         why = f"max_bytes_billed {size_text(limit)} is less than the {size_text(LEAST_BILLED)} that the query bills"
         return Captured(names, None, why)
     try:
-        found = await warehouse.captured(dataset, limit)
+        captured = await warehouse.captured(dataset, limit)
     except (DeniedError, JobFailedError) as error:
         log.debug("cannot check for change data capture: %s", error)
         return Captured(names, None, f"the query of {VIEW} failed: {error.cause.partition(chr(10))[0]}")
-    return Captured(names, frozenset(names).intersection(found))
+    return Captured(names, frozenset(names).intersection(captured))
 
 
 def bill_of(captured: Captured) -> dict[str, int]:

@@ -12,10 +12,9 @@ import msgspec
 
 from bqdump.core.documents.definitions import Definitions, RowPolicy
 from bqdump.core.documents.run import Plan, TablePlan
-from bqdump.core.documents.unchanged import Look
+from bqdump.core.documents.unchanged import Reading
 from bqdump.core.plan.altered import AlteredColumn, altered_columns, altered_flags
 from bqdump.core.plan.definitions import definition_flags
-from bqdump.core.plan.draft import Selection, choose, unmatched
 from bqdump.core.plan.guards import (
     column_flags,
     judge,
@@ -27,11 +26,12 @@ from bqdump.core.plan.guards import (
 )
 from bqdump.core.plan.hidden_data import Captured, lacking_flags
 from bqdump.core.plan.lifecycle import lifecycle_flags
-from bqdump.core.plan.looks import obstacle
 from bqdump.core.plan.names import refuse_names
+from bqdump.core.plan.readings import why_inconclusive
 from bqdump.core.plan.removal import leaving, leaving_partitions, partition_flags, removal_flags
-from bqdump.core.plan.reuse import Seen
+from bqdump.core.plan.reuse import Candidate
 from bqdump.core.plan.routes import Routed, Routing, route_tables
+from bqdump.core.plan.selection import Selection, choose, unmatched
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Table
@@ -41,8 +41,8 @@ from bqdump.export.carry import refuse_other_mode
 from bqdump.export.placement.choose import placement_of
 from bqdump.export.planning.dataset_definitions import DefinitionCollector
 from bqdump.export.planning.definitions import bill_of, captured_tables, describe, row_policies
-from bqdump.export.planning.partitions import Partitioned, partitioned
-from bqdump.export.planning.reuse import Reusable, find_reusable, timed
+from bqdump.export.planning.partitions import PartitionedRouting, with_partitions
+from bqdump.export.planning.reuse import ReuseDecision, find_reusable, timed
 from bqdump.export.planning.survey import Earlier, Survey, survey
 from bqdump.export.planning.target import check_bill, estimate_queries, refuse_missing_packages
 from bqdump.export.task import OfSet
@@ -82,8 +82,8 @@ class TableAnswers(NamedTuple):
     listed: dict[str, list[RowPolicy] | None]
     policies: tuple[RowPolicy, ...]
     captured: Captured
-    divided: Partitioned
-    reusable: Reusable
+    divided: PartitionedRouting
+    reusable: ReuseDecision
 
     @property
     def bills(self) -> dict[str, int]:
@@ -130,23 +130,23 @@ def plan_of(survey: Survey, selection: Selection, answers: Answers, tasks: int, 
     Its flags hold the findings of the guards; `refuse` decides whether a run may continue. nonce: a number that no
     other plan of the run has.
     """
-    settings, bucket, listing, found = survey.settings, survey.bucket, survey.listing, answers.tables
+    settings, bucket, listing, tables = survey.settings, survey.bucket, survey.listing, answers.tables
     plan, lines = make_plan(
-        settings, survey.run, nonce, survey.dataset, survey.snapshot, selection, found.divided.routing, tasks
+        settings, survey.run, nonce, survey.dataset, survey.snapshot, selection, tables.divided.routing, tasks
     )
     planned = read_tables(lines, plan)
-    plan = msgspec.structs.replace(plan, reused=found.reusable.reused, reused_partitions=found.divided.reused)
+    plan = msgspec.structs.replace(plan, reused=tables.reusable.reused, reused_partitions=tables.divided.reused)
     # What an unchanged table lacks, its files lack, too.
-    every = [*planned, *unchanged_plans(settings, plan, found.reusable.unchanged)]
+    every = [*planned, *unchanged_plans(settings, plan, tables.reusable.unchanged)]
     altered = tuple(altered_columns(every, plan.settings))
     later = {item.name for item in listing if item.created > survey.snapshot}
     flags = [
-        *policy_flags(found.listed),
+        *policy_flags(tables.listed),
         *table_flags(every),
         *(altered_flags(altered) if settings.strict else ()),
-        *lacking_flags(every, found.captured, _reused_partitions(plan)),
+        *lacking_flags(every, tables.captured, _reused_partitions(plan)),
         *skipped_flags(plan.skipped, later),
-        *column_flags(found.unseen),
+        *column_flags(tables.unseen),
         *definition_flags(answers.definitions),
     ]
     if bucket:
@@ -194,20 +194,20 @@ async def _ask_tables(
     described, (listed, policies) = await asyncio.gather(
         describe(warehouse, dataset, survey.snapshot, selection.chosen), protection()
     )
-    # The next run may choose an earlier snapshot time, and must know whether these looks are older.
-    looks = described.looks
+    # The next run may choose an earlier snapshot time, and must know whether these readings are older.
+    readings = described.readings
     if settings.snapshot_ms is not None:
-        looks = timed(looks, await warehouse.now(dataset.location) + 1)
+        readings = timed(readings, await warehouse.now(dataset.location) + 1)
     captured = await captured_tables(warehouse, dataset, settings, described.tables)
     chosen = {item.name for item in selection.chosen}
     unchosen = [item.name for item in survey.listing if item.name not in chosen]
     routing = route_tables(settings, described.tables, unchosen, captured.tables or ())
     refuse_missing_packages(routing.routed)
-    seen = [_seen(item, looks, listed, captured) for item in routing.routed]
-    reusable = await find_reusable(survey, seen)
+    candidates = [_seen(item, readings, listed, captured) for item in routing.routed]
+    reusable = await find_reusable(survey, candidates)
     routing = await estimate_queries(warehouse, dataset, survey.snapshot, Routing(reusable.routed, routing.skipped))
-    by_name = {table.routed.table.name: table for table in seen}
-    divided = await partitioned(warehouse, survey, routing, listed, by_name)
+    by_name = {table.routed.table.name: table for table in candidates}
+    divided = await with_partitions(warehouse, survey, routing, listed, by_name)
     return TableAnswers(described.tables, described.unseen, listed, policies, captured, divided, reusable)
 
 
@@ -219,12 +219,12 @@ def _reused_partitions(plan: Plan) -> dict[str, int]:
 
 def _seen(
     item: Routed,
-    looks: Mapping[str, Look | None],
+    readings: Mapping[str, Reading | None],
     listed: Mapping[str, Sequence[RowPolicy] | None],
     captured: Captured,
-) -> Seen:
+) -> Candidate:
     name = item.table.name
-    return Seen(item, looks[name], obstacle(item.table, listed.get(name), captured))
+    return Candidate(item, readings[name], why_inconclusive(item.table, listed.get(name), captured))
 
 
 def _nonce(of_set: OfSet | None) -> str:

@@ -1,6 +1,6 @@
 """Partitions of large tables, seen before the snapshot time, and again after it where a table has changed meanwhile.
 
-With {partition} in the path. Listing them is one billed query for each 1,000 tables; a look at one is a free request.
+With {partition} in the path. Listing them is one billed query for each 1,000 tables; reading one is a free request.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from bqdump.core.documents.unchanged import ReusedPartitions
 from bqdump.core.errors import JobFailedError
 from bqdump.core.plan.by_partition import (
     LEAST_BILLED,
-    After,
+    AfterSnapshot,
     by_partition,
-    proves,
+    is_conclusive,
     unchanged,
 )
-from bqdump.core.plan.reuse import Seen
+from bqdump.core.plan.reuse import Candidate
 from bqdump.core.plan.routes import Routed, Routing
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import counted_rows
 from bqdump.core.tables.catalog import Table
 from bqdump.core.tables.partitioning import partitioning_of
-from bqdump.export.planning.reuse import find_unchanged
-from bqdump.export.planning.survey import Survey, list_partitions, looking, refuse_bill, view_bill
+from bqdump.export.planning.reuse import find_unchanged_partitions
+from bqdump.export.planning.survey import Survey, list_partitions, refuse_bill, taking_readings, view_bill
 from bqdump.export.planning.target import DRY_RUNS_AT_ONCE
 from bqdump.ports.warehouse import Warehouse
 
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 COLUMN_BYTES = 8
 
 
-class Partitioned(NamedTuple):
+class PartitionedRouting(NamedTuple):
     """A routing with its partitions.
 
     bills: the bytes billed for finding them, by what was queried.
@@ -51,23 +51,25 @@ class Partitioned(NamedTuple):
     reused: tuple[ReusedPartitions, ...] = ()
 
 
-async def partitioned(
+async def with_partitions(
     warehouse: Warehouse,
     survey: Survey,
     routing: Routing,
     policies: Mapping[str, Sequence[RowPolicy] | None],
-    seen: Mapping[str, Seen],
-) -> Partitioned:
+    candidates: Mapping[str, Candidate],
+) -> PartitionedRouting:
     """The routing with the partitions of large tables. policies: by table, None where they cannot be listed.
 
-    seen: by table.
+    candidates: by table.
     """
     before = survey.before
     items = {item.table.name: item for item in routing.routed if item.table.name in before.tables}
     if not items:
-        return Partitioned(routing, view_bill(len(before.partitions)))
+        return PartitionedRouting(routing, view_bill(len(before.partitions)))
     same = {
-        name for name in items if name in before.partitions and unchanged(before, items[name].table, seen[name].look)
+        name
+        for name in items
+        if name in before.partitions and unchanged(before, items[name].table, candidates[name].reading)
     }
     open_ = [item for name, item in items.items() if name not in same and item.read_at == "snapshot"]
     if survey.settings.snapshot_ms is not None:
@@ -77,7 +79,7 @@ async def partitioned(
 
     async def count(item: Routed) -> int | None:
         # Rows that are streamed in may be counted, and are in no partition yet.
-        if item.shape.where or policies.get(item.table.name) or not proves(item.table.definition):
+        if item.shape.where or policies.get(item.table.name) or not is_conclusive(item.table.definition):
             return None
         try:
             return await _rows_at(warehouse, survey, item.table)
@@ -88,22 +90,28 @@ async def partitioned(
     rows = dict(zip([item.table.name for item in open_], await gathered(count, open_, DRY_RUNS_AT_ONCE), strict=True))
     rows |= {name: items[name].table.rows for name in same}
     present = {name: (before.partitions if name in same else listed).get(name, []) for name in items}
-    some = [seen[name] for name in items]
-    look_at = looking(warehouse, survey.dataset)
-    found = await find_unchanged(survey, some, present, same, look_at)
-    for name, group in found.items():
+    some = [candidates[name] for name in items]
+    take_reading = taking_readings(warehouse, survey.dataset)
+    unchanged_partitions = await find_unchanged_partitions(survey, some, present, same, take_reading)
+    for name, group in unchanged_partitions.items():
         if (count_ := rows.get(name)) is not None:
             rows[name] = count_ - group.reused.rows
-    after = After(listed, rows, {}, uncounted)
-    reused = {name: group.entries for name, group in found.items()}
+    after = AfterSnapshot(listed, rows, {}, uncounted)
+    reused = {name: group.entries for name, group in unchanged_partitions.items()}
     routed = [_divided(item, survey, after, same, reused) for item in routing.routed]
-    kept = tuple(found[item.table.name].reused for item in routed if item.partitions and item.table.name in found)
+    kept = tuple(
+        unchanged_partitions[item.table.name].reused
+        for item in routed
+        if item.partitions and item.table.name in unchanged_partitions
+    )
     bills = view_bill(len(before.partitions), len(open_))
     bills |= {f"rows of {item.table.name}": item.table.rows * COLUMN_BYTES for item in open_ if _filtered(item.table)}
-    return Partitioned(Routing(tuple(routed), routing.skipped), bills, kept)
+    return PartitionedRouting(Routing(tuple(routed), routing.skipped), bills, kept)
 
 
-async def _counted(warehouse: Warehouse, survey: Survey, routing: Routing, items: Sequence[Routed]) -> Partitioned:
+async def _counted(
+    warehouse: Warehouse, survey: Survey, routing: Routing, items: Sequence[Routed]
+) -> PartitionedRouting:
     """The same for a chosen snapshot time: a listing shows the partitions of today, a query those of then."""
     settings, dataset = survey.settings, survey.dataset
     bills = {f"partitions of {item.table.name}": max(LEAST_BILLED, item.table.rows * COLUMN_BYTES) for item in items}
@@ -116,24 +124,24 @@ async def _counted(warehouse: Warehouse, survey: Survey, routing: Routing, items
             return {}
         select = counted_rows(dataset, table.name, survey.snapshot, table.definition)
         try:
-            found = await warehouse.counts(dataset, table.name, select, settings.max_bytes_billed)
+            counts = await warehouse.counts(dataset, table.name, select, settings.max_bytes_billed)
         except JobFailedError as error:
             uncounted[table.name] = error.cause.partition("\n")[0]
             return {}
-        return {id_: rows for id_, rows in found.items() if id_ != partitioning.streamed}
+        return {id_: rows for id_, rows in counts.items() if id_ != partitioning.streamed}
 
-    found = await gathered(count, items, DRY_RUNS_AT_ONCE)
-    counted = {item.table.name: rows for item, rows in zip(items, found, strict=True)}
+    counts = await gathered(count, items, DRY_RUNS_AT_ONCE)
+    counted = {item.table.name: rows for item, rows in zip(items, counts, strict=True)}
     rows = {table: sum(by_partition.values()) for table, by_partition in counted.items()}
-    after = After({}, dict(rows), counted, uncounted)
+    after = AfterSnapshot({}, dict(rows), counted, uncounted)
     routed = [_divided(item, survey, after, (), {}) for item in routing.routed]
-    return Partitioned(Routing(tuple(routed), routing.skipped), bills)
+    return PartitionedRouting(Routing(tuple(routed), routing.skipped), bills)
 
 
 def _divided(
     item: Routed,
     survey: Survey,
-    after: After,
+    after: AfterSnapshot,
     same: Collection[str],
     reused: Mapping[str, Collection[str]],
 ) -> Routed:

@@ -10,21 +10,21 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.unchanged import Look
+from bqdump.core.documents.unchanged import Reading
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.by_partition import (
     LEAST_BILLED,
-    Before,
+    BeforeSnapshot,
     candidates,
     comparable,
+    is_conclusive,
     is_large,
     is_whole,
-    proves,
     seems_unchanged,
 )
 from bqdump.core.plan.guards import refuse_snapshot
-from bqdump.core.plan.looks import Published, changing, look_of
-from bqdump.core.plan.reuse import Seen, expected_to_change
+from bqdump.core.plan.readings import Published, changing, reading_of
+from bqdump.core.plan.reuse import Candidate, expected_to_change
 from bqdump.core.plan.routes import Routed, route_tables
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import size_text
@@ -39,8 +39,8 @@ from bqdump.ports.warehouse import Warehouse
 LISTINGS = 3
 VIEW = "INFORMATION_SCHEMA.PARTITIONS"
 TABLES_A_QUERY = 1000
-NOTHING = Before({}, {}, {})
-LookAt = Callable[[str], Awaitable[Look | None]]
+NOTHING = BeforeSnapshot({}, {}, {})
+TakeReading = Callable[[str], Awaitable[Reading | None]]
 
 
 class Earlier(NamedTuple):
@@ -67,8 +67,8 @@ class Survey(NamedTuple):
     bucket: BucketInfo | None
     earlier: Earlier
     dataset: Dataset
-    before: Before
-    early: Mapping[str, Look | None]
+    before: BeforeSnapshot
+    early: Mapping[str, Reading | None]
     now: int
     snapshot: int
     listing: Sequence[Listed]
@@ -96,8 +96,8 @@ async def survey(
     """
     dataset = await _dataset(warehouse, settings)
     published = same_dataset(earlier.published, settings)
-    before = await look_before(warehouse, dataset, settings, published)
-    early = await look_early(warehouse, dataset, settings, published, before)
+    before = await read_before(warehouse, dataset, settings, published)
+    early = await read_early(warehouse, dataset, settings, published, before)
     now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings, of_set)
     return Survey(settings, run, bucket, earlier, dataset, before, early, now, snapshot, listing)
 
@@ -140,9 +140,9 @@ async def _listing_at_snapshot(
             return now, snapshot, listing
 
 
-async def look_before(
+async def read_before(
     warehouse: Warehouse, dataset: Dataset, settings: Settings, published: Published | None
-) -> Before:
+) -> BeforeSnapshot:
     """Look at the partitions of large tables, before the snapshot time is taken.
 
     published: the export of the same dataset, if there is one. What an incremental plan expects to be unchanged is
@@ -152,53 +152,55 @@ async def look_before(
     if not settings.template.by_partition:
         return NOTHING
     names = [item.name for item in candidates(settings, await warehouse.tables(dataset))]
-    found = await gathered(lambda name: warehouse.table(dataset, name), names, DESCRIBE_AT_ONCE)
-    large = [table for table in found if table and is_large(settings, table)]
-    looks = {table.name: look_of(table.definition) if proves(table.definition) else None for table in large}
+    tables = await gathered(lambda name: warehouse.table(dataset, name), names, DESCRIBE_AT_ONCE)
+    large = [table for table in tables if table and is_large(settings, table)]
+    readings = {
+        table.name: reading_of(table.definition) if is_conclusive(table.definition) else None for table in large
+    }
     if settings.snapshot_ms is not None:
-        return Before(dict.fromkeys(looks), {}, {})
+        return BeforeSnapshot(dict.fromkeys(readings), {}, {})
     now = await warehouse.now(dataset.location) if settings.incremental and published else 0
-    expected = Expected(published if now else None, settings, now)
-    by_name = {table.name: table for table in large if not expected.table(table, looks[table.name])}
+    expected = ExpectedReuse(published if now else None, settings, now)
+    by_name = {table.name: table for table in large if not expected.table(table, readings[table.name])}
     listed = await list_partitions(warehouse, dataset, settings, list(by_name))
-    look_at = looking(warehouse, dataset)
-    seen: dict[str, dict[str, Look]] = {}
+    take_reading = taking_readings(warehouse, dataset)
+    by_partition: dict[str, dict[str, Reading]] = {}
     for name, partitions in listed.items():
         later = expected.partitions(by_name[name], partitions)
-        ids = [partition.id for partition in partitions if looks[name] and partition.id not in later]
-        all_ = await asyncio.gather(*(look_at(f"{name}${id_}") for id_ in ids))
-        seen[name] = {id_: look for id_, look in zip(ids, all_, strict=True) if look}
-    return Before(looks, listed, seen)
+        ids = [partition.id for partition in partitions if readings[name] and partition.id not in later]
+        all_ = await asyncio.gather(*(take_reading(f"{name}${id_}") for id_ in ids))
+        by_partition[name] = {id_: reading for id_, reading in zip(ids, all_, strict=True) if reading}
+    return BeforeSnapshot(readings, listed, by_partition)
 
 
-def looking(warehouse: Warehouse, dataset: Dataset) -> LookAt:
-    """Looks at tables and partitions by name, some at a time; None for one that proves nothing."""
+def taking_readings(warehouse: Warehouse, dataset: Dataset) -> TakeReading:
+    """Readings of tables and partitions by name, some at a time; None for one that proves nothing."""
     slots = asyncio.Semaphore(DESCRIBE_AT_ONCE)
 
-    async def look(name: str) -> Look | None:
+    async def take(name: str) -> Reading | None:
         async with slots:
             table = await warehouse.table(dataset, name)
-        return look_of(table.definition) if table and proves(table.definition) else None
+        return reading_of(table.definition) if table and is_conclusive(table.definition) else None
 
-    return look
+    return take
 
 
-async def look_early(
-    warehouse: Warehouse, dataset: Dataset, settings: Settings, published: Published | None, before: Before
-) -> dict[str, Look | None]:
-    """The looks at tables, by name, before the snapshot time is taken; None at one that proves nothing.
+async def read_early(
+    warehouse: Warehouse, dataset: Dataset, settings: Settings, published: Published | None, before: BeforeSnapshot
+) -> dict[str, Reading | None]:
+    """The readings of tables, by name, before the snapshot time is taken; None at one that proves nothing.
 
     At those in `before`, and in an incremental run at those that are expected to change: one request each. published:
-    the export of the same dataset, if there is one. With a chosen snapshot time, every look comes after it.
+    the export of the same dataset, if there is one. With a chosen snapshot time, every reading comes after it.
     """
     if published is None or not settings.incremental or settings.snapshot_ms is not None:
         return before.tables
     names = [name for name in expected_to_change(published) if name not in before.tables]
     chosen = select(names, settings.include, settings.exclude)
     names = [name for name, yes in zip(names, chosen, strict=True) if yes]
-    found = await gathered(lambda name: warehouse.table(dataset, name), names, DESCRIBE_AT_ONCE)
-    proving = (table for table in found if table and not changing(table.definition))
-    return before.tables | {table.name: look_of(table.definition) for table in proving}
+    tables = await gathered(lambda name: warehouse.table(dataset, name), names, DESCRIBE_AT_ONCE)
+    proving = (table for table in tables if table and not changing(table.definition))
+    return before.tables | {table.name: reading_of(table.definition) for table in proving}
 
 
 async def list_partitions(
@@ -235,8 +237,8 @@ def least(listed: Sequence[Partition]) -> str:
     return min(listed, key=lambda partition: (partition.bytes, partition.id)).id
 
 
-class Expected:
-    """What an incremental plan expects to be unchanged, before the snapshot time: looks after it will do for that.
+class ExpectedReuse:
+    """What an incremental plan expects to be unchanged, before the snapshot time: readings after it will do for that.
 
     published: the export that is compared with, None where nothing can be reused.
     now: about the snapshot time, in ms.
@@ -245,17 +247,17 @@ class Expected:
     def __init__(self, published: Published | None, settings: Settings, now: int) -> None:
         self._published, self._settings, self._now = published, settings, now + MARGIN_MS
 
-    def table(self, table: Table, look: Look | None) -> bool:
+    def table(self, table: Table, reading: Reading | None) -> bool:
         """Whether the complete table is expected to be unchanged."""
-        routed = self._routed(table) if self._published and look else None
-        return bool(routed and is_whole(self._published, Seen(routed, look), self._settings, self._now))
+        routed = self._routed(table) if self._published and reading else None
+        return bool(routed and is_whole(self._published, Candidate(routed, reading), self._settings, self._now))
 
     def partitions(self, table: Table, listed: Sequence[Partition]) -> set[str]:
         """The partitions of a table that are expected to be unchanged, but for one that may be exported anyway."""
         routed = self._routed(table) if self._published else None
         if routed is None:
             return set()
-        entries = comparable(self._published, Seen(routed, None), self._settings, self._now)
+        entries = comparable(self._published, Candidate(routed, None), self._settings, self._now)
         later = {partition.id for partition in listed if seems_unchanged(entries.get(partition.id), partition)}
         return later - {least(listed)} if later else later
 

@@ -177,12 +177,12 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
         as_of = snapshot if item.read_at == "snapshot" else None
         select = sql.select_part(dataset, item.table.name, as_of, item.table.definition, item.shape)
         try:
-            found = await warehouse.estimate(dataset, item.table.name, select, item.shape.salts)
+            estimated = await warehouse.estimate(dataset, item.table.name, select, item.shape.salts)
         except JobFailedError as error:
             # A table deleted during planning stays in the plan: its export fails by name.
             gone = isinstance(error, TableGoneError) and item.table.kind in EXTRACTABLE
             return item if gone else error
-        return _billed(item, found) if item.route == "query" else item
+        return _billed(item, estimated) if item.route == "query" else item
 
     outcomes = await gathered(tried, routing.routed, DRY_RUNS_AT_ONCE)
     refused = {
@@ -195,8 +195,8 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
     return Routing(tuple(item for item in outcomes if isinstance(item, Routed)), routing.skipped)
 
 
-def _billed(item: Routed, found: Estimate) -> Routed:
-    return msgspec.structs.replace(item, bills=found.bytes, bills_at_least=found.at_least)
+def _billed(item: Routed, estimate: Estimate) -> Routed:
+    return msgspec.structs.replace(item, bills=estimate.bytes, bills_at_least=estimate.at_least)
 
 
 def _refusal(refused: Mapping[str, str]) -> UsageError:

@@ -57,11 +57,11 @@ async def _clear_all(export: RunningExport) -> list[Cleared]:
         if any(job.startswith(other.job_prefix) for job in jobs):
             message = "run %s was never published; its staged files stay, because its jobs are still running"
             log.info(message, other.run, extra=LogEvent.STAGING_KEPT.extra())
-        elif (found := await _clear(export, other.run)).files:
-            cleared.append(found)
-            deleted = (counted(found.files, "file"), size_text(found.bytes))
+        elif (staging := await _clear(export, other.run)).files:
+            cleared.append(staging)
+            deleted = (counted(staging.files, "file"), size_text(staging.bytes))
             message = "deleted the staged files of run %s, which was never published: %s, %s"
-            log.info(message, found.run, *deleted, extra=LogEvent.STAGING_DELETED.extra())
+            log.info(message, staging.run, *deleted, extra=LogEvent.STAGING_DELETED.extra())
         elif export.plan.began - other.began > STAGES_NO_MORE_MS:
             empty.append(other)
     await delete(

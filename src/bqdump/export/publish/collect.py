@@ -53,7 +53,7 @@ async def collect(export: RunningExport, tables: list[TablePlan], done: Mapping[
             written.setdefault(export.written_by(receipt, piece), []).append(receipt)
     # Of tables that have failed, too: what their attempts have left at final names must not look like an export.
     patterns = {*written, *(export.written(piece) for table in tables for piece in table.pieces)}
-    found: dict[str, dict[int, ObjectInfo]] = {pattern: {} for pattern in written}
+    infos: dict[str, dict[int, ObjectInfo]] = {pattern: {} for pattern in written}
     collected = Collected()
     async for page in export.store.objects(_common_prefix(export, patterns)):
         for info in page:
@@ -62,7 +62,7 @@ async def collect(export: RunningExport, tables: list[TablePlan], done: Mapping[
                 continue
             pattern, number = split
             if any(number in _numbers(receipt) for receipt in written.get(pattern, ())):
-                found[pattern][number] = info
+                infos[pattern][number] = info
             else:
                 collected.surplus.append(info)
     for table in tables:
@@ -70,7 +70,7 @@ async def collect(export: RunningExport, tables: list[TablePlan], done: Mapping[
             collected.add(
                 table,
                 _attempts(table, done),
-                lambda piece, receipt: _files_of(piece, receipt, found, export.written_by(receipt, piece)),
+                lambda piece, receipt: _files_of(piece, receipt, infos, export.written_by(receipt, piece)),
             )
     return collected
 
@@ -87,9 +87,9 @@ def _attempts(table: TablePlan, done: Mapping[str, Done]) -> list[tuple[TablePla
 
 
 def _files_of(
-    table: TablePlan, receipt: Receipt, found: Mapping[str, Mapping[int, ObjectInfo]], pattern: str
+    table: TablePlan, receipt: Receipt, infos: Mapping[str, Mapping[int, ObjectInfo]], pattern: str
 ) -> Iterator[ObjectInfo]:
-    files = found[pattern]
+    files = infos[pattern]
     for number in _numbers(receipt):
         if number not in files:
             missing = shard_name(pattern, number)
@@ -120,9 +120,9 @@ async def prove(export: RunningExport, tables: list[TablePlan], done: Mapping[st
     differences: list[VerificationError] = []
     for _ in range(TIMES_COUNTED):
         await _count(export, unproved, collected)
-        found = [(table, _difference(export, table, done[table.id], collected, hidden)) for table in unproved]
-        unproved = [table for table, difference in found if difference]
-        differences = [difference for _, difference in found if difference]
+        compared = [(table, _difference(export, table, done[table.id], collected, hidden)) for table in unproved]
+        unproved = [table for table, difference in compared if difference]
+        differences = [difference for _, difference in compared if difference]
         if not differences:
             return
     raise differences[0]
@@ -156,7 +156,7 @@ def _difference(
 
 
 def _different_partition(table: TablePlan, collected: Collected, hidden: set[str]) -> VerificationError | None:
-    """How the rows of a partition's files differ from those that its job, or the looks at it, report; None if not."""
+    """How the rows of a partition's files differ from those that its job, or its readings, report; None if not."""
     for attempt in collected.attempts[table.id]:
         rows, plan = collected.rows_of_attempt(attempt), attempt.plan
         named = msgspec.structs.replace(table, table=f"{table.table}${plan.partition}")
@@ -172,7 +172,7 @@ def _different_partition(table: TablePlan, collected: Collected, hidden: set[str
 
 
 def _rows_seen(attempt: Attempt, table: TablePlan, hidden: set[str]) -> int | None:
-    """The rows of a partition at the snapshot time, by equal looks before it and after the job."""
+    """The rows of a partition at the snapshot time, by equal readings before it and after the job."""
     whole = not table.shape.where and hidden.isdisjoint((table.table, ""))
     return (
         attempt.plan.partition_look.rows
@@ -182,7 +182,7 @@ def _rows_seen(attempt: Attempt, table: TablePlan, hidden: set[str]) -> int | No
 
 
 def _known_rows(table: TablePlan, collected: Collected) -> int | None:
-    """The rows of a table by partition: of its files, its job, or the looks at it; None if one is not known."""
+    """The rows of a table by partition: of its files, its job, or the readings of it; None if one is not known."""
     total = 0
     for attempt in collected.attempts[table.id]:
         known = (collected.rows_of_attempt(attempt), attempt.receipt.rows, _rows_seen(attempt, table, set()))

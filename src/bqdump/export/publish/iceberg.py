@@ -105,9 +105,9 @@ async def _with_metadata(lake: Lake, hints: dict[str, int]) -> Manifest:
         if entry.format != "parquet":
             return entry
         table = LakeTable(lake, entry)
-        made = await table.with_metadata()
+        described = await table.with_metadata()
         hints[table.hint] = table.hint_generation
-        return made
+        return described
 
     return msgspec.structs.replace(
         manifest, tables=tuple(await gathered(with_metadata, manifest.tables, TABLES_AT_ONCE))
@@ -118,8 +118,8 @@ async def _earlier(export: RunningExport, latest: Latest | None) -> Earlier:
     """What runs before this one have published of its dataset."""
     if latest and (latest.age >= export.plan.age or not export.same_dataset(latest)):
         return Earlier(0, None, {})
-    found = await value_of(export.store, Document(latest.manifest, ManifestFiles)) if latest else None
-    tables = (*found.tables, *found.left) if found else ()
+    manifest = await value_of(export.store, Document(latest.manifest, ManifestFiles)) if latest else None
+    tables = (*manifest.tables, *manifest.left) if manifest else ()
     named = {table.table: table.iceberg for table in tables if table.iceberg}
     # Where runs replace files, those of earlier snapshots are gone.
     runs = {} if export.plan.replaces else await complete_runs(export.store, export.settings.layout)
@@ -172,10 +172,10 @@ async def _show(export: RunningExport, hints: dict[str, bytes], known: Mapping[s
 async def _clear(export: RunningExport, tables: Iterable[str]) -> None:
     """Delete the hints of removed tables, whose files were deleted."""
     names = [f"{export.settings.layout.iceberg_table(table)}metadata/{HINT}" for table in tables]
-    found = await asyncio.gather(*map(export.store.stat, names))
+    infos = await asyncio.gather(*map(export.store.stat, names))
     latest = await read_latest(export.store, export.settings)
     if latest and latest.run == export.plan.run:
-        await delete(export, ((info.name, info.generation) for info in found if info))
+        await delete(export, ((info.name, info.generation) for info in infos if info))
 
 
 async def _delete_unnamed(export: RunningExport, manifest: ManifestFiles | None) -> None:

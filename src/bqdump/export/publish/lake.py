@@ -87,17 +87,17 @@ class Lake:
     async def _read_named(self, run: str) -> dict[str, tuple[IcebergFile, ...]]:
         with suppress(DocumentError):
             async with self.requests:
-                found = await value_of(self.store, Document(self.layout.run(run).manifest.name, _Named))
-            same = found and (found.project, found.dataset) == (self.manifest.project, self.manifest.dataset)
-            if found and same and not found.replaces:
-                return {table.table: table.iceberg for table in found.tables if table.iceberg}
+                stored = await value_of(self.store, Document(self.layout.run(run).manifest.name, _Named))
+            same = stored and (stored.project, stored.dataset) == (self.manifest.project, self.manifest.dataset)
+            if stored and same and not stored.replaces:
+                return {table.table: table.iceberg for table in stored.tables if table.iceberg}
         return {}
 
     async def entry_of(self, run: str, table: str) -> TableEntry | None:
         """The table in the manifest of an earlier run. Raises DocumentError."""
         async with self.requests:
-            found = await value_of(self.store, self.layout.run(run).manifest)
-        return next((entry for entry in found.tables if entry.table == table), None) if found else None
+            stored = await value_of(self.store, self.layout.run(run).manifest)
+        return next((entry for entry in stored.tables if entry.table == table), None) if stored else None
 
     async def request(self, entry: TableEntry, run: str, time: int, history: History) -> Request:
         """What describes the files of a table: of this run, or of an earlier one. Raises DocumentError."""
@@ -204,10 +204,10 @@ async def _with_ids(export: RunningExport, info: ObjectInfo, times: frozenset[st
             more = second_footer(await _certain_footer(export, info), times, info.name)
             return await export.store.append(info.name, info.generation, more, scratch) if more else info
         # Another task has done it, or this one, and the answer was lost.
-        found = await export.store.stat(info.name)
-        if found is None:
+        rewritten = await export.store.stat(info.name)
+        if rewritten is None:
             raise VerificationError("publish", info.name, "it was deleted meanwhile")
-        info = found
+        info = rewritten
     raise ConflictError("append to", info.name, "others keep changing it")
 
 

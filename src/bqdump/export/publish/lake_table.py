@@ -72,8 +72,8 @@ class LakeTable:
                 message = "the Iceberg table %s lacks columns that Iceberg has no type for: %s"
                 lacks = LogEvent.TABLE_NOT_ICEBERG.extra(table=self._entry.table)
                 log.warning(message, self._entry.table, ", ".join(described.left_out), extra=lacks)
-        made = metadata_object(self._lake.root, self._folder, self._run, history, until)
-        return (*files, *await self._lake.store_all([made]))
+        metadata = metadata_object(self._lake.root, self._folder, self._run, history, until)
+        return (*files, *await self._lake.store_all([metadata]))
 
     async def _history(self) -> tuple[History, int]:
         """The snapshots of earlier runs, and until when they are complete: see History.until."""
@@ -108,10 +108,10 @@ class LakeTable:
             named = await self._lake.named_by(run, self._entry.table)
             if not named:
                 continue
-            if found := await self._snapshot(named, base):
-                history = with_same_rows(history, *found, run, time, self._place)
-            elif made := await self._described_anew(history, run, time):
-                history = made
+            if snapshot := await self._snapshot(named, base):
+                history = with_same_rows(history, *snapshot, run, time, self._place)
+            elif described := await self._described_anew(history, run, time):
+                history = described
             else:
                 # It is tried again by the next run.
                 until = min(until, time - 1)

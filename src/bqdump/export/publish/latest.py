@@ -77,10 +77,10 @@ async def restore_latest(export: RunningExport) -> None:
     if not await _is_damaged(export):
         return
     damaged = await export.store.stat(export.settings.layout.latest.name)
-    made = await read_manifest_files(export)
-    if damaged and made and await newest_complete(export.store, export.settings) == export.plan.run:
-        ready = await pointer_to(export, made.value, made.generation)
-        uncleared = await _replaced(export, made.value) if ready.replaces else ()
+    manifest = await read_manifest_files(export)
+    if damaged and manifest and await newest_complete(export.store, export.settings) == export.plan.run:
+        ready = await pointer_to(export, manifest.value, manifest.generation)
+        uncleared = await _replaced(export, manifest.value) if ready.replaces else ()
         pointer = msgspec.structs.replace(ready, uncleared=uncleared)
         if await replace(export.store, export.settings.layout.latest, pointer, damaged.generation):
             message, restored = "wrote latest.json again: run %s is the published run", LogEvent.LATEST_RESTORED.extra()
@@ -106,8 +106,8 @@ async def _replaced(export: RunningExport, manifest: ManifestFiles) -> tuple[Poi
         return ()
     earlier = export.settings.layout.run(manifest.over)
     plan = await value_of(export.store, earlier.plan)
-    there = await value_of(export.store, Document(earlier.manifest.name, ManifestFiles))
-    return (Pointer(manifest.over, plan.snapshot, earlier.manifest.name),) if plan and there else ()
+    stored = await value_of(export.store, Document(earlier.manifest.name, ManifestFiles))
+    return (Pointer(manifest.over, plan.snapshot, earlier.manifest.name),) if plan and stored else ()
 
 
 class Again(NamedTuple):

@@ -1,10 +1,10 @@
 """One unit by a server-side job: the routes `extract` and `query`.
 
-One partition: an extract job between two looks at it, or a query as of the snapshot time where these differ.
+One partition: an extract job between two readings of it, or a query as of the snapshot time where these differ.
 
-The first look was taken while planning, before the snapshot time. If the one after the job is equal, the partition has
-not changed in between, so what the job has read is as of the snapshot time. No time alone would prove that: see
-core.plan.looks.
+The first reading was taken while planning, before the snapshot time. If the one after the job is equal, the partition
+has not changed in between, so what the job has read is as of the snapshot time. No time alone would prove that: see
+core.plan.readings.
 
 A table that existed at the snapshot time, and that BigQuery can no longer read as of it: dropped, or created again.
 
@@ -20,12 +20,12 @@ from functools import partial
 import msgspec
 
 from bqdump.core.documents.run import DROPPED, Failure, Receipt
-from bqdump.core.documents.unchanged import Look
+from bqdump.core.documents.unchanged import Reading
 from bqdump.core.documents.units import Changed, Unit
 from bqdump.core.errors import BqdumpError
-from bqdump.core.plan.by_partition import can_query, proves
+from bqdump.core.plan.by_partition import can_query, is_conclusive
 from bqdump.core.plan.guards import job_risks, objection
-from bqdump.core.plan.looks import look_of
+from bqdump.core.plan.readings import reading_of
 from bqdump.core.sql import statements as sql
 from bqdump.core.sql.partitions import shape_of_partition
 from bqdump.core.tables.catalog import Table
@@ -180,9 +180,9 @@ async def is_unchanged(export: RunningExport, unit: Unit) -> bool:
     return unit.partition_look is not None and now is not None and unit.partition_look.same(now)
 
 
-async def _look(export: RunningExport, unit: Unit) -> Look | None:
+async def _look(export: RunningExport, unit: Unit) -> Reading | None:
     table = await export.warehouse.table(export.source, f"{unit.table}${unit.partition}")
-    return look_of(table.definition) if table and proves(table.definition) else None
+    return reading_of(table.definition) if table and is_conclusive(table.definition) else None
 
 
 # The reason of a Failure about a table that was created again after the snapshot time.

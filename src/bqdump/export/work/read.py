@@ -123,8 +123,8 @@ async def withdraw_files(export: RunningExport, unit: Unit, mine: Receipt) -> No
     """Delete the files of an attempt whose receipt came second: another attempt's files are the export."""
     pattern = export.written_by(mine, unit)
     names = [shard_name(pattern, number) for number in range(mine.first, mine.first + mine.files)]
-    found = await asyncio.gather(*map(export.store.stat, names))
-    await discard(export, [(info.name, info.generation) for info in found if info])
+    infos = await asyncio.gather(*map(export.store.stat, names))
+    await discard(export, [(info.name, info.generation) for info in infos if info])
 
 
 class _FailedError(Exception):

@@ -1,8 +1,8 @@
-"""Looks: readings of a table's metadata, of which equal ones show that nothing changed between them.
+"""Readings of a table's metadata. If two of them are equal, the table did not change between them.
 
 `lastModifiedTime` is not monotonic: after a deletion it falls back to the newest of the rows that are left, and rows
-that leave the streaming buffer late get the time of their streaming. So looks are compared for equality, never by <.
-A table that can change without a trace in its metadata has no look.
+that leave the streaming buffer late get the time of their streaming. So readings are compared for equality, never by <.
+A table that can change without a trace in its metadata has no reading.
 
 The part of the published manifest that planning compares with: its tables, and what their files were made from.
 """
@@ -19,7 +19,7 @@ from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.document import FORMAT_VERSION, Count, Mode, OfExport, ReadAt, RunId, Time
 from bqdump.core.documents.manifest import Carried, File, PartitionEntry
 from bqdump.core.documents.run import Flag
-from bqdump.core.documents.unchanged import Look, RemovalReason, Removed
+from bqdump.core.documents.unchanged import Reading, RemovalReason, Removed
 from bqdump.core.plan.hidden_data import Captured, protected_columns
 from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, WHOLE, Shape, Table, is_iceberg
 from bqdump.core.times import rfc3339
@@ -56,14 +56,14 @@ class _Changing(msgspec.Struct, rename="camel"):
 _CHANGING = msgspec.json.Decoder(_Changing | None)
 
 
-def look_of(definition: msgspec.Raw, by: int = 0) -> Look | None:
-    """The look at a table, or at a partition of it, that a response of tables.get is. by: see Look.
+def reading_of(definition: msgspec.Raw, by: int = 0) -> Reading | None:
+    """The reading of a table, or at a partition of it, that a response of tables.get is. by: see Reading.
 
-    None if BigQuery does not report all numbers. Whether equal looks prove anything: see `obstacle`.
+    None if BigQuery does not report all numbers. Whether equal readings prove anything: see `why_inconclusive`.
     """
     try:
         decoded: dict[str, Any] = msgspec.json.decode(definition) or {}
-        look = Look(
+        reading = Reading(
             int(decoded["creationTime"]),
             int(decoded["lastModifiedTime"]),
             int(decoded["numRows"]),
@@ -72,13 +72,13 @@ def look_of(definition: msgspec.Raw, by: int = 0) -> Look | None:
             _fingerprint({name: value for name, value in decoded.items() if not _volatile(name)}),
             by,
         )
-        return msgspec.convert(msgspec.to_builtins(look), Look)
+        return msgspec.convert(msgspec.to_builtins(reading), Reading)
     except (KeyError, TypeError, ValueError, AttributeError, msgspec.MsgspecError):
         return None
 
 
-def obstacle(table: Table, policies: Sequence[RowPolicy] | None, captured: Captured) -> str:
-    """Why looks at this table prove nothing, in a few words; "" where they do.
+def why_inconclusive(table: Table, policies: Sequence[RowPolicy] | None, captured: Captured) -> str:
+    """Why readings of this table prove nothing, in a few words; "" where they do.
 
     policies: its row access policies, None where they cannot be listed. captured: the dataset's change data capture.
     """
@@ -97,7 +97,7 @@ def obstacle(table: Table, policies: Sequence[RowPolicy] | None, captured: Captu
     if protected_columns(table.definition):
         # Which values an account sees depends on grants, and these are no part of the table.
         return "policy tags or data masking"
-    return changing(table.definition) or ("" if look_of(table.definition) else INCOMPLETE)
+    return changing(table.definition) or ("" if reading_of(table.definition) else INCOMPLETE)
 
 
 def of_other_kind(table: Table) -> str:
@@ -127,8 +127,8 @@ def changing(definition: msgspec.Raw) -> str:
     return "the table expires" if decoded.expiration_time else ""
 
 
-def difference(before: Look, now: Look) -> str:
-    """How two looks differ, in a few words; "" where they are equal."""
+def difference(before: Reading, now: Reading) -> str:
+    """How two readings differ, in a few words; "" where they are equal."""
     if before.created != now.created:
         return "recreated"
     if before.schema != now.schema:
@@ -149,7 +149,7 @@ def _fingerprint(value: object) -> str:
     return hashlib.blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=8).hexdigest()
 
 
-class Had(msgspec.Struct, frozen=True):
+class PublishedTable(msgspec.Struct, frozen=True):
     """A table of the published export; see TableEntry. An entry of `left` has a name and files only."""
 
     table: str
@@ -164,8 +164,8 @@ class Had(msgspec.Struct, frozen=True):
     compression: str = ""
     shape: Shape = WHOLE
     carried: Carried | None = None
-    look: Look | None = None
-    look_before: Look | None = None
+    look: Reading | None = None
+    look_before: Reading | None = None
     changed_at: Time = 0
     partitions: tuple[PartitionEntry, ...] = ()
 
@@ -177,8 +177,8 @@ class Published(OfExport, msgspec.Struct, frozen=True):
     snapshot: Time
     snapshot_time: str
     mode: Mode
-    tables: tuple[Had, ...]
-    left: tuple[Had, ...]
+    tables: tuple[PublishedTable, ...]
+    left: tuple[PublishedTable, ...]
     format_version: int = FORMAT_VERSION
     project: str = ""
     dataset: str = ""
@@ -186,24 +186,26 @@ class Published(OfExport, msgspec.Struct, frozen=True):
     settings: dict[str, Any] = {}
     flags: tuple[Flag, ...] = ()
 
-    def without(self, tables: Collection[str]) -> dict[str, Had]:
+    def without(self, tables: Collection[str]) -> dict[str, PublishedTable]:
         """Its tables by name, except these."""
-        return {had.table: had for had in (*self.left, *self.tables) if had.table not in tables}
+        return {table.table: table for table in (*self.left, *self.tables) if table.table not in tables}
 
-    def removed(self, had: Had, reason: RemovalReason) -> Removed:
+    def removed(self, table: PublishedTable, reason: RemovalReason) -> Removed:
         """The record of one of its tables that the next export does not have."""
-        of = had.carried or self
-        return Removed(had.table, reason, of.run, of.snapshot_time, had.planned_rows if had.rows is None else had.rows)
+        of = table.carried or self
+        return Removed(
+            table.table, reason, of.run, of.snapshot_time, table.planned_rows if table.rows is None else table.rows
+        )
 
-    def origin(self, had: Had) -> tuple[str, int]:
+    def origin(self, table: PublishedTable) -> tuple[str, int]:
         """The run that exported a table, and its snapshot time: when the content was read."""
-        of = had.carried or self
+        of = table.carried or self
         return of.run, of.snapshot
 
-    def origin_of(self, had: Had, partition: PartitionEntry) -> tuple[str, int]:
+    def origin_of(self, table: PublishedTable, partition: PartitionEntry) -> tuple[str, int]:
         """The run that exported a partition, and its snapshot time."""
-        return (partition.carried.run, partition.carried.snapshot) if partition.carried else self.origin(had)
+        return (partition.carried.run, partition.carried.snapshot) if partition.carried else self.origin(table)
 
-    def settings_of(self, had: Had) -> dict[str, Any]:
+    def settings_of(self, table: PublishedTable) -> dict[str, Any]:
         """The settings with which a table was exported."""
-        return self.settings | had.carried.settings if had.carried else self.settings
+        return self.settings | table.carried.settings if table.carried else self.settings

@@ -57,14 +57,14 @@ def choose(listing: Sequence[Listed], settings: Settings, snapshot: int) -> Sele
 
 def unmatched(names: list[str], patterns: Sequence[str]) -> list[tuple[str, str]]:
     """Patterns that match no name, each with a suggestion ("" where there is none). Case matters, as in BigQuery."""
-    found, known = [], set(names)
+    guesses, known = [], set(names)
     for pattern in patterns:
         if pattern not in known and not any(select(names, (pattern,), ())):
             folded = [name for name in names if fnmatchcase(name.casefold(), pattern.casefold())]
             guess = next(iter(folded), close_name(pattern, names))
             case = " (case matters)" if folded else ""
-            found.append((pattern, f"; did you mean {guess!r}?{case}" if guess else ""))
-    return found
+            guesses.append((pattern, f"; did you mean {guess!r}?{case}" if guess else ""))
+    return guesses
 
 
 def recommended_tasks(jobs: int, read_bytes: int = 0) -> int:

@@ -1,4 +1,4 @@
-"""Looks: what two readings of a table's metadata must have in common, and which tables none are taken of."""
+"""Readings: what two readings of a table's metadata must have in common, and which tables none are taken of."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from bqdump.core.documents.definitions import RowPolicy
-from bqdump.core.documents.unchanged import Look
+from bqdump.core.documents.unchanged import Reading
 from bqdump.core.plan.hidden_data import Captured
-from bqdump.core.plan.looks import difference, look_of, obstacle
+from bqdump.core.plan.readings import difference, reading_of, why_inconclusive
 from bqdump.core.tables.catalog import Table
 
 RESOURCE: dict[str, Any] = {
@@ -30,8 +30,8 @@ def raw(**changed: Any) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(resource))
 
 
-def look(**changed: Any) -> Look:
-    found = look_of(raw(**changed))
+def look(**changed: Any) -> Reading:
+    found = reading_of(raw(**changed))
     assert found is not None
     return found
 
@@ -62,7 +62,7 @@ def test_any_change_makes_two_readings_differ(changed: dict[str, Any], words: st
 
 def test_the_order_of_fields_in_a_response_does_not_matter() -> None:
     other = msgspec.Raw(msgspec.json.encode(dict(reversed(RESOURCE.items()))))
-    assert look_of(other) == look()
+    assert reading_of(other) == look()
 
 
 @pytest.mark.parametrize(
@@ -70,13 +70,13 @@ def test_the_order_of_fields_in_a_response_does_not_matter() -> None:
     [{"numRows": None}, {"numBytes": None}, {"creationTime": None}, {"lastModifiedTime": "soon"}, {"numRows": "-1"}],
 )
 def test_without_all_numbers_there_is_no_look(changed: dict[str, Any]) -> None:
-    assert look_of(raw(**changed)) is None
-    assert "does not report" in obstacle(Table("t", "TABLE", 3, 30, raw(**changed)), [], Captured())
+    assert reading_of(raw(**changed)) is None
+    assert "does not report" in why_inconclusive(Table("t", "TABLE", 3, 30, raw(**changed)), [], Captured())
 
 
 @pytest.mark.parametrize("definition", [b"null", b"[]", b'"x"', b"{}"])
 def test_what_is_no_definition_has_no_look(definition: bytes) -> None:
-    assert look_of(msgspec.Raw(definition)) is None
+    assert reading_of(msgspec.Raw(definition)) is None
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,14 @@ def test_what_is_no_definition_has_no_look(definition: bytes) -> None:
     ],
 )
 def test_tables_that_can_change_unseen_have_an_obstacle(kind: str, changed: dict[str, Any], words: str) -> None:
-    assert obstacle(Table("t", kind, 3, 30, raw(**changed)), [], Captured()) == words
+    assert why_inconclusive(Table("t", kind, 3, 30, raw(**changed)), [], Captured()) == words
 
 
 def test_what_hides_or_delays_rows_is_an_obstacle() -> None:
     table = Table("t", "TABLE", 3, 30, raw())
-    assert obstacle(table, [RowPolicy("t", "p", "TRUE")], Captured()) == "row access policies"
-    assert obstacle(table, None, Captured()) == "row access policies cannot be listed"
-    assert obstacle(table, [], Captured(("t",), frozenset({"t"}))) == "change data capture"
-    assert obstacle(table, [], Captured(("t",), None, "denied")) == "change data capture cannot be checked"
-    assert obstacle(table, [], Captured(("t",), frozenset())) == ""
-    assert obstacle(Table("t", "TABLE", 0, 0, msgspec.Raw(b"null")), [], Captured()) == "it no longer exists"
+    assert why_inconclusive(table, [RowPolicy("t", "p", "TRUE")], Captured()) == "row access policies"
+    assert why_inconclusive(table, None, Captured()) == "row access policies cannot be listed"
+    assert why_inconclusive(table, [], Captured(("t",), frozenset({"t"}))) == "change data capture"
+    assert why_inconclusive(table, [], Captured(("t",), None, "denied")) == "change data capture cannot be checked"
+    assert why_inconclusive(table, [], Captured(("t",), frozenset())) == ""
+    assert why_inconclusive(Table("t", "TABLE", 0, 0, msgspec.Raw(b"null")), [], Captured()) == "it no longer exists"
