@@ -13,9 +13,9 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.drill import Drilled, Portion
 from bqdump.core.restore.plan import Options
 from bqdump.repository.notes import read_drills
-from bqdump.restoration import planning, sets
-from bqdump.restoration.draft import Draft, draft
-from bqdump.restoration.sets import drill as drill_all
+from bqdump.restoration import obtain, planning
+from bqdump.restoration.planning import Draft, draft
+from bqdump.restoration.restore import drill as drill_all
 from bqdump.restoration.task import Task
 from logged import logged
 from sets.restores import RestoreWorld
@@ -110,7 +110,7 @@ def test_within_a_limit_each_dataset_is_planned_once(world: RestoreWorld, monkey
         planned.append(task.dataset)
         return await draft(task)
 
-    for module in (planning, sets):
+    for module in (obtain, planning):
         monkeypatch.setattr(module, "draft", counted)
     task = world.restore_task(Options(project="p", dataset="", temporary=True))._replace(documents=MemoryStore())
     limited = task._replace(settings=world.settings(max_bytes_billed=10**12))

@@ -31,7 +31,7 @@ from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import Table
 from bqdump.core.tables.partitioning import NULL, UNPARTITIONED, partitioning_of
 from bqdump.core.wording import placeholder
-from bqdump.restoration.outcome import Ledger
+from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)

@@ -23,9 +23,9 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.repository.notes import read_drills
 from bqdump.repository.repository import create
-from bqdump.restoration.draft import find_manifest
-from bqdump.restoration.planning import Proposal, propose, take_part
+from bqdump.restoration.obtain import Proposal, propose, take_part
 from bqdump.restoration.run import carry_out_alone
+from bqdump.restoration.survey import find_manifest
 from bqdump.restoration.task import RunningRestore, Task
 from bqdump.restoration.uploads import drop_uploads
 

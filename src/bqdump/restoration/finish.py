@@ -19,8 +19,8 @@ from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.plan import ACCESS, NotRestored, ObjectStep, TableStep
 from bqdump.core.sizes import counted
 from bqdump.repository.repository import create
+from bqdump.restoration.ledger import Ledger, read_ledger
 from bqdump.restoration.objects import record_failure
-from bqdump.restoration.outcome import Ledger, read_ledger
 from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ from bqdump.ports.destination import Destination
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.repository import delete, load, value_of
 from bqdump.restoration.jobs import COPY, FULL, STAGE, keep_expirations
-from bqdump.restoration.outcome import Ledger, read_ledger
+from bqdump.restoration.ledger import Ledger, read_ledger
 from bqdump.restoration.uploads import delete_named
 
 AT_ONCE = 16

@@ -20,7 +20,7 @@ from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, ObjectStep, Restore
 from bqdump.export.watch import Watch
 from bqdump.repository.repository import create, replace
 from bqdump.restoration.jobs import FailedJobError, Jobs, name_taken
-from bqdump.restoration.outcome import Ledger
+from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.work import watches_for
 

@@ -1,216 +1,150 @@
-"""Deciding what a restore does: one task decides, and all others, also those of later executions, do the same."""
+"""What a restore would do, and what is refused before it begins. Nothing is written.
+
+The bill, and the limit for it, are checked before anything is created, and so before the first query.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import re
-import secrets
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import msgspec
-
-from bqdump.check.verify import compare_files
+from bqdump.check.compare_with_source import LONGEST_DAYS
+from bqdump.check.findings import Finding, FindingKind
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import DeniedError, NotFoundError, UsageError
+from bqdump.core.errors import OUT_OF_REACH, DeniedError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.access import UNREQUESTED
-from bqdump.core.restore.documents import Decision, Execution, Restores
-from bqdump.core.restore.names import digest, restore_id
-from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, RestorePlan
-from bqdump.core.restore.planning import plan_of
-from bqdump.core.restore.result import with_objects
-from bqdump.core.sizes import counted, size_text
-from bqdump.core.version import VERSION
-from bqdump.repository.manifests import load_manifest
-from bqdump.repository.repository import create, exists, load, value_of
-from bqdump.restoration.draft import RESTORE, Draft, draft, find_manifest, target_state
-from bqdump.restoration.outcome import read_ledger
+from bqdump.core.restore.bill import Bill, bill_of, together
+from bqdump.core.restore.plan import SHOWN, Options, RestorePlan, TargetState
+from bqdump.core.restore.planning import plan_of, with_kept
+from bqdump.core.restore.request import RESTORE
+from bqdump.core.restore.result import Restoration
+from bqdump.core.sizes import named, size_text
+from bqdump.repository.published import read_replacing
+from bqdump.repository.repository import value_of
+from bqdump.restoration.ledger import read_ledger
+from bqdump.restoration.outcome import planned
+from bqdump.restoration.survey import Found, find_manifest, survey
 from bqdump.restoration.task import RunningRestore, Task
 
 log = logging.getLogger(__name__)
 
-LOGGED = 20
-# Files that one task uploads at a time.
-UPLOADS_AT_ONCE = 4
 
+class Draft(NamedTuple):
+    """What a restore would do, before anything is written, and what it follows from.
 
-class Proposal(NamedTuple):
-    """What a task would take part in. drafted: of a new restore, which is not stored yet.
-
-    recorded: the execution takes part in it already.
+    state: of the target, with the expirations that are set again if a table is not replaced after all.
     """
 
-    decision: Decision
-    drafted: Draft | None = None
-    recorded: bool = False
+    found: Found
+    state: TargetState | None
+    now: int
+    plan: RestorePlan
 
 
-async def obtain_restore(task: Task) -> RunningRestore:
-    """The restore that this task takes part in: that of its execution, an earlier one of the same, or a new one.
-
-    Raises UsageError where the target, or what is requested, cannot be restored as requested; VerificationError where
-    files of the export are missing or changed.
-    """
-    return await take_part(task, await propose(task))
-
-
-async def propose(task: Task) -> Proposal:
-    """Decide which restore a task takes part in. Nothing is written. Raises like obtain_restore."""
-    if joined := await load(task.state, Restores(task.layout).execution(task.owner.execution)):
-        return Proposal(await _decision(task, joined.value.restore), recorded=True)
-    found = await find_manifest(task)
-    what = digest(found.name, found.generation, task.request.options, VERSION)
-    # Counted once, so that two tasks that decide at the same time make one restore.
-    newest = await _newest(task, what)
-    if earlier := await _earlier(task, what, newest):
-        return Proposal(earlier)
-    return await _new(task, restore_id(what, newest + 1))
+async def draft(task: Task) -> Draft:
+    """Survey, plan, and refuse what cannot be done. Nothing is written. Raises like obtain_restore."""
+    found, options = await find_manifest(task), task.request.options
+    _refuse_source(options, found.manifest, yes=task.request.yes)
+    manifest, state, now, findings = await survey(task, found.manifest)
+    plan = plan_of(manifest, options, state, now)
+    await _refuse_changed_files(task, plan, findings)
+    await _note_location(task, plan)
+    kept = with_kept(state, plan) if state and state.expirations else state
+    return Draft(found._replace(manifest=manifest), kept, now, plan)
 
 
-async def take_part(task: Task, proposal: Proposal) -> RunningRestore:
-    """Begin what was proposed, or what the execution has begun meanwhile. Raises like obtain_restore."""
-    try:
-        decision = proposal.decision if proposal.recorded else await _record(task, proposal)
-    except DeniedError as error:
-        if task.via:
-            raise
-        hint = "If this account can only read the export, add {setting:via=gs://BUCKET}, which it can write."
-        raise DeniedError(error.operation, error.subject, error.cause, f"{error.hint} {hint}".lstrip()) from error
-    _refuse_other_options(task, decision)
-    manifest = await _manifest_at(task, decision)
-    compared = await compare_files(task.store, task.settings, manifest)
-    options = msgspec.structs.replace(decision.options, restore=decision.mark)
-    plan = plan_of(compared.manifest, options, decision.state, decision.planned)
-    uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
-    resumed = proposal.drafted is None
-    return RunningRestore(task, decision, compared.manifest, plan, uploads, asyncio.Semaphore(1), resumed)
-
-
-def _refuse_other_options(task: Task, decision: Decision) -> None:
-    request = task.request
-    if decision.options == request.options and request.run in ("", decision.run):
+def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
+    exported = {manifest.dataset, *(name for name, _ in options.others)}
+    in_place = options.project == manifest.project and options.dataset in exported
+    adds_only = (options.as_ or options.data_only or options.partitions) and not options.replace
+    if not in_place or adds_only or (options.replace and yes):
         return
-    cause = f"it takes part in restore {decision.restore}, which has other options"
-    hint = "Give each execution a name of its own."
-    raise UsageError(RESTORE, f"execution {task.owner.execution}", cause, hint)
+    which = "the dataset that was exported" if options.dataset == manifest.dataset else "another dataset of the set"
+    cause = f"it is {which}, and its tables would be replaced"
+    hint = "Restore into another dataset, or confirm with {setting:replace} and {setting:yes}."
+    raise UsageError(RESTORE, f"{options.project}.{options.dataset}", cause, hint)
 
 
-async def _record(task: Task, proposal: Proposal) -> Decision:
-    """Store a restore that is new, and that this execution takes part in it; the one that is stored then."""
-    decision = await _store(task, proposal.decision, proposal.drafted) if proposal.drafted else proposal.decision
-    stored = await create(
-        task.state, Restores(task.layout).execution(task.owner.execution), Execution(decision.restore)
-    )
-    return decision if stored.value.restore == decision.restore else await _decision(task, stored.value.restore)
+async def _refuse_changed_files(task: Task, plan: RestorePlan, findings: list[Finding]) -> None:
+    """Raise VerificationError where a table to be restored lacks its files."""
+    tables = {step.entry.table for step in plan.tables if step.entry.files}
+    changed = [finding for finding in findings if finding.table in tables and finding.kind != FindingKind.EXTRA]
+    if not changed:
+        return
+    files = [f"{finding.file} is {finding.kind.value}" for finding in changed]
+    cause = f"its files are not as exported: {named(files, SHOWN)}"
+    found = await read_replacing(task.store, task.settings)
+    if found and found.published == plan.run:
+        hint = f"{found.sentence} Or let {{setting:finish_run}} finish it first, and restore that run."
+    else:
+        hint = f"{{call:verify run={plan.run}}} lists all of them. Restore another run, or exclude these tables."
+    raise VerificationError(RESTORE, f"run {plan.run}", cause, hint)
 
 
-async def _earlier(task: Task, what: str, number: int) -> Decision | None:
-    """The newest restore of the same, if it may go on: unfinished, or with nothing to do, as the target still has all.
-
-    A finished one that replaced tables is done again, and so is one that filled gaps.
-    """
-    if not number:
-        return None
-    id_ = restore_id(what, number)
-    layout = Restores(task.layout).restore(id_)
-    finished = await exists(task.state, layout.result)
-    stored = await load(task.state, layout.plan)
-    if stored is None:
-        # It was ended, and something of it is left.
-        return None
-    decision = stored.value
-    if finished and (decision.options.replace or decision.options.missing_only):
-        return None
-    receipts = (await read_ledger(task.state, layout)).receipts
-    state = await target_state(task, decision.options)
-    there = {*state.tables, *state.routines} if state else set()
-    named = {receipt.name for receipt in receipts.values() if receipt.kind not in (INDEX, POLICY, ACCESS)}
-    if gone := sorted(named - there):
-        message = "restore %s is not resumed: the target no longer has %s, which it had restored"
-        log.warning(message, id_, gone[0], extra=LogEvent.RESTORE_NOT_RESUMED.extra())
-        return None
-    message = "restore %s is finished already; comparing the target with it" if finished else "resuming restore %s"
-    log.info(message, id_, extra=LogEvent.RESTORE_RESUMED.extra())
-    return decision
-
-
-async def _new(task: Task, id_: str) -> Proposal:
-    """A new restore, or the one that another task has stored meanwhile."""
+async def _note_location(task: Task, plan: RestorePlan) -> None:
+    """Log that files are loaded across locations, which costs network."""
+    store = task.bucket
     try:
-        drafted = await draft(task)
-    except UsageError:
-        # Another task has stored this restore since they were counted, and what it has restored is in the way.
-        if begun := await value_of(task.state, Restores(task.layout).restore(id_).plan):
-            return Proposal(begun)
-        raise
-    options = task.request.options
-    decision = Decision(
-        restore=id_,
-        run=drafted.found.manifest.run,
-        manifest=drafted.found.name,
-        generation=drafted.found.generation,
-        tool=VERSION,
-        target=drafted.plan.target,
-        options=options,
-        state=drafted.state,
-        planned=drafted.now,
-        nonce=secrets.token_hex(4),
-        jobs_in=task.settings.jobs_in,
-    )
-    return Proposal(decision, drafted)
+        bucket = (await store.describe()).location
+    except DeniedError:
+        return
+    if bucket and bucket.upper() != plan.target.location.upper():
+        message = "%s is in %s, and the dataset in %s: loading across locations is billed as network traffic"
+        log.warning(message, store.url, bucket, plan.target.location, extra=LogEvent.COST_NOTED.extra())
 
 
-async def _store(task: Task, decision: Decision, drafted: Draft) -> Decision:
-    """Store a new restore; the one that another task has stored before, if any."""
-    id_ = decision.restore
-    stored = await create(task.state, Restores(task.layout).restore(id_).plan, decision)
-    if stored.mine:
-        totals, planned = drafted.plan.totals, LogEvent.RESTORE_PLANNED.extra(restore=id_)
-        log.info(
-            "restore %s: %s of run %s, %s, into %s.%s",
-            id_,
-            with_objects(totals.tables, totals.objects),
-            decision.run,
-            size_text(totals.bytes),
-            decision.target.project,
-            decision.target.name,
-            extra=planned,
-        )
-        _log_not_restored(drafted.plan)
-    return stored.value
+async def plan_one(task: Task) -> Restoration:
+    """What the restore of one dataset would do, and what its queries would bill. Nothing is written."""
+    drafted = await draft(task)
+    manifest = drafted.found.manifest
+    return planned(drafted.plan, manifest, await planned_bill(task, manifest, drafted.plan))
 
 
-def _log_not_restored(plan: RestorePlan) -> None:
-    for object_ in plan.not_restored[:LOGGED]:
-        kind = object_.kind.lower().replace("_", " ")
-        # Every dataset has access entries.
-        level = logging.INFO if object_.reason == UNREQUESTED else logging.WARNING
-        extra = LogEvent.NOT_RESTORABLE.extra()
-        log.log(level, "%s %s: not restored: %s", kind, object_.name, object_.reason, extra=extra)
-    if len(plan.not_restored) > LOGGED:
-        more = counted(len(plan.not_restored) - LOGGED, "more object")
-        log.warning("and %s, named in the result", more, extra=LogEvent.NOT_RESTORABLE.extra())
+HOUR = 3_600_000
 
 
-async def _newest(task: Task, what: str) -> int:
-    """The number of the newest restore of what has this digest, 0 for none."""
-    names = await task.state.folders(Restores(task.layout).restores)
-    numbers = [int(found[1]) for name in names if (found := re.fullmatch(rf"{what}-([0-9]{{1,6}})", name))]
-    return max(numbers, default=0)
+async def planned_bill(task: Task, manifest: Manifest, plan: RestorePlan) -> Bill:
+    """What a restore would bill. A comparison is also one with the source, while time travel reaches its snapshot."""
+    return bill_of(plan, comparisons=await _comparisons(task, manifest))
 
 
-async def _decision(task: Task, restore: str) -> Decision:
-    stored = await load(task.state, Restores(task.layout).restore(restore).plan)
-    if stored is None:
-        raise NotFoundError("find", f"the plan of restore {restore}", "there is none")
-    return stored.value
+async def refuse_bill(restores: Sequence[RunningRestore]) -> None:
+    """Raise UsageError if what these restores still bill exceeds the limit. What is finished is not restored again."""
+    task = restores[0].task
+    if not task.settings.max_bytes_billed:
+        return
+    bills = []
+    for restore in restores:
+        if await value_of(restore.state, restore.layout.result):
+            continue
+        ledger = await read_ledger(restore.state, restore.layout)
+        comparisons = await _comparisons(restore.task, restore.manifest)
+        bills.append(bill_of(restore.plan, comparisons=comparisons, done=ledger.receipts))
+    refuse_more(task, together(bills))
 
 
-async def _manifest_at(task: Task, decision: Decision) -> Manifest:
-    """The manifest that was decided on. Raises NotFoundError."""
-    stored = await load_manifest(task.store, task.settings, decision.run)
-    if stored.generation != decision.generation:
-        cause = "it was replaced after the restore had been planned"
-        raise NotFoundError("read", f"the manifest of run {decision.run}", cause)
-    return stored.value
+def refuse_more(task: Task, bill: Bill) -> None:
+    """Raise UsageError for a bill that exceeds the limit, together with what the request has spent."""
+    limit, spent = task.settings.max_bytes_billed, task.request.spent
+    if not limit or bill.most + spent <= limit:
+        return
+    others = f", in addition to {size_text(spent)} of other queries" if spent else ""
+    cause = f"the queries would bill up to {size_text(bill.most)} ({bill.words}){others}"
+    operation, fewer = "restore", "restore fewer tables with {setting:include}"
+    if task.request.options.temporary:
+        operation, fewer = "drill", "drill fewer tables at a time with {setting:tables}"
+    raise UsageError(operation, size_text(limit), cause, f"Raise it, or {fewer}.", setting="max_bytes_billed")
+
+
+async def _comparisons(task: Task, manifest: Manifest) -> int:
+    """How often values are compared: with the files, and with the source."""
+    if not task.request.compares:
+        return 0
+    try:
+        source = await task.destination.dataset(manifest.project, manifest.dataset)
+    except OUT_OF_REACH:
+        return 1
+    hours = min(source.time_travel_hours, LONGEST_DAYS * 24)
+    past = await task.destination.now(manifest.location) - manifest.snapshot
+    return 2 if past <= hours * HOUR else 1

@@ -23,10 +23,11 @@ from bqdump.repository.repository import create, value_of
 from bqdump.repository.turns import Turn, takes_turn
 from bqdump.restoration.changes import Compared, compare_values, with_changes
 from bqdump.restoration.finish import create_dataset, finish_dataset, grant_access, relate_tables, set_expirations
+from bqdump.restoration.ledger import Ledger, read_ledger, read_ledgers
 from bqdump.restoration.objects import restore_objects
-from bqdump.restoration.outcome import Ledger, read_ledger, read_ledgers, restoration, store_report
-from bqdump.restoration.planning import obtain_restore
-from bqdump.restoration.refusals import refuse_bill
+from bqdump.restoration.obtain import obtain_restore
+from bqdump.restoration.outcome import restoration, store_report
+from bqdump.restoration.planning import refuse_bill
 from bqdump.restoration.tables import sweep_scratch
 from bqdump.restoration.task import RunningRestore, Task
 from bqdump.restoration.uploads import announce_uploads, clear_uploads
@@ -43,12 +44,8 @@ async def run(task: Task) -> Restoration:
 
 async def carry_out_alone(restore: RunningRestore) -> Restoration:
     """Do this task's part of a restore that is decided. Raises NotFoundError if something fails for want of its run."""
-
-    async def work() -> Restoration:
-        (result,) = await carry_out([restore], restore.task.tell)
-        return result
-
-    return await _unless_pruned(restore, work())
+    (result,) = await _unless_pruned(restore, carry_out([restore], restore.task.tell))
+    return result
 
 
 async def carry_out(restores: Sequence[RunningRestore], tell: Listener, *, apart: bool = False) -> list[Restoration]:
@@ -56,7 +53,7 @@ async def carry_out(restores: Sequence[RunningRestore], tell: Listener, *, apart
 
     tell: hears that the tables are done. apart: what fails for one dataset is in its result, and holds back no other.
     """
-    guarded = _apart if apart else _whatever
+    guarded = _apart if apart else _unguarded
     await refuse_bill(restores)
     started = await gathered(lambda restore: guarded(restore, _start(restore)), restores, AT_ONCE)
     results = {restore.id: result for restore, result in zip(restores, started, strict=True) if result}
@@ -92,7 +89,7 @@ async def _start(restore: RunningRestore) -> Restoration | None:
     return None
 
 
-async def _whatever(_: RunningRestore, work: Awaitable[Answer]) -> Answer:
+async def _unguarded(_: RunningRestore, work: Awaitable[Answer]) -> Answer:
     return await work
 
 
@@ -138,14 +135,15 @@ class _Bill:
 async def _unless_pruned(restore: RunningRestore, work: Awaitable[Answer]) -> Answer:
     """The result. Raises NotFoundError if something fails for want of the run, which is being pruned."""
     try:
-        result = await work
+        answer = await work
     except BqdumpError as error:
         if not error.retryable:
             await _refuse_pruned(restore)
         raise
-    if isinstance(result, Restoration) and result.failed:
+    results = answer if isinstance(answer, list) else [answer]
+    if any(isinstance(result, Restoration) and result.failed for result in results):
         await _refuse_pruned(restore)
-    return result
+    return answer
 
 
 async def _refuse_pruned(restore: RunningRestore) -> None:

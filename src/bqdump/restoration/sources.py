@@ -1,15 +1,16 @@
 """Which exports a restore reads: that of one dataset, or those of a set, chosen once for all tasks of an execution.
 
-Finishing a run that was stopped while it replaced the published files: until then, they cannot be restored.
+A run that was stopped while it replaced the published files can be finished first: until then, they cannot be restored.
+What is refused about the datasets of a set is one error, before any of them is begun.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -17,11 +18,20 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.project import DatasetEntry, Member, Project
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Latest
-from bqdump.core.errors import DeniedError, NotFoundError, UsageError
+from bqdump.core.errors import (
+    OF_THE_TASK,
+    BqdumpError,
+    DeniedError,
+    DocumentError,
+    NotFoundError,
+    UsageError,
+    VerificationError,
+)
 from bqdump.core.progress.events import Together
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.chosen import object_names
 from bqdump.core.restore.documents import Part, SetExecution
+from bqdump.core.restore.plan import SHOWN
 from bqdump.core.restore.request import PLACEHOLDER, RESTORE, filled
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.sets.restoring import (
@@ -33,14 +43,14 @@ from bqdump.core.sets.restoring import (
     with_targets,
 )
 from bqdump.core.settings.target import NAME
+from bqdump.core.sizes import counted, named
 from bqdump.export.run import run
 from bqdump.export.task import Task as ExportTask
 from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, names_in_set, read_project
 from bqdump.repository.manifests import find_latest
 from bqdump.repository.published import read_replacing
 from bqdump.repository.repository import exists, value_of
-from bqdump.restoration.draft import find_manifest
-from bqdump.restoration.refusals import all_or_none
+from bqdump.restoration.survey import find_manifest
 from bqdump.restoration.task import Task
 
 log = logging.getLogger(__name__)
@@ -238,3 +248,45 @@ def of_part(task: Task, part: Part, tell: Together) -> Task:
         tell=tell.of(part.dataset),
         dataset=part.dataset,
     )
+
+
+Answer = TypeVar("Answer")
+
+
+async def all_or_none(tasks: Sequence[Task], ask: Callable[[Task], Awaitable[Answer]]) -> list[Answer]:
+    """The answer about each dataset. Raises one error about all that are refused."""
+    refused: dict[str, BqdumpError] = {}
+
+    async def check(task: Task) -> Answer | None:
+        with about(task.dataset):
+            try:
+                return await ask(task)
+            except OF_THE_TASK:
+                raise
+            except BqdumpError as error:
+                refused[task.dataset] = error
+                return None
+
+    answers = await gathered(check, tasks, AT_ONCE)
+    if refused:
+        raise _refusal(dict(sorted(refused.items())), len(tasks))
+    return [answer for answer in answers if answer is not None]
+
+
+def _refusal(refused: dict[str, BqdumpError], of: int) -> BqdumpError:
+    """One error for those of all datasets, of their kind if that is the same."""
+    first = next(iter(refused.values()))
+    if of == 1:
+        return first
+    causes = [
+        f"{name}: {': '.join(filter(None, (error.subject, error.cause))).rstrip('.')}"
+        for name, error in refused.items()
+    ]
+    shown = named(causes, SHOWN, separator="; ")
+    cause = f"{len(refused)} of {counted(of, 'dataset')} cannot be restored, so none is ({shown})"
+    left_out = f"Or leave datasets out: {{setting:exclude_datasets={','.join(refused)}}}."
+    hint = " ".join(filter(None, (first.hint, left_out if len(refused) < of else "")))
+    for kind in (NotFoundError, DeniedError, DocumentError, VerificationError):
+        if all(isinstance(error, kind) for error in refused.values()):
+            return kind(RESTORE, "the set", cause, hint)
+    return UsageError(RESTORE, "", cause, hint)

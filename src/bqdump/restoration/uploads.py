@@ -29,7 +29,7 @@ from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.objects import read_part, recorded_in, upload_once, with_checksums
 from bqdump.repository.repository import create, delete, exists, load
 from bqdump.restoration.jobs import FailedJobError
-from bqdump.restoration.outcome import Ledger
+from bqdump.restoration.ledger import Ledger
 from bqdump.restoration.task import RunningRestore
 
 log = logging.getLogger(__name__)

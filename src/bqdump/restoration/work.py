@@ -25,7 +25,7 @@ from bqdump.core.sizes import counted
 from bqdump.export.watch import Watch
 from bqdump.repository.repository import create, replace, value_of
 from bqdump.restoration.jobs import FailedJobError
-from bqdump.restoration.outcome import Ledger, read_ledgers
+from bqdump.restoration.ledger import Ledger, read_ledgers
 from bqdump.restoration.tables import drop_scratch, restore_table
 from bqdump.restoration.task import RunningRestore
 from bqdump.restoration.uploads import delete_uploads

@@ -27,10 +27,10 @@ from bqdump.repository.exports import ExportAt, exports_at
 from bqdump.restoration.listing import Place, chosen, find_restores
 from bqdump.restoration.listing import abort as end_restore
 from bqdump.restoration.listing import list_restores as list_found
-from bqdump.restoration.sets import drill as run_drill
-from bqdump.restoration.sets import plan_drill as plan_run_drill
-from bqdump.restoration.sets import plan_restore as plan_run
-from bqdump.restoration.sets import restore as run_task
+from bqdump.restoration.restore import drill as run_drill
+from bqdump.restoration.restore import plan_drill as plan_run_drill
+from bqdump.restoration.restore import plan_restore as plan_run
+from bqdump.restoration.restore import restore as run_task
 from bqdump.restoration.task import Request, Via
 from bqdump.restoration.task import Task as RestoreTask
 from bqdump.services.keys import trusting

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from bqdump.core.restore import names, table_requests
-from bqdump.core.restore import planning as decisions
+from bqdump.core.restore import names, planning, table_requests
 from bqdump.export.work import job
-from bqdump.restoration import drill, jobs, objects, outcome, planning, run, tables, uploads
+from bqdump.restoration import drill, jobs, ledger, objects, obtain, run, tables, uploads
 from simulation import wrong as known
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
@@ -36,16 +35,16 @@ MUTATIONS = (
     Mutation("an empty table is taken for the restore's own", Law.RESTORED, jobs, "_is_ours",
              edit("if labels.get(LABEL) == work.restore.mark:",
                   "if labels.get(LABEL) == work.restore.mark or not there.rows:")),
-    Mutation("a task that is late to plan is refused for what others have restored", Law.RESTORED, planning, "_new",
+    Mutation("a task that is late to plan is refused for what others have restored", Law.RESTORED, obtain, "_new",
              edit("await value_of(task.state, Restores(task.layout).restore(id_).plan)", "None")),
     Mutation("tables keep the label of their restore", Law.RESTORED,
              tables, "_finish", known.nothing, here_only=True),
-    Mutation("a table that failed is not named", Law.RESTORED, outcome.Ledger, "failure",
+    Mutation("a table that failed is not named", Law.RESTORED, ledger.Ledger, "failure",
              edit("max(met, key=lambda failure: failure.attempt, default=None)", "None")),
     Mutation("a slow task removes foreign keys", Law.RESTORED, table_requests, "_finish",
              edit(' and "foreignKeys" not in constraints', "")),
     Mutation("a drill leaves its dataset", Law.RESTORED, drill, "_drop", known.nothing, here_only=True),
-    Mutation("tables of a drill do not expire", Law.RESTORED, decisions, "temporary",
+    Mutation("tables of a drill do not expire", Law.RESTORED, planning, "temporary",
              edit(', "defaultTableExpirationMs": str(LIFETIME_MS)', ""), here_only=True),
     Mutation("views are created in one round", Law.RESTORED, objects, "_in_rounds",
              edit("if len(failed) == len(left):", "if failed:")),

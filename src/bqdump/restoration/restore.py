@@ -1,9 +1,8 @@
-"""Restoring a set: each dataset is an ordinary restore, and what may refer to another one follows the rows of all.
+"""Restores and drills, of the export of one dataset or of a set.
 
-Everything that can be refused is refused for all datasets before anything is written. What fails later fails for its
-dataset, and does not hold back the others.
-
-A drill of what was exported: of one dataset, or of each dataset of a set, one after another.
+Of a set, each dataset is an ordinary restore, and what may refer to another dataset follows the rows of all. Everything
+that can be refused is refused for all datasets before anything is written. What fails later fails for its dataset, and
+does not hold back the others.
 """
 
 from __future__ import annotations
@@ -29,16 +28,15 @@ from bqdump.core.sizes import counted
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.repository.exports import AT_ONCE
 from bqdump.repository.repository import create, value_of
-from bqdump.restoration.draft import draft, find_manifest
 from bqdump.restoration.drill import Prepared, drill_prepared, prepare
 from bqdump.restoration.drill import drill as drill_one
-from bqdump.restoration.outcome import planned
-from bqdump.restoration.planning import Proposal, propose, take_part
-from bqdump.restoration.refusals import all_or_none, planned_bill, refuse_more
+from bqdump.restoration.obtain import Proposal, propose, take_part
+from bqdump.restoration.planning import plan_one, planned_bill, refuse_more
 from bqdump.restoration.run import carry_out, run
 from bqdump.restoration.sources import (
     Members,
     Source,
+    all_or_none,
     choose,
     finish_runs,
     members_of,
@@ -46,6 +44,7 @@ from bqdump.restoration.sources import (
     of_part,
     sets_at,
 )
+from bqdump.restoration.survey import find_manifest
 from bqdump.restoration.task import RunningRestore, Task
 
 log = logging.getLogger(__name__)
@@ -94,13 +93,6 @@ async def plan_restore(tasks: Sequence[Task], choice: Choice = EVERY) -> Restora
     plans = await all_or_none(members.tasks, plan_one)
     results = {task.dataset: result for task, result in zip(members.tasks, plans, strict=True)}
     return restored_together(sets[0].task.request.options, execution.run, results, members.left)
-
-
-async def plan_one(task: Task) -> Restoration:
-    """What the restore of one dataset would do, and what its queries would bill. Nothing is written."""
-    drafted = await draft(task)
-    manifest = drafted.found.manifest
-    return planned(drafted.plan, manifest, await planned_bill(task, manifest, drafted.plan))
 
 
 async def _obtain(sets: Sequence[Source], choice: Choice) -> _Chosen:

@@ -1,8 +1,7 @@
-"""What a restore would do, from the manifest and what the target holds. Nothing is written."""
+"""What the plan of a restore follows from: the manifest, its files, and what the target holds. Nothing is decided."""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,32 +9,24 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.check.findings import Finding, FindingKind
+from bqdump.check.findings import Finding
 from bqdump.check.verify import compare_files
 from bqdump.concurrency import gathered
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import DeniedError, DocumentError, UsageError, VerificationError
-from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.errors import DocumentError
 from bqdump.core.restore.chosen import partitions_in_target, tables_in_target
 from bqdump.core.restore.documents import Restores
 from bqdump.core.restore.occupied import unfinished
 from bqdump.core.restore.partitions import layout_of
-from bqdump.core.restore.plan import TABLE, Options, RestorePlan, TargetState
-from bqdump.core.restore.planning import plan_of, with_kept
+from bqdump.core.restore.plan import TABLE, Options, TargetState
 from bqdump.core.restore.table_requests import expirations_of
-from bqdump.core.sizes import named
 from bqdump.core.tables.catalog import Dataset
 from bqdump.repository.manifests import load_manifest, published_run
-from bqdump.repository.published import read_replacing
 from bqdump.repository.repository import value_of
-from bqdump.restoration.outcome import read_ledger
+from bqdump.restoration.ledger import read_ledger
 from bqdump.restoration.task import Task
 
-log = logging.getLogger(__name__)
-
-RESTORE = "restore"
-NAMED = 3
 # Requests for definitions.
 AT_ONCE = 16
 # Defaults of a dataset that would delete what is restored into it.
@@ -50,31 +41,35 @@ class Found(NamedTuple):
     generation: int
 
 
-class Draft(NamedTuple):
-    """What a restore would do, before anything is written. state, now: what it follows from, besides the manifest."""
+class Survey(NamedTuple):
+    """What the plan of a restore follows from, besides its options.
 
-    found: Found
+    manifest: with the files as they are now. state: of the target, None if it does not exist. now: ms since 1970 UTC.
+    """
+
+    manifest: Manifest
     state: TargetState | None
     now: int
-    plan: RestorePlan
+    findings: list[Finding]
 
 
-async def draft(task: Task) -> Draft:
-    """What a restore would do. Nothing is written. Raises like obtain_restore."""
-    found = await find_manifest(task)
+async def find_manifest(task: Task) -> Found:
+    """The manifest of the requested run. Raises NotFoundError."""
+    run = task.request.run or await published_run(task.store, task.settings)
+    stored = await load_manifest(task.store, task.settings, run)
+    return Found(stored.value, task.settings.layout.run(run).manifest.name, stored.generation)
+
+
+async def survey(task: Task, manifest: Manifest) -> Survey:
+    """Ask about the target and the files of a run."""
     options = task.request.options
-    _refuse_source(options, found.manifest, yes=task.request.yes)
     state = await target_state(task, options)
-    state = await _with_tables(task, found.manifest, state) if state else None
-    location = state.location if state else found.manifest.location
+    state = await _with_tables(task, manifest, state) if state else None
+    location = state.location if state else manifest.location
     # Without a dataset nothing is created, and the clock of this machine is good enough.
     now = await task.destination.now(location) if options.dataset else int(time.time() * 1000)
-    compared = await compare_files(task.store, task.settings, found.manifest, task.tell)
-    plan = plan_of(compared.manifest, options, state, now)
-    await _refuse_changed_files(task, plan, compared.findings)
-    await _note_location(task, plan)
-    state = with_kept(state, plan) if state and state.expirations else state
-    return Draft(found._replace(manifest=compared.manifest), state, now, plan)
+    compared = await compare_files(task.store, task.settings, manifest, task.tell)
+    return Survey(compared.manifest, state, now, compared.findings)
 
 
 async def target_state(task: Task, options: Options) -> TargetState | None:
@@ -174,50 +169,3 @@ async def _created_policies(task: Task) -> set[tuple[str, str]]:
                 receipts = (await read_ledger(task.state, layout)).receipts.values()
                 created |= {(receipt.table, receipt.name) for receipt in receipts if receipt.table}
     return created
-
-
-async def find_manifest(task: Task) -> Found:
-    """The manifest of the requested run. Raises NotFoundError."""
-    run = task.request.run or await published_run(task.store, task.settings)
-    stored = await load_manifest(task.store, task.settings, run)
-    return Found(stored.value, task.settings.layout.run(run).manifest.name, stored.generation)
-
-
-def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
-    exported = {manifest.dataset, *(name for name, _ in options.others)}
-    in_place = options.project == manifest.project and options.dataset in exported
-    adds_only = (options.as_ or options.data_only or options.partitions) and not options.replace
-    if not in_place or adds_only or (options.replace and yes):
-        return
-    which = "the dataset that was exported" if options.dataset == manifest.dataset else "another dataset of the set"
-    cause = f"it is {which}, and its tables would be replaced"
-    hint = "Restore into another dataset, or confirm with {setting:replace} and {setting:yes}."
-    raise UsageError(RESTORE, f"{options.project}.{options.dataset}", cause, hint)
-
-
-async def _refuse_changed_files(task: Task, plan: RestorePlan, findings: list[Finding]) -> None:
-    """Raise VerificationError where a table to be restored lacks its files."""
-    tables = {step.entry.table for step in plan.tables if step.entry.files}
-    changed = [finding for finding in findings if finding.table in tables and finding.kind != FindingKind.EXTRA]
-    if not changed:
-        return
-    files = [f"{finding.file} is {finding.kind.value}" for finding in changed]
-    cause = f"its files are not as exported: {named(files, NAMED)}"
-    found = await read_replacing(task.store, task.settings)
-    if found and found.published == plan.run:
-        hint = f"{found.sentence} Or let {{setting:finish_run}} finish it first, and restore that run."
-    else:
-        hint = f"{{call:verify run={plan.run}}} lists all of them. Restore another run, or exclude these tables."
-    raise VerificationError(RESTORE, f"run {plan.run}", cause, hint)
-
-
-async def _note_location(task: Task, plan: RestorePlan) -> None:
-    """Log that files are loaded across locations, which costs network."""
-    store = task.bucket
-    try:
-        bucket = (await store.describe()).location
-    except DeniedError:
-        return
-    if bucket and bucket.upper() != plan.target.location.upper():
-        message = "%s is in %s, and the dataset in %s: loading across locations is billed as network traffic"
-        log.warning(message, store.url, bucket, plan.target.location, extra=LogEvent.COST_NOTED.extra())
