@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 
-from bqdump.cli.interrupts import end_at_once
-from bqdump.cli.revision import version_line
+from bqdump.cli.process import end_at_once, version_line
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import click
 import pytest
 
 from bqdump import __version__
-from bqdump.cli import revision
+from bqdump.cli import process
 from bqdump.cli.main import COMMANDS, bqdump, start
 from bqdump.cli.options import OFTEN, warn_of_unknown
 from bqdump.core.errors import (
@@ -233,7 +233,7 @@ def test_the_version_names_the_commit_that_an_image_was_built_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "REVISION").write_text("0123abc\n")
-    monkeypatch.setattr(revision, "REVISION", str(tmp_path / "REVISION"))
+    monkeypatch.setattr(process, "REVISION", str(tmp_path / "REVISION"))
     assert start(["--version"]) == 0
     assert capsys.readouterr().out == f"bqdump {__version__} (0123abc)\n"
 

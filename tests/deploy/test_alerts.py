@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from bqdump.cli.setup.render import render
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
-from bqdump.render.alert_script import alerts
 from bqdump.render.alerts import DUE, SECTIONS, SINCE, metrics, policies
 from bqdump.render.deployment import Deployment, check
+from bqdump.render.scripts import alerts_script
 from bqdump.render.watched import Exported, Watched
 from deploy import discovery
 from programs import python_program
@@ -125,7 +125,7 @@ def test_the_script_creates_or_updates_everything(tmp_path: Path, known: bool) -
     if known:
         (tmp_path / "known").touch()
     # As in `bqdump render alerts | sh`: the script is the standard input.
-    script, now = alerts(DEPLOYMENT, ALL), int(time.time())
+    script, now = alerts_script(DEPLOYMENT, ALL), int(time.time())
     subprocess.run(["sh"], input=script, text=True, check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
     done = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     hours = {"export": 26, "proof": 170}
@@ -158,7 +158,7 @@ def test_the_command_refuses_what_is_no_channel_and_no_schedule() -> None:
 
 def test_the_command_prints_the_script() -> None:
     result = CliRunner().invoke(render, ["alerts", *FLAGS, "--notification-channel", CHANNEL], **NAMES)
-    assert result.output == alerts(DEPLOYMENT, Watched((CHANNEL,), (SALES,)))
+    assert result.output == alerts_script(DEPLOYMENT, Watched((CHANNEL,), (SALES,)))
 
 
 def test_the_exports_of_the_workflow_are_watched_with_the_settings_that_each_item_omits(tmp_path: Path) -> None:

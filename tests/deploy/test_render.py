@@ -26,8 +26,9 @@ from bqdump.core.settings.settings import SETTINGS, Settings
 from bqdump.core.settings.target import Target
 from bqdump.render.append_only import TITLE, expression
 from bqdump.render.deployment import NOT_DEPLOYED, Deployment, Secret, check, environment
-from bqdump.render.iam import SEE_ROW_POLICIES, accounts, acting_as, build_account, script
+from bqdump.render.iam import SEE_ROW_POLICIES, accounts, acting_as, build_account
 from bqdump.render.job import to_yaml, workflow_input
+from bqdump.render.scripts import grants_script
 from bqdump.render.terraform import module_call
 from core.test_settings import VALUES
 from deploy import discovery
@@ -160,7 +161,7 @@ sys.exit("--role=roles/run.invoker" in sys.argv and len((here / "log").read_text
     for tool, text in (("gcloud", stub), ("bq", stub), ("sleep", "#!/bin/sh\n")):
         (tmp_path / tool).write_text(text)
         (tmp_path / tool).chmod(0o755)
-    text = script(accounts(deployment())[1:], "my-data")
+    text = grants_script(accounts(deployment())[1:], "my-data")
     done = subprocess.run(["sh"], input=text, text=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
     # The account, then its grant, until the fifth call.
     assert (done.returncode, len((tmp_path / "log").read_text())) == (0, 5)
@@ -494,7 +495,7 @@ def test_an_append_only_account_loses_what_it_could_delete_before() -> None:
     on_bucket = {grant.role: grant for grant in made.grants if grant.on == "bucket my-exports"}
     roles = ("objectUser", "objectCreator", "objectViewer", "legacyBucketReader")
     assert sorted(on_bucket) == sorted(f"roles/storage.{role}" for role in roles)
-    text = script([made], "my-jobs")
+    text = grants_script([made], "my-jobs")
     lines = [line for line in text.splitlines() if "roles/storage.objectUser" in line and "gcloud" in line]
     assert "remove-iam-policy-binding gs://my-exports" in lines[0]
     assert lines[0].endswith("--condition=None >/dev/null 2>&1 || :")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bqdump.cli import interrupts
+from bqdump.cli import process
 from bqdump.core.errors import (
     AccessError,
     AnswerError,
@@ -21,7 +21,7 @@ from bqdump.core.errors import (
 )
 
 DONE, UNEXPECTED, USAGE, TABLES_FAILED, DIFFERENCE, DENIED_OR_NOT_FOUND, QUOTA, OUTAGE = range(8)
-INTERRUPTED, TERMINATED = interrupts.INTERRUPTED, 143
+INTERRUPTED, TERMINATED = process.INTERRUPTED, 143
 
 # The meaning of each code, for the command reference.
 MEANINGS: tuple[tuple[tuple[int, ...], str], ...] = (

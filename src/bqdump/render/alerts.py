@@ -47,7 +47,7 @@ SLACK_HOURS = 2
 LONGEST_SECONDS = 84_600
 # The time after which an open incident without data is closed, and between two notifications about log lines.
 AUTO_CLOSE, RATE = "86400s", "3600s"
-# Filled by the script of alert_script.py: the time from which something is overdue, so that a new deployment is not.
+# Filled by scripts.py: the time from which something is overdue, so that a new deployment is not.
 DUE, SINCE = "@due@", "@since@"
 
 # By title: the section of the runbook.

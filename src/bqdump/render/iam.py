@@ -14,18 +14,6 @@ from bqdump.render.deployment import Deployment
 WHY_NO_LESS = "it cannot be granted more narrowly"
 
 
-# A new account is not known everywhere at once: https://cloud.google.com/iam/docs/service-accounts-create
-WAITING = """
-# Repeats a grant to an account that was just created, for up to a minute.
-granted() {
-  until "$@"; do
-    tries=$((tries - 1))
-    [ "$tries" -gt 0 ] || return 1
-    sleep 5
-  done
-}"""
-
-
 class Grant(NamedTuple):
     """A role, the resource it is granted on, the reason, and the command that grants it.
 
@@ -294,19 +282,3 @@ def _on_job(deployment: Deployment, email: str, role: str, why: str) -> Grant:
     where = [f"--project={deployment.project}", f"--region={deployment.region}"]
     command = [*bind, *where, f"--member={_member(email)}", f"--role={role}", "--format=none"]
     return Grant(role, f"job {deployment.name}", why, command)
-
-
-def script(made: list[Account], project: str) -> str:
-    """The commands as a shell script."""
-    lines = ["#!/bin/sh", "# Service accounts and grants of bqdump. Can be run again at any time.", "set -eu", WAITING]
-    for account in made:
-        name = account.email.partition("@")[0]
-        manage = ["gcloud", "iam", "service-accounts"]
-        describe = [*manage, "describe", account.email, f"--project={project}"]
-        create = [*manage, "create", name, f"--project={project}", f"--display-name={account.title}"]
-        lines += ["", f"# {account.email}", "tries=1", f"{shlex.join(describe)} >/dev/null 2>&1 || {{"]
-        lines += [f"  {shlex.join(create)}", "  tries=12", "}"]
-        for grant in account.grants:
-            *making, command = commands(grant)
-            lines += ["", *making, f"# {grant.role} on {grant.on}:", f"# {grant.why}.", f"granted {command}"]
-    return "\n".join(lines) + "\n"

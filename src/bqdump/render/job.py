@@ -20,7 +20,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import SETTINGS
+from bqdump.core.settings.target import parse_target
 from bqdump.render.deployment import CLOUD_PLATFORM, NOT_DEPLOYED, Deployment, Secret, environment
 
 DRILL, VERIFY, COPY = "drill", "verify", "copy"
@@ -183,3 +185,15 @@ def _scalar(value: Any) -> str:
 
 def _escaped(char: str) -> str:
     return _ESCAPES.get(char) or (char if " " <= char <= "~" else f"\\U{ord(char):08x}")
+
+
+def place_of_copies(dest: str) -> str:
+    """The address of a place that tasks of a job can write. Raises UsageError."""
+    try:
+        target = parse_target(dest)
+    except ValueError as error:
+        raise UsageError("render", f"--dest {dest!r}", str(error)) from None
+    if not target or target.folder:
+        cause = "the tasks of a job share no folder"
+        raise UsageError("render", f"--dest {dest!r}", cause, "Use gs://BUCKET/PREFIX or s3://BUCKET/PREFIX.")
+    return str(target)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import msgspec
 
 from bqdump.core.errors import UsageError
 from bqdump.core.sets.selection import all_targets
@@ -65,3 +68,14 @@ def exported_by_workflow(deployment: Deployment, items: Sequence[Mapping[str, An
     if not found:
         raise UsageError("render", name, "it has no exports", "`bqdump render workflow --part input` prints one.")
     return tuple(dict.fromkeys(found))
+
+
+def workflow_items(path: str) -> list[dict[str, Any]]:
+    """The exports of the workflow's input. Raises UsageError."""
+    try:
+        found = msgspec.json.decode(Path(path).read_bytes(), type=dict[str, Any])["exports"]
+        return msgspec.convert(found, list[dict[str, Any]])
+    except (OSError, KeyError, msgspec.MsgspecError) as error:
+        cause = f"it is not an input of the workflow: {error}"
+        hint = "`bqdump render workflow --part input` prints one."
+        raise UsageError("render", f"--exports {path}", cause, hint) from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -17,17 +16,27 @@ from bqdump.core.restore.drill import portion
 from bqdump.core.restore.request import parse_into
 from bqdump.core.settings.amounts import size
 from bqdump.core.settings.settings import REQUIRED
-from bqdump.core.settings.target import parse_target
-from bqdump.render.alert_script import alerts as alerts_script
 from bqdump.render.deployment import Deployment, check, check_schedule, secret_of
-from bqdump.render.iam import accounts, acting_as, build_account, script
-from bqdump.render.job import ALONE, COPY, DRILL, SHARE, VERIFY, scheduler_job, to_yaml, workflow_input, workflow_source
+from bqdump.render.iam import accounts, acting_as, build_account
+from bqdump.render.job import (
+    ALONE,
+    COPY,
+    DRILL,
+    SHARE,
+    VERIFY,
+    place_of_copies,
+    scheduler_job,
+    to_yaml,
+    workflow_input,
+    workflow_source,
+)
 from bqdump.render.job import job as job_document
 from bqdump.render.job import workflow as workflow_body
 from bqdump.render.kubernetes import cron_job, service_account
 from bqdump.render.kubernetes import job as kubernetes_job
+from bqdump.render.scripts import alerts_script, grants_script
 from bqdump.render.terraform import module_call
-from bqdump.render.watched import Watched, exported, exported_by_workflow
+from bqdump.render.watched import Watched, exported, exported_by_workflow, workflow_items
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 CHANNEL = re.compile(r"projects/[^/\s]+/notificationChannels/[^/\s]+")
@@ -118,20 +127,8 @@ def job(command: str, into: str | None, dest: str | None, sample: str | None, **
         raise UsageError("render", "--sample", "only valid with --command drill or verify", "Remove it.")
     portion(None, sample or "")
     variables = _into(deployment, into) if into else _drill(deployment, sample or "") if command == DRILL else {}
-    arguments = [_place(dest)] if dest else [f"--read={sample or SHARE}"] if command == VERIFY else []
+    arguments = [place_of_copies(dest)] if dest else [f"--read={sample or SHARE}"] if command == VERIFY else []
     click.echo(to_yaml(job_document(deployment, command, variables, arguments)), nl=False)
-
-
-def _place(dest: str) -> str:
-    """The address of a place that tasks of a job can write. Raises UsageError."""
-    try:
-        target = parse_target(dest)
-    except ValueError as error:
-        raise UsageError("render", f"--dest {dest!r}", str(error)) from None
-    if not target or target.folder:
-        cause = "the tasks of a job share no folder"
-        raise UsageError("render", f"--dest {dest!r}", cause, "Use gs://BUCKET/PREFIX or s3://BUCKET/PREFIX.")
-    return str(target)
 
 
 def _drill(deployment: Deployment, sample: str) -> dict[str, str]:
@@ -182,7 +179,7 @@ def iam(schedule_account: bool, workflow: bool, drill: bool, build: bool, deploy
             hint = "Write user:EMAIL, group:EMAIL or serviceAccount:EMAIL."
             raise UsageError("render", "--deployer", f"invalid value {deployer!r}", hint)
         printed = acting_as(printed, deployment.project, deployer)
-    click.echo(script(printed, deployment.project), nl=False)
+    click.echo(grants_script(printed, deployment.project), nl=False)
 
 
 @render.command(cls=Command, needs=REQUIRED)
@@ -228,7 +225,11 @@ def alerts(
         raise UsageError("render", "--notification-channel", f"invalid value {invalid[0]!r}", hint)
     if exports and not workflow:
         raise UsageError("render", "--exports", "only valid with --workflow", "Remove it.")
-    jobs = exported_by_workflow(deployment, _items(exports), exports) if exports else (exported(deployment.settings),)
+    jobs = (
+        exported_by_workflow(deployment, workflow_items(exports), exports)
+        if exports
+        else (exported(deployment.settings),)
+    )
     for flag, schedule in (("--drill-schedule", drill_schedule), ("--verify-schedule", verify_schedule)):
         if schedule:
             check_schedule(flag, schedule)
@@ -292,17 +293,6 @@ def terraform(source: str, channels: tuple[str, ...], **options: Any) -> None:
       bqdump render terraform --region europe-west1 > main.tf
     """
     click.echo(module_call(_deployment(options), source, channels), nl=False)
-
-
-def _items(path: str) -> list[dict[str, Any]]:
-    """The exports of the workflow's input. Raises UsageError."""
-    try:
-        found = msgspec.json.decode(Path(path).read_bytes(), type=dict[str, Any])["exports"]
-        return msgspec.convert(found, list[dict[str, Any]])
-    except (OSError, KeyError, msgspec.MsgspecError) as error:
-        cause = f"it is not an input of the workflow: {error}"
-        hint = "`bqdump render workflow --part input` prints one."
-        raise UsageError("render", f"--exports {path}", cause, hint) from None
 
 
 def _size(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The alerts as a shell script for gcloud, which can be run again."""
+"""Grants and alerts as shell scripts for gcloud, each of which can be run again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from bqdump.render.alerts import metrics, policies
 from bqdump.render.deployment import Deployment
+from bqdump.render.iam import Account, commands
 from bqdump.render.watched import Watched
 
 FUNCTIONS = """\
@@ -37,7 +38,7 @@ policy() {
 """
 
 
-def alerts(deployment: Deployment, watched: Watched) -> str:
+def alerts_script(deployment: Deployment, watched: Watched) -> str:
     """The script. Raises ValueError for a schedule that is not one."""
     lines = ["#!/bin/sh", "# Alerts of bqdump. Can be run again at any time.", "set -eu"]
     lines += [f"project={shlex.quote(deployment.project)}", "", FUNCTIONS.rstrip()]
@@ -51,3 +52,31 @@ def alerts(deployment: Deployment, watched: Watched) -> str:
 
 def _text(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=2)
+
+
+# A new account is not known everywhere at once: https://cloud.google.com/iam/docs/service-accounts-create
+WAITING = """
+# Repeats a grant to an account that was just created, for up to a minute.
+granted() {
+  until "$@"; do
+    tries=$((tries - 1))
+    [ "$tries" -gt 0 ] || return 1
+    sleep 5
+  done
+}"""
+
+
+def grants_script(accounts: list[Account], project: str) -> str:
+    """The commands as a shell script."""
+    lines = ["#!/bin/sh", "# Service accounts and grants of bqdump. Can be run again at any time.", "set -eu", WAITING]
+    for account in accounts:
+        name = account.email.partition("@")[0]
+        manage = ["gcloud", "iam", "service-accounts"]
+        describe = [*manage, "describe", account.email, f"--project={project}"]
+        create = [*manage, "create", name, f"--project={project}", f"--display-name={account.title}"]
+        lines += ["", f"# {account.email}", "tries=1", f"{shlex.join(describe)} >/dev/null 2>&1 || {{"]
+        lines += [f"  {shlex.join(create)}", "  tries=12", "}"]
+        for grant in account.grants:
+            *making, command = commands(grant)
+            lines += ["", *making, f"# {grant.role} on {grant.on}:", f"# {grant.why}.", f"granted {command}"]
+    return "\n".join(lines) + "\n"

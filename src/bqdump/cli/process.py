@@ -1,7 +1,8 @@
-"""Ctrl-C ends a command with exit code 130 at any time, pressed once or twice, and never with a stack trace.
+"""What a process has before its command is imported: the line of its version, and what Ctrl-C does.
 
-While the command is imported there is nothing to save, so the process ends at once. While it runs, Python's own handler
-lets it clean up. Once it is over, only the exit is left.
+Ctrl-C ends a command with exit code 130 at any time, pressed once or twice, and never with a stack trace. While the
+command is imported there is nothing to save, so the process ends at once. While it runs, Python's own handler lets it
+clean up. Once it is over, only the exit is left.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import os
 import sys
 from types import TracebackType
 from typing import Any
+
+from bqdump import __version__
 
 INTERRUPTED = 130
 # As signal has it, without the imports of that, during which Ctrl-C would show a stack trace.
@@ -46,3 +49,16 @@ def _unraisable(unraisable: Any) -> None:
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
         _end(SIGINT, None)
     sys.__unraisablehook__(unraisable)
+
+
+# The commit, which the build of an image writes here.
+REVISION = os.path.join(os.path.dirname(os.path.dirname(__file__)), "REVISION")  # noqa: PTH118, PTH120 (a light import)
+
+
+def version_line() -> str:
+    """The version and, where it is known, the commit."""
+    try:
+        with open(REVISION, encoding="utf-8") as file:  # noqa: PTH123
+            return f"bqdump {__version__} ({file.read().strip()})"
+    except OSError:
+        return f"bqdump {__version__}"
