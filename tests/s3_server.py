@@ -26,7 +26,8 @@ BUCKET = "bucket"
 class Fault(NamedTuple):
     """An answer instead of moto's to the next requests of an operation, such as `put` or `get`.
 
-    after: the request is carried out, and its answer is lost. name: a pattern of the object's name.
+    after: the request is carried out, and its answer is lost. name: a pattern of the object's name. text: the body,
+    instead of an error.
     """
 
     operation: str
@@ -37,10 +38,11 @@ class Fault(NamedTuple):
     name: str = ""
     message: str = "said no"
     headers: tuple[tuple[str, str], ...] = ()
+    text: str = ""
 
 
 class S3Server:
-    """The server. counts: requests by operation. faults: those still to come.
+    """The server. counts: requests by operation. arrived: requests (WSGI), while it is a list. faults: those to come.
 
     flips: how many bodies still arrive with a changed byte, by a part of the object's name.
     """
@@ -48,6 +50,7 @@ class S3Server:
     def __init__(self) -> None:
         self.address = ""
         self.counts: Counter[str] = Counter()
+        self.arrived: list[dict[str, Any]] | None = None
         self.faults: list[Fault] = []
         self.flips: dict[str, int] = {}
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -59,6 +62,8 @@ class S3Server:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         with self._lock:
             self.counts[operation] += 1
+            if self.arrived is not None:
+                self.arrived.append(dict(environ))
             body = self._arrived(name, body)
             fault = self._next(operation, name.encode("latin1").decode())
         environ["wsgi.input"] = io.BytesIO(body)
@@ -184,7 +189,7 @@ def operation_of(environ: dict[str, Any]) -> str:
 
 def refusal(start: Callable[..., Any], fault: Fault) -> list[bytes]:
     """An error as S3 answers it."""
-    text = f"<Error><Code>{fault.code}</Code><Message>{fault.message}</Message></Error>"
+    text = fault.text or f"<Error><Code>{fault.code}</Code><Message>{fault.message}</Message></Error>"
     start(f"{fault.status} Refused", [("Content-Type", "application/xml"), *fault.headers])
     return [text.encode()] if fault.operation not in ("head", "head bucket") else []
 

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from io import BytesIO
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
+import urllib3
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest, AWSResponse, HeadersDict
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, LoginTokenLoadError, UnauthorizedSSOTokenError
+from botocore.httpsession import URLLib3Session
 
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
+from bqdump.adapters.s3.client import Objects, open_client, time_in
 from bqdump.adapters.s3.errors import translate
-from bqdump.adapters.s3.requests import open_client
 from bqdump.adapters.s3.store import S3Store
 from bqdump.adapters.s3.uploads import Upload
-from bqdump.core.errors import AccessError, BqdumpError, ConflictError, DamagedError, DeniedError, NotFoundError
+from bqdump.core.errors import (
+    AccessError,
+    AnswerError,
+    BqdumpError,
+    ConflictError,
+    DamagedError,
+    DeniedError,
+    NotFoundError,
+)
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from s3_server import BUCKET, Fault, S3Server, s3_server
+from s3_server import BUCKET, Fault, S3Server, operation_of, s3_server
 
 Result = TypeVar("Result")
 QUICK = Patience(seconds=5.0, first_pause=0.001, longest_pause=0.01)
@@ -38,6 +55,7 @@ def s3(served: S3Server) -> Iterator[S3Server]:
     served.bucket()
     served.counts.clear()
     yield served
+    served.arrived = None
     left, served.faults = served.faults, []
     assert left == []
 
@@ -309,6 +327,127 @@ def test_requests_are_those_of_the_page_about_s3(s3: S3Server) -> None:
         assert await counted(store.delete([("x", generation)])) == {"head": 1, "delete": 1}
 
     on(check)
+
+
+NAME = "a run/täble+1~/%41 'x'.csv"
+# What differs between two requests that are the same, and what the client alone adds: the count of its attempts, and a
+# wait before the bytes, in which the service may say that they belong elsewhere.
+VOLATILE = (
+    "HTTP_AUTHORIZATION",
+    "HTTP_X_AMZ_DATE",
+    "HTTP_AMZ_SDK_INVOCATION_ID",
+    "HTTP_AMZ_SDK_REQUEST",
+    "HTTP_EXPECT",
+)
+
+
+def test_requests_that_go_around_the_client_are_those_of_the_client_and_signed(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check(store: ObjectStore) -> None:
+        assert await store.stat(NAME) is None
+        small = await store.stream(NAME, pieces(b"1"), 0)
+        await store.stream(NAME, pieces(LARGE), small.generation)
+
+    def arrived(direct: bool) -> list[dict[str, Any]]:
+        s3.bucket()
+        s3.arrived = []
+        on(check)
+        assert [AROUND not in one for one in s3.arrived if operation_of(one) in ("put", "head", "part")][1:] == [
+            direct
+        ] * (len(s3.arrived) - 3)
+        return s3.arrived
+
+    direct = arrived(direct=True)
+    monkeypatch.setattr(Objects, "_send", lambda *_: None)
+    assert sorted(map(shown, direct)) == sorted(map(shown, arrived(direct=False)))
+    assert [signature(one) for one in direct] == [one["HTTP_AUTHORIZATION"].rpartition("=")[2] for one in direct]
+
+
+AROUND = "HTTP_AMZ_SDK_INVOCATION_ID"
+
+
+def shown(environ: dict[str, Any]) -> str:
+    """A request without what differs each time."""
+    headers = {name: value for name, value in environ.items() if name.startswith("HTTP_") and name not in VOLATILE}
+    headers["HTTP_USER_AGENT"] = headers["HTTP_USER_AGENT"].split()[0]
+    query = re.sub("uploadId=[^&]*", "", environ["QUERY_STRING"])
+    place = environ["RAW_URI"].partition("?")[0]
+    return f"{environ['REQUEST_METHOD']} {place} {sorted(query.split('&'))} {sorted(headers.items())}"
+
+
+def signature(environ: dict[str, Any]) -> str:
+    """The signature that a request must have, computed from what has arrived."""
+    names = environ["HTTP_AUTHORIZATION"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    keys = [name if name in ("content-type", "content-length") else f"http_{name}" for name in names]
+    headers = {name: environ[key.upper().replace("-", "_")] for name, key in zip(names, keys, strict=True)}
+    request = AWSRequest(environ["REQUEST_METHOD"], f"http://{environ['HTTP_HOST']}{environ['RAW_URI']}", headers)
+    request.context["timestamp"] = environ["HTTP_X_AMZ_DATE"]
+    auth = S3SigV4Auth(Credentials("test", "test"), "s3", "us-east-1")
+    return str(auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request))
+
+
+@pytest.mark.parametrize(("scheme", "hashed"), [("https", False), ("http", True)])
+def test_bytes_with_a_checksum_are_hashed_for_the_signature_only_without_tls(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch, scheme: str, hashed: bool
+) -> None:
+    digests: list[str] = []
+
+    def send(_: URLLib3Session, request: Any) -> AWSResponse:
+        digests.append(request.headers["X-Amz-Content-SHA256"])
+        return AWSResponse(
+            request.url, 200, HeadersDict({"ETag": '"x"'}), urllib3.HTTPResponse(BytesIO(), preload_content=False)
+        )
+
+    monkeypatch.setattr(URLLib3Session, "send", send)
+    objects = Objects(open_client(f"{scheme}://s3.example.com"), "bucket")
+    for _ in range(2):
+        objects.put("x", b"data", {"ChecksumAlgorithm": "CRC32C", "ChecksumCRC32C": crc32c(b"data")})
+    objects.part("x", "upload", 1, b"data", {"ChecksumAlgorithm": "CRC32C", "ChecksumCRC32C": crc32c(b"data")})
+    expected = sha256(b"data").hexdigest() if hashed else "UNSIGNED-PAYLOAD"
+    assert digests[1:] == [expected] * 2
+
+
+def test_a_bucket_in_another_region_is_followed_there_by_the_client(s3: S3Server) -> None:
+    async def check(store: ObjectStore) -> None:
+        first = await store.stream("x", pieces(b"1"), 0)
+        s3.faults = [Fault("put", 301, "PermanentRedirect", headers=(("x-amz-bucket-region", "eu-west-3"),))]
+        s3.arrived = []
+        await store.stream("y", pieces(b"2"), 0)
+        assert (await store.stat("x")) == first
+        assert [AROUND not in one for one in s3.arrived] == [True, False, False, False]
+
+    on(check)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_time_that_cannot_be_read_is_one_sentence(s3: S3Server, first: bool) -> None:
+    async def check(store: ObjectStore) -> None:
+        if not first:
+            await store.stream("x", pieces(b"1"), 0)
+        s3.faults = [Fault("head", 200, "", headers=(("Last-Modified", "yesterday"), ("ETag", '"x"')))]
+        with pytest.raises(AnswerError, match="cannot read the metadata of s3://bucket/x: the answer cannot be read: "):
+            await store.stat("x")
+
+    on(check)
+
+
+def test_an_answer_that_is_no_listing_is_not_an_empty_one(s3: S3Server) -> None:
+    s3.faults = [Fault("list", 200, "", text="<html><body>Sign in</body></html>")]
+    with pytest.raises(AnswerError, match="cannot list s3://bucket/x/: the answer is not a listing"):
+        on(lambda store: store.folders("x/"))
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2026-11-29T08:00:01.000Z", datetime(2026, 11, 29, 8, 0, 1, tzinfo=UTC)),
+        ("Sun, 29 Nov 2026 08:00:01 GMT", datetime(2026, 11, 29, 8, 0, 1, tzinfo=UTC)),
+        (1795939201, datetime(2026, 11, 29, 8, 0, 1, tzinfo=UTC)),
+    ],
+)
+def test_times_in_answers_are_read_in_each_form_of_the_api(text: object, time: datetime) -> None:
+    assert time_in(text) == time
 
 
 def test_the_bucket_is_in_the_path_for_other_services_unless_the_profile_says_otherwise(

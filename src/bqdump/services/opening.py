@@ -67,7 +67,7 @@ def open_s3(settings: Settings, patient: bool, lock: Lock | None = None) -> Obje
     from bqdump.adapters.retry import RetryingStore
 
     try:
-        from bqdump.adapters.s3.requests import service_at
+        from bqdump.adapters.s3.client import service_at
         from bqdump.adapters.s3.store import S3Store
     except ImportError as error:
         if out_of_files(error):

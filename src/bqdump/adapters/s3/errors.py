@@ -9,6 +9,7 @@ from typing import Any
 
 import urllib3.exceptions
 from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
 
 from bqdump.core.errors import (
     AccessError,
@@ -36,6 +37,7 @@ NAME = "Check the name of the bucket, and the endpoint if it is not of AWS."
 REGION = "Set AWS_REGION, or the region of the profile, to the region of the bucket."
 TRUST = "If a proxy intercepts TLS, set AWS_CA_BUNDLE to the certificate of its authority."
 THAWED = "Restore the objects from the archive first, in the service."
+REQUIRED = "bqdump needs this part of the API of S3."
 ON_THE_WAY = "Something between S3 and this machine changes data, such as a proxy."
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
@@ -69,7 +71,7 @@ DAMAGED = (
     "XAmzContentChecksumMismatch",
 )
 ARCHIVED = "InvalidObjectState"
-BROKEN = (boto.ClientError, boto.BotoCoreError, urllib3.exceptions.HTTPError, ConnectionError)
+BROKEN = (boto.ClientError, boto.BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError, ConnectionError)
 # No credentials, or such as cannot be had.
 NO_CREDENTIALS = (boto.NoCredentialsError, boto.PartialCredentialsError)
 MISCONFIGURED = (
@@ -115,6 +117,8 @@ def translate(error: Exception, operation: str, subject: str) -> BqdumpError:
         return AccessError(*SIGN_IN, _first_line(str(error)), hint)
     if isinstance(error, boto.SSLError):
         return AccessError(operation, subject, "the server's certificate is not trusted", TRUST)
+    if isinstance(error, ResponseParserError):
+        return AnswerError(operation, subject, f"the answer cannot be read: {_first_line(str(error))}", REQUIRED)
     if isinstance(error, UNUSABLE):
         return AccessError(operation, subject, _first_line(str(error)))
     return UnavailableError(operation, subject, f"the connection broke ({type(error).__name__})")
@@ -135,7 +139,7 @@ def _answered(error: boto.ClientError, operation: str, subject: str) -> BqdumpEr
     if code in TEMPORARY or status in (408, 429) or (status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED):
         return UnavailableError(operation, subject, message)
     if status == HTTPStatus.NOT_IMPLEMENTED:
-        return AnswerError(operation, subject, message, "bqdump needs this part of the API of S3.")
+        return AnswerError(operation, subject, message, REQUIRED)
     if code == ARCHIVED:
         return TargetError(operation, subject, "it is in an archive class", THAWED)
     if status == HTTPStatus.FORBIDDEN:

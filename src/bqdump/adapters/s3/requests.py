@@ -1,6 +1,4 @@
-"""The client of S3, botocore, set up by the usual AWS variables, profiles and files; its requests and answers.
-
-Single requests about objects of one bucket block. Those that write have conditions.
+"""Requests about objects of one bucket, and what is in their answers. They block. Those that write have conditions.
 
 S3 has no generations: an object has an ETag, which is the same for the same bytes, and the second at which it was
 written. Both together are its generation here. The store never replaces an object in the second in which it was
@@ -9,71 +7,25 @@ written, so that two contents of a name differ in the second.
 
 from __future__ import annotations
 
-import os
+import base64
 import time
 import zlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import Any
 
-from botocore.config import Config
+import google_crc32c
 from botocore.exceptions import ClientError
-from botocore.session import Session
 
-from bqdump.adapters.s3.errors import NO_OBJECT, code_of, translated
-from bqdump.adapters.threads import THREADS
-from bqdump.core.errors import AnswerError, ConflictError, NotFoundError
+from bqdump.adapters.checksums import crc32c
+from bqdump.adapters.s3.client import Objects
+from bqdump.adapters.s3.errors import NO_OBJECT, ON_THE_WAY, REQUIRED, code_of, translated
+from bqdump.core.documents.validation import refuse_size
+from bqdump.core.errors import AnswerError, ConflictError, DamagedError, NotFoundError
 from bqdump.core.times import time_of
-from bqdump.core.version import VERSION
-from bqdump.ports.store import Lock, ObjectInfo
-
-CONNECT_SECONDS, READ_SECONDS = 10, 120
-
-
-def service_at(endpoint: str) -> str:
-    """The service in messages. endpoint: see open_client."""
-    return f"S3 ({endpoint or os.environ.get('AWS_ENDPOINT_URL_S3') or 'AWS'})"
-
-
-def open_client(endpoint: str = "") -> Any:
-    """A client. endpoint: the address of a service with the API of S3 ("": as the environment says, else AWS).
-
-    Raises AccessError for a profile or credentials that cannot be used.
-    """
-    with translated("sign in to", "S3"):
-        session = Session()
-        session.register_component("data_loader", _models())
-        session.user_agent_name, session.user_agent_version = "bqdump", VERSION
-        config = Config(
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
-            max_pool_connections=THREADS,
-            # Retrying is not the client's task: see adapters.retry.
-            retries={"total_max_attempts": 1},
-            # CRC32C is sent and compared by the adapter. What the client would add, other services may not know.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3=_addressing(session, endpoint),
-        )
-        return session.create_client("s3", endpoint_url=endpoint or None, config=config)
-
-
-@cache
-def _models() -> Any:
-    """The descriptions of services that the client reads from its files: once for all clients of this process."""
-    return Session().get_component("data_loader")
-
-
-def _addressing(session: Any, endpoint: str) -> dict[str, str] | None:
-    """The bucket in the path for other services, few of which have a host name for each, unless the profile says it."""
-    chosen = session.get_scoped_config().get("s3")
-    if not endpoint or (isinstance(chosen, dict) and chosen.get("addressing_style")):
-        return None
-    return {"addressing_style": "path"}
-
+from bqdump.ports.store import Lock, ObjectInfo, Stored
 
 ORIGIN = "bqdump-origin"
 # Of a generation, these are the ETag's; above them are the seconds since 1970 UTC.
@@ -90,17 +42,17 @@ def generation_in(answer: Mapping[str, Any], operation: str, subject: str) -> in
     """The generation in an answer. Raises AnswerError if there is none."""
     if not answer.get("ETag") or not answer.get("LastModified"):
         lacks = "ETag" if not answer.get("ETag") else "Last-Modified"
-        raise AnswerError(operation, subject, f"the answer has no {lacks}", "bqdump needs this part of the API of S3.")
+        raise AnswerError(operation, subject, f"the answer has no {lacks}", REQUIRED)
     return generation_of(answer["ETag"], answer["LastModified"])
 
 
-def info_of(name: str, answer: Mapping[str, Any], subject: str, crc32c: str = "") -> ObjectInfo:
+def info_of(name: str, answer: Mapping[str, Any], subject: str, checksum: str = "") -> ObjectInfo:
     """The object in an answer of HEAD or of a listing, which has neither checksum nor origin."""
     size = answer.get("ContentLength", answer.get("Size", 0))
     origin = (answer.get("Metadata") or {}).get(ORIGIN, "")
     generation = generation_in(answer, "read the metadata of", subject)
     written = int(answer["LastModified"].timestamp() * 1000)
-    return ObjectInfo(name, size, crc32c, generation, origin, written, locked_until(answer))
+    return ObjectInfo(name, size, checksum, generation, origin, written, locked_until(answer))
 
 
 def locked_until(answer: Mapping[str, Any]) -> int:
@@ -130,6 +82,7 @@ class Requests:
 
     def __init__(self, client: Any, bucket: str, lock: Lock | None = None) -> None:
         self.client, self.bucket, self.lock = client, bucket, lock
+        self.objects = Objects(client, bucket)
 
     @property
     def locking(self) -> dict[str, Any]:
@@ -144,9 +97,7 @@ class Requests:
         """The answer about the object, with its checksum; None if there is none."""
         with translated("read the metadata of", self.subject(name)):
             try:
-                found: Mapping[str, Any] = self.client.head_object(
-                    Bucket=self.bucket, Key=name, ChecksumMode="ENABLED", **options
-                )
+                return self.objects.head(name, **options)
             except ClientError as error:
                 if code_of(error) in NO_OBJECT:
                     return None
@@ -154,7 +105,6 @@ class Requests:
                     # The answer to this has one.
                     self.client.get_object(Bucket=self.bucket, Key=name, Range="bytes=0-0")
                 raise
-            return found
 
     def condition(self, name: str, expect: int | None) -> dict[str, str]:
         """The condition of a write that replaces this generation, after a wait for the next second where it is needed.
@@ -171,25 +121,16 @@ class Requests:
             return {}
         raise ConflictError("write", self.subject(name), "it has another generation, or does not exist")
 
-    def put(self, name: str, data: bytes, crc32c: str, condition: Mapping[str, str], **options: Any) -> str:
+    def put(self, name: str, data: bytes, checksum: str, condition: Mapping[str, str], **options: Any) -> str:
         """Store an object with one request, in which the service compares the checksum. Returns its ETag."""
         with translated("write", self.subject(name)):
             try:
-                answer = self.client.put_object(
-                    Bucket=self.bucket,
-                    Key=name,
-                    Body=data,
-                    ChecksumAlgorithm="CRC32C",
-                    ChecksumCRC32C=crc32c,
-                    **self.locking,
-                    **condition,
-                    **options,
-                )
+                compared = {"ChecksumAlgorithm": "CRC32C", "ChecksumCRC32C": checksum}
+                return self.objects.put(name, data, {**compared, **self.locking, **condition, **options})
             except ClientError as error:
                 if "IfMatch" in condition and code_of(error) in NO_OBJECT:
                     raise ConflictError("write", self.subject(name), "it does not exist any more") from error
                 raise
-        return str(answer["ETag"])
 
 
 def extend(requests: Requests, name: str, generation: int, until: int) -> bool:
@@ -224,3 +165,99 @@ def _pass_second(found: Mapping[str, Any]) -> None:
     now = parsedate_to_datetime(sent).timestamp() if sent else time.time()
     if int(found["LastModified"].timestamp()) >= int(now):
         time.sleep(1.0)
+
+
+CHUNK = 1 << 20
+NOT_AS_STORED = "the received bytes do not match the object's checksum"
+NO_SUCH_RANGE = ("InvalidRange", "416")
+
+
+def download(requests: Requests, name: str, start: int, length: int | None) -> Stored:
+    """See ObjectStore.read."""
+    if length == 0:
+        return Stored(b"", 0)
+    whole = start == 0 and length is None
+    end = start + length - 1 if length else ""
+    options = {"ChecksumMode": "ENABLED"} if whole else {"Range": f"bytes={start}-{end}"}
+    subject = requests.subject(name)
+    with translated("read", subject):
+        try:
+            answer = requests.client.get_object(Bucket=requests.bucket, Key=name, **options)
+        except ClientError as error:
+            if code_of(error) in NO_SUCH_RANGE:
+                return Stored(b"", 0)
+            raise
+        with closing(answer["Body"]) as body:
+            if whole:
+                refuse_size(name, int(answer.get("ContentLength") or 0))
+            data: bytes = body.read()
+    if length is not None and len(data) > length:
+        cause = f"the answer to a range request of {length:,} bytes has {len(data):,}"
+        raise AnswerError("read", subject, cause, REQUIRED)
+    if whole and (expected := crc32c_in(answer)) and crc32c(data) != expected:
+        raise DamagedError("read", subject, NOT_AS_STORED, ON_THE_WAY)
+    return Stored(data, generation_in(answer, "read", subject))
+
+
+def read_checksum(requests: Requests, name: str, found: Mapping[str, Any]) -> str:
+    """The CRC32C of an object, from its bytes. found: the answer about it. Raises ConflictError if it was replaced."""
+    checksum = 0
+    with translated("read", requests.subject(name)):
+        answer = requests.client.get_object(Bucket=requests.bucket, Key=name, IfMatch=found["ETag"])
+        with closing(answer["Body"]) as body:
+            for chunk in body.iter_chunks(CHUNK):
+                checksum = google_crc32c.extend(checksum, chunk)
+    return base64.b64encode(checksum.to_bytes(4, "big")).decode()
+
+
+PAGE = 1000
+FIRST, AFTER_SURROGATES, BEFORE_SURROGATES = "\x21", "\ue000", "\ud7ff"
+# Comes after every character that names have.
+LAST = "\U0010fffd"
+
+
+class Listing:
+    """Lists what begins with a prefix."""
+
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+
+    def pages(self, prefix: str, start: str) -> Iterator[list[ObjectInfo]]:
+        """Pages of objects, sorted by name, from this name on. They have neither checksum nor origin."""
+        begin = start.encode()
+        for page in self._answers(prefix, start=start):
+            found = page.get("Contents") or ()
+            infos = [info_of(one["Key"], one, self._requests.subject(one["Key"])) for one in found]
+            yield [info for info in infos if info.name.encode() >= begin]
+
+    def folders(self, prefix: str) -> list[str]:
+        """The sorted names of the folders directly below the prefix."""
+        found = [one["Prefix"] for page in self._answers(prefix, "/") for one in page.get("CommonPrefixes") or ()]
+        return sorted(folder[len(prefix) : -1] for folder in found)
+
+    def _answers(self, prefix: str, delimiter: str = "", start: str = "") -> Iterator[Mapping[str, Any]]:
+        query: dict[str, Any] = {"Bucket": self._requests.bucket, "Prefix": prefix, "MaxKeys": PAGE}
+        if delimiter:
+            query["Delimiter"] = delimiter
+        if after := _before(start):
+            query["StartAfter"] = after
+        while True:
+            with translated("list", self._requests.subject(prefix)):
+                answer: Mapping[str, Any] = self._requests.client.list_objects_v2(**query)
+            if "IsTruncated" not in answer:
+                subject = self._requests.subject(prefix)
+                raise AnswerError("list", subject, "the answer is not a listing", REQUIRED)
+            yield answer
+            if not answer.get("IsTruncated") or not answer.get("NextContinuationToken"):
+                return
+            query["ContinuationToken"] = answer["NextContinuationToken"]
+
+
+def _before(start: str) -> str:
+    """A name before `start` with few names between them, since S3 lists what comes after a name; "" for none."""
+    if not start:
+        return ""
+    head, last = start[:-1], start[-1]
+    if last <= FIRST:
+        return head
+    return head + (BEFORE_SURROGATES if last == AFTER_SURROGATES else chr(ord(last) - 1)) + LAST

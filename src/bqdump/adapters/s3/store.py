@@ -12,18 +12,20 @@ from botocore.exceptions import ClientError
 
 from bqdump.adapters.checksums import Summed, crc32c
 from bqdump.adapters.patience import Patience, Retrying
+from bqdump.adapters.s3.client import open_client
 from bqdump.adapters.s3.errors import translated
-from bqdump.adapters.s3.reading import Listing, download, read_checksum
 from bqdump.adapters.s3.requests import (
     ORIGIN,
+    Listing,
     Requests,
     crc32c_in,
     delete,
+    download,
     extend,
     generation_in,
     generation_of,
     info_of,
-    open_client,
+    read_checksum,
 )
 from bqdump.adapters.s3.uploads import Upload, discard, kept
 from bqdump.adapters.threads import Threads
@@ -192,6 +194,7 @@ class S3Store:
     async def close(self) -> None:
         """See ObjectStore."""
         self._threads.close()
+        self._requests.objects.close()
         self._requests.client.close()
 
     async def _each(

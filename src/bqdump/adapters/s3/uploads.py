@@ -124,14 +124,8 @@ class Upload:
 
         def part() -> str:
             with translated("write", self._subject):
-                answer = self._requests.client.upload_part(
-                    **self._address(),
-                    PartNumber=number,
-                    Body=data,
-                    ChecksumAlgorithm="CRC32C",
-                    ChecksumCRC32C=checksum,
-                )
-            return str(answer["ETag"])
+                options = {"ChecksumAlgorithm": "CRC32C", "ChecksumCRC32C": checksum}
+                return self._requests.objects.part(self._name, self._id, number, data, options)
 
         with self._working():
             with self._beginning:
