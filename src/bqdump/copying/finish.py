@@ -9,6 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from bqdump.copying.move import prove
+from bqdump.copying.sharing import Begun, is_pruned
 from bqdump.copying.survey import COPY, Locking, Place, Surveyed, Task, another_run, pruned_meanwhile, signed_here
 from bqdump.core.copy.manifest import Here, content_of, copied_manifest, pointer_to
 from bqdump.core.documents.codec import decode, encode
@@ -27,7 +28,7 @@ from bqdump.repository.repository import Loaded, create, delete, exists, load, r
 log = logging.getLogger(__name__)
 
 
-async def store_manifest(task: Task, found: Surveyed, here: Mapping[str, Here]) -> Loaded[Manifest]:
+async def store_manifest(task: Task, found: Surveyed, begun: Begun, here: Mapping[str, Here]) -> Loaded[Manifest]:
     """Store the manifest of the copy, unless another task has. Raises if a file has gone meanwhile, or the run."""
     await _refuse_gone(task, found, here)
     place, names = task.target, task.target.layout.run(found.run)
@@ -39,12 +40,12 @@ async def store_manifest(task: Task, found: Surveyed, here: Mapping[str, Here]) 
 
         manifest = await with_iceberg(task, found, manifest)
     if generation := await replace(place.store, names.manifest, manifest, 0):
-        if not task.lock and await _is_pruned(task, found):
+        if await is_pruned(task, found, begun):
             await delete(place.store, [(names.manifest.name, generation)])
             raise pruned_meanwhile(task, found.run)
         return Loaded(manifest, generation, mine=True)
     stored = await load(place.store, names.manifest)
-    if stored is None:
+    if stored is None or await is_pruned(task, found, begun):
         raise pruned_meanwhile(task, found.run)
     if content_of(stored.value) != found.content:
         raise another_run(place, found.run, found.manifest, stored.value)
@@ -283,17 +284,6 @@ async def _way_out(task: Task, found: Surveyed) -> str:
     if await exists(task.target.store, names.manifest):
         return f"To copy the run again, delete {names.manifest.name} there first."
     return "Repeat the command."
-
-
-async def _is_pruned(task: Task, found: Surveyed) -> bool:
-    """Whether a prune has taken this copy for an abandoned one. Call it once the manifest is stored.
-
-    Prune deletes the documents of a run before its tombstone, so one of the two shows it.
-    """
-    from bqdump.repository.references import being_pruned
-
-    names = task.target.layout.run(found.run)
-    return await being_pruned(task.target.store, names) or not await exists(task.target.store, names.copying)
 
 
 def _without_files(copying: Copying) -> Copying:

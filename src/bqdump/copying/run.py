@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from bqdump.copying.finish import compare, complete, lock_again, lock_files, store_manifest
 from bqdump.copying.move import Movement, move, prove_others, read_unread
 from bqdump.copying.places import check_place, chosen_runs, claim_place, refuse_bare_word, refuse_overlap
-from bqdump.copying.sharing import UNANNOUNCED, begin, publishes, publishing
+from bqdump.copying.sharing import UNANNOUNCED, Begun, begin, is_pruned, name_again, publishes, publishing
 from bqdump.copying.survey import Locking, Place, Surveyed, Task, plan_of, pruned_meanwhile, sources_of, survey
 from bqdump.core.copy.manifest import Item
 from bqdump.core.copy.plan import Copied, CopiedRun, CopyState, Side, egress_of, requests_for
-from bqdump.core.errors import DeniedError, NotFoundError, UsageError
+from bqdump.core.errors import DeniedError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sizes import counted, size_text
@@ -84,15 +84,24 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
     begun = await begin(task, found)
     if begun is None:
         return await _copy_run(task, run)
-    names = task.target.layout.run(run)
-    async with pulse(task.target.store, names.planner, task.owner):
-        plan = await plan_of(task, found, begun.again)
-        sources = await sources_of(task, found, plan.files)
-        moved = await move(task, found, begun, plan, sources)
-        if await publishes(task, found):
-            await _publish(task, found, moved)
-        elif not await exists(task.target.store, names.manifest):
-            raise pruned_meanwhile(task, run)
+    try:
+        async with pulse(task.target.store, task.target.layout.run(run).planner, task.owner):
+            return await _copy_begun(task, found, begun)
+    except (NotFoundError, VerificationError) as error:
+        if await is_pruned(task, found, begun):
+            await name_again(task, found)
+            raise pruned_meanwhile(task, run) from error
+        raise
+
+
+async def _copy_begun(task: Task, found: Surveyed, begun: Begun) -> tuple[CopiedRun, int]:
+    plan = await plan_of(task, found, begun.again)
+    sources = await sources_of(task, found, plan.files)
+    moved = await move(task, found, begun, plan, sources)
+    if await publishes(task, found):
+        await _publish(task, found, begun, moved)
+    elif not await exists(task.target.store, task.target.layout.run(found.run).manifest):
+        raise pruned_meanwhile(task, found.run)
     return _result(found, "copied", moved.own), requests_for(plan.files, rewrites=task.mover.rewrites)
 
 
@@ -102,16 +111,16 @@ async def _copy_locked(task: Task, found: Surveyed, lock: Locking) -> tuple[Copi
     sources = await sources_of(task, found, plan.files)
     moved = await move(task, found, UNANNOUNCED, plan, sources)
     await lock_files(task, found, moved.here)
-    await _publish(task, found, moved)
+    await _publish(task, found, UNANNOUNCED, moved)
     return _result(found, "copied", moved.own, until=lock.until), requests_for(plan.files, rewrites=task.mover.rewrites)
 
 
-async def _publish(task: Task, found: Surveyed, moved: Movement) -> None:
+async def _publish(task: Task, found: Surveyed, begun: Begun, moved: Movement) -> None:
     async with publishing(task, found):
         if task.signer:
             await prove_others(task, found, moved)
         await read_unread(task, found, moved.here)
-        made = await store_manifest(task, found, moved.here)
+        made = await store_manifest(task, found, begun, moved.here)
         await complete(task, found, made)
     amount = counted(len(moved.own), "file"), size_text(sum(item.size for item in moved.own))
     copied = LogEvent.RUN_COPIED.extra(run=found.run, target=str(task.target.target))

@@ -11,14 +11,20 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import NamedTuple
 
+from msgspec import structs
+
 from bqdump.copying.survey import Surveyed, Task, another_run, doomed, erased_there, pruned_meanwhile
 from bqdump.core.copy.plan import CopyPlan, Missing
 from bqdump.core.dealing import share_out
 from bqdump.core.documents.copying import Copying, Expected, Renewed
 from bqdump.core.errors import ConflictError
+from bqdump.core.retention.policy import Policy
 from bqdump.repository.published import read_latest
-from bqdump.repository.repository import create, exists, overwrite, replace, value_of
+from bqdump.repository.references import being_pruned
+from bqdump.repository.repository import create, exists, load, overwrite, replace, value_of
 from bqdump.repository.turns import PATIENCE_SECONDS, OthersTurn, Turn, giving_up, pauses, pulse, takes_turn
+from bqdump.retain.leftovers import copies_of
+from bqdump.retain.survey import Task as Pruning
 
 Batch = tuple[int, tuple[Missing, ...]]
 
@@ -51,16 +57,18 @@ async def begin(task: Task, found: Surveyed) -> Begun | None:
     if latest and latest.erasing:
         # Either the erasure finds that note, or this finds the erasure.
         raise erased_there(place, found.run, latest, latest.erasing)
-    files = tuple(Expected(item.target, item.size, item.crc32c) for item in found.items)
-    mine = Copying(found.run, str(task.source.target), found.content, files)
+    mine = _announced(task, found)
     try:
         stored = await create(place.store, names.copying, mine)
     except ConflictError:
         raise pruned_meanwhile(task, found.run) from None
     if stored.value.content != found.content:
         raise another_run(place, found.run)
+    if await being_pruned(place.store, names):
+        # Either the prune finds the planner's note, or this finds the prune.
+        raise pruned_meanwhile(task, found.run)
     generation = stored.generation
-    if files and not stored.value.files:
+    if mine.files and not stored.value.files:
         if await exists(place.store, names.manifest):
             return None
         # Somebody has deleted the manifest, to have the run copied again.
@@ -75,6 +83,46 @@ async def begin(task: Task, found: Surveyed) -> Begun | None:
         agreed = (await create(place.store, document, Renewed(found.run, dying))).value
     records = await _generations(task, names.arrivals) if task.tasks > 1 else {}
     return Begun(generation, frozenset(agreed.files), records)
+
+
+async def is_pruned(task: Task, found: Surveyed, begun: Begun) -> bool:
+    """Whether a prune has taken this copy for an abandoned one. Call it once the manifest is stored.
+
+    Prune deletes the documents of a run before its tombstone, so one of the two shows it. A copying.json that was
+    stored since then is of a later copy. Without files, it is of a task that has found the manifest in place.
+    """
+    if task.lock:
+        return False
+    names = task.target.layout.run(found.run)
+    if await being_pruned(task.target.store, names):
+        return True
+    copying = await load(task.target.store, names.copying)
+    return copying is None or (copying.generation != begun.copying and bool(copying.value.files))
+
+
+async def name_again(task: Task, found: Surveyed) -> None:
+    """After a prune has deleted what names the files of this copy: let the next copy or prune find them.
+
+    Other tasks may have come to rely on a file that this one has stored, so nothing is deleted here.
+    """
+    place, names, mine = task.target, task.target.layout.run(found.run), _announced(task, found)
+    while True:
+        await overwrite(place.store, names.planner, task.owner)
+        await create(place.store, names.copying, mine)
+        tombstone = await load(place.store, names.tombstone)
+        if tombstone is None or not tombstone.value.decided:
+            return
+        # Its prune deletes both documents again, and has listed the files before.
+        pruning = Pruning(place.store, place.settings, Policy(), task.now)
+        files = (*tombstone.value.files, *(await copies_of(pruning, found.run, mine.files)).own)
+        added = structs.replace(tombstone.value, files=tuple(dict.fromkeys(files)), emptied=False)
+        if await replace(place.store, names.tombstone, added, tombstone.generation):
+            return
+
+
+def _announced(task: Task, found: Surveyed) -> Copying:
+    files = tuple(Expected(item.target, item.size, item.crc32c) for item in found.items)
+    return Copying(found.run, str(task.source.target), found.content, files)
 
 
 class Shares:

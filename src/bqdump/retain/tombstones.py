@@ -59,7 +59,11 @@ async def mark_deleted(task: Task, plan: PrunePlan, runs: Sequence[Complete | Un
             if task.delete:
                 await withdraw(task, proposal.tombstone)
             kept[proposal.run.run] = why
-        elif decided := await _decide(task, proposal, await _files(task, proposal.run)):
+        elif (files := await _files(task, proposal.run)) is None:
+            # Another prune has deleted it meanwhile, and a copy of it may have begun.
+            if task.delete:
+                await withdraw(task, proposal.tombstone)
+        elif decided := await _decide(task, proposal, files):
             deletions.append(decided)
         else:
             kept[proposal.run.run] = "it is needed again"
@@ -94,12 +98,15 @@ async def referring(task: Task, run: str, deleted: Container[str]) -> str:
     return ""
 
 
-async def _files_of_complete(task: Task, run: str) -> tuple[ObjectVersion, ...]:
-    """What goes with a complete run unless another run names it: what its manifest names, and its Iceberg metadata."""
+async def _files_of_complete(task: Task, run: str) -> tuple[ObjectVersion, ...] | None:
+    """What goes with a complete run unless another run names it: what its manifest names, and its Iceberg metadata.
+
+    None if it has no manifest any more.
+    """
     names = task.layout.run(run)
     manifest = await read_retained(task.store, names.manifest.name)
     if manifest is None:
-        return ()
+        return None
     more = await metadata_of(task, run) if any(table.iceberg for table in manifest.tables) else ()
     return tuple(dict.fromkeys((*versions_of(manifest), *more)))
 
@@ -152,12 +159,21 @@ async def _objections(task: Task, plan: PrunePlan, proposed: Sequence[Proposed])
                 objections[run] = f"run {later} relies on its files"
         elif await exists(task.store, task.layout.run(run).manifest):
             objections[run] = "it has been completed meanwhile"
+        elif proposal.run.plan is None and await _pulse(task, run) != proposal.run.pulse:
+            # Its task was not dead, or was started again.
+            objections[run] = "it is needed again"
     return objections
 
 
-async def _files(task: Task, run: Complete | Unfinished) -> Leftovers:
+async def _pulse(task: Task, run: str) -> int:
+    planner = await task.store.stat(task.layout.run(run).planner.name)
+    return planner.updated if planner else 0
+
+
+async def _files(task: Task, run: Complete | Unfinished) -> Leftovers | None:
     if isinstance(run, Complete):
-        return Leftovers(await _files_of_complete(task, run.run), ())
+        files = await _files_of_complete(task, run.run)
+        return None if files is None else Leftovers(files, ())
     return await leftovers_of(task, run.plan) if run.plan else await copies_of(task, run.run, run.copied)
 
 
