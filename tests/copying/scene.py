@@ -19,7 +19,7 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.path_template import DEFAULT
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Latest
-from bqdump.core.retention.policy import Policy, policy_of
+from bqdump.core.retention.policy import Policy, policy_for
 from bqdump.core.settings.target import Target
 from bqdump.ports.store import Abilities, Lock, Mover, ObjectStore
 from bqdump.retain.prune import prune
@@ -106,11 +106,11 @@ class Copies:
         """A verification of the copy."""
         return asyncio.run(verify(self.target, self.there, run))
 
-    def prune(self, days: int = 1, **settings: Any) -> Sequence[str]:
-        """Prune the copy by its own policy, some days after the last run; the runs that went."""
+    def prune(self, days: int = 1, named: tuple[str, ...] = (), **settings: Any) -> Sequence[str]:
+        """Prune the copy by its own policy, or these runs, some days after the last run; the runs that went."""
         chosen = msgspec.structs.replace(self.there, **settings)
         now = self.source.now + days * DAY
-        pruned = asyncio.run(prune(Pruning(self.target, chosen, policy_of(chosen), now, delete=True)))
+        pruned = asyncio.run(prune(Pruning(self.target, chosen, policy_for(chosen, named), now, delete=True)))
         return [one.run for one in pruned.removed]
 
 

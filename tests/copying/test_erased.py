@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from bqdump.copying.run import copy
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import Copying, Expected
 from bqdump.core.documents.retention import Erasure, ObjectVersion
 from bqdump.core.documents.target import Erasing, Latest
 from bqdump.core.errors import UnavailableError, UsageError
+from bqdump.core.retention.policy import Policy
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
@@ -21,6 +24,7 @@ from bqdump.repository.repository import Loaded
 from bqdump.retain.erase import erase
 from bqdump.retain.rewrite import Task, delete_files
 from copying.scene import Copies, complete
+from copying.test_interrupted import KilledError, Watched
 
 
 def erased(copies: Copies, store: ObjectStore, settings: Settings) -> tuple[str, ...]:
@@ -149,3 +153,66 @@ def test_a_locked_copy_of_a_run_that_was_erased_says_until_when_it_stays() -> No
     erased(copies, copies.source.store, copies.settings)
     with pytest.raises(UsageError, match=rf"It is locked there until {until:%Y-%m-%d}.*let prune delete it"):
         copies.copy("r1", lock=30)
+
+
+def unfinished(copies: Copies, run: str) -> None:
+    """A copy of the run that was killed when it had all files."""
+
+    def before(what: str, name: str) -> None:
+        if name.endswith("/manifest.json") and what == "write":
+            raise KilledError
+
+    target: Any = Watched(copies.target, before)
+    with pytest.raises(KilledError):
+        asyncio.run(copy(copies.task(None, target), (run,), Policy(), every=False))
+
+
+def test_an_unfinished_copy_of_a_run_that_was_erased_since_says_how_to_delete_it_and_nothing_of_it_stays() -> None:
+    copies = Copies()
+    copies.export("r1")
+    unfinished(copies, "r1")
+    assert any("/sales_" in name for name in copies.data())
+    assert erased(copies, copies.source.store, copies.settings) == ("r1",)
+    with pytest.raises(UsageError, match="has an unfinished copy of it as it was before") as refused:
+        copies.copy("r1")
+    assert fill(refused.value.hint, COMMANDS) == (
+        "Delete that one first: bqdump prune r1 --bucket second --prefix copies --abandoned-after 1m --yes"
+    )
+    copies.source.now += 120_000
+    assert copies.prune(days=0, abandoned_after=60, named=("r1",)) == ["r1"]
+    assert not copies.data()
+    copies.copy("r1")
+    complete(copies)
+    assert [entry.table for entry in copies.manifest("r1").tables] == ["items"]
+    assert not any("/sales_" in name for name in copies.data())
+
+
+def test_files_of_an_unfinished_copy_that_an_earlier_run_shares_stay_with_that_run() -> None:
+    copies = Copies()
+    copies.export("r1", "r2", incremental=True)
+    copies.copy("r1")
+    unfinished(copies, "r2")
+    erased(copies, copies.source.store, copies.settings)
+    copies.source.now += 120_000
+    assert copies.prune(days=0, abandoned_after=60, named=("r2",)) == ["r2"]
+    complete(copies)
+    assert erased(copies, copies.target, copies.there) == ("r1",)
+    copies.copy("r1", "r2")
+    complete(copies)
+    assert not any("/sales_" in name for name in copies.data())
+
+
+def test_an_erasure_at_the_copy_waits_for_an_unfinished_copy_and_says_how_it_ends() -> None:
+    copies = Copies()
+    copies.export("r1", "r2")
+    copies.copy("r1")
+    unfinished(copies, "r2")
+    data = copies.data()
+    with pytest.raises(UsageError, match="run r2 has not ended, and may name files of it") as refused:
+        erased(copies, copies.target, copies.there)
+    hint = "Let it end or repeat the copy, or delete it: bqdump prune r2."
+    assert (fill(refused.value.hint, COMMANDS), copies.data()) == (hint, data)
+    copies.copy("r2")
+    assert erased(copies, copies.target, copies.there) == ("r1", "r2")
+    complete(copies)
+    assert not any("/sales_" in name for name in copies.data())

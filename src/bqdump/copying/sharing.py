@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from bqdump.copying.survey import Surveyed, Task, another_run, doomed, erased_there, pruned_meanwhile
+from bqdump.copying.survey import Surveyed, Task, doomed, erased_there, pruned_meanwhile, unfinished_before
 from bqdump.core.copy.plan import CopyPlan, Missing
 from bqdump.core.dealing import share_out
 from bqdump.core.documents.copying import Copying, Expected, Renewed
@@ -63,7 +63,7 @@ async def begin(task: Task, found: Surveyed) -> Begun | None:
     except ConflictError:
         raise pruned_meanwhile(task, found.run) from None
     if stored.value.content != found.content:
-        raise another_run(place, found.run)
+        raise unfinished_before(place, found.run)
     if await being_pruned(place.store, names):
         # Either the prune finds the planner's note, or this finds the prune.
         raise pruned_meanwhile(task, found.run)

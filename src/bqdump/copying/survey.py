@@ -192,6 +192,16 @@ def another_run(place: Place, run: str, of: Manifest | None = None, made: Manife
     return UsageError(COPY, f"run {run}", cause, hint)
 
 
+def unfinished_before(place: Place, run: str) -> UsageError:
+    """The error about an unfinished copy of a run whose manifest was written anew since, as by an erasure.
+
+    Its files go with it: some may be of the table that was erased.
+    """
+    cause = f"{place.target} has an unfinished copy of it as it was before, with other tables or files"
+    prune = {"run": run, **_settings_of(place), "abandoned_after": "1m", "yes": True}
+    return UsageError(COPY, f"run {run}", cause, f"Delete that one first: {placeholder('prune', prune)}")
+
+
 def erased_there(place: Place, run: str, latest: Latest, erasing: Erasing) -> UnavailableError:
     """The error about a place where an erasure has begun: it may delete files that a copy relies on."""
     hint = f"Finish it: {finishing(erasing, latest.dataset, _settings_of(place))}"

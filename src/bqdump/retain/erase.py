@@ -211,8 +211,9 @@ def _refuse(task: Task, found: Concerned) -> None:
             cause = f"no kept run has it as of a time before {rfc3339(task.erasing.before)}"
         raise NotFoundError(ERASE, f"table {task.erasing.table}", cause, "{call:ls} lists the tables of a run.")
     if known.unfinished:
-        run = known.unfinished[0].run
-        hint = f"Let it end or finish it ({{call:run run_id={run}}}), or delete it: {{call:prune run={run}}}."
+        run, copied = known.unfinished[0].run, known.unfinished[0].copied
+        finish = "repeat the copy" if copied else f"finish it ({{call:run run_id={run}}})"
+        hint = f"Let it end or {finish}, or delete it: {{call:prune run={run}}}."
         raise _refused(task, f"run {run} has not ended, and may name files of it", hint)
     if known.deleting:
         raise _refused(
