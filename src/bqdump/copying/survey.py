@@ -275,7 +275,10 @@ async def sources_of(task: Task, found: Surveyed, missing: Iterable[Missing]) ->
 
 
 def differs(info: ObjectInfo, item: Item) -> bool:
-    """Whether an object is not this file."""
+    """Whether an object is not this file.
+
+    Not by its generation: the same bytes written again are the same file, and a bucket that was moved has other ones.
+    """
     return (info.size, info.crc32c) != (item.size, item.crc32c)
 
 
