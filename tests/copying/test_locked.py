@@ -41,7 +41,7 @@ def prune(vault: Copies, days: int, **settings: int) -> Sequence[str]:
     """Prune some days later; the runs that went."""
     vault.source.now += days * DAY
     vault.target.lock = None
-    return vault.prune(0, **settings)
+    return vault.prune(0, (), **settings)
 
 
 def intact(vault: Copies) -> None:

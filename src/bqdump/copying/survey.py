@@ -198,7 +198,7 @@ def unfinished_before(place: Place, run: str) -> UsageError:
     Its files go with it: some may be of the table that was erased.
     """
     cause = f"{place.target} has an unfinished copy of it as it was before, with other tables or files"
-    prune = {"run": run, **_settings_of(place), "abandoned_after": "1m", "yes": True}
+    prune: dict[str, str | bool] = {"run": run, **_settings_of(place), "abandoned_after": "1m", "yes": True}
     return UsageError(COPY, f"run {run}", cause, f"Delete that one first: {placeholder('prune', prune)}")
 
 
