@@ -28,7 +28,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset, Partition, Table
 from bqdump.export.planning.draft import draft_plan
-from bqdump.export.planning.survey import Earlier
+from bqdump.export.planning.survey import Earlier, Request
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from bqdump.ports.warehouse import ExtractRequest, Job, QueryRequest
@@ -94,7 +94,9 @@ def plan() -> dict[str, Any]:
     warehouse = Partitioned(MemoryStore(), loop)
     before, began = peak(), time.process_time()
     limited = gated(warehouse, Gate(tasks=1))
-    draft = loop.run_until_complete(draft_plan(limited, SETTINGS, "run", TASKS, None, Earlier(MemoryStore(), None)))
+    draft = loop.run_until_complete(
+        draft_plan(limited, Request(SETTINGS, "run", TASKS, None, Earlier(MemoryStore(), None)))
+    )
     looks = TABLES * PARTITIONS
     return {
         "virtual": loop.time(),

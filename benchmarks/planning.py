@@ -31,7 +31,7 @@ from bqdump.core.plan.selection import choose
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset, Listed, Table
-from bqdump.core.units.plan import make_plan
+from bqdump.core.units.plan import RunToPlan, make_plan
 from bqdump.core.units.shares import read_units
 
 TABLES, TASKS = sized((100_000, 10_000), (1_000, 100))
@@ -74,11 +74,7 @@ def measure_plan() -> dict[str, float]:
     listing = [Listed(table.name, table.kind, 0) for table in described]
     selection = choose(listing, SETTINGS, SNAPSHOT)
     plan, units = make_plan(
-        SETTINGS,
-        "run",
-        "0123abcd",
-        Dataset("proj", "data", "EU"),
-        SNAPSHOT,
+        RunToPlan(SETTINGS, "run", "0123abcd", Dataset("proj", "data", "EU"), SNAPSHOT),
         selection,
         route_tables(SETTINGS, described),
         TASKS,

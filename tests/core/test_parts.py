@@ -19,7 +19,7 @@ from bqdump.core.plan.summary import planned
 from bqdump.core.progress.tally import Progress
 from bqdump.core.risks import Risk
 from bqdump.core.tables.catalog import Dataset, Table
-from bqdump.core.units.plan import make_plan
+from bqdump.core.units.plan import RunToPlan, make_plan
 from bqdump.core.units.shares import read_units
 from bqdump.core.units.tables import by_table, done_tables, table_plans
 from bqdump.repository.ledger import ledger_of
@@ -33,7 +33,7 @@ def plan_of(tables: list[Table], tasks: int, route: str = "read", split: int = 1
     chosen = settings(route=route, read_split=split)
     routing = route_tables(chosen, tables) if tables else route_tables(settings(), tables)
     return make_plan(
-        chosen, "run", "0fce", Dataset("proj", "data", "EU"), SNAPSHOT, Selection((), (), 0), routing, tasks
+        RunToPlan(chosen, "run", "0fce", Dataset("proj", "data", "EU"), SNAPSHOT), Selection((), (), 0), routing, tasks
     )
 
 

@@ -22,7 +22,7 @@ from bqdump.core.plan.routes import route_tables
 from bqdump.core.plan.selection import Selection, choose, recommended_tasks, unmatched
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset, Listed, Table
-from bqdump.core.units.plan import make_plan
+from bqdump.core.units.plan import RunToPlan, make_plan
 from bqdump.core.units.shares import read_units
 from core.strategies import TABLE_NAMES, settings, table
 
@@ -45,7 +45,7 @@ def patterns_of(chosen: Settings, *names: str) -> list[str]:
 
 
 def plan_of(tables: list[Table], tasks: int, chosen: Settings | None = None) -> tuple[Plan, bytes]:
-    return make_plan(chosen or settings(), "run", "0fce", DATASET, SNAPSHOT, Selection((), (), 0),
+    return make_plan(RunToPlan(chosen or settings(), "run", "0fce", DATASET, SNAPSHOT), Selection((), (), 0),
                      route_tables(chosen or settings(), tables), tasks)  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from bqdump.core.plan.selection import Selection
 from bqdump.core.sql.statements import as_text, items
 from bqdump.core.tables.catalog import Dataset, Mask, Shape, Table
 from bqdump.core.tables.columns import as_they_are, fitted
-from bqdump.core.units.plan import make_plan
+from bqdump.core.units.plan import RunToPlan, make_plan
 from bqdump.core.units.shares import read_units
 from core.strategies import settings, table
 
@@ -43,7 +43,7 @@ def test_columns_that_are_masked_or_not_selected_need_not_fit() -> None:
 def planned(policy: str, *tables: Table, **changes: object) -> Any:
     chosen = settings(format="avro", on_unsupported=policy, **changes)
     routing = route_tables(chosen, tables)
-    return make_plan(chosen, "run", "0f", Dataset("p", "d", "EU"), 1, Selection((), (), 0), routing, 1)
+    return make_plan(RunToPlan(chosen, "run", "0f", Dataset("p", "d", "EU"), 1), Selection((), (), 0), routing, 1)
 
 
 def test_the_plan_names_what_is_left_out_and_takes_the_query_route() -> None:

@@ -24,7 +24,7 @@ from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import running_export
 from bqdump.export.placement.final_names import announce
 from bqdump.export.planning.draft import draft_plan
-from bqdump.export.planning.survey import Earlier
+from bqdump.export.planning.survey import Earlier, Request
 from bqdump.export.run import TaskResult, run
 from bqdump.ports.warehouse import JobError
 from bqdump.repository.repository import create, exists, overwrite
@@ -57,7 +57,7 @@ class World(Overlap):
         chosen = msgspec.structs.replace(self.settings, **settings)
         earlier = Earlier(self.store, await read_published(self.store, chosen))
         self.now += 1000
-        draft = await draft_plan(self.warehouse, chosen, "next", 1, None, earlier)
+        draft = await draft_plan(self.warehouse, Request(chosen, "next", 1, None, earlier))
         return {table.table: table.reason for table in draft.tables}
 
     async def rows(self, table: str) -> list[str]:
@@ -603,7 +603,7 @@ def test_plan_shows_what_is_exported_and_what_is_unchanged(capsys: pytest.Captur
     async def shown(world: World) -> Planned:
         world.now += 1000
         earlier = Earlier(world.store, await read_published(world.store, world.settings))
-        draft = await draft_plan(world.warehouse, world.settings, "next", 1, None, earlier)
+        draft = await draft_plan(world.warehouse, Request(world.settings, "next", 1, None, earlier))
         return planned(draft.plan, draft.tables)
 
     async def check() -> None:

@@ -40,7 +40,7 @@ from bqdump.ports.signer import Signer
 from bqdump.ports.store import Locks, Mover, ObjectInfo, ObjectStore
 from bqdump.repository.manifests import find_latest, load_manifest
 from bqdump.repository.objects import NOTHING, present, recorded_in
-from bqdump.repository.published import read_latest, refuse_pruned
+from bqdump.repository.published import pruned, read_latest
 from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import Loaded, exists, load, value_of
 
@@ -285,9 +285,7 @@ def differs(info: ObjectInfo, item: Item) -> bool:
 async def not_as_exported(task: Task, found: Surveyed, wrong: list[str], info: ObjectInfo | None) -> BqdumpError:
     """The error about files that the source does not have any more as the run exported them. info: of the first."""
     place = task.source
-    try:
-        await refuse_pruned(place.store, place.settings, COPY, found.run, read=True)
-    except NotFoundError as error:
+    if error := await pruned(place.store, place.settings, COPY, found.run, read=True):
         return error
     latest = await find_latest(place.store, place.settings)
     if found.manifest.replaces and latest and latest.run != found.run:

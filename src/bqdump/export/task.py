@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from bqdump.core.documents.manifest import File, Manifest, ManifestFiles, TableFiles
+from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.run import Owner, Plan, Receipt, TablePlan
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest
-from bqdump.core.plan.removal import Carryover
+from bqdump.core.plan.record import Placed
 from bqdump.core.progress.events import Event, Listener, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset, Listed
@@ -195,20 +195,6 @@ class Exported(NamedTuple):
     def tables(self) -> list[str]:
         """The tables of the plan, except those that were dropped."""
         return [plan.table for plan in self.plans if plan.table not in self.dropped]
-
-
-class Placed(NamedTuple):
-    """Files at their final names.
-
-    files: by the table's id in the plan.
-    carry: what stays of the published export.
-    left, found: see Manifest.
-    """
-
-    files: Mapping[str, list[File]]
-    carry: Carryover
-    left: tuple[TableFiles, ...] = ()
-    found: tuple[File, ...] = ()
 
 
 class Placement(Protocol):

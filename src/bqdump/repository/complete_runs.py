@@ -1,10 +1,12 @@
 """The runs of a target that have their manifest.
 
-Which run latest.json named, or was about to name, where it cannot be read: the newest one that is complete.
+Which run latest.json named, or was about to name, where it cannot be read: the newest one that is complete. And where
+objects are locked, so that latest.json is never written again: the newest one whose pointer is valid.
 """
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 
 import msgspec
@@ -14,18 +16,23 @@ from bqdump.core.documents.codec import COPIED, RESTORE, decode
 from bqdump.core.documents.document import Document, RunId, Time
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest_index import Summary
-from bqdump.core.errors import DocumentError
+from bqdump.core.documents.target import Latest
+from bqdump.core.errors import BqdumpError, DocumentError, OutdatedError, VerificationError
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import parse_time
+from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.objects import read_object
 from bqdump.repository.repository import exists, value_of
 
+log = logging.getLogger(__name__)
 READS_AT_ONCE = 16
 
 
 class _Taken(msgspec.Struct, frozen=True):
-    """The part of a manifest that dates its run."""
+    """What of a manifest makes its run the published one."""
 
     run: RunId
     snapshot: Time
@@ -93,3 +100,62 @@ async def with_way_out(store: ObjectStore, settings: Settings, error: DocumentEr
             hint = f"{RESTORE}, or let the newest complete run, which exports nothing, write it again: {call}"
             return DocumentError(error.operation, error.subject, error.cause, hint)
     return error
+
+
+async def newest_locked(store: ObjectStore, settings: Settings, latest: Latest | None) -> Latest | None:
+    """The pointer to the published run where objects are locked: the newest one that is valid. latest: latest.json.
+
+    One that is not, as of a run that is not there, has another snapshot time, or has not the signature that it must
+    have, is logged. Raises its error if none is valid.
+    """
+    if latest is None or not latest.locked:
+        return latest
+    layout, pointers, first = settings.layout, list[Latest](), None
+    async for page in store.notes(layout.pointers.folder):
+        for note in page:
+            try:
+                pointers.append(decode(note.data, Latest, note.name))
+            except DocumentError as error:
+                _log_refused(note.name, error)
+    for pointer in sorted(pointers, key=lambda pointer: pointer.age, reverse=True):
+        try:
+            await _check_manifest(store, pointer)
+        except OutdatedError:
+            # So are all others, and nothing is wrong with the pointer.
+            raise
+        except (DocumentError, VerificationError) as error:
+            _log_refused(layout.pointer(pointer.run).name, error)
+            first = first or error
+        else:
+            return msgspec.structs.replace(pointer, locked=True)
+    if first:
+        raise first
+    return latest
+
+
+async def _check_manifest(store: ObjectStore, pointer: Latest) -> None:
+    """Raise unless the manifest is the one that the pointer names, and of that run and time.
+
+    Otherwise a run that was pruned, and is created again as it was signed, would be the published one for ever.
+    """
+    try:
+        manifest = await read_object(store, pointer.manifest)
+        taken = decode(manifest.data, _Taken, pointer.manifest) if manifest else None
+    except OutdatedError as error:
+        if error.snapshot == pointer.snapshot:
+            raise
+        raise _untrue(pointer, f"is of another time than {pointer.snapshot_time}") from None
+    if manifest is None or taken is None:
+        raise _untrue(pointer, "does not exist")
+    if manifest.generation != pointer.manifest_generation:
+        raise _untrue(pointer, "is another one than that which it names")
+    if (taken.run, taken.snapshot) != (pointer.run, pointer.snapshot):
+        raise _untrue(pointer, f"is of another run or time than {pointer.run}, {pointer.snapshot_time}")
+
+
+def _untrue(pointer: Latest, what: str) -> VerificationError:
+    return VerificationError("read", f"the pointer to run {pointer.run}", f"{pointer.manifest} {what}")
+
+
+def _log_refused(name: str, error: BqdumpError) -> None:
+    log.warning("%s is not used: %s", name, error.sentence(COMMANDS), extra=LogEvent.LATEST_UNREADABLE.extra())

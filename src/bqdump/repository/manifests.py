@@ -26,7 +26,8 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.published import missing_manifest, newest_locked, read_replacing, refuse_pruned, refuse_set
+from bqdump.repository.complete_runs import newest_locked, with_way_out
+from bqdump.repository.published import missing_manifest, read_replacing, refuse_pruned, refuse_set
 from bqdump.repository.repository import Loaded, read, value_of
 
 T = TypeVar("T", Latest, Manifest)
@@ -55,9 +56,6 @@ async def find_latest(store: ObjectStore, settings: Settings) -> Latest | None:
         stored = await read(store, document)
         return await newest_locked(store, settings, _decoded(stored.data, document)) if stored else None
     except DocumentError as error:
-        # Imported where it is needed only.
-        from bqdump.repository.complete_runs import with_way_out
-
         raise await with_way_out(store, settings, error) from None
 
 

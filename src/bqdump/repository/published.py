@@ -12,17 +12,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.codec import decode
-from bqdump.core.documents.document import Document, RunId, Time
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.target import Latest, Pointer
 from bqdump.core.errors import (
     BqdumpError,
     DocumentError,
     NotFoundError,
-    OutdatedError,
     UsageError,
-    VerificationError,
 )
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.file import resume_call, settings_of_run
@@ -31,7 +28,7 @@ from bqdump.core.sizes import counted, named
 from bqdump.core.times import names_time
 from bqdump.core.wording import COMMANDS, close_name
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.objects import read_object
+from bqdump.repository.complete_runs import newest_locked, with_way_out
 from bqdump.repository.repository import exists, swap, value_of
 
 log = logging.getLogger(__name__)
@@ -52,76 +49,7 @@ async def read_latest(store: ObjectStore, settings: Settings) -> Latest | None:
     try:
         return await newest_locked(store, settings, await value_of(store, settings.layout.latest))
     except DocumentError as error:
-        # Imported where it is needed only.
-        from bqdump.repository.complete_runs import with_way_out
-
         raise await with_way_out(store, settings, error) from None
-
-
-async def newest_locked(store: ObjectStore, settings: Settings, latest: Latest | None) -> Latest | None:
-    """The pointer to the published run where objects are locked: the newest one that is valid. latest: latest.json.
-
-    One that is not, as of a run that is not there, has another snapshot time, or has not the signature that it must
-    have, is logged. Raises its error if none is valid.
-    """
-    if latest is None or not latest.locked:
-        return latest
-    layout, pointers, first = settings.layout, list[Latest](), None
-    async for page in store.notes(layout.pointers.folder):
-        for note in page:
-            try:
-                pointers.append(decode(note.data, Latest, note.name))
-            except DocumentError as error:
-                _log_refused(note.name, error)
-    for pointer in sorted(pointers, key=lambda pointer: pointer.age, reverse=True):
-        try:
-            await _check_manifest(store, pointer)
-        except OutdatedError:
-            # So are all others, and nothing is wrong with the pointer.
-            raise
-        except (DocumentError, VerificationError) as error:
-            _log_refused(layout.pointer(pointer.run).name, error)
-            first = first or error
-        else:
-            return msgspec.structs.replace(pointer, locked=True)
-    if first:
-        raise first
-    return latest
-
-
-async def _check_manifest(store: ObjectStore, pointer: Latest) -> None:
-    """Raise unless the manifest is the one that the pointer names, and of that run and time.
-
-    Otherwise a run that was pruned, and is created again as it was signed, would be the published one for ever.
-    """
-    try:
-        manifest = await read_object(store, pointer.manifest)
-        taken = decode(manifest.data, _Taken, pointer.manifest) if manifest else None
-    except OutdatedError as error:
-        if error.snapshot == pointer.snapshot:
-            raise
-        raise _untrue(pointer, f"is of another time than {pointer.snapshot_time}") from None
-    if manifest is None or taken is None:
-        raise _untrue(pointer, "does not exist")
-    if manifest.generation != pointer.manifest_generation:
-        raise _untrue(pointer, "is another one than that which it names")
-    if (taken.run, taken.snapshot) != (pointer.run, pointer.snapshot):
-        raise _untrue(pointer, f"is of another run or time than {pointer.run}, {pointer.snapshot_time}")
-
-
-class _Taken(msgspec.Struct, frozen=True):
-    """What of a manifest makes its run the published one."""
-
-    run: RunId
-    snapshot: Time
-
-
-def _untrue(pointer: Latest, what: str) -> VerificationError:
-    return VerificationError("read", f"the pointer to run {pointer.run}", f"{pointer.manifest} {what}")
-
-
-def _log_refused(name: str, error: BqdumpError) -> None:
-    log.warning("%s is not used: %s", name, error.sentence(COMMANDS), extra=LogEvent.LATEST_UNREADABLE.extra())
 
 
 async def readable_latest(store: ObjectStore, settings: Settings) -> Latest | None:
@@ -234,6 +162,14 @@ async def refuse_pruned(
     store: ObjectStore, settings: Settings, operation: str, run: str, *, read: bool = False
 ) -> None:
     """Raise NotFoundError if the run is being pruned. read: its manifest was read before, so it may be gone by now."""
+    if error := await pruned(store, settings, operation, run, read=read):
+        raise error
+
+
+async def pruned(
+    store: ObjectStore, settings: Settings, operation: str, run: str, *, read: bool
+) -> NotFoundError | None:
+    """The error about a run that is being pruned, None where it is not. read: see refuse_pruned."""
     names = settings.layout.run(run)
     tombstone = await value_of(store, names.tombstone)
     if tombstone and tombstone.decided:
@@ -241,8 +177,8 @@ async def refuse_pruned(
     elif read and not await exists(store, names.manifest):
         cause = "it was pruned meanwhile"
     else:
-        return
-    raise NotFoundError(operation, f"run {run}", cause, "{call:runs} lists the runs that are kept.")
+        return None
+    return NotFoundError(operation, f"run {run}", cause, "{call:runs} lists the runs that are kept.")
 
 
 async def missing_manifest(store: ObjectStore, settings: Settings, run: str) -> NotFoundError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bqdump.copying import finish, move
 from bqdump.core.copy import manifest
-from bqdump.repository import published
+from bqdump.repository import complete_runs
 from bqdump.retain import locked
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
@@ -23,6 +23,6 @@ MUTATIONS = (
              edit("if task.lock:", "if not task.lock:")),
     Mutation("prune deletes files that another run names", Law.LOCKED, locked, "_free_files",
              edit("for run in kept:", "for run in kept[:0]:")),
-    Mutation("a pointer counts whatever its manifest is", Law.LOCKED, published, "newest_locked",
+    Mutation("a pointer counts whatever its manifest is", Law.LOCKED, complete_runs, "newest_locked",
              edit("await _check_manifest(store, pointer)", "pass")),
 )  # fmt: skip

@@ -28,7 +28,7 @@ from bqdump.core.tables.catalog import Dataset
 from bqdump.core.wording import PYTHON, Words
 from bqdump.export.carry import read_published
 from bqdump.export.planning.draft import Draft, draft_plan
-from bqdump.export.planning.survey import Earlier
+from bqdump.export.planning.survey import Earlier, Request
 from bqdump.export.task import ReadRoute
 from bqdump.ports.reader import ReadRequest
 from bqdump.ports.store import BucketInfo, ObjectStore
@@ -82,7 +82,7 @@ async def _draft(
     published = await read_published(store, settings) if compare else None
     # Every table is tried, also those that the next run need not export.
     settings = msgspec.structs.replace(settings, incremental=False)
-    return await draft_plan(warehouse, settings, "doctor", 1, bucket, Earlier(store, published))
+    return await draft_plan(warehouse, Request(settings, "doctor", 1, bucket, Earlier(store, published)))
 
 
 async def _check_session(checks: Checks, open_read_route: Callable[[], ReadRoute], draft: Draft) -> None:

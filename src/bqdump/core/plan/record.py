@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,49 +20,59 @@ from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
 
 
-class Without(Protocol):
-    """The tables of the plan that an export lacks: they failed, or were dropped while the run was at work."""
+class Placed(NamedTuple):
+    """Files at their final names.
 
-    @property
-    def failed(self) -> Sequence[Failure]:
-        """One for each table."""
-
-    @property
-    def dropped(self) -> Sequence[Failure]:
-        """One for each table."""
-
-
-def make_manifest(
-    plan: Plan,
-    number: int,
-    receipts: Mapping[str, Receipt],
-    partitions: Mapping[str, tuple[PartitionEntry, ...]],
-    without: Without,
-    plans: Sequence[TablePlan],
-    files: Mapping[str, Sequence[File]],
-    left: tuple[TableFiles, ...],
-    found: tuple[File, ...],
-    carry: Carryover,
-    definitions: Definitions,
-) -> Manifest:
-    """The manifest of a run.
-
-    receipts, partitions, files: by the table's id in the plan. without: the tables that it lacks. left, found: see
-    Manifest. carry: the tables whose files earlier runs exported. definitions: as planned.
+    files: by the table's id in the plan.
+    carry: what stays of the published export.
+    left, found: see Manifest.
     """
-    receipts = {table: receipts[table] for table in files}
+
+    files: Mapping[str, list[File]]
+    carry: Carryover
+    left: tuple[TableFiles, ...] = ()
+    found: tuple[File, ...] = ()
+
+
+class Record(NamedTuple):
+    """What its tasks have made of a run: all that its manifest is made from.
+
+    tables: as planned.
+    definitions: as planned.
+    receipts: by the table's id in the plan.
+    partitions: those that were exported by themselves, by the same id.
+    failed, dropped: the tables that the export lacks, as they failed, or were dropped while the run was at work.
+    placed: its files, with their rows.
+    number: see Manifest.
+    """
+
+    plan: Plan
+    tables: Sequence[TablePlan]
+    definitions: Definitions
+    receipts: Mapping[str, Receipt]
+    partitions: Mapping[str, tuple[PartitionEntry, ...]]
+    failed: Sequence[Failure]
+    dropped: Sequence[Failure]
+    placed: Placed
+    number: int
+
+
+def make_manifest(record: Record) -> Manifest:
+    """The manifest of a run."""
+    plan, carry, files = record.plan, record.placed.carry, record.placed.files
+    receipts = {table: record.receipts[table] for table in files}
     hidden = hidden_rows(plan, receipts.values())
     own = [
         _with_unchanged(
-            _entry(plan, table, receipts[table.id], partitions.get(table.id, ()), files[table.id], hidden),
+            _entry(plan, table, receipts[table.id], record.partitions.get(table.id, ()), files[table.id], hidden),
             carry.partitions.get(table.table, ()),
         )
-        for table in plans
+        for table in record.tables
         if table.id in receipts
     ]
     tables = tuple(sorted((*own, *carry.tables, *carry.reused), key=lambda entry: entry.table))
     oldest = min((entry.carried.as_of for entry in carry.tables if entry.carried), default=plan.snapshot)
-    failed = sorted((*without.failed, *carry.failed), key=lambda failure: failure.table)
+    failed = sorted((*record.failed, *carry.failed), key=lambda failure: failure.table)
     risks = ((receipt.table, risk) for receipt in receipts.values() for risk in receipt.risks)
     totals = Totals(
         tables=len(tables),
@@ -77,7 +87,7 @@ def make_manifest(
     )
     return Manifest(
         run=plan.run,
-        number=number,
+        number=record.number,
         tool=VERSION,
         status="partial" if failed else "complete",
         project=plan.project,
@@ -90,23 +100,24 @@ def make_manifest(
         digest=plan.digest,
         totals=totals,
         tables=tables,
-        skipped=(*plan.skipped, *_not_exported(without.dropped, plans, carry)),
+        skipped=(*plan.skipped, *_not_exported(record)),
         failed=tuple(failed),
-        left=left,
-        found=found,
-        flags=tuple(dict.fromkeys((*with_jobs(plan.flags, risks), *map(_dropped, without.dropped), *carry.flags))),
+        left=record.placed.left,
+        found=record.placed.found,
+        flags=tuple(dict.fromkeys((*with_jobs(plan.flags, risks), *map(_dropped, record.dropped), *carry.flags))),
         over=carry.over,
         removed=carry.removed,
         removed_partitions=plan.removed_partitions,
         oldest_snapshot_time=rfc3339(min(oldest, plan.snapshot)),
-        definitions=with_carried(definitions, carry.definitions, carry.names),
+        definitions=with_carried(record.definitions, carry.definitions, carry.names),
     )
 
 
-def _not_exported(dropped: Sequence[Failure], plans: Sequence[TablePlan], carry: Carryover) -> Iterator[Skipped]:
+def _not_exported(record: Record) -> Iterator[Skipped]:
     """The dropped tables that the export before did not have either, so that none is removed from it."""
-    kinds, removed = {plan.table: plan.kind for plan in plans}, {table.table for table in carry.removed}
-    for table in dropped:
+    kinds = {table.table: table.kind for table in record.tables}
+    removed = {table.table for table in record.placed.carry.removed}
+    for table in record.dropped:
         if table.table not in removed:
             yield Skipped(table.table, kinds[table.table], table.message)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.run_layout import unit_id
@@ -32,21 +33,23 @@ def refuse_unfit(routed: Sequence[Routed], *, iceberg: bool) -> None:
     refuse(PLAN, misfits)
 
 
-def make_plan(
-    settings: Settings,
-    run: str,
-    nonce: str,
-    dataset: Dataset,
-    snapshot: int,
-    selection: Selection,
-    routing: Routing,
-    tasks: int,
-) -> tuple[Plan, bytes]:
+class RunToPlan(NamedTuple):
+    """A run before it has a plan. nonce: a number that no other plan of the run has. snapshot: its time, in ms."""
+
+    settings: Settings
+    run: str
+    nonce: str
+    dataset: Dataset
+    snapshot: int
+
+
+def make_plan(planning: RunToPlan, selection: Selection, routing: Routing, tasks: int) -> tuple[Plan, bytes]:
     """The plan of a run and its units, one JSON line each, share after share.
 
     tasks: the number of shares to deal, never more than units.
     Raises UsageError for tables that cannot be exported as the settings require.
     """
+    settings, run, nonce, dataset, snapshot = planning
     routed = routing.routed
     refuse_unfit(routed, iceberg=settings.iceberg)
     names = patterns(settings, run, snapshot, routed)

@@ -16,6 +16,7 @@ from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.run_layout import RunLayout, attempt_of, unit_of
 from bqdump.core.documents.target import Latest
 from bqdump.core.documents.units import numbers_by_unit
+from bqdump.core.plan.record import Placed
 from bqdump.core.settings.settings import Settings
 from bqdump.core.units.shares import read_units
 from bqdump.export.carry import carry_over, check_carried
@@ -24,7 +25,7 @@ from bqdump.export.placement.replace import Replace
 from bqdump.export.publish.clear import delete, discard
 from bqdump.export.publish.collect import file_of
 from bqdump.export.publish.latest import read_manifest_files
-from bqdump.export.task import Exported, Extra, Placed, Placement, RunningExport, Task
+from bqdump.export.task import Exported, Extra, Placement, RunningExport, Task
 from bqdump.ports.store import ObjectInfo
 
 

@@ -10,13 +10,14 @@ from bqdump.core.documents.path_template import split_shard
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest, Stages
 from bqdump.core.errors import VerificationError
+from bqdump.core.plan.record import Placed
 from bqdump.core.plan.removal import Carryover
 from bqdump.export.carry import check_carried
 from bqdump.export.placement.final_names import announce, copy_over, make_ready, origin, refuse_others, withdraw
 from bqdump.export.publish.clear import clear_staging, clear_stale, read_earlier
 from bqdump.export.publish.collect import file_of
 from bqdump.export.publish.latest import has_ended
-from bqdump.export.task import Exported, Placed, RunningExport, Task
+from bqdump.export.task import Exported, RunningExport, Task
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import overwrite
 

@@ -35,7 +35,7 @@ from bqdump.core.plan.selection import Selection, choose, unmatched
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Table
-from bqdump.core.units.plan import make_plan, unchanged_plans
+from bqdump.core.units.plan import RunToPlan, make_plan, unchanged_plans
 from bqdump.core.units.shares import read_tables
 from bqdump.export.carry import refuse_other_mode
 from bqdump.export.placement.choose import placement_of
@@ -43,10 +43,9 @@ from bqdump.export.planning.dataset_definitions import DefinitionCollector
 from bqdump.export.planning.definitions import bill_of, captured_tables, describe, row_policies
 from bqdump.export.planning.partitions import PartitionedRouting, with_partitions
 from bqdump.export.planning.reuse import ReuseDecision, find_reusable, timed
-from bqdump.export.planning.survey import Earlier, Survey, survey
+from bqdump.export.planning.survey import Request, Survey, survey
 from bqdump.export.planning.target import check_bill, estimate_queries, refuse_missing_packages
 from bqdump.export.task import OfSet
-from bqdump.ports.store import BucketInfo
 from bqdump.ports.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -102,38 +101,28 @@ class Answers(NamedTuple):
     definitions: Definitions
 
 
-async def draft_plan(
-    warehouse: Warehouse,
-    settings: Settings,
-    run: str,
-    tasks: int,
-    bucket: BucketInfo | None,
-    earlier: Earlier,
-    of_set: OfSet | None = None,
-) -> Draft:
-    """Survey the dataset, ask about its tables, and plan the export, without storing anything.
-
-    earlier: the export that it would replace. of_set: where the dataset is one of a set.
-    """
-    surveyed = await survey(warehouse, settings, run, bucket, earlier, of_set)
+async def draft_plan(warehouse: Warehouse, request: Request) -> Draft:
+    """Survey the dataset, ask about its tables, and plan the export, without storing anything."""
+    settings = request.settings
+    surveyed = await survey(warehouse, request)
     selection = choose(surveyed.listing, settings, surveyed.snapshot)
     for pattern, guess in unmatched([item.name for item in surveyed.listing], settings.exclude):
         message = "exclude %r: no table of %s matches%s"
         log.warning(message, pattern, settings.dataset, guess, extra=LogEvent.PATTERN_UNMATCHED.extra())
     answers = await _ask(warehouse, surveyed, selection)
-    return plan_of(surveyed, selection, answers, tasks, _nonce(of_set))
+    return plan_of(surveyed, selection, answers, _nonce(request.of_set))
 
 
-def plan_of(survey: Survey, selection: Selection, answers: Answers, tasks: int, nonce: str) -> Draft:
+def plan_of(survey: Survey, selection: Selection, answers: Answers, nonce: str) -> Draft:
     """The plan that follows from what was asked: pure.
 
     Its flags hold the findings of the guards; `refuse` decides whether a run may continue. nonce: a number that no
     other plan of the run has.
     """
-    settings, bucket, listing, tables = survey.settings, survey.bucket, survey.listing, answers.tables
-    plan, lines = make_plan(
-        settings, survey.run, nonce, survey.dataset, survey.snapshot, selection, tables.divided.routing, tasks
-    )
+    request, listing, tables = survey.request, survey.listing, answers.tables
+    settings, bucket = request.settings, request.bucket
+    planning = RunToPlan(settings, request.run, nonce, survey.dataset, survey.snapshot)
+    plan, lines = make_plan(planning, selection, tables.divided.routing, request.tasks)
     planned = read_tables(lines, plan)
     plan = msgspec.structs.replace(plan, reused=tables.reusable.reused, reused_partitions=tables.divided.reused)
     # What an unchanged table lacks, its files lack, too.
@@ -153,8 +142,8 @@ def plan_of(survey: Survey, selection: Selection, answers: Answers, tasks: int, 
         refuse_names(_patterns(settings, plan, every), bucket.names, str(settings.target))
         location = survey.dataset.location
         flags += target_flags(location, bucket.location, bucket.soft_delete_seconds, versions=bucket.versions)
-        flags += lifecycle_flags(bucket.lifecycle, settings, survey.run, every)
-    if (published := survey.earlier.published) and published.age < plan.age:
+        flags += lifecycle_flags(bucket.lifecycle, settings, request.run, every)
+    if (published := request.earlier.published) and published.age < plan.age:
         listed = {item.name for item in listing}
         removed, kept = leaving(published, {table.table for table in every}, listed, settings)
         refuse_other_mode(published, plan, kept)
@@ -184,7 +173,7 @@ async def _ask_tables(
     warehouse: Warehouse, survey: Survey, selection: Selection, collector: DefinitionCollector
 ) -> TableAnswers:
     """The requests about single tables: their metadata, what hides or delays rows, and the costs of queries."""
-    dataset, settings, published = survey.dataset, survey.settings, survey.earlier.published
+    dataset, settings, published = survey.dataset, survey.settings, survey.request.earlier.published
 
     async def protection() -> tuple[dict[str, list[RowPolicy] | None], tuple[RowPolicy, ...]]:
         known = policed_tables(published.flags if published else ())

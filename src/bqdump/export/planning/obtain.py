@@ -27,7 +27,7 @@ from bqdump.export.carry import read_published
 from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import Draft, draft_plan
 from bqdump.export.planning.reuse import refers
-from bqdump.export.planning.survey import Earlier
+from bqdump.export.planning.survey import Earlier, Request
 from bqdump.export.planning.target import PLAN, check_bucket, check_target, of_dataset, refuse_other_settings
 from bqdump.export.task import RunningExport, Task
 from bqdump.ports.store import BucketInfo
@@ -109,7 +109,8 @@ async def _draft(task: Task, bucket: BucketInfo | None) -> Draft:
     for _ in range(DRAFTS):
         published = await read_published(task.store, task.settings, planning=True)
         earlier = Earlier(task.store, published, task.signer)
-        draft = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket, earlier, task.of_set)
+        request = Request(task.settings, task.run, task.tasks, bucket, earlier, task.of_set)
+        draft = await draft_plan(task.warehouse, request)
         refuse(draft.plan.flags, f"{draft.plan.project}.{draft.plan.dataset}")
         # A run that prune begins to delete after the draft is not named: the next draft sees its tombstone.
         if await refers(task.store, task.settings, draft.plan):
@@ -191,5 +192,6 @@ async def show_plan(task: Task) -> Planned:
     async with of_dataset(task.warehouse, task.settings):
         bucket = await check_target(task.store, task.settings)
     earlier = Earlier(task.store, await read_published(task.store, task.settings), task.signer)
-    draft = await draft_plan(task.warehouse, task.settings, task.run, task.tasks, bucket, earlier, task.of_set)
+    request = Request(task.settings, task.run, task.tasks, bucket, earlier, task.of_set)
+    draft = await draft_plan(task.warehouse, request)
     return planned(draft.plan, draft.tables, draft.altered, task.settings.price_per_tib)

@@ -60,7 +60,7 @@ async def find_reusable(survey: Survey, candidates: Sequence[Candidate]) -> Reus
         return ReuseDecision(tuple(routed))
     reuse, reasons = decide(published, candidates, settings, snapshot)
     if published and reuse:
-        reasons |= await obstacles(survey.earlier, published, settings, reuse)
+        reasons |= await obstacles(survey.request.earlier, published, settings, reuse)
     return ReuseDecision(
         tuple(replace(table, reason=reasons[table.table.name]) for table in routed if table.table.name in reasons),
         tuple(table for table in routed if table.table.name not in reasons),
@@ -157,7 +157,7 @@ async def find_unchanged_partitions(
             del unchanged[least(present[name])]
         if unchanged:
             unchanged_by_table[name] = unchanged
-    usable = await _usable(survey.earlier, published, settings, unchanged_by_table)
+    usable = await _usable(survey.request.earlier, published, settings, unchanged_by_table)
     return {
         name: UnchangedPartitions(entries, reused_partitions(name, entries.values()))
         for name, entries in usable.items()

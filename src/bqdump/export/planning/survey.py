@@ -51,21 +51,32 @@ class Earlier(NamedTuple):
     signer: Signer | None = None
 
 
-class Survey(NamedTuple):
-    """What is known when an export is planned, before single tables are asked about.
+class Request(NamedTuple):
+    """What is to be planned.
 
     bucket: None without the permission to read its settings.
     earlier: the export that this one would replace.
+    of_set: where the dataset is one of a set.
+    """
+
+    settings: Settings
+    run: str
+    tasks: int
+    bucket: BucketInfo | None
+    earlier: Earlier
+    of_set: OfSet | None = None
+
+
+class Survey(NamedTuple):
+    """What is known when an export is planned, before single tables are asked about.
+
     before: the partitions of large tables, with readings, from before the snapshot time.
     early: readings of tables from before the snapshot time, by name; None for one that proves nothing.
     now: BigQuery's time, in milliseconds since 1970 UTC.
     snapshot: the snapshot time of the export, likewise.
     """
 
-    settings: Settings
-    run: str
-    bucket: BucketInfo | None
-    earlier: Earlier
+    request: Request
     dataset: Dataset
     before: BeforeSnapshot
     early: Mapping[str, Reading | None]
@@ -76,30 +87,29 @@ class Survey(NamedTuple):
     @property
     def published(self) -> Published | None:
         """The published export if it is an earlier one of the same dataset: the one whose files may be used again."""
-        published = self.earlier.published
-        if published is None or published.age >= (self.snapshot, self.run):
+        published = self.request.earlier.published
+        if published is None or published.age >= (self.snapshot, self.request.run):
             return None
         return same_dataset(published, self.settings)
 
+    @property
+    def settings(self) -> Settings:
+        """The settings of the run."""
+        return self.request.settings
 
-async def survey(
-    warehouse: Warehouse,
-    settings: Settings,
-    run: str,
-    bucket: BucketInfo | None,
-    earlier: Earlier,
-    of_set: OfSet | None,
-) -> Survey:
-    """Ask for all that planning needs to know of the dataset as a whole. of_set: where it is one of a set.
+
+async def survey(warehouse: Warehouse, request: Request) -> Survey:
+    """Ask for all that planning needs to know of the dataset as a whole.
 
     Raises UsageError where the settings do not allow what was found.
     """
+    settings = request.settings
     dataset = await _dataset(warehouse, settings)
-    published = same_dataset(earlier.published, settings)
+    published = same_dataset(request.earlier.published, settings)
     before = await read_before(warehouse, dataset, settings, published)
     early = await read_early(warehouse, dataset, settings, published, before)
-    now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings, of_set)
-    return Survey(settings, run, bucket, earlier, dataset, before, early, now, snapshot, listing)
+    now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings, request.of_set)
+    return Survey(request, dataset, before, early, now, snapshot, listing)
 
 
 def same_dataset(published: Published | None, settings: Settings) -> Published | None:

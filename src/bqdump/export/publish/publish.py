@@ -16,12 +16,12 @@ from bqdump.core.documents.manifest import File, Manifest, ManifestFiles
 from bqdump.core.documents.run import TablePlan
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import UnavailableError, VerificationError
-from bqdump.core.plan.record import make_manifest
+from bqdump.core.plan.record import Placed, Record, make_manifest
 from bqdump.export.collected import Collected
 from bqdump.export.publish.clear import delete
 from bqdump.export.publish.collect import all_tables, collect, partition_entries, prove, read_definitions
 from bqdump.export.publish.latest import has_ended, pointer_to, read_manifest_files
-from bqdump.export.task import Exported, Placed, RunningExport
+from bqdump.export.task import Exported, RunningExport
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.ledger import Ledger
 from bqdump.repository.published import move_latest, read_latest
@@ -106,26 +106,23 @@ async def _prove(export: RunningExport, ledger: Ledger) -> _Proved | None:
 
 async def _describe(export: RunningExport, ledger: Ledger, proved: _Proved) -> Manifest:
     tables, placed, collected = proved.tables, proved.placed, proved.collected
-    manifest = make_manifest(
+    files = {table: _counted(files, collected.written[table], collected.rows) for table, files in placed.files.items()}
+    record = Record(
         export.plan,
-        number=proved.latest.number + 1 if proved.latest else 1,
+        tables,
+        proved.definitions,
         receipts={table: done.receipt for table, done in ledger.done.items()},
         partitions={
             table.id: partition_entries(collected, table.id)
             for table in tables
-            if table.partitions and table.id in placed.files
+            if table.partitions and table.id in files
         },
-        without=ledger,
-        plans=tables,
-        files={
-            table: _counted(files, collected.written[table], collected.rows) for table, files in placed.files.items()
-        },
-        left=placed.left,
-        found=placed.found,
-        carry=placed.carry,
-        definitions=proved.definitions,
+        failed=ledger.failed,
+        dropped=ledger.dropped,
+        placed=placed._replace(files=files),
+        number=proved.latest.number + 1 if proved.latest else 1,
     )
-    return await export.extra.describe(export, manifest, proved.latest)
+    return await export.extra.describe(export, make_manifest(record), proved.latest)
 
 
 async def _store(export: RunningExport, manifest: Manifest, placed: Placed) -> Loaded[ManifestFiles] | None:
