@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bqdump.core.documents.path_template import shard_name
@@ -53,12 +53,16 @@ class Collected:
 
     def rows_of_attempt(self, attempt: Attempt) -> int | None:
         """The rows of the files of one attempt, None if one of them does not record them."""
-        counts = [self.rows[info.name] for info in attempt.files]
-        known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
+        return self._rows(attempt.files)
 
     def rows_of(self, table: str) -> int | None:
         """The rows of all files of a table, None if one of them does not record them."""
-        counts = [self.rows[info.name] for info in self.written[table]]
-        known = [count for count in counts if count is not None]
-        return sum(known) if len(known) == len(counts) else None
+        return self._rows(self.written[table])
+
+    def _rows(self, files: Iterable[ObjectInfo]) -> int | None:
+        total = 0
+        for info in files:
+            if (rows := self.rows[info.name]) is None:
+                return None
+            total += rows
+        return total

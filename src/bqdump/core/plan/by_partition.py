@@ -13,7 +13,7 @@ files were read. If the one after the snapshot time of this plan is equal, too, 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,7 +26,7 @@ from bqdump.core.plan.reuse import Candidate, settings_differ, why_exported
 from bqdump.core.plan.routes import Routed, RoutedPartition, obstacle, requirements_of
 from bqdump.core.risks import HIDING
 from bqdump.core.settings.settings import Settings
-from bqdump.core.tables.catalog import Listed, Partition, Table, select, varying
+from bqdump.core.tables.catalog import Listed, Partition, Table, select, state_of, varying
 from bqdump.core.tables.columns import as_they_are
 from bqdump.core.tables.partitioning import Partitioning, partitioning_of
 
@@ -66,14 +66,6 @@ class AfterSnapshot(NamedTuple):
     uncounted: dict[str, str]
 
 
-class _State(msgspec.Struct, rename="camel"):
-    streaming_buffer: Any = None
-    max_staleness: str | None = None
-
-
-_STATE = msgspec.json.Decoder(_State | None)
-
-
 def candidates(settings: Settings, listing: Sequence[Listed]) -> list[Listed]:
     """The tables that have partitions, among those that the patterns choose."""
     chosen = select([item.name for item in listing], settings.include, settings.exclude)
@@ -89,7 +81,7 @@ def is_large(settings: Settings, table: Table) -> bool:
 
 def is_conclusive(definition: msgspec.Raw) -> bool:
     """Whether equal readings of a table, or a partition, prove that it has not changed: nothing is applied later."""
-    state = _STATE.decode(definition)
+    state = state_of(definition)
     return bool(state and state.streaming_buffer is None and not state.max_staleness)
 
 

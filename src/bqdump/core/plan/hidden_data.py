@@ -19,7 +19,7 @@ import msgspec
 from bqdump.core.documents.run import Flag, Plan, Receipt, TablePlan
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted
-from bqdump.core.tables.catalog import EXTRACTABLE, Table
+from bqdump.core.tables.catalog import EXTRACTABLE, Table, state_of
 from bqdump.core.tables.partitioning import MOST_LOADS, PSEUDO_COLUMN, has_partition_times
 
 
@@ -36,18 +36,6 @@ class Captured(NamedTuple):
     why: str = ""
 
 
-class _Keys(msgspec.Struct, rename="camel"):
-    primary_key: Any = None
-
-
-class _Definition(msgspec.Struct, rename="camel"):
-    table_constraints: _Keys | None = None
-    max_staleness: str | None = None
-
-
-_DEFINITION = msgspec.json.Decoder(_Definition | None)
-
-
 def keyed(tables: Iterable[Table]) -> tuple[str, ...]:
     """The tables that have a primary key. Only into these can changes be streamed."""
     return tuple(table.name for table in tables if table.kind == "TABLE" and _has_key(table.definition))
@@ -55,8 +43,8 @@ def keyed(tables: Iterable[Table]) -> tuple[str, ...]:
 
 def serves_stale(definition: msgspec.Raw) -> bool:
     """Whether even queries may lack recent changes to a table (`maxStaleness`)."""
-    decoded = _DEFINITION.decode(definition)
-    return bool(decoded and decoded.max_staleness)
+    state = state_of(definition)
+    return bool(state and state.max_staleness)
 
 
 def lacking_flags(
@@ -87,28 +75,12 @@ def _unapplied(table: TablePlan) -> str:
 
 
 def _has_key(definition: msgspec.Raw) -> bool:
-    decoded = _DEFINITION.decode(definition) if b'"primaryKey"' in bytes(definition) else None
-    return bool(decoded and decoded.table_constraints and decoded.table_constraints.primary_key)
+    state = state_of(definition) if b'"primaryKey"' in bytes(definition) else None
+    return bool(state and state.table_constraints and state.table_constraints.primary_key)
 
 
 # Risks with which a table's files may have fewer rows than BigQuery counts.
-HIDING = (Risk.ROW_POLICIES, Risk.UNSEEN_ROW_POLICIES, Risk.UNAPPLIED_CHANGES)
-
-
-class _Partitioning(msgspec.Struct, rename="camel"):
-    expiration_ms: str | int | None = None
-
-
-class _Counted(msgspec.Struct, rename="camel"):
-    num_rows: str | int | None = None
-    last_modified_time: str | int | None = None
-    max_staleness: str | None = None
-    biglake_configuration: Any = None
-    streaming_buffer: Any = None
-    time_partitioning: _Partitioning | None = None
-
-
-_COUNTED = msgspec.json.Decoder(_Counted | None)
+FEWER_ROWS = (Risk.ROW_POLICIES, Risk.UNSEEN_ROW_POLICIES, Risk.UNAPPLIED_CHANGES)
 
 
 def certain_rows(kind: str, rows: int, definition: msgspec.Raw, snapshot: int) -> int | None:
@@ -122,23 +94,21 @@ def certain_rows(kind: str, rows: int, definition: msgspec.Raw, snapshot: int) -
     Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/tables
     """
     try:
-        known = _COUNTED.decode(definition) if kind in EXTRACTABLE else None
-        modified = int(known.last_modified_time) if known and known.last_modified_time else snapshot
+        state = state_of(definition) if kind in EXTRACTABLE else None
+        modified = int(state.last_modified_time) if state and state.last_modified_time else snapshot
     except (msgspec.MsgspecError, ValueError):
         return None
-    if known is None or known.num_rows is None:
+    if state is None or state.num_rows is None or state.partitions_expire_ms:
         return None
-    if any(item is not None for item in (known.streaming_buffer, known.biglake_configuration, known.max_staleness)):
-        return None
-    if known.time_partitioning and known.time_partitioning.expiration_ms:
+    if any(item is not None for item in (state.streaming_buffer, state.biglake_configuration, state.max_staleness)):
         return None
     return rows if modified < snapshot else None
 
 
 def hidden_rows(plan: Plan, receipts: Iterable[Receipt]) -> set[str]:
     """The tables whose files may lack rows because of row access policies or unapplied changes; "" for all tables."""
-    hidden = {flag.table for flag in plan.flags if flag.risk in HIDING}
-    return hidden | {receipt.table for receipt in receipts if not set(HIDING).isdisjoint(receipt.risks)}
+    hidden = {flag.table for flag in plan.flags if flag.risk in FEWER_ROWS}
+    return hidden | {receipt.table for receipt in receipts if not set(FEWER_ROWS).isdisjoint(receipt.risks)}
 
 
 def expected_rows(plan: Plan, table: TablePlan, hidden: AbstractSet[str] = frozenset()) -> int | None:

@@ -21,7 +21,7 @@ from bqdump.core.documents.manifest import Carried, File, PartitionEntry
 from bqdump.core.documents.run import Flag
 from bqdump.core.documents.unchanged import Reading, RemovalReason, Removed
 from bqdump.core.plan.hidden_data import Captured, protected_columns
-from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, WHOLE, Shape, Table, is_iceberg
+from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, WHOLE, Shape, Table, is_iceberg, state_of
 from bqdump.core.times import rfc3339
 
 # Fields that differ from one reading to the next although nothing changed; so does every field of a size or count.
@@ -40,20 +40,6 @@ SIZES = "num"
 GONE = "it no longer exists"
 PARTITIONS_EXPIRE = "its partitions expire"
 INCOMPLETE = "BigQuery does not report its creationTime, lastModifiedTime, numRows and numBytes"
-
-
-class _Partitioning(msgspec.Struct, rename="camel"):
-    expiration_ms: str | int | None = None
-
-
-class _Changing(msgspec.Struct, rename="camel"):
-    max_staleness: str | None = None
-    expiration_time: str | int | None = None
-    streaming_buffer: Any = None
-    time_partitioning: _Partitioning | None = None
-
-
-_CHANGING = msgspec.json.Decoder(_Changing | None)
 
 
 def reading_of(definition: msgspec.Raw, by: int = 0) -> Reading | None:
@@ -113,18 +99,18 @@ def of_other_kind(table: Table) -> str:
 def changing(definition: msgspec.Raw) -> str:
     """Why the rows of a table may change without a change of its metadata; "" where they cannot."""
     try:
-        decoded = _CHANGING.decode(definition)
+        state = state_of(definition)
     except msgspec.MsgspecError:
         return INCOMPLETE
-    if decoded is None:
+    if state is None:
         return GONE
-    if decoded.streaming_buffer is not None:
+    if state.streaming_buffer is not None:
         return "streaming buffer"
-    if decoded.max_staleness:
+    if state.max_staleness:
         return "max_staleness is set"
-    if decoded.time_partitioning and decoded.time_partitioning.expiration_ms:
+    if state.partitions_expire_ms:
         return PARTITIONS_EXPIRE
-    return "the table expires" if decoded.expiration_time else ""
+    return "the table expires" if state.expiration_time else ""
 
 
 def difference(before: Reading, now: Reading) -> str:

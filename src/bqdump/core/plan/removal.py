@@ -24,7 +24,7 @@ from bqdump.core.plan.readings import Published, PublishedTable
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
-from bqdump.core.tables.catalog import select
+from bqdump.core.tables.catalog import select, state_of
 from bqdump.core.tables.partitioning import partitioning_of
 
 # Settings that decide how the files of a table are named, encrypted, read and compared.
@@ -162,17 +162,6 @@ def carried(manifest: Manifest, entry: TableEntry, settings: Mapping[str, Any], 
 NAMED = 5
 
 
-class _Partitioning(msgspec.Struct, rename="camel"):
-    expiration_ms: str | int | None = None
-
-
-class _Definition(msgspec.Struct, rename="camel"):
-    time_partitioning: _Partitioning | None = None
-
-
-_DEFINITION = msgspec.json.Decoder(_Definition | None)
-
-
 def leaving_partitions(
     published: Published, planned: Iterable[TablePlan], reused: Iterable[ReusedPartitions], now: int
 ) -> tuple[RemovedPartitions, ...]:
@@ -229,10 +218,8 @@ def _leaving(
 
 def _expired(definition: msgspec.Raw, gone: Mapping[str, PartitionEntry], now: int) -> set[str]:
     """Those of the partitions that are old enough to have expired."""
-    decoded = _DEFINITION.decode(definition)
-    of = decoded.time_partitioning if decoded else None
-    partitioning = partitioning_of(definition)
-    if not of or not of.expiration_ms or not partitioning:
+    state, partitioning = state_of(definition), partitioning_of(definition)
+    lifetime = state.partitions_expire_ms if state else 0
+    if not lifetime or not partitioning:
         return set()
-    lifetime = int(of.expiration_ms)
     return {id_ for id_ in gone if (since := partitioning.begins_ms(id_)) is not None and since + lifetime <= now}

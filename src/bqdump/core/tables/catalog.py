@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from typing import Any
 
 import msgspec
 
@@ -85,11 +86,38 @@ class Table(msgspec.Struct, frozen=True):
     definition: msgspec.Raw
 
 
-class _Definition(msgspec.Struct, rename="camel"):
-    biglake_configuration: msgspec.Raw = msgspec.Raw(b"")
+class _Partitioning(msgspec.Struct, rename="camel"):
+    expiration_ms: str | int | None = None
 
 
-_DEFINITION = msgspec.json.Decoder(_Definition | None)
+class _Keys(msgspec.Struct, rename="camel"):
+    primary_key: Any = None
+
+
+class TableState(msgspec.Struct, rename="camel"):
+    """What a definition says about when and how rows of the table may change. Times: ms since 1970 UTC."""
+
+    num_rows: str | int | None = None
+    last_modified_time: str | int | None = None
+    max_staleness: str | None = None
+    expiration_time: str | int | None = None
+    streaming_buffer: Any = None
+    biglake_configuration: Any = None
+    time_partitioning: _Partitioning | None = None
+    table_constraints: _Keys | None = None
+
+    @property
+    def partitions_expire_ms(self) -> int:
+        """The age at which partitions are deleted; 0 for never."""
+        return int(self.time_partitioning.expiration_ms or 0) if self.time_partitioning else 0
+
+
+_STATE = msgspec.json.Decoder(TableState | None)
+
+
+def state_of(definition: msgspec.Raw) -> TableState | None:
+    """What a definition says about changes; None for a table that no longer exists. Raises msgspec.MsgspecError."""
+    return _STATE.decode(definition)
 
 
 def unknown_kind(kind: str) -> str:
@@ -99,8 +127,8 @@ def unknown_kind(kind: str) -> str:
 
 def is_iceberg(definition: msgspec.Raw) -> bool:
     """Whether a table stores its rows as Iceberg files in a bucket."""
-    decoded = _DEFINITION.decode(definition)
-    return bool(decoded and bytes(decoded.biglake_configuration))
+    state = state_of(definition)
+    return state is not None and state.biglake_configuration is not None
 
 
 def select(names: Iterator[str] | list[str], include: tuple[str, ...], exclude: tuple[str, ...]) -> Iterator[bool]:

@@ -20,7 +20,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.formats.fidelity import NO_AVRO
 from bqdump.core.formats.formats import ICEBERG_WIDE, Unfit, formats_that_hold, unfit
 from bqdump.core.formats.types import Column, standard
-from bqdump.core.sizes import named
+from bqdump.core.sizes import listed, named
 from bqdump.core.tables.catalog import Shape, Table
 from bqdump.core.tables.partitioning import partition_times
 
@@ -187,7 +187,7 @@ def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
     columns = [column.column for misfit in misfits for column in misfit.columns]
     able = formats_that_hold(misfits[0].route, columns)
     cause, setting = f"{', '.join(reasons)} ({tables})", "format"
-    other = f"Set {{setting:format}} to {_either(able)}"
+    other = f"Set {{setting:format}} to {listed(able)}"
     if NO_AVRO in reasons:
         # That is about no column, so columns and what can be done with them would be misleading.
         which = named([misfit.table for misfit in misfits], SHOWN, "table")
@@ -204,7 +204,3 @@ def refuse(operation: str, misfits: Sequence[Misfit]) -> None:
 
 def _columns(misfits: Sequence[Unfit]) -> str:
     return named([f"{unfit.path} {unfit.type}" for unfit in misfits], SHOWN, "column")
-
-
-def _either(names: Sequence[str]) -> str:
-    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
