@@ -95,11 +95,11 @@ class Telemetry:
             self._seconds.record((job.end - job.begin) / 1000, self._common)
 
     def _add(self, span: Span, parent: Any) -> Any:
-        made = self._tracer.start_span(span.name, parent, attributes=span.attributes, start_time=span.begin * MS)
+        started = self._tracer.start_span(span.name, parent, attributes=span.attributes, start_time=span.begin * MS)
         if span.error:
-            made.set_status(Status(StatusCode.ERROR, span.error))
-        made.end(span.end * MS)
-        return set_span_in_context(made)
+            started.set_status(Status(StatusCode.ERROR, span.error))
+        started.end(span.end * MS)
+        return set_span_in_context(started)
 
 
 def _parent(run: str) -> Any:

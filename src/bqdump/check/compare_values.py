@@ -72,16 +72,16 @@ async def compare_values(
             async with slots:
                 content = _pieces(store, file, tell)
                 described = data_file(manifest, entry, file)._replace(alike=same)
-                found = await reader.digest(described, content, checksums=True, texts=alike)
+                digested = await reader.digest(described, content, checksums=True, texts=alike)
             tell(Checked(1, 0))
-            if found.crc32c != file.crc32c:
+            if digested.crc32c != file.crc32c:
                 raise _gone(manifest, [file.name])
-            return found
+            return digested
 
         return _sums(manifest, entry, await asyncio.gather(*map(digest, entry.files)))
 
-    found = await asyncio.gather(*(sums(manifest, entry) for manifest, entry in compared))
-    pairs = dict(zip(unproven, zip(found[: len(unproven)], found[len(unproven) :], strict=True), strict=True))
+    digested = await asyncio.gather(*(sums(manifest, entry) for manifest, entry in compared))
+    pairs = dict(zip(unproven, zip(digested[: len(unproven)], digested[len(unproven) :], strict=True), strict=True))
 
     def by_values(change: TableChange) -> TableChange:
         name = change.table
@@ -104,8 +104,8 @@ async def _check_there(store: ObjectStore, manifest: Manifest, entries: Sequence
         return info is not None and (info.size, info.crc32c) == (file.size, file.crc32c)
 
     files = [file for entry in entries for file in entry.files]
-    found = await gathered(there, files, LOOKS_AT_ONCE)
-    if lost := [file.name for file, stays in zip(files, found, strict=True) if not stays]:
+    present = await gathered(there, files, LOOKS_AT_ONCE)
+    if lost := [file.name for file, stays in zip(files, present, strict=True) if not stays]:
         raise _gone(manifest, lost)
 
 
@@ -133,7 +133,7 @@ def _sums(manifest: Manifest, entry: TableEntry, digests: Sequence[Digest]) -> S
     format_ = entry.format or manifest.settings["format"]
     held = exported(columns_of(entry.definition), entry.shape)
     masked = tuple(column.name for column in held if not column.type)
-    found, columns, across, place = leaves(held), {}, [], 0
+    all_leaves, columns, across, place = leaves(held), {}, [], 0
     wrong = (digest.unreadable or "; ".join(digest.differences) for digest in digests)
     if unreadable := next(filter(None, wrong), ""):
         return Sums(format_, 0, {}, (), masked, unreadable)
@@ -141,7 +141,7 @@ def _sums(manifest: Manifest, entry: TableEntry, digests: Sequence[Digest]) -> S
     def total(at: int) -> int:
         return sum(digest.sums[at] for digest in digests)
 
-    for some in chunks(found):
+    for some in chunks(all_leaves):
         for leaf in some:
             columns[leaf] = total(place), total(place + 1)
             place += 2
@@ -207,8 +207,8 @@ async def compare_set(sets: Sequence[SetAt], before: str, after: str, compare_bo
             old = await _manifest(at.export(name), before)
             new = await _manifest(at.export(name), after or published.get(name, ""))
             missing -= {before if old else None, after if new else None}
-            found = await compare_both(at.store, old, new) if old and new else _one_sided(old, new)
-            changes += [replace(change, table=f"{name}.{change.table}") for change in found]
+            compared = await compare_both(at.store, old, new) if old and new else _one_sided(old, new)
+            changes += [replace(change, table=f"{name}.{change.table}") for change in compared]
     for run in (before, after):
         if run in missing:
             raise missing_run(run, sets[0].settings)
@@ -221,8 +221,8 @@ async def _manifest(export: ExportAt, run: str) -> Manifest | None:
 
 def _one_sided(old: Manifest | None, new: Manifest | None) -> list[TableChange]:
     """All tables of a dataset that only one of the runs has exported."""
-    if not (there := old or new):
+    if not (manifest := old or new):
         return []
-    nothing = replace(there, tables=(), failed=(), skipped=())
-    why = f"only run {there.run} has exported dataset {there.dataset}"
+    nothing = replace(manifest, tables=(), failed=(), skipped=())
+    why = f"only run {manifest.run} has exported dataset {manifest.dataset}"
     return [replace(change, why=why) for change in compare(old or nothing, new or nothing)]

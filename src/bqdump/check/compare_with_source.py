@@ -108,10 +108,10 @@ async def priced(source: Source, dataset: Dataset, needed: Sequence[Question]) -
 
     async def estimated(question: Question) -> Question | Finding:
         try:
-            found = await source.warehouse.estimate(dataset, question.entry.table, question.select, {})
+            dry_run = await source.warehouse.estimate(dataset, question.entry.table, question.select, {})
         except JobFailedError as error:
             return _gone(question, error)
-        return question._replace(bills=found.bytes)
+        return question._replace(bills=dry_run.bytes)
 
     estimates = await gathered(estimated, needed, QUERIES_AT_ONCE)
     able = [estimate for estimate in estimates if isinstance(estimate, Question)]
@@ -170,11 +170,11 @@ def about(
     source = f"({sql.select_part(dataset, entry.table, snapshot, entry.definition, unmasked)})"
     format_ = entry.format or manifest.settings["format"]
     alike = altered_types(format_, entry.route)
-    made, start = [], 0
+    asked, start = [], 0
     for some in chunks(leaves(held)):
-        made.append(Question(entry, some, bigquery_statement(source, some, format_, alike), start))
+        asked.append(Question(entry, some, bigquery_statement(source, some, format_, alike), start))
         start += 2 * len(some) + 1
-    return made
+    return asked
 
 
 def _has_sums(digest: Digest | None) -> bool:
@@ -193,18 +193,18 @@ def _gone(question: Question, error: BqdumpError) -> Finding:
     return Finding(FindingKind.SOURCE, question.entry.table, "", "", error.cause.partition("\n")[0])
 
 
-def _differences(question: Question, expected: list[int], found: list[int]) -> list[Finding]:
-    """expected: from BigQuery. found: from the files. Each: rows, values and checksum by column, checksum of rows."""
+def _differences(question: Question, expected: list[int], counted: list[int]) -> list[Finding]:
+    """expected: from BigQuery. counted: from the files. Each: rows, values and checksum by column, checksum of rows."""
     table = question.entry.table
-    if expected[0] != found[0]:
+    if expected[0] != counted[0]:
         # With different row counts every checksum differs as well.
-        return [Finding(FindingKind.ROWS, table, "", f"{expected[0]} rows in BigQuery", f"{found[0]} rows")]
+        return [Finding(FindingKind.ROWS, table, "", f"{expected[0]} rows in BigQuery", f"{counted[0]} rows")]
     findings = []
     for number, leaf in enumerate(question.columns):
-        theirs, ours = expected[2 * number + 1 : 2 * number + 3], found[2 * number + 1 : 2 * number + 3]
+        theirs, ours = expected[2 * number + 1 : 2 * number + 3], counted[2 * number + 1 : 2 * number + 3]
         if theirs != ours:
             findings.append(Finding(FindingKind.VALUES, table, "", _words(leaf.name, theirs), _words(leaf.name, ours)))
-    if not findings and expected[-1] != found[-1]:
+    if not findings and expected[-1] != counted[-1]:
         findings.append(
             Finding(FindingKind.VALUES, table, "", "the same values in each row", "values of other rows mixed")
         )

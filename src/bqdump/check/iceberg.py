@@ -32,12 +32,12 @@ async def compare_metadata(
     moved = {file.name: file for file in listed.rewritten} if listed else {}
     led = [(table, name) for table, name in listed.tables.items() if name in moved] if listed else []
     named += [(table, moved[name]) for table, name in led]
-    there = await present(store, [file.name for _, file in named])
+    infos = await present(store, [file.name for _, file in named])
 
     async def look(file: tuple[str, IcebergFile]) -> list[Finding]:
-        return await _compare(store, *file, there, copied=copied, reads=reads)
+        return await _compare(store, *file, infos, copied=copied, reads=reads)
 
-    return findings + [finding for found in await gathered(look, named, READS_AT_ONCE) for finding in found]
+    return findings + [finding for of_file in await gathered(look, named, READS_AT_ONCE) for finding in of_file]
 
 
 async def _listed(
@@ -57,9 +57,9 @@ async def _listed(
 
 
 async def _compare(
-    store: ObjectStore, table: str, file: IcebergFile, there: Mapping[str, ObjectInfo], *, copied: bool, reads: bool
+    store: ObjectStore, table: str, file: IcebergFile, infos: Mapping[str, ObjectInfo], *, copied: bool, reads: bool
 ) -> list[Finding]:
-    info = there.get(file.name)
+    info = infos.get(file.name)
     if info is None:
         return [Finding(FindingKind.MISSING, table, file.name, f"{file.size} bytes", "")]
     if info.size != file.size:

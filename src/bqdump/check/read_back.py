@@ -75,9 +75,9 @@ async def read_back(
     findings: list[Finding] = []
     whole: dict[str, Digest] = {}
     for (entry, file), digest in zip(sampled, digests, strict=True):
-        found = _file_findings(entry, file, digest)
-        findings += found
-        if digest and not any(finding.kind in (FindingKind.CHECKSUM, FindingKind.UNREADABLE) for finding in found):
+        of_file = _file_findings(entry, file, digest)
+        findings += of_file
+        if digest and not any(finding.kind in (FindingKind.CHECKSUM, FindingKind.UNREADABLE) for finding in of_file):
             whole[file.name] = digest
     for entry in manifest.tables:
         findings += _table_findings(entry, whole)

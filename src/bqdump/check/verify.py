@@ -133,9 +133,9 @@ async def verify(
         findings += back.findings
         read = ReadBack(back.files, back.bytes, back.rows, reading.parts)
         if source and prepared:
-            found = await compare(source, prepared, back.digests)
-            findings += found.findings
-            compared = SourceCompared(found.tables, found.bytes_billed, found.not_compared)
+            differences = await compare(source, prepared, back.digests)
+            findings += differences.findings
+            compared = SourceCompared(differences.tables, differences.bytes_billed, differences.not_compared)
     # Nothing in a locked copy says that it is being pruned: whoever may create objects could say so.
     if findings and not (manifest.copy_of and manifest.copy_of.locked_until):
         await refuse_pruned(store, settings, "verify", manifest.run, read=True)
@@ -223,8 +223,8 @@ async def _is_copy(
         return True
     with suppress(DocumentError):
         latest = await read_latest(store, settings)
-        found = await store.stat(latest.manifest) if latest else None
-        return bool(latest and found and found.generation != latest.manifest_generation)
+        info = await store.stat(latest.manifest) if latest else None
+        return bool(latest and info and info.generation != latest.manifest_generation)
     return False
 
 
@@ -266,10 +266,10 @@ async def _compare_locks(store: ObjectStore, manifest: Manifest) -> list[Finding
     if not until:
         return []
     tables = {file.name: table.table for table in manifest.tables for file in table.files}
-    found = await present(store, tables)
+    infos = await present(store, tables)
     return [
         Finding(FindingKind.LOCK, tables[name], name, f"locked until {rfc3339(until)}", _locked(info))
-        for name, info in sorted(found.items())
+        for name, info in sorted(infos.items())
         if info.locked_until < until
     ]
 

@@ -110,11 +110,13 @@ def placeholder(verb: str, arguments: Arguments) -> str:
 
 
 def _arguments(text: str) -> dict[str, str | bool]:
-    found: dict[str, str | bool] = {}
+    arguments: dict[str, str | bool] = {}
     for word in text.split():
-        name, given, value = word.partition("=")
-        found[name if given else name.removeprefix(OFF)] = unquote(value) if given else not name.startswith(OFF)
-    return found
+        name, has_value, value = word.partition("=")
+        arguments[name if has_value else name.removeprefix(OFF)] = (
+            unquote(value) if has_value else not name.startswith(OFF)
+        )
+    return arguments
 
 
 def close_name(name: str, known: Collection[str]) -> str:

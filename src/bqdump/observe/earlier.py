@@ -79,8 +79,8 @@ async def _has_files(exports: Exports, line: RunLine, lines: Sequence[RunLine]) 
     store, settings, _ = next(export for export in exports.each if export.dataset in parts)
     layout = settings.layout.run(line.run)
     for name in (layout.contents.name, layout.manifest.name):
-        if found := await value_of(store, Document(name, _Kept)):
-            return not found.replaces
+        if kept := await value_of(store, Document(name, _Kept)):
+            return not kept.replaces
     return False
 
 
@@ -103,11 +103,11 @@ async def read_growth(exports: Exports, lines: Sequence[RunLine], run: str, sinc
     lines: the runs of all exports together. Tables of a set have their dataset's name.
     """
     after, before = chosen(lines, run, since)
-    found: list[TableGrowth] = []
+    growth: list[TableGrowth] = []
     for store, settings, dataset in exports.each:
         old, new = [await read_contents(store, settings, end.run) for end in (before, after)]
-        found += grown(old, new, dataset and f"{dataset}.")
-    return Growth(after.run, before.run, before.snapshot_time, most_first(found), len(found))
+        growth += grown(old, new, dataset and f"{dataset}.")
+    return Growth(after.run, before.run, before.snapshot_time, most_first(growth), len(growth))
 
 
 def chosen(lines: Iterable[RunLine], run: str, since: str) -> tuple[RunLine, RunLine]:

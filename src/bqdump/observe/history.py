@@ -167,15 +167,15 @@ async def read_runs(
         if run in noted or (run in known and await exists(store, settings.layout.run(run).manifest)):
             return _finished(known[run], published)
         try:
-            found = await _look_at(store, settings, run)
+            entry = await _look_at(store, settings, run)
         except DocumentError as error:
             return RunLine(run=run, state="unreadable", published=run == published, problem=error.sentence(COMMANDS))
-        if found is None or isinstance(found, RunLine):
-            return found
-        known[run] = found
-        return _finished(found, published)
+        if entry is None or isinstance(entry, RunLine):
+            return entry
+        known[run] = entry
+        return _finished(entry, published)
 
-    lines = [found for found in await gathered(line, runs, READS_AT_ONCE) if found]
+    lines = [entry for entry in await gathered(line, runs, READS_AT_ONCE) if entry]
     proofs = by_run(drills)
     return Rows(sorted((_with_proof(told, proofs.get(told.run)) for told in lines), key=latest_first, reverse=True))
 

@@ -61,8 +61,8 @@ async def list_set(sets: Sequence[SetAt], run: str, patterns: Patterns) -> Listi
         published, published_run = {dataset.dataset: dataset for dataset in project.datasets}, project.run
         for name in at.names if run else sorted(published):
             store, own, _ = at.export(name)
-            found = run or published[name].run
-            manifest = await value_of(store, own.layout.run(found).manifest) if found else None
+            chosen = run or published[name].run
+            manifest = await value_of(store, own.layout.run(chosen).manifest) if chosen else None
             if manifest:
                 manifests[name] = manifest
                 replaced[name] = await is_replaced(store, own, manifest)

@@ -53,10 +53,10 @@ class _At(NamedTuple):
 
 async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
     """The status of a set's run (default: the one that was planned last). Raises NotFoundError."""
-    found = [await _look_at(at, plan) for at, plan in await read_project_plans(sets, run)]
-    plan, project, first_state, *_ = found[0]
-    datasets = tuple(dataset for shown in found for dataset in shown.datasets)
-    state = next((worst for worst in WORST if worst in {shown.state for shown in found}), first_state)
+    shown_all = [await _look_at(at, plan) for at, plan in await read_project_plans(sets, run)]
+    plan, project, first_state, *_ = shown_all[0]
+    datasets = tuple(dataset for shown in shown_all for dataset in shown.datasets)
+    state = next((worst for worst in WORST if worst in {shown.state for shown in shown_all}), first_state)
     # Buckets of other locations are settings of the file only.
     unknown = state in ("published", "superseded") or bool(plan.settings.get("locations"))
     return Status(
@@ -80,7 +80,7 @@ async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
         ),
         datasets=datasets,
         reused=sum(dataset.reused for dataset in datasets),
-        left=tuple(left for shown in found for left in shown.left),
+        left=tuple(left for shown in shown_all for left in shown.left),
         resume="" if unknown else resume_command(plan.run, plan.settings),
     )
 
@@ -104,32 +104,32 @@ async def _dataset(at: SetAt, plan: ProjectPlan, board: Board, number: int) -> D
     problems = [failures[number].message for failures in board.failures.values() if number in failures]
     problem = fill(problems[-1], COMMANDS) if problems and number not in board.ended else ""
     try:
-        found = await find_status(store, settings, plan.run)
+        status = await find_status(store, settings, plan.run)
     except DocumentError as error:
         return _damaged(member.dataset, error, member.tables)
-    if found is None:
+    if status is None:
         state: StatusState = "failed" if problem else "planning"
         waiting = 0 if problem else member.tables
         return DatasetStatus(
             dataset=member.dataset, state=state, tables=member.tables, waiting=waiting, problem=problem
         )
-    planned = found.state != "planning"
+    planned = status.state != "planning"
     by = await read_replacing(store, settings)
     return DatasetStatus(
         dataset=member.dataset,
-        state="failed" if problem and found.state not in ("published", "superseded") else found.state,
-        tables=found.tables if planned else member.tables,
-        done=found.done,
-        working=found.working,
-        waiting=found.waiting if planned else member.tables,
-        failed=found.failed,
-        bytes=found.bytes,
-        latest=found.latest,
-        last_done=found.last_done,
+        state="failed" if problem and status.state not in ("published", "superseded") else status.state,
+        tables=status.tables if planned else member.tables,
+        done=status.done,
+        working=status.working,
+        waiting=status.waiting if planned else member.tables,
+        failed=status.failed,
+        bytes=status.bytes,
+        latest=status.latest,
+        last_done=status.last_done,
         problem=problem or (fill(by.sentence, COMMANDS) if by else ""),
-        carried=found.carried,
-        reused=found.reused,
-        oldest_snapshot_time=found.oldest_snapshot_time,
+        carried=status.carried,
+        reused=status.reused,
+        oldest_snapshot_time=status.oldest_snapshot_time,
     )
 
 
@@ -165,8 +165,8 @@ async def set_runs(sets: Sequence[SetAt], *, storage: bool = False) -> Rows[RunL
     lines = await gathered(lambda export: list_runs(export.store, export.settings, storage=storage), exports, AT_ONCE)
     published = {project.run if (project := await at.project()) else "" for at in sets}
     runs = [(export.dataset, some) for export, some in zip(exports, lines, strict=True)]
-    found = runs_together(runs, published.pop() if len(published) == 1 else "")
-    return Rows(line for night in found for line in (night.whole, *night.parts))
+    nights = runs_together(runs, published.pop() if len(published) == 1 else "")
+    return Rows(line for night in nights for line in (night.whole, *night.parts))
 
 
 def runs_together(runs: Iterable[tuple[str, Sequence[RunLine]]], published: str) -> list[SetRun]:
@@ -218,13 +218,13 @@ async def set_report(sets: Sequence[SetAt], run: str, since: str) -> tuple[str, 
 
     Raises UsageError for another run: its datasets have reports.
     """
-    found = await published_sets(sets)
-    newest = max((project for _, project in found), key=lambda project: project.age)
+    published = await published_sets(sets)
+    newest = max((project for _, project in published), key=lambda project: project.age)
     if since or run not in ("", newest.run):
         cause = f"the report of a set shows the published run, {newest.run}"
         hint = f"For other runs, and for changes: {name_a_dataset(sets[0].settings, newest.datasets[0].dataset)}"
         raise UsageError("report", f"run {run}" if run else f"changes since run {since}", cause, hint)
-    return newest.run, render_project([(project, _absolute(at.settings.target)) for at, project in found])
+    return newest.run, render_project([(project, _absolute(at.settings.target)) for at, project in published])
 
 
 def _absolute(target: Target) -> Target:

@@ -122,9 +122,9 @@ async def newest_run(store: ObjectStore, settings: Settings) -> str:
 
 async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
     """The status of this run. Raises NotFoundError if it was never started."""
-    if (found := await find_status(store, settings, run)) is None:
+    if (shown := await find_status(store, settings, run)) is None:
         raise missing_run(run, settings, await store.folders(settings.layout.runs))
-    return found
+    return shown
 
 
 async def find_status(store: ObjectStore, settings: Settings, run: str) -> Status | None:
@@ -144,8 +144,8 @@ async def find_status(store: ObjectStore, settings: Settings, run: str) -> Statu
         return replace(status_of(Sight(run, None, NOTHING, latest, manifest=False)), latest_problem=problem)
     layout = settings.layout.run(run)
     ledger = await read_ledger(store, layout, plan)
-    found = status_of(Sight(run, plan, ledger, latest, await exists(store, layout.manifest)))
-    return replace(found, latest_problem=problem)
+    shown = status_of(Sight(run, plan, ledger, latest, await exists(store, layout.manifest)))
+    return replace(shown, latest_problem=problem)
 
 
 async def _status_of_copy(store: ObjectStore, settings: Settings, manifest: Manifest) -> Status:

@@ -34,19 +34,19 @@ STALENESS = "0-0 0 0:10:0"
 
 async def _created(scratch: Scratch) -> Observed:
     await scratch.begin(scratch.destination.create_table(scratch.dataset, "full", _raw(FULL)))
-    _, found = await scratch.described("full")
-    return {key: _form(_part(found.get(key), value)) for key, value in FULL.items()} | {
-        "expires": "yes" if "expirationTime" in found else "no"
+    _, resource = await scratch.described("full")
+    return {key: _form(_part(resource.get(key), value)) for key, value in FULL.items()} | {
+        "expires": "yes" if "expirationTime" in resource else "no"
     }
 
 
-def _part(found: Any, expected: Any) -> Any:
+def _part(actual: Any, expected: Any) -> Any:
     """The part of what was found that is compared: its keys are the expected ones. BigQuery may add others."""
-    if isinstance(found, dict) and isinstance(expected, dict):
-        return {key: _part(found.get(key), value) for key, value in expected.items()}
-    if isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
-        return [_part(*pair) for pair in zip(found, expected, strict=True)]
-    return found
+    if isinstance(actual, dict) and isinstance(expected, dict):
+        return {key: _part(actual.get(key), value) for key, value in expected.items()}
+    if isinstance(actual, list) and isinstance(expected, list) and len(actual) == len(expected):
+        return [_part(*pair) for pair in zip(actual, expected, strict=True)]
+    return actual
 
 
 def _form(value: Any) -> str:
@@ -61,11 +61,11 @@ async def _copied(scratch: Scratch) -> Observed:
         await scratch.begin(scratch.destination.create_table(scratch.dataset, name, body))
     await scratch.run(f"INSERT INTO {scratch.table('copy_source')} (n) VALUES (1), (2)")
     await scratch.copy("copy_source", "copy_target")
-    table, found = await scratch.described("copy_target")
+    table, resource = await scratch.described("copy_target")
     return {
         "rows": str(table.rows),
-        "description": found.get("description", ""),
-        "labels": _form(found.get("labels")),
+        "description": resource.get("description", ""),
+        "labels": _form(resource.get("labels")),
     }
 
 
@@ -80,13 +80,13 @@ async def _staleness(scratch: Scratch) -> Observed:
     """A table whose queries may lack the newest changes, before any is streamed into it."""
     keyed = {"schema": {"fields": FIELDS[:1]}, "tableConstraints": FULL["tableConstraints"], "maxStaleness": STALENESS}
     await scratch.begin(scratch.destination.create_table(scratch.dataset, "late", _raw(keyed)))
-    _, found = await scratch.described("late")
-    return {"maxStaleness": found.get("maxStaleness", "none")}
+    _, resource = await scratch.described("late")
+    return {"maxStaleness": resource.get("maxStaleness", "none")}
 
 
 async def _indexes(scratch: Scratch) -> Observed:
-    found = await scratch.destination.indexes(scratch.dataset, MOST_BYTES_BILLED)
-    return {"indexes": ", ".join(index.name for index in found) or "none"}
+    listed = await scratch.destination.indexes(scratch.dataset, MOST_BYTES_BILLED)
+    return {"indexes": ", ".join(index.name for index in listed) or "none"}
 
 
 async def _routines(scratch: Scratch) -> Observed:

@@ -102,12 +102,12 @@ BIGNUMERIC_SCALE = 38
 
 def presented(columns: Sequence[Column], format_: str) -> list[pl.Expr]:
     """The columns of a file of this format, in order."""
-    made = []
+    values = []
     for column in columns:
         value = pl.col(column.name)
         shown = _shown(value, column, format_)
-        made.append(value if shown is None else shown.alias(column.name))
-    return made
+        values.append(value if shown is None else shown.alias(column.name))
+    return values
 
 
 def _shown(value: pl.Expr, column: Column, format_: str) -> pl.Expr | None:
@@ -153,9 +153,9 @@ def _scalar(value: pl.Expr, column: Column, format_: str) -> pl.Expr | None:
             return None
 
 
-def _text(value: pl.Expr, made: Callable[[pl.Series], pl.Series]) -> pl.Expr:
+def _text(value: pl.Expr, convert: Callable[[pl.Series], pl.Series]) -> pl.Expr:
     """Apply a function to the values. It is declared elementwise, so that polars does not collect all frames first."""
-    return value.map_batches(made, pl.String, is_elementwise=True)
+    return value.map_batches(convert, pl.String, is_elementwise=True)
 
 
 def _scale(column: Column) -> int:
@@ -281,6 +281,6 @@ MOST_CHUNKS = 2
 def frame(head: bytes, batches: Sequence[Batch], renamed: Mapping[str, str]) -> pl.DataFrame:
     """The rows of these batches. head: the schema message, with types that polars supports. renamed: see FileShape."""
     # Polars copies bytes that have another reference.
-    made = pl.read_ipc_stream(io.BytesIO(b"".join([head, *(batch.data for batch in batches), END_OF_STREAM])))
-    made = made.rename(renamed) if renamed else made
-    return made.rechunk() if len(batches) > MOST_CHUNKS else made
+    rows = pl.read_ipc_stream(io.BytesIO(b"".join([head, *(batch.data for batch in batches), END_OF_STREAM])))
+    rows = rows.rename(renamed) if renamed else rows
+    return rows.rechunk() if len(batches) > MOST_CHUNKS else rows

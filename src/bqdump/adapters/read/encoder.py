@@ -26,10 +26,10 @@ class ArrowEncoder:
     def encode(self, schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes]) -> int:
         """See Encoder."""
         target = _Gzip(file) if shape.codec == "gzip" and shape.format != "parquet" else _Plain(file)
-        given, source = cast("IO[bytes]", target), _Source(batches)
+        bare, source = cast("IO[bytes]", target), _Source(batches)
         write = _writer(shape.format)
         try:
-            rows = write(schema, iter(source), shape, given, self._memory)
+            rows = write(schema, iter(source), shape, bare, self._memory)
         except BaseException as error:
             target.drop()
             if cause := target.failed or source.failed:

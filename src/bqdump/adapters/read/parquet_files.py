@@ -74,9 +74,9 @@ class _Decoded:
     def batches(self, batches: Iterator[Batch]) -> Iterator[tuple[Any, int]]:
         """Each pyarrow batch with its size in bytes."""
         for batch in batches:
-            made = pa.ipc.read_record_batch(pa.py_buffer(batch.data), self._arriving)
-            check_rows(made.num_rows, [batch])
-            yield made.select(self._names), len(batch.data)
+            record = pa.ipc.read_record_batch(pa.py_buffer(batch.data), self._arriving)
+            check_rows(record.num_rows, [batch])
+            yield record.select(self._names), len(batch.data)
 
 
 class _Presented:
@@ -88,15 +88,15 @@ class _Presented:
         self._head, self._columns = for_polars(schema), presented(shape.columns, shape.format)
         self._renamed = shape.renamed
         check_columns(frame(self._head, [], self._renamed).columns, [column.name for column in shape.columns])
-        made = self._table([])
-        self.schema = pa.schema([field.with_type(_micros(field.type)) for field in made.schema])
+        empty = self._table([])
+        self.schema = pa.schema([field.with_type(_micros(field.type)) for field in empty.schema])
 
     def batches(self, batches: Iterator[Batch]) -> Iterator[tuple[Any, int]]:
         """Pyarrow batches of a few megabytes, with their sizes in bytes."""
         for some in gathered(batches, PRESENTED_BYTES):
-            made = self._table(some)
-            check_rows(made.num_rows, some)
-            for batch in made.cast(self.schema).to_batches():
+            record = self._table(some)
+            check_rows(record.num_rows, some)
+            for batch in record.cast(self.schema).to_batches():
                 yield batch, batch.nbytes
 
     def _table(self, batches: list[Batch]) -> Any:
@@ -104,8 +104,8 @@ class _Presented:
 
         from bqdump.adapters.read.columns import frame
 
-        made = frame(self._head, batches, self._renamed).select(self._columns)
-        return made.to_arrow(compat_level=pl.CompatLevel.oldest())
+        rows = frame(self._head, batches, self._renamed).select(self._columns)
+        return rows.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _optional_below(field: Any, *, within: bool = False) -> Any:

@@ -151,11 +151,11 @@ class StorageReader:
 
         def create() -> ReadSession:
             with _translated("open a read session of", f"table {request.table}"):
-                made = self._transport.create_read_session(
+                session = self._transport.create_read_session(
                     creation, timeout=OPEN_SECONDS, metadata=_routed("read_session.table", creation.read_session.table)
                 )
-            names = tuple(stream.name for stream in made.streams)
-            return ReadSession(made.name, names, made.arrow_schema.serialized_schema)
+            names = tuple(stream.name for stream in session.streams)
+            return ReadSession(session.name, names, session.arrow_schema.serialized_schema)
 
         return await self._retrying.call(lambda: self._threads.call(create))
 

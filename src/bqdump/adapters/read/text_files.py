@@ -41,8 +41,8 @@ def quoted(shape: FileShape) -> list[pl.Expr]:
     """The columns of a CSV file, with quotes around the names and values that need them."""
     names = [column.name for column in shape.columns]
     values = zip(shape.columns, presented(shape.columns, shape.format), strict=True)
-    made = [_quoted(_text(value, column), shape) if _needs(column, shape) else value for column, value in values]
-    return [value.alias(name) for value, name in zip(made, _header(names, shape), strict=True)]
+    texts = [_quoted(_text(value, column), shape) if _needs(column, shape) else value for column, value in values]
+    return [value.alias(name) for value, name in zip(texts, _header(names, shape), strict=True)]
 
 
 def _needs(column: Column, shape: FileShape) -> bool:
@@ -125,10 +125,10 @@ class _Frames:
         """Yield all frames. The arguments are ignored, since a file contains all columns and rows."""
         try:
             for batches in self._batches:
-                made = frame(self._head, batches, self._renamed)
-                check_rows(made.height, batches)
-                self.rows += made.height
-                yield made
+                rows = frame(self._head, batches, self._renamed)
+                check_rows(rows.height, batches)
+                self.rows += rows.height
+                yield rows
         except Exception as error:
             self.failed = error
             raise

@@ -61,9 +61,9 @@ class Checks:
             raise
         except BqdumpError as error:
             outcomes = {DeniedError: CheckOutcome.DENIED, NotFoundError: CheckOutcome.MISSING}
-            found = next((o for kind, o in outcomes.items() if isinstance(error, kind)), CheckOutcome.REFUSED)
+            outcome = next((o for kind, o in outcomes.items() if isinstance(error, kind)), CheckOutcome.REFUSED)
             cause = error.sentence(self._words) if isinstance(error, UsageError) else error.cause
-            self.note(name, on, found, "; ".join(filter(None, (cause, instead))), permission)
+            self.note(name, on, outcome, "; ".join(filter(None, (cause, instead))), permission)
             return None
         self.note(name, on, CheckOutcome.OK, detail(answer), permission)
         return answer

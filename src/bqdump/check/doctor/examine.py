@@ -63,7 +63,7 @@ async def check_plan(
         place,
         "",
         lambda: _draft(store, warehouse, settings, bucket, compare=compare),
-        lambda found: counted(found.plan.tables, "table") + _cannot_be_checked(found),
+        lambda draft: counted(draft.plan.tables, "table") + _cannot_be_checked(draft),
     )
     if drafted is None:
         return

@@ -42,7 +42,7 @@ async def check_dataset(
         place,
         "bigquery.datasets.get",
         lambda: find_dataset(warehouse, settings),
-        lambda found: f"it is in {found.location}",
+        lambda seen: f"it is in {seen.location}",
     )
     if dataset is None:
         return None
@@ -66,7 +66,7 @@ async def check_tables(checks: Checks, warehouse: Warehouse, dataset: Dataset) -
         f"{dataset.project}.{dataset.name}",
         "bigquery.tables.list",
         lambda: warehouse.tables(dataset),
-        lambda found: counted(len(found), "object"),
+        lambda listed: counted(len(listed), "object"),
     )
 
 
@@ -79,8 +79,8 @@ async def check_definitions(
         checks.note("read tables", f"{dataset.project}.{dataset.name}", CheckOutcome.UNTRIED, "there is no table")
         return
     on = f"table {table}"
-    found = await checks.ask("see definitions", on, "bigquery.tables.get", lambda: warehouse.table(dataset, table))
-    definition = found.definition if found else msgspec.Raw(b"null")
+    described = await checks.ask("see definitions", on, "bigquery.tables.get", lambda: warehouse.table(dataset, table))
+    definition = described.definition if described else msgspec.Raw(b"null")
     select = sql.select_part(dataset, table, None, definition, WHOLE)
     # Exporting needs bigquery.tables.export as well, which cannot be tried without exporting.
     await checks.ask(
@@ -171,14 +171,14 @@ async def check_bucket(checks: Checks, store: ObjectStore, settings: Settings) -
 async def check_owner(checks: Checks, store: ObjectStore, settings: Settings) -> bool:
     """Whether the prefix is free, or this dataset's."""
     place = str(settings.target)
-    found = await checks.ask(
+    owner = await checks.ask(
         "the prefix is this dataset's",
         place,
         "storage.objects.get",
         lambda: check_prefix(store, settings),
-        lambda found: f"it belongs to {found[0].project}.{found[0].dataset}" if found[0] else "it is free",
+        lambda owner: f"it belongs to {owner[0].project}.{owner[0].dataset}" if owner[0] else "it is free",
     )
-    return found is not None
+    return owner is not None
 
 
 async def check_objects(
@@ -188,7 +188,7 @@ async def check_objects(
     folder = f"{settings.layout.state}doctor/"
     name = f"{folder}{secrets.token_hex(8)}.json"
     rights = {"read objects": "get", "list objects": "list", "replace objects": "update", "delete objects": "delete"}
-    data, made = b'{"what":"bqdump doctor looks whether it may write here"}', dict[str, int]()
+    data, written = b'{"what":"bqdump doctor looks whether it may write here"}', dict[str, int]()
     created = None
     if writable:
         created = await checks.ask(
@@ -198,7 +198,7 @@ async def check_objects(
         for what, right in rights.items():
             checks.note(what, store.url, CheckOutcome.UNTRIED, "no object could be made", f"storage.objects.{right}")
         return
-    made[name] = created
+    written[name] = created
     await checks.ask("read objects", store.url, "storage.objects.get", lambda: store.read(name))
     await checks.ask("list objects", store.url, "storage.objects.list", lambda: _listed(store, folder))
     reach = await reach_of(store, settings, name)
@@ -209,14 +209,14 @@ async def check_objects(
     wish = Copy(name, created, f"{name}.copy", 0)
     copied = await checks.ask("replace objects", store.url, "storage.objects.update", lambda: _copied(store, wish))
     if copied:
-        made[wish.target] = copied
+        written[wish.target] = copied
     await checks.ask(
         "delete objects",
         store.url,
         "storage.objects.delete",
-        lambda: _deleted(store, made),
+        lambda: _deleted(store, written),
         lambda _: "",
-        f"left behind: {', '.join(made)}",
+        f"left behind: {', '.join(written)}",
     )
     note_reach(checks, store, settings, reach, bucket)
 
@@ -232,8 +232,8 @@ async def _copied(store: ObjectStore, wish: Copy) -> int:
     return result.generation
 
 
-async def _deleted(store: ObjectStore, made: dict[str, int]) -> bool:
-    for result in await store.delete(list(made.items())):
+async def _deleted(store: ObjectStore, written: dict[str, int]) -> bool:
+    for result in await store.delete(list(written.items())):
         if isinstance(result, BqdumpError):
             raise result
     return True

@@ -66,8 +66,8 @@ async def _published(store: ObjectStore, settings: Settings) -> tuple[str, str]:
     try:
         if latest := await read_latest(store, settings):
             manifest = latest.manifest
-            found = await value_of(store, Document(manifest, ManifestFiles))
-            file = next((entry.name for table in found.tables for entry in table.files), file) if found else file
+            stored = await value_of(store, Document(manifest, ManifestFiles))
+            file = next((entry.name for table in stored.tables for entry in table.files), file) if stored else file
     except NO_ANSWER:
         raise
     except BqdumpError:
