@@ -117,7 +117,8 @@ _STATE = msgspec.json.Decoder(TableState | None)
 
 def state_of(definition: msgspec.Raw) -> TableState | None:
     """What a definition says about changes; None for a table that no longer exists. Raises msgspec.MsgspecError."""
-    return _STATE.decode(definition)
+    state: TableState | None = _STATE.decode(definition)
+    return state
 
 
 def unknown_kind(kind: str) -> str:

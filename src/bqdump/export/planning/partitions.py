@@ -20,7 +20,9 @@ from bqdump.core.plan.by_partition import (
     AfterSnapshot,
     by_partition,
     is_conclusive,
+    refuse_bill,
     unchanged,
+    view_bill,
 )
 from bqdump.core.plan.reuse import Candidate
 from bqdump.core.plan.routes import Routed, Routing
@@ -30,7 +32,7 @@ from bqdump.core.sql.partitions import counted_rows
 from bqdump.core.tables.catalog import Table
 from bqdump.core.tables.partitioning import partitioning_of
 from bqdump.export.planning.reuse import find_unchanged_partitions
-from bqdump.export.planning.survey import Survey, list_partitions, refuse_bill, taking_readings, view_bill
+from bqdump.export.planning.survey import Survey, list_partitions, taking_readings
 from bqdump.export.planning.target import DRY_RUNS_AT_ONCE
 from bqdump.ports.warehouse import Warehouse
 

@@ -19,6 +19,7 @@ from bqdump.core.documents.unchanged import Reading, Reused, ReusedPartitions
 from bqdump.core.documents.units import files_by_partition
 from bqdump.core.plan.by_partition import (
     comparable,
+    least,
     reused_partitions,
     unchanged_partitions,
 )
@@ -27,7 +28,7 @@ from bqdump.core.plan.reuse import Candidate, ReusableFiles, changed_at, decide,
 from bqdump.core.plan.routes import Routed
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Partition
-from bqdump.export.planning.survey import Earlier, Survey, TakeReading, least
+from bqdump.export.planning.survey import Earlier, Survey, TakeReading
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import differs, present
 from bqdump.repository.references import refer

@@ -13,22 +13,19 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.unchanged import Reading
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.by_partition import (
-    LEAST_BILLED,
     BeforeSnapshot,
+    ExpectedReuse,
     candidates,
-    comparable,
     is_conclusive,
     is_large,
-    is_whole,
-    seems_unchanged,
+    refuse_bill,
+    view_bill,
 )
 from bqdump.core.plan.guards import refuse_snapshot
 from bqdump.core.plan.readings import Published, changing, reading_of
-from bqdump.core.plan.reuse import Candidate, expected_to_change
-from bqdump.core.plan.routes import Routed, route_tables
+from bqdump.core.plan.reuse import expected_to_change
 from bqdump.core.settings.settings import Settings
-from bqdump.core.sizes import size_text
-from bqdump.core.tables.catalog import Dataset, Listed, Partition, Table, select
+from bqdump.core.tables.catalog import Dataset, Listed, Partition, select
 from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
 from bqdump.export.planning.target import PLAN, find_dataset
 from bqdump.export.task import OfSet
@@ -37,8 +34,6 @@ from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.ports.warehouse import Warehouse
 
 LISTINGS = 3
-VIEW = "INFORMATION_SCHEMA.PARTITIONS"
-TABLES_A_QUERY = 1000
 NOTHING = BeforeSnapshot({}, {}, {})
 TakeReading = Callable[[str], Awaitable[Reading | None]]
 
@@ -221,60 +216,3 @@ async def list_partitions(
         return {}
     refuse_bill(settings, sum(view_bill(len(tables)).values()))
     return await warehouse.partitions(dataset, tables, settings.max_bytes_billed)
-
-
-def refuse_bill(settings: Settings, needed: int) -> None:
-    """Raise UsageError where finding the partitions would bill more than the settings allow."""
-    limit = settings.max_bytes_billed
-    if 0 < limit < needed:
-        cause = f"the query for the partitions of tables bills {size_text(needed)}"
-        hint = "Raise it, or remove {partition} from {setting:path}."
-        raise UsageError(PLAN, size_text(limit), cause, hint, setting="max_bytes_billed")
-
-
-def view_bill(*tables: int) -> dict[str, int]:
-    """The bytes billed by queries for the partitions of so many tables each."""
-    queries = sum(-(-count // TABLES_A_QUERY) for count in tables)
-    return {VIEW: queries * LEAST_BILLED} if queries else {}
-
-
-# A partition that will be this old soon is not expected to be reused.
-MARGIN_MS = 60 * 60 * 1000
-
-
-def least(listed: Sequence[Partition]) -> str:
-    """The smallest partition: exported where nothing else of a table that changed is."""
-    return min(listed, key=lambda partition: (partition.bytes, partition.id)).id
-
-
-class ExpectedReuse:
-    """What an incremental plan expects to be unchanged, before the snapshot time: readings after it will do for that.
-
-    published: the export that is compared with, None where nothing can be reused.
-    now: about the snapshot time, in ms.
-    """
-
-    def __init__(self, published: Published | None, settings: Settings, now: int) -> None:
-        self._published, self._settings, self._now = published, settings, now + MARGIN_MS
-
-    def table(self, table: Table, reading: Reading | None) -> bool:
-        """Whether the complete table is expected to be unchanged."""
-        routed = self._routed(table) if self._published and reading else None
-        return bool(routed and is_whole(self._published, Candidate(routed, reading), self._settings, self._now))
-
-    def partitions(self, table: Table, listed: Sequence[Partition]) -> set[str]:
-        """The partitions of a table that are expected to be unchanged, but for one that may be exported anyway."""
-        routed = self._routed(table) if self._published else None
-        if routed is None:
-            return set()
-        entries = comparable(self._published, Candidate(routed, None), self._settings, self._now)
-        later = {partition.id for partition in listed if seems_unchanged(entries.get(partition.id), partition)}
-        return later - {least(listed)} if later else later
-
-    def _routed(self, table: Table) -> Routed | None:
-        try:
-            routed = route_tables(self._settings, [table]).routed
-        except UsageError:
-            # Planning meets it again, with all tables.
-            return None
-        return routed[0] if routed else None
