@@ -50,7 +50,7 @@ def test_deletes_with_yes_and_then_has_nothing_to_do(scene: Scene, capsys: pytes
     assert said(capsys)[-1] == "Nothing to remove: 2 runs kept."
 
 
-def test_as_json(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_lists_every_run_as_json(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["prune", *TARGET, "--keep-last", "1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [(one["run"], one["removed"]) for one in found["runs"]] == [("c", False), ("b", True), ("a", True)]

@@ -41,9 +41,9 @@ def test_every_document_of_a_run_is_its_own() -> None:
 @pytest.mark.parametrize(
     "name", ["notes.txt", "plan.json.bak", "tombstone.json", "claims/a/b.json", "units.jsonl", "my/manifest.json"]
 )
-def test_nothing_else_is(name: str) -> None:
+def test_other_objects_below_a_run_are_none_of_its_documents(name: str) -> None:
     assert not is_document(RUN.root + name, RUN)
 
 
-def test_a_document_of_another_run_is_not() -> None:
+def test_a_document_of_another_run_is_none_of_this_run() -> None:
     assert not is_document(Layout("x/").run("r10").plan.name, RUN)

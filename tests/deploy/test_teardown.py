@@ -237,7 +237,7 @@ def test_a_confirmation_is_enough(world: World) -> None:
     assert world.removed
 
 
-def test_it_can_be_repeated(world: World) -> None:
+def test_a_repeated_teardown_removes_nothing_and_succeeds(world: World) -> None:
     assert world.run({}, "--yes").returncode == 0
     assert world.removed == []
 

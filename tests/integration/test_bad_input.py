@@ -110,11 +110,11 @@ def test_a_settings_file_that_cannot_be_used(
     assert outside.objects() == {}
 
 
-def test_a_settings_file_that_is_not_there(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_settings_file_that_does_not_exist_is_refused(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     refused(call(capsys, "run", "--config", "missing.toml"), 2, "missing.toml", "No such file")
 
 
-def test_an_unknown_dataset(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_dataset_is_named_and_nothing_is_written(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     refused(call(capsys, "run", "--dataset", "nowhere"), 5, f"{outside.project}.nowhere", "Check project and dataset")
     assert outside.objects() == {}
 
@@ -142,14 +142,18 @@ def test_every_task_reports_why_the_run_cannot_be_planned(stage: Stage) -> None:
     assert stage.objects() == {}
 
 
-def test_a_missing_bucket(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_bucket_is_named_before_anything_is_exported(
+    outside: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
     outside.table("a")
     refused(call(capsys, "run", "--bucket", "no-such-bucket"), 5, "gs://no-such-bucket")
     assert outside.extracts() == []
 
 
 @pytest.mark.parametrize("permission", ["storage.objects.create", "storage.objects.get", "storage.objects.list"])
-def test_a_missing_permission(outside: Stage, capsys: pytest.CaptureFixture[str], permission: str) -> None:
+def test_a_missing_permission_is_named_with_the_role_that_has_it(
+    outside: Stage, capsys: pytest.CaptureFixture[str], permission: str
+) -> None:
     outside.table("a")
     outside.deny(permission)
     refused(call(capsys, "run"), 5, permission, "roles/storage.objectUser")

@@ -236,7 +236,9 @@ def test_a_folder_of_another_dataset(outside: Stage, capsys: pytest.CaptureFixtu
     assert outside.objects() == before
 
 
-def test_what_is_not_there(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_dataset_and_a_missing_bucket_are_both_reported(
+    outside: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
     called = call(capsys, "doctor", "--json", "--dataset", "nothing", "--bucket", "nothing-there")
     assert called.code == 5
     missing = outcomes(diagnosed(called), "missing")

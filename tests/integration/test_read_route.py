@@ -242,7 +242,7 @@ def test_a_view_cannot_go_to_a_folder_and_is_named(stage: Stage) -> None:
     assert dump(stage, "--exclude", "v").code == 0
 
 
-def test_one_target_at_a_time(stage: Stage) -> None:
+def test_two_targets_at_once_are_refused(stage: Stage) -> None:
     ran = stage.run("--to", "out", "--bucket", stage.bucket)
     assert ran.code == 2
     assert "two targets are given" in ran.text

@@ -181,7 +181,9 @@ VERIFY = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_export(place: Path, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_command_changes_a_damaged_export_and_the_next_run_repairs_it_or_says_why(
+    place: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     DAMAGES[damage](place)
     before = published(place)
     for command in LOOKS:
@@ -221,7 +223,7 @@ OF_BUCKETS = ("--prefix", "--path", "--format", "--location", "--include")
     indirect=["place"],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
 )
-def test_another_setting(
+def test_a_run_with_another_setting_leaves_a_valid_export(
     place: Path, arguments: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = published(place)
@@ -237,7 +239,9 @@ def test_another_setting(
         assert clean(call(capsys, "verify", *(arguments if "--prefix" in arguments else ()))).code == 0
 
 
-def test_an_emptied_dataset(world: Stage, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_of_an_emptied_dataset_is_refused_and_keeps_the_export(
+    world: Stage, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = published(place)
     tables = ("items", "orders", "people")
     for table in tables:
@@ -288,7 +292,9 @@ def test_a_killed_run_is_resumed_after_the_vandal_has_acted(
     assert "20000,people-20000" in (place / "people/people_000000000000.csv").read_text()
 
 
-def test_a_full_disk(world: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_meets_a_full_disk_publishes_nothing_and_can_be_resumed(
+    world: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = world.folder / "full"
     before = published(folder)
     failed = process(world, "run", "--to", "full", "--run-id", "wednesday", before=FULL_DISK)

@@ -15,7 +15,7 @@ from s3_server import environment, s3_server
 
 
 # It makes two exports of all the data there is, by up to ten processes at once.
-def test_the_quick_start(tmp_path: Path) -> None:
+def test_the_quick_start_works_as_it_is_printed(tmp_path: Path) -> None:
     try:
         output = follow("docs/quickstart.md", tmp_path)
     finally:
@@ -32,7 +32,7 @@ def test_the_quick_start(tmp_path: Path) -> None:
     assert state.find(tmp_path / ".bqdump-local") is None
 
 
-def test_coming_from_something_else(tmp_path: Path) -> None:
+def test_the_page_for_users_of_other_tools_works_as_it_is_printed(tmp_path: Path) -> None:
     bucket = tmp_path / "buckets/my-exports"
     with running(root=tmp_path / "buckets") as stack:
         seed_few(stack)
@@ -46,7 +46,7 @@ def test_coming_from_something_else(tmp_path: Path) -> None:
         assert first.startswith("1|")
 
 
-def test_copying(tmp_path: Path) -> None:
+def test_the_page_about_copies_works_as_it_is_printed(tmp_path: Path) -> None:
     with running(root=tmp_path / "buckets") as stack, s3_server() as s3:
         s3.bucket("my-bucket")
         variables = stack.variables() | environment(s3.address)
@@ -61,7 +61,7 @@ def test_copying(tmp_path: Path) -> None:
         assert (tmp_path / "local-copy/monday/dummy_01/dummy_01_000000000000.csv").exists()
 
 
-def test_restoring(tmp_path: Path) -> None:
+def test_the_page_about_restores_works_as_it_is_printed(tmp_path: Path) -> None:
     with running(root=tmp_path / "buckets") as stack:
         seed_few(stack)
         keep = "--path '{run}/{table}/{table}_*.{ext}'"

@@ -95,7 +95,7 @@ def few() -> Any:
 @pytest.mark.parametrize("unit", ["DAY", "MONTH", "YEAR"])
 @FEW
 @given(values=st.lists(st.none() | DAYS, max_size=25))
-def test_dates(unit: str, values: list[Any]) -> None:
+def test_ranges_of_dates_fill_every_partition_once(unit: str, values: list[Any]) -> None:
     check(Partitioning(unit, "v", "DATE"), values)
 
 
@@ -103,7 +103,7 @@ def test_dates(unit: str, values: list[Any]) -> None:
 @pytest.mark.parametrize("type_", ["DATETIME", "TIMESTAMP"])
 @FEW
 @given(values=st.lists(st.none() | TIMES, max_size=25))
-def test_times(unit: str, type_: str, values: list[Any]) -> None:
+def test_ranges_of_times_fill_every_partition_once(unit: str, type_: str, values: list[Any]) -> None:
     check(Partitioning(unit, "v", type_), values)
 
 
@@ -114,7 +114,7 @@ def test_times(unit: str, type_: str, values: list[Any]) -> None:
     interval=st.integers(1, 20),
     size=st.integers(1, 200),
 )
-def test_integers(values: list[Any], start: int, interval: int, size: int) -> None:
+def test_ranges_of_integers_fill_every_partition_once(values: list[Any], start: int, interval: int, size: int) -> None:
     check(Partitioning("RANGE", "v", "INT64", start, start + size, interval), values)
 
 

@@ -116,7 +116,7 @@ def test_a_name_that_needs_quotes_gets_them() -> None:
         "SELECT * FROM shop.crm.t",
     ],
 )
-def test_anything_else_is_left(text: str) -> None:
+def test_names_that_refer_to_no_table_of_the_source_are_left(text: str) -> None:
     assert mapped(text, Moves(SOURCE, TARGET)).text == text
     assert mapped(text, Moves(Dataset("x", "net", "EU"), TARGET)).text == text
 
