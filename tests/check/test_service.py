@@ -62,7 +62,14 @@ class World:
 
 
 def claim(observe: Observe, expected: Observed | None = None, id_: str = "some.claim", **fields: Any) -> Claim:
-    return Claim(id_, "it is so", "formats.md", {"answer": "yes"} if expected is None else expected, observe, **fields)
+    return Claim(
+        id_,
+        sentence="it is so",
+        page="formats.md",
+        expected={"answer": "yes"} if expected is None else expected,
+        observe=observe,
+        **fields,
+    )
 
 
 def answering(**observed: str) -> Observe:

@@ -14,16 +14,16 @@ PAGE = "limits.md#costs"
 Change = Callable[[Scratch, str], Awaitable[object]]
 
 
-async def _made(scratch: Scratch, name: str) -> str:
+async def _new_table(scratch: Scratch, name: str) -> str:
     table = scratch.table(name)
     await scratch.run(f"CREATE TABLE {table} (n INT64)", f"INSERT INTO {table} (n) VALUES (1), (2)")
     return table
 
 
-async def _changed(change: Change, scratch: Scratch) -> Observed:
+async def _readings_around(change: Change, scratch: Scratch) -> Observed:
     """Whether two looks differ, of which one is before and one after something."""
     name = scratch.new("changing")
-    await _made(scratch, name)
+    await _new_table(scratch, name)
     await scratch.now()
     before, _ = await scratch.described(name)
     await change(scratch, name)
@@ -36,20 +36,20 @@ async def _changed(change: Change, scratch: Scratch) -> Observed:
     }
 
 
-def _statement(text: str) -> Change:
+def _run_statement(text: str) -> Change:
     return lambda scratch, name: scratch.run(text.format(scratch.table(name)))
 
 
-async def _copied(scratch: Scratch, name: str) -> None:
+async def _copy_over(scratch: Scratch, name: str) -> None:
     other = scratch.new("copied")
-    await _made(scratch, other)
+    await _new_table(scratch, other)
     await scratch.copy(other, name)
 
 
-async def _recreated(scratch: Scratch, name: str) -> None:
+async def _recreate(scratch: Scratch, name: str) -> None:
     await scratch.begin(scratch.destination.drop_table(scratch.dataset, name))
     await scratch.now()
-    await _made(scratch, name)
+    await _new_table(scratch, name)
 
 
 async def _only_read(scratch: Scratch, name: str) -> None:
@@ -60,22 +60,22 @@ async def _only_read(scratch: Scratch, name: str) -> None:
 
 MERGE = "MERGE {} AS t USING (SELECT 1 AS n) AS s ON t.n = s.n WHEN MATCHED THEN UPDATE SET n = 7"
 CHANGES: dict[str, tuple[str, Change, str]] = {
-    "insert": ("an INSERT", _statement("INSERT INTO {} (n) VALUES (3)"), "different"),
-    "update": ("an UPDATE that keeps rows and bytes", _statement("UPDATE {} SET n = 7 WHERE n = 1"), "different"),
-    "delete": ("a DELETE", _statement("DELETE FROM {} WHERE n = 1"), "different"),
-    "merge": ("a MERGE that keeps rows and bytes", _statement(MERGE), "different"),
+    "insert": ("an INSERT", _run_statement("INSERT INTO {} (n) VALUES (3)"), "different"),
+    "update": ("an UPDATE that keeps rows and bytes", _run_statement("UPDATE {} SET n = 7 WHERE n = 1"), "different"),
+    "delete": ("a DELETE", _run_statement("DELETE FROM {} WHERE n = 1"), "different"),
+    "merge": ("a MERGE that keeps rows and bytes", _run_statement(MERGE), "different"),
     "column": (
         "another column, of which all values are NULL",
-        _statement("ALTER TABLE {} ADD COLUMN m INT64"),
+        _run_statement("ALTER TABLE {} ADD COLUMN m INT64"),
         "different",
     ),
     "replace": (
         "replacing the table by a query with as many rows",
-        _statement("CREATE OR REPLACE TABLE {} AS SELECT * FROM UNNEST([3, 4]) AS n"),
+        _run_statement("CREATE OR REPLACE TABLE {} AS SELECT * FROM UNNEST([3, 4]) AS n"),
         "different",
     ),
-    "copy": ("a copy job over the table, with as many rows", _copied, "different"),
-    "recreate": ("dropping the table and making it again with as many rows", _recreated, "different"),
+    "copy": ("a copy job over the table, with as many rows", _copy_over, "different"),
+    "recreate": ("dropping the table and making it again with as many rows", _recreate, "different"),
     "reading": ("exporting and querying", _only_read, "equal"),
 }
 # Tables that are written, changed and read.
@@ -93,11 +93,11 @@ BILLED = {
 CLAIMS = tuple(
     Claim(
         f"changes.{id_}",
-        f"the looks before and after {what} are {looks}",
-        PAGE,
-        {"looks": looks},
-        partial(_changed, change),
-        {f"changes.{id_}": BILLED[id_]},
+        sentence=f"the readings before and after {what} are {looks}",
+        page=PAGE,
+        expected={"looks": looks},
+        observe=partial(_readings_around, change),
+        reads={f"changes.{id_}": BILLED[id_]},
     )
     for id_, (what, change, looks) in CHANGES.items()
 )

@@ -18,7 +18,7 @@ CONTENT = {"csv": "only the header", "json": "0 bytes", "avro": "no blocks", "pa
 ANCHOR = f"{PAGE}#types"
 
 
-async def _table(scratch: Scratch) -> str:
+async def _empty_table(scratch: Scratch) -> str:
     async def make() -> str:
         await scratch.run(f"CREATE TABLE {scratch.table('no_rows')} (n INT64, v STRING)")
         return "no_rows"
@@ -26,14 +26,14 @@ async def _table(scratch: Scratch) -> str:
     return await scratch.once("no_rows", make)
 
 
-async def _without_rows(format_: str, route: str, scratch: Scratch) -> Observed:
-    exported = await by(route, scratch, await _table(scratch), format_)
+async def _export_without_rows(format_: str, route: str, scratch: Scratch) -> Observed:
+    exported = await by(route, scratch, await _empty_table(scratch), format_)
     contents = {content(format_, data) for data in exported.data}
-    return {"files": str(len(exported.files)), "content": ", ".join(sorted(contents)), **_counts(exported)}
+    return {"files": str(len(exported.files)), "content": ", ".join(sorted(contents)), **_reported_counts(exported)}
 
 
-async def _compressed(route: str, scratch: Scratch) -> Observed:
-    exported = await by(route, scratch, await _table(scratch), "csv", "gzip")
+async def _export_with_gzip(route: str, scratch: Scratch) -> Observed:
+    exported = await by(route, scratch, await _empty_table(scratch), "csv", "gzip")
     begins = {data[:2].hex() or "0 bytes" for data in exported.data}
     return {"files": str(len(exported.files)), "begins with": ", ".join(sorted(begins))}
 
@@ -54,13 +54,13 @@ def content(format_: str, data: bytes) -> str:
             return f"{len(data)} bytes"
 
 
-def _counts(exported: Exported) -> Observed:
+def _reported_counts(exported: Exported) -> Observed:
     """What the job reports: evidence."""
     job = exported.job
     return {"job's files": str(job.files), "job's rows": str(job.rows)} if job else {}
 
 
-async def _shards(scratch: Scratch) -> Observed:
+async def _shards_of_a_query(scratch: Scratch) -> Observed:
     """Several files by a query of a table of some size, of which few rows remain."""
     table = scratch.table("shards")
     await scratch.run(
@@ -78,8 +78,8 @@ async def _shards(scratch: Scratch) -> Observed:
     }
 
 
-async def _no_streams(scratch: Scratch) -> Observed:
-    exported = await scratch.read(await _table(scratch), "csv")
+async def _read_without_rows(scratch: Scratch) -> Observed:
+    exported = await scratch.read(await _empty_table(scratch), "csv")
     return {"files": str(len(exported.files)), "content": ", ".join(content("csv", data) for data in exported.data)}
 
 
@@ -87,11 +87,11 @@ CLAIMS = (
     *(
         Claim(
             f"empty.{format_}.{route}",
-            f"a table without rows is one {format_} file without rows ({route})",
-            ANCHOR,
-            {"files": "1", "content": CONTENT[format_]},
-            partial(_without_rows, format_, route),
-            {f"empty.{format_}": 1} if route == "query" else {},
+            sentence=f"a table without rows is one {format_} file without rows ({route})",
+            page=ANCHOR,
+            expected={"files": "1", "content": CONTENT[format_]},
+            observe=partial(_export_without_rows, format_, route),
+            reads={f"empty.{format_}": 1} if route == "query" else {},
         )
         for format_ in FORMATS
         for route in ROUTES
@@ -99,27 +99,27 @@ CLAIMS = (
     *(
         Claim(
             f"empty.gzip.{route}",
-            f"a table without rows is one gzip file, not an object of 0 bytes ({route})",
-            ANCHOR,
-            {"files": "1", "begins with": "1f8b"},
-            partial(_compressed, route),
-            {"empty.gzip": 1} if route == "query" else {},
+            sentence=f"a table without rows is one gzip file, not an object of 0 bytes ({route})",
+            page=ANCHOR,
+            expected={"files": "1", "begins with": "1f8b"},
+            observe=partial(_export_with_gzip, route),
+            reads={"empty.gzip": 1} if route == "query" else {},
         )
         for route in ROUTES
     ),
     Claim(
         "empty.shards.query",
-        "EXPORT DATA reports the files and rows that it wrote, files without rows included",
-        PAGE,
-        {"rows in files": "3", "rows by the job": "3", "files by the job": "as listed"},
-        _shards,
-        {"empty.shards": 1},
+        sentence="EXPORT DATA reports the files and rows that it wrote, files without rows included",
+        page=PAGE,
+        expected={"rows in files": "3", "rows by the job": "3", "files by the job": "as listed"},
+        observe=_shards_of_a_query,
+        reads={"empty.shards": 1},
     ),
     Claim(
         "empty.csv.read",
-        "a read session of a table without rows gives a file with only the header",
-        "internals/read-route.md",
-        {"files": "1", "content": "only the header"},
-        _no_streams,
+        sentence="a read session of a table without rows gives a file with only the header",
+        page="internals/read-route.md",
+        expected={"files": "1", "content": "only the header"},
+        observe=_read_without_rows,
     ),
 )

@@ -15,7 +15,7 @@ from bqdump_claims.values import BY_TYPE
 TYPE = "TIMESTAMP"
 
 
-async def _loaded(scratch: Scratch) -> Observed:
+async def _load_with_second_footer(scratch: Scratch) -> Observed:
     """An extract's file, to which Cloud Storage adds a second footer without a download."""
     table = await values_table(scratch, "parquet", TYPE)
     definition, _ = await scratch.described(table)
@@ -35,7 +35,7 @@ async def _loaded(scratch: Scratch) -> Observed:
     }
 
 
-async def _ids(scratch: Scratch) -> Observed:
+async def _field_ids(scratch: Scratch) -> Observed:
     """What BigQuery writes itself."""
     exported = await export(scratch, "parquet", "extract", TYPE)
     ids = second_footer(files.footer(exported.data[0]), (), "the file")
@@ -45,23 +45,23 @@ async def _ids(scratch: Scratch) -> Observed:
 CLAIMS = (
     Claim(
         "footers.ids",
-        "Parquet files of an extract have no field ids",
-        "formats.md#parquet",
-        {"field ids": "none"},
-        _ids,
-        {"made.parquet.TIMESTAMP": 1},
+        sentence="Parquet files of an extract have no field ids",
+        page="formats.md#parquet",
+        expected={"field ids": "none"},
+        observe=_field_ids,
+        reads={"made.parquet.TIMESTAMP": 1},
     ),
     Claim(
         "footers.load",
-        "a footer is composed to a Parquet file, and a load job reads the file by its last footer",
-        "internals/iceberg.md#files-that-bigquery-writes",
-        {
+        sentence="a footer is composed to a Parquet file, and a load job reads the file by its last footer",
+        page="internals/iceberg.md#files-that-bigquery-writes",
+        expected={
             "content": "the file and the footer",
             "generation": "larger",
             "different": "0",
             "rows": str(len(BY_TYPE[TYPE].samples)),
         },
-        _loaded,
-        {"made.parquet.TIMESTAMP": 1, "footers.load": 2},
+        observe=_load_with_second_footer,
+        reads={"made.parquet.TIMESTAMP": 1, "footers.load": 2},
     ),
 )

@@ -37,7 +37,7 @@ async def small(scratch: Scratch) -> str:
     return await scratch.once("small", make)
 
 
-async def _taken(scratch: Scratch) -> Observed:
+async def _request_a_job_id_twice(scratch: Scratch) -> Observed:
     request = StatementRequest(scratch.job_id(), scratch.dataset, "t", "SELECT 1", scratch.labels, MOST_BYTES_BILLED)
     first = await scratch.begin(scratch.destination.statement(request))
     try:
@@ -50,7 +50,7 @@ async def _taken(scratch: Scratch) -> Observed:
     return {"second request": second, "job by its id": "found" if job.id == first.id else job.id}
 
 
-async def _listed(scratch: Scratch) -> Observed:
+async def _list_jobs(scratch: Scratch) -> Observed:
     since = await scratch.now()
     ids = [(await scratch.run("SELECT 1")).id for _ in range(2)]
     listed = [job async for page in scratch.destination.jobs(since) for job in page]
@@ -63,7 +63,7 @@ async def _listed(scratch: Scratch) -> Observed:
     }
 
 
-async def _replaced(route: str, scratch: Scratch) -> Observed:
+async def _export_over_files(route: str, scratch: Scratch) -> Observed:
     """Files of an earlier export, of which the job writes one anew."""
     table, name = await small(scratch), scratch.new(f"replaced_{route}")
     names = [shard_name(scratch.pattern(name, "csv"), number) for number in (0, 1)]
@@ -80,7 +80,7 @@ async def _replaced(route: str, scratch: Scratch) -> Observed:
     return {"first file": first, "stale file": second}
 
 
-async def _parameters(scratch: Scratch) -> Observed:
+async def _query_with_a_parameter(scratch: Scratch) -> Observed:
     table = await small(scratch)
     select = f"SELECT n, TO_HEX(SHA256(CONCAT(@salt_0, v))) AS v FROM {scratch.table(table)} WHERE n = 1"
     # It stays there: threads of Google's clients read the environment, and fail if a variable disappears meanwhile.
@@ -89,7 +89,7 @@ async def _parameters(scratch: Scratch) -> Observed:
     return {"value": files.csv_fields(exported.data[0])[1][1]}
 
 
-async def _options(route: str, scratch: Scratch) -> Observed:
+async def _export_with_csv_options(route: str, scratch: Scratch) -> Observed:
     table = await small(scratch)
     options: dict[str, Any] = {"header": False, "delimiter": "\t"}
     if route == "extract":
@@ -99,13 +99,13 @@ async def _options(route: str, scratch: Scratch) -> Observed:
     return {"a line": repr(sorted(exported.data[0].decode().splitlines())[0])}
 
 
-async def _gzip(route: str, scratch: Scratch) -> Observed:
+async def _export_with_gzip(route: str, scratch: Scratch) -> Observed:
     exported = await by(route, scratch, await small(scratch), "csv", "gzip")
     sizes = [info.size for info in exported.files] == [len(data) for data in exported.data]
     return {"begins with": exported.data[0][:2].hex(), "size": "as listed" if sizes else "another"}
 
 
-async def _headers(route: str, scratch: Scratch) -> Observed:
+async def _export_several_files(route: str, scratch: Scratch) -> Observed:
     """Several files, which gzip makes small: their rows are computed, and so bill nothing."""
     count = 1_200
     rows = f"SELECT n, REPEAT('x', {scratch.place.several // count}) AS v FROM UNNEST(GENERATE_ARRAY(1, {count})) AS n"
@@ -120,7 +120,7 @@ async def _headers(route: str, scratch: Scratch) -> Observed:
     return {"first lines": ", ".join(sorted(line.decode() for line in begins)), "files": str(len(exported.data))}
 
 
-async def _names(scratch: Scratch) -> Observed:
+async def _export_a_strange_name(scratch: Scratch) -> Observed:
     strange = "日本 a-b"
     table = scratch.table(strange)
     await scratch.run(f"CREATE TABLE {table} (n INT64)", f"INSERT INTO {table} (n) VALUES (1)")
@@ -128,7 +128,7 @@ async def _names(scratch: Scratch) -> Observed:
     return {"file": exported.files[0].name.rpartition("/")[2]}
 
 
-async def _estimated(scratch: Scratch) -> Observed:
+async def _dry_run(scratch: Scratch) -> Observed:
     table = await small(scratch)
     select = sql.select(scratch.dataset, table, None)
     estimate = await scratch.destination.estimate(scratch.dataset, table, select, {})
@@ -141,83 +141,83 @@ async def _estimated(scratch: Scratch) -> Observed:
 CLAIMS = (
     Claim(
         "jobs.id",
-        "a job id is used once: a second request with it is refused, and the first job is found by it",
-        "internals/work.md#sharing-the-work",
-        {"second request": "refused: the id is taken", "job by its id": "found"},
-        _taken,
+        sentence="a job id is used once: a second request with it is refused, and the first job is found by it",
+        page="internals/work.md#sharing-the-work",
+        expected={"second request": "refused: the id is taken", "job by its id": "found"},
+        observe=_request_a_job_id_twice,
     ),
     Claim(
         "jobs.listing",
-        "a listing of jobs has all of the caller's jobs, newest first, with their states",
-        "internals/work.md#sharing-the-work",
-        {"own jobs": "2 of 2", "order": "newest first", "states": "done"},
-        _listed,
+        sentence="a listing of jobs has all of the caller's jobs, newest first, with their states",
+        page="internals/work.md#sharing-the-work",
+        expected={"own jobs": "2 of 2", "order": "newest first", "states": "done"},
+        observe=_list_jobs,
     ),
     *(
         Claim(
             f"jobs.replacing.{route}",
-            "a job replaces files of the same name, and leaves an earlier export's further files",
-            "internals/publishing.md#publishing",
-            {"first file": "replaced", "stale file": "unchanged"},
-            partial(_replaced, route),
-            MADE | ({"jobs.replacing": 1} if route == "query" else {}),
+            sentence="a job replaces files of the same name, and leaves an earlier export's further files",
+            page="internals/publishing.md#publishing",
+            expected={"first file": "replaced", "stale file": "unchanged"},
+            observe=partial(_export_over_files, route),
+            reads=MADE | ({"jobs.replacing": 1} if route == "query" else {}),
         )
         for route in ("extract", "query")
     ),
     Claim(
         "jobs.parameters",
-        "EXPORT DATA takes query parameters, so the salt of a mask is in no statement",
-        "export.md#masks",
-        {"value": hashlib.sha256(b"salta").hexdigest()},
-        _parameters,
-        MADE | {"jobs.parameters": 1},
+        sentence="EXPORT DATA takes query parameters, so the salt of a mask is in no statement",
+        page="export.md#masks",
+        expected={"value": hashlib.sha256(b"salta").hexdigest()},
+        observe=_query_with_a_parameter,
+        reads=MADE | {"jobs.parameters": 1},
     ),
     *(
         Claim(
             f"jobs.options.{route}",
-            "CSV without a header and with tabs as delimiters",
-            "formats.md",
-            {"a line": repr("1\ta")},
-            partial(_options, route),
-            MADE | ({"jobs.options": 1} if route == "query" else {}),
+            sentence="CSV without a header and with tabs as delimiters",
+            page="formats.md",
+            expected={"a line": repr("1\ta")},
+            observe=partial(_export_with_csv_options, route),
+            reads=MADE | ({"jobs.options": 1} if route == "query" else {}),
         )
         for route in ("extract", "query")
     ),
     *(
         Claim(
             f"jobs.gzip.{route}",
-            "a gzip file is stored as it is, not decompressed by Cloud Storage when it is read",
-            "formats.md",
-            {"begins with": "1f8b", "size": "as listed"},
-            partial(_gzip, route),
-            MADE | ({"jobs.gzip": 1} if route == "query" else {}),
+            sentence="a gzip file is stored as it is, not decompressed by Cloud Storage when it is read",
+            page="formats.md",
+            expected={"begins with": "1f8b", "size": "as listed"},
+            observe=partial(_export_with_gzip, route),
+            reads=MADE | ({"jobs.gzip": 1} if route == "query" else {}),
         )
         for route in ("extract", "query")
     ),
     *(
         Claim(
             f"jobs.headers.{route}",
-            f"each of several CSV files of one job has a header ({route})",
-            "formats.md",
-            {"first lines": "n,v"},
-            partial(_headers, route),
+            sentence=f"each of several CSV files of one job has a header ({route})",
+            page="formats.md",
+            expected={"first lines": "n,v"},
+            observe=partial(_export_several_files, route),
         )
         for route in ("extract", "query")
     ),
     Claim(
         "jobs.names",
-        "a table's name with spaces and letters of any script is the name of its files",
-        "export.md",
-        {"file": "日本 a-b_000000000000.csv"},
-        _names,
-        {"jobs.names": 1},
+        sentence="a table's name with spaces and letters of any script is the name of its files",
+        page="export.md",
+        expected={"file": "日本 a-b_000000000000.csv"},
+        observe=_export_a_strange_name,
+        reads={"jobs.names": 1},
     ),
     Claim(
         "jobs.estimate",
-        "a dry run reports the columns of the result, and a bill of 10 MB at least",
-        "limits.md#costs",
-        {"columns": "n, v", "bytes": str(10 << 20)},
-        _estimated,
-        MADE,
+        sentence="a dry run reports the columns of the result, and a bill of 10 MB at least",
+        page="limits.md#costs",
+        expected={"columns": "n, v", "bytes": str(10 << 20)},
+        observe=_dry_run,
+        reads=MADE,
     ),
 )

@@ -64,7 +64,7 @@ def _entry(table: str, files: Exported, format_: str, route: str, definition: ms
     )  # fmt: skip
 
 
-async def _loaded(format_: str, type_: str, scratch: Scratch) -> Observed:
+async def _loaded_back(format_: str, type_: str, scratch: Scratch) -> Observed:
     """All types at once; if that is refused, each by itself."""
     only = ""
     try:
@@ -82,7 +82,7 @@ async def _load(scratch: Scratch, format_: str, only: str = "") -> dict[str, str
     return await load_back(scratch, await values_table(scratch, format_, only), files, format_, "extract")
 
 
-async def _direct(format_: str, type_: str, scratch: Scratch) -> Observed:
+async def _loaded_directly(format_: str, type_: str, scratch: Scratch) -> Observed:
     """Whether a load job reads a type that a restore loads as a string."""
     files = await exported(scratch, format_, "extract", type_)
     kind, table = BY_TYPE[type_], scratch.new("direct")
@@ -95,7 +95,7 @@ async def _direct(format_: str, type_: str, scratch: Scratch) -> Observed:
     return {"rows": str(job.rows)}
 
 
-async def _defaults(scratch: Scratch) -> Observed:
+async def _load_with_a_missing_key(scratch: Scratch) -> Observed:
     """A row without a key for a column that has a default value."""
     table = scratch.new("defaults")
     await scratch.run(f"CREATE TABLE {scratch.table(table)} (n INT64, v INT64 DEFAULT 7)")
@@ -109,7 +109,7 @@ async def _defaults(scratch: Scratch) -> Observed:
     return {"value": "NULL" if value == -1 else str(value)}
 
 
-async def _quoted(scratch: Scratch) -> Observed:
+async def _load_empty_fields(scratch: Scratch) -> Observed:
     """The read route quotes an empty value, and writes NULL as an empty field."""
     table = await _empty_fields(scratch, "quoted", "n INT64, v STRING", b'1,""\n2,\n')
     values = await scratch.ask(
@@ -121,7 +121,7 @@ async def _quoted(scratch: Scratch) -> Observed:
     return {name: words.get(pair, str(pair)) for name, pair in pairs.items()}
 
 
-async def _required(scratch: Scratch) -> Observed:
+async def _load_into_required(scratch: Scratch) -> Observed:
     """An empty field of a column that may not be NULL."""
     try:
         table = await _empty_fields(scratch, "required", "n INT64, v STRING NOT NULL", b"1,\n")
@@ -147,11 +147,11 @@ CLAIMS = (
     *(
         Claim(
             f"loads.{format_}.{kind.type}",
-            f"{kind.type} loads back from an extract's {format_} file as the same value",
-            f"formats.md#{TITLES[format_]}",
-            {"rows": "all", "different": "0"},
-            partial(_loaded, format_, kind.type),
-            {f"made.{format_}": 1, f"loads.{format_}": 2},
+            sentence=f"{kind.type} loads back from an extract's {format_} file as the same value",
+            page=f"formats.md#{TITLES[format_]}",
+            expected={"rows": "all", "different": "0"},
+            observe=partial(_loaded_back, format_, kind.type),
+            reads={f"made.{format_}": 1, f"loads.{format_}": 2},
         )
         for format_ in SERVER
         for kind in held(format_)
@@ -159,36 +159,39 @@ CLAIMS = (
     *(
         Claim(
             f"direct.{format_}.{type_}",
-            f"whether a load job reads {type_} from an extract's {format_} file; a restore casts it from a string",
-            f"formats.md#{TITLES[format_]}",
-            {},
-            partial(_direct, format_, type_),
-            {f"made.{format_}": 1},
+            sentence=f"whether a load job reads {type_} from an extract's {format_} file; "
+            "a restore casts it from a string",
+            page=f"formats.md#{TITLES[format_]}",
+            expected={},
+            observe=partial(_loaded_directly, format_, type_),
+            reads={f"made.{format_}": 1},
         )
         for format_, type_ in (("json", "INTERVAL"), ("json", "RANGE"), ("avro", "DATETIME"), ("avro", "INTERVAL"))
     ),
     Claim(
         "direct.json.defaults",
-        "whether a load job fills a missing key by the column's default; a restore sets defaults after loading",
-        "internals/restore.md#how-tables-are-loaded",
-        {},
-        _defaults,
-        {"direct.defaults": 1},
+        sentence="whether a load job fills a missing key by the column's default; a restore sets defaults after "
+        "loading",
+        page="internals/restore.md#how-tables-are-loaded",
+        expected={},
+        observe=_load_with_a_missing_key,
+        reads={"direct.defaults": 1},
     ),
     Claim(
         "direct.csv.quoted",
-        'a quoted empty field of a CSV file loads as "", an unquoted one as NULL',
-        "formats.md#csv",
-        {"quoted": "empty", "unquoted": "NULL"},
-        _quoted,
-        {"direct.quoted": 1},
+        sentence='a quoted empty field of a CSV file loads as "", an unquoted one as NULL',
+        page="formats.md#csv",
+        expected={"quoted": "empty", "unquoted": "NULL"},
+        observe=_load_empty_fields,
+        reads={"direct.quoted": 1},
     ),
     Claim(
         "direct.csv.required",
-        "whether a load job refuses an empty field of a REQUIRED column; then a restore fills the table by a query",
-        "formats.md#values-that-do-not-come-back",
-        {},
-        _required,
-        {"direct.required": 1},
+        sentence="whether a load job refuses an empty field of a REQUIRED column; then a restore fills the table by a "
+        "query",
+        page="formats.md#values-that-do-not-come-back",
+        expected={},
+        observe=_load_into_required,
+        reads={"direct.required": 1},
     ),
 )

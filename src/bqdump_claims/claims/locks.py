@@ -21,15 +21,15 @@ PAGE = "internals/copying.md#locked-copies"
 SHORT, LONG, LATE = 10, 15, 1
 
 
-async def _held(scratch: Scratch) -> Observed:
+async def _change_a_locked_object(scratch: Scratch) -> Observed:
     """One object to delete and one to replace, before the end of their locks and after it."""
-    deleted, replaced = await _made(scratch, "deleted"), await _made(scratch, "replaced")
-    until = _in(SHORT)
+    deleted, replaced = await _new_object(scratch, "deleted"), await _new_object(scratch, "replaced")
+    until = _in_seconds(SHORT)
     for info in (deleted, replaced):
         await _lock(scratch, info, until)
     before = await _delete(scratch, deleted), await _replace(scratch, replaced)
     _refuse_late(until)
-    await _end(until)
+    await _wait_for_end(until)
     after = await _delete(scratch, deleted), await _replace(scratch, replaced)
     return {
         "delete": before[0],
@@ -39,20 +39,20 @@ async def _held(scratch: Scratch) -> Observed:
     }
 
 
-async def _extended(scratch: Scratch) -> Observed:
-    info = await _made(scratch, "extended")
-    sooner, later = _in(SHORT), _in(LONG)
+async def _extend_a_lock(scratch: Scratch) -> Observed:
+    info = await _new_object(scratch, "extended")
+    sooner, later = _in_seconds(SHORT), _in_seconds(LONG)
     await _lock(scratch, info, sooner)
     await _lock(scratch, info, later)
-    longer = await _until(scratch, info)
+    longer = await _locked_until(scratch, info)
     try:
         await _lock(scratch, info, sooner)
         shortened = "done"
     except BqdumpError:
         shortened = "refused"
-    last = await _until(scratch, info)
+    last = await _locked_until(scratch, info)
     _refuse_late(sooner)
-    await _end(later)
+    await _wait_for_end(later)
     ends = {sooner: "sooner", later: "later"}
     return {
         "end once extended": ends.get(longer, str(longer)),
@@ -61,13 +61,13 @@ async def _extended(scratch: Scratch) -> Observed:
     }
 
 
-async def _made(scratch: Scratch, name: str) -> ObjectInfo:
+async def _new_object(scratch: Scratch, name: str) -> ObjectInfo:
     if not (await scratch.store.describe()).locks:
         raise NotTriedError("the bucket was created without --enable-per-object-retention")
     return await scratch.put(f"{scratch.place.folder}locks/{name}.json", DATA)
 
 
-def _in(seconds: int) -> int:
+def _in_seconds(seconds: int) -> int:
     """A whole second, in milliseconds since 1970 UTC."""
     return (int(time.time()) + seconds) * 1000
 
@@ -78,7 +78,7 @@ def _refuse_late(until: int) -> None:
         raise NotTriedError("the requests took longer than the lock")
 
 
-async def _end(until: int) -> None:
+async def _wait_for_end(until: int) -> None:
     await asyncio.sleep(max(0.0, until / 1000 - time.time()) + LATE)
 
 
@@ -90,7 +90,7 @@ async def _lock(scratch: Scratch, info: ObjectInfo, until: int) -> None:
         raise answer
 
 
-async def _until(scratch: Scratch, info: ObjectInfo) -> int:
+async def _locked_until(scratch: Scratch, info: ObjectInfo) -> int:
     stored = await scratch.store.stat(info.name)
     return stored.locked_until if stored else 0
 
@@ -111,21 +111,22 @@ async def _replace(scratch: Scratch, info: ObjectInfo) -> str:
 CLAIMS = (
     Claim(
         "locks.held",
-        "a locked object is neither deleted nor replaced before the end of its lock, and both are possible after it",
-        PAGE,
-        {
+        sentence="a locked object is neither deleted nor replaced before the end of its lock, and both are possible "
+        "after it",
+        page=PAGE,
+        expected={
             "delete": "refused",
             "replace": "refused",
             "delete after its end": "done",
             "replace after its end": "done",
         },
-        _held,
+        observe=_change_a_locked_object,
     ),
     Claim(
         "locks.extended",
-        "a lock is extended, and not shortened",
-        PAGE,
-        {"end once extended": "later", "shorten": "refused", "end after that": "later"},
-        _extended,
+        sentence="a lock is extended, and not shortened",
+        page=PAGE,
+        expected={"end once extended": "later", "shorten": "refused", "end after that": "later"},
+        observe=_extend_a_lock,
     ),
 )

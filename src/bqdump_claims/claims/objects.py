@@ -17,7 +17,7 @@ DATA = b'{"of":"bqdump check-service"}'
 PUBLISHING = "internals/publishing.md#publishing"
 
 
-async def _generations(scratch: Scratch) -> Observed:
+async def _write_repeatedly(scratch: Scratch) -> Observed:
     """Written, written again in the next second, deleted, and written once more."""
     name = scratch.place.folder + "generations.json"
     first = (await scratch.put(name, DATA)).generation
@@ -33,7 +33,7 @@ async def _generations(scratch: Scratch) -> Observed:
 SECOND = 1.05
 
 
-async def _preconditions(scratch: Scratch) -> Observed:
+async def _write_at_generations(scratch: Scratch) -> Observed:
     name = scratch.place.folder + "preconditions.json"
     generation = (await scratch.put(name, DATA)).generation
     return {
@@ -52,7 +52,7 @@ async def _outcome(write: Awaitable[int]) -> str:
     return "done"
 
 
-async def _copies(scratch: Scratch) -> Observed:
+async def _copy_in_a_batch(scratch: Scratch) -> Observed:
     folder = f"{scratch.place.folder}copies/"
     source = await scratch.put(f"{folder}a b 日本.json", DATA)
     wishes = [
@@ -72,7 +72,7 @@ async def _copies(scratch: Scratch) -> Observed:
     }
 
 
-async def _listing(scratch: Scratch) -> Observed:
+async def _list_folder(scratch: Scratch) -> Observed:
     folder = f"{scratch.place.folder}listing/{STATE}/"
     for name in ("drills/a.json", "history/b.json", "tags/c.json"):
         await scratch.begin(scratch.store.write_note(f"{folder}{name}", DATA, 0))
@@ -86,7 +86,7 @@ async def _listing(scratch: Scratch) -> Observed:
     }
 
 
-async def _key(scratch: Scratch) -> Observed:
+async def _copy_under_a_key(scratch: Scratch) -> Observed:
     if not scratch.place.key:
         raise NotTriedError("no --kms-key is given")
     folder = f"{scratch.place.folder}key/"
@@ -104,52 +104,53 @@ async def _key(scratch: Scratch) -> Observed:
 CLAIMS = (
     Claim(
         "objects.generations",
-        "each write of an object has a larger generation than the one before, in the next second and after a deletion",
-        PUBLISHING,
-        {"each one": "larger than the last"},
-        _generations,
+        sentence="each write of an object has a larger generation than the one before, in the next second and after a "
+        "deletion",
+        page=PUBLISHING,
+        expected={"each one": "larger than the last"},
+        observe=_write_repeatedly,
     ),
     Claim(
         "objects.preconditions",
-        "an object is created, replaced and deleted only at the generation that is expected",
-        PUBLISHING,
-        {
+        sentence="an object is created, replaced and deleted only at the generation that is expected",
+        page=PUBLISHING,
+        expected={
             "create again": "refused",
             "replace another generation": "refused",
             "delete another generation": "False",
             "delete this generation": "True",
         },
-        _preconditions,
+        observe=_write_at_generations,
     ),
     Claim(
         "objects.copies",
-        "a batch copies objects at a generation and over a generation, with their content and origin",
-        PUBLISHING,
-        {
+        sentence="a batch copies objects at a generation and over a generation, with their content and origin",
+        page=PUBLISHING,
+        expected={
             "copy": "done",
             "of another generation": "refused",
             "over an object": "refused",
             "content": "the same",
             "origin in the listing": "check",
         },
-        _copies,
+        observe=_copy_in_a_batch,
     ),
     Claim(
         "objects.listing",
-        "a listing returns notes with their content, begins at a name, and returns folders",
-        "internals/work.md#finishing-at-the-cost-of-listings",
-        {
+        sentence="a listing returns notes with their content, begins at a name, and returns folders",
+        page="internals/work.md#finishing-at-the-cost-of-listings",
+        expected={
             "notes": "4 of 4",
             "from a name on": "history/b.json, tags/c.json, tags/d.json",
             "folders": "drills, history, tags",
         },
-        _listing,
+        observe=_list_folder,
     ),
     Claim(
         "objects.key",
-        "a batch copies objects under a Cloud KMS key",
-        PUBLISHING,
-        {"copy": "done", "content": "the same"},
-        _key,
+        sentence="a batch copies objects under a Cloud KMS key",
+        page=PUBLISHING,
+        expected={"copy": "done", "content": "the same"},
+        observe=_copy_under_a_key,
     ),
 )

@@ -22,7 +22,7 @@ IDS = {"20260130": "1", "20260131": "2", "__NULL__": "1"}
 CHANGED = "2026-01-30"
 
 
-async def _partitioned(scratch: Scratch) -> str:
+async def _table_by_day(scratch: Scratch) -> str:
     async def make() -> str:
         table = scratch.table("by_day")
         await scratch.run(f"CREATE TABLE {table} {PARTITIONED}", f"INSERT INTO {table} (n, d) VALUES {ROWS}")
@@ -31,20 +31,20 @@ async def _partitioned(scratch: Scratch) -> str:
     return await scratch.once("by_day", make)
 
 
-async def _partition_then(scratch: Scratch) -> Observed:
-    table = await _partitioned(scratch)
+async def _extract_partition_as_of(scratch: Scratch) -> Observed:
+    table = await _table_by_day(scratch)
     exported = await scratch.extract(f"{table}$20260131", "csv")
     return {"rows": str(rows_in(exported))}
 
 
-async def _extracts(scratch: Scratch) -> Observed:
-    table = await _partitioned(scratch)
+async def _extract_partitions(scratch: Scratch) -> Observed:
+    table = await _table_by_day(scratch)
     exports = {id_: await scratch.extract(table, "csv", partition=id_) for id_ in IDS}
     return {id_: str(rows_in(content)) for id_, content in exports.items()}
 
 
-async def _queries(scratch: Scratch) -> Observed:
-    table = await _partitioned(scratch)
+async def _query_partitions(scratch: Scratch) -> Observed:
+    table = await _table_by_day(scratch)
     definition, _ = await scratch.described(table)
     partitioning = partitioning_of(definition.definition)
     if partitioning is None:
@@ -55,14 +55,14 @@ async def _queries(scratch: Scratch) -> Observed:
     return {id_: str(rows_in(content)) for id_, content in exports.items()}
 
 
-async def _listing(scratch: Scratch) -> Observed:
-    table = await _partitioned(scratch)
+async def _list_partitions(scratch: Scratch) -> Observed:
+    table = await _table_by_day(scratch)
     listed = await scratch.destination.partitions(scratch.dataset, [table], MOST_BYTES_BILLED)
     return {partition.id: str(partition.rows) for partition in listed.get(table, ())}
 
 
-async def _look(scratch: Scratch) -> Observed:
-    table = await _partitioned(scratch)
+async def _describe_partitions(scratch: Scratch) -> Observed:
+    table = await _table_by_day(scratch)
     described = {id_: (await scratch.described(f"{table}${id_}"))[0] for id_ in (*IDS, "20250101")}
     rows = {id_: str(partition.rows) for id_, partition in described.items()}
     return rows | {
@@ -70,7 +70,7 @@ async def _look(scratch: Scratch) -> Observed:
     }
 
 
-async def _changed(scratch: Scratch) -> Observed:
+async def _change_a_partition(scratch: Scratch) -> Observed:
     """Two partitions, of which one gets a row."""
     table = scratch.table("one_day")
     await scratch.run(f"CREATE TABLE {table} {PARTITIONED}", f"INSERT INTO {table} (n, d) VALUES {ROWS}")
@@ -82,7 +82,7 @@ async def _changed(scratch: Scratch) -> Observed:
     return {id_: "equal" if look and other and look.same(other) else "different" for id_, look, other in pairs}
 
 
-async def _filtered(scratch: Scratch) -> str:
+async def _table_with_filter(scratch: Scratch) -> str:
     async def make() -> str:
         table = scratch.table("filtered")
         await scratch.run(
@@ -95,26 +95,26 @@ async def _filtered(scratch: Scratch) -> str:
 
 
 async def _condition(scratch: Scratch) -> str:
-    described, _ = await scratch.described(await _filtered(scratch))
+    described, _ = await scratch.described(await _table_with_filter(scratch))
     return sql.condition(described.definition, "")
 
 
-async def _filter_query(scratch: Scratch) -> Observed:
-    table, where = await _filtered(scratch), await _condition(scratch)
+async def _query_with_filter(scratch: Scratch) -> Observed:
+    table, where = await _table_with_filter(scratch), await _condition(scratch)
     exported = await scratch.query(table, sql.select(scratch.dataset, table, None, where=where), "csv")
     return {"rows": str(rows_in(exported))}
 
 
-async def _filter_read(scratch: Scratch) -> Observed:
-    table, where = await _filtered(scratch), await _condition(scratch)
+async def _read_with_filter(scratch: Scratch) -> Observed:
+    table, where = await _table_with_filter(scratch), await _condition(scratch)
     return {"rows": str(rows_in(await scratch.read(table, "csv", restriction=where)))}
 
 
-async def _filter_extract(scratch: Scratch) -> Observed:
-    return {"rows": str(rows_in(await scratch.extract(await _filtered(scratch), "csv")))}
+async def _extract_with_filter(scratch: Scratch) -> Observed:
+    return {"rows": str(rows_in(await scratch.extract(await _table_with_filter(scratch), "csv")))}
 
 
-async def _arrival(scratch: Scratch) -> str:
+async def _table_by_arrival(scratch: Scratch) -> str:
     """A table that is partitioned by ingestion time, with a row that is loaded into a partition."""
 
     async def make() -> str:
@@ -130,7 +130,7 @@ async def _arrival(scratch: Scratch) -> str:
     return await scratch.once("arrival", make)
 
 
-async def _arrival_today(scratch: Scratch) -> Observed:
+async def _load_into_today(scratch: Scratch) -> Observed:
     """Rows that are loaded into the table, and not into one of its partitions."""
     body = {"schema": {"fields": [{"name": "n", "type": "INTEGER"}]}, "timePartitioning": {"type": "DAY"}}
     await scratch.begin(scratch.destination.create_table(scratch.dataset, "arriving", _raw(body)))
@@ -142,13 +142,13 @@ async def _arrival_today(scratch: Scratch) -> Observed:
     return {"rows of today": str(counts[0])}
 
 
-async def _arrival_extract(scratch: Scratch) -> Observed:
-    exported = await scratch.extract(await _arrival(scratch), "csv")
+async def _extract_by_arrival(scratch: Scratch) -> Observed:
+    exported = await scratch.extract(await _table_by_arrival(scratch), "csv")
     return {"columns": ",".join(files.csv_fields(exported.data[0])[0])}
 
 
-async def _arrival_query(scratch: Scratch) -> Observed:
-    table = await _arrival(scratch)
+async def _query_by_arrival(scratch: Scratch) -> Observed:
+    table = await _table_by_arrival(scratch)
     select = sql.select(scratch.dataset, table, None, f"*, {sql.identifier('_PARTITIONTIME')} AS arrived")
     exported = await scratch.query(table, select, "csv")
     return {"row": ",".join(files.csv_fields(exported.data[0])[1])}
@@ -160,63 +160,100 @@ def _raw(value: Any) -> msgspec.Raw:
 
 BY_DAY = {"made.by_day": 1}
 CLAIMS = (
-    Claim("partitions.extract", "an extract job of t$p writes the rows of one partition, also of __NULL__", PARTITIONS,
-          IDS, _extracts, BY_DAY),
-    Claim("partitions.query", "a condition selects the rows of one partition as of a time", PARTITIONS,
-          IDS, _queries, BY_DAY | {"partitions.query": 3}),
-    Claim("partitions.listing", "INFORMATION_SCHEMA.PARTITIONS has the rows of each partition", PARTITIONS,
-          IDS, _listing, BY_DAY | {"partitions.listing": 1}),
-    Claim("partitions.look", "tables.get of t$p reports the rows of a partition, and none of one that does not exist",
-          PARTITIONS, IDS | {"20250101": "0", "looks": "given"}, _look, BY_DAY),
-    Claim("partitions.change", "a row in one partition changes the look at it, and at no other", PARTITIONS,
-          {"20260130": "different", "20260131": "equal", "__NULL__": "equal"}, _changed, {"partitions.change": 2}),
-    Claim("partitions.snapshot", "whether a partition is extracted as of a time (t$p@ms); bqdump does not rely on it",
-          PARTITIONS, {}, _partition_then, BY_DAY),
+    Claim(
+        "partitions.extract",
+        sentence="an extract job of t$p writes the rows of one partition, also of __NULL__",
+        page=PARTITIONS,
+        expected=IDS,
+        observe=_extract_partitions,
+        reads=BY_DAY,
+    ),
+    Claim(
+        "partitions.query",
+        sentence="a condition selects the rows of one partition as of a time",
+        page=PARTITIONS,
+        expected=IDS,
+        observe=_query_partitions,
+        reads=BY_DAY | {"partitions.query": 3},
+    ),
+    Claim(
+        "partitions.listing",
+        sentence="INFORMATION_SCHEMA.PARTITIONS has the rows of each partition",
+        page=PARTITIONS,
+        expected=IDS,
+        observe=_list_partitions,
+        reads=BY_DAY | {"partitions.listing": 1},
+    ),
+    Claim(
+        "partitions.look",
+        sentence="tables.get of t$p reports the rows of a partition, and none of one that does not exist",
+        page=PARTITIONS,
+        expected=IDS | {"20250101": "0", "looks": "given"},
+        observe=_describe_partitions,
+        reads=BY_DAY,
+    ),
+    Claim(
+        "partitions.change",
+        sentence="a row in one partition changes its reading, and no other",
+        page=PARTITIONS,
+        expected={"20260130": "different", "20260131": "equal", "__NULL__": "equal"},
+        observe=_change_a_partition,
+        reads={"partitions.change": 2},
+    ),
+    Claim(
+        "partitions.snapshot",
+        sentence="whether a partition is extracted as of a time (t$p@ms); bqdump does not rely on it",
+        page=PARTITIONS,
+        expected={},
+        observe=_extract_partition_as_of,
+        reads=BY_DAY,
+    ),
     Claim(
         "partitions.filter.query",
-        "a condition that every row meets satisfies a required partition filter (query)",
-        CONDITION,
-        {"rows": "4"},
-        _filter_query,
-        {"made.filtered": 1, "partitions.filter": 1},
+        sentence="a condition that every row meets satisfies a required partition filter (query)",
+        page=CONDITION,
+        expected={"rows": "4"},
+        observe=_query_with_filter,
+        reads={"made.filtered": 1, "partitions.filter": 1},
     ),
     Claim(
         "partitions.filter.read",
-        "a condition that every row meets satisfies a required partition filter (read session)",
-        CONDITION,
-        {"rows": "4"},
-        _filter_read,
-        {"made.filtered": 1},
+        sentence="a condition that every row meets satisfies a required partition filter (read session)",
+        page=CONDITION,
+        expected={"rows": "4"},
+        observe=_read_with_filter,
+        reads={"made.filtered": 1},
     ),
     Claim(
         "partitions.filter.extract",
-        "an extract job needs no filter where queries require one",
-        CONDITION,
-        {"rows": "4"},
-        _filter_extract,
-        {"made.filtered": 1},
+        sentence="an extract job needs no filter where queries require one",
+        page=CONDITION,
+        expected={"rows": "4"},
+        observe=_extract_with_filter,
+        reads={"made.filtered": 1},
     ),
     Claim(
         "partitions.arrival.extract",
-        "an extract has no column with the time of ingestion-time partitions",
-        "export.md#partition-times",
-        {"columns": "n"},
-        _arrival_extract,
+        sentence="an extract has no column with the time of ingestion-time partitions",
+        page="export.md#partition-times",
+        expected={"columns": "n"},
+        observe=_extract_by_arrival,
     ),
     Claim(
         "partitions.arrival.load",
-        "a load job into the table, and not into a partition, gives its rows the partition time of the day",
-        "export.md#partition-times",
-        {"rows of today": "2"},
-        _arrival_today,
-        {"partitions.arriving": 1},
+        sentence="a load job into the table, and not into a partition, gives its rows the partition time of the day",
+        page="export.md#partition-times",
+        expected={"rows of today": "2"},
+        observe=_load_into_today,
+        reads={"partitions.arriving": 1},
     ),
     Claim(
         "partitions.arrival.query",
-        "a load job into a partition (t$p) gives its rows that partition time, which a query reads by an alias",
-        "export.md#partition-times",
-        {"row": "1,2026-01-31 00:00:00 UTC"},
-        _arrival_query,
-        {"partitions.arrival": 1},
+        sentence="a load job into a partition (t$p) gives its rows that partition time, which a query reads by an "
+        "alias",
+        page="export.md#partition-times",
+        expected={"row": "1,2026-01-31 00:00:00 UTC"},
+        observe=_query_by_arrival,
+        reads={"partitions.arrival": 1},
     ),
-)  # fmt: skip
+)

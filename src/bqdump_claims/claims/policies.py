@@ -14,7 +14,7 @@ MADE = {"made.policed": 1}
 POLICY = {"filterPredicate": "n = 1", "grantees": ["allAuthenticatedUsers"]}
 
 
-async def _policed(scratch: Scratch) -> str:
+async def _table_with_policy(scratch: Scratch) -> str:
     async def make() -> str:
         table = scratch.table("policed")
         await scratch.run(f"CREATE TABLE {table} (n INT64)", f"INSERT INTO {table} (n) VALUES (1), (2)")
@@ -25,25 +25,25 @@ async def _policed(scratch: Scratch) -> str:
     return await scratch.once("policed", make)
 
 
-async def _listed(scratch: Scratch) -> Observed:
-    policies = await scratch.destination.row_policies(scratch.dataset, await _policed(scratch))
+async def _list_policies(scratch: Scratch) -> Observed:
+    policies = await scratch.destination.row_policies(scratch.dataset, await _table_with_policy(scratch))
     return {
         "policies": ", ".join(policy.name for policy in policies or ()),
         "filter": "; ".join(policy.filter for policy in policies or ()),
     }
 
 
-async def _extract(scratch: Scratch) -> Observed:
-    return _reported(await scratch.extract(await _policed(scratch), "csv"))
+async def _extract_with_policy(scratch: Scratch) -> Observed:
+    return _reported(await scratch.extract(await _table_with_policy(scratch), "csv"))
 
 
-async def _query(scratch: Scratch) -> Observed:
-    table = await _policed(scratch)
+async def _query_with_policy(scratch: Scratch) -> Observed:
+    table = await _table_with_policy(scratch)
     return _reported(await scratch.query(table, sql.select(scratch.dataset, table, None), "csv"))
 
 
-async def _policed_tables(scratch: Scratch) -> Observed:
-    await _policed(scratch)
+async def _list_tables_with_policies(scratch: Scratch) -> Observed:
+    await _table_with_policy(scratch)
     return {"tables": ", ".join(await scratch.destination.policed(scratch.dataset))}
 
 
@@ -53,12 +53,36 @@ def _reported(exported: Exported) -> Observed:
 
 
 CLAIMS = (
-    Claim("policies.listing", "row access policies are listed with their filters", PAGE,
-          {"policies": "first_only", "filter": "n = 1"}, _listed, MADE),
-    Claim("policies.view", "INFORMATION_SCHEMA.ROW_ACCESS_POLICIES names the tables with row access policies",
-          PAGE, {"tables": "policed"}, _policed_tables, MADE | {"policies.view": 1}),
-    Claim("policies.extract", "an extract job reports that row access policies applied (rowLevelSecurityStatistics)",
-          PAGE, {"row policies applied": "true"}, _extract, MADE),
-    Claim("policies.query", "EXPORT DATA reports that row access policies applied (rowLevelSecurityStatistics)",
-          PAGE, {"row policies applied": "true"}, _query, MADE | {"policies": 1}),
-)  # fmt: skip
+    Claim(
+        "policies.listing",
+        sentence="row access policies are listed with their filters",
+        page=PAGE,
+        expected={"policies": "first_only", "filter": "n = 1"},
+        observe=_list_policies,
+        reads=MADE,
+    ),
+    Claim(
+        "policies.view",
+        sentence="INFORMATION_SCHEMA.ROW_ACCESS_POLICIES names the tables with row access policies",
+        page=PAGE,
+        expected={"tables": "policed"},
+        observe=_list_tables_with_policies,
+        reads=MADE | {"policies.view": 1},
+    ),
+    Claim(
+        "policies.extract",
+        sentence="an extract job reports that row access policies applied (rowLevelSecurityStatistics)",
+        page=PAGE,
+        expected={"row policies applied": "true"},
+        observe=_extract_with_policy,
+        reads=MADE,
+    ),
+    Claim(
+        "policies.query",
+        sentence="EXPORT DATA reports that row access policies applied (rowLevelSecurityStatistics)",
+        page=PAGE,
+        expected={"row policies applied": "true"},
+        observe=_query_with_policy,
+        reads=MADE | {"policies": 1},
+    ),
+)

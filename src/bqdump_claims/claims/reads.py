@@ -24,7 +24,7 @@ PARQUET = {
 }
 
 
-async def _sent(scratch: Scratch, format_: str, only: str = "") -> Exported:
+async def _read_values(scratch: Scratch, format_: str, only: str = "") -> Exported:
     """A file with the sample values of all of these types, or of one."""
 
     async def table() -> str:
@@ -39,12 +39,12 @@ async def _sent(scratch: Scratch, format_: str, only: str = "") -> Exported:
     return await scratch.once(("read", format_, only), make)
 
 
-async def _form(format_: str, type_: str, scratch: Scratch) -> Observed:
+async def _read_form(format_: str, type_: str, scratch: Scratch) -> Observed:
     try:
-        exported = await _sent(scratch, format_)
+        exported = await _read_values(scratch, format_)
     except Exception:
         # Another type may be to blame, whatever BigQuery sends for it.
-        exported = await _sent(scratch, format_, type_)
+        exported = await _read_values(scratch, format_, type_)
     kind = BY_TYPE[type_]
     if format_ == "csv":
         return csv_forms(kind, exported)
@@ -60,7 +60,7 @@ def _expected(format_: str, type_: str) -> Observed:
     return {word: f'"{form}"' if quote else form for word, form in TEXTS[type_].items()}
 
 
-async def _snapshot(scratch: Scratch) -> Observed:
+async def _read_as_of(scratch: Scratch) -> Observed:
     table = scratch.table("read_then")
     await scratch.run(f"CREATE TABLE {table} (n INT64)", f"INSERT INTO {table} (n) VALUES (1), (2)")
     then = await scratch.now()
@@ -77,21 +77,21 @@ CLAIMS = (
     *(
         Claim(
             f"{format_}.{type_}.read",
-            f"the Storage Read API sends {type_}, which the read route writes as {format_}",
-            f"{PAGE}#{TITLES[format_]}",
-            _expected(format_, type_),
-            partial(_form, format_, type_),
-            {"made.read": 1},
+            sentence=f"the Storage Read API sends {type_}, which the read route writes as {format_}",
+            page=f"{PAGE}#{TITLES[format_]}",
+            expected=_expected(format_, type_),
+            observe=partial(_read_form, format_, type_),
+            reads={"made.read": 1},
         )
         for format_ in ("csv", "json", "parquet")
         for type_ in TEXTS
     ),
     Claim(
         "read.snapshot",
-        "a read session with a snapshot time reads the rows of then",
-        "export.md#snapshot-time",
-        {"rows then": "2", "rows now": "3"},
-        _snapshot,
-        {"read.snapshot": 2},
+        sentence="a read session with a snapshot time reads the rows of then",
+        page="export.md#snapshot-time",
+        expected={"rows then": "2", "rows now": "3"},
+        observe=_read_as_of,
+        reads={"read.snapshot": 2},
     ),
 )

@@ -11,7 +11,7 @@ PAGE = "limits.md#risks"
 MADE = {"made.streamed": 1}
 
 
-async def _streamed(scratch: Scratch) -> str:
+async def _table_with_buffer(scratch: Scratch) -> str:
     """A table with two rows, and a third one in its streaming buffer."""
 
     async def make() -> str:
@@ -23,26 +23,44 @@ async def _streamed(scratch: Scratch) -> str:
     return await scratch.once("streamed", make)
 
 
-async def _buffer(scratch: Scratch) -> Observed:
-    _, resource = await scratch.described(await _streamed(scratch))
+async def _describe_buffer(scratch: Scratch) -> Observed:
+    _, resource = await scratch.described(await _table_with_buffer(scratch))
     return {"buffer": "reported" if "streamingBuffer" in resource else "not reported"}
 
 
-async def _extract(scratch: Scratch) -> Observed:
-    return {"rows of 3": str(rows_in(await scratch.extract(await _streamed(scratch), "csv")))}
+async def _extract_with_buffer(scratch: Scratch) -> Observed:
+    return {"rows of 3": str(rows_in(await scratch.extract(await _table_with_buffer(scratch), "csv")))}
 
 
-async def _query(scratch: Scratch) -> Observed:
-    table = await _streamed(scratch)
+async def _query_with_buffer(scratch: Scratch) -> Observed:
+    table = await _table_with_buffer(scratch)
     then = await scratch.now()
     return {"rows of 3": str(rows_in(await scratch.query(table, sql.select(scratch.dataset, table, then), "csv")))}
 
 
 CLAIMS = (
-    Claim("streaming.buffer", "tables.get reports the streaming buffer as soon as rows are streamed", PAGE,
-          {"buffer": "reported"}, _buffer, MADE),
-    Claim("streaming.extract", "how many rows an extract job writes of a table with a row in its streaming buffer",
-          PAGE, {}, _extract, MADE),
-    Claim("streaming.query", "how many rows EXPORT DATA writes of it, as of a time", PAGE, {}, _query,
-          MADE | {"streaming.query": 1}),
-)  # fmt: skip
+    Claim(
+        "streaming.buffer",
+        sentence="tables.get reports the streaming buffer as soon as rows are streamed",
+        page=PAGE,
+        expected={"buffer": "reported"},
+        observe=_describe_buffer,
+        reads=MADE,
+    ),
+    Claim(
+        "streaming.extract",
+        sentence="how many rows an extract job writes of a table with a row in its streaming buffer",
+        page=PAGE,
+        expected={},
+        observe=_extract_with_buffer,
+        reads=MADE,
+    ),
+    Claim(
+        "streaming.query",
+        sentence="how many rows EXPORT DATA writes of it, as of a time",
+        page=PAGE,
+        expected={},
+        observe=_query_with_buffer,
+        reads=MADE | {"streaming.query": 1},
+    ),
+)

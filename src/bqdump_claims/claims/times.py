@@ -13,7 +13,7 @@ def rows_in(exported: Exported) -> int:
     return sum(len(files.csv_fields(data)) - 1 for data in exported.data)
 
 
-async def _then(scratch: Scratch) -> Observed:
+async def _export_as_of(scratch: Scratch) -> Observed:
     table = scratch.table("then")
     await scratch.run(f"CREATE TABLE {table} (n INT64)", f"INSERT INTO {table} (n) VALUES (1), (2)")
     then = await scratch.now()
@@ -26,10 +26,10 @@ async def _then(scratch: Scratch) -> Observed:
 CLAIMS = (
     Claim(
         "times.snapshot",
-        "a table is exported as of a time by its decorator, and by FOR SYSTEM_TIME AS OF",
-        "export.md#snapshot-time",
-        {"extract": "2", "query": "2"},
-        _then,
-        {"times.snapshot": 4},
+        sentence="a table is exported as of a time by its decorator, and by FOR SYSTEM_TIME AS OF",
+        page="export.md#snapshot-time",
+        expected={"extract": "2", "query": "2"},
+        observe=_export_as_of,
+        reads={"times.snapshot": 4},
     ),
 )

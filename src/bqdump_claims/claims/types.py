@@ -137,9 +137,23 @@ def _claim(format_: str, route: str, type_: str) -> Claim:
     reads = {source: 1} | ({f"types.{format_}": 1} if route == "query" else {})
     if rule.holds == "no":
         sentence = f"{format_} cannot hold {type_}: {rule.lost}"
-        return Claim(id_, sentence, page, REFUSED, partial(_refused, format_, route, type_), reads)
+        return Claim(
+            id_,
+            sentence=sentence,
+            page=page,
+            expected=REFUSED,
+            observe=partial(_refused, format_, route, type_),
+            reads=reads,
+        )
     sentence = f"{type_} in {format_}: {rule.file}" + (f"; {rule.open}" if rule.open else "")
-    return Claim(id_, sentence, page, expected(kind, format_), partial(_observed, format_, route, type_), reads)
+    return Claim(
+        id_,
+        sentence=sentence,
+        page=page,
+        expected=expected(kind, format_),
+        observe=partial(_observed, format_, route, type_),
+        reads=reads,
+    )
 
 
 async def _observed(format_: str, route: str, type_: str, scratch: Scratch) -> Observed:
@@ -164,11 +178,11 @@ CLAIMS = tuple(
 ) + tuple(
     Claim(
         f"parquet.BIGNUMERIC_77_digits.{route}",
-        "a BIGNUMERIC of 77 digits does not fit into Parquet: the job fails",
-        f"{PAGE}#parquet",
-        REFUSED,
-        partial(_too_wide, route),
-        {"made.wide": 1} | ({"types.wide": 1} if route == "query" else {}),
+        sentence="a BIGNUMERIC of 77 digits does not fit into Parquet: the job fails",
+        page=f"{PAGE}#parquet",
+        expected=REFUSED,
+        observe=partial(_too_wide, route),
+        reads={"made.wide": 1} | ({"types.wide": 1} if route == "query" else {}),
     )
     for route in ROUTES
 )
