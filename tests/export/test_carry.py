@@ -100,7 +100,7 @@ def test_nothing_is_carried_over_from_files_that_a_stopped_run_was_replacing() -
         world = World()
         await run(world.task("r1"))
         middle, halfway = await world.planned("r2")
-        assert await announce(running_export(middle, halfway), ["b/b_000000000000.csv"], ["a", "b"])
+        assert await announce(running_export(middle, halfway), ["b/b_000000000000.csv"], None, ["a", "b"])
         late, plan = await world.planned("r3", include=("a",), keep_others=True)
         with pytest.raises(UsageError, match=r"bqdump\.run\(run_id='r2'\)"):
             await published(late, plan)

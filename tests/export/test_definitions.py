@@ -257,7 +257,7 @@ def test_of_two_plans_only_the_stored_one_keeps_its_definitions() -> None:
     async def both() -> list[Plan]:
         # As when one task takes over from another that only looked dead.
         tasks = [world.task("r")._replace(owner=Owner(name, 0)) for name in ("x", "y")]
-        return list(await asyncio.gather(*(planning._make(task, None) for task in tasks)))
+        return [made.plan for made in await asyncio.gather(*(planning._make(task, None) for task in tasks))]
 
     plans = asyncio.run(both())
     assert len({plan.nonce for plan in plans}) == 1

@@ -471,7 +471,7 @@ def test_nothing_is_named_again_while_a_stopped_run_was_replacing_files() -> Non
         for name in ("r1", "r2"):
             await world.run(name)
         middle, halfway = await world.planned("r3", incremental=False)
-        assert await announce(running_export(middle, halfway), ["a/a_000000000000.csv"], ["a", "b"])
+        assert await announce(running_export(middle, halfway), ["a/a_000000000000.csv"], None, ["a", "b"])
         assert await world.reasons() == dict.fromkeys("ab", "run r3 is replacing files")
         await world.run("r4")
         assert await world.origins() == {"a": "r4", "b": "r4"}

@@ -92,11 +92,11 @@ def test_whoever_announces_itself_over_a_run_that_is_ready_shows_that_one_first(
     async def check() -> None:
         world = World()
         (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
-        assert await announce(running_export(early, first), ["t/t_000000000000.csv"], ["t"])
+        assert await announce(running_export(early, first), ["t/t_000000000000.csv"], None, ["t"])
         assert await make_ready(running_export(early, first), ready(early, first))
         assert await make_ready(running_export(early, first), ready(early, first))
         assert await world.latest() == ""
-        assert await announce(running_export(late, second), ["t/t_000000000000.csv"], ["t"])
+        assert await announce(running_export(late, second), ["t/t_000000000000.csv"], None, ["t"])
         assert await world.latest() == "r1"
         now = await publishing(running_export(late, second))
         assert now is not None
@@ -110,8 +110,8 @@ def test_a_run_over_which_another_has_announced_itself_is_not_published_any_more
     async def check() -> None:
         world = World()
         (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
-        assert await announce(running_export(early, first), ["t/t_000000000000.csv"], ["t"])
-        assert await announce(running_export(late, second), ["t/t_000000000000.csv"], ["t"])
+        assert await announce(running_export(early, first), ["t/t_000000000000.csv"], None, ["t"])
+        assert await announce(running_export(late, second), ["t/t_000000000000.csv"], None, ["t"])
         published = await publish(running_export(early, first), await read_ledger(early.store, early.layout, first))
         assert published.result == "superseded"
         assert await world.latest() == ""
@@ -153,7 +153,7 @@ def test_a_published_run_stays_published_whoever_announces_itself_later() -> Non
         (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
         ledger = await read_ledger(early.store, early.layout, first)
         assert (await publish(running_export(early, first), ledger)).result == "published"
-        assert await announce(running_export(late, second), ["t/t_000000000000.csv"], ["t"])
+        assert await announce(running_export(late, second), ["t/t_000000000000.csv"], None, ["t"])
         assert (await publish(running_export(early, first), ledger)).result == "published"
         assert await world.latest() == "r1"
         assert world.store.peek("t/t_000000000000.csv")
@@ -179,7 +179,7 @@ def test_a_process_of_a_pruned_run_leaves_the_final_names_to_a_new_run_of_its_id
         task, plan = await world.planned("r1")
         later = Publishing("r1", plan.snapshot + 1000, task.layout.intent.name)
         await overwrite(world.store, SETTINGS.layout.publishing, later)
-        assert await announce(running_export(task, plan), ["t/t_000000000000.csv"], ["t"]) is None
+        assert await announce(running_export(task, plan), ["t/t_000000000000.csv"], None, ["t"]) is None
         assert await publishing(running_export(task, plan)) == later
 
     asyncio.run(check())

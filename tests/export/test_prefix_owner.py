@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -207,15 +207,21 @@ class Between:
         self._made = 0
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-
         async def call(*given: Any) -> Any:
-            if self._made in (self._step, self._step + 2) and len(self.ended) < len(self._others):
-                self.ended.append(await _outcome(self._others[len(self.ended)]))
-            self._made += 1
-            return await method(*given)
+            await self._let_others()
+            return await getattr(self._store, name)(*given)
 
         return call
+
+    async def objects(self, *given: str) -> AsyncIterator[Any]:
+        await self._let_others()
+        async for page in self._store.objects(*given):
+            yield page
+
+    async def _let_others(self) -> None:
+        if self._made in (self._step, self._step + 2) and len(self.ended) < len(self._others):
+            self.ended.append(await _outcome(self._others[len(self.ended)]))
+        self._made += 1
 
 
 @pytest.mark.parametrize("published", [True, False])

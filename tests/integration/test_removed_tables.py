@@ -15,7 +15,7 @@ from bqdump.core.documents.path_template import shard_name
 from bqdump.core.documents.target import Latest
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.export.task import RunningExport
-from bqdump.export.work.work import work
+from bqdump.export.work.work import Worked, work
 from integration.command import Called, call
 from integration.stage import Stage, records
 from logged import lines_of
@@ -179,7 +179,7 @@ def test_a_table_that_is_dropped_before_its_job_reads_it_is_removed(
     assert night.run("before", *layout).code == 0
     stage.table("fresh")
 
-    async def dropping(export: RunningExport) -> bool:
+    async def dropping(export: RunningExport) -> Worked:
         for name in ("planes", "fresh"):
             stage.big.delete_table(f"{stage.project}.{stage.dataset}.{name}", not_found_ok=True)
         return await work(export)

@@ -131,7 +131,7 @@ def test_files_that_an_abandoned_run_has_placed_over_final_names_go_unless_they_
             export, await all_tables(export), (await read_ledger(scene.store, export.layout, plan)).done
         )
         staged = {f"x/gone/{number}.csv": infos[0] for number, infos in enumerate(collected.written.values())}
-        assert await announce(export, staged, ["items", "sales"]) is not None
+        assert await announce(export, staged, None, ["items", "sales"]) is not None
         assert await copy_over(export, staged, {})
         return plan
 

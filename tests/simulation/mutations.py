@@ -150,7 +150,7 @@ MUTATIONS = (
     Mutation("a mistaken run gives a prefix away under a run that has been planned", Law.OWN_FILES,
              prefix, "release_prefix",
              edit("if await _has_plan(store, settings, stored.value):", "if False:")),
-    Mutation("whose a prefix is is not looked at again once there is a plan", Law.OWN_FILES, planning, "obtain_plan",
+    Mutation("whose a prefix is is not looked at again once there is a plan", Law.OWN_FILES, planning, "obtain",
              edit("    await claim_prefix(task.store, task.settings, task.run)\n", "")),
     Mutation("a mistaken run keeps the prefix", Law.RESUMABLE,
              planning, "release_prefix", wrong.nothing, here_only=True),

@@ -63,8 +63,11 @@ async def read_published(store: ObjectStore, settings: Settings, *, planning: bo
     return decode(data, Published, latest.manifest) if latest and data else None
 
 
-async def carry_over(export: RunningExport, tables: Collection[str], dropped: Collection[str] = ()) -> Carryover:
-    """What the manifest of this run takes over from earlier exports. tables: those that it exports.
+async def carry_over(
+    export: RunningExport, latest: Latest | None, tables: Collection[str], dropped: Collection[str] = ()
+) -> Carryover:
+    """What the manifest of this run takes over from earlier exports. latest: the published run. tables: those that it
+    exports.
 
     dropped: those that it removes, in addition to those that planning has found.
 
@@ -72,7 +75,6 @@ async def carry_over(export: RunningExport, tables: Collection[str], dropped: Co
     and VerificationError where another run has replaced the files of a table that the plan names again.
     """
     named = {table.table for table in export.plan.reused}
-    latest = await read_latest(export.store, export.settings)
     carry = await _stays(export, latest, named.union(tables), dropped)
     if not (named or export.plan.reused_partitions):
         return carry

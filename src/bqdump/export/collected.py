@@ -23,8 +23,8 @@ class Collected:
 
     written: the files of each table in order, by its id in the plan. final: their published names, in the same order.
     attempts: the receipts of each table's files, in that order, too. surplus: files that failed attempts have left at
-    names of the same patterns, or of failed tables. rows: the rows that each file reports, by its name; None where it
-    does not.
+    names of the same patterns, or of failed tables. others: whether there are objects at other names. rows: the rows
+    that each file reports, by its name; None where it does not.
     """
 
     def __init__(self) -> None:
@@ -32,6 +32,7 @@ class Collected:
         self.final: dict[str, list[str]] = {}
         self.attempts: dict[str, list[Attempt]] = {}
         self.surplus: list[ObjectInfo] = []
+        self.others = False
         self.rows: dict[str, int | None] = {}
 
     def add(

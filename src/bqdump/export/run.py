@@ -15,7 +15,7 @@ from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted, named
 from bqdump.export.carry import as_failed, go_without_dropped
 from bqdump.export.placement.choose import running_export
-from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.planning.obtain import obtain
 from bqdump.export.publish.abandoned import clear_abandoned
 from bqdump.export.publish.latest import Again, has_manifest, report_again, restore_latest
 from bqdump.export.publish.publish import publish
@@ -25,7 +25,6 @@ from bqdump.export.work.jobs import RECREATED
 from bqdump.export.work.sessions import close_sessions
 from bqdump.export.work.work import work
 from bqdump.repository.ledger import Ledger, ledger_of
-from bqdump.repository.published import read_latest
 from bqdump.repository.turns import Turn, takes_turn
 from bqdump.repository.units import UnitLedger, give_up, read_unit_ledger
 
@@ -65,11 +64,12 @@ async def complete(task: Task) -> TaskResult | Complete:
 
     Raises TablesFailedError when tables have failed and a partial export is not allowed, and what the steps raise.
     """
-    export = running_export(task, await obtain_plan(task))
+    export = running_export(task, *await obtain(task))
     export.tell(export.plan)
-    if await has_report(export):
+    # Of a run that this process has planned, publishing finds whether another task has ended it meanwhile.
+    if not export.made and await has_report(export):
         return await _end_again(export)
-    if await has_manifest(export):
+    if not export.made and await has_manifest(export):
         return await _publish_again(export)
     units = await _work(export)
     if not units.settled(export.plan, export.owner.execution):
@@ -100,9 +100,11 @@ async def _publish_again(export: RunningExport) -> TaskResult:
 async def _work(export: RunningExport) -> UnitLedger:
     """Work until nothing is left for this task: once more where parts are open anew, as their session has ended."""
     while True:
-        taken = await work(export)
+        worked = await work(export)
+        if done := worked.ledger(export.plan):
+            return done
         units = await read_unit_ledger(export.store, export.layout, export.plan)
-        if not taken or not units.reopened:
+        if not worked.taken or not units.reopened:
             return units
 
 
@@ -126,10 +128,9 @@ async def _publish(export: RunningExport, ledger: Ledger) -> TaskResult:
         log.info(message, export.plan.run, extra=LogEvent.TASK_DONE.extra())
         return TaskResult("elsewhere", export.plan, None, ledger.failed)
     export.tell(Entered("publishing"))
-    before = await read_latest(export.store, export.settings)
     published = await publish(export, ledger)
     if published.result == "published":
-        await store_report(export, before, await clear_abandoned(export))
+        await store_report(export, published, await clear_abandoned(export))
     totals = published.manifest.totals if published.manifest else None
     return TaskResult(published.result, export.plan, totals, ledger.failed)
 

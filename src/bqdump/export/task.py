@@ -6,18 +6,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.run import Owner, Plan, Receipt, TablePlan
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.documents.target import Latest
+from bqdump.core.documents.target import Latest, Publishing
 from bqdump.core.plan.record import Placed
 from bqdump.core.progress.events import Event, Listener, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset, Listed
 from bqdump.export.collected import Collected
 from bqdump.export.watch import InFlight
-from bqdump.ports.store import ObjectStore
+from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.ports.warehouse import Warehouse
+from bqdump.repository.repository import Known, Loaded
 
 if TYPE_CHECKING:
     from bqdump.ports.reader import Encoder, Reader
@@ -100,17 +102,25 @@ class Task(NamedTuple):
         return max(1, min(self.settings.concurrency, JOBS_IN_FLIGHT // self.tasks))
 
 
+class Made(NamedTuple):
+    """What the process that has made a plan need not read: its tables as they are stored, and its definitions."""
+
+    lines: bytes
+    definitions: Definitions
+
+
 class RunningExport(NamedTuple):
     """A task with its plan, and what follows from both.
 
-    placement: how its files get their final names.
-    extra: what is published along with them.
+    placement: how its files get their final names. extra: what is published along with them. made: where this process
+    has made the plan, so that most likely nothing of the run has ended before.
     """
 
     task: Task
     plan: Plan
     placement: Placement
     extra: Extra
+    made: Made | None = None
 
     @property
     def store(self) -> ObjectStore:
@@ -197,6 +207,18 @@ class Exported(NamedTuple):
         return [plan.table for plan in self.plans if plan.table not in self.dropped]
 
 
+class InPlace(NamedTuple):
+    """A run whose files have their final names.
+
+    announced: publishing.json when this run found itself there, where it has announced itself.
+    staged: everything that the run has staged, None where that is not known.
+    """
+
+    placed: Placed
+    announced: Known[Publishing] = "unread"
+    staged: Sequence[ObjectInfo] | None = None
+
+
 class Placement(Protocol):
     """Where the files of a run are written, and how they become the published ones.
 
@@ -213,20 +235,29 @@ class Placement(Protocol):
     async def prepare(self, task: Task) -> None:
         """Note, before the plan is stored, that the run may leave files behind."""
 
-    async def place(self, export: RunningExport, exported: Exported) -> Placed | None:
+    async def place(self, export: RunningExport, exported: Exported) -> InPlace | None:
         """Bring all files to their final names; None if the run has ended meanwhile.
 
         Raises VerificationError when files are missing.
         """
 
-    async def make_ready(self, export: RunningExport, ready: Latest) -> bool:
-        """Announce that the files are in place and the manifest exists; False when a later run has taken over."""
+    async def make_ready(self, export: RunningExport, ready: Latest, announced: Known[Publishing]) -> bool:
+        """Announce that the files are in place and the manifest exists; False when a later run has taken over.
+
+        announced: see InPlace.
+        """
 
     async def step_aside(self, export: RunningExport) -> None:
         """Leave the final names to a later run."""
 
-    async def clear(self, export: RunningExport, manifest: ManifestFiles) -> None:
-        """Delete what the published manifest has made stale."""
+    async def clear(
+        self,
+        export: RunningExport,
+        manifest: ManifestFiles,
+        latest: Loaded[Latest] | None,
+        staged: Sequence[ObjectInfo] | None,
+    ) -> None:
+        """Delete what the published manifest has made stale. latest: the pointer to it. staged: see InPlace."""
 
     async def clear_late(self, export: RunningExport) -> None:
         """Delete the files of attempts that ended after their run: no manifest will ever list them."""

@@ -26,18 +26,19 @@ def now() -> int:
     return max(0, int(time.time() * 1000))
 
 
-async def claim_prefix(store: ObjectStore, settings: Settings, run: str) -> None:
+async def claim_prefix(store: ObjectStore, settings: Settings, run: str) -> bool:
     """Claim the prefix for this dataset. Raises UsageError if it belongs to another one.
 
-    Call it before planning, and again after reading the stored plan.
+    Call it before planning, and again after reading the stored plan. Returns whether this run is the first there: the
+    prefix had no owner, and nothing was published.
     """
     mine = PrefixOwner(settings.project, settings.dataset, run, now())
     while True:
         owner, generation = await check_prefix(store, settings)
         if generation and owner and not owner.released:
-            return
+            return False
         if await replace(store, settings.layout.owner, mine, generation):
-            return
+            return owner is None and generation == 0
 
 
 async def check_prefix(store: ObjectStore, settings: Settings) -> tuple[PrefixOwner | None, int]:

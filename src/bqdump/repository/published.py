@@ -29,7 +29,7 @@ from bqdump.core.times import names_time
 from bqdump.core.wording import COMMANDS, close_name
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import newest_locked, with_way_out
-from bqdump.repository.repository import exists, swap, value_of
+from bqdump.repository.repository import Known, Loaded, exists, load, swap, value_of
 
 log = logging.getLogger(__name__)
 NAMED = 10
@@ -46,8 +46,16 @@ async def read_latest(store: ObjectStore, settings: Settings) -> Latest | None:
 
     Raises DocumentError, which names the command that writes it again.
     """
+    found = await load_latest(store, settings)
+    return found.value if found else None
+
+
+async def load_latest(store: ObjectStore, settings: Settings) -> Loaded[Latest] | None:
+    """The same with the generation of latest.json, whose run is another one where objects are locked."""
     try:
-        return await newest_locked(store, settings, await value_of(store, settings.layout.latest))
+        stored = await load(store, settings.layout.latest)
+        latest = await newest_locked(store, settings, stored.value if stored else None)
+        return Loaded(latest, stored.generation) if latest and stored else None
     except DocumentError as error:
         raise await with_way_out(store, settings, error) from None
 
@@ -79,14 +87,29 @@ async def naming_missing_bucket(*stores: ObjectStore) -> AsyncIterator[None]:
         raise
 
 
-async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> bool:
-    """Point latest.json to this run unless it names a later one. Returns whether the run is the published one.
+class Moved(NamedTuple):
+    """latest.json as it is stored now, None where none is. before: the run that was published before this one."""
+
+    stored: Loaded[Latest] | None
+    before: Latest | None
+
+    def shows(self, run: str) -> bool:
+        """Whether this run is the published one."""
+        return self.stored is not None and self.stored.value.run == run
+
+
+async def move_latest(store: ObjectStore, settings: Settings, ready: Latest, known: Known[Latest] = "unread") -> Moved:
+    """Point latest.json to this run unless it names a later one.
 
     ready: complete except for `uncleared`, the exports that it replaces, which are derived from the present document.
-    Raises UsageError if another run was published after the manifest was made and has tables that are missing from it.
+    known: see swap. Raises UsageError if another run was published after the manifest was made and has tables that are
+    missing from it.
     """
+    before: Latest | None = None
 
     async def step(latest: Latest | None) -> Latest | None:
+        nonlocal before
+        before = latest
         if latest and latest.run == ready.run:
             return None
         if latest and latest.age > ready.age:
@@ -98,11 +121,11 @@ async def move_latest(store: ObjectStore, settings: Settings, ready: Latest) -> 
             uncleared = (*uncleared, Pointer(latest.run, latest.snapshot, latest.manifest))
         return msgspec.structs.replace(ready, uncleared=uncleared)
 
-    stored = await swap(store, settings.layout.latest, step)
+    stored = await swap(store, settings.layout.latest, step, known=known)
     if stored and stored.mine:
         published = LogEvent.RUN_PUBLISHED.extra(target=str(settings.target))
         log.info("published run %s, the dataset as of %s", ready.run, ready.snapshot_time, extra=published)
-    return stored is not None and stored.value.run == ready.run
+    return Moved(stored, before)
 
 
 async def _refuse_unnamed(store: ObjectStore, latest: Latest, ready: Latest) -> None:

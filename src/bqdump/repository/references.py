@@ -45,12 +45,30 @@ async def being_pruned(store: ObjectStore, names: RunLayout) -> bool:
     return tombstone is not None and tombstone.value.decided
 
 
+async def pruned_early(store: ObjectStore, names: RunLayout, plan: Plan) -> bool:
+    """Whether this run is being pruned, or was, while it was planned. Call it once its plan is stored."""
+    pruned, stored = await _being_pruned(store, names)
+    return pruned or plan.units not in stored
+
+
+async def _being_pruned(store: ObjectStore, names: RunLayout) -> tuple[bool, list[str]]:
+    """Whether the deletion of a run is decided, and the names of its documents that follow a tombstone's: its units.
+
+    One listing shows both. In this order: prune deletes the tombstone last, when the units have gone.
+    """
+    found = [info.name async for page in store.objects(names.root, names.tombstone.name) for info in page]
+    return names.tombstone.name in found and await being_pruned(store, names), found
+
+
 async def pruned_meanwhile(store: ObjectStore, names: RunLayout, plan: Plan) -> Literal["", "pruned", "planned anew"]:
     """Whether this run is being pruned, or was, so that its id may be that of a new run. Call it once its manifest is
     stored. "pruned": no new run had its id before this call.
     """
-    if await being_pruned(store, names):
+    pruned, found = await _being_pruned(store, names)
+    if pruned:
         return "pruned"
+    if plan.units in found:
+        return ""
     # Prune deletes the tombstone last, when the plan has gone.
     stored = await value_of(store, names.plan)
     if stored is None:

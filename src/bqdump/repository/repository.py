@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from bqdump.core.documents.codec import decode, encode, encode_indented
 from bqdump.core.documents.document import Document, Notes
@@ -23,6 +23,10 @@ class Loaded(NamedTuple, Generic[T]):
     value: T
     generation: int
     mine: bool = False
+
+
+# A document as it was last seen; None: it was absent.
+Known = Loaded[T] | Literal["unread"] | None
 
 
 class LoadedNote(NamedTuple, Generic[T]):
@@ -70,17 +74,22 @@ async def create(store: ObjectStore, document: Document[T], value: T) -> Loaded[
 
 
 async def swap(
-    store: ObjectStore, document: Document[T], step: Callable[[T | None], Awaitable[T | None]]
+    store: ObjectStore,
+    document: Document[T],
+    step: Callable[[T | None], Awaitable[T | None]],
+    *,
+    known: Known[T] = "unread",
 ) -> Loaded[T] | None:
     """Update the document with `step`, by compare-and-swap. Returns the stored document.
 
     step: maps the present value (None: absent) to the next one, or to None to leave it unchanged. Called again with the
-    new value each time another writer was faster. Raises what `step` raises, and UnavailableError if the store refuses
-    the write although the document is unchanged.
+    new value each time another writer was faster. known: the document as it was last seen, which saves reading it.
+    Raises what `step` raises, and UnavailableError if the store refuses the write although the document is unchanged.
     """
     refusals, last = 0, -1
     while True:
-        now = await load(store, document)
+        now = await load(store, document) if isinstance(known, str) else known
+        known = "unread"
         value, generation = await step(now.value if now else None), now.generation if now else 0
         if value is None:
             return now

@@ -14,7 +14,7 @@ from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.path_template import split_shard
 from bqdump.core.documents.run import Plan, TablePlan
 from bqdump.core.documents.run_layout import RunLayout, attempt_of, unit_of
-from bqdump.core.documents.target import Latest
+from bqdump.core.documents.target import Latest, Publishing
 from bqdump.core.documents.units import numbers_by_unit
 from bqdump.core.plan.record import Placed
 from bqdump.core.settings.settings import Settings
@@ -25,8 +25,9 @@ from bqdump.export.placement.replace import Replace
 from bqdump.export.publish.clear import delete, discard
 from bqdump.export.publish.collect import file_of
 from bqdump.export.publish.latest import read_manifest_files
-from bqdump.export.task import Exported, Extra, Placement, RunningExport, Task
+from bqdump.export.task import Exported, Extra, InPlace, Made, Placement, RunningExport, Task
 from bqdump.ports.store import ObjectInfo
+from bqdump.repository.repository import Known, Loaded
 
 
 async def attempts_begun(export: RunningExport) -> dict[str, list[int]]:
@@ -66,22 +67,29 @@ class Keep:
     async def prepare(self, task: Task) -> None:
         """Nothing is staged."""
 
-    async def place(self, export: RunningExport, exported: Exported) -> Placed | None:
+    async def place(self, export: RunningExport, exported: Exported) -> InPlace | None:
         """Only delete what failed attempts have left: all other files are in place."""
         collected = exported.collected
         await discard(export, [(info.name, info.generation) for info in collected.surplus])
-        carry = await carry_over(export, exported.tables, exported.dropped)
+        carry = await carry_over(export, exported.latest, exported.tables, exported.dropped)
         await check_carried(export, carry)
-        return Placed({table: [*map(file_of, infos)] for table, infos in collected.written.items()}, carry)
+        files = {table: [*map(file_of, infos)] for table, infos in collected.written.items()}
+        return InPlace(Placed(files, carry))
 
-    async def make_ready(self, _export: RunningExport, _ready: Latest) -> bool:
+    async def make_ready(self, _export: RunningExport, _ready: Latest, _announced: Known[Publishing]) -> bool:
         """No other run writes these names, so nothing is announced."""
         return True
 
     async def step_aside(self, export: RunningExport) -> None:
         """The run stays complete in its folder, although a later one is published."""
 
-    async def clear(self, export: RunningExport, manifest: ManifestFiles) -> None:
+    async def clear(
+        self,
+        export: RunningExport,
+        manifest: ManifestFiles,
+        latest: Loaded[Latest] | None,
+        staged: Sequence[ObjectInfo] | None,
+    ) -> None:
         """Earlier exports stay as they are."""
 
     async def clear_late(self, export: RunningExport) -> None:
@@ -103,9 +111,9 @@ def placement_of(plan: Plan) -> Placement:
     return PLACEMENTS[plan.mode]
 
 
-def running_export(task: Task, plan: Plan) -> RunningExport:
-    """The task with this plan."""
-    return RunningExport(task, plan, placement_of(plan), _extra_of(task.settings))
+def running_export(task: Task, plan: Plan, made: Made | None = None) -> RunningExport:
+    """The task with this plan. made: see RunningExport."""
+    return RunningExport(task, plan, placement_of(plan), _extra_of(task.settings), made)
 
 
 class Files:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,7 +26,7 @@ from bqdump.export.publish.clear import delete, read_earlier
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.published import move_latest, read_latest
-from bqdump.repository.repository import swap, value_of
+from bqdump.repository.repository import Known, Loaded, swap, value_of
 
 
 def origin(plan: Plan) -> str:
@@ -48,40 +49,65 @@ def refuse_others(plan: Plan, infos: Iterable[ObjectInfo]) -> None:
             raise UsageError("publish", info.name, cause, hint)
 
 
+class Announced(NamedTuple):
+    """A run that may write its final names. carry: what stays of the published export. named: publishing.json."""
+
+    carry: Carryover
+    named: Loaded[Publishing]
+
+
 async def announce(
-    export: RunningExport, names: Iterable[str], tables: Collection[str], dropped: Collection[str] = ()
-) -> Carryover | None:
+    export: RunningExport,
+    names: Iterable[str],
+    latest: Latest | None,
+    tables: Collection[str],
+    dropped: Collection[str] = (),
+) -> Announced | None:
     """Reserve these names for this run; None if a later run has reserved them.
 
     An earlier run that is ready is published first: its tasks may publish it at any time, and must not do so later.
-    tables, dropped: see carry_over. Returns what stays of the published export: none of its files changes from now on,
-    as no other run copies over them. Raises UsageError if one may: a run that has announced itself but is not ready.
+    latest: the published run, as it was last seen. tables, dropped: see carry_over. Of what stays of the published
+    export no file changes from now on, as no other run copies over them. Raises UsageError if one may: a run that has
+    announced itself but is not ready.
     """
-    await _intend(export, names)
+    await _intend(export, names, known=None if export.made else "unread")
     mine = Publishing(export.plan.run, export.plan.snapshot, export.layout.intent.name)
     carry = Carryover()
+
+    async def carried(current: Publishing | None) -> Carryover:
+        # No run has replaced files of this one since it was seen, so it is still published.
+        stays = current is None or _shown(current, latest)
+        now = latest if stays else await read_latest(export.store, export.settings)
+        return await carry_over(export, now, tables, dropped)
 
     async def step(current: Publishing | None) -> Publishing | None:
         nonlocal carry
         if current and _is_of(export.plan, current):
-            carry = await carry_over(export, tables, dropped)
+            carry = await carried(current)
             return None
         if current and current.age > export.plan.age:
             return None
         # After a prefix was handed over, a run that another dataset had ready is not published.
-        if current and current.ready and export.same_dataset(current.ready):
+        if current and current.ready and export.same_dataset(current.ready) and not _shown(current, latest):
             # One that lacks tables of a run which was published meanwhile is not shown.
             with suppress(UsageError):
                 await move_latest(export.store, export.settings, current.ready)
         # After publishing.json was read: the run named there has published what was ready before it.
-        carry = await carry_over(export, tables, dropped)
+        carry = await carried(current)
         if carry.files:
             _refuse_unready(export.plan, carry, current)
             await _intend(export, carry.files)
         return mine
 
-    named = await swap(export.store, export.settings.layout.publishing, step)
-    return carry if named and _is_of(export.plan, named.value) else None
+    # Before the first publication, most likely no run has announced itself.
+    known: Known[Publishing] = "unread" if latest else None
+    named = await swap(export.store, export.settings.layout.publishing, step, known=known)
+    return Announced(carry, named) if named and _is_of(export.plan, named.value) else None
+
+
+def _shown(announced: Publishing, latest: Latest | None) -> bool:
+    """Whether latest.json named the announced run already."""
+    return latest is not None and announced.age == latest.age
 
 
 def _refuse_unready(plan: Plan, carry: Carryover, current: Publishing | None) -> None:
@@ -91,8 +117,10 @@ def _refuse_unready(plan: Plan, carry: Carryover, current: Publishing | None) ->
         raise UsageError("publish", f"run {plan.run}", cause, hint)
 
 
-async def make_ready(export: RunningExport, ready: Latest) -> bool:
+async def make_ready(export: RunningExport, ready: Latest, announced: Known[Publishing] = "unread") -> bool:
     """Record that this run's files and manifest are in place; False if a later run has announced itself.
+
+    announced: see InPlace.
 
     From here until the run is published, no later run announces itself without publishing this one first.
     """
@@ -101,11 +129,11 @@ async def make_ready(export: RunningExport, ready: Latest) -> bool:
         mine = current is not None and _is_of(export.plan, current)
         return msgspec.structs.replace(current, ready=ready) if current and mine and not current.ready else None
 
-    named = await swap(export.store, export.settings.layout.publishing, step)
+    named = await swap(export.store, export.settings.layout.publishing, step, known=announced)
     return named is None or named.value.age <= export.plan.age
 
 
-async def _intend(export: RunningExport, names: Iterable[str]) -> None:
+async def _intend(export: RunningExport, names: Iterable[str], known: Known[Intent] = "unread") -> None:
     """Add the names to those that another task of this run stored when more tables had failed."""
     added = tuple(names)
 
@@ -114,7 +142,7 @@ async def _intend(export: RunningExport, names: Iterable[str]) -> None:
         every = tuple(dict.fromkeys((*before, *added)))
         return None if current and len(every) == len(before) else Intent(export.plan.run, every)
 
-    await swap(export.store, export.layout.intent, step)
+    await swap(export.store, export.layout.intent, step, known=known)
 
 
 async def publishing(export: RunningExport) -> Publishing | None:

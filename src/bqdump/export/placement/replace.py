@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
 from bqdump.core.documents.path_template import split_shard
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.documents.target import Latest, Stages
+from bqdump.core.documents.target import Latest, Publishing, Stages
 from bqdump.core.errors import VerificationError
 from bqdump.core.plan.record import Placed
 from bqdump.core.plan.removal import Carryover
 from bqdump.export.carry import check_carried
+from bqdump.export.collected import Collected
 from bqdump.export.placement.final_names import announce, copy_over, make_ready, origin, refuse_others, withdraw
-from bqdump.export.publish.clear import clear_staging, clear_stale, read_earlier
+from bqdump.export.publish.clear import clear_staging, clear_stale, delete, read_earlier
 from bqdump.export.publish.collect import file_of
 from bqdump.export.publish.latest import has_ended
-from bqdump.export.task import Exported, RunningExport, Task
+from bqdump.export.task import Exported, InPlace, RunningExport, Task
+from bqdump.ports.store import ObjectInfo
 from bqdump.repository.published import read_latest
-from bqdump.repository.repository import overwrite
+from bqdump.repository.repository import Known, Loaded, overwrite
 
 
 class Replace:
@@ -37,7 +39,7 @@ class Replace:
         """Note that the run may stage files. See `publish.abandoned`."""
         await overwrite(task.store, task.settings.layout.stages(task.run), Stages(task.run))
 
-    async def place(self, export: RunningExport, exported: Exported) -> Placed | None:
+    async def place(self, export: RunningExport, exported: Exported) -> InPlace | None:
         """Copy the staged files over the final names, each only over the generation recorded for it."""
         latest, failed = exported.latest, exported.failed
         if latest and latest.age >= export.plan.age and await has_ended(export):
@@ -54,28 +56,48 @@ class Replace:
                 return None
             cause, hint = "staged files disappeared during publishing", "Something deleted them: run the export again."
             raise VerificationError("publish", f"run {export.plan.run}", cause, hint)
-        files, carry = placed
+        files, carry, announced = placed
         left = await _left(export, failed | {table.table for table in carry.left}, naive)
         unnamed = tuple(file for table in naive if table.table not in failed for file in table.files)
-        return Placed(files, carry, left, unnamed)
+        return InPlace(Placed(files, carry, left, unnamed), announced, _staged(export, exported.collected))
 
-    async def make_ready(self, export: RunningExport, ready: Latest) -> bool:
+    async def make_ready(self, export: RunningExport, ready: Latest, announced: Known[Publishing]) -> bool:
         """Put the next content of latest.json into publishing.json: a run that takes over publishes it first."""
-        return await make_ready(export, ready)
+        return await make_ready(export, ready, announced)
 
     async def step_aside(self, export: RunningExport) -> None:
         """Leave the final names to the later run, and remove the files of this one."""
         await withdraw(export)
         await clear_staging(export)
 
-    async def clear(self, export: RunningExport, manifest: ManifestFiles) -> None:
+    async def clear(
+        self,
+        export: RunningExport,
+        manifest: ManifestFiles,
+        latest: Loaded[Latest] | None,
+        staged: Sequence[ObjectInfo] | None,
+    ) -> None:
         """Delete stale files of earlier exports, then this run's staging."""
-        await clear_stale(export, manifest)
-        await clear_staging(export)
+        await clear_stale(export, manifest, latest)
+        if staged is None:
+            await clear_staging(export)
+        else:
+            await delete(export, ((info.name, info.generation) for info in staged))
 
     async def clear_late(self, export: RunningExport) -> None:
         """Delete the run's staging."""
         await clear_staging(export)
+
+
+def _staged(export: RunningExport, collected: Collected) -> list[ObjectInfo] | None:
+    """What the run has staged, where its tables are all that was: each has the files of the first job only."""
+    attempts = [attempt for table in collected.attempts.values() for attempt in table]
+    again = any(attempt.receipt.attempt or attempt.plan.route == "read" for attempt in attempts)
+    if not export.made or again or collected.others or export.settings.iceberg:
+        return None
+    if len(collected.attempts) < export.plan.tables:
+        return None
+    return [*collected.surplus, *(info for files in collected.written.values() for info in files)]
 
 
 async def _present(export: RunningExport, exported: Exported) -> tuple[list[TableFiles], list[TableFiles]]:
@@ -109,22 +131,22 @@ async def _naive_shards(export: RunningExport, exported: Exported) -> list[Table
 
 async def _replace(
     export: RunningExport, exported: Exported, known: Mapping[str, int], staying: Collection[str]
-) -> tuple[dict[str, list[File]], Carryover] | None:
-    """Files at their final names, by the table's id, and what stays of the export before; None where they cannot be.
+) -> tuple[dict[str, list[File]], Carryover, Known[Publishing]] | None:
+    """Files at their final names, by the table's id, and what `announce` returns; None where they cannot be.
 
     `staying`: names left as they are. Raises VerificationError if a file that stays no longer exists.
     """
     written = exported.collected.written
     names = exported.collected.final
     staged = {name: info for table in names for name, info in zip(names[table], written[table], strict=True)}
-    carry = await announce(export, (*staged, *staying), exported.tables, exported.dropped)
-    if carry is None:
+    announced = await announce(export, (*staged, *staying), exported.latest, exported.tables, exported.dropped)
+    if announced is None:
         return None
-    await check_carried(export, carry)
+    await check_carried(export, announced.carry)
     placed = await copy_over(export, staged, known)
     if placed is None:
         return None
-    return {table: [placed[name] for name in names[table]] for table in names}, carry
+    return {table: [placed[name] for name in names[table]] for table in names}, *announced
 
 
 async def _left(export: RunningExport, failed: Collection[str], naive: list[TableFiles]) -> tuple[TableFiles, ...]:

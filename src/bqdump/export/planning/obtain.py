@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
+from typing import NamedTuple
 
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest_index import unchanged_parts
@@ -29,10 +30,10 @@ from bqdump.export.planning.draft import Draft, draft_plan
 from bqdump.export.planning.reuse import refers
 from bqdump.export.planning.survey import Earlier, Request
 from bqdump.export.planning.target import PLAN, check_bucket, check_target, of_dataset, refuse_other_settings
-from bqdump.export.task import RunningExport, Task
+from bqdump.export.task import Made, RunningExport, Task
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
-from bqdump.repository.references import being_pruned
+from bqdump.repository.references import pruned_early
 from bqdump.repository.repository import exists, overwrite, replace, value_of
 from bqdump.repository.turns import PATIENCE_SECONDS, OthersTurn, Turn, giving_up, pauses, pulse, takes_turn
 
@@ -43,6 +44,15 @@ FLAGS_LOGGED = 20
 NAMED_ABOVE = (Risk.REMOVED_TABLES, Risk.DROPPED_TABLES, Risk.REMOVED_PARTITIONS, Risk.DROPPED_PARTITIONS)
 # Drafts of a plan, each of which prune may overtake.
 DRAFTS = 5
+# Units up to this size stay in memory until the run ends.
+KEPT_BYTES = 1 << 20
+
+
+class Obtained(NamedTuple):
+    """The plan of a run. made: what this process has stored along with it, None for a plan of another one."""
+
+    plan: Plan
+    made: Made | None = None
 
 
 async def obtain_plan(task: Task) -> Plan:
@@ -50,14 +60,22 @@ async def obtain_plan(task: Task) -> Plan:
 
     Raises UsageError when the run was planned with other settings, or the dataset cannot be exported as configured.
     """
-    if plan := await read_plan(task):
+    return (await obtain(task)).plan
+
+
+async def obtain(task: Task) -> Obtained:
+    """The same, with what need not be read where this process has made it."""
+    # Of a new run nothing is there, which one listing shows. The others of its tasks expect a plan.
+    new = task.owner.task == 0 and not await _has_documents(task)
+    if not new and (plan := await read_plan(task)):
         # Of an old run, a prune that was killed may have deleted some files and not yet all.
         await _refuse_pruned(task)
+        obtained = Obtained(plan)
     else:
-        plan = await _make_or_await(task)
+        obtained = await _make_or_await(task, new=new)
     await claim_prefix(task.store, task.settings, task.run)
-    refuse_other_settings(task.settings, plan)
-    return plan
+    refuse_other_settings(task.settings, obtained.plan)
+    return obtained
 
 
 async def read_plan(task: Task) -> Plan | None:
@@ -65,14 +83,24 @@ async def read_plan(task: Task) -> Plan | None:
     return await value_of(task.store, task.layout.plan)
 
 
-async def _make_or_await(task: Task) -> Plan:
+async def _has_documents(task: Task) -> bool:
+    """Whether there is any document of this run, such as its plan or its tombstone."""
+    async for page in task.store.objects(task.layout.root):
+        if page:
+            return True
+    return False
+
+
+async def _make_or_await(task: Task, *, new: bool = False) -> Obtained:
+    """new: the run had no tombstone a moment ago."""
     # The target comes first: what a bucket with a retention policy has received cannot be deleted.
     bucket = await check_bucket(task.store, task.settings)
     async with of_dataset(task.warehouse, task.settings):
-        await claim_prefix(task.store, task.settings, task.run)
+        first = await claim_prefix(task.store, task.settings, task.run)
     # The planner of another execution may be at work as well.
-    mine = await takes_turn(_turn(task), succeeds=False)
-    return await (_make(task, bucket) if mine else _await_plan(task))
+    if not await takes_turn(_turn(task), succeeds=False):
+        return await _await_plan(task)
+    return await _make(task, bucket, new=new, first=first)
 
 
 def _turn(task: Task) -> Turn:
@@ -80,12 +108,16 @@ def _turn(task: Task) -> Turn:
     return Turn(task.store, task.layout.planner, task.owner)
 
 
-async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
-    """Draft the plan and store it; the stored one, where another task has stored one meanwhile."""
+async def _make(task: Task, bucket: BucketInfo | None, *, new: bool = False, first: bool = False) -> Obtained:
+    """Draft the plan and store it; the stored one, where another task has stored one meanwhile.
+
+    new: see _make_or_await. first: nothing is published, see claim_prefix.
+    """
     async with giving_up(_turn(task), partial(release_prefix, task.store, task.settings, task.run)):
-        await _refuse_pruned(task)
+        if not new:
+            await _refuse_pruned(task)
         async with pulse(task.store, task.layout.planner, task.owner):
-            draft = await _draft(task, bucket)
+            draft = await _draft(task, bucket, first=first)
             plan = draft.plan
             objects = await _store_objects(task, draft)
             await placement_of(plan).prepare(task)
@@ -98,16 +130,16 @@ async def _make(task: Task, bucket: BucketInfo | None) -> Plan:
             raise UnavailableError(PLAN, f"run {task.run}", "writing the plan failed, and none exists")
         if stored.nonce != plan.nonce:
             await task.store.delete(objects)
-        return stored
+        return Obtained(stored)
     _log_plan(running_export(task, plan))
     await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))
-    return plan
+    return Obtained(plan, Made(draft.lines, draft.definitions) if len(draft.lines) <= KEPT_BYTES else None)
 
 
-async def _draft(task: Task, bucket: BucketInfo | None) -> Draft:
+async def _draft(task: Task, bucket: BucketInfo | None, *, first: bool) -> Draft:
     """A plan that may be stored. Raises UsageError for risks that are not allowed."""
     for _ in range(DRAFTS):
-        published = await read_published(task.store, task.settings, planning=True)
+        published = None if first else await read_published(task.store, task.settings, planning=True)
         earlier = Earlier(task.store, published, task.signer)
         request = Request(task.settings, task.run, task.tasks, bucket, earlier, task.of_set)
         draft = await draft_plan(task.warehouse, request)
@@ -128,7 +160,7 @@ async def _refuse_pruned(task: Task) -> None:
 
 async def _refuse_pruned_meanwhile(task: Task, plan: Plan, generation: int) -> None:
     """Raise UsageError, and delete the plan, where prune took this task for dead while it was planning."""
-    if await being_pruned(task.store, task.layout) or await task.store.stat(plan.units) is None:
+    if await pruned_early(task.store, task.layout, plan):
         await task.store.delete([(task.layout.plan.name, generation)])
         cause = "it was pruned while it was being planned, because its planner had stopped for too long"
         raise UsageError(PLAN, f"run {task.run}", cause, "Use another run id.", setting="run_id")
@@ -141,13 +173,13 @@ async def _store_objects(task: Task, draft: Draft) -> list[tuple[str, int]]:
     return [(name, generation) for (name, _), generation in zip(objects, generations, strict=True)]
 
 
-async def _await_plan(task: Task) -> Plan:
+async def _await_plan(task: Task) -> Obtained:
     """Wait until another task has stored the plan. Plan in its place where it gives up, or its pulse stops."""
     planning, pause = OthersTurn(_turn(task)), pauses()
     told = False
     while True:
         if plan := await read_plan(task):
-            return plan
+            return Obtained(plan)
         if await planning.is_over():
             return await _make_or_await(task)
         if not told and (planner := planning.holder):

@@ -13,19 +13,23 @@ import msgspec
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import File, IcebergFile, ManifestFiles, TableFiles
 from bqdump.core.documents.path_template import split_shard
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DeniedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
 from bqdump.export.task import RunningExport
+from bqdump.repository.repository import Loaded, load, replace, value_of
 from bqdump.repository.repository import delete as delete_objects
-from bqdump.repository.repository import load, replace, value_of
 
 log = logging.getLogger(__name__)
 
 
-async def clear_stale(export: RunningExport, manifest: ManifestFiles) -> None:
-    """Delete the files that the published manifest has made stale; none where a later run has published since."""
-    stored = await load(export.store, export.settings.layout.latest)
+async def clear_stale(export: RunningExport, manifest: ManifestFiles, seen: Loaded[Latest] | None = None) -> None:
+    """Delete the files that the published manifest has made stale; none where a later run has published since.
+
+    seen: latest.json, which counts where this process has just written it.
+    """
+    stored = seen if seen and seen.mine else await load(export.store, export.settings.layout.latest)
     if stored and (latest := stored.value).run == export.plan.run:
         kept = {file.name for table in (*manifest.tables, *manifest.left) for file in table.objects}
         past: list[tuple[File | IcebergFile, ...]] = [manifest.found]

@@ -30,12 +30,16 @@ async def all_tables(export: RunningExport) -> list[TablePlan]:
     """The tables of the plan, by name."""
     if not export.plan.tables:
         return []
+    if export.made:
+        return read_tables(export.made.lines, export.plan)
     stored = await export.store.read(export.plan.units)
     return read_tables(stored.data, export.plan)
 
 
 async def read_definitions(export: RunningExport) -> Definitions:
     """The definitions that the plan records; none in a plan of an earlier version."""
+    if export.made:
+        return export.made.definitions
     if not export.plan.definitions:
         return Definitions()
     stored = await export.store.read(export.plan.definitions)
@@ -59,6 +63,7 @@ async def collect(export: RunningExport, tables: list[TablePlan], done: Mapping[
         for info in page:
             if (split := split_shard(info.name, patterns)) is None:
                 # Staged by an attempt that failed, or no file of this run.
+                collected.others = True
                 continue
             pattern, number = split
             if any(number in _numbers(receipt) for receipt in written.get(pattern, ())):

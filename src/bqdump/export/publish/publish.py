@@ -14,45 +14,55 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import File, Manifest, ManifestFiles
 from bqdump.core.documents.run import TablePlan
-from bqdump.core.documents.target import Latest
+from bqdump.core.documents.target import Latest, Publishing
 from bqdump.core.errors import UnavailableError, VerificationError
-from bqdump.core.plan.record import Placed, Record, make_manifest
+from bqdump.core.plan.record import Record, make_manifest
 from bqdump.export.collected import Collected
 from bqdump.export.publish.clear import delete
 from bqdump.export.publish.collect import all_tables, collect, partition_entries, prove, read_definitions
 from bqdump.export.publish.latest import has_ended, pointer_to, read_manifest_files
-from bqdump.export.task import Exported, RunningExport
+from bqdump.export.task import Exported, InPlace, RunningExport
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.ledger import Ledger
-from bqdump.repository.published import move_latest, read_latest
+from bqdump.repository.published import Moved, load_latest, move_latest
 from bqdump.repository.references import pruned_meanwhile
-from bqdump.repository.repository import Loaded, replace
+from bqdump.repository.repository import Known, Loaded, replace
+
+# Manifests up to this size stay in memory for the report.
+KEPT_BYTES = 1 << 20
 
 
 class Published(NamedTuple):
-    """How publishing ended. `superseded`: a run with a later snapshot time is published."""
+    """How publishing ended. `superseded`: a run with a later snapshot time is published.
+
+    before: the run that was published before. document: the manifest as this process has stored it.
+    """
 
     result: Literal["published", "superseded"]
     manifest: ManifestFiles | None
+    before: Latest | None = None
+    document: bytes | None = None
 
 
 async def publish(export: RunningExport, ledger: Ledger) -> Published:
     """Publish the tables in the ledger. Raises VerificationError when files are missing; nothing is published then."""
-    stored = await read_manifest_files(export) or await _make_manifest(export, ledger)
-    if stored is None:
+    stored = None if export.made else await read_manifest_files(export)
+    made = _Stored(stored) if stored else await _make_manifest(export, ledger)
+    if made is None:
         await _step_aside(export)
         return Published("superseded", None)
-    manifest = stored.value
+    manifest = made.files.value
     if signer := export.task.signer:
         from bqdump.repository.signatures import sign_manifest
 
         await sign_manifest(export.store, export.settings.target, export.layout, signer)
-    if not await _point(export, manifest, stored.generation):
+    moved = await _point(export, made)
+    if not moved.shows(export.plan.run):
         await _step_aside(export)
         return Published("superseded", manifest)
-    await export.placement.clear(export, manifest)
+    await export.placement.clear(export, manifest, moved.stored, made.staged)
     await export.extra.show(export, manifest)
-    return Published("published", manifest)
+    return Published("published", manifest, moved.before, made.document)
 
 
 async def _step_aside(export: RunningExport) -> None:
@@ -61,7 +71,20 @@ async def _step_aside(export: RunningExport) -> None:
     await export.extra.withdraw(export)
 
 
-async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[ManifestFiles] | None:
+class _Stored(NamedTuple):
+    """The manifest that is stored. Of one that this process has stored, also what publishing saw before.
+
+    latest: see swap. announced, staged: see InPlace. document: its bytes, unless it is large.
+    """
+
+    files: Loaded[ManifestFiles]
+    latest: Known[Latest] = "unread"
+    announced: Known[Publishing] = "unread"
+    staged: Sequence[ObjectInfo] | None = None
+    document: bytes | None = None
+
+
+async def _make_manifest(export: RunningExport, ledger: Ledger) -> _Stored | None:
     """Prove the files, bring them to their final names, and store the manifest.
 
     Returns the manifest that is stored; None when a later run has taken over.
@@ -75,7 +98,10 @@ async def _make_manifest(export: RunningExport, ledger: Ledger) -> Loaded[Manife
         if not await has_ended(export):
             raise
         proved = None
-    return await _store(export, manifest, proved.placed) if proved else await read_manifest_files(export)
+    if proved:
+        return await _store(export, manifest, proved)
+    stored = await read_manifest_files(export)
+    return _Stored(stored) if stored else None
 
 
 class _Proved(NamedTuple):
@@ -84,8 +110,8 @@ class _Proved(NamedTuple):
     tables: Sequence[TablePlan]
     definitions: Definitions
     collected: Collected
-    latest: Latest | None
-    placed: Placed
+    latest: Loaded[Latest] | None
+    in_place: InPlace
 
 
 async def _prove(export: RunningExport, ledger: Ledger) -> _Proved | None:
@@ -99,13 +125,14 @@ async def _prove(export: RunningExport, ledger: Ledger) -> _Proved | None:
     await prove(export, tables, ledger.done, collected)
     failed = frozenset(failure.table for failure in ledger.failed)
     dropped = frozenset(failure.table for failure in ledger.dropped)
-    latest = await read_latest(export.store, export.settings)
-    placed = await export.placement.place(export, Exported(tables, collected, failed, latest, dropped))
-    return _Proved(tables, definitions, collected, latest, placed) if placed else None
+    latest = await load_latest(export.store, export.settings)
+    exported = Exported(tables, collected, failed, latest.value if latest else None, dropped)
+    in_place = await export.placement.place(export, exported)
+    return _Proved(tables, definitions, collected, latest, in_place) if in_place else None
 
 
 async def _describe(export: RunningExport, ledger: Ledger, proved: _Proved) -> Manifest:
-    tables, placed, collected = proved.tables, proved.placed, proved.collected
+    tables, placed, collected = proved.tables, proved.in_place.placed, proved.collected
     files = {table: _counted(files, collected.written[table], collected.rows) for table, files in placed.files.items()}
     record = Record(
         export.plan,
@@ -120,38 +147,40 @@ async def _describe(export: RunningExport, ledger: Ledger, proved: _Proved) -> M
         failed=ledger.failed,
         dropped=ledger.dropped,
         placed=placed._replace(files=files),
-        number=proved.latest.number + 1 if proved.latest else 1,
+        number=proved.latest.value.number + 1 if proved.latest else 1,
     )
-    return await export.extra.describe(export, make_manifest(record), proved.latest)
+    latest = proved.latest.value if proved.latest else None
+    return await export.extra.describe(export, make_manifest(record), latest)
 
 
-async def _store(export: RunningExport, manifest: Manifest, placed: Placed) -> Loaded[ManifestFiles] | None:
+async def _store(export: RunningExport, manifest: Manifest, proved: _Proved) -> _Stored | None:
     """Store the manifest, unless another task of the run has: then the other one counts."""
     if generation := await replace(export.store, export.layout.manifest, manifest, 0):
-        return await _unless_pruned(export, manifest, generation, placed)
+        return await _unless_pruned(export, manifest, generation, proved)
     stored = await read_manifest_files(export)
     await export.extra.drop(export, manifest, stored.value if stored else None)
     if stored:
-        return stored
+        return _Stored(stored)
     cause = "the bucket has refused the manifest, and holds none"
     raise UnavailableError("publish", f"run {export.plan.run}", cause)
 
 
-async def _unless_pruned(
-    export: RunningExport, manifest: Manifest, generation: int, placed: Placed
-) -> Loaded[ManifestFiles] | None:
+async def _unless_pruned(export: RunningExport, manifest: Manifest, generation: int, proved: _Proved) -> _Stored | None:
     """The manifest that this task has stored; None where the run is being pruned: then nothing of it stays.
 
     Prune does not know what was written after it had listed the run's files.
     """
     if not (gone := await pruned_meanwhile(export.store, export.layout, export.plan)):
-        document = export.layout.manifest_files
-        return Loaded(decode(encode(manifest), document.type, document.name), generation, mine=True)
+        document, data = export.layout.manifest_files, encode(manifest)
+        files = Loaded(decode(data, document.type, document.name), generation, mine=True)
+        kept, in_place = data if len(data) <= KEPT_BYTES else None, proved.in_place
+        return _Stored(files, proved.latest, in_place.announced, in_place.staged, kept)
     await delete(export, [(export.layout.manifest.name, generation)])
     if gone == "pruned":
         await export.extra.drop(export, manifest, None)
         if not export.plan.replaces:
-            await delete(export, ((file.name, file.generation) for files in placed.files.values() for file in files))
+            every = proved.in_place.placed.files.values()
+            await delete(export, ((file.name, file.generation) for files_ in every for file in files_))
     return None
 
 
@@ -163,11 +192,10 @@ def _counted(files: list[File], written: list[ObjectInfo], rows: dict[str, int |
     ]
 
 
-async def _point(export: RunningExport, manifest: ManifestFiles, generation: int) -> bool:
-    """Move latest.json to this run; False when a later run is there, or about to be."""
-    ready = await pointer_to(export, manifest, generation)
-    if not await export.placement.make_ready(export, ready):
+async def _point(export: RunningExport, made: _Stored) -> Moved:
+    """Move latest.json to this run, unless a later run is there, or about to be."""
+    ready = await pointer_to(export, made.files.value, made.files.generation)
+    if not await export.placement.make_ready(export, ready, made.announced):
         # A run that has announced itself since has published this one, if it was ready before.
-        latest = await read_latest(export.store, export.settings)
-        return latest is not None and latest.run == export.plan.run
-    return await move_latest(export.store, export.settings, ready)
+        return Moved(await load_latest(export.store, export.settings), None)
+    return await move_latest(export.store, export.settings, ready, made.latest)

@@ -9,11 +9,11 @@ from pathlib import Path
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Cleared
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.export.publish.publish import Published
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Ledger, read_ledger
@@ -32,7 +32,7 @@ async def has_report(export: RunningExport) -> bool:
     return await export.store.stat(export.layout.report) is not None
 
 
-async def store_report(export: RunningExport, before: Latest | None, cleared: Sequence[Cleared]) -> None:
+async def store_report(export: RunningExport, published: Published, cleared: Sequence[Cleared]) -> None:
     """Write the index, the summary and report.html. An error is only logged, because the export is published."""
     try:
         # Imported at the end of a run, by the one task that gets here.
@@ -41,8 +41,8 @@ async def store_report(export: RunningExport, before: Latest | None, cleared: Se
         from bqdump.pages.report import render_report
         from bqdump.repository.manifests import contents_of
 
-        document = export.layout.manifest
-        data = (await export.store.read(document.name)).data
+        document, before = export.layout.manifest, published.before
+        data = published.document or (await export.store.read(document.name)).data
         contents = contents_of(data, document.name)
         await replace(export.store, export.layout.contents, contents, 0)
         summary = export.settings.layout.summary(export.plan.run)

@@ -42,8 +42,8 @@ class Todo(NamedTuple):
     changed: Changed | None = None
 
 
-async def finish_unit(export: RunningExport, watch: Watch, todo: Todo, started: Callable[[], None]) -> None:
-    """Export a unit and record its end. Raises what ends the task, see _export."""
+async def finish_unit(export: RunningExport, watch: Watch, todo: Todo, started: Callable[[], None]) -> Receipt | None:
+    """Export a unit and record its end; the receipt that is recorded. Raises what ends the task, see _export."""
     table, called = todo.unit.table, _called(export.plan, todo.unit)
     outcome = todo.changed or await _export(export, watch, todo, started)
     recorded = await _record(export, outcome)
@@ -62,9 +62,9 @@ async def finish_unit(export: RunningExport, watch: Watch, todo: Todo, started: 
         # Another task has recorded its end meanwhile.
         if isinstance(recorded, Receipt):
             export.tell(recorded)
-        else:
-            await clear_written(export, export.written(todo.unit, todo.first_attempt))
-        return
+            return recorded
+        await clear_written(export, export.written(todo.unit, todo.first_attempt))
+        return None
     export.tell(outcome)
     if isinstance(outcome, Failure):
         if outcome.reason == DROPPED:
@@ -74,7 +74,7 @@ async def finish_unit(export: RunningExport, watch: Watch, todo: Todo, started: 
             log.error("%s: failed: %s: %s", called, outcome.reason, outcome.message, extra=failed)
         document = export.layout.failure(outcome.unit, outcome.attempt, export.owner.execution)
         await replace(export.store, document, outcome, 0)
-        return
+        return None
     files, exported = counted(outcome.files, "file"), LogEvent.TABLE_EXPORTED.extra(table=table)
     log.info("%s: exported in %s", called, files, extra=exported)
     if isinstance(recorded, GivenUp):
@@ -85,6 +85,7 @@ async def finish_unit(export: RunningExport, watch: Watch, todo: Todo, started: 
         log.debug("%s: its end is recorded already", called)
         if todo.unit.route == "read":
             await withdraw_files(export, todo.unit, outcome)
+    return recorded if isinstance(recorded, Receipt) else None
 
 
 async def _record(export: RunningExport, outcome: Receipt | Failure | Changed) -> Receipt | GivenUp | Changed | None:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.concurrency import task_group
+from bqdump.core.documents.run import Plan, Receipt
 from bqdump.core.documents.run_layout import unit_id
 from bqdump.core.documents.units import Claim, Unit
 from bqdump.core.errors import DocumentError, QuotaError
@@ -40,13 +41,26 @@ class Picture(NamedTuple):
 UNTOUCHED = Picture(UnitLedger.empty(), {})
 
 
-async def work(export: RunningExport) -> bool:
+class Worked(NamedTuple):
+    """What a task has done. taken: it has worked on any units. receipts: of those that it knows to be done."""
+
+    taken: bool
+    receipts: dict[str, Receipt]
+
+    def ledger(self, plan: Plan) -> UnitLedger | None:
+        """The run's ledger where this task knows that all of it is done; None where it must be read."""
+        if plan.splits or len(self.receipts) < plan.unit_count:
+            return None
+        return UnitLedger.empty()._replace(receipts=self.receipts)
+
+
+async def work(export: RunningExport) -> Worked:
     """Work until nothing is left that this task may do. Receipts and failures are stored as they come.
 
-    Returns whether there was anything. Raises QuotaError, after the jobs in flight have ended, if a quota is exceeded.
+    Raises QuotaError, after the jobs in flight have ended, if a quota is exceeded.
     """
     if not export.plan.shares:
-        return False
+        return Worked(taken=False, receipts={})
     if export.task.of_set:
         return await _work(export, export.task.of_set.in_flight(export.plan.location))
     own = Shared(export.warehouse, export.task.concurrency, export.task.tasks)
@@ -56,16 +70,18 @@ async def work(export: RunningExport) -> bool:
         own.close()
 
 
-async def _work(export: RunningExport, opened: InFlight) -> bool:
+async def _work(export: RunningExport, opened: InFlight) -> Worked:
     slots, watch = opened
     stop: list[QuotaError] = []
+    receipts: dict[str, Receipt] = {}
     taken = False
 
     async def do(todo: Todo) -> None:
         hold = slots.hold()
         export.tell(Started(todo.unit.id, todo.unit.table, todo.unit.bytes, export.owner.task))
         try:
-            await finish_unit(export, watch, todo, hold.started)
+            if receipt := await finish_unit(export, watch, todo, hold.started):
+                receipts[todo.unit.id] = receipt
         except QuotaError as error:
             stop.append(error)
         finally:
@@ -79,7 +95,7 @@ async def _work(export: RunningExport, opened: InFlight) -> bool:
             group.create_task(do(todo))
     if stop:
         raise stop[0]
-    return taken
+    return Worked(taken, receipts)
 
 
 async def _claimed(export: RunningExport, slots: Slots) -> AsyncIterator[Todo]:
@@ -173,6 +189,8 @@ async def read_share(export: RunningExport, share: int) -> list[Unit]:
     Cloud Storage sends no checksum of a part. The plan has one, and a part that does not match it is read again.
     """
     where = export.plan.shares[share]
+    if export.made:
+        return read_units(export.made.lines[where.offset : where.offset + where.length], export.plan, share)
     for _ in range(TIMES_READ - 1):
         with suppress(DocumentError):
             return read_units(

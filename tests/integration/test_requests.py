@@ -1,0 +1,30 @@
+"""How many requests an export takes: what no law needs is not sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from integration.stage import Stage
+
+
+@pytest.mark.parametrize(
+    ("path", "first", "next_"),
+    [("{table}/{table}_*.{ext}", 45, 49), ("{run}/{table}/{table}_*.{ext}", 35, 36)],
+    ids=["replace", "keep"],
+)
+def test_an_export_of_one_table_takes_at_most_45_requests_and_the_next_ones_at_most_49(
+    path: str, first: int, next_: int, stage: Stage
+) -> None:
+    stage.table("a")
+    for execution, most in (("monday", first), ("tuesday", next_)):
+        for address in (stage.stack.storage, stage.stack.bigquery):
+            requests.delete(f"{address}/_local/requests", timeout=10).raise_for_status()
+        [ended] = stage.run_tasks(1, execution=execution, path=path)
+        assert ended.state == "published"
+        counted: Any = stage.stack.requests()
+        sent = [counted[service]["requests"] for service in ("storage", "bigquery")]
+        # BigQuery writes the file itself.
+        assert sum(sum(operations.values()) for operations in sent) - 1 <= most, sent
