@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from bqdump.core.documents.changes import TableChange, compare
-from bqdump.core.documents.manifest import File, Manifest, TableEntry, Totals
+from bqdump.core.documents.manifest import Erased, File, Manifest, TableEntry, Totals
 from bqdump.core.documents.run import Failure, Flag, Owner
 from bqdump.core.documents.unchanged import Reading
 from bqdump.core.risks import Risk
@@ -43,6 +43,15 @@ def change(before: Manifest, after: Manifest) -> TableChange:
 def test_the_same_number_of_rows_with_other_checksums_is_other_content_where_the_table_was_modified() -> None:
     found = change(manifest(), manifest("r2", crcs=(OTHER,), modified=2000))
     assert (found.what, found.content, found.why) == ("content changed", "changed", "its files have other checksums")
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_a_table_that_was_erased_from_one_of_the_runs_is_said_to_be(*, earlier: bool) -> None:
+    note = Erased("t", 1_796_000_000_000, "dana", "request 4711")
+    erased = replace(manifest("r0" if earlier else "r2"), tables=(), erased=(note,))
+    found = change(erased, manifest("r1")) if earlier else change(manifest("r1"), erased)
+    assert found.what == ("added" if earlier else "removed")
+    assert found.why == f"it was erased from run {erased.run} on 2026-11-30 by dana: request 4711"
 
 
 def test_the_same_bytes_in_other_files_are_no_change() -> None:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.changes import TableChange, columns_of, grown, most_first
+from bqdump.core.documents.changes import TableChange, columns_of, grown, most_first, why_missing
 from bqdump.core.documents.fingerprints import Side, judge
 from bqdump.core.documents.manifest_index import Contents, Line
 from bqdump.core.errors import DocumentError, NotFoundError
@@ -80,9 +80,10 @@ async def _changes(archive: Archive, old: Contents, new: Contents) -> tuple[list
     changes, unread = [], set(differ[COMPARED:])
     for name in sorted(was.keys() | now.keys()):
         before, after = was.get(name), now.get(name)
+        why = "" if before and after else why_missing(name, new if before else old)
         if name in read:
             changes.append(read[name])
-        elif not (change := _change(name, before, after)).nothing or name in unread:
+        elif not (change := _change(name, before, after, why=why)).nothing or name in unread:
             changes.append(change)
     return changes, len(unread)
 
@@ -93,8 +94,9 @@ def _change(
     after: Line | None,
     was: Mapping[str, Column] = NO_COLUMNS,
     now: Mapping[str, Column] = NO_COLUMNS,
+    why: str = "",
 ) -> TableChange:
-    return TableChange.of(name, was, now, before.side if before else None, after.side if after else None)
+    return TableChange.of(name, was, now, before.side if before else None, after.side if after else None, why)
 
 
 # What one asks most: since the run before, and since a week and a month ago.

@@ -21,12 +21,13 @@ from bqdump.core.documents.fingerprints import (
     seen,
     way,
 )
-from bqdump.core.documents.manifest import Manifest, TableEntry
+from bqdump.core.documents.manifest import Head, Manifest, TableEntry
 from bqdump.core.documents.manifest_index import settings_of
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
 from bqdump.core.formats.types import Column, columns
 from bqdump.core.results import public
+from bqdump.core.times import rfc3339
 
 if TYPE_CHECKING:
     from bqdump.core.documents.manifest_index import Contents, Line
@@ -148,7 +149,7 @@ def _change(
 ) -> TableChange:
     was, now = (columns_of(table) if table else {} for table in (old, new))
     if old is None or new is None:
-        why = _missing(name, before if old is None else after)
+        why = why_missing(name, before if old is None else after)
         sides = _side(before, old) if old else None, _side(after, new) if new else None
         return TableChange.of(name, was, now, *sides, why)
     was_made, is_made = _side(before, old), _side(after, new)
@@ -190,11 +191,16 @@ def _ways(before: Manifest, after: Manifest, old: TableEntry, new: TableEntry) -
     return f"{OTHER_WAY} ({'; '.join(words)}), so their bytes cannot be compared"
 
 
-def _missing(name: str, manifest: Manifest) -> str:
+def why_missing(name: str, manifest: Head) -> str:
     """Why an export lacks a table, "" where it records no reason."""
+    erased = (
+        f"it was erased from run {manifest.run} on {rfc3339(note.at)[:10]} by {note.by}: {note.reason}"
+        for note in manifest.erased
+        if note.table == name
+    )
     failed = (f"it failed in run {manifest.run}" for failure in manifest.failed if failure.table == name)
     skipped = (f"run {manifest.run} skipped it: {table.reason}" for table in manifest.skipped if table.table == name)
-    return next(iter((*failed, *skipped)), "")
+    return next(iter((*erased, *failed, *skipped)), "")
 
 
 def columns_of(entry: TableEntry) -> dict[str, Column]:
