@@ -202,7 +202,7 @@ AS = "Name of the restored table; {table} stands for its name in the export."
 PARTITIONS = "Restore only these partitions of these tables."
 ROWS_ONLY = "Restore rows only, into tables that exist."
 ONE_QUERY = "Also compare checksums of every column with the files. BigQuery bills one query per table."
-GRANTS = "Also grant the dataset's access entries; the target keeps its own."
+GRANTS = "Add the dataset's access entries to those of the target."
 NEXT = "the next drill continues"
 PLACE = "gs://BUCKET[/PREFIX]"
 # Of a restore and of a drill.
@@ -233,7 +233,7 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
             "Restore only what is missing or unfinished."),
     WITH_POLICIES,
     Setting("with_access", bool, "BOOL", GRANTS),
-    Setting("keep_references", bool, "BOOL", "Let views refer to the source dataset."),
+    Setting("keep_references", bool, "BOOL", "Views go on naming the source dataset."),
     Setting("verify", bool, "BOOL", ONE_QUERY, variable="BQDUMP_RESTORE_VERIFY"),
     FINISH_RUN,
     Setting("via", str, PLACE, "Bucket for the restore's documents, and for uploads of a local folder's files."),

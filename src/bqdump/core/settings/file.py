@@ -41,7 +41,7 @@ POLICY = {"keep_within": "2d", "keep_daily": 7, "keep_weekly": 4, "keep_monthly"
 # The sections of the file: what a comment says about them, and their settings.
 SECTIONS = (
     ("", ("project", "dataset", "bucket", "to", "prefix", "include", "exclude")),
-    ("With {run} in the path, every run keeps its files.", ("format", "compression", "path")),
+    ("With {run} in the path, every run has files of its own.", ("format", "compression", "path")),
     ("Tables that provably did not change are not exported again.", ("incremental", "full_every")),
     ("After publishing, delete the runs that no rule below keeps.", ("prune",)),
 )
