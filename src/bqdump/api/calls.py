@@ -47,9 +47,9 @@ def tell_bill(bytes_billed: int) -> None:
 
 def settings_of(options: Options, required: Sequence[str]) -> Settings:
     """The settings of a call. Raises UsageError, naming the argument."""
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    file = given.pop("config", None)
-    sources = [arguments(given), *([settings_file(read_config(file), file)] if file else [])]
+    values: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    file = values.pop("config", None)
+    sources = [arguments(values), *([settings_file(read_config(file), file)] if file else [])]
     try:
         return resolve(*sources, required=required)
     except UsageError as error:
@@ -151,10 +151,12 @@ def _signature(function: Callable[..., Any], names: list[str]) -> inspect.Signat
     types = get_type_hints(Options)
     defaults = {field.name: field.default for field in msgspec.structs.fields(Settings) if not field.required}
     own = inspect.signature(function, eval_str=True)
-    given = [parameter for parameter in own.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+    parameters = [parameter for parameter in own.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
     for name in names:
         # What is required may also be in the file, and empty strings and lists are the same as None.
         default = defaults.get(name)
         shown = default if default or isinstance(default, bool) else None
-        given.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=shown, annotation=types[name]))
-    return own.replace(parameters=given)
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=shown, annotation=types[name])
+        )
+    return own.replace(parameters=parameters)

@@ -19,5 +19,5 @@ def command(name: str) -> click.Command:
 
     module = name.replace("-", "_")
     place = f"{'setup' if module in SETUP else 'commands'}.{BESIDE.get(module, module)}"
-    found: click.Command = getattr(import_module(f"{__name__}.{place}"), module)
-    return found
+    loaded: click.Command = getattr(import_module(f"{__name__}.{place}"), module)
+    return loaded

@@ -66,7 +66,7 @@ def commands(group: click.Group = bqdump, words: tuple[str, ...] = ()) -> Iterat
 def commands_page() -> str:
     """The page of commands."""
     parts = [HEAD, _exit_codes(), _common()]
-    parts += [_section(found) for found in commands()]
+    parts += [_section(command) for command in commands()]
     return "\n".join(parts)
 
 
@@ -81,28 +81,28 @@ def _common() -> str:
     return f"## Common options\n\n| option | |\n|---|---|\n{rows}\n\nAnd the [settings](settings.md) {flags}.\n"
 
 
-def _section(found: Found) -> str:
-    name = f"bqdump {' '.join(found.words)}"
-    text, examples = _help(found.command)
+def _section(command: Found) -> str:
+    name = f"bqdump {' '.join(command.words)}"
+    text, examples = _help(command.command)
     # As in a real call: a command remembers the names of its help from the first context that asks.
-    context = click.Context(found.command, info_name=name, **bqdump.context_settings)
-    usage = " ".join((name, *found.command.collect_usage_pieces(context)))
+    context = click.Context(command.command, info_name=name, **bqdump.context_settings)
+    usage = " ".join((name, *command.command.collect_usage_pieces(context)))
     parts = [f"## {name}\n\n{text}\n"]
     if usage != f"{name} [OPTIONS]":
         parts.append(f"```\n{usage.replace(' [OPTIONS]', '')}\n```\n")
     if examples:
         parts.append(f"```sh\n{examples}\n```\n")
-    options = [param for param in found.command.params if isinstance(param, click.Option)]
-    shared = _shared(found.group)
-    own = [row for row in _rows(found.command) if row not in shared]
-    if isinstance(found.command, click.Group) and _shared(found.command):
+    options = [param for param in command.command.params if isinstance(param, click.Option)]
+    shared = _shared(command.group)
+    own = [row for row in _rows(command.command) if row not in shared]
+    if isinstance(command.command, click.Group) and _shared(command.command):
         parts.append("All of its commands take every [setting](settings.md) and these options:\n")
-        own = _shared(found.command)
+        own = _shared(command.command)
     if own:
         parts.append("\n".join(["| option | |", "|---|---|", *own, ""]))
     if any(isinstance(option, CommonOption) for option in options):
         used = [option.name for option in options if isinstance(option, SettingOption)]
-        also = [f"`--json` ([document]({found.schema}))"] if found.json else []
+        also = [f"`--json` ([document]({command.schema}))"] if command.json else []
         also += ["`--quiet`"] if any(option.name == QUIET for option in options) else []
         if len(used) < len(ALL):
             also += _settings([str(name) for name in used])
@@ -111,8 +111,8 @@ def _section(found: Found) -> str:
             also.append("every [setting](settings.md)")
         if also:
             parts.append(f"Also takes {listed(also, 'and')}.\n")
-    elif found.json:
-        parts.append(f"Also takes `--json` ([document]({found.schema})).\n")
+    elif command.json:
+        parts.append(f"Also takes `--json` ([document]({command.schema})).\n")
     return "\n".join(parts)
 
 
@@ -135,7 +135,7 @@ def _shared(group: click.Group) -> list[str]:
     """The rows that all commands of a group have. The commands of `bqdump` itself are too different."""
     if group is bqdump:
         return []
-    first, *others = (_rows(found.command) for found in commands(group))
+    first, *others = (_rows(command.command) for command in commands(group))
     return [row for row in first if all(row in rows for rows in others)]
 
 

@@ -89,9 +89,9 @@ class Commands(click.Group):
         """The command of this name."""
         if cmd_name not in COMMANDS:
             return None
-        found = command(cmd_name)
+        loaded = command(cmd_name)
         end_in_order()
-        return found
+        return loaded
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """The command that the arguments name. Raises UsageError with a guess for an unknown one."""

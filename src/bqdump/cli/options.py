@@ -211,9 +211,9 @@ def log_options(command: Decorated) -> Decorated:
     """Give a command -v and --log-format, which take effect before the command starts and do not arrive there."""
 
     def choose(context: click.Context, _parameter: click.Parameter, _value: object) -> None:
-        given = context.meta.setdefault("bqdump.logs", {})
-        given[_parameter.name] = _value
-        logs.choose(logs.Choice(given.get("log_format", "auto"), given.get("verbose", 0)))
+        chosen = context.meta.setdefault("bqdump.logs", {})
+        chosen[_parameter.name] = _value
+        logs.choose(logs.Choice(chosen.get("log_format", "auto"), chosen.get("verbose", 0)))
         logs.set_up_errors()
 
     option: dict[str, Any] = {"cls": CommonOption, "expose_value": False, "is_eager": True, "callback": choose}
@@ -240,10 +240,10 @@ def load_settings(
 ) -> Settings:
     """The settings of this invocation. required: those that the command cannot do without. Raises UsageError."""
     typed = {name: value for name, value in options.items() if value not in (None, ())}
-    given = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in typed.items()}
+    values = {name: ",".join(value) if isinstance(value, tuple) else value for name, value in typed.items()}
     warn_of_unknown(environ)
-    name = given.pop("config", None) or environ.get("BQDUMP_CONFIG")
-    sources = flags(given), environment(environ), file(read_config(name), name or CONFIG)
+    name = values.pop("config", None) or environ.get("BQDUMP_CONFIG")
+    sources = flags(values), environment(environ), file(read_config(name), name or CONFIG)
     remember(places(*sources), typed)
     return resolve(*sources, required=required)
 

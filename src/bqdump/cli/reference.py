@@ -44,7 +44,7 @@ SCHEMAS: dict[Path, type[msgspec.Struct]] = {
 
 def documents() -> dict[Path, Any]:
     """Every document whose schema is published: those in the bucket, and those that commands print."""
-    printed = {Path("docs", found.schema): found.json.document for found in commands() if found.json}
+    printed = {Path("docs", command.schema): command.json.document for command in commands() if command.json}
     return {**SCHEMAS, **printed}
 
 

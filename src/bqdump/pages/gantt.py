@@ -44,12 +44,12 @@ class Bar(NamedTuple):
 
     def remarks(self) -> list[str]:
         """Anything unusual about the job."""
-        made = []
+        remarks = []
         if self.attempt:
-            made.append("retried" if self.attempt == 1 else f"retried {self.attempt} times")
+            remarks.append("retried" if self.attempt == 1 else f"retried {self.attempt} times")
         if self.moved:
-            made.append(f"taken over from task {self.share}")
-        return made
+            remarks.append(f"taken over from task {self.share}")
+        return remarks
 
 
 def own_bars(tables: Iterable[TableEntry | Line]) -> list[Bar]:

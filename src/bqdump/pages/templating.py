@@ -42,7 +42,7 @@ CONTROLS = {code: 0x2400 + code for code in range(32) if code not in (9, 10)} | 
 @cache
 def environment(*folders: Path) -> Environment:
     """The templates of these folders, and the shared ones. Each is compiled once per process."""
-    made = Environment(
+    jinja = Environment(
         loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
@@ -51,7 +51,7 @@ def environment(*folders: Path) -> Environment:
         auto_reload=False,
         finalize=_printable,
     )
-    made.filters |= {
+    jinja.filters |= {
         "count": count_text,
         "counted": counted,
         "duration": duration_text,
@@ -62,7 +62,7 @@ def environment(*folders: Path) -> Environment:
         "time": time_text,
         "why_removed": WHY.__getitem__,
     }
-    made.globals |= {
+    jinja.globals |= {
         "folder_address": folder_address,
         "growth": growth_text,
         "job_address": job_address,
@@ -71,7 +71,7 @@ def environment(*folders: Path) -> Environment:
         "remarks": remarks,
         "same": SAME,
     }
-    return made
+    return jinja
 
 
 def _kind(kind: str) -> str:

@@ -108,22 +108,22 @@ async def _changed(restore: RunningRestore, ledger: Ledger) -> list[NotCreated]:
 
     async def change(number: int) -> NotCreated | None:
         step, receipt = steps[number], ledger.receipts[number]
-        found = await restore.destination.table(restore.target, receipt.name)
-        if isinstance(step, TableStep) and step.parts and found:
-            found = replace(found, rows=await _rows_in(restore, step.name, receipt.parts or step.parts))
-        difference = _difference(step, receipt, found, rows=not restore.decision.options.schema_only)
+        table = await restore.destination.table(restore.target, receipt.name)
+        if isinstance(step, TableStep) and step.parts and table:
+            table = replace(table, rows=await _rows_in(restore, step.name, receipt.parts or step.parts))
+        difference = _difference(step, receipt, table, rows=not restore.decision.options.schema_only)
         return NotCreated(receipt.name, receipt.kind, CHANGED, difference) if difference else None
 
     restored = (number for number in steps if number in ledger.receipts)
     compared = [number for number in restored if ledger.receipts[number].kind not in (ROUTINE, INDEX)]
-    return [found for found in await gathered(change, compared, AT_ONCE) if found]
+    return [table for table in await gathered(change, compared, AT_ONCE) if table]
 
 
 async def _rows_in(restore: RunningRestore, table: str, parts: Sequence[str]) -> int:
     """The rows of these partitions of a table."""
     names = [f"{table}${id_}" for id_ in parts]
-    found = await gathered(lambda name: restore.destination.table(restore.target, name), names, AT_ONCE)
-    return sum(table.rows for table in found if table)
+    tables = await gathered(lambda name: restore.destination.table(restore.target, name), names, AT_ONCE)
+    return sum(table.rows for table in tables if table)
 
 
 async def name_without_rows(restore: RunningRestore, step: TableStep, rows: int, done: Sequence[str]) -> None:
@@ -153,21 +153,21 @@ async def _is_empty(restore: RunningRestore, step: TableStep, some: str) -> bool
     return len(ids) <= LOOKED_AT and not await _rows_in(restore, step.name, ids)
 
 
-def _difference(step: TableStep | ObjectStep, receipt: Restored, found: Table | None, *, rows: bool) -> str:
+def _difference(step: TableStep | ObjectStep, receipt: Restored, table: Table | None, *, rows: bool) -> str:
     """How something differs from what was restored; "" where it does not. rows: they are compared, too."""
-    if found is None:
+    if table is None:
         return "it was restored, and no longer exists"
-    if found.kind != receipt.kind:
-        return f"it was restored, and now is an object of kind {found.kind}"
+    if table.kind != receipt.kind:
+        return f"it was restored, and now is an object of kind {table.kind}"
     if isinstance(step, ObjectStep):
         return (
-            "" if same_query(found.definition, step.definition) else "its query is no longer the one that was restored"
+            "" if same_query(table.definition, step.definition) else "its query is no longer the one that was restored"
         )
-    if rows and found.rows != receipt.rows:
-        return f"it has {counted(found.rows, 'row')} now, and {receipt.rows:,} when it was restored"
-    if columns(found.definition) != columns(step.create):
+    if rows and table.rows != receipt.rows:
+        return f"it has {counted(table.rows, 'row')} now, and {receipt.rows:,} when it was restored"
+    if columns(table.definition) != columns(step.create):
         return "its columns are no longer those that were restored"
-    now, then = layout_of(found.definition), layout_of(step.create)
+    now, then = layout_of(table.definition), layout_of(step.create)
     return "" if now == then else f"it is {now} now, and was {then} when it was restored"
 
 
@@ -184,9 +184,9 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     Tables whose rows are hidden from this account are not compared, and named. Raises UsageError if all queries
     together would bill more than max_bytes_billed; then none was made.
     """
-    there = [step for number, step in enumerate(restore.plan.tables) if number in ledger.receipts]
-    hidden = await _hidden(restore, ledger, there)
-    restored = [step for step in there if step.name not in hidden and not _is_unreadable(step)]
+    restored_steps = [step for number, step in enumerate(restore.plan.tables) if number in ledger.receipts]
+    hidden = await _hidden(restore, ledger, restored_steps)
+    restored = [step for step in restored_steps if step.name not in hidden and not _is_unreadable(step)]
     names = {step.entry.table: step.name for step in restored}
     # The source has all partitions, and other rows in them by now.
     exported = _of(restore, [step.entry for step in restored if not step.partitions])
@@ -203,17 +203,17 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
     of_source = await _of_source(source._replace(spent=spent), exported)
     request.on_bill(sum(question.bills for question in (*able, *(of_source.questions if of_source else ()))))
     back = await read_back(restore.task.store, manifest, reading, (), restore.task.tell)
-    found = await compare(source, Questions(target, able, unable, ()), back.digests)
+    compared = await compare(source, Questions(target, able, unable, ()), back.digests)
     with_source = await compare(source, of_source, back.digests) if of_source else None
     differences = [
         replace(finding, table=names[finding.table])
         for finding in (with_source.findings if with_source else ())
         if finding.kind != FindingKind.SOURCE
     ]
-    findings = [*back.findings, *found.findings, *differences]
+    findings = [*back.findings, *compared.findings, *differences]
     different = {finding.table: _named(finding) for finding in reversed(findings)}
     return Compared(
-        found.tables - len(different.keys() & {entry.table for entry in manifest.tables}), [*different.values()]
+        compared.tables - len(different.keys() & {entry.table for entry in manifest.tables}), [*different.values()]
     )
 
 
@@ -249,8 +249,8 @@ async def scratch_difference(restore: RunningRestore, step: TableStep, scratch: 
         source = Source(restore.destination, limit, request.on_bill, HINT, request.spent)
         able, unable = await priced(source, restore.target, _questions(restore, manifest))
         back = await read_back(restore.task.store, manifest, reading, (), restore.task.tell)
-        found = await compare(source, Questions(restore.target, able, unable, ()), back.digests)
-    return next((_named(finding).message for finding in (*back.findings, *found.findings)), "")
+        compared = await compare(source, Questions(restore.target, able, unable, ()), back.digests)
+    return next((_named(finding).message for finding in (*back.findings, *compared.findings)), "")
 
 
 def _is_unreadable(step: TableStep) -> bool:

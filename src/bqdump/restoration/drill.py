@@ -122,12 +122,12 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
 
 async def _options(task: Task, tables: list[str], portion: Portion) -> tuple[Options, str]:
     """What is restored, and after which table the next drill in turn continues, "" for a drill of another kind."""
-    given, last = task.request.options, ""
-    include = given.include
+    options, last = task.request.options, ""
+    include = options.include
     if not include:
         chosen = await _chosen(task, tables, portion)
         include, last = (chosen, chosen[-1]) if len(chosen) < len(tables) else ((), "")
-    return replace(given, dataset=await _free_name(task), include=include, temporary=True), last
+    return replace(options, dataset=await _free_name(task), include=include, temporary=True), last
 
 
 async def _chosen(task: Task, tables: list[str], portion: Portion) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ def _named(name: str, kind: str, reason: str) -> NotRestored:
 
 
 async def _of_each(work: Iterable[Awaitable[NotRestored | None]]) -> list[NotRestored]:
-    return [found for found in await gathered(lambda request: request, work, AT_ONCE) if found]
+    return [outcome for outcome in await gathered(lambda request: request, work, AT_ONCE) if outcome]
 
 
 Numbered = tuple[int, ObjectStep]
@@ -178,19 +178,19 @@ async def _merge(restore: RunningRestore, entries: list[dict[str, object]]) -> N
         resource = await restore.destination.find_dataset(target.project, target.name)
         if resource is None:
             raise NotFoundError("change", subject, "the dataset does not exist")
-        found = msgspec.json.decode(resource)
-        if "access" not in found:
+        properties = msgspec.json.decode(resource)
+        if "access" not in properties:
             # A patch replaces all of them.
             raise DeniedError("read", subject, "missing permission bigquery.datasets.getIamPolicy")
-        access = merged(found["access"], entries)
+        access = merged(properties["access"], entries)
         if access is None:
             return
         try:
             encoded = msgspec.Raw(msgspec.json.encode(access))
-            await restore.destination.change_access(target, encoded, found["etag"])
+            await restore.destination.change_access(target, encoded, properties["etag"])
         except ConflictError:
-            if found["etag"] == tried:
+            if properties["etag"] == tried:
                 raise
-            tried = found["etag"]
+            tried = properties["etag"]
         else:
             return

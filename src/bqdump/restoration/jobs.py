@@ -163,20 +163,20 @@ async def own(work: TableWork) -> bool:
     finished it since, or if something else has the name.
     """
     restore = work.restore
-    there = await restore.destination.table(restore.target, work.name)
-    if there is None or not await _is_ours(work, there):
+    table = await restore.destination.table(restore.target, work.name)
+    if table is None or not await _is_ours(work, table):
         if work.step.action != "replace":
             raise name_taken(work.name)
-        if there is None or LABEL not in labels_of(there):
+        if table is None or LABEL not in labels_of(table):
             raise FailedJobError(work.name, TAKEN, "another restore has finished it meanwhile, and it is kept")
         label = msgspec.Raw(msgspec.json.encode({"labels": {LABEL: restore.mark}}))
         await restore.destination.change_table(restore.target, work.name, label)
-    return there.rows == 0
+    return table.rows == 0
 
 
-async def _is_ours(work: TableWork, there: Table) -> bool:
+async def _is_ours(work: TableWork, table: Table) -> bool:
     """Whether this restore has created the table: it has the label, or, if it is finished, a job has written to it."""
-    labels = labels_of(there)
+    labels = labels_of(table)
     if labels.get(LABEL) == work.restore.mark:
         return True
     return LABEL not in labels and await is_written(work)
@@ -235,10 +235,10 @@ async def _copy_job(work: TableWork, part: int = 0) -> Job | None:
     last, tries = None, 0
     while True:
         name = job_id(work.restore.mark, work.number, COPY, part, work.attempt * TRIES + tries)
-        found = await work.restore.destination.find_job(name, work.restore.target.location)
-        if found is None or not found.error:
-            return found or last
-        last, tries = found, tries + 1
+        job = await work.restore.destination.find_job(name, work.restore.target.location)
+        if job is None or not job.error:
+            return job or last
+        last, tries = job, tries + 1
 
 
 class InPlace(NamedTuple):
@@ -256,8 +256,8 @@ async def put_partitions(work: TableWork, full: str) -> InPlace:
     restore, parts = work.restore, work.step.parts
 
     async def rows_of(table: str, id_: str) -> int:
-        found = await restore.destination.table(restore.target, f"{table}${id_}")
-        return found.rows if found else 0
+        outcomes = await restore.destination.table(restore.target, f"{table}${id_}")
+        return outcomes.rows if outcomes else 0
 
     async def put(part: int) -> int:
         id_ = parts[part]
@@ -268,12 +268,12 @@ async def put_partitions(work: TableWork, full: str) -> InPlace:
             if fills and await rows_of(work.name, id_):
                 raise FailedJobError(work.name, TAKEN, f"rows have arrived in {work.name}${id_} since this was planned")
             await work.jobs.copy(full, work.name, empty=False, part=part, partition=id_)
-            if (found := await rows_of(work.name, id_)) != rows:
-                cause = f"{work.name}${id_} has {found:,} rows, but {rows:,} were restored: it was changed meanwhile"
+            if (outcomes := await rows_of(work.name, id_)) != rows:
+                cause = f"{work.name}${id_} has {outcomes:,} rows, but {rows:,} were restored: it was changed meanwhile"
                 raise FailedJobError(work.name, ROWS, cause)
         return rows
 
-    found = dict(zip(parts, await gathered(put, range(len(parts)), AT_ONCE), strict=True))
-    if not any(found.values()):
+    outcomes = dict(zip(parts, await gathered(put, range(len(parts)), AT_ONCE), strict=True))
+    if not any(outcomes.values()):
         raise FailedJobError(work.name, "notFound", "the export has no rows in these partitions")
-    return InPlace(sum(found.values()), tuple(id_ for id_, rows in found.items() if rows))
+    return InPlace(sum(outcomes.values()), tuple(id_ for id_, rows in outcomes.items() if rows))

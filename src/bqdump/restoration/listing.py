@@ -99,19 +99,19 @@ async def find_restores(places: Sequence[Place]) -> AllFound:
 
 
 async def list_restores(
-    found: Sequence[Found], at_work: AtWork, now: int, abandoned_ms: int, jobs_in: str = ""
+    restores: Sequence[Found], at_work: AtWork, now: int, abandoned_ms: int, jobs_in: str = ""
 ) -> list[ListedRestore]:
     """The same as they are listed. now: in ms since 1970 UTC. at_work: is asked once for each project.
 
     jobs_in: the project of the jobs of restores that do not name it.
     """
-    unfinished = [restore for restore in found if not restore.done]
+    unfinished = [restore for restore in restores if not restore.done]
     jobs: dict[str, set[str]] = {}
     for project in sorted({restore.jobs_in(jobs_in) for restore in unfinished}):
         of_project = [restore for restore in unfinished if restore.jobs_in(jobs_in) == project]
         since = min(restore.decision.planned for restore in of_project)
         jobs[project] = await at_work(project, since)
-    return [_listed(restore, jobs.get(restore.jobs_in(jobs_in), set()), now, abandoned_ms) for restore in found]
+    return [_listed(restore, jobs.get(restore.jobs_in(jobs_in), set()), now, abandoned_ms) for restore in restores]
 
 
 async def _find(place: Place, name: str) -> Found | None:
@@ -123,20 +123,20 @@ async def _find(place: Place, name: str) -> Found | None:
     return Found(place, stored.value, tuple(infos), await read_ledger(place.store, layout))
 
 
-def _listed(found: Found, jobs: set[str], now: int, abandoned_ms: int) -> ListedRestore:
-    decision, ledger = found.decision, found.ledger
+def _listed(restore: Found, jobs: set[str], now: int, abandoned_ms: int) -> ListedRestore:
+    decision, ledger = restore.decision, restore.ledger
     last = [max(failures, key=lambda failure: failure.attempt) for failures in ledger.failures.values()]
     failed = [failure for failure in last if failure.number not in ledger.receipts]
     at_work = bool(jobs_of(decision, jobs))
     return ListedRestore(
         restore=decision.restore,
-        state=state_of(done=found.done, at_work=at_work, changed=found.changed, now=now, abandoned_ms=abandoned_ms),
+        state=state_of(done=restore.done, at_work=at_work, changed=restore.changed, now=now, abandoned_ms=abandoned_ms),
         run=decision.run,
-        source=found.place.dataset,
+        source=restore.place.dataset,
         project=decision.target.project,
         dataset=decision.target.name,
         began=time_of(decision.planned),
-        changed=time_of(found.changed) if found.changed else None,
+        changed=time_of(restore.changed) if restore.changed else None,
         restored=len(ledger.receipts),
         failed=tuple(NotCreated(failure.name, failure.kind, failure.reason, failure.message) for failure in failed),
     )
@@ -149,14 +149,14 @@ POLL_SECONDS = 1.0
 POLLS = 120
 
 
-def chosen(found: AllFound, restore: str, via: Target | None = None) -> Found:
+def chosen(restores: AllFound, restore: str, via: Target | None = None) -> Found:
     """The restore to end. via: where the documents are, if not next to the export.
 
     Raises NotFoundError without one, UsageError for one that is done, DocumentError for one that cannot be read.
     """
-    named = [one for one in found.restores if one.decision.restore == restore]
-    if restore in found.damaged:
-        raise found.damaged[restore]
+    named = [one for one in restores.restores if one.decision.restore == restore]
+    if restore in restores.damaged:
+        raise restores.damaged[restore]
     if not named:
         lists_all = placeholder("restores", {"via": str(via)} if via else {})
         raise NotFoundError("find", f"restore {restore}", "there is none here", f"{lists_all} lists all.")
@@ -166,17 +166,17 @@ def chosen(found: AllFound, restore: str, via: Target | None = None) -> Found:
     return named[0]
 
 
-async def abort(found: Found, destination: Destination) -> AbortedRestore:
+async def abort(restore: Found, destination: Destination) -> AbortedRestore:
     """End a restore. Raises TargetError while tasks of it start new jobs."""
-    decision = found.decision
-    jobs = await _cancel(found, destination)
-    scratch, begun = await _tables(found, destination)
+    decision = restore.decision
+    jobs = await _cancel(restore, destination)
+    scratch, begun = await _tables(restore, destination)
     # Before scratch tables are dropped, which show what was begun: so this can be repeated.
-    await _keep_expirations(found, destination, scratch)
+    await _keep_expirations(restore, destination, scratch)
     for name in scratch:
         await destination.drop_table(decision.target, name)
-    files, size = await _uploads(found)
-    documents, left = await _documents(found)
+    files, size = await _uploads(restore)
+    documents, left = await _documents(restore)
     ended = LogEvent.RESTORE_ABORTED.extra(restore=decision.restore)
     log.info("restore %s: ended; its documents are deleted", decision.restore, extra=ended)
     return AbortedRestore(
@@ -191,9 +191,9 @@ async def abort(found: Found, destination: Destination) -> AbortedRestore:
     )
 
 
-async def _cancel(found: Found, destination: Destination) -> int:
+async def _cancel(restore: Found, destination: Destination) -> int:
     """Cancel the restore's jobs, and wait until they have ended. Their number."""
-    decision = found.decision
+    decision = restore.decision
     cancelled = jobs_of(decision, await destination.at_work(decision.planned))
     for job in sorted(cancelled):
         await destination.cancel_job(job, decision.target.location)
@@ -211,9 +211,9 @@ async def _cancel(found: Found, destination: Destination) -> int:
     raise TargetError(ABORT, f"restore {decision.restore}", cause, "Repeat this in some minutes.")
 
 
-async def _tables(found: Found, destination: Destination) -> tuple[list[str], list[str]]:
+async def _tables(restore: Found, destination: Destination) -> tuple[list[str], list[str]]:
     """Its scratch tables, and the tables of the target that it has begun."""
-    decision = found.decision
+    decision = restore.decision
     if await destination.find_dataset(decision.target.project, decision.target.name) is None:
         return [], []
     mine = [
@@ -223,31 +223,31 @@ async def _tables(found: Found, destination: Destination) -> tuple[list[str], li
     return [name for name in mine if name.startswith(prefix)], [name for name in mine if not name.startswith(prefix)]
 
 
-async def _keep_expirations(found: Found, destination: Destination, scratch: Sequence[str]) -> None:
+async def _keep_expirations(restore: Found, destination: Destination, scratch: Sequence[str]) -> None:
     """Set expirations again that the restore may have removed: those that tables lack which it began, and not others.
 
     scratch: its scratch tables.
     """
-    target, state = found.decision.target, found.decision.state
+    target, state = restore.decision.target, restore.decision.state
     if state is None:
         return
-    restored = {receipt.name for receipt in found.ledger.receipts.values() if receipt.kind == TABLE}
+    restored = {receipt.name for receipt in restore.ledger.receipts.values() if receipt.kind == TABLE}
     for name, kept in (state.expirations or {}).items():
         number = (state.numbers or {}).get(name)
-        if name in restored or not await _has_begun(found, destination, scratch, name, number):
+        if name in restored or not await _has_begun(restore, destination, scratch, name, number):
             continue
-        if there := await destination.table(target, name):
-            await keep_expirations(destination, target, name, missing_expirations(kept, there.definition))
+        if table := await destination.table(target, name):
+            await keep_expirations(destination, target, name, missing_expirations(kept, table.definition))
 
 
 async def _has_begun(
-    found: Found, destination: Destination, scratch: Sequence[str], name: str, number: int | None
+    restore: Found, destination: Destination, scratch: Sequence[str], name: str, number: int | None
 ) -> bool:
     """Whether a restore has worked at a table. number: in the plan, None in a decision of an earlier version."""
-    failed = {failure.name for failures in found.ledger.failures.values() for failure in failures}
+    failed = {failure.name for failures in restore.ledger.failures.values() for failure in failures}
     if name in failed or number is None:
         return name in failed
-    mark, location = found.decision.mark, found.decision.target.location
+    mark, location = restore.decision.mark, restore.decision.target.location
     if any(one.startswith(f"{scratch_name(mark, number)}_") for one in scratch):
         return True
     # Scratch tables expire, and jobs are known for longer.
@@ -257,39 +257,39 @@ async def _has_begun(
     return False
 
 
-async def _uploads(found: Found) -> tuple[int, int]:
+async def _uploads(restore: Found) -> tuple[int, int]:
     """Delete what it has uploaded; the number of files, and their bytes."""
-    store, layout = found.place.store, found.place.layout
-    document = Restores(layout).uploads(found.decision.mark)
+    store, layout = restore.place.store, restore.place.layout
+    document = Restores(layout).uploads(restore.decision.mark)
     uploads = await value_of(store, document)
     if uploads is None:
         return 0, 0
-    deleted = await delete_named(store, found.layout.files, uploads.files)
+    deleted = await delete_named(store, restore.layout.files, uploads.files)
     if info := await store.stat(document.name):
         await delete(store, [(info.name, info.generation)])
     return deleted
 
 
-async def _documents(found: Found) -> tuple[int, list[str]]:
+async def _documents(restore: Found) -> tuple[int, list[str]]:
     """Delete its documents, the plan last; their number, and the names of other objects in its folder."""
-    store, root = found.place.store, found.layout.root
+    store, root = restore.place.store, restore.layout.root
     infos = [info async for page in store.objects(root) for info in page]
     own = [info for info in infos if DOCUMENTS.fullmatch(info.name, len(root))]
-    plan = [info for info in own if info.name == found.layout.plan.name]
-    executions = await _executions(found)
+    plan = [info for info in own if info.name == restore.layout.plan.name]
+    executions = await _executions(restore)
     others = [*(info for info in own if info not in plan), *executions]
     for some in (others, plan):
         await delete(store, [(info.name, info.generation) for info in some])
     return len(others) + len(plan), [info.name for info in infos if info not in own]
 
 
-async def _executions(found: Found) -> list[ObjectInfo]:
+async def _executions(restore: Found) -> list[ObjectInfo]:
     """The notes of executions that take part in it."""
-    store, names = found.place.store, Restores(found.place.layout)
+    store, names = restore.place.store, Restores(restore.place.layout)
     infos = [info async for page in store.objects(names.executions) for info in page]
     mine = []
     for info in infos:
         execution = info.name.removeprefix(names.executions).removesuffix(".json")
         if "/" not in execution and (note := await value_of(store, names.execution(execution))):
-            mine += [info] if note.restore == found.decision.restore else []
+            mine += [info] if note.restore == restore.decision.restore else []
     return mine

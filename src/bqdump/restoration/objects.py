@@ -71,13 +71,13 @@ def _open(
     steps: Callable[[RestorePlan], tuple[int, Sequence[ObjectStep]]],
 ) -> list[Open]:
     """steps: those of a plan, and the number of the first one."""
-    found = []
+    open_objects = []
     for restore in restores:
         ledger, (first, some) = ledgers[restore.id], steps(restore.plan)
         for number, step in enumerate(some, first):
             if number not in ledger.receipts:
-                found.append(Open(restore, number, step, ledger.next_attempt(number)))
-    return found
+                open_objects.append(Open(restore, number, step, ledger.next_attempt(number)))
+    return open_objects
 
 
 async def _in_rounds(restores: Sequence[RunningRestore], left: Sequence[Open]) -> None:
@@ -140,10 +140,10 @@ async def _relation(restore: RunningRestore, step: ObjectStep) -> None:
 
 async def _is_the_same(restore: RunningRestore, step: ObjectStep) -> bool:
     """Whether what has this name is what an earlier start of this restore has created."""
-    there = await restore.destination.table(restore.target, step.name)
-    if there is None or there.kind != step.kind:
+    table = await restore.destination.table(restore.target, step.name)
+    if table is None or table.kind != step.kind:
         return False
-    return same_query(there.definition, step.definition)
+    return same_query(table.definition, step.definition)
 
 
 async def _routine(restore: RunningRestore, step: ObjectStep) -> None:

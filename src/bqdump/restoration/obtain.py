@@ -60,8 +60,8 @@ async def propose(task: Task) -> Proposal:
     """Decide which restore a task takes part in. Nothing is written. Raises like obtain_restore."""
     if joined := await load(task.state, Restores(task.layout).execution(task.owner.execution)):
         return Proposal(await _decision(task, joined.value.restore), recorded=True)
-    found = await find_manifest(task)
-    what = digest(found.name, found.generation, task.request.options, VERSION)
+    exported = await find_manifest(task)
+    what = digest(exported.name, exported.generation, task.request.options, VERSION)
     # Counted once, so that two tasks that decide at the same time make one restore.
     newest = await _newest(task, what)
     if earlier := await _earlier(task, what, newest):
@@ -125,9 +125,9 @@ async def _earlier(task: Task, what: str, number: int) -> Decision | None:
         return None
     receipts = (await read_ledger(task.state, layout)).receipts
     state = await target_state(task, decision.options)
-    there = {*state.tables, *state.routines} if state else set()
+    present = {*state.tables, *state.routines} if state else set()
     named = {receipt.name for receipt in receipts.values() if receipt.kind not in (INDEX, POLICY, ACCESS)}
-    if gone := sorted(named - there):
+    if gone := sorted(named - present):
         message = "restore %s is not resumed: the target no longer has %s, which it had restored"
         log.warning(message, id_, gone[0], extra=LogEvent.RESTORE_NOT_RESUMED.extra())
         return None
@@ -197,7 +197,7 @@ def _log_not_restored(plan: RestorePlan) -> None:
 async def _newest(task: Task, what: str) -> int:
     """The number of the newest restore of what has this digest, 0 for none."""
     names = await task.state.folders(Restores(task.layout).restores)
-    numbers = [int(found[1]) for name in names if (found := re.fullmatch(rf"{what}-([0-9]{{1,6}})", name))]
+    numbers = [int(match[1]) for name in names if (match := re.fullmatch(rf"{what}-([0-9]{{1,6}})", name))]
     return max(numbers, default=0)
 
 

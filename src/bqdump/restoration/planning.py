@@ -44,14 +44,14 @@ class Draft(NamedTuple):
 
 async def draft(task: Task) -> Draft:
     """Survey, plan, and refuse what cannot be done. Nothing is written. Raises like obtain_restore."""
-    found, options = await find_manifest(task), task.request.options
-    _refuse_source(options, found.manifest, yes=task.request.yes)
-    manifest, state, now, findings = await survey(task, found.manifest)
+    exported, options = await find_manifest(task), task.request.options
+    _refuse_source(options, exported.manifest, yes=task.request.yes)
+    manifest, state, now, findings = await survey(task, exported.manifest)
     plan = plan_of(manifest, options, state, now)
     await _refuse_changed_files(task, plan, findings)
     await _note_location(task, plan)
     kept = with_kept(state, plan) if state and state.expirations else state
-    return Draft(found._replace(manifest=manifest), kept, now, plan)
+    return Draft(exported._replace(manifest=manifest), kept, now, plan)
 
 
 def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
@@ -74,9 +74,9 @@ async def _refuse_changed_files(task: Task, plan: RestorePlan, findings: list[Fi
         return
     files = [f"{finding.file} is {finding.kind.value}" for finding in changed]
     cause = f"its files are not as exported: {named(files, SHOWN)}"
-    found = await read_replacing(task.store, task.settings)
-    if found and found.published == plan.run:
-        hint = f"{found.sentence} Or let {{setting:finish_run}} finish it first, and restore that run."
+    replacing = await read_replacing(task.store, task.settings)
+    if replacing and replacing.published == plan.run:
+        hint = f"{replacing.sentence} Or let {{setting:finish_run}} finish it first, and restore that run."
     else:
         hint = f"{{call:verify run={plan.run}}} lists all of them. Restore another run, or exclude these tables."
     raise VerificationError(RESTORE, f"run {plan.run}", cause, hint)

@@ -165,8 +165,8 @@ async def _members(sets: Sequence[Source]) -> tuple[SetExecution, list[Task]]:
     options = sets[0].task.request.options
     if not options.include:
         return chosen, list(tasks.values())
-    found = await all_or_none(list(tasks.values()), find_manifest)
-    objects = {name: object_names(run.manifest) for name, run in zip(tasks, found, strict=True)}
+    exported = await all_or_none(list(tasks.values()), find_manifest)
+    objects = {name: object_names(run.manifest) for name, run in zip(tasks, exported, strict=True)}
     of_each = with_patterns_of(options, objects)
     return chosen, [
         tasks[name]._replace(request=tasks[name].request._replace(options=own)) for name, own in of_each.items()

@@ -61,18 +61,18 @@ async def finish_run(task: Task) -> None:
 
     It may be at work meanwhile: every step of publishing may be repeated.
     """
-    found = await read_replacing(task.store, task.settings)
-    if found is None:
+    replacing = await read_replacing(task.store, task.settings)
+    if replacing is None:
         return
     if task.settings.trust:
         cause = "finished here, it would be published without a signature, and only signed runs are trusted"
-        hint = f"Finish it with its key first: {{call:run run_id={found.run}}} {{setting:sign}}"
-        raise UsageError("finish", f"run {found.run}", cause, hint, setting="finish_run")
+        hint = f"Finish it with its key first: {{call:run run_id={replacing.run}}} {{setting:sign}}"
+        raise UsageError("finish", f"run {replacing.run}", cause, hint, setting="finish_run")
     message = "finishing run %s, which has begun to replace the published files"
-    log.info(message, found.run, extra=LogEvent.RUN_FINISHED.extra(run=found.run))
-    settings = replace(found.settings, patience=task.settings.patience)
+    log.info(message, replacing.run, extra=LogEvent.RUN_FINISHED.extra(run=replacing.run))
+    settings = replace(replacing.settings, patience=task.settings.patience)
     me = Owner(f"finish-{secrets.token_hex(4)}", 0)
-    await run(ExportTask(task.store, task.destination, settings, found.run, me, 1))
+    await run(ExportTask(task.store, task.destination, settings, replacing.run, me, 1))
 
 
 Entry = Member | DatasetEntry | Latest
@@ -113,9 +113,9 @@ async def sets_at(tasks: Sequence[Task]) -> list[Source]:
 
     Raises NotFoundError for a bucket that does not exist: its datasets would be missing from the restore.
     """
-    found = [(task, await read_project(task.store, task.settings)) for task in tasks]
-    sets = [Source(task, project) for task, project in found if project and project.datasets]
-    for task, project in found if sets else ():
+    projects = [(task, await read_project(task.store, task.settings)) for task in tasks]
+    sets = [Source(task, project) for task, project in projects if project and project.datasets]
+    for task, project in projects if sets else ():
         if project is None:
             with suppress(DeniedError):
                 await task.store.describe()
@@ -139,14 +139,14 @@ async def choose(sets: Sequence[Source], choice: Choice) -> SetExecution:
     Raises NotFoundError for a run of no set, UsageError where datasets cannot be chosen like this.
     """
     run = sets[0].task.request.run
-    found = await _of_run(sets, run) if run else await _published(sets, choice)
-    named = [entry.dataset for _, entry in found]
+    entries = await _of_run(sets, run) if run else await _published(sets, choice)
+    named = [entry.dataset for _, entry in entries]
     chosen = set(chosen_datasets(named, choice))
     if twice := sorted(name for name in chosen if named.count(name) > 1):
-        places = " and ".join(source.target for source, entry in found if entry.dataset == twice[0])
+        places = " and ".join(source.target for source, entry in entries if entry.dataset == twice[0])
         cause = f"dataset {twice[0]} is exported to {places}"
         raise UsageError(RESTORE, "", cause, "Name one of them by {setting:to}.", setting="locations")
-    kept = sorted((pair for pair in found if pair[1].dataset in chosen), key=lambda pair: pair[1].dataset)
+    kept = sorted((pair for pair in entries if pair[1].dataset in chosen), key=lambda pair: pair[1].dataset)
     parts = await gathered(lambda pair: _part(*pair, run), kept, AT_ONCE)
     if unpublished := [part.dataset for part in parts if not part.run]:
         what = f"an export of {', '.join(unpublished)}"
@@ -158,16 +158,16 @@ async def choose(sets: Sequence[Source], choice: Choice) -> SetExecution:
 
 async def _published(sets: Sequence[Source], choice: Choice) -> list[tuple[Source, Entry]]:
     """The datasets that are published, and those that the choice names and that have left the set."""
-    found: list[tuple[Source, Entry]] = [(source, entry) for source in sets for entry in source.project.datasets]
-    others = {name for name in choice.include if NAME.fullmatch(name)}.difference(entry.dataset for _, entry in found)
+    entries: list[tuple[Source, Entry]] = [(source, entry) for source in sets for entry in source.project.datasets]
+    others = {name for name in choice.include if NAME.fullmatch(name)}.difference(entry.dataset for _, entry in entries)
     for source in sets if others else ():
         in_set = [entry.dataset for entry in source.project.datasets]
         store, settings = source.task.store, source.task.settings
         left = await datasets_left(SetAt(store, settings, tuple(await names_in_set(store, settings))), in_set)
         for name in others & left.damaged.keys():
             raise left.damaged[name]
-        found += [(source, latest) for name, latest in left.published.items() if name in others]
-    return found
+        entries += [(source, latest) for name, latest in left.published.items() if name in others]
+    return entries
 
 
 async def _of_run(sets: Sequence[Source], run: str) -> list[tuple[Source, Entry]]:
@@ -176,10 +176,12 @@ async def _of_run(sets: Sequence[Source], run: str) -> list[tuple[Source, Entry]
         (source, await value_of(source.task.store, source.task.settings.layout.project_run(run).plan))
         for source in sets
     ]
-    found: list[tuple[Source, Entry]] = [(source, member) for source, plan in plans if plan for member in plan.datasets]
-    if not found:
+    entries: list[tuple[Source, Entry]] = [
+        (source, member) for source, plan in plans if plan for member in plan.datasets
+    ]
+    if not entries:
         raise NotFoundError("find", f"run {run}", "the set has none", "{call:runs} lists all runs.")
-    return found
+    return entries
 
 
 async def _part(source: Source, entry: Entry, run: str) -> Part:
@@ -210,19 +212,20 @@ async def members_of(sets: Sequence[Source], chosen: SetExecution, choice: Choic
     tasks = {part.dataset: of_part(at[part.target], part, tell) for part in chosen.parts}
     of_each = dict.fromkeys(tasks, options)
     if options.include or options.exclude:
-        found = await all_or_none(list(tasks.values()), find_manifest)
-        objects = {name: object_names(source.manifest) for name, source in zip(tasks, found, strict=True)}
+        exported = await all_or_none(list(tasks.values()), find_manifest)
+        objects = {name: object_names(source.manifest) for name, source in zip(tasks, exported, strict=True)}
         of_each = with_patterns_of(options, objects)
-    made = with_targets(of_each)
+    targeted = with_targets(of_each)
     members = [
-        tasks[name]._replace(request=tasks[name].request._replace(options=options)) for name, options in made.items()
+        tasks[name]._replace(request=tasks[name].request._replace(options=options))
+        for name, options in targeted.items()
     ]
     for task in members:
         if task.request.run != chosen.run:
             message, other = "restored as of run %s, as it has no export of run %s", LogEvent.OTHER_RUN.extra()
             with about(task.dataset):
                 log.warning(message, task.request.run, chosen.run, extra=other)
-    return Members(members, [name for name in tasks if name not in made])
+    return Members(members, [name for name in tasks if name not in targeted])
 
 
 def _refuse_other(sets: Sequence[Source], chosen: SetExecution, choice: Choice) -> None:

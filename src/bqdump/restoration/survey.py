@@ -94,22 +94,22 @@ async def target_state(task: Task, options: Options) -> TargetState | None:
 
 async def _with_tables(task: Task, manifest: Manifest, state: TargetState) -> TargetState:
     """The state of a target with what a restore has to know of the tables that get other rows."""
-    options, found = task.request.options, dict[str, msgspec.Raw]()
+    options, definitions = task.request.options, dict[str, msgspec.Raw]()
     if options.data_only or options.partitions:
         names = [name for name in tables_in_target(manifest, options).values() if name in state.tables]
-        found = await _definitions(task, state, names)
-        state = state._replace(definitions=found)
+        definitions = await _definitions(task, state, names)
+        state = state._replace(definitions=definitions)
     elif replaced := set(state.tables) if options.replace else set(unfinished(state)):
-        there = {name for name in replaced if state.tables[name][0] == TABLE}
+        tables = {name for name in replaced if state.tables[name][0] == TABLE}
         others = tables_in_target(manifest, options) if options.as_ else {}
         each = dict.fromkeys(others.get(entry.table, entry.table) for entry in manifest.tables)
-        found = await _definitions(task, state, [name for name in each if name in there])
-        state = state._replace(layouts={name: layout_of(definition) for name, definition in found.items()})
+        definitions = await _definitions(task, state, [name for name in each if name in tables])
+        state = state._replace(layouts={name: layout_of(definition) for name, definition in definitions.items()})
     if options.partitions:
         state = state._replace(rows=await _rows(task, manifest, state))
     if not (options.data_only or options.replace or options.partitions):
         return state
-    kept = {name: expirations_of(definition) for name, definition in found.items()}
+    kept = {name: expirations_of(definition) for name, definition in definitions.items()}
     return state._replace(
         policies=await _policies(task, manifest, state),
         expirations={name: expirations for name, expirations in kept.items() if expirations != NOTHING},
@@ -119,13 +119,16 @@ async def _with_tables(task: Task, manifest: Manifest, state: TargetState) -> Ta
 async def _rows(task: Task, manifest: Manifest, state: TargetState) -> dict[str, dict[str, int]]:
     """The rows of the partitions that are restored into tables that exist, by table and id."""
     options = task.request.options
-    dataset, there = Dataset(options.project, options.dataset, state.location), state.definitions or {}
+    dataset, definitions = Dataset(options.project, options.dataset, state.location), state.definitions or {}
     pairs = [
-        (name, id_) for name, ids in partitions_in_target(manifest, options).items() if name in there for id_ in ids
+        (name, id_)
+        for name, ids in partitions_in_target(manifest, options).items()
+        if name in definitions
+        for id_ in ids
     ]
-    found = await gathered(lambda pair: task.destination.table(dataset, f"{pair[0]}${pair[1]}"), pairs, AT_ONCE)
+    partitions = await gathered(lambda pair: task.destination.table(dataset, f"{pair[0]}${pair[1]}"), pairs, AT_ONCE)
     rows: dict[str, dict[str, int]] = {}
-    for (name, id_), table in zip(pairs, found, strict=True):
+    for (name, id_), table in zip(pairs, partitions, strict=True):
         rows.setdefault(name, {})[id_] = table.rows if table else 0
     return rows
 
@@ -143,15 +146,15 @@ async def _policies(task: Task, manifest: Manifest, state: TargetState) -> dict[
     dataset = Dataset(options.project, options.dataset, state.location)
     names = [name for name in tables_in_target(manifest, options).values() if state.tables.get(name, ("",))[0] == TABLE]
     listed = await gathered(lambda name: task.destination.row_policies(dataset, name), names, AT_ONCE)
-    found = dict(zip(names, listed, strict=True))
+    by_table = dict(zip(names, listed, strict=True))
     created = (
         await _created_policies(task)
-        if any(found.values()) and not (options.data_only or options.partitions)
+        if any(by_table.values()) and not (options.data_only or options.partitions)
         else set[tuple[str, str]]()
     )
     return {
         name: None if policies is None else {policy.name: (name, policy.name) in created for policy in policies}
-        for name, policies in found.items()
+        for name, policies in by_table.items()
         if policies is None or policies
     }
 

@@ -237,15 +237,15 @@ async def _counted(work: TableWork, name: str, filled: int | None) -> int:
 
     filled: None where no job of this start has reported any.
     """
-    found = await work.restore.destination.table(work.restore.target, name)
-    if found is None:
+    table = await work.restore.destination.table(work.restore.target, name)
+    if table is None:
         raise FailedJobError(work.name, "notFound", f"{name} disappeared from the target while it was restored")
-    holder = labels_of(found).get(LABEL, work.restore.mark)
+    holder = labels_of(table).get(LABEL, work.restore.mark)
     if holder != work.restore.mark:
         raise FailedJobError(work.name, TAKEN, f"restore {id_of(holder)} has taken it over: two restores were running")
-    filled = found.rows if filled is None else filled
-    if found.rows != filled:
-        cause = f"{name} has {found.rows:,} rows, but {filled:,} were loaded: it was changed meanwhile, or has expired"
+    filled = table.rows if filled is None else filled
+    if table.rows != filled:
+        cause = f"{name} has {table.rows:,} rows, but {filled:,} were loaded: it was changed meanwhile, or has expired"
         raise FailedJobError(work.name, ROWS, cause)
     entry = work.step.entry
     expected = entry.rows if entry.rows is not None else entry.expected_rows

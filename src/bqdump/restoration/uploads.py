@@ -77,10 +77,10 @@ async def delete_uploads(restore: RunningRestore, entry: TableEntry) -> None:
     if restore.uploads_files:
         store = restore.task.bucket
         named = _of(entry)
-        found = zip(
+        stored = zip(
             named, await asyncio.gather(*(store.stat(restore.uploaded(file.name)) for file in named)), strict=True
         )
-        await delete(store, [(info.name, info.generation) for file, info in found if info and _is(info, file)])
+        await delete(store, [(info.name, info.generation) for file, info in stored if info and _is(info, file)])
 
 
 async def _clear_others(restore: RunningRestore) -> None:
@@ -161,14 +161,14 @@ async def upload_files(restore: RunningRestore, entry: TableEntry) -> None:
 async def _upload(restore: RunningRestore, table: str, file: File) -> None:
     name = restore.uploaded(file.name)
     async with restore.uploads:
-        there = await restore.task.bucket.stat(name)
-        if there is None or there.crc32c != file.crc32c:
+        stored = await restore.task.bucket.stat(name)
+        if stored is None or stored.crc32c != file.crc32c:
             with tempfile.TemporaryFile() as copy:
                 digest = await _read(restore, table, file, copy)
                 if file.sha256 not in ("", digest):
                     raise FailedJobError(table, "checksum", f"{file.name} does not have the SHA-256 of the manifest")
-                there = await upload_once(restore.task.bucket, name, lambda out: _write(copy, out))
-    if there is None or there.crc32c != file.crc32c:
+                stored = await upload_once(restore.task.bucket, name, lambda out: _write(copy, out))
+    if stored is None or stored.crc32c != file.crc32c:
         raise FailedJobError(table, "checksum", f"{file.name} does not have the checksum of the manifest")
 
 
@@ -208,8 +208,8 @@ async def _stored(restore: RunningRestore, files: list[File]) -> dict[str, tuple
     """Generations and checksums by name."""
     store = restore.task.store
     if len(files) <= LOOKED_AT:
-        found = await asyncio.gather(*(store.stat(file.name) for file in files))
-        return {info.name: (info.generation, info.crc32c) for info in found if info}
+        infos = await asyncio.gather(*(store.stat(file.name) for file in files))
+        return {info.name: (info.generation, info.crc32c) for info in infos if info}
     expected = {file.name for file in files}
     listed: dict[str, ObjectInfo] = {}
     async for page in store.objects(_common_prefix(sorted(expected))):

@@ -72,8 +72,8 @@ async def restore_tables(restores: Sequence[RunningRestore]) -> dict[str, Ledger
 
 def watches_for(restores: Sequence[RunningRestore]) -> dict[str, Watch]:
     """A watch over jobs for each location, by its name."""
-    found = {restore.target.location: restore for restore in restores}
-    return {at: Watch(restore.destination, at, restore.task.tasks) for at, restore in found.items()}
+    by_location = {restore.target.location: restore for restore in restores}
+    return {at: Watch(restore.destination, at, restore.task.tasks) for at, restore in by_location.items()}
 
 
 def weight(step: TableStep) -> int:

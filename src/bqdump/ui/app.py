@@ -131,10 +131,10 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
 
     async def unexpected(_: Request, error: Exception) -> Response:
         text = f"Unexpected {type(error).__name__}: {error}. This is a bug: please report it."
-        made = message(collection.place, "Unexpected error", text, status=500)
+        answer_page = message(collection.place, "Unexpected error", text, status=500)
         # This answer does not pass the middleware.
-        made.headers.update(HEADERS)
-        return made
+        answer_page.headers.update(HEADERS)
+        return answer_page
 
     return Starlette(
         routes=[

@@ -157,14 +157,14 @@ async def history_page(archive: Archive, request: Request) -> Response:
     # One more than is shown: the earliest one shown is compared with it.
     runs = whole[(now - 1) * RUNS_EACH : now * RUNS_EACH + 1]
     unread: dict[str, str] = {}
-    found = await asyncio.gather(*(_line(archive, run.run, name, unread) for run in runs))
-    shown = list(zip(runs, found, strict=True))[:RUNS_EACH]
-    exported = any(found) or bool(unread)
+    history = await asyncio.gather(*(_line(archive, run.run, name, unread) for run in runs))
+    shown = list(zip(runs, history, strict=True))[:RUNS_EACH]
+    exported = any(history) or bool(unread)
     if not exported and pages == 1:
         raise NotFoundError("find", f"table {name!r}", f"no run in {archive.place} exported it")
-    before = dict(zip((run.run for run in runs), _befores(found), strict=True))
+    before = dict(zip((run.run for run in runs), _befores(history), strict=True))
     news = await asyncio.gather(
-        *(_news(archive, run.run, line, before[run.run], runs, found, unread) for run, line in shown)
+        *(_news(archive, run.run, line, before[run.run], runs, history, unread) for run, line in shown)
     )
     rows = [Row(run.run, time_text(run.snapshot_time), line, new) for (run, line), new in zip(shown, news, strict=True)]
     return page(
@@ -196,13 +196,13 @@ def _charts(rows: list[Row]) -> list[Chart]:
     ]
 
 
-def _befores(found: list[Line | None]) -> list[int | None]:
+def _befores(history: list[Line | None]) -> list[int | None]:
     """For each run, the place of the next earlier one that exported the table."""
     later: list[int | None] = []
     earlier = None
-    for place in reversed(range(len(found))):
+    for place in reversed(range(len(history))):
         later.append(earlier)
-        if found[place]:
+        if history[place]:
             earlier = place
     return later[::-1]
 
@@ -223,7 +223,7 @@ async def _news(
     line: Line | None,
     before: int | None,
     runs: list[RunLine],
-    found: list[Line | None],
+    history: list[Line | None],
     unread: dict[str, str],
 ) -> News:
     """What changed in a run since the previous one, or why that is unknown."""
@@ -231,7 +231,7 @@ async def _news(
         return News("unreadable", "bad", unread[run])
     if line is None:
         return News("not exported", "bad")
-    old = found[before] if before is not None else None
+    old = history[before] if before is not None else None
     if old is None or before is None:
         return News()
     if old.schema == line.schema:

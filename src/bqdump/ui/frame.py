@@ -77,11 +77,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 @cache
 def templates() -> Environment:
     """The console's templates."""
-    made = environment(TEMPLATES)
-    made.filters |= {"milliseconds": milliseconds_of, "parse": parse_time, "quoted": repr}
-    made.filters |= {"signed": lambda number: f"{number:+,}".replace("-", "−"), "signed_size": _signed_size}
-    made.globals |= {"asking": asking}
-    return made
+    jinja = environment(TEMPLATES)
+    jinja.filters |= {"milliseconds": milliseconds_of, "parse": parse_time, "quoted": repr}
+    jinja.filters |= {"signed": lambda number: f"{number:+,}".replace("-", "−"), "signed_size": _signed_size}
+    jinja.globals |= {"asking": asking}
+    return jinja
 
 
 def _signed_size(size: int) -> str:
@@ -104,8 +104,8 @@ def page(
 
 def part(template: str, place: Place, **values: Any) -> str:
     """A page, or a part of one, as markup."""
-    made = templates().get_template(template)
-    return made.render(place=place, run_address=place.run, table_address=place.table, **values)
+    markup = templates().get_template(template)
+    return markup.render(place=place, run_address=place.run, table_address=place.table, **values)
 
 
 def message(place: Place, title: str, text: str, *, trail: Trail | None = None, status: int) -> HTMLResponse:

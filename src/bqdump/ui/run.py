@@ -190,11 +190,11 @@ class Listing(NamedTuple):
 def listing(lines: Sequence[Line], wish: Wish) -> Listing:
     """The requested tables."""
     part = wish.text.casefold()
-    found = [line for line in lines if part in line.table.casefold()] if part else list(lines)
-    found.sort(key=SORTINGS[wish.sort], reverse=wish.down)
-    now, pages = page_number(wish.page, len(found), EACH)
-    shown = found[(now - 1) * EACH : now * EACH]
-    return Listing(wish, [_head(name, wish) for name in SORTINGS], shown, len(found), now, pages)
+    matching = [line for line in lines if part in line.table.casefold()] if part else list(lines)
+    matching.sort(key=SORTINGS[wish.sort], reverse=wish.down)
+    now, pages = page_number(wish.page, len(matching), EACH)
+    shown = matching[(now - 1) * EACH : now * EACH]
+    return Listing(wish, [_head(name, wish) for name in SORTINGS], shown, len(matching), now, pages)
 
 
 def _head(name: str, wish: Wish) -> Head:
@@ -255,6 +255,6 @@ async def verify_page(archive: Archive, request: Request) -> Response:
     """The result of verification by listing, as of now."""
     run = request.path_params["run"]
     archive.layout(run)
-    found = await verify(archive.store, archive.settings, run)
+    verified = await verify(archive.store, archive.settings, run)
     place = archive.place
-    return page("verification.html", place, "Verification", trail=place.run_trail(run), found=found, most=SHOWN)
+    return page("verification.html", place, "Verification", trail=place.run_trail(run), found=verified, most=SHOWN)

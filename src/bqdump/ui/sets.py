@@ -114,10 +114,10 @@ def _left(project: Project, names: Sequence[str]) -> list[str]:
 
 def as_stored(project: Project, runs: Sequence[SetRun]) -> Project:
     """The published set without the exports that are no longer there: their datasets count as failed."""
-    there = {(part.dataset, part.run) for run in runs for part in run.parts}
+    stored = {(part.dataset, part.run) for run in runs for part in run.parts}
 
     def entry(member: DatasetEntry) -> DatasetEntry:
-        if not member.run or (member.dataset, member.run) in there:
+        if not member.run or (member.dataset, member.run) in stored:
             return member
         problem = " ".join(filter(None, [member.problem, f"Its export by run {member.run} is no longer there."]))
         return replace(
@@ -159,16 +159,16 @@ class Row(NamedTuple):
 async def set_run_page(collection: Collection, request: Request) -> Response:
     """The page. While the run is in progress, the page's script reloads the part that changes."""
     run = request.path_params["run"]
-    found = await _progress(collection, run)
-    return page("set_run.html", collection.place, f"Run {run}", run=run, **found)
+    progress = await _progress(collection, run)
+    return page("set_run.html", collection.place, f"Run {run}", run=run, **progress)
 
 
 async def set_live_part(collection: Collection, request: Request) -> Response:
     """The part of the page that changes; a header marks the end of the run."""
-    found = await _progress(collection, request.path_params["run"])
-    if not found["open"]:
+    progress = await _progress(collection, request.path_params["run"])
+    if not progress["open"]:
         return HTMLResponse("", headers=ENDED)
-    return HTMLResponse(part("set_progress.html", collection.place, **found))
+    return HTMLResponse(part("set_progress.html", collection.place, **progress))
 
 
 async def _progress(collection: Collection, run: str) -> dict[str, Any]:
@@ -186,7 +186,7 @@ async def _progress(collection: Collection, run: str) -> dict[str, Any]:
 
     lines = dict(zip(names, await gathered(line, names, AT_ONCE), strict=True))
     rows = [_of_status(run, dataset, lines[dataset.dataset]) for dataset in status.datasets] if status else []
-    rows = rows or [_of_line(name, found) for name, found in lines.items() if found]
+    rows = rows or [_of_line(name, line_) for name, line_ in lines.items() if line_]
     if not rows:
         raise NotFoundError("find", f"run {run}", f"{collection.place} has no documents of this run")
     return {

@@ -93,8 +93,8 @@ def _fields(entry: TableEntry) -> tuple[list[_Field], str]:
 
 def _flat(above: str, fields: list[_Field]) -> list[tuple[str, _Field]]:
     """All columns with their paths, nested ones after the column that holds them."""
-    made = []
+    rows = []
     for field in fields:
-        made.append((above + field.name, field))
-        made += _flat(f"{above}{field.name}.", field.fields)
-    return made
+        rows.append((above + field.name, field))
+        rows += _flat(f"{above}{field.name}.", field.fields)
+    return rows

@@ -178,12 +178,12 @@ async def _run_set(
     from bqdump.sets.run import run_sets
 
     await _refuse_unusable(services.signer)
-    made = _set_tasks(services, settings, name, owner, tasks, tell)
+    set_tasks = _set_tasks(services, settings, name, owner, tasks, tell)
     try:
         with observed("run", name, _about(settings, owner), tell) as hear:
             results = await run_sets(settings, _set_tasks(services, settings, name, owner, tasks, hear))
     except Exception as error:
-        await notify_failed(made[0].store, made[0].settings, name, owner, error, attempt)
+        await notify_failed(set_tasks[0].store, set_tasks[0].settings, name, owner, error, attempt)
         raise
     for result in results:
         if settings.prune and result.mine:

@@ -58,10 +58,10 @@ async def status(store_at: StoreAt, settings: Settings, run: str = "") -> Status
 
 async def _status(store: ObjectStore, settings: Settings, run: str) -> Status:
 
-    found = await read_status(store, settings, run or await newest_run(store, settings))
+    status = await read_status(store, settings, run or await newest_run(store, settings))
     if by := await read_replacing(store, settings):
-        found = replace(found, replaced_by=by.run, finish=fill(by.call, COMMANDS))
-    return replace(found, restorable=restorable(await read_drills(store, settings.layout)))
+        status = replace(status, replaced_by=by.run, finish=fill(by.call, COMMANDS))
+    return replace(status, restorable=restorable(await read_drills(store, settings.layout)))
 
 
 async def runs(store_at: StoreAt, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:

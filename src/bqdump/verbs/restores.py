@@ -84,10 +84,10 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
     reading = ReadOptions(reader, checksums=True) if reader else None
     try:
         with observed("restore", task.owner.execution, about, task.tell) as hear:
-            given = [
+            members = [
                 member._replace(request=member.request._replace(reading=reading, compares=values)) for member in tasks
             ]
-            done = await run_task([_observed_by(member, hear) for member in given], choice or EVERY)
+            done = await run_task([_observed_by(member, hear) for member in members], choice or EVERY)
             if done.failed:
                 hear(
                     Incomplete(
@@ -114,8 +114,8 @@ async def drill(tasks: Sequence[RestoreTask], portion: Portion) -> Drilled:
         request = task.request._replace(compares=True, reading=ReadOptions(reader, checksums=True))
         with observed("drill", task.owner.execution, about, task.tell) as hear:
             # Nothing resumes a drill, so its receipts need not outlive it.
-            made = [member._replace(request=request, documents=MemoryStore()) for member in tasks]
-            done = await run_drill([_observed_by(member, hear) for member in made], portion)
+            members = [member._replace(request=request, documents=MemoryStore()) for member in tasks]
+            done = await run_drill([_observed_by(member, hear) for member in members], portion)
             if done.problems:
                 hear(Incomplete("; ".join(done.problems[:3])))
     except Exception as error:
@@ -146,8 +146,8 @@ async def plan_restore(
 ) -> Restoration:
     """Show what the same would do, and what it would bill, without writing anything."""
 
-    given = [task._replace(request=task.request._replace(compares=values)) for task in tasks]
-    return await plan_run(given, choice or EVERY)
+    members = [task._replace(request=task.request._replace(compares=values)) for task in tasks]
+    return await plan_run(members, choice or EVERY)
 
 
 async def plan_drill(tasks: Sequence[RestoreTask], portion: Portion) -> Restoration:

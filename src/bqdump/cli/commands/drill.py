@@ -100,8 +100,8 @@ def drill(
         request = Request(parsed.options, run or settings.run_id, on_bill=_tell_bill, finish_run=finish_run)
 
         async def work(services: Services) -> Drilled:
-            given = verbs.restore_tasks(services, settings, parsed.via, request, me, tell=follower.hear)
-            return await verbs.drill(given, size)
+            tasks = verbs.restore_tasks(services, settings, parsed.via, request, me, tell=follower.hear)
+            return await verbs.drill(tasks, size)
 
         done = finish(until_stopped(serve(settings, work, patient=True), follower))
     if as_json:

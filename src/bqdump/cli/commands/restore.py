@@ -192,12 +192,12 @@ def _money(settings: Settings, shown: Restoration) -> str:
     if not most:
         return ""
     locations = sorted({dataset.location for dataset in shown.datasets} or {shown.location})
-    given = settings.price_per_tib
-    if len(locations) > 1 and given is None:
+    price = settings.price_per_tib
+    if len(locations) > 1 and price is None:
         return ""
-    low, high = (dollars(billed, locations[0], given) for billed in (shown.bytes_billed, most))
+    low, high = (dollars(billed, locations[0], price) for billed in (shown.bytes_billed, most))
     amount = money_text(high) if low == high else f"{money_text(low)} to {money_text(high)}"
-    return f": {amount} {fill(price_text(locations, given), words())}"
+    return f": {amount} {fill(price_text(locations, price), words())}"
 
 
 def _print_datasets(shown: Restoration) -> None:

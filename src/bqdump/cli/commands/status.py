@@ -54,20 +54,20 @@ def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: 
     name = run or settings.run_id
     if watch:
         return _follow(settings, name, as_json=as_json, quiet=quiet)
-    found = _look(settings, name)
+    progress = _look(settings, name)
     if as_json:
-        print_json(found)
+        print_json(progress)
     elif not quiet:
-        sys.stdout.write(_text(found))
+        sys.stdout.write(_text(progress))
     return DONE
 
 
 def _follow(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
     """Follow the run of a set or of one dataset, whichever is there."""
-    found = _look(settings, run)
-    if not found.datasets:
-        return _watch(settings, found.run, as_json=as_json, quiet=quiet)
-    return _watch_set(settings, found, as_json=as_json, quiet=quiet)
+    progress = _look(settings, run)
+    if not progress.datasets:
+        return _watch(settings, progress.run, as_json=as_json, quiet=quiet)
+    return _watch_set(settings, progress, as_json=as_json, quiet=quiet)
 
 
 def _look(settings: Settings, run: str) -> Status:
@@ -83,40 +83,40 @@ def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
         async def watch(services: Services) -> Status:
             store = services.store
             name, before = run or await newest_run(store, settings), None
-            async for found in follow(store, settings, name, tell=follower.hear, every_look=True):
-                if found != before and as_json:
-                    print_json_line(found)
-                elif found != before and not (quiet or bars):
+            async for progress in follow(store, settings, name, tell=follower.hear, every_look=True):
+                if progress != before and as_json:
+                    print_json_line(progress)
+                elif progress != before and not (quiet or bars):
                     say(f"run {name}: {follower.view().sentence()}")
-                reminder.look(found)
-                before = found
-            return found
+                reminder.look(progress)
+                before = progress
+            return progress
 
-        found = finish(serve(settings, watch, patient=True))
+        progress = finish(serve(settings, watch, patient=True))
     if not (as_json or quiet):
-        sys.stdout.write(_text(found))
-    return TABLES_FAILED if found.state == "failed" else DONE
+        sys.stdout.write(_text(progress))
+    return TABLES_FAILED if progress.state == "failed" else DONE
 
 
-def _watch_set(settings: Settings, found: Status, *, as_json: bool, quiet: bool) -> int:
+def _watch_set(settings: Settings, progress: Status, *, as_json: bool, quiet: bool) -> int:
     """Follow the run of a set to its end, and return the exit code."""
     before: Status | None = None
     reminder = _Reminder((lambda line: None) if quiet else tell)
     while True:
-        if found != before and as_json:
-            print_json_line(found)
-        elif found != before and not quiet:
-            ended = sum(dataset.state in ENDED for dataset in found.datasets)
-            tables = f"{found.done:,} of {counted(found.tables, 'table')} done"
-            say(f"run {found.run}: {ended} of {counted(len(found.datasets), 'dataset')} ended, {tables}")
-        reminder.look(found)
-        if found.state not in ("planning", "running"):
+        if progress != before and as_json:
+            print_json_line(progress)
+        elif progress != before and not quiet:
+            ended = sum(dataset.state in ENDED for dataset in progress.datasets)
+            tables = f"{progress.done:,} of {counted(progress.tables, 'table')} done"
+            say(f"run {progress.run}: {ended} of {counted(len(progress.datasets), 'dataset')} ended, {tables}")
+        reminder.look(progress)
+        if progress.state not in ("planning", "running"):
             break
         time.sleep(PAUSE_SECONDS)
-        before, found = found, _look(settings, found.run)
+        before, progress = progress, _look(settings, progress.run)
     if not (as_json or quiet):
-        sys.stdout.write(_text(found))
-    return TABLES_FAILED if found.state in ("failed", "partial") else DONE
+        sys.stdout.write(_text(progress))
+    return TABLES_FAILED if progress.state in ("failed", "partial") else DONE
 
 
 class _Reminder:
@@ -126,23 +126,23 @@ class _Reminder:
         self._say = say
         self._after: float = SILENT_SECONDS
 
-    def look(self, found: Status) -> None:
+    def look(self, progress: Status) -> None:
         """Take in the current status of the run."""
-        silence = found.silence(time.time())
+        silence = progress.silence(time.time())
         if silence >= self._after:
-            self._say(_silent(found, silence))
+            self._say(_silent(progress, silence))
             self._after = 2 * silence
         elif silence < SILENT_SECONDS:
             self._after = SILENT_SECONDS
 
 
-def _silent(found: Status, seconds: float) -> str:
+def _silent(progress: Status, seconds: float) -> str:
     ago = counted(int(seconds // 60), "minute") if seconds < 7200 else counted(int(seconds // 3600), "hour")
-    return f"no table completed for {ago}; if the run's tasks have ended, resume with: {_resume(found)}"
+    return f"no table completed for {ago}; if the run's tasks have ended, resume with: {_resume(progress)}"
 
 
-def _resume(found: Status) -> str:
-    return found.resume or words().call("run", {"run_id": found.run})
+def _resume(progress: Status) -> str:
+    return progress.resume or words().call("run", {"run_id": progress.run})
 
 
 def _progress(dataset: DatasetStatus) -> str:
@@ -156,17 +156,17 @@ def _progress(dataset: DatasetStatus) -> str:
     return ", ".join(parts)
 
 
-def _text(found: Status) -> str:
+def _text(progress: Status) -> str:
     lines = [
-        f"run {found.run}: {found.state}"
-        + (f", {found.dataset} as of {time_text(found.snapshot_time)}" if found.snapshot_time else "")
+        f"run {progress.run}: {progress.state}"
+        + (f", {progress.dataset} as of {time_text(progress.snapshot_time)}" if progress.snapshot_time else "")
     ]
-    if found.tables:
+    if progress.tables:
         lines.append(
-            f"  {found.done} of {counted(found.tables, 'table')} done, {found.working} in progress, "
-            f"{found.waiting} waiting, {len(found.failed)} failed; {size_text(found.bytes)} in total"
+            f"  {progress.done} of {counted(progress.tables, 'table')} done, {progress.working} in progress, "
+            f"{progress.waiting} waiting, {len(progress.failed)} failed; {size_text(progress.bytes)} in total"
         )
-    for dataset in found.datasets:
+    for dataset in progress.datasets:
         lines.append(f"  {dataset.dataset}: {_progress(dataset)}")
         lines += [f"    {failure.table}: {failure.reason}: {failure.message}" for failure in dataset.failed]
         if dataset.problem and not dataset.failed:
@@ -174,30 +174,30 @@ def _text(found: Status) -> str:
     lines += [
         f"  {dataset.dataset}: not in this set any more; its last export (run {dataset.run}, as of "
         f"{time_text(dataset.snapshot_time)}) stays"
-        for dataset in found.left
+        for dataset in progress.left
     ]
-    if found.reused:
-        lines.append(f"  {unchanged_tables(found.reused)}")
-    if found.oldest_snapshot_time:
+    if progress.reused:
+        lines.append(f"  {unchanged_tables(progress.reused)}")
+    if progress.oldest_snapshot_time:
         lines += [
-            f"  {older}" for older in [mixed_times(found.carried, time_text(found.oldest_snapshot_time))] if older
+            f"  {older}" for older in [mixed_times(progress.carried, time_text(progress.oldest_snapshot_time))] if older
         ]
-    elif found.carried:
-        lines.append(f"  {counted(found.carried, 'table')} carried over from earlier runs on publishing")
-    lines += [f"  {failure.table}: {failure.reason}: {failure.message}" for failure in found.failed]
-    if found.state == "failed":
-        lines.append(f"  fix the cause, then resume with: {_resume(found)}")
-    if (seconds := found.silence(time.time())) > SILENT_SECONDS:
-        lines.append(f"  {_silent(found, seconds)}")
-    if found.latest != found.run:
-        unseen = found.latest_problem and f"cannot determine the published run: {found.latest_problem}"
+    elif progress.carried:
+        lines.append(f"  {counted(progress.carried, 'table')} carried over from earlier runs on publishing")
+    lines += [f"  {failure.table}: {failure.reason}: {failure.message}" for failure in progress.failed]
+    if progress.state == "failed":
+        lines.append(f"  fix the cause, then resume with: {_resume(progress)}")
+    if (seconds := progress.silence(time.time())) > SILENT_SECONDS:
+        lines.append(f"  {_silent(progress, seconds)}")
+    if progress.latest != progress.run:
+        unseen = progress.latest_problem and f"cannot determine the published run: {progress.latest_problem}"
         unseen = unseen or "nothing has been published here yet"
-        seen = f"the published run is {found.latest}" + (
-            ", with a later snapshot time" if found.state == "superseded" else ""
+        seen = f"the published run is {progress.latest}" + (
+            ", with a later snapshot time" if progress.state == "superseded" else ""
         )
-        lines.append(f"  {seen}" if found.latest else f"  {unseen}")
-    if found.finish:
-        lines.append(f"  {begun(found.replaced_by, found.finish)}")
-    if found.latest and found.restorable:
-        lines.append(f"  last proven restorable: {found.restorable.text(time.time(), found.latest)}")
+        lines.append(f"  {seen}" if progress.latest else f"  {unseen}")
+    if progress.finish:
+        lines.append(f"  {begun(progress.replaced_by, progress.finish)}")
+    if progress.latest and progress.restorable:
+        lines.append(f"  last proven restorable: {progress.restorable.text(time.time(), progress.latest)}")
     return "\n".join(lines) + "\n"

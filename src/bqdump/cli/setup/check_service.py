@@ -71,14 +71,14 @@ def check_service(
 
     work = serve(settings, lambda services: try_claims(verbs.ports_of(services), proposal, show))
     with following(quiet=True) as follower:
-        found = finish(until_stopped(work, follower, _stopped(proposal)))
+        result = finish(until_stopped(work, follower, _stopped(proposal)))
     if output:
-        _write(output, f"{json_text(found)}\n")
+        _write(output, f"{json_text(result)}\n")
     if as_json:
-        print_json(found)
+        print_json(result)
     else:
-        _print(found, quiet=quiet)
-    return DIFFERENCE if found.by_verdict(Verdict.DIFFERENT) else DONE
+        _print(result, quiet=quiet)
+    return DIFFERENCE if result.by_verdict(Verdict.DIFFERENT) else DONE
 
 
 def _stopped(proposal: Proposal) -> Endings:
@@ -120,22 +120,22 @@ def _agreed(proposal: Proposal) -> bool:
     return click.confirm("Continue?", err=True)
 
 
-def _print(found: ServiceCheck, *, quiet: bool) -> None:
-    shown = [claim for claim in found.claims if not quiet or claim.verdict is Verdict.DIFFERENT]
+def _print(result: ServiceCheck, *, quiet: bool) -> None:
+    shown = [claim for claim in result.claims if not quiet or claim.verdict is Verdict.DIFFERENT]
     if shown:
         print_table(
             ("verdict", "claim", "observed"), [(claim.verdict.value, claim.id, _observed(claim)) for claim in shown]
         )
-    for claim in found.by_verdict(Verdict.DIFFERENT):
+    for claim in result.by_verdict(Verdict.DIFFERENT):
         sys.stdout.write(f"\n{claim.id}: {claim.claim} (docs/{claim.page})\n")
         for word, text in claim.expected.items():
             if claim.observed.get(word) != text:
                 sys.stdout.write(f"  {word}: expected {text!r}, observed {claim.observed.get(word, 'nothing')!r}\n")
         if error := claim.observed.get("error"):
             sys.stdout.write(f"  {error}\n")
-    counts = ", ".join(f"{len(some):,} {verdict.value}" for verdict in Verdict if (some := found.by_verdict(verdict)))
-    who = "BigQuery and Cloud Storage" if found.google else "stand-ins, not Google Cloud"
-    sys.stdout.write(f"\n{counts}, by {who} in {found.location}, {found.seconds:,.0f} s.\n")
+    counts = ", ".join(f"{len(some):,} {verdict.value}" for verdict in Verdict if (some := result.by_verdict(verdict)))
+    who = "BigQuery and Cloud Storage" if result.google else "stand-ins, not Google Cloud"
+    sys.stdout.write(f"\n{counts}, by {who} in {result.location}, {result.seconds:,.0f} s.\n")
 
 
 def _observed(claim: TriedClaim) -> str:

@@ -59,8 +59,8 @@ def _help_of(words: tuple[str, ...]) -> str:
     context = click.Context(bqdump, info_name="bqdump")
     for word in words:
         group = context.command
-        found = group.get_command(context, word) if isinstance(group, click.Group) else None
-        if found is None:
+        subcommand = group.get_command(context, word) if isinstance(group, click.Group) else None
+        if subcommand is None:
             known = [*group.list_commands(context), TOPIC] if isinstance(group, click.Group) else []
             close = close_name(word, known)
             hint = (
@@ -69,7 +69,7 @@ def _help_of(words: tuple[str, ...]) -> str:
                 else "{call:help} lists all commands."
             )
             raise UsageError("show the help of", " ".join(words), "unknown command", hint)
-        context = click.Context(found, parent=context, info_name=word)
+        context = click.Context(subcommand, parent=context, info_name=word)
     return context.get_help() + "\n"
 
 

@@ -136,8 +136,8 @@ def check_place(cloud: bool, options: dict[str, Any]) -> None:
     where = "with --cloud" if cloud else "without --cloud"
     if missing := [f"--{name}" for name in required if not options[name]]:
         raise UsageError("make data", missing[0], f"required {where}", "Give project, dataset and bucket.")
-    if given := [f"--{name}" for name in other if options[name]]:
-        raise UsageError("make data", given[0], f"not allowed {where}")
+    if flags := [f"--{name}" for name in other if options[name]]:
+        raise UsageError("make data", flags[0], f"not allowed {where}")
 
 
 def _seed_cloud(options: dict[str, Any]) -> int:
@@ -231,13 +231,13 @@ def settings_of_tasks(
     arguments: Sequence[str], environ: Mapping[str, str], config: Mapping[str, Any]
 ) -> dict[str, str]:
     """The settings of the environment, and what `local seed` has made where nothing else names it."""
-    made = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
-    given = {name: value for name, value in environ.items() if name in made or name.startswith("BQDUMP_")}
+    defaults = {"PROJECT_ID": PROJECT, "SOURCE_DATASET": DATASET, "DESTINATION_BUCKET": TARGET}
+    variables = {name: value for name, value in environ.items() if name in defaults or name.startswith("BQDUMP_")}
     # An export goes to one place.
-    if given.get("BQDUMP_TO") or "to" in config or any(word.partition("=")[0] == "--to" for word in arguments):
-        del made["DESTINATION_BUCKET"]
+    if variables.get("BQDUMP_TO") or "to" in config or any(word.partition("=")[0] == "--to" for word in arguments):
+        del defaults["DESTINATION_BUCKET"]
     in_file = {setting.env for setting in SETTINGS if setting.name in config}
-    return {name: value for name, value in made.items() if name not in in_file} | given
+    return {name: value for name, value in defaults.items() if name not in in_file} | variables
 
 
 @local.command()

@@ -74,11 +74,11 @@ def has_access_entries(manifest: Manifest) -> bool:
     return bool(_recorded(manifest))
 
 
-def merged(there: Sequence[Entry], added: Sequence[Entry]) -> list[Entry] | None:
+def merged(present: Sequence[Entry], added: Sequence[Entry]) -> list[Entry] | None:
     """The entries of a dataset with further ones; None if it has all of them."""
-    known = {_key(entry) for entry in there}
+    known = {_key(entry) for entry in present}
     missing = {_key(entry): entry for entry in added if _key(entry) not in known}
-    return [*there, *missing.values()] if missing else None
+    return [*present, *missing.values()] if missing else None
 
 
 def _recorded(manifest: Manifest) -> list[Entry]:
@@ -187,10 +187,10 @@ def dataset_requests(resource: msgspec.Raw, location: str) -> DatasetRequests:
     Without its access entries, which are granted on request (see access): BigQuery gives a new dataset those of its
     project.
     """
-    given: dict[str, Any] = msgspec.json.decode(resource) or {}
+    properties: dict[str, Any] = msgspec.json.decode(resource) or {}
     left_out = {*OUTPUT_ONLY, *EXPIRATIONS, "access"}
-    create = {key: value for key, value in given.items() if key not in left_out} | {"location": location}
-    finish = {key: given[key] for key in EXPIRATIONS if given.get(key)}
+    create = {key: value for key, value in properties.items() if key not in left_out} | {"location": location}
+    finish = {key: properties[key] for key in EXPIRATIONS if properties.get(key)}
     return DatasetRequests(_raw(create), _raw(finish) if finish else NOTHING)
 
 

@@ -123,11 +123,11 @@ def chosen_by(options: Options, manifest: Manifest) -> Mapping[str, bool]:
 
 def object_names(manifest: Manifest) -> list[str]:
     """The names of all objects of an export, which patterns choose from, sorted."""
-    found = manifest.definitions
+    definitions = manifest.definitions
     named = [
         *(entry.table for entry in manifest.tables),
-        *(object_.name for object_ in found.objects),
-        *(routine.name for routine in found.routines),
+        *(object_.name for object_ in definitions.objects),
+        *(routine.name for routine in definitions.routines),
         *(table.table for table in manifest.skipped),
         *(failure.table for failure in manifest.failed),
     ]

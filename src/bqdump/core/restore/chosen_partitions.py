@@ -45,10 +45,10 @@ class Portion(NamedTuple):
         """The ids of these partitions; where the files are not by partition, those that may exist."""
         if not self.where:
             return [partition.id for partition in self.entry.partitions]
-        found = [
+        ids = [
             id_ for some in self.ranges for id_ in islice(self.partitioning.between(some.first, some.last), MOST + 1)
         ]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(ids))
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -80,8 +80,8 @@ def chosen_partitions(entry: TableEntry, options: Options) -> Portion | None:
         _check(entry.table, chosen, partitioning)
     if entry.partitions:
         return _by_files(entry, ranges, partitioning)
-    held = {column.name for column in restored_columns(entry).columns} - set(entry.shape.masks)
-    if entry.shape.partition_times if partitioning.by_arrival else partitioning.column in held:
+    columns = {column.name for column in restored_columns(entry).columns} - set(entry.shape.masks)
+    if entry.shape.partition_times if partitioning.by_arrival else partitioning.column in columns:
         where = " OR ".join(f"({_within(partitioning, chosen)})" for chosen in ranges)
         unknown = msgspec.structs.replace(entry, rows=None, expected_rows=None)
         return Portion(unknown, ranges, partitioning, where)
@@ -111,13 +111,15 @@ def _check(table: str, chosen: PartitionRange, partitioning: Partitioning) -> No
 
 def _by_files(entry: TableEntry, ranges: Sequence[PartitionRange], partitioning: Partitioning) -> Portion:
     """The files of these partitions. Raises UsageError for a range without one that the export has."""
-    there = [partition.id for partition in entry.partitions]
+    exported = [partition.id for partition in entry.partitions]
     kept: set[str] = set()
     for chosen in ranges:
-        found = {id_ for id_ in there if _is_in(partitioning, id_, chosen)}
-        if not found:
-            raise _refused(entry.table, f"the export has no partition {chosen}", _nearest(there, chosen, partitioning))
-        kept |= found
+        matching = {id_ for id_ in exported if _is_in(partitioning, id_, chosen)}
+        if not matching:
+            raise _refused(
+                entry.table, f"the export has no partition {chosen}", _nearest(exported, chosen, partitioning)
+            )
+        kept |= matching
     some = [(partition, files) for partition, files in files_by_partition(entry) if partition.id in kept]
     counts = [partition.rows for partition, _ in some]
     narrowed = msgspec.structs.replace(
@@ -139,14 +141,14 @@ def _is_in(partitioning: Partitioning, id_: str, chosen: PartitionRange) -> bool
     return order(chosen.first) <= order(id_) <= order(chosen.last)
 
 
-def _nearest(there: Sequence[str], chosen: PartitionRange, partitioning: Partitioning) -> str:
+def _nearest(exported: Sequence[str], chosen: PartitionRange, partitioning: Partitioning) -> str:
     """The partitions around one that the export lacks, in words."""
-    known = sorted((id_ for id_ in there if id_ not in (NULL, UNPARTITIONED)), key=partitioning.order)
+    known = sorted((id_ for id_ in exported if id_ not in (NULL, UNPARTITIONED)), key=partitioning.order)
     if chosen.first in (NULL, UNPARTITIONED) or not known:
-        return f"It has {named(list(there), SOME, 'partition')}."
+        return f"It has {named(list(exported), SOME, 'partition')}."
     before = [id_ for id_ in known if partitioning.order(id_) < partitioning.order(chosen.first)][-1:]
     after = [id_ for id_ in known if partitioning.order(id_) > partitioning.order(chosen.last)][:1]
-    return f"The nearest are {listed([*before, *after], 'and')}; it has {counted(len(there), 'partition')}."
+    return f"The nearest are {listed([*before, *after], 'and')}; it has {counted(len(exported), 'partition')}."
 
 
 def _within(partitioning: Partitioning, chosen: PartitionRange) -> str:
@@ -159,7 +161,7 @@ def _within(partitioning: Partitioning, chosen: PartitionRange) -> str:
     return f"{column} >= {first} AND {column} < {beyond}" if beyond else f"{column} >= {first}"
 
 
-def refuse_parts(table: str, parts: Sequence[str], there: msgspec.Raw, now: int) -> None:
+def refuse_parts(table: str, parts: Sequence[str], definition: msgspec.Raw, now: int) -> None:
     """Raise UsageError for partitions that an existing table would delete at once, and for those that no job writes."""
     if outside := [id_ for id_ in parts if id_ in (NULL, UNPARTITIONED)]:
         cause = f"BigQuery writes to no partition {outside[0]} of a table that exists"
@@ -167,8 +169,8 @@ def refuse_parts(table: str, parts: Sequence[str], there: msgspec.Raw, now: int)
     if len(parts) > MOST:
         cause = f"more than {MOST:,} partitions would be put in place, of which each takes a job"
         raise _refused(table, cause, "Restore fewer at a time, or the complete table.")
-    partitioning = partitioning_of(there)
-    by_time = (msgspec.json.decode(there) or {}).get("timePartitioning") or {}
+    partitioning = partitioning_of(definition)
+    by_time = (msgspec.json.decode(definition) or {}).get("timePartitioning") or {}
     kept = int(by_time.get("expirationMs") or 0)
     begins = [(id_, partitioning.begins_ms(id_) if partitioning else None) for id_ in parts if kept]
     if expired := [id_ for id_, since in begins if since is not None and since + kept <= now]:

@@ -62,8 +62,8 @@ def cast(column: Column, ref: str, casts: Cast, item: str, depth: int = 0) -> st
         inner = element_of(column)
         array = JSON_ARRAY.replace("{value}", ref) if column.type == "JSON" and casts(inner) == OR_JSON_NULL else ref
         return _array(array, item, depth, lambda element: cast(inner, element, casts, item, depth + 1))
-    if found := casts(column):
-        return made(found, column, ref)
+    if pattern := casts(column):
+        return made(pattern, column, ref)
     members = ((f"{ref}.{identifier(member.name)}", member) for member in column.fields)
     return _struct(ref, [(member.name, cast(member, part, casts, item, depth)) for part, member in members])
 
@@ -168,7 +168,7 @@ def restored_columns(entry: TableEntry) -> Restored:
     by_name = {column.name: column for column in columns(entry.definition)}
     names = [name for name in shape.columns or by_name if name in by_name and name not in shape.left_out]
     generated = [name for name in names if is_generated(fields[name])]
-    made = [_column(fields[name], by_name[name], shape) for name in names]
+    pairs = [_column(fields[name], by_name[name], shape) for name in names]
     notes = [
         _note("not in the export", [name for name in by_name if name not in names]),
         _note("masked", [name for name in names if name in shape.masks]),
@@ -177,8 +177,8 @@ def restored_columns(entry: TableEntry) -> Restored:
         TODAY if has_partition_times(entry.definition) and not (shape.partition_times or by_arrival) else "",
     ]
     return Restored(
-        tuple(field for field, _ in made),
-        tuple(column for _, column in made),
+        tuple(field for field, _ in pairs),
+        tuple(column for _, column in pairs),
         frozenset(name for name in names if name in shape.texts),
         shape.partition_times,
         by_arrival,
@@ -210,8 +210,8 @@ def as_string(field: Field) -> Field:
 
 def _fields(definition: msgspec.Raw) -> list[Field]:
     decoded = msgspec.json.decode(definition) or {}
-    found: list[Field] = (decoded.get("schema") or {}).get("fields") or []
-    return found
+    fields: list[Field] = (decoded.get("schema") or {}).get("fields") or []
+    return fields
 
 
 def _generates(key: str) -> bool:

@@ -238,8 +238,8 @@ def drilled_together(run: str, done: Mapping[str, Drilled], failed: Sequence[Not
         bytes_billed=sum(drill.bytes_billed for drill in every),
         seconds=round(sum(drill.seconds for drill in every), 3),
         began=min(drill.began for drill in every),
-        different=tuple(found for drill in every for found in drill.different),
-        failed=(*(found for drill in every for found in drill.failed), *failed),
+        different=tuple(failure for drill in every for failure in drill.different),
+        failed=(*(failure for drill in every for failure in drill.failed), *failed),
         not_restored=tuple(lost for drill in every for lost in drill.not_restored),
         altered={table: values for drill in every for table, values in drill.altered.items()},
     )
@@ -249,8 +249,10 @@ def _named_drill(dataset: str, drilled: Drilled) -> Drilled:
     return replace(
         drilled,
         tables=tuple(f"{dataset}.{table}" for table in drilled.tables),
-        different=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in drilled.different),
-        failed=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in drilled.failed),
+        different=tuple(
+            replace(failure, name=name_in(dataset, failure.name, failure.kind)) for failure in drilled.different
+        ),
+        failed=tuple(replace(failure, name=name_in(dataset, failure.name, failure.kind)) for failure in drilled.failed),
         not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in drilled.not_restored),
         altered={f"{dataset}.{table}": values for table, values in drilled.altered.items()},
     )

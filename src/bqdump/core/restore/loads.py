@@ -146,9 +146,9 @@ class _Forms:
 
     def null(self, column: Column) -> str:
         """GoogleSQL of the value of a column without NULL that a load job may take for NULL; "" where there is none."""
-        found = cell(self.format, self.route, column.type).null if column.required or column.repeated else ""
-        if not found or not self.null_marker:
-            return found
+        null = cell(self.format, self.route, column.type).null if column.required or column.repeated else ""
+        if not null or not self.null_marker:
+            return null
         if column.type == "STRING":
             return literal(self.null_marker)
         return f"FROM_BASE64({literal(self.null_marker)})" if _is_base64(self.null_marker) else ""
@@ -232,23 +232,23 @@ def _scratch(definition: msgspec.Raw, fields: Sequence[Field]) -> dict[str, Any]
     It is clustered by the column that the table is partitioned by, so a statement for a range of partitions reads, and
     bills, only rows of that range.
     """
-    given = msgspec.json.decode(definition)
+    resource = msgspec.json.decode(definition)
     scratch: dict[str, Any] = {"schema": {"fields": list(map(_nullable, fields))}}
-    if encryption := given.get("encryptionConfiguration"):
+    if encryption := resource.get("encryptionConfiguration"):
         scratch["encryptionConfiguration"] = encryption
-    by = (given.get("timePartitioning") or given.get("rangePartitioning") or {}).get("field", "")
+    by = (resource.get("timePartitioning") or resource.get("rangePartitioning") or {}).get("field", "")
     if clustered := [field["name"] for field in fields if field["name"].lower() == by.lower()]:
         scratch["clustering"] = {"fields": clustered}
     return scratch
 
 
 def _nullable(field: Field) -> Field:
-    made = {**field}
+    nullable = {**field}
     if field.get("mode") == "REQUIRED":
-        made["mode"] = "NULLABLE"
+        nullable["mode"] = "NULLABLE"
     if field.get("fields"):
-        made["fields"] = list(map(_nullable, field["fields"]))
-    return made
+        nullable["fields"] = list(map(_nullable, field["fields"]))
+    return nullable
 
 
 def _options(format_: str, route: str, restored: Restored, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,10 +42,10 @@ def digest(*what: object) -> str:
 
 def restore_id(what: str, number: int) -> str:
     """The id of the n-th restore of what has this digest; also the value of a label."""
-    made = f"{what}-{number}"
-    if not _ID.fullmatch(made):
-        raise ValueError(f"invalid restore id {made!r}")
-    return made
+    id_ = f"{what}-{number}"
+    if not _ID.fullmatch(id_):
+        raise ValueError(f"invalid restore id {id_!r}")
+    return id_
 
 
 def mark_of(restore: str, nonce: str) -> str:
@@ -157,12 +157,12 @@ class PartitionRange(NamedTuple):
 
 def partition_range(value: str) -> PartitionRange:
     """The partitions that a string such as "clicks$20261101..20261130" stands for. Raises UsageError."""
-    found = FORM.fullmatch(value)
-    if found is None:
+    match = FORM.fullmatch(value)
+    if match is None:
         hint = "Write TABLE$ID or TABLE$FIRST..LAST, in quotes, such as 'clicks$20261101..20261130'."
         cause = f"invalid value {value!r}: expected a table and the id of a partition"
         raise UsageError(OPERATION, "", cause, hint, setting="partitions")
-    return PartitionRange(found["table"], found["first"], found["last"] or found["first"])
+    return PartitionRange(match["table"], match["first"], match["last"] or match["first"])
 
 
 def names_in_target(tables: Sequence[str], template: str) -> Mapping[str, str]:
@@ -179,11 +179,11 @@ def names_in_target(tables: Sequence[str], template: str) -> Mapping[str, str]:
         cause = f"{template!r} would be the name of {counted(len(tables), 'table')} ({named(tables, SHOWN)})"
         hint = f"Choose one table with {{setting:include}}, or write {TABLE} for the name of each."
         raise UsageError(OPERATION, "", cause, hint, setting=SETTING)
-    found = {table: template.replace(TABLE, table) for table in tables}
-    for table, name in found.items():
+    names = {table: template.replace(TABLE, table) for table in tables}
+    for table, name in names.items():
         if problem := _problem(name):
             raise UsageError(OPERATION, f"table {table}", f"{name[:60]!r}: {problem}", setting=SETTING)
-    return found
+    return names
 
 
 def _problem(name: str) -> str:
@@ -233,17 +233,17 @@ class Token(NamedTuple):
 
 def tokens(text: str) -> Iterator[Token]:
     """The tokens of a text; together they are the text."""
-    for found in _TOKEN.finditer(text):
-        kind = cast("Kind", found.lastgroup)
-        yield Token(kind, found[0])
+    for match in _TOKEN.finditer(text):
+        kind = cast("Kind", match.lastgroup)
+        yield Token(kind, match[0])
 
 
 def _unescaped(text: str) -> str:
     return _ESCAPE.sub(_character, text)
 
 
-def _character(found: re.Match[str]) -> str:
-    if number := found[1] or found[2] or found[3]:
+def _character(match: re.Match[str]) -> str:
+    if number := match[1] or match[2] or match[3]:
         code = int(number, 16)
-        return chr(code) if code < 0x110000 else found[0]
-    return chr(int(found[4], 8)) if found[4] else _LETTERS.get(found[5], found[5])
+        return chr(code) if code < 0x110000 else match[0]
+    return chr(int(match[4], 8)) if match[4] else _LETTERS.get(match[5], match[5])

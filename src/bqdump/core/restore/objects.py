@@ -49,24 +49,24 @@ class References:
 
 def has_definition(kind: str, definition: msgspec.Raw) -> bool:
     """Whether an object of this kind can be created from its definition."""
-    given = msgspec.json.decode(definition) or {}
+    resource = msgspec.json.decode(definition) or {}
     if kind == "EXTERNAL":
-        return "externalDataConfiguration" in given
-    return kind in QUERIES and bool((given.get(QUERIES[kind]) or {}).get("query"))
+        return "externalDataConfiguration" in resource
+    return kind in QUERIES and bool((resource.get(QUERIES[kind]) or {}).get("query"))
 
 
 def object_step(
-    found: ObjectDefinition, action: Action, references: References, now: int, *, has_rows: bool
+    exported: ObjectDefinition, action: Action, references: References, now: int, *, has_rows: bool
 ) -> ObjectStep:
     """The step for a view, materialized view or external table. has_rows: the export has its rows.
 
     now: in milliseconds since 1970 UTC. An expiration is left out if it would delete the object at once.
     """
-    body = settable(msgspec.json.decode(found.definition))
+    body = settable(msgspec.json.decode(exported.definition))
     finish = _finish(body, now)
     notes: list[str] = []
     stays: tuple[str, ...] = ()
-    if key := QUERIES.get(found.kind):
+    if key := QUERIES.get(exported.kind):
         finish |= _columns(body.pop("schema", None) or {})
         query = references(body[key]["query"])
         if body[key].get("useLegacySql"):
@@ -74,10 +74,10 @@ def object_step(
         else:
             body[key], stays = {**body[key], "query": query.text}, query.stays
         body[key] = {name: value for name, value in body[key].items() if name != "lastRefreshTime"}
-    notes += [EXTERNAL] if found.kind == "EXTERNAL" else [FROM_DEFINITION] if has_rows else []
+    notes += [EXTERNAL] if exported.kind == "EXTERNAL" else [FROM_DEFINITION] if has_rows else []
     return ObjectStep(
-        name=found.name,
-        kind=found.kind,
+        name=exported.name,
+        kind=exported.kind,
         action=action,
         definition=_raw(body),
         finish=_raw(finish) if finish else NOTHING,
@@ -98,10 +98,10 @@ def _columns(schema: dict[str, Any]) -> dict[str, Any]:
     return {"schema": schema} if any(field.get(key) for field in fields for key in OF_A_COLUMN) else {}
 
 
-def routine_step(found: RoutineDefinition, action: Action, references: References) -> ObjectStep:
+def routine_step(routine: RoutineDefinition, action: Action, references: References) -> ObjectStep:
     """The step for a function, table function or procedure. Only SQL is mapped, not other languages."""
-    given: dict[str, Any] = msgspec.json.decode(found.definition)
-    body = {key: value for key, value in given.items() if key not in OF_A_ROUTINE}
+    resource: dict[str, Any] = msgspec.json.decode(routine.definition)
+    body = {key: value for key, value in resource.items() if key not in OF_A_ROUTINE}
     stays: tuple[str, ...] = ()
     text, notes = body.get("definitionBody") or "", ""
     if text and (body.get("language") or "SQL") in ("SQL", "LANGUAGE_UNSPECIFIED"):
@@ -109,15 +109,15 @@ def routine_step(found: RoutineDefinition, action: Action, references: Reference
         words = [token.keyword for token in tokens(text) if token.kind != "space"]
         notes = DYNAMIC if ("EXECUTE", "IMMEDIATE") in pairwise(words) else ""
     return ObjectStep(
-        name=found.name, kind=ROUTINE, action=action, definition=_raw(body), as_what=notes, stays=stays
+        name=routine.name, kind=ROUTINE, action=action, definition=_raw(body), as_what=notes, stays=stays
     )  # fmt: skip
 
 
-def index_step(found: Index, table: str, references: References) -> ObjectStep:
+def index_step(index: Index, table: str, references: References) -> ObjectStep:
     """The step for a search or vector index of this table in the target; its statement can be repeated."""
-    text, stays = references(_if_not_exists(found.ddl))
+    text, stays = references(_if_not_exists(index.ddl))
     return ObjectStep(
-        name=found.name, kind=INDEX, action="create", definition=_raw(text), table=table, stays=stays
+        name=index.name, kind=INDEX, action="create", definition=_raw(text), table=table, stays=stays
     )  # fmt: skip
 
 
@@ -134,12 +134,12 @@ def _if_not_exists(ddl: str) -> str:
     return made
 
 
-def policy_step(found: RowPolicy, table: str, references: References) -> ObjectStep:
+def policy_step(policy: RowPolicy, table: str, references: References) -> ObjectStep:
     """The step for a row access policy of this table in the target, whose members are known."""
-    text, stays = references(found.filter)
-    body = {"filterPredicate": text, "grantees": list(found.grantees or ())}
+    text, stays = references(policy.filter)
+    body = {"filterPredicate": text, "grantees": list(policy.grantees or ())}
     return ObjectStep(
-        name=found.name, kind=POLICY, action="create", definition=_raw(body), table=table, stays=stays
+        name=policy.name, kind=POLICY, action="create", definition=_raw(body), table=table, stays=stays
     )  # fmt: skip
 
 

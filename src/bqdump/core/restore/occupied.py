@@ -67,19 +67,19 @@ def occupied(
         cause = "cannot be used together with {setting:missing_only}"
         raise UsageError(PLAN, "", cause, "Use one of them.", setting="replace")
     if options.data_only and not options.partitions:
-        found = filling([candidate.name for candidate in candidates], options, into, target)
-        return Occupied({NamedObject(name, TABLE): action for name, action in found.items()})
-    there, left = _present(target, options.restore), unfinished(target, options.restore)
+        filled = filling([candidate.name for candidate in candidates], options, into, target)
+        return Occupied({NamedObject(name, TABLE): action for name, action in filled.items()})
+    present, left = _present(target, options.restore), unfinished(target, options.restore)
     # Under other names, tables are restored next to what is there.
-    taken = [candidate.name for candidate in candidates if candidate.name in there] if options.as_ else list(there)
+    taken = [candidate.name for candidate in candidates if candidate.name in present] if options.as_ else list(present)
     if options.partitions:
         taken = []
     if taken and not options.replace and not options.missing_only:
-        raise _taken(into, taken, left) if options.as_ else _not_empty(into, there, left)
+        raise _taken(into, taken, left) if options.as_ else _not_empty(into, present, left)
     actions: dict[NamedObject, Action] = {}
     in_the_way = []
     for candidate in candidates:
-        kind, ours = there.get(candidate.name, ""), _is_ours(target, candidate.name, options.restore)
+        kind, ours = present.get(candidate.name, ""), _is_ours(target, candidate.name, options.restore)
         if candidate.kind == ROUTINE:
             known = bool(target and candidate.name in target.routines)
             actions[candidate] = "create" if not known else "replace" if options.replace else "keep"
@@ -142,8 +142,8 @@ def _is_ours(target: TargetState | None, name: str, restore: str) -> bool:
     return target.tables[name][1].get(LABEL) == restore
 
 
-def _not_empty(into: Dataset, there: Mapping[str, str], left: Mapping[str, str]) -> UsageError:
-    shown = [f"{_words(kind).split(' ', 1)[1]} {name}" for name, kind in sorted(there.items())]
+def _not_empty(into: Dataset, present: Mapping[str, str], left: Mapping[str, str]) -> UsageError:
+    shown = [f"{_words(kind).split(' ', 1)[1]} {name}" for name, kind in sorted(present.items())]
     cause = f"the dataset is not empty ({named(shown, SHOWN, 'object')})"
     hint = (
         "Restore into a new dataset, or use {setting:replace} to replace what the export also has, or "
@@ -188,10 +188,10 @@ def filling(names: Sequence[str], options: Options, into: Dataset, target: Targe
     """What is done with each of these tables of the target. Raises UsageError for those that cannot be filled."""
     if not names:
         raise UsageError(PLAN, "", "no table is chosen", "{call:ls} lists the tables.", setting="data_only")
-    there = target.tables if target else {}
+    present = target.tables if target else {}
     definitions = (target and target.definitions) or {}
     # A table may be dropped between the listing and the request for its definition.
-    if missing := [name for name in names if there.get(name, ("",))[0] != TABLE or name not in definitions]:
+    if missing := [name for name in names if present.get(name, ("",))[0] != TABLE or name not in definitions]:
         cause = f"rows are restored into tables that exist, and there is no table {named(missing, SHOWN)}"
         raise UsageError(PLAN, f"{into.project}.{into.name}", cause, ANEW, setting="data_only")
     filled = [name for name in names if has_rows(definitions[name])]
@@ -245,12 +245,12 @@ def lost_policies(
     export has it.
     https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#copy_jobs
     """
-    there, rows_only = (target and target.policies) or {}, options.data_only or bool(options.partitions)
+    policies, rows_only = (target and target.policies) or {}, options.data_only or bool(options.partitions)
     replaced = [step.name for step in tables if step.action in ("replace", "fill")]
     lost = [
         (name, policy, created)
         for name in replaced
-        for policy, created in sorted((there.get(name) or {}).items())
+        for policy, created in sorted((policies.get(name) or {}).items())
         if rows_only or (name, policy) not in known
     ]
     if removed := [f"{policy} of {name}" for name, policy, created in lost if rows_only or not created]:
@@ -265,5 +265,5 @@ def lost_policies(
             "the table out with {setting:exclude}."
         )
         raise UsageError(PLAN, subject, cause, hint, setting="replace")
-    unlisted = [NotRestored(name, POLICY, UNLISTED) for name in replaced if there.get(name, {}) is None]
+    unlisted = [NotRestored(name, POLICY, UNLISTED) for name in replaced if policies.get(name, {}) is None]
     return [*(NotRestored(f"{name}.{policy}", POLICY, FORGOTTEN) for name, policy, _ in lost), *unlisted]

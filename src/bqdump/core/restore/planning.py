@@ -85,25 +85,25 @@ def with_kept(target: TargetState, plan: RestorePlan) -> TargetState:
 def _object_steps(
     manifest: Manifest,
     chosen: Chosen,
-    found: Occupied,
+    in_target: Occupied,
     references: References,
     now: int,
 ) -> Iterator[ObjectStep]:
     """External tables, routines, views, materialized views: each may need those before it."""
     exported = {entry.table for entry in manifest.tables}
-    made = [
+    steps = [
         object_step(
-            object_, found.action(object_.name, object_.kind), references, now, has_rows=object_.name in exported
+            object_, in_target.action(object_.name, object_.kind), references, now, has_rows=object_.name in exported
         )
         for object_ in chosen.objects
-        if found.action(object_.name, object_.kind) != "keep"
+        if in_target.action(object_.name, object_.kind) != "keep"
     ]
-    yield from (step for step in made if step.kind == "EXTERNAL")
+    yield from (step for step in steps if step.kind == "EXTERNAL")
     for routine in chosen.routines:
-        if (action := found.action(routine.name, ROUTINE)) != "keep":
+        if (action := in_target.action(routine.name, ROUTINE)) != "keep":
             yield routine_step(routine, action, references)
-    yield from (step for step in made if step.kind == "VIEW")
-    yield from (step for step in made if step.kind == "MATERIALIZED_VIEW")
+    yield from (step for step in steps if step.kind == "VIEW")
+    yield from (step for step in steps if step.kind == "MATERIALIZED_VIEW")
 
 
 def _index_steps(manifest: Manifest, tables: list[TableStep], references: References) -> Iterator[ObjectStep]:

@@ -64,9 +64,9 @@ def mapped(text: str, moves: Moves, *, keep: bool = False) -> Mapped:
 
     References without a dataset, and those to other datasets, are left. So are strings: dynamic SQL is not mapped.
     """
-    found = list(tokens(text))
+    words = list(tokens(text))
     stays, edits = set(), []
-    for path in _Walk(found).references():
+    for path in _Walk(words).references():
         covered = None if keep else _covered(path, moves)
         if covered:
             edits.append((path, covered))
@@ -74,8 +74,8 @@ def mapped(text: str, moves: Moves, *, keep: bool = False) -> Mapped:
             stays.add(path.name)
     for path, (part, move) in reversed(edits):
         tables = moves.tables if move == moves.own else {}
-        found[path.start : path.end] = _renamed(found, path, part, move, tables)
-    return Mapped("".join(token.text for token in found), tuple(sorted(stays)))
+        words[path.start : path.end] = _renamed(words, path, part, move, tables)
+    return Mapped("".join(token.text for token in words), tuple(sorted(stays)))
 
 
 class _Scope:
@@ -89,8 +89,8 @@ class _Scope:
 class _Walk:
     """A walk over a text that finds the paths that name tables and routines."""
 
-    def __init__(self, found: Sequence[Token]) -> None:
-        self.found = found
+    def __init__(self, words: Sequence[Token]) -> None:
+        self.found = words
         self.scopes = [_Scope()]
         # In how many of the scopes a name is a range variable.
         self.visible: Counter[str] = Counter()
@@ -174,32 +174,32 @@ class _Walk:
         self.expected = True
 
 
-def _path(found: Sequence[Token], start: int, *, dashes: bool) -> _Path:
+def _path(words: Sequence[Token], start: int, *, dashes: bool) -> _Path:
     """The path that starts here. dashes: an unquoted project may have dashes."""
     end = start + 1
-    if dashes and found[start].kind == "word":
-        while end + 1 < len(found) and found[end].text == "-" and found[end + 1].kind in ("word", "number"):
+    if dashes and words[start].kind == "word":
+        while end + 1 < len(words) and words[end].text == "-" and words[end + 1].kind in ("word", "number"):
             end += 2
     segments = [(start, end)]
-    while (dot := _skip(found, end)) < len(found) and found[dot].text == ".":
-        part = _skip(found, dot + 1)
-        if part == len(found) or found[part].kind not in ("word", "quoted", "number"):
+    while (dot := _skip(words, end)) < len(words) and words[dot].text == ".":
+        part = _skip(words, dot + 1)
+        if part == len(words) or words[part].kind not in ("word", "quoted", "number"):
             break
         segments.append((part, part + 1))
         end = part + 1
-    names = tuple("".join(token.name for token in found[first:last]) for first, last in segments)
+    names = tuple("".join(token.name for token in words[first:last]) for first, last in segments)
     return _Path(start, end, tuple(segments), names)
 
 
-def _skip(found: Sequence[Token], at: int) -> int:
-    while at < len(found) and found[at].kind == "space":
+def _skip(words: Sequence[Token], at: int) -> int:
+    while at < len(words) and words[at].kind == "space":
         at += 1
     return at
 
 
-def _next(found: Sequence[Token], at: int) -> str:
-    at = _skip(found, at)
-    return found[at].text if at < len(found) else ""
+def _next(words: Sequence[Token], at: int) -> str:
+    at = _skip(words, at)
+    return words[at].text if at < len(words) else ""
 
 
 def _covered(path: _Path, moves: Moves) -> tuple[str, Move] | None:
@@ -225,7 +225,7 @@ def _names_a_dataset(path: _Path) -> bool:
     return "." in path.name and not _is_column(path)
 
 
-def _renamed(found: Sequence[Token], path: _Path, covered: str, move: Move, tables: Mapping[str, str]) -> list[Token]:
+def _renamed(words: Sequence[Token], path: _Path, covered: str, move: Move, tables: Mapping[str, str]) -> list[Token]:
     """The tokens of a path in the target dataset; what does not change keeps its form.
 
     tables: the new names of tables that get another one.
@@ -237,38 +237,38 @@ def _renamed(found: Sequence[Token], path: _Path, covered: str, move: Move, tabl
     for number, (first, last) in enumerate(path.segments):
         names = path.names[: number + 1]
         if ".".join(names) == covered:
-            made = _replaced(found, path, number, new)
-            return made if table is None else [*made[:-1], Token("quoted", identifier(table))]
+            renamed = _replaced(words, path, number, new)
+            return renamed if table is None else [*renamed[:-1], Token("quoted", identifier(table))]
         if ".".join(names).startswith(f"{covered}."):
             # The dataset ends within one pair of backquotes.
             rest = ".".join(names)[len(covered) :] if table is None else f".{table}"
             kept = ".".join(new) + rest
-            quoted = found[first] if number == 0 and kept == names[0] else Token("quoted", identifier(kept))
-            return [quoted, *found[last : path.end]]
+            quoted = words[first] if number == 0 and kept == names[0] else Token("quoted", identifier(kept))
+            return [quoted, *words[last : path.end]]
     raise AssertionError(path)
 
 
-def _replaced(found: Sequence[Token], path: _Path, last: int, new: Sequence[str]) -> list[Token]:
+def _replaced(words: Sequence[Token], path: _Path, last: int, new: Sequence[str]) -> list[Token]:
     """The tokens of a path whose segments up to `last` are replaced by names."""
-    after = list(found[path.segments[last][1] : path.end])
+    after = list(words[path.segments[last][1] : path.end])
     if last == 0 and "." in path.names[0]:
         joined = ".".join(new)
-        return [found[path.start] if joined == path.names[0] else Token("quoted", identifier(joined)), *after]
-    made: list[Token] = []
+        return [words[path.start] if joined == path.names[0] else Token("quoted", identifier(joined)), *after]
+    replaced: list[Token] = []
     old = [*[None] * (len(new) - last - 1), *range(last + 1)]
     for name, number in zip(new, old, strict=True):
-        if made:
-            gap = found[path.segments[number - 1][1] : path.segments[number][0]] if number else [Token("sign", ".")]
-            made += gap
-        made += [Token("quoted", identifier(name))] if number is None else _named(found, path, number, name)
-    return [*made, *after]
+        if replaced:
+            gap = words[path.segments[number - 1][1] : path.segments[number][0]] if number else [Token("sign", ".")]
+            replaced += gap
+        replaced += [Token("quoted", identifier(name))] if number is None else _named(words, path, number, name)
+    return [*replaced, *after]
 
 
-def _named(found: Sequence[Token], path: _Path, number: int, name: str) -> list[Token]:
+def _named(words: Sequence[Token], path: _Path, number: int, name: str) -> list[Token]:
     """A segment with another name, quoted if it was or has to be."""
     first, last = path.segments[number]
     if path.names[number] == name:
-        return list(found[first:last])
-    if found[first].kind == "word" and SIMPLE.fullmatch(name):
+        return list(words[first:last])
+    if words[first].kind == "word" and SIMPLE.fullmatch(name):
         return [Token("word", name)]
     return [Token("quoted", identifier(name))]

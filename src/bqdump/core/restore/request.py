@@ -86,9 +86,9 @@ def requested(
     return Requested(options, through)
 
 
-def _refuse_with_partitions(given: Iterable[str]) -> None:
+def _refuse_with_partitions(options: Iterable[str]) -> None:
     """Raise UsageError for another setting that chooses what is restored."""
-    for setting in given:
+    for setting in options:
         cause = f"cannot be used together with {{setting:{setting}}}"
         hint = "It restores rows of the tables that it names, and nothing else."
         raise UsageError(RESTORE, "", cause, hint, setting="partitions")

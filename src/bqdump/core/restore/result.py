@@ -167,7 +167,7 @@ def restored_together(
         dataset=options.dataset,
         location=locations.pop() if len(locations) == 1 else "",
         tables=tuple(table for result in named for table in result.tables),
-        objects=tuple(found for result in named for found in result.objects),
+        objects=tuple(object_ for result in named for object_ in result.objects),
         failed=tuple(failure for result in named for failure in result.failed),
         not_restored=(*(missing for result in named for missing in result.not_restored), *excluded),
         kept=tuple(kept for result in named for kept in result.kept),
@@ -185,7 +185,9 @@ def _named(dataset: str, result: Restoration) -> Restoration:
     return replace(
         result,
         tables=tuple(replace(table, table=f"{dataset}.{table.table}") for table in result.tables),
-        objects=tuple(replace(found, name=name_in(dataset, found.name, found.kind)) for found in result.objects),
+        objects=tuple(
+            replace(object_, name=name_in(dataset, object_.name, object_.kind)) for object_ in result.objects
+        ),
         failed=tuple(replace(failure, name=name_in(dataset, failure.name, failure.kind)) for failure in result.failed),
         not_restored=tuple(replace(lost, name=name_in(dataset, lost.name, lost.kind)) for lost in result.not_restored),
         kept=tuple(f"{dataset}.{kept}" for kept in result.kept),

@@ -71,12 +71,12 @@ def requests(
     names: in the target, of the tables that are restored.
     """
     notes: list[str] = []
-    given = settable(msgspec.json.decode(definition))
-    if given.pop("biglakeConfiguration", None):
+    resource = settable(msgspec.json.decode(definition))
+    if resource.pop("biglakeConfiguration", None):
         # Its storage URI is that of the source, whose files another table must not share.
         notes.append("an Iceberg table, restored as a standard table")
-        given.pop("managedTableType", None)
-    body = _with_columns(given, {field["name"].lower() for field in fields}, notes)
+        resource.pop("managedTableType", None)
+    body = _with_columns(resource, {field["name"].lower() for field in fields}, notes)
     partitioning, filtered, expiration = _partitioning(body)
     create = {key: value for key, value in body.items() if key not in LATER}
     create["schema"] = _schema(body, list(map(without_default, fields)))
@@ -116,12 +116,12 @@ def expirations_of(definition: msgspec.Raw) -> msgspec.Raw:
     return _raw(kept)
 
 
-def missing_expirations(kept: msgspec.Raw, there: msgspec.Raw) -> msgspec.Raw:
+def missing_expirations(kept: msgspec.Raw, definition: msgspec.Raw) -> msgspec.Raw:
     """Those of these expirations that a table lacks now, for tables.patch; JSON null where it lacks none.
 
-    kept: see expirations_of. there: the table's definition.
+    kept: see expirations_of. definition: the table's definition.
     """
-    body, now = msgspec.json.decode(kept) or {}, msgspec.json.decode(expirations_of(there)) or {}
+    body, now = msgspec.json.decode(kept) or {}, msgspec.json.decode(expirations_of(definition)) or {}
     return _raw({name: value for name, value in body.items() if name not in now})
 
 
@@ -195,29 +195,29 @@ def _refer(key: Body, source: Dataset, target: Dataset, names: Mapping[str, str]
     return {**key, "referencedTable": {**table, **moved}}
 
 
-def _with_columns(body: Body, there: Collection[str], notes: list[str]) -> Body:
+def _with_columns(body: Body, columns: Collection[str], notes: list[str]) -> Body:
     """The definition without what refers to columns that are not restored."""
 
     def known(names: Sequence[str]) -> bool:
-        return all(name.lower() in there for name in names)
+        return all(name.lower() in columns for name in names)
 
-    made = dict(body)
+    result = dict(body)
     for kind in ("timePartitioning", "rangePartitioning"):
-        field = (made.get(kind) or {}).get("field")
+        field = (result.get(kind) or {}).get("field")
         if field and not known([field]):
-            del made[kind]
-            made.pop("requirePartitionFilter", None)
+            del result[kind]
+            result.pop("requirePartitionFilter", None)
             notes.append(f"not partitioned, as it has no column {field}")
-    if clustering := made.get("clustering"):
+    if clustering := result.get("clustering"):
         fields = [name for name in clustering.get("fields", ()) if known([name])]
         if len(fields) < len(clustering.get("fields", ())):
             notes.append(f"clustered by {', '.join(fields)} only" if fields else "not clustered")
-        made["clustering"] = {**clustering, "fields": fields}
+        result["clustering"] = {**clustering, "fields": fields}
         if not fields:
-            del made["clustering"]
-    if constraints := made.get("tableConstraints"):
-        made["tableConstraints"] = _keys_of(constraints, known, notes)
-    return made
+            del result["clustering"]
+    if constraints := result.get("tableConstraints"):
+        result["tableConstraints"] = _keys_of(constraints, known, notes)
+    return result
 
 
 def _keys_of(constraints: Body, known: Callable[[Sequence[str]], bool], notes: list[str]) -> Body:

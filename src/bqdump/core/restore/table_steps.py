@@ -78,12 +78,12 @@ def table_steps(entries: Sequence[TableEntry], planned: Planned) -> list[TableSt
     return steps
 
 
-def _step(given: TableEntry, action: Action, planned: Planned) -> TableStep:
+def _step(exported: TableEntry, action: Action, planned: Planned) -> TableStep:
     """The step for a table that gets the export's definition."""
     manifest, options, names, _, into, target, now = planned
-    entry = without_rows(given) if options.schema_only else given
+    entry = without_rows(exported) if options.schema_only else exported
     restored = columns_of(entry) if options.schema_only else restored_columns(entry)
-    made = requests(
+    requested = requests(
         entry.definition,
         restored.fields,
         Dataset(manifest.project, manifest.dataset, manifest.location),
@@ -93,24 +93,24 @@ def _step(given: TableEntry, action: Action, planned: Planned) -> TableStep:
         replaced=target.tables[names[entry.table]][1] if target and action == "replace" else None,
         names=names,
     )
-    chosen = chosen_partitions(given, options)
+    chosen = chosen_partitions(exported, options)
     reason = NOT_BY_PARTITION if chosen and chosen.where else ""
     load = loading(entry, restored, settings_of(manifest, entry), read_time_of(manifest, entry), by_query=reason)
-    notes = (AS_A_TABLE.get(entry.kind, ""), *restored.notes, *made.notes)
-    return _made(entry, action, planned, made, unloaded(load) if options.schema_only else load, notes)
+    notes = (AS_A_TABLE.get(entry.kind, ""), *restored.notes, *requested.notes)
+    return _made(entry, action, planned, requested, unloaded(load) if options.schema_only else load, notes)
 
 
-def _rows_only(given: TableEntry, action: Action, planned: Planned) -> TableStep | list[str]:
+def _rows_only(exported: TableEntry, action: Action, planned: Planned) -> TableStep | list[str]:
     """The step for a table that keeps the definition that it has in the target; if its columns do not fit, why."""
     manifest, options, names, _, into, target, now = planned
-    entry, name = given, names[given.table]
-    there = target.definitions[name] if target and target.definitions else entry.definition
-    fitted = fit(entry, restored_columns(entry), there)
+    entry, name = exported, names[exported.table]
+    definition = target.definitions[name] if target and target.definitions else entry.definition
+    fitted = fit(entry, restored_columns(entry), definition)
     if isinstance(fitted, list):
         return fitted
     chosen = chosen_partitions(entry, options)
-    if chosen and partitioning_in(there) != partitioning_in(entry.definition):
-        return [f"it is {layout_of(there)} there, and {layout_of(entry.definition)} in the export"]
+    if chosen and partitioning_in(definition) != partitioning_in(entry.definition):
+        return [f"it is {layout_of(definition)} there, and {layout_of(entry.definition)} in the export"]
     rows = ((target and target.rows) or {}).get(name, {})
     parts = tuple(id_ for id_ in chosen.ids if not (options.missing_only and rows.get(id_))) if chosen else ()
     if chosen and not chosen.where and len(parts) < len(chosen.ids):
@@ -118,28 +118,28 @@ def _rows_only(given: TableEntry, action: Action, planned: Planned) -> TableStep
         options = msgspec.structs.replace(options, partitions=tuple(f"{entry.table}${id_}" for id_ in parts))
         chosen = chosen_partitions(entry, options)
         entry, planned = chosen.entry if chosen else entry, planned._replace(options=options)
-    fields = msgspec.json.decode(there)["schema"]["fields"]
+    fields = msgspec.json.decode(definition)["schema"]["fields"]
     labels = target.tables[name][1] if target else {}
-    made = requests(there, fields, into, into, now, replaced=labels)
+    requested = requests(definition, fields, into, into, now, replaced=labels)
     restored: Restored = fitted.restored
     settings = settings_of(manifest, entry)
     reason = NOT_BY_PARTITION if chosen and chosen.where else ""
     by_query = "; ".join(filter(None, (fitted.by_query, reason)))
     load = loading(entry, restored, settings, read_time_of(manifest, entry), by_query=by_query)
     if chosen is None:
-        return _made(entry, action, planned, made, load, (*restored.notes, *made.notes))
+        return _made(entry, action, planned, requested, load, (*restored.notes, *requested.notes))
     # The table keeps its own properties, and its other partitions.
-    refuse_parts(name, parts, there, now)
-    made = made._replace(lasting=NOTHING, finish=NOTHING, relate=NOTHING, expire=NOTHING)
-    step = _made(entry, action, planned, made, load, restored.notes)
+    refuse_parts(name, parts, definition, now)
+    requested = requested._replace(lasting=NOTHING, finish=NOTHING, relate=NOTHING, expire=NOTHING)
+    step = _made(entry, action, planned, requested, load, restored.notes)
     held = " OR ".join(f"({rows_in(chosen.partitioning, id_)})" for id_ in parts)
     return msgspec.structs.replace(step, kept=NOTHING, parts=parts, held=held)
 
 
 def _made(
-    entry: TableEntry, action: Action, planned: Planned, made: Requests, load: Load, notes: Sequence[str]
+    entry: TableEntry, action: Action, planned: Planned, requested: Requests, load: Load, notes: Sequence[str]
 ) -> TableStep:
-    name, partitioning = planned.names[entry.table], partitioning_of(made.create, made.expire)
+    name, partitioning = planned.names[entry.table], partitioning_of(requested.create, requested.expire)
     other_name = f"{entry.table} in the export" if name != entry.table else ""
     chosen = chosen_partitions(entry, planned.options)
     if chosen:
@@ -150,11 +150,11 @@ def _made(
         entry=entry,
         name=name,
         action=action,
-        create=made.create,
-        lasting=made.lasting,
-        finish=made.finish,
-        relate=made.relate,
-        expire=made.expire,
+        create=requested.create,
+        lasting=requested.lasting,
+        finish=requested.finish,
+        relate=requested.relate,
+        expire=requested.expire,
         kept=((planned.target and planned.target.expirations) or {}).get(name, NOTHING),
         expired_rows=partitioning.rows_to_expire(planned.into, name) if partitioning else "",
         load=load,
@@ -171,18 +171,18 @@ class Fit(NamedTuple):
     by_query: str
 
 
-def fit(entry: TableEntry, restored: Restored, there: msgspec.Raw) -> Fit | list[str]:
+def fit(entry: TableEntry, restored: Restored, definition: msgspec.Raw) -> Fit | list[str]:
     """How the export's columns go into those of a table; if they do not fit, why, in words that name each column."""
-    known = {column.name: column for column in columns(there)}
+    known = {column.name: column for column in columns(definition)}
     exported = {column.name for column in restored.columns}
     unfit = [words for column in restored.columns for words in _differences(column, known.get(column.name))]
     unfit += [f"{name} is REQUIRED there" for name, column in known.items() if column.required and name not in exported]
-    fields = {field["name"]: field for field in msgspec.json.decode(there)["schema"]["fields"]}
+    fields = {field["name"]: field for field in msgspec.json.decode(definition)["schema"]["fields"]}
     unfit += [f"{name} is generated there" for name, field in fields.items() if is_generated(field)]
-    unfit += ["it is an Iceberg table"] if is_iceberg(there) else []
-    by_time = has_partition_times(entry.definition), has_partition_times(there)
-    if any(by_time) and layout_of(entry.definition) != layout_of(there):
-        unfit.append(f"{layout_of(entry.definition)} in the export, and {layout_of(there)} there")
+    unfit += ["it is an Iceberg table"] if is_iceberg(definition) else []
+    by_time = has_partition_times(entry.definition), has_partition_times(definition)
+    if any(by_time) and layout_of(entry.definition) != layout_of(definition):
+        unfit.append(f"{layout_of(entry.definition)} in the export, and {layout_of(definition)} there")
     if unfit:
         return unfit
     others = [name for name in known if name not in exported]
@@ -208,19 +208,19 @@ def refuse_unfit(unfit: Mapping[str, Sequence[str]], into: Dataset) -> None:
     raise UsageError(PLAN, f"{into.project}.{into.name}", cause, f"{hint}{{setting:as_}}.", setting="data_only")
 
 
-def _differences(column: Column, there: Column | None, path: str = "") -> Iterator[str]:
+def _differences(column: Column, present: Column | None, path: str = "") -> Iterator[str]:
     """Why values of a column do not go into the one of its name there; nothing where they do."""
     path = path or column.name
-    if there is None:
+    if present is None:
         yield f"there is no {path}"
-    elif column.text != there.text:
-        yield f"{path} is {there.text} there, and {column.text} in the export"
-    elif there.required and not column.required:
+    elif column.text != present.text:
+        yield f"{path} is {present.text} there, and {column.text} in the export"
+    elif present.required and not column.required:
         yield f"{path} is REQUIRED there only"
-    elif [member.name for member in column.fields] != [member.name for member in there.fields]:
+    elif [member.name for member in column.fields] != [member.name for member in present.fields]:
         yield f"{path} has other members there"
     else:
-        for member, other in zip(column.fields, there.fields, strict=True):
+        for member, other in zip(column.fields, present.fields, strict=True):
             yield from _differences(member, other, f"{path}.{member.name}")
 
 

@@ -19,9 +19,9 @@ class Snippet(NamedTuple):
 
 def snippets(source: Source) -> list[Snippet]:
     """The code for each tool that can read the table's files."""
-    made = (
+    candidates = (
         Snippet("DuckDB", duckdb(source)),
         Snippet("polars", polars(source)),
         Snippet("BigQuery external table", bigquery(source)),
     )
-    return [snippet for snippet in made if snippet.code]
+    return [snippet for snippet in candidates if snippet.code]

@@ -30,14 +30,14 @@ def duckdb(source: Source) -> str:
 
 
 def _select(source: Source) -> str:
-    made = []
+    replaced = []
     for column in source.columns:
         name = quoted(column.name)
         if column.type == "BYTES" and source.format in TEXT_FORMATS and not column.repeated:
-            made.append(f"from_base64({name}) AS {name}")
+            replaced.append(f"from_base64({name}) AS {name}")
         elif column.type == "DATETIME" and source.format == "avro" and not column.repeated:
-            made.append(f"{name}::TIMESTAMP AS {name}")
-    return f"SELECT * REPLACE ({', '.join(made)})\nFROM" if made else "FROM"
+            replaced.append(f"{name}::TIMESTAMP AS {name}")
+    return f"SELECT * REPLACE ({', '.join(replaced)})\nFROM" if replaced else "FROM"
 
 
 def _relation(source: Source) -> str:

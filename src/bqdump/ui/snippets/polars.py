@@ -86,10 +86,10 @@ def _type(column: Column, types: dict[str, str]) -> str:
 def _conversions(source: Source) -> str:
     if source.format == "parquet":
         return ""
-    made = [
+    expressions = [
         f"\n    pl.col({text(column.name)}){way}," for column in source.columns if (way := _way(column, source.format))
     ]
-    return f".with_columns({''.join(made)}\n)" if made else ""
+    return f".with_columns({''.join(expressions)}\n)" if expressions else ""
 
 
 def _way(column: Column, format_: str) -> str:
