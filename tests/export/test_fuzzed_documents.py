@@ -35,7 +35,7 @@ from bqdump.observe.history import list_runs
 from bqdump.observe.status import newest_run, status
 from bqdump.ports.store import Note, Stored
 from bqdump.repository.published import read_manifest
-from bqdump.ui.app import PAGES
+from bqdump.ui.app import ADDRESSES
 from bqdump.ui.archive import Archive
 from bqdump_memory import MemoryWarehouse
 
@@ -119,9 +119,10 @@ def edits(name: str) -> Iterator[tuple[str, bytes]]:
 
 async def page(store: MemoryStore, path: str, **parameters: Any) -> None:
     """A page of the console."""
+    pages = {address.path: address.page for address in ADDRESSES}
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [],
              "path_params": parameters}  # fmt: skip
-    answer = await PAGES[path](Archive(store, SETTINGS), Request(scope))
+    answer = await pages[path](Archive(store, SETTINGS), Request(scope))
     parts: AsyncIterator[Any] | None = getattr(answer, "body_iterator", None)
     if parts is not None:
         async for _ in parts:
@@ -141,7 +142,8 @@ def reads(store: MemoryStore, run: str) -> Iterator[tuple[str, Callable[[], Awai
     if run == "second":
         yield "diff", partial(differences, store)
         yield "verify", partial(verify, store, SETTINGS, "")
-    for path in PAGES if run == "second" else ("/", "/runs/{run}", "/runs/{run}/live"):
+    of_second = [address.path for address in ADDRESSES]
+    for path in of_second if run == "second" else ("/", "/runs/{run}", "/runs/{run}/live"):
         yield f"console {path}", partial(page, store, path, run=run, table="orders", place=0)
 
 

@@ -13,7 +13,7 @@ import pytest
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.ports.store import Stored
 from bqdump.repository.published import read_manifest
-from bqdump.ui.app import HEADERS, PAGES
+from bqdump.ui.app import ADDRESSES, HEADERS
 from bqdump.ui.server import serve
 from browser.scenes import Scene, shop
 from browser.site import Site
@@ -45,7 +45,10 @@ def ask(
 
 
 def paths() -> list[str]:
-    return [path.replace("{run}", "first").replace("{table}", "orders").replace("{place:int}", "0") for path in PAGES]
+    return [
+        address.path.replace("{run}", "first").replace("{table}", "orders").replace("{place:int}", "0")
+        for address in ADDRESSES
+    ]
 
 
 @pytest.mark.parametrize("path", [*paths(), "/static/style.css", "/static/console.js", "/static/icon.svg", "/nowhere"])

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
+from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -46,25 +47,29 @@ from bqdump.ui.table import table_page
 
 Page = Callable[[Archive, Request], Awaitable[Response]]
 SetPage = Callable[[Collection, Request], Awaitable[Response]]
-PAGES: dict[str, Page] = {
-    "/": runs_page,
-    "/runs/{run}": run_page,
-    "/runs/{run}/live": live_part,
-    "/runs/{run}/changes": changes_page,
-    "/runs/{run}/verify": verify_page,
-    "/runs/{run}/manifest": manifest_page,
-    "/runs/{run}/manifest.json": manifest_document,
-    "/runs/{run}/tables/{table}": table_page,
-    "/runs/{run}/tables/{table}/files/{place:int}": file_page,
-    "/growth": growth_page,
-    "/tables/{table}": history_page,
-}
-# Pages that show all datasets of a set, where a set is; the other ones are about each of its datasets.
-SET_PAGES: dict[str, SetPage] = {
-    "/": datasets_page,
-    "/runs/{run}": set_run_page,
-    "/runs/{run}/live": set_live_part,
-}
+
+
+class Address(NamedTuple):
+    """A page about one export, and the page there that shows all datasets of a set, where one does."""
+
+    path: str
+    page: Page
+    of_set: SetPage | None = None
+
+
+ADDRESSES = (
+    Address("/", runs_page, datasets_page),
+    Address("/runs/{run}", run_page, set_run_page),
+    Address("/runs/{run}/live", live_part, set_live_part),
+    Address("/runs/{run}/changes", changes_page),
+    Address("/runs/{run}/verify", verify_page),
+    Address("/runs/{run}/manifest", manifest_page),
+    Address("/runs/{run}/manifest.json", manifest_document),
+    Address("/runs/{run}/tables/{table}", table_page),
+    Address("/runs/{run}/tables/{table}/files/{place:int}", file_page),
+    Address("/growth", growth_page),
+    Address("/tables/{table}", history_page),
+)
 # A name or a file cannot run, load anything, or be framed, whatever it contains.
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
@@ -100,18 +105,17 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
     """The console over this target. It is read-only."""
     collection = Collection(store, settings)
 
-    def answer(path: str, show: Page) -> Callable[[Request], Awaitable[Response]]:
+    def answer(address: Address) -> Callable[[Request], Awaitable[Response]]:
         async def answered(request: Request) -> Response:
-            of_set = SET_PAGES.get(path)
-            if of_set and await collection.several():
-                return await of_set(collection, request)
-            return await show(collection.whole, request)
+            if address.of_set and await collection.several():
+                return await address.of_set(collection, request)
+            return await address.page(collection.whole, request)
 
         return answered
 
-    def answer_about_dataset(show: Page) -> Callable[[Request], Awaitable[Response]]:
+    def answer_about_dataset(address: Address) -> Callable[[Request], Awaitable[Response]]:
         async def answered(request: Request) -> Response:
-            return await show(await collection.of(request.path_params["dataset"]), request)
+            return await address.page(await collection.of(request.path_params["dataset"]), request)
 
         return answered
 
@@ -138,8 +142,8 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
 
     return Starlette(
         routes=[
-            *(Route(path, answer(path, show)) for path, show in PAGES.items()),
-            *(Route(f"/datasets/{{dataset}}{path}", answer_about_dataset(show)) for path, show in PAGES.items()),
+            *(Route(address.path, answer(address)) for address in ADDRESSES),
+            *(Route(f"/datasets/{{dataset}}{address.path}", answer_about_dataset(address)) for address in ADDRESSES),
             Route("/static/{name}", asset),
         ],
         middleware=[
