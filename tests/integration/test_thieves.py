@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -295,7 +296,17 @@ def test_no_junk_stops_a_prune_that_trusts_a_key(vault: Stage) -> None:
     assert (verified["run"], {finding["kind"] for finding in verified["findings"]}) == ("tonight", {"lock"})
 
 
-def test_a_manifest_that_names_no_lock_is_not_signed_in_a_vault(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("changed", "code", "said"),
+    [
+        ({"copy_of": {"locked_until": 0}}, 4, "it was changed, and is not signed"),
+        ({"copy_of": {"source": "gs://elsewhere/sales"}}, 4, "it is of gs://elsewhere/sales, as it says"),
+        ({"dataset": "stranger"}, 2, "has another run of this id"),
+    ],
+)
+def test_a_manifest_of_another_lock_or_source_is_not_signed_in_a_vault(
+    changed: dict[str, Any], code: int, said: str, stage: Stage
+) -> None:
     stage.table("a")
     create_bucket(stage)
     assert stage.command("keys", "new", "copier").code == 0
@@ -304,11 +315,13 @@ def test_a_manifest_that_names_no_lock_is_not_signed_in_a_vault(stage: Stage) ->
     assert stage.command(*lock).code == 0
     unlock_all(stage)
     there = stage.store.bucket(name_of(stage)).blob(f"{STATE}/runs/today/manifest.json")
-    changed = json.loads(there.download_as_bytes())
-    changed["copy_of"]["locked_until"] = 0
-    there.upload_from_string(json.dumps(changed, separators=(",", ":")))
+    manifest = json.loads(there.download_as_bytes())
+    for name, value in changed.items():
+        manifest[name] = manifest[name] | value if isinstance(value, dict) else value
+    there.upload_from_string(json.dumps(manifest, separators=(",", ":")))
     called = stage.command(*lock, *SIGN)
-    assert (called.code, "it was changed, and is not signed" in called.err) == (4, True), called.text
+    assert (called.code, said in called.err) == (code, True), called.text
+    assert not stage.store.bucket(name_of(stage)).blob(f"{STATE}/runs/today/signature.json").exists()
 
 
 def test_the_copier_needs_each_of_its_permissions_and_no_other(vault: Stage) -> None:

@@ -14,9 +14,10 @@ from google.cloud import storage
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.render.append_only import COPIER
+from bqdump.render.append_only import COPIER, PRUNER
 from integration.command import Called, call_in
 from integration.stage import Stage
+from integration.test_append_only import destroys
 
 KEEP = ("--path", "{run}/{table}/{table}_*.{ext}")
 STATE = "sales/_bqdump"
@@ -281,3 +282,28 @@ def test_a_rotated_key_signs_what_is_copied_from_then_on(vault: Stage) -> None:
         assert vault.command("verify", run, "--to", dest(vault), "--trust", f"{key}.pub").code == 0
         assert vault.command("verify", run, "--to", dest(vault), "--trust", f"{other}.pub").code == 4
         assert vault.command("verify", run, "--to", dest(vault), "--trust", "first.pub,second.pub").code == 0
+
+
+@pytest.mark.parametrize("mode", ["governance", "compliance"])
+def test_the_doctor_says_before_which_date_its_account_can_delete_no_copy(mode: str, vault: Stage) -> None:
+    at = ("--to", dest(vault))
+    for run, lock in (("one", "2d"), ("two", "3d")):
+        export(vault, run)
+        copy(vault, "--lock-mode", mode, lock=lock)
+    ends = [
+        f"{until(objects(vault)[f'{STATE}/runs/{run}/manifest.json']):%Y-%m-%dT%H:%M:%S}.000Z" for run in ("one", "two")
+    ]
+    earlier = "; an account that may override governance locks can" if mode == "governance" else ""
+    expected = f"this account can delete no run before {ends[0]} (the last one: {ends[1]}){earlier}"
+    assert destroys(vault, *at)[1:] == ("ok", expected)
+    # As the pruner, which creates nothing, and the copier, which deletes nothing.
+    for permissions, found in ((PRUNER, expected), (COPIER, "this account can delete and overwrite nothing")):
+        local(vault, "granted", {"buckets": {name_of(vault): [{"permissions": permissions}]}})
+        assert destroys(vault, *at)[1:] == ("ok", found)
+    local(vault, "granted", {"buckets": {}})
+    if mode == "compliance":
+        return
+    url = f"{bucket_url(vault)}/o/{quote(f'{STATE}/runs/one/manifest.json', safe='')}?overrideUnlockedRetention=true"
+    requests.patch(url, json={"retention": None}, timeout=10).raise_for_status()
+    expected = f"this account can delete only 1 run, and no other before {ends[1]} (the last one: {ends[1]}){earlier}"
+    assert destroys(vault, *at)[1:] == ("warning", expected)

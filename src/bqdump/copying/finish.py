@@ -71,7 +71,6 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:
         from bqdump.copying.iceberg import name_metadata
 
         ready = msgspec.structs.replace(ready, iceberg=await name_metadata(task, made.value))
-
     published = await _point(place, ready)
     if iceberg and published and published.value.run == found.run:
         from bqdump.copying.iceberg import show_metadata
@@ -136,8 +135,7 @@ async def _proven(task: Task, found: Surveyed, made: Loaded[Manifest]) -> Loaded
     Whoever can write there may have changed it since, and files with it. Iceberg metadata is made anew, and the
     manifest replaced unless it is the same.
     """
-    stored = made.value
-    of_iceberg = not task.lock and any(entry.iceberg for entry in found.manifest.tables)
+    stored, of_iceberg = made.value, not task.lock and any(entry.iceberg for entry in found.manifest.tables)
     plain = await _prove(task, found, _without_iceberg(stored) if of_iceberg else stored)
     if not of_iceberg:
         return made
@@ -167,17 +165,19 @@ async def _prove(task: Task, found: Surveyed, stored: Manifest) -> Manifest:
     here = {file.name: Here(file.generation, file.sha256) for entry in stored.tables for file in entry.files}
     proven = dict(here)
     await prove(task, found, proven, found.items)
-    origin = stored.copy_of and msgspec.structs.replace(stored.copy_of, content=found.content)
-    if origin and task.lock and not origin.locked_until:
-        # Then verify would not look at locks.
-        origin = None
+    origin, source = stored.copy_of, str(task.source.target)
+    # Without a date, verify would not look at locks.
+    dated = origin and (origin.locked_until or not task.lock)
+    origin = msgspec.structs.replace(origin, content=found.content, source=source) if origin and dated else None
     # Between buckets, it may have been made without.
     same = {name: file if here[name].sha256 else file._replace(sha256="") for name, file in proven.items()}
     made = copied_manifest(found.manifest, task.source.target, task.target.target, same, origin) if origin else None
-    if made is None or encode(made) != encode(stored):
-        name = task.target.layout.run(found.run).manifest.name
+    if not made or encode(made) != encode(stored):
+        subject = f"{task.target.store.url}/{task.target.layout.run(found.run).manifest.name}"
         cause = "it is not what a copy of the source has: it was changed, and is not signed"
-        raise VerificationError("sign", f"{task.target.store.url}/{name}", cause, "Copy to another place.")
+        if stored.copy_of and stored.copy_of.source != source:
+            cause = f"it is of {stored.copy_of.source[:200]}, as it says, and not signed; this copy is of {source}"
+        raise VerificationError("sign", subject, cause, "Copy to another place.")
     return made
 
 

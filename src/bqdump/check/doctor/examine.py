@@ -129,6 +129,6 @@ async def examine(
         await check_definitions(checks, warehouse, settings, dataset, listed)
     bucket, writable = await check_bucket(checks, store, settings)
     ours = await check_owner(checks, store, settings)
-    await check_objects(checks, store, settings, bucket, writable=writable)
+    await check_objects(checks, store, settings, bucket, int(clock() * 1000), writable=writable)
     await check_plan(checks, store, warehouse, open_read_route, settings, bucket, compare=ours)
     return checks.made

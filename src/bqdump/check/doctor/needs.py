@@ -182,9 +182,12 @@ async def check_owner(checks: Checks, store: ObjectStore, settings: Settings) ->
 
 
 async def check_objects(
-    checks: Checks, store: ObjectStore, settings: Settings, bucket: BucketInfo | None, *, writable: bool
+    checks: Checks, store: ObjectStore, settings: Settings, bucket: BucketInfo | None, now: int, *, writable: bool
 ) -> None:
-    """Create, read, list, copy and delete two objects that belong to the doctor; and what else could be deleted."""
+    """Create, read, list, copy and delete two objects that belong to the doctor; and what else could be deleted.
+
+    now: in milliseconds since 1970 UTC.
+    """
     folder = f"{settings.layout.state}doctor/"
     name = f"{folder}{secrets.token_hex(8)}.json"
     rights = {"read objects": "get", "list objects": "list", "replace objects": "update", "delete objects": "delete"}
@@ -197,6 +200,10 @@ async def check_objects(
     if created is None:
         for what, right in rights.items():
             checks.note(what, store.url, CheckOutcome.UNTRIED, "no object could be made", f"storage.objects.{right}")
+        reach = await reach_of(store, settings, name) if writable else None
+        if reach and (reach.runs or reach.locks):
+            # As an account that only prunes.
+            note_reach(checks, store, settings, reach, bucket, now)
         return
     written[name] = created
     await checks.ask("read objects", store.url, "storage.objects.get", lambda: store.read(name))
@@ -204,7 +211,7 @@ async def check_objects(
     reach = await reach_of(store, settings, name)
     if settings.template.keeps and reach.pointers and not reach.own:
         checks.note("delete objects", store.url, CheckOutcome.OK, f"not permitted, nor needed; left behind: {name}")
-        note_reach(checks, store, settings, reach, bucket)
+        note_reach(checks, store, settings, reach, bucket, now)
         return
     wish = Copy(name, created, f"{name}.copy", 0)
     copied = await checks.ask("replace objects", store.url, "storage.objects.update", lambda: _copied(store, wish))
@@ -218,7 +225,7 @@ async def check_objects(
         lambda _: "",
         f"left behind: {', '.join(written)}",
     )
-    note_reach(checks, store, settings, reach, bucket)
+    note_reach(checks, store, settings, reach, bucket, now)
 
 
 async def _listed(store: ObjectStore, folder: str) -> bool:

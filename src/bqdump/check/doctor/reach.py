@@ -11,6 +11,7 @@ from bqdump.core.documents.path_template import shard_name
 from bqdump.core.errors import NO_ANSWER, BqdumpError, DeniedError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
+from bqdump.core.times import rfc3339
 from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import value_of
@@ -19,19 +20,24 @@ DELETES = "storage.objects.delete"
 # Generations are times in microseconds, or count the changes of a folder: none is ever this one.
 NEVER = (1 << 63) - 1
 DAY = 86_400
+NOTHING = "this account can delete and overwrite nothing"
 
 
 class Reach(NamedTuple):
     """What the account may delete and so overwrite.
 
     runs: the files and manifests of runs. pointers: what every run replaces. notes: what the tasks of a run divide its
-    work by, and replace where one takes over from another. own: the objects of the doctor.
+    work by, and replace where one takes over from another. own: the objects of the doctor. locks: in a place of locked
+    copies, until when each run is locked, in milliseconds since 1970 UTC. governance: whether an account that has the
+    permission may end these locks earlier.
     """
 
     runs: bool
     pointers: bool
     notes: bool
     own: bool
+    locks: tuple[int, ...] = ()
+    governance: bool = False
 
 
 async def reach_of(store: ObjectStore, settings: Settings, own: str) -> Reach:
@@ -47,7 +53,25 @@ async def reach_of(store: ObjectStore, settings: Settings, own: str) -> Reach:
     def every(some: list[str]) -> bool:
         return all(allowed[name] for name in some)
 
-    return Reach(allowed[manifest] or allowed[file], every(pointers), every(notes), allowed[own])
+    runs = allowed[manifest] or allowed[file]
+    return Reach(runs, every(pointers), every(notes), allowed[own], *await _locks(store, settings))
+
+
+async def _locks(store: ObjectStore, settings: Settings) -> tuple[tuple[int, ...], bool]:
+    """Until when each run is locked, as its manifest is, and whether by governance; nothing where none is locked."""
+    try:
+        latest = await read_latest(store, settings)
+        if latest is None or not latest.locked:
+            return (), False
+        copies = await value_of(store, settings.layout.copies)
+        runs = await store.folders(settings.layout.runs)
+        found = [await store.stat(settings.layout.run(run).manifest.name) for run in runs]
+    except NO_ANSWER:
+        raise
+    except BqdumpError:
+        # Reported by the check of the prefix.
+        return (), False
+    return tuple(info.locked_until for info in found if info), copies is None or copies.lock != "compliance"
 
 
 async def _may_delete(store: ObjectStore, names: list[str]) -> list[bool]:
@@ -76,9 +100,20 @@ async def _published(store: ObjectStore, settings: Settings) -> tuple[str, str]:
     return manifest, file
 
 
-def note_reach(checks: Checks, store: ObjectStore, settings: Settings, reach: Reach, bucket: BucketInfo | None) -> None:
-    """Report what the account could destroy, in one line, and whether what it may suffices for a run."""
+def note_reach(
+    checks: Checks, store: ObjectStore, settings: Settings, reach: Reach, bucket: BucketInfo | None, now: int
+) -> None:
+    """Report what the account could destroy, in one line, and whether what it may suffices for a run.
+
+    now: in milliseconds since 1970 UTC.
+    """
     name, url = "could destroy", store.url
+    if reach.locks:
+        deletes = reach.runs or reach.own
+        free = deletes and any(end <= now for end in reach.locks)
+        outcome = CheckOutcome.WARNING if free else CheckOutcome.OK
+        checks.note(name, url, outcome, _held(reach, now) if deletes else NOTHING)
+        return
     if reach.runs:
         back, lost = _brings_back(bucket)
         outcome = CheckOutcome.WARNING if lost else CheckOutcome.OK
@@ -99,6 +134,17 @@ def note_reach(checks: Checks, store: ObjectStore, settings: Settings, reach: Re
         f"append-only: this account cannot delete or overwrite files and manifests of runs{pointer * reach.pointers}"
     )
     checks.note(name, url, CheckOutcome.OK, detail)
+
+
+def _held(reach: Reach, now: int) -> str:
+    """What of locked copies may be deleted, and until when the others cannot be."""
+    held = [end for end in reach.locks if end > now]
+    if not held:
+        return "this account can delete all runs: their locks have ended"
+    free = len(reach.locks) - len(held)
+    what = f"only {counted(free, 'run')}, and no other" if free else "no run"
+    earlier = "; an account that may override governance locks can" if reach.governance else ""
+    return f"this account can delete {what} before {rfc3339(min(held))} (the last one: {rfc3339(max(held))}){earlier}"
 
 
 def _brings_back(bucket: BucketInfo | None) -> tuple[str, bool]:
