@@ -141,7 +141,7 @@ def test_every_command_finds_the_newest_run(vault: Stage) -> None:
         (("sql", "-c", "SELECT COUNT(*) AS rows FROM a", *at), "3"),
         (("drill", *at, *project, "--via", f"gs://{vault.bucket}/via"), "two"),
         (("restore", *at, *project, "--into", "restored", "--via", f"gs://{vault.bucket}/via"), "restored"),
-        (("copy", "back", *at), "two"),
+        (("copy", "./back", *at), "two"),
     ):
         called = vault.command(*arguments)
         assert called.code == 0, (arguments, called.text)
