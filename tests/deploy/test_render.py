@@ -126,9 +126,42 @@ def test_the_job_of_a_copy_has_tasks_that_share_the_files_and_are_retried() -> N
     assert task["containers"][0]["args"] == ["copy", "s3://my-copies/sales/"]
 
 
+def test_the_job_of_a_copy_locks_signs_and_chooses_as_it_is_told() -> None:
+    dest = ["--command", "copy", "--dest", "gs://vault/sales", "--tasks", "4"]
+    sign = ["--sign", "env:KEY", "--secret", "KEY=copier:1", "--trust", "env:EXPORTER"]
+    lock = ["--lock", "35d", "--lock-mode", "compliance"]
+    given = {"BQDUMP_KEEP_WEEKLY": "5"}
+    for words, args in (
+        ((), []),
+        (("--all", *lock), ["--all", "--lock=35d", "--lock-mode=compliance"]),
+        (("--keep-daily", "7", "--keep-within", "30d", "--lock", "35d"), [
+            "--keep-daily=7", "--keep-within=2592000s", "--lock=35d",
+        ]),
+    ):  # fmt: skip
+        with pytest.MonkeyPatch.context() as patch:
+            # Rules of the source's own prune, which a copy does not take for its own.
+            for name, value in given.items():
+                patch.setenv(name, value)
+            document = yaml.safe_load(printed("job", *FLAGS, *dest, *sign, *words))
+        assert discovery.check("run.v1", "Job", document) == []
+        execution = document["spec"]["template"]["spec"]
+        (container,) = execution["template"]["spec"]["containers"]
+        assert container["args"] == ["copy", "gs://vault/sales/", *args]
+        # Its tasks would have to share by what they may not replace.
+        assert execution["taskCount"] == (1 if "--lock" in words or lock[0] in words else 4)
+        variables = {variable["name"]: variable.get("value") for variable in container["env"]}
+        assert (variables["BQDUMP_SIGN"], variables["BQDUMP_TRUST"]) == ("env:KEY", "env:EXPORTER")
+        assert variables["KEY"] is None
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [
+        (["--lock", "35d"], "only valid with --command copy"),
+        (["--all"], "only valid with --command copy"),
+        (["--command", "copy", "--dest", "gs://vault/c", "--lock", "1h"], "within a day"),
+        (["--command", "copy", "--dest", "gs://vault/c", "--lock-mode", "compliance"], "for how long"),
+        (["--command", "copy", "--dest", "gs://vault/c", "--all", "--keep-daily", "7"], "Use one of them"),
         (["--dest", "gs://b/c"], "only valid with --command copy"),
         (["--command", "copy"], "--command copy needs it"),
         (["--command", "copy", "--dest", "./copies"], "the tasks of a job share no folder"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.project import Project
 from integration.stage import Stage
 from integration.test_sets import DATASETS, EVERY, TABLES, fill
+from integration.test_vault import KEEP, create_bucket
+from integration.test_vault import dest as vault_at
 from s3_server import S3Server, s3_server
 
 
@@ -100,3 +103,19 @@ def test_another_set_is_not_copied_over_a_copy(stage: Stage) -> None:
     called = stage.command("copy", str(dest), env=other)
     assert (called.code, "it has a copy of another set: ops_eu and sales of " in called.err) == (2, True), called.text
     assert (project_in(dest), (dest / "crm").exists()) == (before, False)
+
+
+def test_a_set_that_is_to_be_locked_is_copied_by_dataset_as_the_refusal_says(stage: Stage) -> None:
+    fill(stage)
+    assert stage.run("--run-id", "n1", *KEEP, env=EVERY).code == 0
+    create_bucket(stage)
+    called = stage.command("copy", vault_at(stage), "--lock", "35d", env=EVERY)
+    assert (called.code, "it is a set of 2 datasets" in called.err) == (2, True), called.text
+    words = shlex.split(called.err.partition(": bqdump ")[2].strip())
+    for dataset in DATASETS:
+        each = [word.replace(DATASETS[0], dataset) for word in words]
+        assert stage.command(*each, env=EVERY).code == 0
+        there = ("--to", f"{vault_at(stage)}/{dataset}")
+        verified = stage.command("verify", "--read", "--json", *there)
+        assert (verified.code, json.loads(verified.out)["run"]) == (0, "n1"), verified.text
+        assert stage.command("restore", *there, "--into", f"{dataset}_back", "--plan").code == 0

@@ -219,14 +219,14 @@ def test_a_set_cannot_name_a_manifest_that_no_signature_belongs_to(signing: Stag
 
 def test_a_copy_is_signed_by_its_own_key(signing: Stage) -> None:
     export(signing, "one", "--sign", "signing.key")
-    assert signing.command("copy", "plain").code == 0
+    assert signing.command("copy", "./plain").code == 0
     refused(trusts(signing, "--to", "plain"), "it is not signed")
     # Repeating it with a key signs what is there.
-    assert signing.command("copy", "plain", "--sign", "other.key").code == 0
+    assert signing.command("copy", "./plain", "--sign", "other.key").code == 0
     assert trusts(signing, "--to", "plain", keys="other.pub").code == 0
     # A second key signs as well; nothing is signed twice.
     for _ in range(2):
-        assert signing.command("copy", "plain", "--sign", "signing.key").code == 0
+        assert signing.command("copy", "./plain", "--sign", "signing.key").code == 0
     assert trusts(signing, "--to", "plain").code == 0
     envelope = json.loads((signing.folder / "plain" / signature_of("one")).read_bytes())
     assert len(envelope["signatures"]) == 2
@@ -234,14 +234,29 @@ def test_a_copy_is_signed_by_its_own_key(signing: Stage) -> None:
 
 def test_a_copy_that_names_another_source_is_not_signed(signing: Stage) -> None:
     export(signing, "one")
-    assert signing.command("copy", "plain").code == 0
+    assert signing.command("copy", "./plain").code == 0
     manifest = signing.folder / "plain" / manifest_of("one")
     changed = json.loads(manifest.read_bytes())
     changed["copy_of"]["source"] = "gs://elsewhere"
     manifest.write_bytes(json.dumps(changed).encode())
-    called = signing.command("copy", "plain", "--sign", "signing.key")
+    called = signing.command("copy", "./plain", "--sign", "signing.key")
     assert (called.code, "another run of this id" in called.err) == (2, True), called
     assert not (signing.folder / "plain" / signature_of("one")).exists()
+
+
+def test_a_copy_that_trusts_a_key_copies_what_it_has_signed_and_names_the_rest(signing: Stage) -> None:
+    export(signing, "one", "--sign", "signing.key")
+    export(signing, "two")
+    trust = ("--trust", "signing.pub")
+    refused(signing.command("copy", str(signing.folder / "published"), *trust), "cannot trust run two", "not signed")
+    assert not (signing.folder / "published").exists()
+    for words in (("--all",), ("--keep-last", "1")):
+        there = signing.folder / words[0].strip("-")
+        called = signing.command("copy", str(there), *words, *trust, "--json")
+        assert called.code == 3, called.text
+        copied = {run["run"]: (run["state"], run["problem"]) for run in json.loads(called.out)["runs"]}
+        assert copied == {"one": ("copied", ""), "two": ("not copied", "it is not signed")}
+        assert json.loads(signing.command("verify", "--json", "--to", str(there)).out)["run"] == "one"
 
 
 def test_prune_deletes_the_signature_with_its_run(signing: Stage) -> None:

@@ -68,7 +68,7 @@ def plan(*, tasks: int = 1, **options: Unpack[Options]) -> Planned:
     return finish(serve(settings, lambda services: verbs.plan(services, settings, settings.run_id or "RUN", tasks)))
 
 
-@with_settings((*OF_TARGET, *RULES, "kms_key"))
+@with_settings((*OF_TARGET, *RULES, "kms_key", "sign", "trust"))
 def copy(
     dest: str,
     runs: str | Sequence[str] = (),

@@ -19,7 +19,7 @@ from bqdump.core.errors import DeniedError, UsageError
 from bqdump.core.retention.policy import Policy, Snapshot, apply
 from bqdump.core.settings.target import FOLDER, Target
 from bqdump.observe.history import RunLine, list_runs
-from bqdump.repository.manifests import published_run
+from bqdump.repository.manifests import problem_of, published_run
 from bqdump.repository.published import missing_run
 from bqdump.repository.repository import create, exists, value_of
 
@@ -146,7 +146,7 @@ async def chosen_runs(place: Place, runs: Sequence[str], policy: Policy, now: in
     """
     if not runs and not policy and not every:
         return [await published_run(place.store, place.settings)]
-    lines = {line.run: line for line in await list_runs(place.store, place.settings)}
+    lines = {line.run: line for line in await list_runs(place.plain or place.store, place.settings)}
     for run in runs:
         if run not in lines:
             raise missing_run(run, place.settings, list(lines))
@@ -156,8 +156,13 @@ async def chosen_runs(place: Place, runs: Sequence[str], policy: Policy, now: in
     if not whole:
         # Raises the error about a place without an export, or with a set of them.
         return [await published_run(place.store, place.settings)]
-    kept = apply(policy, map(_snapshot, whole), now) if policy else {}
-    return sorted((copyable.run for copyable in whole if every or kept[copyable.run]), key=lambda run: _age(lines[run]))
+    # Those that no trusted key has signed take no place of others. They are refused, by name, when they are read.
+    manifests = {
+        line.run: place.layout.run(line.run).manifest.name for line in whole if policy and place.settings.trust
+    }
+    refused = {run for run, name in manifests.items() if await problem_of(place.store, name)}
+    kept = apply(policy, (_snapshot(line) for line in whole if line.run not in refused), now) if policy else {}
+    return sorted((line.run for line in whole if every or kept.get(line.run, True)), key=lambda run: _age(lines[run]))
 
 
 def _age(line: RunLine) -> tuple[float, str]:

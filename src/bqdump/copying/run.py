@@ -12,7 +12,7 @@ from bqdump.copying.sharing import UNANNOUNCED, Begun, begin, is_pruned, name_ag
 from bqdump.copying.survey import Locking, Place, Surveyed, Task, plan_of, pruned_meanwhile, sources_of, survey
 from bqdump.core.copy.manifest import Item
 from bqdump.core.copy.plan import Copied, CopiedRun, CopyState, Side, egress_of, requests_for
-from bqdump.core.errors import DeniedError, NotFoundError, UsageError, VerificationError
+from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sizes import counted, size_text
@@ -36,7 +36,7 @@ async def copy(task: Task, runs: Sequence[str], policy: Policy, *, every: bool) 
     for run in names:
         try:
             copied, asked = await _copy_run(task, run)
-        except (NotFoundError, UsageError) as error:
+        except (NotFoundError, UsageError, VerificationError) as error:
             if runs or len(names) == 1 or not _is_about(error, run):
                 raise
             done.append(CopiedRun(run=run, state="not copied", problem=error.cause))
@@ -56,7 +56,7 @@ async def copy(task: Task, runs: Sequence[str], policy: Policy, *, every: bool) 
     return result
 
 
-def _is_about(error: NotFoundError | UsageError, run: str) -> bool:
+def _is_about(error: BqdumpError, run: str) -> bool:
     return error.subject == f"run {run}"
 
 

@@ -5,6 +5,7 @@ The documents of a set's run follow the last dataset, so a set that is named is 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -15,12 +16,12 @@ from bqdump.copying.survey import COPY, Place, Task
 from bqdump.core.copy.plan import Copied, CopiedRun
 from bqdump.core.documents.project import DatasetEntry, Ended, Project, ProjectPlan
 from bqdump.core.documents.target import Newest
-from bqdump.core.errors import NotFoundError, UsageError
+from bqdump.core.errors import NotFoundError, UsageError, VerificationError
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.target import record_of
-from bqdump.core.sizes import listed
-from bqdump.core.times import rfc3339
+from bqdump.core.sizes import counted, listed
+from bqdump.core.times import days_text, rfc3339
 from bqdump.repository.exports import SetAt, names_in_set, published_sets, read_board, read_project
 from bqdump.repository.published import missing_run
 from bqdump.repository.repository import create, exists, overwrite, swap, value_of
@@ -35,8 +36,11 @@ async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every
     if not names:
         return await copy(task, runs, policy, every=every)
     if task.lock:
-        cause = "only copies of one dataset can be locked"
-        raise UsageError(COPY, str(place.target), cause, f"Name one: --prefix {place.target.prefix}{names[0]}")
+        cause = f"it is a set of {counted(len(names), 'dataset')}, and only copies of one dataset can be locked"
+        there, here = (shlex.quote(str(one_dataset(side.settings, names[0]).target)) for side in (task.target, place))
+        lock = f"--lock {days_text(task.lock.until // 1000 - task.now // 1000 - 1)}"
+        hint = f"Copy each of them, with all else as it is: bqdump copy {there} --to {here} {lock}"
+        raise UsageError(COPY, str(place.target), cause, hint)
     refuse_overlap(place.target, task.target.target)
     await _refuse_another_set(task, names)
     at = SetAt(place.store, place.settings, tuple(names))
@@ -76,7 +80,7 @@ async def _copy_dataset(
     task: Task, name: str, entries: dict[str, DatasetEntry], runs: Sequence[str], policy: Policy, *, every: bool
 ) -> Copied:
     """Copy the runs of one dataset. One that lacks a run does not hold back the others."""
-    source, target = (Place(side.store, one_dataset(side.settings, name)) for side in (task.source, task.target))
+    source, target = (side._replace(settings=one_dataset(side.settings, name)) for side in (task.source, task.target))
     own = task._replace(source=source, target=target)
     nothing = Copied(copied=not task.dry, source=str(source.target), target=str(target.target), runs=())
     entry = entries.get(name)
@@ -89,7 +93,7 @@ async def _copy_dataset(
         return nothing
     try:
         done = await copy(own, wanted, policy, every=every)
-    except (NotFoundError, UsageError) as error:
+    except (NotFoundError, UsageError, VerificationError) as error:
         if not wanted or error.subject not in {f"run {run}" for run in wanted}:
             raise
         run = error.subject.removeprefix("run ")

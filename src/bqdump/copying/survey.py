@@ -49,10 +49,14 @@ Mode = Literal["governance", "compliance"]
 
 
 class Place(NamedTuple):
-    """One side of a copy: a store, and the settings that name its prefix."""
+    """One side of a copy: a store, and the settings that name its prefix.
+
+    plain: the same store with all that is there, where `store` returns only manifests that are trusted.
+    """
 
     store: ObjectStore
     settings: Settings
+    plain: ObjectStore | None = None
 
     @property
     def target(self) -> Target:

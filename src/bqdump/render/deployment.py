@@ -8,17 +8,18 @@ Source: https://cloud.google.com/scheduler/docs/configuring/cron-job-schedules
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
 
+from bqdump.core.copy.plan import requested_copy
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.routes import asks_for_reads
 from bqdump.core.settings.file import OF_ONE_RUN, setting_text
-from bqdump.core.settings.settings import SETTINGS, Settings
+from bqdump.core.settings.settings import BY_NAME, SETTINGS, Settings
 from bqdump.core.settings.target import record_of
 
 FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7))
@@ -185,6 +186,32 @@ def environment(settings: Settings) -> dict[str, str]:
         if changed and setting.name not in NOT_DEPLOYED:
             values[setting.env] = setting_text(setting.name, value)
     return values
+
+
+def copying(
+    deployment: Deployment, dest: str, rules: Sequence[str], *, every: bool, lock: str, lock_mode: str
+) -> tuple[Deployment, list[str]]:
+    """The deployment of a job that copies to this place, and its arguments. rules: names of settings.
+
+    One that locks has one task: the others would have nothing to do. Raises UsageError like the copy itself.
+    """
+    settings = deployment.settings
+    requested_copy(
+        settings,
+        dest,
+        (),
+        rules,
+        every=every,
+        storage_class="",
+        digests=False,
+        dry=False,
+        lock=lock,
+        lock_mode=lock_mode,
+    )
+    flags = [f"{BY_NAME[name].flag}={setting_text(name, getattr(settings, name))}" for name in rules]
+    given = {"--lock": lock, "--lock-mode": lock_mode}
+    flags += [*(["--all"] if every else []), *(f"{flag}={value}" for flag, value in given.items() if value)]
+    return (msgspec.structs.replace(deployment, tasks=1) if lock else deployment), [dest, *flags]
 
 
 def check_schedule(flag: str, schedule: str) -> None:

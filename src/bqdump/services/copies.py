@@ -16,6 +16,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, S3
 from bqdump.ports.store import Lock, Locks, Mover, ObjectStore
 from bqdump.repository.published import naming_missing_bucket
+from bqdump.services.keys import trusting
 from bqdump.services.opening import open_s3, open_store, patience_for
 
 
@@ -32,17 +33,20 @@ class Sides(NamedTuple):
 async def opened_copy(settings: Settings, request: Request, lock: Lock | None = None) -> AsyncIterator[Sides]:
     """Both places of a copy, and what moves files. settings: of the source. lock: of all objects of the target.
 
+    Where the settings name keys to trust, the source has no runs but those that one of them has signed.
     Raises NotFoundError about a bucket instead of what was not found in it, if the bucket does not exist.
     """
     into = msgspec.structs.replace(settings, target=request.target)
     source = open_store(settings, patient=True)
+    # How old a run may be is not a matter of trust here: the rules say which are copied.
+    trusted = trusting(lambda _: source, msgspec.structs.replace(settings, newest_within=None))(settings.target)
     target = _open_target(into, request.storage_class, lock)
     mover = _open_mover(settings, into, request, source, target, lock)
     keep_imported()
     try:
         locks = target if lock and isinstance(target, RetryingStore) else None
         async with naming_missing_bucket(source, target):
-            yield Sides(Place(source, settings), Place(target, into), mover, locks)
+            yield Sides(Place(trusted, settings, source), Place(target, into), mover, locks)
     finally:
         await mover.close()
         await source.close()

@@ -51,7 +51,7 @@ STATES = {"copied": "copied", "there": "there before", "missing": "would be copi
 @click.option("--dry-run", is_flag=True, help="Show what would be copied.")
 @json_option(Copied, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
-@settings_options(*RULES, "kms_key", "sign")
+@settings_options(*RULES, "kms_key", "sign", "trust")
 def copy(
     dest: str,
     runs: tuple[str, ...],

@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from bqdump.cli.options import ALL, Command, load_settings, settings_options
+from bqdump.cli.options import ALL, Command, flags_given, load_settings, settings_options
+from bqdump.core.copy.plan import RULES
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.drill import portion
 from bqdump.core.restore.request import parse_into
 from bqdump.core.settings.amounts import size
 from bqdump.core.settings.settings import REQUIRED
-from bqdump.render.deployment import Deployment, check, check_schedule, secret_of
+from bqdump.render.deployment import Deployment, check, check_schedule, copying, secret_of
 from bqdump.render.iam import accounts, acting_as, build_account
 from bqdump.render.job import (
     ALONE,
@@ -106,9 +107,21 @@ def render() -> None:
 )
 @click.option("--into", metavar="[PROJECT.]DATASET", help="With --command restore: the dataset to restore into.")
 @click.option("--dest", metavar="DEST", help="With --command copy: where to.")
+@click.option("--all", "every", is_flag=True, help="Copy all complete runs.")
+@click.option("--lock", metavar="DURATION", default="", help="Lock the copies, such as for 35d.")
+@click.option("--lock-mode", metavar="MODE", default="", help="governance (default) or compliance.")
 @click.option("--sample", metavar="SHARE", help="Share of each drill (tables) or verify (files), such as 10%.")
 @deployment_options
-def job(command: str, into: str | None, dest: str | None, sample: str | None, **options: Any) -> None:
+def job(
+    command: str,
+    into: str | None,
+    dest: str | None,
+    every: bool,
+    lock: str,
+    lock_mode: str,
+    sample: str | None,
+    **options: Any,
+) -> None:
     """Print the Cloud Run job, for `gcloud run jobs replace`.
 
     \b
@@ -117,17 +130,24 @@ def job(command: str, into: str | None, dest: str | None, sample: str | None, **
       bqdump render job --region europe-west1 --name bqdump-restore --command restore --into restored > restore.yaml
       bqdump render job --region europe-west1 --name bqdump-drill --command drill --memory 2Gi > drill.yaml
     """
+    rules = [name for name in flags_given(options) if name in RULES]
     deployment = _deployment(options)
     if into and command != "restore":
         raise UsageError("render", "--into", "only valid with --command restore", "Remove it.")
     if bool(dest) != (command == COPY):
         wrong = "only valid with --command copy" if dest else "--command copy needs it"
         raise UsageError("render", "--dest", wrong, "Remove it." if dest else "Name the place of the copies.")
+    of_copies = ("--all", every), ("--lock", lock), ("--lock-mode", lock_mode)
+    if command != COPY and (idle := [flag for flag, given in of_copies if given]):
+        raise UsageError("render", idle[0], "only valid with --command copy", "Remove it.")
     if sample and command not in ALONE:
         raise UsageError("render", "--sample", "only valid with --command drill or verify", "Remove it.")
     portion(None, sample or "")
     variables = _into(deployment, into) if into else _drill(deployment, sample or "") if command == DRILL else {}
-    arguments = [place_of_copies(dest)] if dest else [f"--read={sample or SHARE}"] if command == VERIFY else []
+    arguments = [f"--read={sample or SHARE}"] if command == VERIFY else []
+    if dest:
+        place = place_of_copies(dest)
+        deployment, arguments = copying(deployment, place, rules, every=every, lock=lock, lock_mode=lock_mode)
     click.echo(to_yaml(job_document(deployment, command, variables, arguments)), nl=False)
 
 
