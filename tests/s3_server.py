@@ -41,10 +41,21 @@ class Fault(NamedTuple):
     text: str = ""
 
 
+# The permission that each operation needs:
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+RIGHTS = {
+    "get": "s3:GetObject", "head": "s3:GetObject", "list": "s3:ListBucket", "head bucket": "s3:ListBucket",
+    "get bucket": "s3:GetBucketVersioning", "put": "s3:PutObject", "begin": "s3:PutObject", "part": "s3:PutObject",
+    "complete": "s3:PutObject", "retain": "s3:PutObjectRetention", "delete": "s3:DeleteObject",
+    "abort": "s3:AbortMultipartUpload", "list uploads": "s3:ListBucketMultipartUploads",
+}  # fmt: skip
+
+
 class S3Server:
     """The server. counts: requests by operation. arrived: requests (WSGI), while it is a list. faults: those to come.
 
-    flips: how many bodies still arrive with a changed byte, by a part of the object's name.
+    flips: how many bodies still arrive with a changed byte, by a part of the object's name. allowed: the permissions
+    of whoever asks, None for all of them.
     """
 
     def __init__(self) -> None:
@@ -53,6 +64,7 @@ class S3Server:
         self.arrived: list[dict[str, Any]] | None = None
         self.faults: list[Fault] = []
         self.flips: dict[str, int] = {}
+        self.allowed: frozenset[str] | None = None
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock, self._writing = threading.Lock(), threading.Lock()
 
@@ -69,6 +81,9 @@ class S3Server:
         environ["wsgi.input"] = io.BytesIO(body)
         if fault and not fault.after:
             return refusal(start, fault)
+        denied = Fault(operation, 403, "AccessDenied", message="Access Denied")
+        if self.allowed is not None and RIGHTS[operation] not in self.allowed:
+            return refusal(start, denied)
         answer: list[Any] = []
 
         def begin(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
@@ -81,6 +96,9 @@ class S3Server:
             found = list(self._moto(environ, begin))
         if fault:
             return refusal(start, fault)
+        if self.allowed is not None and "s3:ListBucket" not in self.allowed and answer[0].startswith("404"):
+            # Who may not list does not learn what does not exist.
+            return refusal(start, denied)
         start(*answer)
         return found
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bqdump.check.doctor.checks import Check, CheckOutcome
-from bqdump.check.doctor.examine import READS, examine
+from bqdump.check.doctor.examine import READS, examine, examine_copies
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import PYTHON, Words
@@ -76,6 +76,11 @@ async def diagnose(
     """
     examined = await examine(store, warehouse, open_read_route, settings, time.time, words)
     return _diagnosis(settings, [*environment(os.environ), *examined], service_account)
+
+
+async def diagnose_copies(store: ObjectStore, settings: Settings, words: Words = PYTHON) -> Diagnosis:
+    """The same for a place that holds copies only. Nothing there is granted with commands of Google Cloud."""
+    return _diagnosis(settings, await examine_copies(store, settings, words), "")
 
 
 def diagnose_together(settings: Settings, found: Sequence[Diagnosis]) -> Diagnosis:

@@ -11,7 +11,7 @@ import inspect
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from datetime import datetime
@@ -25,7 +25,7 @@ from bqdump.core.errors import BqdumpError, UsageError, first_of
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.resolve import arguments, resolve
 from bqdump.core.settings.resolve import file as settings_file
-from bqdump.core.settings.settings import SETTINGS, Settings
+from bqdump.core.settings.settings import SETTINGS, Required, Settings
 from bqdump.core.sizes import size_text
 from bqdump.core.times import as_of_time, only_one
 from bqdump.core.wording import PYTHON, fill
@@ -45,7 +45,7 @@ def tell_bill(bytes_billed: int) -> None:
     log.info("BigQuery bills %s for this comparison", size_text(bytes_billed), extra=billed)
 
 
-def settings_of(options: Options, required: Sequence[str]) -> Settings:
+def settings_of(options: Options, required: Required) -> Settings:
     """The settings of a call. Raises UsageError, naming the argument."""
     values: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     file = values.pop("config", None)

@@ -22,7 +22,7 @@ from bqdump.core.progress.export import Export
 from bqdump.core.retention.erased import Erasures, requested_erasure
 from bqdump.core.retention.policy import policy_for, refuse_idle, refuse_short
 from bqdump.core.retention.pruned import Pruned
-from bqdump.core.settings.settings import REQUIRED, RETENTION
+from bqdump.core.settings.settings import REQUIRED, RETENTION, required_to_check
 from bqdump.core.settings.task_identity import Identity
 from bqdump.core.settings.values import given_tags
 from bqdump.diagnosis import Diagnosis
@@ -184,9 +184,10 @@ def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosi
     """Check permissions and risks before a run, without exporting. `verdict` is the worst result.
 
     Writes two small objects below _bqdump/doctor/ and deletes them. Problems are returned, not raised.
+    to: of s3://BUCKET/PREFIX, what a copy needs there is checked.
     service_account: the account in the commands of `cures` (default: the one that `bqdump render iam` creates).
     """
-    settings = settings_of(options, REQUIRED)
+    settings = settings_of(options, required_to_check)
     return finish(serve(settings, lambda services: verbs.doctor(services, settings, service_account)))
 
 

@@ -21,7 +21,7 @@ from bqdump.cli.errors import described, remember
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.request import DRILL_SETTINGS, RESTORE_SETTINGS
 from bqdump.core.settings.resolve import environment, file, flags, places, resolve
-from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Required, Setting, Settings
 from bqdump.core.settings.values import run_id
 from bqdump.core.wording import close_name
 from bqdump.services.process import CONFIG, read_config
@@ -236,7 +236,7 @@ def flags_given(options: Mapping[str, Any]) -> list[str]:
 
 
 def load_settings(
-    options: Mapping[str, Any], required: Sequence[str] = REQUIRED, environ: Mapping[str, str] = os.environ
+    options: Mapping[str, Any], required: Required = REQUIRED, environ: Mapping[str, str] = os.environ
 ) -> Settings:
     """The settings of this invocation. required: those that the command cannot do without. Raises UsageError."""
     typed = {name: value for name, value in options.items() if value not in (None, ())}

@@ -16,7 +16,7 @@ from bqdump.check.verify_set import verify_set
 from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.core.wording import PYTHON, Words
-from bqdump.diagnosis import Diagnosis, diagnose, diagnose_together
+from bqdump.diagnosis import Diagnosis, diagnose, diagnose_copies, diagnose_together
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.exports import StoreAt, exports_at
@@ -32,8 +32,13 @@ if TYPE_CHECKING:
 async def doctor(services: Services, settings: Settings, service_account: str = "", words: Words = PYTHON) -> Diagnosis:
     """Check permissions and risks before a run: of its export, or of each one of a set, where it goes to.
 
+    In a place that holds copies only: before a copy.
+
     service_account, words: see diagnose.
     """
+
+    if settings.target.holds_copies:
+        return await diagnose_copies(services.store_at(settings.target), settings, words)
 
     async def diagnosis(own: Settings) -> Diagnosis:
         store = services.store_at(own.target)

@@ -5,19 +5,24 @@ What planning finds: the guards, and the permission to open a read session.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 
 import msgspec
 
 from bqdump.check.doctor.checks import Check, CheckOutcome, Checks
 from bqdump.check.doctor.needs import (
+    CONTENT,
     check_bucket,
     check_dataset,
     check_definitions,
     check_objects,
     check_owner,
     check_tables,
+    delete_written,
 )
+from bqdump.core.documents.copying import CopyPlace
+from bqdump.core.errors import DeniedError, UsageError
 from bqdump.core.plan.altered import folded
 from bqdump.core.plan.guards import GUARDS, sentence, to_allow
 from bqdump.core.risks import Risk
@@ -33,8 +38,15 @@ from bqdump.export.task import ReadRoute
 from bqdump.ports.reader import ReadRequest
 from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.ports.warehouse import Warehouse
+from bqdump.repository.repository import exists, value_of
 
 READS = "bigquery.readsessions.create"
+# What a copy with --lock writes with, in S3.
+LOCKING = {
+    "create objects": "s3:PutObject",
+    "lock objects": "s3:PutObjectRetention",
+    "see locks": "s3:GetObjectRetention",
+}
 # BigQuery's API for datasets does not report whether one is attached to a failover reservation.
 DISASTER_RECOVERY = (
     "; cannot be checked: under managed disaster recovery, extract jobs need a reservation assignment of type PIPELINE"
@@ -132,3 +144,67 @@ async def examine(
     await check_objects(checks, store, settings, bucket, int(clock() * 1000), writable=writable)
     await check_plan(checks, store, warehouse, open_read_route, settings, bucket, compare=ours)
     return checks.made
+
+
+async def examine_copies(store: ObjectStore, settings: Settings, words: Words = PYTHON) -> list[Check]:
+    """What a copy to S3 needs, in the words of S3. Nothing else is stored there. See examine.
+
+    Where copies are locked, nothing is written, since it would stay.
+    """
+    checks, url = Checks(words), store.url
+    bucket = await checks.ask(
+        "see the bucket", url, "s3:ListBucket", store.describe, lambda found: f"it is in {found.location}"
+    )
+    if bucket is None:
+        # Who may not list a bucket is not told that an object does not exist either.
+        detail = "skipped: fix the permission above first"
+        for right in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
+            checks.note("use the place", str(settings.target), CheckOutcome.UNTRIED, detail, right)
+        return checks.made
+    copies = await checks.ask(
+        "the place is for copies",
+        str(settings.target),
+        "s3:GetObject",
+        lambda: _copies_in(store, settings),
+        lambda found: f"it holds copies of {found.project}.{found.dataset}" if found.project else "",
+    )
+    if copies is None:
+        return checks.made
+    if copies.lock:
+        for what, right in LOCKING.items():
+            checks.note(what, url, CheckOutcome.UNTRIED, "copies there are locked, and an attempt would stay", right)
+    else:
+        await _try_writing(checks, store, settings)
+    return checks.made
+
+
+async def _try_writing(checks: Checks, store: ObjectStore, settings: Settings) -> None:
+    url, name = store.url, f"{settings.layout.state}doctor/{secrets.token_hex(8)}.json"
+    created = await checks.ask("create objects", url, "s3:PutObject", lambda: store.write(name, CONTENT, 0))
+    if created is None:
+        for what, right in (("read objects", "s3:GetObject"), ("delete objects", "s3:DeleteObject")):
+            checks.note(what, url, CheckOutcome.UNTRIED, "no object could be made", right)
+        return
+    await checks.ask("read objects", url, "s3:GetObject", lambda: store.read(name))
+    written, left = {name: created}, f"left behind: {name}"
+    await checks.ask("delete objects", url, "s3:DeleteObject", lambda: delete_written(store, written), instead=left)
+    what, right = "find parts that killed copies left", "s3:ListBucketMultipartUploads"
+    try:
+        await store.discard_uploads([name])
+    except DeniedError:
+        checks.note(what, url, CheckOutcome.WARNING, "they stay, and are billed", right)
+    else:
+        checks.note(what, url, CheckOutcome.OK, "", right)
+
+
+async def _copies_in(store: ObjectStore, settings: Settings) -> CopyPlace:
+    """What is known of the copies there, empty for none. Raises UsageError where something else is there."""
+    layout = settings.layout
+    found = await value_of(store, layout.copies)
+    if found is None and not await exists(store, layout.project):
+        async for page in store.objects(settings.target.prefix):
+            for info in page:
+                cause = f"it holds no copies of exports, and is not empty: it has {info.name}"
+                raise UsageError("check", str(settings.target), cause, "Copy to an empty place.")
+            break
+    return found or CopyPlace("", "", "", 0)

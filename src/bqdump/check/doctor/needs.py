@@ -27,6 +27,7 @@ from bqdump.ports.store import BucketInfo, Copy, ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import check_prefix
 
+CONTENT = b'{"what":"bqdump doctor looks whether it may write here"}'
 LEFT_OUT = "a run leaves these definitions out, and names them"
 # A larger difference makes log lines and run ids confusing. No decision depends on it.
 CLOCKS_APART_SECONDS = 60
@@ -191,11 +192,11 @@ async def check_objects(
     folder = f"{settings.layout.state}doctor/"
     name = f"{folder}{secrets.token_hex(8)}.json"
     rights = {"read objects": "get", "list objects": "list", "replace objects": "update", "delete objects": "delete"}
-    data, written = b'{"what":"bqdump doctor looks whether it may write here"}', dict[str, int]()
+    written = dict[str, int]()
     created = None
     if writable:
         created = await checks.ask(
-            "create objects", store.url, "storage.objects.create", lambda: store.write(name, data, 0)
+            "create objects", store.url, "storage.objects.create", lambda: store.write(name, CONTENT, 0)
         )
     if created is None:
         for what, right in rights.items():
@@ -221,7 +222,7 @@ async def check_objects(
         "delete objects",
         store.url,
         "storage.objects.delete",
-        lambda: _deleted(store, written),
+        lambda: delete_written(store, written),
         lambda _: "",
         f"left behind: {', '.join(written)}",
     )
@@ -239,7 +240,8 @@ async def _copied(store: ObjectStore, wish: Copy) -> int:
     return result.generation
 
 
-async def _deleted(store: ObjectStore, written: dict[str, int]) -> bool:
+async def delete_written(store: ObjectStore, written: dict[str, int]) -> bool:
+    """Delete objects that the doctor has written, by name with their generations. Raises the first error."""
     for result in await store.delete(list(written.items())):
         if isinstance(result, BqdumpError):
             raise result

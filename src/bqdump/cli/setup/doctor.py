@@ -14,7 +14,7 @@ from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.cli.options import ALL, Command, finish, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.core.errors import UsageError
-from bqdump.core.settings.settings import REQUIRED
+from bqdump.core.settings.settings import REQUIRED, required_to_check
 from bqdump.core.sizes import counted
 from bqdump.diagnosis import Cure, Diagnosis
 from bqdump.services.opened import serve
@@ -34,15 +34,15 @@ LACKING = (CheckOutcome.DENIED, CheckOutcome.MISSING)
 def doctor(as_json: bool, service_account: str, **options: Any) -> int:
     """Check permissions and risks before a run, without exporting.
 
-    Writes two small objects below _bqdump/doctor/ and deletes them. Exits with 5 if a permission is missing, with 2 if
-    a run would be refused for another reason.
+    Writes two objects below _bqdump/doctor/ and deletes them. For s3://, checks what a copy needs. Exits with 5 if a
+    permission is missing, 2 if otherwise refused.
 
     \b
     Examples:
       bqdump doctor --project my-project --dataset sales --bucket my-exports
       bqdump doctor --json
     """
-    settings = load_settings(options)
+    settings = load_settings(options, required_to_check)
     if service_account and "@" not in service_account:
         hint = "Write its address, such as bqdump@my-project.iam.gserviceaccount.com."
         raise UsageError("check", f"--service-account {service_account}", "it is not an address", hint)
@@ -50,13 +50,13 @@ def doctor(as_json: bool, service_account: str, **options: Any) -> int:
     if as_json:
         print_json(diagnosis)
     else:
-        _print(diagnosis)
+        _print(diagnosis, "copy" if settings.target.holds_copies else "run")
     if diagnosis.verdict in LACKING:
         return DENIED_OR_NOT_FOUND
     return USAGE if diagnosis.verdict is CheckOutcome.REFUSED else DONE
 
 
-def _print(diagnosis: Diagnosis) -> None:
+def _print(diagnosis: Diagnosis, what: str) -> None:
     print_table(
         ("", "check", "on", "found"),
         [(check.outcome.value, check.name, check.on, check.detail) for check in diagnosis.checks],
@@ -68,4 +68,4 @@ def _print(diagnosis: Diagnosis) -> None:
         lacking = ", ".join(cure.permission for cure in cures)
         sys.stdout.write(f"\n# {lacking}: {cures[0].role} on {cures[0].on}\n{lines}\n")
     bad = [check for check in diagnosis.checks if check.outcome in (*LACKING, CheckOutcome.REFUSED)]
-    sys.stdout.write(f"\n{counted(len(bad), 'check')} would stop a run.\n" if bad else "\nA run can start.\n")
+    sys.stdout.write(f"\n{counted(len(bad), 'check')} would stop a {what}.\n" if bad else f"\nA {what} can start.\n")

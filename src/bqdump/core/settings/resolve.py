@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from bqdump.core.documents.path_template import parse_template
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS
-from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, RULES, SETTINGS, Setting, Settings
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, RULES, SETTINGS, Required, Setting, Settings
 from bqdump.core.settings.target import BUCKET, Target, names_several
 from bqdump.core.settings.values import SecretValueError
 from bqdump.core.sizes import listed
@@ -97,10 +97,10 @@ class Given(NamedTuple):
     place: str
 
 
-def resolve(*sources: Source, required: Sequence[str] = REQUIRED) -> Settings:
+def resolve(*sources: Source, required: Required = REQUIRED) -> Settings:
     """The settings of one export. A source takes precedence over those after it; so does its target.
 
-    required: settings that the command cannot do without; "bucket" stands for any target.
+    required: settings that the command cannot do without, also by its target; "bucket" stands for any target.
     Raises UsageError, naming the setting and the place it came from.
     """
     settings = given_settings(*sources)
@@ -109,7 +109,8 @@ def resolve(*sources: Source, required: Sequence[str] = REQUIRED) -> Settings:
     if "locations" in present and names_several(settings["dataset"].value if "dataset" in settings else ""):
         # Each location has a bucket of its own.
         present.add("bucket")
-    if missing := [name for name in required if name not in present]:
+    needed = required(target) if callable(required) else required
+    if missing := [name for name in needed if name not in present]:
         names = [f"{{required:{name}}}" for name in missing]
         raise UsageError(READ, "", f"missing: {listed(names, 'and')}")
     values = {name: value.value for name, value in settings.items() if name not in ("to", "bucket", "prefix")}

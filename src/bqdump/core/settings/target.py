@@ -37,6 +37,11 @@ class Target(msgspec.Struct, frozen=True):
         return self.root if self.scheme == FOLDER else ""
 
     @property
+    def holds_copies(self) -> bool:
+        """Whether only copies of exports are stored there: BigQuery does not write to it."""
+        return self.scheme == S3
+
+    @property
     def url(self) -> str:
         """The root as people write it."""
         return self.root if self.scheme == FOLDER else f"{self.scheme}://{self.root}"
