@@ -57,4 +57,9 @@ locals {
     toset([for target in flatten(local.exported[*].targets) : split("/", trimprefix(target, "gs://"))[0]]),
     [var.bucket],
   )
+  # Where the workflow's items are copied to, as far as that is in Cloud Storage.
+  copy_buckets = setsubtract(
+    toset([for item in var.workflow ? var.exports : [] : split("/", trimprefix(item.copy_to, "gs://"))[0] if length(regexall("^gs://", lookup(item, "copy_to", ""))) > 0]),
+    setunion(local.other_buckets, [var.bucket]),
+  )
 }

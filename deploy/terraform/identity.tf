@@ -228,6 +228,24 @@ resource "google_storage_bucket_iam_member" "see_buckets_elsewhere" {
   member = google_service_account.job.member
 }
 
+# Copies published runs to these buckets, which exist already. A copy replaces and deletes its own notes, also with
+# append_only.
+resource "google_storage_bucket_iam_member" "write_copies" {
+  for_each = local.copy_buckets
+
+  bucket = each.value
+  role   = "roles/storage.objectUser"
+  member = google_service_account.job.member
+}
+
+resource "google_storage_bucket_iam_member" "see_buckets_of_copies" {
+  for_each = local.copy_buckets
+
+  bucket = each.value
+  role   = "roles/storage.legacyBucketReader"
+  member = google_service_account.job.member
+}
+
 resource "google_service_account" "scheduler" {
   count = length(local.scheduled) == 0 && !local.by_workflow ? 0 : 1
 

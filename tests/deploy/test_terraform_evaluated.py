@@ -32,7 +32,7 @@ KEY = "projects/p/locations/europe/keyRings/r/cryptoKeys/k"
 LOCATIONS = {"EU": "gs://exports.eu", "asia-northeast1": "gs://my-asia/own"}
 ITEMS = [
     {"project": "my-jobs", "dataset": "sales", "bucket": "my-exports", "prefix": "nightly", "tasks": "4"},
-    {"project": "my-jobs", "dataset": "sales", "bucket": "my-exports", "prefix": "hourly"},
+    {"project": "my-jobs", "dataset": "sales", "bucket": "my-exports", "prefix": "hourly", "copy_to": "s3://c/h"},
     {"project": "other", "dataset": "crm, erp", "bucket": "their-exports", "locations": "EU=gs://their-eu"},
     {"project": "third", "dataset": "log_*", "bucket": "my-exports"},
 ]
@@ -245,7 +245,7 @@ def check_grants(case: Case) -> None:
     items = ITEMS[: len(given["exports"])] if given.get("workflow") else []
     own = [case.deployment.settings]
     for item in items:
-        values = {key: value for key, value in item.items() if key != "tasks"}
+        values = {key: value for key, value in item.items() if key not in ("tasks", "copy_to")}
         own.append(resolve(file(values, "exports"), environment(variables_of(case.deployment.settings))))
     expected = set()
     for settings in own:
@@ -289,6 +289,18 @@ def test_the_module_creates_what_render_prints(tmp_path: Path, names: list[str])
                 check(case)
             except AssertionError as error:
                 raise AssertionError(f"{name}: {check.__name__}: {error}") from error
+
+
+def test_the_job_may_write_to_the_buckets_that_the_workflow_copies_to(tmp_path: Path) -> None:
+    places = ("gs://second/sales", "gs://second/hr", "s3://third/sales", "gs://my-exports/copies")
+    given = BASE | {"workflow": True, "exports": [ITEMS[0] | {"copy_to": place} for place in places]}
+    planned = evaluate(tmp_path, {"copies": given, "without": BASE | {"workflow": True, "exports": ITEMS[:1]}}, OUTPUTS)
+    granted = {
+        name: [(one["bucket"], one["role"]) for one in planned[name].of("google_storage_bucket_iam_member")]
+        for name in planned
+    }
+    more = [("second", "roles/storage.objectUser"), ("second", "roles/storage.legacyBucketReader")]
+    assert sorted(granted["copies"]) == sorted([*granted["without"], *more])
 
 
 @pytest.mark.parametrize(

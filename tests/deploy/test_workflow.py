@@ -217,3 +217,39 @@ def test_the_job_keeps_its_number_of_tasks_if_the_tables_cannot_be_counted() -> 
     assert run(SOURCE, {"exports": [ITEM]}, api) == {"published": [f"{EXECUTION}-0"]}
     assert "taskCount" not in api.bodies[0]["overrides"]
     assert api.counted == ["sales"]
+
+
+COPY = "s3://second/sales"
+
+
+def test_an_item_is_copied_once_it_is_published_by_the_same_job_with_the_same_variables() -> None:
+    api = Api()
+    result = run(SOURCE, {"exports": [ITEM | {"tasks": 2, "copy_to": COPY}, ITEM | {"dataset": "hr"}]}, api)
+    [exported, copied] = [body for body in api.bodies if variables(body)["SOURCE_DATASET"] == "sales"]
+    [container] = copied["overrides"]["containerOverrides"]
+    assert container["args"] == ["copy", COPY]
+    assert variables(copied) == variables(exported)
+    assert copied["overrides"]["taskCount"] == exported["overrides"]["taskCount"] == 2
+    assert "args" not in exported["overrides"]["containerOverrides"][0]
+    assert len(api.bodies) == 3
+    assert len(api.urls) == 1
+    assert sorted(result["published"]) == [f"{EXECUTION}-0", f"{EXECUTION}-1"]
+
+
+def test_an_item_that_is_not_published_is_not_copied() -> None:
+    api = Api({"sales": [refusal(403, "no")]})
+    with pytest.raises(FailedError, match=r"1 of 1 exports failed; p\.sales"):
+        run(SOURCE, {"exports": [ITEM | {"copy_to": COPY}]}, api)
+    assert len(api.bodies) == 1
+
+
+def test_a_failed_copy_is_named_and_its_export_counts_as_published() -> None:
+    api = Api({"sales": [{"succeededCount": 1}, *(broken() for _ in range(3))]})
+    with pytest.raises(FailedError) as caught:
+        run(SOURCE, {"exports": [ITEM | {"copy_to": COPY}]}, api)
+    error = caught.value.payload
+    assert error["message"] == (
+        f"1 of 1 exports failed; p.sales to gs://b/ (run {EXECUTION}-0) is published, but not copied to {COPY}. "
+        "Task 3 failed."
+    )
+    assert error["published"] == [f"{EXECUTION}-0"]

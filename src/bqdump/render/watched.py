@@ -16,7 +16,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.render.deployment import Deployment, environment
 
 # Keys of an item of the workflow's input that are no settings.
-OF_THE_JOB = ("tasks", "timeout")
+OF_THE_JOB = ("tasks", "timeout", "copy_to")
 
 
 class Exported(NamedTuple):
