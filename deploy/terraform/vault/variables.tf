@@ -30,7 +30,7 @@ variable "source_bucket" {
 }
 
 variable "kms_key" {
-  description = "Cloud KMS key of the copies (default: Google's). Whoever destroys it destroys them."
+  description = "Cloud KMS key of the copies (default: Google's). Cloud Storage's service agent of the project must have roles/cloudkms.cryptoKeyEncrypterDecrypter on it. Whoever destroys it destroys them."
   type        = string
   default     = ""
 }
