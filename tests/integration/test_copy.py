@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 import requests
 
@@ -152,6 +153,21 @@ def test_copies_that_are_killed_at_random_are_completed_by_the_same_command(
         verified = stage.command("verify", "--to", dest, "--json")
         assert json.loads(verified.out)["findings"] == []
     assert hits
+
+
+def test_the_tasks_of_a_local_execution_share_a_copy(stage: Stage, second: str) -> None:
+    fill(stage, tables=20)
+    assert stage.run(execution="r1").code == 0
+    (stage.folder / "stack.json").write_bytes(msgspec.json.encode(stage.stack))
+    dest = f"gs://{second}/sales"
+    words = ["-m", "bqdump", "local", "--folder", str(stage.folder), "execute", "--tasks", "3", "--", "copy", dest]
+    ended = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, check=False, env=stage.variables, cwd=stage.folder
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "3 of 3 tasks succeeded" in ended.stdout
+    verified = stage.command("verify", "--to", dest, "--json")
+    assert json.loads(verified.out)["findings"] == []
 
 
 def test_sigterm_ends_a_copy_with_how_to_resume_it(stage: Stage) -> None:

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 # The bucket is a local folder: listing it is cheap.
 PACE = Pace(0.3, 2.0)
-RUN, RESTORE = "run", "restore"
+RUN, RESTORE, COPY = "run", "restore", "copy"
 
 
 def command_of(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
     """The command that tasks run, by default `run`, which takes no names; and its arguments."""
-    if arguments and arguments[0] in (RUN, RESTORE):
+    if arguments and arguments[0] in (RUN, RESTORE, COPY):
         return arguments[0], arguments[1:]
     return RUN, arguments
 
@@ -45,7 +45,7 @@ def run_tasks(
     shown: Callable[[TaskLine], str | None] | None = None,
     **options: Any,
 ) -> Execution:
-    """Run `bqdump run ARGUMENTS` (or `bqdump restore …`) as tasks, and show them on standard error.
+    """Run `bqdump run ARGUMENTS` (or `restore …`, `copy …`) as tasks, and show them on standard error.
 
     environ: the settings and the addresses of the local stack. shown: what to print for a line, None for nothing.
     options: see bqdump_local.execute.execute.

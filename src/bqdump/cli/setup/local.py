@@ -195,7 +195,7 @@ def _seconds(text: str) -> float:
 def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options: Any) -> int:
     """Run `bqdump run ARGUMENTS` as Cloud Run does: several tasks, with retries, variables and exit codes.
 
-    With `restore` as the first argument, the tasks share a restore. Settings are those of the environment and of
+    With `restore` or `copy` as the first argument, the tasks share that. Settings are those of the environment and of
     bqdump.toml; the default is the data of `local seed`.
 
     \b
