@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import logging
 import os
 import re
@@ -77,6 +78,16 @@ def _logging_as_imported() -> None:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests on ports in memory, where nothing takes time: timers need not, either."""
     monkeypatch.setattr(asyncio, "run", run_skipping)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test that is a coroutine runs in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in arguments}))
+    return True
 
 
 def pytest_configure() -> None:

@@ -91,23 +91,20 @@ def test_other_statements_are_recorded_if_their_tables_exist() -> None:
     assert [job.error.reason if job and job.error else "" for job in jobs] == ["", "", "notFound"]
 
 
-def test_a_table_disappears_when_it_expires() -> None:
+async def test_a_table_disappears_when_it_expires() -> None:
     world = World()
     expiring = msgspec.Raw(b'{"expirationTime":"%d"}' % (world.now + 1000))
 
-    async def check() -> None:
-        with pytest.raises(NotFoundError):
-            await world.destination.present(HERE)
-        await world.destination.create_dataset("p", "d", NOTHING)
-        await world.destination.create_table(HERE, "t", expiring)
-        world.now += 999
-        assert [item.name for item in await world.destination.present(HERE)] == ["t"]
-        world.now += 1
-        assert await world.destination.table(HERE, "t") is None
-        assert await world.destination.tables(HERE) == []
-        assert await world.destination.present(HERE) == []
-
-    asyncio.run(check())
+    with pytest.raises(NotFoundError):
+        await world.destination.present(HERE)
+    await world.destination.create_dataset("p", "d", NOTHING)
+    await world.destination.create_table(HERE, "t", expiring)
+    world.now += 999
+    assert [item.name for item in await world.destination.present(HERE)] == ["t"]
+    world.now += 1
+    assert await world.destination.table(HERE, "t") is None
+    assert await world.destination.tables(HERE) == []
+    assert await world.destination.present(HERE) == []
 
 
 def test_a_load_that_loses_rows_reports_those_it_has_loaded() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
@@ -24,10 +22,7 @@ class Busy(MemoryStore):
         raise ConflictError("write", name, "it is there already")
 
 
-def test_a_conflict_with_an_object_that_was_deleted_since_stays_a_conflict() -> None:
-    async def check() -> None:
-        store = RetryingStore(Busy(), Patience(first_pause=0.0))
-        with pytest.raises(ConflictError):
-            await store.write("planner.json", b"mine", 0)
-
-    asyncio.run(check())
+async def test_a_conflict_with_an_object_that_was_deleted_since_stays_a_conflict() -> None:
+    store = RetryingStore(Busy(), Patience(first_pause=0.0))
+    with pytest.raises(ConflictError):
+        await store.write("planner.json", b"mine", 0)

@@ -672,20 +672,17 @@ def test_a_job_whose_answer_was_lost_is_a_conflict_and_runs_once() -> None:
     assert list(inner.extracted) == ["j"]
 
 
-def test_a_listing_that_breaks_misses_no_job() -> None:
+async def test_a_listing_that_breaks_misses_no_job() -> None:
     inner, warehouse = flaky()
     requested = ExtractRequest(
         "j", Dataset(PROJECT, "data", "US"), "orders", 1_800_000_000_000, "gs://memory/x_*", "csv", "none",
         header=True, delimiter=",", labels={},
     )  # fmt: skip
 
-    async def check() -> None:
-        for number in range(2 * PAGE + 1):
-            await MemoryWarehouse.extract(inner, requested._replace(job_id=f"j{number}"))
-        listed = [job.id for job in await everything(warehouse.jobs(0))]
-        assert list(dict.fromkeys(listed)) == [f"j{number}" for number in range(6, -1, -1)]
-
-    asyncio.run(check())
+    for number in range(2 * PAGE + 1):
+        await MemoryWarehouse.extract(inner, requested._replace(job_id=f"j{number}"))
+    listed = [job.id for job in await everything(warehouse.jobs(0))]
+    assert list(dict.fromkeys(listed)) == [f"j{number}" for number in range(6, -1, -1)]
 
 
 def test_retries_end_with_the_patience() -> None:

@@ -38,40 +38,31 @@ def leftovers(world: World) -> list[str]:
 
 
 @BOTH
-def test_files_have_ids_and_the_same_rows(settings: Settings) -> None:
-    async def check() -> None:
-        world = World(settings)
-        await run(world.task("r1"))
-        data = await files(world)
-        assert [rows_of(one, "file") for one in data] == [["1", "2"], ["3"]]
-        assert all(map(has_ids, data))
-        assert not leftovers(world)
-
-    in_a_loop(check)
+async def test_files_have_ids_and_the_same_rows(settings: Settings) -> None:
+    world = World(settings)
+    await run(world.task("r1"))
+    data = await files(world)
+    assert [rows_of(one, "file") for one in data] == [["1", "2"], ["3"]]
+    assert all(map(has_ids, data))
+    assert not leftovers(world)
 
 
 @BOTH
-def test_without_the_setting_files_are_left_as_they_are(settings: Settings) -> None:
-    async def check() -> None:
-        world = World(msgspec.structs.replace(settings, iceberg=False))
-        await run(world.task("r1"))
-        assert not any(map(has_ids, await files(world)))
-
-    in_a_loop(check)
+async def test_without_the_setting_files_are_left_as_they_are(settings: Settings) -> None:
+    world = World(msgspec.structs.replace(settings, iceberg=False))
+    await run(world.task("r1"))
+    assert not any(map(has_ids, await files(world)))
 
 
 @BOTH
-def test_tasks_that_publish_at_once_add_ids_once(settings: Settings) -> None:
-    async def check() -> None:
-        world = World(settings)
-        task, plan = await world.planned("r1")
-        await asyncio.gather(*(published(task, plan) for _ in range(4)))
-        data = await files(world)
-        assert all(map(has_ids, data))
-        # The footer that BigQuery wrote and one more.
-        assert [one.count(b"PAR1") for one in data] == [3, 3]
-
-    in_a_loop(check)
+async def test_tasks_that_publish_at_once_add_ids_once(settings: Settings) -> None:
+    world = World(settings)
+    task, plan = await world.planned("r1")
+    await asyncio.gather(*(published(task, plan) for _ in range(4)))
+    data = await files(world)
+    assert all(map(has_ids, data))
+    # The footer that BigQuery wrote and one more.
+    assert [one.count(b"PAR1") for one in data] == [3, 3]
 
 
 @BOTH
@@ -98,31 +89,23 @@ def test_a_lost_answer_adds_nothing_twice(settings: Settings, monkeypatch: pytes
     in_a_loop(check)
 
 
-def test_where_files_cannot_be_changed_columns_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def check() -> None:
-        world = World(KEEPING)
+async def test_where_files_cannot_be_changed_columns_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(KEEPING)
 
-        async def denied(name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
-            raise DeniedError("append to", name, "the bucket's retention policy")
+    async def denied(name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
+        raise DeniedError("append to", name, "the bucket's retention policy")
 
-        monkeypatch.setattr(world.store, "append", denied)
-        await run(world.task("r1"))
-        assert not any(map(has_ids, await files(world)))
-        metadata = await world.metadata("a")
-        (column,) = metadata["schemas"][0]["fields"]
-        assert msgspec.json.decode(metadata["properties"][NAME_MAPPING]) == [
-            {"field-id": column["id"], "names": ["line"]}
-        ]
-
-    in_a_loop(check)
+    monkeypatch.setattr(world.store, "append", denied)
+    await run(world.task("r1"))
+    assert not any(map(has_ids, await files(world)))
+    metadata = await world.metadata("a")
+    (column,) = metadata["schemas"][0]["fields"]
+    assert msgspec.json.decode(metadata["properties"][NAME_MAPPING]) == [{"field-id": column["id"], "names": ["line"]}]
 
 
-def test_what_a_killed_task_has_left_is_deleted() -> None:
-    async def check() -> None:
-        world = World(KEEPING)
-        task, plan = await world.planned("r1")
-        world.store.put_now(f"{task.layout.staging}footers/x-0/r1/a_000000000000.parquet", b"a footer")
-        await published(task, plan)
-        assert not leftovers(world)
-
-    in_a_loop(check)
+async def test_what_a_killed_task_has_left_is_deleted() -> None:
+    world = World(KEEPING)
+    task, plan = await world.planned("r1")
+    world.store.put_now(f"{task.layout.staging}footers/x-0/r1/a_000000000000.parquet", b"a footer")
+    await published(task, plan)
+    assert not leftovers(world)

@@ -83,74 +83,59 @@ def runs_of(metadata: dict[str, Any]) -> list[str]:
 
 
 @BOTH
-def test_each_table_has_exact_counts_and_a_hint(settings: Settings) -> None:
-    async def check() -> None:
-        world = World(settings)
-        await run(world.task("r1"))
-        metadata = await world.metadata("a")
-        assert metadata == world.hinted("a")
-        assert metadata["location"] == "gs://memory/x/_bqdump/iceberg/a"
-        (snapshot,) = metadata["snapshots"]
-        summary = snapshot["summary"]
-        assert (summary["total-records"], summary["total-data-files"], summary["operation"]) == ("3", "2", "append")
-        assert snapshot["timestamp-ms"] == (await world.manifest()).snapshot
-        assert world.stored() == await world.named("r1")
-
-    in_a_loop(check)
+async def test_each_table_has_exact_counts_and_a_hint(settings: Settings) -> None:
+    world = World(settings)
+    await run(world.task("r1"))
+    metadata = await world.metadata("a")
+    assert metadata == world.hinted("a")
+    assert metadata["location"] == "gs://memory/x/_bqdump/iceberg/a"
+    (snapshot,) = metadata["snapshots"]
+    summary = snapshot["summary"]
+    assert (summary["total-records"], summary["total-data-files"], summary["operation"]) == ("3", "2", "append")
+    assert snapshot["timestamp-ms"] == (await world.manifest()).snapshot
+    assert world.stored() == await world.named("r1")
 
 
-def test_runs_that_keep_their_files_are_snapshots() -> None:
-    async def check() -> None:
-        world = World(KEEPING)
-        for name in ("r1", "r2", "r3"):
-            await run(world.task(name))
-        metadata = await world.metadata("a")
-        assert runs_of(metadata) == ["r1", "r2", "r3"]
-        assert metadata["refs"]["r2"]["snapshot-id"] == metadata["snapshots"][1]["snapshot-id"]
-        assert world.named_exist(metadata)
-        assert world.hinted("a") == metadata
-        # What an earlier run has published stays readable as it was.
-        assert runs_of(await world.metadata("a", "r1")) == ["r1"]
-
-    in_a_loop(check)
+async def test_runs_that_keep_their_files_are_snapshots() -> None:
+    world = World(KEEPING)
+    for name in ("r1", "r2", "r3"):
+        await run(world.task(name))
+    metadata = await world.metadata("a")
+    assert runs_of(metadata) == ["r1", "r2", "r3"]
+    assert metadata["refs"]["r2"]["snapshot-id"] == metadata["snapshots"][1]["snapshot-id"]
+    assert world.named_exist(metadata)
+    assert world.hinted("a") == metadata
+    # What an earlier run has published stays readable as it was.
+    assert runs_of(await world.metadata("a", "r1")) == ["r1"]
 
 
-def test_a_run_whose_manifest_was_deleted_is_no_snapshot() -> None:
-    async def check() -> None:
-        world = World(KEEPING)
-        for name in ("r1", "r2"):
-            await run(world.task(name))
-        found = await world.store.stat("x/_bqdump/runs/r1/manifest.json")
-        assert found
-        await world.store.delete([(found.name, found.generation)])
-        await run(world.task("r3"))
-        assert runs_of(await world.metadata("a")) == ["r2", "r3"]
-
-    in_a_loop(check)
+async def test_a_run_whose_manifest_was_deleted_is_no_snapshot() -> None:
+    world = World(KEEPING)
+    for name in ("r1", "r2"):
+        await run(world.task(name))
+    found = await world.store.stat("x/_bqdump/runs/r1/manifest.json")
+    assert found
+    await world.store.delete([(found.name, found.generation)])
+    await run(world.task("r3"))
+    assert runs_of(await world.metadata("a")) == ["r2", "r3"]
 
 
-def test_where_runs_replace_files_only_the_last_is_a_snapshot_and_nothing_else_stays() -> None:
-    async def check() -> None:
-        world = World(REPLACING)
-        for name in ("r1", "r2"):
-            await run(world.task(name))
-        metadata = await world.metadata("a")
-        assert (runs_of(metadata), metadata["last-sequence-number"]) == (["r2"], 2)
-        assert world.stored() == await world.named("r2")
-
-    in_a_loop(check)
+async def test_where_runs_replace_files_only_the_last_is_a_snapshot_and_nothing_else_stays() -> None:
+    world = World(REPLACING)
+    for name in ("r1", "r2"):
+        await run(world.task(name))
+    metadata = await world.metadata("a")
+    assert (runs_of(metadata), metadata["last-sequence-number"]) == (["r2"], 2)
+    assert world.stored() == await world.named("r2")
 
 
 @BOTH
-def test_two_tasks_that_publish_leave_one_set_of_metadata(settings: Settings) -> None:
-    async def check() -> None:
-        world = World(settings)
-        task, plan = await world.planned("r1")
-        await asyncio.gather(*(published(task, plan) for _ in range(3)))
-        await published(task, plan)
-        assert world.stored() == await world.named("r1")
-
-    in_a_loop(check)
+async def test_two_tasks_that_publish_leave_one_set_of_metadata(settings: Settings) -> None:
+    world = World(settings)
+    task, plan = await world.planned("r1")
+    await asyncio.gather(*(published(task, plan) for _ in range(3)))
+    await published(task, plan)
+    assert world.stored() == await world.named("r1")
 
 
 @BOTH
@@ -207,105 +192,86 @@ def test_a_run_that_was_published_while_the_next_one_was_about_to_write_its_mani
 
 
 @BOTH
-def test_a_run_that_comes_too_late_changes_nothing(settings: Settings) -> None:
-    async def check() -> None:
-        world = World(settings)
-        late = await world.planned("r1")
-        await run(world.task("r2"))
-        before = world.hinted("a")
-        await published(*late)
-        assert world.hinted("a") == before == await world.metadata("a")
-        assert runs_of(before) == ["r2"]
-        named = {file for file in world.stored() if run_of(file) == "r1"}
-        assert bool(named) == (settings is KEEPING)
-
-    in_a_loop(check)
+async def test_a_run_that_comes_too_late_changes_nothing(settings: Settings) -> None:
+    world = World(settings)
+    late = await world.planned("r1")
+    await run(world.task("r2"))
+    before = world.hinted("a")
+    await published(*late)
+    assert world.hinted("a") == before == await world.metadata("a")
+    assert runs_of(before) == ["r2"]
+    named = {file for file in world.stored() if run_of(file) == "r1"}
+    assert bool(named) == (settings is KEEPING)
 
 
 @BOTH
-def test_a_table_that_is_carried_over_keeps_its_manifests_and_has_a_snapshot_of_the_run(settings: Settings) -> None:
-    async def check() -> None:
-        world = World(settings)
+async def test_a_table_that_is_carried_over_keeps_its_manifests_and_has_a_snapshot_of_the_run(
+    settings: Settings,
+) -> None:
+    world = World(settings)
+    await run(world.task("r1"))
+    before = (await world.manifest()).tables[1].iceberg
+    await run(world.task("r2", include=("a",), keep_others=True))
+    now = (await world.manifest()).tables[1].iceberg
+    assert now[:2] == before[:2]
+    assert now[2] != before[2]
+    assert runs_of(await world.metadata("b")) == (["r1", "r2"] if settings is KEEPING else ["r2"])
+    assert world.named_exist(await world.metadata("b"))
+    assert world.hinted("b") == await world.metadata("b")
+    assert world.stored() == await world.named(*(("r1", "r2") if settings is KEEPING else ("r2",)))
+
+
+async def test_a_removed_table_stays_readable_in_its_own_folder_and_comes_back_with_its_history() -> None:
+    world = World(KEEPING)
+    await run(world.task("r1"))
+    await run(world.task("r2", include=("a",), allow=(Risk.REMOVED_TABLES,)))
+    assert runs_of(world.hinted("b")) == ["r1"]
+    assert world.named_exist(world.hinted("b"))
+    await run(world.task("r3"))
+    assert runs_of(await world.metadata("b")) == ["r1", "r3"]
+
+
+async def test_a_removed_table_leaves_nothing_where_files_are_replaced() -> None:
+    world = World(REPLACING)
+    await run(world.task("r1"))
+    await run(world.task("r2", include=("a",), allow=(Risk.REMOVED_TABLES,)))
+    assert not [name for name in world.store.names_now() if name.startswith(f"{FOLDER}b/")]
+
+
+async def test_a_table_whose_export_failed_keeps_the_metadata_of_the_files_that_stay() -> None:
+    world = World(msgspec.structs.replace(REPLACING, allow_partial=True))
+    await run(world.task("r1"))
+    before = {entry.table: entry.iceberg for entry in (await world.manifest()).tables}
+    world.warehouse.failing = lambda table, job: JobError("notFound", "it is gone") if table == "b" else None
+    await run(world.task("r2"))
+    manifest = await world.manifest()
+    assert [table.iceberg for table in manifest.left] == [before["b"]]
+    assert {file.name for file in before["b"]} <= world.stored()
+    assert runs_of(world.hinted("b")) == ["r1"]
+
+
+async def test_without_the_setting_there_is_no_metadata() -> None:
+    world = World(msgspec.structs.replace(KEEPING, iceberg=False))
+    await run(world.task("r1"))
+    assert not world.stored()
+    # A table gets metadata when it is first exported with it.
+    await run(world.task("r2", iceberg=True))
+    assert runs_of(await world.metadata("a")) == ["r2"]
+
+
+async def test_a_wide_bignumeric_is_refused_by_name_before_anything_starts() -> None:
+    world = World(REPLACING)
+    fields = [
+        {"name": "fits", "type": "BIGNUMERIC", "precision": "38", "scale": "10"},
+        {"name": "wide", "type": "BIGNUMERIC"},
+    ]
+    table = world.warehouse.datasets["p", "d"]["a"]
+    world.warehouse.datasets["p", "d"]["a"] = table._replace(
+        definition=msgspec.Raw(msgspec.json.encode({"schema": {"fields": fields}}))
+    )
+    with pytest.raises(UsageError, match=r"a: wide BIGNUMERIC\)\. Use the read route"):
         await run(world.task("r1"))
-        before = (await world.manifest()).tables[1].iceberg
-        await run(world.task("r2", include=("a",), keep_others=True))
-        now = (await world.manifest()).tables[1].iceberg
-        assert now[:2] == before[:2]
-        assert now[2] != before[2]
-        assert runs_of(await world.metadata("b")) == (["r1", "r2"] if settings is KEEPING else ["r2"])
-        assert world.named_exist(await world.metadata("b"))
-        assert world.hinted("b") == await world.metadata("b")
-        assert world.stored() == await world.named(*(("r1", "r2") if settings is KEEPING else ("r2",)))
-
-    in_a_loop(check)
-
-
-def test_a_removed_table_stays_readable_in_its_own_folder_and_comes_back_with_its_history() -> None:
-    async def check() -> None:
-        world = World(KEEPING)
-        await run(world.task("r1"))
-        await run(world.task("r2", include=("a",), allow=(Risk.REMOVED_TABLES,)))
-        assert runs_of(world.hinted("b")) == ["r1"]
-        assert world.named_exist(world.hinted("b"))
-        await run(world.task("r3"))
-        assert runs_of(await world.metadata("b")) == ["r1", "r3"]
-
-    in_a_loop(check)
-
-
-def test_a_removed_table_leaves_nothing_where_files_are_replaced() -> None:
-    async def check() -> None:
-        world = World(REPLACING)
-        await run(world.task("r1"))
-        await run(world.task("r2", include=("a",), allow=(Risk.REMOVED_TABLES,)))
-        assert not [name for name in world.store.names_now() if name.startswith(f"{FOLDER}b/")]
-
-    in_a_loop(check)
-
-
-def test_a_table_whose_export_failed_keeps_the_metadata_of_the_files_that_stay() -> None:
-    async def check() -> None:
-        world = World(msgspec.structs.replace(REPLACING, allow_partial=True))
-        await run(world.task("r1"))
-        before = {entry.table: entry.iceberg for entry in (await world.manifest()).tables}
-        world.warehouse.failing = lambda table, job: JobError("notFound", "it is gone") if table == "b" else None
-        await run(world.task("r2"))
-        manifest = await world.manifest()
-        assert [table.iceberg for table in manifest.left] == [before["b"]]
-        assert {file.name for file in before["b"]} <= world.stored()
-        assert runs_of(world.hinted("b")) == ["r1"]
-
-    in_a_loop(check)
-
-
-def test_without_the_setting_there_is_no_metadata() -> None:
-    async def check() -> None:
-        world = World(msgspec.structs.replace(KEEPING, iceberg=False))
-        await run(world.task("r1"))
-        assert not world.stored()
-        # A table gets metadata when it is first exported with it.
-        await run(world.task("r2", iceberg=True))
-        assert runs_of(await world.metadata("a")) == ["r2"]
-
-    in_a_loop(check)
-
-
-def test_a_wide_bignumeric_is_refused_by_name_before_anything_starts() -> None:
-    async def check() -> None:
-        world = World(REPLACING)
-        fields = [
-            {"name": "fits", "type": "BIGNUMERIC", "precision": "38", "scale": "10"},
-            {"name": "wide", "type": "BIGNUMERIC"},
-        ]
-        table = world.warehouse.datasets["p", "d"]["a"]
-        world.warehouse.datasets["p", "d"]["a"] = table._replace(
-            definition=msgspec.Raw(msgspec.json.encode({"schema": {"fields": fields}}))
-        )
-        with pytest.raises(UsageError, match=r"a: wide BIGNUMERIC\)\. Use the read route"):
-            await run(world.task("r1"))
-        assert not world.warehouse.extracted
-
-    in_a_loop(check)
+    assert not world.warehouse.extracted
 
 
 def test_a_late_hint_of_an_earlier_run_is_not_written_over_that_of_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,69 +295,57 @@ def test_a_late_hint_of_an_earlier_run_is_not_written_over_that_of_a_later_one(m
 
 
 @BOTH
-def test_a_table_that_did_not_change_has_a_snapshot_of_each_run_and_one_without_metadata_is_exported_anew(
+async def test_a_table_that_did_not_change_has_a_snapshot_of_each_run_and_one_without_metadata_is_exported_anew(
     settings: Settings,
 ) -> None:
-    async def check() -> None:
-        world = World(msgspec.structs.replace(settings, incremental=True))
-        await run(world.task("r0", iceberg=False))
-        for name in ("r1", "r2", "r3"):
-            await run(world.task(name))
-        world.warehouse.put("p", "d", "b", ["5"])
-        await run(world.task("r4"))
-        manifest = await world.manifest()
-        carried = {entry.table: entry.carried.run if entry.carried else "" for entry in manifest.tables}
-        assert carried["a"] in ("r1", "r2")
-        assert carried["b"] == ""
-        # Without the setting, r0 wrote files that are no Iceberg table.
-        runs = ["r1", "r2", "r3", "r4"] if settings is KEEPING else ["r4"]
-        assert runs_of(await world.metadata("a")) == runs_of(await world.metadata("b")) == runs
-        assert world.named_exist(await world.metadata("a"))
-        addresses = [one["manifest-list"] for one in (await world.metadata("a"))["snapshots"]]
-        assert len(set(addresses)) == (2 if settings is KEEPING and carried["a"] == "r2" else 1)
-
-    in_a_loop(check)
+    world = World(msgspec.structs.replace(settings, incremental=True))
+    await run(world.task("r0", iceberg=False))
+    for name in ("r1", "r2", "r3"):
+        await run(world.task(name))
+    world.warehouse.put("p", "d", "b", ["5"])
+    await run(world.task("r4"))
+    manifest = await world.manifest()
+    carried = {entry.table: entry.carried.run if entry.carried else "" for entry in manifest.tables}
+    assert carried["a"] in ("r1", "r2")
+    assert carried["b"] == ""
+    # Without the setting, r0 wrote files that are no Iceberg table.
+    runs = ["r1", "r2", "r3", "r4"] if settings is KEEPING else ["r4"]
+    assert runs_of(await world.metadata("a")) == runs_of(await world.metadata("b")) == runs
+    assert world.named_exist(await world.metadata("a"))
+    addresses = [one["manifest-list"] for one in (await world.metadata("a"))["snapshots"]]
+    assert len(set(addresses)) == (2 if settings is KEEPING and carried["a"] == "r2" else 1)
 
 
 @BOTH
-def test_latest_json_names_the_metadata_file_of_each_table(settings: Settings) -> None:
-    async def check() -> None:
-        world = World(settings)
-        for name in ("r1", "r2"):
-            await run(world.task(name))
-            latest, tables = await world.latest()
-            entries = (await world.manifest()).tables
-            assert latest.iceberg == f"x/_bqdump/runs/{name}/iceberg.json"
-            assert tables
-            assert tables.tables == {entry.table: entry.iceberg[-1].name for entry in entries}
-
-    in_a_loop(check)
-
-
-def test_latest_json_names_the_metadata_of_a_failed_table_whose_files_stay() -> None:
-    async def check() -> None:
-        world = World(REPLACING)
-        await run(world.task("r1"))
-        _, before = await world.latest()
-        world.warehouse.failing = lambda table, job: JobError("invalid", "no") if table == "b" else None
-        await run(world.task("r2", allow_partial=True))
-        _, now = await world.latest()
-        assert before
-        assert now
-        assert now.tables["b"] == before.tables["b"]
-        assert now.tables["a"] != before.tables["a"]
-
-    in_a_loop(check)
-
-
-def test_latest_json_of_an_export_without_iceberg_tables_names_none() -> None:
-    async def check() -> None:
-        world = World(msgspec.structs.replace(REPLACING, iceberg=False))
-        await run(world.task("r1"))
+async def test_latest_json_names_the_metadata_file_of_each_table(settings: Settings) -> None:
+    world = World(settings)
+    for name in ("r1", "r2"):
+        await run(world.task(name))
         latest, tables = await world.latest()
-        assert (latest.iceberg, tables) == ("", None)
+        entries = (await world.manifest()).tables
+        assert latest.iceberg == f"x/_bqdump/runs/{name}/iceberg.json"
+        assert tables
+        assert tables.tables == {entry.table: entry.iceberg[-1].name for entry in entries}
 
-    in_a_loop(check)
+
+async def test_latest_json_names_the_metadata_of_a_failed_table_whose_files_stay() -> None:
+    world = World(REPLACING)
+    await run(world.task("r1"))
+    _, before = await world.latest()
+    world.warehouse.failing = lambda table, job: JobError("invalid", "no") if table == "b" else None
+    await run(world.task("r2", allow_partial=True))
+    _, now = await world.latest()
+    assert before
+    assert now
+    assert now.tables["b"] == before.tables["b"]
+    assert now.tables["a"] != before.tables["a"]
+
+
+async def test_latest_json_of_an_export_without_iceberg_tables_names_none() -> None:
+    world = World(msgspec.structs.replace(REPLACING, iceberg=False))
+    await run(world.task("r1"))
+    latest, tables = await world.latest()
+    assert (latest.iceberg, tables) == ("", None)
 
 
 def test_metadata_of_the_second_of_two_publishers_stays_where_it_cannot_be_deleted(

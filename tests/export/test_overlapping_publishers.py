@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from bqdump.adapters.memory import MemoryStore
@@ -88,98 +87,80 @@ def ready(task: Task, plan: Plan) -> Latest:
     )  # fmt: skip
 
 
-def test_whoever_announces_itself_over_a_run_that_is_ready_shows_that_one_first() -> None:
-    async def check() -> None:
-        world = World()
-        (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
-        assert await announce(running_export(early, first), ["t/t_000000000000.csv"], None, ["t"])
-        assert await make_ready(running_export(early, first), ready(early, first))
-        assert await make_ready(running_export(early, first), ready(early, first))
-        assert await world.latest() == ""
-        assert await announce(running_export(late, second), ["t/t_000000000000.csv"], None, ["t"])
-        assert await world.latest() == "r1"
-        now = await publishing(running_export(late, second))
-        assert now is not None
-        assert (now.run, now.ready) == ("r2", None)
-        assert not await make_ready(running_export(early, first), ready(early, first))
-
-    asyncio.run(check())
+async def test_whoever_announces_itself_over_a_run_that_is_ready_shows_that_one_first() -> None:
+    world = World()
+    (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
+    assert await announce(running_export(early, first), ["t/t_000000000000.csv"], None, ["t"])
+    assert await make_ready(running_export(early, first), ready(early, first))
+    assert await make_ready(running_export(early, first), ready(early, first))
+    assert await world.latest() == ""
+    assert await announce(running_export(late, second), ["t/t_000000000000.csv"], None, ["t"])
+    assert await world.latest() == "r1"
+    now = await publishing(running_export(late, second))
+    assert now is not None
+    assert (now.run, now.ready) == ("r2", None)
+    assert not await make_ready(running_export(early, first), ready(early, first))
 
 
-def test_a_run_over_which_another_has_announced_itself_is_not_published_any_more() -> None:
-    async def check() -> None:
-        world = World()
-        (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
-        assert await announce(running_export(early, first), ["t/t_000000000000.csv"], None, ["t"])
-        assert await announce(running_export(late, second), ["t/t_000000000000.csv"], None, ["t"])
-        published = await publish(running_export(early, first), await read_ledger(early.store, early.layout, first))
-        assert published.result == "superseded"
-        assert await world.latest() == ""
-        outcome = await run(late)
-        assert (outcome.state, await world.latest()) == ("published", "r2")
-        found = world.store.peek(SETTINGS.layout.latest.name)
-        assert found
-        assert decode(found[0], Latest, "latest.json").uncleared == ()
-
-    asyncio.run(check())
+async def test_a_run_over_which_another_has_announced_itself_is_not_published_any_more() -> None:
+    world = World()
+    (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
+    assert await announce(running_export(early, first), ["t/t_000000000000.csv"], None, ["t"])
+    assert await announce(running_export(late, second), ["t/t_000000000000.csv"], None, ["t"])
+    published = await publish(running_export(early, first), await read_ledger(early.store, early.layout, first))
+    assert published.result == "superseded"
+    assert await world.latest() == ""
+    outcome = await run(late)
+    assert (outcome.state, await world.latest()) == ("published", "r2")
+    found = world.store.peek(SETTINGS.layout.latest.name)
+    assert found
+    assert decode(found[0], Latest, "latest.json").uncleared == ()
 
 
-def test_an_extra_takes_part_in_publishing_and_withdraws_where_a_later_run_has_announced_itself() -> None:
-    async def check() -> None:
-        world = World()
-        (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
-        extra = Noting(world.store)
-        export, ledger = (
-            running_export(late, second)._replace(extra=extra),
-            await read_ledger(late.store, late.layout, second),
-        )
-        assert (await publish(export, ledger)).result == "published"
-        both = "manifest.json latest.json"
-        assert extra.steps == {"prepare": "", "describe": "", "name": "manifest.json", "show": both}
-        extra = Noting(world.store)
-        export, ledger = (
-            running_export(early, first)._replace(extra=extra),
-            await read_ledger(early.store, early.layout, first),
-        )
-        assert (await publish(export, ledger)).result == "superseded"
-        assert extra.steps == {"prepare": both, "withdraw": both}
-
-    asyncio.run(check())
+async def test_an_extra_takes_part_in_publishing_and_withdraws_where_a_later_run_has_announced_itself() -> None:
+    world = World()
+    (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
+    extra = Noting(world.store)
+    export, ledger = (
+        running_export(late, second)._replace(extra=extra),
+        await read_ledger(late.store, late.layout, second),
+    )
+    assert (await publish(export, ledger)).result == "published"
+    both = "manifest.json latest.json"
+    assert extra.steps == {"prepare": "", "describe": "", "name": "manifest.json", "show": both}
+    extra = Noting(world.store)
+    export, ledger = (
+        running_export(early, first)._replace(extra=extra),
+        await read_ledger(early.store, early.layout, first),
+    )
+    assert (await publish(export, ledger)).result == "superseded"
+    assert extra.steps == {"prepare": both, "withdraw": both}
 
 
-def test_a_published_run_stays_published_whoever_announces_itself_later() -> None:
-    async def check() -> None:
-        world = World()
-        (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
-        ledger = await read_ledger(early.store, early.layout, first)
-        assert (await publish(running_export(early, first), ledger)).result == "published"
-        assert await announce(running_export(late, second), ["t/t_000000000000.csv"], None, ["t"])
-        assert (await publish(running_export(early, first), ledger)).result == "published"
-        assert await world.latest() == "r1"
-        assert world.store.peek("t/t_000000000000.csv")
-
-    asyncio.run(check())
+async def test_a_published_run_stays_published_whoever_announces_itself_later() -> None:
+    world = World()
+    (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
+    ledger = await read_ledger(early.store, early.layout, first)
+    assert (await publish(running_export(early, first), ledger)).result == "published"
+    assert await announce(running_export(late, second), ["t/t_000000000000.csv"], None, ["t"])
+    assert (await publish(running_export(early, first), ledger)).result == "published"
+    assert await world.latest() == "r1"
+    assert world.store.peek("t/t_000000000000.csv")
 
 
-def test_what_a_pruned_run_had_announced_is_not_taken_for_a_new_run_of_its_id() -> None:
-    async def check() -> None:
-        world = World()
-        intent = SETTINGS.layout.run("r1").intent.name
-        await overwrite(world.store, SETTINGS.layout.publishing, Publishing("r1", world.now, intent))
-        for name in ("r1", "r2"):
-            world.now += 1000
-            assert (await run(world.task(name))).state == "published"
-
-    asyncio.run(check())
+async def test_what_a_pruned_run_had_announced_is_not_taken_for_a_new_run_of_its_id() -> None:
+    world = World()
+    intent = SETTINGS.layout.run("r1").intent.name
+    await overwrite(world.store, SETTINGS.layout.publishing, Publishing("r1", world.now, intent))
+    for name in ("r1", "r2"):
+        world.now += 1000
+        assert (await run(world.task(name))).state == "published"
 
 
-def test_a_process_of_a_pruned_run_leaves_the_final_names_to_a_new_run_of_its_id() -> None:
-    async def check() -> None:
-        world = World()
-        task, plan = await world.planned("r1")
-        later = Publishing("r1", plan.snapshot + 1000, task.layout.intent.name)
-        await overwrite(world.store, SETTINGS.layout.publishing, later)
-        assert await announce(running_export(task, plan), ["t/t_000000000000.csv"], None, ["t"]) is None
-        assert await publishing(running_export(task, plan)) == later
-
-    asyncio.run(check())
+async def test_a_process_of_a_pruned_run_leaves_the_final_names_to_a_new_run_of_its_id() -> None:
+    world = World()
+    task, plan = await world.planned("r1")
+    later = Publishing("r1", plan.snapshot + 1000, task.layout.intent.name)
+    await overwrite(world.store, SETTINGS.layout.publishing, later)
+    assert await announce(running_export(task, plan), ["t/t_000000000000.csv"], None, ["t"]) is None
+    assert await publishing(running_export(task, plan)) == later

@@ -420,27 +420,24 @@ def test_a_limit_below_the_listing_of_partitions_is_refused_by_name() -> None:
         world.export(max_bytes_billed=1)
 
 
-def test_either_an_extract_job_counts_or_a_change_is_recorded_and_never_both() -> None:
+async def test_either_an_extract_job_counts_or_a_change_is_recorded_and_never_both() -> None:
     world = World(REPLACE)
 
-    async def check() -> None:
-        task = world.task("r1")
-        plan = await obtain_plan(task)
-        first, second = "00000-00000", "00000-00001"
+    task = world.task("r1")
+    plan = await obtain_plan(task)
+    first, second = "00000-00000", "00000-00001"
 
-        async def record(end: Receipt | GivenUp | Changed) -> Receipt | GivenUp | Changed:
-            return await write_end(task.store, task.layout, plan, end)
+    async def record(end: Receipt | GivenUp | Changed) -> Receipt | GivenUp | Changed:
+        return await write_end(task.store, task.layout, plan, end)
 
-        def receipt(unit: str, attempt: int) -> Receipt:
-            return Receipt(unit, "events", f"job_{attempt}", attempt, 1, 1, 1, 1, 0)
+    def receipt(unit: str, attempt: int) -> Receipt:
+        return Receipt(unit, "events", f"job_{attempt}", attempt, 1, 1, 1, 1, 0)
 
-        changed = await record(Changed(first, "job_0"))
-        assert changed == Changed(first, "job_0")
-        # A task whose look was equal goes on with the query, as all others do.
-        assert await record(receipt(first, 0)) == changed
-        assert await record(receipt(first, FIRST_QUERY)) == receipt(first, FIRST_QUERY)
-        assert await record(changed) == receipt(first, FIRST_QUERY)
-        assert await record(receipt(second, 0)) == receipt(second, 0)
-        assert await record(Changed(second, "job_0")) == receipt(second, 0)
-
-    asyncio.run(check())
+    changed = await record(Changed(first, "job_0"))
+    assert changed == Changed(first, "job_0")
+    # A task whose look was equal goes on with the query, as all others do.
+    assert await record(receipt(first, 0)) == changed
+    assert await record(receipt(first, FIRST_QUERY)) == receipt(first, FIRST_QUERY)
+    assert await record(changed) == receipt(first, FIRST_QUERY)
+    assert await record(receipt(second, 0)) == receipt(second, 0)
+    assert await record(Changed(second, "job_0")) == receipt(second, 0)

@@ -52,27 +52,24 @@ def data(store: MemoryStore) -> list[str]:
 
 
 @pytest.mark.parametrize("path", [KEEP, "{table}/{table}_*.{ext}"])
-def test_the_files_of_an_attempt_that_comes_second_go(path: str) -> None:
+async def test_the_files_of_an_attempt_that_comes_second_go(path: str) -> None:
     store, task = stage(path)
 
-    async def check() -> None:
-        plan = await obtain_plan(task)
-        [unit] = await read_share(running_export(task, plan), 0)
-        watch = Watch(task.warehouse, "US", 1)
-        ends = [await read_unit(running_export(task, plan), watch, unit, 0, lambda: None) for _ in range(2)]
-        late, first = (end for end in ends if isinstance(end, Receipt))
-        assert (late.attempt, first.attempt, len(data(store))) == (0, 1, 2)
-        await store.write_note(task.layout.receipt(unit.id).name, encode(first), 0)
-        await withdraw_files(running_export(task, plan), unit, late)
-        [left] = data(store)
-        assert "000001000000" in left or f"{unit.id}.1/" in left
-        await run(task)
-        [file] = data(store)
-        content = store.peek(file)
-        assert content is not None
-        assert content[0].count(b"\n") == 100
-
-    asyncio.run(check())
+    plan = await obtain_plan(task)
+    [unit] = await read_share(running_export(task, plan), 0)
+    watch = Watch(task.warehouse, "US", 1)
+    ends = [await read_unit(running_export(task, plan), watch, unit, 0, lambda: None) for _ in range(2)]
+    late, first = (end for end in ends if isinstance(end, Receipt))
+    assert (late.attempt, first.attempt, len(data(store))) == (0, 1, 2)
+    await store.write_note(task.layout.receipt(unit.id).name, encode(first), 0)
+    await withdraw_files(running_export(task, plan), unit, late)
+    [left] = data(store)
+    assert "000001000000" in left or f"{unit.id}.1/" in left
+    await run(task)
+    [file] = data(store)
+    content = store.peek(file)
+    assert content is not None
+    assert content[0].count(b"\n") == 100
 
 
 async def late(task: Task) -> None:
@@ -85,21 +82,18 @@ async def late(task: Task) -> None:
 
 
 @pytest.mark.parametrize("path", [KEEP, "{table}/{table}_*.{ext}"])
-def test_what_an_attempt_leaves_that_ends_after_its_run_goes_when_the_run_is_started_again(path: str) -> None:
+async def test_what_an_attempt_leaves_that_ends_after_its_run_goes_when_the_run_is_started_again(path: str) -> None:
     store, task = stage(path)
 
-    async def check() -> None:
-        await run(task)
-        whole = data(store)
-        await late(task)
-        assert len(data(store)) == 2
-        others = ["r1/t/t_000002000000.csv", "r1/t/t_1.csv", "r1/t/x_000001000000.csv"]
-        for name in others:
-            store.put_now(name, b"of nobody's attempt")
-        assert (await run(task)).state == "published"
-        assert data(store) == sorted([*whole, *others])
-
-    asyncio.run(check())
+    await run(task)
+    whole = data(store)
+    await late(task)
+    assert len(data(store)) == 2
+    others = ["r1/t/t_000002000000.csv", "r1/t/t_1.csv", "r1/t/x_000001000000.csv"]
+    for name in others:
+        store.put_now(name, b"of nobody's attempt")
+    assert (await run(task)).state == "published"
+    assert data(store) == sorted([*whole, *others])
 
 
 def test_late_files_that_cannot_be_cleared_are_reported_and_do_no_harm(

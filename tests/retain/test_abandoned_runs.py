@@ -178,38 +178,35 @@ def test_a_run_that_wakes_up_after_it_was_pruned_is_not_published(scene: Scene) 
         asyncio.run(check(path))
 
 
-def test_a_run_that_wakes_up_deletes_what_it_has_written_since_it_was_pruned(scene: Scene) -> None:
+async def test_a_run_that_wakes_up_deletes_what_it_has_written_since_it_was_pruned(scene: Scene) -> None:
     """Its files arrive, or change, when prune has listed and deleted what was there."""
 
-    async def check() -> None:
-        task = scene.task("dead")
-        plan = await obtain_plan(task)
-        export = running_export(task, plan)
-        await work(export)
-        ledger = await read_ledger(scene.store, export.layout, plan)
-        late = {name: stored[0] for name in scene.names("x/dead/") if (stored := scene.store.peek(name))}
-        scene.now += 9 * DAY
-        pruned: list[Any] = []
+    task = scene.task("dead")
+    plan = await obtain_plan(task)
+    export = running_export(task, plan)
+    await work(export)
+    ledger = await read_ledger(scene.store, export.layout, plan)
+    late = {name: stored[0] for name in scene.names("x/dead/") if (stored := scene.store.peek(name))}
+    scene.now += 9 * DAY
+    pruned: list[Any] = []
 
-        class Slow(MemoryStore):
-            def __init__(self) -> None:
-                self.__dict__ = scene.store.__dict__
+    class Slow(MemoryStore):
+        def __init__(self) -> None:
+            self.__dict__ = scene.store.__dict__
 
-            async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
-                if not pruned:
-                    await run(scene.task("new"))
-                    pruned.append(await prune(scene.pruning()))
-                    for name, data in late.items():
-                        scene.store.put_now(name, data)
-                async for page in super().objects(prefix, start):
-                    yield page
+        async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
+            if not pruned:
+                await run(scene.task("new"))
+                pruned.append(await prune(scene.pruning()))
+                for name, data in late.items():
+                    scene.store.put_now(name, data)
+            async for page in super().objects(prefix, start):
+                yield page
 
-        published = await publish(running_export(task._replace(store=Slow()), plan), ledger)
-        assert (scene.removed(pruned[0]), len(late)) == (["dead"], 2)
-        assert published.result == "superseded"
-        assert scene.names("dead") == []
-
-    asyncio.run(check())
+    published = await publish(running_export(task._replace(store=Slow()), plan), ledger)
+    assert (scene.removed(pruned[0]), len(late)) == (["dead"], 2)
+    assert published.result == "superseded"
+    assert scene.names("dead") == []
 
 
 def test_what_a_pruned_run_writes_late_goes_with_the_next_prune(scene: Scene) -> None:

@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any, TypeVar, get_type_hints
+from datetime import datetime, timedelta
+from typing import Any, TypedDict, TypeVar, get_type_hints
 
 import msgspec
 
@@ -125,6 +125,21 @@ def finish(work: Coroutine[Any, Any, Result]) -> Result:
 Function = TypeVar("Function", bound=Callable[..., Any])
 # What the functions that only read a target use. They accept the others, so that one dictionary serves all functions.
 OF_TARGET = ("bucket", "to", "prefix", "job_project", "patience", "endpoint")
+
+
+class TargetOptions(TypedDict, total=False):
+    """The settings that name a target; see Options."""
+
+    config: str | None
+    project: str | None
+    bucket: str | None
+    to: str | None
+    prefix: str | None
+    job_project: str | None
+    patience: str | timedelta | None
+    run_id: str | None
+
+
 CONFIG = "TOML file with further settings."
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import TypedDict, TypeVar, Unpack, cast
+from typing import TypeVar, Unpack, cast
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import OF_TARGET, finish, python_words, run_of, settings_of, with_settings
+from bqdump.api.calls import OF_TARGET, TargetOptions, finish, python_words, run_of, settings_of, with_settings
 from bqdump.core.documents.changes import TableChange
 from bqdump.core.exported import Manifest
 from bqdump.core.listing import Listing, Patterns
@@ -25,19 +25,6 @@ from bqdump.services.opened import serve
 from bqdump.services.opening import open_shell
 
 Result = TypeVar("Result")
-
-
-class TargetOptions(TypedDict, total=False):
-    """The settings that name a target; see Options."""
-
-    config: str | None
-    project: str | None
-    bucket: str | None
-    to: str | None
-    prefix: str | None
-    job_project: str | None
-    patience: str | timedelta | None
-    run_id: str | None
 
 
 @with_settings(OF_TARGET)

@@ -5,13 +5,22 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, TypedDict, Unpack, cast, overload
+from typing import Literal, Unpack, cast, overload
 
 import msgspec
 
 from bqdump import verbs
 from bqdump.api.arguments import Options
-from bqdump.api.calls import OF_TARGET, finish, python_words, run_of, settings_of, tell_bill, with_settings
+from bqdump.api.calls import (
+    OF_TARGET,
+    TargetOptions,
+    finish,
+    python_words,
+    run_of,
+    settings_of,
+    tell_bill,
+    with_settings,
+)
 from bqdump.core.documents.run import Owner
 from bqdump.core.restore.drill import Drilled, Portion, portion
 from bqdump.core.restore.listing import RestoreList
@@ -23,22 +32,14 @@ from bqdump.restoration.task import Request
 from bqdump.services.opened import Services, serve
 
 
-class RestoreOptions(TypedDict, total=False):
+class RestoreOptions(TargetOptions, total=False):
     """The settings that a restore uses; see Options."""
 
-    config: str | None
-    project: str | None
-    bucket: str | None
-    to: str | None
-    prefix: str | None
-    job_project: str | None
     concurrency: int | str | None
     labels: Mapping[str, str] | None
-    patience: str | timedelta | None
     job_timeout: str | timedelta | None
     notify: str | None
     max_bytes_billed: int | str | None
-    run_id: str | None
 
 
 class DrillOptions(RestoreOptions, total=False):

@@ -82,16 +82,14 @@ async def _expire(restore: RunningRestore, step: TableStep) -> NotRestored | Non
         if any(policy.table == name for policy in restore.plan.policies):
             return _named(name, "EXPIRATION", "not set, as row access policies may hide rows that it would delete")
         try:
-            (rows,) = await restore.destination.ask(target, name, step.expired_rows, _limit(restore))
+            (rows,) = await restore.destination.ask(
+                target, name, step.expired_rows, restore.task.settings.max_bytes_billed
+            )
         except OF_A_TABLE as error:
             return _named(name, "EXPIRATION", f"not set, as its effect is unknown: {error.cause}")
         if rows:
             return _named(name, "EXPIRATION", f"not set, as it would delete {counted(rows, 'row')} at once")
     return await _try(restore.destination.change_table(target, name, step.expire), name, "EXPIRATION", "expiration")
-
-
-def _limit(restore: RunningRestore) -> int:
-    return restore.task.settings.max_bytes_billed
 
 
 async def _try(request: Awaitable[None], name: str, kind: str, what: str) -> NotRestored | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+import msgspec
+
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
@@ -72,26 +74,27 @@ def restoration(
 
 
 def _table(step: TableStep, receipt: Restored) -> RestoredTable:
-    return RestoredTable(
-        table=step.name,
-        action=step.action,
+    return msgspec.structs.replace(
+        _described(step),
         rows=receipt.rows,
-        expected_rows=_expected(step),
-        files=len(step.entry.files),
-        bytes=_bytes(step),
         jobs=receipt.jobs,
         bytes_billed=receipt.billed,
         seconds=(receipt.ended - receipt.started) / 1000,
-        casts=step.load.casts,
-        as_what=step.as_what,
-        altered=step.altered,
-        exported=_exported(step),
-        partitions=step.partitions,
     )
 
 
 def _planned_table(step: TableStep) -> RestoredTable:
     bill = step_bill(step)
+    return msgspec.structs.replace(
+        _described(step),
+        jobs=step.jobs,
+        bytes_billed=bill.certain,
+        bytes_billed_at_most=bill.most,
+        like_null=step.load.like_null,
+    )
+
+
+def _described(step: TableStep) -> RestoredTable:
     return RestoredTable(
         table=step.name,
         action=step.action,
@@ -99,11 +102,7 @@ def _planned_table(step: TableStep) -> RestoredTable:
         expected_rows=_expected(step),
         files=len(step.entry.files),
         bytes=_bytes(step),
-        jobs=step.jobs,
-        bytes_billed=bill.certain,
-        bytes_billed_at_most=bill.most,
         casts=step.load.casts,
-        like_null=step.load.like_null,
         as_what=step.as_what,
         altered=step.altered,
         exported=_exported(step),
