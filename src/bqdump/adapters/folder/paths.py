@@ -186,3 +186,10 @@ def _limits(folder: Path) -> tuple[int, int, bool]:
         return os.pathconf(folder, "PC_NAME_MAX"), os.pathconf(folder, "PC_PATH_MAX") - 1, False
     except (OSError, ValueError):
         return USUAL_PART, 0, False
+
+
+def remove_empty(root: Path, folder: Path) -> None:
+    """Remove this folder and those above it, up to the root, which stays, as long as they are empty."""
+    while folder != root and not any(folder.iterdir()):
+        folder.rmdir()
+        folder = folder.parent

@@ -22,7 +22,7 @@ from bqdump.adapters.folder.content import (
     temporary,
 )
 from bqdump.adapters.folder.index import Index, Row, locked_index
-from bqdump.adapters.folder.paths import folders_below, name_rules, path_of, refuse_other_spelling
+from bqdump.adapters.folder.paths import folders_below, name_rules, path_of, refuse_other_spelling, remove_empty
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
@@ -85,7 +85,6 @@ class FolderStore:
         self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
     ) -> tuple[ObjectInfo, Result]:
         """See ObjectStore."""
-
         abandoned = threading.Event()
 
         def stored() -> tuple[ObjectInfo, Result]:
@@ -296,8 +295,5 @@ class FolderStore:
         path = self._path(name)
         path.unlink()
         index.forget(name)
-        for folder in path.parents:
-            if folder == self._root or any(folder.iterdir()):
-                break
-            folder.rmdir()
+        remove_empty(self._root, path.parent)
         return True

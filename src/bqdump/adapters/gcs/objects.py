@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from google.api_core.exceptions import from_http_response
+from google.api_core.exceptions import NotFound, RequestRangeNotSatisfiable, from_http_response
 from google.api_core.retry import Retry
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
@@ -22,20 +22,23 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.google.access import one_line
 from bqdump.adapters.google.endpoints import STORAGE
-from bqdump.adapters.google.errors import BROKEN, translate
+from bqdump.adapters.google.errors import BROKEN, translate, translated
 from bqdump.adapters.google.http import TIMEOUT, credentials, session
 from bqdump.adapters.patience import Patience
 from bqdump.core.documents.validation import refuse_size
-from bqdump.core.errors import AnswerError, DamagedError
+from bqdump.core.errors import AnswerError, DamagedError, NotFoundError
 from bqdump.core.plan.lifecycle import LifecycleRule
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import parse_time, rfc3339
-from bqdump.ports.store import BucketInfo, Lock, Note, ObjectInfo
+from bqdump.ports.store import BucketInfo, Lock, Note, ObjectInfo, Stored
 
 ADMIN = "Requires roles/storage.objectUser and roles/storage.legacyBucketReader on the bucket."
 ORIGIN = "bqdump-origin"
 NOTE = "bqdump-note"
 NEEDED = ("generation", "size", "crc32c")
+NOT_AS_STORED = "the received bytes do not match the object's checksum"
+# Retrying is not the client's task: see adapters.retry.
+ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
 
 
 def info_of(name: str, resource: Any) -> ObjectInfo:
@@ -235,3 +238,32 @@ class Bounded(io.BytesIO):
         self._size += len(data)
         refuse_size(self._name, self._size)
         return super().write(data)
+
+
+def download(bucket: Any, name: str, start: int, length: int | None) -> Stored:
+    """See ObjectStore.read. It blocks.
+
+    Cloud Storage sends the CRC32C of complete objects, and a complete read is compared with it. It sends none for
+    ranges: HTTP's framing detects truncation, and TLS detects changes in transit. Callers that must detect any other
+    damage have a checksum of the range.
+    """
+    if length == 0:
+        return Stored(b"", 0)
+    whole = start == 0 and length is None
+    part = {} if whole else {"start": start, "end": start + length - 1 if length else None}
+    blob, buffer, subject = bucket.blob(name), Bounded(name) if whole else io.BytesIO(), f"gs://{bucket.name}/{name}"
+    with translated("read", subject, ADMIN):
+        try:
+            blob.download_to_file(buffer, raw_download=True, **ONCE, **part)
+        except NotFound as error:
+            raise NotFoundError("read", subject, "no such object or bucket") from error
+        except RequestRangeNotSatisfiable:
+            # The answer does not have the object's generation.
+            return Stored(b"", 0)
+        except DataCorruption as error:
+            raise DamagedError("read", subject, NOT_AS_STORED, ON_THE_WAY) from error
+    data = buffer.getvalue()
+    if length is not None and len(data) > length:
+        cause = f"the answer to a range request of {length:,} bytes has {len(data):,}"
+        raise lacking("read", subject, cause)
+    return Stored(data, generation_of(blob, "read", subject))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import IO, Any, TypeVar, cast
 
-from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed, RequestRangeNotSatisfiable
-from google.cloud.storage.exceptions import DataCorruption
+from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed
 
 from bqdump.adapters.checksums import Summed
 from bqdump.adapters.gcs.batches import Batches
@@ -19,14 +17,13 @@ from bqdump.adapters.gcs.objects import (
     ADMIN,
     NOT_AS_SENT,
     NOTE,
-    ON_THE_WAY,
-    Bounded,
+    ONCE,
     Upload,
     bucket_of,
     content_type,
+    download,
     generation_of,
     info_of,
-    lacking,
     noted,
     open_blob,
     open_client,
@@ -38,16 +35,13 @@ from bqdump.adapters.patience import Patience
 from bqdump.adapters.threads import Threads
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
-from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, UnavailableError
+from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
 from bqdump.ports.store import Abilities, BucketInfo, Copy, Lock, Note, ObjectInfo, Stored
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 PAGE = 1000
-NOT_AS_STORED = "the received bytes do not match the object's checksum"
 LISTED = "items(name,size,crc32c,generation,timeCreated,metadata,retention,retentionExpirationTime),nextPageToken"
-# Retrying is not the client's task: see adapters.retry.store.
-ONCE: dict[str, Any] = {"retry": None, "timeout": TIMEOUT}
 
 
 class CloudStore:
@@ -97,36 +91,8 @@ class CloudStore:
         return await self._threads.call(get)
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
-        """See ObjectStore.
-
-        Cloud Storage sends the CRC32C of complete objects, and a complete read is compared with it. It sends none for
-        ranges: HTTP's framing detects truncation, and TLS detects changes in transit. Callers that must detect any
-        other damage have a checksum of the range.
-        """
-        if length == 0:
-            return Stored(b"", 0)
-        whole = start == 0 and length is None
-        part = {} if whole else {"start": start, "end": start + length - 1 if length else None}
-
-        def get() -> Stored:
-            blob, data = self._bucket.blob(name), Bounded(name) if whole else io.BytesIO()
-            with translated("read", f"{self.url}/{name}", ADMIN):
-                try:
-                    blob.download_to_file(data, raw_download=True, **ONCE, **part)
-                except NotFound as error:
-                    raise NotFoundError("read", f"{self.url}/{name}", "no such object or bucket") from error
-                except RequestRangeNotSatisfiable:
-                    # The answer does not have the object's generation.
-                    return Stored(b"", 0)
-                except DataCorruption as error:
-                    raise DamagedError("read", f"{self.url}/{name}", NOT_AS_STORED, ON_THE_WAY) from error
-            got = data.getvalue()
-            if length is not None and len(got) > length:
-                cause = f"the answer to a range request of {length:,} bytes has {len(got):,}"
-                raise lacking("read", f"{self.url}/{name}", cause)
-            return Stored(got, generation_of(blob, "read", f"{self.url}/{name}"))
-
-        return await self._threads.call(get)
+        """See ObjectStore, and `download`."""
+        return await self._threads.call(lambda: download(self._bucket, name, start, length))
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         """See ObjectStore."""
