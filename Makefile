@@ -52,6 +52,7 @@ lock:            ## update the hashed lock files
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q --extra docs -c requirements/dev.txt pyproject.toml -o requirements/docs.txt
 	printf '$(READERS)' | $(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/readers.txt
 	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/witness.in -o requirements/witness.txt
+	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/localstack.in -o requirements/localstack.txt
 	$(BIN)/uv pip compile --no-config --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q requirements/witness-dbt.in -o requirements/witness-dbt.txt
 	printf 'uv\nhatchling\neditables\n' | $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q - -o requirements/tools.txt
 
@@ -71,6 +72,12 @@ $(VENV)/.dev: requirements/dev.txt requirements/readers.txt pyproject.toml $(VEN
 	@$(UV) install -q --no-config --python $(BIN)/python --require-hashes --no-deps --target $(VENV)/readers -r requirements/readers.txt
 	@$(UV) install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.local
+
+# A second server of S3, in an environment of its own: it needs another version of the client.
+$(VENV)/.localstack: requirements/localstack.txt $(VENV)/.dev
+	@$(BIN)/python -m venv --clear --without-pip $(VENV)/localstack
+	@$(BIN)/uv pip install --no-config -q --compile-bytecode --python $(VENV)/localstack/bin/python --require-hashes --no-deps -r $<
+	@touch $@
 
 $(VENV)/.docs: requirements/docs.txt $(VENV)/.dev
 	@$(UV) install -q --python $(BIN)/python --require-hashes --no-deps -r $<
