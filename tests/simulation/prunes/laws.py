@@ -28,8 +28,8 @@ Rows = dict[str, list[bytes]]
 class PruneLaws:
     """Judges every deletion. `broken`: the first finding; `stop` is called with it.
 
-    rows: of each table of each run, as its files had them when its manifest was stored. foreign: generations of objects
-    that are not the export's.
+    rows: of each table of each run, as its files had them when its manifest was stored. files: the objects of each
+    table of each run, likewise. foreign: generations of objects that are not the export's.
     """
 
     def __init__(self, store: MemoryStore, settings: Settings, stop: Callable[[], None]) -> None:
@@ -37,6 +37,7 @@ class PruneLaws:
         self.view = View(store, settings.layout)
         self.broken: Broken | None = None
         self.rows: dict[str, Rows] = {}
+        self.files: dict[tuple[str, str], set[tuple[str, int]]] = {}
         # The runs that latest.json has named, in order.
         self.published: list[str] = []
         self.foreign: dict[str, int] = {}
@@ -135,6 +136,13 @@ class PruneLaws:
             manifest = self.view.manifest(run)
             if manifest is not None and run not in self.rows:
                 self.rows[run] = {entry.table: self._lines(entry.files) for entry in manifest.tables}
+                for entry in manifest.tables:
+                    named = {(file.name, file.generation) for file in entry.files}
+                    self.files[run, entry.table] = named | {(file.name, file.generation) for file in entry.iceberg}
+            elif manifest is not None:
+                # It was written anew, without what was erased.
+                left = {entry.table for entry in manifest.tables}
+                self.rows[run] = {table: rows for table, rows in self.rows[run].items() if table in left}
         if operation == "write" and name == self.view.layout.latest.name:
             self._published()
 
@@ -166,6 +174,17 @@ class PruneLaws:
     def gone(self, run: str) -> bool:
         """Whether a run that ended is there no more."""
         return run in self.rows and self.view.manifest(run) is None
+
+    def erased(self, table: str, runs: Sequence[str]) -> None:
+        """An erasure of a table from these runs has ended: none of them has it, and no object of it stays."""
+        for run in runs:
+            manifest = self.view.manifest(run)
+            named = {entry.table for entry in manifest.tables} if manifest else set[str]()
+            self.hold(table not in named, f"{run} has {table}, which was erased from it")
+            for name, generation in self.files.get((run, table), ()):
+                found = self.store.peek(name)
+                there = found is not None and found[1].generation == generation
+                self.hold(not there, f"{name} of {run} stays, although {table} was erased from it")
 
     def verified(self, run: str, findings: Sequence[object], *, replaced: bool) -> None:
         """A verification has ended. replaced: a later run may have replaced its files."""

@@ -7,7 +7,7 @@ from bqdump.core.retention import pruned
 from bqdump.export.planning import obtain
 from bqdump.repository import references
 from bqdump.restoration import run as restoring
-from bqdump.retain import iceberg, leftovers, sweep, tombstones
+from bqdump.retain import erase, iceberg, leftovers, sweep, tombstones
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
 from simulation.prunes import wrong
@@ -32,6 +32,8 @@ MUTATIONS = (
                   "                if split_shard(info.name, own) and info.name not in counted:\n"
                   "                    continue\n"
                   "                if info.name in counted:")),
+    Mutation("an erasure passes over all runs but one", Law.PRUNED, erase, "erase",
+             edit("for run in record.value.runs:", "for run in record.value.runs[:1]:")),
     Mutation("a verification reports the files of a pruned run as missing", Law.PRUNED,
              verify, "refuse_pruned", wrong.does_nothing, here_only=True),
     Mutation("a restore does not say that its run was pruned", Law.PRUNED,

@@ -15,10 +15,11 @@ from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
 from bqdump.check.verify import Verified, verify
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import BqdumpError, NotFoundError, QuotaError, UnavailableError
+from bqdump.core.errors import BqdumpError, NotFoundError, QuotaError, UnavailableError, UsageError
 from bqdump.core.iceberg.table import HINT, run_of
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import Restoration
+from bqdump.core.retention.erased import ErasedFrom, requested_erasure
 from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.pruned import Pruned
 from bqdump.core.risks import Risk
@@ -32,7 +33,9 @@ from bqdump.repository.notes import change_tags
 from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request
 from bqdump.restoration.task import Task as RestoreTask
+from bqdump.retain import erase as erasure
 from bqdump.retain.prune import prune
+from bqdump.retain.rewrite import Task as Erasing
 from bqdump.retain.survey import Task as PruneTask
 from bqdump_memory import MemoryDestination, gated
 from simulation.faults import Network
@@ -137,6 +140,7 @@ class World:
         self.laws = PruneLaws(self.store, self.settings, self.loop.stop)
         self.started: dict[str, Settings] = {}
         self.told: set[str] = set()
+        self.erasures = 0
         self._processes = 0
 
     def clock(self) -> int:
@@ -164,6 +168,12 @@ class World:
         work += [self._verify(rng.choice(begun), rng.uniform(0.0, 40.0)) for _ in range(rng.choice((0, 1, 2)))]
         work += [self._restore(rng.choice(begun), rng.uniform(0.0, 40.0)) for _ in range(rng.choice((0, 1)))]
         work += [self._tag(rng.choice(begun), rng.uniform(0.0, 40.0)) for _ in range(rng.choice((0, 0, 1)))]
+        # Drawn apart, so that the other schedules stay what they were.
+        erasing = random.Random(f"{self.seed} erasures")
+        if erasing.random() < 0.3:
+            work += [
+                self._erase(erasing.choice(TABLES), erasing.uniform(0.0, 60.0)) for _ in range(erasing.choice((1, 2)))
+            ]
         await asyncio.gather(*work)
         self.dice.clear_up()
         await asyncio.sleep(1000.0)
@@ -213,6 +223,28 @@ class World:
             self.told.update(ended.left)
         return ended
 
+    async def _erase(self, table: str, start: float) -> ErasedFrom | BqdumpError | None:
+        """One erasure; where one of this table was interrupted, it goes on with that."""
+        await asyncio.sleep(start)
+        self.erasures += 1
+        task = Erasing(self.store, self.settings, requested_erasure(table, "", "a request", "dana", self.clock()))
+
+        def work(process: Process, network: Network) -> Coroutine[Any, Any, ErasedFrom]:
+            return erasure.erase(task._replace(store=self._store(process, network), delete=True))
+
+        ended: ErasedFrom | BqdumpError | None = await self._process(f"erase {table}", "", work)
+        if isinstance(ended, ErasedFrom):
+            self.laws.erased(table, ended.runs)
+        return ended
+
+    async def _finish_erasures(self) -> None:
+        """The same command finishes an erasure that was killed, or says that it was refused."""
+        if (latest := self.laws.view.latest()) and (begun := latest.erasing):
+            ended = await self._erase(begun.table, 0.0)
+            self.laws.hold(isinstance(ended, ErasedFrom | UsageError), f"an erasure ends with {ended!r}")
+            latest = self.laws.view.latest()
+            self.laws.hold(latest is not None and latest.erasing is None, f"the mark of {begun.table} stays: {ended!r}")
+
     def _referred(self, run: str) -> None:
         """At times, while a run is about to take files over: another one is published, and what it relies on pruned."""
         plan = self.laws.view.plan(run)
@@ -243,7 +275,7 @@ class World:
             now = self.laws.view.latest()
             moved = latest is None or now is None or not latest.run == now.run == run
             replaced = not self.settings.template.keeps and (moved or bool(self._announced()))
-            self.laws.verified(run, ended.findings, replaced=replaced)
+            self.laws.verified(run, ended.findings, replaced=replaced or bool(self.erasures))
 
     async def _restore(self, run: str, start: float) -> None:
         await asyncio.sleep(start)
@@ -324,6 +356,7 @@ class World:
 
     async def _finish(self) -> None:
         """In calm weather: resume some runs, leave the others, publish a last one, and prune."""
+        await self._finish_erasures()
         for run in list(self.started):
             if self.rng.random() < 0.5:
                 await self._export(run, again=True)
