@@ -20,7 +20,7 @@ from bqdump.export.collected import Collected
 from bqdump.export.placement.replace import Replace
 from bqdump.export.publish.clear import clear_staging, delete
 from bqdump.export.task import Exported, RunningExport
-from bqdump.export.work.work import Free, Picture
+from bqdump.export.work.work import ClaimView, Free
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.units import UnitLedger, read_unit_ledger
 
@@ -181,10 +181,10 @@ def settles_nothing(_: Sound) -> Sound:
 def binding_claims(free: Sound) -> Sound:
     """A claim of another execution is never taken over."""
 
-    def faulty(export: RunningExport, picture: Picture, unit: str) -> Free | None:
-        held = picture.claims.get(unit)
+    def faulty(export: RunningExport, view: ClaimView, unit: str) -> Free | None:
+        held = view.claims.get(unit)
         theirs = held is not None and held.owner.execution != export.owner.execution
-        found: Free | None = free(export, picture, unit)
+        found: Free | None = free(export, view, unit)
         return None if theirs else found
 
     return faulty

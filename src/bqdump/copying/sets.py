@@ -22,7 +22,7 @@ from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.target import record_of
 from bqdump.core.sizes import counted, listed
 from bqdump.core.times import days_text, rfc3339
-from bqdump.repository.exports import SetAt, names_in_set, published_sets, read_board, read_project
+from bqdump.repository.exports import SetAt, names_in_set, published_sets, read_project, read_set_progress
 from bqdump.repository.published import missing_run
 from bqdump.repository.repository import create, exists, overwrite, swap, value_of
 
@@ -118,9 +118,9 @@ async def _project_of(place: Place, run: str, plan: ProjectPlan | None) -> Proje
         return project
     if plan is None:
         return None
-    board = await read_board(place.store, place.layout.project_run(run))
+    progress = await read_set_progress(place.store, place.layout.project_run(run))
     entries = tuple(
-        _entry_of(member.dataset, member.location, board.ended.get(number))
+        _entry_of(member.dataset, member.location, progress.ended.get(number))
         for number, member in enumerate(plan.datasets)
     )
     return Project(

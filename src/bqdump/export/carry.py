@@ -72,7 +72,7 @@ async def carry_over(
     dropped: those that it removes, in addition to those that planning has found.
 
     Raises UsageError where files cannot be carried over, because only one of the two runs keeps a folder for each run,
-    and VerificationError where another run has replaced the files of a table that the plan names again.
+    and VerificationError where another run has replaced the files of a table that the plan reuses.
     """
     named = {table.table for table in export.plan.reused}
     carry = await _stays(export, latest, named.union(tables), dropped)

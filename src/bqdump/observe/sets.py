@@ -26,12 +26,12 @@ from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusStat
 from bqdump.pages.report import render_project
 from bqdump.repository.exports import (
     AT_ONCE,
-    Board,
     SetAt,
+    SetProgress,
     datasets_left,
     published_sets,
-    read_board,
     read_project_plans,
+    read_set_progress,
 )
 from bqdump.repository.published import name_a_dataset, read_replacing
 
@@ -86,9 +86,9 @@ async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
 
 
 async def _look_at(at: SetAt, plan: ProjectPlan) -> _At:
-    board, project = await read_board(at.store, at.settings.layout.project_run(plan.run)), await at.project()
+    progress, project = await read_set_progress(at.store, at.settings.layout.project_run(plan.run)), await at.project()
     numbers = range(len(plan.datasets))
-    datasets = tuple(await gathered(lambda number: _dataset(at, plan, board, number), numbers, AT_ONCE))
+    datasets = tuple(await gathered(lambda number: _dataset(at, plan, progress, number), numbers, AT_ONCE))
     state = _state(plan, project, datasets)
     if project and project.age > plan.age:
         return _At(plan, project, state, datasets, ())
@@ -98,11 +98,11 @@ async def _look_at(at: SetAt, plan: ProjectPlan) -> _At:
     return _At(plan, project, state, datasets, tuple(others))
 
 
-async def _dataset(at: SetAt, plan: ProjectPlan, board: Board, number: int) -> DatasetStatus:
+async def _dataset(at: SetAt, plan: ProjectPlan, progress: SetProgress, number: int) -> DatasetStatus:
     member = plan.datasets[number]
     store, settings, _ = at.export(member.dataset)
-    problems = [failures[number].message for failures in board.failures.values() if number in failures]
-    problem = fill(problems[-1], COMMANDS) if problems and number not in board.ended else ""
+    problems = [failures[number].message for failures in progress.failures.values() if number in failures]
+    problem = fill(problems[-1], COMMANDS) if problems and number not in progress.ended else ""
     try:
         status = await find_status(store, settings, plan.run)
     except DocumentError as error:

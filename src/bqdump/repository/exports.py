@@ -29,7 +29,7 @@ from bqdump.repository.published import read_latest
 from bqdump.repository.repository import exists, value_of
 
 
-class Board(NamedTuple):
+class SetProgress(NamedTuple):
     """The datasets of a set's run, by their numbers. failures: of every execution, its own ones by name."""
 
     planned: Mapping[int, Ready]
@@ -48,7 +48,7 @@ class Board(NamedTuple):
         return len(self.ended) + len(self.failed(execution)) == len(plan.datasets)
 
 
-async def read_board(store: ObjectStore, layout: ProjectLayout) -> Board:
+async def read_set_progress(store: ObjectStore, layout: ProjectLayout) -> SetProgress:
     """The current notes of a set's run: one listing."""
     planned: dict[int, Ready] = {}
     ready: dict[int, Ready] = {}
@@ -66,7 +66,7 @@ async def read_board(store: ObjectStore, layout: ProjectLayout) -> Board:
             elif kind == "failures":
                 failure = decode(note.data, DatasetFailure, note.name)
                 failures.setdefault(failure.owner.execution, {})[failure.number] = failure
-    return Board(planned, ready, ended, failures)
+    return SetProgress(planned, ready, ended, failures)
 
 
 async def read_project(store: ObjectStore, settings: Settings) -> Project | None:

@@ -26,7 +26,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.exports import Exports, SetAt, read_board, read_project
+from bqdump.repository.exports import Exports, SetAt, read_project, read_set_progress
 from bqdump.repository.repository import delete, value_of
 from bqdump.retain.old_documents import delete_old, list_documents, old_of
 from bqdump.retain.plan import PrunePlan, Swept, plan_of, result_of
@@ -167,9 +167,9 @@ async def _is_over(
     after = settings.abandoned_seconds * 1000
     if after and now - plan.planned > after:
         return True
-    board = await read_board(store, settings.layout.project_run(plan.run))
+    progress = await read_set_progress(store, settings.layout.project_run(plan.run))
     # Without its listing, a prune has begun to delete it.
-    return len(board.ended) == len(plan.datasets) or await store.stat(plan.listing) is None
+    return len(progress.ended) == len(plan.datasets) or await store.stat(plan.listing) is None
 
 
 async def _is_alive(store: ObjectStore, settings: Settings, plan: ProjectPlan, runs: dict[str, frozenset[str]]) -> bool:

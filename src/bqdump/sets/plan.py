@@ -26,7 +26,7 @@ from bqdump.core.wording import COMMANDS
 from bqdump.export.planning.obtain import obtain_plan, show_plan
 from bqdump.export.planning.target import PLAN, check_target
 from bqdump.export.task import Task
-from bqdump.repository.exports import Board, read_board, read_project
+from bqdump.repository.exports import SetProgress, read_project, read_set_progress
 from bqdump.repository.repository import replace
 from bqdump.repository.turns import OthersTurn, giving_up, pulse, takes_turn
 from bqdump.sets.obtain import draft_set, list_project
@@ -39,7 +39,7 @@ Open = Callable[[int], Task]
 
 
 class Planner:
-    """Plans the datasets of a set in this task, if that is up to it. `watch` looks after the planner of another one."""
+    """Plans the datasets of a set in this task, if it is its turn."""
 
     def __init__(self, running: RunningSet, open_task: Open) -> None:
         self._running, self._open = running, open_task
@@ -50,7 +50,7 @@ class Planner:
     async def begin(self) -> None:
         """Plan in the background if that is up to this task."""
         if await takes_turn(self._turn):
-            self._start()
+            self._planning = asyncio.create_task(self._plan())
 
     async def watch(self) -> None:
         """Take over planning if the planner's pulse has stopped. Raises what planning in this task has raised."""
@@ -67,9 +67,6 @@ class Planner:
             with suppress(asyncio.CancelledError, BqdumpError):
                 await self._planning
 
-    def _start(self) -> None:
-        self._planning = asyncio.create_task(self._plan())
-
     async def _plan(self) -> None:
         async with giving_up(self._turn):
             await _plan_all(self._running, self._open)
@@ -78,14 +75,12 @@ class Planner:
 async def _plan_all(running: RunningSet, open_task: Open) -> None:
     """Plan every dataset that is not planned yet. A refusal fails that dataset, and no other."""
     task, limit = running.task, running.task.settings.max_bytes_billed
-    board = await read_board(task.store, task.layout)
-    failed = board.failed(task.owner.execution)
+    progress = await read_set_progress(task.store, task.layout)
+    failed = progress.failed(task.owner.execution)
     numbers = largest_first([dataset.tables for dataset in running.plan.datasets])
-    todo = [number for number in numbers if number not in board.planned and number not in failed]
-    slots, bills = (
-        asyncio.Semaphore(PLANNED_AT_ONCE),
-        {number: planned.bills for number, planned in board.planned.items()},
-    )
+    todo = [number for number in numbers if number not in progress.planned and number not in failed]
+    slots = asyncio.Semaphore(PLANNED_AT_ONCE)
+    bills = {number: planned.bills for number, planned in progress.planned.items()}
 
     async def plan(number: int) -> None:
         async with slots:
@@ -127,16 +122,16 @@ async def _planned(running: RunningSet, number: int, open_task: Open) -> Ready |
 def _check_bills(running: RunningSet, bills: dict[int, int]) -> None:
     total, limit = sum(bills.values()), running.task.settings.max_bytes_billed
     if total > limit:
-        largest = sorted(bills, key=lambda number: -bills[number])[:3]
-        named = ", ".join(f"{running.plan.datasets[number].dataset} {size_text(bills[number])}" for number in largest)
-        cause = f"its queries would bill {size_text(total)}, more than the limit of {size_text(limit)} (most: {named})"
+        numbers = sorted(bills, key=lambda number: -bills[number])[:3]
+        most = ", ".join(f"{running.plan.datasets[number].dataset} {size_text(bills[number])}" for number in numbers)
+        cause = f"its queries would bill {size_text(total)}, more than the limit of {size_text(limit)} (most: {most})"
         hint = "Raise {setting:max_bytes_billed}, or leave tables out with {setting:exclude}."
         raise UsageError(PLAN, f"run {running.plan.run}", cause, hint)
 
 
-def all_planned(board: Board, running: RunningSet) -> bool:
+def all_planned(progress: SetProgress, running: RunningSet) -> bool:
     """Whether every dataset has its plan, has ended, or cannot be planned."""
-    known = {*board.planned, *board.ended, *board.failed(running.task.owner.execution)}
+    known = {*progress.planned, *progress.ended, *progress.failed(running.task.owner.execution)}
     return len(known) == len(running.plan.datasets)
 
 

@@ -22,7 +22,7 @@ from bqdump.core.version import VERSION
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.export.task import Task
 from bqdump.export.watch import Shared
-from bqdump.repository.exports import Board
+from bqdump.repository.exports import SetProgress
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, swap
 from bqdump.sets.obtain import list_project, obtain_set, stored_set
@@ -34,17 +34,17 @@ log = logging.getLogger(__name__)
 NAMED = 3
 
 
-async def publish_set(running: RunningSet, board: Board) -> Loaded[Project] | None:
+async def publish_set(running: RunningSet, progress: SetProgress) -> Loaded[Project] | None:
     """Write project.json, unless it names a later run. None where this run has published no dataset.
 
     Another execution may have published meanwhile what failed in this one: what is published stays named.
     """
     task, plan = running.task, running.plan
-    failed = board.failed(task.owner.execution)
-    if not any(end.state == "published" for end in board.ended.values()):
+    failed = progress.failed(task.owner.execution)
+    if not any(end.state == "published" for end in progress.ended.values()):
         return None
     numbers = range(len(plan.datasets))
-    entries = [await _entry(running, number, board.ended.get(number), failed.get(number)) for number in numbers]
+    entries = [await _entry(running, number, progress.ended.get(number), failed.get(number)) for number in numbers]
 
     def project(known: Project | None) -> Project:
         before = {dataset.dataset: dataset for dataset in known.datasets} if known and known.run == plan.run else {}
@@ -75,7 +75,7 @@ async def publish_set(running: RunningSet, board: Board) -> Loaded[Project] | No
 
     stored = await swap(task.store, task.settings.layout.project, step)
     if stored and stored.mine:
-        done = counted(len(board.ended), "dataset")
+        done = counted(len(progress.ended), "dataset")
         published = LogEvent.RUN_PUBLISHED.extra(target=str(task.settings.target))
         log.info("published %s of run %s, as of %s", done, plan.run, rfc3339(plan.snapshot), extra=published)
         await _store_report(running, stored.value)
@@ -93,19 +93,19 @@ async def _store_report(running: RunningSet, project: Project) -> None:
         log.warning(message, error, extra=LogEvent.REPORT_FAILED.extra())
 
 
-def refuse_failed(running: RunningSet, board: Board) -> None:
+def refuse_failed(running: RunningSet, progress: SetProgress) -> None:
     """Raise DatasetsFailedError where datasets have failed in this execution."""
     plan = running.plan
-    failed = sorted(board.failed(running.task.owner.execution).items())
+    failed = sorted(progress.failed(running.task.owner.execution).items())
     if not failed:
         return
     words = [f"{plan.datasets[number].dataset}: {failure.message.rstrip('.')}" for number, failure in failed]
     problems = named(words, NAMED, separator="; ")
     whole = counted(len(plan.datasets), "dataset")
     # Of those that have neither failed nor ended, nothing is known yet.
-    settled = board.settled(plan, running.task.owner.execution)
+    settled = progress.settled(plan, running.task.owner.execution)
     others = ", the others are not affected" if settled and len(failed) < len(plan.datasets) else ""
-    effect = ", so none is published" if plan.together and not board.ended else others
+    effect = ", so none is published" if plan.together and not progress.ended else others
     cause = f"{len(failed)} of {whole} failed{'' if settled else ' so far'}{effect} ({problems})"
     hint = f"Fix the cause, then resume with: {{call:run run_id={plan.run}}}"
     raise DatasetsFailedError("export", f"run {plan.run}", cause, hint)
@@ -201,16 +201,16 @@ async def run_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> SetRe
     planner = Planner(running, open_task)
     try:
         await planner.begin()
-        board = await export_datasets(running, open_task, planner)
+        progress = await export_datasets(running, open_task, planner)
     finally:
         await planner.end()
         shared.close()
-    settled = board.settled(running.plan, task.owner.execution)
-    stored = await publish_set(running, board) if settled else None
+    settled = progress.settled(running.plan, task.owner.execution)
+    stored = await publish_set(running, progress) if settled else None
     project = stored.value if stored else None
-    refuse_failed(running, board)
+    refuse_failed(running, progress)
     if not settled:
-        open_ = counted(len(running.plan.datasets) - len(board.ended), "dataset")
+        open_ = counted(len(running.plan.datasets) - len(progress.ended), "dataset")
         log.info("done; waiting for other tasks to export %s", open_, extra=LogEvent.TASK_DONE.extra())
         return SetResult(task, "unfinished", running.plan, None)
     published = project is not None and project.run == running.plan.run

@@ -10,7 +10,7 @@ from bqdump.core.documents.project import Ready
 from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.export.run import Complete, TaskResult, complete, run
 from bqdump.export.task import Task
-from bqdump.repository.exports import Board, read_board
+from bqdump.repository.exports import SetProgress, read_set_progress
 from bqdump.repository.repository import replace
 from bqdump.repository.turns import pauses
 from bqdump.sets.plan import Planner, all_planned
@@ -19,7 +19,7 @@ from bqdump.sets.task import RunningSet, named, note_end, note_failure
 Open = Callable[[int], Task]
 
 
-async def export_datasets(running: RunningSet, open_task: Open, planner: Planner) -> Board:
+async def export_datasets(running: RunningSet, open_task: Open, planner: Planner) -> SetProgress:
     """Do this task's part of every dataset, and publish those that are complete. Returns the notes at the end.
 
     With --together, none is published before every one of them is complete.
@@ -30,14 +30,14 @@ async def export_datasets(running: RunningSet, open_task: Open, planner: Planner
         await _note_result(running, number, open_task, result)
 
     if not running.plan.together:
-        return await _each(running, planner, export, lambda board: {*board.ended})
-    board = await _complete_all(running, open_task, planner)
-    if len({*board.ready, *board.ended}) < len(running.plan.datasets):
-        return board
-    return await _each(running, planner, export, lambda board: {*board.ended})
+        return await _each(running, planner, export, lambda progress: {*progress.ended})
+    progress = await _complete_all(running, open_task, planner)
+    if len({*progress.ready, *progress.ended}) < len(running.plan.datasets):
+        return progress
+    return await _each(running, planner, export, lambda progress: {*progress.ended})
 
 
-async def _complete_all(running: RunningSet, open_task: Open, planner: Planner) -> Board:
+async def _complete_all(running: RunningSet, open_task: Open, planner: Planner) -> SetProgress:
     """Export the tables of every dataset without publishing any."""
 
     async def work(number: int) -> None:
@@ -48,7 +48,7 @@ async def _complete_all(running: RunningSet, open_task: Open, planner: Planner) 
         else:
             await _note_result(running, number, open_task, result)
 
-    return await _each(running, planner, work, lambda board: {*board.ready, *board.ended})
+    return await _each(running, planner, work, lambda progress: {*progress.ready, *progress.ended})
 
 
 async def _note_result(running: RunningSet, number: int, open_task: Open, result: TaskResult) -> None:
@@ -61,8 +61,8 @@ async def _each(
     running: RunningSet,
     planner: Planner,
     step: Callable[[int], Awaitable[None]],
-    done: Callable[[Board], Collection[int]],
-) -> Board:
+    done: Callable[[SetProgress], Collection[int]],
+) -> SetProgress:
     """Take the step with each dataset that is planned and not done, once; a bounded number of them at a time."""
     task = running.task
     slots, begun, pause = asyncio.Semaphore(running.at_once), set[int](), pauses()
@@ -77,19 +77,19 @@ async def _each(
         while True:
             await slots.acquire()
             await planner.watch()
-            board = await read_board(task.store, task.layout)
-            over = {*done(board), *board.failed(task.owner.execution), *begun}
-            number = next((first for first in running.order if first in board.planned and first not in over), None)
+            progress = await read_set_progress(task.store, task.layout)
+            over = {*done(progress), *progress.failed(task.owner.execution), *begun}
+            number = next((first for first in running.order if first in progress.planned and first not in over), None)
             if number is not None:
                 begun.add(number)
                 pause = pauses()
                 group.create_task(carry_on(number))
                 continue
             slots.release()
-            if all_planned(board, running):
+            if all_planned(progress, running):
                 break
             await asyncio.sleep(next(pause))
-    return await read_board(task.store, task.layout)
+    return await read_set_progress(task.store, task.layout)
 
 
 async def _one(running: RunningSet, number: int, step: Callable[[int], Awaitable[None]]) -> None:

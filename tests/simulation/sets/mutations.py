@@ -11,13 +11,13 @@ from simulation.mutations import Mutation, edit
 
 MUTATIONS = (
     Mutation("project.json is written before every dataset has ended", Law.SETS, flow, "run_set",
-             edit("publish_set(running, board) if settled else None", "publish_set(running, board)")),
+             edit("publish_set(running, progress) if settled else None", "publish_set(running, progress)")),
     Mutation("project.json names whoever comes last", Law.SETS, run, "publish_set",
              edit("if known and known.age > plan.age:", "if False:")),
     Mutation("each dataset is exported at a time of its own", Law.SETS, derived, "member_settings",
              edit("snapshot_time=rfc3339(plan.snapshot)", "snapshot_time=''")),
     Mutation("datasets are published although another one is not complete", Law.SETS, work, "export_datasets",
-             edit("if len({*board.ready, *board.ended}) < len(running.plan.datasets):", "if False:")),
+             edit("if len({*progress.ready, *progress.ended}) < len(running.plan.datasets):", "if False:")),
     Mutation("a dataset that fails ends the task", Law.SETS,
              work, "OF_THE_TASK", lambda _: BqdumpError, here_only=True),
     Mutation("a task that is late plans the set again", Law.SETS, obtain, "_make",

@@ -175,7 +175,7 @@ def comparable(
     published: Published | None, candidate: Candidate, settings: Settings, snapshot: int
 ) -> dict[str, PartitionEntry]:
     """The published partitions of a table that a reading may prove unchanged, by id. snapshot: of the plan, in ms."""
-    entry = _had(published, candidate)
+    entry = _entry_of(published, candidate)
     if published is None or entry is None or not settings.incremental:
         return {}
     # A partition that expires is gone as a whole, so the others are as they were.
@@ -197,7 +197,7 @@ def comparable(
 
 def is_whole(published: Published | None, candidate: Candidate, settings: Settings, snapshot: int) -> bool:
     """Whether the complete table looks unchanged. snapshot: about that of the plan, in ms."""
-    entry = _had(published, candidate)
+    entry = _entry_of(published, candidate)
     if published is None or entry is None or not settings.incremental:
         return False
     return not why_exported(published, entry, candidate, settings.frozen(), settings.full_after, snapshot)
@@ -236,7 +236,7 @@ def reused_partitions(table: str, entries: Iterable[PartitionEntry]) -> ReusedPa
     )
 
 
-def _had(published: Published | None, candidate: Candidate) -> PublishedTable | None:
+def _entry_of(published: Published | None, candidate: Candidate) -> PublishedTable | None:
     name = candidate.routed.table.name
     return next((table for table in published.tables if table.table == name), None) if published else None
 

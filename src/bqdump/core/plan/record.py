@@ -166,7 +166,7 @@ def _entry(
 
 
 def _with_unchanged(entry: TableEntry, unchanged: Sequence[PartitionFiles]) -> TableEntry:
-    """The entry of a table with its partitions that are named again, in the order of their ids."""
+    """The entry of a table with its reused partitions, in the order of their ids."""
     if not unchanged:
         return entry
     own = [PartitionFiles(partition, files) for partition, files in files_by_partition(entry)]

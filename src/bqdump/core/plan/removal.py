@@ -38,7 +38,7 @@ WHY: dict[RemovalReason, str] = {
 
 
 class PartitionFiles(NamedTuple):
-    """A partition that is named again, and its files."""
+    """A reused partition, and its files."""
 
     entry: PartitionEntry
     files: tuple[File, ...]

@@ -66,7 +66,7 @@ class ReusableFiles(NamedTuple):
 def decide(
     published: Published | None, candidates: Iterable[Candidate], settings: Settings, snapshot: int
 ) -> tuple[dict[str, ReusableFiles], dict[str, str]]:
-    """The tables whose files may be named again, and for each other one why it is exported; both by table.
+    """The tables whose files may be reused, and for each other one why it is exported; both by table.
 
     published: the export of the same dataset that is older than the plan. snapshot: the plan's snapshot time (ms).
     Whether the files still exist is up to the caller.
@@ -90,7 +90,7 @@ def decide(
 
 
 def reusable_files(published: Published, entry: PublishedTable, rows: int, bytes_: int) -> ReusableFiles:
-    """The files of a table of the published export, named again."""
+    """The files of a table of the published export, as reused ones."""
     of, files, partitions = published.origin(entry), len(entry.files), len(entry.partitions)
     return ReusableFiles(Reused(entry.table, *of, rows, bytes_, files, partitions), entry.files)
 

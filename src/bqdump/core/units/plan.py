@@ -81,7 +81,7 @@ def make_plan(planning: RunToPlan, selection: Selection, routing: Routing, tasks
 
 
 def unchanged_plans(settings: Settings, plan: Plan, unchanged: Sequence[Routed]) -> list[TablePlan]:
-    """Tables whose files are named again, as the plan would export them."""
+    """Reused tables, as the plan would export them."""
     names = patterns(settings, plan.run, plan.snapshot, unchanged)
     return [
         TablePlan(

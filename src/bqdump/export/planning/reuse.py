@@ -72,7 +72,7 @@ async def find_reusable(survey: Survey, candidates: Sequence[Candidate]) -> Reus
 async def obstacles(
     earlier: Earlier, published: Published, settings: Settings, reuse: Mapping[str, ReusableFiles]
 ) -> dict[str, str]:
-    """Why files that hold unchanged tables, or partitions, cannot be named again, by the keys of `reuse`."""
+    """Why files that hold unchanged tables, or partitions, cannot be reused, by the keys of `reuse`."""
     if busy := await _replacing(earlier.store, published, settings):
         return dict.fromkeys(reuse, f"run {busy} is replacing files")
     tombstone = await value_of(earlier.store, settings.layout.run(published.run).tombstone)

@@ -39,7 +39,7 @@ TakeReading = Callable[[str], Awaitable[Reading | None]]
 
 
 class Earlier(NamedTuple):
-    """The published export, and the place of its files. signer: its key must have signed what is named again."""
+    """The published export, and the place of its files. signer: its key must have signed what is reused."""
 
     store: ObjectStore
     published: Published | None

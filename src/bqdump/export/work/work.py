@@ -19,7 +19,7 @@ from bqdump.export.work.unit import Todo, finish_unit
 from bqdump.repository.repository import replace
 from bqdump.repository.units import Held, UnitLedger, looked, read_claims, read_unit_ledger
 
-# This many claims lost in a row mean that the picture of free units is outdated.
+# This many claims lost in a row mean that the view of free units is outdated.
 STALE_AFTER = 8
 # After this many failed reads, the stored units count as damaged.
 TIMES_READ = 3
@@ -31,14 +31,14 @@ class Free(NamedTuple):
     replaces: int | None
 
 
-class Picture(NamedTuple):
-    """What is done and who works on what, as one look around has shown it."""
+class ClaimView(NamedTuple):
+    """What is done and who works on what, read by one listing."""
 
     ledger: UnitLedger
     claims: dict[str, Held]
 
 
-UNTOUCHED = Picture(UnitLedger.empty(), {})
+UNTOUCHED = ClaimView(UnitLedger.empty(), {})
 
 
 class Worked(NamedTuple):
@@ -105,16 +105,16 @@ async def _claimed(export: RunningExport, slots: Slots) -> AsyncIterator[Todo]:
     others = [share for share in range(len(export.plan.shares)) if share not in mine]
     start = export.owner.task % max(1, len(others))
     # A first attempt finds its own share untouched: it looks around only once a claim turns out to be taken.
-    picture: Picture | None = UNTOUCHED
-    # What this process has in hand looks, in a new picture, like what an earlier attempt has left behind.
+    view: ClaimView | None = UNTOUCHED
+    # What this process has in hand looks, in a new view, like what an earlier attempt has left behind.
     taken: set[str] = set()
     for shares, helping in ((own, False), (others[start:] + others[:start], True)):
         again = bool(shares)
         while again:
-            if picture is None or helping:
-                picture = await _look(export)
+            if view is None or helping:
+                view = await _view_of_claims(export)
             again, lost = False, 0
-            async for todo in _open(export, picture, shares, helping):
+            async for todo in _open(export, view, shares, helping):
                 if todo.unit.id in taken:
                     continue
                 await slots.acquire()
@@ -122,15 +122,15 @@ async def _claimed(export: RunningExport, slots: Slots) -> AsyncIterator[Todo]:
                 if replaces is not None and not await _claim(export, todo.unit, replaces, todo.again):
                     slots.release()
                     lost, again = lost + 1, True
-                    if picture is UNTOUCHED or lost >= STALE_AFTER:
+                    if view is UNTOUCHED or lost >= STALE_AFTER:
                         break
                     continue
                 lost = 0
                 taken.add(todo.unit.id)
                 yield todo
             if again:
-                # A fresh picture shows who holds a lost claim: one of an earlier attempt may have arrived late.
-                picture = None
+                # A fresh view shows who holds a lost claim: one of an earlier attempt may have arrived late.
+                view = None
 
 
 async def _claim(export: RunningExport, unit: Unit, replaces: int, again: str) -> bool:
@@ -138,39 +138,39 @@ async def _claim(export: RunningExport, unit: Unit, replaces: int, again: str) -
     return await replace(export.store, export.layout.claim(unit.id), claim, replaces) is not None
 
 
-async def _look(export: RunningExport) -> Picture:
+async def _view_of_claims(export: RunningExport) -> ClaimView:
     claims = await read_claims(export.store, export.layout)
     ledger = await read_unit_ledger(export.store, export.layout, export.plan)
     export.tell(looked(ledger, claims))
-    return Picture(ledger, claims)
+    return ClaimView(ledger, claims)
 
 
-async def _open(export: RunningExport, picture: Picture, shares: list[int], helping: bool) -> AsyncIterator[Todo]:
-    """What this task may work on by this picture, share after share; reads only shares with something open.
+async def _open(export: RunningExport, view: ClaimView, shares: list[int], helping: bool) -> AsyncIterator[Todo]:
+    """What this task may work on by this view, share after share; reads only shares with something open.
 
     Own shares are taken from their largest unit on, the others from their smallest, where their owner comes last.
     """
     for share in shares:
         ids = (unit_id(share, number) for number in range(export.plan.shares[share].units))
-        takeable = {unit: free for unit in ids if (free := _free(export, picture, unit))}
+        takeable = {unit: free for unit in ids if (free := _free(export, view, unit))}
         if not takeable:
             continue
         units = await read_share(export, share)
         for unit in reversed(units) if helping else units:
             if unit.id in takeable:
-                failure = picture.ledger.last_failure(unit.id)
-                again = picture.ledger.outdated.get(unit.id)
+                failure = view.ledger.last_failure(unit.id)
+                again = view.ledger.outdated.get(unit.id)
                 attempt = failure.attempt + 1 if failure else 0
-                changed = picture.ledger.changed.get(unit.id)
+                changed = view.ledger.changed.get(unit.id)
                 yield Todo(unit, takeable[unit.id].replaces, attempt, again.job if again else "", changed)
 
 
-def _free(export: RunningExport, picture: Picture, unit: str) -> Free | None:
+def _free(export: RunningExport, view: ClaimView, unit: str) -> Free | None:
     """How this task may take the unit; None if it is done, failed, or in progress."""
-    ledger = picture.ledger
+    ledger = view.ledger
     if unit in ledger.receipts or unit in ledger.given_up or ledger.last_failure(unit, export.owner.execution):
         return None
-    held = picture.claims.get(unit)
+    held = view.claims.get(unit)
     if held is None:
         return Free(0)
     if unit in ledger.outdated and held.claim.again != ledger.outdated[unit].job:
