@@ -74,9 +74,10 @@ async def carry_over(
     Raises UsageError where files cannot be carried over, because only one of the two runs keeps a folder for each run,
     and VerificationError where another run has replaced the files of a table that the plan reuses.
     """
-    named = {table.table for table in export.plan.reused}
+    plan = export.plan
+    named = {table.table for table in plan.reused}
     carry = await _stays(export, latest, named.union(tables), dropped)
-    if not (named or export.plan.reused_partitions):
+    if not plan.all_reused:
         return carry
     entries = await _reused_entries(export, latest)
     return carry._replace(reused=entries.tables, partitions=entries.partitions)
@@ -156,8 +157,7 @@ async def _reused_entries(export: RunningExport, latest: Latest | None) -> Reuse
     plan = export.plan
     base = await value_of(export.store, export.settings.layout.run(plan.over).manifest)
     if base is None:
-        every = [*(table.table for table in plan.reused), *(table.table for table in plan.reused_partitions)]
-        raise _lost(plan, every, f"the manifest of run {plan.over} is gone")
+        raise _lost(plan, [table.table for table in plan.all_reused], f"the manifest of run {plan.over} is gone")
     # With files kept, those of the other run are where they were.
     replaced = latest and latest.replaces and latest.run != plan.over
     since = await value_of(export.store, Document(latest.manifest, Manifest)) if latest and replaced else None

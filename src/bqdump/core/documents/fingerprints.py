@@ -40,7 +40,7 @@ class Side(msgspec.Struct, frozen=True):
     content: a fingerprint of its files' bytes.
     made: a fingerprint of how they were made.
     modified: when BigQuery last modified it, as of planning (ms), 0 where that is unknown.
-    look, steady, at, empty: see `unmodified.Seen`.
+    look, steady, at, empty: see `Seen`.
     """
 
     rows: int = 0

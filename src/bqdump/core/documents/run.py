@@ -219,6 +219,11 @@ class Plan(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     """Unchanged partitions of tables that changed, whose files it names again."""
 
     @property
+    def all_reused(self) -> tuple[Reused | ReusedPartitions, ...]:
+        """The unchanged tables, and the unchanged partitions of other tables."""
+        return (*self.reused, *self.reused_partitions)
+
+    @property
     def unit_count(self) -> int:
         """The number of its units: one for each table, or several."""
         return sum(share.units for share in self.shares)

@@ -181,7 +181,7 @@ def planned(
             "bills": plan.bills,
             "unchanged": len(plan.reused),
             "unchanged_partitions": sum(unchanged.values()),
-            "bytes_saved": bytes_saved([*plan.reused, *plan.reused_partitions]),
+            "bytes_saved": bytes_saved(plan.all_reused),
         },
         recommended_tasks=recommended_tasks(plan.unit_count, read),
         shares=[{"units": share.units, "bytes": share.bytes} for share in plan.shares],

@@ -14,7 +14,6 @@ from bqdump.core.documents.codec import encode
 from bqdump.core.documents.manifest_index import unchanged_parts
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Newest
-from bqdump.core.documents.unchanged import Reused, ReusedPartitions
 from bqdump.core.errors import UnavailableError, UsageError
 from bqdump.core.plan.guards import COSTS_ONLY, refuse, sentence
 from bqdump.core.plan.removal import partitions_sentence, removal_sentence
@@ -197,10 +196,9 @@ def _log_plan(export: RunningExport) -> None:
     plan, tasks = export.plan, counted(export.task.tasks, "task")
     tables, planned = counted(plan.tables, "table"), LogEvent.RUN_PLANNED.extra()
     log.info("planned %s as of %s, for %s", tables, rfc3339(plan.snapshot), tasks, extra=planned)
-    reused: list[Reused | ReusedPartitions] = [*plan.reused, *plan.reused_partitions]
-    if reused:
+    if plan.all_reused:
         partitions = sum(len(table.partitions) for table in plan.reused_partitions)
-        unchanged, saved = unchanged_parts(len(plan.reused), partitions), size_text(bytes_saved(reused))
+        unchanged, saved = unchanged_parts(len(plan.reused), partitions), size_text(bytes_saved(plan.all_reused))
         log.info("not exporting %s (%s)", unchanged, saved, extra=LogEvent.TABLES_UNCHANGED.extra())
     for removed in plan.removed:
         log.warning("%s", removal_sentence(removed), extra=LogEvent.TABLE_REMOVED.extra(table=removed.table))

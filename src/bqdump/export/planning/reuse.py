@@ -106,7 +106,7 @@ async def refers(store: ObjectStore, settings: Settings, plan: Plan) -> bool:
 
     Its manifest names all of them, also those that even earlier runs have exported.
     """
-    if not (plan.reused or plan.reused_partitions):
+    if not plan.all_reused:
         return True
     return await refer(store, settings.layout, plan.over, plan.run)
 
