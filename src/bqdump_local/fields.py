@@ -18,9 +18,10 @@ class Fields:
     effect: they do what the service's do. recorded: they are accepted without effect, and
     docs/internals/local-stack.md lists them.
     missing: they are refused. output: only the service sets them, and they are ignored in requests. The values are the
-    schemas of what a field contains (`*` for a map of those), `int64` or `text`, whose numbers are answered
-    as strings, `int32`, whose strings are answered as numbers, or "". A missing parameter of a query names instead the
-    values that ask for nothing, such as `INT64|NONE`.
+    schemas of what a field contains (`*` for a map of those, `[]` for a list), `int64` or `text`, whose numbers are
+    answered as strings, `int32`, whose strings are answered as numbers, `bool`, `list` of strings, `map` of strings,
+    `any`, or "" for a string. A missing parameter of a query names instead the values that ask for nothing, such as
+    `INT64|NONE`.
     """
 
     effect: dict[str, str]
@@ -44,7 +45,10 @@ def schema(effect: str = "", recorded: str = "", missing: str = "", output: str 
 
 
 class Checker:
-    """Checks bodies of one API. unknown, missing: make the errors for a field that the API or the stand-in has not."""
+    """Checks bodies of one API. unknown, missing: make the errors for a field that the API or the stand-in has not.
+
+    wrong: makes the error for a value of another type than the field's; None where fields have no types.
+    """
 
     def __init__(
         self,
@@ -52,12 +56,15 @@ class Checker:
         *,
         unknown: Callable[[str, str], Exception] | None,
         missing: Callable[[str], Exception],
+        wrong: Callable[[str, Any], Exception] | None = None,
     ) -> None:
-        self._schemas, self._unknown, self._missing = schemas, unknown, missing
+        self._schemas, self._unknown, self._missing, self._wrong = schemas, unknown, missing, wrong
 
     def checked(self, name: str, value: Any, where: str) -> Any:
         """A body of this schema, with its int64 as strings. where: such as `table`, for messages."""
         if not isinstance(value, dict):
+            if self._wrong is not None and value is not None:
+                raise self._wrong(where, value)
             return value
         fields, made = self._schemas[name], {}
         for key, inner in value.items():
@@ -72,12 +79,17 @@ class Checker:
         return made
 
     def _part(self, part: str, value: Any, where: str) -> Any:
-        if not part or value is None:
+        if value is None or (self._wrong is not None and not _is_of_type(part, value)):
+            if value is not None and self._wrong is not None:
+                raise self._wrong(where, value)
+            return value
+        part = part.removesuffix("[]")
+        if part in ("", "bool", "list", "map", "any"):
             return value
         if part == "int64":
             return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
         if part == "int32":
-            return int(value) if isinstance(value, str) and value.isdigit() else value
+            return int(value) if isinstance(value, float) or (isinstance(value, str) and value.isdigit()) else value
         if part == "text":
             return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
         if part.startswith("*"):
@@ -100,6 +112,24 @@ def check_parameters(
             nothing = group.missing.get(name) if group else None
             if nothing is not None and value.lower() not in ("", "false", *nothing.lower().split("|")):
                 raise missing(f"the parameter {name}={value} of {method}")
+
+
+def _is_of_type(part: str, value: Any) -> bool:
+    """Whether a value may be that of such a field."""
+    match part:
+        case "":
+            return isinstance(value, str)
+        case "bool":
+            return isinstance(value, bool) or str(value).lower() in ("true", "false")
+        case "int64" | "int32":
+            return not isinstance(value, bool) and re.fullmatch(r"-?\d{1,19}(\.0*)?", str(value)) is not None
+        case "list":
+            return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        case "map":
+            return isinstance(value, dict) and all(item is None or isinstance(item, str) for item in value.values())
+        case "any" | "text":
+            return True
+    return isinstance(value, list) if part.endswith("[]") else isinstance(value, dict)
 
 
 def is_neutral(value: Any) -> bool:

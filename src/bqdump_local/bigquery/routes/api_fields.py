@@ -10,25 +10,26 @@ from bqdump_local.fields import schema
 SCHEMAS = {
     "Argument": schema(
         effect="argumentKind dataType:StandardSqlDataType mode name",
-        recorded="isAggregate tableType",
+        recorded="isAggregate:bool tableType:any",
     ),
     "AvroOptions": schema(
-        effect="useAvroLogicalTypes",
+        effect="useAvroLogicalTypes:bool",
     ),
     "Clustering": schema(
-        effect="fields",
+        effect="fields:list",
     ),
     "ConnectionProperty": schema(effect="key value"),
     "CsvOptions": schema(
-        effect="""allowJaggedRows allowQuotedNewlines fieldDelimiter nullMarker preserveAsciiControlCharacters quote
+        effect="""allowJaggedRows:bool allowQuotedNewlines:bool fieldDelimiter nullMarker
+            preserveAsciiControlCharacters:bool quote
             skipLeadingRows:int64""",
         missing="encoding nullMarkers sourceColumnMatch",
     ),
     "Dataset": schema(
         effect="""datasetReference:DatasetReference defaultPartitionExpirationMs:int64 defaultTableExpirationMs:int64
-            description friendlyName isCaseInsensitive labels location resourceTags""",
-        recorded="""access defaultCollation defaultEncryptionConfiguration:EncryptionConfiguration
-            defaultRoundingMode externalCatalogDatasetOptions externalDatasetReference linkedDatasetSource
+            description friendlyName isCaseInsensitive:bool labels:map location resourceTags:map""",
+        recorded="""access:any defaultCollation defaultEncryptionConfiguration:EncryptionConfiguration
+            defaultRoundingMode externalCatalogDatasetOptions:any externalDatasetReference:any linkedDatasetSource:any
             maxTimeTravelHours:int64 storageBillingModel""",
         output="""catalogSource creationTime etag id kind lastModifiedTime linkedDatasetMetadata restrictions
             satisfiesPzi satisfiesPzs selfLink tags type""",
@@ -37,15 +38,15 @@ SCHEMAS = {
         effect="datasetId projectId",
     ),
     "DestinationTableProperties": schema(
-        effect="description expirationTime friendlyName labels",
+        effect="description expirationTime friendlyName labels:map",
     ),
     "EncryptionConfiguration": schema(
         effect="kmsKeyName",
     ),
     "ExternalDataConfiguration": schema(
-        effect="""autodetect avroOptions:AvroOptions csvOptions:CsvOptions decimalTargetTypes
-            parquetOptions:ParquetOptions referenceFileSchemaUri schema:TableSchema sourceFormat sourceUris""",
-        recorded="compression connectionId ignoreUnknownValues metadataCacheMode",
+        effect="""autodetect:bool avroOptions:AvroOptions csvOptions:CsvOptions decimalTargetTypes:list
+            parquetOptions:ParquetOptions referenceFileSchemaUri schema:TableSchema sourceFormat sourceUris:list""",
+        recorded="compression connectionId ignoreUnknownValues:bool metadataCacheMode",
         missing="""bigtableOptions dateFormat datetimeFormat fileSetSpecType googleSheetsOptions
             hivePartitioningOptions jsonExtension jsonOptions maxBadRecords objectMetadata timeFormat timeZone
             timestampFormat timestampTargetPrecision""",
@@ -55,44 +56,47 @@ SCHEMAS = {
         output="etag id jobCreationReason kind principal_subject selfLink statistics status user_email",
     ),
     "JobConfiguration": schema(
-        effect="""copy:JobConfigurationTableCopy dryRun extract:JobConfigurationExtract jobTimeoutMs:int64 labels
+        effect="""copy:JobConfigurationTableCopy dryRun:bool extract:JobConfigurationExtract jobTimeoutMs:int64
+            labels:map
             load:JobConfigurationLoad query:JobConfigurationQuery""",
-        recorded="maxSlots reservation",
+        recorded="maxSlots:int32 reservation",
         output="jobType",
     ),
     "JobConfigurationExtract": schema(
-        effect="""compression destinationFormat destinationUri destinationUris fieldDelimiter printHeader
-            sourceTable:TableReference useAvroLogicalTypes""",
+        effect="""compression destinationFormat destinationUri destinationUris:list fieldDelimiter printHeader:bool
+            sourceTable:TableReference useAvroLogicalTypes:bool""",
         missing="modelExtractOptions nativeGeographyExportEnabled secureContext sourceModel",
     ),
     "JobConfigurationLoad": schema(
-        effect="""allowJaggedRows allowQuotedNewlines autodetect clustering:Clustering createDisposition
-            decimalTargetTypes destinationTable:TableReference
+        effect="""allowJaggedRows:bool allowQuotedNewlines:bool autodetect:bool clustering:Clustering createDisposition
+            decimalTargetTypes:list destinationTable:TableReference
             destinationTableProperties:DestinationTableProperties fieldDelimiter nullMarker
-            parquetOptions:ParquetOptions preserveAsciiControlCharacters quote
-            rangePartitioning:RangePartitioning referenceFileSchemaUri schema:TableSchema schemaUpdateOptions
-            skipLeadingRows:int32 sourceFormat sourceUris timePartitioning:TimePartitioning useAvroLogicalTypes
+            parquetOptions:ParquetOptions preserveAsciiControlCharacters:bool quote
+            rangePartitioning:RangePartitioning referenceFileSchemaUri schema:TableSchema schemaUpdateOptions:list
+            skipLeadingRows:int32 sourceFormat sourceUris:list timePartitioning:TimePartitioning
+            useAvroLogicalTypes:bool
             writeDisposition""",
-        recorded="destinationEncryptionConfiguration:EncryptionConfiguration ignoreUnknownValues",
+        recorded="destinationEncryptionConfiguration:EncryptionConfiguration ignoreUnknownValues:bool",
         missing="""columnNameCharacterMap connectionProperties copyFilesOnly createSession dateFormat datetimeFormat
             encoding fileSetSpecType hivePartitioningOptions jsonExtension maxBadRecords nullMarkers
             projectionFields schemaInline schemaInlineFormat sourceColumnMatch timeFormat timeZone
             timestampFormat timestampTargetPrecision""",
     ),
     "JobConfigurationQuery": schema(
-        effect="""clustering:Clustering connectionProperties:ConnectionProperty createDisposition
+        effect="""clustering:Clustering connectionProperties:ConnectionProperty[] createDisposition
             defaultDataset:DatasetReference destinationTable:TableReference maximumBytesBilled:int64 query
-            queryParameters:QueryParameter rangePartitioning:RangePartitioning schemaUpdateOptions
+            queryParameters:QueryParameter[] rangePartitioning:RangePartitioning schemaUpdateOptions:list
             timePartitioning:TimePartitioning writeDisposition""",
-        recorded="""allowLargeResults destinationEncryptionConfiguration:EncryptionConfiguration flattenResults
-            maximumBillingTier parameterMode priority useQueryCache""",
+        recorded="""allowLargeResults:bool destinationEncryptionConfiguration:EncryptionConfiguration
+            flattenResults:bool
+            maximumBillingTier:int32 parameterMode priority useQueryCache:bool""",
         missing="""continuous createSession preserveNulls scriptOptions secureContext
             tableDefinitions useLegacySql userDefinedFunctionResources writeIncrementalResults""",
         output="systemVariables",
     ),
     "JobConfigurationTableCopy": schema(
         effect="""createDisposition destinationExpirationTime destinationTable:TableReference operationType
-            sourceTable:TableReference sourceTables:TableReference writeDisposition""",
+            sourceTable:TableReference sourceTables:TableReference[] writeDisposition""",
         recorded="destinationEncryptionConfiguration:EncryptionConfiguration",
     ),
     "JobReference": schema(
@@ -100,12 +104,12 @@ SCHEMAS = {
     ),
     "MaterializedViewDefinition": schema(
         effect="query",
-        recorded="allowNonIncrementalDefinition enableRefresh maxStaleness refreshIntervalMs:int64",
+        recorded="allowNonIncrementalDefinition:bool enableRefresh:bool maxStaleness refreshIntervalMs:int64",
         output="lastRefreshTime",
     ),
     "ParquetOptions": schema(
-        effect="enableListInference",
-        recorded="enumAsString",
+        effect="enableListInference:bool",
+        recorded="enumAsString:bool",
         missing="mapTargetType",
     ),
     "QueryParameter": schema(
@@ -113,21 +117,24 @@ SCHEMAS = {
     ),
     "QueryParameterType": schema(
         effect="""arrayType:QueryParameterType rangeElementType:QueryParameterType
-            structTypes:QueryParameterType.structTypes type""",
+            structTypes:QueryParameterType.structTypes[] type""",
         missing="timestampPrecision",
     ),
     "QueryParameterType.structTypes": schema(
         effect="description name type:QueryParameterType",
     ),
     "QueryParameterValue": schema(
-        effect="arrayValues:QueryParameterValue rangeValue:RangeValue structValues:*QueryParameterValue value:text",
+        effect="arrayValues:QueryParameterValue[] rangeValue:RangeValue structValues:*QueryParameterValue value:text",
     ),
     "QueryRequest": schema(
-        effect="""connectionProperties:ConnectionProperty defaultDataset:DatasetReference dryRun jobTimeoutMs:int64
-            labels location maxResults maximumBytesBilled:int64 query queryParameters:QueryParameter requestId
-            timeoutMs""",
-        recorded="""destinationEncryptionConfiguration:EncryptionConfiguration formatOptions jobCreationMode maxSlots
-            parameterMode reservation useQueryCache""",
+        effect="""connectionProperties:ConnectionProperty[] defaultDataset:DatasetReference dryRun:bool
+            jobTimeoutMs:int64
+            labels:map location maxResults:int32 maximumBytesBilled:int64 query queryParameters:QueryParameter[]
+            requestId
+            timeoutMs:int32""",
+        recorded="""destinationEncryptionConfiguration:EncryptionConfiguration formatOptions:any jobCreationMode
+            maxSlots:int32
+            parameterMode reservation useQueryCache:bool""",
         missing="""arrowSerializationOptions continuous createSession preserveNulls
             queryResultsFormat secureContext useLegacySql writeIncrementalResults""",
         output="kind",
@@ -142,17 +149,18 @@ SCHEMAS = {
         effect="end:QueryParameterValue start:QueryParameterValue",
     ),
     "Routine": schema(
-        effect="""arguments:Argument definitionBody description language returnTableType:StandardSqlTableType
+        effect="""arguments:Argument[] definitionBody description language returnTableType:StandardSqlTableType
             returnType:StandardSqlDataType routineReference:RoutineReference routineType""",
-        recorded="""dataGovernanceType determinismLevel externalRuntimeOptions importedLibraries pythonOptions
-            remoteFunctionOptions securityMode sparkOptions strictMode""",
+        recorded="""dataGovernanceType determinismLevel externalRuntimeOptions:any importedLibraries:list
+            pythonOptions:any
+            remoteFunctionOptions:any securityMode sparkOptions:any strictMode:bool""",
         output="buildStatus creationTime etag lastModifiedTime",
     ),
     "RoutineReference": schema(
         effect="datasetId projectId routineId",
     ),
     "RowAccessPolicy": schema(
-        effect="filterPredicate grantees rowAccessPolicyReference:RowAccessPolicyReference",
+        effect="filterPredicate grantees:list rowAccessPolicyReference:RowAccessPolicyReference",
         output="creationTime etag lastModifiedTime",
     ),
     "RowAccessPolicyReference": schema(
@@ -166,19 +174,19 @@ SCHEMAS = {
         effect="name type:StandardSqlDataType",
     ),
     "StandardSqlStructType": schema(
-        effect="fields:StandardSqlField",
+        effect="fields:StandardSqlField[]",
     ),
     "StandardSqlTableType": schema(
-        effect="columns:StandardSqlField",
+        effect="columns:StandardSqlField[]",
     ),
     "Table": schema(
         effect="""clustering:Clustering description expirationTime:int64
-            externalDataConfiguration:ExternalDataConfiguration friendlyName labels
+            externalDataConfiguration:ExternalDataConfiguration friendlyName labels:map
             materializedView:MaterializedViewDefinition rangePartitioning:RangePartitioning
-            requirePartitionFilter resourceTags schema:TableSchema tableConstraints:TableConstraints
+            requirePartitionFilter:bool resourceTags:map schema:TableSchema tableConstraints:TableConstraints
             tableReference:TableReference timePartitioning:TimePartitioning view:ViewDefinition""",
-        recorded="""biglakeConfiguration defaultCollation defaultRoundingMode
-            encryptionConfiguration:EncryptionConfiguration externalCatalogTableOptions managedTableType
+        recorded="""biglakeConfiguration:any defaultCollation defaultRoundingMode
+            encryptionConfiguration:EncryptionConfiguration externalCatalogTableOptions:any managedTableType
             maxStaleness""",
         missing="model partitionDefinition tableReplicationInfo",
         output="""cloneDefinition creationTime etag id kind lastModifiedTime location materializedViewStatus
@@ -188,10 +196,10 @@ SCHEMAS = {
             snapshotDefinition streamingBuffer type""",
     ),
     "TableConstraints": schema(
-        effect="foreignKeys:TableConstraints.foreignKeys primaryKey:TableConstraints.primaryKey",
+        effect="foreignKeys:TableConstraints.foreignKeys[] primaryKey:TableConstraints.primaryKey",
     ),
     "TableConstraints.foreignKeys": schema(
-        effect="""columnReferences:TableConstraints.foreignKeys.columnReferences name
+        effect="""columnReferences:TableConstraints.foreignKeys.columnReferences[] name
             referencedTable:TableConstraints.foreignKeys.referencedTable""",
     ),
     "TableConstraints.foreignKeys.columnReferences": schema(
@@ -201,26 +209,26 @@ SCHEMAS = {
         effect="datasetId projectId tableId",
     ),
     "TableConstraints.primaryKey": schema(
-        effect="columns",
+        effect="columns:list",
     ),
     "TableDataInsertAllRequest": schema(
-        effect="ignoreUnknownValues rows:TableDataInsertAllRequest.rows skipInvalidRows",
+        effect="ignoreUnknownValues:bool rows:TableDataInsertAllRequest.rows[] skipInvalidRows:bool",
         recorded="traceId",
         missing="templateSuffix",
         output="kind",
     ),
     "TableDataInsertAllRequest.rows": schema(
-        effect="insertId json",
+        effect="insertId json:any",
     ),
     "TableFieldSchema": schema(
-        effect="""defaultValueExpression description fields:TableFieldSchema maxLength:int64 mode name precision:int64
+        effect="""defaultValueExpression description fields:TableFieldSchema[] maxLength:int64 mode name precision:int64
             rangeElementType:TableFieldSchema.rangeElementType scale:int64 type""",
-        recorded="""collation dataPolicies dataPolicyList foreignTypeDefinition generatedColumn
+        recorded="""collation dataPolicies:any dataPolicyList:any foreignTypeDefinition generatedColumn:any
             policyTags:TableFieldSchema.policyTags roundingMode timestampPrecision:int64""",
         missing="categories dataGovernanceTagsInfo",
     ),
     "TableFieldSchema.policyTags": schema(
-        effect="names",
+        effect="names:list",
     ),
     "TableFieldSchema.rangeElementType": schema(
         effect="type",
@@ -229,15 +237,15 @@ SCHEMAS = {
         effect="datasetId projectId tableId",
     ),
     "TableSchema": schema(
-        effect="fields:TableFieldSchema",
+        effect="fields:TableFieldSchema[]",
         missing="foreignTypeInfo",
     ),
     "TimePartitioning": schema(
-        effect="expirationMs:int64 field requirePartitionFilter type",
+        effect="expirationMs:int64 field requirePartitionFilter:bool type",
     ),
     "ViewDefinition": schema(
         effect="query",
-        recorded="useExplicitColumnNames useLegacySql",
+        recorded="useExplicitColumnNames:bool useLegacySql:bool",
         missing="foreignDefinitions privacyPolicy userDefinedFunctionResources",
     ),
 }

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from bqdump_local.bigquery.errors import BigQueryError, unsupported
+from typing import Any
+
+import msgspec
+
+from bqdump_local.bigquery.errors import BigQueryError, invalid, unsupported
 from bqdump_local.bigquery.routes.api_fields import PARAMETERS, SCHEMAS
 from bqdump_local.fields import Checker, check_parameters
 
@@ -12,7 +16,23 @@ def _unknown(name: str, where: str) -> BigQueryError:
     return BigQueryError("badRequest", message)
 
 
-checked = Checker(SCHEMAS, unknown=_unknown, missing=unsupported).checked
+def _wrong(where: str, value: Any) -> BigQueryError:
+    shown = value if isinstance(value, (str, int, float)) else "a list" if isinstance(value, list) else "an object"
+    return BigQueryError("badRequest", f"Invalid JSON payload received. Invalid value at '{where}': {shown}")
+
+
+checked = Checker(SCHEMAS, unknown=_unknown, missing=unsupported, wrong=_wrong).checked
+
+
+def decoded(raw: bytes) -> dict[str, Any]:
+    """The JSON object of a body, or of a part of one; an empty body is an empty object."""
+    try:
+        body = msgspec.json.decode(raw or b"{}")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BigQueryError("parseError", "Parse Error: the body is not valid JSON", status=400) from error
+    if not isinstance(body, dict):
+        raise invalid("The body must be a JSON object.")
+    return body
 
 
 def check_query(method: str, given: list[tuple[str, str]]) -> None:

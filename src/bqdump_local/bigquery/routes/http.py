@@ -20,11 +20,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bqdump_local.bigquery.errors import BigQueryError, invalid
-from bqdump_local.bigquery.routes.bodies import check_query
+from bqdump_local.bigquery.routes.bodies import check_query, decoded
 from bqdump_local.operations import bigquery_operation
 from bqdump_local.partial import select
 
 DEFAULT_PAGE = 50
+# The largest INT64.
+LARGEST = (1 << 63) - 1
 
 
 @dataclass(frozen=True)
@@ -45,23 +47,16 @@ class Call:
     @property
     def body(self) -> dict[str, Any]:
         """The JSON body; an empty object if there is none."""
-        try:
-            body = json.loads(self.raw or b"{}")
-        except ValueError as error:
-            raise BigQueryError("parseError", "Parse Error: the body is not valid JSON", status=400) from error
-        if not isinstance(body, dict):
-            raise invalid("The body must be a JSON object.")
-        return body
+        return decoded(self.raw)
 
     def number(self, name: str) -> int | None:
-        """An integer parameter."""
+        """A number in the query, which is not negative."""
         text = self.query.get(name)
         if text is None or text == "":
             return None
-        try:
-            return int(text)
-        except ValueError as error:
-            raise invalid(f"Invalid value for {name}: {text}") from error
+        if not (text.isascii() and text.isdigit()) or int(text) > LARGEST:
+            raise invalid(f"Invalid value for {name}: {text}")
+        return int(text)
 
     def page(self, items: list[Any], size_name: str = "maxResults") -> tuple[list[Any], str | None]:
         """The page of a list that `pageToken` and `maxResults` (or its name here) select, and the next token."""
@@ -143,8 +138,16 @@ def to_json(body: dict[str, Any], status: int = 200) -> Response:
 
 async def _decode(request: Request) -> Call:
     raw = await request.body()
-    if request.headers.get("content-encoding") == "gzip":
-        raw = zlib.decompress(raw, wbits=31)
+    match request.headers.get("content-encoding", "identity"):
+        case "identity":
+            pass
+        case "gzip":
+            try:
+                raw = zlib.decompress(raw, wbits=31)
+            except zlib.error as error:
+                raise invalid("The body is not valid gzip.") from error
+        case other:
+            raise BigQueryError("badRequest", f"Unsupported content encoding: {other}", status=415)
     path = {key: str(value) for key, value in request.path_params.items()}
     base = f"{request.scope['scheme']}://{request.headers.get('host')}{request.scope['path']}"
     return Call(path, request.query_params, request.headers, raw, base)

@@ -63,8 +63,8 @@ class PolicyRoutes:
         """rowAccessPolicies.insert."""
         create = ("bigquery.rowAccessPolicies.create", "bigquery.rowAccessPolicies.setIamPolicy")
         self._catalog.access.require(call.project, *create)
-        name = (call.body.get("rowAccessPolicyReference") or {}).get("policyId")
-        return self._put(call, name, new=True)
+        body = checked("RowAccessPolicy", call.body, "row_access_policy")
+        return self._put(call, (body.get("rowAccessPolicyReference") or {}).get("policyId"), new=True)
 
     def update(self, call: Call) -> dict[str, Any]:
         """rowAccessPolicies.update."""

@@ -59,11 +59,12 @@ class RoutineRoutes:
     def insert(self, call: Call) -> dict[str, Any]:
         """routines.insert."""
         self._catalog.access.require(call.project, "bigquery.routines.create")
-        name = (call.body.get("routineReference") or {}).get("routineId")
+        body = checked("Routine", call.body, "routine")
+        name = (body.get("routineReference") or {}).get("routineId")
         if not name:
             raise invalid("Required parameter is missing: routineReference.routineId")
         place = (call.project, call.path["dataset"], name)
-        return routines.create(self._catalog, place, checked("Routine", call.body, "routine"), replace=False)
+        return routines.create(self._catalog, place, body, replace=False)
 
     def update(self, call: Call) -> dict[str, Any]:
         """routines.update."""

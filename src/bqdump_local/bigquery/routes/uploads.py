@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -14,7 +13,7 @@ from starlette.responses import Response
 
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.jobs.service import Service
-from bqdump_local.bigquery.routes.bodies import checked
+from bqdump_local.bigquery.routes.bodies import checked, decoded
 from bqdump_local.bigquery.routes.http import Call, Endpoint, to_json
 
 CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-(?P<last>\d+)|\*)/(?P<total>\d+|\*)")
@@ -50,7 +49,10 @@ class UploadRoutes:
         if upload not in self._uploads:
             raise BigQueryError("notFound", "Not found: Upload")
         project, metadata, path = self._uploads[upload]
-        match = CONTENT_RANGE.fullmatch(call.headers.get("content-range", ""))
+        header = call.headers.get("content-range")
+        match = CONTENT_RANGE.fullmatch(header) if header is not None else None
+        if header is not None and match is None:
+            raise invalid(f"Failed to parse Content-Range header: {header}")
         size = path.stat().st_size
         if match is not None and match["first"] is not None and int(match["first"]) != size:
             return _incomplete(size)
@@ -94,4 +96,4 @@ def _parts(content_type: str, raw: bytes) -> tuple[dict[str, Any], bytes]:
     if len(pieces) != 2:
         raise invalid("A multipart upload needs two parts.")
     metadata, content = (piece.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n") for piece in pieces)
-    return json.loads(metadata), content
+    return decoded(metadata), content

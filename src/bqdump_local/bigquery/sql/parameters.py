@@ -28,6 +28,8 @@ def find(parameters: list[dict[str, Any]], name: str, position: int) -> dict[str
         found = parameters[position] if position < len(parameters) else None
     if found is None:
         raise invalid_query(f"Query parameter '{name or position + 1}' not found")
+    if not (found.get("parameterType") or {}).get("type"):
+        raise invalid_query(f"Query parameter '{name or position + 1}' has no type")
     return found
 
 
@@ -81,7 +83,10 @@ def value(kind: dict[str, Any], given: dict[str, Any]) -> exp.Expression:
 
 
 def _data_type(name: str) -> exp.DataType:
-    return sqlglot.exp.DataType.build(name, dialect="bigquery").transform(data_type)
+    try:
+        return sqlglot.exp.DataType.build(name, dialect="bigquery").transform(data_type)
+    except sqlglot.errors.ParseError as error:
+        raise invalid_query(f"Invalid query parameter type: {name}") from error
 
 
 def data_type(node: exp.Expression) -> exp.Expression:

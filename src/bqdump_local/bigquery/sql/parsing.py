@@ -39,6 +39,8 @@ def parse(text: str) -> list[exp.Expression]:
     try:
         parsed = (statement for statement in sqlglot.parse(text, read="bigquery") if statement is not None)
         statements = [_altering(item) if isinstance(item, exp.Command) else item for item in parsed]
+    except RecursionError as error:
+        raise invalid_query("The query is nested too deeply.") from error
     except sqlglot.errors.SqlglotError as error:
         # sqlglot does not parse a join in parentheses that begins with an array.
         if (joined := UNNEST_IN_PARENTHESES.sub("(SELECT * FROM UNNEST(", text)) != text:

@@ -76,6 +76,8 @@ class Query:
                     outcome.statistics["statementType"] = "SCRIPT"
         except duckdb.Error as error:
             raise _refusal(error) from error
+        except RecursionError as error:
+            raise invalid_query("The query is nested too deeply.") from error
         finally:
             self._catalog.warehouse.drop(self._outside)
         processed = str(self._processed())

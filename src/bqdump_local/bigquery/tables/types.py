@@ -99,6 +99,8 @@ def parse_field(raw: dict[str, Any]) -> Field:
         raise invalid(f"Invalid value for type: {raw.get('type')} is not a valid value")
     if kind == "RECORD" and not raw.get("fields"):
         raise invalid(f"Field {raw.get('name')} is type RECORD but has no schema")
+    if not raw.get("name"):
+        raise invalid("Required parameter is missing: name of a field")
     return Field(
         name=raw["name"],
         type=kind,
