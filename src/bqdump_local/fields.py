@@ -75,7 +75,9 @@ class Checker:
                 continue
             if key not in fields.known and self._unknown is not None:
                 raise self._unknown(key, where)
-            made[key] = self._part(fields.known.get(key, ""), inner, f"{where}.{_snake(key)}")
+            # What only the service sets comes back from clients, and is ignored.
+            part = "any" if key in fields.output or key not in fields.known else fields.known[key]
+            made[key] = self._part(part, inner, f"{where}.{_snake(key)}")
         return made
 
     def _part(self, part: str, value: Any, where: str) -> Any:

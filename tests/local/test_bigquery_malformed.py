@@ -1,4 +1,4 @@
-"""Requests that no client of Google sends: each is refused with 400 and a sentence, never with an error of our own."""
+"""Requests that no client of Google sends: each is refused with 400 and a sentence, never with its own error."""
 
 from __future__ import annotations
 

@@ -78,6 +78,8 @@ def test_names_can_be_quoted_completely_or_in_parts(world: World, table: str) ->
     dataset, _, name = table.partition(".")
     for text in (f"`{PROJECT}.{dataset}.{name}`", f"`{PROJECT}`.{dataset}.{name}", f"{PROJECT}.{dataset}.`{name}`"):
         assert world.sql(f"SELECT count(*) FROM {text}") == [(2,)]
+    whole = f"`{PROJECT}.{dataset}.{name}`"
+    assert world.sql(f"SELECT {whole}.`a`, {whole}.`s` FROM {whole} ORDER BY 1") == [(1, "x"), (2, "y")]
     config = bigquery.QueryJobConfig(default_dataset=f"{PROJECT}.{dataset}")
     assert world.sql(f"SELECT {name}.a FROM {name} ORDER BY 1", job_config=config) == [(1,), (2,)]
     assert world.sql(f"WITH t AS (SELECT a FROM {table} AS inside) SELECT sum(a) FROM t") == [(3,)]

@@ -5,25 +5,28 @@ https://storage.googleapis.com/$discovery/rest?version=v1
 
 from __future__ import annotations
 
+from typing import Any
+
 from bqdump_local.fields import Checker, check_parameters, schema
-from bqdump_local.storage.errors import ApiError
+from bqdump_local.storage.errors import ApiError, invalid
 
 KINDS_OF_ENCRYPTION = ("customerManaged", "customerSupplied", "googleManaged")
 ENFORCEMENTS = [f"{kind}EncryptionEnforcementConfig" for kind in KINDS_OF_ENCRYPTION]
 SCHEMAS = {
     "Bucket": schema(
-        effect="""autoclass:Bucket.autoclass customPlacementConfig:Bucket.customPlacementConfig defaultEventBasedHold
-            encryption:Bucket.encryption labels location name retentionPolicy:Bucket.retentionPolicy
+        effect="""autoclass:Bucket.autoclass customPlacementConfig:Bucket.customPlacementConfig
+            defaultEventBasedHold:bool encryption:Bucket.encryption labels:map location name
+            retentionPolicy:Bucket.retentionPolicy
             softDeletePolicy:Bucket.softDeletePolicy storageClass versioning:Bucket.versioning""",
-        recorded="""billing cors iamConfiguration lifecycle logging rpo website""",
+        recorded="""billing:any cors:any iamConfiguration:any lifecycle:any logging:any rpo website:any""",
         missing="acl defaultObjectAcl hierarchicalNamespace ipFilter",
         output="""etag generation hardDeleteTime id kind locationType metageneration objectRetention owner projectNumber
             satisfiesPZI satisfiesPZS selfLink softDeleteTime timeCreated updated""",
     ),
     "Bucket.autoclass": schema(
-        effect="enabled", recorded="terminalStorageClass", output="terminalStorageClassUpdateTime toggleTime"
+        effect="enabled:bool", recorded="terminalStorageClass", output="terminalStorageClassUpdateTime toggleTime"
     ),
-    "Bucket.customPlacementConfig": schema(effect="dataLocations"),
+    "Bucket.customPlacementConfig": schema(effect="dataLocations:list"),
     "Bucket.encryption": schema(
         effect=" ".join(["defaultKmsKeyName", *(f"{name}:Bucket.encryption.{name}" for name in ENFORCEMENTS)])
     ),
@@ -32,9 +35,9 @@ SCHEMAS = {
     "Bucket.softDeletePolicy": schema(
         effect="retentionDurationSeconds:int64", missing="hardDeletePause", output="effectiveTime"
     ),
-    "Bucket.versioning": schema(effect="enabled"),
+    "Bucket.versioning": schema(effect="enabled:bool"),
     "ComposeRequest": schema(
-        effect="deleteSourceObjects destination:Object sourceObjects:ComposeRequest.sourceObjects",
+        effect="deleteSourceObjects:bool destination:Object sourceObjects:ComposeRequest.sourceObjects[]",
         output="kind",
     ),
     "ComposeRequest.sourceObjects": schema(
@@ -43,8 +46,8 @@ SCHEMAS = {
     "ComposeRequest.sourceObjects.objectPreconditions": schema(effect="ifGenerationMatch:int64"),
     "Object": schema(
         effect="""cacheControl contentDisposition contentEncoding contentLanguage contentType contexts:Object.contexts
-            crc32c eventBasedHold kmsKeyName md5Hash metadata name retention:Object.retention storageClass
-            temporaryHold""",
+            crc32c eventBasedHold:bool kmsKeyName md5Hash metadata:map name retention:Object.retention storageClass
+            temporaryHold:bool""",
         recorded="customTime",
         missing="acl",
         output="""bucket componentCount customerEncryption etag generation hardDeleteTime id kind mediaLink
@@ -109,8 +112,14 @@ def _missing(what: str) -> ApiError:
     return ApiError(501, f"This local stand-in does not support {what}.")
 
 
+def _wrong(where: str, value: Any) -> ApiError:
+    return invalid(
+        f"Invalid value for {where}: {value if isinstance(value, (str, int, float)) else 'a list or an object'}"
+    )
+
+
 # Like the service, it ignores fields that the API does not have.
-checked = Checker(SCHEMAS, unknown=None, missing=_missing).checked
+checked = Checker(SCHEMAS, unknown=None, missing=_missing, wrong=_wrong).checked
 
 
 def check_query(method: str, given: list[tuple[str, str]]) -> None:

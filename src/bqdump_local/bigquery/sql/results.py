@@ -58,7 +58,7 @@ def name_columns(select: exp.Expression) -> None:
             number += 1
         named.append(item)
     select.set("expressions", named)
-    names = Counter(item.alias_or_name.lower() for item in named if not item.is_star)
+    names = Counter(name.lower() for item in named if not item.is_star and (name := item.alias_or_name))
     if repeated := [name for name, times in names.items() if times > 1]:
         message = "Duplicate column names in the result are not supported when a destination table is present."
         raise invalid_query(f"{message} Found duplicate(s): {', '.join(repeated)}")

@@ -59,7 +59,10 @@ class _Call:
         match = _REQUEST_LINE.fullmatch(line)
         if not match:
             raise invalid("A part of the batch contains no HTTP request.")
-        target = urlsplit(match.group(2).decode("latin-1"))
+        try:
+            target = urlsplit(match.group(2).decode("latin-1"))
+        except ValueError as error:
+            raise invalid("A part of the batch has a malformed address.") from error
         headers = [(key.encode(), value.encode()) for key, value in _headers(head).items() if key != "host"]
         headers += [(key, value) for key, value in outer["headers"] if key == b"host"]
         self._scope: Scope = {
