@@ -34,7 +34,7 @@ MUTATIONS = (
              jobs, "_is_ours", known.always),
     Mutation("an empty table is taken for the restore's own", Law.RESTORED, jobs, "_is_ours",
              edit("if labels.get(LABEL) == work.restore.mark:",
-                  "if labels.get(LABEL) == work.restore.mark or not there.rows:")),
+                  "if labels.get(LABEL) == work.restore.mark or not table.rows:")),
     Mutation("a task that is late to plan is refused for what others have restored", Law.RESTORED, obtain, "_new",
              edit("await value_of(task.state, Restores(task.layout).restore(id_).plan)", "None")),
     Mutation("tables keep the label of their restore", Law.RESTORED,
