@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.run import Owner, Plan, TablePlan
 from bqdump.core.documents.target import Latest, Publishing
+from bqdump.core.errors import BqdumpError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.collected import Collected
@@ -19,9 +22,10 @@ from bqdump.export.publish.publish import publish
 from bqdump.export.run import run
 from bqdump.export.task import RunningExport, Task
 from bqdump.export.work.work import work
+from bqdump.ports.store import Copy, ObjectInfo, ObjectStore
 from bqdump.repository.ledger import read_ledger
-from bqdump.repository.published import read_latest
-from bqdump.repository.repository import overwrite
+from bqdump.repository.published import load_latest, read_latest
+from bqdump.repository.repository import Loaded, overwrite
 from bqdump_memory import MemoryWarehouse
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
@@ -164,3 +168,46 @@ async def test_a_process_of_a_pruned_run_leaves_the_final_names_to_a_new_run_of_
     await overwrite(world.store, SETTINGS.layout.publishing, later)
     assert await announce(running_export(task, plan), ["t/t_000000000000.csv"], None, ["t"]) is None
     assert await publishing(running_export(task, plan)) == later
+
+
+async def test_a_run_is_published_over_one_that_came_between_and_lacks_a_dropped_table_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.warehouse.put("p", "d", "u", ["1"])
+    for table in "vw":
+        world.warehouse.put("p", "d", table, ["1"])
+    assert (await run(world.task("first"))).state == "published"
+    world.warehouse.drop("p", "d", "u")
+    (early, one), (late, two) = await world.planned("early"), await world.planned("late")
+    between = list[str]()
+
+    async def overtaken(store: ObjectStore, settings: Settings) -> Loaded[Latest] | None:
+        latest = await load_latest(store, settings)
+        if not between:
+            between.append("early")
+            await publish(running_export(early, one), await read_ledger(early.store, early.layout, one))
+        return latest
+
+    monkeypatch.setattr("bqdump.export.publish.publish.load_latest", overtaken)
+    published = await publish(running_export(late, two), await read_ledger(late.store, late.layout, two))
+    assert (between, published.result, await world.latest()) == (["early"], "published", "late")
+
+
+async def test_a_staged_file_that_was_stored_again_with_the_same_bytes_is_published(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    task, plan = await world.planned("r1")
+    export, ledger = running_export(task, plan), await read_ledger(task.store, task.layout, plan)
+    copying = world.store.copy
+
+    async def stored_again(wishes: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
+        monkeypatch.setattr(world.store, "copy", copying)
+        data, info = world.store.peek(wishes[0].source) or (b"", None)
+        assert info
+        await world.store.write(wishes[0].source, data, info.generation)
+        return await copying(wishes, origin)
+
+    monkeypatch.setattr(world.store, "copy", stored_again)
+    assert (await publish(export, ledger)).result == "published"

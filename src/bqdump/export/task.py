@@ -113,7 +113,7 @@ class RunningExport(NamedTuple):
     """A task with its plan, and what follows from both.
 
     placement: how its files get their final names. extra: what is published along with them. made: where this process
-    has made the plan, so that most likely nothing of the run has ended before.
+    has stored the plan: then it is not asked whether the run has ended, and its first writes create documents.
     """
 
     task: Task
@@ -210,7 +210,7 @@ class Exported(NamedTuple):
 class InPlace(NamedTuple):
     """A run whose files have their final names.
 
-    announced: publishing.json when this run found itself there, where it has announced itself.
+    announced: publishing.json that names this run, as it was stored or found.
     staged: everything that the run has staged, None where that is not known.
     """
 

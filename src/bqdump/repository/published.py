@@ -105,11 +105,15 @@ async def move_latest(store: ObjectStore, settings: Settings, ready: Latest, kno
     known: see swap. Raises UsageError if another run was published after the manifest was made and has tables that are
     missing from it.
     """
-    before: Latest | None = None
+    before = known.value if isinstance(known, Loaded) else None
+    if before and before.run != ready.over:
+        # The manifest was made with a later one: what was seen before it cannot tell what the manifest lacks.
+        known = "unread"
 
     async def step(latest: Latest | None) -> Latest | None:
         nonlocal before
-        before = latest
+        if latest is None or latest.run != ready.run:
+            before = latest
         if latest and latest.run == ready.run:
             return None
         if latest and latest.age > ready.age:

@@ -159,21 +159,27 @@ async def copy_over(
     Returns the placed files by name, None if a later run has taken over or another task has finished this run.
     """
     mark = origin(export.plan)
-    placed: dict[str, File] = {}
+    staged, placed = dict(staged), dict[str, File]()
     waiting = {name: known.get(name, 0) for name in staged}
     while waiting:
         wishes = [_wish(staged[name], name, expect) for name, expect in waiting.items()]
-        conflicts: list[str] = []
+        conflicts, replaced = list[str](), dict[str, int]()
         for wish, result in zip(wishes, await export.store.copy(wishes, mark), strict=True):
             if isinstance(result, ObjectInfo):
                 placed[wish.target] = _placed(result)
             elif isinstance(result, ConflictError):
                 conflicts.append(wish.target)
             elif isinstance(result, NotFoundError):
-                return None
+                replaced[wish.target] = wish.expect
             else:
                 raise result
-        waiting = {}
+        for name in replaced:
+            # An upload that was repeated may have arrived once more, with the same bytes.
+            again = await export.store.stat(staged[name].name)
+            if again is None or not _same(again, staged[name]):
+                return None
+            staged[name] = again
+        waiting = replaced
         present = dict(zip(conflicts, await asyncio.gather(*map(export.store.stat, conflicts)), strict=True))
         if conflicts and not await _still_mine(export):
             return None

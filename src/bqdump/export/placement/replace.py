@@ -90,7 +90,7 @@ class Replace:
 
 
 def _staged(export: RunningExport, collected: Collected) -> list[ObjectInfo] | None:
-    """What the run has staged, where its tables are all that was: each has the files of the first job only."""
+    """All staged files, if they are known: each table was written by its first job, and nothing else was listed."""
     attempts = [attempt for table in collected.attempts.values() for attempt in table]
     again = any(attempt.receipt.attempt or attempt.plan.route == "read" for attempt in attempts)
     if not export.made or again or collected.others or export.settings.iceberg:

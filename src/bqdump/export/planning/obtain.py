@@ -48,7 +48,9 @@ KEPT_BYTES = 1 << 20
 
 
 class Obtained(NamedTuple):
-    """The plan of a run. made: what this process has stored along with it, None for a plan of another one."""
+    """The plan of a run. made: what this process has stored along with it; None where another process has stored it,
+    and where it is too large to keep.
+    """
 
     plan: Plan
     made: Made | None = None
@@ -63,8 +65,8 @@ async def obtain_plan(task: Task) -> Plan:
 
 
 async def obtain(task: Task) -> Obtained:
-    """The same, with what need not be read where this process has made it."""
-    # Of a new run nothing is there, which one listing shows. The others of its tasks expect a plan.
+    """The plan, and what this process need not read again."""
+    # A listing shows whether the run is new. Only task 0 looks; the others expect a plan.
     new = task.owner.task == 0 and not await _has_documents(task)
     if not new and (plan := await read_plan(task)):
         # Of an old run, a prune that was killed may have deleted some files and not yet all.
@@ -118,7 +120,7 @@ async def _make(task: Task, bucket: BucketInfo | None, *, new: bool = False, fir
         async with pulse(task.store, task.layout.planner, task.owner):
             draft = await _draft(task, bucket, first=first)
             plan = draft.plan
-            objects = await _store_objects(task, draft)
+            objects, size = await _store_objects(task, draft)
             await placement_of(plan).prepare(task)
         mine = await replace(task.store, task.layout.plan, plan, 0)
         if mine:
@@ -132,7 +134,7 @@ async def _make(task: Task, bucket: BucketInfo | None, *, new: bool = False, fir
         return Obtained(stored)
     _log_plan(running_export(task, plan))
     await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))
-    return Obtained(plan, Made(draft.lines, draft.definitions) if len(draft.lines) <= KEPT_BYTES else None)
+    return Obtained(plan, Made(draft.lines, draft.definitions) if size <= KEPT_BYTES else None)
 
 
 async def _draft(task: Task, bucket: BucketInfo | None, *, first: bool) -> Draft:
@@ -165,11 +167,15 @@ async def _refuse_pruned_meanwhile(task: Task, plan: Plan, generation: int) -> N
         raise UsageError(PLAN, f"run {task.run}", cause, "Use another run id.", setting="run_id")
 
 
-async def _store_objects(task: Task, draft: Draft) -> list[tuple[str, int]]:
-    """Store the units and definitions of a plan, under names that no other plan has. Returns names and generations."""
+async def _store_objects(task: Task, draft: Draft) -> tuple[list[tuple[str, int]], int]:
+    """Store the units and definitions of a plan, under names that no other plan has.
+
+    Returns names and generations, and the bytes of both.
+    """
     objects = ((draft.plan.units, draft.lines), (draft.plan.definitions, encode(draft.definitions)))
     generations = await asyncio.gather(*(task.store.write(name, data, 0) for name, data in objects))
-    return [(name, generation) for (name, _), generation in zip(objects, generations, strict=True)]
+    stored = [(name, generation) for (name, _), generation in zip(objects, generations, strict=True)]
+    return stored, sum(len(data) for _, data in objects)
 
 
 async def _await_plan(task: Task) -> Obtained:

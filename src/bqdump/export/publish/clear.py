@@ -40,7 +40,7 @@ async def clear_stale(export: RunningExport, manifest: ManifestFiles, seen: Load
         await delete(export, ((file.name, file.generation) for file in stale))
         if latest.uncleared:
             cleared = msgspec.structs.replace(latest, uncleared=())
-            # Where this loses, a later run has published meanwhile, and clears these manifests' files once more.
+            # Where this loses, latest.json was written meanwhile: the next publication clears these files once more.
             await replace(export.store, export.settings.layout.latest, cleared, stored.generation)
 
 

@@ -197,5 +197,6 @@ async def _point(export: RunningExport, made: _Stored) -> Moved:
     ready = await pointer_to(export, made.files.value, made.files.generation)
     if not await export.placement.make_ready(export, ready, made.announced):
         # A run that has announced itself since has published this one, if it was ready before.
-        return Moved(await load_latest(export.store, export.settings), None)
+        before = made.latest.value if isinstance(made.latest, Loaded) else None
+        return Moved(await load_latest(export.store, export.settings), before)
     return await move_latest(export.store, export.settings, ready, made.latest)
