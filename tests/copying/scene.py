@@ -21,6 +21,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Latest
 from bqdump.core.retention.policy import Policy, policy_for
 from bqdump.core.settings.target import Target
+from bqdump.ports.signer import Signer
 from bqdump.ports.store import Abilities, Lock, Mover, ObjectStore
 from bqdump.retain.prune import prune
 from bqdump.retain.survey import Task as Pruning
@@ -57,6 +58,7 @@ class Copies:
         owner: Owner = ALONE,
         tasks: int = 1,
         lock: int = 0,
+        signer: Signer | None = None,
     ) -> Task:
         """A call of copy. source, target: instead of the stores as they are. lock: in days, 0 for none."""
         here, there = source or self.source.store, target or self.target
@@ -65,7 +67,7 @@ class Copies:
         self.target.lock = Lock(until) if lock else None
         locking = Locking(self.target, until, "governance") if lock else None
         mover = mover or StreamMover(here, there)
-        return Task(*sides, mover, owner, self.source.now, dry=dry, tasks=tasks, lock=locking)
+        return Task(*sides, mover, owner, self.source.now, dry=dry, tasks=tasks, lock=locking, signer=signer)
 
     def copy(self, *runs: str, every: bool = False, policy: Policy | None = None, **options: Any) -> Copied:
         """Copy these runs."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from bqdump.core.documents.codec import decode, prefix_of
+from bqdump.core.documents.codec import RELEASE, decode, prefix_of
 from bqdump.core.documents.document import FORMAT_VERSION, STATE, Document
 from bqdump.core.documents.fingerprints import bytes_fingerprint, fingerprint, modified, seen, way
 from bqdump.core.documents.manifest import File, Head, Manifest, TableEntry
@@ -108,7 +108,9 @@ async def read_retained(store: ObjectStore, name: str) -> RetainedFiles | None:
     try:
         manifest = await value_of(store, Document(name, RetainedFiles))
     except DocumentError as error:
-        hint = f"{NOTHING_DELETED} Restore it, or delete the folder {name.rpartition('/')[0]}/."
+        forget = f"Restore it, or delete the folder {name.rpartition('/')[0]}/."
+        # One of another release is no damage.
+        hint = f"{NOTHING_DELETED} {RELEASE if error.hint == RELEASE else forget}"
         raise DocumentError(error.operation, error.subject, error.cause, hint) from None
     if manifest and (wrong := foreign_file(manifest)):
         raise DocumentError("read", name, wrong, f"It was modified outside bqdump. {NOTHING_DELETED}")

@@ -23,6 +23,7 @@ from bqdump.repository.objects import read_object
 from bqdump.repository.repository import swap
 
 MANIFEST = re.compile(rf"(?P<prefix>(?:.*/)?){STATE}/runs/(?P<run>[^/]+)/manifest\.json", re.DOTALL)
+FIND_OUT = "Find out by whom, and use another run or a copy."
 # Any name that a document could give as that of a manifest.
 LIKE_MANIFEST = re.compile(rf"(?:.*/)?{STATE}/.*manifest\.json", re.DOTALL)
 
@@ -88,6 +89,10 @@ async def signatures_there(store: ObjectStore, target: Target, names: RunLayout)
     except (DocumentError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return envelope if envelope.payload == unsigned.payload and envelope.signatures else None
+
+
+class ReplacedError(VerificationError):
+    """A trusted key has signed another manifest of the run than the one that is there."""
 
 
 class Trust(NamedTuple):
@@ -161,7 +166,10 @@ class _TrustingStore:
         if statement.subject[0].digest.get(SHA256) != hashlib.sha256(manifest).hexdigest():
             signed = statement.predicate
             other = f", of run {signed.run}" if signed.run != run else ""
-            raise _refused(run, f"{name} is not the manifest that was signed{other}: it was changed or replaced")
+            cause = f"{name} is not the manifest that was signed{other}: it was changed or replaced"
+            if other:
+                raise _refused(run, cause)
+            raise ReplacedError("trust", f"run {run}", cause, FIND_OUT)
         self._check_export(place, statement)
 
     def _check_export(self, place: re.Match[str], statement: Statement) -> None:
@@ -202,7 +210,7 @@ class _Time(msgspec.Struct):
     snapshot_time: str
 
 
-def _refused(run: str, cause: str, hint: str = "Find out by whom, and use another run or a copy.") -> VerificationError:
+def _refused(run: str, cause: str, hint: str = FIND_OUT) -> VerificationError:
     return VerificationError("trust", f"run {run}", cause, hint)
 
 

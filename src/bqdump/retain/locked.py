@@ -5,17 +5,19 @@ that no other run names, and the manifest last. So the next prune finishes one t
 that it relies on before its manifest names them: from then on, the store refuses to delete them.
 
 Nothing but manifests and tags decides: plans, tombstones and other documents of exports are none of a copy's. Whoever
-may create objects can create those, too. Where keys are trusted, what cannot be read is passed over, and named.
+may create objects can create those, too. Where keys are trusted, what they have not signed and cannot be read is passed
+over, and named. It may have replaced a manifest, so files that only this one would name stay: see `_hidden`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
-from bqdump.core.errors import BqdumpError, DeniedError, DocumentError
+from bqdump.core.documents.document import RUN_ID
+from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.pruned import Storage, files_of
 from bqdump.core.sizes import counted
@@ -37,10 +39,11 @@ LOCKED = "locked until"
 async def survey_locked(task: Task, seen: Look) -> Survey:
     """What decides which runs of the place are deleted, and nothing is written.
 
-    Raises DocumentError for a manifest, or the tags of a run, that cannot be read, unless keys are trusted: it is none
-    that these have signed then.
+    Raises DocumentError for a manifest, or the tags of a run, that cannot be read. Where keys are trusted, only for a
+    manifest that one of them has signed.
     """
     storage, files, passed = Storage(), PresentFiles(task.store, task.settings), dict[str, str]()
+    doubts = dict[str, _Doubt]()
     tags, damaged = await readable_tags(task.store, task.layout)
 
     async def state_of(run: str) -> Complete | str | None:
@@ -53,10 +56,17 @@ async def survey_locked(task: Task, seen: Look) -> Survey:
                 return run
             storage.add(run, manifest, await files.of(manifest))
             found = await complete(task, run, manifest)
+            if found.untrusted and (doubt := await _doubt(task, run)):
+                doubts[run] = doubt
         except DocumentError as error:
             if not task.trusted:
                 raise _with_way_out(error) from None
-            passed[run] = fill(error.cause, COMMANDS)
+            doubt = await _doubt(task, run)
+            if doubt is None:
+                hint = "A trusted key has signed it, so nothing was deleted. Use the release that has written it."
+                raise DocumentError(error.operation, error.subject, error.cause, hint) from None
+            doubts[run] = doubt
+            passed[run] = ". ".join(filter(None, (fill(error.cause, COMMANDS), doubt.unsigned)))
             return None
         # Of one whose tags cannot be read, it is not known whether they keep it.
         return found._replace(untrusted=damaged[run].cause) if run in damaged and not found.untrusted else found
@@ -64,19 +74,61 @@ async def survey_locked(task: Task, seen: Look) -> Survey:
     runs = await gathered(state_of, await task.store.folders(task.layout.runs), READS_AT_ONCE)
     whole = tuple(run for run in runs if isinstance(run, Complete))
     orphans = tuple(run for run in runs if isinstance(run, str))
-    notes = tuple(_passed_over(task, passed))
-    return Survey(seen.bucket, whole, (), (), orphans, seen.latest, None, tags, storage, passed=notes)
+    replaced = frozenset(run for run, doubt in doubts.items() if doubt.replaced)
+    notes = *_passed_over(task, passed), *_replaced(replaced)
+    doubtful = frozenset(doubts)
+    of = seen.bucket, whole, (), (), orphans, seen.latest, None, tags, storage
+    return Survey(*of, passed=notes, doubtful=doubtful, replaced=replaced)
+
+
+class _Doubt(NamedTuple):
+    """unsigned: that no trusted key has signed a manifest, and why, "" where there is none. replaced: see Survey."""
+
+    unsigned: str
+    replaced: bool = False
+
+
+async def _doubt(task: Task, run: str) -> _Doubt | None:
+    """Whether no trusted key has signed what is stored as the manifest of a run, whatever it is; None if one has."""
+    if task.trusted is None:
+        return None
+    # Imported where keys are trusted only.
+    from bqdump.repository.signatures import ReplacedError
+
+    try:
+        found = await task.trusted.stat(task.layout.run(run).manifest.name)
+    except (VerificationError, DocumentError) as error:
+        why = f"No trusted key has signed it: {fill(error.cause, COMMANDS)}"
+        return _Doubt(why, isinstance(error, ReplacedError))
+    return None if found else _Doubt("")
 
 
 def _passed_over(task: Task, passed: Mapping[str, str]) -> Iterator[str]:
     """What a person should know about the folders of runs that were passed over, and the same in the log."""
     for run, cause in sorted(passed.items())[:NAMED]:
         names = task.layout.run(run)
-        note = f"{task.store.url}/{names.manifest.name} is passed over: {cause}. No trusted key has signed it."
+        note = f"{task.store.url}/{names.manifest.name} is passed over: {cause}."
         log.warning("%s", note, extra=LogEvent.MANIFEST_PASSED_OVER.extra(run=run))
-        yield f"{note} Find out by whom it is. Its folder stays: delete it by hand once its locks have ended."
+        yield f"{note} Find out by whom it is, and whether it has replaced a signed one. The files of run {run} stay."
     if (more := len(passed) - NAMED) > 0:
         yield f"{counted(more, 'more folder')} of runs {'is' if more == 1 else 'are'} passed over."
+
+
+def _replaced(runs: Collection[str]) -> Iterator[str]:
+    for run in sorted(runs)[:NAMED]:
+        what = f"A trusted key has signed another manifest of run {run} than the one that is there"
+        yield f"{what}. It may name files of any run, so no file goes until it is back, or the run's folder is deleted."
+    if (more := len(runs) - NAMED) > 0:
+        yield f"{counted(more, 'more signed manifest')} {'was' if more == 1 else 'were'} replaced."
+
+
+def _hidden(survey: Survey, name: str) -> bool:
+    """Whether a manifest may name this file that another one has hidden.
+
+    Its run's own files have its id in their names. With a signature of it, there was one, with files of any run.
+    Without one, files of earlier runs are not kept: otherwise, whoever creates a folder would keep all of them.
+    """
+    return bool(survey.replaced) or any(run in name for run in survey.doubtful if RUN_ID.fullmatch(run))
 
 
 def _with_way_out(error: DocumentError) -> DocumentError:
@@ -98,7 +150,7 @@ async def keep_locked(task: Task, plan: PrunePlan) -> PrunePlan:
 async def sweep_locked(task: Task, plan: PrunePlan) -> Swept:
     """Delete these runs, and what copies have left that were abandoned; or only find what would be deleted."""
     gone = {run.run for run in plan.complete}
-    files = await _free_files(task, [run.run for run in plan.survey.complete if run.run not in gone], gone)
+    files = await _free_files(task, plan.survey, gone)
     if not task.delete:
         return Swept(len(files.free), sum(info.size for info in files.free), files.left)
     left = list(files.left)
@@ -120,21 +172,23 @@ async def sweep_locked(task: Task, plan: PrunePlan) -> Swept:
 
 
 class _Files(NamedTuple):
-    """free: files to delete. left: objects that were never locked, so that no copy has written them."""
+    """free: files to delete. left: what hidden manifests may name, and objects that were never locked: of no copy."""
 
     free: list[ObjectInfo]
     left: tuple[str, ...]
 
 
-async def _free_files(task: Task, kept: Sequence[str], gone: set[str]) -> _Files:
+async def _free_files(task: Task, survey: Survey, gone: set[str]) -> _Files:
     """What no manifest names that is kept, and is not locked any more."""
     named: set[tuple[str, int]] = set()
-    for run in kept:
-        if manifest := await read_retained(task.store, task.layout.run(run).manifest.name):
+    for run in survey.complete:
+        if run.run in gone:
+            continue
+        if manifest := await read_retained(task.store, task.layout.run(run.run).manifest.name):
             named.update((file.name, file.generation) for file in files_of(manifest))
     doomed: set[tuple[str, int]] = set()
-    for run in gone:
-        if manifest := await read_retained(task.store, task.layout.run(run).manifest.name):
+    for old in gone:
+        if manifest := await read_retained(task.store, task.layout.run(old).manifest.name):
             doomed.update((file.name, file.generation) for file in files_of(manifest))
     unnamed: list[ObjectInfo] = []
     async for page in task.store.objects(task.settings.target.prefix):
@@ -144,7 +198,9 @@ async def _free_files(task: Task, kept: Sequence[str], gone: set[str]) -> _Files
     for info in await _with_locks(task, unnamed):
         if info.locked_until > task.now:
             continue
-        if info.locked_until or (info.name, info.generation) in doomed:
+        if _hidden(survey, info.name):
+            left.append(info.name)
+        elif info.locked_until or (info.name, info.generation) in doomed:
             free.append(info)
         else:
             left.append(info.name)

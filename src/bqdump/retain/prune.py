@@ -12,7 +12,7 @@ is deleted: a later one is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -50,7 +50,8 @@ async def prune(task: Task) -> Pruned:
 
         plan = await keep_locked(task, plan_of(await survey_locked(task, seen), task))
         swept = await sweep_locked(task, plan)
-        return await _with_old_documents(task, result_of(plan, swept, deleted=task.delete), locked=True)
+        result = result_of(plan, swept, deleted=task.delete)
+        return await _with_old_documents(task, result, plan.survey.doubtful, locked=True)
     plan = plan_of(await survey(task, seen), task)
     if task.delete:
         for tombstone in plan.stale:
@@ -70,10 +71,12 @@ async def _act(task: Task, plan: PrunePlan) -> Swept:
     return await sweep(task, plan)
 
 
-async def _with_old_documents(task: Task, result: Pruned, *, locked: bool = False) -> Pruned:
+async def _with_old_documents(
+    task: Task, result: Pruned, doubtful: Collection[str] = (), *, locked: bool = False
+) -> Pruned:
     """The same for documents that no run owns, among them those of runs that are deleted by now."""
     documents = await list_documents(task.store, task.layout)
-    old = old_of(documents, task.now, {run.run for run in result.kept})
+    old = old_of(documents, task.now, {run.run for run in result.kept}.union(doubtful))
     denied = await delete_old(task.store, old, locked=locked) if task.delete else ()
     notes = tuple(old.without(denied).notes(task.store.url, deleted=task.delete))
     result = replace(result, left=(*result.left, *old.left, *denied), notes=(*result.notes, *notes))

@@ -120,6 +120,8 @@ class Survey(NamedTuple):
     orphans: folders of runs that hold no run any more.
     jobs: of the runs that have stopped.
     passed: what was passed over and why, in sentences.
+    doubtful: of runs that were passed over or are not trusted, whose manifests may hide others.
+    replaced: those of them that had another manifest, which a trusted key has signed.
     """
 
     bucket: BucketInfo | None
@@ -133,6 +135,8 @@ class Survey(NamedTuple):
     storage: Storage
     jobs: Jobs = Jobs()
     passed: tuple[str, ...] = ()
+    doubtful: frozenset[str] = frozenset()
+    replaced: frozenset[str] = frozenset()
 
     @property
     def locked(self) -> bool:

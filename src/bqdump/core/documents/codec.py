@@ -19,6 +19,7 @@ from bqdump.core.documents.validation import place_of, problem
 from bqdump.core.errors import DocumentError
 
 RESTORE = "Restore an earlier version of the object"
+RELEASE = "Use the matching release."
 # What else helps, by the last part of the name.
 AGAIN, ELSEWHERE = "delete it: the next run writes it again", "export to another {setting:prefix}"
 INSTEAD = {
@@ -112,5 +113,5 @@ def decode(data: bytes, type_: type[Document] | tuple[type[Document], ...], name
         "read",
         name,
         f"it has format version {version}, but this release reads version {FORMAT_VERSION}",
-        "Use the matching release.",
+        RELEASE,
     )

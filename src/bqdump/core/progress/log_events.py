@@ -172,7 +172,9 @@ class LogEvent(enum.StrEnum):
     MANIFEST_MISSING = "manifest_missing"
     """The published run's manifest no longer exists, so its tables are unknown."""
     MANIFEST_PASSED_OVER = "manifest_passed_over"
-    """In a place of locked copies, an object of a manifest's name is none, and no trusted key has signed it."""
+    """In a place of locked copies, a manifest is missing or cannot be read, and no trusted key has signed it.
+
+    It may have replaced a signed one: find out before anything is deleted."""
     LATEST_UNREADABLE = "latest_unreadable"
     """`latest.json` cannot be read, so the published run is unknown. The line has the command that writes it again."""
     LATEST_RESTORED = "latest_restored"
