@@ -13,6 +13,7 @@ import pytest
 from bqdump.copying.run import copy
 from bqdump.core.errors import NotFoundError, UsageError
 from bqdump.core.retention.policy import Policy, policy_of
+from bqdump.observe.history import list_runs
 from bqdump.retain.prune import prune
 from bqdump.retain.survey import Task as Pruning
 from copying.scene import Copies, complete
@@ -143,3 +144,85 @@ def kill_after(copies: Copies, run: str, streams: int) -> None:
     target: Any = Watched(copies.target, before)
     with pytest.raises(KilledError):
         asyncio.run(copy(copies.task(None, target), (run,), Policy(), every=False))
+
+
+def left_over() -> Copies:
+    """n2 is published; the prune of n1 was over when its manifest was stored, by a task that was killed then."""
+    copies = Copies()
+    copies.export("n1", "n2")
+    copies.copy("n2")
+    manifest = copies.there.layout.run("n1").manifest.name
+    stored: list[str] = []
+
+    def before(what: str, name: str) -> None:
+        if stored:
+            raise KilledError
+        if (what, name) == ("write", manifest):
+            stored.append(name)
+            thread = threading.Thread(target=copy_and_prune)
+            thread.start()
+            thread.join()
+
+    def copy_and_prune() -> None:
+        copies.copy("n1")
+        assert copies.prune(keep_last=1) == ["n1"]
+
+    slow: Any = Watched(copies.target, before)
+    with pytest.raises(KilledError):
+        asyncio.run(copy(copies.task(None, slow), ("n1",), Policy(), every=False))
+    assert copies.target.peek(manifest)
+    assert not [name for name in copies.data() if "/n1/" in name]
+    return copies
+
+
+def test_a_manifest_that_comes_after_its_prune_shows_readers_no_run() -> None:
+    copies = left_over()
+    assert [line.run for line in asyncio.run(list_runs(copies.target, copies.there))] == ["n2"]
+    with pytest.raises(NotFoundError, match="run n1: it was pruned meanwhile"):
+        copies.verify("n1")
+
+
+def test_a_manifest_that_comes_after_its_prune_takes_no_place_of_another_run_and_goes_with_the_next_prune() -> None:
+    copies = left_over()
+    assert copies.prune(keep_last=5) == ["n1"]
+    assert not [name for name in copies.target.names_now() if "/n1" in name]
+    complete(copies)
+
+
+def test_a_run_whose_manifest_came_after_its_prune_is_copied_anew() -> None:
+    copies = left_over()
+    copies.copy("n1")
+    complete(copies)
+    assert (copies.verify("n1").findings, copies.latest()) == ((), "n2")
+    assert copies.prune(keep_last=5) == []
+
+
+def test_a_copy_replaces_a_manifest_that_came_after_the_prune_of_the_copy_before_it() -> None:
+    copies = left_over()
+    name = copies.there.layout.run("n1").manifest.name
+    found = copies.target.peek(name)
+    assert found
+    assert copies.prune(keep_last=5) == ["n1"]
+    late: list[str] = []
+
+    def before(what: str, stored: str) -> None:
+        if (what, stored, late) == ("write", name, []):
+            late.append(stored)
+            copies.target.put_now(name, found[0])
+
+    target: Any = Watched(copies.target, before)
+    asyncio.run(copy(copies.task(None, target), ("n1",), Policy(), every=False))
+    assert late
+    complete(copies)
+
+
+def test_a_copy_that_lacks_a_file_and_has_not_ended_is_not_pruned_as_one_that_was() -> None:
+    copies = Copies()
+    copies.export("n1", "n2")
+    copies.copy(every=True)
+    lost = next(name for name in copies.data() if "/n1/" in name)
+    found = copies.target.peek(lost)
+    assert found
+    asyncio.run(copies.target.delete([(lost, found[1].generation)]))
+    assert copies.prune(keep_last=5) == []
+    assert [finding.file for finding in copies.verify("n1").findings] == [lost]

@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 
 
 async def store_manifest(task: Task, found: Surveyed, begun: Begun, here: Mapping[str, Here]) -> Loaded[Manifest]:
-    """Store the manifest of the copy, unless another task has. Raises if a file has gone meanwhile, or the run."""
+    """Store the manifest of the copy, unless another task has. Raises if a file has gone meanwhile, or the run.
+
+    One that names files of other generations is of a task that was overtaken by a prune, and is replaced.
+    """
     await _refuse_gone(task, found, here)
     place, names = task.target, task.target.layout.run(found.run)
     until = task.lock.until if task.lock else 0
@@ -39,17 +42,24 @@ async def store_manifest(task: Task, found: Surveyed, begun: Begun, here: Mappin
         from bqdump.copying.iceberg import with_iceberg
 
         manifest = await with_iceberg(task, found, manifest)
-    if generation := await replace(place.store, names.manifest, manifest, 0):
-        if await is_pruned(task, found, begun):
-            await delete(place.store, [(names.manifest.name, generation)])
+    before = 0
+    while not (generation := await replace(place.store, names.manifest, manifest, before)):
+        stored = await load(place.store, names.manifest)
+        if stored is None or await is_pruned(task, found, begun):
             raise pruned_meanwhile(task, found.run)
-        return Loaded(manifest, generation, mine=True)
-    stored = await load(place.store, names.manifest)
-    if stored is None or await is_pruned(task, found, begun):
+        if content_of(stored.value) != found.content:
+            raise another_run(place, found.run, found.manifest, stored.value)
+        if task.lock or _generations(stored.value) == _generations(manifest):
+            return stored
+        before = stored.generation
+    if await is_pruned(task, found, begun):
+        await delete(place.store, [(names.manifest.name, generation)])
         raise pruned_meanwhile(task, found.run)
-    if content_of(stored.value) != found.content:
-        raise another_run(place, found.run, found.manifest, stored.value)
-    return stored
+    return Loaded(manifest, generation, mine=True)
+
+
+def _generations(manifest: Manifest) -> list[tuple[str, int]]:
+    return [(file.name, file.generation) for entry in manifest.tables for file in entry.files]
 
 
 async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:

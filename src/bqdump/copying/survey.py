@@ -148,7 +148,7 @@ async def signed_here(task: Task, run: str) -> bool:
 
 
 class Surveyed(NamedTuple):
-    """A run of the source. made: the manifest of its copy, None where it is not copied."""
+    """A run of the source. made: the manifest of its copy, None where the copy is not complete."""
 
     run: str
     manifest: Manifest
@@ -173,6 +173,11 @@ async def survey(task: Task, run: str) -> Surveyed:
         raise another_run(place, run, manifest, made.value)
     if not made and not task.lock and await exists(place.store, names.plan):
         raise UsageError(COPY, f"run {run}", f"a run of this id was begun in {place.target}", "Copy to another place.")
+    if made and not task.lock:
+        copying = await value_of(place.store, names.copying)
+        if copying is None or copying.files:
+            # Its copy was stopped, or it is one that came after a prune (see is_left_over).
+            made = None
     return Surveyed(run, manifest, content, items, made)
 
 

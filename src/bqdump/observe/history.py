@@ -13,6 +13,7 @@ from bqdump.concurrency import gathered
 from bqdump.core.documents.changes import TableGrowth
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest_index import Summary, summary_of
+from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.documents.target import Drill
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
@@ -26,7 +27,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.manifests import contents_of
 from bqdump.repository.notes import read_drills, readable_tags
 from bqdump.repository.published import read_latest, readable_latest
-from bqdump.repository.references import read_storage
+from bqdump.repository.references import is_left_over, read_storage
 from bqdump.repository.repository import exists, read, value_of
 
 READS_AT_ONCE = 4
@@ -239,7 +240,11 @@ async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary 
         return RunLine(run=run, state="pruning", published=False, snapshot_time=taken)
     if stored := await read(store, layout.manifest):
         name = layout.manifest.name
-        return _sound(summary_of(contents_of(stored.data, name)), run, name)
+        summary = _sound(summary_of(contents_of(stored.data, name)), run, name)
+        with suppress(DocumentError):
+            if await is_left_over(store, layout, decode(stored.data, RetainedFiles, name)):
+                return None
+        return summary
     plan = await value_of(store, layout.plan)
     if plan is None:
         return RunLine(run=run, state="unfinished", published=False)

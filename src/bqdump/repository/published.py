@@ -14,6 +14,8 @@ import msgspec
 
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
+from bqdump.core.documents.retention import RetainedFiles
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest, Pointer
 from bqdump.core.errors import (
     BqdumpError,
@@ -29,7 +31,8 @@ from bqdump.core.times import names_time
 from bqdump.core.wording import COMMANDS, close_name
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import newest_locked, with_way_out
-from bqdump.repository.repository import Known, Loaded, exists, load, swap, value_of
+from bqdump.repository.references import is_left_over
+from bqdump.repository.repository import Known, Loaded, load, swap, value_of
 
 log = logging.getLogger(__name__)
 NAMED = 10
@@ -201,11 +204,18 @@ async def pruned(
     tombstone = await value_of(store, names.tombstone)
     if tombstone and tombstone.decided:
         cause = "it is being pruned"
-    elif read and not await exists(store, names.manifest):
+    elif read and await _is_gone(store, names):
         cause = "it was pruned meanwhile"
     else:
         return None
     return NotFoundError(operation, f"run {run}", cause, "{call:runs} lists the runs that are kept.")
+
+
+async def _is_gone(store: ObjectStore, names: RunLayout) -> bool:
+    with suppress(DocumentError):
+        manifest = await value_of(store, Document(names.manifest.name, RetainedFiles))
+        return manifest is None or await is_left_over(store, names, manifest)
+    return False
 
 
 async def missing_manifest(store: ObjectStore, settings: Settings, run: str) -> NotFoundError:

@@ -30,6 +30,7 @@ from bqdump.core.errors import DocumentError
 from bqdump.core.retention.pruned import Storage
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.objects import present
 from bqdump.repository.repository import create, delete, exists, load, value_of
 
 
@@ -87,6 +88,22 @@ async def refer(store: ObjectStore, layout: Layout, earlier: str, run: str) -> b
     await create(store, names.reference(run), Reference(run))
     # In this order: prune deletes the tombstone last, when the manifest has gone.
     return not await being_pruned(store, names) and await exists(store, names.manifest)
+
+
+async def is_left_over(store: ObjectStore, names: RunLayout, manifest: RetainedFiles) -> bool:
+    """Whether a manifest is all that is left of a copy that was pruned, and lacks files.
+
+    The request that stores it was carried out when the prune had ended, and its task was killed before it could take
+    the manifest back. Prune has deleted copying.json and contents.json; every other copy has one of them at least. If
+    all files are there, it is a copy.
+    """
+    if manifest.copy_of is None or manifest.copy_of.locked_until:
+        return False
+    if await exists(store, names.copying) or await exists(store, names.contents):
+        return False
+    files = {(file.name, file.generation) for table in manifest.tables for file in table.files}
+    stored = await present(store, [name for name, _ in files]) if files else {}
+    return not files <= {(info.name, info.generation) for info in stored.values()}
 
 
 READS_AT_ONCE = 4

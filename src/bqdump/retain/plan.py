@@ -88,9 +88,10 @@ def plan_of(survey: Survey, task: Task) -> PrunePlan:
     snapshots = [
         Snapshot(run.run, run.dataset, run.snapshot, run.complete, survey.tags.get(run.run, ()), _always(run, survey))
         for run in survey.complete
-        if not run.untrusted
+        if not run.untrusted and not run.left_over
     ]
     reasons = apply(task.policy, snapshots, task.now)
+    reasons |= {run.run: _why_left_over(run, survey, task) for run in survey.complete if run.left_over}
     # They take no place of a run that is trusted.
     untrusted = [run for run in survey.complete if run.untrusted]
     reasons |= {run.run: (UNTRUSTED,) for run in untrusted}
@@ -117,6 +118,13 @@ def _always(run: Complete, survey: Survey) -> str:
     if run.run in survey.named:
         return BEING_PUBLISHED
     return LATER if run.age > survey.latest.age else ""
+
+
+def _why_left_over(run: Complete, survey: Survey, task: Task) -> tuple[str, ...]:
+    """Why what is left of a run that was pruned is kept: no policy keeps it."""
+    if task.policy.named is not None and run.run not in task.policy.named:
+        return (NOT_NAMED,)
+    return (BEING_PUBLISHED,) if run.run in survey.named else ()
 
 
 def _why_unfinished(run: Unfinished, survey: Survey, task: Task) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from bqdump.ports.store import BucketInfo, ObjectStore
 from bqdump.repository.manifests import NOTHING_DELETED, load_manifest, problem_of, read_retained
 from bqdump.repository.notes import read_tags
 from bqdump.repository.published import read_latest
-from bqdump.repository.references import READS_AT_ONCE, PresentFiles
+from bqdump.repository.references import READS_AT_ONCE, PresentFiles, is_left_over
 from bqdump.repository.repository import Loaded, exists, load, value_of
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class Complete(NamedTuple):
     snapshot: its snapshot time, in milliseconds since 1970 UTC.
     tombstone: left by a prune that was interrupted before it decided.
     untrusted: why its signature is not trusted, "" where it is, or need not be.
+    left_over: whether it is what is left of a copy that was pruned (see is_left_over).
     """
 
     run: str
@@ -78,6 +79,7 @@ class Complete(NamedTuple):
     tables: int
     tombstone: Loaded[Tombstone] | None
     untrusted: str = ""
+    left_over: bool = False
 
     @property
     def age(self) -> tuple[int, str]:
@@ -214,7 +216,8 @@ async def _state_of(
         return tombstone
     if manifest := await read_retained(task.store, names.manifest.name):
         storage.add(run, manifest, await present.of(manifest))
-        return await complete(task, run, manifest, tombstone)
+        found = await complete(task, run, manifest, tombstone)
+        return found._replace(left_over=await is_left_over(task.store, names, manifest))
     if decided := await refuse_missing(task, run):
         return decided
     if plan := await value_of(task.store, names.plan):

@@ -155,7 +155,10 @@ async def _objections(task: Task, plan: PrunePlan, proposed: Sequence[Proposed])
         elif chosen:
             objections[run] = f"tag {min(chosen)}"
         elif isinstance(proposal.run, Complete):
-            if later := await referring(task, run, deleted):
+            if proposal.run.left_over and await exists(task.store, task.layout.run(run).copying):
+                # A new copy of it has begun.
+                objections[run] = "it is needed again"
+            elif later := await referring(task, run, deleted):
                 objections[run] = f"run {later} relies on its files"
         elif await exists(task.store, task.layout.run(run).manifest):
             objections[run] = "it has been completed meanwhile"

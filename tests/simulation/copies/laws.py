@@ -56,7 +56,8 @@ class CopyLaws:
     def heard(self, process: str, operation: str, arguments: tuple[Any, ...], _: bool) -> None:
         """A request to the place of the copies was carried out."""
         name = arguments[0] if arguments and isinstance(arguments[0], str) else ""
-        if operation == "write" and name.endswith("/manifest.json") and (manifest := self.manifest(name)):
+        manifest = self.manifest(name) if operation == "write" and name.endswith("/manifest.json") else None
+        if manifest and not self.left_over(manifest):
             self.whole(manifest)
         if operation == "stream":
             self._replaced(process, name)
@@ -84,9 +85,16 @@ class CopyLaws:
             if name.endswith("/manifest.json") and (manifest := self.manifest(name)):
                 place = self.there.layout.run(manifest.run).tombstone.name
                 tombstone = self.target.peek(place)
-                if tombstone is None or not decode(tombstone[0], Tombstone, place).decided:
+                decided = tombstone is not None and decode(tombstone[0], Tombstone, place).decided
+                if not decided and not self.left_over(manifest):
                     found.append(manifest)
         return found
+
+    def left_over(self, manifest: Manifest) -> bool:
+        """Whether a manifest came after the prune of its run. No reader takes it for a copy if files are missing."""
+        names = self.there.layout.run(manifest.run)
+        locked = manifest.copy_of is not None and manifest.copy_of.locked_until > 0
+        return not locked and not any(self.target.peek(one.name) for one in (names.copying, names.contents))
 
     def whole(self, manifest: Manifest) -> None:
         """Hold that every file of a copy is there as its manifest says, and has the rows of its source."""

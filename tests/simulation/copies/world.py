@@ -18,6 +18,7 @@ from bqdump.copying.run import copy
 from bqdump.copying.survey import Place
 from bqdump.copying.survey import Task as CopyTask
 from bqdump.core.copy.plan import Copied
+from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, ConflictError, QuotaError, UnavailableError, VerificationError
 from bqdump.core.retention.policy import Policy, policy_of
@@ -286,13 +287,15 @@ class World:
         await asyncio.sleep(ABANDONED_SECONDS + 3700.0)
         await self._prune(self.there)
         await self._prune(self.there)
-        for manifest in self.laws.kept():
+        there = [name for name in self.target.names_now() if name.endswith("/manifest.json")]
+        manifests = [manifest for name in there if (manifest := self.laws.manifest(name))]
+        for manifest in manifests:
             self.laws.whole(manifest)
-        self._nothing_else()
+        self._nothing_else(manifests)
 
-    def _nothing_else(self) -> None:
+    def _nothing_else(self, manifests: Sequence[Manifest]) -> None:
         """Of runs that are gone nothing is left, unless another one names it, or prune has told that it stays."""
-        named = {file.name for one in self.laws.kept() for entry in one.tables for file in entry.files}
+        named = {file.name for one in manifests for entry in one.tables for file in entry.files}
         state = self.there.layout.state
         left = [one for one in self.target.names_now() if not one.startswith(state) and one not in named]
         left = [one for one in left if one not in self.laws.foreign and one not in self.told]

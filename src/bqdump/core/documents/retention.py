@@ -11,6 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.document import FORMAT_VERSION, ByMode, Count, Mode, OfExport, RunId, Time
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
 from bqdump.core.documents.signature import Signature
@@ -120,6 +121,7 @@ class RetainedFiles(OfExport, ManifestFiles, frozen=True, kw_only=True):
     snapshot: Time
     snapshot_time: str
     mode: Mode
+    copy_of: CopyOf | None = None
 
 
 class Tags(msgspec.Struct, frozen=True):
