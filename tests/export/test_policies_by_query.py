@@ -13,7 +13,15 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.definitions import RowPolicy
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import BqdumpError, DeniedError, JobFailedError, NotFoundError, OutageError, UsageError
+from bqdump.core.errors import (
+    BqdumpError,
+    DeniedError,
+    JobFailedError,
+    NotFoundError,
+    OutageError,
+    TablesFailedError,
+    UsageError,
+)
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -149,3 +157,17 @@ def test_what_the_view_still_shows_of_a_policy_that_was_dropped_is_not_recorded(
     del world.warehouse.policies["t20"]
     assert {policy.table for policy in world.export().definitions.policies} == {"t07"}
     assert world.warehouse.listed == {"t00": 1, "t07": 1, "t20": 1}
+
+
+@pytest.mark.parametrize("route", ["extract", "query"])
+def test_a_policy_that_the_view_does_not_show_yet_is_found_by_what_exports_its_table(route: str) -> None:
+    # No table is known to have policies, and the first one has none: nothing tells that the view lags.
+    world = World()
+    world.warehouse.hidden = set(TABLES)
+    with pytest.raises(TablesFailedError, match="t07") as failed:
+        world.export(allow=(), route=route)
+    assert "row-policies" in str(failed.value)
+    assert set(world.warehouse.listed) == {"t00"}
+    # Where that is allowed, the manifest names the tables whose rows may be fewer.
+    found = world.export(route=route)
+    assert {flag.table for flag in found.flags if flag.risk == Risk.ROW_POLICIES} == {"t07", "t20"}

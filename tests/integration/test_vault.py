@@ -307,3 +307,23 @@ def test_the_doctor_says_before_which_date_its_account_can_delete_no_copy(mode: 
     requests.patch(url, json={"retention": None}, timeout=10).raise_for_status()
     expected = f"this account can delete only 1 run, and no other before {ends[1]} (the last one: {ends[1]}){earlier}"
     assert destroys(vault, *at)[1:] == ("warning", expected)
+
+
+@pytest.mark.parametrize(
+    ("keeping", "back"),
+    [
+        ({"softDeletePolicy": {"retentionDurationSeconds": "604800"}}, "gcloud storage restore 'gs://{object}'"),
+        ({"versioning": {"enabled": True}}, "gcloud storage cp 'gs://{object}' gs://{name}"),
+    ],
+)
+def test_a_deleted_file_is_named_with_what_brings_it_back(keeping: dict[str, Any], back: str, stage: Stage) -> None:
+    stage.table("a")
+    url = f"{stage.stack.storage}/storage/v1/b/{stage.bucket}"
+    requests.patch(url, json=keeping, timeout=10).raise_for_status()
+    export(stage, "one")
+    name, generation = next((name, made) for name, made in stage.objects().items() if name.endswith(".csv"))
+    stage.store.bucket(stage.bucket).blob(name).delete()
+    called = stage.command("verify")
+    address = f"{stage.bucket}/{name}"
+    expected = back.format(object=f"{address}#{generation}", name=address)
+    assert (called.code, f"bring it back: {expected}" in called.out) == (4, True), called.text

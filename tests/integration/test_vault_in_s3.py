@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -104,6 +105,35 @@ def test_what_is_put_over_a_file_or_hides_it_is_named_and_the_locked_version_sta
     assert version in vault.versions()[name]
     vault.s3.delete_object(Bucket=vault.bucket, Key=name, VersionId=forged["VersionId"], BypassGovernanceRetention=True)
     assert stage.command("verify", "--read", *vault.at).code == 0
+
+
+def test_what_a_delete_marker_hides_is_named_with_the_command_that_brings_it_back(stage: Stage, vault: Vault) -> None:
+    stage.table("a")
+    for run in ("one", "two"):
+        night(stage, vault, run)
+    state, via = "sales/_bqdump", f"gs://{stage.bucket}/via"
+    (file,) = [name for name in vault.versions() if name.endswith(".csv") and "/two/" in name]
+    for name, run, code in (
+        (file, "two", 4),
+        (f"{state}/pointers/two.json", "one", 4),
+        # The run that it belongs to is not the published one meanwhile.
+        (f"{state}/runs/two/manifest.json", "one", 0),
+        (f"{state}/latest.json", "", 5),
+    ):
+        marker = vault.s3.delete_object(Bucket=vault.bucket, Key=name)["VersionId"]
+        called = stage.command("verify", *vault.at)
+        back = f"aws s3api delete-object --bucket {vault.bucket} --key {name} --version-id {marker}"
+        assert (called.code, back in called.text) == (code, True), called.text
+        assert "hidden by a delete marker of 20" in called.text
+        assert "its version is locked until 20" in called.text
+        assert f"run {run}" in called.out if run else "latest.json is hidden" in called.err
+        if "/runs/" in name or "/pointers/" in name:
+            assert back in stage.command("runs", *vault.at).err
+            assert back in stage.command("restore", *vault.at, "--into", "back", "--via", via, "--plan").err
+        words = shlex.split(back)
+        address = {"Bucket": words[4], "Key": words[6], "VersionId": words[8]}
+        vault.s3.delete_object(**address)
+        assert stage.command("verify", *vault.at).code == 0
 
 
 def test_prune_deletes_versions_once_their_locks_have_ended(stage: Stage, vault: Vault, served: S3Server) -> None:

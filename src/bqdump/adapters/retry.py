@@ -17,7 +17,7 @@ from typing import IO, TypeVar, cast
 from bqdump.adapters.patience import Attempts, Patience, Retrying
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, OutageError
 from bqdump.ports.reader import Batch
-from bqdump.ports.store import BucketInfo, Copy, Locks, Note, ObjectInfo, ObjectStore, Stored
+from bqdump.ports.store import BucketInfo, Copy, Hidden, Keeper, Locks, Note, ObjectInfo, ObjectStore, Stored
 
 Item = TypeVar("Item")
 
@@ -145,6 +145,10 @@ class RetryingStore:
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
         """See Locks. The store has to be one of these."""
         return await self._each(objects, lambda some: cast("Locks", self._store).extend(some, until))
+
+    async def hidden(self, prefix: str) -> list[Hidden]:
+        """See Keeper. The store has to be one."""
+        return await self._retrying.call(lambda: cast("Keeper", self._store).hidden(prefix))
 
     async def discard_uploads(self, names: Collection[str]) -> None:
         """See ObjectStore."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -29,7 +29,8 @@ from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.times import rfc3339, time_in, time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.repository.objects import present, recorded_in, with_checksums
+from bqdump.repository.complete_runs import hidden_pointers
+from bqdump.repository.objects import hidden_in, present, recorded_in, with_checksums
 from bqdump.repository.published import read_latest, read_manifest, read_replacing, refuse_pruned
 
 
@@ -116,7 +117,12 @@ async def verify(
     for a damaged manifest.
     """
     manifest, findings, copied = await compare_files(store, settings, await read_manifest(store, settings, run), tell)
-    findings += await _compare_locks(store, manifest)
+    findings = [*await _what_hides(store, findings), *await _compare_locks(store, manifest)]
+    if not run and manifest.copy_of and manifest.copy_of.locked_until:
+        findings += [
+            Finding(FindingKind.MISSING, "", name, "the pointer to a run", hidden.text)
+            for name, hidden in (await hidden_pointers(store, settings)).items()
+        ]
     if any(entry.iceberg for entry in manifest.tables):
         # Imported where there are Iceberg tables only.
         from bqdump.check.iceberg import compare_metadata
@@ -157,6 +163,18 @@ async def verify(
         replaced_by=unfinished.run if unfinished else "",
         finish=fill(unfinished.call, COMMANDS) if unfinished else "",
     )
+
+
+async def _what_hides(store: ObjectStore, findings: Sequence[Finding]) -> list[Finding]:
+    """The same findings; what is missing and would be brought back says how."""
+    missing = [finding.file for finding in findings if finding.kind == FindingKind.MISSING]
+    hidden = await hidden_in(store, _common_prefix(missing)) if missing else {}
+    return [
+        replace(finding, found=hidden[finding.file].text)
+        if finding.kind == FindingKind.MISSING and finding.file in hidden
+        else finding
+        for finding in findings
+    ]
 
 
 class FilesCompared(NamedTuple):

@@ -15,6 +15,7 @@ from typing import IO, NamedTuple, Protocol, TypeVar
 from bqdump.core.errors import BqdumpError
 from bqdump.core.plan.lifecycle import LifecycleRule
 from bqdump.core.plan.names import NameRules
+from bqdump.core.times import rfc3339
 
 Result = TypeVar("Result")
 
@@ -90,12 +91,15 @@ class Abilities(NamedTuple):
 
     listed_checksums: whether listings return CRC32C, origin and locks. Without it they are "" and 0 there, and `stat`
     returns them, with a request for each object. exports: whether exports are written there directly, not only copied.
-    leaves_uploads: whether an upload whose process was killed stays, and is billed.
+    leaves_uploads: whether an upload whose process was killed stays, and is billed. deleted: whether it is a Keeper,
+    which shows what was deleted. markers: whether an object that is locked can be hidden, as by a delete marker.
     """
 
     listed_checksums: bool = True
     exports: bool = True
     leaves_uploads: bool = False
+    deleted: bool = False
+    markers: bool = False
 
 
 class ObjectStore(Protocol):
@@ -228,6 +232,32 @@ class Locks(Protocol):
 
         False if that generation no longer exists. Never ends a lock earlier.
         """
+        ...
+
+
+class Hidden(NamedTuple):
+    """An object that is not there any more, and of which the store keeps a version.
+
+    by: what has removed it, in words. locked_until: see ObjectInfo. command: brings it back, as a shell takes it.
+    """
+
+    name: str
+    by: str
+    locked_until: int
+    command: str
+
+    @property
+    def text(self) -> str:
+        """The same for people, without the name."""
+        locked = f", and its version is locked until {rfc3339(self.locked_until)}" if self.locked_until else ""
+        return f"{self.by}{locked}; bring it back: {self.command}"
+
+
+class Keeper(Protocol):
+    """A store that keeps versions of what was deleted. Every error is a BqdumpError."""
+
+    async def hidden(self, prefix: str) -> list[Hidden]:
+        """The objects below the prefix that were deleted and that it would bring back, sorted by name."""
         ...
 
 

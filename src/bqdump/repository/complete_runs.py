@@ -23,8 +23,8 @@ from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import parse_time
 from bqdump.core.wording import COMMANDS
-from bqdump.ports.store import ObjectStore
-from bqdump.repository.objects import read_object
+from bqdump.ports.store import Hidden, ObjectStore
+from bqdump.repository.objects import hidden_in, read_object
 from bqdump.repository.repository import exists, value_of
 
 log = logging.getLogger(__name__)
@@ -117,6 +117,8 @@ async def newest_locked(store: ObjectStore, settings: Settings, latest: Latest |
                 pointers.append(decode(note.data, Latest, note.name))
             except DocumentError as error:
                 _log_refused(note.name, error)
+    for hidden in (await hidden_pointers(store, settings)).values():
+        log.warning("%s is %s", hidden.name, hidden.text, extra=LogEvent.LATEST_UNREADABLE.extra())
     for pointer in sorted(pointers, key=lambda pointer: pointer.age, reverse=True):
         try:
             await _check_manifest(store, pointer)
@@ -133,6 +135,21 @@ async def newest_locked(store: ObjectStore, settings: Settings, latest: Latest |
     return latest
 
 
+async def hidden_pointers(store: ObjectStore, settings: Settings) -> dict[str, Hidden]:
+    """The pointers that are locked and that somebody has hidden, where locks do not prevent that, by name."""
+    if not store.abilities.markers:
+        return {}
+    found = await hidden_in(store, settings.layout.pointers.folder)
+    return {name: hidden for name, hidden in found.items() if hidden.locked_until}
+
+
+async def why_unpublished(store: ObjectStore, settings: Settings) -> str:
+    """Why there is no published run: somebody may have deleted what names it."""
+    name = settings.layout.latest.name
+    hidden = (await hidden_in(store, name)).get(name)
+    return f"{name} is {hidden.text}" if hidden else "nothing has been published there yet"
+
+
 async def _check_manifest(store: ObjectStore, pointer: Latest) -> None:
     """Raise unless the manifest is the one that the pointer names, and of that run and time.
 
@@ -146,7 +163,8 @@ async def _check_manifest(store: ObjectStore, pointer: Latest) -> None:
             raise
         raise _untrue(pointer, f"is of another time than {pointer.snapshot_time}") from None
     if manifest is None or taken is None:
-        raise _untrue(pointer, "does not exist")
+        hidden = (await hidden_in(store, pointer.manifest)).get(pointer.manifest)
+        raise _untrue(pointer, f"is {hidden.text}" if hidden else "does not exist")
     if manifest.generation != pointer.manifest_generation:
         raise _untrue(pointer, "is another one than that which it names")
     if (taken.run, taken.snapshot) != (pointer.run, pointer.snapshot):

@@ -26,7 +26,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.complete_runs import newest_locked, with_way_out
+from bqdump.repository.complete_runs import newest_locked, why_unpublished, with_way_out
 from bqdump.repository.published import missing_manifest, read_replacing, refuse_pruned, refuse_set
 from bqdump.repository.repository import Loaded, read, value_of
 
@@ -39,7 +39,7 @@ async def published_run(store: ObjectStore, settings: Settings) -> str:
     latest = await find_latest(store, settings)
     if latest is None:
         await refuse_set(store, settings)
-        cause, replacing = "nothing has been published there yet", await read_replacing(store, settings)
+        cause, replacing = await why_unpublished(store, settings), await read_replacing(store, settings)
         hint = (
             f"Run {replacing.run} was about to be. Finish it: {replacing.call}"
             if replacing

@@ -11,12 +11,12 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
-from typing import IO
+from typing import IO, cast
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import File
-from bqdump.core.errors import ConflictError, NotFoundError
-from bqdump.ports.store import ObjectInfo, ObjectStore, Stored
+from bqdump.core.errors import AnswerError, ConflictError, DeniedError, NotFoundError, TargetError
+from bqdump.ports.store import Hidden, Keeper, ObjectInfo, ObjectStore, Stored
 
 
 async def read_object(store: ObjectStore, name: str) -> Stored | None:
@@ -57,6 +57,16 @@ async def read_part(store: ObjectStore, name: str, generation: int, start: int, 
     except NotFoundError:
         return None
     return stored.data if stored.generation == generation else None
+
+
+async def hidden_in(store: ObjectStore, prefix: str) -> dict[str, Hidden]:
+    """What was deleted below the prefix and the store would bring back, by name; none where that cannot be seen."""
+    if not store.abilities.deleted:
+        return {}
+    try:
+        return {found.name: found for found in await cast("Keeper", store).hidden(prefix)}
+    except (DeniedError, AnswerError, TargetError):
+        return {}
 
 
 async def upload_once(store: ObjectStore, name: str, fill: Callable[[IO[bytes]], None]) -> ObjectInfo | None:

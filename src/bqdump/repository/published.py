@@ -30,7 +30,7 @@ from bqdump.core.sizes import counted, named
 from bqdump.core.times import names_time
 from bqdump.core.wording import COMMANDS, close_name
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.complete_runs import newest_locked, with_way_out
+from bqdump.repository.complete_runs import newest_locked, why_unpublished, with_way_out
 from bqdump.repository.references import is_left_over
 from bqdump.repository.repository import Known, Loaded, load, swap, value_of
 
@@ -156,7 +156,7 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
         latest = await read_latest(store, settings)
         if latest is None:
             await refuse_set(store, settings)
-            cause = "nothing has been published there yet"
+            cause = await why_unpublished(store, settings)
             raise NotFoundError("find", f"an export in {settings.target}", cause, "Start one: {call:run}")
         if manifest := await value_of(store, Document(latest.manifest, Manifest)):
             return manifest

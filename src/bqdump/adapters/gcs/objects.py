@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -30,7 +31,7 @@ from bqdump.core.errors import AnswerError, DamagedError, NotFoundError
 from bqdump.core.plan.lifecycle import LifecycleRule
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.times import parse_time, rfc3339
-from bqdump.ports.store import BucketInfo, Lock, Note, ObjectInfo, Stored
+from bqdump.ports.store import BucketInfo, Hidden, Lock, Note, ObjectInfo, Stored
 
 ADMIN = "Requires roles/storage.objectUser and roles/storage.legacyBucketReader on the bucket."
 ORIGIN = "bqdump-origin"
@@ -61,6 +62,26 @@ def _locked_until(resource: Any) -> int:
     """By the retention of the object, or of its bucket."""
     own = (resource.get("retention") or {}).get("retainUntilTime")
     return max(_milliseconds(own), _milliseconds(resource.get("retentionExpirationTime")))
+
+
+def hidden_in(bucket: str, versions: Iterable[Any], soft: Iterable[Any]) -> list[Hidden]:
+    """The objects that are not there, of which these are noncurrent versions, or kept by soft delete."""
+    found: dict[str, Any] = {}
+    for blob in sorted((*versions, *soft), key=lambda blob: int(blob.generation)):
+        found[blob.name] = blob
+    live = {blob.name for blob in versions if not blob._properties.get("timeDeleted")}
+    noncurrent = {(blob.name, blob.generation) for blob in versions}
+    hidden = []
+    for name, blob in sorted(found.items()):
+        if name in live:
+            continue
+        address, uri = f"gs://{bucket}/{name}#{blob.generation}", f"gs://{bucket}/{name}"
+        as_version = (name, blob.generation) in noncurrent
+        when = blob._properties.get("timeDeleted") or blob._properties.get("softDeleteTime")
+        by = f"deleted at {rfc3339(_milliseconds(when))}, and kept {'as a version' if as_version else 'by soft delete'}"
+        words = ["gcloud", "storage", *(("cp", address, uri) if as_version else ("restore", address))]
+        hidden.append(Hidden(name, by, _locked_until(blob._properties), shlex.join(words)))
+    return hidden
 
 
 def retention_of(lock: Lock) -> dict[str, str]:

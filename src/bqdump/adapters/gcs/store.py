@@ -23,6 +23,7 @@ from bqdump.adapters.gcs.objects import (
     content_type,
     download,
     generation_of,
+    hidden_in,
     info_of,
     noted,
     open_blob,
@@ -36,7 +37,7 @@ from bqdump.adapters.threads import Threads
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, UnavailableError
-from bqdump.ports.store import Abilities, BucketInfo, Copy, Lock, Note, ObjectInfo, Stored
+from bqdump.ports.store import Abilities, BucketInfo, Copy, Hidden, Lock, Note, ObjectInfo, Stored
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -51,7 +52,7 @@ class CloudStore:
     are retried, part by part. storage_class: of streamed objects ("": the bucket's default). lock: of all objects.
     """
 
-    abilities = Abilities()
+    abilities = Abilities(deleted=True)
 
     def __init__(
         self,
@@ -210,6 +211,17 @@ class CloudStore:
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
         """See Locks."""
         return await self._batches.extend(objects, Lock(until, bool(self._lock and self._lock.strict)))
+
+    async def hidden(self, prefix: str) -> list[Hidden]:
+        """See Keeper: noncurrent versions, and what soft delete keeps."""
+
+        def every() -> list[Hidden]:
+            with translated("list versions in", f"{self.url}/{prefix}", ADMIN):
+                versions = list(self._client.list_blobs(self._bucket, prefix=prefix, versions=True, **ONCE))
+                soft = list(self._client.list_blobs(self._bucket, prefix=prefix, soft_deleted=True, **ONCE))
+            return hidden_in(self._bucket.name, versions, soft)
+
+        return await self._threads.call(every)
 
     async def discard_uploads(self, names: Collection[str]) -> None:
         """See ObjectStore. There are none."""

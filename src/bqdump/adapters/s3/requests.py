@@ -8,6 +8,7 @@ written, so that two contents of a name differ in the second.
 from __future__ import annotations
 
 import base64
+import shlex
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -23,9 +24,9 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.s3.client import Objects
 from bqdump.adapters.s3.errors import NO_OBJECT, ON_THE_WAY, REQUIRED, code_of, translated
 from bqdump.core.documents.validation import refuse_size
-from bqdump.core.errors import AnswerError, ConflictError, DamagedError, NotFoundError
-from bqdump.core.times import time_of
-from bqdump.ports.store import Lock, ObjectInfo, Stored
+from bqdump.core.errors import AnswerError, ConflictError, DamagedError, DeniedError, NotFoundError
+from bqdump.core.times import rfc3339, time_of
+from bqdump.ports.store import Hidden, Lock, ObjectInfo, Stored
 
 ORIGIN = "bqdump-origin"
 # Of a generation, these are the ETag's; above them are the seconds since 1970 UTC.
@@ -234,6 +235,34 @@ class Listing:
         """The sorted names of the folders directly below the prefix."""
         found = [one["Prefix"] for page in self._answers(prefix, "/") for one in page.get("CommonPrefixes") or ()]
         return sorted(folder[len(prefix) : -1] for folder in found)
+
+    def hidden(self, prefix: str) -> list[Hidden]:
+        """See Keeper: what is under a delete marker."""
+        markers, kept = dict[str, Mapping[str, Any]](), dict[str, str]()
+        query: dict[str, Any] = {"Bucket": self._requests.bucket, "Prefix": prefix, "MaxKeys": PAGE}
+        while True:
+            with translated("list versions in", self._requests.subject(prefix)):
+                answer: Mapping[str, Any] = self._requests.client.list_object_versions(**query)
+            markers |= {one["Key"]: one for one in answer.get("DeleteMarkers") or () if one.get("IsLatest")}
+            for one in answer.get("Versions") or ():
+                # The newest comes first.
+                kept.setdefault(one["Key"], one["VersionId"])
+            if not answer.get("IsTruncated") or not answer.get("NextKeyMarker"):
+                break
+            query |= {"KeyMarker": answer["NextKeyMarker"], "VersionIdMarker": answer.get("NextVersionIdMarker", "")}
+        return [self._hidden(name, markers[name], kept[name]) for name in sorted(markers.keys() & kept.keys())]
+
+    def _hidden(self, name: str, marker: Mapping[str, Any], version: str) -> Hidden:
+        found: Mapping[str, Any] | None = None
+        with suppress(DeniedError):
+            found = self._requests.head(name, VersionId=version)
+        words = ["aws", "s3api", "delete-object", "--bucket", self._requests.bucket, "--key", name]
+        words += ["--version-id", marker["VersionId"]]
+        service = str(self._requests.client.meta.endpoint_url)
+        if ".amazonaws.com" not in service:
+            words += ["--endpoint-url", service]
+        when = rfc3339(int(marker["LastModified"].timestamp() * 1000))
+        return Hidden(name, f"hidden by a delete marker of {when}", locked_until(found or {}), shlex.join(words))
 
     def _answers(self, prefix: str, delimiter: str = "", start: str = "") -> Iterator[Mapping[str, Any]]:
         query: dict[str, Any] = {"Bucket": self._requests.bucket, "Prefix": prefix, "MaxKeys": PAGE}

@@ -40,7 +40,7 @@ from bqdump.core.errors import (
     TargetError,
     UnavailableError,
 )
-from bqdump.ports.store import Abilities, BucketInfo, Copy, Lock, Note, ObjectInfo, Stored
+from bqdump.ports.store import Abilities, BucketInfo, Copy, Hidden, Lock, Note, ObjectInfo, Stored
 
 Result = TypeVar("Result")
 NOT_AS_SENT = "the stored object differs from what was sent"
@@ -56,7 +56,7 @@ class S3Store:
     part. lock: of all objects. The process needs the permissions that adapters.s3.errors names.
     """
 
-    abilities = Abilities(listed_checksums=False, exports=False, leaves_uploads=True)
+    abilities = Abilities(listed_checksums=False, exports=False, leaves_uploads=True, deleted=True, markers=True)
 
     def __init__(
         self, bucket: str, endpoint: str = "", patience: Patience | None = None, lock: Lock | None = None
@@ -186,6 +186,10 @@ class S3Store:
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
         """See Locks. Two requests for each, one where the lock is long enough."""
         return await self._each(objects, lambda name, generation: extend(self._requests, name, generation, until))
+
+    async def hidden(self, prefix: str) -> list[Hidden]:
+        """See Keeper. Requires s3:ListBucketVersions, and s3:GetObjectVersion for locks."""
+        return await self._threads.call(lambda: self._listing.hidden(prefix))
 
     async def discard_uploads(self, names: Collection[str]) -> None:
         """See ObjectStore."""
