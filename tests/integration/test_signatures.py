@@ -345,7 +345,7 @@ def test_a_key_in_cloud_kms_signs_runs_and_copies(signing: Stage) -> None:
         led = {"CLOUD_KMS_EMULATOR_HOST": kms.address}
         export(signing, "one", "--sign", f"gcpkms://{VERSION}", **led)
         (signing.folder / "kms.pub").write_bytes(kms.pem)
-        assert signing.command("copy", "out", "--sign", f"gcpkms://{VERSION}", env=led).code == 0
+        assert signing.command("copy", "./out", "--sign", f"gcpkms://{VERSION}", env=led).code == 0
         denied = signing.run("--run-id", "two", *KEEP, "--sign", f"gcpkms://{DENIED}", env=led)
     assert trusts(signing, keys="kms.pub").code == 0
     assert trusts(signing, "--to", "out", keys="kms.pub").code == 0

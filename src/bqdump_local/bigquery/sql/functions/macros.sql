@@ -38,7 +38,7 @@ CREATE OR REPLACE MACRO bq.shift_right(a, b) AS
 CREATE OR REPLACE MACRO bq.range_bucket(a, bounds) AS
   CASE WHEN a IS NULL OR bounds IS NULL THEN NULL ELSE len(list_filter(bounds, lambda x: x <= a)) END;
 
--- Casts
+-- Casts. Integers have overloads of their own: DuckDB prefers DOUBLE, which holds 53 bits of them, to any type.
 CREATE OR REPLACE MACRO bq.from_hex(digits) AS TRY_CAST('0x' || digits AS HUGEINT);
 CREATE OR REPLACE MACRO bq.try_int64(a VARCHAR) AS
   CASE WHEN regexp_full_match(a, '\s*[+-]?[0-9]+\s*') THEN TRY_CAST(a AS BIGINT)
@@ -46,6 +46,7 @@ CREATE OR REPLACE MACRO bq.try_int64(a VARCHAR) AS
     TRY_CAST(bq.from_hex(regexp_extract(a, '[xX]([0-9a-fA-F]+)', 1)) * CASE WHEN contains(a, '-') THEN -1 ELSE 1 END
     AS BIGINT) END,
   (a DOUBLE) AS CASE WHEN isfinite(a) THEN TRY_CAST(round(a) AS BIGINT) END,
+  (a BIGINT) AS a, (a HUGEINT) AS TRY_CAST(a AS BIGINT), (a DECIMAL(38, 9)) AS TRY_CAST(a AS BIGINT),
   (a) AS TRY_CAST(a AS BIGINT);
 CREATE OR REPLACE MACRO bq.try_bool(a VARCHAR) AS CASE lower(a) WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END,
   (a) AS TRY_CAST(a AS BOOLEAN);
@@ -60,6 +61,7 @@ CREATE OR REPLACE MACRO bq.digits(a) AS
 CREATE OR REPLACE MACRO bq.to_string(a BLOB) AS decode(a),
   (a DOUBLE) AS CASE WHEN isfinite(a) THEN bq.digits(a) ELSE CAST(a AS VARCHAR) END,
   (a DECIMAL(38, 9)) AS rtrim(rtrim(CAST(a AS VARCHAR), '0'), '.'),
+  (a BIGINT) AS CAST(a AS VARCHAR), (a HUGEINT) AS CAST(a AS VARCHAR),
   (a) AS CAST(a AS VARCHAR);
 CREATE OR REPLACE MACRO bq.to_bytes(a VARCHAR) AS encode(a), (a BLOB) AS a;
 
