@@ -121,8 +121,11 @@ def test_a_late_prune_of_a_run_that_another_one_has_deleted_leaves_its_new_copy_
     begun: list[str] = []
     late: Any = Watched(copies.target, between)
     settings = msgspec.structs.replace(copies.there, keep_last=1, abandoned_after=86_400)
-    asyncio.run(prune(Pruning(late, settings, policy_of(settings), copies.source.now + 2 * DAY, delete=True)))
+    task = Pruning(late, settings, policy_of(settings), copies.source.now + 2 * DAY, delete=True)
+    result = asyncio.run(prune(task))
     assert begun
+    why = "its manifest was deleted meanwhile" if kept else "it is needed again"
+    assert ("n1", False, (why,)) in [(run.run, run.removed, run.reasons) for run in result.runs]
     assert [name for name in copies.data() if "/n1/" in name]
     assert copies.target.peek(copies.there.layout.run("n1").copying.name)
     copies.copy("n1")

@@ -60,9 +60,10 @@ async def mark_deleted(task: Task, plan: PrunePlan, runs: Sequence[Complete | Un
                 await withdraw(task, proposal.tombstone)
             kept[proposal.run.run] = why
         elif (files := await _files(task, proposal.run)) is None:
-            # Another prune has deleted it meanwhile, and a copy of it may have begun.
+            # As by another prune; since then, a copy of it may have begun.
             if task.delete:
                 await withdraw(task, proposal.tombstone)
+            kept[proposal.run.run] = "its manifest was deleted meanwhile"
         elif decided := await _decide(task, proposal, files):
             deletions.append(decided)
         else:
