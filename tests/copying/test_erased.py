@@ -97,6 +97,9 @@ def test_no_copy_begins_while_a_table_is_erased_there() -> None:
         "Finish it: bqdump erase sales.sales --bucket second --prefix copies --yes"
     )
     assert (copies.data(), marked(copies)) == (data, erasing)
+    assert erased(copies, copies.target, copies.there) == ("r1",)
+    copies.copy("r2")
+    complete(copies)
 
 
 def test_a_copy_that_is_there_already_keeps_the_mark_of_an_erasure() -> None:
@@ -173,12 +176,12 @@ def test_an_unfinished_copy_of_a_run_that_was_erased_since_says_how_to_delete_it
     unfinished(copies, "r1")
     assert any("/sales_" in name for name in copies.data())
     assert erased(copies, copies.source.store, copies.settings) == ("r1",)
-    with pytest.raises(UsageError, match="has an unfinished copy of it as it was before") as refused:
+    copies.source.now += 120_000
+    with pytest.raises(UsageError, match="has an unfinished copy of an earlier version of this run") as refused:
         copies.copy("r1")
     assert fill(refused.value.hint, COMMANDS) == (
         "Delete that one first: bqdump prune r1 --bucket second --prefix copies --abandoned-after 1m --yes"
     )
-    copies.source.now += 120_000
     assert copies.prune(days=0, abandoned_after=60, named=("r1",)) == ["r1"]
     assert not copies.data()
     copies.copy("r1")

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
 
 import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.check.verify import verify
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Drill, Latest
-from bqdump.core.errors import BqdumpError, DeniedError, UsageError
+from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError, VerificationError
+from bqdump.core.restore.plan import Options
 from bqdump.core.retention.policy import policy_of
-from bqdump.ports.store import Abilities
+from bqdump.ports.store import Abilities, ObjectInfo
 from bqdump.repository.repository import overwrite
+from bqdump.restoration.run import run as restore
+from bqdump.restoration.task import Request
+from bqdump.restoration.task import Task as Restoring
 from bqdump.retain.prune import prune as prune_place
 from bqdump.retain.survey import Task
+from bqdump_memory import MemoryDestination
 from copying.scene import Copies
 from retain.scene import DAY
 
@@ -52,6 +61,19 @@ def intact(vault: Copies) -> None:
 
 def published(vault: Copies) -> str:
     return vault.verify().run
+
+
+Read = Callable[[Copies, MemoryStore], Coroutine[Any, Any, object]]
+
+
+def verifying(vault: Copies, store: MemoryStore) -> Coroutine[Any, Any, object]:
+    return verify(store, vault.there, "r1")
+
+
+def restoring(vault: Copies, store: MemoryStore) -> Coroutine[Any, Any, object]:
+    into = MemoryDestination(store, vault.source.warehouse.clock)
+    request = Request(Options(project="p", dataset="copy"), "r1")
+    return restore(Restoring(store, into, vault.there, request, Owner("x", 0), 1))
 
 
 def test_nothing_is_written_twice(vault: Copies) -> None:
@@ -195,3 +217,56 @@ def test_a_night_a_day_needs_no_more_storage_than_its_locks_and_rules_keep(vault
     assert {len(manifest.tables) for manifest in vault.manifests()} == {2}
     assert nights[13:] == [(14, 101)] * 87
     intact(vault)
+
+
+class Overtaken(MemoryStore):
+    """The vault as a process sees it; something else happens when that looks at its first file."""
+
+    def __init__(self, vault: Copies, act: Callable[[], Awaitable[object]]) -> None:
+        self.__dict__ = vault.target.__dict__ | {"act": act}
+
+    async def stat(self, name: str) -> ObjectInfo | None:
+        await self._meanwhile(name)
+        return await super().stat(name)
+
+    async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
+        await self._meanwhile(prefix)
+        async for page in super().objects(prefix, start):
+            yield page
+
+    async def _meanwhile(self, name: str) -> None:
+        if "/_bqdump/" not in name and (act := self.__dict__.pop("act", None)):
+            await act()
+
+
+@pytest.mark.parametrize("read", [verifying, restoring], ids=["verify", "restore"])
+def test_whoever_reads_a_locked_run_while_it_is_pruned_is_told_so(vault: Copies, read: Read) -> None:
+    night(vault, "r1")
+    night(vault, "r2")
+    vault.target.lock = None
+    vault.source.now += 30 * DAY
+    settings = msgspec.structs.replace(vault.there, keep_last=1)
+
+    async def prune_now() -> None:
+        await prune_place(Task(vault.target, settings, policy_of(settings), vault.source.now, delete=True))
+
+    with pytest.raises(NotFoundError, match=r"run r1: it was pruned meanwhile\. bqdump\.runs\(\) lists"):
+        asyncio.run(read(vault, Overtaken(vault, prune_now)))
+
+
+@pytest.mark.parametrize("read", [verifying, restoring], ids=["verify", "restore"])
+def test_a_planted_tombstone_explains_no_damage_of_a_locked_run(vault: Copies, read: Read) -> None:
+    night(vault, "r1")
+    vault.target.lock = None
+    name = vault.there.layout.run("r1").tombstone.name
+    vault.target.put_now(name, encode(Tombstone(run="r1", decided=True)))
+    vault.source.now += 30 * DAY
+    damaged = next(name for name in vault.data() if "/items/" in name)
+
+    async def damage() -> None:
+        vault.target.put_now(damaged, b"other")
+
+    # A NotFoundError would say that it was pruned.
+    with suppress(VerificationError):
+        asyncio.run(read(vault, Overtaken(vault, damage)))
+    assert vault.verify("r1").findings

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from contextlib import suppress
 
 import msgspec
 import pytest
 
 from bqdump.core.documents.definitions import Definitions
+from bqdump.core.documents.target import Erasing
 from bqdump.core.errors import (
     AnswerError,
     DocumentError,
@@ -22,12 +24,15 @@ from bqdump.core.errors import (
 from bqdump.core.restore.names import LABEL, is_scratch
 from bqdump.core.restore.plan import Options
 from bqdump.core.tables.catalog import Dataset
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectInfo
 from bqdump.ports.warehouse import JobError
 from bqdump.restoration.run import run as restore
+from bqdump.retain.erase import erase
+from bqdump.retain.rewrite import Task as Erasure
 from bqdump.verbs import plan_restore
 from restore.killed import Killed, killed_at
-from restore.world import INTO, ROWS, World
+from restore.world import INTO, ROWS, SETTINGS, World
 
 NEVER = {"expirationMs": None}
 
@@ -219,6 +224,24 @@ def test_a_restore_that_is_killed_and_whose_export_is_replaced_leaves_no_rows_of
         }, number
     assert left > 10
     assert kept > 10
+
+
+def test_a_restore_that_an_erasure_overtakes_names_the_table_and_a_new_one_finishes_it() -> None:
+    world = World()
+    with suppress(Killed):
+        asyncio.run(restore(killed_at(world.task(), 40)))
+    assert world.rows("two") == ROWS["two"]
+    erasing = Erasing("one", 1_800_000_900_000, "dana", "why")
+    asyncio.run(erase(Erasure(world.store, SETTINGS, erasing, delete=True)))
+    cause = "replaced after the restore had been planned: table one was erased from the run"
+    with pytest.raises(NotFoundError, match=cause) as refused:
+        world.restore()
+    assert fill(refused.value.hint, COMMANDS) == (
+        "Start a new restore; with --missing-only, it restores only what is missing or unfinished."
+    )
+    missing = msgspec.structs.replace(INTO, missing_only=True)
+    assert world.restore(missing, "second").state == "restored"
+    assert world.rows("two") == ROWS["two"]
 
 
 def test_a_table_of_an_unfinished_restore_is_named_by_the_refusal_and_not_kept_for_one_that_exists() -> None:

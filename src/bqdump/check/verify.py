@@ -142,9 +142,8 @@ async def verify(
             differences = await compare(source, prepared, back.digests)
             findings += differences.findings
             compared = SourceCompared(differences.tables, differences.bytes_billed, differences.not_compared)
-    # Nothing in a locked copy says that it is being pruned: whoever may create objects could say so.
-    if findings and not (manifest.copy_of and manifest.copy_of.locked_until):
-        await refuse_pruned(store, settings, "verify", manifest.run, read=True)
+    if findings:
+        await refuse_pruned(store, settings, "verify", manifest.run, manifest)
     by = await read_replacing(store, settings) if findings else None
     unfinished = by if by and by.published == manifest.run else None
     totals = manifest.totals

@@ -186,7 +186,8 @@ async def _prove(task: Task, found: Surveyed, stored: Manifest) -> Manifest:
         subject = f"{task.target.store.url}/{task.target.layout.run(found.run).manifest.name}"
         cause = "it is not what a copy of the source has: it was changed, and is not signed"
         if stored.copy_of and stored.copy_of.source != source:
-            cause = f"it is of {stored.copy_of.source[:200]}, as it says, and not signed; this copy is of {source}"
+            names = stored.copy_of.source[:200]
+            cause = f"its manifest names source {names} and is not signed; this copy is from {source}"
         raise VerificationError("sign", subject, cause, "Copy to another place.")
     return made
 

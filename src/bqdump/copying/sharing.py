@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from bqdump.copying.survey import Surveyed, Task, doomed, erased_there, pruned_meanwhile, unfinished_before
+from bqdump.copying.survey import Place, Surveyed, Task, doomed, erased_there, pruned_meanwhile, unfinished_before
 from bqdump.core.copy.plan import CopyPlan, Missing
 from bqdump.core.dealing import share_out
 from bqdump.core.documents.copying import Copying, Expected, Renewed
@@ -52,11 +52,14 @@ async def begin(task: Task, found: Surveyed) -> Begun | None:
     Raises UsageError for another run of this id, UnavailableError while a table is erased in the place.
     """
     place, names = task.target, task.target.layout.run(found.run)
+    # Before the note: a prune or an erasure that an error names would find the copy in progress.
+    await _refuse_erased(place, found.run)
+    before = await value_of(place.store, names.copying)
+    if before and before.content != found.content:
+        raise unfinished_before(place, found.run)
     await overwrite(place.store, names.planner, task.owner)
-    latest = await read_latest(place.store, place.settings)
-    if latest and latest.erasing:
-        # Either the erasure finds that note, or this finds the erasure.
-        raise erased_there(place, found.run, latest, latest.erasing)
+    # Either an erasure finds that note, or this finds the erasure.
+    await _refuse_erased(place, found.run)
     mine = _announced(task, found)
     try:
         stored = await create(place.store, names.copying, mine)
@@ -118,6 +121,12 @@ async def name_again(task: Task, found: Surveyed) -> None:
         added = structs.replace(tombstone.value, files=tuple(dict.fromkeys(files)), emptied=False)
         if await replace(place.store, names.tombstone, added, tombstone.generation):
             return
+
+
+async def _refuse_erased(place: Place, run: str) -> None:
+    latest = await read_latest(place.store, place.settings)
+    if latest and latest.erasing:
+        raise erased_there(place, run, latest, latest.erasing)
 
 
 def _announced(task: Task, found: Surveyed) -> Copying:

@@ -206,7 +206,7 @@ def unfinished_before(place: Place, run: str) -> UsageError:
 
     Its files go with it: some may be of the table that was erased.
     """
-    cause = f"{place.target} has an unfinished copy of it as it was before, with other tables or files"
+    cause = f"{place.target} has an unfinished copy of an earlier version of this run"
     prune: dict[str, str | bool] = {"run": run, **_settings_of(place), "abandoned_after": "1m", "yes": True}
     return UsageError(COPY, f"run {run}", cause, f"Delete that one first: {placeholder('prune', prune)}")
 
@@ -294,7 +294,7 @@ def differs(info: ObjectInfo, item: Item) -> bool:
 async def not_as_exported(task: Task, found: Surveyed, wrong: list[str], info: ObjectInfo | None) -> BqdumpError:
     """The error about files that the source does not have any more as the run exported them. info: of the first."""
     place = task.source
-    if error := await pruned(place.store, place.settings, COPY, found.run, read=True):
+    if error := await pruned(place.store, place.settings, COPY, found.run, found.manifest):
         return error
     latest = await find_latest(place.store, place.settings)
     if found.manifest.replaces and latest and latest.run != found.run:

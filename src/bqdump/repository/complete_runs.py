@@ -105,8 +105,8 @@ async def with_way_out(store: ObjectStore, settings: Settings, error: DocumentEr
 async def newest_locked(store: ObjectStore, settings: Settings, latest: Latest | None) -> Latest | None:
     """The pointer to the published run where objects are locked: the newest one that is valid. latest: latest.json.
 
-    One that is not, as of a run that is not there, has another snapshot time, or has not the signature that it must
-    have, is logged. Raises its error if none is valid.
+    A pointer is skipped and logged if its run is missing, has another snapshot time, or lacks a required signature.
+    Raises its error if none is valid.
     """
     if latest is None or not latest.locked:
         return latest

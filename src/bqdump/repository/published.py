@@ -189,19 +189,21 @@ def name_a_dataset(settings: Settings, dataset: str) -> str:
 
 
 async def refuse_pruned(
-    store: ObjectStore, settings: Settings, operation: str, run: str, *, read: bool = False
+    store: ObjectStore, settings: Settings, operation: str, run: str, read: Manifest | None = None
 ) -> None:
-    """Raise NotFoundError if the run is being pruned. read: its manifest was read before, so it may be gone by now."""
-    if error := await pruned(store, settings, operation, run, read=read):
+    """Raise NotFoundError if the run is being pruned. read: its manifest, if read before: it may be gone by now."""
+    if error := await pruned(store, settings, operation, run, read):
         raise error
 
 
 async def pruned(
-    store: ObjectStore, settings: Settings, operation: str, run: str, *, read: bool
+    store: ObjectStore, settings: Settings, operation: str, run: str, read: Manifest | None
 ) -> NotFoundError | None:
     """The error about a run that is being pruned, None where it is not. read: see refuse_pruned."""
     names = settings.layout.run(run)
-    tombstone = await value_of(store, names.tombstone)
+    # Whoever may create objects in a locked place can plant a tombstone, and prune stores none there.
+    locked = read and read.copy_of and read.copy_of.locked_until
+    tombstone = None if locked else await value_of(store, names.tombstone)
     if tombstone and tombstone.decided:
         cause = "it is being pruned"
     elif read and await _is_gone(store, names):

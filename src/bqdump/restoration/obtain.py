@@ -212,6 +212,9 @@ async def _manifest_at(task: Task, decision: Decision) -> Manifest:
     """The manifest that was decided on. Raises NotFoundError."""
     stored = await load_manifest(task.store, task.settings, decision.run)
     if stored.generation != decision.generation:
-        cause = "it was replaced after the restore had been planned"
-        raise NotFoundError("read", f"the manifest of run {decision.run}", cause)
+        cause, erased = "it was replaced after the restore had been planned", stored.value.erased
+        if erased:
+            cause += f": table {max(erased, key=lambda note: note.at).table} was erased from the run"
+        hint = "Start a new restore; with {setting:missing_only}, it restores only what is missing or unfinished."
+        raise NotFoundError("read", f"the manifest of run {decision.run}", cause, hint)
     return stored.value

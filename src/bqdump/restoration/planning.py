@@ -20,7 +20,7 @@ from bqdump.core.restore.planning import plan_of, with_kept
 from bqdump.core.restore.request import RESTORE
 from bqdump.core.restore.result import Restoration
 from bqdump.core.sizes import named, size_text
-from bqdump.repository.published import read_replacing
+from bqdump.repository.published import read_replacing, refuse_pruned
 from bqdump.repository.repository import value_of
 from bqdump.restoration.ledger import read_ledger
 from bqdump.restoration.outcome import planned
@@ -48,7 +48,7 @@ async def draft(task: Task) -> Draft:
     _refuse_source(options, exported.manifest, yes=task.request.yes)
     manifest, state, now, findings = await survey(task, exported.manifest)
     plan = plan_of(manifest, options, state, now)
-    await _refuse_changed_files(task, plan, findings)
+    await _refuse_changed_files(task, plan, manifest, findings)
     await _note_location(task, plan)
     kept = with_kept(state, plan) if state and state.expirations else state
     return Draft(exported._replace(manifest=manifest), kept, now, plan)
@@ -66,12 +66,13 @@ def _refuse_source(options: Options, manifest: Manifest, *, yes: bool) -> None:
     raise UsageError(RESTORE, f"{options.project}.{options.dataset}", cause, hint)
 
 
-async def _refuse_changed_files(task: Task, plan: RestorePlan, findings: list[Finding]) -> None:
-    """Raise VerificationError where a table to be restored lacks its files."""
+async def _refuse_changed_files(task: Task, plan: RestorePlan, manifest: Manifest, findings: list[Finding]) -> None:
+    """Raise VerificationError where a table to be restored lacks its files, NotFoundError if the run is pruned."""
     tables = {step.entry.table for step in plan.tables if step.entry.files}
     changed = [finding for finding in findings if finding.table in tables and finding.kind != FindingKind.EXTRA]
     if not changed:
         return
+    await refuse_pruned(task.store, task.settings, RESTORE, plan.run, manifest)
     files = [f"{finding.file} is {finding.kind.value}" for finding in changed]
     cause = f"its files are not as exported: {named(files, SHOWN)}"
     replacing = await read_replacing(task.store, task.settings)

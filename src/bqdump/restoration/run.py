@@ -147,11 +147,8 @@ async def _unless_pruned(restore: RunningRestore, work: Awaitable[Answer]) -> An
 
 
 async def _refuse_pruned(restore: RunningRestore) -> None:
-    task, origin = restore.task, restore.manifest.copy_of
-    if origin and origin.locked_until:
-        # Prune says nothing in a vault: whoever may create objects there could say so.
-        return
-    await refuse_pruned(task.store, task.settings, "restore", restore.manifest.run, read=True)
+    task, manifest = restore.task, restore.manifest
+    await refuse_pruned(task.store, task.settings, "restore", manifest.run, manifest)
 
 
 async def _finishes(restore: RunningRestore) -> bool:

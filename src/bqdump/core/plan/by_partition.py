@@ -39,7 +39,7 @@ VIEW = "INFORMATION_SCHEMA.PARTITIONS"
 TABLES_A_QUERY = 1000
 # A partition that will be this old soon is not expected to be reused.
 MARGIN_MS = 60 * 60 * 1000
-NO_LOOK = "no look at it before the snapshot time proves anything"
+NO_LOOK = "no reading from before the snapshot time proves anything"
 MOVED = "it was changed while the export was planned"
 CHOSEN_TIME = "the snapshot time was chosen"
 BY_QUERY = "only a query reads it as of the snapshot time"

@@ -65,7 +65,7 @@ class RoutedPartition(NamedTuple):
     """A partition of a table that is exported by itself.
 
     rows, bytes: by a listing of the partitions.
-    look: at the partition before the snapshot time, None where there is none that proves anything.
+    look: the reading of the partition from before the snapshot time, None if none proves anything.
     why: the reason for its route, where that is not the table's.
     """
 

@@ -50,7 +50,7 @@ def tables_with_rows(manifest: Manifest) -> tuple[list[str], list[str]]:
 
 
 def tables_in_target(manifest: Manifest, options: Options) -> Mapping[str, str]:
-    """The names in the target of the tables that are restored. Raises like restore_plan."""
+    """The names in the target of the tables that are restored. Raises like plan_of."""
     chosen = choose(manifest, options).tables
     return names_in_target([entry.table for entry in chosen], options.as_)
 
