@@ -75,6 +75,7 @@ $(VENV)/.dev: requirements/dev.txt requirements/readers.txt pyproject.toml $(VEN
 
 # A second server of S3, in an environment of its own: it needs another version of the client.
 $(VENV)/.localstack: requirements/localstack.txt $(VENV)/.dev
+	@rm -f $@
 	@$(BIN)/python -m venv --clear --without-pip $(VENV)/localstack
 	@$(BIN)/uv pip install --no-config -q --compile-bytecode --python $(VENV)/localstack/bin/python --require-hashes --no-deps -r $<
 	@touch $@

@@ -55,7 +55,7 @@ class S3Server:
     """The server. counts: requests by operation. arrived: requests (WSGI), while it is a list. faults: those to come.
 
     flips: how many bodies still arrive with a changed byte, by a part of the object's name. allowed: the permissions
-    of whoever asks, None for all of them.
+    of whoever asks, None for all of them. region: that of every bucket, "" for any: others must not be signed for.
     """
 
     def __init__(self) -> None:
@@ -65,6 +65,7 @@ class S3Server:
         self.faults: list[Fault] = []
         self.flips: dict[str, int] = {}
         self.allowed: frozenset[str] | None = None
+        self.region = ""
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._lock, self._writing = threading.Lock(), threading.Lock()
 
@@ -79,6 +80,8 @@ class S3Server:
             body = self._arrived(name, body)
             fault = self._next(operation, name.encode("latin1").decode())
         environ["wsgi.input"] = io.BytesIO(body)
+        if self.region and signed_for(environ) != self.region:
+            return refusal(start, elsewhere(operation, self.region))
         if fault and not fault.after:
             return refusal(start, fault)
         denied = Fault(operation, 403, "AccessDenied", message="Access Denied")
@@ -99,6 +102,9 @@ class S3Server:
         if self.allowed is not None and "s3:ListBucket" not in self.allowed and answer[0].startswith("404"):
             # Who may not list does not learn what does not exist.
             return refusal(start, denied)
+        if self.region and operation == "head bucket":
+            answer[1] = [one for one in answer[1] if one[0].lower() != "x-amz-bucket-region"]
+            answer[1].append(("x-amz-bucket-region", self.region))
         start(*answer)
         return found
 
@@ -203,6 +209,19 @@ def operation_of(environ: dict[str, Any]) -> str:
     if not name:
         return "list" if "list-type" in query else f"{method.lower()} bucket"
     return method.lower()
+
+
+def signed_for(environ: dict[str, Any]) -> str:
+    """The region for which a request is signed."""
+    found = re.search(r"Credential=[^/]+/\d+/([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+    return found[1] if found else ""
+
+
+def elsewhere(operation: str, region: str) -> Fault:
+    """What S3 answers in the region of a bucket to what is signed for another one. HEAD of an object hides which."""
+    body = f"<Error><Code>AuthorizationHeaderMalformed</Code><Message>wrong</Message><Region>{region}</Region></Error>"
+    headers = (("x-amz-bucket-region", region),) if operation == "head bucket" else ()
+    return Fault(operation, 400, "AuthorizationHeaderMalformed", headers=headers, text=body)
 
 
 def refusal(start: Callable[..., Any], fault: Fault) -> list[bytes]:

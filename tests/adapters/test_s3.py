@@ -37,7 +37,7 @@ from bqdump.core.errors import (
     NotFoundError,
 )
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from s3_server import BUCKET, Fault, S3Server, operation_of, s3_server
+from s3_server import BUCKET, Fault, S3Server, operation_of, s3_server, signed_for
 
 Result = TypeVar("Result")
 QUICK = Patience(seconds=5.0, first_pause=0.001, longest_pause=0.01)
@@ -55,7 +55,7 @@ def s3(served: S3Server) -> Iterator[S3Server]:
     served.bucket()
     served.counts.clear()
     yield served
-    served.arrived = None
+    served.arrived, served.region = None, ""
     left, served.faults = served.faults, []
     assert left == []
 
@@ -416,6 +416,79 @@ def test_a_bucket_in_another_region_is_followed_there_by_the_client(s3: S3Server
         await store.stream("y", pieces(b"2"), 0)
         assert (await store.stat("x")) == first
         assert [AROUND not in one for one in s3.arrived] == [True, False, False, False]
+
+    on(check)
+
+
+@pytest.mark.parametrize("first", ["stat", "absent", "write", "stream"])
+def test_of_a_bucket_in_another_region_the_way_that_the_client_found_is_learned(s3: S3Server, first: str) -> None:
+    """S3 answers HEAD that is signed for the wrong region with 400 and without a body."""
+    s3.put("there", b"1")
+    s3.region = "eu-west-1"
+    arrived: list[dict[str, Any]] = []
+    s3.arrived = arrived
+    begin: dict[str, Callable[[ObjectStore], Awaitable[object]]] = {
+        "stat": lambda store: store.stat("there"),
+        "absent": lambda store: store.stat("absent"),
+        "write": lambda store: store.write("mine", b"2", 0),
+        "stream": lambda store: store.stream("mine", pieces(LARGE), 0),
+    }
+
+    async def check(store: ObjectStore) -> None:
+        await begin[first](store)
+        arrived.clear()
+        assert await store.stat("absent") is None
+        assert (await store.write("other", b"3", 0)) == (await store.read("other")).generation
+        assert (await store.stream("large", pieces(LARGE), 0)) == await store.stat("large")
+
+    on(check)
+    around = [AROUND not in one for one in arrived if operation_of(one) in ("put", "head", "part")]
+    assert around == [True] * len(around)
+    assert {signed_for(one) for one in arrived} == {"eu-west-1"}
+
+
+@pytest.mark.parametrize("operation", ["stat", "absent", "write"])
+def test_a_bucket_that_moves_to_another_region_is_followed_there(s3: S3Server, operation: str) -> None:
+    async def check(store: ObjectStore) -> None:
+        first = await store.stream("x", pieces(b"1"), 0)
+        s3.region = "eu-west-1"
+        if operation == "write":
+            await store.write("y", b"2", 0)
+        assert await store.stat("x" if operation == "stat" else "absent") == (first if operation == "stat" else None)
+
+    on(check)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_options_without_a_known_header_are_sent_by_the_client(s3: S3Server, first: bool) -> None:
+    client = open_client()
+    objects = Objects(client, BUCKET)
+    if not first:
+        objects.put("y", b"1", {})
+    objects.put("x", b"1", {"StorageClass": "STANDARD_IA"})
+    assert client.head_object(Bucket=BUCKET, Key="x")["StorageClass"] == "STANDARD_IA"
+    s3.arrived = []
+    upload = client.create_multipart_upload(Bucket=BUCKET, Key="x")["UploadId"]
+    objects.part("x", upload, 1, b"1", {"RequestPayer": "requester"})
+    assert s3.arrived[-1]["HTTP_X_AMZ_REQUEST_PAYER"] == "requester"
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize(
+    ("operation", "lacking"), [("put", "ETag"), ("part", "ETag"), ("begin", "UploadId"), ("complete", "ETag")]
+)
+def test_an_answer_without_what_it_must_have_is_one_sentence(
+    s3: S3Server, operation: str, lacking: str, first: bool
+) -> None:
+    results = {"begin": "InitiateMultipartUploadResult", "complete": "CompleteMultipartUploadResult"}
+
+    async def check(store: ObjectStore) -> None:
+        if not first:
+            await store.stream("x", pieces(b"1"), 0)
+        s3.faults = [Fault(operation, 200, "", text=f"<{results.get(operation, operation)}/>")]
+        cause = f"cannot write s3://bucket/y: the answer cannot be read: it has no {lacking}"
+        with pytest.raises(AnswerError, match=cause):
+            await store.stream("y", pieces(b"1" if operation == "put" else LARGE), 0)
 
     on(check)
 

@@ -60,6 +60,8 @@ def s3() -> Iterator[S3Server]:
 # A second server of S3, which shares no code with the first one (moto): `make .venv/.localstack`.
 ROOT = Path(__file__).parent.parent.parent
 LOCALSTACK = Path(sys.prefix) / "localstack" / "bin" / "python"
+# Exists once it is installed completely.
+INSTALLED = Path(sys.prefix) / ".localstack"
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,10 @@ def localstack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with Popen(command, env=environ, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True) as server:
         assert server.stdin
         assert server.stdout
-        yield server.stdout.readline().strip()
+        address = server.stdout.readline().strip()
+        # Without an address, the client would take that of AWS.
+        assert address.startswith("http://127.0.0.1:"), address
+        yield address
         server.stdin.close()
 
 
@@ -82,7 +87,7 @@ def fresh_bucket(address: str) -> str:
     return name
 
 
-STORES = ["memory", "bare", "folder", "cloud", "retrying", "s3", *(["localstack"] if LOCALSTACK.exists() else [])]
+STORES = ["memory", "bare", "folder", "cloud", "retrying", "s3", *(["localstack"] if INSTALLED.exists() else [])]
 
 
 @pytest.fixture(params=STORES)

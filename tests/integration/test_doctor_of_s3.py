@@ -14,7 +14,7 @@ from bqdump.diagnosis import Diagnosis
 from integration.command import Called, call
 from integration.stage import Stage
 from json_schema import problems
-from s3_server import BUCKET, S3Server, s3_server
+from s3_server import BUCKET, Fault, S3Server, s3_server
 
 DEST = f"s3://{BUCKET}/sales"
 NEEDED = ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucketMultipartUploads")
@@ -44,7 +44,9 @@ def test_an_account_with_every_permission_can_copy(s3: S3Server, capsys: pytest.
     assert set(outcomes(diagnosis, "ok")) == set(NEEDED)
     assert not any(outcomes(diagnosis, outcome) for outcome in ("denied", "refused", "untried", "missing"))
     assert s3.names() == []
-    assert call(capsys, "doctor", "--to", DEST).out.endswith("\nA copy can start.\n")
+    out = call(capsys, "doctor", "--to", DEST).out
+    assert "s3:AbortMultipartUpload, which is not tried" in " ".join(out.split())
+    assert out.endswith("\nA copy can start.\n")
 
 
 @pytest.mark.parametrize("lacking", NEEDED)
@@ -76,6 +78,39 @@ def test_a_bucket_that_does_not_exist_is_missing(s3: S3Server, capsys: pytest.Ca
     called = call(capsys, "doctor", "--to", "s3://elsewhere/sales", "--json")
     assert (called.code, diagnosed(called)["verdict"]) == (5, "missing")
     assert s3.names() == []
+
+
+@pytest.mark.parametrize(("status", "code"), [(501, "NotImplemented"), (405, "MethodNotAllowed")])
+def test_a_service_that_does_not_list_uploads_is_a_warning(
+    s3: S3Server, capsys: pytest.CaptureFixture[str], status: int, code: str
+) -> None:
+    s3.faults = [Fault("list uploads", status, code)]
+    called = call(capsys, "doctor", "--to", DEST, "--json")
+    assert (called.code, outcomes(diagnosed(called), "warning")) == (0, ["s3:ListBucketMultipartUploads"])
+    assert s3.names() == []
+
+
+def test_a_region_that_is_not_told_is_not_named(s3: S3Server, capsys: pytest.CaptureFixture[str]) -> None:
+    s3.faults = [Fault("head bucket", 200, "")]
+    checks = diagnosed(call(capsys, "doctor", "--to", DEST, "--json"))["checks"]
+    assert [check["detail"] for check in checks if check["name"] == "see the bucket"] == [""]
+
+
+def test_an_object_that_the_bucket_locks_by_itself_is_left_behind_with_a_warning(
+    s3: S3Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = Session().create_client("s3", endpoint_url=s3.address)
+    client.create_bucket(Bucket="held", ObjectLockEnabledForBucket=True)
+    rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 365}}
+    client.put_object_lock_configuration(
+        Bucket="held", ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule}
+    )
+    called = call(capsys, "doctor", "--to", "s3://held/sales", "--json")
+    (left,) = s3.names("held")
+    until = client.head_object(Bucket="held", Key=left)["ObjectLockRetainUntilDate"]
+    assert (called.code, outcomes(diagnosed(called), "warning")) == (0, ["s3:DeleteObject"])
+    (found,) = (check for check in json.loads(called.out)["checks"] if check["permission"] == "s3:DeleteObject")
+    assert found["detail"] == f"the bucket locks each new object; left behind until {until:%FT%T.000Z}: {left}"
 
 
 def test_nothing_is_written_where_copies_are_locked(

@@ -297,7 +297,7 @@ def test_the_doctor_says_before_which_date_its_account_can_delete_no_copy(mode: 
     expected = f"this account can delete no run before {ends[0]} (the last one: {ends[1]}){earlier}"
     assert destroys(vault, *at)[1:] == ("ok", expected)
     # As the pruner, which creates nothing, and the copier, which deletes nothing.
-    for permissions, found in ((PRUNER, expected), (COPIER, "this account can delete and overwrite nothing")):
+    for permissions, found in ((PRUNER, expected), (COPIER, "this account cannot delete or overwrite anything")):
         local(vault, "granted", {"buckets": {name_of(vault): [{"permissions": permissions}]}})
         assert destroys(vault, *at)[1:] == ("ok", found)
     local(vault, "granted", {"buckets": {}})

@@ -184,7 +184,7 @@ def doctor(*, service_account: str = "", **options: Unpack[Options]) -> Diagnosi
     """Check permissions and risks before a run, without exporting. `verdict` is the worst result.
 
     Writes two small objects below _bqdump/doctor/ and deletes them. Problems are returned, not raised.
-    to: of s3://BUCKET/PREFIX, what a copy needs there is checked.
+    to: where it is s3://BUCKET/PREFIX, checks what a copy needs there instead, with one small object.
     service_account: the account in the commands of `cures` (default: the one that `bqdump render iam` creates).
     """
     settings = settings_of(options, required_to_check)

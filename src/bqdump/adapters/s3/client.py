@@ -95,7 +95,6 @@ class Way(NamedTuple):
     signer: Any
     service: str
     region: str
-    http: URLLib3Session
 
 
 # Headers of requests and answers, by the client's names.
@@ -115,25 +114,27 @@ RECEIVED = {
     "x-amz-version-id": "VersionId",
 }
 TIMES = {"last-modified": "LastModified", "x-amz-object-lock-retain-until-date": "ObjectLockRetainUntilDate"}
-# In the context of a request: the object.
-KEY = "bqdump-key"
+# In the context of a request: the object, and the way of the last attempt.
+KEY, WAY = "bqdump-key", "bqdump-way"
 
 
 class Objects:
     """The requests of which each file takes one: without most of the client, whose preparations and hooks take two
     thirds of their CPU time.
 
-    The client's first request about an object shows the way: the address, and what signs for it. What signs is the
-    client's, as are connections and the reading of errors. The client sends what this way is not for: the first
-    request, those with another kind of signature, and those about a bucket in another region.
+    The client's first request about an object that is answered shows the way: the address, and what signs for it, also
+    of a bucket to whose region the client was redirected. What signs is the client's, as are connections and the
+    reading of errors. The client sends what this way is not for: the first request, those with another kind of
+    signature or with other options, and those about a bucket that is elsewhere by now.
     """
 
     def __init__(self, client: Any, bucket: str) -> None:
         self._client, self._bucket = client, bucket
-        self._way: Way | None = None
+        self._way: tuple[Way, URLLib3Session] | None = None
         self._fits = True
         client.meta.events.register("before-parameter-build.s3", self._note)
-        client.meta.events.register_last("before-sign.s3", self._learn)
+        client.meta.events.register_last("before-sign.s3", self._see)
+        client.meta.events.register("after-call.s3", self._learn)
 
     def head(self, name: str, **options: Any) -> Mapping[str, Any]:
         """The answer about an object, with its checksum. Raises the client's exceptions."""
@@ -149,8 +150,8 @@ class Objects:
         """Store an object; returns its ETag. options: the client's. Raises the client's exceptions."""
         headers = self._send("PutObject", "PUT", name, _headers(options), data)
         if headers is None:
-            return str(self._client.put_object(Bucket=self._bucket, Key=name, Body=data, **options)["ETag"])
-        return str(headers["etag"])
+            return member(self._client.put_object(Bucket=self._bucket, Key=name, Body=data, **options), "ETag")
+        return member(headers, "etag")
 
     def part(self, name: str, upload: str, number: int, data: bytes, options: Mapping[str, Any]) -> str:
         """Send a part of an upload; returns its ETag. options: the client's. Raises the client's exceptions."""
@@ -158,21 +159,21 @@ class Objects:
         headers = self._send("UploadPart", "PUT", name, _headers(options), data, query)
         if headers is None:
             address = {"Bucket": self._bucket, "Key": name, "UploadId": upload, "PartNumber": number}
-            return str(self._client.upload_part(**address, Body=data, **options)["ETag"])
-        return str(headers["etag"])
+            return member(self._client.upload_part(**address, Body=data, **options), "ETag")
+        return member(headers, "etag")
 
     def close(self) -> None:
         """Close the connections."""
         if self._way:
-            self._way.http.close()
+            self._way[1].close()
 
     def _send(
-        self, operation: str, method: str, name: str, headers: dict[str, str], data: bytes = b"", query: str = ""
+        self, operation: str, method: str, name: str, headers: dict[str, str] | None, data: bytes = b"", query: str = ""
     ) -> Mapping[str, str] | None:
-        """The headers of the answer; None if the client has to send the request."""
-        way = self._way
-        if way is None or not self._fits:
+        """The headers of the answer; None if the client has to send the request. headers: None for unknown ones."""
+        if self._way is None or headers is None or not self._fits:
             return None
+        way, http = self._way
         url = way.address + percent_encode(name, safe="/~") + query
         request = AWSRequest(method, url, {**headers, "User-Agent": way.agent}, data)
         # With these, the client's rule for signing the bytes: not if there are a checksum and TLS.
@@ -182,14 +183,14 @@ class Objects:
             checksum={"request_algorithm": {"in": "header", "name": CHECKSUM}},
         )
         way.signer.get_auth_instance(way.service, way.region, SIGNATURE).add_auth(request)
-        answer = way.http.send(request.prepare())
+        answer = http.send(request.prepare())
         if answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
             return {header.lower(): value for header, value in answer.headers.items()}
         model = self._client.meta.service_model.operation_model(operation)
         parts = {"status_code": answer.status_code, "headers": answer.headers, "body": answer.content}
         error = ClientError(create_parser("rest-xml").parse(parts, model.output_shape), operation)
-        if code_of(error) in ELSEWHERE:
-            # The client finds the region, and follows.
+        if code_of(error) in ELSEWHERE or (method == "HEAD" and answer.status_code == HTTPStatus.BAD_REQUEST):
+            # The client finds the region, and follows. An answer to HEAD does not say that the region is another one.
             self._fits = False
             return None
         raise error
@@ -199,7 +200,7 @@ class Objects:
         if params.get("Bucket") == self._bucket:
             context[KEY] = params.get("Key")
 
-    def _learn(
+    def _see(
         self,
         request: AWSRequest,
         request_signer: Any,
@@ -208,34 +209,55 @@ class Objects:
         signature_version: Any,
         **_: Any,
     ) -> None:
-        """Before the client signs a request."""
+        """Before the client signs a request, also the one that follows a redirection."""
         name = request.context.get(KEY)
         address, slash, encoded = request.url.partition("?")[0].rpartition(f"/{percent_encode(name or '', safe='/~')}")
+        request.context.pop(WAY, None)
         if self._way or not name or not slash or encoded or signature_version != SIGNATURE:
             return
         signing = request.context.get("signing") or {}
-        http = URLLib3Session(
-            verify=Session().get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE", True),
-            proxies=get_environ_proxies(address),
-            timeout=(CONNECT_SECONDS, READ_SECONDS),
-            max_pool_connections=THREADS,
-        )
         agent = request.headers.get("User-Agent", "")
-        self._way = Way(
+        request.context[WAY] = Way(
             f"{address}/",
             agent.decode() if isinstance(agent, bytes) else agent,
             request_signer,
             signing.get("signing_name") or signing_name,
             signing.get("region") or region_name,
-            http,
         )
 
+    def _learn(self, http_response: Any, context: Mapping[str, Any], **_: Any) -> None:
+        """After the client's request has its last answer: one that came by this way if there is, or is no, object."""
+        way, status = context.get(WAY), http_response.status_code
+        if self._way or way is None or (status >= HTTPStatus.MULTIPLE_CHOICES and status != HTTPStatus.NOT_FOUND):
+            return
+        http = URLLib3Session(
+            verify=Session().get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE", True),
+            proxies=get_environ_proxies(way.address),
+            timeout=(CONNECT_SECONDS, READ_SECONDS),
+            max_pool_connections=THREADS,
+        )
+        self._way = way, http
 
-def _headers(options: Mapping[str, Any]) -> dict[str, str]:
-    headers = {SENT[name]: value for name, value in options.items() if name in SENT}
-    headers |= {METADATA + name: value for name, value in options.get("Metadata", {}).items()}
-    if until := options.get("ObjectLockRetainUntilDate"):
-        headers["x-amz-object-lock-retain-until-date"] = until.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+def member(answer: Mapping[str, Any], name: str) -> str:
+    """What an answer must have. Raises ResponseParserError if it does not."""
+    if not answer.get(name):
+        raise ResponseParserError(f"it has no {'ETag' if name == 'etag' else name}")
+    return str(answer[name])
+
+
+def _headers(options: Mapping[str, Any]) -> dict[str, str] | None:
+    """The headers for options of the client; None if there are others among them than those that are known here."""
+    headers: dict[str, str] = {}
+    for name, value in options.items():
+        if name == "Metadata":
+            headers |= {METADATA + key: text for key, text in value.items()}
+        elif name == "ObjectLockRetainUntilDate":
+            headers["x-amz-object-lock-retain-until-date"] = value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        elif name in SENT:
+            headers[SENT[name]] = value
+        else:
+            return None
     return headers
 
 

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.patience import Attempts, Retrying
+from bqdump.adapters.s3.client import member
 from bqdump.adapters.s3.errors import NO_OBJECT, code_of, translated
 from bqdump.adapters.s3.requests import Requests
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, TargetError
@@ -178,7 +179,7 @@ class Upload:
                 Metadata=self._metadata,
                 **self._requests.locking,
             )
-        return str(answer["UploadId"])
+            return member(answer, "UploadId")
 
     def _complete(self, checksum: str) -> str:
         with translated("write", self._subject):
@@ -194,7 +195,7 @@ class Upload:
                 if "IfMatch" in self._condition and code_of(error) in NO_OBJECT:
                     raise ConflictError("write", self._subject, "it does not exist any more") from error
                 raise
-        return str(answer["ETag"])
+            return member(answer, "ETag")
 
     def _creating(self, request: Callable[[], str]) -> str:
         def again() -> None:

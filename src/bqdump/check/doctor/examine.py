@@ -22,7 +22,7 @@ from bqdump.check.doctor.needs import (
     delete_written,
 )
 from bqdump.core.documents.copying import CopyPlace
-from bqdump.core.errors import DeniedError, UsageError
+from bqdump.core.errors import AnswerError, DeniedError, TargetError, UsageError
 from bqdump.core.plan.altered import folded
 from bqdump.core.plan.guards import GUARDS, sentence, to_allow
 from bqdump.core.risks import Risk
@@ -30,6 +30,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.sql import statements as sql
 from bqdump.core.tables.catalog import Dataset
+from bqdump.core.times import rfc3339
 from bqdump.core.wording import PYTHON, Words
 from bqdump.export.carry import read_published
 from bqdump.export.planning.draft import Draft, draft_plan
@@ -153,7 +154,11 @@ async def examine_copies(store: ObjectStore, settings: Settings, words: Words = 
     """
     checks, url = Checks(words), store.url
     bucket = await checks.ask(
-        "see the bucket", url, "s3:ListBucket", store.describe, lambda found: f"it is in {found.location}"
+        "see the bucket",
+        url,
+        "s3:ListBucket",
+        store.describe,
+        lambda found: f"it is in {found.location}" if found.location else "",
     )
     if bucket is None:
         # Who may not list a bucket is not told that an object does not exist either.
@@ -187,14 +192,29 @@ async def _try_writing(checks: Checks, store: ObjectStore, settings: Settings) -
         return
     await checks.ask("read objects", url, "s3:GetObject", lambda: store.read(name))
     written, left = {name: created}, f"left behind: {name}"
-    await checks.ask("delete objects", url, "s3:DeleteObject", lambda: delete_written(store, written), instead=left)
+    if until := await _locked_until(store, name):
+        detail = f"the bucket locks each new object; left behind until {rfc3339(until)}: {name}"
+        checks.note("delete objects", url, CheckOutcome.WARNING, detail, "s3:DeleteObject")
+    else:
+        await checks.ask("delete objects", url, "s3:DeleteObject", lambda: delete_written(store, written), instead=left)
     what, right = "find parts that killed copies left", "s3:ListBucketMultipartUploads"
     try:
         await store.discard_uploads([name])
-    except DeniedError:
-        checks.note(what, url, CheckOutcome.WARNING, "they stay, and are billed", right)
+    except (TargetError, DeniedError, AnswerError) as error:
+        # A copy goes on without it.
+        checks.note(what, url, CheckOutcome.WARNING, f"they stay, and are billed: {error.cause}", right)
     else:
-        checks.note(what, url, CheckOutcome.OK, "", right)
+        detail = "to abort them takes s3:AbortMultipartUpload, which is not tried"
+        checks.note(what, url, CheckOutcome.OK, detail, right)
+
+
+async def _locked_until(store: ObjectStore, name: str) -> int:
+    """When the lock that the bucket gave an object ends, in milliseconds since 1970 UTC; 0: none, or hidden."""
+    try:
+        info = await store.stat(name)
+    except DeniedError:
+        return 0
+    return info.locked_until if info else 0
 
 
 async def _copies_in(store: ObjectStore, settings: Settings) -> CopyPlace:

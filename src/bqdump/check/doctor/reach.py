@@ -20,7 +20,7 @@ DELETES = "storage.objects.delete"
 # Generations are times in microseconds, or count the changes of a folder: none is ever this one.
 NEVER = (1 << 63) - 1
 DAY = 86_400
-NOTHING = "this account can delete and overwrite nothing"
+NOTHING = "this account cannot delete or overwrite anything"
 
 
 class Reach(NamedTuple):

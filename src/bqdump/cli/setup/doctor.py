@@ -34,8 +34,8 @@ LACKING = (CheckOutcome.DENIED, CheckOutcome.MISSING)
 def doctor(as_json: bool, service_account: str, **options: Any) -> int:
     """Check permissions and risks before a run, without exporting.
 
-    Writes two objects below _bqdump/doctor/ and deletes them. For s3://, checks what a copy needs. Exits with 5 if a
-    permission is missing, 2 if otherwise refused.
+    Writes and deletes two objects below _bqdump/doctor/. For s3://, checks what a copy needs. Exits with 5 for a
+    missing permission, 2 for another reason to refuse.
 
     \b
     Examples:
