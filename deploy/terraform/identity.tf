@@ -228,8 +228,8 @@ resource "google_storage_bucket_iam_member" "see_buckets_elsewhere" {
   member = google_service_account.job.member
 }
 
-# Copies published runs to these buckets, which exist already. A copy replaces and deletes its own notes, also with
-# append_only.
+# Copies published runs to these buckets, which exist already. A copy replaces and deletes its own notes, so append_only
+# is refused with it.
 resource "google_storage_bucket_iam_member" "write_copies" {
   for_each = local.copy_buckets
 

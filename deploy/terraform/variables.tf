@@ -169,7 +169,7 @@ variable "read_route" {
 }
 
 variable "append_only" {
-  description = "Let the job create files, and replace or delete no earlier ones. Needs {run} in BQDUMP_PATH and uniform bucket-level access."
+  description = "Let the job create files, and replace or delete no earlier ones. Needs {run} in BQDUMP_PATH, uniform bucket-level access, and no copy_to in exports."
   type        = bool
   default     = false
 }

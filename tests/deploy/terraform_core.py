@@ -1,7 +1,8 @@
 """Evaluates the module with Terraform's own core, for several sets of variables at a time, without a network.
 
 The core is of Terraform 0.15, the last one that is in a Python package: what the module needs of later versions only
-for upgrades (`moved`) is left out, as is the version that it requires. A stand-in provider has the schema of Google's.
+for upgrades (`moved`) is left out, as is the version that it requires. Preconditions are outputs, which it evaluates.
+A stand-in provider has the schema of Google's.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ TIME = {
 PROVIDERS = ("google", "time")
 # This build of the core goes on where the value of an argument is an error, and only logs it.
 IGNORED = re.compile(r"ignored error: (.*)")
+PRECONDITION = re.compile(
+    r"^  lifecycle \{\n(?: *#.*\n)* *precondition \{\n *condition += (.*)\n *error_message = \"(.*)\"\n *\}\n  \}\n",
+    re.MULTILINE,
+)
 MOVED = re.compile(r"^moved \{\n.*?^\}\n", re.DOTALL | re.MULTILINE)
 
 
@@ -63,7 +68,7 @@ def evaluate(
 
     folder: an empty one. path: of the module.
     """
-    _write(folder, cases, outputs, path)
+    demanded = _write(folder, cases, outputs, path)
     with _provider(folder) as address:
         environ = _environment(folder, address)
         _run(folder, environ, "init", "-input=false")
@@ -80,24 +85,42 @@ def evaluate(
     for key, output in values.get("outputs", {}).items():
         case, _, name = key.partition("--")
         found[case].outputs[name] = output.get("value")
+    broken = [(name, demand) for name in found for demand in demanded if not found[name].outputs.pop(demand)]
+    if broken:
+        raise RefusedError({name: [demanded[demand] for at, demand in broken if at == name] for name, _ in broken})
     return found
 
 
-def _write(folder: Path, cases: Mapping[str, Mapping[str, Any]], outputs: tuple[str, ...], module: str) -> None:
+def _write(
+    folder: Path, cases: Mapping[str, Mapping[str, Any]], outputs: tuple[str, ...], module: str
+) -> dict[str, str]:
+    """The messages of the module's preconditions, by the output that has the condition."""
+    demanded = dict[str, str]()
     for path in (ROOT / module).glob("*.tf"):
         text = re.sub(r"required_version = .*", 'required_version = ">= 0.15.0-rc2"', MOVED.sub("", path.read_text()))
+        for condition, message in PRECONDITION.findall(text):
+            demand = f"precondition_{len(demanded)}"
+            demanded[demand] = message
+            text += f'\noutput "{demand}" {{\n  value = {condition}\n}}\n'
+        text = PRECONDITION.sub("", text)
+        assert "precondition {" not in text
         target = folder / module / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
     (folder / WORKFLOW).parent.mkdir(parents=True)
     shutil.copy(ROOT / WORKFLOW, folder / WORKFLOW)
     modules = {name: {"source": f"./{module}", **variables} for name, variables in cases.items()}
-    shown = {f"{name}--{output}": {"value": f"${{module.{name}.{output}}}"} for name in cases for output in outputs}
+    shown = {
+        f"{name}--{output}": {"value": f"${{module.{name}.{output}}}"}
+        for name in cases
+        for output in (*outputs, *demanded)
+    }
     (folder / "main.tf.json").write_text(json.dumps({"module": modules, **({"output": shown} if shown else {})}))
     schema = json.loads(SCHEMA.read_text())
     schema["resources"] |= TIME
     schema["computed"]["time_static"] = {"unix": "number"}
     (folder / "schema.json").write_text(json.dumps(schema))
+    return demanded
 
 
 @contextmanager

@@ -127,10 +127,15 @@ def test_the_job_of_a_copy_has_tasks_that_share_the_files_and_are_retried() -> N
 
 
 def test_the_job_of_a_copy_locks_signs_and_chooses_as_it_is_told() -> None:
-    dest = ["--command", "copy", "--dest", "gs://vault/sales", "--tasks", "4"]
+    dest = ["--command", "copy", "--dest", "gs://vault/sales"]
     sign = ["--sign", "env:KEY", "--secret", "KEY=copier:1", "--trust", "env:EXPORTER"]
     lock = ["--lock", "35d", "--lock-mode", "compliance"]
-    given = {"BQDUMP_KEEP_WEEKLY": "5"}
+    given = {
+        "BQDUMP_KEEP_WEEKLY": "5",
+        "BQDUMP_KEEP_TAG": "audit",
+        "BQDUMP_PRUNE": "true",
+        "BQDUMP_ABANDONED_AFTER": "3d",
+    }
     for words, args in (
         ((), []),
         (("--all", *lock), ["--all", "--lock=35d", "--lock-mode=compliance"]),
@@ -148,10 +153,13 @@ def test_the_job_of_a_copy_locks_signs_and_chooses_as_it_is_told() -> None:
         (container,) = execution["template"]["spec"]["containers"]
         assert container["args"] == ["copy", "gs://vault/sales/", *args]
         # Its tasks would have to share by what they may not replace.
-        assert execution["taskCount"] == (1 if "--lock" in words or lock[0] in words else 4)
+        assert execution["taskCount"] == (1 if "--lock" in words else 10)
         variables = {variable["name"]: variable.get("value") for variable in container["env"]}
         assert (variables["BQDUMP_SIGN"], variables["BQDUMP_TRUST"]) == ("env:KEY", "env:EXPORTER")
         assert variables["KEY"] is None
+        assert [
+            name for name in variables if name.startswith(("BQDUMP_KEEP", "BQDUMP_PRUNE", "BQDUMP_ABANDONED"))
+        ] == []
 
 
 @pytest.mark.parametrize(
@@ -160,6 +168,9 @@ def test_the_job_of_a_copy_locks_signs_and_chooses_as_it_is_told() -> None:
         (["--lock", "35d"], "only valid with --command copy"),
         (["--all"], "only valid with --command copy"),
         (["--command", "copy", "--dest", "gs://vault/c", "--lock", "1h"], "within a day"),
+        (["--command", "copy", "--dest", "gs://vault/c", "--lock", "35d", "--tasks", "8"], "has one task"),
+        (["--command", "copy", "--dest", "gs://vault/c", "--sign", "/home/x/key.pem"], "no file /home/x/key.pem"),
+        (["--command", "copy", "--dest", "gs://vault/c", "--trust", "env:A,signing.pub"], "no file signing.pub"),
         (["--command", "copy", "--dest", "gs://vault/c", "--lock-mode", "compliance"], "for how long"),
         (["--command", "copy", "--dest", "gs://vault/c", "--all", "--keep-daily", "7"], "Use one of them"),
         (["--dest", "gs://b/c"], "only valid with --command copy"),
@@ -171,6 +182,22 @@ def test_the_job_of_a_copy_locks_signs_and_chooses_as_it_is_told() -> None:
 def test_a_job_whose_copy_has_no_place_is_refused(words: list[str], why: str) -> None:
     with pytest.raises(UsageError, match=why):
         invoke("job", *FLAGS, *words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["job"], ["workflow", "--part", "input"], ["kubernetes"], ["terraform"], ["scheduler", "--target", "workflow"]],
+)
+def test_a_key_in_a_file_of_this_machine_is_refused_with_the_way_that_a_container_has(words: list[str]) -> None:
+    for flag, setting in (("--sign", "sign"), ("--trust", "trust")):
+        with pytest.raises(UsageError) as caught:
+            invoke(*words, *FLAGS, flag, "signing.pem")
+        assert (caught.value.setting, caught.value.cause) == (setting, "the container has no file signing.pem")
+        assert "env:VARIABLE" in caught.value.hint
+        assert "--secret" in caught.value.hint
+        # A manifest of Kubernetes gets its reference to a secret by hand.
+        secret = [] if words == ["kubernetes"] else ["--secret", "KEY=signing:1"]
+        printed(*words, *FLAGS, flag, "env:KEY", *secret)
 
 
 def test_a_secret_is_a_version_that_never_changes() -> None:

@@ -334,6 +334,25 @@ def test_invalid_variables_are_refused_before_anything_is_created(tmp_path: Path
         assert [found for found in refused.value.messages.get(name, []) if message in found], name
 
 
+def test_an_append_only_job_makes_no_copies(tmp_path: Path) -> None:
+    append_only = CASES["append_only"]
+    items = [ITEMS[0] | {"prefix": str(at), "copy_to": place} for at, place in enumerate(("gs://b/c", "s3://b/c"))]
+    allowed = {
+        "no_copies": append_only | {"workflow": True, "exports": [{**ITEMS[0], "copy_to": ""}, ITEMS[-1]]},
+        "not_append_only": {"workflow": True, "exports": items},
+    }
+    refused = {
+        "other_bucket": append_only | {"workflow": True, "exports": items[:1]},
+        "own_bucket": append_only
+        | {"workflow": True, "exports": [ITEMS[-1], items[0] | {"copy_to": "gs://my-exports/c"}]},
+        "s3": append_only | {"workflow": True, "exports": items[1:]},
+    }
+    with pytest.raises(RefusedError) as found:
+        evaluate(tmp_path, {name: BASE | variables for name, variables in (allowed | refused).items()})
+    assert {name: len(messages) for name, messages in found.value.messages.items()} == dict.fromkeys(refused, 1)
+    assert "docs/vault.md" in found.value.messages["s3"][0]
+
+
 def test_a_vault_is_a_bucket_whose_objects_can_be_locked(tmp_path: Path) -> None:
     base: dict[str, Any] = {
         "project": "vault",

@@ -136,7 +136,7 @@ def test_failed_items_are_named_once_all_others_have_finished() -> None:
     with pytest.raises(FailedError) as caught:
         run(SOURCE, {"exports": items}, api)
     error = caught.value.payload
-    assert error["message"] == f"1 of 3 exports failed; p.bad to gs://b/x (run {EXECUTION}-1) Task 3 failed."
+    assert error["message"] == f"1 of 3 items failed; p.bad to gs://b/x (run {EXECUTION}-1) Task 3 failed."
     assert sorted(error["published"]) == [f"{EXECUTION}-0", f"{EXECUTION}-2"]
     assert [failure["run"] for failure in error["failures"]] == [f"{EXECUTION}-1"]
 
@@ -161,7 +161,7 @@ def test_a_retried_step_resumes_its_run(error: Callable[[], Exception | dict[str
 @pytest.mark.parametrize("code", [400, 403, 404])
 def test_permanent_errors_are_not_retried(code: int) -> None:
     api = Api({"sales": [refusal(code, "no")]})
-    with pytest.raises(FailedError, match=r"1 of 1 exports failed; p\.sales"):
+    with pytest.raises(FailedError, match=r"1 of 1 items failed; p\.sales"):
         run(SOURCE, {"exports": [ITEM]}, api)
     assert len(api.bodies) == 1
 
@@ -238,7 +238,7 @@ def test_an_item_is_copied_once_it_is_published_by_the_same_job_with_the_same_va
 
 def test_an_item_that_is_not_published_is_not_copied() -> None:
     api = Api({"sales": [refusal(403, "no")]})
-    with pytest.raises(FailedError, match=r"1 of 1 exports failed; p\.sales"):
+    with pytest.raises(FailedError, match=r"1 of 1 items failed; p\.sales"):
         run(SOURCE, {"exports": [ITEM | {"copy_to": COPY}]}, api)
     assert len(api.bodies) == 1
 
@@ -249,7 +249,7 @@ def test_a_failed_copy_is_named_and_its_export_counts_as_published() -> None:
         run(SOURCE, {"exports": [ITEM | {"copy_to": COPY}]}, api)
     error = caught.value.payload
     assert error["message"] == (
-        f"1 of 1 exports failed; p.sales to gs://b/ (run {EXECUTION}-0) is published, but not copied to {COPY}. "
+        f"1 of 1 items failed; p.sales to gs://b/ (run {EXECUTION}-0) is published, but not copied to {COPY}. "
         "Task 3 failed."
     )
     assert error["published"] == [f"{EXECUTION}-0"]

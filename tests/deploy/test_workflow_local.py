@@ -109,7 +109,7 @@ def test_two_datasets_go_to_two_buckets_and_a_failing_one_is_named(world: World)
     with pytest.raises(FailedError) as caught:
         run(workflow_source(), {"exports": exports}, world.connector)
     assert caught.value.payload["message"].startswith(
-        f"1 of 3 exports failed; my-project.missing to gs://hr-exports/missing (run {EXECUTION}-1) "
+        f"1 of 3 items failed; my-project.missing to gs://hr-exports/missing (run {EXECUTION}-1) "
     )
     sales, hr = world.latest("sales-exports"), world.latest("hr-exports")
     assert sales

@@ -244,7 +244,23 @@ def test_a_copy_that_names_another_source_is_not_signed(signing: Stage) -> None:
     assert not (signing.folder / "plain" / signature_of("one")).exists()
 
 
+def test_a_copy_by_rules_passes_over_old_runs_that_are_not_signed_and_names_them(signing: Stage) -> None:
+    export(signing, "old")
+    export(signing, "one", "--sign", "signing.key")
+    for rule in ("--keep-last=1", "--keep-within=30d"):
+        called = signing.command("copy", str(signing.folder / rule), rule, "--trust", "signing.pub", "--json")
+        assert called.code == 0, called.text
+        assert {run["run"]: run["state"] for run in json.loads(called.out)["runs"]} == {"one": "copied"}
+        assert "old (it is not signed)" in called.err
+    called = signing.command("copy", "./all", "--all", "--trust", "signing.pub")
+    assert called.code == 3, called.text
+    # A key that has signed none copies nothing, which is no success.
+    called = signing.command("copy", "./none", "--keep-last=1", "--trust", "other.pub")
+    refused(called, "cannot trust run one", "another key")
+
+
 def test_a_copy_that_trusts_a_key_copies_what_it_has_signed_and_names_the_rest(signing: Stage) -> None:
+    """By rules as well where the published run is not signed: otherwise, copies would come to an end without a word."""
     export(signing, "one", "--sign", "signing.key")
     export(signing, "two")
     trust = ("--trust", "signing.pub")

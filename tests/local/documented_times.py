@@ -198,6 +198,23 @@ JSON: list[tuple[str, Any]] = [
     ("JSON_QUERY_ARRAY('[1, 2, 3]')", ["1", "2", "3"]),
     ("""JSON_QUERY_ARRAY('{"a": ["x", "y"]}', '$.a')""", ['"x"', '"y"']),
     ("JSON_EXTRACT_ARRAY('[1, 2]')", ["1", "2"]),
+    # NULL, which a client shows as no elements.
+    *(
+        (f"{function} IS NULL", True)
+        for function in (
+            """JSON_QUERY_ARRAY('{"a": 1}', '$')""",
+            """JSON_QUERY_ARRAY('{"a": 1}', '$.a')""",
+            """JSON_QUERY_ARRAY('{"a": 1}', '$.b')""",
+            """JSON_QUERY_ARRAY('[1, 2')""",
+            """JSON_QUERY_ARRAY(JSON '{"a": 1}', '$')""",
+            """JSON_QUERY_ARRAY(JSON '"x"')""",
+            """JSON_EXTRACT_ARRAY('{"a": {}}', '$.a')""",
+            """JSON_VALUE_ARRAY('{"a": 1}', '$')""",
+            """JSON_VALUE_ARRAY('[1, {"a": 1}]', '$')""",
+            """JSON_VALUE_ARRAY('[1, 2', '$')""",
+            """JSON_EXTRACT_STRING_ARRAY(JSON '{"a": 1}', '$.a')""",
+        )
+    ),
     ("JSON_EXTRACT_STRING_ARRAY('[\"a\", 1]')", ["a", "1"]),
     ("TO_JSON_STRING(STRUCT(1 AS a, 'x' AS b))", '{"a":1,"b":"x"}'),
     ("TO_JSON_STRING([1, 2])", "[1,2]"),

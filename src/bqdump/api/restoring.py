@@ -98,7 +98,7 @@ def restore(
     missing_only: restore only what the dataset lacks, and tables that another restore left unfinished.
     with_policies: also restore row access policies.
     with_access: also grant the dataset's access entries, in addition to those that the target has.
-    keep_references: views go on naming the source dataset.
+    keep_references: keep references in views to the source dataset.
     partitions: restore only these partitions of these tables: "clicks$20261101", or "clicks$20261101..20261130".
     verify: also compare checksums of every column with the files; BigQuery bills one query per table.
     via: gs://bucket for the documents of the restore, and for uploads of a local folder's files.

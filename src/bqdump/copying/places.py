@@ -5,10 +5,12 @@ Which runs are copied: the published run, those that are named, all, or those th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from bqdump.concurrency import gathered
 from bqdump.copying.survey import Place, Task
 from bqdump.core.documents.copying import CopyPlace
 from bqdump.core.documents.document import STATE
@@ -16,14 +18,21 @@ from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.target import PrefixOwner
 from bqdump.core.errors import DeniedError, UsageError
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy, Snapshot, apply
 from bqdump.core.settings.target import FOLDER, Target
+from bqdump.core.sizes import named
 from bqdump.observe.history import RunLine, list_runs
 from bqdump.repository.manifests import problem_of, published_run
 from bqdump.repository.published import missing_run
+from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import create, exists, value_of
 
 ANOTHER = "Copy to another place."
+# Of runs that are passed over, so many are named.
+NAMED = 5
+
+log = logging.getLogger(__name__)
 
 
 def refuse_overlap(source: Target, target: Target) -> None:
@@ -142,7 +151,8 @@ def _address(target: Target) -> str:
 async def chosen_runs(place: Place, runs: Sequence[str], policy: Policy, now: int, *, every: bool) -> list[str]:
     """The runs to copy, the earliest snapshot time first. Raises NotFoundError for one that does not exist.
 
-    policy: with any rule, the complete runs that it keeps. every: all complete runs.
+    policy: with any rule, the complete runs that it keeps. Those that no trusted key has signed take no place of
+    others, and are only logged, except for the published run: its copy is refused. every: all complete runs.
     """
     if not runs and not policy and not every:
         return [await published_run(place.store, place.settings)]
@@ -156,13 +166,35 @@ async def chosen_runs(place: Place, runs: Sequence[str], policy: Policy, now: in
     if not whole:
         # Raises the error about a place without an export, or with a set of them.
         return [await published_run(place.store, place.settings)]
-    # Those that no trusted key has signed take no place of others. They are refused, by name, when they are read.
-    manifests = {
-        line.run: place.layout.run(line.run).manifest.name for line in whole if policy and place.settings.trust
-    }
-    refused = {run for run, name in manifests.items() if await problem_of(place.store, name)}
-    kept = apply(policy, (_snapshot(line) for line in whole if line.run not in refused), now) if policy else {}
-    return sorted((line.run for line in whole if every or kept.get(line.run, True)), key=lambda run: _age(lines[run]))
+    if every:
+        chosen = whole
+    else:
+        refused = await _untrusted(place, whole)
+        kept = apply(policy, (_snapshot(line) for line in whole if line.run not in refused), now)
+        chosen = [line for line in whole if kept.get(line.run) or (line.run in refused and line.published)]
+        # Where no run is trusted, the newest one is refused by name when it is read.
+        chosen = chosen or [max(whole, key=_age)]
+        _log_passed({run: why for run, why in refused.items() if run not in {line.run for line in chosen}})
+    return [line.run for line in sorted(chosen, key=_age)]
+
+
+async def _untrusted(place: Place, whole: Sequence[RunLine]) -> dict[str, str]:
+    """Why runs are not trusted, by run. Empty where no signature is demanded."""
+    if not place.settings.trust:
+        return {}
+
+    async def problem(line: RunLine) -> str:
+        return await problem_of(place.store, place.layout.run(line.run).manifest.name)
+
+    problems = await gathered(problem, whole, READS_AT_ONCE)
+    return {line.run: why for line, why in zip(whole, problems, strict=True) if why}
+
+
+def _log_passed(problems: Mapping[str, str]) -> None:
+    if problems:
+        passed = named([f"{run} ({why})" for run, why in sorted(problems.items())], NAMED)
+        left = LogEvent.RUNS_PASSED_OVER.extra()
+        log.info("not copied, as no trusted key has signed them: %s", passed, extra=left)
 
 
 def _age(line: RunLine) -> tuple[float, str]:

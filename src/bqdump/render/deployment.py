@@ -19,8 +19,9 @@ from bqdump.core.copy.plan import requested_copy
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.routes import asks_for_reads
 from bqdump.core.settings.file import OF_ONE_RUN, setting_text
-from bqdump.core.settings.settings import BY_NAME, SETTINGS, Settings
+from bqdump.core.settings.settings import BY_NAME, RETENTION, SETTINGS, Settings
 from bqdump.core.settings.target import record_of
+from bqdump.core.settings.values import KMS_KEY, VARIABLE
 
 FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7))
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -188,12 +189,22 @@ def environment(settings: Settings) -> dict[str, str]:
     return values
 
 
+def container_environment(settings: Settings) -> dict[str, str]:
+    """The same for a container, which has no file of this machine. Raises UsageError for a key in a file."""
+    for setting, keys in (("sign", (settings.sign,)), ("trust", settings.trust)):
+        if files := [key for key in keys if key and not key.startswith((VARIABLE, KMS_KEY))]:
+            hint = "Use env:VARIABLE, and --secret VARIABLE=SECRET:VERSION, or in Kubernetes a secretKeyRef."
+            raise UsageError("render", "", f"the container has no file {files[0]}", hint, setting=setting)
+    return environment(settings)
+
+
 def copying(
-    deployment: Deployment, dest: str, rules: Sequence[str], *, every: bool, lock: str, lock_mode: str
+    deployment: Deployment, dest: str, rules: Sequence[str], *, every: bool, lock: str, lock_mode: str, tasks: int
 ) -> tuple[Deployment, list[str]]:
     """The deployment of a job that copies to this place, and its arguments. rules: names of settings.
 
-    One that locks has one task: the others would have nothing to do. Raises UsageError like the copy itself.
+    tasks: how many were asked for, 0 for none. One that locks has one task: the others would have nothing to do.
+    Raises UsageError like the copy itself.
     """
     settings = deployment.settings
     requested_copy(
@@ -208,9 +219,15 @@ def copying(
         lock=lock,
         lock_mode=lock_mode,
     )
+    if lock and tasks > 1:
+        raise UsageError("render", f"--tasks {tasks}", "a copy with --lock has one task", "Leave it out.")
     flags = [f"{BY_NAME[name].flag}={setting_text(name, getattr(settings, name))}" for name in rules]
     given = {"--lock": lock, "--lock-mode": lock_mode}
     flags += [*(["--all"] if every else []), *(f"{flag}={value}" for flag, value in given.items() if value)]
+    # Those of the source's own prune, which a copy ignores.
+    plain = {field.name: field.default for field in msgspec.structs.fields(Settings)}
+    ignored = {name: plain[name] for name in ("prune", *RETENTION)}
+    deployment = msgspec.structs.replace(deployment, settings=msgspec.structs.replace(settings, **ignored))
     return (msgspec.structs.replace(deployment, tasks=1) if lock else deployment), [dest, *flags]
 
 

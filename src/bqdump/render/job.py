@@ -18,18 +18,39 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from bqdump.core.errors import UsageError
+from bqdump.core.restore.drill import portion
+from bqdump.core.restore.request import parse_into
 from bqdump.core.settings.settings import SETTINGS
 from bqdump.core.settings.target import parse_target
-from bqdump.render.deployment import CLOUD_PLATFORM, NOT_DEPLOYED, Deployment, Secret, environment
+from bqdump.core.sizes import listed
+from bqdump.render.deployment import CLOUD_PLATFORM, NOT_DEPLOYED, Deployment, Secret, container_environment, copying
 
-DRILL, VERIFY, COPY = "drill", "verify", "copy"
+RESTORE, DRILL, VERIFY, COPY = "restore", "drill", "verify", "copy"
 # One task, which is not retried: it would fail again, and the comparison of a drill is billed each time.
 ALONE = (DRILL, VERIFY)
 # The share of the files that a check reads.
 SHARE = "10%"
+
+
+class Work(NamedTuple):
+    """What the tasks of a job do: a command of bqdump, and what was asked of it; "" and 0 for nothing.
+
+    into: the target of a restore. dest, every, lock, lock_mode: see Request of a copy. rules: its settings that choose
+    runs. sample: the share of a drill or a check. tasks: their number.
+    """
+
+    command: str = "run"
+    into: str = ""
+    dest: str = ""
+    every: bool = False
+    lock: str = ""
+    lock_mode: str = ""
+    rules: Sequence[str] = ()
+    sample: str = ""
+    tasks: int = 0
 
 
 def _secret(secret: Secret) -> dict[str, Any]:
@@ -47,7 +68,7 @@ def job(
     command: the command of bqdump that its tasks run. variables: further variables of their environment.
     arguments: those of the command.
     """
-    environ = environment(deployment.settings) | dict(variables)
+    environ = container_environment(deployment.settings) | dict(variables)
     container = {
         "image": deployment.job_image,
         "args": [command, *arguments],
@@ -78,6 +99,42 @@ def job(
     }
 
 
+def job_of(deployment: Deployment, work: Work) -> dict[str, Any]:
+    """The job that does this. Raises UsageError for what the command does not take."""
+    command, project = work.command, deployment.project
+    if command == COPY and not work.dest:
+        raise UsageError("render", "--dest", "--command copy needs it", "Name the place of the copies.")
+    places = ("--dest", work.dest), ("--all", work.every), ("--lock", work.lock), ("--lock-mode", work.lock_mode)
+    for flag, given, takes in (
+        ("--into", work.into, (RESTORE,)),
+        *((flag, given, (COPY,)) for flag, given in places),
+        ("--sample", work.sample, ALONE),
+    ):
+        if given and command not in takes:
+            raise UsageError("render", flag, f"only valid with --command {listed(takes)}", "Remove it.")
+    portion(None, work.sample)
+    variables, arguments = dict[str, str](), list[str]()
+    if work.into:
+        target_project, dataset = parse_into(work.into, deployment.settings.project)
+        variables = {"BQDUMP_INTO": f"{target_project}.{dataset}"}
+    elif command == DRILL:
+        # Its project pays for the export as well.
+        variables = {"BQDUMP_DRILL_PROJECT": project} | ({"BQDUMP_DRILL_SAMPLE": work.sample} if work.sample else {})
+    elif command == VERIFY:
+        arguments = [f"--read={work.sample or SHARE}"]
+    elif command == COPY:
+        deployment, arguments = copying(
+            deployment,
+            place_of_copies(work.dest),
+            work.rules,
+            every=work.every,
+            lock=work.lock,
+            lock_mode=work.lock_mode,
+            tasks=work.tasks,
+        )
+    return job(deployment, command, variables, arguments)
+
+
 def workflow_source() -> str:
     """The workflow's source. It reads the job's name from the variable BQDUMP_JOB, and the exports from its input."""
     return resources.files("bqdump.render").joinpath("workflow.yaml").read_text(encoding="utf-8")
@@ -101,7 +158,7 @@ def workflow(deployment: Deployment) -> dict[str, Any]:
 
 def workflow_input(deployment: Deployment) -> dict[str, Any]:
     """An input that exports what the settings name: a list of one item, as a template for others."""
-    values = environment(deployment.settings)
+    values = container_environment(deployment.settings)
     item = {
         setting.name: values[setting.env]
         for setting in SETTINGS

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from bqdump.core.errors import UsageError
-from bqdump.render.deployment import Deployment, environment
+from bqdump.render.deployment import Deployment, container_environment
 
 # A week: finished Jobs stay that long, with their logs.
 KEPT_SECONDS = 604_800
@@ -86,7 +86,7 @@ def _container(deployment: Deployment) -> dict[str, Any]:
     # Kubernetes sets JOB_COMPLETION_INDEX, and not the number of tasks. The uid is the same for all pods of a Job.
     uid = {"fieldRef": {"fieldPath": "metadata.labels['batch.kubernetes.io/controller-uid']"}}
     variables: list[dict[str, Any]] = [
-        *({"name": name, "value": value} for name, value in environment(deployment.settings).items()),
+        *({"name": name, "value": value} for name, value in container_environment(deployment.settings).items()),
         {"name": "JOB_COMPLETIONS", "value": str(deployment.tasks)},
         {"name": "BQDUMP_RUN_ID", "valueFrom": uid},
     ]

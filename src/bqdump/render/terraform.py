@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bqdump.core.errors import UsageError
-from bqdump.render.deployment import Deployment, environment
+from bqdump.render.deployment import Deployment, container_environment
 
 # Settings for which the module has its own input variables.
 OWN_VARIABLES = (
@@ -62,7 +62,7 @@ def module_call(deployment: Deployment, source: str, channels: Sequence[str] = (
         "read_route": deployment.reads,
         "append_only": deployment.append_only,
     }
-    others = {name: value for name, value in environment(settings).items() if name not in OWN_VARIABLES}
+    others = {name: value for name, value in container_environment(settings).items() if name not in OWN_VARIABLES}
     width = max(map(len, values))
     lines = [f"  {name:<{width}} = {_value(value)}" for name, value in values.items() if value not in ("", {})]
     if others:

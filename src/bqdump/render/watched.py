@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,11 +11,13 @@ import msgspec
 
 from bqdump.core.errors import UsageError
 from bqdump.core.sets.selection import all_targets
+from bqdump.core.settings.amounts import size
 from bqdump.core.settings.resolve import environment as from_environment
 from bqdump.core.settings.resolve import file, resolve
 from bqdump.core.settings.settings import Settings
-from bqdump.render.deployment import Deployment, environment
+from bqdump.render.deployment import Deployment, check_schedule, environment
 
+CHANNEL = re.compile(r"projects/[^/\s]+/notificationChannels/[^/\s]+")
 # Keys of an item of the workflow's input that are no settings.
 OF_THE_JOB = ("tasks", "timeout", "copy_to")
 
@@ -52,6 +55,38 @@ class Watched(NamedTuple):
         """The export in the title of an alert: its dataset, and its target where there are others of that dataset."""
         alone = [export.dataset for export in self.exports].count(exported.dataset) < 2
         return exported.dataset if alone else f"{exported.dataset} in {exported.targets[0]}"
+
+
+def watched_by(
+    deployment: Deployment,
+    channels: tuple[str, ...],
+    *,
+    by_workflow: bool,
+    items: str,
+    drill: str,
+    verify: str,
+    billed: str,
+) -> Watched:
+    """What alerts are about, as `bqdump render alerts` is told. Raises UsageError.
+
+    items: the file with the workflow's input, "" for the export of the settings. billed: a size, "" for no alert.
+    """
+    if invalid := [channel for channel in channels if not CHANNEL.fullmatch(channel)]:
+        hint = "`gcloud beta monitoring channels list --format='value(name)'` prints their names."
+        raise UsageError("render", "--notification-channel", f"invalid value {invalid[0]!r}", hint)
+    if items and not by_workflow:
+        raise UsageError("render", "--exports", "only valid with --workflow", "Remove it.")
+    exports: tuple[Exported, ...] = (exported(deployment.settings),)
+    if items:
+        exports = exported_by_workflow(deployment, workflow_items(items), items)
+    for flag, schedule in (("--drill-schedule", drill), ("--verify-schedule", verify)):
+        if schedule:
+            check_schedule(flag, schedule)
+    try:
+        most = size(billed) if billed else 0
+    except ValueError as error:
+        raise UsageError("render", "--billed", f"invalid value {billed!r}: {error}") from None
+    return Watched(channels, exports, by_workflow, drill, verify, most)
 
 
 def exported(settings: Settings) -> Exported:

@@ -195,8 +195,8 @@ def _seconds(text: str) -> float:
 def execute(folder: Path, /, arguments: tuple[str, ...], quiet: bool, **options: Any) -> int:
     """Run `bqdump run ARGUMENTS` as Cloud Run does: several tasks, with retries, variables and exit codes.
 
-    With `restore` or `copy` as the first argument, the tasks share that. Settings are those of the environment and of
-    bqdump.toml; the default is the data of `local seed`.
+    With `restore` or `copy` as the first argument, the tasks share the restore or copy. Settings come from the
+    environment and bqdump.toml; the default is the data of `local seed`.
 
     \b
     Examples:

@@ -9,38 +9,34 @@ from typing import Any, TypeVar
 
 import click
 import msgspec
+from click.core import ParameterSource
 
 from bqdump.cli.options import ALL, Command, flags_given, load_settings, settings_options
 from bqdump.core.copy.plan import RULES
 from bqdump.core.errors import UsageError
-from bqdump.core.restore.drill import portion
-from bqdump.core.restore.request import parse_into
-from bqdump.core.settings.amounts import size
 from bqdump.core.settings.settings import REQUIRED
-from bqdump.render.deployment import Deployment, check, check_schedule, copying, secret_of
+from bqdump.render.deployment import Deployment, check, secret_of
 from bqdump.render.iam import accounts, acting_as, build_account
 from bqdump.render.job import (
-    ALONE,
     COPY,
     DRILL,
-    SHARE,
+    RESTORE,
     VERIFY,
-    place_of_copies,
+    Work,
+    job_of,
     scheduler_job,
     to_yaml,
     workflow_input,
     workflow_source,
 )
-from bqdump.render.job import job as job_document
 from bqdump.render.job import workflow as workflow_body
 from bqdump.render.kubernetes import cron_job, service_account
 from bqdump.render.kubernetes import job as kubernetes_job
 from bqdump.render.scripts import alerts_script, grants_script
 from bqdump.render.terraform import module_call
-from bqdump.render.watched import Watched, exported, exported_by_workflow, workflow_items
+from bqdump.render.watched import watched_by
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-CHANNEL = re.compile(r"projects/[^/\s]+/notificationChannels/[^/\s]+")
 DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Deployment)}
 # Their names are the fields of Deployment.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -100,26 +96,30 @@ def render() -> None:
 @render.command(cls=Command, needs=REQUIRED)
 @click.option(
     "--command",
-    type=click.Choice(["run", "restore", DRILL, VERIFY, COPY]),
+    type=click.Choice(["run", RESTORE, DRILL, VERIFY, COPY]),
     default="run",
     show_default=True,
     help="What the job does. A restore takes the variables of `bqdump restore`, such as BQDUMP_INTO.",
 )
-@click.option("--into", metavar="[PROJECT.]DATASET", help="With --command restore: the dataset to restore into.")
-@click.option("--dest", metavar="DEST", help="With --command copy: where to.")
+@click.option(
+    "--into", metavar="[PROJECT.]DATASET", default="", help="With --command restore: the dataset to restore into."
+)
+@click.option("--dest", metavar="DEST", default="", help="With --command copy: where to.")
 @click.option("--all", "every", is_flag=True, help="Copy all complete runs.")
 @click.option("--lock", metavar="DURATION", default="", help="Lock the copies, such as for 35d.")
 @click.option("--lock-mode", metavar="MODE", default="", help="governance (default) or compliance.")
-@click.option("--sample", metavar="SHARE", help="Share of each drill (tables) or verify (files), such as 10%.")
+@click.option(
+    "--sample", metavar="SHARE", default="", help="Share of each drill (tables) or verify (files), such as 10%."
+)
 @deployment_options
 def job(
     command: str,
-    into: str | None,
-    dest: str | None,
+    into: str,
+    dest: str,
     every: bool,
     lock: str,
     lock_mode: str,
-    sample: str | None,
+    sample: str,
     **options: Any,
 ) -> None:
     """Print the Cloud Run job, for `gcloud run jobs replace`.
@@ -131,35 +131,10 @@ def job(
       bqdump render job --region europe-west1 --name bqdump-drill --command drill --memory 2Gi > drill.yaml
     """
     rules = [name for name in flags_given(options) if name in RULES]
-    deployment = _deployment(options)
-    if into and command != "restore":
-        raise UsageError("render", "--into", "only valid with --command restore", "Remove it.")
-    if bool(dest) != (command == COPY):
-        wrong = "only valid with --command copy" if dest else "--command copy needs it"
-        raise UsageError("render", "--dest", wrong, "Remove it." if dest else "Name the place of the copies.")
-    of_copies = ("--all", every), ("--lock", lock), ("--lock-mode", lock_mode)
-    if command != COPY and (idle := [flag for flag, given in of_copies if given]):
-        raise UsageError("render", idle[0], "only valid with --command copy", "Remove it.")
-    if sample and command not in ALONE:
-        raise UsageError("render", "--sample", "only valid with --command drill or verify", "Remove it.")
-    portion(None, sample or "")
-    variables = _into(deployment, into) if into else _drill(deployment, sample or "") if command == DRILL else {}
-    arguments = [f"--read={sample or SHARE}"] if command == VERIFY else []
-    if dest:
-        place = place_of_copies(dest)
-        deployment, arguments = copying(deployment, place, rules, every=every, lock=lock, lock_mode=lock_mode)
-    click.echo(to_yaml(job_document(deployment, command, variables, arguments)), nl=False)
-
-
-def _drill(deployment: Deployment, sample: str) -> dict[str, str]:
-    """The variables of a drill: its project, which pays for the export as well, and its sample."""
-    return {"BQDUMP_DRILL_PROJECT": deployment.project} | ({"BQDUMP_DRILL_SAMPLE": sample} if sample else {})
-
-
-def _into(deployment: Deployment, into: str) -> dict[str, str]:
-    """The variable of the target of a restore. Raises UsageError."""
-    project, dataset = parse_into(into, deployment.settings.project)
-    return {"BQDUMP_INTO": f"{project}.{dataset}"}
+    typed = click.get_current_context().get_parameter_source("tasks") is ParameterSource.COMMANDLINE
+    tasks = options["tasks"] if typed else 0
+    work = Work(command, into, dest, every, lock, lock_mode, rules, sample, tasks)
+    click.echo(to_yaml(job_of(_deployment(options), work)), nl=False)
 
 
 @render.command(cls=Command, needs=REQUIRED)
@@ -240,20 +215,15 @@ def alerts(
       bqdump render alerts --region europe-west1 --notification-channel projects/p/notificationChannels/1 | sh
     """
     deployment = _deployment(options)
-    if invalid := [channel for channel in channels if not CHANNEL.fullmatch(channel)]:
-        hint = "`gcloud beta monitoring channels list --format='value(name)'` prints their names."
-        raise UsageError("render", "--notification-channel", f"invalid value {invalid[0]!r}", hint)
-    if exports and not workflow:
-        raise UsageError("render", "--exports", "only valid with --workflow", "Remove it.")
-    jobs = (
-        exported_by_workflow(deployment, workflow_items(exports), exports)
-        if exports
-        else (exported(deployment.settings),)
+    watched = watched_by(
+        deployment,
+        channels,
+        by_workflow=workflow,
+        items=exports or "",
+        drill=drill_schedule,
+        verify=verify_schedule,
+        billed=billed,
     )
-    for flag, schedule in (("--drill-schedule", drill_schedule), ("--verify-schedule", verify_schedule)):
-        if schedule:
-            check_schedule(flag, schedule)
-    watched = Watched(channels, jobs, workflow, drill_schedule, verify_schedule, _size(billed))
     click.echo(alerts_script(deployment, watched), nl=False)
 
 
@@ -313,14 +283,6 @@ def terraform(source: str, channels: tuple[str, ...], **options: Any) -> None:
       bqdump render terraform --region europe-west1 > main.tf
     """
     click.echo(module_call(_deployment(options), source, channels), nl=False)
-
-
-def _size(text: str) -> int:
-    """A number of bytes, 0 without a text. Raises UsageError."""
-    try:
-        return size(text) if text else 0
-    except ValueError as error:
-        raise UsageError("render", "--billed", f"invalid value {text!r}: {error}") from None
 
 
 def _print_json(document: dict[str, Any]) -> None:

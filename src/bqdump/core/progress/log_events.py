@@ -198,6 +198,8 @@ class LogEvent(enum.StrEnum):
     # A copy
     RUN_COPIED = "run_copied"
     """A run is complete in another place."""
+    RUNS_PASSED_OVER = "runs_passed_over"
+    """Runs that a copy by rules leaves out, because no trusted key has signed them."""
     COPY_DONE = "copy_done"
     """The totals of a copy."""
 

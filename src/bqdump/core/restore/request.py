@@ -233,7 +233,7 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
             "Restore only what is missing or unfinished."),
     WITH_POLICIES,
     Setting("with_access", bool, "BOOL", GRANTS),
-    Setting("keep_references", bool, "BOOL", "Views go on naming the source dataset."),
+    Setting("keep_references", bool, "BOOL", "Keep views' references to the source."),
     Setting("verify", bool, "BOOL", ONE_QUERY, variable="BQDUMP_RESTORE_VERIFY"),
     FINISH_RUN,
     Setting("via", str, PLACE, "Bucket for the restore's documents, and for uploads of a local folder's files."),

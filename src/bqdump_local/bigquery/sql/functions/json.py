@@ -64,6 +64,7 @@ CHANGES: dict[type[exp.Expression], Callable[[Any], exp.Expression]] = {
     exp.JSONExtractScalar: _at_path("json_value"),
     exp.JSONFormat: _format,
     exp.JSONType: lambda node: call("json_type", node.this),
+    exp.JSONValueArray: _at_path("json_value_array"),
     exp.ParseJSON: _literal,
     exp.String: _string,
 }

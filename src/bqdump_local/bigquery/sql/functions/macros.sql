@@ -169,9 +169,17 @@ CREATE OR REPLACE MACRO bq.json_query(a JSON, path) AS json_extract(a, path),
 CREATE OR REPLACE MACRO bq.json_value(a, path) AS
   CASE WHEN json_valid(a) THEN
     CASE WHEN json_type(json_extract(a, path)) NOT IN ('OBJECT', 'ARRAY') THEN json_extract_string(a, path) END END;
-CREATE OR REPLACE MACRO bq.json_query_array(a JSON, path) AS CAST(json_extract(a, path) AS JSON[]),
+CREATE OR REPLACE MACRO bq.json_query_array(a JSON, path) AS
+  CASE WHEN json_type(a, path) = 'ARRAY' THEN CAST(json_extract(a, path) AS JSON[]) END,
   (a VARCHAR, path) AS
-  CASE WHEN json_valid(a) THEN CAST(CAST(json_extract(a, path) AS JSON[]) AS VARCHAR[]) END;
+  CASE WHEN json_valid(a) THEN CASE WHEN json_type(a, path) = 'ARRAY'
+  THEN CAST(CAST(json_extract(a, path) AS JSON[]) AS VARCHAR[]) END END;
+CREATE OR REPLACE MACRO bq.json_scalars(a) AS
+  CASE WHEN len(list_filter(a, lambda item: json_type(item) IN ('ARRAY', 'OBJECT'))) = 0
+  THEN list_transform(a, lambda item: json_extract_string(item, '$')) END;
+CREATE OR REPLACE MACRO bq.json_value_array(a, path) AS
+  CASE WHEN json_valid(a) THEN CASE WHEN json_type(a, path) = 'ARRAY'
+  THEN bq.json_scalars(CAST(json_extract(a, path) AS JSON[])) END END;
 CREATE OR REPLACE MACRO bq.json_number(a) AS
   CASE WHEN isnan(a) THEN '"NaN"' WHEN isinf(a) THEN CASE WHEN a > 0 THEN '"Infinity"' ELSE '"-Infinity"' END
   WHEN a = floor(a) AND abs(a) < 1e15 THEN printf('%.1f', a) ELSE bq.digits(a) END;
