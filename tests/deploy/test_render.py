@@ -51,6 +51,9 @@ EVERYTHING = resolve(
             "bucket": "my-exports",
             "tables": SECTIONS,
             "keep_yearly": "3",
+            # A container has no file of a key.
+            "sign": "env:SIGNING_KEY",
+            "trust": ("env:TRUSTED_KEY",),
         }
     )
 )

@@ -61,8 +61,9 @@ def check(stage: Stage) -> None:
         stage.big.create_table(table)
         config = bigquery.LoadJobConfig(
             source_format={"csv": "CSV", "parquet": "PARQUET"}[entry.format], create_disposition="CREATE_NEVER",
-            skip_leading_rows=1 if entry.format == "csv" else None,
         )  # fmt: skip
+        if entry.format == "csv":
+            config.skip_leading_rows = 1
         uris = [f"gs://{stage.bucket}/{file.name}" for file in entry.files]
         stage.big.load_table_from_uri(uris, table.reference, job_config=config).result()
         rows = stage.sql(f"SELECT id, name, CAST(day AS STRING) FROM {table.table_id}")

@@ -300,7 +300,7 @@ def test_no_junk_stops_a_prune_that_trusts_a_key(vault: Stage) -> None:
     ("changed", "code", "said"),
     [
         ({"copy_of": {"locked_until": 0}}, 4, "it was changed, and is not signed"),
-        ({"copy_of": {"source": "gs://elsewhere/sales"}}, 4, "it is of gs://elsewhere/sales, as it says"),
+        ({"copy_of": {"source": "gs://elsewhere/sales"}}, 4, "its manifest names source gs://elsewhere/sales"),
         ({"dataset": "stranger"}, 2, "has another run of this id"),
     ],
 )

@@ -89,7 +89,7 @@ def test_a_bucket_without_the_policy_keeps_nothing(http: Http) -> None:
     assert deleted(http, "hard") == []
 
 
-@pytest.mark.parametrize("seconds", ["3600", "-1", "7776001", "x"])
+@pytest.mark.parametrize("seconds", ["3600", "-1", "7776001"])
 def test_a_duration_that_the_service_does_not_have_is_refused(http: Http, seconds: str) -> None:
     policy = {"softDeletePolicy": {"retentionDurationSeconds": seconds}}
     refused = http.call("PATCH", f"b/{BUCKET}", json=policy)

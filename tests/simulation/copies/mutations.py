@@ -22,7 +22,7 @@ MUTATIONS = (
     Mutation("files that were there before keep their own locks", Law.LOCKED, finish, "lock_files",
              edit("if task.lock:", "if not task.lock:")),
     Mutation("prune deletes files that another run names", Law.LOCKED, locked, "_free_files",
-             edit("for run in kept:", "for run in kept[:0]:")),
+             edit("for run in survey.complete:", "for run in survey.complete[:0]:")),
     Mutation("a pointer counts whatever its manifest is", Law.LOCKED, complete_runs, "newest_locked",
              edit("await _check_manifest(store, pointer)", "pass")),
 )  # fmt: skip
