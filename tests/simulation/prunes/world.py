@@ -336,7 +336,8 @@ class World:
             return None
         except BqdumpError as error:
             self.trace.add(process.name, "failed", "", f"{type(error).__name__} {error}")
-            if self.dice.weather is CALM and isinstance(error, (UnavailableError, QuotaError)):
+            awaits_erasure = "is being erased" in str(error)
+            if self.dice.weather is CALM and isinstance(error, (UnavailableError, QuotaError)) and not awaits_erasure:
                 self.laws.blame(f"{process.name} fails: {error!r}")
             return error
         except Exception as error:
