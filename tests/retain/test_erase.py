@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from bqdump.adapters.signing_keys import FileKey, new_pair, private_key
 from bqdump.core.documents.codec import decode, encode
-from bqdump.core.documents.manifest import Erased, Manifest, TableFiles
+from bqdump.core.documents.manifest import Carried, Erased, Manifest, TableFiles
 from bqdump.core.documents.retention import Erasure
 from bqdump.core.documents.target import Erasing, Latest
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.listing import listing_of
-from bqdump.core.retention.erased import ErasedFrom, repeats, requested_erasure
+from bqdump.core.retention.erased import ErasedFrom, repeats, requested_erasure, without_table
 from bqdump.core.times import rfc3339
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.repository.manifests import contents_of
@@ -91,6 +91,22 @@ def test_it_is_shown_first_and_nothing_is_changed() -> None:
     shown = erased(scene, delete=False)
     assert (shown.runs, shown.files) == (("r1", "r2"), 2)
     assert state(scene) == before
+
+
+@pytest.mark.parametrize(("unchanged_at", "carried", "reused"), [(0, 1, 0), (-1, 1, 0), (None, 0, 1)],
+                         ids=["carried over", "carried over, unchanged before", "unchanged"])  # fmt: skip
+def test_a_table_that_is_not_of_this_run_is_taken_out_of_its_totals(
+    unchanged_at: int | None, carried: int, reused: int
+) -> None:
+    scene = Scene()
+    scene.run("r1")
+    whole = manifest(scene, "r1")
+    at = whole.snapshot if unchanged_at is None else unchanged_at and whole.snapshot + unchanged_at
+    origin = Carried("r0", 1, "", "", {}, at)
+    tables = tuple(replace(entry, carried=origin) if entry.table == "sales" else entry for entry in whole.tables)
+    whole = replace(whole, tables=tables, totals=replace(whole.totals, carried=carried, reused=reused))
+    left = without_table(whole, Erased("sales", 1, "dana", REASON)).totals
+    assert (left.tables, left.carried, left.reused) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("settings", [{}, {"incremental": True}, {"path": "{table}/{table}_*.{ext}"}],

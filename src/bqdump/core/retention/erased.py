@@ -156,7 +156,9 @@ def without_table(manifest: Manifest, note: Erased) -> Manifest:
     gone = [entry for entry in manifest.tables if entry.table == note.table]
     tables = tuple(entry for entry in manifest.tables if entry.table != note.table)
     definitions, before = manifest.definitions, manifest.totals
-    kept = [entry.carried.as_of for entry in tables if entry.carried and not entry.carried.unchanged_at]
+    kept = [entry.carried.as_of for entry in tables if entry.carried]
+    # Of a table that was carried over, an earlier run may have found that it was unchanged then.
+    reused = sum(bool(entry.carried and entry.carried.unchanged_at >= manifest.snapshot) for entry in gone)
     totals = Totals(
         tables=len(tables),
         files=sum(len(entry.files) for entry in tables),
@@ -165,8 +167,8 @@ def without_table(manifest: Manifest, note: Erased) -> Manifest:
         planned_bytes=sum(entry.planned_bytes for entry in tables),
         rows=sum(entry.rows or 0 for entry in tables),
         billed=max(0, before.billed - sum(entry.billed or 0 for entry in gone if entry.carried is None)),
-        carried=before.carried - sum(bool(entry.carried and not entry.carried.unchanged_at) for entry in gone),
-        reused=before.reused - sum(bool(entry.carried and entry.carried.unchanged_at) for entry in gone),
+        carried=before.carried - sum(entry.carried is not None for entry in gone) + reused,
+        reused=before.reused - reused,
     )
     kind = gone[0].kind if gone else "TABLE"
     others = tuple(skipped for skipped in manifest.skipped if skipped.table != note.table)
