@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bqdump.check import verify
 from bqdump.core.retention import pruned
-from bqdump.export.planning import obtain
 from bqdump.repository import references
 from bqdump.restoration import run as restoring
 from bqdump.retain import erase, iceberg, leftovers, sweep, tombstones
@@ -21,8 +20,6 @@ MUTATIONS = (
                   "return True")),
     Mutation("nothing is looked at once the tombstone is stored", Law.PRUNED, tombstones, "mark_deleted",
              edit("objections = await _objections(task, plan, proposed)", "objections = {}")),
-    Mutation("the id of a pruned run is free although its files are named", Law.PRUNED,
-             obtain, "_refuse_pruned", wrong.does_nothing),
     Mutation("a tombstone goes although files of its run are named", Law.PRUNED, sweep, "_close",
              edit("if not files and not left:", "if True:")),
     Mutation("the tombstone of a run stays for files that it has carried over", Law.PRUNED, sweep, "_remaining",
