@@ -232,7 +232,6 @@ async def test_a_change_after_the_snapshot_time_is_not_hidden_by_the_early_readi
 
 async def test_a_change_less_than_a_minute_before_the_snapshot_time_is_exported_twice() -> None:
     """It may be in the early reading and not in the export, if clocks of BigQuery's servers differ."""
-
     world = Watched()
     await world.changed()
     world.now += DAY - 30_000

@@ -180,7 +180,6 @@ def test_a_run_that_wakes_up_after_it_was_pruned_is_not_published(scene: Scene) 
 
 async def test_a_run_that_wakes_up_deletes_what_it_has_written_since_it_was_pruned(scene: Scene) -> None:
     """Its files arrive, or change, when prune has listed and deleted what was there."""
-
     task = scene.task("dead")
     plan = await obtain_plan(task)
     export = running_export(task, plan)

@@ -408,7 +408,6 @@ class FaultyWarehouse:
 
     async def extract(self, request: ExtractRequest) -> Job:
         """See Warehouse. The request for a table that is gone is refused, or becomes a job that fails."""
-
         return await self._start("extract", request, lambda: self._warehouse.extract(request))
 
     async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:

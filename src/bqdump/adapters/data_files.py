@@ -79,7 +79,6 @@ class DataFiles:
         self._connection.execute(f"SET temp_directory = {_literal(self._folder.name)}")
 
     def check_room(self, size: int) -> None:
-        """See DataReader."""
         if (free := shutil.disk_usage(self._folder.name).free) < size:
             cause = (
                 f"{size_text(free)} free, but the largest files that are read at the same time need {size_text(size)}"
@@ -89,7 +88,6 @@ class DataFiles:
     async def digest(
         self, file: DataFile, content: AsyncIterator[bytes], *, checksums: bool, texts: bool = False
     ) -> Digest:
-        """See DataReader."""
         with _on_this_disk(self._folder.name):
             descriptor, name = tempfile.mkstemp(dir=self._folder.name)
         path = Path(name)

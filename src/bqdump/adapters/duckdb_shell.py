@@ -64,7 +64,6 @@ class DuckDBShell:
         self._files = 0
 
     def define(self, table: str, columns: Sequence[Column]) -> None:
-        """See QueryShell."""
         if other := next((known for known in self._columns if known.lower() == table.lower()), None):
             self._alike[table.lower()] = f"tables {other} and {table}"
             return
@@ -122,7 +121,6 @@ class DuckDBShell:
         return str(name)
 
     async def attach(self, table: str, sources: Sequence[Source]) -> None:
-        """See QueryShell."""
         relations = []
         for file, content in sources:
             path = content if isinstance(content, Path) else await self._stored(file, content)
@@ -133,7 +131,6 @@ class DuckDBShell:
         self._attached.add(table)
 
     def run(self, statement: str) -> Answer:
-        """See QueryShell."""
         try:
             found = self._connection.sql(statement)
             if found is None:
@@ -147,7 +144,6 @@ class DuckDBShell:
             raise UsageError("run", "the statement", *_in_one_sentence(error)) from None
 
     def close(self) -> None:
-        """See QueryShell."""
         self._connection.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 

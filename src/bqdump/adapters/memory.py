@@ -41,16 +41,13 @@ class MemoryStore:
         self.lock: Lock | None = None
 
     async def describe(self) -> BucketInfo:
-        """See ObjectStore."""
         return self.bucket
 
     async def stat(self, name: str) -> ObjectInfo | None:
-        """See ObjectStore."""
         found = self._objects.get(name)
         return found.info if found else None
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
-        """See ObjectStore."""
         found = self._objects.get(name)
         if found is None:
             raise NotFoundError("read", f"{self.url}/{name}", "no such object")
@@ -60,7 +57,6 @@ class MemoryStore:
         return Stored(found.data[start:end], found.info.generation)
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore."""
         return self._put(name, data, expect, "").generation
 
     async def upload(
@@ -72,46 +68,38 @@ class MemoryStore:
         return self._put(name, file.getvalue(), expect, ""), result
 
     async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
-        """See ObjectStore."""
         return self._put(name, b"".join([piece async for piece in pieces]), expect, "")
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore."""
         if len(data) > NOTE_BYTES or not is_note(name):
             raise ValueError(f"invalid note {name}: {len(data)} bytes")
         return self._put(name, data, expect, "").generation
 
     async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
-        """See ObjectStore."""
         async for page in self._pages(prefix, start):
             found = (entry for entry in page if is_note(entry.info.name))
             yield [Note(note.info.name, note.data[: NOTE_BYTES + 1], note.info.generation) for note in found]
 
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
-        """See ObjectStore."""
         async for page in self._pages(prefix, start):
             infos = [one.info for one in page]
             bare = not self.abilities.listed_checksums
             yield [info._replace(crc32c="", origin="", locked_until=0) for info in infos] if bare else infos
 
     async def folders(self, prefix: str) -> list[str]:
-        """See ObjectStore."""
         below = [name.removeprefix(prefix) for name in self._objects if name.startswith(prefix)]
         return sorted({name.partition("/")[0] for name in below if "/" in name})
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
-        """See ObjectStore."""
         return [self._copy(wish, origin) for wish in copies]
 
     async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
-        """See ObjectStore."""
         found = self._objects.get(name)
         if found is None:
             raise ConflictError("append to", f"{self.url}/{name}", "no such object")
         return self._put(name, found.data + data, generation, "")
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
-        """See ObjectStore."""
         results: list[bool | BqdumpError] = []
         for name, generation in objects:
             found = self._objects.get(name)
@@ -128,7 +116,6 @@ class MemoryStore:
         return results
 
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
-        """See Locks."""
         results: list[bool | BqdumpError] = []
         for name, generation in objects:
             found = self._objects.get(name)

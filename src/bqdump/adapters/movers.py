@@ -62,7 +62,6 @@ class StreamMover:
         self._streams = 0
 
     async def move(self, wish: Copy) -> Moved | None:
-        """See Mover."""
         self._streams += 1
         try:
             return await self._move(wish)
@@ -91,7 +90,6 @@ class StreamMover:
         raise AssertionError
 
     async def digest(self, info: ObjectInfo) -> str:
-        """See Mover."""
         return await digest_of(self._target, info)
 
     async def close(self) -> None:

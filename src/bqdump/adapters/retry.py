@@ -80,19 +80,15 @@ class RetryingStore:
         self.url, self.abilities = store.url, store.abilities
 
     async def describe(self) -> BucketInfo:
-        """See ObjectStore."""
         return await self._retrying.call(self._store.describe)
 
     async def stat(self, name: str) -> ObjectInfo | None:
-        """See ObjectStore."""
         return await self._retrying.call(lambda: self._store.stat(name))
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
-        """See ObjectStore."""
         return await self._retrying.call(lambda: self._store.read(name, start, length))
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore."""
         return await self._write(name, data, lambda: self._store.write(name, data, expect))
 
     async def upload(
@@ -106,21 +102,17 @@ class RetryingStore:
         return await self._store.stream(name, pieces, expect)
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore."""
         return await self._write(name, data, lambda: self._store.write_note(name, data, expect))
 
     async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
-        """See ObjectStore."""
         async for page in listed(self._retrying, lambda last: self._store.notes(prefix, last or start), _name):
             yield page
 
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
-        """See ObjectStore."""
         async for page in listed(self._retrying, lambda last: self._store.objects(prefix, last or start), _name):
             yield page
 
     async def folders(self, prefix: str) -> list[str]:
-        """See ObjectStore."""
         return await self._retrying.call(lambda: self._store.folders(prefix))
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
@@ -139,7 +131,6 @@ class RetryingStore:
         return await self._retrying.call(lambda: self._store.append(name, generation, data, scratch))
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
-        """See ObjectStore."""
         return await self._each(objects, self._store.delete)
 
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
@@ -151,11 +142,9 @@ class RetryingStore:
         return await self._retrying.call(lambda: cast("Keeper", self._store).hidden(prefix))
 
     async def discard_uploads(self, names: Collection[str]) -> None:
-        """See ObjectStore."""
         await self._retrying.call(lambda: self._store.discard_uploads(names))
 
     async def close(self) -> None:
-        """See ObjectStore."""
         await self._store.close()
 
     async def _write(self, name: str, data: bytes, request: Callable[[], Awaitable[int]]) -> int:

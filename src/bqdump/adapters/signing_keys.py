@@ -31,11 +31,9 @@ class FileKey:
         self._key = key
 
     async def key_id(self) -> str:
-        """See Signer."""
         return key_id(self._key.public_key())
 
     async def sign(self, data: bytes) -> bytes:
-        """See Signer."""
         return self._key.sign(data)
 
 
@@ -47,7 +45,6 @@ class FileKeys:
         self.key_ids = tuple(map(key_id, keys))
 
     def has_signed(self, signature: bytes, data: bytes) -> bool:
-        """See TrustedKeys."""
         return any(_has_signed(key, signature, data) for key in self._keys)
 
 

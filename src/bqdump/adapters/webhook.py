@@ -42,7 +42,6 @@ class Webhook:
         return f"{parts.scheme}://{parts.hostname}"
 
     async def post(self, notice: Notice) -> None:
-        """See Notifier."""
         try:
             async with asyncio.timeout(self._deadline):
                 await self._deliver(body(notice, self._url))

@@ -23,9 +23,9 @@ from bqdump import verbs
 from bqdump.api.arguments import Options
 from bqdump.core.errors import BqdumpError, UsageError, first_of
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.settings.resolve import arguments, resolve
+from bqdump.core.settings.resolve import Required, arguments, resolve
 from bqdump.core.settings.resolve import file as settings_file
-from bqdump.core.settings.settings import SETTINGS, Required, Settings
+from bqdump.core.settings.settings import SETTINGS, Settings
 from bqdump.core.sizes import size_text
 from bqdump.core.times import as_of_time, only_one
 from bqdump.core.wording import PYTHON, fill

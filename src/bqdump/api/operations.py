@@ -22,7 +22,8 @@ from bqdump.core.progress.export import Export
 from bqdump.core.retention.erased import Erasures, requested_erasure
 from bqdump.core.retention.policy import policy_for, refuse_idle, refuse_short
 from bqdump.core.retention.pruned import Pruned
-from bqdump.core.settings.settings import REQUIRED, RETENTION, required_to_check
+from bqdump.core.settings.resolve import required_to_check
+from bqdump.core.settings.settings import REQUIRED, RETENTION
 from bqdump.core.settings.task_identity import Identity
 from bqdump.core.settings.values import given_tags
 from bqdump.diagnosis import Diagnosis

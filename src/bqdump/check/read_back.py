@@ -14,12 +14,7 @@ from bqdump.core.documents.manifest import File, Manifest, TableEntry
 from bqdump.core.documents.manifest_index import settings_of
 from bqdump.core.formats.formats import altered_types
 from bqdump.core.formats.types import columns
-from bqdump.core.progress.events import (
-    Checked,
-    Checking,
-    Listener,
-    ignore,
-)
+from bqdump.core.progress.events import Checked, Checking, Listener, ignore
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.tables.columns import exported
 from bqdump.ports.data_reader import DataFile, DataReader, Digest

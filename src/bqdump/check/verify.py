@@ -17,12 +17,7 @@ from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.documents.path_template import split_shard
 from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.plan.names import pattern_of
-from bqdump.core.progress.events import (
-    Checked,
-    Checking,
-    Listener,
-    ignore,
-)
+from bqdump.core.progress.events import Checked, Checking, Listener, ignore
 from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import is_elsewhere
@@ -30,7 +25,7 @@ from bqdump.core.times import rfc3339, time_in, time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.complete_runs import hidden_pointers
-from bqdump.repository.objects import hidden_in, present, recorded_in, with_checksums
+from bqdump.repository.objects import common_prefix, hidden_in, present, recorded_in, with_checksums
 from bqdump.repository.published import read_latest, read_manifest, read_replacing, refuse_pruned
 
 
@@ -118,11 +113,8 @@ async def verify(
     """
     manifest, findings, copied = await compare_files(store, settings, await read_manifest(store, settings, run), tell)
     findings = [*await _what_hides(store, findings), *await _compare_locks(store, manifest)]
-    if not run and manifest.copy_of and manifest.copy_of.locked_until:
-        findings += [
-            Finding(FindingKind.MISSING, "", name, "the pointer to a run", hidden.text)
-            for name, hidden in (await hidden_pointers(store, settings)).items()
-        ]
+    if not run:
+        findings += await _missing_pointers(store, settings, manifest)
     if any(entry.iceberg for entry in manifest.tables):
         # Imported where there are Iceberg tables only.
         from bqdump.check.iceberg import compare_metadata
@@ -142,12 +134,8 @@ async def verify(
             differences = await compare(source, prepared, back.digests)
             findings += differences.findings
             compared = SourceCompared(differences.tables, differences.bytes_billed, differences.not_compared)
-    if findings:
-        await refuse_pruned(store, settings, "verify", manifest.run, manifest)
-    by = await read_replacing(store, settings) if findings else None
-    unfinished = by if by and by.published == manifest.run else None
     totals = manifest.totals
-    return Verified(
+    verified = Verified(
         run=manifest.run,
         snapshot_time=time_of(manifest.snapshot),
         tables=totals.tables,
@@ -159,15 +147,33 @@ async def verify(
         copied=copied,
         carried=totals.carried,
         oldest_snapshot_time=time_in(manifest.oldest_snapshot_time),
-        replaced_by=unfinished.run if unfinished else "",
-        finish=fill(unfinished.call, COMMANDS) if unfinished else "",
     )
+    return await _explained(store, settings, manifest, verified) if findings else verified
+
+
+async def _explained(store: ObjectStore, settings: Settings, manifest: Manifest, verified: Verified) -> Verified:
+    """The same findings, with the run that has begun to replace the files. Raises NotFoundError for a pruned run."""
+    await refuse_pruned(store, settings, "verify", manifest.run, manifest)
+    by = await read_replacing(store, settings)
+    if by is None or by.published != manifest.run:
+        return verified
+    return replace(verified, replaced_by=by.run, finish=fill(by.call, COMMANDS))
+
+
+async def _missing_pointers(store: ObjectStore, settings: Settings, manifest: Manifest) -> list[Finding]:
+    """Pointers of a locked copy that are hidden, by which another run may count as the published one."""
+    if not manifest.copy_of or not manifest.copy_of.locked_until:
+        return []
+    return [
+        Finding(FindingKind.MISSING, "", name, "the pointer to a run", hidden.text)
+        for name, hidden in (await hidden_pointers(store, settings)).items()
+    ]
 
 
 async def _what_hides(store: ObjectStore, findings: Sequence[Finding]) -> list[Finding]:
     """The same findings; what is missing and would be brought back says how."""
     missing = [finding.file for finding in findings if finding.kind == FindingKind.MISSING]
-    hidden = await hidden_in(store, _common_prefix(missing)) if missing else {}
+    hidden = await hidden_in(store, common_prefix(missing)) if missing else {}
     return [
         replace(finding, found=hidden[finding.file].text)
         if finding.kind == FindingKind.MISSING and finding.file in hidden
@@ -214,7 +220,7 @@ async def _list(store: ObjectStore, manifest: Manifest, tell: Listener) -> tuple
     stored: dict[str, ObjectInfo] = {}
     findings: list[Finding] = []
     tell(Checking("listing", len(named), 0))
-    async for page in store.objects(_common_prefix([*named, *(pattern.partition("*")[0] for pattern in patterns)])):
+    async for page in store.objects(common_prefix([*named, *(pattern.partition("*")[0] for pattern in patterns)])):
         tell(Checked(sum(info.name in named for info in page), 0))
         for info in page:
             if info.name in named:
@@ -283,21 +289,9 @@ async def _compare_locks(store: ObjectStore, manifest: Manifest) -> list[Finding
     if not until:
         return []
     tables = {file.name: table.table for table in manifest.tables for file in table.files}
-    infos = await present(store, tables)
-    return [
-        Finding(FindingKind.LOCK, tables[name], name, f"locked until {rfc3339(until)}", _locked(info))
-        for name, info in sorted(infos.items())
-        if info.locked_until < until
-    ]
-
-
-def _locked(info: ObjectInfo) -> str:
-    return f"until {rfc3339(info.locked_until)}" if info.locked_until else "not locked"
-
-
-def _common_prefix(names: list[str]) -> str:
-    if not names:
-        return ""
-    first, last = min(names), max(names)
-    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-    return first[:same]
+    expected, findings = f"locked until {rfc3339(until)}", list[Finding]()
+    for name, info in sorted((await present(store, tables)).items()):
+        if info.locked_until < until:
+            found = f"until {rfc3339(info.locked_until)}" if info.locked_until else "not locked"
+            findings.append(Finding(FindingKind.LOCK, tables[name], name, expected, found))
+    return findings

@@ -20,8 +20,8 @@ from bqdump.cli import logs
 from bqdump.cli.errors import described, remember
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.request import DRILL_SETTINGS, RESTORE_SETTINGS
-from bqdump.core.settings.resolve import environment, file, flags, places, resolve
-from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Required, Setting, Settings
+from bqdump.core.settings.resolve import Required, environment, file, flags, places, resolve
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
 from bqdump.core.settings.values import run_id
 from bqdump.core.wording import close_name
 from bqdump.services.process import CONFIG, read_config

@@ -50,6 +50,15 @@ async def write_once(store: ObjectStore, name: str, data: bytes) -> int:
     )
 
 
+def common_prefix(names: Collection[str]) -> str:
+    """What all of these names begin with, so that one listing has all of them; "" for none."""
+    if not names:
+        return ""
+    first, last = min(names), max(names)
+    length = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[:length]
+
+
 async def read_part(store: ObjectStore, name: str, generation: int, start: int, length: int) -> bytes | None:
     """A part of a file; None if this generation no longer exists."""
     try:

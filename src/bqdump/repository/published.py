@@ -17,12 +17,7 @@ from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest, Pointer
-from bqdump.core.errors import (
-    BqdumpError,
-    DocumentError,
-    NotFoundError,
-    UsageError,
-)
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings

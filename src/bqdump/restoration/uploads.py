@@ -26,7 +26,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.documents import Restores, Upload, Uploads
 from bqdump.core.sizes import counted, size_text
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.repository.objects import read_part, recorded_in, upload_once, with_checksums
+from bqdump.repository.objects import common_prefix, read_part, recorded_in, upload_once, with_checksums
 from bqdump.repository.repository import create, delete, exists, load
 from bqdump.restoration.jobs import FailedJobError
 from bqdump.restoration.ledger import Ledger
@@ -212,13 +212,7 @@ async def _stored(restore: RunningRestore, files: list[File]) -> dict[str, tuple
         return {info.name: (info.generation, info.crc32c) for info in infos if info}
     expected = {file.name for file in files}
     listed: dict[str, ObjectInfo] = {}
-    async for page in store.objects(_common_prefix(sorted(expected))):
+    async for page in store.objects(common_prefix(expected)):
         listed.update({info.name: info for info in page if info.name in expected})
     stored = await with_checksums(store, listed, recorded_in(files))
     return {name: (info.generation, info.crc32c) for name, info in stored.items()}
-
-
-def _common_prefix(names: list[str]) -> str:
-    first, last = names[0], names[-1]
-    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-    return first[:same]

@@ -10,14 +10,7 @@ from typing import NamedTuple
 from bqdump.concurrency import task_group
 from bqdump.core.dealing import JOB_WEIGHT, share_out
 from bqdump.core.documents.notes import RestoreFailure
-from bqdump.core.errors import (
-    OF_THE_TASK,
-    BqdumpError,
-    QuotaError,
-    open_files_error,
-    out_of_files,
-    words_of,
-)
+from bqdump.core.errors import OF_THE_TASK, BqdumpError, QuotaError, open_files_error, out_of_files, words_of
 from bqdump.core.progress.events import TableStarted
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.restore.plan import TABLE, TableStep

@@ -84,7 +84,7 @@ def plan_of(survey: Survey, task: Task) -> PrunePlan:
 
     Raises UsageError if the bucket keeps all objects.
     """
-    bucket = _bucket_notes(survey.bucket, task.store.url, locked=survey.locked)
+    bucket = _bucket_notes(survey.bucket, task.store.url, locked=bool(survey.latest and survey.latest.locked))
     snapshots = [
         Snapshot(run.run, run.dataset, run.snapshot, run.complete, survey.tags.get(run.run, ()), _always(run, survey))
         for run in survey.complete

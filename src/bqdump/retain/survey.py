@@ -1,7 +1,4 @@
-"""What prune asks before it decides: the bucket, every run of the target, and BigQuery's jobs.
-
-Every manifest is read. One that cannot be read stops the prune, since it may name files of other runs.
-"""
+"""What prune asks before it decides: the bucket, the manifest of every run, and BigQuery's jobs."""
 
 from __future__ import annotations
 
@@ -141,11 +138,6 @@ class Survey(NamedTuple):
     replaced: frozenset[str] = frozenset()
 
     @property
-    def locked(self) -> bool:
-        """Whether it is a place of copies whose objects are locked."""
-        return self.latest is not None and self.latest.locked
-
-    @property
     def named(self) -> set[str]:
         """The runs that latest.json and publishing.json name."""
         ready = self.publishing.ready if self.publishing else None
@@ -170,7 +162,8 @@ async def look(task: Task) -> Look:
 async def survey(task: Task, seen: Look | None = None) -> Survey:
     """Ask for all that decides, and write nothing. Places of locked copies have a survey of their own.
 
-    Raises DocumentError for a manifest, or another one that decides, that cannot be read; UsageError for a copy.
+    Raises DocumentError for a document that cannot be read, as a manifest may name files of other runs; UsageError for
+    a copy.
     """
     store, layout = task.store, task.layout
     bucket, latest = seen or await look(task)
@@ -216,8 +209,8 @@ async def _state_of(
         return tombstone
     if manifest := await read_retained(task.store, names.manifest.name):
         storage.add(run, manifest, await present.of(manifest))
-        found = await complete(task, run, manifest, tombstone)
-        return found._replace(left_over=await is_left_over(task.store, names, manifest))
+        found = await complete(task, run, manifest)
+        return found._replace(tombstone=tombstone, left_over=await is_left_over(task.store, names, manifest))
     if decided := await refuse_missing(task, run):
         return decided
     if plan := await value_of(task.store, names.plan):
@@ -229,14 +222,12 @@ async def _state_of(
     return Unfinished(run, None, tombstone, planner.updated if planner else 0, copying.files if copying else ())
 
 
-async def complete(
-    task: Task, run: str, manifest: RetainedFiles, tombstone: Loaded[Tombstone] | None = None
-) -> Complete:
+async def complete(task: Task, run: str, manifest: RetainedFiles) -> Complete:
     """A run with this manifest."""
     of = (manifest.project, manifest.dataset), manifest.snapshot, manifest.snapshot_time
     why = await problem_of(task.trusted, task.layout.run(run).manifest.name) if task.trusted else ""
     whole, tables = manifest.status == "complete", manifest.totals.tables
-    return Complete(run, *of, whole, manifest.replaces, tables, tombstone, why)
+    return Complete(run, *of, whole, manifest.replaces, tables, None, why)
 
 
 async def refuse_missing(task: Task, run: str) -> Loaded[Tombstone] | None:
@@ -271,23 +262,25 @@ def missing(task: Task, run: str, why: str) -> DocumentError:
 async def _latest_of_original(task: Task) -> Latest | None:
     """The published run. Raises UsageError where its manifest was stored again since, as in a copy by another tool."""
     store, settings = task.trusted or task.store, task.settings
-    latest = await _read_latest(task)
-    found = await store.stat(latest.manifest) if latest else None
-    while latest and found is None:
-        # Where another run was published meanwhile, this one may have been pruned.
-        before, latest = latest, await _read_latest(task)
+    before: Latest | None = None
+    while latest := await _read_latest(task):
         if latest == before:
             raise missing(task, latest.run, f"{task.layout.latest} names it as the published run")
-        found = await store.stat(latest.manifest) if latest else None
-    if latest and found and found.generation != latest.manifest_generation:
-        if is_elsewhere((await load_manifest(store, settings, latest.run)).value.settings, settings.target):
-            raise _copy(task)
-        if erasing := latest.erasing:
-            hint = f"Nothing was deleted. Finish it: {finishing(erasing, latest.dataset)}"
-            raise UsageError("prune", str(settings.target), underway(erasing), hint)
-        cause = f"{latest.manifest} was written again since it was published: by hand, or as part of a copy"
-        raise UsageError("prune", str(settings.target), cause, "Nothing was deleted. Prune after the next run.")
-    return latest
+        if manifest := await store.stat(latest.manifest):
+            break
+        # Where another run is published by now, this one may have been pruned.
+        before = latest
+    else:
+        return None
+    if manifest.generation == latest.manifest_generation:
+        return latest
+    if is_elsewhere((await load_manifest(store, settings, latest.run)).value.settings, settings.target):
+        raise _copy(task)
+    cause = f"{latest.manifest} was written again since it was published: by hand, or as part of a copy"
+    hint = "Prune after the next run."
+    if erasing := latest.erasing:
+        cause, hint = underway(erasing), f"Finish it: {finishing(erasing, latest.dataset)}"
+    raise UsageError("prune", str(settings.target), cause, f"Nothing was deleted. {hint}")
 
 
 async def _read_latest(task: Task) -> Latest | None:

@@ -36,7 +36,6 @@ async def doctor(services: Services, settings: Settings, service_account: str = 
 
     service_account, words: see diagnose.
     """
-
     if settings.target.holds_copies:
         return await diagnose_copies(services.store_at(settings.target), settings, words)
 
@@ -73,7 +72,6 @@ async def verify(
     parts: also read one in this many files (0: none). warehouse: compare tables with BigQuery as well, which needs
     every file; `bill` hears the bytes billed beforehand.
     """
-
     name = run or settings.run_id
     source = Source(warehouse, settings.max_bytes_billed, bill) if warehouse else None
     reader = open_reader() if parts else None

@@ -21,7 +21,6 @@ async def copy(settings: Settings, request: Request, owner: Owner, tell: Listene
 
     tasks: how many tasks share the files; `owner` is one of them.
     """
-
     if signer := open_signer(settings):
         # A key that cannot sign is refused before anything is copied.
         await signer.sign(PROBE)

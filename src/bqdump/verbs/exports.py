@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 async def notify_set(settings: Settings, exported: Export) -> None:
     """Post that this task has published the set, where an address is set."""
-
     notifier = open_notifier(settings)
     if notifier and exported.state == "published":
         await notify(notifier, run_published(settings, exported))
@@ -50,7 +49,6 @@ async def notify_failed(
     store: ObjectStore, settings: Settings, run: str, owner: Owner, error: Exception, attempt: int | None
 ) -> None:
     """Post that a run failed, where an address is set: once for an execution, not once for each of its tasks."""
-
     notifier = open_notifier(settings)
     if notifier is None:
         return
@@ -63,7 +61,6 @@ async def notify_failed(
 
 async def notify_published(task: Task, result: TaskResult) -> None:
     """Post that this task has published the run, where an address is set."""
-
     notifier = open_notifier(task.settings)
     if notifier is None or result.state != "published" or result.again is not None:
         return
@@ -83,7 +80,6 @@ class Ended(NamedTuple):
 
     async def export(self) -> Export:
         """The result in full. Reads the manifest if the run was published before this task started."""
-
         return await exported(self.task, self.result)
 
 
@@ -132,7 +128,6 @@ async def run_one(
 
     attempt: of this task, from 0; None where nothing restarts it.
     """
-
     # Before anything else: a key that cannot be used is found before the export.
     signer, read_route = services.signer, services.read_route.open
     await _refuse_unusable(signer)

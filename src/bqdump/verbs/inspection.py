@@ -51,7 +51,6 @@ from bqdump.services.opening import open_reader
 
 async def status(store_at: StoreAt, settings: Settings, run: str = "") -> Status:
     """The progress of a run (default: the run that was planned last), or of a set's run."""
-
     name, exports = run or settings.run_id, await exports_at(store_at, settings)
     return await exports.answer(partial(_status, run=name), partial(set_status, run=name))
 
@@ -69,7 +68,6 @@ async def runs(store_at: StoreAt, settings: Settings, *, storage: bool = False) 
 
     storage: with what each run shares with others.
     """
-
     exports = await exports_at(store_at, settings)
     return await exports.answer(partial(list_runs, storage=storage), partial(set_runs, storage=storage))
 
@@ -79,7 +77,6 @@ async def growth(store_at: StoreAt, settings: Settings, run: str = "", since: st
 
     since: a run, a date, a time, or a duration before the later run.
     """
-
     lines = await runs(store_at, settings)
     return await read_growth(await exports_at(store_at, settings), lines, run, since)
 
@@ -89,14 +86,12 @@ async def run_as_of(store_at: StoreAt, settings: Settings, wanted: AsOf, *, file
 
     files: its files must still be there, instead of its manifest only.
     """
-
     lines = await runs(store_at, settings)
     return await choose(await exports_at(store_at, settings), lines, wanted, files=files)
 
 
 async def ls(store_at: StoreAt, settings: Settings, run: str = "", patterns: Patterns | None = None) -> Listing:
     """What a run (default: the published run) holds, of a set with each dataset, as far as the patterns choose it."""
-
     name, chosen = run or settings.run_id, patterns or EVERYTHING
     exports = await exports_at(store_at, settings)
     of_set = partial(list_set, run=name, patterns=chosen)
@@ -105,13 +100,11 @@ async def ls(store_at: StoreAt, settings: Settings, run: str = "", patterns: Pat
 
 async def previous_run(store_at: StoreAt, settings: Settings, after: str = "") -> str:
     """The run before `after` (default: before the published run). Raises NotFoundError."""
-
     return run_before(await runs(store_at, settings), after)
 
 
 async def manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
     """The manifest of a run (default: the published run)."""
-
     target = settings.target
     address = f"{Path(target.folder).absolute()}/" if target.folder else target.uri("")
     return readable(await read_manifest(store, settings, run or settings.run_id), address)
@@ -129,7 +122,6 @@ async def sql(
 
     statement: the files of the tables that it names are read at once.
     """
-
     name = run or settings.run_id
     trusted = trusting(lambda _: store, settings, name)(settings.target)
     manifest = await read_manifest(trusted, settings, name)
@@ -152,7 +144,6 @@ async def diff(
 
     values: compare the files' values as well.
     """
-
     before = before or await previous_run(store_at, settings, after)
     reader = open_reader() if values else None
 
@@ -178,7 +169,6 @@ async def report(
 
     drill: the evidence for an auditor instead: how the run was proven, and the checksums of its files.
     """
-
     name, exports = run or settings.run_id, await exports_at(store_at, settings)
     if drill:
         refuse_changes(since)

@@ -49,7 +49,6 @@ def restore_tasks(
     tell: Listener = ignore,
 ) -> list[RestoreTask]:
     """The task for each place where the export may be. via: the bucket that the restore loads through."""
-
     through = Via(services.store_at(via), via) if via else None
     store_at = trusting(services.store_at, settings, request.run)
     return [
@@ -72,7 +71,6 @@ async def restore(tasks: Sequence[RestoreTask], choice: Choice | None = None, *,
 
     tasks: one for each place where the export may be. values: compare the values of restored tables with the files.
     """
-
     task = tasks[0]
     options = task.request.options
     about: dict[str, str | int] = {
@@ -105,7 +103,6 @@ async def drill(tasks: Sequence[RestoreTask], portion: Portion) -> Drilled:
 
     Of a set: of the export of each dataset. tasks: one for each place where the export may be.
     """
-
     task = tasks[0]
     # Its dataset has another name each time.
     about: dict[str, str | int] = {"bqdump.project": task.request.options.project, "bqdump.task": task.owner.task}
@@ -145,14 +142,12 @@ async def plan_restore(
     tasks: Sequence[RestoreTask], choice: Choice | None = None, *, values: bool = False
 ) -> Restoration:
     """Show what the same would do, and what it would bill, without writing anything."""
-
     members = [task._replace(request=task.request._replace(compares=values)) for task in tasks]
     return await plan_run(members, choice or EVERY)
 
 
 async def plan_drill(tasks: Sequence[RestoreTask], portion: Portion) -> Restoration:
     """Show what a drill would restore, and what it would bill, without writing anything."""
-
     return await plan_run_drill(
         [task._replace(request=task.request._replace(compares=True)) for task in tasks], portion
     )
@@ -163,7 +158,6 @@ async def list_restores(services: Services, settings: Settings, via: Target | No
 
     abort: the restore that is ended first. Raises NotFoundError without it, UsageError if it is done.
     """
-
     exports = await exports_at(services.store_at, settings)
     places = [_place(services, export, via) for export in exports.each]
     found = await find_restores(places)

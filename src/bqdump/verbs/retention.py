@@ -54,7 +54,6 @@ async def tag(
     store_at: StoreAt, settings: Settings, run: str, add: Sequence[str] = (), remove: Sequence[str] = ()
 ) -> tuple[str, ...]:
     """Add tags to a run and remove others, of a set in each dataset that has it; the tags that it has then."""
-
     exports = (await exports_at(store_at, settings)).each
     having = [export for export in exports if await run_exists(export.store, export.settings.layout.run(run))]
     before = [(await read_tags(store, own.layout)).get(run, ()) for store, own, _ in having]

@@ -151,7 +151,6 @@ class BigQueryConnection:
         return self._opening.result()
 
     async def close(self) -> None:
-        """See Warehouse."""
         self._threads.close()
         if not self._opening.cancelled():
             self._client.close()

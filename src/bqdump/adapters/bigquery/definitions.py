@@ -36,8 +36,6 @@ class BigQueryDefinitions(BigQueryConnection):
     """The part of a Warehouse that reads definitions."""
 
     async def dataset(self, project: str, name: str) -> Dataset:
-        """See Warehouse."""
-
         hint = "Check project and dataset. Requires roles/bigquery.dataViewer on the dataset."
         path = dataset_path(project, name)
         found = await self._send(lambda: self._dataset(path), "find", f"dataset {project}.{name}", hint)
@@ -79,8 +77,6 @@ class BigQueryDefinitions(BigQueryConnection):
             return []
 
     async def policed(self, dataset: Dataset) -> list[str]:
-        """See Warehouse."""
-
         def answer() -> list[str]:
             return sorted(str(row[0]) for row in self._rows(dataset, sql.policed(dataset), 0))
 
@@ -119,8 +115,6 @@ class BigQueryDefinitions(BigQueryConnection):
         return await self._names(dataset, "models", "modelReference", "modelId")
 
     async def indexes(self, dataset: Dataset, max_bytes_billed: int) -> list[Index]:
-        """See DefinitionReader."""
-
         def answer() -> list[Index]:
             rows = self._rows(dataset, sql.indexes(dataset), max_bytes_billed)
             found = [Index(*(str(value) for value in row.values())) for row in rows]

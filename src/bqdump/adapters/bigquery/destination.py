@@ -46,8 +46,6 @@ class BigQueryDestination(BigQueryWarehouse):
     """
 
     async def find_dataset(self, project: str, name: str) -> msgspec.Raw | None:
-        """See Destination."""
-
         def get() -> msgspec.Raw | None:
             try:
                 return msgspec.Raw(msgspec.json.encode(self._dataset(dataset_path(project, name))))
@@ -57,7 +55,6 @@ class BigQueryDestination(BigQueryWarehouse):
         return await self._send(get, "find", f"dataset {project}.{name}", VIEWER)
 
     async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> bool:
-        """See Destination."""
         reference = {"datasetReference": {"projectId": project, "datasetId": name}}
         body = msgspec.json.decode(definition) | reference
 
@@ -67,14 +64,11 @@ class BigQueryDestination(BigQueryWarehouse):
         return await _unless_taken(self._send(create, "create", f"dataset {project}.{name}", CREATOR))
 
     async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
-        """See Destination."""
         path, body = dataset_path(dataset.project, dataset.name), msgspec.json.decode(changes)
         subject = f"dataset {dataset.project}.{dataset.name}"
         await self._send(lambda: self._call("PATCH", path, body), "change", subject, OWNER)
 
     async def change_access(self, dataset: Dataset, access: msgspec.Raw, etag: str) -> None:
-        """See Destination."""
-
         def patch() -> None:
             self._client._call_api(
                 None,
@@ -89,13 +83,10 @@ class BigQueryDestination(BigQueryWarehouse):
         await self._send(patch, "change", f"access to dataset {dataset.project}.{dataset.name}", ACCESS)
 
     async def drop_dataset(self, dataset: Dataset) -> None:
-        """See Destination."""
         path, subject = dataset_path(dataset.project, dataset.name), f"dataset {dataset.project}.{dataset.name}"
         await self._send(lambda: self._drop(path, deleteContents="true"), "delete", subject, OWNER)
 
     async def present(self, dataset: Dataset) -> list[Present]:
-        """See Destination."""
-
         def every() -> list[Present]:
             reference = bigquery.DatasetReference(dataset.project, dataset.name)
             items = self._client.list_tables(reference, page_size=warehouse.PAGE, **ONCE)
@@ -105,7 +96,6 @@ class BigQueryDestination(BigQueryWarehouse):
         return await self._send(every, "list the tables of", f"{dataset.project}.{dataset.name}", VIEWER)
 
     async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
-        """See Destination."""
         body = msgspec.json.decode(definition) | {"tableReference": _reference(dataset, name)}
 
         def create() -> None:
@@ -115,24 +105,20 @@ class BigQueryDestination(BigQueryWarehouse):
         return await _unless_taken(created)
 
     async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
-        """See Destination."""
         path, body = table_path(dataset, name), msgspec.json.decode(changes)
         patch = partial(self._call, "PATCH", path, body)
         await self._define(patch, "change", f"table {name}", EDITOR, Limit.CHANGE_TABLE)
 
     async def replace_definition(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
-        """See Destination."""
         body = msgspec.json.decode(definition) | {"tableReference": _reference(dataset, name)}
         update = partial(self._call, "PUT", table_path(dataset, name), body)
         await self._define(update, "change", f"table {name}", EDITOR, Limit.REPLACE_TABLE)
 
     async def drop_table(self, dataset: Dataset, name: str) -> None:
-        """See Destination."""
         path = table_path(dataset, name)
         await self._send(lambda: self._drop(path), "delete", f"table {name}", EDITOR, limit=Limit.DROP_TABLE)
 
     async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> bool:
-        """See Destination."""
         reference = {"projectId": dataset.project, "datasetId": dataset.name, "routineId": name}
         body = msgspec.json.decode(definition) | {"routineReference": reference}
 
@@ -173,15 +159,12 @@ class BigQueryDestination(BigQueryWarehouse):
             raise RowsError("stream into", subject, str(errors)[:200])
 
     async def find_job(self, job_id: str, location: str) -> Job | None:
-        """See Destination."""
         try:
             return await self._job(job_id, location)
         except NotFoundError:
             return None
 
     async def cancel_job(self, job_id: str, location: str) -> None:
-        """See Destination."""
-
         def cancel() -> None:
             try:
                 # The client's own method sends a parameter that this method does not have.
@@ -192,8 +175,6 @@ class BigQueryDestination(BigQueryWarehouse):
         await self._send(cancel, "cancel", f"job {job_id}", warehouse.USER)
 
     async def load(self, request: LoadRequest) -> Job:
-        """See Destination."""
-
         def start() -> Job:
             started = self._client.load_table_from_uri(
                 list(request.uris),
@@ -206,8 +187,6 @@ class BigQueryDestination(BigQueryWarehouse):
         return await self._start(start, "start the load job of", f"table {request.to.table}")
 
     async def statement(self, request: StatementRequest) -> Job:
-        """See Destination."""
-
         def start() -> Job:
             config = query_config(request.max_bytes_billed, labels=request.labels)
             job = self._new_job(request.job_id, request.dataset.location, config)
@@ -216,8 +195,6 @@ class BigQueryDestination(BigQueryWarehouse):
         return await self._start(start, "start the statement for", f"table {request.table}", refers=True)
 
     async def copy(self, request: CopyRequest) -> Job:
-        """See Destination."""
-
         def start() -> Job:
             started = self._client.copy_table(
                 _job_table(request.source),

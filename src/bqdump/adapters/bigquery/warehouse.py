@@ -60,8 +60,6 @@ class BigQueryWarehouse(BigQueryDefinitions):
         return await self._send(ask, operation, subject, USER)
 
     async def list_datasets(self, project: str) -> list[ListedDataset]:
-        """See Warehouse."""
-
         def every() -> list[ListedDataset]:
             items = self._client.list_datasets(project, page_size=PAGE, **ONCE)
             return sorted(map(_listed_dataset, items), key=lambda dataset: dataset.name)
@@ -69,8 +67,6 @@ class BigQueryWarehouse(BigQueryDefinitions):
         return await self._send(every, "list the datasets of", f"project {project}", LISTER)
 
     async def tables(self, dataset: Dataset) -> list[Listed]:
-        """See Warehouse."""
-
         def every() -> list[Listed]:
             reference = bigquery.DatasetReference(dataset.project, dataset.name)
             items = self._client.list_tables(reference, page_size=PAGE, **ONCE)
@@ -79,7 +75,6 @@ class BigQueryWarehouse(BigQueryDefinitions):
         return await self._send(every, "list the tables of", f"{dataset.project}.{dataset.name}", VIEWER)
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
-        """See Warehouse."""
         path = table_path(dataset, name)
 
         def get() -> Table | None:
@@ -95,8 +90,6 @@ class BigQueryWarehouse(BigQueryDefinitions):
         return await self._send(get, "read the definition of", f"table {name}", VIEWER, limit=Limit.GET_TABLE)
 
     async def extract(self, request: ExtractRequest) -> Job:
-        """See Warehouse."""
-
         def start() -> Job:
             dataset = bigquery.DatasetReference(request.dataset.project, request.dataset.name)
             started = self._client.extract_table(
@@ -110,8 +103,6 @@ class BigQueryWarehouse(BigQueryDefinitions):
         return await self._start(start, "start the extract job of", f"table {request.table}")
 
     async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
-        """See Warehouse."""
-
         def dry_run() -> Estimate:
             config = query_config(dry_run=True, use_query_cache=False, query_parameters=query_parameters(parameters))
             place = {"location": dataset.location, "project": self._project}
@@ -120,8 +111,6 @@ class BigQueryWarehouse(BigQueryDefinitions):
         return await self._query(dry_run, f"table {table}", limit=Limit.DRY_RUN)
 
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
-        """See Warehouse."""
-
         def answer() -> list[int]:
             for row in self._rows(dataset, select, max_bytes_billed):
                 return [int(value) for value in row.values()]
@@ -130,16 +119,12 @@ class BigQueryWarehouse(BigQueryDefinitions):
         return await self._query(answer, f"table {table}")
 
     async def counts(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> dict[str, int]:
-        """See Warehouse."""
-
         def answer() -> dict[str, int]:
             return {str(row[0]): int(row[1]) for row in self._rows(dataset, select, max_bytes_billed)}
 
         return await self._query(answer, f"table {table}")
 
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
-        """See Warehouse."""
-
         def answer() -> list[str]:
             return [str(row[0]) for row in self._rows(dataset, sql.captured(dataset), max_bytes_billed)]
 
@@ -148,7 +133,6 @@ class BigQueryWarehouse(BigQueryDefinitions):
     async def partitions(
         self, dataset: Dataset, tables: Sequence[str], max_bytes_billed: int
     ) -> dict[str, list[Partition]]:
-        """See Warehouse."""
         found: dict[str, list[Partition]] = {}
 
         def answer(some: Sequence[str]) -> list[Any]:
@@ -163,7 +147,6 @@ class BigQueryWarehouse(BigQueryDefinitions):
         return {table: sorted(some, key=lambda partition: partition.id) for table, some in found.items()}
 
     async def query(self, request: QueryRequest) -> Job:
-        """See Warehouse."""
         statement = sql.export(
             request.select,
             request.uri,
@@ -213,8 +196,6 @@ class BigQueryWarehouse(BigQueryDefinitions):
             yield page
 
     async def at_work(self, since: int) -> set[str]:
-        """See Warehouse."""
-
         def ids() -> set[str]:
             found: set[str] = set()
             # In this order, since a job that starts between the two listings is in both.

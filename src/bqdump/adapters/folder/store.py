@@ -58,12 +58,9 @@ class FolderStore:
         return await asyncio.to_thread(look)
 
     async def stat(self, name: str) -> ObjectInfo | None:
-        """See ObjectStore."""
         return await self._locked("look at", name, lambda index: (row := index.find(name)) and row.info)
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
-        """See ObjectStore."""
-
         def read(index: Index) -> Stored:
             row = index.find(name, summed=False)
             if row is None:
@@ -77,14 +74,12 @@ class FolderStore:
         return await self._locked("read", name, read)
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore."""
         row = await self._locked("write", name, lambda index: self._put(index, name, data, expect), writes=True)
         return row.generation
 
     async def upload(
         self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
     ) -> tuple[ObjectInfo, Result]:
-        """See ObjectStore."""
         abandoned = threading.Event()
 
         def stored() -> tuple[ObjectInfo, Result]:
@@ -114,7 +109,6 @@ class FolderStore:
             abandoned.set()
 
     async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
-        """See ObjectStore."""
         subject = f"{self.url}/{name}"
 
         def begin(open_: ExitStack) -> tuple[Path, IO[bytes]]:
@@ -141,14 +135,11 @@ class FolderStore:
             return await asyncio.to_thread(end, made, file, summed)
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore."""
         if len(data) > NOTE_BYTES or not is_note(name):
             raise ValueError(f"invalid note {name}: {len(data)} bytes")
         return await self.write(name, data, expect)
 
     async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
-        """See ObjectStore."""
-
         def content(name: str) -> bytes:
             with self._path(name).open("rb") as file:
                 return file.read(NOTE_BYTES + 1)
@@ -162,15 +153,12 @@ class FolderStore:
             yield found[first : first + PAGE]
 
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
-        """See ObjectStore."""
         found = await self._locked("list", prefix, lambda index: index.below(prefix))
         infos = [row.info for row in found if row.name >= start]
         for first in range(0, len(infos), PAGE):
             yield infos[first : first + PAGE]
 
     async def folders(self, prefix: str) -> list[str]:
-        """See ObjectStore."""
-
         def names() -> list[str]:
             with as_target_error("list", f"{self.url}/{prefix}"):
                 return folders_below(self._root, prefix)
@@ -178,8 +166,6 @@ class FolderStore:
         return await asyncio.to_thread(names)
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
-        """See ObjectStore."""
-
         def each(index: Index) -> list[ObjectInfo | BqdumpError]:
             steps = (copies[first : first + COPIES] for first in range(0, len(copies), COPIES))
             return [result for step in steps for result in self._copy(index, step, origin)]
@@ -199,8 +185,6 @@ class FolderStore:
         return (await self.upload(name, fill, generation))[0]
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
-        """See ObjectStore."""
-
         def each(index: Index) -> list[bool | BqdumpError]:
             return [self._delete(index, name, generation) for name, generation in objects]
 

@@ -149,11 +149,9 @@ class Batches:
         return list(await asyncio.gather(*map(done, copies, results)))
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
-        """See ObjectStore."""
         return [one for part in await self._in_batches(objects, self._delete_batch) for one in part]
 
     async def extend(self, objects: Sequence[tuple[str, int]], lock: Lock) -> list[bool | BqdumpError]:
-        """See Locks."""
         body = {"retention": retention_of(lock)}
 
         def extend_batch(some: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:

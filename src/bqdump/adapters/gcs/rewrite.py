@@ -76,11 +76,9 @@ class RewriteMover:
         return Moved(info, found=found)
 
     async def digest(self, info: ObjectInfo) -> str:
-        """See Mover."""
         return await digest_of(self._target, info)
 
     async def close(self) -> None:
-        """See Mover."""
         self._threads.close()
         self._client.close()
 

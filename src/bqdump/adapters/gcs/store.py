@@ -73,8 +73,6 @@ class CloudStore:
         self.url = f"gs://{bucket}"
 
     async def describe(self) -> BucketInfo:
-        """See ObjectStore."""
-
         def get() -> BucketInfo:
             with translated("read the settings of", self.url, f"Check the bucket's name. {ADMIN}"):
                 return bucket_of(self._client.get_bucket(self._bucket.name, **ONCE))
@@ -82,8 +80,6 @@ class CloudStore:
         return await self._threads.call(get)
 
     async def stat(self, name: str) -> ObjectInfo | None:
-        """See ObjectStore."""
-
         def get() -> ObjectInfo | None:
             with translated("read the metadata of", f"{self.url}/{name}", ADMIN):
                 found = self._bucket.get_blob(name, **ONCE)
@@ -96,7 +92,6 @@ class CloudStore:
         return await self._threads.call(lambda: download(self._bucket, name, start, length))
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore."""
         return await self._threads.call(lambda: self._upload(name, data, expect, None))
 
     async def upload(
@@ -153,13 +148,10 @@ class CloudStore:
             yield [note for note in found.values() if note]
 
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
-        """See ObjectStore."""
         async for page in self._pages(prefix, start):
             yield [info_of(blob.name, blob._properties) for blob in page]
 
     async def folders(self, prefix: str) -> list[str]:
-        """See ObjectStore."""
-
         def every() -> list[str]:
             with translated("list", f"{self.url}/{prefix}", ADMIN):
                 fields = "prefixes,nextPageToken"
@@ -173,7 +165,6 @@ class CloudStore:
         return await self._threads.call(every)
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
-        """See ObjectStore."""
         return await self._batches.copy(copies, origin)
 
     async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
@@ -205,11 +196,9 @@ class CloudStore:
             self._bucket.blob(scratch).delete(**ONCE)
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
-        """See ObjectStore."""
         return await self._batches.delete(objects)
 
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
-        """See Locks."""
         return await self._batches.extend(objects, Lock(until, bool(self._lock and self._lock.strict)))
 
     async def hidden(self, prefix: str) -> list[Hidden]:
@@ -227,7 +216,6 @@ class CloudStore:
         """See ObjectStore. There are none."""
 
     async def close(self) -> None:
-        """See ObjectStore."""
         self._threads.close()
         self._client.close()
 

@@ -35,7 +35,6 @@ class KmsKey:
         self._public: Ed25519PublicKey | None = None
 
     async def key_id(self) -> str:
-        """See Signer."""
         return key_id(await self._key())
 
     async def sign(self, data: bytes) -> bytes:

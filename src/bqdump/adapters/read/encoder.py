@@ -24,7 +24,6 @@ class ArrowEncoder:
         self._memory = memory
 
     def encode(self, schema: bytes, batches: Iterator[Batch], shape: FileShape, file: IO[bytes]) -> int:
-        """See Encoder."""
         target = _Gzip(file) if shape.codec == "gzip" and shape.format != "parquet" else _Plain(file)
         bare, source = cast("IO[bytes]", target), _Source(batches)
         write = _writer(shape.format)

@@ -135,7 +135,6 @@ class StorageReader:
         self._threads = Threads("storage-read")
 
     async def open(self, request: ReadRequest) -> ReadSession:
-        """See Reader."""
         dataset = request.dataset
         creation = types.CreateReadSessionRequest(
             parent=f"projects/{self._project}",
@@ -160,7 +159,6 @@ class StorageReader:
         return await self._retrying.call(lambda: self._threads.call(create))
 
     def read(self, stream: str, offset: int) -> Iterator[Batch]:
-        """See Reader."""
         return resumed(self._retrying, partial(self._read, stream), offset)
 
     def _read(self, stream: str, offset: int) -> Iterator[Batch]:
@@ -179,7 +177,6 @@ class StorageReader:
         return max(0, time.time_ns() // 1_000_000)
 
     async def close(self) -> None:
-        """See Reader."""
         self._threads.close()
         self._transport.close()
 

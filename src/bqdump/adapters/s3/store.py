@@ -103,8 +103,6 @@ class S3Store:
         return await self._threads.call(lambda: download(self._requests, name, start, length))
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore."""
-
         def put() -> int:
             condition = self._requests.condition(name, expect)
             etag = self._requests.put(name, data, crc32c(data), condition, ContentType=_content_type(name))
@@ -138,7 +136,6 @@ class S3Store:
         return await self._streamed(name, pieces, lambda: self._upload(name, expect))
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
-        """See ObjectStore."""
         if len(data) > NOTE_BYTES or not is_note(name):
             raise ValueError(f"invalid note {name}: {len(data)} bytes")
         return await self.write(name, data, expect)
@@ -150,13 +147,11 @@ class S3Store:
             yield [note for note in found if note]
 
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
-        """See ObjectStore."""
         pages = self._listing.pages(prefix, start)
         while (page := await self._threads.call(lambda: next(pages, None))) is not None:
             yield page
 
     async def folders(self, prefix: str) -> list[str]:
-        """See ObjectStore."""
         return await self._threads.call(lambda: self._listing.folders(prefix))
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
@@ -192,11 +187,9 @@ class S3Store:
         return await self._threads.call(lambda: self._listing.hidden(prefix))
 
     async def discard_uploads(self, names: Collection[str]) -> None:
-        """See ObjectStore."""
         await self._threads.call(lambda: discard(self._requests, names))
 
     async def close(self) -> None:
-        """See ObjectStore."""
         self._threads.close()
         self._requests.objects.close()
         self._requests.client.close()

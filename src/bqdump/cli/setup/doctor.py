@@ -14,7 +14,8 @@ from bqdump.cli.exit_codes import DENIED_OR_NOT_FOUND, DONE, USAGE
 from bqdump.cli.options import ALL, Command, finish, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.core.errors import UsageError
-from bqdump.core.settings.settings import REQUIRED, required_to_check
+from bqdump.core.settings.resolve import required_to_check
+from bqdump.core.settings.settings import REQUIRED
 from bqdump.core.sizes import counted
 from bqdump.diagnosis import Cure, Diagnosis
 from bqdump.services.opened import serve

@@ -21,10 +21,7 @@ from bqdump.core.restore.chosen_partitions import chosen_partitions
 from bqdump.core.restore.columns import restored_columns
 from bqdump.core.restore.loads import unloadable
 from bqdump.core.restore.names import names_in_target
-from bqdump.core.restore.objects import (
-    RESTORABLE,
-    has_definition,
-)
+from bqdump.core.restore.objects import RESTORABLE, has_definition
 from bqdump.core.restore.partitions import LONGEST_MS
 from bqdump.core.restore.plan import (
     ACCESS,

@@ -14,13 +14,7 @@ import msgspec
 
 from bqdump.core.documents.definitions import NOTHING, Index, ObjectDefinition, RoutineDefinition, RowPolicy
 from bqdump.core.restore.names import Moves, tokens
-from bqdump.core.restore.plan import (
-    INDEX,
-    POLICY,
-    ROUTINE,
-    Action,
-    ObjectStep,
-)
+from bqdump.core.restore.plan import INDEX, POLICY, ROUTINE, Action, ObjectStep
 from bqdump.core.restore.references import Mapped, mapped
 from bqdump.core.restore.table_requests import TOO_SOON, settable
 

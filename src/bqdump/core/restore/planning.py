@@ -11,15 +11,7 @@ from bqdump.core.restore.chosen import Chosen, choose, not_restored
 from bqdump.core.restore.names import Moves, names_in_target
 from bqdump.core.restore.objects import References, index_step, object_step, policy_step, routine_step
 from bqdump.core.restore.occupied import NamedObject, Occupied, lost_policies, occupied, refuse_other_layouts
-from bqdump.core.restore.plan import (
-    ROUTINE,
-    TABLE,
-    ObjectStep,
-    Options,
-    RestorePlan,
-    TableStep,
-    TargetState,
-)
+from bqdump.core.restore.plan import ROUTINE, TABLE, ObjectStep, Options, RestorePlan, TableStep, TargetState
 from bqdump.core.restore.table_steps import Planned, table_steps
 from bqdump.core.tables.catalog import Dataset
 

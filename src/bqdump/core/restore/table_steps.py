@@ -18,16 +18,7 @@ from bqdump.core.restore.columns import TODAY, Restored, is_generated, restored_
 from bqdump.core.restore.loads import loading
 from bqdump.core.restore.occupied import Occupied, unfinished
 from bqdump.core.restore.partitions import layout_of, partitioning_of
-from bqdump.core.restore.plan import (
-    PLAN,
-    SHOWN,
-    TABLE,
-    Action,
-    Load,
-    Options,
-    TableStep,
-    TargetState,
-)
+from bqdump.core.restore.plan import PLAN, SHOWN, TABLE, Action, Load, Options, TableStep, TargetState
 from bqdump.core.restore.table_requests import Requests, requests
 from bqdump.core.sizes import counted, listed, named
 from bqdump.core.sql.partitions import rows_of as rows_in

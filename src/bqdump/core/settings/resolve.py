@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bqdump.core.documents.path_template import parse_template
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.formats import FORMATS
-from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, RULES, SETTINGS, Required, Setting, Settings
+from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, RULES, SETTINGS, Setting, Settings
 from bqdump.core.settings.target import BUCKET, Target, names_several
 from bqdump.core.settings.values import SecretValueError
 from bqdump.core.sizes import listed
@@ -17,6 +17,10 @@ from bqdump.core.wording import close_name
 
 READ = "read the settings"
 LONGEST_SHOWN = 120
+
+
+# Names of settings, or what makes them of the target.
+Required = Sequence[str] | Callable[[Target], Sequence[str]]
 
 
 class Source(NamedTuple):
@@ -95,6 +99,11 @@ class Given(NamedTuple):
     value: Any
     rank: int
     place: str
+
+
+def required_to_check(target: Target) -> tuple[str, ...]:
+    """What a check of permissions cannot do without. A place of copies takes none of an export."""
+    return ("bucket",) if target.holds_copies else REQUIRED
 
 
 def resolve(*sources: Source, required: Required = REQUIRED) -> Settings:

@@ -296,10 +296,3 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 # The settings of a target; every command that opens one takes them.
 TARGET = ("bucket", "to", "prefix")
 REQUIRED = ("project", "dataset", "bucket")
-# Names of settings, or what makes them of the target.
-Required = Sequence[str] | Callable[[Target], Sequence[str]]
-
-
-def required_to_check(target: Target) -> tuple[str, ...]:
-    """What a check of permissions cannot do without. A place of copies takes none of an export."""
-    return ("bucket",) if target.holds_copies else REQUIRED

@@ -17,12 +17,7 @@ from bqdump.core.documents.manifest import File, PartitionEntry
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.unchanged import Reading, Reused, ReusedPartitions
 from bqdump.core.documents.units import files_by_partition
-from bqdump.core.plan.by_partition import (
-    comparable,
-    least,
-    reused_partitions,
-    unchanged_partitions,
-)
+from bqdump.core.plan.by_partition import comparable, least, reused_partitions, unchanged_partitions
 from bqdump.core.plan.readings import Published
 from bqdump.core.plan.reuse import Candidate, ReusableFiles, changed_at, decide, reading_before, settled
 from bqdump.core.plan.routes import Routed
