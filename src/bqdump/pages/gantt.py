@@ -16,8 +16,8 @@ from bqdump.core.documents.manifest_index import Line, attempt_of
 from bqdump.core.documents.run import Receipt
 from bqdump.core.documents.run_layout import share_of
 from bqdump.core.sizes import counted
-from bqdump.core.times import rfc3339
-from bqdump.pages.text import duration_text
+from bqdump.core.times import parse_time
+from bqdump.pages.text import duration_text, time_text
 
 # Limits that keep the chart readable and small: the longest jobs, the tasks that ran them, the rows of a task.
 BARS = 200
@@ -70,9 +70,9 @@ def bar(done: TableEntry | Line | Receipt) -> Bar:
 def remarks(done: TableEntry | Line) -> str:
     """Anything unusual about a table, in a line."""
     if done.carried and done.carried.unchanged_at:
-        return f"unchanged since run {done.carried.run}, as of {rfc3339(done.carried.unchanged_at)}"
+        return f"unchanged since run {done.carried.run}, as of {time_text(done.carried.unchanged_at)}"
     if done.carried:
-        return f"carried over from run {done.carried.run}, as of {done.carried.snapshot_time}"
+        return f"carried over from run {done.carried.run}, as of {time_text(parse_time(done.carried.snapshot_time))}"
     route = [] if done.route == "extract" else [f"with the {done.route} route"]
     return ", ".join(route + bar(done).remarks())
 

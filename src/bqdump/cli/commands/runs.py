@@ -93,7 +93,7 @@ def _print_growth(grew: Growth) -> None:
     if grew.tables:
         sys.stdout.write("\n")
         print_table(
-            ("table", "rows", "more rows", "bytes", "more bytes", ""),
+            ("table", "rows", "change", "bytes", "change", ""),
             [
                 (
                     table.table,
