@@ -35,7 +35,7 @@ def test_an_erased_table_is_named_as_such_wherever_a_run_is_read(
     shown = call(capsys, "erase", "customers")
     assert (shown.code, "r1, r2" in shown.out, "add --yes to erase" in shown.out) == (0, True, True), shown.text
     missing = call(capsys, "erase", "customers", "--yes")
-    assert (missing.code, "--reason" in missing.text) == (2, True)
+    assert (missing.code, "--reason: missing. Say why the table is erased" in missing.text) == (2, True)
     done = call(capsys, "erase", "customers", *REASON, "--yes")
     assert (done.code, "Copies of these runs in other places are not touched" in done.out) == (0, True), done.text
     assert [name for name in kept.objects() if "customers" in name] == []
@@ -52,7 +52,8 @@ def test_an_erased_table_is_named_as_such_wherever_a_run_is_read(
     assert WORDS in kept.read("_bqdump/runs/r2/report.html").decode()
     assert call(capsys, "diff", "r1", "r2").code == 0
     again = call(capsys, "erase", "customers", *REASON, "--yes")
-    assert (again.code, "no kept run has it" in again.text) == (5, True)
+    assert (again.code, "no kept run has it any more; it was erased on 2" in again.text) == (5, True), again.text
+    assert WORDS in again.text
 
 
 def test_the_next_run_exports_it_again_and_others_are_reused(kept: Stage, capsys: pytest.CaptureFixture[str]) -> None:

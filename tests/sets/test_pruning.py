@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Sequence
 
 import pytest
@@ -12,6 +13,7 @@ from bqdump import verbs
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Erasing
 from bqdump.core.errors import BqdumpError, DatasetsFailedError, DocumentError, NotFoundError
+from bqdump.core.progress.log_events import DATASET
 from bqdump.core.retention.policy import policy_of
 from bqdump.core.retention.pruned import Pruned
 from bqdump.core.sets.member import one_dataset
@@ -194,3 +196,23 @@ def test_a_table_is_erased_from_every_dataset_that_has_it_or_from_one(world: Wor
         erased("nosuch.orders")
     world.run("fourth")
     assert erased("sales.items") == [("gs://memory/x/sales/", ("fourth",))]
+
+
+def test_each_line_of_a_prune_names_its_dataset(caplog: pytest.LogCaptureFixture) -> None:
+    world = World("ops", "sales")
+    for run in ("first", "second"):
+        world.run(run)
+    datasets: list[str] = []
+
+    class Heard(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            datasets.append(f"{DATASET.get()}: {record.getMessage().split(':')[0]}")
+
+    log = logging.getLogger("bqdump.retain.prune")
+    log.addHandler(heard := Heard())
+    try:
+        with caplog.at_level(logging.INFO, log.name):
+            pruned(world)
+    finally:
+        log.removeHandler(heard)
+    assert [line for line in datasets if line.endswith(": pruned")] == ["ops: pruned", "sales: pruned"]

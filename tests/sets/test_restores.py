@@ -211,6 +211,8 @@ def test_patterns_concern_the_datasets_that_have_such_objects(world: RestoreWorl
     )  # fmt: skip
     with pytest.raises(UsageError, match="'ordres': matches no object of any dataset; did you mean 'orders'"):
         world.plan(Options(project="p", dataset="{dataset}_copy", include=("ordres",)))
+    with pytest.raises(UsageError, match="chosen with datasets='sales', and its objects with include='extra'"):
+        world.plan(Options(project="p", dataset="only_{dataset}", include=("sales.extra",)))
 
 
 @pytest.mark.parametrize(

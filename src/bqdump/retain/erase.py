@@ -17,12 +17,12 @@ from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.manifest import Erased, Manifest
 from bqdump.core.documents.retention import Erasure, ObjectVersion
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.retention.erased import ErasedFrom, Held, concerns, finishing, leaves, repeats, versions_in
+from bqdump.core.retention.erased import ErasedFrom, Held, concerns, finishing, leaves, repeats, versions_in, words_of
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339, time_of
@@ -44,7 +44,7 @@ class Concerned(NamedTuple):
 
     signed: those with a signature. strange: of these, one that the signer's key has not signed as it is, "" for none.
     partial: those that have only files of it that an earlier run has left, whose age they do not say.
-    named: the tables that some run has.
+    named: the tables that some run has. before: the note of the last erasure of this one that some run has.
     held: records of earlier erasures of the table, some of whose files could not be deleted.
     """
 
@@ -56,6 +56,7 @@ class Concerned(NamedTuple):
     held: tuple[Erasure, ...] = ()
     strange: str = ""
     partial: tuple[str, ...] = ()
+    before: Erased | None = None
 
 
 async def has_begun(task: Task) -> bool:
@@ -178,12 +179,13 @@ async def _concerned(task: Task) -> Concerned:
     wrong = [run for run in signed if await _is_strange(task, run)]
     partial = tuple(manifest.run for manifest in having if leaves(manifest, task.erasing))
     names = frozenset(entry.table for manifest in manifests for entry in manifest.tables)
+    notes = [note for manifest in manifests for note in manifest.erased if note.table == table]
+    before = max(notes, key=lambda note: note.at, default=None)
     held = await _held(task)
     files += [file for record in held for file in record.files]
     runs = tuple(manifest.run for manifest in having)
-    return Concerned(
-        known, runs, tuple(dict.fromkeys(files)), tuple(signed), names, tuple(held), next(iter(wrong), ""), partial
-    )
+    known_files, strange = tuple(dict.fromkeys(files)), next(iter(wrong), "")
+    return Concerned(known, runs, known_files, tuple(signed), names, tuple(held), strange, partial, before)
 
 
 async def _is_strange(task: Task, run: str) -> bool:
@@ -209,6 +211,8 @@ def _refuse(task: Task, found: Concerned) -> None:
         cause = f"no kept run has it{f'; did you mean {close!r}?' if close else ''}"
         if table in found.named:
             cause = f"no kept run has it as of a time before {rfc3339(task.erasing.before)}"
+        elif found.before:
+            cause = f"no kept run has it any more; it was {words_of(found.before)}"
         raise NotFoundError(ERASE, f"table {task.erasing.table}", cause, "{call:ls} lists the tables of a run.")
     if known.unfinished:
         run, copied = known.unfinished[0].run, known.unfinished[0].copied

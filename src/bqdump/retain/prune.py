@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.project import Project, ProjectLayout, ProjectPlan, is_document
 from bqdump.core.errors import DocumentError
-from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.retention.policy import Policy
 from bqdump.core.retention.pruned import Pruned, pruned_together
 from bqdump.core.sets.member import one_dataset
@@ -111,10 +111,11 @@ async def prune_exports(
     now: in milliseconds since 1970 UTC. at_work: see retain.survey. delete: False only shows. trusted: makes the store
     of each that believes only signed manifests.
     """
-    pruned = [
-        await prune(Task(store, own, policy, now, delete, at_work, trusted(store, own) if trusted else None))
-        for store, own, _ in exports.each
-    ]
+    pruned = []
+    for store, own, dataset in exports.each:
+        with about(dataset if exports.sets else ""):
+            task = Task(store, own, policy, now, delete, at_work, trusted(store, own) if trusted else None)
+            pruned.append(await prune(task))
     pruned += [await _prune_set(at, now, delete=delete) for at in exports.sets]
     return pruned_together(pruned)
 

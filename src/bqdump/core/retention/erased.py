@@ -80,7 +80,7 @@ def requested_erasure(table: str, before: str, reason: str, by: str, now: int) -
 def refuse_without_reason(erasing: Erasing) -> None:
     """Raise UsageError for an erasure that begins without a reason. One that has begun has it."""
     if not erasing.reason.strip():
-        raise UsageError("erase", f"table {erasing.table}", "missing", "Say why, such as a ticket.", setting="reason")
+        raise UsageError("erase", "", "missing", "Say why the table is erased, such as a ticket.", setting="reason")
 
 
 def repeats(asked: Erasing, begun: Erasing) -> bool:

@@ -69,7 +69,10 @@ def with_patterns_of(options: Options, objects: Mapping[str, list[str]]) -> dict
         for pattern, guess in unmatched(everything, patterns):
             cause = f"matches no object of any dataset{guess}"
             where = "partitions" if options.partitions else setting
-            raise UsageError(PLAN, repr(pattern), cause, "{call:ls} lists all.", setting=where)
+            dataset, _, name = pattern.partition(".")
+            of = f"The dataset is chosen with {{setting:datasets={dataset}}}, and its objects with {{setting:{where}={name}}}"
+            hint = f"{of}." if name and dataset in objects else "{call:ls} lists all."
+            raise UsageError(PLAN, repr(pattern), cause, hint, setting=where)
 
     def those_of(patterns: tuple[str, ...], names: list[str]) -> tuple[str, ...]:
         return tuple(pattern for pattern in patterns if any(select(names, (pattern,), ())))
