@@ -70,8 +70,10 @@ def with_patterns_of(options: Options, objects: Mapping[str, list[str]]) -> dict
             cause = f"matches no object of any dataset{guess}"
             where = "partitions" if options.partitions else setting
             dataset, _, name = pattern.partition(".")
-            of = f"The dataset is chosen with {{setting:datasets={dataset}}}, and its objects with {{setting:{where}={name}}}"
-            hint = f"{of}." if name and dataset in objects else "{call:ls} lists all."
+            hint = "{call:ls} lists all."
+            if name and dataset in objects:
+                both = f"{{setting:datasets={dataset}}}, and its objects with {{setting:{where}={name}}}"
+                hint = f"The dataset is chosen with {both}."
             raise UsageError(PLAN, repr(pattern), cause, hint, setting=where)
 
     def those_of(patterns: tuple[str, ...], names: list[str]) -> tuple[str, ...]:
