@@ -81,6 +81,11 @@ def invalid(message: str) -> BigQueryError:
     return BigQueryError("invalid", message)
 
 
+def cancelled() -> BigQueryError:
+    """The error of a job that is cancelled before its end."""
+    return BigQueryError("stopped", "Job execution was cancelled: User requested cancellation")
+
+
 def unsupported(what: str, *, location: str | None = None) -> BigQueryError:
     """The 501 for something that BigQuery has and this stand-in has not. what: such as `the option x`."""
     return BigQueryError("notImplemented", f"This local stand-in does not support {what}.", location=location)

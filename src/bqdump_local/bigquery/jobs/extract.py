@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bqdump_local.bigquery.errors import BigQueryError, invalid
+from bqdump_local.bigquery.errors import BigQueryError, cancelled, invalid
 from bqdump_local.bigquery.files import avro, formats, parquet
 from bqdump_local.bigquery.files.objects import ObjectStore, split_uri
 from bqdump_local.bigquery.tables import decorators
@@ -164,7 +164,7 @@ class Writer:
             path = Path(folder) / "part"
             for (first, after), slot in zip(parts, _slots(uris), strict=False):
                 if stopped():
-                    break
+                    raise cancelled()
                 if first == after and settings.bare_empty_files and self._format.format in TEXT_FORMATS:
                     path.write_bytes(b"")
                 else:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid, not_found
+from bqdump_local.bigquery.errors import BigQueryError, cancelled, duplicate, invalid, not_found
 from bqdump_local.bigquery.jobs.settings import JobSettings
 from bqdump_local.bigquery.routes.http import etag
 from bqdump_local.bigquery.sql.results import JobResult
@@ -214,7 +214,7 @@ class JobBoard:
         if not job.cancelled.is_set():
             if fault and fault.reason:
                 return BigQueryError(fault.reason, fault.message)
+            # Once this returns, the job has had its effect: a later cancellation does not change that.
             job.outcome = self._execute(job)
-        if job.cancelled.is_set():
-            return BigQueryError("stopped", "Job execution was cancelled: User requested cancellation")
-        return None
+            return None
+        return cancelled()

@@ -55,16 +55,21 @@ def place(
         if options.get("createDisposition") == "CREATE_NEVER":
             catalog.table(*reference)
         arrival = arrived or _arrival(options.get("timePartitioning"), partition, catalog.settings.now_ms())
-        return _create(catalog, reference, options, fields, select, arrival)
+        try:
+            return _create(catalog, reference, options, fields, select, arrival)
+        except BigQueryError as error:
+            # If another job has created the table meanwhile, this one writes to it.
+            if error.reason != "duplicate" or (table := catalog.find_table(*reference)) is None:
+                raise
     table.require_plain()
-    with catalog.warehouse.cursor() as cursor:
-        before = table.current.measure(cursor)
     disposition = options.get("writeDisposition") or "WRITE_EMPTY"
-    if disposition == "WRITE_EMPTY" and before[0]:
-        raise duplicate("Table", table.name)
     written = Written()
-    _check_properties(table, options.get("destinationTableProperties") or {})
     with table.lock:
+        with catalog.warehouse.cursor() as cursor:
+            before = table.current.measure(cursor)
+        if disposition == "WRITE_EMPTY" and before[0]:
+            raise duplicate("Table", table.name)
+        _check_properties(table, options.get("destinationTableProperties") or {})
         arrival = arrived or _arrival(table.properties.get("timePartitioning"), partition, catalog.settings.now_ms())
         after = _columns_after(table, disposition, partition, fields, options)
         build = _rewrite(catalog, table, disposition, partition, fields, after, select, arrival, written)

@@ -8,9 +8,9 @@ import inspect
 import json
 import traceback
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -25,6 +25,7 @@ from bqdump_local.operations import bigquery_operation
 from bqdump_local.partial import select
 
 DEFAULT_PAGE = 50
+Item = TypeVar("Item")
 # The largest INT64.
 LARGEST = (1 << 63) - 1
 
@@ -58,18 +59,34 @@ class Call:
             raise invalid(f"Invalid value for {name}: {text}")
         return int(text)
 
-    def page(self, items: list[Any], size_name: str = "maxResults") -> tuple[list[Any], str | None]:
-        """The page of a list that `pageToken` and `maxResults` (or its name here) select, and the next token."""
-        start = self.number("pageToken") or 0
+    def page(
+        self, items: Iterable[Item], name: Callable[[Item], str], size_name: str = "maxResults"
+    ) -> tuple[list[Item], str | None]:
+        """The page of a list by name that `pageToken` and `maxResults` (or its name here) select, and the next token.
+
+        A page starts after a name: what is created or deleted meanwhile shifts no page.
+        """
+        last = _last_name(self.query.get("pageToken"))
+        rest = sorted((item for item in items if last is None or name(item) > last), key=name)
         requested = self.number(size_name)
         size = min(DEFAULT_PAGE if requested is None else requested, 1000)
-        after = start + size
-        return items[start:after], str(after) if size and after < len(items) else None
+        more = size and size < len(rest)
+        return rest[:size], base64.urlsafe_b64encode(name(rest[size - 1]).encode()).decode() if more else None
 
     def require_match(self, current: str) -> None:
         """Refuse a change of something whose etag is not the one that the request requires."""
         if (required := self.headers.get("if-match", "*")) not in ("*", current):
             raise BigQueryError("conditionNotMet", f"Precondition check failed: the etag is {current}, not {required}.")
+
+
+def _last_name(token: str | None) -> str | None:
+    """The name after which a page starts."""
+    if not token:
+        return None
+    try:
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+    except ValueError as error:
+        raise invalid(f"Invalid value for pageToken: {token}") from error
 
 
 def etag(content: Any) -> str:

@@ -25,7 +25,7 @@ class JobRoutes:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._requests: dict[tuple[str, str], Job] = {}
+        self._requests: dict[tuple[str, str], asyncio.Future[Job]] = {}
 
     def endpoints(self) -> list[Endpoint]:
         """All of them."""
@@ -119,15 +119,26 @@ class JobRoutes:
             outcome = await run_in_threadpool(self._service.dry_run, call.project, configuration, location)
             reference = {"projectId": call.project, "location": location or "US"}
             return _response("bigquery#queryResponse", reference, outcome, complete=True)
-        request = (call.project, body.get("requestId") or "")
-        job = self._requests.get(request) if request[1] else None
-        if job is None:
-            reference = {"location": location} if location else {}
-            new = {"configuration": configuration, "jobReference": reference}
-            job = await run_in_threadpool(self._service.accept, call.project, new)
-            if request[1]:
-                self._requests[request] = job
+        reference = {"location": location} if location else {}
+        new = {"configuration": configuration, "jobReference": reference}
+        job = await self._accepted(call.project, body.get("requestId"), new)
         return await _results("bigquery#queryResponse", job, body.get("timeoutMs"), body.get("maxResults"), 0)
+
+    async def _accepted(self, project: str, request_id: str | None, new: dict[str, Any]) -> Job:
+        """The job of a request, which a client may send again while it is being answered."""
+        known = self._requests.get((project, request_id)) if request_id else None
+        if known is None:
+            known = asyncio.ensure_future(run_in_threadpool(self._service.accept, project, new))
+            if request_id:
+                self._requests[project, request_id] = known
+        try:
+            # A connection that breaks does not end what others wait for.
+            return await asyncio.shield(known)
+        except BigQueryError:
+            # Such a request can be made again.
+            if request_id:
+                self._requests.pop((project, request_id), None)
+            raise
 
     async def query_results(self, call: Call) -> dict[str, Any]:
         """jobs.getQueryResults."""

@@ -42,7 +42,7 @@ class PolicyRoutes:
     def list(self, call: Call) -> dict[str, Any]:
         """rowAccessPolicies.list: without the members."""
         self._catalog.access.require(call.project, "bigquery.rowAccessPolicies.list")
-        page, token = call.page(self._table(call).policies, "pageSize")
+        page, token = call.page(self._table(call).policies, policies.policy_id, "pageSize")
         shown = [policies.shown(policy) for policy in page]
         answer: dict[str, Any] = {"rowAccessPolicies": shown} if shown else {}
         return answer if token is None else {**answer, "nextPageToken": token}
@@ -85,9 +85,10 @@ class PolicyRoutes:
         """rowAccessPolicies.delete."""
         self._catalog.access.require(call.project, "bigquery.rowAccessPolicies.delete")
         table = self._table(call)
-        gone = policies.find(table, call.path["policy"])
-        table.policies = [policy for policy in table.policies if policy is not gone]
-        self._catalog.keep_table(table)
+        with self._catalog.lock:
+            gone = policies.find(table, call.path["policy"])
+            table.policies = [policy for policy in table.policies if policy is not gone]
+            self._catalog.keep_table(table)
 
     def every(self, _: Call) -> dict[str, Any]:
         """Control: all policies, with their members."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bqdump_local.bigquery.errors import invalid, not_found
@@ -41,7 +42,7 @@ class RoutineRoutes:
         self._catalog.dataset(call.project, call.path["dataset"])
         kind = _filtered(call.query.get("filter", ""))
         every = self._catalog.routines.all(call.project, call.path["dataset"])
-        page, token = call.page([one for one in every if kind in (None, one.get("routineType"))])
+        page, token = call.page([one for one in every if kind in (None, one.get("routineType"))], _name("routine"))
         shown = _mask(call) or set(LISTED)
         listed = [{key: value for key, value in routine.items() if key in shown} for routine in page]
         answer: dict[str, Any] = {"routines": listed} if listed else {}
@@ -69,24 +70,19 @@ class RoutineRoutes:
     def update(self, call: Call) -> dict[str, Any]:
         """routines.update."""
         self._catalog.access.require(call.project, "bigquery.routines.update")
-        if (found := self._catalog.routines.find(*self._place(call))) is None:
-            raise self._missing(call)
-        call.require_match(found["etag"])
-        return routines.create(self._catalog, self._place(call), checked("Routine", call.body, "routine"), replace=True)
+        body = checked("Routine", call.body, "routine")
+        return routines.create(self._catalog, self._place(call), body, replace=True, check=self._match(call))
 
     def delete(self, call: Call) -> None:
         """routines.delete."""
         self._catalog.access.require(call.project, "bigquery.routines.delete")
-        if found := self._catalog.routines.find(*self._place(call)):
-            call.require_match(found["etag"])
-        if not self._catalog.routines.remove(*self._place(call)):
-            raise self._missing(call)
+        self._catalog.routines.remove(*self._place(call), check=self._match(call))
 
     def list_models(self, call: Call) -> dict[str, Any]:
         """models.list."""
         self._catalog.access.require(call.project, "bigquery.models.list")
         self._catalog.dataset(call.project, call.path["dataset"])
-        page, token = call.page(self._catalog.models.all(call.project, call.path["dataset"]))
+        page, token = call.page(self._catalog.models.all(call.project, call.path["dataset"]), _name("model"))
         answer: dict[str, Any] = {"models": page} if page else {}
         return answer if token is None else {**answer, "nextPageToken": token}
 
@@ -104,12 +100,27 @@ class RoutineRoutes:
         self._catalog.models.put(project, dataset, name, model, replace=True)
         return {"models": self._catalog.models.all(project, dataset)}
 
+    def _match(self, call: Call) -> Callable[[dict[str, Any] | None], None]:
+        """What a change requires of the present routine."""
+
+        def check(found: dict[str, Any] | None) -> None:
+            if found is None:
+                raise self._missing(call)
+            call.require_match(found["etag"])
+
+        return check
+
     def _place(self, call: Call) -> tuple[str, str, str]:
         return call.project, call.path["dataset"], call.path["routine"]
 
     def _missing(self, call: Call) -> Exception:
         self._catalog.dataset(call.project, call.path["dataset"])
         return not_found("Routine", f"{call.project}:{call.path['dataset']}.{call.path['routine']}")
+
+
+def _name(kind: str) -> Callable[[dict[str, Any]], str]:
+    """The name in a resource of this kind."""
+    return lambda resource: str(resource[f"{kind}Reference"][f"{kind}Id"])
 
 
 def _mask(call: Call) -> set[str]:

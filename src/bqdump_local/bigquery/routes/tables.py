@@ -18,7 +18,7 @@ from bqdump_local.bigquery.tables import streaming
 from bqdump_local.bigquery.tables.decorators import SUMMARY, partition_condition
 from bqdump_local.bigquery.tables.definitions import check_access, labels_filter, patched
 from bqdump_local.bigquery.tables.partitions import decorated
-from bqdump_local.bigquery.tables.tables import Table
+from bqdump_local.bigquery.tables.tables import Table, Version
 from bqdump_local.bigquery.tables.types import quote
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class TableRoutes:
             for dataset in self._catalog.datasets(call.project)
             if (every or not dataset.dataset_id.startswith("_")) and wanted(dataset.properties.get("labels") or {})
         ]
-        page, token = call.page(shown)
+        page, token = call.page(shown, lambda dataset: dataset.dataset_id)
         answer: dict[str, Any] = {"kind": "bigquery#datasetList", "etag": ""}
         if page:
             answer["datasets"] = [resources.dataset_item(dataset) for dataset in page]
@@ -99,20 +99,22 @@ class TableRoutes:
         """datasets.patch and datasets.update."""
         body = checked("Dataset", call.body, "dataset")
         dataset = self._catalog.dataset(call.project, call.path["dataset"])
-        call.require_match(resources.dataset_etag(dataset))
         if (mode := call.query.get("updateMode")) in ("UPDATE_METADATA", "UPDATE_ACL"):
             body = {key: value for key, value in body.items() if (key == "access") == (mode == "UPDATE_ACL")}
         if access := body.get("access"):
             self._catalog.access.require(call.project, "bigquery.datasets.setIamPolicy")
             check_access(access, call.query.get("accessPolicyVersion", "1"))
-        self._catalog.change_dataset(dataset, body)
-        return resources.dataset_resource(dataset)
+        with self._catalog.lock:
+            call.require_match(resources.dataset_etag(dataset))
+            self._catalog.change_dataset(dataset, body)
+            return resources.dataset_resource(dataset)
 
     def delete_dataset(self, call: Call) -> None:
         """datasets.delete."""
-        call.require_match(resources.dataset_etag(self._catalog.dataset(call.project, call.path["dataset"])))
         contents = call.query.get("deleteContents", "").lower() == "true"
-        self._catalog.delete_dataset(call.project, call.path["dataset"], contents=contents)
+        with self._catalog.lock:
+            call.require_match(resources.dataset_etag(self._catalog.dataset(call.project, call.path["dataset"])))
+            self._catalog.delete_dataset(call.project, call.path["dataset"], contents=contents)
 
     # -- tables
 
@@ -144,7 +146,7 @@ class TableRoutes:
         """tables.list: pages of 50 by default."""
         self._catalog.access.require(call.project, "bigquery.tables.list")
         tables = self._catalog.tables(call.project, call.path["dataset"])
-        page, token = call.page(tables)
+        page, token = call.page(tables, lambda table: table.table_id)
         answer: dict[str, Any] = {"kind": "bigquery#tableList", "etag": "", "totalItems": len(tables)}
         if page:
             answer["tables"] = [resources.table_item(table) for table in page]
@@ -177,8 +179,8 @@ class TableRoutes:
         """tables.update: properties that are not in the body are removed, except for the columns."""
         table, body = self._table(call), checked("Table", call.body, "table")
         self._derive_columns(call.project, table.location, body, files=_detects(call, table))
-        kept = {key: value for key, value in table.properties.items() if key == "schema"}
         with table.lock:
+            kept = {key: value for key, value in table.properties.items() if key == "schema"}
             call.require_match(resources.table_etag(table))
             self._catalog.change_table(table, {**kept, **body})
         return resources.table_resource(self._catalog, table)
@@ -189,38 +191,43 @@ class TableRoutes:
         if self._catalog.find_table(call.project, call.path["dataset"], name) is None and "$" in name:
             name, partition = decorated(name)
         table = self._catalog.table(call.project, call.path["dataset"], name)
-        call.require_match(resources.table_etag(table))
         if partition is None:
-            self._catalog.delete_table(table)
+            with self._catalog.lock:
+                call.require_match(resources.table_etag(table))
+                self._catalog.delete_table(table)
             return
         gone = partition_condition(table, partition)
 
         def build(cursor: duckdb.DuckDBPyConnection, stored: str) -> None:
             cursor.execute(f"CREATE TABLE {stored} AS FROM {table.current.name} WHERE NOT coalesce({gone}, false)")
 
-        self._catalog.new_version(table, build)
+        with table.lock:
+            call.require_match(resources.table_etag(table))
+            self._catalog.new_version(table, build)
 
     # -- rows
 
     def list_rows(self, call: Call) -> dict[str, Any]:
         """tabledata.list: the rows of a table, including streamed rows, or the list of its partitions."""
         name = call.path["table"]
+        parts: list[str] = []
         if name.endswith("$" + SUMMARY):
+            start = call.number("pageToken") or 0
             table = self._catalog.table(call.project, call.path["dataset"], decorated(name)[0])
             fields, summary = partitions_summary(self._catalog, table)
             stored = [f"({summary})"]
         else:
             table = self._table(call)
             table.require_rows()
-            fields = table.fields
-            stored = [table.current.name, *([table.buffer.name] if table.buffer else [])]
+            version, stored, start = _rows_of(table, call.query.get("pageToken"))
+            fields, parts = version.fields, stored
         selected = (call.query.get("selectedFields") or "").lower().split(",")
         if part := next((name for name in selected if "." in name), None):
             raise unsupported(f"the parameter selectedFields with the part {part} of a column")
         chosen = tuple(field for field in fields if selected == [""] or field.name.lower() in selected)
         names = ", ".join(quote(field.name) for field in chosen) or "NULL"
         rows = " UNION ALL ".join(f"SELECT {names} FROM {source}" for source in stored)
-        start = call.number("pageToken") or call.number("startIndex") or 0
+        start = start or call.number("startIndex") or 0
         max_results = call.number("maxResults")
         size = 10_000 if max_results is None else max_results
         with self._catalog.warehouse.cursor() as cursor:
@@ -228,7 +235,7 @@ class TableRoutes:
             found = fetch(cursor, chosen, f"({rows} LIMIT {size} OFFSET {start})")
         answer = {"kind": "bigquery#tableDataList", "etag": "", "totalRows": str(total), "rows": found}
         after = start + len(found)
-        return {**answer, "pageToken": str(after)} if found and after < total else answer
+        return {**answer, "pageToken": ":".join([*parts, str(after)])} if found and after < total else answer
 
     def insert_all(self, call: Call) -> dict[str, Any]:
         """tabledata.insertAll: adds rows to the streaming buffer."""
@@ -251,6 +258,22 @@ class TableRoutes:
         """projects.getServiceAccount."""
         email = f"bq-{call.project}@bigquery-encryption.iam.gserviceaccount.com"
         return {"kind": "bigquery#getServiceAccountResponse", "email": email}
+
+
+def _rows_of(table: Table, token: str | None) -> tuple[Version, list[str], int]:
+    """The rows of a listing: the version, the stored tables with its rows, and the number of rows before the page.
+
+    All pages show the table as it was when the first one was read.
+    """
+    with table.lock:
+        stored = [table.current.name, *([table.buffer.name] if table.buffer else [])]
+        if not token:
+            return table.current, stored, 0
+        *names, start = token.split(":")
+        version = next((one for one in table.versions if names[:1] == [one.name]), None)
+        if version is None or not start.isdigit() or not set(names[1:]) <= {*stored[1:]}:
+            raise invalid(f"Invalid value for pageToken: {token}")
+        return version, names, int(start)
 
 
 def _detects(call: Call, table: Table) -> bool:

@@ -28,8 +28,9 @@ def alter(statement: exp.Alter, translation: Translation) -> str:
     if statement.args.get("exists") and translation.catalog.find_table(*translation.reference(node)) is None:
         return f"ALTER_{statement.kind}"
     table = translation.find(node)
-    for action in statement.args.get("actions") or [None]:
-        _act(table, action, translation)
+    with table.lock:
+        for action in statement.args.get("actions") or [None]:
+            _act(table, action, translation)
     kind = table.kind if table.kind in ("VIEW", "MATERIALIZED_VIEW") else "TABLE"
     return f"ALTER_{kind}"
 
@@ -186,5 +187,6 @@ def _schema(statement: exp.Alter, translation: Translation) -> str:
         if not isinstance(action, exp.AlterSet):
             raise unsupported("this ALTER SCHEMA statement", location="query")
         chosen = options.properties(_options_of(action), options.SCHEMA, translation)
-        translation.catalog.replace_dataset(dataset, options.merged(dataset.properties, chosen))
+        with translation.catalog.lock:
+            translation.catalog.replace_dataset(dataset, options.merged(dataset.properties, chosen))
     return "ALTER_SCHEMA"

@@ -23,10 +23,11 @@ def truncate(statement: exp.TruncateTable, translation: Translation) -> dict[str
     """Replace a table by a version without rows. Returns the `DmlStats`."""
     table = translation.find(statement.expressions[0])
     table.require_plain()
-    with translation.catalog.warehouse.cursor() as cursor:
-        gone = table.current.measure(cursor)[0]
+    gone = 0
 
     def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+        nonlocal gone
+        gone = table.current.measure(cursor)[0]
         cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name} WHERE false")
 
     translation.catalog.new_version(table, build)

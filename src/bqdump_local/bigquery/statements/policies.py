@@ -40,16 +40,14 @@ def run(text: str, translation: Translation) -> str | None:
         put(translation.catalog, table, created["name"], created["filter"].strip(), grantees)
         return "CREATE_ROW_ACCESS_POLICY"
     name = match["name"]
-    table.policies = [policy for policy in table.policies if name and policy_id(policy) != name]
-    translation.catalog.keep_table(table)
+    with translation.catalog.lock:
+        table.policies = [policy for policy in table.policies if name and policy_id(policy) != name]
+        translation.catalog.keep_table(table)
     return "DROP_ROW_ACCESS_POLICY" if name else "DROP_ALL_ROW_ACCESS_POLICIES"
 
 
 def put(catalog: Catalog, table: Table, name: str, predicate: str, grantees: list[str], *, new: bool = False) -> Policy:
     """Store a policy. new: raise if there is one of this name."""
-    others = [policy for policy in table.policies if policy_id(policy) != name]
-    if new and len(others) < len(table.policies):
-        raise duplicate("Row access policy", f"{table.name}.{name}")
     place = {"projectId": table.project, "datasetId": table.dataset, "tableId": table.table_id}
     now = datetime.fromtimestamp(catalog.settings.now_ms() / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     policy = {
@@ -59,8 +57,12 @@ def put(catalog: Catalog, table: Table, name: str, predicate: str, grantees: lis
         "creationTime": now,
         "lastModifiedTime": now,
     }
-    table.policies = [*others, policy]
-    catalog.keep_table(table)
+    with catalog.lock:
+        others = [policy for policy in table.policies if policy_id(policy) != name]
+        if new and len(others) < len(table.policies):
+            raise duplicate("Row access policy", f"{table.name}.{name}")
+        table.policies = [*others, policy]
+        catalog.keep_table(table)
     return policy
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.errors import BigQueryError, cancelled
 from bqdump_local.bigquery.files.readers import reader
 from bqdump_local.bigquery.jobs import load, writing
 from bqdump_local.bigquery.jobs.connection import dataset_project
@@ -68,6 +68,8 @@ class Query:
                 statements = parse(text)
                 with temporary_tables(statements, self._translation):
                     for statement in statements:
+                        if stopped():
+                            raise cancelled()
                         self._check_limit(statement)
                         outcome = self._statement(statement, stopped)
                         # A later statement may drop what this one has read.

@@ -10,12 +10,14 @@ import sqlglot
 from sqlglot import exp
 
 from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid, not_found
+from bqdump_local.bigquery.tables.shelf import accept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bqdump_local.bigquery.sql.translation import Translation
     from bqdump_local.bigquery.tables.catalog import Catalog
+    from bqdump_local.bigquery.tables.shelf import Check
 
 Resource = dict[str, Any]
 NAME = r"(?:`[^`]+`|[\w-]+)(?:\.(?:`[^`]+`|[\w-]+))*"
@@ -73,8 +75,13 @@ def run(text: str, translation: Translation) -> str | None:
     return statement
 
 
-def create(catalog: Catalog, place: tuple[str, str, str], resource: Resource, *, replace: bool) -> Resource:
-    """Store a routine. Raises if there is one, unless `replace` is set, or if its body names what does not exist."""
+def create(
+    catalog: Catalog, place: tuple[str, str, str], resource: Resource, *, replace: bool, check: Check = accept
+) -> Resource:
+    """Store a routine. Raises if there is one, unless `replace` is set, or if its body names what does not exist.
+
+    check: raises for a present routine (None: there is none) that this one may not replace.
+    """
     project, dataset, name = place
     catalog.dataset(project, dataset)
     now, old = str(catalog.settings.now_ms()), catalog.routines.find(*place)
@@ -90,8 +97,10 @@ def create(catalog: Catalog, place: tuple[str, str, str], resource: Resource, *,
     }
     if not complete.get("remoteFunctionOptions"):
         complete.setdefault("language", "SQL")
-    if not catalog.routines.put(project, dataset, name, complete, replace=replace):
-        raise duplicate("Routine", f"{project}:{dataset}.{name}")
+    with catalog.lock:
+        catalog.dataset(project, dataset)
+        if not catalog.routines.put(project, dataset, name, complete, replace=replace, check=check):
+            raise duplicate("Routine", f"{project}:{dataset}.{name}")
     return complete
 
 

@@ -44,6 +44,8 @@ def stream(catalog: Catalog, table: Table, insert: Callable[[duckdb.DuckDBPyConn
     table.require_plain()
     with table.lock, catalog.warehouse.cursor() as cursor:
         if table.buffer is None:
+            # A table that is deleted meanwhile does not get one.
+            catalog.keep_table(table)
             name = catalog.warehouse.fresh_name()
             cursor.execute(f"CREATE TABLE {name} ({stored_columns(table, table.fields)})")
             table.buffer = Buffer(name, catalog.settings.now_ms())
@@ -55,7 +57,7 @@ def stream(catalog: Catalog, table: Table, insert: Callable[[duckdb.DuckDBPyConn
 def flush(catalog: Catalog, table: Table) -> int:
     """Move the streamed rows to the table. Returns their number."""
     with table.lock:
-        buffer, table.buffer = table.buffer, None
+        buffer = table.buffer
         if buffer is None:
             return 0
         began = f"to_timestamp({buffer.since_ms} / 1000.0)"
@@ -66,6 +68,11 @@ def flush(catalog: Catalog, table: Table) -> int:
             cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name}")
             cursor.execute(f"INSERT INTO {name} {source} FROM {buffer.name}")
 
-        catalog.new_version(table, build)
+        table.buffer = None
+        try:
+            catalog.new_version(table, build)
+        except Exception:
+            table.buffer = buffer
+            raise
     catalog.warehouse.drop([buffer.name])
     return buffer.rows

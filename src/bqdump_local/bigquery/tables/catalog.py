@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,11 @@ from bqdump_local.access import Access
 from bqdump_local.bigquery.errors import BigQueryError, denied, duplicate, invalid, not_found
 from bqdump_local.bigquery.jobs.evolution import converted
 from bqdump_local.bigquery.tables import buffers
-from bqdump_local.bigquery.tables.datasets import DATASET_ID, Dataset
+from bqdump_local.bigquery.tables.datasets import Datasets
 from bqdump_local.bigquery.tables.definitions import (
     check_definition,
     check_expiration,
     check_schema,
-    patched,
-    settable_of_dataset,
     with_defaults,
 )
 from bqdump_local.bigquery.tables.expiry import expired_rows, is_expired
@@ -33,78 +31,28 @@ if TYPE_CHECKING:
 Build = Callable[["duckdb.DuckDBPyConnection", str], object]
 
 
-class Catalog:
+class Catalog(Datasets):
     """All datasets and tables of the server."""
 
     def __init__(self, warehouse: Warehouse, settings: JobSettings) -> None:
-        self.warehouse = warehouse
-        self.settings = settings
+        super().__init__(warehouse, settings)
         self.access = Access("projects", denied, invalid)
-        self._lock = threading.RLock()
-        self._datasets: dict[tuple[str, str], Dataset] = {}
-        self._tables: dict[tuple[str, str], dict[str, Table]] = {}
+        self._tables: defaultdict[tuple[str, str], dict[str, Table]] = defaultdict(dict)
         self.routines, self.models = Shelf("routine", warehouse), Shelf("model", warehouse)
         for key, document in warehouse.kept():
-            if self.routines.load(key, document) or self.models.load(key, document):
+            if self.routines.load(key, document) or self.models.load(key, document) or self.load(key, document):
                 continue
-            if key.startswith("dataset:"):
-                dataset = Dataset(**document)
-                self._datasets[dataset.project, dataset.dataset_id] = dataset
-                self._tables[dataset.project, dataset.dataset_id] = {}
-            else:
-                table = Table.from_document(document)
-                self._tables[table.project, table.dataset][table.table_id] = table
+            table = Table.from_document(document)
+            self._tables[table.project, table.dataset][table.table_id] = table
+        stored = (table.stored for tables in self._tables.values() for table in tables.values())
+        warehouse.drop_others({name for names in stored for name in names})
 
     # -- datasets
-
-    def create_dataset(self, project: str, dataset_id: str, properties: dict[str, Any]) -> Dataset:
-        """Create a dataset. The default location is US."""
-        if not DATASET_ID.fullmatch(dataset_id):
-            raise invalid(f'Invalid dataset ID "{dataset_id}". Dataset IDs must be alphanumeric (plus underscores).')
-        now = self.settings.now_ms()
-        kept = settable_of_dataset(properties)
-        dataset = Dataset(project, dataset_id, properties.get("location") or "US", kept, now, now)
-        with self._lock:
-            if (project, dataset_id) in self._datasets:
-                raise duplicate("Dataset", dataset.name)
-            self._datasets[project, dataset_id] = dataset
-            self._tables[project, dataset_id] = {}
-            self._keep_dataset(dataset)
-        return dataset
-
-    def dataset(self, project: str, dataset_id: str) -> Dataset:
-        """The dataset, or a notFound error."""
-        found = self._datasets.get((project, dataset_id))
-        if found is None:
-            raise not_found("Dataset", f"{project}:{dataset_id}")
-        return found
-
-    def datasets(self, project: str) -> list[Dataset]:
-        """The datasets of a project, sorted by id."""
-        with self._lock:
-            return sorted((d for d in self._datasets.values() if d.project == project), key=lambda d: d.dataset_id)
-
-    def all_datasets(self) -> list[Dataset]:
-        """The datasets of all projects."""
-        with self._lock:
-            return list(self._datasets.values())
-
-    def change_dataset(self, dataset: Dataset, properties: dict[str, Any]) -> None:
-        """Set the given properties."""
-        dataset.properties = patched(dataset.properties, settable_of_dataset(properties))
-        dataset.modified_ms = self.settings.now_ms()
-        self._keep_dataset(dataset)
-
-    def replace_dataset(self, dataset: Dataset, properties: dict[str, Any]) -> None:
-        """Replace all properties."""
-        dataset.properties = settable_of_dataset(properties)
-        dataset.modified_ms = self.settings.now_ms()
-        self._keep_dataset(dataset)
 
     def delete_dataset(self, project: str, dataset_id: str, *, contents: bool) -> None:
         """Delete a dataset. It must be empty unless `contents` is set."""
         dataset = self.dataset(project, dataset_id)
-        with self._lock:
+        with self.lock:
             tables = list(self._tables[project, dataset_id].values())
             if tables and not contents:
                 raise BigQueryError("resourceInUse", f"Dataset {dataset.name} is still in use")
@@ -112,11 +60,9 @@ class Catalog:
                 self.delete_table(table)
             for shelf in (self.routines, self.models):
                 shelf.clear(project, dataset_id)
-            del self._datasets[project, dataset_id], self._tables[project, dataset_id]
+            del self._datasets[project, dataset_id]
+            self._tables.pop((project, dataset_id), None)
             self.warehouse.keep(f"dataset:{dataset.name}", None)
-
-    def _keep_dataset(self, dataset: Dataset) -> None:
-        self.warehouse.keep(f"dataset:{dataset.name}", vars(dataset))
 
     # -- tables
 
@@ -140,14 +86,14 @@ class Catalog:
         """The table whose name differs in case only, in a dataset that ignores it."""
         if not self._datasets[project, dataset_id].properties.get("isCaseInsensitive"):
             return None
-        others = self._tables[project, dataset_id].items()
+        others = list(self._tables[project, dataset_id].items())
         return next((table for name, table in others if name.casefold() == table_id.casefold()), None)
 
     def tables(self, project: str, dataset_id: str) -> list[Table]:
         """The tables of a dataset, sorted by id."""
         self.dataset(project, dataset_id)
         now = self.settings.now_ms()
-        with self._lock:
+        with self.lock:
             for table in [table for table in self._tables[project, dataset_id].values() if is_expired(table, now)]:
                 self.delete_table(table)
             return sorted(self._tables[project, dataset_id].values(), key=lambda table: table.table_id)
@@ -179,29 +125,38 @@ class Catalog:
         if table.kind in ("TABLE", "SNAPSHOT"):
             name = self._build(build or empty_build(table, fields), expired_rows(settable, now))
             table.versions.append(Version(now, name, fields))
-        with self._lock:
-            if self.find_table(project, dataset_id, table_id):
-                self.warehouse.drop([version.name for version in table.versions])
-                raise duplicate("Table", table.name)
+        with self.lock:
+            try:
+                if self.find_table(project, dataset_id, table_id):
+                    raise duplicate("Table", table.name)
+            except BigQueryError:
+                self.warehouse.drop(table.stored)
+                raise
             self._tables[project, dataset_id][table_id] = table
             self.keep_table(table)
         return table
 
     def delete_table(self, table: Table) -> None:
         """Delete a table and its history, unless that has been done already: two jobs may choose the same one."""
-        with self._lock:
-            tables = self._tables.get((table.project, table.dataset), {})
-            if tables.get(table.table_id) is not table:
+        with self.lock:
+            if not self._has(table):
                 return
-            del tables[table.table_id]
+            del self._tables[table.project, table.dataset][table.table_id]
             self.warehouse.keep(f"table:{table.name}", None)
-        stored = [version.name for version in table.versions]
-        self.warehouse.drop([*stored, *([table.buffer.name] if table.buffer else [])])
+            stored = table.stored
+        self.warehouse.drop(stored)
+
+    def _has(self, table: Table) -> bool:
+        """Whether the table is not deleted."""
+        return self._tables[table.project, table.dataset].get(table.table_id) is table
 
     def rename_table(self, table: Table, table_id: str) -> None:
         """Give a table another name in its dataset."""
         check_name(table_id, any_name=self.settings.any_table_names)
-        with self._lock:
+        with self.lock:
+            self.require(table)
+            if self.find_table(table.project, table.dataset, table_id):
+                raise duplicate("Table", f"{table.project}:{table.dataset}.{table_id}")
             self._tables[table.project, table.dataset].pop(table.table_id)
             self.warehouse.keep(f"table:{table.name}", None)
             table.table_id, table.modified_ms = table_id, self.settings.now_ms()
@@ -220,10 +175,12 @@ class Catalog:
             if fields:
                 changed["schema"] = {"fields": [field.to_json() for field in fields]}
             check_definition(table, changed, fields, self.table)
-            table.properties = changed
+            with self.lock:
+                self.require(table)
+                table.properties = changed
+                table.modified_ms = self.settings.now_ms()
+                self.keep_table(table)
             self._drop_expired(table)
-            table.modified_ms = self.settings.now_ms()
-            self.keep_table(table)
 
     def _drop_expired(self, table: Table) -> None:
         """Delete the rows of partitions that have expired, such as by a new expiration."""
@@ -240,25 +197,47 @@ class Catalog:
         buffers.reshape(self, table, converted(fields, table.fields), fields)
 
     def new_version(self, table: Table, build: Build, fields: tuple[Field, ...] | None = None) -> Version:
-        """Replace the rows (and columns) of a table. The previous state stays readable by time travel."""
+        """Replace the rows (and columns) of a table. The previous state stays readable by time travel.
+
+        Raises notFound if the table is deleted meanwhile.
+        """
         table.require_plain()
         with table.lock:
             now = self.settings.now_ms()
-            name = self._build(build, expired_rows(table.properties, now))
-            now = max(now, self.settings.now_ms())
-            kept = table.fields if fields is None else fields
-            version = Version(now, name, kept)
-            table.versions.append(version)
-            table.modified_ms = now
-            table.properties["schema"] = {"fields": [field.to_json() for field in kept]}
-            gone = table.outdated(now)
-            self.keep_table(table)
+            try:
+                name = self._build(build, expired_rows(table.properties, now))
+            except Exception:
+                # The rows that it reads may be gone with the table.
+                self.require(table)
+                raise
+            with self.lock:
+                try:
+                    self.require(table)
+                except BigQueryError:
+                    self.warehouse.drop([name])
+                    raise
+                now = max(now, self.settings.now_ms())
+                kept = table.fields if fields is None else fields
+                version = Version(now, name, kept)
+                table.versions.append(version)
+                table.modified_ms = now
+                table.properties["schema"] = {"fields": [field.to_json() for field in kept]}
+                gone = table.outdated(now)
+                self.keep_table(table)
         self.warehouse.drop([old.name for old in gone])
         return version
 
     def keep_table(self, table: Table) -> None:
-        """Store the table for the next start."""
-        self.warehouse.keep(f"table:{table.name}", table.to_document())
+        """Store the table for the next start. Raises notFound if it was deleted meanwhile."""
+        with self.lock:
+            self.require(table)
+            self.warehouse.keep(f"table:{table.name}", table.to_document())
+
+    def require(self, table: Table) -> None:
+        """Raise notFound if the table is deleted."""
+        with self.lock:
+            if not self._has(table):
+                raise not_found("Table", table.name)
 
     def _build(self, build: Build, expired: str) -> str:
         name = self.warehouse.fresh_name()

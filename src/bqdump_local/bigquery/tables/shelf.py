@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.tables.warehouse import Warehouse
 
 Document = dict[str, Any]
+Check = Callable[[Document | None], None]
+
+
+def accept(_: Document | None) -> None:
+    """The check that changes whatever there is."""
 
 
 class Shelf:
@@ -38,19 +44,26 @@ class Shelf:
         """The document of this name, or None."""
         return self._documents.get((project, dataset), {}).get(name)
 
-    def put(self, project: str, dataset: str, name: str, document: Document, *, replace: bool) -> bool:
-        """Store a document. False, and nothing is stored, if there is one of this name and `replace` is not set."""
+    def put(
+        self, project: str, dataset: str, name: str, document: Document, *, replace: bool, check: Check = accept
+    ) -> bool:
+        """Store a document. False, and nothing is stored, if there is one of this name and `replace` is not set.
+
+        check: raises for a present document that may not be replaced.
+        """
         with self._lock:
             documents = self._documents.setdefault((project, dataset), {})
+            check(documents.get(name))
             if name in documents and not replace:
                 return False
             documents[name] = document
             self._warehouse.keep(self._key(project, dataset, name), document)
         return True
 
-    def remove(self, project: str, dataset: str, name: str) -> bool:
-        """Remove a document. False if there is none of this name."""
+    def remove(self, project: str, dataset: str, name: str, *, check: Check = accept) -> bool:
+        """Remove a document. False if there is none of this name. check: raises for one that may not be removed."""
         with self._lock:
+            check(self.find(project, dataset, name))
             found = self._documents.get((project, dataset), {}).pop(name, None)
             self._warehouse.keep(self._key(project, dataset, name), None)
         return found is not None

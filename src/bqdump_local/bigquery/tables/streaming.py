@@ -38,16 +38,29 @@ def insert_all(catalog: Catalog, table: Table, body: dict[str, Any]) -> dict[str
     rows = [absent | _row(row.get("json") or {}, table.fields) for row in given]
     ids = [row.get("insertId") for row in given]
     errors = dict(_problems(catalog, table, rows, ignore=bool(body.get("ignoreUnknownValues"))))
+    catalog.require(table)
     if errors and not body.get("skipInvalidRows"):
         stopped = {"reason": "stopped", "location": "", "debugInfo": "", "message": ""}
         return KIND | {"insertErrors": [_errors(n, errors.get(n, stopped)) for n in range(len(rows))]}
-    kept = [row for n, row in enumerate(rows) if n not in errors and table.is_new(ids[n])]
-    if kept:
-        text = _lines(kept)
-        buffers.stream(catalog, table, lambda cursor, name: _insert(cursor, name, table.fields, text), len(text))
+    with table.lock:
+        # Rows are known once they are stored: a client that sends them again after a failure loses none.
+        seen = set(table.inserted)
+        kept = [row for n, row in enumerate(rows) if n not in errors and _is_new(ids[n], seen)]
+        if kept:
+            text = _lines(kept)
+            buffers.stream(catalog, table, lambda cursor, name: _insert(cursor, name, table.fields, text), len(text))
+        table.inserted = seen
     if errors:
         return KIND | {"insertErrors": [_errors(n, error) for n, error in sorted(errors.items())]}
     return dict(KIND)
+
+
+def _is_new(insert_id: str | None, seen: set[str]) -> bool:
+    """Whether no row had this id before; without an id, each row is new."""
+    known = insert_id in seen
+    if insert_id is not None:
+        seen.add(insert_id)
+    return not known
 
 
 def _errors(number: int, error: dict[str, str]) -> dict[str, Any]:

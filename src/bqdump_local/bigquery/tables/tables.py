@@ -119,14 +119,6 @@ class Table:
         """The current columns."""
         return parse_fields((self.properties.get("schema") or {}).get("fields") or ())
 
-    def is_new(self, insert_id: str | None) -> bool:
-        """Whether no streamed row had this id before; without an id, each row is new."""
-        if insert_id is None:
-            return True
-        known = insert_id in self.inserted
-        self.inserted.add(insert_id)
-        return not known
-
     @property
     def masked(self) -> bool:
         """Whether a column has a data policy, which masks nothing here."""
@@ -164,6 +156,11 @@ class Table:
             cut += 1
         gone, self.versions = self.versions[:cut], self.versions[cut:]
         return gone
+
+    @property
+    def stored(self) -> list[str]:
+        """The names of its stored tables, which nothing else uses."""
+        return [*(version.name for version in self.versions), *([self.buffer.name] if self.buffer else [])]
 
     @property
     def has_rows(self) -> bool:

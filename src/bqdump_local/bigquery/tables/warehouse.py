@@ -12,7 +12,10 @@ from typing import Any
 
 import duckdb
 
+from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.sql.functions.calls import MACROS
+
+INTERRUPT_SECONDS = 0.05
 
 
 class Warehouse:
@@ -24,6 +27,10 @@ class Warehouse:
         self._persistent = data_dir is not None
         self._connection = duckdb.connect(str(data_dir / "bigquery.duckdb") if data_dir else ":memory:")
         self._lock = threading.Lock()
+        # The cursors in use. DuckDB neither makes two at once, nor closes a database whose cursors are busy.
+        self._busy: set[duckdb.DuckDBPyConnection] = set()
+        self._cursors = threading.Condition()
+        self._closed = False
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         # Jobs run side by side, and most of them for less time than it takes to share one among threads.
         self._connection.execute("SET GLOBAL threads = 1")
@@ -43,12 +50,19 @@ class Warehouse:
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A separate connection to the database."""
-        cursor = self._connection.cursor()
+        """A separate connection to the database. Raises BigQueryError once the database closes."""
+        with self._cursors:
+            if self._closed:
+                raise BigQueryError("backendError", "The local stack is shutting down.")
+            cursor = self._connection.cursor()
+            self._busy.add(cursor)
         try:
             yield cursor
         finally:
-            cursor.close()
+            with self._cursors:
+                cursor.close()
+                self._busy.remove(cursor)
+                self._cursors.notify_all()
 
     def fresh_name(self) -> str:
         """A unique name for a new stored table."""
@@ -59,6 +73,13 @@ class Warehouse:
         with self.cursor() as cursor:
             for name in names:
                 cursor.execute(f"DROP TABLE IF EXISTS {name}")
+
+    def drop_others(self, names: set[str]) -> None:
+        """Remove all stored tables but these: what an earlier process had built when it was killed."""
+        with self.cursor() as cursor:
+            found = cursor.execute("SELECT 'data.' || table_name FROM duckdb_tables() WHERE schema_name = 'data'")
+            stored = {str(row[0]) for row in found.fetchall()}
+        self.drop(sorted(stored - names))
 
     def keep(self, key: str, document: dict[str, Any] | None) -> None:
         """Store a document, or delete it with None. Does nothing for a database in memory."""
@@ -77,5 +98,12 @@ class Warehouse:
         return [(key, json.loads(document)) for key, document in rows]
 
     def close(self) -> None:
-        """Write everything and close the file."""
-        self._connection.close()
+        """End the statements that run, write everything, and close the file."""
+        with self._cursors:
+            self._closed = True
+            while self._busy:
+                for cursor in self._busy:
+                    cursor.interrupt()
+                # A cursor may begin its next statement after an interruption.
+                self._cursors.wait(INTERRUPT_SECONDS)
+            self._connection.close()

@@ -1,0 +1,305 @@
+"""Changes of one dataset, table or job that meet: the order is forced by what happens in the middle of the first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import requests
+
+from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.files.objects import ObjectStore
+from bqdump_local.bigquery.jobs import writing
+from bqdump_local.bigquery.jobs.jobs import Job
+from bqdump_local.bigquery.jobs.service import Service
+from bqdump_local.bigquery.jobs.settings import JobSettings
+from bqdump_local.bigquery.sql.results import JobResult
+from bqdump_local.bigquery.tables import buffers, streaming
+from bqdump_local.bigquery.tables.catalog import Catalog
+from bqdump_local.bigquery.tables.tables import Table
+from bqdump_local.bigquery.tables.types import parse_fields
+from bqdump_local.bigquery.tables.warehouse import Warehouse
+from local.bigquery_server import PROJECT, World
+
+SCHEMA = {"schema": {"fields": [{"name": "a", "type": "INTEGER"}]}}
+FIELDS = parse_fields(SCHEMA["schema"]["fields"])
+PLACE = {"projectId": "p", "datasetId": "d", "tableId": "t"}
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    warehouse = Warehouse(tmp_path)
+    catalog = Catalog(warehouse, JobSettings())
+    catalog.create_dataset("p", "d", {})
+    yield catalog
+    warehouse.close()
+
+
+def rows(catalog: Catalog, table: Table) -> list[int]:
+    with catalog.warehouse.cursor() as cursor:
+        return [row[0] for row in cursor.execute(f"SELECT a FROM {table.current.name} ORDER BY a").fetchall()]
+
+
+def stored(catalog: Catalog) -> set[str]:
+    with catalog.warehouse.cursor() as cursor:
+        names = "SELECT 'data.' || table_name FROM duckdb_tables() WHERE schema_name = 'data'"
+        return {row[0] for row in cursor.execute(names).fetchall()}
+
+
+def write(catalog: Catalog, value: int, **options: str) -> writing.Written:
+    return writing.place(catalog, PLACE, options, FIELDS, f"SELECT {value} AS a")
+
+
+# -- what is deleted stays deleted
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["table", "dataset"])
+def test_a_table_that_is_deleted_during_a_load_stays_deleted(catalog: Catalog, *, whole: bool) -> None:
+    table = catalog.create_table("p", "d", "t", SCHEMA)
+
+    def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+        cursor.execute(f"CREATE TABLE {name} AS SELECT 1 AS a")
+        if whole:
+            catalog.delete_dataset("p", "d", contents=True)
+        else:
+            catalog.delete_table(table)
+
+    with pytest.raises(BigQueryError, match=r"Not found: Table p:d\.t"):
+        catalog.new_version(table, build)
+    assert [key for key, _ in catalog.warehouse.kept() if key.startswith("table:")] == []
+    assert stored(catalog) == set()
+
+
+def test_rows_that_are_gone_with_their_table_are_a_missing_table(catalog: Catalog) -> None:
+    table = catalog.create_table("p", "d", "t", SCHEMA)
+
+    def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+        catalog.delete_table(table)
+        cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name}")
+
+    with pytest.raises(BigQueryError, match=r"Not found: Table p:d\.t"):
+        catalog.new_version(table, build)
+
+
+@pytest.mark.parametrize("change", ["change", "stream", "rename", "keep"])
+def test_a_change_of_a_deleted_table_does_not_bring_it_back(catalog: Catalog, change: str) -> None:
+    table = catalog.create_table("p", "d", "t", SCHEMA)
+    catalog.delete_table(table)
+    changes: dict[str, Callable[[], object]] = {
+        "change": lambda: catalog.change_table(table, {**SCHEMA, "description": "x"}),
+        "stream": lambda: streaming.insert_all(catalog, table, {"rows": [{"json": {"a": 1}}]}),
+        "rename": lambda: catalog.rename_table(table, "u"),
+        "keep": lambda: catalog.keep_table(table),
+    }
+    with pytest.raises(BigQueryError) as raised:
+        changes[change]()
+    assert raised.value.reason in ("notFound", "invalid")
+    assert [key for key, _ in catalog.warehouse.kept() if key.startswith("table:")] == []
+
+
+def test_a_change_of_a_deleted_dataset_does_not_bring_it_back(catalog: Catalog) -> None:
+    dataset = catalog.dataset("p", "d")
+    catalog.delete_dataset("p", "d", contents=True)
+    with pytest.raises(BigQueryError, match="Not found: Dataset p:d"):
+        catalog.change_dataset(dataset, {"description": "x"})
+    assert catalog.warehouse.kept() == []
+
+
+def test_a_table_of_a_dataset_that_is_deleted_meanwhile_leaves_no_rows(catalog: Catalog) -> None:
+    def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+        cursor.execute(f"CREATE TABLE {name} AS SELECT 1 AS a")
+        catalog.delete_dataset("p", "d", contents=True)
+
+    with pytest.raises(BigQueryError, match="Not found: Dataset p:d"):
+        catalog.create_table("p", "d", "t", SCHEMA, build)
+    assert stored(catalog) == set()
+
+
+def test_a_table_is_not_renamed_over_one_that_was_created_meanwhile(catalog: Catalog) -> None:
+    table = catalog.create_table("p", "d", "t", SCHEMA)
+    other = catalog.create_table("p", "d", "u", SCHEMA)
+    with pytest.raises(BigQueryError, match=r"Already Exists: Table p:d\.u"):
+        catalog.rename_table(table, "u")
+    assert catalog.find_table("p", "d", "t") is table
+    assert catalog.find_table("p", "d", "u") is other
+
+
+# -- loads that meet
+
+
+def test_two_jobs_that_create_a_table_both_append_to_it(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = writing._create
+
+    def second(*arguments: Any) -> writing.Written:
+        monkeypatch.setattr(writing, "_create", create)
+        write(catalog, 2, writeDisposition="WRITE_APPEND")
+        return create(*arguments)
+
+    monkeypatch.setattr(writing, "_create", second)
+    assert write(catalog, 1, writeDisposition="WRITE_APPEND").rows == 1
+    assert rows(catalog, catalog.table("p", "d", "t")) == [1, 2]
+
+
+def test_one_of_two_jobs_finds_an_empty_table(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = catalog.create_table("p", "d", "t", SCHEMA)
+    check = writing._check_properties
+
+    def second(*arguments: Any) -> None:
+        check(*arguments)
+        monkeypatch.setattr(writing, "_check_properties", check)
+        outcomes.append(threads.submit(write, catalog, 2))
+
+    outcomes: list[Any] = []
+    monkeypatch.setattr(writing, "_check_properties", second)
+    with ThreadPoolExecutor(1) as threads:
+        assert write(catalog, 1).rows == 1
+        with pytest.raises(BigQueryError, match=r"Already Exists: Table p:d\.t"):
+            outcomes[0].result()
+    assert rows(catalog, table) == [1]
+
+
+# -- streamed rows
+
+
+def test_a_streamed_row_that_could_not_be_stored_is_new_when_it_is_sent_again(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = catalog.create_table("p", "d", "t", SCHEMA)
+    body = {"rows": [{"insertId": "x", "json": {"a": 1}}]}
+
+    def fail(*_: object) -> None:
+        raise OSError("no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(buffers, "stream", fail)
+        with pytest.raises(OSError, match="no space"):
+            streaming.insert_all(catalog, table, body)
+    streaming.insert_all(catalog, table, body)
+    streaming.insert_all(catalog, table, body)
+    assert table.buffer is not None
+    assert table.buffer.rows == 1
+
+
+def test_streamed_rows_stay_if_they_cannot_be_moved(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = catalog.create_table("p", "d", "t", SCHEMA)
+    streaming.insert_all(catalog, table, {"rows": [{"json": {"a": 1}}]})
+
+    def fail(*_: object) -> None:
+        raise OSError("no space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(catalog, "new_version", fail)
+        with pytest.raises(OSError, match="no space"):
+            buffers.flush(catalog, table)
+    assert buffers.flush(catalog, table) == 1
+    assert rows(catalog, table) == [1]
+
+
+# -- the end of the process
+
+
+def test_the_warehouse_closes_while_a_query_runs() -> None:
+    warehouse = Warehouse()
+    running = threading.Event()
+    ended: list[Exception] = []
+
+    def run() -> None:
+        with warehouse.cursor() as cursor:
+            running.set()
+            try:
+                cursor.execute("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range <> b.range")
+            except duckdb.Error as error:
+                ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    running.wait()
+    warehouse.close()
+    thread.join()
+    assert [type(error) for error in ended] == [duckdb.InterruptException]
+    with pytest.raises(BigQueryError, match="shutting down"), warehouse.cursor():
+        pass
+
+
+def test_what_a_killed_process_had_not_finished_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path)
+    catalog = Catalog(warehouse, JobSettings())
+    catalog.create_dataset("p", "d", {})
+    table = catalog.create_table("p", "d", "t", SCHEMA)
+    write(catalog, 1, writeDisposition="WRITE_APPEND")
+    streaming.insert_all(catalog, table, {"rows": [{"json": {"a": 2}}]})
+    kept = set(table.stored)
+    with warehouse.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {warehouse.fresh_name()} AS SELECT 1 AS half")
+    warehouse.close()
+    again = Catalog(Warehouse(tmp_path), JobSettings())
+    assert stored(again) == kept
+    assert rows(again, again.table("p", "d", "t")) == [1]
+    again.warehouse.close()
+
+
+# -- jobs
+
+
+def test_a_job_that_is_cancelled_after_its_effect_has_succeeded(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path)
+    service = Service(Catalog(warehouse, JobSettings()), ObjectStore("http://127.0.0.1:1"), JobSettings())
+    execute = service.jobs._execute
+
+    def then_cancel(job: Job) -> JobResult:
+        outcome = execute(job)
+        job.cancelled.set()
+        return outcome
+
+    service.jobs._execute = then_cancel
+    service.catalog.create_dataset("p", "d", {})
+    body = {"configuration": {"query": {"query": "CREATE TABLE d.t AS SELECT 1 AS a"}}}
+    job = service.accept("p", body)
+    job.ended.result()
+    assert job.error is None
+    assert rows(service.catalog, service.catalog.table("p", "d", "t")) == [1]
+    warehouse.close()
+
+
+def test_a_request_id_that_is_sent_many_times_at_once_runs_one_query(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (a INT64)")
+    body = {"query": f"INSERT INTO {name}.t VALUES (1)", "requestId": "once", "useLegacySql": False}
+
+    def send(_: int) -> Any:
+        url = f"{world.address}/bigquery/v2/projects/{PROJECT}/queries"
+        return requests.post(url, json=body, timeout=60).json()
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(send, range(8)))
+    assert len({answer["jobReference"]["jobId"] for answer in answers}) == 1
+    assert world.sql(f"SELECT COUNT(*) FROM {name}.t") == [(1,)]
+
+
+# -- lists
+
+
+@pytest.mark.parametrize("deleted", ["t0", "t1"])
+def test_a_table_that_is_deleted_meanwhile_shifts_no_page(world: World, deleted: str) -> None:
+    name = world.dataset()
+    for number in range(4):
+        world.sql(f"CREATE TABLE {name}.t{number} (a INT64)")
+    pages = iter(world.client.list_tables(name, page_size=2).pages)
+    first = [table.table_id for table in next(pages)]
+    world.client.delete_table(f"{name}.{deleted}")
+    assert first + [table.table_id for table in next(pages)] == ["t0", "t1", "t2", "t3"]
+
+
+def test_the_pages_of_rows_show_one_state_of_their_table(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t AS SELECT a FROM UNNEST([1, 2, 3, 4]) AS a ORDER BY a")
+    pages = iter(world.client.list_rows(f"{name}.t", selected_fields=world.client.get_table(f"{name}.t").schema,
+                                        page_size=2).pages)  # fmt: skip
+    first = [row["a"] for row in next(pages)]
+    world.sql(f"DELETE FROM {name}.t WHERE a < 3")
+    assert sorted(first + [row["a"] for row in next(pages)]) == [1, 2, 3, 4]
