@@ -129,8 +129,10 @@ def _is_of_type(part: str, value: Any) -> bool:
             return isinstance(value, list) and all(isinstance(item, str) for item in value)
         case "map":
             return isinstance(value, dict) and all(item is None or isinstance(item, str) for item in value.values())
-        case "any" | "text":
+        case "any":
             return True
+        case "text":
+            return isinstance(value, (str, int, float))
     return isinstance(value, list) if part.endswith("[]") else isinstance(value, dict)
 
 

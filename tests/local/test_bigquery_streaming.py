@@ -61,3 +61,11 @@ def test_a_row_sent_again_with_its_id_is_there_once(world: World, table: str) ->
         assert world.client.insert_rows_json(table, [{"i": 1}, {"i": 2}], row_ids=["a", "b"]) == []
     assert world.client.insert_rows_json(table, [{"i": 1}], row_ids=[None]) == []
     assert rows(world, table) == [(1,), (1,), (2,)]
+
+
+def test_a_number_is_an_insert_id_as_googles_own_tests_send_it(world: World) -> None:
+    name = world.dataset()
+    world.sql(f"CREATE TABLE {name}.t (a INT64)")
+    for _ in range(2):
+        assert world.client.insert_rows_json(f"{name}.t", [{"a": 1}, {"a": 2}], row_ids=[0, 1]) == []
+    assert world.client.get_table(f"{name}.t").streaming_buffer.estimated_rows == 2

@@ -218,7 +218,7 @@ SCHEMAS = {
         output="kind",
     ),
     "TableDataInsertAllRequest.rows": schema(
-        effect="insertId json:any",
+        effect="insertId:text json:any",
     ),
     "TableFieldSchema": schema(
         effect="""defaultValueExpression description fields:TableFieldSchema[] maxLength:int64 mode name precision:int64
