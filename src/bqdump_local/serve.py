@@ -1,7 +1,8 @@
 """One stand-in as a process: `python -m bqdump_local.serve storage|bigquery|cloud-run …`.
 
-It prints its address on the first line (BigQuery: followed by a space and the address of the Storage Read API). It ends
-when its standard input is closed, and so does not outlive the process that started it.
+It prints its address on the first line (BigQuery: followed by a space and the address of the Storage Read API), or why
+it cannot start: `["cause", "hint"]`. It ends when its standard input is closed, and so does not outlive the process
+that started it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import socket
 import sys
@@ -17,7 +19,9 @@ from pathlib import Path
 
 import uvicorn
 
+from bqdump.core.errors import BqdumpError
 from bqdump_local.control import Control
+from bqdump_local.held import port_in_use
 from bqdump_local.operations import bigquery_operation, storage_operation
 
 
@@ -35,14 +39,19 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="bigquery: folder for tables (default: in memory)")
     parser.add_argument("--detached", action="store_true", help="keep running after standard input is closed")
     arguments = parser.parse_args()
-    listener = socket.create_server(("127.0.0.1", arguments.port), backlog=2048)
-    addresses = [f"http://127.0.0.1:{listener.getsockname()[1]}"]
-    if arguments.service == "bigquery":
-        # The Storage Read API is served only as long as it is referenced.
-        app, _reads, address = _bigquery(arguments)
-        addresses.append(address)
-    else:
-        app = _app(arguments)
+    addresses = []
+    try:
+        listener = _listener(arguments.port)
+        addresses.append(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        if arguments.service == "bigquery":
+            # The Storage Read API is served only as long as it is referenced.
+            app, _reads, address = _bigquery(arguments)
+            addresses.append(address)
+        else:
+            app = _app(arguments)
+    except BqdumpError as error:
+        sys.stdout.write(json.dumps([error.cause, error.hint]) + "\n")
+        sys.exit(1)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -63,6 +72,13 @@ def main() -> None:
     sys.stdout.flush()
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
         server.run(sockets=[listener])
+
+
+def _listener(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port), backlog=2048)
+    except OSError as error:
+        raise port_in_use(port, error) from error
 
 
 def _app(arguments: argparse.Namespace) -> Control:

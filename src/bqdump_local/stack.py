@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import BqdumpError, UsageError
 
 # Removing a temporary folder with thousands of objects takes a while.
 STOP_SECONDS = 30
@@ -135,6 +135,9 @@ def _spawn(arguments: list[str], detached_log: IO[bytes] | None) -> subprocess.P
 
 def _address(process: subprocess.Popen[bytes]) -> str:
     line = process.stdout.readline().decode().strip() if process.stdout else ""
+    if line.startswith("["):
+        process.wait(STOP_SECONDS)
+        raise UsageError("start", "the local stack", *json.loads(line))
     if not line:
         code = process.wait(STOP_SECONDS)
         raise BqdumpError("start", "the local stack", f"a server ended with exit code {code}", "See its message above.")

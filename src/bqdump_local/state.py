@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -23,6 +25,8 @@ def up(folder: Path, *, persist: bool, ports: tuple[int, int], cloud_run_port: i
         raise UsageError(
             "start", "the local stack", f"it is already running ({running.bigquery})", "Stop it: bqdump local down"
         )
+    # What is left of a stack of which a process was killed.
+    _end(_left(folder))
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "bigquery" if persist else None
     with (folder / "log").open("ab") as log:
@@ -40,11 +44,21 @@ def up(folder: Path, *, persist: bool, ports: tuple[int, int], cloud_run_port: i
 
 def find(folder: Path) -> Stack | None:
     """The running stack; None if there is none."""
+    stack = _recorded(folder)
+    return stack if stack and all(map(_is_ours, stack.pids)) else None
+
+
+def _recorded(folder: Path) -> Stack | None:
     try:
-        stack = msgspec.json.decode((folder / FILE).read_bytes(), type=Stack)
+        return msgspec.json.decode((folder / FILE).read_bytes(), type=Stack)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-    return stack if all(map(_is_ours, stack.pids)) else None
+
+
+def _left(folder: Path) -> list[int]:
+    """The processes of the recorded stack that still run."""
+    stack = _recorded(folder)
+    return [pid for pid in stack.pids if _is_ours(pid)] if stack else []
 
 
 def the_stack(folder: Path) -> Stack:
@@ -58,15 +72,21 @@ def the_stack(folder: Path) -> Stack:
 
 def down(folder: Path) -> None:
     """Stop the stack that was started from here, and wait for its end. Raises NotFoundError if there is none."""
-    stack = the_stack(folder)
-    for pid in stack.pids:
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
-    while any(map(_is_ours, stack.pids)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    for pid in filter(_is_ours, stack.pids):
-        os.kill(pid, signal.SIGKILL)
+    pids = _left(folder) or the_stack(folder).pids
+    _end(pids)
     (folder / FILE).unlink()
+
+
+def _end(pids: Sequence[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while any(map(_is_ours, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for pid in filter(_is_ours, pids):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _is_ours(pid: int) -> bool:

@@ -226,6 +226,14 @@ def test_the_warehouse_closes_while_a_query_runs() -> None:
         pass
 
 
+def test_the_warehouse_closes_while_rows_are_read() -> None:
+    warehouse = Warehouse()
+    with warehouse.cursor() as cursor:
+        cursor.execute("FROM range(1000000)")
+        assert cursor.fetchone() == (0,)
+        warehouse.close()
+
+
 def test_what_a_killed_process_had_not_finished_is_removed_at_the_next_start(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path)
     catalog = Catalog(warehouse, JobSettings())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
+import sqlite3
 import tempfile
 import weakref
 from contextlib import asynccontextmanager
@@ -97,6 +99,8 @@ class Endpoint:
             reply = error_reply(error, media=media)
         except DisconnectedError:
             return
+        except (OSError, sqlite3.OperationalError) as error:
+            reply = error_reply(_of_the_disk(error), media=media)
         await reply.send(send)
 
     def close(self) -> None:
@@ -194,6 +198,16 @@ def _clean_up(endpoint: Endpoint, temporary: Path | None) -> None:
     endpoint.close()
     if temporary:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _of_the_disk(error: OSError | sqlite3.OperationalError) -> ApiError:
+    """The answer to a request for which the disk has no room, with a status that clients do not retry."""
+    full = (
+        error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if isinstance(error, OSError) else "full" in str(error)
+    )
+    if not full:
+        raise error
+    return ApiError(507, f"The disk of the local stack is full: {error}", reason="insufficientStorage")
 
 
 def _pick(methods: Mapping[str, Handler], request: Request) -> Handler:

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ class UploadRoutes:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._uploads: dict[str, tuple[str, dict[str, Any], Path]] = {}
+        # One request at a time appends to a file, or completes it.
+        self._lock = threading.Lock()
 
     def endpoints(self) -> list[Endpoint]:
         """All of them."""
@@ -45,23 +48,24 @@ class UploadRoutes:
 
     def resume(self, call: Call) -> dict[str, Any] | Response:
         """Receive a part of a resumable upload. The last one starts the job."""
-        upload = call.query.get("upload_id", "")
-        if upload not in self._uploads:
-            raise BigQueryError("notFound", "Not found: Upload")
-        project, metadata, path = self._uploads[upload]
         header = call.headers.get("content-range")
         match = CONTENT_RANGE.fullmatch(header) if header is not None else None
         if header is not None and match is None:
             raise invalid(f"Failed to parse Content-Range header: {header}")
-        size = path.stat().st_size
-        if match is not None and match["first"] is not None and int(match["first"]) != size:
-            return _incomplete(size)
-        with path.open("ab") as file:
-            file.write(call.raw)
-        size += len(call.raw)
-        if match is not None and (match["total"] == "*" or int(match["total"]) > size):
-            return _incomplete(size)
-        del self._uploads[upload]
+        upload = call.query.get("upload_id", "")
+        with self._lock:
+            if upload not in self._uploads:
+                raise BigQueryError("notFound", "Not found: Upload")
+            project, metadata, path = self._uploads[upload]
+            size = path.stat().st_size
+            if match is not None and match["first"] is not None and int(match["first"]) != size:
+                return _incomplete(size)
+            with path.open("ab") as file:
+                file.write(call.raw)
+            size += len(call.raw)
+            if match is not None and (match["total"] == "*" or int(match["total"]) > size):
+                return _incomplete(size)
+            del self._uploads[upload]
         return self._accept(project, metadata, path)
 
     def _accept(self, project: str, metadata: dict[str, Any], path: Path) -> dict[str, Any]:

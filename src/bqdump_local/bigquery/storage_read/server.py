@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import grpc
 
 from bqdump_local.bigquery.errors import BigQueryError, invalid
+from bqdump_local.held import port_in_use
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.storage_read.arrow import Codec
@@ -47,7 +48,10 @@ def serve(catalog: Catalog, judge: Judge, port: int = 0) -> tuple[grpc.Server, s
     options = [("grpc.max_send_message_length", MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
     server = grpc.server(ThreadPoolExecutor(THREADS, thread_name_prefix="read"), options=options)
     server.add_generic_rpc_handlers((_Handlers(catalog, judge),))
-    taken = server.add_insecure_port(f"127.0.0.1:{port}")
+    try:
+        taken = server.add_insecure_port(f"127.0.0.1:{port}")
+    except RuntimeError as error:
+        raise port_in_use(port, error) from error
     server.start()
     return server, f"127.0.0.1:{taken}"
 

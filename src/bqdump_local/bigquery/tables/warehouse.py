@@ -6,7 +6,7 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import duckdb
 
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.sql.functions.calls import MACROS
+from bqdump_local.held import folder_in_use
 
-INTERRUPT_SECONDS = 0.05
+INTERRUPT_SECONDS, INTERRUPTIONS = 0.05, 100
 
 
 class Warehouse:
@@ -25,7 +26,12 @@ class Warehouse:
         if data_dir is not None:
             data_dir.mkdir(parents=True, exist_ok=True)
         self._persistent = data_dir is not None
-        self._connection = duckdb.connect(str(data_dir / "bigquery.duckdb") if data_dir else ":memory:")
+        try:
+            self._connection = duckdb.connect(str(data_dir / "bigquery.duckdb") if data_dir else ":memory:")
+        except duckdb.IOException as error:
+            if data_dir is None or "lock" not in str(error):
+                raise
+            raise folder_in_use(data_dir) from error
         self._lock = threading.Lock()
         # The cursors in use. DuckDB neither makes two at once, nor closes a database whose cursors are busy.
         self._busy: set[duckdb.DuckDBPyConnection] = set()
@@ -101,9 +107,15 @@ class Warehouse:
         """End the statements that run, write everything, and close the file."""
         with self._cursors:
             self._closed = True
-            while self._busy:
-                for cursor in self._busy:
-                    cursor.interrupt()
-                # A cursor may begin its next statement after an interruption.
-                self._cursors.wait(INTERRUPT_SECONDS)
+            for _ in range(INTERRUPTIONS):
+                try:
+                    self._connection.close()
+                except duckdb.OperationalError:
+                    # A statement is running. Its thread may begin another one after it.
+                    for cursor in self._busy:
+                        with suppress(duckdb.ConnectionException):
+                            cursor.interrupt()
+                    self._cursors.wait(INTERRUPT_SECONDS)
+                else:
+                    return
             self._connection.close()

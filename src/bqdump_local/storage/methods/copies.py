@@ -138,10 +138,18 @@ class CopyMethods:
         )
         if body.get("deleteSourceObjects"):
             for source in sources:
-                if source.name != name:
+                if source.name != name and self._is_there(source):
                     self._store.access.require(bucket, "storage.objects.delete", item=source.name)
                     self._store.delete(self._store.find(bucket, source.name, source.generation), version=True)
         return Reply(self._store.resource(record, request.base_url))
+
+    def _is_there(self, source: ObjectRecord) -> bool:
+        """Whether nobody has deleted a component while it was joined."""
+        try:
+            self._store.find(source.bucket, source.name, source.generation)
+        except ApiError:
+            return False
+        return True
 
     def _source(self, request: Request, bucket: str, name: str, to_bucket: str, to_name: str) -> ObjectRecord:
         """The source of a copy or rewrite, if its preconditions hold."""

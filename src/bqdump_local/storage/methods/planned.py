@@ -46,7 +46,7 @@ async def received(store: Store, request: Request) -> Spool:
     try:
         async for piece in request.stream():
             spool.write(piece)
-    except DisconnectedError:
+    except (DisconnectedError, OSError):
         spool.discard()
         raise
     return spool

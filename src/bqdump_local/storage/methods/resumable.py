@@ -51,6 +51,7 @@ class Session:
         self._spool = spool
         self._total = total
         self._busy = False
+        self._cancelled = False
 
     async def receive(self, chunk: Chunk, request: Request) -> bool:
         """Receive a request's bytes. Returns True once the upload is complete."""
@@ -81,7 +82,8 @@ class Session:
         return self._spool.finish()
 
     def cancel(self) -> None:
-        """Drop the bytes."""
+        """Drop the bytes. A request that brings more of them is refused."""
+        self._cancelled = True
         if self.record is None:
             self._spool.discard()
 
@@ -92,10 +94,14 @@ class Session:
             known = min(max(self._spool.size + len(pending) - position, 0), len(piece))
             position += len(piece)
             pending += piece[known:]
+            if self._cancelled:
+                return
             if len(pending) >= QUANTUM:
                 cut = len(pending) - (self._spool.size + len(pending)) % QUANTUM
                 self._spool.write(bytes(pending[:cut]))
                 del pending[:cut]
+        if self._cancelled:
+            return
         if chunk.end is not None and position != chunk.end:
             raise invalid(f"Content-Range says that the request ends at byte {chunk.end}, but it ends at {position}.")
         if chunk.end is None:

@@ -59,7 +59,7 @@ class UploadMethods:
         identifier = request.query.get("upload_id", "")
         session = self._sessions.get(identifier)
         if session is None or session.plan.bucket != bucket:
-            raise ApiError(404, "No such upload: it does not exist or has expired.")
+            raise _gone()
         if request.method == "DELETE":
             session.cancel()
             del self._sessions[identifier]
@@ -67,14 +67,21 @@ class UploadMethods:
         if session.record is None:
             chunk = parse_content_range(request.headers.get("content-range"))
             session.expected.append(from_header(request.headers.get("x-goog-hash")))
-            if not await session.receive(chunk, request):
+            complete = await session.receive(chunk, request)
+            if self._sessions.get(identifier) is not session:
+                raise _gone()
+            if not complete:
                 return Reply(status=308, headers=session.progress())
-            try:
-                session.record = self._commit(session.plan, session.finish(), *session.expected)
-            except ApiError:
-                del self._sessions[identifier]
-                raise
+            # Another request may have completed the upload meanwhile.
+            session.record = session.record or self._complete(session)
         return Reply(self._store.resource(session.record, request.base_url))
+
+    def _complete(self, session: Session) -> ObjectRecord:
+        try:
+            return self._commit(session.plan, session.finish(), *session.expected)
+        except BaseException:
+            del self._sessions[session.identifier]
+            raise
 
     async def _media(self, request: Request, bucket: str) -> Reply:
         plan = self._plan(request, bucket, {}, request.headers.get("content-type"))
@@ -87,7 +94,11 @@ class UploadMethods:
         resource = checked("Object", resource, "object")
         plan = self._plan(request, bucket, resource, content_type)
         spool = self._store.files.spool()
-        spool.write(data)
+        try:
+            spool.write(data)
+        except OSError:
+            spool.discard()
+            raise
         expected = [from_resource(resource), from_header(request.headers.get("x-goog-hash"))]
         record = self._commit(plan, spool.finish(), *expected)
         return Reply(self._store.resource(record, request.base_url))
@@ -121,6 +132,10 @@ class UploadMethods:
 
     def _commit(self, plan: Plan, content: Content, *expected: dict[str, str]) -> ObjectRecord:
         return create(self._store, plan, unchanged(content, *expected))
+
+
+def _gone() -> ApiError:
+    return ApiError(404, "No such upload: it does not exist, was cancelled or has expired.")
 
 
 def split_multipart(content_type: str, body: bytes) -> tuple[dict[str, Any], str | None, bytes]:

@@ -82,9 +82,9 @@ class XmlUploads:
             return self._start(request, bucket, name)
         upload = self._uploads.get(identifier or "")
         if upload is None or (upload.plan.bucket, upload.plan.name) != (bucket, name):
-            raise ApiError(404, "The requested upload was not found.", reason="NoSuchUpload")
+            raise _no_such_upload()
         if request.method == "PUT":
-            return await self._take(request, upload)
+            return await self._take(request, upload, identifier or "")
         if request.method == "POST":
             return await self._complete(request, upload, identifier or "")
         if request.method == "DELETE":
@@ -116,12 +116,15 @@ class XmlUploads:
         answer = {"Bucket": bucket, "Key": name, "UploadId": identifier}
         return _reply(_xml("InitiateMultipartUploadResult", answer))
 
-    async def _take(self, request: Request, upload: _Upload) -> Reply:
+    async def _take(self, request: Request, upload: _Upload, identifier: str) -> Reply:
         number = request.number("partNumber")
         if number is None or not 1 <= number <= _MOST_PARTS:
             raise invalid(f"partNumber must be from 1 to {_MOST_PARTS}.")
         whole = (await received(self._store, request)).finish()
         content = unchanged(whole, from_header(request.headers.get("x-goog-hash")))
+        if identifier not in self._uploads:
+            content.discard()
+            raise _no_such_upload()
         etag = f'"{hashlib.sha256(f"{content.crc32c}{content.md5}".encode()).hexdigest()[:32]}"'
         if number in upload.parts:
             upload.parts[number].content.discard()
@@ -130,15 +133,23 @@ class XmlUploads:
         return Reply(headers=[("etag", etag), ("x-goog-hash", checksums)])
 
     async def _complete(self, request: Request, upload: _Upload, identifier: str) -> Reply:
-        chosen = [self._chosen(part, upload) for part in _parts(await request.body())]
+        parts = _parts(await request.body())
+        # Another request may have completed or aborted the upload meanwhile.
+        if identifier not in self._uploads:
+            raise _no_such_upload()
+        chosen = [self._chosen(part, upload) for part in parts]
         numbers = [number for number, _ in chosen]
         if not numbers or numbers != sorted(set(numbers)):
             raise ApiError(400, "The parts are not in ascending order.", reason="InvalidPartOrder")
         spool = self._store.files.spool()
-        for _, part in chosen:
-            with Path(part.content.path).open("rb") as file:
-                while piece := file.read(_PIECE):
-                    spool.write(piece)
+        try:
+            for _, part in chosen:
+                with Path(part.content.path).open("rb") as file:
+                    while piece := file.read(_PIECE):
+                        spool.write(piece)
+        except OSError:
+            spool.discard()
+            raise
         plan = upload.plan
         # Like composed objects, these have no MD5 in the service.
         record = create(self._store, plan, spool.finish(with_md5=False))
@@ -153,6 +164,10 @@ class XmlUploads:
         if known is None or known.etag.strip('"') != etag.strip('"'):
             raise ApiError(400, f"The part {number} was not uploaded, or has another ETag.", reason="InvalidPart")
         return number, known
+
+
+def _no_such_upload() -> ApiError:
+    return ApiError(404, "The requested upload was not found.", reason="NoSuchUpload")
 
 
 def _parts(body: bytes) -> list[tuple[int, str]]:

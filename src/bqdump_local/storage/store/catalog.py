@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,10 +11,13 @@ import msgspec
 from bqdump_local.storage.store.records import BucketRecord, ObjectRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _TABLES = """
     create table if not exists buckets (name text primary key, record blob not null) without rowid;
+    create table if not exists intended (bucket text, name text, record blob not null, primary key (bucket, name))
+        without rowid;
     create table if not exists objects (bucket text, name text, record blob not null, primary key (bucket, name))
         without rowid;
 """
@@ -54,6 +58,24 @@ class Catalog:
         """Insert or replace."""
         row = (record.bucket, record.name, msgspec.json.encode(record))
         self._database.execute("replace into objects values (?, ?, ?)", row)
+
+    @contextmanager
+    def placing(self, record: ObjectRecord) -> Iterator[None]:
+        """Store a record while its file is placed, so that the end of the process does not part the two."""
+        key = (record.bucket, record.name)
+        self._database.execute("replace into intended values (?, ?, ?)", (*key, msgspec.json.encode(record)))
+        try:
+            yield
+        finally:
+            self._database.execute("delete from intended where bucket = ? and name = ?", key)
+
+    def settle(self, placed: Callable[[ObjectRecord], str | None]) -> None:
+        """Save the records whose files an earlier process had placed when it ended. placed: where, or None."""
+        for row in self._database.execute("select record from intended").fetchall():
+            record = msgspec.json.decode(row[0], type=ObjectRecord)
+            if place := placed(record):
+                self.save_object(msgspec.structs.replace(record, place=place))
+        self._database.execute("delete from intended")
 
     def delete_bucket(self, name: str) -> None:
         """Forget."""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import google_crc32c
 
+from bqdump_local.held import hold
+
 if TYPE_CHECKING:
     from io import FileIO
 
@@ -26,12 +28,13 @@ _RESERVED: Final = frozenset('\\:*?"<>|\0' if os.name == "nt" else "\0")
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Complete bytes with checksums, in a temporary file that is not an object yet."""
+    """Complete bytes with checksums, in a temporary file that is not an object yet. changed: the file's time."""
 
     path: str
     size: int
     crc32c: str
     md5: str | None
+    changed: int = 0
 
     def discard(self) -> None:
         """Remove the file, unless it has become an object."""
@@ -52,18 +55,25 @@ class Spool:
     def write(self, data: bytes) -> None:
         """Append."""
         view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError:
+            # Without what was written before the disk was full, the next bytes continue where they should.
+            self._file.seek(self.size)
+            self._file.truncate()
+            raise
         self._crc32c = google_crc32c.extend(self._crc32c, data)
         self._md5.update(data)
         self.size += len(data)
 
     def finish(self, *, with_md5: bool = True) -> Content:
         """Close the file and return its content."""
+        changed = os.fstat(self._file.fileno()).st_mtime_ns
         self._file.close()
         md5 = base64.b64encode(self._md5.digest()).decode() if with_md5 else None
         crc32c = base64.b64encode(self._crc32c.to_bytes(4, "big")).decode()
-        return Content(self._path, self.size, crc32c, md5)
+        return Content(self._path, self.size, crc32c, md5, changed)
 
     def discard(self) -> None:
         """Remove the file. Does nothing after the file was placed."""
@@ -91,11 +101,17 @@ class Files:
         self._objects = self.hidden / "objects"
         self._temporary = self.hidden / "tmp"
         self._numbers = count()
+        self.hidden.mkdir(parents=True, exist_ok=True)
+        self._held = hold(self.hidden)
         # Incomplete files of an earlier server.
         shutil.rmtree(self._temporary, ignore_errors=True)
         self._temporary.mkdir(parents=True)
         self._objects.mkdir(exist_ok=True)
         self._taken: dict[str, str] | None = {} if self._ignores_case() else None
+
+    def close(self) -> None:
+        """Leave the folder to the next server."""
+        self._held.close()
 
     def spool(self) -> Spool:
         """A new temporary file to write to."""
@@ -108,7 +124,7 @@ class Files:
             os.link(source, path)
         except OSError:
             shutil.copyfile(source, path)
-        return Content(path, size, crc32c, md5)
+        return Content(path, size, crc32c, md5, Path(path).stat().st_mtime_ns)
 
     def open(self, place: str) -> FileIO:
         """An object's bytes, which stay readable if the object is replaced or deleted meanwhile."""
@@ -124,10 +140,14 @@ class Files:
                 self._release(place)
             else:
                 return place
-        digest = hashlib.sha256(place.encode()).hexdigest()
-        place = f"{HIDDEN}/objects/{digest}"
+        place = self._hidden_place(place)
         self._move(content.path, self.root / place)
         return place
+
+    def placed(self, bucket: str, name: str, state: State) -> str | None:
+        """The path at which `place` has put an object with this state; None if it has not."""
+        places = (f"{bucket}/{name}", self._hidden_place(f"{bucket}/{name}"))
+        return next((place for place in places if self.state(place) == state), None)
 
     def archive(self, place: str, identity: str) -> str:
         """Give the file of an object a second place, in the hidden folder, under a digest of this identity."""
@@ -217,6 +237,10 @@ class Files:
             (self.root / bucket).rmdir()
         except OSError:
             return
+
+    @staticmethod
+    def _hidden_place(place: str) -> str:
+        return f"{HIDDEN}/objects/{hashlib.sha256(place.encode()).hexdigest()}"
 
     def _new_path(self) -> str:
         return f"{self._temporary}/{next(self._numbers)}"

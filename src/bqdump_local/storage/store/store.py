@@ -7,6 +7,7 @@ preconditions have no races.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,6 +28,8 @@ from bqdump_local.storage.store.versions import Versions
 if TYPE_CHECKING:
     from pathlib import Path
 
+Settings = dict[str, Any]
+
 
 class Store:
     """The server's state, without uploads in progress."""
@@ -44,10 +47,9 @@ class Store:
 
     def bucket(self, name: str) -> Bucket:
         """A bucket, or 404."""
-        try:
-            return self.buckets[name]
-        except KeyError:
-            raise no_such_bucket() from None
+        if (found := self.buckets.get(name)) is None:
+            raise no_such_bucket()
+        return found
 
     def find(self, bucket: str, name: str, generation: int | None = None) -> ObjectRecord:
         """The live object, or 404; with a generation, that version."""
@@ -159,41 +161,45 @@ class Store:
             self._check_retention(bucket, {}, settings)
             holder = self.buckets[bucket]
             check_encryption(holder.record.settings, holder.record.key(kms_key), customer_key)
+            if holder.record.settings.get("defaultEventBasedHold"):
+                # https://cloud.google.com/storage/docs/object-holds#default-holds
+                settings = {**settings, "eventBasedHold": True}
+            record = new_object(
+                holder.record,
+                name,
+                content,
+                self._next_generation(),
+                place="",
+                settings=settings,
+                changed=content.changed,
+                storage_class=storage_class,
+                components=components,
+                kms_key=kms_key,
+                customer_key=customer_key,
+            )
             self._archive(bucket, name)
-            place = self.files.place(content, bucket, name)
+            record = self._place(content, record)
         finally:
             content.discard()
         previous = holder.objects.get(name)
-        if previous and previous.place != place:
+        if previous and previous.place != record.place:
             self.files.remove(previous.place)
         holder.foreign.pop(name, None)
-        state = self.files.state(place)
-        if holder.record.settings.get("defaultEventBasedHold"):
-            # https://cloud.google.com/storage/docs/object-holds#default-holds
-            settings = {**settings, "eventBasedHold": True}
-        record = new_object(
-            holder.record,
-            name,
-            content,
-            self._next_generation(),
-            place=place,
-            settings=settings,
-            changed=state.changed if state else 0,
-            storage_class=storage_class,
-            components=components,
-            kms_key=kms_key,
-            customer_key=customer_key,
-        )
         holder.add(record)
-        if self._catalog:
-            self._catalog.save_object(record)
         return record
+
+    def _place(self, content: Content, record: ObjectRecord) -> ObjectRecord:
+        """Give a new object its file, so that the next server has both the file and the record, or neither."""
+        with self._catalog.placing(record) if self._catalog else nullcontext():
+            placed = msgspec.structs.replace(record, place=self.files.place(content, record.bucket, record.name))
+            if self._catalog:
+                self._catalog.save_object(placed)
+        return placed
 
     def _archive(self, bucket: str, name: str) -> None:
         """Keep the live object of a bucket with versioning or soft delete, which is replaced or deleted."""
         holder = self.buckets[bucket]
-        if name in holder.objects:
-            record = holder.objects[name]
+        if record := holder.objects.get(name):
             if holder.record.versioned:
                 self.versions.archive(msgspec.structs.replace(record, deleted=microseconds()))
             else:
@@ -264,13 +270,12 @@ class Store:
             self._catalog.delete_bucket(name)
 
     def close(self) -> None:
-        """Close the catalog."""
+        """Close the catalog, and leave the folder to the next server."""
         if self._catalog:
             self._catalog.close()
+        self.files.close()
 
-    def _check_retention(
-        self, bucket: str, before: dict[str, Any], after: dict[str, Any], *, overriding: bool = False
-    ) -> None:
+    def _check_retention(self, bucket: str, before: Settings, after: Settings, *, overriding: bool = False) -> None:
         if after.get("retention") != before.get("retention"):
             self.access.require(bucket, "storage.objects.setRetention")
         check_change(self.buckets[bucket].record, before, after, overriding=overriding)
@@ -285,6 +290,7 @@ class Store:
                 self.save_bucket(bucket, kept=True)
             else:
                 self.soft_deleted.add_bucket(bucket)
+        catalog.settle(lambda one: self.files.placed(one.bucket, one.name, State(one.size, one.changed)))
         for record in catalog.objects():
             self._generation = max(self._generation, record.generation)
             if record.bucket in self.buckets and self.files.adopt(record.place):

@@ -1,0 +1,68 @@
+"""What can keep a local stack from starting, and how one that has lost a process is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from bqdump.core.errors import NotFoundError, UsageError
+from bqdump_local import stack as stacks
+from bqdump_local import state
+from bqdump_local.bigquery.tables.warehouse import Warehouse
+
+
+@pytest.mark.parametrize("service", ["storage", "bigquery"])
+def test_a_port_in_use_is_named(service: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ports = (port, 0) if service == "storage" else (0, port)
+        with pytest.raises(UsageError, match=f"it cannot listen on the port {port} .* Choose another port"):
+            stacks.start(root=tmp_path, ports=ports)
+
+
+def test_the_folder_of_another_stack_is_refused(tmp_path: Path) -> None:
+    with (
+        stacks.running(root=tmp_path / "buckets"),
+        pytest.raises(UsageError, match=f"another stack uses the folder {tmp_path}/buckets"),
+    ):
+        stacks.start(root=tmp_path / "buckets")
+
+
+def test_the_tables_of_another_stack_are_refused(tmp_path: Path) -> None:
+    with (
+        stacks.running(data_dir=tmp_path),
+        pytest.raises(UsageError, match=f"another stack uses the folder {tmp_path}"),
+    ):
+        Warehouse(tmp_path)
+
+
+@pytest.mark.parametrize("end", ["down", "up"])
+def test_a_stack_that_has_lost_a_process_can_be_stopped_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    spawn = stacks._spawn
+
+    def spawned(arguments: list[str], detached_log: IO[bytes] | None) -> subprocess.Popen[bytes]:
+        started.append(spawn(arguments, detached_log))
+        return started[-1]
+
+    monkeypatch.setattr(stacks, "_spawn", spawned)
+    state.up(tmp_path, persist=True, ports=(0, 0), cloud_run_port=0)
+    os.kill(started[0].pid, signal.SIGKILL)
+    # `up` leaves its processes to whoever stops them; here, they are children of this one.
+    os.waitpid(started[0].pid, 0)
+    if end == "up":
+        again = state.up(tmp_path, persist=True, ports=(0, 0), cloud_run_port=0)
+        assert state.find(tmp_path) == again
+    state.down(tmp_path)
+    with pytest.raises(NotFoundError, match="none is running"):
+        state.down(tmp_path)
+    for process in started[1:]:
+        os.waitpid(process.pid, 0)
