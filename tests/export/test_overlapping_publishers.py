@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -11,7 +11,7 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.run import Owner, Plan, TablePlan
 from bqdump.core.documents.target import Latest, Publishing
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import BqdumpError, UnavailableError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.collected import Collected
@@ -19,7 +19,7 @@ from bqdump.export.placement.choose import Files, running_export
 from bqdump.export.placement.final_names import announce, make_ready, publishing
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.publish.publish import publish
-from bqdump.export.run import run
+from bqdump.export.run import TaskResult, run
 from bqdump.export.task import RunningExport, Task
 from bqdump.export.work.work import work
 from bqdump.ports.store import Copy, ObjectInfo, ObjectStore
@@ -49,6 +49,14 @@ class World:
         plan = await obtain_plan(task)
         await work(running_export(task, plan))
         return task, plan
+
+    async def export(self, name: str) -> TaskResult:
+        self.now += 1000
+        return await run(self.task(name))
+
+    def announced(self, name: str) -> bool:
+        found = self.store.peek(SETTINGS.layout.publishing.name)
+        return found is not None and decode(found[0], Publishing, "publishing.json").run == name
 
     async def latest(self) -> str:
         latest = await read_latest(self.store, SETTINGS)
@@ -211,3 +219,40 @@ async def test_a_staged_file_that_was_stored_again_with_the_same_bytes_is_publis
 
     monkeypatch.setattr(world.store, "copy", stored_again)
     assert (await publish(export, ledger)).result == "published"
+
+
+class Stopping(MemoryStore):
+    """A store that refuses some writes, which stops a run. stops: chooses them by name."""
+
+    stops: Callable[[str], bool] = staticmethod(lambda name: False)
+
+    async def write(self, name: str, data: bytes, expect: int | None) -> int:
+        if self.stops(name):
+            raise UnavailableError("write", name, "it did not arrive")
+        return await super().write(name, data, expect)
+
+
+@pytest.mark.parametrize("step", ["manifest", "ready", "latest"])
+@pytest.mark.parametrize("published", [False, True], ids=["over nothing", "over a published run"])
+async def test_what_a_stopped_run_has_placed_goes_once_a_later_run_is_published(step: str, published: bool) -> None:
+    world = World()
+    world.store = store = Stopping()
+    world.warehouse = MemoryWarehouse(world.store, lambda: world.now, shard_rows=1)
+    world.warehouse.put("p", "d", "t", ["1", "2"])
+    if published:
+        assert (await world.export("first")).state == "published"
+    world.warehouse.put("p", "d", "t", ["1", "2", "3"])
+    steps: dict[str, Callable[[str], bool]] = {
+        "manifest": lambda name: name.endswith("/stopped/manifest.json"),
+        "ready": lambda name: name.endswith("/publishing.json") and world.announced("stopped"),
+        "latest": lambda name: name.endswith("/latest.json"),
+    }
+    store.stops = steps[step]
+    with pytest.raises(UnavailableError):
+        await world.export("stopped")
+    assert "t/t_000000000002.csv" in world.store.names_now()
+    del store.stops
+    world.warehouse.put("p", "d", "t", ["1"])
+    assert (await world.export("later")).state == "published"
+    files = [name for name in world.store.names_now() if name.startswith("t/")]
+    assert files == ["t/t_000000000000.csv"]

@@ -241,10 +241,10 @@ class Placement(Protocol):
         Raises VerificationError when files are missing.
         """
 
-    async def make_ready(self, export: RunningExport, ready: Latest, announced: Known[Publishing]) -> bool:
-        """Announce that the files are in place and the manifest exists; False when a later run has taken over.
+    async def make_ready(self, export: RunningExport, ready: Latest, announced: Known[Publishing]) -> Latest | None:
+        """Announce that the files are in place and the manifest exists; None when a later run has taken over.
 
-        announced: see InPlace.
+        announced: see InPlace. Returns what latest.json becomes.
         """
 
     async def step_aside(self, export: RunningExport) -> None:

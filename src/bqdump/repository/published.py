@@ -99,7 +99,7 @@ class Moved(NamedTuple):
 async def move_latest(store: ObjectStore, settings: Settings, ready: Latest, known: Known[Latest] = "unread") -> Moved:
     """Point latest.json to this run unless it names a later one.
 
-    ready: complete except for `uncleared`, the exports that it replaces, which are derived from the present document.
+    ready: complete except for the export that it replaces, which is added to `uncleared` from the present document.
     known: see swap. Raises UsageError if another run was published after the manifest was made and has tables that are
     missing from it.
     """
@@ -118,7 +118,7 @@ async def move_latest(store: ObjectStore, settings: Settings, ready: Latest, kno
             return None
         if latest and latest.run != ready.over:
             await _refuse_unnamed(store, latest, ready)
-        uncleared = latest.uncleared if latest else ()
+        uncleared = (*ready.uncleared, *(latest.uncleared if latest else ()))
         if latest and latest.replaces:
             uncleared = (*uncleared, Pointer(latest.run, latest.snapshot, latest.manifest))
         return msgspec.structs.replace(ready, uncleared=uncleared)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bqdump.check import verify
 from bqdump.core.retention import pruned
+from bqdump.export.placement import final_names
 from bqdump.repository import references
 from bqdump.restoration import run as restoring
 from bqdump.retain import erase, iceberg, leftovers, sweep, tombstones
@@ -29,6 +30,9 @@ MUTATIONS = (
                   "                if split_shard(info.name, own) and info.name not in counted:\n"
                   "                    continue\n"
                   "                if info.name in counted:")),
+    Mutation("what a stopped run has placed stays once a later one is published", Law.PRUNED, final_names, "announce",
+             edit("over = (*current.over, _pointer_to(export, current)) if current and not published else ()",
+                  "over = ()")),
     Mutation("an erasure passes over all runs but one", Law.PRUNED, erase, "erase",
              edit("for run in record.value.runs:", "for run in record.value.runs[:1]:")),
     Mutation("a verification reports the files of a pruned run as missing", Law.PRUNED,

@@ -86,7 +86,7 @@ class Erasing(msgspec.Struct, frozen=True):
 class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     """The published run.
 
-    uncleared: earlier runs whose stale files may not be deleted yet.
+    uncleared: earlier runs whose stale files may not be deleted yet, also such that were never published.
     number, over, oldest_snapshot_time: as in the manifest.
     carried: the number of its tables that are carried over.
     iceberg: the document with the metadata file of each Iceberg table, "" where the run has none.
@@ -133,12 +133,14 @@ class Publishing(OfRun, msgspec.Struct, frozen=True, omit_defaults=True):
 
     manifest: the name of its intent.
     ready: set once all of its files are in place: the next latest.json, whichever task writes it.
+    over: the runs that it has taken over from, which were never published: what they have placed is stale.
     """
 
     run: RunId
     snapshot: Time
     manifest: str
     ready: Latest | None = None
+    over: tuple[Pointer, ...] = ()
 
 
 class Intent(msgspec.Struct, frozen=True):

@@ -76,9 +76,9 @@ class Keep:
         files = {table: [*map(file_of, infos)] for table, infos in collected.written.items()}
         return InPlace(Placed(files, carry))
 
-    async def make_ready(self, _export: RunningExport, _ready: Latest, _announced: Known[Publishing]) -> bool:
+    async def make_ready(self, _export: RunningExport, ready: Latest, _announced: Known[Publishing]) -> Latest | None:
         """No other run writes these names, so nothing is announced."""
-        return True
+        return ready
 
     async def step_aside(self, export: RunningExport) -> None:
         """The run stays complete in its folder, although a later one is published."""

@@ -15,28 +15,17 @@ from typing import NamedTuple
 import msgspec
 
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File
 from bqdump.core.documents.run import Plan
-from bqdump.core.documents.target import Intent, Latest, Publishing
+from bqdump.core.documents.target import Intent, Latest, Pointer, Publishing
 from bqdump.core.errors import ConflictError, NotFoundError, UsageError
 from bqdump.core.plan.removal import Carryover
 from bqdump.export.carry import carry_over
-from bqdump.export.publish.clear import delete, read_earlier
+from bqdump.export.publish.clear import delete, origin, prefix_of, read_earlier
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.published import move_latest, read_latest
 from bqdump.repository.repository import Known, Loaded, swap, value_of
-
-
-def origin(plan: Plan) -> str:
-    """What a copy made by this run carries: the run, and the prefix that it belongs to."""
-    return f"{plan.run}/{plan.nonce}/{prefix_of(plan)}"
-
-
-def prefix_of(plan: Plan) -> str:
-    """The prefix of this run's export."""
-    return plan.units.partition(Layout("").runs)[0]
 
 
 def refuse_others(plan: Plan, infos: Iterable[ObjectInfo]) -> None:
@@ -71,7 +60,6 @@ async def announce(
     announced itself but is not ready.
     """
     await _intend(export, names, known=None if export.made else "unread")
-    mine = Publishing(export.plan.run, export.plan.snapshot, export.layout.intent.name)
     carry = Carryover()
 
     async def carried(current: Publishing | None) -> Carryover:
@@ -87,17 +75,19 @@ async def announce(
             return None
         if current and current.age > export.plan.age:
             return None
+        published = current is None or _shown(current, latest)
         # After a prefix was handed over, a run that another dataset had ready is not published.
-        if current and current.ready and export.same_dataset(current.ready) and not _shown(current, latest):
+        if current and current.ready and export.same_dataset(current.ready) and not published:
             # One that lacks tables of a run which was published meanwhile is not shown.
             with suppress(UsageError):
-                await move_latest(export.store, export.settings, current.ready)
+                published = (await move_latest(export.store, export.settings, current.ready)).shows(current.run)
         # After publishing.json was read: the run named there has published what was ready before it.
         carry = await carried(current)
         if carry.files:
             _refuse_unready(export.plan, carry, current)
             await _intend(export, carry.files)
-        return mine
+        over = (*current.over, _pointer_to(export, current)) if current and not published else ()
+        return Publishing(export.plan.run, export.plan.snapshot, export.layout.intent.name, over=over)
 
     # Before the first publication, most likely no run has announced itself.
     known: Known[Publishing] = "unread" if latest else None
@@ -117,20 +107,35 @@ def _refuse_unready(plan: Plan, carry: Carryover, current: Publishing | None) ->
         raise UsageError("publish", f"run {plan.run}", cause, hint)
 
 
-async def make_ready(export: RunningExport, ready: Latest, announced: Known[Publishing] = "unread") -> bool:
-    """Record that this run's files and manifest are in place; False if a later run has announced itself.
+def _pointer_to(export: RunningExport, announced: Publishing) -> Pointer:
+    """The announced run as latest.json names those whose stale files are to be deleted."""
+    manifest = export.settings.layout.run(announced.run).manifest
+    return Pointer(announced.run, announced.snapshot, manifest.name)
 
-    announced: see InPlace.
+
+async def make_ready(export: RunningExport, ready: Latest, announced: Known[Publishing] = "unread") -> Latest | None:
+    """Record that this run's files and manifest are in place; None if a later run has announced itself.
+
+    announced: see InPlace. Returns what latest.json becomes: it names the runs that this one has taken over from.
 
     From here until the run is published, no later run announces itself without publishing this one first.
     """
 
     async def step(current: Publishing | None) -> Publishing | None:
         mine = current is not None and _is_of(export.plan, current)
-        return msgspec.structs.replace(current, ready=ready) if current and mine and not current.ready else None
+        return (
+            msgspec.structs.replace(current, ready=_over(current)) if current and mine and not current.ready else None
+        )
+
+    def _over(current: Publishing) -> Latest:
+        return msgspec.structs.replace(ready, uncleared=current.over)
 
     named = await swap(export.store, export.settings.layout.publishing, step, known=announced)
-    return named is None or named.value.age <= export.plan.age
+    if named is None:
+        return ready
+    if _is_of(export.plan, named.value):
+        return _over(named.value)
+    return ready if named.value.age <= export.plan.age else None
 
 
 async def _intend(export: RunningExport, names: Iterable[str], known: Known[Intent] = "unread") -> None:

@@ -14,8 +14,8 @@ from bqdump.core.plan.record import Placed
 from bqdump.core.plan.removal import Carryover
 from bqdump.export.carry import check_carried
 from bqdump.export.collected import Collected
-from bqdump.export.placement.final_names import announce, copy_over, make_ready, origin, refuse_others, withdraw
-from bqdump.export.publish.clear import clear_staging, clear_stale, delete, read_earlier
+from bqdump.export.placement.final_names import announce, copy_over, make_ready, refuse_others, withdraw
+from bqdump.export.publish.clear import clear_staging, clear_stale, delete, origin, read_earlier
 from bqdump.export.publish.collect import file_of
 from bqdump.export.publish.latest import has_ended
 from bqdump.export.task import Exported, InPlace, RunningExport, Task
@@ -61,7 +61,7 @@ class Replace:
         unnamed = tuple(file for table in naive if table.table not in failed for file in table.files)
         return InPlace(Placed(files, carry, left, unnamed), announced, _staged(export, exported.collected))
 
-    async def make_ready(self, export: RunningExport, ready: Latest, announced: Known[Publishing]) -> bool:
+    async def make_ready(self, export: RunningExport, ready: Latest, announced: Known[Publishing]) -> Latest | None:
         """Put the next content of latest.json into publishing.json: a run that takes over publishes it first."""
         return await make_ready(export, ready, announced)
 

@@ -5,23 +5,37 @@ It deletes only files that a manifest lists or this run staged, and only at the 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from bqdump.core.documents.document import Document
+from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, IcebergFile, ManifestFiles, TableFiles
 from bqdump.core.documents.path_template import split_shard
+from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DeniedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
 from bqdump.export.task import RunningExport
+from bqdump.ports.store import ObjectInfo
 from bqdump.repository.repository import Loaded, load, replace, value_of
 from bqdump.repository.repository import delete as delete_objects
 
 log = logging.getLogger(__name__)
+
+
+def origin(plan: Plan) -> str:
+    """What a copy made by this run carries: the run, and the prefix that it belongs to."""
+    return f"{plan.run}/{plan.nonce}/{prefix_of(plan)}"
+
+
+def prefix_of(plan: Plan) -> str:
+    """The prefix of this run's export."""
+    return plan.units.partition(Layout("").runs)[0]
 
 
 async def clear_stale(export: RunningExport, manifest: ManifestFiles, seen: Loaded[Latest] | None = None) -> None:
@@ -32,10 +46,12 @@ async def clear_stale(export: RunningExport, manifest: ManifestFiles, seen: Load
     stored = seen if seen and seen.mine else await load(export.store, export.settings.layout.latest)
     if stored and (latest := stored.value).run == export.plan.run:
         kept = {file.name for table in (*manifest.tables, *manifest.left) for file in table.objects}
-        past: list[tuple[File | IcebergFile, ...]] = [manifest.found]
+        past: list[Sequence[File | IcebergFile | ObjectInfo]] = [manifest.found]
         for pointer in latest.uncleared:
             if earlier := await _read(export, pointer.manifest):
                 past += [earlier.found, *(table.objects for table in (*earlier.tables, *earlier.left))]
+            else:
+                past.append(await _placed_by(export, pointer.run))
         stale = [file for files in past for file in files if file.name not in kept]
         await delete(export, ((file.name, file.generation) for file in stale))
         if latest.uncleared:
@@ -81,6 +97,16 @@ async def read_earlier(export: RunningExport, manifest: str) -> list[TableFiles]
     """The files that an earlier manifest lists, by table; none if it was deleted."""
     earlier = await _read(export, manifest)
     return [*earlier.tables, *earlier.left] if earlier else []
+
+
+async def _placed_by(export: RunningExport, run: str) -> list[ObjectInfo]:
+    """What a run without a manifest has placed at final names, which it announced before."""
+    names = export.settings.layout.run(run)
+    plan, intent = await value_of(export.store, names.plan), await value_of(export.store, names.intent)
+    if plan is None or intent is None:
+        return []
+    infos = await asyncio.gather(*map(export.store.stat, intent.names))
+    return [info for info in infos if info and info.origin == origin(plan)]
 
 
 async def _read(export: RunningExport, manifest: str) -> ManifestFiles | None:

@@ -194,8 +194,9 @@ def _counted(files: list[File], written: list[ObjectInfo], rows: dict[str, int |
 
 async def _point(export: RunningExport, made: _Stored) -> Moved:
     """Move latest.json to this run, unless a later run is there, or about to be."""
-    ready = await pointer_to(export, made.files.value, made.files.generation)
-    if not await export.placement.make_ready(export, ready, made.announced):
+    pointer = await pointer_to(export, made.files.value, made.files.generation)
+    ready = await export.placement.make_ready(export, pointer, made.announced)
+    if ready is None:
         # A run that has announced itself since has published this one, if it was ready before.
         before = made.latest.value if isinstance(made.latest, Loaded) else None
         return Moved(await load_latest(export.store, export.settings), before)
