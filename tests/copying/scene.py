@@ -65,7 +65,7 @@ class Copies:
         sides = Place(here, self.settings), Place(there, self.there)
         until = self.source.now + lock * DAY
         self.target.lock = Lock(until) if lock else None
-        locking = Locking(self.target, until, "governance") if lock else None
+        locking = Locking(self.target, until, "governance", lambda: self.source.now) if lock else None
         mover = mover or StreamMover(here, there)
         return Task(*sides, mover, owner, self.source.now, dry=dry, tasks=tasks, lock=locking, signer=signer)
 

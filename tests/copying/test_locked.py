@@ -11,14 +11,16 @@ import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.adapters.movers import StreamMover
 from bqdump.check.verify import verify
+from bqdump.copying.run import copy
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Drill, Latest
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError, VerificationError
 from bqdump.core.restore.plan import Options
-from bqdump.core.retention.policy import policy_of
+from bqdump.core.retention.policy import Policy, policy_of
 from bqdump.ports.store import Abilities, ObjectInfo
 from bqdump.repository.repository import overwrite
 from bqdump.restoration.run import run as restore
@@ -270,3 +272,41 @@ def test_a_planted_tombstone_explains_no_damage_of_a_locked_run(vault: Copies, r
     with suppress(VerificationError):
         asyncio.run(read(vault, Overtaken(vault, damage)))
     assert vault.verify("r1").findings
+
+
+class Slow(MemoryStore):
+    """The vault as a copy writes to it that takes long: its lock ends, and a prune follows, before it stores this."""
+
+    def __init__(self, vault: Copies, storing: str) -> None:
+        self.__dict__ = vault.target.__dict__ | {"vault": vault, "storing": storing}
+
+    async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
+        await self._take_long(name)
+        return await super().stream(name, pieces, expect)
+
+    async def write(self, name: str, data: bytes, expect: int | None) -> int:
+        await self._take_long(name)
+        return await super().write(name, data, expect)
+
+    async def _take_long(self, name: str) -> None:
+        vault = self.__dict__["vault"]
+        if self.lock and name.endswith(self.__dict__["storing"]) and vault.source.now < self.lock.until:
+            vault.source.now += 2 * DAY
+            await prune_place(Task(vault.target, vault.there, Policy(last=1), vault.source.now, delete=True))
+
+
+@pytest.mark.parametrize("storing", ["items_000000000000.csv", "r2/manifest.json", "r2/contents.json"])
+def test_a_copy_that_takes_longer_than_its_lock_lasts_names_no_file_that_is_gone(vault: Copies, storing: str) -> None:
+    night(vault, "r1", 100)
+    vault.export("r2")
+    task = vault.task(lock=1)
+    slow = Slow(vault, storing)
+    task = task._replace(target=task.target._replace(store=slow), mover=StreamMover(task.source.store, slow))
+    with pytest.raises(UsageError, match=r"its lock ended at .*, before the copy was complete"):
+        asyncio.run(copy(task, (), Policy(), every=False))
+    vault.target.lock = None
+    intact(vault)
+    assert published(vault) == "r1"
+    vault.copy(lock=14)
+    intact(vault)
+    assert published(vault) == "r2"

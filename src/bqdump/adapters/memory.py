@@ -11,7 +11,7 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.documents.validation import refuse_size
-from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, NotFoundError
+from bqdump.core.errors import BqdumpError, ConflictError, DeniedError, JobFailedError, NotFoundError
 from bqdump.core.times import rfc3339
 from bqdump.ports.store import Abilities, BucketInfo, Copy, Lock, Note, ObjectInfo, Stored
 
@@ -27,7 +27,7 @@ class _Object(NamedTuple):
 class MemoryStore:
     """An ObjectStore in a dictionary. page: number of names on a page of a listing. clock: in milliseconds, 0: none.
 
-    lock: of all objects that are written from now on; see Locks.
+    lock: of all objects that are written from now on; see Locks. As in the services, its date must be in the future.
     """
 
     def __init__(self, bucket: str = "memory", *, page: int = PAGE, abilities: Abilities | None = None) -> None:
@@ -120,6 +120,7 @@ class MemoryStore:
         for name, generation in objects:
             found = self._objects.get(name)
             if there := found is not None and found.info.generation == generation:
+                self._refuse_past(name, until)
                 info = found.info._replace(locked_until=max(found.info.locked_until, until))
                 self._objects[name] = found._replace(info=info)
             results.append(there)
@@ -155,6 +156,12 @@ class MemoryStore:
         if self.clock() < info.locked_until:
             raise DeniedError("change", f"{self.url}/{info.name}", f"it is locked until {rfc3339(info.locked_until)}")
 
+    def _refuse_past(self, name: str, until: int) -> None:
+        if until <= self.clock():
+            raise JobFailedError(
+                "lock", f"{self.url}/{name}", "the date until which it is locked must be in the future"
+            )
+
     def _put(self, name: str, data: bytes, expect: int | None, origin: str) -> ObjectInfo:
         found = self._objects.get(name)
         current = found.info.generation if found else 0
@@ -162,8 +169,10 @@ class MemoryStore:
             raise ConflictError("write", f"{self.url}/{name}", f"its generation is {current}, not {expect}")
         if found:
             self._refuse_locked(found.info)
-        self._generation += 1
         until = self.lock.until if self.lock else 0
+        if self.lock:
+            self._refuse_past(name, until)
+        self._generation += 1
         info = ObjectInfo(name, len(data), crc32c(data), self._generation, origin, self.clock(), until)
         self._objects[name] = _Object(data, info)
         return info

@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 
 async def store_manifest(task: Task, found: Surveyed, begun: Begun, here: Mapping[str, Here]) -> Loaded[Manifest]:
-    """Store the manifest of the copy, unless another task has. Raises if a file has gone meanwhile, or the run.
+    """Store the manifest of the copy, unless another task has. Raises if a file has gone meanwhile, or the run, or
+    the lock has ended, which keeps prunes from deleting the files.
 
     One that names files of other generations is of a task that was overtaken by a prune, and is replaced.
     """
@@ -42,6 +43,8 @@ async def store_manifest(task: Task, found: Surveyed, begun: Begun, here: Mappin
         from bqdump.copying.iceberg import with_iceberg
 
         manifest = await with_iceberg(task, found, manifest)
+    if task.lock:
+        task.lock.refuse_ended(found.run)
     before = 0
     while not (generation := await replace(place.store, names.manifest, manifest, before)):
         stored = await load(place.store, names.manifest)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from bqdump.copying.finish import compare, complete, lock_again, lock_files, store_manifest
 from bqdump.copying.move import Movement, move, prove_others, read_unread
@@ -68,7 +69,8 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
         await compare(task, found, found.made)
         until = 0
         if task.lock and not task.dry:
-            until = await lock_again(task, found, found.made, task.lock)
+            with _locking(task.lock, run):
+                until = await lock_again(task, found, found.made, task.lock)
         elif not task.dry:
             await complete(task, found, found.made)
         return _result(found, "there", until=until), 0
@@ -80,7 +82,8 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
         return _result(found, "missing", lacking), requests_for(plan.files, rewrites=task.mover.rewrites)
     await claim_place(task, found.manifest)
     if task.lock:
-        return await _copy_locked(task, found, task.lock)
+        with _locking(task.lock, run):
+            return await _copy_locked(task, found, task.lock)
     begun = await begin(task, found)
     if begun is None:
         return await _copy_run(task, run)
@@ -113,6 +116,16 @@ async def _copy_locked(task: Task, found: Surveyed, lock: Locking) -> tuple[Copi
     await lock_files(task, found, moved.here)
     await _publish(task, found, UNANNOUNCED, moved)
     return _result(found, "copied", moved.own, until=lock.until), requests_for(plan.files, rewrites=task.mover.rewrites)
+
+
+@contextmanager
+def _locking(lock: Locking, run: str) -> Iterator[None]:
+    """Around writing with a lock: once it has ended, that is the error, as stores refuse to write with it."""
+    try:
+        yield
+    except BqdumpError:
+        lock.refuse_ended(run)
+        raise
 
 
 async def _publish(task: Task, found: Surveyed, begun: Begun, moved: Movement) -> None:

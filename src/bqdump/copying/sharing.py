@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import NamedTuple
 
 from msgspec import structs
 
-from bqdump.copying.survey import Place, Surveyed, Task, doomed, erased_there, pruned_meanwhile, unfinished_before
+from bqdump.concurrency import gathered
+from bqdump.copying.survey import Place, Surveyed, Task, erased_there, pruned_meanwhile, unfinished_before
 from bqdump.core.copy.plan import CopyPlan, Missing
 from bqdump.core.dealing import share_out
 from bqdump.core.documents.copying import Copying, Expected, Renewed
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.manifest import ManifestFiles
 from bqdump.core.errors import ConflictError
 from bqdump.core.retention.policy import Policy
 from bqdump.repository.published import read_latest
-from bqdump.repository.references import being_pruned
+from bqdump.repository.references import READS_AT_ONCE, being_pruned
 from bqdump.repository.repository import create, exists, load, overwrite, replace, value_of
 from bqdump.repository.turns import PATIENCE_SECONDS, OthersTurn, Turn, giving_up, pauses, pulse, takes_turn
 from bqdump.retain.leftovers import copies_of
@@ -82,7 +85,7 @@ async def begin(task: Task, found: Surveyed) -> Begun | None:
     agreed = await value_of(place.store, document)
     if agreed is None:
         own = {item.target for item in found.items}
-        dying = tuple(sorted(await doomed(place, own)))
+        dying = tuple(sorted(await _doomed(place, own)))
         agreed = (await create(place.store, document, Renewed(found.run, dying))).value
     records = await _generations(task, names.arrivals) if task.tasks > 1 else {}
     return Begun(generation, frozenset(agreed.files), records)
@@ -127,6 +130,32 @@ async def _refuse_erased(place: Place, run: str) -> None:
     latest = await read_latest(place.store, place.settings)
     if latest and latest.erasing:
         raise erased_there(place, run, latest, latest.erasing)
+
+
+async def _doomed(place: Place, names: Container[str]) -> set[tuple[str, int]]:
+    """The files of these names that prunes may be about to delete in the copy, by name and generation.
+
+    What a run names that is not being pruned stays: a prune that decides to delete that run later finds the copy that
+    is in progress by then. Raises DocumentError for a manifest that cannot be read.
+    """
+    found: set[tuple[str, int]] = set()
+    kept: list[str] = []
+    for run in await place.store.folders(place.layout.runs):
+        tombstone = await value_of(place.store, place.layout.run(run).tombstone)
+        if tombstone and tombstone.decided:
+            found.update((file.name, file.generation) for file in tombstone.files if file.name in names)
+        else:
+            kept.append(run)
+
+    async def spare(run: str) -> None:
+        # After its tombstone was looked for: a run loses its manifest only once it has a tombstone.
+        manifest = await value_of(place.store, Document(place.layout.run(run).manifest.name, ManifestFiles))
+        for entry in manifest.tables if manifest else ():
+            found.difference_update((file.name, file.generation) for file in entry.files)
+
+    if found:
+        await gathered(spare, kept, READS_AT_ONCE)
+    return found
 
 
 def _announced(task: Task, found: Surveyed) -> Copying:

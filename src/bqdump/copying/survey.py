@@ -7,17 +7,16 @@ What copies before this one have recorded about files of the place: those of its
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
-from bqdump.concurrency import gathered
 from bqdump.core.copy.manifest import Item, content_of, items_of
 from bqdump.core.copy.plan import CopyPlan, Missing, Present, plan_copy
 from bqdump.core.documents.copying import ArrivedFiles
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.manifest import Manifest, ManifestFiles
+from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Erasing, Latest
 from bqdump.core.errors import (
@@ -41,7 +40,6 @@ from bqdump.ports.store import Locks, Mover, ObjectInfo, ObjectStore
 from bqdump.repository.manifests import find_latest, load_manifest
 from bqdump.repository.objects import NOTHING, present, recorded_in
 from bqdump.repository.published import pruned, read_latest
-from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import Loaded, exists, load, value_of
 
 # How objects are locked: who has the permission may end a governance lock earlier, and nobody one for compliance.
@@ -70,11 +68,21 @@ class Place(NamedTuple):
 
 
 class Locking(NamedTuple):
-    """How a copy is locked: by the target's store, which locks all that it writes until then. mode: see CopyPlace."""
+    """How a copy is locked: by the target's store, which locks all that it writes until then. mode: see CopyPlace.
+
+    clock: this machine's time. Like `until` in milliseconds since 1970 UTC.
+    """
 
     store: Locks
     until: int
     mode: Mode
+    clock: Callable[[], int]
+
+    def refuse_ended(self, run: str) -> None:
+        """Raise UsageError once the lock has ended: then prunes may delete what the copy of this run relies on."""
+        if self.clock() >= self.until:
+            cause = f"its lock ended at {rfc3339(self.until)}, before the copy was complete"
+            raise UsageError(COPY, f"run {run}", cause, "Lock it for longer; what was copied is not moved again.")
 
 
 class Task(NamedTuple):
@@ -225,32 +233,6 @@ def pruned_meanwhile(task: Task, run: str) -> NotFoundError:
     """The error about a copy that a prune has taken for an abandoned one."""
     cause = f"a prune of {task.target.target} has deleted what was copied of it"
     return NotFoundError(COPY, f"run {run}", cause, "Repeat the command.")
-
-
-async def doomed(place: Place, names: Container[str]) -> set[tuple[str, int]]:
-    """The files of these names that prunes may be about to delete in the copy, by name and generation.
-
-    What a run names that is not being pruned stays: a prune that decides to delete that run later finds the copy that
-    is in progress by then. Raises DocumentError for a manifest that cannot be read.
-    """
-    found: set[tuple[str, int]] = set()
-    kept: list[str] = []
-    for run in await place.store.folders(place.layout.runs):
-        tombstone = await value_of(place.store, place.layout.run(run).tombstone)
-        if tombstone and tombstone.decided:
-            found.update((file.name, file.generation) for file in tombstone.files if file.name in names)
-        else:
-            kept.append(run)
-
-    async def spare(run: str) -> None:
-        # After its tombstone was looked for: a run loses its manifest only once it has a tombstone.
-        manifest = await value_of(place.store, Document(place.layout.run(run).manifest.name, ManifestFiles))
-        for entry in manifest.tables if manifest else ():
-            found.difference_update((file.name, file.generation) for file in entry.files)
-
-    if found:
-        await gathered(spare, kept, READS_AT_ONCE)
-    return found
 
 
 async def plan_of(task: Task, found: Surveyed, again: Container[tuple[str, int]] = ()) -> CopyPlan:

@@ -24,15 +24,19 @@ async def copy(settings: Settings, request: Request, owner: Owner, tell: Listene
     if signer := open_signer(settings):
         # A key that cannot sign is refused before anything is copied.
         await signer.sign(PROBE)
-    now = int(time.time() * 1000)
+    now = _clock()
     # Until a whole second, as S3 has no parts of one.
     until = (now // 1000 + 1 + request.lock) * 1000
     lock = Lock(until, request.lock_mode == "compliance") if request.lock_mode else None
     async with opened_copy(settings, request, lock) as (source, target, mover, locks):
-        locking = Locking(locks, until, request.lock_mode) if locks and request.lock_mode else None
+        locking = Locking(locks, until, request.lock_mode, _clock) if locks and request.lock_mode else None
         if locking and owner.task:
             # Tasks share by notes that are replaced and deleted, which nobody can do where everything is locked.
             return Copied(copied=not request.dry, source=str(settings.target), target=str(request.target), runs=())
         tasks = 1 if locking else tasks
         task = Task(source, target, mover, owner, now, request.digests, request.dry, tell, signer, tasks, locking)
         return await copy_exports(task, request.runs, request.policy, every=request.every)
+
+
+def _clock() -> int:
+    return int(time.time() * 1000)

@@ -149,7 +149,7 @@ class VaultWorld(World):
             locked: Any = _Locked(self.target, Lock(until))
             target: Any = RetryingStore(Streaming(locked, network, self.laws.heard), self._patience())
             sides, mover = (Place(source, self.here), Place(target, self.there)), StreamMover(source, target)
-            lock = Locking(target, until, "governance")
+            lock = Locking(target, until, "governance", self.clock)
             return copy(
                 CopyTask(*sides, mover, Owner(process.name, 0), self.clock(), lock=lock), (), Policy(), every=every
             )
