@@ -13,13 +13,13 @@ from bqdump.check.verify import verify
 from bqdump.core.documents.run import Owner, Plan
 from bqdump.core.errors import DeniedError, UsageError
 from bqdump.export.placement.choose import running_export
-from bqdump.export.placement.final_names import announce, copy_over
+from bqdump.export.placement.final_names import announce
 from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.publish.collect import all_tables, collect
+from bqdump.export.publish.clear import origin
 from bqdump.export.publish.publish import publish
 from bqdump.export.run import run
 from bqdump.export.work.work import work
-from bqdump.ports.store import ObjectInfo
+from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.ledger import read_ledger
 from bqdump.repository.references import refer
 from bqdump.repository.repository import overwrite
@@ -121,26 +121,25 @@ def test_objects_that_are_left_are_named_by_each_prune_until_they_are_gone(scene
     assert scene.names("dead") == []
 
 
-def test_files_that_an_abandoned_run_has_placed_over_final_names_go_unless_they_are_named(scene: Scene) -> None:
-    async def half() -> Plan:
+def test_files_that_an_abandoned_run_has_placed_late_over_final_names_go_unless_they_are_named(scene: Scene) -> None:
+    async def announced() -> Plan:
         task = scene.task("dead", path=REPLACE)
         plan = await obtain_plan(task)
-        export = running_export(task, plan)
-        await work(export)
-        collected = await collect(
-            export, await all_tables(export), (await read_ledger(scene.store, export.layout, plan)).done
-        )
-        staged = {f"x/gone/{number}.csv": infos[0] for number, infos in enumerate(collected.written.values())}
-        assert await announce(export, staged, None, ["items", "sales"]) is not None
-        assert await copy_over(export, staged, {})
+        assert await announce(running_export(task, plan), names, None, ["items", "sales"]) is not None
         return plan
 
+    names = ["x/gone/0.csv", "x/gone/1.csv"]
     scene.run("a", path=REPLACE)
     scene.now += DAY
-    asyncio.run(half())
+    plan = asyncio.run(announced())
     wait(scene, 9)
     assert scene.removed(scene.prune(path=REPLACE)) == []  # it is named by publishing.json
     scene.run("b", path=REPLACE)
+    # Its copies are carried out late: once the next run has cleared what there was of it.
+    staged = scene.store.put_now("x/late", b"late")
+    copies = [Copy(staged.name, staged.generation, name, 0, staged.size, staged.crc32c) for name in names]
+    asyncio.run(scene.store.copy(copies, origin(plan)))
+    scene.delete_now("x/late")
     scene.store.put_now("x/gone/1.csv", b"mine now")
     result = scene.prune(path=REPLACE)
     assert (scene.removed(result), result.files) == (["a", "dead"], 1)

@@ -205,7 +205,14 @@ class Laws:
             patterns = {unit.pattern for unit in view.units(plan)}
             return split_shard(info.name, patterns) is not None and (info.name, info.generation) not in self._named
         mine = plan is not None and info.origin.split("/")[:2] == [run, plan.nonce]
-        return mine or (info.name, info.generation) in self._named
+        return mine or (info.name, info.generation) in self._named or self._taken_over(run, info)
+
+    def _taken_over(self, run: str, info: ObjectInfo) -> bool:
+        """Whether this is marked as placed by a run that was never published, in whose place this one was."""
+        latest, (other, nonce, *_) = self.view.latest(), (*info.origin.split("/"), "")
+        plan = self.view.plan(other) if other else None
+        before = {pointer.run for pointer in latest.uncleared} if latest and latest.run == run else ()
+        return plan is not None and plan.nonce == nonce and other in before
 
     def _pointed(self, run: str, before: BeforeSnapshot) -> None:
         view = self.view

@@ -1,6 +1,7 @@
 """Clearing up after a publication: stale files of earlier exports, then this run's staging.
 
-It deletes only files that a manifest lists or this run staged, and only at the recorded generation.
+It deletes only files that a manifest lists or this run staged, and only at the recorded generation; and what carries
+the mark of a run that was never published because this one took its place.
 """
 
 from __future__ import annotations
