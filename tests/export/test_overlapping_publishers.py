@@ -18,6 +18,7 @@ from bqdump.export.collected import Collected
 from bqdump.export.placement.choose import Files, running_export
 from bqdump.export.placement.final_names import announce, make_ready, publishing
 from bqdump.export.planning.obtain import obtain_plan
+from bqdump.export.publish.clear import origin
 from bqdump.export.publish.publish import publish
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import RunningExport, Task
@@ -256,3 +257,19 @@ async def test_what_a_stopped_run_has_placed_goes_once_a_later_run_is_published(
     assert (await world.export("later")).state == "published"
     files = [name for name in world.store.names_now() if name.startswith("t/")]
     assert files == ["t/t_000000000000.csv"]
+
+
+async def test_what_a_superseded_run_places_after_a_later_one_is_published_goes_when_it_steps_aside() -> None:
+    world = World()
+    world.warehouse = MemoryWarehouse(world.store, lambda: world.now, shard_rows=1)
+    world.warehouse.put("p", "d", "t", ["1", "2"])
+    early, first = await world.planned("r1")
+    export, names = running_export(early, first), ["t/t_000000000000.csv", "t/t_000000000001.csv"]
+    assert await announce(export, names, None, ["t"])
+    world.warehouse.put("p", "d", "t", ["1"])
+    assert (await world.export("r2")).state == "published"
+    late = world.store.put_now("of-r1.csv", b"2\n")
+    await world.store.copy([Copy(late.name, late.generation, names[1], 0, late.size, late.crc32c)], origin(first))
+    published = await publish(export, await read_ledger(early.store, early.layout, first))
+    assert published.result == "superseded"
+    assert [name for name in world.store.names_now() if name.startswith("t/")] == names[:1]

@@ -127,8 +127,6 @@ MUTATIONS = (
     Mutation("a second planner overwrites the plan", Law.RESUMABLE, planning, "_make",
              edit("mine = await replace(task.store, task.layout.plan, plan, 0)",
                   "mine = await overwrite(task.store, task.layout.plan, plan) is None")),
-    Mutation("a superseded run withdraws nothing", Law.RESUMABLE,
-             final_names, "withdraw", wrong.nothing),
     Mutation("that a file is a receipt or a failure is recorded behind its writing only", Law.RESUMABLE,
              layout, "is_note", wrong.no_receipts_or_failures),
     Mutation("the exports that a new one replaces are not cleared", Law.RESUMABLE, published, "move_latest",
