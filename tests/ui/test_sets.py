@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 
 import pytest
 from starlette.requests import Request
 
+from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DatasetsFailedError, DocumentError, NotFoundError
+from bqdump.repository.repository import create
 from bqdump.ui.frame import Place
 from bqdump.ui.run import ENDED, run_page
 from bqdump.ui.sets import Collection, datasets_page, set_live_part, set_run_page
 from sets.world import World
 
+DAY = 86_400_000
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
@@ -43,6 +47,16 @@ def test_the_first_page_shows_the_whole_and_each_dataset(world: World) -> None:
         assert f'<a href="/datasets/{dataset}/"><code>{dataset}</code></a>' in page
     assert "1 of 3 tables failed" in page
     assert '<a href="/runs/first">' in page
+
+
+def test_the_first_page_shows_when_each_dataset_was_last_proven(world: World) -> None:
+    began = round(time.time() * 1000) - 3 * DAY
+    good = Drill(run="first", snapshot=0, dataset="p.ops_eu", tool="1", began=began, ended=began, tables=2, of=3)
+    layout = world.settings(prefix="x/ops_eu/").layout
+    asyncio.run(create(world.store, layout.drill("1"), good))
+    page = shown(world)
+    assert "<td>3 days ago (2 of 3 tables)</td>" in page
+    assert "<td>never</td>" in page
 
 
 def test_a_published_dataset_whose_folder_was_deleted_is_not_shown_as_published(world: World) -> None:

@@ -21,6 +21,7 @@ from bqdump.core.documents.changes import SAME
 from bqdump.core.plan.guards import sentence
 from bqdump.core.plan.removal import WHY
 from bqdump.core.sizes import counted, size_text
+from bqdump.core.times import parse_time
 from bqdump.pages.gantt import remarks
 from bqdump.pages.text import (
     count_text,
@@ -57,6 +58,7 @@ def environment(*folders: Path) -> Environment:
         "duration": duration_text,
         "iso": iso_text,
         "kind": _kind,
+        "parse": parse_time,
         "sentence": sentence,
         "size": size_text,
         "time": time_text,

@@ -17,7 +17,7 @@ from jinja2 import Environment
 from starlette.responses import HTMLResponse
 
 from bqdump.core.sizes import size_text
-from bqdump.core.times import milliseconds_of, parse_time
+from bqdump.core.times import milliseconds_of
 from bqdump.pages.templating import environment
 
 Trail = Sequence[tuple[str, str]]
@@ -78,7 +78,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 def templates() -> Environment:
     """The console's templates."""
     jinja = environment(TEMPLATES)
-    jinja.filters |= {"milliseconds": milliseconds_of, "parse": parse_time, "quoted": repr}
+    jinja.filters |= {"milliseconds": milliseconds_of, "quoted": repr}
     jinja.filters |= {"signed": lambda number: f"{number:+,}".replace("-", "−"), "signed_size": _signed_size}
     jinja.globals |= {"asking": asking}
     return jinja

@@ -8,6 +8,7 @@ The page of one run of a set: each dataset's part of it, and the progress while 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from starlette.responses import HTMLResponse, Response
 from bqdump.concurrency import gathered
 from bqdump.core.documents.project import DatasetEntry, Project
 from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.restore.drill import restorable
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
@@ -97,6 +99,7 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
         addresses={name: dataset_address(name) for name in names},
         names=names,
         left=_left(project, names) if project else [],
+        proven=await _proven(collection, project) if project else {},
         newest=newest if not project or newest != project.run else "",
         tones=TONES,
         runs=len(runs),
@@ -110,6 +113,16 @@ def _left(project: Project, names: Sequence[str]) -> list[str]:
     """The datasets that left the set earlier than with its last run, which names those that it lacks itself."""
     named = {dataset.dataset for dataset in project.datasets} | {dataset.dataset for dataset in project.removed}
     return [name for name in names if name not in named]
+
+
+async def _proven(collection: Collection, project: Project) -> dict[str, str]:
+    """When a drill last proved each dataset's export, of which run, and what the newest one found."""
+
+    async def text(dataset: DatasetEntry) -> tuple[str, str]:
+        drills = await (await collection.of(dataset.dataset)).drills()
+        return dataset.dataset, restorable(drills).text(time.time(), dataset.run)
+
+    return dict(await gathered(text, project.datasets, AT_ONCE))
 
 
 def as_stored(project: Project, runs: Sequence[SetRun]) -> Project:
