@@ -142,12 +142,25 @@ def test_what_a_thief_plants_with_the_copiers_grants_is_named(vault: Stage) -> N
     plant_run("older")
     plant(f"{STATE}/pointers/back.json", documents[f"{STATE}/pointers/yesterday.json"])
     plant(f"{STATE}/pointers/junk.json", b"junk")
+    # What says that a set of datasets is there, or that another run was planned.
+    entry = {"dataset": "stranger", "location": "EU", "state": "published", "run": "stranger", "status": "complete"}
+    project = {"run": "stranger", "tool": "", "status": "complete", "project": "p", "prefix": "sales/", "snapshot": 1}
+    member = entry | dict.fromkeys(("tables", "rows", "files", "bytes", "manifest_generation"), 0)
+    member |= {
+        "snapshot_time": "1970-01-01T00:00:00.001Z",
+        "manifest": "sales/stranger/_bqdump/runs/stranger/manifest.json",
+    }
+    project |= {"format_version": 1, "snapshot_time": "1970-01-01T00:00:00.001Z", "datasets": [member]}
+    plant(f"{STATE}/project.json", json.dumps(project).encode())
+    plant(f"{STATE}/newest.json", json.dumps({"format_version": 1, "run": "newer"}).encode())
     plant(f"{STATE}/runs/junk/manifest.json", b"junk")
     plant("sales/junk", b"junk" * 1000)
     said = survives(vault)
     for run in ("newer", "stranger", "back", "junk"):
         assert f"{STATE}/pointers/{run}.json is not used" in said, said
     at = ("--to", dest(vault), *TRUST)
+    drilled = vault.command("drill", *at, "--project", vault.project, "--via", f"gs://{vault.bucket}/via")
+    assert (drilled.code, "1 of 1 table" in drilled.out) == (0, True), drilled.text
     for run in ("newer", "stranger", "older"):
         called = vault.command("verify", run, *at)
         assert (called.code, f"cannot trust run {run}" in called.err) == (4, True), called

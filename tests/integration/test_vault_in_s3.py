@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -118,7 +119,7 @@ def test_what_a_delete_marker_hides_is_named_with_the_command_that_brings_it_bac
         (f"{state}/pointers/two.json", "one", 4),
         # The run that it belongs to is not the published one meanwhile.
         (f"{state}/runs/two/manifest.json", "one", 0),
-        (f"{state}/latest.json", "", 5),
+        (f"{state}/latest.json", "two", 4),
     ):
         marker = vault.s3.delete_object(Bucket=vault.bucket, Key=name)["VersionId"]
         called = stage.command("verify", *vault.at)
@@ -126,7 +127,7 @@ def test_what_a_delete_marker_hides_is_named_with_the_command_that_brings_it_bac
         assert (called.code, back in called.text) == (code, True), called.text
         assert "hidden by a delete marker of 20" in called.text
         assert "its version is locked until 20" in called.text
-        assert f"run {run}" in called.out if run else "latest.json is hidden" in called.err
+        assert f"run {run}" in called.out
         if "/runs/" in name or "/pointers/" in name:
             assert back in stage.command("runs", *vault.at).err
             assert back in stage.command("restore", *vault.at, "--into", "back", "--via", via, "--plan").err
@@ -134,6 +135,53 @@ def test_what_a_delete_marker_hides_is_named_with_the_command_that_brings_it_bac
         address = {"Bucket": words[4], "Key": words[6], "VersionId": words[8]}
         vault.s3.delete_object(**address)
         assert stage.command("verify", *vault.at).code == 0
+
+
+def test_what_is_put_over_the_documents_of_the_place_decides_nothing_and_is_named(stage: Stage, vault: Vault) -> None:
+    stage.table("a")
+    for run in ("one", "two"):
+        night(stage, vault, run)
+    state, project = "sales/_bqdump", ("--project", stage.project, "--via", f"gs://{stage.bucket}/via")
+    older = json.loads(vault.s3.get_object(Bucket=vault.bucket, Key=f"{state}/pointers/one.json")["Body"].read())
+    back = json.dumps(older | {"locked": False}).encode()
+    for document, data in (("latest", back), ("latest", b"junk"), ("latest", None), ("pointers/one", b"junk")):
+        name = f"{state}/{document}.json"
+        if data is None:
+            put = vault.s3.delete_object(Bucket=vault.bucket, Key=name)
+        else:
+            put = vault.s3.put_object(Bucket=vault.bucket, Key=name, Body=data, ChecksumAlgorithm="CRC32")
+        remove = f"--key {name} --version-id {put['VersionId']}"
+        verified = stage.command("verify", *vault.at)
+        assert (verified.code, "run two" in verified.out, remove in verified.out) == (4, True, True), verified.text
+        assert ("replaced by a version of 20" in verified.out) == (data is not None)
+        for words in (("status",), ("runs",), ("restore", "--into", f"{stage.dataset}_back", "--plan", *project)):
+            called = stage.command(*words, "--json", *vault.at)
+            assert (called.code, remove in called.err) == (0, True), called.text
+            shown = json.loads(called.out)
+            published = [run["run"] for run in shown if run["published"]] if words == ("runs",) else [shown["run"]]
+            assert published == ["two"], called.text
+        pruned = stage.command("prune", "--keep-last", "1", "--yes", *vault.at)
+        assert (pruned.code, "kept: locked until" in pruned.out) == (0, True), pruned.text
+        vault.s3.delete_object(
+            Bucket=vault.bucket, Key=name, VersionId=put["VersionId"], BypassGovernanceRetention=True
+        )
+    assert stage.command("verify", *vault.at).code == 0
+
+
+def test_copies_that_are_said_not_to_be_locked_get_no_other_copy(stage: Stage, vault: Vault) -> None:
+    stage.table("a")
+    night(stage, vault, "one")
+    name = "sales/_bqdump/copies.json"
+    place = json.loads(vault.s3.get_object(Bucket=vault.bucket, Key=name)["Body"].read())
+    data = json.dumps(place | {"lock": ""}).encode()
+    put = vault.s3.put_object(Bucket=vault.bucket, Key=name, Body=data, ChecksumAlgorithm="CRC32")
+    before = vault.versions()
+    for words in ((), ("--lock", "35d")):
+        called = stage.command("copy", vault.at[1], *words)
+        assert (called.code, f"--version-id {put['VersionId']}" in called.err) == (4, True), called.text
+    assert vault.versions() == before
+    vault.s3.delete_object(Bucket=vault.bucket, Key=name, VersionId=put["VersionId"], BypassGovernanceRetention=True)
+    night(stage, vault, "two")
 
 
 def test_prune_deletes_versions_once_their_locks_have_ended(stage: Stage, vault: Vault, served: S3Server) -> None:

@@ -137,9 +137,9 @@ class RetryingStore:
         """See Locks. The store has to be one of these."""
         return await self._each(objects, lambda some: cast("Locks", self._store).extend(some, until))
 
-    async def hidden(self, prefix: str) -> list[Hidden]:
+    async def hidden(self, prefix: str, *, replaced: bool = False) -> list[Hidden]:
         """See Keeper. The store has to be one."""
-        return await self._retrying.call(lambda: cast("Keeper", self._store).hidden(prefix))
+        return await self._retrying.call(lambda: cast("Keeper", self._store).hidden(prefix, replaced=replaced))
 
     async def discard_uploads(self, names: Collection[str]) -> None:
         await self._retrying.call(lambda: self._store.discard_uploads(names))

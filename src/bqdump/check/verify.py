@@ -112,9 +112,10 @@ async def verify(
     for a damaged manifest.
     """
     manifest, findings, copied = await compare_files(store, settings, await read_manifest(store, settings, run), tell)
-    findings = [*await _what_hides(store, findings), *await _compare_locks(store, manifest)]
-    if not run:
-        findings += await _missing_pointers(store, settings, manifest)
+    locked = bool(manifest.copy_of and manifest.copy_of.locked_until)
+    findings = [*await _what_hides(store, findings, locked=locked), *await _compare_locks(store, manifest)]
+    if not run and locked:
+        findings += await _missing_pointers(store, settings)
     if any(entry.iceberg for entry in manifest.tables):
         # Imported where there are Iceberg tables only.
         from bqdump.check.iceberg import compare_metadata
@@ -160,23 +161,23 @@ async def _explained(store: ObjectStore, settings: Settings, manifest: Manifest,
     return replace(verified, replaced_by=by.run, finish=fill(by.call, COMMANDS))
 
 
-async def _missing_pointers(store: ObjectStore, settings: Settings, manifest: Manifest) -> list[Finding]:
-    """Pointers of a locked copy that are hidden, by which another run may count as the published one."""
-    if not manifest.copy_of or not manifest.copy_of.locked_until:
-        return []
+async def _missing_pointers(store: ObjectStore, settings: Settings) -> list[Finding]:
+    """Documents of a place of locked copies that are hidden or replaced, by which another run may be published."""
     return [
-        Finding(FindingKind.MISSING, "", name, "the pointer to a run", hidden.text)
+        Finding(FindingKind.MISSING, "", name, "the locked document", hidden.text)
         for name, hidden in (await hidden_pointers(store, settings)).items()
     ]
 
 
-async def _what_hides(store: ObjectStore, findings: Sequence[Finding]) -> list[Finding]:
-    """The same findings; what is missing and would be brought back says how."""
-    missing = [finding.file for finding in findings if finding.kind == FindingKind.MISSING]
-    hidden = await hidden_in(store, common_prefix(missing)) if missing else {}
+async def _what_hides(store: ObjectStore, findings: Sequence[Finding], *, locked: bool) -> list[Finding]:
+    """The same findings; what is missing, or was replaced although it is locked, says how to bring it back."""
+    replaced = locked and store.abilities.markers
+    kinds = {FindingKind.MISSING, *((FindingKind.SIZE, FindingKind.CHECKSUM, FindingKind.REPLACED) if replaced else ())}
+    names = [finding.file for finding in findings if finding.kind in kinds]
+    hidden = await hidden_in(store, common_prefix(names), replaced=replaced) if names else {}
     return [
-        replace(finding, found=hidden[finding.file].text)
-        if finding.kind == FindingKind.MISSING and finding.file in hidden
+        replace(finding, found=f"{finding.found}; {hidden[finding.file].text}".removeprefix("; "))
+        if finding.kind in kinds and finding.file in hidden
         else finding
         for finding in findings
     ]

@@ -17,13 +17,14 @@ from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.target import PrefixOwner
-from bqdump.core.errors import DeniedError, UsageError
+from bqdump.core.errors import DeniedError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy, Snapshot, apply
 from bqdump.core.settings.target import FOLDER, Target
 from bqdump.core.sizes import named
 from bqdump.observe.history import RunLine, list_runs
 from bqdump.repository.manifests import problem_of, published_run
+from bqdump.repository.objects import hidden_in
 from bqdump.repository.published import missing_run
 from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import create, exists, value_of
@@ -65,6 +66,7 @@ async def check_place(task: Task, manifest: Manifest) -> None:
     """Raise UsageError unless copies of this run's dataset may be stored there. Changes nothing."""
     place = task.target
     await _refuse_outer(place)
+    await _refuse_forged(place)
     found = await value_of(place.store, place.layout.copies)
     if found:
         _refuse_other(task, found, manifest)
@@ -95,6 +97,14 @@ async def claim_place(task: Task, manifest: Manifest) -> None:
     _refuse_other(task, stored.value, manifest)
     owner = PrefixOwner(manifest.project, manifest.dataset, manifest.run, task.now)
     await create(place.store, place.layout.owner, owner)
+
+
+async def _refuse_forged(place: Place) -> None:
+    """Raise VerificationError where what says that copies there are locked was hidden or replaced."""
+    name = place.layout.copies.name
+    hidden = (await hidden_in(place.store, name, replaced=True)).get(name) if place.store.abilities.markers else None
+    if hidden and hidden.locked_until:
+        raise VerificationError("copy", f"{place.store.url}/{name}", f"it is {hidden.text}")
 
 
 async def _refuse_without_locks(place: Place) -> None:

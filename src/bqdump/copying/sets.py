@@ -22,15 +22,16 @@ from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.target import record_of
 from bqdump.core.sizes import counted, listed
 from bqdump.core.times import days_text, rfc3339
+from bqdump.repository.complete_runs import holds_export
 from bqdump.repository.exports import SetAt, names_in_set, published_sets, read_project, read_set_progress
 from bqdump.repository.published import missing_run
-from bqdump.repository.repository import create, exists, overwrite, swap, value_of
+from bqdump.repository.repository import create, overwrite, swap, value_of
 
 
 async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every: bool) -> Copied:
     """Copy the only export of the source, or every dataset of its set. See copy."""
     place = task.source
-    if await exists(place.store, place.layout.latest):
+    if await holds_export(place.store, place.settings):
         return await copy(task, runs, policy, every=every)
     names = await names_in_set(place.store, place.settings)
     if not names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -113,6 +114,10 @@ class Status(Result, frozen=True, kw_only=True):
 
 async def newest_run(store: ObjectStore, settings: Settings) -> str:
     """The run that was planned last; of copies, the published one. Raises NotFoundError if there is none."""
+    with suppress(DocumentError):
+        # Nothing is planned where copies are locked: what is said to be was planted there.
+        if (latest := await read_latest(store, settings)) and latest.locked:
+            return latest.run
     newest = await value_of(store, settings.layout.newest) or await read_latest(store, settings)
     if newest is None:
         cause = f"none has been planned in {settings.target}"

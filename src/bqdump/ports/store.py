@@ -92,7 +92,7 @@ class Abilities(NamedTuple):
     listed_checksums: whether listings return CRC32C, origin and locks. Without it they are "" and 0 there, and `stat`
     returns them, with a request for each object. exports: whether exports are written there directly, not only copied.
     leaves_uploads: whether an upload whose process was killed stays, and is billed. deleted: whether it is a Keeper,
-    which shows what was deleted. markers: whether an object that is locked can be hidden, as by a delete marker.
+    which shows what was deleted. markers: whether what is locked can be hidden, by a delete marker or a version.
     """
 
     listed_checksums: bool = True
@@ -236,7 +236,7 @@ class Locks(Protocol):
 
 
 class Hidden(NamedTuple):
-    """An object that is not there any more, and of which the store keeps a version.
+    """An object that is not there any more as it was, and of which the store keeps a version.
 
     by: what has removed it, in words. locked_until: see ObjectInfo. command: brings it back, as a shell takes it.
     """
@@ -256,8 +256,11 @@ class Hidden(NamedTuple):
 class Keeper(Protocol):
     """A store that keeps versions of what was deleted. Every error is a BqdumpError."""
 
-    async def hidden(self, prefix: str) -> list[Hidden]:
-        """The objects below the prefix that were deleted and that it would bring back, sorted by name."""
+    async def hidden(self, prefix: str, *, replaced: bool = False) -> list[Hidden]:
+        """The objects below the prefix that were deleted and that it would bring back, sorted by name.
+
+        replaced: also those that are locked and that another version was put over, where locks do not prevent that.
+        """
         ...
 
 

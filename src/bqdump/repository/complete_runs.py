@@ -7,6 +7,7 @@ objects are locked, so that latest.json is never written again: the newest one w
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
@@ -23,7 +24,7 @@ from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import parse_time
 from bqdump.core.wording import COMMANDS
-from bqdump.ports.store import Hidden, ObjectStore
+from bqdump.ports.store import Hidden, ObjectStore, Stored
 from bqdump.repository.objects import hidden_in, read_object
 from bqdump.repository.repository import exists, value_of
 
@@ -102,14 +103,53 @@ async def with_way_out(store: ObjectStore, settings: Settings, error: DocumentEr
     return error
 
 
-async def newest_locked(store: ObjectStore, settings: Settings, latest: Latest | None) -> Latest | None:
-    """The pointer to the published run where objects are locked: the newest one that is valid. latest: latest.json.
+async def published_pointer(
+    store: ObjectStore, settings: Settings, stored: Stored | None, decoded: Callable[[bytes], Latest]
+) -> Latest | None:
+    """The pointer to the published run, None where there is none. stored: latest.json.
 
-    A pointer is skipped and logged if its run is missing, has another snapshot time, or lacks a required signature.
-    Raises its error if none is valid.
+    Where objects are locked, it is the newest one of those below `pointers` that is valid. One is skipped and logged if
+    its run is missing, has another snapshot time, or lacks a required signature. Raises its error if none is valid.
     """
-    if latest is None or not latest.locked:
-        return latest
+    latest, damaged = None, None
+    try:
+        latest = decoded(stored.data) if stored else None
+    except DocumentError as error:
+        damaged = error
+    if latest and latest.locked:
+        return await _newest_locked(store, settings, latest)
+    if await has_locked_pointers(store, settings):
+        # Whoever may put objects there can put another latest.json over the first one, or hide it.
+        why = "it cannot be read" if damaged else "it says that they are not" if latest else "it does not exist"
+        message = "%s is not used: copies there are locked, and %s"
+        log.warning(message, settings.layout.latest.name, why, extra=LogEvent.LATEST_UNREADABLE.extra())
+        return await _newest_locked(store, settings, latest)
+    if damaged:
+        raise damaged
+    return latest
+
+
+async def has_locked_pointers(store: ObjectStore, settings: Settings) -> bool:
+    """Whether the store has locked a pointer there: then it is a place of locked copies, whatever latest.json says.
+
+    Looked for only where a locked object can be hidden: elsewhere, latest.json is the first one.
+    """
+    if not store.abilities.markers:
+        return False
+    async for page in store.objects(settings.layout.pointers.folder):
+        for info in page:
+            found = await store.stat(info.name)
+            if found and found.locked_until:
+                return True
+    return bool(await hidden_pointers(store, settings))
+
+
+async def holds_export(store: ObjectStore, settings: Settings) -> bool:
+    """Whether the export of one dataset is published there, or its copies are, so that it is the place of no set."""
+    return await exists(store, settings.layout.latest) or await has_locked_pointers(store, settings)
+
+
+async def _newest_locked(store: ObjectStore, settings: Settings, latest: Latest | None) -> Latest | None:
     layout, pointers, first = settings.layout, list[Latest](), None
     async for page in store.notes(layout.pointers.folder):
         for note in page:
@@ -136,11 +176,16 @@ async def newest_locked(store: ObjectStore, settings: Settings, latest: Latest |
 
 
 async def hidden_pointers(store: ObjectStore, settings: Settings) -> dict[str, Hidden]:
-    """The pointers that are locked and that somebody has hidden, where locks do not prevent that, by name."""
+    """The pointers that are locked and were hidden or replaced, where locks do not prevent that, by name.
+
+    Among them latest.json, and what says that the place is one of locked copies.
+    """
     if not store.abilities.markers:
         return {}
-    found = await hidden_in(store, settings.layout.pointers.folder)
-    return {name: hidden for name, hidden in found.items() if hidden.locked_until}
+    layout = settings.layout
+    places = (layout.pointers.folder, layout.latest.name, layout.copies.name)
+    found = [await hidden_in(store, place, replaced=True) for place in places]
+    return {name: hidden for some in found for name, hidden in some.items() if hidden.locked_until}
 
 
 async def why_unpublished(store: ObjectStore, settings: Settings) -> str:
@@ -162,11 +207,10 @@ async def _check_manifest(store: ObjectStore, pointer: Latest) -> None:
         if error.snapshot == pointer.snapshot:
             raise
         raise _untrue(pointer, f"is of another time than {pointer.snapshot_time}") from None
-    if manifest is None or taken is None:
-        hidden = (await hidden_in(store, pointer.manifest)).get(pointer.manifest)
-        raise _untrue(pointer, f"is {hidden.text}" if hidden else "does not exist")
-    if manifest.generation != pointer.manifest_generation:
-        raise _untrue(pointer, "is another one than that which it names")
+    if manifest is None or taken is None or manifest.generation != pointer.manifest_generation:
+        hidden = (await hidden_in(store, pointer.manifest, replaced=True)).get(pointer.manifest)
+        otherwise = "is another one than that which it names" if manifest else "does not exist"
+        raise _untrue(pointer, f"is {hidden.text}" if hidden else otherwise)
     if (taken.run, taken.snapshot) != (pointer.run, pointer.snapshot):
         raise _untrue(pointer, f"is of another run or time than {pointer.run}, {pointer.snapshot_time}")
 

@@ -25,8 +25,9 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import NAME, Target
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.complete_runs import holds_export
 from bqdump.repository.published import read_latest
-from bqdump.repository.repository import exists, value_of
+from bqdump.repository.repository import value_of
 
 
 class SetProgress(NamedTuple):
@@ -179,7 +180,7 @@ async def exports_at(store_at: StoreAt, settings: Settings) -> Exports:
     sets = []
     places = [(store_at(target), replace(settings, target=target)) for target in all_targets(settings)]
     for store, at in places:
-        if await exists(store, at.layout.latest):
+        if await holds_export(store, at):
             return Exports((ExportAt(store, at),))
         if names := await names_in_set(store, at):
             sets.append(SetAt(store, at, tuple(names)))

@@ -26,7 +26,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import recorded_target
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.complete_runs import newest_locked, why_unpublished, with_way_out
+from bqdump.repository.complete_runs import published_pointer, why_unpublished, with_way_out
 from bqdump.repository.published import missing_manifest, read_replacing, refuse_pruned, refuse_set
 from bqdump.repository.repository import Loaded, read, value_of
 
@@ -54,7 +54,7 @@ async def find_latest(store: ObjectStore, settings: Settings) -> Latest | None:
     document = settings.layout.latest
     try:
         stored = await read(store, document)
-        return await newest_locked(store, settings, _decoded(stored.data, document)) if stored else None
+        return await published_pointer(store, settings, stored, lambda data: _decoded(data, document))
     except DocumentError as error:
         raise await with_way_out(store, settings, error) from None
 

@@ -68,12 +68,15 @@ async def read_part(store: ObjectStore, name: str, generation: int, start: int, 
     return stored.data if stored.generation == generation else None
 
 
-async def hidden_in(store: ObjectStore, prefix: str) -> dict[str, Hidden]:
-    """What was deleted below the prefix and the store would bring back, by name; none where that cannot be seen."""
+async def hidden_in(store: ObjectStore, prefix: str, *, replaced: bool = False) -> dict[str, Hidden]:
+    """What was deleted below the prefix and the store would bring back, by name; none where that cannot be seen.
+
+    replaced: see Keeper.
+    """
     if not store.abilities.deleted:
         return {}
     try:
-        return {found.name: found for found in await cast("Keeper", store).hidden(prefix)}
+        return {found.name: found for found in await cast("Keeper", store).hidden(prefix, replaced=replaced)}
     except (DeniedError, AnswerError, TargetError):
         return {}
 

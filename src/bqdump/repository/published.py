@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.retention import RetainedFiles
@@ -25,9 +26,9 @@ from bqdump.core.sizes import counted, named
 from bqdump.core.times import names_time
 from bqdump.core.wording import COMMANDS, close_name
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.complete_runs import newest_locked, why_unpublished, with_way_out
+from bqdump.repository.complete_runs import published_pointer, why_unpublished, with_way_out
 from bqdump.repository.references import is_left_over
-from bqdump.repository.repository import Known, Loaded, load, swap, value_of
+from bqdump.repository.repository import Known, Loaded, read, swap, value_of
 
 log = logging.getLogger(__name__)
 NAMED = 10
@@ -51,9 +52,12 @@ async def read_latest(store: ObjectStore, settings: Settings) -> Latest | None:
 async def load_latest(store: ObjectStore, settings: Settings) -> Loaded[Latest] | None:
     """The same with the generation of latest.json, whose run is another one where objects are locked."""
     try:
-        stored = await load(store, settings.layout.latest)
-        latest = await newest_locked(store, settings, stored.value if stored else None)
-        return Loaded(latest, stored.generation) if latest and stored else None
+        document = settings.layout.latest
+        stored = await read(store, document)
+        latest = await published_pointer(
+            store, settings, stored, lambda data: decode(data, document.type, document.name)
+        )
+        return Loaded(latest, stored.generation if stored else 0) if latest else None
     except DocumentError as error:
         raise await with_way_out(store, settings, error) from None
 

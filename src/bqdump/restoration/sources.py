@@ -46,10 +46,11 @@ from bqdump.core.settings.target import NAME
 from bqdump.core.sizes import counted, named
 from bqdump.export.run import run
 from bqdump.export.task import Task as ExportTask
+from bqdump.repository.complete_runs import holds_export
 from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, names_in_set, read_project
 from bqdump.repository.manifests import find_latest
 from bqdump.repository.published import read_replacing
-from bqdump.repository.repository import exists, value_of
+from bqdump.repository.repository import value_of
 from bqdump.restoration.survey import find_manifest
 from bqdump.restoration.task import Task
 
@@ -114,7 +115,11 @@ async def sets_at(tasks: Sequence[Task]) -> list[Source]:
     Raises NotFoundError for a bucket that does not exist: its datasets would be missing from the restore.
     """
     projects = [(task, await read_project(task.store, task.settings)) for task in tasks]
-    sets = [Source(task, project) for task, project in projects if project and project.datasets]
+    sets = [
+        Source(task, project)
+        for task, project in projects
+        if project and project.datasets and not await holds_export(task.store, task.settings)
+    ]
     for task, project in projects if sets else ():
         if project is None:
             with suppress(DeniedError):
@@ -125,7 +130,7 @@ async def sets_at(tasks: Sequence[Task]) -> list[Source]:
 async def of_one_dataset(tasks: Sequence[Task], choice: Choice) -> Task:
     """The task that restores the export of one dataset. tasks: one for each place where it may be."""
     refuse_choice(choice)
-    here = [task for task in tasks if len(tasks) > 1 and await exists(task.store, task.settings.layout.latest)]
+    here = [task for task in tasks if len(tasks) > 1 and await holds_export(task.store, task.settings)]
     task = next(iter(here), tasks[0])
     options = task.request.options
     if PLACEHOLDER in options.dataset:

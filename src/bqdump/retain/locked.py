@@ -4,8 +4,8 @@ A run goes once no rule keeps it and its lock has ended: first the documents by 
 that no other run names, and the manifest last. So the next prune finishes one that was killed. A copy locks the files
 that it relies on before its manifest names them: from then on, the store refuses to delete them.
 
-Nothing but manifests and tags decides: plans, tombstones and other documents of exports are none of a copy's. Whoever
-may create objects can create those, too. Where keys are trusted, what they have not signed and cannot be read is passed
+Only manifests and tags decide: bqdump stores no plans, tombstones or other documents of exports there, but whoever may
+create objects can. Where keys are trusted, what they have not signed and cannot be read is passed
 over, and named. It may have replaced a manifest, so files that only this one would name stay: see `_hidden`.
 """
 
@@ -109,7 +109,7 @@ def _passed_over(task: Task, passed: Mapping[str, str]) -> Iterator[str]:
         names = task.layout.run(run)
         note = f"{task.store.url}/{names.manifest.name} is passed over: {cause}."
         log.warning("%s", note, extra=LogEvent.MANIFEST_PASSED_OVER.extra(run=run))
-        yield f"{note} Find out by whom it is, and whether it has replaced a signed one. The files of run {run} stay."
+        yield f"{note} Find out who stored it, and whether it replaced a signed one. The files of run {run} stay."
     if (more := len(passed) - NAMED) > 0:
         yield f"{counted(more, 'more folder')} of runs {'is' if more == 1 else 'are'} passed over."
 

@@ -236,33 +236,52 @@ class Listing:
         found = [one["Prefix"] for page in self._answers(prefix, "/") for one in page.get("CommonPrefixes") or ()]
         return sorted(folder[len(prefix) : -1] for folder in found)
 
-    def hidden(self, prefix: str) -> list[Hidden]:
-        """See Keeper: what is under a delete marker."""
-        markers, kept = dict[str, Mapping[str, Any]](), dict[str, str]()
+    def hidden(self, prefix: str, *, replaced: bool = False) -> list[Hidden]:
+        """See Keeper: what is under a delete marker. replaced: of what is locked, the first version counts."""
+        markers, versions = dict[str, list[Mapping[str, Any]]](), dict[str, list[Mapping[str, Any]]]()
         query: dict[str, Any] = {"Bucket": self._requests.bucket, "Prefix": prefix, "MaxKeys": PAGE}
         while True:
             with translated("list versions in", self._requests.subject(prefix)):
                 answer: Mapping[str, Any] = self._requests.client.list_object_versions(**query)
-            markers |= {one["Key"]: one for one in answer.get("DeleteMarkers") or () if one.get("IsLatest")}
-            for one in answer.get("Versions") or ():
-                # The newest comes first.
-                kept.setdefault(one["Key"], one["VersionId"])
+            for some, kind in ((markers, "DeleteMarkers"), (versions, "Versions")):
+                for one in answer.get(kind) or ():
+                    # The newest comes first.
+                    some.setdefault(one["Key"], []).append(one)
             if not answer.get("IsTruncated") or not answer.get("NextKeyMarker"):
                 break
             query |= {"KeyMarker": answer["NextKeyMarker"], "VersionIdMarker": answer.get("NextVersionIdMarker", "")}
-        return [self._hidden(name, markers[name], kept[name]) for name in sorted(markers.keys() & kept.keys())]
+        found = (self._hidden(name, markers.get(name, []), kept, replaced) for name, kept in sorted(versions.items()))
+        return [hidden for hidden in found if hidden]
 
-    def _hidden(self, name: str, marker: Mapping[str, Any], version: str) -> Hidden:
-        found: Mapping[str, Any] | None = None
+    def _hidden(
+        self, name: str, markers: list[Mapping[str, Any]], versions: list[Mapping[str, Any]], replaced: bool
+    ) -> Hidden | None:
+        over = [marker for marker in markers if marker.get("IsLatest")]
+        by = "hidden by a delete marker" if over else "replaced by a version"
+        if not over and not (replaced and len(versions) > 1):
+            return None
+        until = self._locked(name, versions[-1 if replaced else 0])
+        if replaced and until:
+            over += [one for one in (*markers, *versions[:-1]) if one not in over]
+        elif not over:
+            return None
+        when = rfc3339(int(max(one["LastModified"] for one in over).timestamp() * 1000))
+        back = " && ".join(self._removal(name, one["VersionId"]) for one in over)
+        return Hidden(name, f"{by} of {when}", until, back)
+
+    def _locked(self, name: str, version: Mapping[str, Any]) -> int:
         with suppress(DeniedError):
-            found = self._requests.head(name, VersionId=version)
+            return locked_until(self._requests.head(name, VersionId=version["VersionId"]) or {})
+        return 0
+
+    def _removal(self, name: str, version: str) -> str:
+        """The command that deletes a version, as a shell takes it."""
         words = ["aws", "s3api", "delete-object", "--bucket", self._requests.bucket, "--key", name]
-        words += ["--version-id", marker["VersionId"]]
+        words += ["--version-id", version]
         service = str(self._requests.client.meta.endpoint_url)
         if ".amazonaws.com" not in service:
             words += ["--endpoint-url", service]
-        when = rfc3339(int(marker["LastModified"].timestamp() * 1000))
-        return Hidden(name, f"hidden by a delete marker of {when}", locked_until(found or {}), shlex.join(words))
+        return shlex.join(words)
 
     def _answers(self, prefix: str, delimiter: str = "", start: str = "") -> Iterator[Mapping[str, Any]]:
         query: dict[str, Any] = {"Bucket": self._requests.bucket, "Prefix": prefix, "MaxKeys": PAGE}

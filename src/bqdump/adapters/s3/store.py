@@ -182,9 +182,9 @@ class S3Store:
         """See Locks. Two requests for each, one where the lock is long enough."""
         return await self._each(objects, lambda name, generation: extend(self._requests, name, generation, until))
 
-    async def hidden(self, prefix: str) -> list[Hidden]:
+    async def hidden(self, prefix: str, *, replaced: bool = False) -> list[Hidden]:
         """See Keeper. Requires s3:ListBucketVersions, and s3:GetObjectVersion for locks."""
-        return await self._threads.call(lambda: self._listing.hidden(prefix))
+        return await self._threads.call(lambda: self._listing.hidden(prefix, replaced=replaced))
 
     async def discard_uploads(self, names: Collection[str]) -> None:
         await self._threads.call(lambda: discard(self._requests, names))
