@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -35,6 +39,8 @@ from bqdump.core.errors import (
     DamagedError,
     DeniedError,
     NotFoundError,
+    TargetError,
+    UnavailableError,
 )
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from s3_server import BUCKET, Fault, S3Server, operation_of, s3_server, signed_for
@@ -60,9 +66,9 @@ def s3(served: S3Server) -> Iterator[S3Server]:
     assert left == []
 
 
-def on(test: Callable[[ObjectStore], Awaitable[Result]], bucket: str = BUCKET) -> Result:
+def on(test: Callable[[ObjectStore], Awaitable[Result]], bucket: str = BUCKET, patience: Patience = QUICK) -> Result:
     async def run() -> Result:
-        store = RetryingStore(S3Store(bucket, patience=QUICK), QUICK)
+        store = RetryingStore(S3Store(bucket, patience=patience), patience)
         try:
             return await test(store)
         finally:
@@ -406,6 +412,191 @@ def test_bytes_with_a_checksum_are_hashed_for_the_signature_only_without_tls(
     objects.part("x", "upload", 1, b"data", {"ChecksumAlgorithm": "CRC32C", "ChecksumCRC32C": crc32c(b"data")})
     expected = sha256(b"data").hexdigest() if hashed else "UNSIGNED-PAYLOAD"
     assert digests[1:] == [expected] * 2
+
+
+def test_connections_around_the_client_have_the_options_of_the_clients(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    options: list[object] = []
+    connect = urllib3.util.connection.create_connection
+
+    def connected(address: Any, timeout: Any, source_address: Any = None, socket_options: Any = None) -> socket.socket:
+        options.append(socket_options)
+        return connect(address, timeout, source_address, socket_options)
+
+    async def check(store: ObjectStore) -> None:
+        for _ in range(2):
+            assert await store.stat("x") is None
+
+    config = tmp_path / "config"
+    config.write_text("[default]\ntcp_keepalive = true\n")
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", connected)
+    for path in (os.devnull, str(config)):
+        monkeypatch.setenv("AWS_CONFIG_FILE", path)
+        on(check)
+    nodelay, keepalive = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    assert options == [[nodelay], [nodelay], [nodelay, keepalive], [nodelay, keepalive]]
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({"AWS_REGION": "eu-north-1"}, "eu-north-1"),
+        ({"AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-3"),
+        ({"AWS_REGION": "eu-north-1", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-north-1"),
+    ],
+)
+def test_the_region_is_that_of_the_variables(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    client = open_client()
+    assert client.meta.region_name == region
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "sentence"),
+    [
+        (403, "AccessDenied", AccessError, "cannot sign in to S3: not for you. Check the role of the profile"),
+        (400, "ExpiredTokenException", AccessError, "cannot sign in to S3: the credentials have expired. Check"),
+        (503, "ServiceUnavailable", UnavailableError, "cannot sign in to S3: not for you"),
+    ],
+)
+def test_a_role_that_cannot_be_assumed_is_not_a_permission_that_is_missing(
+    s3: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    status: int,
+    code: str,
+    kind: type[BqdumpError],
+    sentence: str,
+) -> None:
+    """As on Kubernetes: the credentials are those of a role that another service of AWS gives, for a token."""
+    token = tmp_path / "token"
+    token.write_text("a token")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/backup")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", s3.address)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    text = f"<ErrorResponse><Error><Code>{code}</Code><Message>not for you</Message></Error></ErrorResponse>"
+    s3.faults = [Fault("post bucket", status, code, times=1000, text=text)]
+    with pytest.raises(kind, match=sentence):
+        on(lambda store: store.write("x", b"1", 0), patience=Patience(tries=2, first_pause=0.001))
+    s3.faults.clear()
+
+
+def test_a_bucket_that_cannot_be_one_is_refused_with_the_reason(s3: S3Server) -> None:
+    with pytest.raises(AccessError, match=r"cannot read the metadata of s3://a b/x: Invalid bucket name .a b.: "):
+        on(lambda store: store.stat("x"), bucket="a b")
+    with pytest.raises(AccessError, match=r"cannot read s3://bucket/: Invalid length for parameter Key, value: 0"):
+        on(lambda store: store.read(""))
+
+
+def test_credentials_that_are_renewed_while_files_are_sent_sign_the_requests_that_follow(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    script = tmp_path / "renew.py"
+    # They end so soon that the client has them renewed before each request.
+    script.write_text(
+        "import datetime, json, pathlib\n"
+        f"made = pathlib.Path({str(made)!r})\n"
+        "number = int(made.read_text()) + 1 if made.exists() else 1\n"
+        "made.write_text(str(number))\n"
+        "end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=1)\n"
+        "keys = {'AccessKeyId': f'KEY{number}', 'SecretAccessKey': 'secret', 'SessionToken': f'token{number}'}\n"
+        "print(json.dumps({'Version': 1, 'Expiration': end.isoformat(), **keys}))\n"
+    )
+    config = tmp_path / "config"
+    config.write_text(f"[default]\ncredential_process = {sys.executable} {script}\n")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    arrived: list[dict[str, Any]] = []
+    s3.arrived = arrived
+
+    async def check(store: ObjectStore) -> None:
+        for name in ("x", "y"):
+            await store.stream(name, pieces(b"1"), 0)
+
+    on(check)
+    around = [one for one in arrived if AROUND not in one]
+    used = [re.findall(r"Credential=KEY(\d+)/", one["HTTP_AUTHORIZATION"]) for one in around]
+    assert len(around) == 3
+    assert [one["HTTP_X_AMZ_SECURITY_TOKEN"] for one in around] == [f"token{number}" for (number,) in used]
+    assert len({number for (number,) in used}) == 3
+
+
+@pytest.mark.parametrize("operation", ["put", "part", "head"])
+def test_a_redirection_that_does_not_say_where_to_is_followed(s3: S3Server, operation: str) -> None:
+    async def check(store: ObjectStore) -> None:
+        await store.stream("x", pieces(b"1"), 0)
+        s3.faults = [Fault(operation, 307, "TemporaryRedirect")]
+        stored = await store.stream("y", pieces(LARGE), 0) if operation == "part" else await store.write("y", b"2", 0)
+        assert stored == (await store.stat("y") if operation == "part" else (await store.read("y")).generation)
+
+    on(check)
+
+
+def test_an_upload_that_fails_after_its_answer_has_begun_is_completed_again(s3: S3Server) -> None:
+    """S3 begins its answer with the status 200, and may find an error after that."""
+    text = "<Error><Code>InternalError</Code><Message>We encountered an internal error.</Message></Error>"
+    s3.faults = [Fault("complete", 200, "", text=text)]
+    stored = on(lambda store: store.stream("x", pieces(LARGE), 0))
+    assert (stored.size, stored.crc32c) == (len(LARGE), crc32c(LARGE))
+    assert s3.data("x") == LARGE
+
+
+def test_a_service_without_space_is_not_asked_again(s3: S3Server) -> None:
+    """As MinIO answers."""
+    s3.faults = [Fault("put", 507, "XMinioStorageFull", message="it has no space left")]
+    with pytest.raises(TargetError, match="cannot write s3://bucket/x: it has no space left"):
+        on(lambda store: store.write("x", b"1", 0))
+    assert s3.counts["put"] == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["a//b", "a/../b", "a/./b", "a+b", "a%2Fb", "a b", "a?b#c", "caf\u00e9", "cafe\u0301", "a&b=c;d", "a\\b"]
+)
+def test_names_of_any_kind_are_those_that_were_given(s3: S3Server, name: str) -> None:
+    async def check(store: ObjectStore) -> None:
+        first = await store.stream(name, pieces(b"1"), 0)
+        assert await store.stream(name, pieces(LARGE), first.generation) == await store.stat(name)
+        assert (await store.read(name)).data == LARGE
+        listed = [info async for page in store.objects("") for info in page]
+        assert [info.name for info in listed] == [name] == s3.names()
+        assert await store.delete([(name, listed[0].generation)]) == [True]
+        assert s3.names() == []
+
+    on(check)
+
+
+def test_requests_around_the_client_go_through_the_proxy_of_the_environment(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://s3.example.com")
+    monkeypatch.setenv("HTTP_PROXY", s3.address)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    arrived: list[dict[str, Any]] = []
+    s3.arrived = arrived
+
+    async def check(store: ObjectStore) -> None:
+        for _ in range(3):
+            await store.stat("x")
+
+    on(check)
+    assert {one["HTTP_HOST"] for one in arrived} == {"s3.example.com"}
+    assert [AROUND not in one for one in arrived] == [False, True, True]
 
 
 def test_a_bucket_in_another_region_is_followed_there_by_the_client(s3: S3Server) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import google_crc32c
 import pytest
 
+from bqdump.adapters import movers
 from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.gcs.rewrite import RewriteMover
 from bqdump.adapters.gcs.store import CloudStore
@@ -18,7 +22,7 @@ from bqdump.adapters.retry import RetryingStore
 from bqdump.adapters.s3.store import S3Store
 from bqdump.core.copy.plan import PIECE_BYTES
 from bqdump.core.errors import ConflictError, VerificationError
-from bqdump.ports.store import Copy, Mover, ObjectStore
+from bqdump.ports.store import Copy, Mover, ObjectInfo, ObjectStore
 from local.storage_server import Http, storage_server
 from s3_server import S3Server, s3_server
 
@@ -119,6 +123,37 @@ def test_the_storage_class_is_that_of_the_request_and_no_metadata_come_with_the_
     with Http(server) as http:
         found = http.call("GET", "b/far/o/b%2Ffile").json()
     assert (found["storageClass"], found.get("metadata")) == ("NEARLINE", None)
+
+
+@pytest.mark.parametrize("on", ["stream"], indirect=True)
+def test_a_large_piece_is_on_its_way_while_it_is_hashed(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrived, in_time = threading.Event(), list[bool]()
+
+    def extend(checksum: int, piece: bytes) -> int:
+        in_time.append(arrived.wait(10))
+        found: int = google_crc32c.extend(checksum, piece)
+        return found
+
+    async def check(two: Two) -> None:
+        generation = await two.source.write("a/file", LARGE, 0)
+        stream = two.target.stream
+
+        async def observed(name: str, given: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
+            async def pieces() -> AsyncIterator[bytes]:
+                async for piece in given:
+                    arrived.set()
+                    yield piece
+
+            return await stream(name, pieces(), expect)
+
+        monkeypatch.setattr(two.target, "stream", observed)
+        monkeypatch.setattr(movers, "google_crc32c", SimpleNamespace(extend=extend))
+        moved = await two.mover.move(wish(LARGE, generation))
+        assert moved
+        assert moved.sha256 == hashlib.sha256(LARGE).hexdigest()
+        assert in_time == [True] * 3
+
+    on(check)
 
 
 def test_a_generation_that_is_gone_is_none_and_nothing_is_stored(on: Any) -> None:

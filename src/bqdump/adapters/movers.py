@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 TIMES_READ = 3
 # All streams together read about as many pieces ahead.
 READ_AHEAD = 12
+# Smaller pieces are hashed by the event loop: that takes less time than the way to a thread and back.
+IN_THREADS = 128 << 10
 
 
 class _GoneError(Exception):
@@ -30,13 +32,27 @@ class _GoneError(Exception):
 
 
 class _Passing:
-    """The checksums of the bytes that pass."""
+    """The checksums of the bytes that pass. They are known once `summed` has returned."""
 
     def __init__(self) -> None:
         self._crc32c, self._sha256, self.size = 0, hashlib.sha256(), 0
+        self._summing: asyncio.Future[None] | None = None
 
-    def add(self, piece: bytes) -> None:
-        """Take in a piece."""
+    async def add(self, piece: bytes) -> None:
+        """Take in a piece, once the one before is summed up. A large one is summed up while it is sent."""
+        await self.summed()
+        if len(piece) < IN_THREADS:
+            self._sum_up(piece)
+        else:
+            self._summing = asyncio.get_running_loop().run_in_executor(None, self._sum_up, piece)
+
+    async def summed(self) -> None:
+        """Wait until all pieces are summed up."""
+        if self._summing:
+            await self._summing
+            self._summing = None
+
+    def _sum_up(self, piece: bytes) -> None:
         self._crc32c = google_crc32c.extend(self._crc32c, piece)
         self._sha256.update(piece)
         self.size += len(piece)
@@ -101,8 +117,9 @@ class StreamMover:
             self._source, wish.source, wish.source_generation, wish.size or 0, lambda: READ_AHEAD // self._streams
         )
         async for piece in pieces:
-            passing.add(piece)
+            await passing.add(piece)
             yield piece
+        await passing.summed()
         expected, found = (wish.size, wish.crc32c), (passing.size, passing.crc32c)
         if expected != found:
             raise _different(f"{self._source.url}/{wish.source}", expected, found)
@@ -119,7 +136,8 @@ async def digest_of(store: ObjectStore, info: ObjectInfo) -> str:
     passing = _Passing()
     try:
         async for piece in _pieces(store, info.name, info.generation, info.size):
-            passing.add(piece)
+            await passing.add(piece)
+        await passing.summed()
     except _GoneError:
         raise VerificationError("read", f"{store.url}/{info.name}", "it was replaced or deleted meanwhile") from None
     if (passing.size, passing.crc32c) != (info.size, info.crc32c):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -54,7 +55,9 @@ def open_client(endpoint: str = "") -> Any:
             response_checksum_validation="when_required",
             s3=_addressing(session, endpoint),
         )
-        return session.create_client("s3", endpoint_url=endpoint or None, config=config)
+        # The client itself knows only AWS_DEFAULT_REGION. Others of AWS, and its services that run programs, have this.
+        region = os.environ.get("AWS_REGION") or None
+        return session.create_client("s3", region, endpoint_url=endpoint or None, config=config)
 
 
 @cache
@@ -230,11 +233,17 @@ class Objects:
         way, status = context.get(WAY), http_response.status_code
         if self._way or way is None or (status >= HTTPStatus.MULTIPLE_CHOICES and status != HTTPStatus.NOT_FOUND):
             return
+        session = Session()
+        # As the client's: bytes are not held back until the service has acknowledged those before them.
+        options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+        if session.get_config_variable("tcp_keepalive"):
+            options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
         http = URLLib3Session(
-            verify=Session().get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE", True),
+            verify=session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE", True),
             proxies=get_environ_proxies(way.address),
             timeout=(CONNECT_SECONDS, READ_SECONDS),
             max_pool_connections=THREADS,
+            socket_options=options,
         )
         self._way = way, http
 

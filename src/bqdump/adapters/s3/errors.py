@@ -31,6 +31,7 @@ NEEDS = (
     "s3:ListBucket on the bucket."
 )
 KEYS = "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+ROLE = "Check the role of the profile or of this environment, and who may assume it."
 RENEW = "Renew the credentials, such as with aws sso login, and repeat the command."
 CLOCK = "Set the clock of this machine, and repeat the command."
 NAME = "Check the name of the bucket, and the endpoint if it is not of AWS."
@@ -70,8 +71,12 @@ DAMAGED = (
     "XAmzContentSHA256Mismatch",
     "XAmzContentChecksumMismatch",
 )
+# Answers that repeating the request does not change: an unknown part of the API, and a service without space.
+LASTING = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.INSUFFICIENT_STORAGE)
 ARCHIVED = "InvalidObjectState"
 BROKEN = (boto.ClientError, boto.BotoCoreError, ResponseParserError, urllib3.exceptions.HTTPError, ConnectionError)
+# What the client asks other services of AWS for, before it can sign a request.
+FOR_CREDENTIALS = ("AssumeRole", "AssumeRoleWithWebIdentity", "GetRoleCredentials", "CreateToken", "CreateOAuth2Token")
 # No credentials, or such as cannot be had.
 NO_CREDENTIALS = (boto.NoCredentialsError, boto.PartialCredentialsError)
 MISCONFIGURED = (
@@ -107,6 +112,9 @@ def status_of(error: boto.ClientError) -> int:
 def translate(error: Exception, operation: str, subject: str) -> BqdumpError:
     """The BqdumpError for an exception of the client or of its connection."""
     if isinstance(error, boto.ClientError):
+        if error.operation_name in FOR_CREDENTIALS:
+            found = _answered(error, *SIGN_IN)
+            return found if isinstance(found, UnavailableError) else AccessError(*SIGN_IN, found.cause, ROLE)
         return _answered(error, operation, subject)
     if out_of_files(error):
         return open_files_error(operation, subject)
@@ -120,7 +128,8 @@ def translate(error: Exception, operation: str, subject: str) -> BqdumpError:
     if isinstance(error, ResponseParserError):
         return AnswerError(operation, subject, f"the answer cannot be read: {_first_line(str(error))}", REQUIRED)
     if isinstance(error, UNUSABLE):
-        return AccessError(operation, subject, _first_line(str(error)))
+        # What follows a general line, such as "Parameter validation failed:", is what is wrong.
+        return AccessError(operation, subject, str(error).strip().rpartition(":\n")[2].partition("\n")[0])
     return UnavailableError(operation, subject, f"the connection broke ({type(error).__name__})")
 
 
@@ -136,7 +145,7 @@ def _answered(error: boto.ClientError, operation: str, subject: str) -> BqdumpEr
         return ConflictError(operation, subject, message)
     if code in DAMAGED:
         return DamagedError(operation, subject, message, ON_THE_WAY)
-    if code in TEMPORARY or status in (408, 429) or (status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED):
+    if code in TEMPORARY or status in (408, 429) or (status >= 500 and status not in LASTING):
         return UnavailableError(operation, subject, message)
     if status == HTTPStatus.NOT_IMPLEMENTED:
         return AnswerError(operation, subject, message, REQUIRED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import IO, Any, TypeVar, cast
@@ -157,15 +157,10 @@ class S3Store:
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """See ObjectStore. The bytes pass through this process, since S3 copies no object of any size at once."""
 
-        async def one(wish: Copy) -> ObjectInfo | BqdumpError:
-            try:
-                return await self._rewritten(
-                    wish.source, wish.source_generation, wish.target, wish.expect, origin={ORIGIN: origin}
-                )
-            except BqdumpError as error:
-                return error
-
-        return list(await asyncio.gather(*map(one, copies)))
+        return await _all(
+            self._rewritten(one.source, one.source_generation, one.target, one.expect, origin={ORIGIN: origin})
+            for one in copies
+        )
 
     async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
         """See ObjectStore. The object is read and written again, since S3 puts no small objects together."""
@@ -176,11 +171,11 @@ class S3Store:
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """See ObjectStore. Two requests for each: the first finds the ETag that the second one names."""
-        return await self._each(objects, lambda name, generation: delete(self._requests, name, generation))
+        return await _all(self._threads.call(partial(delete, self._requests, *one)) for one in objects)
 
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
         """See Locks. Two requests for each, one where the lock is long enough."""
-        return await self._each(objects, lambda name, generation: extend(self._requests, name, generation, until))
+        return await _all(self._threads.call(partial(extend, self._requests, *one, until)) for one in objects)
 
     async def hidden(self, prefix: str, *, replaced: bool = False) -> list[Hidden]:
         """See Keeper. Requires s3:ListBucketVersions, and s3:GetObjectVersion for locks."""
@@ -193,17 +188,6 @@ class S3Store:
         self._threads.close()
         self._requests.objects.close()
         self._requests.client.close()
-
-    async def _each(
-        self, objects: Sequence[tuple[str, int]], change: Callable[[str, int], bool]
-    ) -> list[bool | BqdumpError]:
-        async def one(name: str, generation: int) -> bool | BqdumpError:
-            try:
-                return await self._threads.call(lambda: change(name, generation))
-            except BqdumpError as error:
-                return error
-
-        return list(await asyncio.gather(*(one(*each) for each in objects)))
 
     def _upload(self, name: str, expect: int | None, origin: Mapping[str, str] | None = None) -> Upload:
         condition = kept(self._retrying, lambda: self._requests.condition(name, expect))
@@ -288,6 +272,18 @@ class S3Store:
         except NotFoundError:
             return None
         return Note(info.name, found.data, found.generation)
+
+
+async def _all(work: Iterable[Awaitable[Result]]) -> list[Result | BqdumpError]:
+    """The result of each, or its error, done at the same time."""
+
+    async def settled(one: Awaitable[Result]) -> Result | BqdumpError:
+        try:
+            return await one
+        except BqdumpError as error:
+            return error
+
+    return list(await asyncio.gather(*map(settled, work)))
 
 
 def _content_type(name: str) -> str:
