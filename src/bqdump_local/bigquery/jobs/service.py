@@ -16,6 +16,7 @@ from bqdump_local.bigquery.jobs.connection import dataset_project
 from bqdump_local.bigquery.jobs.jobs import Job, JobBoard, subject
 from bqdump_local.bigquery.jobs.settings import JobSettings
 from bqdump_local.bigquery.routes.bodies import checked
+from bqdump_local.bigquery.sql import anonymous
 from bqdump_local.bigquery.sql.parsing import parse
 from bqdump_local.bigquery.sql.results import JobResult
 from bqdump_local.bigquery.statements.query import Query, refuse_bad_query
@@ -114,4 +115,7 @@ class Service:
                 return JobResult(copying.run(self.catalog, job.configuration, job.location))
             case _:
                 query = Query(self.catalog, self.store, job.project, job.configuration, job.location)
-                return query.run(job.cancelled.is_set)
+                outcome = query.run(job.cancelled.is_set)
+                if outcome.destination and anonymous.is_one(outcome.destination):
+                    self.catalog.results[job.project, job.location.casefold(), job.job_id] = outcome.destination
+                return outcome

@@ -126,17 +126,18 @@ SCHEMAS = {
     "QueryParameterValue": schema(
         effect="arrayValues:QueryParameterValue[] rangeValue:RangeValue structValues:*QueryParameterValue value:text",
     ),
+    "ArrowSerializationOptions": schema(effect="bufferCompression picosTimestampPrecision"),
     "QueryRequest": schema(
-        effect="""connectionProperties:ConnectionProperty[] defaultDataset:DatasetReference dryRun:bool
-            jobTimeoutMs:int64
+        effect="""arrowSerializationOptions:ArrowSerializationOptions connectionProperties:ConnectionProperty[]
+            defaultDataset:DatasetReference dryRun:bool jobTimeoutMs:int64
             labels:map location maxResults:int32 maximumBytesBilled:int64 query queryParameters:QueryParameter[]
-            requestId
+            queryResultsFormat requestId
             timeoutMs:int32""",
         recorded="""destinationEncryptionConfiguration:EncryptionConfiguration formatOptions:any jobCreationMode
             maxSlots:int32
             parameterMode reservation useQueryCache:bool""",
-        missing="""arrowSerializationOptions continuous createSession preserveNulls
-            queryResultsFormat secureContext useLegacySql writeIncrementalResults""",
+        missing="""continuous createSession preserveNulls
+            secureContext useLegacySql writeIncrementalResults""",
         output="kind",
     ),
     "RangePartitioning": schema(

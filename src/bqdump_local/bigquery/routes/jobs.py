@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.jobs.jobs import Job
 from bqdump_local.bigquery.jobs.service import Service
+from bqdump_local.bigquery.routes import arrow_results
 from bqdump_local.bigquery.routes.bodies import checked
 from bqdump_local.bigquery.routes.http import Call, Endpoint
 from bqdump_local.bigquery.sql.results import JobResult
@@ -121,8 +122,12 @@ class JobRoutes:
             return _response("bigquery#queryResponse", reference, outcome, complete=True)
         reference = {"location": location} if location else {}
         new = {"configuration": configuration, "jobReference": reference}
+        codec = arrow_results.codec(body)
         job = await self._accepted(call.project, body.get("requestId"), new)
-        return await _results("bigquery#queryResponse", job, body.get("timeoutMs"), body.get("maxResults"), 0)
+        answer = await _results("bigquery#queryResponse", job, body.get("timeoutMs"), body.get("maxResults"), 0)
+        if arrow_results.wanted(body) and job.done:
+            return await run_in_threadpool(arrow_results.page, self._service.catalog, job, answer, codec)
+        return answer
 
     async def _accepted(self, project: str, request_id: str | None, new: dict[str, Any]) -> Job:
         """The job of a request, which a client may send again while it is being answered."""

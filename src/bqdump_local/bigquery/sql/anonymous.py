@@ -24,6 +24,11 @@ LIFETIME_MS = 24 * 3_600_000
 MOST_TABLES = 500
 
 
+def is_one(reference: dict[str, str]) -> bool:
+    """Whether a table is one of these."""
+    return reference["datasetId"].startswith("_")
+
+
 def keep(catalog: Catalog, translation: Translation, stored: str, fields: tuple[Field, ...]) -> dict[str, str]:
     """Make a stored table the result of a query, in a hidden dataset. Returns its reference."""
     project, location = translation.project, translation.location

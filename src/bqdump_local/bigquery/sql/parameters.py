@@ -5,6 +5,7 @@ Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/QueryParameter
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import sqlglot
@@ -53,6 +54,14 @@ def value(kind: dict[str, Any], given: dict[str, Any]) -> exp.Expression:
     name = str(kind["type"]).upper()
     match name:
         case "ARRAY":
+            if (element := str(kind["arrayType"]["type"]).upper()) not in ("ARRAY", "BYTES", "RANGE", "STRUCT"):
+                # One literal, however many values: each expression would take its time.
+                texts = [item.get("value") for item in given.get("arrayValues") or ()]
+                values = exp.Anonymous(
+                    this="from_json",
+                    expressions=[exp.Literal.string(json.dumps(texts)), exp.Literal.string('["VARCHAR"]')],
+                )
+                return exp.cast(values, f"{_data_type(element).sql(dialect='duckdb')}[]", dialect="duckdb")
             items = [value(kind["arrayType"], item) for item in given.get("arrayValues") or ()]
             return exp.cast(exp.Array(expressions=items), _data_type(type_name(kind)))
         case "STRUCT":

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SESSION_MS = 6 * 3600 * 1000
 # https://cloud.google.com/bigquery/docs/reference/storage#create_a_session
 MAX_STREAMS = 1000
+JOB_STREAM = re.compile(r"projects/([^/]+)/locations/([^/]+)/jobs/([^/]+)/streams/_default")
 TABLE = re.compile(r"projects/([^/]+)/datasets/([^/]+)/tables/([^/]+)")
 RESTRICTION_BYTES = 1 << 20
 
@@ -116,13 +117,29 @@ class Sessions:
 
     def find(self, name: str) -> tuple[Session, Stream]:
         """The stream of this name and its session."""
-        found = self._streams.get(name)
+        found = self._streams.get(name) or self._of_job(name)
         if found is None:
             raise not_found("read stream", name)
         self._catalog.access.require(name.split("/")[1], "bigquery.readsessions.getData")
         if found[0].expires_ms <= self._catalog.settings.now_ms():
             raise BigQueryError("failedPrecondition", f"request failed: session expired: {found[0].name}")
         return found
+
+    def _of_job(self, name: str) -> tuple[Session, Stream] | None:
+        """The default stream of a query, which has all its rows in order."""
+        if (match := JOB_STREAM.fullmatch(name)) is None:
+            return None
+        project, location, job = match.groups()
+        place = self._catalog.results.get((project, location.casefold(), job))
+        if place is None:
+            return None
+        table = self._catalog.table(place["projectId"], place["datasetId"], place["tableId"])
+        fields = table.fields
+        with self._catalog.warehouse.cursor() as cursor:
+            rows, size = table.current.measure(cursor)
+        ends = self._catalog.settings.now_ms() + SESSION_MS
+        session = Session(name, ends, table.current.name, fields, arrow_schema(fields), None, rows, size)
+        return session, Stream(name, 0, rows)
 
     def split(self, name: str, fraction: float) -> tuple[Stream, Stream] | None:
         """Two streams with the stream's rows; None if one of them would have no rows. The stream itself stays valid."""

@@ -37,6 +37,8 @@ class Catalog(Datasets):
     def __init__(self, warehouse: Warehouse, settings: JobSettings) -> None:
         super().__init__(warehouse, settings)
         self.access = Access("projects", denied, invalid)
+        # The anonymous tables of queries, by project, location (in lower case) and job.
+        self.results: dict[tuple[str, str, str], dict[str, str]] = {}
         self._tables: defaultdict[tuple[str, str], dict[str, Table]] = defaultdict(dict)
         self.routines, self.models = Shelf("routine", warehouse), Shelf("model", warehouse)
         for key, document in warehouse.kept():
