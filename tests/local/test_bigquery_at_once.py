@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 import requests
+from google.api_core.exceptions import NotFound
 
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.files.objects import ObjectStore
@@ -24,7 +26,7 @@ from bqdump_local.bigquery.tables.catalog import Catalog
 from bqdump_local.bigquery.tables.tables import Table
 from bqdump_local.bigquery.tables.types import parse_fields
 from bqdump_local.bigquery.tables.warehouse import Warehouse
-from local.bigquery_server import PROJECT, World
+from local.bigquery_server import PROJECT, World, serve_world
 
 SCHEMA = {"schema": {"fields": [{"name": "a", "type": "INTEGER"}]}}
 FIELDS = parse_fields(SCHEMA["schema"]["fields"])
@@ -208,11 +210,16 @@ def test_the_warehouse_closes_while_a_query_runs() -> None:
     running = threading.Event()
     ended: list[Exception] = []
 
+    def endless() -> Iterator[pa.RecordBatch]:
+        running.set()
+        while True:
+            yield pa.record_batch({"a": [1]})
+
     def run() -> None:
         with warehouse.cursor() as cursor:
-            running.set()
+            cursor.register("rows", pa.RecordBatchReader.from_batches(pa.schema({"a": pa.int64()}), endless()))
             try:
-                cursor.execute("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range <> b.range")
+                cursor.execute("SELECT count(*) FROM rows")
             except duckdb.Error as error:
                 ended.append(error)
 
@@ -287,6 +294,48 @@ def test_a_request_id_that_is_sent_many_times_at_once_runs_one_query(world: Worl
         answers = list(threads.map(send, range(8)))
     assert len({answer["jobReference"]["jobId"] for answer in answers}) == 1
     assert world.sql(f"SELECT COUNT(*) FROM {name}.t") == [(1,)]
+
+
+def test_a_job_that_runs_when_the_process_ends_has_failed_at_the_next_start(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path)
+    service = Service(Catalog(warehouse, JobSettings()), ObjectStore("http://127.0.0.1:1"), JobSettings())
+    running, proceed = threading.Event(), threading.Event()
+
+    def wait(_: Job) -> JobResult:
+        running.set()
+        proceed.wait()
+        return JobResult()
+
+    service.jobs._execute = wait
+    body = {"jobReference": {"jobId": "j"}, "configuration": {"query": {"query": "SELECT 1"}}}
+    job = service.accept("p", body)
+    running.wait()
+    warehouse.close()
+    again = Service(Catalog(Warehouse(tmp_path), JobSettings()), ObjectStore("http://127.0.0.1:1"), JobSettings())
+    found = again.jobs.get("p", "j", "US").resource()
+    assert found["status"]["errorResult"]["message"] == "The local stack ended while this job ran."
+    with pytest.raises(BigQueryError, match=r"Already Exists: Job p:US\.j"):
+        again.accept("p", body)
+    proceed.set()
+    job.ended.result()
+    again.catalog.warehouse.close()
+
+
+def test_jobs_and_the_rows_of_queries_outlive_a_restart(tmp_path: Path) -> None:
+    with serve_world(tmp_path) as world:
+        world.client.query("SELECT 7 AS a", job_id="done", job_retry=None).result()
+        with pytest.raises(NotFound):
+            world.client.query("SELECT 1 AS a FROM none.t", job_id="failed", job_retry=None).result()
+        before = {name: world.client.get_job(name, location="US") for name in ("done", "failed")}
+    with serve_world(tmp_path) as world:
+        after = {job.job_id: job for job in world.client.list_jobs()}
+        assert set(after) == set(before)
+        for name, job in before.items():
+            found = world.client.get_job(name, location="US")
+            assert (found.state, found.error_result, found.ended) == (job.state, job.error_result, job.ended)
+        assert [tuple(row) for row in world.client.get_job("done", location="US").result()] == [(7,)]
+        assert world.sql("SELECT 8 AS a") == [(8,)]
+        assert next(iter(world.client.list_jobs())).created > before["failed"].created
 
 
 # -- lists

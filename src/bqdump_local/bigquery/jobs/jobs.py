@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,8 @@ class Job:
     created_ms: int
     sequence: int
     upload: Path | None = None
+    # It ran in an earlier process: the rows of a query are only in its table.
+    recalled: bool = False
     state: str = "PENDING"
     started_ms: int | None = None
     ended_ms: int | None = None
@@ -120,14 +122,22 @@ def subject(configuration: dict[str, Any]) -> str:
 class JobBoard:
     """All jobs, and the threads that run them."""
 
-    def __init__(self, settings: JobSettings, execute: Callable[[Job], JobResult]) -> None:
+    def __init__(
+        self,
+        settings: JobSettings,
+        execute: Callable[[Job], JobResult],
+        earlier: Sequence[Job] = (),
+        record: Callable[[Job, bool], None] = lambda *_: None,
+    ) -> None:
+        """earlier: the jobs of an earlier process. record: stores a job, or with False forgets it."""
         self._settings = settings
         self._execute = execute
+        self._record = record
         self._lock = threading.Lock()
-        self._jobs: dict[tuple[str, str, str], Job] = {}
+        self._jobs = {(job.project, job.location.casefold(), job.job_id): job for job in earlier}
         self._waiting: deque[Job] = deque()
         self._running = 0
-        self._numbers = itertools.count()
+        self._numbers = itertools.count(max((job.sequence for job in earlier), default=-1) + 1)
 
     def insert(
         self,
@@ -153,6 +163,7 @@ class JobBoard:
                 raise duplicate("Job", self._jobs[key].name)
             now = self._settings.now_ms()
             job = Job(project, job_id, location, kind, configuration, now, next(self._numbers), upload)
+            self._record(job, True)
             self._jobs[key] = job
             self._waiting.append(job)
             start = self._running < self._settings.max_running
@@ -172,6 +183,7 @@ class JobBoard:
         """Delete the job."""
         with self._lock:
             self._jobs.pop((job.project, job.location.casefold(), job.job_id), None)
+            self._record(job, False)
 
     def newest_first(self, project: str) -> list[Job]:
         """All jobs of a project, newest first."""
@@ -201,7 +213,10 @@ class JobBoard:
         if job.upload is not None:
             job.upload.unlink(missing_ok=True)
         job.ended_ms = self._settings.now_ms()
-        job.state = "DONE"
+        with self._lock:
+            job.state = "DONE"
+            if (job.project, job.location.casefold(), job.job_id) in self._jobs:
+                self._record(job, True)
         job.ended.set_result(None)
 
     def _perform(self, job: Job) -> BigQueryError | None:

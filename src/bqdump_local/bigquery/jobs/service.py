@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,17 @@ from sqlglot import exp
 
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.files.objects import ObjectStore
-from bqdump_local.bigquery.jobs import copying, extract, load
+from bqdump_local.bigquery.jobs import copying, extract, load, recorded
 from bqdump_local.bigquery.jobs.connection import dataset_project
 from bqdump_local.bigquery.jobs.jobs import Job, JobBoard, subject
 from bqdump_local.bigquery.jobs.settings import JobSettings
 from bqdump_local.bigquery.routes.bodies import checked
 from bqdump_local.bigquery.sql import anonymous
 from bqdump_local.bigquery.sql.parsing import parse
-from bqdump_local.bigquery.sql.results import JobResult
+from bqdump_local.bigquery.sql.results import JobResult, fetch
 from bqdump_local.bigquery.statements.query import Query, refuse_bad_query
 from bqdump_local.bigquery.tables.catalog import Catalog
+from bqdump_local.bigquery.tables.warehouse import WarehouseClosedError
 
 KINDS = ("extract", "load", "query", "copy")
 
@@ -35,7 +37,35 @@ class Service:
     jobs: JobBoard = field(init=False)
 
     def __post_init__(self) -> None:
-        self.jobs = JobBoard(self.settings, self._execute)
+        now = self.settings.now_ms()
+        documents = (found for name, found in self.catalog.warehouse.kept() if name.startswith(recorded.PREFIX))
+        earlier = [recorded.from_document(document, now) for document in documents]
+        self.jobs = JobBoard(self.settings, self._execute, earlier, self._record)
+        for job in earlier:
+            self._note_rows(job)
+
+    def _record(self, job: Job, present: bool) -> None:
+        # While the server ends, its last jobs are those of which the next one knows that they did not end.
+        with suppress(WarehouseClosedError):
+            self.catalog.warehouse.keep(recorded.key(job), recorded.to_document(job) if present else None)
+
+    def _note_rows(self, job: Job) -> None:
+        """Note where the rows of a query are."""
+        place = job.outcome.destination
+        if place and anonymous.is_one(place):
+            self.catalog.results[job.project, job.location.casefold(), job.job_id] = place
+
+    def recall(self, job: Job) -> None:
+        """Read the rows of a query that ran in an earlier process."""
+        result, place = job.outcome.result, job.outcome.destination
+        if not job.recalled or not result.fields:
+            return
+        if place is None:
+            raise BigQueryError("notFound", f"The rows of the job {job.name} are in its destination table.")
+        table = self.catalog.table(place["projectId"], place["datasetId"], place["tableId"])
+        with self.catalog.warehouse.cursor() as cursor:
+            result.rows = fetch(cursor, result.fields, table.current.name)
+        job.recalled = False
 
     def accept(self, project: str, body: dict[str, Any], upload: Path | None = None) -> Job:
         """Check a job and start it. Raises for an invalid request, a duplicate id or an injected fault."""
@@ -115,7 +145,6 @@ class Service:
                 return JobResult(copying.run(self.catalog, job.configuration, job.location))
             case _:
                 query = Query(self.catalog, self.store, job.project, job.configuration, job.location)
-                outcome = query.run(job.cancelled.is_set)
-                if outcome.destination and anonymous.is_one(outcome.destination):
-                    self.catalog.results[job.project, job.location.casefold(), job.job_id] = outcome.destination
-                return outcome
+                job.outcome = query.run(job.cancelled.is_set)
+                self._note_rows(job)
+                return job.outcome

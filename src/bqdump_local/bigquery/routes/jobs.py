@@ -150,6 +150,8 @@ class JobRoutes:
         job = self._find(call)
         if job.kind != "QUERY":
             raise invalid(f"Job {job.name} is not a query job")
+        if job.recalled:
+            await run_in_threadpool(self._service.recall, job)
         start = call.number("pageToken") or call.number("startIndex") or 0
         kind = "bigquery#getQueryResultsResponse"
         return await _results(kind, job, call.number("timeoutMs"), call.number("maxResults"), start)

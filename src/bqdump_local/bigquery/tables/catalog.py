@@ -44,8 +44,9 @@ class Catalog(Datasets):
         for key, document in warehouse.kept():
             if self.routines.load(key, document) or self.models.load(key, document) or self.load(key, document):
                 continue
-            table = Table.from_document(document)
-            self._tables[table.project, table.dataset][table.table_id] = table
+            if key.startswith("table:"):
+                table = Table.from_document(document)
+                self._tables[table.project, table.dataset][table.table_id] = table
         stored = (table.stored for tables in self._tables.values() for table in tables.values())
         warehouse.drop_others({name for names in stored for name in names})
 

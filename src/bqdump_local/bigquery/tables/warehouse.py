@@ -19,6 +19,10 @@ from bqdump_local.held import folder_in_use
 INTERRUPT_SECONDS, INTERRUPTIONS = 0.05, 100
 
 
+class WarehouseClosedError(BigQueryError):
+    """The database closes, and takes no more statements."""
+
+
 class Warehouse:
     """One DuckDB database. Every thread uses its own cursors."""
 
@@ -59,7 +63,7 @@ class Warehouse:
         """A separate connection to the database. Raises BigQueryError once the database closes."""
         with self._cursors:
             if self._closed:
-                raise BigQueryError("backendError", "The local stack is shutting down.")
+                raise WarehouseClosedError("backendError", "The local stack is shutting down.")
             cursor = self._connection.cursor()
             self._busy.add(cursor)
         try:
