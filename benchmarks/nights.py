@@ -1,4 +1,5 @@
-"""100 incremental nights of 500 tables that change daily, weekly or rarely: how often each change is exported.
+"""100 incremental nights of 500 tables that change daily, weekly or rarely: how often each change is exported. Of one
+dataset, and of a set of five.
 
 In virtual time. After each night, the rows that the manifest names are compared with those of the snapshot time. The
 baseline is a run that looks at tables after its snapshot time only, so that a changed table is exported twice.
@@ -9,29 +10,35 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from unittest.mock import patch
 
 from benchmarks.makespan import EPOCH
 from benchmarks.size import sized
 from benchmarks.virtual import VirtualLoop
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
+from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.export.planning import survey
 from bqdump.export.run import run
-from bqdump.export.task import Task
+from bqdump.export.task import ReadRoute, Task
 from bqdump.repository.published import read_manifest
+from bqdump.sets.run import run_sets
+from bqdump.sets.task import SetTask
 from bqdump_memory import MemoryWarehouse
 
 TABLES, NIGHTS, NIGHT = sized(500, 10), sized(100, 20), 86_400.0
 # The first runs have nothing to compare with: changes are counted from this night on.
 FIRST = 3
+SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"), incremental=True, full_every=0)
+ONE, SEVERAL = ("d",), tuple(f"d{number}" for number in range(5))
 # Of 10 tables, how many change at this interval, in nights.
 EVERY = {"daily": (2, 1), "weekly": (4, 7), "rarely": (4, 50)}
 
@@ -69,18 +76,33 @@ def compare(manifest: Manifest, rows: Mapping[str, int], store: MemoryStore) -> 
         assert lines == [str(rows[entry.table]).encode()], f"night of {manifest.run}: {entry.table} has {lines}"
 
 
-async def measure() -> Counts:
+def _nothing_to_read() -> ReadRoute:
+    raise AssertionError("nothing is read here")
+
+
+async def export(store: MemoryStore, warehouse: MemoryWarehouse, datasets: Sequence[str], name: str) -> list[Manifest]:
+    """One run, of one dataset or of a set; the published manifests."""
+    owner = Owner(name, 0)
+    if datasets == ONE:
+        await run(Task(store, warehouse, SETTINGS, name, owner, 1))
+        return [await read_manifest(store, SETTINGS)]
+    settings = replace(SETTINGS, dataset="*")
+    await run_sets(settings, [SetTask(store, warehouse, settings, name, owner, 1, _nothing_to_read)])
+    return [await read_manifest(store, one_dataset(settings, dataset)) for dataset in datasets]
+
+
+async def measure(datasets: Sequence[str]) -> Counts:
     """All nights. Raises AssertionError if one of them names files of a table that has changed."""
     loop, rng = asyncio.get_running_loop(), random.Random(1)
     store = MemoryStore()
     warehouse = Asked(store, lambda: EPOCH + int(loop.time() * 1000))
-    settings = Settings(project="p", dataset="d", target=Target("gs", "memory"), incremental=True, full_every=0)
     tables = {f"table_{number:03}": how_often(number) for number in range(TABLES)}
+    home = {table: datasets[number % len(datasets)] for number, table in enumerate(tables)}
     phase = {table: rng.randrange(EVERY[kind][1]) for table, kind in tables.items()}
     rows = dict.fromkeys(tables, 0)
     changes, exports = Counter[str](), Counter[str]()
     for table in tables:
-        warehouse.put("p", "d", table, ["0"])
+        warehouse.put("p", home[table], table, ["0"])
     for night in range(NIGHTS):
         changing = [
             table
@@ -90,28 +112,33 @@ async def measure() -> Counts:
         for table in changing:
             await asyncio.sleep(NIGHT / 2 / TABLES)
             rows[table] += 1
-            warehouse.put("p", "d", table, [str(rows[table])])
+            warehouse.put("p", home[table], table, [str(rows[table])])
             changes[tables[table]] += 1
         # In the last two nights, nothing changes any more.
         await asyncio.sleep(NIGHT / 2)
-        task = Task(store, warehouse, settings, f"r{night}", Owner(f"r{night}", 0), 1)
-        await run(task)
-        manifest = await read_manifest(store, settings)
-        compare(manifest, rows, store)
-        if night >= FIRST:
-            exports.update(tables[entry.table] for entry in manifest.tables if entry.carried is None)
+        for manifest in await export(store, warehouse, datasets, f"r{night}"):
+            compare(manifest, rows, store)
+            if night >= FIRST:
+                exports.update(tables[entry.table] for entry in manifest.tables if entry.carried is None)
     return Counts(changes, exports, warehouse.asked)
 
 
 def main() -> None:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        counts = runner.run(measure())
-    with (
-        patch.object(survey, "expected_to_change", lambda published: []),
-        asyncio.Runner(loop_factory=VirtualLoop) as runner,
-    ):
-        baseline = runner.run(measure())
-    print(f"{TABLES} tables, {NIGHTS} nights, no file of a changed table named again")
+    for datasets in (ONE, SEVERAL):
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            counts = runner.run(measure(datasets))
+        with (
+            patch.object(survey, "expected_to_change", lambda published: []),
+            asyncio.Runner(loop_factory=VirtualLoop) as runner,
+        ):
+            baseline = runner.run(measure(datasets))
+        of = "one dataset" if datasets == ONE else f"a set of {len(datasets)} datasets"
+        print(f"{TABLES} tables of {of}, {NIGHTS} nights, no file of a changed table named again")
+        report(counts, baseline)
+
+
+def report(counts: Counts, baseline: Counts) -> None:
+    """Print the table."""
     print("changes      number  exports  per change   without early readings")
     for kind in EVERY:
         print(row(kind, counts.changes[kind], counts.exports[kind], baseline.exports[kind]))

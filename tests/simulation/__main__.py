@@ -22,7 +22,7 @@ from simulation.incremental import simulate as simulate_incremental
 from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores
 from simulation.schedule import Verdict
-from simulation.sets.world import simulate as simulate_sets
+from simulation.sets.nights import simulate as simulate_sets
 from simulation.world import simulate as simulate_exports
 
 WORLDS = {

@@ -19,7 +19,7 @@ from simulation.restores.mutations import MUTATIONS as OF_RESTORES
 from simulation.restores.world import simulate as simulate_restores
 from simulation.schedule import Verdict
 from simulation.sets.mutations import MUTATIONS as OF_SETS
-from simulation.sets.world import simulate as simulate_sets
+from simulation.sets.nights import simulate as simulate_sets
 from simulation.world import simulate
 
 MUTATIONS = (*OF_EXPORTS, *OF_RESTORES, *OF_PRUNES, *OF_COPIES, *OF_SETS)

@@ -17,7 +17,7 @@ from simulation.copies.vaults import simulate as simulate_vaults
 from simulation.copies.world import simulate as simulate_copies
 from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores
-from simulation.sets.world import simulate as simulate_sets
+from simulation.sets.nights import simulate as simulate_sets
 from simulation.world import simulate
 
 EACH = 10
@@ -75,7 +75,7 @@ REPLAYED = """
 from simulation.copies.world import simulate as simulate_copies
 from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores
-from simulation.sets.world import simulate as simulate_sets
+from simulation.sets.nights import simulate as simulate_sets
 from simulation.world import simulate
 
 for schedule in (simulate, simulate_restores, simulate_prunes, simulate_copies, simulate_sets):

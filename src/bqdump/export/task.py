@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from bqdump.core.documents.definitions import Definitions
@@ -11,6 +11,7 @@ from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.run import Owner, Plan, Receipt, TablePlan
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest, Publishing
+from bqdump.core.documents.unchanged import Reading
 from bqdump.core.plan.record import Placed
 from bqdump.core.progress.events import Event, Listener, ignore
 from bqdump.core.settings.settings import Settings
@@ -57,12 +58,14 @@ class OfSet(NamedTuple):
 
     number: the dataset's number, so that no two datasets give their jobs the same ids.
     listing: its tables at the snapshot time.
+    early: readings of tables from before the snapshot time, by name.
     planned: when the set was planned, by BigQuery's clock.
     in_flight: what is in flight in a location, for all datasets.
     """
 
     number: int
     listing: Sequence[Listed]
+    early: Mapping[str, Reading]
     planned: int
     in_flight: Callable[[str], InFlight]
 

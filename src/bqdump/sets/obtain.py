@@ -16,9 +16,12 @@ from typing import NamedTuple
 from msgspec.structs import replace as replace_fields
 
 from bqdump.concurrency import gathered
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.project import Listings, Member, Project, ProjectPlan, SkippedDataset
 from bqdump.core.documents.target import Newest
+from bqdump.core.documents.unchanged import Reading
 from bqdump.core.errors import OUT_OF_REACH, DocumentError, NotFoundError, UnavailableError
+from bqdump.core.plan.readings import Published
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import PLAN, chosen_tables, matches_include, one_dataset, refuse_unmatched
 from bqdump.core.sets.selection import (
@@ -36,6 +39,8 @@ from bqdump.core.sizes import counted, named
 from bqdump.core.tables.catalog import Dataset, Listed, ListedDataset
 from bqdump.core.times import rfc3339
 from bqdump.core.version import VERSION
+from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
+from bqdump.export.planning.survey import chosen_to_change, early_reading
 from bqdump.export.planning.target import check_target, refuse_other_settings
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.exports import read_project
@@ -111,13 +116,16 @@ class Drafted(NamedTuple):
     before: Project | None
 
 
-async def draft_set(
-    warehouse: Warehouse, settings: Settings, run: str, chosen: Chosen, listed: Sequence[str], before: Project | None
-) -> Drafted:
-    """Fix the snapshot time and list the tables of all datasets at that time, without storing anything."""
+async def draft_set(task: SetTask, chosen: Chosen, listed: Sequence[str], before: Project | None) -> Drafted:
+    """Fix the snapshot time and list the tables of all datasets at that time, without storing anything.
+
+    before: the set that is published.
+    """
+    settings, run = task.settings, task.run
     for dataset in chosen.datasets:
         one_dataset(settings, dataset.name)
-    now, snapshot, listings = await _listings_at_snapshot(warehouse, settings, chosen.datasets)
+    early = await _early_readings(task, chosen.datasets, before)
+    now, snapshot, listings = await _listings_at_snapshot(task.warehouse, settings, chosen.datasets)
     refuse_unmatched(settings, [listing.tables for listing in listings])
     members, left = [], list(chosen.skipped)
     for dataset, listing in zip(chosen.datasets, listings, strict=True):
@@ -145,7 +153,8 @@ async def draft_set(
         over=before.run if before else "",
         planned=now,
     )
-    return Drafted(plan, Listings(tuple(tuple(tables) for _, tables in members)), before)
+    readings = tuple(early.get(member.dataset, {}) for member, _ in members) if early else ()
+    return Drafted(plan, Listings(tuple(tuple(tables) for _, tables in members), readings), before)
 
 
 async def _make_or_await(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> RunningSet:
@@ -165,7 +174,7 @@ async def _make(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> Running
         await check_target(task.store, task.of_prefix)
         await claim_prefix(task.store, task.of_prefix, task.run)
         before = await read_project(task.store, task.settings)
-        drafted = await draft_set(task.warehouse, task.settings, task.run, chosen, listed, before)
+        drafted = await draft_set(task, chosen, listed, before)
         refuse_leaving(drafted.plan.removed, before, task.settings)
     plan, listings = drafted.plan, drafted.listings
     await replace(task.store, task.layout.listing(plan.nonce), listings, 0)
@@ -176,6 +185,36 @@ async def _make(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> Running
     await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))
     _log_plan(task, plan)
     return RunningSet(task, plan, listings)
+
+
+async def _early_readings(
+    task: SetTask, datasets: Sequence[ListedDataset], before: Project | None
+) -> dict[str, dict[str, Reading]]:
+    """By dataset and table, the readings of tables that are expected to change. See `read_early`."""
+    settings, early = task.settings, dict[str, dict[str, Reading]]()
+    if before is None or not settings.incremental or settings.snapshot_ms is not None:
+        return early
+    manifests = {entry.dataset: entry.manifest for entry in before.datasets if entry.manifest}
+
+    async def expected(dataset: ListedDataset) -> list[tuple[ListedDataset, str]]:
+        # What cannot be read fails its own dataset, which is planned from it.
+        with suppress(DocumentError):
+            published = await value_of(task.store, Document(manifests[dataset.name], Published))
+            return [(dataset, table) for table in chosen_to_change(published, settings)] if published else []
+        return []
+
+    async def take(place: tuple[ListedDataset, str]) -> Reading | None:
+        dataset, table = place
+        with suppress(*OUT_OF_REACH):
+            return await early_reading(task.warehouse, Dataset(settings.project, dataset.name, dataset.location), table)
+        return None
+
+    exported = [dataset for dataset in datasets if dataset.name in manifests]
+    places = [place for tables in await gathered(expected, exported, LISTINGS_AT_ONCE) for place in tables]
+    for (dataset, table), reading in zip(places, await gathered(take, places, DESCRIBE_AT_ONCE), strict=True):
+        if reading:
+            early.setdefault(dataset.name, {})[table] = reading
+    return early
 
 
 class _Tables(NamedTuple):

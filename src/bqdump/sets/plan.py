@@ -154,7 +154,7 @@ async def plan_sets(settings: Settings, tasks: Sequence[SetTask]) -> Planned:
 async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tuple[ProjectPlan, list[Part]]:
     await check_target(task.store, task.of_prefix)
     before = await read_project(task.store, task.settings)
-    drafted = await draft_set(task.warehouse, task.settings, task.run, chosen, listed, before)
+    drafted = await draft_set(task, chosen, listed, before)
     refuse_leaving(drafted.plan.removed, before, task.settings)
 
     async def part(number: int) -> Part:

@@ -123,7 +123,7 @@ def draft_task(
         task.tasks,
         task.hear(settings.dataset),
         task.open_read_route,
-        OfSet(number, listing, plan.planned, in_flight),
+        OfSet(number, listing, listings.early_of(number), plan.planned, in_flight),
         task.signer,
     )
 

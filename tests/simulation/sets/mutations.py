@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bqdump.core.errors import BqdumpError
+from bqdump.core.plan import reuse
 from bqdump.core.sets import member as derived
+from bqdump.export.planning import reuse as planning_reuse
 from bqdump.sets import obtain, run, task, work
 from bqdump.sets import run as flow
 from simulation.law import Law
@@ -25,4 +27,10 @@ MUTATIONS = (
                   "if await overwrite(task.store, task.layout.plan, plan) is not None and False:")),
     Mutation("a dataset that a later run is publishing is named as failed", Law.SETS, task, "note_end",
              edit("        return\n", "        raise BqdumpError('find', 'latest.json', 'there is none')\n")),
+    Mutation("a reading from after a set's snapshot time counts as an early one", Law.SETS,
+             planning_reuse, "find_reusable", edit("settled(survey.early.get(name), snapshot)", "reading")),
+    Mutation("a dataset of a set has the early readings of another one", Law.SETS, task, "draft_task",
+             edit("listings.early_of(number)", "listings.early_of(number - 1)")),
+    Mutation("an early reading of a set counts although its table has changed since", Law.SETS, reuse, "unproved",
+             edit("changed = difference(entry.look_before, entry.look)", "changed = ''")),
 )  # fmt: skip

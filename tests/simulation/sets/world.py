@@ -23,11 +23,11 @@ from bqdump.sets.run import SetResult, run_sets
 from bqdump.sets.task import SetTask
 from bqdump_memory import MemoryWarehouse, gated
 from simulation.faults import Network
-from simulation.history import EPOCH, PROJECT, History
+from simulation.history import PROJECT, History
 from simulation.loop import VirtualLoop
 from simulation.process import CrashedError, Process, adopt
 from simulation.restores.network import FaultyPort
-from simulation.schedule import Verdict, nothing_by_chance, verdict, without_pages
+from simulation.schedule import Verdict, verdict
 from simulation.sets.laws import SetLaws
 from simulation.trace import Trace
 from simulation.weather import CALM, Dice, forecast
@@ -38,13 +38,6 @@ SETTINGS = Settings(
     project=PROJECT, dataset="*", target=Target("gs", "bucket", "x/"), header=False, compression="none", format="csv"
 )
 Ended = SetResult | BqdumpError | None
-
-
-def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
-    """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
-    with nothing_by_chance(seed, EPOCH) as (patches, _):
-        without_pages(patches, "report.render_report", "report.render_unpublished", "report.render_project")
-        return World(seed, None if whole_trace else 60).verdict()
 
 
 def _nothing_to_read() -> ReadRoute:
@@ -84,7 +77,7 @@ class World:
         for name in names:
             self.warehouse.datasets[PROJECT, name] = {}
             for number in range(rng.choice((1, 1, 2))):
-                self._put(name, f"{name}_{number}")
+                self._put(name, self._table(name, number))
         self.runs: list[str] = []
         self._processes = 0
 
@@ -107,6 +100,10 @@ class World:
         writer.cancel()
         await asyncio.sleep(1000.0)
         await self._finish()
+
+    def _table(self, dataset: str, number: int) -> str:
+        """The name of a table."""
+        return f"{dataset}_{number}"
 
     def _put(self, dataset: str, table: str) -> None:
         history = self.histories[dataset]

@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from bqdump.core.documents.document import FORMAT_VERSION, Count, Document, Nonce, OfRun, RunId, Time
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.unchanged import Reading
 from bqdump.core.results import public
 from bqdump.core.tables.catalog import Listed
 
@@ -84,10 +85,18 @@ class ProjectPlan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     planned: Time = 0
 
 
-class Listings(msgspec.Struct, frozen=True):
-    """The tables of each dataset of a set, in the order of the plan."""
+class Listings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The tables of each dataset of a set, in the order of the plan.
+
+    early: readings of tables from before the snapshot time, by name, of each dataset; empty where none was taken.
+    """
 
     datasets: tuple[tuple[Listed, ...], ...]
+    early: tuple[dict[str, Reading], ...] = ()
+
+    def early_of(self, number: int) -> dict[str, Reading]:
+        """Those of the dataset of this number in the plan."""
+        return self.early[number] if self.early else {}
 
 
 class Ready(msgspec.Struct, frozen=True):

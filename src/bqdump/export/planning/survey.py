@@ -6,7 +6,7 @@ Readings from before the snapshot time and equal ones from after a job prove tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
@@ -102,7 +102,7 @@ async def survey(warehouse: Warehouse, request: Request) -> Survey:
     dataset = await _dataset(warehouse, settings)
     published = same_dataset(request.earlier.published, settings)
     before = await read_before(warehouse, dataset, settings, published)
-    early = await read_early(warehouse, dataset, settings, published, before)
+    early = {**before.tables, **await read_early(warehouse, dataset, request, before.tables)}
     now, snapshot, listing = await _listing_at_snapshot(warehouse, dataset, settings, request.of_set)
     return Survey(request, dataset, before, early, now, snapshot, listing)
 
@@ -191,21 +191,33 @@ def taking_readings(warehouse: Warehouse, dataset: Dataset) -> TakeReading:
 
 
 async def read_early(
-    warehouse: Warehouse, dataset: Dataset, settings: Settings, published: Published | None, before: BeforeSnapshot
-) -> dict[str, Reading | None]:
-    """The readings of tables, by name, before the snapshot time is taken; None at one that proves nothing.
+    warehouse: Warehouse, dataset: Dataset, request: Request, known: Collection[str]
+) -> Mapping[str, Reading]:
+    """The readings of tables that are expected to change, by name, before the snapshot time is taken.
 
-    At those in `before`, and in an incremental run at those that are expected to change: one request each. published:
-    the export of the same dataset, if there is one. With a chosen snapshot time, every reading comes after it.
+    None of tables whose readings prove nothing. A set has taken those of all its datasets. With a chosen snapshot time,
+    every reading comes after it. known: tables that have been read.
     """
+    settings, published = request.settings, same_dataset(request.earlier.published, request.settings)
+    if request.of_set:
+        return request.of_set.early
     if published is None or not settings.incremental or settings.snapshot_ms is not None:
-        return before.tables
-    names = [name for name in expected_to_change(published) if name not in before.tables]
-    chosen = select(names, settings.include, settings.exclude)
-    names = [name for name, yes in zip(names, chosen, strict=True) if yes]
-    tables = await gathered(lambda name: warehouse.table(dataset, name), names, DESCRIBE_AT_ONCE)
-    proving = (table for table in tables if table and not changing(table.definition))
-    return before.tables | {table.name: reading_of(table.definition) for table in proving}
+        return {}
+    names = [name for name in chosen_to_change(published, settings) if name not in known]
+    readings = await gathered(lambda name: early_reading(warehouse, dataset, name), names, DESCRIBE_AT_ONCE)
+    return {name: reading for name, reading in zip(names, readings, strict=True) if reading}
+
+
+def chosen_to_change(published: Published, settings: Settings) -> list[str]:
+    """The tables that are expected to change, of those that the patterns choose."""
+    names = expected_to_change(published)
+    return [name for name, yes in zip(names, select(names, settings.include, settings.exclude), strict=True) if yes]
+
+
+async def early_reading(warehouse: Warehouse, dataset: Dataset, name: str) -> Reading | None:
+    """The reading of a table that is expected to change: one request. None where it proves nothing."""
+    table = await warehouse.table(dataset, name)
+    return reading_of(table.definition) if table and not changing(table.definition) else None
 
 
 async def list_partitions(
