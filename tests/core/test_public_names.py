@@ -24,7 +24,7 @@ from bqdump.core.settings.settings import BY_NAME
 
 def test_every_setting_is_an_argument() -> None:
     settings = set(BY_NAME)
-    assert set(bqdump.Options.__annotations__) == settings | {"config"}, "run python -m bqdump.cli.reference"
+    assert set(bqdump.Options.__annotations__) == settings | {"config"}, "run python -m bqdump_reference"
 
 
 def test_every_error_that_a_command_ends_with_is_exported() -> None:

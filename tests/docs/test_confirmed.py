@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from bqdump.cli.output import json_text
-from bqdump.cli.reference import CLAIMS_PAGE, CONFIRMED, FORMATS, with_claims, with_types
 from bqdump.core.times import time_of
-from bqdump.render.tables import read_confirmed
 from bqdump_claims.claims import CLAIMS
 from bqdump_claims.result import ServiceCheck, TriedClaim, Verdict
+from bqdump_reference.pages import CLAIMS_PAGE, CONFIRMED, FORMATS, with_claims, with_types
+from bqdump_reference.types_page import read_confirmed
 from docs.walk import ROOT
 
 DAY = 24 * 3600 * 1000

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
+from bqdump.api.arguments import Options
 from bqdump.cli import exit_codes
-from bqdump.cli.commands_page import arguments_module, commands, commands_page
-from bqdump.cli.reference import (
+from bqdump.core.formats import formats
+from bqdump.core.formats.fidelity import CELLS
+from bqdump.core.formats.types import TYPES
+from bqdump.core.settings.settings import SETTINGS
+from bqdump_reference.arguments import arguments_module
+from bqdump_reference.commands_page import commands, commands_page
+from bqdump_reference.pages import (
     ARGUMENTS,
     COMMANDS,
     CONFIRMED,
@@ -21,11 +29,7 @@ from bqdump.cli.reference import (
     settings_page,
     with_types,
 )
-from bqdump.core.formats import formats
-from bqdump.core.formats.fidelity import CELLS
-from bqdump.core.formats.types import TYPES
-from bqdump.core.settings.settings import SETTINGS
-from bqdump.render.tables import read_confirmed
+from bqdump_reference.types_page import read_confirmed
 from json_schema import problems
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +39,12 @@ def test_the_page_on_settings_has_every_setting() -> None:
     page = (ROOT / SETTINGS_PAGE).read_text()
     assert page == settings_page()
     assert all(f"| `{setting.flag}` | `{setting.env}` |" in page for setting in SETTINGS)
+
+
+def test_python_takes_a_timedelta_for_every_duration() -> None:
+    durations = [setting.name for setting in SETTINGS if setting.metavar == "TIME" and setting.name != "snapshot_time"]
+    hints = get_type_hints(Options)
+    assert {name: hints[name] for name in durations} == dict.fromkeys(durations, str | timedelta | None)
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.ja.md"])

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bqdump.check.doctor.examine import DISASTER_RECOVERY
-from bqdump.cli.reference import schema
 from bqdump.diagnosis import Diagnosis, environment
+from bqdump_reference.pages import schema
 from integration.command import Called, call
 from integration.stage import Stage
 from json_schema import problems

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bqdump.cli.commands_page import commands
+from bqdump_reference.commands_page import commands
 from integration.command import Called, call
 from integration.stage import Stage
 from json_schema import problems

@@ -1,4 +1,4 @@
-"""The settings as keyword arguments of the Python API. Made by `python -m bqdump.cli.reference`, compared in tests."""
+"""The settings as keyword arguments of the Python API. Made by `python -m bqdump_reference`, compared in tests."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Options(TypedDict, total=False):
     notify: str | None
     sign: str | None
     trust: str | Sequence[str] | None
-    newest_within: int | None
+    newest_within: str | timedelta | None
     allow_partial: bool | None
     max_bytes_billed: int | str | None
     price_per_tib: float | str | None
