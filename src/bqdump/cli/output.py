@@ -79,6 +79,13 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Seq
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
 
 
+def print_section(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+    """Print a table below a blank line and its title; nothing where there are no rows."""
+    if rows:
+        sys.stdout.write(f"\n{title}\n")
+        print_table(header, rows, right)
+
+
 def _print_rich(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> None:
     from rich.console import Console
     from rich.table import Table

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from bqdump.cli.errors import words
-from bqdump.cli.output import print_table
+from bqdump.cli.output import print_section, print_table
 from bqdump.core.documents.manifest_index import unchanged_tables
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.altered import AlteredColumn, folded
@@ -19,7 +19,7 @@ from bqdump.core.plan.summary import Planned, PlannedTable
 from bqdump.core.prices import money_text, price_text
 from bqdump.core.sets.selection import WHY as WHY_DATASET
 from bqdump.core.settings.settings import Settings
-from bqdump.core.sizes import counted, named, size_text
+from bqdump.core.sizes import counted, named, rows_text, size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import fill
 
@@ -69,70 +69,36 @@ def excluded(shown: Planned) -> str:
 
 def print_parts(shown: Planned) -> None:
     """Print what is special about the plan, and its tables."""
-    if reasons := [(t.table, t.reason) for t in shown.tables if t.reason]:
-        same = {reason for _, reason in reasons}
-        sys.stdout.write("\nExported, although the export is incremental:\n")
-        if len(reasons) > MANY and len(same) == 1:
-            reasons = [(f"all {len(reasons):,}", reasons[0][1])]
-        print_table(("table", "why"), reasons)
-    if shown.unchanged:
-        sys.stdout.write("\nUnchanged, so not exported again:\n")
-        print_table(
-            ("table", "rows", "bytes", "files", "since run"),
-            [(u.table, f"{u.rows:,}", size_text(u.bytes), f"{u.files:,}", u.run) for u in shown.unchanged],
-            right=(1, 2, 3),
-        )
-    if others := [(t.table, t.route, _bill(t), t.why) for t in shown.tables if t.route != "extract" or t.bills]:
-        sys.stdout.write("\nNot exported by a free extract job:\n")
-        print_table(("table", "route", "bills", "why"), others, right=(2,))
-    if shown.skipped:
-        sys.stdout.write("\nNot exported:\n")
-        print_table(("object", "why"), [(item["table"], item["reason"]) for item in shown.skipped])
-    if shown.removed:
-        sys.stdout.write("\nRemoved from the published export:\n")
-        print_table(
-            ("table", "why", "rows", "as of", "run"),
-            [
-                (
-                    table.table,
-                    WHY[table.reason],
-                    "?" if table.rows is None else f"{table.rows:,}",
-                    table.snapshot_text,
-                    table.run,
-                )
-                for table in shown.removed
-            ],
-            right=(2,),
-        )
-    if shown.kept:
-        sys.stdout.write(f"\nExcluded, so carried over from run {shown.over}:\n")
-        print_table(("table",), [(table,) for table in shown.kept])
+    reasons = [(t.table, t.reason) for t in shown.tables if t.reason]
+    if len(reasons) > MANY and len({reason for _, reason in reasons}) == 1:
+        reasons = [(f"all {len(reasons):,}", reasons[0][1])]
+    print_section("Exported, although the export is incremental:", ("table", "why"), reasons)
+    unchanged = [(u.table, f"{u.rows:,}", size_text(u.bytes), f"{u.files:,}", u.run) for u in shown.unchanged]
+    heads = ("table", "rows", "bytes", "files", "since run")
+    print_section("Unchanged, so not exported again:", heads, unchanged, right=(1, 2, 3))
+    others = [(t.table, t.route, _bill(t), t.why) for t in shown.tables if t.route != "extract" or t.bills]
+    print_section("Not exported by a free extract job:", ("table", "route", "bills", "why"), others, right=(2,))
+    skipped = [(item["table"], item["reason"]) for item in shown.skipped]
+    print_section("Not exported:", ("object", "why"), skipped)
+    removed = [(t.table, WHY[t.reason], rows_text(t.rows), t.snapshot_text, t.run) for t in shown.removed]
+    heads = ("table", "why", "rows", "as of", "run")
+    print_section("Removed from the published export:", heads, removed, right=(2,))
+    print_section(f"Excluded, so carried over from run {shown.over}:", ("table",), [(table,) for table in shown.kept])
     print_altered(shown.altered)
-    if shown.flags:
-        sys.stdout.write("\nWarnings:\n")
-        print_table(
-            ("what", "table", "why", "allowed"),
-            [
-                (flag.risk.value, flag.table or "all", sentence(flag), "yes" if flag.allowed else "no")
-                for flag in shown.flags
-            ],
-        )
-    if shown.tables:
-        sys.stdout.write("\nExported:\n")
-        _print_tables(shown)
+    flags = [(f.risk.value, f.table or "all", sentence(f), "yes" if f.allowed else "no") for f in shown.flags]
+    print_section("Warnings:", ("what", "table", "why", "allowed"), flags)
+    _print_tables(shown)
 
 
 def print_altered(altered: Sequence[AlteredColumn]) -> None:
     """Print the columns that come back with other values, by table."""
-    if not altered:
-        return
-    sys.stdout.write("\nColumns whose values change in a restore:\n")
     rows = [(change.table, change.format, change.change, ", ".join(change.columns)) for change in folded(altered)]
-    print_table(("table", "format", "change", "columns"), rows)
+    print_section("Columns whose values change in a restore:", ("table", "format", "change", "columns"), rows)
 
 
 def _print_tables(shown: Planned) -> None:
-    print_table(
+    print_section(
+        "Exported:",
         ("table", "kind", "route", "rows", "bytes", "files", "task"),
         [
             (
@@ -198,19 +164,12 @@ def print_set(settings: Settings, shown: Planned) -> None:
         ],
         right=(2, 3, 4, 5, 6),
     )
-    if problems := [(dataset.dataset, dataset.problem) for dataset in shown.datasets if dataset.problem]:
-        sys.stdout.write("\nNot exported as the settings are:\n")
-        print_table(("dataset", "why"), problems)
-    if shown.skipped_datasets:
-        sys.stdout.write("\nNot exported:\n")
-        print_table(("dataset", "why"), [(dataset.dataset, dataset.reason) for dataset in shown.skipped_datasets])
-    if shown.removed_datasets:
-        sys.stdout.write("\nNot in the set any more (their exports stay):\n")
-        left = [
-            (dataset.dataset, fill(WHY_DATASET[dataset.reason], words()), dataset.run)
-            for dataset in shown.removed_datasets
-        ]
-        print_table(("dataset", "why", "last run"), left)
+    problems = [(dataset.dataset, dataset.problem) for dataset in shown.datasets if dataset.problem]
+    print_section("Not exported as the settings are:", ("dataset", "why"), problems)
+    skipped = [(dataset.dataset, dataset.reason) for dataset in shown.skipped_datasets]
+    print_section("Not exported:", ("dataset", "why"), skipped)
+    left = [(d.dataset, fill(WHY_DATASET[d.reason], words()), d.run) for d in shown.removed_datasets]
+    print_section("Not in the set any more (their exports stay):", ("dataset", "why", "last run"), left)
     print_parts(shown)
 
 

@@ -46,3 +46,13 @@ def named(words: Sequence[str], most: int, noun: str = "", separator: str = ", "
         return shown
     rest = counted(more, f"more {noun}") if noun else f"{more:,} more"
     return f"{shown}{' ' if separator == ', ' else separator}and {rest}"
+
+
+def rows_text(rows: int | None) -> str:
+    """A number of rows, "?" where it is not known."""
+    return "?" if rows is None else f"{rows:,}"
+
+
+def kind_text(kind: str) -> str:
+    """A kind of object in words: "materialized view" for MATERIALIZED_VIEW."""
+    return kind.lower().replace("_", " ")

@@ -20,7 +20,7 @@ from markupsafe import Markup
 from bqdump.core.documents.changes import SAME
 from bqdump.core.plan.guards import sentence
 from bqdump.core.plan.removal import WHY
-from bqdump.core.sizes import counted, size_text
+from bqdump.core.sizes import counted, kind_text, size_text
 from bqdump.core.times import parse_time
 from bqdump.pages.gantt import remarks
 from bqdump.pages.text import (
@@ -57,7 +57,7 @@ def environment(*folders: Path) -> Environment:
         "counted": counted,
         "duration": duration_text,
         "iso": iso_text,
-        "kind": _kind,
+        "kind": kind_text,
         "parse": parse_time,
         "sentence": sentence,
         "size": size_text,
@@ -74,11 +74,6 @@ def environment(*folders: Path) -> Environment:
         "same": SAME,
     }
     return jinja
-
-
-def _kind(kind: str) -> str:
-    """A kind of table as words: "materialized view"."""
-    return kind.lower().replace("_", " ")
 
 
 def _printable(value: object) -> object:

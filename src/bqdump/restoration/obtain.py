@@ -21,7 +21,7 @@ from bqdump.core.restore.plan import ACCESS, INDEX, POLICY, RestorePlan
 from bqdump.core.restore.planning import plan_of
 from bqdump.core.restore.request import RESTORE
 from bqdump.core.restore.result import with_objects
-from bqdump.core.sizes import counted, size_text
+from bqdump.core.sizes import counted, kind_text, size_text
 from bqdump.core.version import VERSION
 from bqdump.repository.manifests import load_manifest
 from bqdump.repository.repository import create, exists, load, value_of
@@ -184,7 +184,7 @@ async def _store(task: Task, decision: Decision, drafted: Draft) -> Decision:
 
 def _log_not_restored(plan: RestorePlan) -> None:
     for object_ in plan.not_restored[:LOGGED]:
-        kind = object_.kind.lower().replace("_", " ")
+        kind = kind_text(object_.kind)
         # Every dataset has access entries.
         level = logging.INFO if object_.reason == UNREQUESTED else logging.WARNING
         extra = LogEvent.NOT_RESTORABLE.extra()

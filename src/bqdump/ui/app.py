@@ -119,27 +119,7 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
 
         return answered
 
-    async def failed(_: Request, error: Exception) -> Response:
-        status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
-        title = "Unreadable" if isinstance(error, DocumentError) else HTTPStatus(status).phrase
-        text = error.sentence(COMMANDS) if isinstance(error, BqdumpError) else str(error)
-        return message(collection.place, title, text, status=status)
-
-    async def refused(_: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        text = MESSAGES.get(status, "The request cannot be answered.")
-        return message(collection.place, HTTPStatus(status).phrase, text, status=status)
-
-    def from_elsewhere() -> Response:
-        return message(collection.place, HTTPStatus(403).phrase, MESSAGES[403], status=403)
-
-    async def unexpected(_: Request, error: Exception) -> Response:
-        text = f"Unexpected {type(error).__name__}: {error}. This is a bug: please report it."
-        answer_page = message(collection.place, "Unexpected error", text, status=500)
-        # This answer does not pass the middleware.
-        answer_page.headers.update(HEADERS)
-        return answer_page
-
+    errors = ErrorPages(collection)
     return Starlette(
         routes=[
             *(Route(address.path, answer(address)) for address in ADDRESSES),
@@ -149,11 +129,43 @@ def make_app(store: ObjectStore, settings: Settings) -> Starlette:
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),
-            Middleware(OwnPagesOnly, refuse=from_elsewhere),
+            Middleware(OwnPagesOnly, refuse=errors.from_elsewhere),
             Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
         ],
-        exception_handlers={BqdumpError: failed, HTTPException: refused, Exception: unexpected},
+        exception_handlers={BqdumpError: errors.failed, HTTPException: errors.refused, Exception: errors.unexpected},
     )
+
+
+class ErrorPages:
+    """What the console answers instead of a page that fails."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._place = collection.place
+
+    async def failed(self, _: Request, error: Exception) -> Response:
+        """An error that can be expected."""
+        status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 500)
+        title = "Unreadable" if isinstance(error, DocumentError) else HTTPStatus(status).phrase
+        text = error.sentence(COMMANDS) if isinstance(error, BqdumpError) else str(error)
+        return message(self._place, title, text, status=status)
+
+    async def refused(self, _: Request, error: Exception) -> Response:
+        """A request that no page answers."""
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        text = MESSAGES.get(status, "The request cannot be answered.")
+        return message(self._place, HTTPStatus(status).phrase, text, status=status)
+
+    def from_elsewhere(self) -> Response:
+        """A request of a page of another site."""
+        return message(self._place, HTTPStatus(403).phrase, MESSAGES[403], status=403)
+
+    async def unexpected(self, _: Request, error: Exception) -> Response:
+        """A bug."""
+        text = f"Unexpected {type(error).__name__}: {error}. This is a bug: please report it."
+        answer_page = message(self._place, "Unexpected error", text, status=500)
+        # This answer does not pass the middleware.
+        answer_page.headers.update(HEADERS)
+        return answer_page
 
 
 class OwnPagesOnly:

@@ -18,7 +18,7 @@ from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up_work, work_shown
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_name, settings_options
-from bqdump.cli.output import print_json, print_table
+from bqdump.cli.output import print_json, print_section
 from bqdump.cli.signals import until_stopped
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
@@ -29,7 +29,7 @@ from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
 from bqdump.core.settings.values import patterns
-from bqdump.core.sizes import counted, size_text
+from bqdump.core.sizes import counted, kind_text, size_text
 from bqdump.core.times import time_text
 from bqdump.restoration.task import Request
 from bqdump.services.opened import Services, serve
@@ -141,20 +141,11 @@ def _tell_bill(bytes_billed: int) -> None:
 
 
 def _print_result(done: Drilled) -> None:
-    if problems := (*done.different, *done.failed):
-        sys.stdout.write("\nNot proven:\n")
-        rows = [
-            (problem.name, problem.kind.lower().replace("_", " "), problem.reason, problem.message)
-            for problem in problems
-        ]
-        print_table(("object", "kind", "reason", "message"), rows)
-    if done.not_restored:
-        sys.stdout.write("\nNot restored:\n")
-        lost = [(object_.name, object_.kind.lower().replace("_", " "), object_.reason) for object_ in done.not_restored]
-        print_table(("object", "kind", "why"), lost)
-    if done.altered:
-        sys.stdout.write(f"\n{NOT_COMPARED}\n")
-        print_table(("table", "values"), list(done.altered.items()))
+    problems = [(p.name, kind_text(p.kind), p.reason, p.message) for p in (*done.different, *done.failed)]
+    print_section("Not proven:", ("object", "kind", "reason", "message"), problems)
+    lost = [(object_.name, kind_text(object_.kind), object_.reason) for object_ in done.not_restored]
+    print_section("Not restored:", ("object", "kind", "why"), lost)
+    print_section(NOT_COMPARED, ("table", "values"), list(done.altered.items()))
     objects = f" and {counted(done.objects, 'other object')}" if done.objects else ""
     billed = f", {size_text(done.bytes_billed)} billed" if done.bytes_billed else ""
     sys.stdout.write(

@@ -14,7 +14,7 @@ from bqdump.cli.output import print_json, print_table
 from bqdump.core.listing import ListedTable, Listing, Patterns
 from bqdump.core.restore.result import with_objects
 from bqdump.core.settings.values import patterns
-from bqdump.core.sizes import counted, size_text
+from bqdump.core.sizes import counted, kind_text, rows_text, size_text
 from bqdump.core.times import time_text
 from bqdump.services.opened import serve
 
@@ -54,6 +54,29 @@ def ls(
 
 
 def _print(shown: Listing) -> None:
+    _print_datasets(shown)
+    _print_tables(shown)
+    objects = [(object_.name, kind_text(object_.kind), object_.table) for object_ in shown.objects]
+    if objects:
+        print_table(("object", "kind", "of table"), objects)
+        sys.stdout.write("\n")
+    left_out = [(object_.name, kind_text(object_.kind), object_.reason) for object_ in shown.left_out]
+    if left_out:
+        sys.stdout.write("Left out:\n")
+        print_table(("object", "kind", "why"), left_out)
+        sys.stdout.write("\n")
+    dataset = f"{counted(len(shown.datasets), 'dataset')} of {shown.project}" if shown.datasets else shown.dataset
+    where = f" ({shown.location})" if shown.location else ""
+    counts, rows = with_objects(len(shown.tables), len(shown.objects)), counted(shown.rows, "row")
+    sys.stdout.write(f"Run {shown.run} of {dataset}{where} as of {time_text(shown.snapshot_time)}: ")
+    sys.stdout.write(f"{counts}, {rows}, {size_text(shown.bytes)}.\n")
+    if shown.state == "partial":
+        sys.stdout.write("It is partial: tables whose export failed are missing.\n")
+    if shown.replaced:
+        sys.stdout.write("Later runs have replaced its files: it cannot be restored.\n")
+
+
+def _print_datasets(shown: Listing) -> None:
     if shown.datasets:
         print_table(
             ("dataset", "run", "location", "as of", "tables", "objects", "rows", "size", "note"),
@@ -74,14 +97,17 @@ def _print(shown: Listing) -> None:
             right=(4, 5, 6, 7),
         )
         sys.stdout.write("\n")
+
+
+def _print_tables(shown: Listing) -> None:
     if shown.tables:
         print_table(
             ("table", "kind", "rows", "size", "files", "format", "route", "note"),
             [
                 (
                     table.table,
-                    _words(table.kind),
-                    "?" if table.rows is None else f"{table.rows:,}",
+                    kind_text(table.kind),
+                    rows_text(table.rows),
                     size_text(table.bytes),
                     f"{table.files:,}",
                     table.format,
@@ -93,28 +119,6 @@ def _print(shown: Listing) -> None:
             right=(2, 3, 4),
         )
         sys.stdout.write("\n")
-    if shown.objects:
-        print_table(
-            ("object", "kind", "of table"),
-            [(object_.name, _words(object_.kind), object_.table) for object_ in shown.objects],
-        )
-        sys.stdout.write("\n")
-    if shown.left_out:
-        sys.stdout.write("Left out:\n")
-        print_table(
-            ("object", "kind", "why"),
-            [(object_.name, _words(object_.kind), object_.reason) for object_ in shown.left_out],
-        )
-        sys.stdout.write("\n")
-    dataset = f"{counted(len(shown.datasets), 'dataset')} of {shown.project}" if shown.datasets else shown.dataset
-    where = f" ({shown.location})" if shown.location else ""
-    objects, rows = with_objects(len(shown.tables), len(shown.objects)), counted(shown.rows, "row")
-    sys.stdout.write(f"Run {shown.run} of {dataset}{where} as of {time_text(shown.snapshot_time)}: ")
-    sys.stdout.write(f"{objects}, {rows}, {size_text(shown.bytes)}.\n")
-    if shown.state == "partial":
-        sys.stdout.write("It is partial: tables whose export failed are missing.\n")
-    if shown.replaced:
-        sys.stdout.write("Later runs have replaced its files: it cannot be restored.\n")
 
 
 def _note(table: ListedTable, shown: Listing) -> str:
@@ -123,7 +127,3 @@ def _note(table: ListedTable, shown: Listing) -> str:
         carried = f"{carried}, as of {time_text(table.snapshot_time)}"
     partitions = counted(table.partitions, "partition") if table.partitions else ""
     return "; ".join(filter(None, (partitions, carried, table.differs)))
-
-
-def _words(kind: str) -> str:
-    return kind.lower().replace("_", " ")

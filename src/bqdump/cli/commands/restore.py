@@ -19,7 +19,7 @@ from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up_work, work_shown
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_name, settings_options
-from bqdump.cli.output import print_json, print_table
+from bqdump.cli.output import print_json, print_section, print_table
 from bqdump.cli.signals import until_signal
 from bqdump.core.documents.run import Owner
 from bqdump.core.prices import dollars, money_text, price_text
@@ -30,7 +30,7 @@ from bqdump.core.restore.result import Restoration, RestoredTable, with_objects
 from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
-from bqdump.core.sizes import counted, size_text
+from bqdump.core.sizes import counted, kind_text, rows_text, size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import fill
 from bqdump.restoration.changes import CHANGED, VALUES
@@ -156,7 +156,7 @@ def print_plan(settings: Settings, shown: Restoration) -> None:
             (
                 t.table,
                 t.action,
-                "?" if t.expected_rows is None else f"{t.expected_rows:,}",
+                rows_text(t.expected_rows),
                 size_text(t.bytes),
                 f"{t.files:,}",
                 f"{t.jobs:,}",
@@ -166,19 +166,14 @@ def print_plan(settings: Settings, shown: Restoration) -> None:
         ],
         right=(2, 3, 4, 5),
     )
-    if casts := [(t.table, size_text(t.bytes_billed), t.casts) for t in shown.tables if t.casts]:
-        sys.stdout.write("\nFilled by a billed query:\n")
-        print_table(("table", "bills", "why"), casts, right=(1,))
-    if maybe := [(t.table, size_text(t.bytes_billed_at_most), t.like_null) for t in shown.tables if t.like_null]:
-        sys.stdout.write("\nFilled by a billed query only if a value reads like NULL and BigQuery refuses the files:\n")
-        print_table(("table", "bills", "columns"), maybe, right=(1,))
+    casts = [(t.table, size_text(t.bytes_billed), t.casts) for t in shown.tables if t.casts]
+    print_section("Filled by a billed query:", ("table", "bills", "why"), casts, right=(1,))
+    maybe = [(t.table, size_text(t.bytes_billed_at_most), t.like_null) for t in shown.tables if t.like_null]
+    only_if = "Filled by a billed query only if a value reads like NULL and BigQuery refuses the files:"
+    print_section(only_if, ("table", "bills", "columns"), maybe, right=(1,))
     print_altered("Not restored exactly:", shown.tables)
-    if shown.objects:
-        sys.stdout.write("\nThen:\n")
-        print_table(
-            ("object", "kind", "action", "note"),
-            [(object_.name, _words(object_.kind), object_.action, object_.as_what) for object_ in shown.objects],
-        )
+    objects = [(object_.name, kind_text(object_.kind), object_.action, object_.as_what) for object_ in shown.objects]
+    print_section("Then:", ("object", "kind", "action", "note"), objects)
     _print_not_restored(shown)
     if shown.kept:
         sys.stdout.write(f"\nKept, as they exist: {', '.join(shown.kept)}.\n")
@@ -222,12 +217,9 @@ def _print_datasets(shown: Restoration) -> None:
 
 
 def _print_result(done: Restoration) -> None:
-    if done.failed:
-        sys.stdout.write("\nNot restored, as BigQuery refused it or as it differs:\n")
-        print_table(
-            ("object", "kind", "reason", "message"),
-            [(object_.name, _words(object_.kind), object_.reason, object_.message) for object_ in done.failed],
-        )
+    failed = [(object_.name, kind_text(object_.kind), object_.reason, object_.message) for object_ in done.failed]
+    heads = ("object", "kind", "reason", "message")
+    print_section("Not restored, as BigQuery refused it or as it differs:", heads, failed)
     _print_not_restored(done)
     if done.state != "running":
         if done.datasets:
@@ -252,14 +244,10 @@ def _print_verified(done: Restoration) -> None:
 
 def print_altered(title: str, tables: Sequence[RestoredTable]) -> None:
     """Print which values the files have alike with others, by table; nothing where there are none."""
-    if rows := [(table.table, table.altered) for table in tables if table.altered]:
-        sys.stdout.write(f"\n{title}\n")
-        print_table(("table", "values"), rows)
+    print_section(title, ("table", "values"), [(table.table, table.altered) for table in tables if table.altered])
 
 
 def _print_not_restored(shown: Restoration) -> None:
-    if not shown.not_restored:
-        return
     datasets = {dataset.dataset for dataset in shown.datasets}
     said = Counter((object_.kind, object_.reason) for object_ in shown.not_restored if object_.name in datasets)
     of_all = [what for what, times in said.items() if times == len(datasets) > 1]
@@ -268,10 +256,9 @@ def _print_not_restored(shown: Restoration) -> None:
         for object_ in shown.not_restored
         if object_.name not in datasets or (object_.kind, object_.reason) not in of_all
     ]
-    rows = [("every dataset", _words(kind), reason) for kind, reason in of_all]
-    rows += [(object_.name, _words(object_.kind), object_.reason) for object_ in others]
-    sys.stdout.write("\nNot restored:\n")
-    print_table(("object", "kind", "why"), rows)
+    rows = [("every dataset", kind_text(kind), reason) for kind, reason in of_all]
+    rows += [(object_.name, kind_text(object_.kind), object_.reason) for object_ in others]
+    print_section("Not restored:", ("object", "kind", "why"), rows)
 
 
 def _summary(shown: Restoration) -> str:
@@ -288,7 +275,3 @@ def _summary(shown: Restoration) -> str:
 def _target(shown: Restoration) -> str:
     into = f"{shown.project}.{shown.dataset}" if shown.dataset else "a new dataset"
     return f"{into} ({shown.location})" if shown.location else into
-
-
-def _words(kind: str) -> str:
-    return kind.lower().replace("_", " ")

@@ -144,27 +144,7 @@ def planned(
     """The plan as it is shown, its tables by name."""
     parts = {split.table: len(split.units) for split in plan.splits}
     unchanged = {table.table: len(table.partitions) for table in plan.reused_partitions}
-    shown = [
-        PlannedTable(
-            table=table.table,
-            kind=table.kind,
-            route=table.route,
-            why=table.why,
-            read_at=table.read_at,
-            rows=table.rows,
-            bytes=table.bytes,
-            files=sum(max(1, -(-piece.bytes // FILE_BYTES)) for piece in table.pieces),
-            share=int(table.id.split("-")[0]),
-            path=pattern_of(plan, table, PARTITION) if table.partitions else table.pattern,
-            bills=table.bills,
-            bills_at_least=table.bills_at_least,
-            parts=parts.get(table.table, 1),
-            reason=table.reason,
-            partitions=len(table.partitions),
-            unchanged_partitions=unchanged.get(table.table, 0),
-        )
-        for table in tables
-    ]
+    shown = [_planned_table(plan, table, parts.get(table.table, 1), unchanged.get(table.table, 0)) for table in tables]
     read = sum(table.bytes for table in shown if table.route == "read")
     return Planned(
         project=plan.project,
@@ -194,6 +174,27 @@ def planned(
         unchanged=tuple(map(_unchanged, plan.reused)),
         altered=altered,
         usd=round(dollars(plan.bills, plan.location, price_per_tib), 6),
+    )
+
+
+def _planned_table(plan: Plan, table: TablePlan, parts: int, unchanged_partitions: int) -> PlannedTable:
+    return PlannedTable(
+        table=table.table,
+        kind=table.kind,
+        route=table.route,
+        why=table.why,
+        read_at=table.read_at,
+        rows=table.rows,
+        bytes=table.bytes,
+        files=sum(max(1, -(-piece.bytes // FILE_BYTES)) for piece in table.pieces),
+        share=int(table.id.split("-")[0]),
+        path=pattern_of(plan, table, PARTITION) if table.partitions else table.pattern,
+        bills=table.bills,
+        bills_at_least=table.bills_at_least,
+        parts=parts,
+        reason=table.reason,
+        partitions=len(table.partitions),
+        unchanged_partitions=unchanged_partitions,
     )
 
 
