@@ -19,7 +19,7 @@ HERE = Dataset("p", "d", "US")
 NOTHING = msgspec.Raw(b"{}")
 
 
-class World:
+class ClockedDestination:
     """A destination, its bucket, and a clock."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ def load(*names: str) -> LoadRequest:
 
 @pytest.mark.parametrize("format_name", ["avro", "csv"])
 def test_loads_back_what_a_warehouse_has_extracted(format_name: str) -> None:
-    world = World()
+    world = ClockedDestination()
     rows = [f"row {number}" + "x" * 100 for number in range(7)] + ["", "two\u2028lines", "ü"]
     world.destination.put("p", "source", "t", rows)
     request = ExtractRequest("x", Dataset("p", "source", "US"), "t", world.now, "gs://bucket/part_*", format_name,
@@ -65,7 +65,7 @@ def test_loads_back_what_a_warehouse_has_extracted(format_name: str) -> None:
 
 
 def test_an_insert_takes_the_rows_that_match() -> None:
-    world = World()
+    world = ClockedDestination()
     world.destination.matching = lambda sql, row: row in sql
     world.destination.put("p", "source", "t", ["a", "b"])
     request = StatementRequest("s", HERE, "t", "INSERT INTO p.d.t (line) SELECT line FROM `p.source.t` -- b", {})
@@ -79,7 +79,7 @@ def test_an_insert_takes_the_rows_that_match() -> None:
 
 
 def test_other_statements_are_recorded_if_their_tables_exist() -> None:
-    world = World()
+    world = ClockedDestination()
     index = "CREATE SEARCH INDEX i ON `p`.`d`.`t`(ALL COLUMNS)"
     gone = "CREATE SEARCH INDEX i ON `p`.`d`.`gone`(ALL COLUMNS)"
     jobs = world.on(
@@ -92,7 +92,7 @@ def test_other_statements_are_recorded_if_their_tables_exist() -> None:
 
 
 async def test_a_table_disappears_when_it_expires() -> None:
-    world = World()
+    world = ClockedDestination()
     expiring = msgspec.Raw(b'{"expirationTime":"%d"}' % (world.now + 1000))
 
     with pytest.raises(NotFoundError):
@@ -108,7 +108,7 @@ async def test_a_table_disappears_when_it_expires() -> None:
 
 
 def test_a_load_that_loses_rows_reports_those_it_has_loaded() -> None:
-    world = World()
+    world = ClockedDestination()
     world.destination.losing = lambda job_id: job_id == "load"
     world.store.put_now("one", b"a\nb\n")
     jobs = world.on(

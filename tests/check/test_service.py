@@ -39,7 +39,7 @@ def _no_read_route() -> NoReturn:
     raise UsageError("read tables", "route read", "polars is not installed")
 
 
-class World:
+class TriedService:
     """A store and a destination in memory, and a clock that moves with every look."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ VERDICTS: Sequence[tuple[Claim, Verdict]] = (
 
 @pytest.mark.parametrize(("one", "verdict"), VERDICTS)
 def test_a_claim_is_compared_with_what_is_observed(one: Claim, verdict: Verdict) -> None:
-    found = asyncio.run(World().check(one)).claims[0]
+    found = asyncio.run(TriedService().check(one)).claims[0]
     assert found.verdict is verdict
     assert bool(found.why) == (verdict is Verdict.NOT_TRIED)
 
@@ -111,7 +111,7 @@ def test_a_claim_is_compared_with_what_is_observed(one: Claim, verdict: Verdict)
 def test_what_fails_is_about_one_claim() -> None:
     reported: list[TriedClaim] = []
     claims = [one._replace(id=f"some.{n}") for n, (one, _) in enumerate(VERDICTS)]
-    found = asyncio.run(World().check(*claims, tell=reported.append))
+    found = asyncio.run(TriedService().check(*claims, tell=reported.append))
     assert [one.id for one in found.claims] == [one.id for one in claims]
     assert sorted(one.id for one in reported) == sorted(one.id for one in claims)
     assert found.claims[4].observed == {"error": "invalid: no RANGE in Avro"}
@@ -134,7 +134,7 @@ async def _resource(scratch: Scratch) -> msgspec.Raw:
 
 
 def test_only_what_the_check_made_is_deleted() -> None:
-    world = World()
+    world = TriedService()
     world.big.put("my-project", "bqdump_check_other", "t", ["1"])
     others = ["some/_bqdump-check/other/a.json", "some/_bqdump/latest.json"]
     for name in others:
@@ -147,7 +147,7 @@ def test_only_what_the_check_made_is_deleted() -> None:
 
 
 def test_checks_at_the_same_time_have_nothing_in_common() -> None:
-    world = World()
+    world = TriedService()
 
     async def both() -> Sequence[ServiceCheck]:
         return await asyncio.gather(world.check(claim(_leave_much)), world.check(claim(_leave_much)))
@@ -158,7 +158,7 @@ def test_checks_at_the_same_time_have_nothing_in_common() -> None:
 
 def test_a_job_that_was_started_before_the_end_leaves_nothing() -> None:
     """The files of a job appear at its end, after the check was cancelled."""
-    world = World()
+    world = TriedService()
     world.big.seconds = lambda _: 30.0
 
     async def cancelled() -> None:
@@ -181,7 +181,7 @@ def test_a_check_that_is_cancelled_while_its_dataset_is_created_leaves_nothing()
             await asyncio.sleep(1)
             return await super().create_dataset(project, name, definition)
 
-    world = World()
+    world = TriedService()
     world.big = Slow(world.store, world.clock)
 
     async def cancelled() -> None:
@@ -208,7 +208,7 @@ def test_where_no_dataset_can_be_created_nothing_is_tried_and_nothing_dropped(
         async def drop_dataset(self, dataset: Dataset) -> None:
             raise AssertionError("there is none")
 
-    world = World()
+    world = TriedService()
     world.big = Refusing(world.store, world.clock)
     with pytest.raises(type(error)):
         asyncio.run(world.check(claim(_leave_much)))
@@ -224,7 +224,7 @@ def test_what_cannot_be_deleted_is_named_with_the_command_that_does(caplog: pyte
         async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
             return [DeniedError("delete", name, "no permission") for name, _ in objects]
 
-    world = World()
+    world = TriedService()
     world.store = Full()
     world.big = Keeping(world.store, world.clock)
     with caplog.at_level(logging.WARNING):
@@ -243,7 +243,7 @@ def test_the_result_names_no_project_bucket_or_dataset() -> None:
         place = f"{scratch.dataset.project}.{scratch.dataset.name} in {scratch.store.url}"
         return {"answer": place}
 
-    world = World()
+    world = TriedService()
     denied = claim(raising(DeniedError("get", "t", "robot@other.iam.gserviceaccount.com may not see my-project:d.t")))
     found = asyncio.run(world.check(claim(observe), denied))
     assert found.claims[0].observed == {"answer": "PROJECT.bqdump_check_NAME in gs://BUCKET"}
@@ -255,7 +255,7 @@ def test_the_result_names_no_project_bucket_or_dataset() -> None:
     [("EU", "", "EU"), ("EUR4", "", "EU"), ("NAM4", "us", "US"), ("EUROPE-WEST1", "EUROPE-west1", "europe-west1")],
 )
 def test_the_dataset_is_in_the_location_of_the_bucket(bucket: str, given: str, expected: str) -> None:
-    world = World()
+    world = TriedService()
     world.store.bucket = BucketInfo(bucket, 0, 0)
     settings = msgspec.structs.replace(SETTINGS, location=given)
     assert asyncio.run(world.check(settings=settings)).location == expected
@@ -264,7 +264,7 @@ def test_the_dataset_is_in_the_location_of_the_bucket(bucket: str, given: str, e
 def test_a_dataset_elsewhere_than_the_bucket_is_refused() -> None:
     settings = msgspec.structs.replace(SETTINGS, location="EU")
     with pytest.raises(UsageError, match="gs://memory is in US, and load jobs need a dataset in the same location"):
-        asyncio.run(World().check(settings=settings))
+        asyncio.run(TriedService().check(settings=settings))
 
 
 def test_without_permission_to_see_the_bucket_the_location_is_required() -> None:
@@ -272,7 +272,7 @@ def test_without_permission_to_see_the_bucket_the_location_is_required() -> None
         async def describe(self) -> BucketInfo:
             raise DeniedError("see", "gs://memory", "storage.buckets.get denied")
 
-    world = World()
+    world = TriedService()
     world.store = Hidden()
     with pytest.raises(UsageError, match=r"Grant storage\.buckets\.get, or set location"):
         asyncio.run(world.check())
@@ -282,7 +282,7 @@ def test_without_permission_to_see_the_bucket_the_location_is_required() -> None
 
 @pytest.mark.parametrize("bucket", [BucketInfo("US", 60, 0), BucketInfo("US", 0, 0, holds=True)])
 def test_a_bucket_whose_objects_cannot_be_deleted_is_refused(bucket: BucketInfo) -> None:
-    world = World()
+    world = TriedService()
     world.store.bucket = bucket
     with pytest.raises(UsageError, match="Use a bucket without"):
         asyncio.run(world.check())
@@ -291,7 +291,7 @@ def test_a_bucket_whose_objects_cannot_be_deleted_is_refused(bucket: BucketInfo)
 def test_a_folder_is_refused() -> None:
     settings = msgspec.structs.replace(SETTINGS, target=Target("file", "/tmp/x"))
     with pytest.raises(UsageError, match="BigQuery writes to Cloud Storage only"):
-        asyncio.run(World().check(settings=settings))
+        asyncio.run(TriedService().check(settings=settings))
 
 
 def test_the_bill_counts_what_claims_share_once() -> None:
@@ -318,7 +318,7 @@ def test_claims_share_a_query_of_the_clock_which_is_later_than_all_that_they_did
         later = await scratch.now()
         return {"answer": "yes" if before < together[0] < later and len(set(together)) == 1 else "no"}
 
-    assert asyncio.run(World().check(claim(observe))).claims[0].verdict is Verdict.CONFIRMED
+    assert asyncio.run(TriedService().check(claim(observe))).claims[0].verdict is Verdict.CONFIRMED
 
 
 @pytest.mark.usefixtures("no_waiting")
@@ -338,7 +338,7 @@ def test_rows_are_streamed_once_the_new_table_is_known() -> None:
         found = await check_service(ports, await propose(ports, SETTINGS, (claim(observe),)))
         return found.claims[0].verdict
 
-    ports = World().ports
+    ports = TriedService().ports
     assert asyncio.run(verdict(ports._replace(stream=stream))) is Verdict.CONFIRMED
     assert tries == ["new"] * 3
     assert asyncio.run(verdict(ports)) is Verdict.NOT_TRIED

@@ -15,7 +15,7 @@ from bqdump.adapters.patience import Patience
 from bqdump.core.errors import BqdumpError
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.destination import CopyRequest, LoadRequest, StatementRequest, TableName
-from contract.test_requests import DATASET, World, serve
+from contract.test_requests import DATASET, RecordedServers, serve
 from googles_apis import BIGQUERY
 from local.bigquery_server import PROJECT
 
@@ -73,18 +73,18 @@ async def requests() -> None:
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
+def world() -> RecordedServers:
     with serve() as served:
         served.big.sent.clear()
         asyncio.run(requests())
         return served
 
 
-def test_a_restore_sends_only_valid_requests(world: World) -> None:
+def test_a_restore_sends_only_valid_requests(world: RecordedServers) -> None:
     assert world.problems() == []
 
 
-def test_the_methods_of_a_restore_are_those_that_its_roles_allow(world: World) -> None:
+def test_the_methods_of_a_restore_are_those_that_its_roles_allow(world: RecordedServers) -> None:
     assert world.methods() == {
         "bigquery.datasets.get", "bigquery.datasets.insert", "bigquery.datasets.patch", "bigquery.datasets.delete",
         "bigquery.tables.list", "bigquery.tables.insert", "bigquery.tables.patch", "bigquery.tables.update",
@@ -94,7 +94,7 @@ def test_the_methods_of_a_restore_are_those_that_its_roles_allow(world: World) -
     }  # fmt: skip
 
 
-def test_a_load_never_creates_its_table_and_is_empty_or_appends(world: World) -> None:
+def test_a_load_never_creates_its_table_and_is_empty_or_appends(world: RecordedServers) -> None:
     bodies = world.bodies("bigquery.jobs.insert")
     loads = [body["configuration"] for body in bodies if "load" in body["configuration"]]
     assert [load["load"]["writeDisposition"] for load in loads] == ["WRITE_EMPTY", "WRITE_APPEND"]
@@ -107,13 +107,13 @@ def test_a_load_never_creates_its_table_and_is_empty_or_appends(world: World) ->
     assert {body["jobReference"]["location"] for body in bodies} == {"EU"}
 
 
-def test_every_job_has_the_time_after_which_bigquery_cancels_it(world: World) -> None:
+def test_every_job_has_the_time_after_which_bigquery_cancels_it(world: RecordedServers) -> None:
     bodies = world.bodies("bigquery.jobs.insert")
     assert [body["configuration"].get("jobTimeoutMs") for body in bodies] == ["5400000"] * len(bodies)
     assert {kind for body in bodies for kind in body["configuration"]} >= {"load", "query", "copy"}
 
 
-def test_a_statement_has_its_billing_limit(world: World) -> None:
+def test_a_statement_has_its_billing_limit(world: RecordedServers) -> None:
     queries = [
         body["configuration"] for body in world.bodies("bigquery.jobs.insert") if "query" in body["configuration"]
     ]
@@ -121,5 +121,5 @@ def test_a_statement_has_its_billing_limit(world: World) -> None:
     assert [query["labels"] for query in queries] == [{"made": "here"}]
 
 
-def test_every_request_names_its_api(world: World) -> None:
+def test_every_request_names_its_api(world: RecordedServers) -> None:
     assert {api for api, _ in world.sent()} == {BIGQUERY}

@@ -38,7 +38,7 @@ ONCE = Gate(Patience(tries=1))
 DATASET, BUCKET = "data", "target"
 
 
-class World(NamedTuple):
+class RecordedServers(NamedTuple):
     """Both servers, and the requests that Google's clients have sent to each."""
 
     big: Recorder
@@ -63,7 +63,7 @@ class World(NamedTuple):
 
 
 @contextmanager
-def serve() -> Iterator[World]:
+def serve() -> Iterator[RecordedServers]:
     """Both servers with a dataset of three tables and a bucket. The environment points Google's clients to them."""
     store = Recorder(storage_app())
     with serving(store) as objects:
@@ -87,7 +87,7 @@ def serve() -> Iterator[World]:
             made.append((f"datasets/{DATASET}/tables/one/rowAccessPolicies", policy))
             for path, body in made:
                 http.call("POST", f"{base}/{path}", json=body).raise_for_status()
-            yield World(big, store)
+            yield RecordedServers(big, store)
 
 
 async def export(settings: Settings, name: str, *, abandoned: bool = False) -> None:
@@ -105,7 +105,7 @@ async def export(settings: Settings, name: str, *, abandoned: bool = False) -> N
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def world() -> Iterator[RecordedServers]:
     """Servers on which two runs of each mode were exported, the second over the first."""
     labels, allow = {"team": "data"}, (Risk.ROW_POLICIES,)
     plain = Settings(project=PROJECT, dataset=DATASET, target=Target("gs", BUCKET), labels=labels, allow=allow)
@@ -118,11 +118,11 @@ def world() -> Iterator[World]:
         yield served
 
 
-def test_a_complete_export_sends_only_valid_requests(world: World) -> None:
+def test_a_complete_export_sends_only_valid_requests(world: RecordedServers) -> None:
     assert world.problems() == []
 
 
-def test_the_methods_of_an_export_are_those_that_its_roles_allow(world: World) -> None:
+def test_the_methods_of_an_export_are_those_that_its_roles_allow(world: RecordedServers) -> None:
     assert world.methods() - {"bigquery.jobs.get", "bigquery.jobs.getQueryResults"} == {
         "bigquery.datasets.get", "bigquery.tables.list", "bigquery.tables.get", "bigquery.jobs.insert",
         "bigquery.jobs.list", "bigquery.jobs.query", "bigquery.rowAccessPolicies.list", "storage.buckets.get",
@@ -134,7 +134,7 @@ def test_the_methods_of_an_export_are_those_that_its_roles_allow(world: World) -
     }  # fmt: skip
 
 
-def test_every_table_is_extracted_at_the_snapshot_time_with_its_labels(world: World) -> None:
+def test_every_table_is_extracted_at_the_snapshot_time_with_its_labels(world: RecordedServers) -> None:
     jobs = world.bodies("bigquery.jobs.insert")
     assert len(jobs) == 12
     tables = [job["configuration"]["extract"]["sourceTable"]["tableId"].split("@") for job in jobs]
@@ -145,7 +145,7 @@ def test_every_table_is_extracted_at_the_snapshot_time_with_its_labels(world: Wo
 
 
 @pytest.mark.parametrize(("format_", "codec"), [(name, codec) for name in FORMATS for codec in FORMATS[name].codecs])
-def test_every_format_and_codec_is_valid_for_bigquery(world: World, format_: str, codec: str) -> None:
+def test_every_format_and_codec_is_valid_for_bigquery(world: RecordedServers, format_: str, codec: str) -> None:
     world.big.sent.clear()
 
     async def start() -> None:
@@ -169,7 +169,7 @@ def test_every_format_and_codec_is_valid_for_bigquery(world: World, format_: str
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_a_query_and_its_dry_run_are_valid_requests(
-    world: World, monkeypatch: pytest.MonkeyPatch, format_: str
+    world: RecordedServers, monkeypatch: pytest.MonkeyPatch, format_: str
 ) -> None:
     world.big.sent.clear()
     monkeypatch.setenv("SOME_SALT", "pepper")

@@ -86,7 +86,7 @@ def answers(known: dict[str, Any]) -> str:
     return "\n".join(["answer() { case $1 in", *cases, "*) return 1 ;;", "esac; }\n"])
 
 
-class World:
+class GoogleProject:
     """A project with the resources in `known`."""
 
     def __init__(self, folder: Path) -> None:
@@ -114,14 +114,14 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> GoogleProject:
+    return GoogleProject(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def all_removed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """What is removed of everything."""
-    world = World(tmp_path_factory.mktemp("all"))
+    world = GoogleProject(tmp_path_factory.mktemp("all"))
     done = world.run(EVERYTHING, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     return world.removed
@@ -152,7 +152,7 @@ def test_every_grant_is_revoked_or_removed_with_its_resource(all_removed: list[s
             assert all("remove-iam-policy-binding" in one or "REVOKE" in one for one in taken)
 
 
-def test_accounts_of_a_domain_scoped_project_are_removed(world: World) -> None:
+def test_accounts_of_a_domain_scoped_project_are_removed(world: GoogleProject) -> None:
     address = "bqdump@jobs.example.com.iam.gserviceaccount.com"
     known = {f"iam service-accounts {address}": "bqdump: exports"}
     done = world.run(known, "--yes", BQDUMP_JOB_PROJECT="example.com:jobs")
@@ -160,7 +160,7 @@ def test_accounts_of_a_domain_scoped_project_are_removed(world: World) -> None:
     assert any(f"service-accounts delete {address}" in command for command in world.removed)
 
 
-def test_the_grants_on_every_dataset_and_bucket_of_a_set_are_revoked(world: World) -> None:
+def test_the_grants_on_every_dataset_and_bucket_of_a_set_are_revoked(world: GoogleProject) -> None:
     locations = {"BQDUMP_LOCATIONS": "EU=gs://my-exports-eu,asia-northeast1=gs://my-exports-asia/sub"}
     elsewhere = {
         f"roles {email('bqdump')} on my-exports-{place}": "roles/storage.objectUser" for place in ("eu", "asia")
@@ -176,7 +176,7 @@ def test_the_grants_on_every_dataset_and_bucket_of_a_set_are_revoked(world: Worl
     assert buckets == {"gs://my-exports", "gs://my-exports-eu", "gs://my-exports-asia"}
 
 
-def test_the_grants_of_a_pattern_are_removed_from_the_project_of_the_datasets(world: World) -> None:
+def test_the_grants_of_a_pattern_are_removed_from_the_project_of_the_datasets(world: GoogleProject) -> None:
     custom = "projects/my-data/roles/bqdump_row_policies"
     on_project = {
         f"roles {email('bqdump')} on my-data": ["roles/bigquery.dataViewer", custom],
@@ -192,7 +192,7 @@ def test_the_grants_of_a_pattern_are_removed_from_the_project_of_the_datasets(wo
     }  # fmt: skip
 
 
-def test_the_dummy_tables_of_a_set_are_looked_for_in_each_dataset(world: World) -> None:
+def test_the_dummy_tables_of_a_set_are_looked_for_in_each_dataset(world: GoogleProject) -> None:
     done = world.run(SEEDED, "--yes", SOURCE_DATASET="sales,ops")
     assert (done.returncode, done.stderr) == (0, "")
     assert [one for one in world.removed if "--dataset" in one] == [
@@ -200,19 +200,19 @@ def test_the_dummy_tables_of_a_set_are_looked_for_in_each_dataset(world: World) 
     ]  # fmt: skip
 
 
-def test_the_bucket_stays_unless_its_removal_is_requested(world: World, all_removed: list[str]) -> None:
+def test_the_bucket_stays_unless_its_removal_is_requested(world: GoogleProject, all_removed: list[str]) -> None:
     assert not any("storage rm" in command for command in all_removed)
     world.run(EVERYTHING, "--yes", "--with-bucket")
     assert "gcloud storage rm --recursive gs://my-exports" in world.removed
 
 
-def test_a_bucket_without_the_label_stays_even_if_its_removal_is_requested(world: World) -> None:
+def test_a_bucket_without_the_label_stays_even_if_its_removal_is_requested(world: GoogleProject) -> None:
     done = world.run(EVERYTHING | {"storage buckets gs://my-exports": ""}, "--yes", "--with-bucket")
     assert "keeping gs://" in done.stderr
     assert not any("storage rm" in command for command in world.removed)
 
 
-def test_resources_of_the_same_name_without_the_label_stay(world: World) -> None:
+def test_resources_of_the_same_name_without_the_label_stay(world: GoogleProject) -> None:
     others = {
         "scheduler jobs bqdump": "https://example.com/hook",
         "logging metrics bqdump_published": "Pages published",
@@ -225,24 +225,24 @@ def test_resources_of_the_same_name_without_the_label_stay(world: World) -> None
 
 
 @pytest.mark.parametrize("answer", ["", "no\n", "\n"])
-def test_nothing_is_removed_without_confirmation(world: World, answer: str) -> None:
+def test_nothing_is_removed_without_confirmation(world: GoogleProject, answer: str) -> None:
     done = world.run(EVERYTHING, answer=answer)
     assert done.returncode == 1
     assert "This removes from my-jobs:" in done.stdout
     assert world.removed == []
 
 
-def test_a_confirmation_is_enough(world: World) -> None:
+def test_a_confirmation_is_enough(world: GoogleProject) -> None:
     assert world.run(EVERYTHING, answer="y\n").returncode == 0
     assert world.removed
 
 
-def test_a_repeated_teardown_removes_nothing_and_succeeds(world: World) -> None:
+def test_a_repeated_teardown_removes_nothing_and_succeeds(world: GoogleProject) -> None:
     assert world.run({}, "--yes").returncode == 0
     assert world.removed == []
 
 
-def test_missing_settings_are_named(world: World) -> None:
+def test_missing_settings_are_named(world: GoogleProject) -> None:
     done = subprocess.run(
         [ROOT / "deploy/teardown.sh"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True
     )
@@ -255,7 +255,7 @@ SEEDED: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_the_dummy_tables_and_their_dataset_are_removed(world: World) -> None:
+def test_the_dummy_tables_and_their_dataset_are_removed(world: GoogleProject) -> None:
     done = world.run(SEEDED, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert world.removed == [
@@ -264,18 +264,18 @@ def test_the_dummy_tables_and_their_dataset_are_removed(world: World) -> None:
     ]  # fmt: skip
 
 
-def test_a_dataset_without_the_label_loses_only_the_dummy_tables(world: World) -> None:
+def test_a_dataset_without_the_label_loses_only_the_dummy_tables(world: GoogleProject) -> None:
     done = world.run(SEEDED | {"dataset labels": {"team": "data"}}, "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     assert world.removed == [f"bq rm --force --table my-data:sales.dummy_{number}" for number in ("01", "02")]
 
 
-def test_a_dataset_with_other_tables_stays(world: World) -> None:
+def test_a_dataset_with_other_tables_stays(world: GoogleProject) -> None:
     done = world.run(SEEDED | {"others": 1}, "--yes")
     assert "keeping dataset" in done.stderr
     assert not any("--dataset" in command for command in world.removed)
 
 
-def test_a_label_on_a_table_of_another_name_removes_nothing(world: World) -> None:
+def test_a_label_on_a_table_of_another_name_removes_nothing(world: GoogleProject) -> None:
     world.run({"dummies": ["sales_2026", "dummy_1 x", "../dummy_01"]}, "--yes")
     assert world.removed == []

@@ -33,7 +33,7 @@ JOB = {
 }
 
 
-class World:
+class StackWithCloudRun:
     """A stack with Cloud Run, and a connector to it."""
 
     def __init__(self, stack: local_stack.Stack, address: str, root: Path) -> None:
@@ -72,14 +72,14 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackWithCloudRun]:
     root = tmp_path_factory.mktemp("buckets")
     with local_stack.running(root=root) as stack:
         _fill(stack)
         app = create_app(environ=stack.variables(), at_once=2)
         with serving(Control(app, service="cloud-run", name=cloud_run_operation)) as address:
             requests.post(f"{address}/v2/{PARENT}/jobs?jobId=bqdump", json=JOB, timeout=10).raise_for_status()
-            yield World(stack, address, root)
+            yield StackWithCloudRun(stack, address, root)
 
 
 def _fill(stack: local_stack.Stack) -> None:
@@ -100,7 +100,7 @@ def item(dataset: str, bucket: str, **others: Any) -> dict[str, Any]:
     return {"project": PROJECT, "dataset": dataset, "bucket": bucket} | others
 
 
-def test_two_datasets_go_to_two_buckets_and_a_failing_one_is_named(world: World) -> None:
+def test_two_datasets_go_to_two_buckets_and_a_failing_one_is_named(world: StackWithCloudRun) -> None:
     exports = [
         item("sales", "sales-exports", tasks=2),
         item("missing", "hr-exports", prefix="missing"),
@@ -124,7 +124,7 @@ def test_two_datasets_go_to_two_buckets_and_a_failing_one_is_named(world: World)
     assert sorted(counts) == [1, 1, 1, 1, 2]
 
 
-def test_a_repeated_workflow_exports_nothing_again(world: World) -> None:
+def test_a_repeated_workflow_exports_nothing_again(world: StackWithCloudRun) -> None:
     exports = [item("sales", "sales-exports", tasks=2)]
     run(workflow_source(), {"exports": exports, "resume": "again"}, world.connector)
     first = world.latest("sales-exports")
@@ -134,7 +134,7 @@ def test_a_repeated_workflow_exports_nothing_again(world: World) -> None:
     assert world.jobs_started() == before > 0
 
 
-def test_the_number_of_tasks_follows_the_number_of_tables(world: World) -> None:
+def test_the_number_of_tasks_follows_the_number_of_tables(world: StackWithCloudRun) -> None:
     datasets = f"{world.stack.bigquery}/bigquery/v2/projects/{PROJECT}/datasets"
     schema = {"fields": [{"name": "n", "type": "INT64"}]}
     with urllib3.PoolManager() as http:

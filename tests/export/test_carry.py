@@ -24,7 +24,7 @@ SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
 KEEPING = msgspec.structs.replace(SETTINGS, path="{run}/{table}_*.{ext}")
 
 
-class World(Overlap):
+class CarryingExport(Overlap):
     """Two tables."""
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
@@ -35,7 +35,7 @@ class World(Overlap):
 
 @pytest.mark.parametrize("settings", [SETTINGS, KEEPING], ids=["replace", "keep"])
 async def test_a_table_that_an_overlapping_run_publishes_is_carried_over(settings: Settings) -> None:
-    world = World(settings)
+    world = CarryingExport(settings)
     first = await world.planned("r1")
     second = await world.planned("r2", include=("a",))
     await published(*first)
@@ -50,7 +50,7 @@ async def test_a_table_that_an_overlapping_run_publishes_is_carried_over(setting
 
 
 async def test_what_an_overlapping_run_publishes_stays_even_where_removal_is_allowed() -> None:
-    world = World()
+    world = CarryingExport()
     first = await world.planned("r1")
     world.warehouse.drop("p", "d", "b")
     second = await world.planned("r2", allow=(Risk.REMOVED_TABLES,))
@@ -63,7 +63,7 @@ async def test_what_an_overlapping_run_publishes_stays_even_where_removal_is_all
 
 
 async def test_a_run_whose_manifest_lacks_what_was_published_since_is_refused() -> None:
-    world = World(KEEPING)
+    world = CarryingExport(KEEPING)
     first = await world.planned("r1")
     late, second = await world.planned("r2", include=("a",))
     ledger = await read_ledger(late.store, late.layout, second)
@@ -85,7 +85,7 @@ async def test_a_run_whose_manifest_lacks_what_was_published_since_is_refused() 
 
 
 async def test_nothing_is_carried_over_from_files_that_a_stopped_run_was_replacing() -> None:
-    world = World()
+    world = CarryingExport()
     await run(world.task("r1"))
     middle, halfway = await world.planned("r2")
     assert await announce(running_export(middle, halfway), ["b/b_000000000000.csv"], None, ["a", "b"])
@@ -99,7 +99,7 @@ async def test_nothing_is_carried_over_from_files_that_a_stopped_run_was_replaci
 
 
 async def test_a_carried_file_that_is_gone_is_not_named_in_a_manifest() -> None:
-    world = World()
+    world = CarryingExport()
     await run(world.task("r1"))
     late = await world.planned("r2", include=("a",), keep_others=True)
     found = await world.store.stat("b/b_000000000000.csv")
@@ -114,7 +114,7 @@ async def test_a_carried_file_that_is_gone_is_not_named_in_a_manifest() -> None:
 async def test_a_signed_run_carries_over_no_table_of_a_run_that_its_key_has_not_signed(settings: Settings) -> None:
     mine, other = (FileKey(Ed25519PrivateKey.generate()) for _ in range(2))
 
-    world = World(settings)
+    world = CarryingExport(settings)
 
     def some(name: str, key: FileKey) -> Task:
         return world.task(name, include=("a",), keep_others=True)._replace(signer=key)
@@ -137,7 +137,7 @@ async def test_a_signed_run_carries_over_no_table_of_a_run_that_its_key_has_not_
 
 
 async def test_an_older_snapshot_that_will_be_superseded_removes_nothing() -> None:
-    world = World()
+    world = CarryingExport()
     before = world.now
     await run(world.task("r1"))
     outcome = await run(world.task("r2", include=("a",), snapshot_time=str(before)))
@@ -146,7 +146,7 @@ async def test_an_older_snapshot_that_will_be_superseded_removes_nothing() -> No
 
 
 async def test_risks_of_a_carried_table_stay_on_record() -> None:
-    world = World()
+    world = CarryingExport()
     world.warehouse.policies = {"b": ["some_rows"]}
     await run(world.task("r1", allow=(Risk.ROW_POLICIES,)))
     await run(world.task("r2", include=("a",), keep_others=True))

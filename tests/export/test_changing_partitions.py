@@ -14,13 +14,13 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import VerificationError
 from bqdump.core.risks import Risk
 from bqdump.export.run import run
-from export.test_partitions import KEEP, MODES, World
+from export.test_partitions import KEEP, MODES, PartitionedExport
 
 DAYS = ["20260101", "20260102", "20260103", "20260104", "__NULL__"]
 CALLS = ("table", "tables", "now", "partitions", "ask", "extract", "query", "job")
 
 
-class Restless(World):
+class Restless(PartitionedExport):
     """Something may happen before and after each request. often: how likely that is."""
 
     def __init__(self, settings: Any, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ class Warehouse(MemoryWarehouse):
         return await super().grantees(dataset, table, policy)
 
 
-class World:
+class DatasetWithDefinitions:
     """A dataset with a table `t`, a view, a routine, two policies, an index and a model."""
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ def said(definition: msgspec.Raw) -> Any:
 
 
 def test_a_manifest_holds_everything_that_rebuilds_the_dataset() -> None:
-    world = World()
+    world = DatasetWithDefinitions()
     found = world.export().definitions
     dataset = said(found.dataset)
     assert dataset["labels"] == {"team": "data"}
@@ -108,12 +108,12 @@ def test_a_manifest_holds_everything_that_rebuilds_the_dataset() -> None:
 
 
 def test_models_are_named_as_not_exported() -> None:
-    flags = [flag for flag in World().export().flags if flag.risk is Risk.MODELS]
+    flags = [flag for flag in DatasetWithDefinitions().export().flags if flag.risk is Risk.MODELS]
     assert [(flag.detail, flag.allowed) for flag in flags] == [("forecast", True)]
 
 
 def test_without_permissions_an_export_is_complete_and_names_what_it_lacks(caplog: pytest.LogCaptureFixture) -> None:
-    world = World()
+    world = DatasetWithDefinitions()
     world.warehouse.denied |= set(PERMISSIONS)
     with caplog.at_level(logging.WARNING):
         manifest = world.export()
@@ -140,7 +140,7 @@ def test_without_permissions_an_export_is_complete_and_names_what_it_lacks(caplo
 
 
 def test_members_are_requested_once_where_the_permission_is_missing() -> None:
-    world = World()
+    world = DatasetWithDefinitions()
     world.warehouse.policies["t"] = [f"p{number}" for number in range(50)]
     world.warehouse.denied.add("bigquery.rowAccessPolicies.getIamPolicy")
     assert len(world.export().definitions.unread) == 50
@@ -148,14 +148,14 @@ def test_members_are_requested_once_where_the_permission_is_missing() -> None:
 
 
 def test_a_single_routine_that_cannot_be_read_is_named() -> None:
-    world = World()
+    world = DatasetWithDefinitions()
     world.warehouse.denied.add("bigquery.routines.get")
     assert world.export().definitions.unread == (Unread("routine inc", "missing permission bigquery.routines.get"),)
 
 
 @pytest.mark.parametrize(("limit", "queried"), [(0, 1), (10 << 20, 0), (21 << 20, 1)])
 def test_indexes_are_queried_only_within_the_limit(limit: int, queried: int) -> None:
-    world = World()
+    world = DatasetWithDefinitions()
     found = world.export(max_bytes_billed=limit, exclude=("v",)).definitions
     assert world.warehouse.queried == queried
     assert bool(found.indexes) == bool(queried)
@@ -165,7 +165,7 @@ def test_indexes_are_queried_only_within_the_limit(limit: int, queried: int) -> 
 
 
 def test_a_query_for_indexes_does_not_take_the_room_of_an_export() -> None:
-    world = World()
+    world = DatasetWithDefinitions()
     # The query of the view bills the size that it has.
     world.warehouse.put("p", "d", "v", ["x" * (20 << 20)], kind="VIEW")
     found = world.export(max_bytes_billed=30 << 20).definitions
@@ -175,13 +175,13 @@ def test_a_query_for_indexes_does_not_take_the_room_of_an_export() -> None:
 
 
 def test_a_dataset_without_tables_costs_no_query() -> None:
-    world = World()
+    world = DatasetWithDefinitions()
     world.export(exclude=("t",))
     assert world.warehouse.queried == 0
 
 
 def test_an_object_that_no_route_exports_is_defined_all_the_same() -> None:
-    world = World()
+    world = DatasetWithDefinitions()
     world.warehouse.put("p", "d", "g", [], kind="GRAPH")
     world.define("g", {"id": "p:d.g", "graph": {"ddl": "…"}})
     manifest = world.export(allow=(Risk.ROW_POLICIES, Risk.SKIPPED))
@@ -191,7 +191,7 @@ def test_an_object_that_no_route_exports_is_defined_all_the_same() -> None:
 
 
 def test_an_iceberg_table_is_defined_next_to_its_rows() -> None:
-    world = World()
+    world = DatasetWithDefinitions()
     world.define("t", {"id": "p:d.t", "biglakeConfiguration": {"storageUri": "gs://lake/t"},
                        "schema": SCHEMA})  # fmt: skip
     found = world.export().definitions
@@ -200,7 +200,7 @@ def test_an_iceberg_table_is_defined_next_to_its_rows() -> None:
 
 @pytest.mark.parametrize("base", ["snapshotDefinition", "cloneDefinition"])
 def test_a_snapshot_or_clone_keeps_the_name_of_its_base(base: str) -> None:
-    world = World()
+    world = DatasetWithDefinitions()
     reference = {"projectId": "p", "datasetId": "d", "tableId": "base"}
     world.define("t", {"id": "p:d.t", base: {"baseTableReference": reference}, "schema": SCHEMA})
     (entry,) = [entry for entry in world.export().tables if entry.table == "t"]
@@ -208,13 +208,13 @@ def test_a_snapshot_or_clone_keeps_the_name_of_its_base(base: str) -> None:
 
 
 def test_excluded_objects_are_not_defined() -> None:
-    found = World().export(exclude=("t", "v")).definitions
+    found = DatasetWithDefinitions().export(exclude=("t", "v")).definitions
     assert (found.objects, found.policies, found.indexes) == ((), (), ())
     assert [routine.name for routine in found.routines] == ["inc"]
 
 
 def test_a_carried_table_keeps_its_definitions() -> None:
-    world = World()
+    world = DatasetWithDefinitions()
     first = world.export("r1")
     world.warehouse.put("p", "d", "new", ["1"])
     world.warehouse.policies["new"] = ["all"]
@@ -226,7 +226,7 @@ def test_a_carried_table_keeps_its_definitions() -> None:
 
 
 def test_what_was_not_read_for_a_carried_table_stays_named() -> None:
-    world = World()
+    world = DatasetWithDefinitions()
     world.warehouse.denied |= {"bigquery.rowAccessPolicies.getIamPolicy", "bigquery.routines.list"}
     world.export("r1")
     world.warehouse.put("p", "d", "new", ["1"])
@@ -237,7 +237,7 @@ def test_what_was_not_read_for_a_carried_table_stays_named() -> None:
 
 
 def test_an_entry_is_still_one_range_read_of_the_manifest() -> None:
-    world = World()
+    world = DatasetWithDefinitions()
     world.export()
     manifest = asyncio.run(world.store.read(SETTINGS.layout.run("r").manifest.name)).data
     # A definition that repeats an entry does not confuse the index.
@@ -252,7 +252,7 @@ def test_an_entry_is_still_one_range_read_of_the_manifest() -> None:
 
 
 def test_of_two_plans_only_the_stored_one_keeps_its_definitions() -> None:
-    world = World()
+    world = DatasetWithDefinitions()
 
     async def both() -> list[Plan]:
         # As when one task takes over from another that only looked dead.
@@ -266,7 +266,7 @@ def test_of_two_plans_only_the_stored_one_keeps_its_definitions() -> None:
 
 
 def test_a_plan_without_definitions_is_published() -> None:
-    world = World()
+    world = DatasetWithDefinitions()
 
     async def resumed() -> Manifest:
         task = world.task("r")
@@ -284,7 +284,7 @@ def test_a_plan_without_definitions_is_published() -> None:
 
 
 def test_a_view_that_is_dropped_while_planning_is_left_out() -> None:
-    world = World()
+    world = DatasetWithDefinitions()
 
     class Dropping(Warehouse):
         async def table(self, dataset: Dataset, name: str) -> Table | None:

@@ -29,7 +29,7 @@ BY_PARTITION = msgspec.structs.replace(SETTINGS, path="{table}/{partition}/{tabl
 LAYOUTS = pytest.mark.parametrize("settings", [SETTINGS, KEEPING], ids=["replace", "keep"])
 
 
-class World(Overlap):
+class ShrinkingDataset(Overlap):
     """Five tables. at_job: called with the table before a job reads it."""
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
@@ -93,7 +93,7 @@ def events(caplog: pytest.LogCaptureFixture, event: LogEvent) -> list[str]:
 def test_a_dropped_table_is_removed_by_name_and_the_others_are_published(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world = World(settings)
+    world = ShrinkingDataset(settings)
     world.run("first")
     world.dropping("b")
     result = world.run("second")
@@ -116,7 +116,7 @@ def test_a_dropped_table_is_removed_by_name_and_the_others_are_published(
 
 @LAYOUTS
 def test_the_first_export_names_a_table_that_was_dropped_meanwhile(settings: Settings) -> None:
-    world = World(settings)
+    world = ShrinkingDataset(settings)
     world.dropping("a", "b", "c", "d")
     world.run("first")
     manifest = world.published()
@@ -128,7 +128,7 @@ def test_the_first_export_names_a_table_that_was_dropped_meanwhile(settings: Set
 
 @LAYOUTS
 def test_most_tables_dropped_at_once_are_refused_until_that_is_allowed(settings: Settings) -> None:
-    world = World(settings)
+    world = ShrinkingDataset(settings)
     world.run("first")
     world.dropping("a", "b", "c")
     with pytest.raises(TablesFailedError, match=r"3 of 5 tables failed.*dropped after the snapshot time") as refused:
@@ -145,7 +145,7 @@ def test_most_tables_dropped_at_once_are_refused_until_that_is_allowed(settings:
 
 
 def test_tables_that_planning_has_found_dropped_count_for_the_limit() -> None:
-    world = World()
+    world = ShrinkingDataset()
     world.run("first")
     world.warehouse.drop("p", "d", "a")
     world.dropping("b", "c")
@@ -155,7 +155,7 @@ def test_tables_that_planning_has_found_dropped_count_for_the_limit() -> None:
 
 @LAYOUTS
 def test_with_a_partial_export_most_tables_dropped_at_once_keep_their_last_export(settings: Settings) -> None:
-    world = World(settings)
+    world = ShrinkingDataset(settings)
     world.run("first")
     before = world.data()
     world.dropping("a", "b", "c")
@@ -168,7 +168,7 @@ def test_with_a_partial_export_most_tables_dropped_at_once_keep_their_last_expor
 
 
 def test_with_a_partial_export_a_dropped_table_is_removed_and_a_failed_one_keeps_its_last_export() -> None:
-    world = World()
+    world = ShrinkingDataset()
     world.run("first")
 
     def fails(table: str, _job: str) -> JobError | None:
@@ -188,7 +188,7 @@ def test_with_a_partial_export_a_dropped_table_is_removed_and_a_failed_one_keeps
 
 @LAYOUTS
 def test_a_table_that_was_created_again_fails_and_only_a_new_run_has_it(settings: Settings) -> None:
-    world = World(settings)
+    world = ShrinkingDataset(settings)
     world.run("first")
 
     def again(table: str) -> None:
@@ -208,7 +208,7 @@ def test_a_table_that_was_created_again_fails_and_only_a_new_run_has_it(settings
 
 
 def test_of_a_dataset_that_is_gone_no_table_counts_as_dropped() -> None:
-    world = World()
+    world = ShrinkingDataset()
     world.run("first")
 
     async def gone(_project: str, _name: str) -> Any:
@@ -230,7 +230,7 @@ def test_of_a_dataset_that_is_gone_no_table_counts_as_dropped() -> None:
 
 @pytest.mark.parametrize("tasks", [2, 3])
 def test_all_tasks_publish_the_same(tasks: int) -> None:
-    world = World()
+    world = ShrinkingDataset()
     world.run("first")
     world.dropping("a", "d")
     world.run("second", tasks=tasks)
@@ -238,7 +238,7 @@ def test_all_tasks_publish_the_same(tasks: int) -> None:
 
 
 def test_a_restarted_task_goes_without_what_the_run_has_given_up() -> None:
-    world = World()
+    world = ShrinkingDataset()
     world.run("first")
     world.dropping("b")
     world.run("second")
@@ -251,7 +251,7 @@ def test_a_restarted_task_goes_without_what_the_run_has_given_up() -> None:
 
 
 def test_unchanged_tables_stay_where_others_are_dropped() -> None:
-    world = World()
+    world = ShrinkingDataset()
     settings: dict[str, Any] = {"incremental": True}
     for name in ("first", "second", "third"):
         world.run(name, **settings)
@@ -268,7 +268,7 @@ def test_unchanged_tables_stay_where_others_are_dropped() -> None:
 
 
 def test_a_table_that_is_dropped_between_its_partitions_is_removed_in_full() -> None:
-    world = World(BY_PARTITION)
+    world = ShrinkingDataset(BY_PARTITION)
     world.warehouse.put("p", "d", "days", ["20260101:a", "20260102:b", "20260103:c"], partitioned=True)
     world.run("first")
     world.warehouse.put("p", "d", "days", ["20260101:d", "20260102:e", "20260103:f"])
@@ -289,7 +289,7 @@ def test_a_table_that_is_dropped_between_its_partitions_is_removed_in_full() -> 
 
 
 def test_files_of_a_naive_export_of_a_dropped_table_stay() -> None:
-    world = World()
+    world = ShrinkingDataset()
     info = world.store.put_now("b/b_000000000000.csv", b"theirs")
     world.dropping("b")
     world.run("first")
@@ -301,7 +301,7 @@ def test_files_of_a_naive_export_of_a_dropped_table_stay() -> None:
 @LAYOUTS
 def test_most_tables_of_an_overlapping_run_are_not_removed_unasked(settings: Settings) -> None:
     """Nothing was published when this run gave its dropped tables up."""
-    world = World(settings)
+    world = ShrinkingDataset(settings)
 
     async def overlapping() -> None:
         first = await world.planned("first")
@@ -319,7 +319,7 @@ def test_most_tables_of_an_overlapping_run_are_not_removed_unasked(settings: Set
 
 @LAYOUTS
 def test_a_dropped_table_that_failed_in_the_published_export_is_not_called_failed(settings: Settings) -> None:
-    world = World(settings)
+    world = ShrinkingDataset(settings)
     dropping, world.warehouse.failing = world.warehouse.failing, lambda table, job: invalid(table)
     world.run("first", allow_partial=True)
     assert [one.table for one in world.published().failed] == ["b"]

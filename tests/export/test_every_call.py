@@ -29,7 +29,7 @@ PATHS = ("{table}/{table}_*.{ext}", "{run}/{table}_*.{ext}")
 NOW = 1_790_000_000_000
 
 
-class World:
+class ChangedExport:
     """Two tables, one of two files, that have been exported once and have changed since."""
 
     def __init__(self, path: str) -> None:
@@ -76,14 +76,14 @@ class World:
         return latest.run
 
 
-async def exported_once(path: str) -> World:
-    world = World(path)
+async def exported_once(path: str) -> ChangedExport:
+    world = ChangedExport(path)
     await world.export("first", "first")
     world.change(3)
     return world
 
 
-async def spoil(before: World, spoilt: int | None, fault: Fault) -> Calls:
+async def spoil(before: ChangedExport, spoilt: int | None, fault: Fault) -> Calls:
     """One more export, of which one call goes wrong; the calls that it has made."""
     world = copy.deepcopy(before)
     calls = Calls(spoilt, fault)

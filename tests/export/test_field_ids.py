@@ -15,7 +15,7 @@ from bqdump.export.run import run
 from bqdump.ports.store import ObjectInfo
 from bqdump_memory.lines import rows_of
 from export.overlap import in_a_loop, published
-from export.test_iceberg import BOTH, KEEPING, World
+from export.test_iceberg import BOTH, KEEPING, IcebergExport
 from iceberg.tables import footer_of
 
 
@@ -23,7 +23,7 @@ def has_ids(data: bytes) -> bool:
     return FIELD_ID in decoded(footer_of(data), "file")[SCHEMA].value.values[1]
 
 
-async def files(world: World) -> list[bytes]:
+async def files(world: IcebergExport) -> list[bytes]:
     """The published files of table a, each as its manifest records it."""
     (entry, _) = (await world.manifest()).tables
     found = [world.store.peek(file.name) for file in entry.files]
@@ -33,13 +33,13 @@ async def files(world: World) -> list[bytes]:
     return [one[0] for one in found if one]
 
 
-def leftovers(world: World) -> list[str]:
+def leftovers(world: IcebergExport) -> list[str]:
     return [name for name in world.store.names_now() if "/footers/" in name]
 
 
 @BOTH
 async def test_files_have_ids_and_the_same_rows(settings: Settings) -> None:
-    world = World(settings)
+    world = IcebergExport(settings)
     await run(world.task("r1"))
     data = await files(world)
     assert [rows_of(one, "file") for one in data] == [["1", "2"], ["3"]]
@@ -49,14 +49,14 @@ async def test_files_have_ids_and_the_same_rows(settings: Settings) -> None:
 
 @BOTH
 async def test_without_the_setting_files_are_left_as_they_are(settings: Settings) -> None:
-    world = World(msgspec.structs.replace(settings, iceberg=False))
+    world = IcebergExport(msgspec.structs.replace(settings, iceberg=False))
     await run(world.task("r1"))
     assert not any(map(has_ids, await files(world)))
 
 
 @BOTH
 async def test_tasks_that_publish_at_once_add_ids_once(settings: Settings) -> None:
-    world = World(settings)
+    world = IcebergExport(settings)
     task, plan = await world.planned("r1")
     await asyncio.gather(*(published(task, plan) for _ in range(4)))
     data = await files(world)
@@ -68,7 +68,7 @@ async def test_tasks_that_publish_at_once_add_ids_once(settings: Settings) -> No
 @BOTH
 def test_a_lost_answer_adds_nothing_twice(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     async def check() -> None:
-        world = World(settings)
+        world = IcebergExport(settings)
         append, lost = world.store.append, 0
 
         async def unanswered(name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
@@ -90,7 +90,7 @@ def test_a_lost_answer_adds_nothing_twice(settings: Settings, monkeypatch: pytes
 
 
 async def test_where_files_cannot_be_changed_columns_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(KEEPING)
+    world = IcebergExport(KEEPING)
 
     async def denied(name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
         raise DeniedError("append to", name, "the bucket's retention policy")
@@ -104,7 +104,7 @@ async def test_where_files_cannot_be_changed_columns_are_found_by_name(monkeypat
 
 
 async def test_what_a_killed_task_has_left_is_deleted() -> None:
-    world = World(KEEPING)
+    world = IcebergExport(KEEPING)
     task, plan = await world.planned("r1")
     world.store.put_now(f"{task.layout.staging}footers/x-0/r1/a_000000000000.parquet", b"a footer")
     await published(task, plan)

@@ -26,7 +26,7 @@ NOW = 1_790_000_000_000
 SLOW = 100.0
 
 
-class World:
+class FailingExport:
     """Table b fails at first; a later attempt takes long, and ends well."""
 
     def __init__(self, path: str) -> None:
@@ -52,7 +52,7 @@ class World:
         return decode(found[0], Manifest, "manifest.json")
 
 
-async def overlap(world: World) -> tuple[Any, Any]:
+async def overlap(world: FailingExport) -> tuple[Any, Any]:
     """How both end: the one that gives b up, and the one that has a job for it under way at that moment."""
     with pytest.raises(TablesFailedError):
         await run(world.task("x", partial=False))
@@ -67,7 +67,7 @@ async def overlap(world: World) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("path", ["{table}/{table}_*.{ext}", "{run}/{table}_*.{ext}"])
 def test_both_publish_the_same_and_nothing_lies_about(path: str) -> None:
-    world = World(path)
+    world = FailingExport(path)
     gave_up, finished = VirtualLoop("given up").complete(overlap(world))
     assert gave_up.state == finished.state == "published"
     assert [failure.table for failure in finished.failed] == ["b"]
@@ -80,7 +80,7 @@ def test_both_publish_the_same_and_nothing_lies_about(path: str) -> None:
 
 
 def test_what_was_given_up_stays_so_when_the_run_is_resumed_before_its_end() -> None:
-    world = World("{table}/{table}_*.{ext}")
+    world = FailingExport("{table}/{table}_*.{ext}")
 
     async def given_up_and_killed() -> None:
         with pytest.raises(TablesFailedError):

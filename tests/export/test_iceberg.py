@@ -33,7 +33,7 @@ BOTH = pytest.mark.parametrize("settings", [REPLACING, KEEPING], ids=["replace",
 FOLDER = "x/_bqdump/iceberg/"
 
 
-class World(Overlap):
+class IcebergExport(Overlap):
     """Two tables, and their Iceberg metadata."""
 
     def __init__(self, settings: Settings) -> None:
@@ -84,7 +84,7 @@ def runs_of(metadata: dict[str, Any]) -> list[str]:
 
 @BOTH
 async def test_each_table_has_exact_counts_and_a_hint(settings: Settings) -> None:
-    world = World(settings)
+    world = IcebergExport(settings)
     await run(world.task("r1"))
     metadata = await world.metadata("a")
     assert metadata == world.hinted("a")
@@ -97,7 +97,7 @@ async def test_each_table_has_exact_counts_and_a_hint(settings: Settings) -> Non
 
 
 async def test_runs_that_keep_their_files_are_snapshots() -> None:
-    world = World(KEEPING)
+    world = IcebergExport(KEEPING)
     for name in ("r1", "r2", "r3"):
         await run(world.task(name))
     metadata = await world.metadata("a")
@@ -110,7 +110,7 @@ async def test_runs_that_keep_their_files_are_snapshots() -> None:
 
 
 async def test_a_run_whose_manifest_was_deleted_is_no_snapshot() -> None:
-    world = World(KEEPING)
+    world = IcebergExport(KEEPING)
     for name in ("r1", "r2"):
         await run(world.task(name))
     found = await world.store.stat("x/_bqdump/runs/r1/manifest.json")
@@ -121,7 +121,7 @@ async def test_a_run_whose_manifest_was_deleted_is_no_snapshot() -> None:
 
 
 async def test_where_runs_replace_files_only_the_last_is_a_snapshot_and_nothing_else_stays() -> None:
-    world = World(REPLACING)
+    world = IcebergExport(REPLACING)
     for name in ("r1", "r2"):
         await run(world.task(name))
     metadata = await world.metadata("a")
@@ -131,7 +131,7 @@ async def test_where_runs_replace_files_only_the_last_is_a_snapshot_and_nothing_
 
 @BOTH
 async def test_two_tasks_that_publish_leave_one_set_of_metadata(settings: Settings) -> None:
-    world = World(settings)
+    world = IcebergExport(settings)
     task, plan = await world.planned("r1")
     await asyncio.gather(*(published(task, plan) for _ in range(3)))
     await published(task, plan)
@@ -143,7 +143,7 @@ def test_a_task_that_lost_the_manifest_deletes_what_it_wrote(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def check() -> None:
-        world = World(settings)
+        world = IcebergExport(settings)
         earlier = await world.planned("r1")
         later = await world.planned("r2")
         # The run before is published while one task of this run is about to write its manifest.
@@ -170,7 +170,7 @@ def test_a_run_that_was_published_while_the_next_one_was_about_to_write_its_mani
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def check() -> None:
-        world = World(KEEPING)
+        world = IcebergExport(KEEPING)
         earlier, later = await world.planned("r1"), await world.planned("r2")
         write, first = world.store.write, True
 
@@ -193,7 +193,7 @@ def test_a_run_that_was_published_while_the_next_one_was_about_to_write_its_mani
 
 @BOTH
 async def test_a_run_that_comes_too_late_changes_nothing(settings: Settings) -> None:
-    world = World(settings)
+    world = IcebergExport(settings)
     late = await world.planned("r1")
     await run(world.task("r2"))
     before = world.hinted("a")
@@ -208,7 +208,7 @@ async def test_a_run_that_comes_too_late_changes_nothing(settings: Settings) -> 
 async def test_a_table_that_is_carried_over_keeps_its_manifests_and_has_a_snapshot_of_the_run(
     settings: Settings,
 ) -> None:
-    world = World(settings)
+    world = IcebergExport(settings)
     await run(world.task("r1"))
     before = (await world.manifest()).tables[1].iceberg
     await run(world.task("r2", include=("a",), keep_others=True))
@@ -222,7 +222,7 @@ async def test_a_table_that_is_carried_over_keeps_its_manifests_and_has_a_snapsh
 
 
 async def test_a_removed_table_stays_readable_in_its_own_folder_and_comes_back_with_its_history() -> None:
-    world = World(KEEPING)
+    world = IcebergExport(KEEPING)
     await run(world.task("r1"))
     await run(world.task("r2", include=("a",), allow=(Risk.REMOVED_TABLES,)))
     assert runs_of(world.hinted("b")) == ["r1"]
@@ -232,14 +232,14 @@ async def test_a_removed_table_stays_readable_in_its_own_folder_and_comes_back_w
 
 
 async def test_a_removed_table_leaves_nothing_where_files_are_replaced() -> None:
-    world = World(REPLACING)
+    world = IcebergExport(REPLACING)
     await run(world.task("r1"))
     await run(world.task("r2", include=("a",), allow=(Risk.REMOVED_TABLES,)))
     assert not [name for name in world.store.names_now() if name.startswith(f"{FOLDER}b/")]
 
 
 async def test_a_table_whose_export_failed_keeps_the_metadata_of_the_files_that_stay() -> None:
-    world = World(msgspec.structs.replace(REPLACING, allow_partial=True))
+    world = IcebergExport(msgspec.structs.replace(REPLACING, allow_partial=True))
     await run(world.task("r1"))
     before = {entry.table: entry.iceberg for entry in (await world.manifest()).tables}
     world.warehouse.failing = lambda table, job: JobError("notFound", "it is gone") if table == "b" else None
@@ -251,7 +251,7 @@ async def test_a_table_whose_export_failed_keeps_the_metadata_of_the_files_that_
 
 
 async def test_without_the_setting_there_is_no_metadata() -> None:
-    world = World(msgspec.structs.replace(KEEPING, iceberg=False))
+    world = IcebergExport(msgspec.structs.replace(KEEPING, iceberg=False))
     await run(world.task("r1"))
     assert not world.stored()
     # A table gets metadata when it is first exported with it.
@@ -260,7 +260,7 @@ async def test_without_the_setting_there_is_no_metadata() -> None:
 
 
 async def test_a_wide_bignumeric_is_refused_by_name_before_anything_starts() -> None:
-    world = World(REPLACING)
+    world = IcebergExport(REPLACING)
     fields = [
         {"name": "fits", "type": "BIGNUMERIC", "precision": "38", "scale": "10"},
         {"name": "wide", "type": "BIGNUMERIC"},
@@ -276,7 +276,7 @@ async def test_a_wide_bignumeric_is_refused_by_name_before_anything_starts() -> 
 
 def test_a_late_hint_of_an_earlier_run_is_not_written_over_that_of_a_later_one(monkeypatch: pytest.MonkeyPatch) -> None:
     async def check() -> None:
-        world = World(KEEPING)
+        world = IcebergExport(KEEPING)
         earlier, later = await world.planned("r1"), await world.planned("r2")
         write, first = world.store.write, True
 
@@ -298,7 +298,7 @@ def test_a_late_hint_of_an_earlier_run_is_not_written_over_that_of_a_later_one(m
 async def test_a_table_that_did_not_change_has_a_snapshot_of_each_run_and_one_without_metadata_is_exported_anew(
     settings: Settings,
 ) -> None:
-    world = World(msgspec.structs.replace(settings, incremental=True))
+    world = IcebergExport(msgspec.structs.replace(settings, incremental=True))
     await run(world.task("r0", iceberg=False))
     for name in ("r1", "r2", "r3"):
         await run(world.task(name))
@@ -318,7 +318,7 @@ async def test_a_table_that_did_not_change_has_a_snapshot_of_each_run_and_one_wi
 
 @BOTH
 async def test_latest_json_names_the_metadata_file_of_each_table(settings: Settings) -> None:
-    world = World(settings)
+    world = IcebergExport(settings)
     for name in ("r1", "r2"):
         await run(world.task(name))
         latest, tables = await world.latest()
@@ -329,7 +329,7 @@ async def test_latest_json_names_the_metadata_file_of_each_table(settings: Setti
 
 
 async def test_latest_json_names_the_metadata_of_a_failed_table_whose_files_stay() -> None:
-    world = World(REPLACING)
+    world = IcebergExport(REPLACING)
     await run(world.task("r1"))
     _, before = await world.latest()
     world.warehouse.failing = lambda table, job: JobError("invalid", "no") if table == "b" else None
@@ -342,7 +342,7 @@ async def test_latest_json_names_the_metadata_of_a_failed_table_whose_files_stay
 
 
 async def test_latest_json_of_an_export_without_iceberg_tables_names_none() -> None:
-    world = World(msgspec.structs.replace(REPLACING, iceberg=False))
+    world = IcebergExport(msgspec.structs.replace(REPLACING, iceberg=False))
     await run(world.task("r1"))
     latest, tables = await world.latest()
     assert (latest.iceberg, tables) == ("", None)

@@ -37,7 +37,7 @@ BOTH = pytest.mark.parametrize("settings", [REPLACING, KEEPING], ids=["replace",
 DAY = 86_400_000
 
 
-class World(Overlap):
+class UnchangedTables(Overlap):
     """Two tables that do not change."""
 
     def __init__(self, settings: Settings = REPLACING) -> None:
@@ -72,7 +72,7 @@ class World(Overlap):
 
 @BOTH
 async def test_the_third_run_exports_nothing_of_what_did_not_change(settings: Settings) -> None:
-    world = World(settings)
+    world = UnchangedTables(settings)
     await world.run("r1")
     assert await world.reasons() == {
         "a": "no reading from before its last export",
@@ -94,7 +94,7 @@ async def test_the_third_run_exports_nothing_of_what_did_not_change(settings: Se
 
 @BOTH
 async def test_a_night_without_changes_is_published_without_a_job(settings: Settings) -> None:
-    world = World(settings)
+    world = UnchangedTables(settings)
     for name in ("r1", "r2", "r3", "r4", "r5"):
         result = await world.run(name)
     assert await world.origins() == {"a": "r2", "b": "r2"}
@@ -106,7 +106,7 @@ async def test_a_night_without_changes_is_published_without_a_job(settings: Sett
 
 
 async def test_readings_are_recorded_without_the_setting_so_that_it_pays_off_at_once() -> None:
-    world = World()
+    world = UnchangedTables()
     await world.run("r1", incremental=False)
     await world.run("r2", incremental=False)
     await world.run("r3")
@@ -114,7 +114,7 @@ async def test_readings_are_recorded_without_the_setting_so_that_it_pays_off_at_
 
 
 async def test_a_change_costs_one_more_export_until_a_look_from_before_exists() -> None:
-    world = World()
+    world = UnchangedTables()
     for name in ("r1", "r2"):
         await world.run(name)
     world.put("a", "1", "9")
@@ -126,7 +126,7 @@ async def test_a_change_costs_one_more_export_until_a_look_from_before_exists() 
     assert await world.origins() == {"a": "r4", "b": "r2"}
 
 
-class Watched(World):
+class Watched(UnchangedTables):
     """A world whose table `a` has changed, and was found so by r3. Early readings are watched."""
 
     def __init__(self, settings: Settings = REPLACING) -> None:
@@ -270,7 +270,7 @@ async def test_without_the_setting_with_a_chosen_time_or_excluded_nothing_is_rea
 
 
 async def test_rows_deleted_between_the_snapshot_time_and_the_look_after_it_are_noticed() -> None:
-    world = World()
+    world = UnchangedTables()
     first = world.now - DAY
     world.put("a", "1", "x", modified=first)
     await world.run("r1")
@@ -293,7 +293,7 @@ async def test_rows_deleted_between_the_snapshot_time_and_the_look_after_it_are_
 
 
 async def test_plan_shows_why_each_table_is_exported() -> None:
-    world = World()
+    world = UnchangedTables()
     world.put("v", "1", kind="VIEW")
     for name in ("r1", "r2"):
         await world.run(name)
@@ -311,7 +311,7 @@ async def test_plan_shows_why_each_table_is_exported() -> None:
 
 @BOTH
 async def test_files_that_are_gone_or_written_again_are_exported_anew(settings: Settings) -> None:
-    world = World(settings)
+    world = UnchangedTables(settings)
     for name in ("r1", "r2"):
         await world.run(name)
     (a,), (b,) = (await world.entry("a")).files, (await world.entry("b")).files
@@ -324,7 +324,7 @@ async def test_files_that_are_gone_or_written_again_are_exported_anew(settings: 
 
 @BOTH
 async def test_a_file_that_disappears_after_planning_refuses_the_run(settings: Settings) -> None:
-    world = World(settings)
+    world = UnchangedTables(settings)
     for name in ("r1", "r2"):
         await world.run(name)
     late = await world.planned("r3")
@@ -336,7 +336,7 @@ async def test_a_file_that_disappears_after_planning_refuses_the_run(settings: S
 
 
 async def test_a_planner_refers_to_the_run_whose_manifest_it_relies_on() -> None:
-    world = World(KEEPING)
+    world = UnchangedTables(KEEPING)
     layout = world.settings.layout
     for name in ("r1", "r2"):
         await world.run(name)
@@ -360,7 +360,7 @@ async def test_a_planner_refers_to_the_run_whose_manifest_it_relies_on() -> None
 
 
 async def test_a_run_that_prune_begins_to_delete_after_the_draft_is_not_named() -> None:
-    world = World(KEEPING)
+    world = UnchangedTables(KEEPING)
     for name in ("r1", "r2"):
         await world.run(name)
     layout = world.settings.layout
@@ -383,7 +383,7 @@ async def test_a_run_that_prune_begins_to_delete_after_the_draft_is_not_named() 
 async def test_a_run_that_is_published_meanwhile_changes_nothing_for_tables_that_did_not_change(
     settings: Settings,
 ) -> None:
-    world = World(settings)
+    world = UnchangedTables(settings)
     for name in ("r1", "r2"):
         await world.run(name)
     full = await world.planned("r3", incremental=False)
@@ -398,7 +398,7 @@ async def test_a_run_that_is_published_meanwhile_changes_nothing_for_tables_that
 
 
 async def test_files_that_another_run_replaced_with_other_content_are_not_named() -> None:
-    world = World()
+    world = UnchangedTables()
     for name in ("r1", "r2"):
         await world.run(name)
     full = await world.planned("r3", incremental=False, compression="gzip")
@@ -410,7 +410,7 @@ async def test_files_that_another_run_replaced_with_other_content_are_not_named(
 
 
 async def test_nothing_is_named_again_while_a_stopped_run_was_replacing_files() -> None:
-    world = World()
+    world = UnchangedTables()
     for name in ("r1", "r2"):
         await world.run(name)
     middle, halfway = await world.planned("r3", incremental=False)
@@ -422,7 +422,7 @@ async def test_nothing_is_named_again_while_a_stopped_run_was_replacing_files() 
 
 @BOTH
 async def test_a_superseded_run_leaves_the_later_one_as_it_is(settings: Settings) -> None:
-    world = World(settings)
+    world = UnchangedTables(settings)
     for name in ("r1", "r2"):
         await world.run(name)
     early = await world.planned("r3")
@@ -434,7 +434,7 @@ async def test_a_superseded_run_leaves_the_later_one_as_it_is(settings: Settings
 
 
 async def test_a_chosen_snapshot_time_uses_looks_that_are_known_to_be_older() -> None:
-    world = World()
+    world = UnchangedTables()
     for name in ("r1", "r2"):
         await world.run(name, snapshot_time=str(world.now))
     # Nothing shows that the look of r1 is older than the snapshot time of r2, a second later.
@@ -445,7 +445,7 @@ async def test_a_chosen_snapshot_time_uses_looks_that_are_known_to_be_older() ->
 
 
 async def test_a_look_after_a_chosen_snapshot_time_is_none_from_before_it() -> None:
-    world = World()
+    world = UnchangedTables()
     await world.run("r1")
     world.now += 1000
     chosen = world.now
@@ -460,7 +460,7 @@ async def test_a_look_after_a_chosen_snapshot_time_is_none_from_before_it() -> N
 
 
 async def test_a_dropped_table_leaves_by_name_and_one_created_again_is_exported() -> None:
-    world = World()
+    world = UnchangedTables()
     world.put("c", "3")
     for name in ("r1", "r2"):
         await world.run(name)
@@ -475,7 +475,7 @@ async def test_a_dropped_table_leaves_by_name_and_one_created_again_is_exported(
 
 
 async def test_excluded_tables_are_carried_over_and_unchanged_ones_named_again() -> None:
-    world = World()
+    world = UnchangedTables()
     for name in ("r1", "r2"):
         await world.run(name)
     await world.run("r3", include=("a",), keep_others=True)
@@ -488,7 +488,7 @@ async def test_excluded_tables_are_carried_over_and_unchanged_ones_named_again()
 
 
 async def test_a_risk_of_an_unchanged_table_must_be_allowed_as_if_it_were_exported() -> None:
-    world = World()
+    world = UnchangedTables()
     times = {"timePartitioning": {"type": "DAY"}}
     table = world.warehouse.datasets["p", "d"]["a"]
     definition = msgspec.json.encode({**msgspec.json.decode(table.definition), **times})
@@ -504,7 +504,7 @@ async def test_a_risk_of_an_unchanged_table_must_be_allowed_as_if_it_were_export
 
 @BOTH
 async def test_a_table_that_failed_is_exported_the_next_time(settings: Settings) -> None:
-    world = World(settings)
+    world = UnchangedTables(settings)
     for name in ("r1", "r2"):
         await world.run(name)
     world.put("a", "1", "2")
@@ -520,14 +520,14 @@ async def test_a_table_that_failed_is_exported_the_next_time(settings: Settings)
 
 
 def test_plan_shows_what_is_exported_and_what_is_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
-    async def shown(world: World) -> Planned:
+    async def shown(world: UnchangedTables) -> Planned:
         world.now += 1000
         earlier = Earlier(world.store, await read_published(world.store, world.settings))
         draft = await draft_plan(world.warehouse, Request(world.settings, "next", 1, None, earlier))
         return planned(draft.plan, draft.tables)
 
     async def check() -> None:
-        world = World()
+        world = UnchangedTables()
         for name in ("r1", "r2"):
             await world.run(name)
         world.put("b", "2", "3")
@@ -551,7 +551,7 @@ def test_plan_shows_what_is_exported_and_what_is_unchanged(capsys: pytest.Captur
 
 
 async def test_a_report_shows_since_which_run_a_table_is_unchanged() -> None:
-    world = World()
+    world = UnchangedTables()
     for name in ("r1", "r2"):
         await world.run(name)
     world.put("b", "2", "3")

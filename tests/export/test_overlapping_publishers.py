@@ -32,7 +32,7 @@ from bqdump_memory import MemoryWarehouse
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
 
 
-class World:
+class OverlappingRuns:
     """A table, and runs of moments a second apart."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ def ready(task: Task, plan: Plan) -> Latest:
 
 
 async def test_whoever_announces_itself_over_a_run_that_is_ready_shows_that_one_first() -> None:
-    world = World()
+    world = OverlappingRuns()
     (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
     assert await announce(running_export(early, first), ["t/t_000000000000.csv"], None, ["t"])
     assert await make_ready(running_export(early, first), ready(early, first))
@@ -116,7 +116,7 @@ async def test_whoever_announces_itself_over_a_run_that_is_ready_shows_that_one_
 
 
 async def test_a_run_over_which_another_has_announced_itself_is_not_published_any_more() -> None:
-    world = World()
+    world = OverlappingRuns()
     (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
     assert await announce(running_export(early, first), ["t/t_000000000000.csv"], None, ["t"])
     assert await announce(running_export(late, second), ["t/t_000000000000.csv"], None, ["t"])
@@ -131,7 +131,7 @@ async def test_a_run_over_which_another_has_announced_itself_is_not_published_an
 
 
 async def test_an_extra_takes_part_in_publishing_and_withdraws_where_a_later_run_has_announced_itself() -> None:
-    world = World()
+    world = OverlappingRuns()
     (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
     extra = Noting(world.store)
     export, ledger = (
@@ -151,7 +151,7 @@ async def test_an_extra_takes_part_in_publishing_and_withdraws_where_a_later_run
 
 
 async def test_a_published_run_stays_published_whoever_announces_itself_later() -> None:
-    world = World()
+    world = OverlappingRuns()
     (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
     ledger = await read_ledger(early.store, early.layout, first)
     assert (await publish(running_export(early, first), ledger)).result == "published"
@@ -162,7 +162,7 @@ async def test_a_published_run_stays_published_whoever_announces_itself_later() 
 
 
 async def test_what_a_pruned_run_had_announced_is_not_taken_for_a_new_run_of_its_id() -> None:
-    world = World()
+    world = OverlappingRuns()
     intent = SETTINGS.layout.run("r1").intent.name
     await overwrite(world.store, SETTINGS.layout.publishing, Publishing("r1", world.now, intent))
     for name in ("r1", "r2"):
@@ -171,7 +171,7 @@ async def test_what_a_pruned_run_had_announced_is_not_taken_for_a_new_run_of_its
 
 
 async def test_a_process_of_a_pruned_run_leaves_the_final_names_to_a_new_run_of_its_id() -> None:
-    world = World()
+    world = OverlappingRuns()
     task, plan = await world.planned("r1")
     later = Publishing("r1", plan.snapshot + 1000, task.layout.intent.name)
     await overwrite(world.store, SETTINGS.layout.publishing, later)
@@ -182,7 +182,7 @@ async def test_a_process_of_a_pruned_run_leaves_the_final_names_to_a_new_run_of_
 async def test_a_run_is_published_over_one_that_came_between_and_lacks_a_dropped_table_as_well(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = World()
+    world = OverlappingRuns()
     world.warehouse.put("p", "d", "u", ["1"])
     for table in "vw":
         world.warehouse.put("p", "d", table, ["1"])
@@ -206,7 +206,7 @@ async def test_a_run_is_published_over_one_that_came_between_and_lacks_a_dropped
 async def test_a_staged_file_that_was_stored_again_with_the_same_bytes_is_published(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = World()
+    world = OverlappingRuns()
     task, plan = await world.planned("r1")
     export, ledger = running_export(task, plan), await read_ledger(task.store, task.layout, plan)
     copying = world.store.copy

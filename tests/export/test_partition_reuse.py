@@ -15,19 +15,19 @@ from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import run
 from bqdump.export.work.work import work
 from bqdump.ports.warehouse import ExtractRequest
-from export.test_partitions import KEEP, MODES, REPLACE, ROWS, World, by_day
+from export.test_partitions import KEEP, MODES, REPLACE, ROWS, PartitionedExport, by_day
 
 LATER = [*ROWS, "20260102:late"]
 
 
-def incremental(settings: Any, **others: Any) -> World:
-    return World(msgspec.structs.replace(settings, incremental=True, **others))
+def incremental(settings: Any, **others: Any) -> PartitionedExport:
+    return PartitionedExport(msgspec.structs.replace(settings, incremental=True, **others))
 
 
 class Requests:
     """The jobs and looks at partitions since the last call."""
 
-    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, world: PartitionedExport, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world, self.looks = world, list[str]()
         self._jobs: set[str] = set()
         table = world.warehouse.table

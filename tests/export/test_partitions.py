@@ -59,7 +59,7 @@ class Changing(MemoryWarehouse):
         return job
 
 
-class World:
+class PartitionedExport:
     """A partitioned table and another one."""
 
     def __init__(self, settings: Settings, rows: list[str] | None = None) -> None:
@@ -120,7 +120,7 @@ def by_day(rows: list[str]) -> dict[str, list[str]]:
 
 @MODES
 def test_each_partition_has_a_folder_of_files(settings: Settings) -> None:
-    world = World(settings)
+    world = PartitionedExport(settings)
     entry = world.export()
     assert world.lines(entry) == by_day(ROWS)
     run_ = "r1/" if settings is KEEP else ""
@@ -141,7 +141,7 @@ def test_each_partition_has_a_folder_of_files(settings: Settings) -> None:
 @MODES
 def test_several_tasks_share_the_partitions_of_a_table(settings: Settings) -> None:
     rows = [f"202601{day:02}:{number}" for day in range(1, 29) for number in range(2)]
-    world = World(settings, rows)
+    world = PartitionedExport(settings, rows)
 
     async def check() -> list[str]:
         ended = await asyncio.gather(*(run(world.task("r1", number, 3)) for number in range(3)))
@@ -159,7 +159,7 @@ def test_several_tasks_share_the_partitions_of_a_table(settings: Settings) -> No
 def test_a_partition_that_changes_while_it_is_extracted_is_read_as_of_the_snapshot_time(
     settings: Settings, moment: str
 ) -> None:
-    world = World(settings)
+    world = PartitionedExport(settings)
 
     def change(request: ExtractRequest) -> None:
         if request.partition == "20260102":
@@ -175,7 +175,7 @@ def test_a_partition_that_changes_while_it_is_extracted_is_read_as_of_the_snapsh
 
 @MODES
 def test_a_deletion_is_seen_although_it_leaves_no_time(settings: Settings) -> None:
-    world = World(settings)
+    world = PartitionedExport(settings)
 
     def delete(request: ExtractRequest) -> None:
         if request.partition == "20260101" and "_0" in request.job_id:
@@ -189,7 +189,7 @@ def test_a_deletion_is_seen_although_it_leaves_no_time(settings: Settings) -> No
 def test_what_changed_while_the_export_was_planned_is_read_as_of_the_snapshot_time(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, later = World(settings), [*ROWS[1:], "20260102:late", "20260103:new"]
+    world, later = PartitionedExport(settings), [*ROWS[1:], "20260102:late", "20260103:new"]
     tables = world.warehouse.tables
     listings = iter((ROWS, later))
 
@@ -208,7 +208,7 @@ def test_what_changed_while_the_export_was_planned_is_read_as_of_the_snapshot_ti
 def test_what_changed_just_before_the_snapshot_time_is_exported(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, later = World(settings), [*ROWS[1:], "20260102:late", "20260103:new"]
+    world, later = PartitionedExport(settings), [*ROWS[1:], "20260102:late", "20260103:new"]
     now, requested = world.warehouse.now, iter((later,))
 
     async def changing(location: str) -> int:
@@ -227,7 +227,7 @@ def test_what_changed_just_before_the_snapshot_time_is_exported(
 
 @MODES
 def test_a_chosen_snapshot_time_is_older_than_any_look_so_queries_read_all_partitions(settings: Settings) -> None:
-    world = World(settings)
+    world = PartitionedExport(settings)
     then = rfc3339(world.now)
     world.put(["20260102:other"])
     entry = world.export(snapshot_time=then)
@@ -237,7 +237,7 @@ def test_a_chosen_snapshot_time_is_older_than_any_look_so_queries_read_all_parti
 
 
 def test_without_queries_a_change_fails_the_table_by_name() -> None:
-    world = World(msgspec.structs.replace(REPLACE, route="extract"))
+    world = PartitionedExport(msgspec.structs.replace(REPLACE, route="extract"))
     world.warehouse.before = lambda request: world.put([*ROWS, "20260102:late"]) if request.partition else None
     with pytest.raises(
         TablesFailedError, match=r"partition .*: it was changed since the snapshot time, and the settings"
@@ -247,7 +247,7 @@ def test_without_queries_a_change_fails_the_table_by_name() -> None:
 
 @MODES
 def test_rows_that_are_streamed_in_leave_all_partitions_to_queries(settings: Settings) -> None:
-    world = World(settings)
+    world = PartitionedExport(settings)
     world.warehouse.buffered["events"] = 3
     entry = world.export(allow=(Risk.STREAMING_BUFFER,))
     assert world.lines(entry) == by_day(ROWS)
@@ -256,7 +256,7 @@ def test_rows_that_are_streamed_in_leave_all_partitions_to_queries(settings: Set
 
 @MODES
 def test_a_partition_that_fails_fails_its_table_and_leaves_its_earlier_files(settings: Settings) -> None:
-    world = World(settings)
+    world = PartitionedExport(settings)
     world.export()
     world.put([*ROWS, "20260102:late"])
     units = iter(("20260102",))
@@ -280,7 +280,7 @@ def test_a_partition_that_fails_fails_its_table_and_leaves_its_earlier_files(set
 
 @MODES
 def test_the_read_route_reads_partition_by_partition(settings: Settings) -> None:
-    world = World(msgspec.structs.replace(settings, route="read"))
+    world = PartitionedExport(msgspec.structs.replace(settings, route="read"))
     entry = world.export()
     assert world.lines(entry) == by_day(ROWS)
     assert [(one.route, one.rows) for one in entry.partitions] == [("read", 2), ("read", 1), ("read", 1)]
@@ -288,14 +288,14 @@ def test_the_read_route_reads_partition_by_partition(settings: Settings) -> None
 
 @MODES
 def test_a_small_table_is_one_and_leaves_the_folder_of_partitions_out(settings: Settings) -> None:
-    world = World(msgspec.structs.replace(settings, partitions_min_bytes=1000))
+    world = PartitionedExport(msgspec.structs.replace(settings, partitions_min_bytes=1000))
     entry = world.export()
     assert entry.partitions == ()
     assert [file.name.removeprefix("r1/") for file in entry.files] == ["events/events_000000000000.csv"]
 
 
 def test_the_files_of_partitions_that_are_gone_are_deleted_in_replace_mode() -> None:
-    world = World(REPLACE)
+    world = PartitionedExport(REPLACE)
     world.export()
     world.put(ROWS[2:])
     world.now += 1000
@@ -305,7 +305,7 @@ def test_the_files_of_partitions_that_are_gone_are_deleted_in_replace_mode() -> 
 
 @MODES
 def test_partitions_that_were_dropped_leave_by_name(settings: Settings) -> None:
-    world = World(settings)
+    world = PartitionedExport(settings)
     world.export()
     world.put(ROWS[2:])
     world.export("r2")
@@ -322,7 +322,7 @@ def test_partitions_that_were_dropped_leave_by_name(settings: Settings) -> None:
 
 
 def test_more_than_half_of_the_partitions_leave_only_where_it_is_allowed() -> None:
-    world = World(REPLACE)
+    world = PartitionedExport(REPLACE)
     world.export()
     world.put(ROWS[3:])
     with pytest.raises(UsageError, match=r"removed from the published export: events \(20260101, 20260102: dropped\)"):
@@ -333,7 +333,7 @@ def test_more_than_half_of_the_partitions_leave_only_where_it_is_allowed() -> No
 
 
 def test_all_partitions_may_expire() -> None:
-    world = World(REPLACE)
+    world = PartitionedExport(REPLACE)
     world.export()
     world.warehouse.expire("p", "d", "events", 86_400_000)
     world.put(ROWS[3:])
@@ -344,7 +344,7 @@ def test_all_partitions_may_expire() -> None:
 
 
 def test_a_table_that_grows_takes_its_whole_files_away() -> None:
-    world = World(msgspec.structs.replace(REPLACE, partitions_min_bytes=1000))
+    world = PartitionedExport(msgspec.structs.replace(REPLACE, partitions_min_bytes=1000))
     world.export()
     entry = world.export("r2", partitions_min_bytes=0)
     assert [file.name for file in entry.files] == world.data()[:3]
@@ -354,7 +354,7 @@ def test_a_table_that_grows_takes_its_whole_files_away() -> None:
 
 @MODES
 def test_a_killed_task_is_followed_by_one_that_finishes_each_partition_alike(settings: Settings) -> None:
-    world = World(settings)
+    world = PartitionedExport(settings)
 
     async def check() -> None:
         killed = asyncio.create_task(run(world.task("r1")))
@@ -380,7 +380,7 @@ def test_a_killed_task_is_followed_by_one_that_finishes_each_partition_alike(set
 
 def test_one_task_that_saw_a_change_and_one_that_did_not_publish_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("keep", "replace"):
-        world = World(KEEP if name == "keep" else REPLACE)
+        world = PartitionedExport(KEEP if name == "keep" else REPLACE)
         looks: Iterator[bool] = iter((True, False) * 20)
         table = world.warehouse.table
 
@@ -392,7 +392,7 @@ def test_one_task_that_saw_a_change_and_one_that_did_not_publish_the_same(monkey
 
         monkeypatch.setattr(world.warehouse, "table", flapping)
 
-        async def both(world: World = world) -> None:
+        async def both(world: PartitionedExport = world) -> None:
             await asyncio.gather(*(run(world.task("r1", number, 2)) for number in range(2)))
 
         asyncio.run(both())
@@ -400,7 +400,7 @@ def test_one_task_that_saw_a_change_and_one_that_did_not_publish_the_same(monkey
 
 
 def test_a_plan_names_its_partitions_and_their_units() -> None:
-    world = World(REPLACE)
+    world = PartitionedExport(REPLACE)
 
     async def check() -> Plan:
         return await obtain_plan(world.task("r1"))
@@ -415,13 +415,13 @@ def test_a_plan_names_its_partitions_and_their_units() -> None:
 
 
 def test_a_limit_below_the_listing_of_partitions_is_refused_by_name() -> None:
-    world = World(REPLACE)
+    world = PartitionedExport(REPLACE)
     with pytest.raises(UsageError, match=r"the query for the partitions of tables bills 10\.5 MB"):
         world.export(max_bytes_billed=1)
 
 
 async def test_either_an_extract_job_counts_or_a_change_is_recorded_and_never_both() -> None:
-    world = World(REPLACE)
+    world = PartitionedExport(REPLACE)
 
     task = world.task("r1")
     plan = await obtain_plan(task)

@@ -61,7 +61,7 @@ class LateEncoder(MemoryEncoder):
         return rows
 
 
-class World:
+class DatasetWithPolicies:
     """A table `t` of ten rows, and one `other`."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ def told(manifest: Manifest) -> list[tuple[Risk, str]]:
 
 
 def test_a_policy_that_comes_while_the_table_is_read_fails_it_by_name() -> None:
-    world = World()
+    world = DatasetWithPolicies()
     with pytest.raises(TablesFailedError) as refused:
         world.export(world.protect)
     assert "1 of 2 tables failed" in refused.value.cause
@@ -110,7 +110,7 @@ def test_a_policy_that_comes_while_the_table_is_read_fails_it_by_name() -> None:
 
 
 def test_where_policies_are_allowed_one_that_comes_late_is_named_in_the_manifest() -> None:
-    world = World()
+    world = DatasetWithPolicies()
     manifest = world.export(world.protect, allow=(Risk.ROW_POLICIES,))
     assert told(manifest) == [(Risk.ROW_POLICIES, "t")]
     assert {entry.table: entry.expected_rows for entry in manifest.tables}["t"] is None
@@ -119,41 +119,41 @@ def test_where_policies_are_allowed_one_that_comes_late_is_named_in_the_manifest
 def test_a_permission_to_list_policies_that_goes_while_tables_are_read_is_missed() -> None:
     reason = "unseen-row-policies: since it was planned: missing permission to list"
     with pytest.raises(TablesFailedError, match=reason):
-        (world := World()).export(world.blind)
-    world = World()
+        (world := DatasetWithPolicies()).export(world.blind)
+    world = DatasetWithPolicies()
     manifest = world.export(world.blind, allow=(Risk.UNSEEN_ROW_POLICIES,))
     assert set(told(manifest)) == {(Risk.UNSEEN_ROW_POLICIES, table) for table in ("other", "t")}
     assert [entry.expected_rows for entry in manifest.tables] == [None, None]
 
 
 def test_a_column_that_gets_masked_while_the_table_is_read_fails_it_by_name() -> None:
-    world = World()
+    world = DatasetWithPolicies()
     with pytest.raises(TablesFailedError) as refused:
         world.export(world.mask)
     assert "t: masked-columns: since it was planned: columns with policy tags or data masking" in refused.value.cause
-    world = World()
+    world = DatasetWithPolicies()
     assert told(world.export(world.mask, allow=(Risk.MASKED_COLUMNS,))) == [(Risk.MASKED_COLUMNS, "t")]
 
 
 def test_policies_cost_one_request_more_for_a_table() -> None:
-    world = World()
+    world = DatasetWithPolicies()
     world.export()
     assert sorted(world.warehouse.asked) == ["other", "other", "t", "t"]
     assert sorted(world.warehouse.described) == ["other", "other", "t", "t"]
 
 
 def test_what_the_plan_names_already_is_not_looked_up_again() -> None:
-    world = World()
+    world = DatasetWithPolicies()
     world.protect()
     manifest = world.export(allow=(Risk.ROW_POLICIES,))
     assert sorted(world.warehouse.asked) == ["other", "other", "t"]
     assert told(manifest) == [(Risk.ROW_POLICIES, "t")]
-    world = World()
+    world = DatasetWithPolicies()
     world.mask()
     manifest = world.export(allow=(Risk.MASKED_COLUMNS,))
     assert sorted(world.warehouse.described) == ["other", "other", "t"]
     assert told(manifest) == [(Risk.MASKED_COLUMNS, "t")]
-    world = World()
+    world = DatasetWithPolicies()
     world.blind()
     manifest = world.export(allow=(Risk.UNSEEN_ROW_POLICIES,))
     assert len(world.warehouse.asked) == 1
@@ -161,7 +161,7 @@ def test_what_the_plan_names_already_is_not_looked_up_again() -> None:
 
 
 def test_in_a_partial_export_a_table_with_a_late_policy_is_left_out_with_its_files() -> None:
-    world = World()
+    world = DatasetWithPolicies()
     manifest = world.export(world.protect, allow_partial=True, path="{run}/{table}/{table}_*.{ext}")
     assert [entry.table for entry in manifest.tables] == ["other"]
     assert [failure.reason for failure in manifest.failed] == ["row-policies"]

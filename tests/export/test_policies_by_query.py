@@ -63,7 +63,7 @@ class Warehouse(MemoryWarehouse):
         return [table for table in await super().policed(dataset) if table not in self.hidden]
 
 
-class World:
+class ManyTables:
     """51 tables, of which two have policies."""
 
     def __init__(self, tables: int = len(TABLES)) -> None:
@@ -95,7 +95,7 @@ def seen(manifest: Manifest) -> tuple[Any, ...]:
 @pytest.fixture(scope="module")
 def one_by_one() -> tuple[Any, ...]:
     """What an export records that lists the policies of each table, as a limit has no room for a query."""
-    world = World()
+    world = ManyTables()
     found = seen(world.export(max_bytes_billed=10 << 20))
     assert (world.warehouse.queries, set(world.warehouse.listed)) == (0, set(TABLES))
     policies, flags, _ = found
@@ -105,13 +105,13 @@ def one_by_one() -> tuple[Any, ...]:
 
 
 def test_of_many_tables_only_those_with_policies_are_listed(one_by_one: tuple[Any, ...]) -> None:
-    world = World()
+    world = ManyTables()
     assert seen(world.export())[:2] == one_by_one[:2]
     assert (world.warehouse.queries, world.warehouse.listed) == (1, {"t00": 1, "t07": 1, "t20": 1})
 
 
 def test_up_to_50_tables_are_listed_one_by_one() -> None:
-    world = World(50)
+    world = ManyTables(50)
     world.export()
     assert (world.warehouse.queries, len(world.warehouse.listed)) == (0, 50)
 
@@ -120,14 +120,14 @@ def test_up_to_50_tables_are_listed_one_by_one() -> None:
 def test_where_the_query_does_not_answer_all_tables_are_listed(
     trouble: BqdumpError, one_by_one: tuple[Any, ...]
 ) -> None:
-    world = World()
+    world = ManyTables()
     world.warehouse.trouble = trouble
     assert seen(world.export())[:2] == one_by_one[:2]
     assert world.warehouse.listed == dict.fromkeys(TABLES, 1)
 
 
 def test_without_permission_to_list_policies_no_query_is_made() -> None:
-    world = World()
+    world = ManyTables()
     world.warehouse.sees_policies = False
     with pytest.raises(UsageError, match="unseen-row-policies"):
         world.export()
@@ -135,7 +135,7 @@ def test_without_permission_to_list_policies_no_query_is_made() -> None:
 
 
 def test_a_view_that_hides_a_policy_of_the_last_export_is_not_believed() -> None:
-    world = World()
+    world = ManyTables()
     before = seen(world.export())
     world.warehouse.hidden = {"t07", "t20"}
     assert seen(world.export()) == before
@@ -143,7 +143,7 @@ def test_a_view_that_hides_a_policy_of_the_last_export_is_not_believed() -> None
 
 
 def test_a_view_that_hides_the_policy_of_the_first_table_is_not_believed() -> None:
-    world = World()
+    world = ManyTables()
     world.warehouse.policies["t00"] = ["eu"]
     world.warehouse.hidden = set(TABLES)
     found = world.export()
@@ -152,7 +152,7 @@ def test_a_view_that_hides_the_policy_of_the_first_table_is_not_believed() -> No
 
 
 def test_what_the_view_still_shows_of_a_policy_that_was_dropped_is_not_recorded() -> None:
-    world = World()
+    world = ManyTables()
     world.export()
     del world.warehouse.policies["t20"]
     assert {policy.table for policy in world.export().definitions.policies} == {"t07"}
@@ -162,7 +162,7 @@ def test_what_the_view_still_shows_of_a_policy_that_was_dropped_is_not_recorded(
 @pytest.mark.parametrize("route", ["extract", "query"])
 def test_a_policy_that_the_view_does_not_show_yet_is_found_by_what_exports_its_table(route: str) -> None:
     # No table is known to have policies, and the first one has none: nothing tells that the view lags.
-    world = World()
+    world = ManyTables()
     world.warehouse.hidden = set(TABLES)
     with pytest.raises(TablesFailedError, match="t07") as failed:
         world.export(allow=(), route=route)

@@ -74,7 +74,7 @@ async def read(task: Task, plan: Plan, unit: Unit) -> Receipt:
     return end
 
 
-class World:
+class SharedTable:
     """One table that four tasks share, and a small one."""
 
     def __init__(self, path: str = REPLACE, rows: int = len(ROWS), **settings: Any) -> None:
@@ -118,7 +118,7 @@ class World:
 @pytest.mark.parametrize("path", [KEEP, REPLACE])
 @pytest.mark.parametrize("file_size", [0, 60])
 def test_a_large_table_is_read_by_all_tasks_from_one_session(path: str, file_size: int) -> None:
-    world = World(path, file_size=file_size)
+    world = SharedTable(path, file_size=file_size)
     outcomes = go(world.all_tasks())
     assert "published" in [outcome.state for outcome in outcomes if isinstance(outcome, TaskResult)]
     assert world.rows("large") == ROWS
@@ -130,7 +130,7 @@ def test_a_large_table_is_read_by_all_tasks_from_one_session(path: str, file_siz
 
 
 def test_one_task_alone_reads_all_parts() -> None:
-    world = World()
+    world = SharedTable()
 
     async def check() -> None:
         await obtain_plan(world.task(1))
@@ -142,7 +142,7 @@ def test_one_task_alone_reads_all_parts() -> None:
 
 
 def test_a_large_table_that_was_empty_at_the_moment_is_one_file() -> None:
-    world = World(rows=0, snapshot_time="2023-11-14T22:13:20Z")
+    world = SharedTable(rows=0, snapshot_time="2023-11-14T22:13:20Z")
     world.now += 1000
     world.warehouse.put("p", "d", "large", ROWS)
     go(world.all_tasks())
@@ -152,7 +152,7 @@ def test_a_large_table_that_was_empty_at_the_moment_is_one_file() -> None:
 
 @pytest.mark.parametrize("path", [KEEP, REPLACE])
 def test_another_execution_finishes_the_parts_that_are_left_from_the_same_session(path: str) -> None:
-    world = World(path)
+    world = SharedTable(path)
     world.reader.broken = (2,)
 
     async def check() -> None:
@@ -174,7 +174,7 @@ def test_another_execution_finishes_the_parts_that_are_left_from_the_same_sessio
 
 @pytest.mark.parametrize("path", [KEEP, REPLACE])
 def test_a_partial_export_goes_without_a_table_of_which_parts_failed(path: str) -> None:
-    world = World(path, allow_partial=True)
+    world = SharedTable(path, allow_partial=True)
     world.reader.broken = (1, 2)
     outcomes = go(world.all_tasks())
     manifest = world.manifest()
@@ -187,7 +187,7 @@ def test_a_partial_export_goes_without_a_table_of_which_parts_failed(path: str) 
 
 @pytest.mark.parametrize("path", [KEEP, REPLACE])
 def test_another_execution_reads_a_table_anew_whose_session_has_ended(path: str) -> None:
-    world = World(path)
+    world = SharedTable(path)
     world.reader.broken = (3,)
 
     async def check() -> None:
@@ -208,7 +208,7 @@ def test_another_execution_reads_a_table_anew_whose_session_has_ended(path: str)
 
 
 def test_within_one_execution_a_session_that_ends_is_not_followed_by_another() -> None:
-    world = World()
+    world = SharedTable()
     world.reader.losing = 3
 
     async def check() -> None:
@@ -224,14 +224,14 @@ def test_within_one_execution_a_session_that_ends_is_not_followed_by_another() -
 
 
 def test_a_partial_export_goes_without_a_table_whose_session_has_ended() -> None:
-    world = World(allow_partial=True)
+    world = SharedTable(allow_partial=True)
     world.reader.losing = 3
     go(world.all_tasks())
     assert ([entry.table for entry in world.manifest().tables], world.manifest().status) == (["small"], "partial")
 
 
 def test_a_receipt_of_a_retired_session_makes_room_for_one_of_the_present_one_and_not_the_other_way_round() -> None:
-    world = World()
+    world = SharedTable()
 
     async def check() -> None:
         task, later = world.task(0), world.task(0, "e2")
@@ -273,7 +273,7 @@ def test_a_receipt_of_a_retired_session_makes_room_for_one_of_the_present_one_an
 
 def test_a_task_that_was_killed_takes_its_part_up_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    world = World()
+    world = SharedTable()
 
     async def check() -> None:
         plan = await obtain_plan(world.task(0))
@@ -294,7 +294,7 @@ def test_a_task_that_was_killed_takes_its_part_up_again(caplog: pytest.LogCaptur
 
 
 def test_a_session_document_that_was_edited_is_refused() -> None:
-    world = World()
+    world = SharedTable()
 
     async def check() -> list[TaskResult | BaseException]:
         plan = await obtain_plan(world.task(0))

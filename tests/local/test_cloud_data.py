@@ -18,7 +18,7 @@ from bqdump_local.stack import Stack, running
 PLACE = ("--project", "my-project", "--dataset", "dummy", "--bucket", "my-exports")
 
 
-class World:
+class StackWithClients:
     """A separate stack, with clients."""
 
     def __init__(self, stack: Stack) -> None:
@@ -38,15 +38,15 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world() -> Iterator[StackWithClients]:
     with running() as stack:
-        made = World(stack)
+        made = StackWithClients(stack)
         yield made
         made.big.close()
         made.store.close()
 
 
-def test_thirty_labelled_tables_are_created_once(world: World) -> None:
+def test_thirty_labelled_tables_are_created_once(world: StackWithClients) -> None:
     done = world.seed(*PLACE, "--location", "EU", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     dataset = world.big.get_dataset("my-project.dummy")
@@ -66,7 +66,7 @@ def test_thirty_labelled_tables_are_created_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "n\n", "\n"])
-def test_nothing_is_created_without_confirmation(world: World, answer: str) -> None:
+def test_nothing_is_created_without_confirmation(world: StackWithClients, answer: str) -> None:
     done = world.seed(*PLACE, answer=answer)
     assert done.returncode != 0
     assert f"To be created by {world.stack.bigquery}, in US:\n  dataset my-project.dummy\n" in done.stdout
@@ -74,7 +74,7 @@ def test_nothing_is_created_without_confirmation(world: World, answer: str) -> N
     assert world.store.lookup_bucket("my-exports") is None
 
 
-def test_an_interrupted_creation_is_completed_without_changing_what_exists(world: World) -> None:
+def test_an_interrupted_creation_is_completed_without_changing_what_exists(world: StackWithClients) -> None:
     world.store.create_bucket("my-exports")
     world.big.create_dataset("dummy")
     half = bigquery.Table("my-project.dummy.dummy_07", schema=[
@@ -92,7 +92,7 @@ def test_an_interrupted_creation_is_completed_without_changing_what_exists(world
     assert world.store.get_bucket("my-exports").labels == {}
 
 
-def test_a_table_of_that_name_without_the_label_stops_it(world: World) -> None:
+def test_a_table_of_that_name_without_the_label_stops_it(world: StackWithClients) -> None:
     world.big.create_dataset("dummy")
     world.big.query_and_wait("CREATE TABLE dummy.dummy_30 AS SELECT 1 AS precious")
     done = world.seed(*PLACE, "--yes")

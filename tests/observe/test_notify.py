@@ -26,7 +26,7 @@ from bqdump_memory import MemoryDestination
 from hooks import Hook, hook
 from opened import Given
 from restore.world import SETTINGS
-from restore.world import World as RestoreWorld
+from restore.world import NotifiedRuns as RestoreWorld
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
         yield made
 
 
-class World:
+class NotifiedRuns:
     """A dataset of two tables in memory, and runs of it that post to a webhook."""
 
     def __init__(self, served: Hook, **options: Any) -> None:
@@ -56,7 +56,7 @@ class World:
 
 
 def test_a_published_run_is_posted_with_its_result_once(served: Hook) -> None:
-    world = World(served)
+    world = NotifiedRuns(served)
     world.run()
     world.run()
     ((headers, posted),) = served.posts
@@ -67,7 +67,7 @@ def test_a_published_run_is_posted_with_its_result_once(served: Hook) -> None:
 
 
 def test_tables_that_fail_are_posted_once_for_all_tasks_and_attempts(served: Hook) -> None:
-    world = World(served, failing=lambda table, job: JobError("invalid", "no good") if table == "one" else None)
+    world = NotifiedRuns(served, failing=lambda table, job: JobError("invalid", "no good") if table == "one" else None)
     for task, attempt in ((0, 0), (0, 1), (1, 0)):
         with pytest.raises(TablesFailedError):
             world.run(task=task, attempt=attempt)
@@ -78,7 +78,7 @@ def test_tables_that_fail_are_posted_once_for_all_tasks_and_attempts(served: Hoo
 
 
 def test_a_partial_export_names_what_is_missing(served: Hook) -> None:
-    world = World(served, failing=lambda table, job: JobError("invalid", "no good") if table == "one" else None)
+    world = NotifiedRuns(served, failing=lambda table, job: JobError("invalid", "no good") if table == "one" else None)
     world.run(allow_partial=True)
     assert "1 table failed and missing" in served.bodies[0]["text"]
 
@@ -87,7 +87,7 @@ def test_a_partial_export_names_what_is_missing(served: Hook) -> None:
 def test_what_ends_every_task_is_posted_by_the_first_one(
     served: Hook, task: int, attempt: int | None, posts: int
 ) -> None:
-    world = World(served)
+    world = NotifiedRuns(served)
     with pytest.raises(NotFoundError):
         world.run(task=task, attempt=attempt, dataset="gone")
     assert [body["event"] for body in served.bodies] == ["run_failed"] * posts
@@ -97,14 +97,14 @@ def test_what_ends_every_task_is_posted_by_the_first_one(
 def test_what_a_restarted_task_may_get_over_is_posted_only_where_nothing_restarts_it(
     served: Hook, attempt: int | None, posts: int
 ) -> None:
-    world = World(served, failing=lambda table, job: JobError("quotaExceeded", "later"))
+    world = NotifiedRuns(served, failing=lambda table, job: JobError("quotaExceeded", "later"))
     with pytest.raises(QuotaError):
         world.run(attempt=attempt)
     assert len(served.posts) == posts
 
 
 def test_a_notice_that_is_not_delivered_changes_nothing(served: Hook, caplog: pytest.LogCaptureFixture) -> None:
-    world = World(served)
+    world = NotifiedRuns(served)
     served.statuses = [500, 500, 500]
     assert world.run().result.state == "published"
     assert len(served.posts) == 2
@@ -114,7 +114,7 @@ def test_a_notice_that_is_not_delivered_changes_nothing(served: Hook, caplog: py
 
 
 def test_the_address_is_in_no_document(served: Hook) -> None:
-    world = World(served)
+    world = NotifiedRuns(served)
     world.run()
     documents = [world.store.peek(name) for name in world.store.names_now()]
     assert documents
@@ -122,13 +122,13 @@ def test_the_address_is_in_no_document(served: Hook) -> None:
 
 
 def test_without_an_address_nothing_is_posted(served: Hook) -> None:
-    world = World(served)
+    world = NotifiedRuns(served)
     world.run(notify="")
     assert served.posts == []
     assert not any("notified" in name for name in world.store.names_now())
 
 
-class Project(World):
+class Project(NotifiedRuns):
     """Two datasets, which are exported together."""
 
     def __init__(self, served: Hook, **options: Any) -> None:

@@ -7,11 +7,11 @@ from urllib.request import urlopen
 import msgspec
 
 from browser.site import Site
-from export.test_partitions import REPLACE, ROWS, World
+from export.test_partitions import REPLACE, ROWS, PartitionedExport
 
 
 def test_the_page_of_a_table_counts_its_partitions() -> None:
-    world = World(msgspec.structs.replace(REPLACE, incremental=True))
+    world = PartitionedExport(msgspec.structs.replace(REPLACE, incremental=True))
     world.export()
     world.put([*ROWS, "20260102:late"])
     world.export("r2")

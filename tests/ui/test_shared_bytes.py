@@ -15,9 +15,9 @@ from bqdump.core.sizes import size_text
 from bqdump.repository.references import read_storage
 from browser.site import Site
 from export.test_incremental import REPLACING
-from export.test_incremental import World as Tables
+from export.test_incremental import UnchangedTables as Tables
 from export.test_partitions import REPLACE, ROWS
-from export.test_partitions import World as Partitions
+from export.test_partitions import PartitionedExport as Partitions
 
 OWN, SHARED = "exported by this run", "shared with earlier runs"
 

@@ -23,7 +23,7 @@ from bqdump.ui.snippets import snippets
 from bqdump.ui.snippets.source import source_of
 from browser.scenes import Scene, orders, shop
 from browser.site import Site
-from export.test_partitions import KEEP, ROWS, World
+from export.test_partitions import KEEP, ROWS, PartitionedExport
 
 BUCKET, FOLDER = Target("gs", "exports"), Target("file", "/srv/exports")
 ALL = ["DuckDB", "polars", "BigQuery external table"]
@@ -142,7 +142,7 @@ def shown(site: Site, path: str) -> list[str]:
 
 
 def test_the_page_names_files_that_earlier_runs_exported() -> None:
-    world = World(msgspec.structs.replace(KEEP, incremental=True))
+    world = PartitionedExport(msgspec.structs.replace(KEEP, incremental=True))
     world.export()
     world.put([*ROWS, "20260102:late"])
     world.export("r2")
