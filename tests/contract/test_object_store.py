@@ -172,7 +172,7 @@ def test_an_object_has_the_time_at_which_it_was_written(make: Callable[[], Objec
     on(make, check)
 
 
-def test_reads_a_range(make: Callable[[], ObjectStore]) -> None:
+def test_a_range_is_read(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
         await store.write("digits", b"0123456789", 0)
         assert (await store.read("digits", 3, 4)).data == b"3456"
@@ -363,7 +363,7 @@ def test_copies_carry_content_and_origin(make: Callable[[], ObjectStore]) -> Non
     on(make, check)
 
 
-def test_appends_to_exactly_the_named_generation(make: Callable[[], ObjectStore]) -> None:
+def test_an_append_requires_the_named_generation(make: Callable[[], ObjectStore]) -> None:
     async def check(store: ObjectStore) -> None:
         first = await store.write("a/o", b"one", 0)
         added = await store.append("a/o", first, b" two", "scratch/1")
@@ -459,7 +459,7 @@ async def pieces_of(content: bytes, error: Exception | None = None) -> AsyncIter
 
 
 @pytest.mark.parametrize("size", [0, 10, 8 << 20, (20 << 20) + 7])
-def test_streams_files_of_any_size(make: Callable[[], ObjectStore], size: int) -> None:
+def test_a_stream_of_any_size_is_stored(make: Callable[[], ObjectStore], size: int) -> None:
     content = bytes(range(256)) * (size // 256 + 1)
 
     async def check(store: ObjectStore) -> None:
@@ -472,7 +472,7 @@ def test_streams_files_of_any_size(make: Callable[[], ObjectStore], size: int) -
 
 
 @pytest.mark.parametrize("size", [10, 9 << 20])
-def test_streams_only_over_the_expected_generation(make: Callable[[], ObjectStore], size: int) -> None:
+def test_a_stream_replaces_only_the_expected_generation(make: Callable[[], ObjectStore], size: int) -> None:
     async def check(store: ObjectStore) -> None:
         first = await store.write("x", b"1", 0)
         with pytest.raises(ConflictError):

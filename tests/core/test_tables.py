@@ -205,7 +205,7 @@ def test_what_names_a_table_wins_over_what_is_for_all() -> None:
     assert requirements_of(with_tables(toml + '\n["tables"."peop*"]\nroute = "auto"'), PEOPLE).route == "auto"
 
 
-def test_format_and_codec_of_one_table() -> None:
+def test_a_table_with_its_own_format_does_not_take_the_codec_of_all() -> None:
     chosen = with_tables('format = "csv"\ncompression = "gzip"\n[tables.people]\nformat = "avro"')
     assert requirements_of(chosen, PEOPLE) == Requirements("auto", "avro", "none", usual=True)
     assert requirements_of(chosen, table("orders")) == Requirements("auto", "csv", "gzip", usual=True)

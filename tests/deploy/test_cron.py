@@ -32,7 +32,7 @@ HOUR, DAY = 60, 24 * 60
         ("0 3 29 2 *", 2921 * DAY),
     ],
 )
-def test_the_longest_pause_of_a_schedule(schedule: str, minutes: int) -> None:
+def test_the_longest_pause_follows_from_the_schedule(schedule: str, minutes: int) -> None:
     assert longest_pause(schedule) == minutes
 
 

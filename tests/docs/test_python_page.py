@@ -115,7 +115,7 @@ def test_every_example_is_run_here() -> None:
     assert len(BLOCKS) == 8
 
 
-def test_the_script_and_the_notebook(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_script_and_the_notebook_run(capsys: pytest.CaptureFixture[str]) -> None:
     execute(block("sys.exit"))
     output = capsys.readouterr().out.splitlines()
     assert re.match(r"5 tables, [0-9]+ rows, [0-9]+ bytes as of ", output[0])
@@ -138,7 +138,7 @@ def test_an_export_is_read_with_duckdb_polars_and_pandas(monkeypatch: pytest.Mon
     assert Path(names["events"].uris[0]).is_relative_to(tmp_path / "exports")
 
 
-def test_airflow_taskflow(airflow: Airflow) -> None:
+def test_the_airflow_taskflow_exports_and_senses(airflow: Airflow) -> None:
     names = execute(block("nightly_export"))
     status = bqdump.status(**names["TARGET"])
     assert (status.run, status.state) == ("20260131T030000", "published")
@@ -147,7 +147,7 @@ def test_airflow_taskflow(airflow: Airflow) -> None:
     assert sensor("not-begun") is False
 
 
-def test_airflow_operator(airflow: Airflow) -> None:
+def test_the_airflow_operator_exports(airflow: Airflow) -> None:
     execute(block("PythonOperator("))
     (operator,) = airflow.operators
     assert operator["op_kwargs"] == {"run_id": "{{ ts_nodash }}"}
@@ -155,7 +155,7 @@ def test_airflow_operator(airflow: Airflow) -> None:
     assert manifest == "gs://my-exports/operator/_bqdump/runs/20260201T030000/manifest.json"
 
 
-def test_dagster(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dagster_asset_exports(monkeypatch: pytest.MonkeyPatch) -> None:
     class Context(NamedTuple):
         run_id: str
 

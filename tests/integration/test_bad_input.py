@@ -30,7 +30,7 @@ def refused(called: Called, code: int, *words: str) -> None:
 
 @pytest.mark.parametrize("name", ["PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET"])
 @pytest.mark.parametrize("value", [None, "", "  "])
-def test_a_missing_or_empty_setting(
+def test_a_missing_or_empty_setting_is_refused(
     outside: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str | None
 ) -> None:
     if value is None:
@@ -161,7 +161,7 @@ def test_a_missing_permission_is_named_with_the_role_that_has_it(
     assert outside.files() == []
 
 
-def test_a_bucket_with_a_retention_policy(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bucket_with_a_retention_policy_is_refused(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     outside.table("a")
     bucket = outside.store.get_bucket(outside.bucket)
     bucket.retention_period = 3600
@@ -171,7 +171,9 @@ def test_a_bucket_with_a_retention_policy(outside: Stage, capsys: pytest.Capture
     assert outside.extracts() == []
 
 
-def test_nested_columns_in_csv(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nested_columns_are_refused_in_csv_and_exported_as_json(
+    outside: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
     outside.table("flat")
     outside.sql("CREATE TABLE deep AS SELECT 1 AS id, [1, 2] AS many, STRUCT(1 AS x) AS one")
     refused(call(capsys, "run"), 2, "deep: many ARRAY<INT64>, one STRUCT", "json, avro or parquet", "--exclude")

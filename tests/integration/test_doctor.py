@@ -218,7 +218,7 @@ def test_lifecycle_rules_that_can_delete_an_export_are_refused(
     assert call(capsys, "doctor", "--allow", "lifecycle-rules").code == 0
 
 
-def test_a_folder_of_another_dataset(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_refuses_the_folder_of_another_dataset(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     outside.table("orders")
     assert outside.run().code == 0
     before = outside.objects()

@@ -60,7 +60,9 @@ def test_any_number_of_tasks_exports_each_table_once(stage: Stage, tables: int, 
     assert stage.files() == [f"{name}/{name}_000000000000.csv" for name in names]
 
 
-def test_more_tables_than_any_page_of_a_listing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_tables_than_a_page_of_a_listing_are_all_exported_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bqdump.adapters.bigquery.warehouse.PAGE", 10)
     monkeypatch.setattr("bqdump.adapters.gcs.store.PAGE", 10)
     names = names_of(25)
@@ -129,7 +131,7 @@ def test_a_task_without_variables_is_the_whole_job(stage: Stage) -> None:
     assert [table.table for table in stage.manifest().tables] == ["a"]
 
 
-def test_other_formats_and_patterns(stage: Stage) -> None:
+def test_included_tables_are_exported_in_the_chosen_format(stage: Stage) -> None:
     for name in ("sales_eu", "sales_us", "people"):
         stage.table(name)
     flags = (

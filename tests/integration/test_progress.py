@@ -90,7 +90,7 @@ def test_a_dumb_terminal_gets_lines(stage: Stage) -> None:
     assert any("plums: exported in 1 file" in line for line in session.screen)
 
 
-def test_quiet_is_quiet(stage: Stage) -> None:
+def test_quiet_prints_nothing(stage: Stage) -> None:
     some_tables(stage)
     session = run_on_terminal(stage, "--quiet")
     assert (session.code, session.raw) == (0, "")

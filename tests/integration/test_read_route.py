@@ -105,7 +105,7 @@ def test_the_first_compressed_file_is_not_much_smaller_than_the_others(stage: St
     assert 0.3 < first / second < 2
 
 
-def test_a_null_marker_and_gzip(stage: Stage) -> None:
+def test_a_null_marker_is_written_to_compressed_csv(stage: Stage) -> None:
     stage.sql("CREATE TABLE t AS SELECT CAST(NULL AS STRING) AS a, '' AS b, 'x' AS c")
     assert stage.run("--null-marker", r"\N", "--compression", "gzip").code == 0
     assert gzip.decompress(stage.read("t/t_000000000000.csv.gz")) == b'a,b,c\n\\N,"",x\n'

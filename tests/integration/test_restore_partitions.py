@@ -101,7 +101,7 @@ def test_partitions_with_rows_are_replaced_on_request_only(given: Given, path: s
     assert stage.sql(f"SELECT n FROM {stage.dataset}.day WHERE id = 6") == [(1000,)]
 
 
-def test_next_to_the_live_table_and_from_python(given: Given) -> None:
+def test_partitions_are_restored_next_to_the_live_table_and_from_python(given: Given) -> None:
     given.export("day", "numbers")
     stage = given.stage
     done = given.restore("--into", stage.dataset, "--partitions", "day$20240201", "--as", "day_then", "--verify")

@@ -123,7 +123,7 @@ def test_a_query_that_would_bill_more_than_was_planned_fails(outside: Stage) -> 
     assert job.location == "US"
 
 
-def test_a_route_for_all_and_one_for_some(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_route_of_single_tables_takes_precedence(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("orders", "orders_old", "people"):
         outside.table(name)
     some = {"orders*": {"route": "extract"}, "orders_old": {"route": "auto"}}
@@ -272,7 +272,7 @@ def test_a_mask_without_its_salt_is_refused(
     refused(outside, call(capsys, "run"), "EXPORT_SALT")
 
 
-def test_format_codec_and_route_of_single_tables(outside: Stage) -> None:
+def test_single_tables_are_exported_with_their_own_format_codec_and_route(outside: Stage) -> None:
     people(outside, '[tables.people]\nformat = "json"\ncompression = "gzip"\n[tables."ord*"]\nroute = "query"\n')
     assert outside.run().code == 0
     assert outside.files() == ["orders/orders_000000000000.csv", "people/people_000000000000.json.gz"]

@@ -135,7 +135,7 @@ def test_a_set_is_restored_by_the_same_command_after_a_task_was_killed(stage: St
     assert "in addition to" in text
 
 
-def test_the_page_about_several_datasets(stage: Stage) -> None:
+def test_the_commands_of_the_page_about_sets_work(stage: Stage) -> None:
     fill(stage)
     stage.store.create_bucket("my-exports")
     output = follow("docs/sets.md", stage.folder, {**stage.stack.variables(), "PROJECT_ID": stage.project})

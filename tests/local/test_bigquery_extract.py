@@ -272,7 +272,7 @@ def test_parquet_has_nested_values(world: World, nested: str) -> None:
 
 
 @pytest.mark.parametrize("codec", ["NONE", "SNAPPY", "GZIP", "ZSTD"])
-def test_parquet_codecs(world: World, thousand: str, codec: str) -> None:
+def test_parquet_is_compressed_with_the_codec(world: World, thousand: str, codec: str) -> None:
     data = world.exported(thousand, destination_format=PARQUET, compression=codec)
     used = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(0).compression
     assert used == {"NONE": "UNCOMPRESSED"}.get(codec, codec)
@@ -280,7 +280,7 @@ def test_parquet_codecs(world: World, thousand: str, codec: str) -> None:
 
 
 @pytest.mark.parametrize("codec", ["NONE", "DEFLATE", "SNAPPY"])
-def test_avro_codecs(world: World, thousand: str, codec: str) -> None:
+def test_avro_is_compressed_with_the_codec(world: World, thousand: str, codec: str) -> None:
     reader = fastavro.reader(io.BytesIO(world.exported(thousand, destination_format=AVRO, compression=codec)))
     assert reader.metadata["avro.codec"] == {"NONE": "null"}.get(codec, codec.lower())
     assert len(list(reader)) == 1000

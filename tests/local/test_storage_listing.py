@@ -63,7 +63,9 @@ def test_names_come_in_the_order_of_their_bytes(http: Http) -> None:
         ({"softDeleted": "true"}, [], []),
     ],
 )
-def test_parts_of_a_bucket(http: Http, params: dict[str, str], names: list[str], prefixes: list[str]) -> None:
+def test_a_prefix_and_a_delimiter_select_parts_of_a_bucket(
+    http: Http, params: dict[str, str], names: list[str], prefixes: list[str]
+) -> None:
     assert listed(http, **params) == (names, prefixes)
 
 

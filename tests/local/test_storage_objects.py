@@ -160,7 +160,7 @@ def test_correct_checksums_are_accepted(http: Http) -> None:
         ("lines=1-2", b"0123456789", None),
     ],
 )
-def test_ranges(http: Http, header: str, content: bytes, content_range: str | None) -> None:
+def test_a_range_of_bytes_is_returned(http: Http, header: str, content: bytes, content_range: str | None) -> None:
     http.put(BUCKET, "range", b"0123456789")
     response = http.call("GET", path_of(BUCKET, "range"), params={"alt": "media"}, headers={"range": header})
     assert response.content == content

@@ -46,7 +46,7 @@ def test_csv_uses_its_header_and_delimiter() -> None:
     assert shown == Preview(["id", "name"], [["1", "a|b"], ["2", "two\nlines"]], False)
 
 
-def test_csv_without_a_header_and_with_rows_of_different_lengths() -> None:
+def test_csv_without_a_header_shows_numbered_columns_and_fills_short_rows() -> None:
     shown, _ = look("a.csv", b"1,2,3\n4\n", format="csv", header=False)
     assert shown == Preview(["column 1", "column 2", "column 3"], [["1", "2", "3"], ["4", "", ""]], False)
 
@@ -156,7 +156,7 @@ def written(format_: str, frame: polars.DataFrame, **options: Any) -> bytes:
 
 
 @pytest.mark.parametrize("format_", ["avro", "parquet"])
-def test_avro_and_parquet(format_: str) -> None:
+def test_avro_and_parquet_show_their_first_rows(format_: str) -> None:
     shown, _ = look(f"a.{format_}", written(format_, FRAME), format=format_)
     assert list(shown.columns) == ["id", "name", "raw"]
     assert len(shown.rows) == ROWS
