@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class ReadOptions(NamedTuple):
-    """How to read files back: the library, and the number of parts of which one is read (1: all files)."""
+    """How to read files back: the library, and N to read one Nth of the files (1: all)."""
 
     reader: DataReader
     parts: int = 1

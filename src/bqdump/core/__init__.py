@@ -1,1 +1,1 @@
-"""What bqdump knows without asking anybody: frozen types, pure planning, names, documents and errors."""
+"""Pure code without input and output: frozen types, planning, names, documents and errors."""

@@ -100,7 +100,7 @@ class Table:
     definition: as BigQuery's tables.get returned it.
     settings: those that it was exported with.
     carried_from: the earlier run that exported it, "" for this run.
-    snapshot_time: the time as of which it is.
+    snapshot_time: the time that its rows are as of.
     read_time: when its files were read; earlier than that for a table that has not changed since.
     iceberg: the address of its Iceberg metadata, "" for none.
     """

@@ -33,7 +33,7 @@ class ListedTable(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: exported rows, else BigQuery's number at the snapshot time, None where neither is known.
     bytes, files: of its files.
-    snapshot_time: the time as of which it is.
+    snapshot_time: the time that its rows are as of.
     carried_from: the earlier run that exported it, "" for this run.
     differs: how it differs from the table in BigQuery, such as "columns are masked", "" where it does not.
     """

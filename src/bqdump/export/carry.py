@@ -107,7 +107,7 @@ async def _stays_of(
         return Carryover()
     leaving = dropped or export.plan.removed
     if latest.run == export.plan.over and not (leaving or export.plan.kept or export.settings.keep_others):
-        # Planning has found that everything in it is exported anew, or unchanged.
+        # According to the plan, everything in it is either exported again or unchanged.
         return Carryover(latest.run)
     data = await _manifest(export.store, latest)
     if data is None:
@@ -228,7 +228,7 @@ async def go_without_dropped(export: RunningExport, units: UnitLedger) -> UnitLe
 
 
 def as_failed(failed: Sequence[Failure]) -> list[Failure]:
-    """The failures, of which none is about a table that the run goes without as a dropped one."""
+    """The failures, without those of dropped tables that the run leaves out."""
     return [
         msgspec.structs.replace(failure, reason=NOT_FOUND) if failure.reason == DROPPED else failure
         for failure in failed

@@ -44,7 +44,7 @@ class TaskResult(NamedTuple):
 
 
 class Complete(NamedTuple):
-    """A run of which every table is done, and that is not published yet."""
+    """A run whose tables are all done, and that is not published yet."""
 
     export: RunningExport
     ledger: Ledger
@@ -98,7 +98,7 @@ async def _publish_again(export: RunningExport) -> TaskResult:
 
 
 async def _work(export: RunningExport) -> UnitLedger:
-    """Work until nothing is left for this task: once more where parts are open anew, as their session has ended."""
+    """Work until nothing is left for this task. Repeat if units have reopened because their read session has ended."""
     while True:
         worked = await work(export)
         if done := worked.ledger(export.plan):

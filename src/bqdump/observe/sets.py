@@ -143,7 +143,7 @@ def _state(plan: ProjectPlan, project: Project | None, datasets: tuple[DatasetSt
 
 
 def _damaged(dataset: str, error: DocumentError, tables: int = 0) -> DatasetStatus:
-    """A dataset of which a document cannot be read: the others are shown regardless."""
+    """A dataset with a document that cannot be read. The others are shown nevertheless."""
     return DatasetStatus(dataset=dataset, state="failed", tables=tables, problem=error.sentence(COMMANDS))
 
 

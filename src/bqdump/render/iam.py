@@ -54,7 +54,7 @@ def build_account(deployment: Deployment) -> Account:
 
 
 def acting_as(made: Sequence[Account], project: str, member: str) -> list[Account]:
-    """The accounts, each of which a member may deploy with. member: such as user:me@example.com."""
+    """The accounts that a member may deploy with. member: such as user:me@example.com."""
     why = "lets this member deploy what runs as the account"
     return [
         account._replace(grants=[*account.grants, _on_account(project, account.email, member, why)]) for account in made

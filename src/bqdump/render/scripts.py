@@ -1,4 +1,4 @@
-"""Grants and alerts as shell scripts for gcloud, each of which can be run again."""
+"""Grants and alerts as shell scripts for gcloud. Each can be run repeatedly."""
 
 from __future__ import annotations
 

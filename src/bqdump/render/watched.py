@@ -67,7 +67,7 @@ def watched_by(
     verify: str,
     billed: str,
 ) -> Watched:
-    """What alerts are about, as `bqdump render alerts` is told. Raises UsageError.
+    """What alerts watch, from the options of `bqdump render alerts`. Raises UsageError.
 
     items: the file with the workflow's input, "" for the export of the settings. billed: a size, "" for no alert.
     """

@@ -231,7 +231,7 @@ async def datasets_left(at: SetAt, names: Collection[str]) -> Left:
 async def _left(store: ObjectStore, settings: Settings, known: Collection[str]) -> list[str]:
     """Further datasets whose folder has a run that was planned for them as part of a set.
 
-    A folder alone proves nothing: anybody may export a dataset below the prefix of a set, and prune its runs otherwise.
+    A folder alone proves nothing: a dataset below the prefix of a set may be exported and pruned by itself.
     """
     folders, runs = await asyncio.gather(store.folders(settings.target.prefix), store.folders(settings.layout.projects))
     members: dict[str, Collection[str]] = {}

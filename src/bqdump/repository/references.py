@@ -37,7 +37,7 @@ from bqdump.repository.repository import create, delete, exists, load, value_of
 async def being_pruned(store: ObjectStore, names: RunLayout) -> bool:
     """Whether the deletion of a run is decided. A tombstone that is only proposed is withdrawn.
 
-    Call it when what speaks against the deletion is stored, so that whoever proposes it anew finds that.
+    Call it once the reason against the deletion is stored, so that the next prune that proposes it finds that reason.
     """
     tombstone = await load(store, names.tombstone)
     if tombstone and not tombstone.value.decided:

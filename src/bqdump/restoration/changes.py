@@ -127,7 +127,7 @@ async def _rows_in(restore: RunningRestore, table: str, parts: Sequence[str]) ->
 
 
 async def name_without_rows(restore: RunningRestore, step: TableStep, rows: int, done: Sequence[str]) -> None:
-    """Log of which partitions nothing is restored, as the export has no rows in them.
+    """Log the partitions that stay empty, since the export has no rows in them.
 
     rows: those that are restored. done: the ids of the partitions that were put in place one by one.
     """
@@ -218,7 +218,7 @@ async def compare_values(restore: RunningRestore, ledger: Ledger, reading: ReadO
 
 
 async def _hidden(restore: RunningRestore, ledger: Ledger, steps: Sequence[TableStep]) -> set[str]:
-    """The tables with row access policies, which an earlier start, or somebody else, has created since."""
+    """The tables whose row access policies were created since, by an earlier start of the restore or by others."""
     if not restore.resumed:
         return set()
     listed = await gathered(lambda step: restore.destination.row_policies(restore.target, step.name), steps, AT_ONCE)

@@ -1,4 +1,4 @@
-"""A drill: an export is restored into a scratch dataset and compared, and the dataset is dropped, whatever happens."""
+"""A drill: restore an export into a scratch dataset, compare it, and always drop the dataset."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Prepared(NamedTuple):
     """A drill that may begin.
 
     task: of the restore that it does.
-    tables: those with rows. lost: those of which the export has no files.
+    tables: those with rows. lost: those whose files the export lacks.
     proposal: how it was planned, where that was necessary before it begins.
     """
 
@@ -199,7 +199,7 @@ def _without_files(manifest: Manifest, options: Options, error: VerificationErro
 
 
 def _report(result: Drilled, export: Mapping[str, str]) -> None:
-    """Log what was proven, or every problem. export: the labels that say of which export."""
+    """Log what was proven, or every problem. export: the labels that name the export."""
     for problem in result.problems:
         log.error("%s", problem, extra=LogEvent.DRILL_FAILED.extra(run=result.run, **export))
     if not result.problems:

@@ -35,7 +35,7 @@ class Ledger(NamedTuple):
         return max(met, key=lambda failure: failure.attempt, default=None)
 
     def missing(self, tables: int) -> list[int]:
-        """Those of so many tables that are not restored."""
+        """The numbers of the tables that are not restored. tables: how many the plan has."""
         return [number for number in range(tables) if number not in self.receipts]
 
     def is_open(self, number: int, execution: str) -> bool:

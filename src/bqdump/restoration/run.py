@@ -43,7 +43,7 @@ async def run(task: Task) -> Restoration:
 
 
 async def carry_out_alone(restore: RunningRestore) -> Restoration:
-    """Do this task's part of a restore that is decided. Raises NotFoundError if something fails for want of its run."""
+    """Do this task's part of a restore that is decided. Raises NotFoundError if its run is pruned meanwhile."""
     (result,) = await _unless_pruned(restore, carry_out([restore], restore.task.tell))
     return result
 
@@ -133,7 +133,7 @@ class _Bill:
 
 
 async def _unless_pruned(restore: RunningRestore, work: Awaitable[Answer]) -> Answer:
-    """The result. Raises NotFoundError if something fails for want of the run, which is being pruned."""
+    """The result. Raises NotFoundError if something failed because the run is being pruned."""
     try:
         answer = await work
     except BqdumpError as error:

@@ -149,7 +149,7 @@ async def _try_properties(work: TableWork, full: str) -> None:
 
 
 async def _create(work: TableWork) -> bool:
-    """Create the table unless it is there, with a label by which the next start of the restore knows it.
+    """Create the table unless it exists, with a label by which the next start of the restore recognizes it.
 
     Returns whether it has no rows: rows that it has later are those of a restore that has taken it over.
     """
@@ -204,7 +204,7 @@ async def _insert(work: TableWork, source: str, to: str, *, by_ranges: bool) -> 
 
 
 async def _ranges(work: TableWork, source: str) -> list[str]:
-    """The conditions for ranges of partitions, each of which one job may fill."""
+    """The conditions for ranges of partitions. One job may fill each range."""
     partitioning = partitioning_of(work.step.create, NOTHING)
     if partitioning is None:
         return [""]

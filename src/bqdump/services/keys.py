@@ -72,7 +72,7 @@ def _pem(named: str) -> bytes:
 
 
 def trusting(store_at: StoreAt, settings: Settings, run: str = "") -> StoreAt:
-    """The stores, of which each checks the signature and the age of manifests if the settings demand that.
+    """The stores. Each checks the signature and the age of manifests, if the settings require that.
 
     run: the run that was named; "" for the published one, whose age is checked. Raises UsageError about a key.
     """

@@ -144,14 +144,14 @@ def _packages_that_read(operation: str, need: str) -> Iterator[None]:
 
 # Maximum streams read at once, one per core: more than this is limited by BigQuery.
 MOST_STREAMS = 8
-# Once the C library has seen a block of so many bytes come and go, it keeps twice as much of freed memory, which it
-# returns otherwise with each row group and asks for anew, page by page. It heeds no block of more than 32 MiB.
+# Once a block of this size was freed, the C library keeps twice as much freed memory. Otherwise it returns memory to
+# the system with each row group, and requests it again page by page. Blocks above 32 MiB do not count.
 # https://man7.org/linux/man-pages/man3/mallopt.3.html (M_MMAP_THRESHOLD)
 LARGE_BLOCK = 31 << 20
 
 
 class LazyReadRoute:
-    """What the read route works with, opened when it is asked for the first time."""
+    """What the read route works with, opened when it is first needed."""
 
     def __init__(self, settings: Settings, *, patient: bool = False) -> None:
         self._settings, self._patient = settings, patient
@@ -174,7 +174,7 @@ def _open_read_route(settings: Settings, *, patient: bool) -> ReadRoute:
     from bqdump.export.task import ReadRoute
 
     bytes(LARGE_BLOCK)
-    # What gRPC would write to standard error is no record of a log, and comes with its errors as well.
+    # Silence what gRPC writes to standard error. Its exceptions carry the same text.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         # BigQuery's client may still be imported, by a thread of its own.

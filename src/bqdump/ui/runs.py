@@ -23,7 +23,7 @@ from bqdump.ui.frame import Chart, Point, chart, page, page_number
 
 EACH = 50
 CHARTED = 90
-# Runs of which something cannot be read whose reasons are shown above the list; the others are counted.
+# Of the runs that cannot be read completely, this many are explained above the list; the others are counted.
 PROBLEMS = 5
 TONES = {"complete": "good", "partial": "bad", "unfinished": "warn", "pruning": "warn", "unreadable": "bad"}
 COLOURS = {"complete": ("work", "complete"), "partial": ("late", "partial"), "unfinished": ("fell", "unfinished")}

@@ -33,7 +33,7 @@ from bqdump.services.opening import open_shell
 
 HELP = "End statements with a semicolon. .tables lists the tables, .exit or Ctrl-D ends."
 PROMPT, MORE = "bqdump> ", "   ...> "
-# No run has such a name.
+# No run can have this name.
 STATEMENT = re.compile(r"\S\s+\S")
 Ask = Callable[[str], Answer]
 

@@ -26,7 +26,7 @@ from bqdump.observe.status import SILENT_SECONDS, DatasetStatus, Status, newest_
 from bqdump.repository.published import begun
 from bqdump.services.opened import Services, serve
 
-# Between looks at a set, each of which reads the progress of every dataset.
+# Seconds between two looks at a set, since each look reads the progress of every dataset.
 PAUSE_SECONDS = 3.0
 
 

@@ -1,4 +1,4 @@
-"""The container of an Avro file: its header, and the blocks that follow, each of which tells its rows and its size.
+"""The container of an Avro file: its header, and the blocks that follow, each with its number of rows and its size.
 
 Source: https://avro.apache.org/docs/1.12.0/specification/#object-container-files
 """

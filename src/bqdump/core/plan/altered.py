@@ -24,7 +24,7 @@ class AlteredColumn(msgspec.Struct, frozen=True):
     """A column that may hold values which a restore brings back as other ones.
 
     column: its name, or the path of a member, such as `shift.note`.
-    change: what becomes of which values.
+    change: which values change, and how.
     """
 
     table: str

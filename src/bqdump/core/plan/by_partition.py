@@ -251,7 +251,7 @@ def refuse_bill(settings: Settings, needed: int) -> None:
 
 
 def view_bill(*tables: int) -> dict[str, int]:
-    """The bytes billed by queries for the partitions of so many tables each."""
+    """The bytes billed by queries for partitions, when each query is about this many tables."""
     queries = sum(-(-count // TABLES_A_QUERY) for count in tables)
     return {VIEW: queries * LEAST_BILLED} if queries else {}
 

@@ -26,7 +26,7 @@ DOCUMENT_ENDINGS = (".json", ".jsonl", ".html", ".avro", ".txt")
 
 
 class LifecycleRule(NamedTuple):
-    """A rule as Cloud Storage returns it: the type of its action, and its conditions, all of which must be met."""
+    """A rule as Cloud Storage returns it: the type of its action, and its conditions. All conditions must be met."""
 
     action: str
     condition: Mapping[str, Any]

@@ -152,7 +152,7 @@ def chunks(every_leaf: Sequence[Leaf]) -> list[Sequence[Leaf]]:
 def bigquery_statement(source: str, some: Sequence[Leaf], format_: str, alike: frozenset[str] = NONE) -> str:
     """GoogleSQL whose one row is what `file_statement` gives for the files, summed up. source: what to select from.
 
-    alike: the types of which the files have two values alike.
+    alike: the types with two values that the files do not tell apart.
     """
     inner, outer, hashes = [], ["COUNT(*)"], []
     for number, leaf in enumerate(some):

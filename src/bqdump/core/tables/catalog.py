@@ -140,7 +140,7 @@ def select(names: Iterator[str] | list[str], include: tuple[str, ...], exclude: 
 
 
 class _Patterns:
-    """Patterns, of which thousands may be plain names."""
+    """Patterns. Thousands of them may be plain names."""
 
     def __init__(self, patterns: tuple[str, ...]) -> None:
         self._names = frozenset(patterns)

@@ -70,7 +70,7 @@ class _Named(ByMode, msgspec.Struct, frozen=True):
 
 
 class Lake:
-    """The Iceberg tables of one run, of which `manifest` has no metadata yet."""
+    """The Iceberg tables of one run. `manifest` has no metadata of them yet."""
 
     def __init__(self, store: ObjectStore, layout: Layout, manifest: Manifest, earlier: Earlier) -> None:
         self.store, self.layout, self.manifest, self.earlier = store, layout, manifest, earlier

@@ -42,13 +42,13 @@ UNTOUCHED = ClaimView(UnitLedger.empty(), {})
 
 
 class Worked(NamedTuple):
-    """What a task has done. taken: it has worked on any units. receipts: of those that it knows to be done."""
+    """What a task has done. taken: it has worked on any units. receipts: of the units that it has seen done."""
 
     taken: bool
     receipts: dict[str, Receipt]
 
     def ledger(self, plan: Plan) -> UnitLedger | None:
-        """The run's ledger where this task knows that all of it is done; None where it must be read."""
+        """The run's ledger, if this task has seen that everything is done; None if it must be read."""
         if plan.splits or len(self.receipts) < plan.unit_count:
             return None
         return UnitLedger.empty()._replace(receipts=self.receipts)
