@@ -44,17 +44,17 @@ class MemoryStore:
         return self.bucket
 
     async def stat(self, name: str) -> ObjectInfo | None:
-        found = self._objects.get(name)
-        return found.info if found else None
+        stored = self._objects.get(name)
+        return stored.info if stored else None
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
-        found = self._objects.get(name)
-        if found is None:
+        stored = self._objects.get(name)
+        if stored is None:
             raise NotFoundError("read", f"{self.url}/{name}", "no such object")
         if length is None and not start:
-            refuse_size(name, len(found.data))
+            refuse_size(name, len(stored.data))
         end = None if length is None else start + length
-        return Stored(found.data[start:end], found.info.generation)
+        return Stored(stored.data[start:end], stored.info.generation)
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         return self._put(name, data, expect, "").generation
@@ -77,12 +77,12 @@ class MemoryStore:
 
     async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         async for page in self._pages(prefix, start):
-            found = (entry for entry in page if is_note(entry.info.name))
-            yield [Note(note.info.name, note.data[: NOTE_BYTES + 1], note.info.generation) for note in found]
+            notes = (entry for entry in page if is_note(entry.info.name))
+            yield [Note(note.info.name, note.data[: NOTE_BYTES + 1], note.info.generation) for note in notes]
 
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         async for page in self._pages(prefix, start):
-            infos = [one.info for one in page]
+            infos = [entry.info for entry in page]
             bare = not self.abilities.listed_checksums
             yield [info._replace(crc32c="", origin="", locked_until=0) for info in infos] if bare else infos
 
@@ -94,20 +94,20 @@ class MemoryStore:
         return [self._copy(wish, origin) for wish in copies]
 
     async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
-        found = self._objects.get(name)
-        if found is None:
+        stored = self._objects.get(name)
+        if stored is None:
             raise ConflictError("append to", f"{self.url}/{name}", "no such object")
-        return self._put(name, found.data + data, generation, "")
+        return self._put(name, stored.data + data, generation, "")
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         results: list[bool | BqdumpError] = []
         for name, generation in objects:
-            found = self._objects.get(name)
-            if found is None or found.info.generation != generation:
+            stored = self._objects.get(name)
+            if stored is None or stored.info.generation != generation:
                 results.append(False)
                 continue
             try:
-                self._refuse_locked(found.info)
+                self._refuse_locked(stored.info)
             except DeniedError as error:
                 results.append(error)
                 continue
@@ -118,11 +118,11 @@ class MemoryStore:
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
         results: list[bool | BqdumpError] = []
         for name, generation in objects:
-            found = self._objects.get(name)
-            if there := found is not None and found.info.generation == generation:
+            stored = self._objects.get(name)
+            if there := stored is not None and stored.info.generation == generation:
                 self._refuse_past(name, until)
-                info = found.info._replace(locked_until=max(found.info.locked_until, until))
-                self._objects[name] = found._replace(info=info)
+                info = stored.info._replace(locked_until=max(stored.info.locked_until, until))
+                self._objects[name] = stored._replace(info=info)
             results.append(there)
         return results
 
@@ -142,8 +142,8 @@ class MemoryStore:
 
     def peek(self, name: str) -> tuple[bytes, ObjectInfo] | None:
         """An object as it is now."""
-        found = self._objects.get(name)
-        return (found.data, found.info) if found else None
+        stored = self._objects.get(name)
+        return (stored.data, stored.info) if stored else None
 
     async def _pages(self, prefix: str, start: str) -> AsyncIterator[list[_Object]]:
         names = sorted(name for name in self._objects if name.startswith(prefix) and name >= start)
@@ -163,12 +163,12 @@ class MemoryStore:
             )
 
     def _put(self, name: str, data: bytes, expect: int | None, origin: str) -> ObjectInfo:
-        found = self._objects.get(name)
-        current = found.info.generation if found else 0
+        stored = self._objects.get(name)
+        current = stored.info.generation if stored else 0
         if expect is not None and expect != current:
             raise ConflictError("write", f"{self.url}/{name}", f"its generation is {current}, not {expect}")
-        if found:
-            self._refuse_locked(found.info)
+        if stored:
+            self._refuse_locked(stored.info)
         until = self.lock.until if self.lock else 0
         if self.lock:
             self._refuse_past(name, until)

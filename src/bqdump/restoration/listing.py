@@ -154,7 +154,7 @@ def chosen(restores: AllFound, restore: str, via: Target | None = None) -> Found
 
     Raises NotFoundError without one, UsageError for one that is done, DocumentError for one that cannot be read.
     """
-    named = [one for one in restores.restores if one.decision.restore == restore]
+    named = [listed for listed in restores.restores if listed.decision.restore == restore]
     if restore in restores.damaged:
         raise restores.damaged[restore]
     if not named:
@@ -248,7 +248,7 @@ async def _has_begun(
     if name in failed or number is None:
         return name in failed
     mark, location = restore.decision.mark, restore.decision.target.location
-    if any(one.startswith(f"{scratch_name(mark, number)}_") for one in scratch):
+    if any(table.startswith(f"{scratch_name(mark, number)}_") for table in scratch):
         return True
     # Scratch tables expire, and jobs are known for longer.
     for step in (FULL, STAGE, COPY):

@@ -149,7 +149,7 @@ class Batches:
         return list(await asyncio.gather(*map(done, copies, results)))
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
-        return [one for part in await self._in_batches(objects, self._delete_batch) for one in part]
+        return [answer for batch in await self._in_batches(objects, self._delete_batch) for answer in batch]
 
     async def extend(self, objects: Sequence[tuple[str, int]], lock: Lock) -> list[bool | BqdumpError]:
         body = {"retention": retention_of(lock)}
@@ -158,7 +158,7 @@ class Batches:
             calls = [Call("PATCH", self._path(name), {"generation": generation}, body) for name, generation in some]
             return self._changed(some, calls, "lock")
 
-        return [one for part in await self._in_batches(objects, extend_batch) for one in part]
+        return [answer for batch in await self._in_batches(objects, extend_batch) for answer in batch]
 
     async def _in_batches(self, items: Sequence[Any], send: Callable[[Sequence[Any]], list[Any]]) -> list[list[Any]]:
         chunks = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]

@@ -80,13 +80,13 @@ def dataset_view(dataset: Dataset, view: str) -> dict[str, Any]:
 def selected_fields(fields: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:
     """The columns with these names, such as `a` and `b.c`, in the order of the table."""
     chosen = []
-    for one in fields:
+    for field in fields:
         parts = [name.partition(".") for name in names]
-        of_it = [rest for first, _, rest in parts if first.lower() == one["name"].lower()]
-        if of_it and all(of_it) and one.get("fields"):
-            chosen.append({**one, "fields": selected_fields(one["fields"], of_it)})
-        elif of_it:
-            chosen.append(one)
+        below = [rest for first, _, rest in parts if first.lower() == field["name"].lower()]
+        if below and all(below) and field.get("fields"):
+            chosen.append({**field, "fields": selected_fields(field["fields"], below)})
+        elif below:
+            chosen.append(field)
     return chosen
 
 

@@ -42,7 +42,9 @@ class RoutineRoutes:
         self._catalog.dataset(call.project, call.path["dataset"])
         kind = _filtered(call.query.get("filter", ""))
         every = self._catalog.routines.all(call.project, call.path["dataset"])
-        page, token = call.page([one for one in every if kind in (None, one.get("routineType"))], _name("routine"))
+        page, token = call.page(
+            [routine for routine in every if kind in (None, routine.get("routineType"))], _name("routine")
+        )
         shown = _mask(call) or set(LISTED)
         listed = [{key: value for key, value in routine.items() if key in shown} for routine in page]
         answer: dict[str, Any] = {"routines": listed} if listed else {}
