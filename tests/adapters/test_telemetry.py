@@ -45,7 +45,7 @@ def run(failing: str = "") -> TaskResult:
     for table in ("one", "two"):
         big.put("p", "d", table, ["a", "b"])
     services = Given(SETTINGS, lambda _: store, big)
-    return asyncio.run(verbs.run_one(services, SETTINGS, "r1", Owner("r1", 0), 1)).result
+    return asyncio.run(verbs.run_one(services, verbs.Start(SETTINGS, "r1", Owner("r1", 0), 1))).result
 
 
 def test_a_run_is_a_trace_of_tables_and_their_jobs(collector: Collector) -> None:

@@ -26,7 +26,7 @@ from bqdump_memory import MemoryDestination
 from hooks import Hook, hook
 from opened import Given
 from restore.world import SETTINGS
-from restore.world import NotifiedRuns as RestoreWorld
+from restore.world import World as RestoreWorld
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ class NotifiedRuns:
     def run(self, name: str = "r1", task: int = 0, attempt: int | None = None, **changed: Any) -> verbs.Ended:
         settings = msgspec.structs.replace(self.settings, **changed)
         services = Given(settings, lambda _: self.store, self.big)
-        return asyncio.run(verbs.run_one(services, settings, name, Owner(name, task), 1, attempt=attempt))
+        return asyncio.run(verbs.run_one(services, verbs.Start(settings, name, Owner(name, task), 1, attempt=attempt)))
 
 
 def test_a_published_run_is_posted_with_its_result_once(served: Hook) -> None:
@@ -138,7 +138,7 @@ class Project(NotifiedRuns):
 
     def run_set(self, task: int = 0) -> None:
         services = Given(self.settings, lambda _: self.store, self.big)
-        asyncio.run(verbs.run(services, self.settings, "r1", Owner("r1", task), 2, attempt=0))
+        asyncio.run(verbs.run(services, verbs.Start(self.settings, "r1", Owner("r1", task), 2, attempt=0)))
 
 
 def test_a_published_set_is_posted_once(served: Hook) -> None:

@@ -129,7 +129,7 @@ async def verbs_run(scene: Scene, name: str, **settings: Any) -> Any:
             open = staticmethod(lambda: task.read_route)
 
     services: Any = Services()
-    return await verbs.run_one(services, task.settings, name, task.owner, 1)
+    return await verbs.run_one(services, verbs.Start(task.settings, name, task.owner, 1))
 
 
 def test_runs_shows_a_run_that_is_being_pruned_and_not_one_that_was(scene: Scene) -> None:

@@ -53,7 +53,7 @@ def run(*, task: int = 0, tasks: int = 1, yes: bool = False, **options: Unpack[O
 
     async def export() -> Export:
         async with opened(settings, tasks, patient=True) as services:
-            return await (await verbs.run(services, settings, name, owner, tasks)).export()
+            return await (await verbs.run(services, verbs.Start(settings, name, owner, tasks))).export()
 
     return finish(export())
 

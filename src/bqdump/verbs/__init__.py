@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bqdump.verbs.checks import verify as verify
     from bqdump.verbs.copies import copy as copy
     from bqdump.verbs.exports import Ended as Ended
+    from bqdump.verbs.exports import Start as Start
     from bqdump.verbs.exports import plan as plan
     from bqdump.verbs.exports import run as run
     from bqdump.verbs.exports import run_one as run_one
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 VERBS = {
     "checks": "doctor ports_of verify",
     "copies": "copy",
-    "exports": "Ended plan run run_one",
+    "exports": "Ended Start plan run run_one",
     "inspection": "diff growth ls manifest previous_run report run_as_of runs sql status",
     "restores": "drill plan_drill plan_restore restore restore_tasks list_restores",
     "retention": "erase prune tag",

@@ -45,17 +45,39 @@ async def notify_set(settings: Settings, exported: Export) -> None:
         await notify(notifier, run_published(settings, exported))
 
 
-async def notify_failed(
-    store: ObjectStore, settings: Settings, run: str, owner: Owner, error: Exception, attempt: int | None
-) -> None:
-    """Post that a run failed, where an address is set: once for an execution, not once for each of its tasks."""
+class Start(NamedTuple):
+    """The start of one task of run `name`.
+
+    tasks: how many tasks share the run.
+    attempt: of this task, from 0; None where nothing restarts it.
+    """
+
+    settings: Settings
+    name: str
+    owner: Owner
+    tasks: int
+    tell: Listener = ignore
+    attempt: int | None = None
+
+    @property
+    def about(self) -> dict[str, str | int]:
+        """What every span and metric of the export is about."""
+        settings = self.settings
+        return {"bqdump.project": settings.project, "bqdump.dataset": settings.dataset, "bqdump.task": self.owner.task}
+
+
+async def notify_failed(start: Start, store: ObjectStore, settings: Settings, error: Exception) -> None:
+    """Post that a run failed, where an address is set: once for an execution, not once for each of its tasks.
+
+    store, settings: those of the target, which of a set may be one of several.
+    """
     notifier = open_notifier(settings)
     if notifier is None:
         return
-    notice = run_failed(settings, run, error)
+    notice = run_failed(settings, start.name, error)
     if of_tables(error):
-        await notify_once(notifier, store, settings, notice, owner)
-    elif concerns_all(error, owner, attempt):
+        await notify_once(notifier, store, settings, notice, start.owner)
+    elif concerns_all(error, start.owner, start.attempt):
         await notify(notifier, notice)
 
 
@@ -93,50 +115,27 @@ class EndedSet(NamedTuple):
         return self.whole
 
 
-async def run(
-    services: Services,
-    settings: Settings,
-    name: str,
-    owner: Owner,
-    tasks: int,
-    tell: Listener = ignore,
-    *,
-    attempt: int | None = None,
-) -> Ended | EndedSet:
-    """Do one task's part of run `name`, of one dataset or of a set. Raises TablesFailedError.
-
-    attempt: of this task, from 0; None where nothing restarts it.
-    """
+async def run(services: Services, start: Start) -> Ended | EndedSet:
+    """Do one task's part of a run, of one dataset or of a set. Raises TablesFailedError."""
     for store in services.stores.values():
         refuse_place(store)
-    if settings.names_several:
-        return EndedSet(await _run_set(services, settings, name, owner, tasks, tell, attempt))
-    return await run_one(services, settings, name, owner, tasks, tell, attempt=attempt)
+    if start.settings.names_several:
+        return EndedSet(await _run_set(services, start))
+    return await run_one(services, start)
 
 
-async def run_one(
-    services: Services,
-    settings: Settings,
-    name: str,
-    owner: Owner,
-    tasks: int,
-    tell: Listener = ignore,
-    *,
-    attempt: int | None = None,
-) -> Ended:
-    """Do one task's part of run `name`, and publish when every task's part is done. Raises TablesFailedError.
-
-    attempt: of this task, from 0; None where nothing restarts it.
-    """
+async def run_one(services: Services, start: Start) -> Ended:
+    """Do one task's part of a run, and publish when every task's part is done. Raises TablesFailedError."""
     # Before anything else: a key that cannot be used is found before the export.
     signer, read_route = services.signer, services.read_route.open
     await _refuse_unusable(signer)
+    settings, name, owner, tasks, tell, _ = start
     task = Task(services.store, services.warehouse, settings, name, owner, tasks, tell, read_route, signer=signer)
     try:
-        with observed("run", name, _about(settings, owner), tell) as hear:
+        with observed("run", name, start.about, tell) as hear:
             result = await run_task(task._replace(tell=hear))
     except Exception as error:
-        await notify_failed(task.store, settings, name, owner, error, attempt)
+        await notify_failed(start, task.store, settings, error)
         raise
     await notify_published(task, result)
     if settings.prune and result.state == "published" and result.again is None:
@@ -150,11 +149,6 @@ async def _refuse_unusable(signer: Signer | None) -> None:
         await signer.sign(PROBE)
 
 
-def _about(settings: Settings, owner: Owner) -> dict[str, str | int]:
-    """What every span and metric of an export is about."""
-    return {"bqdump.project": settings.project, "bqdump.dataset": settings.dataset, "bqdump.task": owner.task}
-
-
 async def _prune_after(services: Services, settings: Settings, store: ObjectStore | None = None) -> None:
     """Prune. An error is only logged: the export is published."""
     from bqdump.verbs.retention import prune
@@ -166,19 +160,17 @@ async def _prune_after(services: Services, settings: Settings, store: ObjectStor
         log.warning(message, error, extra=LogEvent.PRUNE_FAILED.extra())
 
 
-async def _run_set(
-    services: Services, settings: Settings, name: str, owner: Owner, tasks: int, tell: Listener, attempt: int | None
-) -> Export:
-    """Do one task's part of run `name` of a set of datasets. Raises DatasetsFailedError."""
+async def _run_set(services: Services, start: Start) -> Export:
+    """Do one task's part of a run of a set of datasets. Raises DatasetsFailedError."""
     from bqdump.sets.run import run_sets
 
     await _refuse_unusable(services.signer)
-    set_tasks = _set_tasks(services, settings, name, owner, tasks, tell)
+    settings, first = start.settings, _set_tasks(services, start)[0]
     try:
-        with observed("run", name, _about(settings, owner), tell) as hear:
-            results = await run_sets(settings, _set_tasks(services, settings, name, owner, tasks, hear))
+        with observed("run", start.name, start.about, start.tell) as hear:
+            results = await run_sets(settings, _set_tasks(services, start._replace(tell=hear)))
     except Exception as error:
-        await notify_failed(set_tasks[0].store, set_tasks[0].settings, name, owner, error, attempt)
+        await notify_failed(start, first.store, first.settings, error)
         raise
     for result in results:
         if settings.prune and result.mine:
@@ -208,18 +200,17 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
     for store in services.stores.values():
         refuse_place(store)
     if settings.names_several:
-        return await plan_sets(settings, _set_tasks(services, settings, name, me, tasks, ignore))
+        return await plan_sets(settings, _set_tasks(services, Start(settings, name, me, tasks)))
     return await show_plan(Task(services.store, services.warehouse, settings, name, me, tasks))
 
 
-def _set_tasks(
-    services: Services, settings: Settings, name: str, owner: Owner, tasks: int, tell: Listener
-) -> list[SetTask]:
+def _set_tasks(services: Services, start: Start) -> list[SetTask]:
     """The task of the set that goes to each target."""
 
     from bqdump.core.progress.events import Together
     from bqdump.sets.task import SetTask
 
+    settings, name, owner, tasks, tell, _ = start
     hear = Together(tell).of
     warehouse, read_route, signer = services.warehouse, services.read_route.open, services.signer
     return [

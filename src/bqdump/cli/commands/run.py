@@ -116,7 +116,7 @@ async def _run(
     settings: Settings, name: str, me: Owner, tasks: int, tell: Listener, attempt: int | None, *, as_json: bool
 ) -> Done:
     async with opened(settings, tasks, patient=True) as services:
-        ended = await verbs.run(services, settings, name, me, tasks, tell, attempt=attempt)
+        ended = await verbs.run(services, verbs.Start(settings, name, me, tasks, tell, attempt))
         if not isinstance(ended, verbs.Ended):
             return Done(ended.whole, _tell_set(settings, ended.whole, as_json=as_json))
         sentence = _tell(settings, ended.result, as_json=as_json)
