@@ -236,7 +236,7 @@ class Stopping(MemoryStore):
 @pytest.mark.parametrize("step", ["manifest", "ready", "latest"])
 @pytest.mark.parametrize("published", [False, True], ids=["over nothing", "over a published run"])
 async def test_what_a_stopped_run_has_placed_goes_once_a_later_run_is_published(step: str, published: bool) -> None:
-    world = World()
+    world = OverlappingRuns()
     world.store = store = Stopping()
     world.warehouse = MemoryWarehouse(world.store, lambda: world.now, shard_rows=1)
     world.warehouse.put("p", "d", "t", ["1", "2"])
@@ -260,7 +260,7 @@ async def test_what_a_stopped_run_has_placed_goes_once_a_later_run_is_published(
 
 
 async def test_what_a_superseded_run_places_after_a_later_one_is_published_goes_when_it_steps_aside() -> None:
-    world = World()
+    world = OverlappingRuns()
     world.warehouse = MemoryWarehouse(world.store, lambda: world.now, shard_rows=1)
     world.warehouse.put("p", "d", "t", ["1", "2"])
     early, first = await world.planned("r1")
