@@ -271,6 +271,40 @@ def test_a_drill_takes_nothing_but_the_vault_the_key_and_a_project(vault: Stage)
     assert refused.code == 2, refused
 
 
+def test_only_a_signed_note_on_a_drill_is_evidence_where_a_key_is_trusted(vault: Stage) -> None:
+    assert vault.command("keys", "new", "copier").code == 0
+    export(vault, "one")
+    copy(vault, "--sign", "copier.key")
+    at, trust, via = ("--to", dest(vault)), ("--trust", "copier.pub"), ("--via", f"gs://{vault.bucket}/via")
+    drilled = vault.command("drill", *at, *trust, "--sign", "copier.key", "--project", vault.project, *via)
+    assert drilled.code == 0, drilled.text
+    export(vault, "two")
+    copy(vault, "--sign", "copier.key")
+
+    def page(run: str, *words: str) -> str:
+        called = vault.command("report", run, "--drill", "-o", "page.html", *at, *words)
+        assert called.code == 0, called.text
+        return (vault.folder / "page.html").read_text()
+
+    signed = page("one", *trust)
+    assert ("Proven restorable" in signed, "SHA256:" in signed, "unsigned note" in signed) == (True, True, False)
+    # A drill of an earlier run is shown for what it is.
+    assert all(text in page("two", *trust) for text in ("Not proven", "Drills of other runs", ">one<"))
+    # A thief with the copier's grants makes one for the other run of it, with its signature.
+    there = vault.store.bucket(name_of(vault))
+    (note,) = [name for name in objects(vault) if "/drills/" in name and name.endswith(".json")]
+    local(vault, "granted", {"buckets": {name_of(vault): [{"permissions": COPIER}]}})
+    planted = there.blob(note).download_as_bytes().replace(b'"one"', b'"two"')
+    for suffix, data in (("", planted), (".sig", there.blob(f"{note}.sig").download_as_bytes())):
+        there.blob(f"{STATE}/drills/planted.json{suffix}").upload_from_string(data, if_generation_match=0)
+    local(vault, "granted", {"buckets": {}})
+    assert all(text in page("two", *trust) for text in ("Not proven", "unsigned note"))
+    assert "Proven restorable" in page("two")
+    assert "Proven restorable" in page("one", *trust)
+    refused = vault.command("report", "one", "--drill", "-o", "page.html", *at, "--trust", "signing.pub")
+    assert refused.code == 2, refused
+
+
 def test_a_rotated_key_signs_what_is_copied_from_then_on(vault: Stage) -> None:
     for name in ("first", "second"):
         assert vault.command("keys", "new", name).code == 0

@@ -79,7 +79,7 @@ async def prove(task: Task, found: Surveyed, here: dict[str, Here], items: Seque
             there = await task.mover.digest(ObjectInfo(item.target, item.size, item.crc32c, generation))
             if there != (item.sha256 or await _digest(task, sources[item.source])):
                 cause = "it has other bytes than the source: they were made to have the same checksum"
-                hint = "Find out by whom, and copy to another place."
+                hint = "Find out who stored it, and copy to another place."
                 raise VerificationError(COPY, f"{task.target.store.url}/{item.target}", cause, hint)
             here[item.target] = Here(generation, there)
 

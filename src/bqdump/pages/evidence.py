@@ -18,33 +18,47 @@ from bqdump.pages.text import count_text, time_text
 
 # As many rows as a browser shows without delay; the manifest has them all.
 ROWS = 2000
+# Of drills of other runs, so many are shown.
+DRILLS = 20
 
 
 class Stored(NamedTuple):
-    """The manifest as it is stored: its address, the command that prints its SHA-256, and what identifies it."""
+    """The manifest as it is stored: its address, the command that prints its SHA-256, and what identifies it.
+
+    signatures: the keys that have signed it, in words.
+    """
 
     address: str
     check: str
     size: int
     sha256: str
     generation: int
+    signatures: str = "none"
 
 
-def render_evidence(manifest: Manifest, stored: Stored, drills: Sequence[Drill], now: int) -> bytes:
+def render_evidence(
+    manifest: Manifest, stored: Stored, drills: Sequence[Drill], now: int, signed: Sequence[Drill] | None = None
+) -> bytes:
     """The page: the verdict first, then what was exported when, how it was proven, and the checksums of every file.
 
-    drills: those of this run, the earliest first. now: when the page is made, in ms.
+    drills: of all runs, the earliest first. now: when the page is made, in ms. signed: the drills that count, where the
+    notes on them have to be signed.
     """
+    own = [drill for drill in drills if drill.run == manifest.run]
+    earlier = [drill for drill in drills if drill.run != manifest.run]
     altered = [(table.table, words) for table in manifest.tables if (words := altered_words(table, manifest.settings))]
     files = [(entry.table, file) for entry in manifest.tables for file in entry.files]
     return document(
         "evidence.html",
         f"{manifest.project}.{manifest.dataset}",
         about=manifest,
-        verdict=verdict(manifest, restorable(drills)),
+        verdict=verdict(manifest, restorable([drill for drill in own if signed is None or drill in signed])),
         facts=_facts(manifest, stored),
         stored=stored,
-        drills=drills[::-1],
+        drills=own[::-1],
+        earlier=earlier[: -DRILLS - 1 : -1],
+        earlier_of=len(earlier),
+        unsigned=[drill for drill in drills if signed is not None and drill not in signed],
         altered=altered,
         tables=[(entry, rows_of(entry), size_of(entry), _read(manifest, entry)) for entry in manifest.tables[:ROWS]],
         files=files[:ROWS],
@@ -88,7 +102,7 @@ def _facts(manifest: Manifest, stored: Stored) -> list[tuple[str, str]]:
         ("manifest", stored.address),
         ("SHA-256 of the manifest", stored.sha256),
         ("generation of the manifest", str(stored.generation)),
-        ("signatures", "none"),
+        ("signatures", stored.signatures),
     ]
 
 

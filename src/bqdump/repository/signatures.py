@@ -1,9 +1,13 @@
-"""Signing the manifest of a run, and reading only manifests that a trusted key has signed."""
+"""Signing the manifest of a run, and reading only manifests that a trusted key has signed.
+
+Signing the notes on drills, and which of them are signed.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -11,16 +15,26 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.document import STATE
+from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.documents.signature import SHA256, Envelope, Signature, Statement, envelope_of, statement_of
+from bqdump.core.documents.signature import (
+    SHA256,
+    Envelope,
+    Signature,
+    Statement,
+    envelope_of,
+    envelope_of_drill,
+    statement_of,
+)
+from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DocumentError, OutdatedError, VerificationError
 from bqdump.core.settings.target import Target
 from bqdump.core.times import parse_time
 from bqdump.ports.signer import Signer, TrustedKeys
 from bqdump.ports.store import ObjectInfo, ObjectStore, Stored
 from bqdump.repository.objects import read_object
-from bqdump.repository.repository import swap
+from bqdump.repository.repository import create, swap, value_of
 
 MANIFEST = re.compile(rf"(?P<prefix>(?:.*/)?){STATE}/runs/(?P<run>[^/]+)/manifest\.json", re.DOTALL)
 FIND_OUT = "Find out by whom, and use another run or a copy."
@@ -89,6 +103,28 @@ async def signatures_there(store: ObjectStore, target: Target, names: RunLayout)
     except (DocumentError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return envelope if envelope.payload == unsigned.payload and envelope.signatures else None
+
+
+async def sign_drill(store: ObjectStore, target: Target, layout: Layout, name: str, signer: Signer) -> None:
+    """Sign the note on a drill of this object name, as it was just stored."""
+    unsigned = envelope_of_drill((await store.read(name)).data, name, "" if target.folder else str(target))
+    signature = Signature(await signer.key_id(), await signer.sign(unsigned.signed))
+    await create(store, layout.drill_signature(name), replace(unsigned, signatures=(signature,)))
+
+
+async def signed_drills(store: ObjectStore, target: Target, layout: Layout, keys: TrustedKeys) -> list[Drill]:
+    """The drills whose notes one of the keys has signed for this place, the earliest first."""
+    drills = list[Drill]()
+    async for page in store.notes(layout.drills):
+        for note in page:
+            with suppress(DocumentError):
+                drill = decode(note.data, Drill, note.name)
+                envelope = await value_of(store, layout.drill_signature(note.name))
+                expected = envelope_of_drill(note.data, note.name, "" if target.folder else str(target))
+                if envelope and envelope.payload == expected.payload:
+                    signed = (keys.has_signed(signature.sig, expected.signed) for signature in envelope.signatures)
+                    drills += [drill] if any(signed) else []
+    return sorted(drills, key=lambda drill: drill.began)
 
 
 class ReplacedError(VerificationError):

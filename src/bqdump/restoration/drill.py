@@ -116,7 +116,13 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
     _report(result, {"dataset": manifest.dataset, "target": str(task.settings.target)})
     note = note_on(result)
     at = time_of(note.began).strftime("%Y%m%dT%H%M%SZ")
-    await create(task.store, task.settings.layout.drill(f"{at}-{options.dataset.removeprefix(NAME)}"), note)
+    document = task.settings.layout.drill(f"{at}-{options.dataset.removeprefix(NAME)}")
+    await create(task.store, document, note)
+    if task.signer:
+        # Imported for such drills only.
+        from bqdump.repository.signatures import sign_drill
+
+        await sign_drill(task.store, task.settings.target, task.settings.layout, document.name, task.signer)
     return result
 
 

@@ -18,6 +18,7 @@ from bqdump.core.settings.target import Target
 from bqdump.core.tables.catalog import Dataset
 from bqdump.export.task import JOBS_IN_FLIGHT
 from bqdump.ports.destination import Destination
+from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
 
 
@@ -49,7 +50,7 @@ class Task(NamedTuple):
     """One task of a restore: `owner.task` of `tasks`. store: where the export is. tell: is called with each event.
 
     documents: where the documents of the restore are instead of there, for a restore that nothing resumes. dataset: of
-    a set, the exported dataset; else "".
+    a set, the exported dataset; else "". signer: signs the note on a drill.
     """
 
     store: ObjectStore
@@ -62,6 +63,7 @@ class Task(NamedTuple):
     tell: Listener = ignore
     documents: ObjectStore | None = None
     dataset: str = ""
+    signer: Signer | None = None
 
     @property
     def state(self) -> ObjectStore:

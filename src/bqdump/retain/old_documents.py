@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import STATE
-from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.layout import SIGNATURE, Layout
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import BqdumpError, DeniedError, DocumentError
 from bqdump.core.restore.documents import DOCUMENTS, RestoreLayout, Restores
@@ -57,7 +57,10 @@ class Old(NamedTuple):
         """The same without objects of these names, which were not deleted."""
         objects = tuple(info for info in self.objects if info.name not in names)
         results = tuple(info for info in self.results if info.name not in names)
-        executions, drills = (sum(f"{STATE}/{of}/" in info.name for info in objects) for of in ("executions", "drills"))
+        executions, drills = (
+            sum(f"{STATE}/{of}/" in info.name and not info.name.endswith(SIGNATURE) for info in objects)
+            for of in ("executions", "drills")
+        )
         return self._replace(objects=objects, results=results, executions=executions, drills=drills)
 
 
@@ -67,12 +70,14 @@ class Documents(NamedTuple):
     restores: the objects in the folder of each restore.
     drills: the earliest first, each with its object.
     unreadable: the names of drills that cannot be read.
+    signatures: of drills.
     """
 
     restores: Mapping[RestoreLayout, Sequence[ObjectInfo]]
     executions: tuple[ObjectInfo, ...]
     drills: tuple[tuple[Drill, ObjectInfo], ...]
     unreadable: tuple[str, ...]
+    signatures: tuple[ObjectInfo, ...] = ()
 
 
 async def list_documents(store: ObjectStore, layout: Layout) -> Documents:
@@ -91,7 +96,8 @@ async def list_documents(store: ObjectStore, layout: Layout) -> Documents:
                 unreadable += [note.name] if note.name in infos else []
     drills.sort(key=lambda drill: drill[0].began)
     restores = {layouts.restore(name): objects for name, objects in folders.items()}
-    return Documents(restores, tuple(executions), tuple(drills), tuple(unreadable))
+    signatures = tuple(info for info in infos.values() if info.name.endswith(SIGNATURE))
+    return Documents(restores, tuple(executions), tuple(drills), tuple(unreadable), signatures)
 
 
 def old_of(documents: Documents, now: int, kept: Container[str]) -> Old:
@@ -110,8 +116,12 @@ def old_of(documents: Documents, now: int, kept: Container[str]) -> Old:
         left += [info.name for info in infos if info not in own]
     executions = [info for info in documents.executions if _are_old([info], now)]
     drills = _old_drills(documents.drills, now, kept)
+    stay = {info.name for _, info in documents.drills if info not in drills}.union(documents.unreadable)
+    signatures = [
+        info for info in documents.signatures if info.name.removesuffix(SIGNATURE) not in stay and _are_old([info], now)
+    ]
     return Old(
-        (*objects, *executions, *drills),
+        (*objects, *executions, *drills, *signatures),
         tuple(results),
         len(executions),
         len(drills),

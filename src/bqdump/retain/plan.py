@@ -103,7 +103,7 @@ def plan_of(survey: Survey, task: Task) -> PrunePlan:
 
 def _named(untrusted: Sequence[Complete]) -> list[str]:
     """What a person should know about runs that are not trusted."""
-    hint = "Find out by whom, and whether it hides a signed one. Prune it by name, without a key, to delete it."
+    hint = "Find out who stored it, and whether it hides a signed one. Prune it by name, without a key, to delete it."
     notes = [f"Run {run.run} is kept, in no place of another, as {run.untrusted}. {hint}" for run in untrusted[:NAMED]]
     more = len(untrusted) - NAMED
     return [*notes, f"{counted(more, 'more run')} {'is' if more == 1 else 'are'} not trusted."] if more > 0 else notes

@@ -97,7 +97,7 @@ async def is_strange(task: Task, run: str, manifest: bytes) -> bool:
 def strange(task: Task, run: str) -> UsageError:
     """The error about a run that would be signed although this key has not signed what is there."""
     cause = f"the manifest of run {run} is not what its signature of this key is about, or another key has signed it"
-    hint = "Find out by whom it was changed. Then restore it, delete the run, or use the key that has signed it."
+    hint = "Find out who changed it. Then restore it, delete the run, or use the key that has signed it."
     return UsageError("erase", f"table {task.erasing.table}", cause, hint)
 
 

@@ -20,6 +20,7 @@ from bqdump.core.documents.changes import TableChange, compare
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest as ManifestDocument
 from bqdump.core.documents.manifest import TableEntry
+from bqdump.core.documents.target import Drill
 from bqdump.core.errors import UsageError
 from bqdump.core.exported import Manifest, readable
 from bqdump.core.listing import EVERYTHING, Listing, Patterns
@@ -45,7 +46,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import SetAt, StoreAt, exports_at
 from bqdump.repository.notes import read_drills
 from bqdump.repository.published import name_a_dataset, read_manifest, read_replacing
-from bqdump.services.keys import trusting
+from bqdump.services.keys import open_trusted, trusting
 from bqdump.services.opening import open_reader
 
 
@@ -169,7 +170,8 @@ async def report(
 
     drill: the evidence for an auditor instead: how the run was proven, and the checksums of its files.
     """
-    name, exports = run or settings.run_id, await exports_at(store_at, settings)
+    name = run or settings.run_id
+    exports = await exports_at(trusting(store_at, settings, name), settings)
     if drill:
         refuse_changes(since)
         return await exports.answer(partial(evidence_page, run=name), refuse_set)
@@ -189,8 +191,20 @@ async def evidence_page(store: ObjectStore, settings: Settings, run: str = "") -
     address, check = _where(settings.target, document.name)
     digest = hashlib.sha256(found.data).hexdigest()
     stored = Stored(address, check, len(found.data), digest, found.generation)
-    drills = [drill for drill in await read_drills(store, settings.layout) if drill.run == name]
-    return name, render_evidence(manifest, stored, drills, int(time.time() * 1000))
+    signed, note = await _signatures(store, settings, name)
+    drills = await read_drills(store, settings.layout)
+    return name, render_evidence(manifest, stored._replace(signatures=note), drills, int(time.time() * 1000), signed)
+
+
+async def _signatures(store: ObjectStore, settings: Settings, run: str) -> tuple[list[Drill] | None, str]:
+    """The drills whose notes a trusted key has signed, None where none is demanded; the manifest's keys, in words."""
+    from bqdump.repository.signatures import signatures_there, signed_drills
+
+    envelope = await signatures_there(store, settings.target, settings.layout.run(run))
+    keys = ", ".join(signature.keyid for signature in envelope.signatures) if envelope else ""
+    if trusted := open_trusted(settings):
+        return await signed_drills(store, settings.target, settings.layout, trusted), f"{keys}: trusted"
+    return None, f"{keys}: not checked, as no key was given to trust" if keys else "none"
 
 
 async def refuse_set(sets: Sequence[SetAt]) -> tuple[str, bytes]:

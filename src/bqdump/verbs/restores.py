@@ -23,6 +23,7 @@ from bqdump.core.settings.target import Target
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.notify import notify
 from bqdump.ports.destination import Destination
+from bqdump.ports.signer import PROBE
 from bqdump.repository.exports import ExportAt, exports_at
 from bqdump.restoration.listing import Place, chosen, find_restores
 from bqdump.restoration.listing import abort as end_restore
@@ -33,7 +34,7 @@ from bqdump.restoration.restore import plan_restore as plan_run
 from bqdump.restoration.restore import restore as run_task
 from bqdump.restoration.task import Request, Via
 from bqdump.restoration.task import Task as RestoreTask
-from bqdump.services.keys import trusting
+from bqdump.services.keys import open_signer, trusting
 from bqdump.services.opened import Services
 from bqdump.services.opening import open_destination, open_notifier, open_reader
 from bqdump.telemetry import observed
@@ -106,12 +107,15 @@ async def drill(tasks: Sequence[RestoreTask], portion: Portion) -> Drilled:
     task = tasks[0]
     # Its dataset has another name each time.
     about: dict[str, str | int] = {"bqdump.project": task.request.options.project, "bqdump.task": task.owner.task}
+    if signer := open_signer(task.settings):
+        # A key that cannot sign is refused before anything is restored.
+        await signer.sign(PROBE)
     reader, notifier = open_reader(), open_notifier(task.settings)
     try:
         request = task.request._replace(compares=True, reading=ReadOptions(reader, checksums=True))
         with observed("drill", task.owner.execution, about, task.tell) as hear:
             # Nothing resumes a drill, so its receipts need not outlive it.
-            members = [member._replace(request=request, documents=MemoryStore()) for member in tasks]
+            members = [member._replace(request=request, documents=MemoryStore(), signer=signer) for member in tasks]
             done = await run_drill([_observed_by(member, hear) for member in members], portion)
             if done.problems:
                 hear(Incomplete("; ".join(done.problems[:3])))

@@ -47,7 +47,8 @@ EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAIL
 @json_option(Drilled, "Print the result as JSON, and log lines to standard error.")
 @quiet_option
 @settings_options(
-    *("concurrency", "labels", "job_timeout", "max_bytes_billed", "price_per_tib", "notify", "trust", "newest_within")
+    *("concurrency", "labels", "job_timeout", "max_bytes_billed", "price_per_tib", "notify"),
+    *("sign", "trust", "newest_within"),
 )
 def drill(
     run: str | None,

@@ -37,7 +37,7 @@ class Written(msgspec.Struct, frozen=True):
 )
 @json_option(Written, "Print the file's path and size as JSON.")
 @quiet_option
-@settings_options()
+@settings_options("trust")
 def report(
     run: str | None, since: str | None, drill: bool, output: Path, as_json: bool, quiet: bool, **options: Any
 ) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bqdump.core.documents.manifest_index import Summary
     from bqdump.core.documents.project import Project, ProjectLayout
     from bqdump.core.documents.retention import Erasure, Tags
+    from bqdump.core.documents.signature import Envelope
     from bqdump.core.documents.target import Drill
 
 # The largest of the documents that do not grow with the tables, in bytes.
@@ -32,6 +33,8 @@ SMALL_DOCUMENTS = (
     "finisher.json",
     "signature.json",
 )
+# What follows the name of the note on a drill in that of its signature.
+SIGNATURE = ".sig"
 # The folders of a run, and of a restore, that hold notes.
 NOTES = (["claims"], ["readings"], ["receipts"], ["failures"], ["references"])
 RESTORE_NOTES = (["done"], ["failures"])
@@ -113,6 +116,12 @@ class Layout(NamedTuple):
         from bqdump.core.documents.target import Drill
 
         return Document(f"{self.drills}{name}.json", Drill, "note")
+
+    def drill_signature(self, note: str) -> Document[Envelope]:
+        """The signature of the note on a drill. note: its object name."""
+        from bqdump.core.documents.signature import Envelope
+
+        return Document(f"{note}{SIGNATURE}", Envelope, "page")
 
     @property
     def tagged(self) -> str:

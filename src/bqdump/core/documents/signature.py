@@ -1,4 +1,4 @@
-"""The signature of a manifest: a DSSE envelope around an in-toto statement, next to the manifest.
+"""The signature of a manifest, or of the note on a drill: a DSSE envelope around an in-toto statement, next to it.
 
 The statement has the SHA-256 of the manifest's bytes, so that it stays small however many tables there are, and says
 which export and run they are of. It follows from these alone: whoever signs the same manifest again signs the same
@@ -17,6 +17,7 @@ import msgspec
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "urn:bqdump:manifest:1"
+DRILL = "urn:bqdump:drill:1"
 SHA256 = "sha256"
 
 
@@ -88,6 +89,13 @@ def envelope_of(manifest: bytes, name: str, target: str) -> Envelope:
             project=of.project, dataset=of.dataset, run=of.run, snapshot_time=of.snapshot_time, target=target
         ),
     )
+    return Envelope(payload=msgspec.json.encode(statement), signatures=())
+
+
+def envelope_of_drill(note: bytes, name: str, target: str) -> Envelope:
+    """The unsigned envelope about the note on a drill with these bytes and this object name. target: see Signed."""
+    subject = {"name": name, "digest": {SHA256: hashlib.sha256(note).hexdigest()}}
+    statement = {"_type": STATEMENT, "subject": [subject], "predicateType": DRILL, "predicate": {"target": target}}
     return Envelope(payload=msgspec.json.encode(statement), signatures=())
 
 
