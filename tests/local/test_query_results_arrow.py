@@ -88,6 +88,18 @@ def test_what_a_result_cannot_be_is_refused_before_the_query_runs(
         world.client.get_table(f"{PROJECT}.{table}")
 
 
+def test_the_stream_of_a_job_is_compressed_as_the_request_says(world: World, reads: BigQueryReadClient) -> None:
+    job = world.client.query(NUMBERS)
+    job.result()
+    name = f"projects/{PROJECT}/locations/US/jobs/{job.job_id}/streams/_default"
+
+    def size(codec: int) -> int:
+        answers = reads.read_rows(name, 0, arrow_serialization_options={"buffer_compression": codec})
+        return sum(len(answer.arrow_record_batch.serialized_record_batch) for answer in answers)
+
+    assert max(size(1), size(2)) < size(0)
+
+
 def test_the_stream_of_an_unknown_job_is_not_found(reads: BigQueryReadClient) -> None:
     with pytest.raises(exceptions.NotFound):
         list(reads.read_rows(f"projects/{PROJECT}/locations/US/jobs/none/streams/_default", 0))

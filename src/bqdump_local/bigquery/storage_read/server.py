@@ -108,13 +108,15 @@ class Service:
         try:
             break_after = self._meet("readRows", request.read_stream, context)
             session, stream = self._sessions.find(request.read_stream)
+            # Only streams of jobs, which have no session of their own, are asked for in this way.
+            codec = session.codec or self._codec(request.arrow_serialization_options)
             sent, size = 0, self._settings.read_batch_bytes
             for batch in self._sessions.read(request.read_stream, request.offset, size):
                 if break_after and sent + batch.num_rows > break_after[0]:
                     batch = batch.slice(0, break_after[0] - sent)
                 if batch.num_rows:
                     done = request.offset + sent
-                    yield self._response(session, batch, first=not sent, done=done, rows=stream.rows)
+                    yield self._response(session, batch, codec, first=not sent, done=done, rows=stream.rows)
                     sent += batch.num_rows
                 if break_after and sent == break_after[0]:
                     context.abort(*break_after[1:])
@@ -159,8 +161,7 @@ class Service:
             raise invalid("request failed: this stand-in does not support response compression or sampling")
         snapshot = session.table_modifiers.snapshot_time
         moment = snapshot.timestamp_pb().ToMilliseconds() if snapshot else None
-        codecs: dict[int, Codec] = {1: "LZ4", 2: "ZSTD"}
-        codec = codecs.get(int(options.arrow_serialization_options.buffer_compression))
+        codec = self._codec(options.arrow_serialization_options)
         return SessionRequest(
             request.parent,
             session.table,
@@ -188,13 +189,18 @@ class Service:
             trace_id=requested.trace_id,
         )
 
-    def _response(self, session: Session, batch: Any, *, first: bool, done: int, rows: int) -> Any:
+    @staticmethod
+    def _codec(options: Any) -> Codec | None:
+        codecs: dict[int, Codec] = {1: "LZ4", 2: "ZSTD"}
+        return codecs.get(int(options.buffer_compression))
+
+    def _response(self, session: Session, batch: Any, codec: Codec | None, *, first: bool, done: int, rows: int) -> Any:
         from bqdump_local.bigquery.storage_read.arrow import batch_message
 
         if session.avro:
             sent = {"avro_rows": {"serialized_binary_rows": batch.message(), "row_count": batch.num_rows}}
         else:
-            message = batch_message(batch, session.codec)
+            message = batch_message(batch, codec)
             sent = {"arrow_record_batch": {"serialized_record_batch": message, "row_count": batch.num_rows}}
         return self._types.ReadRowsResponse(
             **sent,
