@@ -23,6 +23,6 @@ MUTATIONS = (
              edit("if task.lock:", "if not task.lock:")),
     Mutation("prune deletes files that another run names", Law.LOCKED, locked, "_free_files",
              edit("for run in survey.complete:", "for run in survey.complete[:0]:")),
-    Mutation("a pointer counts whatever its manifest is", Law.LOCKED, complete_runs, "newest_locked",
+    Mutation("a pointer counts whatever its manifest is", Law.LOCKED, complete_runs, "_newest_locked",
              edit("await _check_manifest(store, pointer)", "pass")),
 )  # fmt: skip
