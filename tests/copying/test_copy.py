@@ -103,6 +103,34 @@ def test_a_run_that_reuses_files_moves_only_its_new_ones(copies: Copies) -> None
     assert all(file.sha256 for entry in copies.manifest("c").tables for file in entry.files)
 
 
+def test_of_ten_nights_each_copy_moves_the_bytes_of_what_has_changed(copies: Copies) -> None:
+    """A hundred tables of one size, one of which changes each night: a hundredth of the bytes for each new file."""
+
+    def fill(*numbers: int, night: int) -> None:
+        for number in numbers:
+            lines = [f"{night:02} {number:03} {line:04}".ljust(60) for line in range(100)]
+            copies.source.warehouse.put("p", "sales", f"t_{number:03}", lines)
+
+    fill(*range(100), night=0)
+    for name in ("before", "night-00"):
+        # What has not changed is known from the second run on.
+        copies.source.run(name, path=copies.path, incremental=True)
+    first = copies.copy().runs[0]
+    for night in range(1, 10):
+        fill(night, night=night)
+        copies.source.run(f"night-{night:02}", path=copies.path, incremental=True)
+        moved = copies.copy().runs[0]
+        # A run exports a table also in the night after the one in which it has changed.
+        assert moved.moved_files == min(night, 2)
+        assert moved.moved_bytes * 100 == pytest.approx(moved.bytes * moved.moved_files, rel=0.05)
+    assert first.moved_files == first.tables >= 100
+    complete(copies)
+    assert len(copies.prune(keep_last=3)) == 7
+    complete(copies)
+    for night in (7, 8, 9):
+        assert not copies.verify(f"night-{night:02}").findings
+
+
 def test_all_runs_are_copied_in_their_order(copies: Copies) -> None:
     copies.export("a", "b", "c", incremental=True)
     result = copies.copy(every=True)
@@ -358,18 +386,22 @@ def test_a_damaged_file_of_the_source_is_named_and_nothing_is_published(copies: 
     assert copies.manifests() == []
 
 
-@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "swapped", "missing"])
 def test_a_damaged_file_of_the_copy_is_named_by_verify_and_by_the_next_copy(copies: Copies, damage: str) -> None:
     copies.export("a")
     copies.copy()
-    name = copies.data()[0]
-    found = copies.target.peek(name)
+    name, other = copies.data()[:2]
+    found, second = copies.target.peek(name), copies.target.peek(other)
     assert found
+    assert second
     if damage == "missing":
         asyncio.run(copies.target.delete([(name, found[1].generation)]))
+    elif damage == "swapped":
+        copies.target.put_now(name, second[0])
+        copies.target.put_now(other, found[0])
     else:
         copies.target.put_now(name, found[0][:-1] if damage == "truncated" else b"X" + found[0][1:])
-    assert [finding.file for finding in copies.verify().findings] == [name]
+    assert [finding.file for finding in copies.verify().findings] == [name, *([other] if damage == "swapped" else [])]
     with pytest.raises(VerificationError, match=name):
         copies.copy()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -120,13 +121,23 @@ def test_every_command_works_on_a_copy(stage: Stage, second: str) -> None:
     assert stage.sql(f"SELECT COUNT(*) FROM `{stage.project}.restored.t_0`") == [(9,)]
 
 
-def killed(stage: Stage, dest: str, objects: Callable[[], int], after: int) -> bool:
-    """Whether a copy was killed as soon as its place had so many objects, before it ended."""
-    process = subprocess.Popen([*COMMAND, dest, "--quiet"], env=stage.variables, cwd=stage.folder)
-    until(lambda: process.poll() is not None or objects() >= after, "the copy goes on")
-    hit = process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+def killed(stage: Stage, dest: str, objects: Callable[[], int], after: int, tasks: int = 1) -> bool:
+    """Whether the tasks of a copy were killed as soon as its place had so many objects, before all of them ended."""
+    processes = []
+    for task in range(tasks):
+        own = {"CLOUD_RUN_TASK_INDEX": str(task), "CLOUD_RUN_TASK_COUNT": str(tasks), "CLOUD_RUN_EXECUTION": "copying"}
+        env = os.environ | stage.variables | (own if tasks > 1 else {})
+        processes.append(subprocess.Popen([*COMMAND, dest, "--quiet"], env=env, cwd=stage.folder))
+
+    def ended() -> bool:
+        return None not in [process.poll() for process in processes]
+
+    until(lambda: ended() or objects() >= after, "the copy goes on")
+    hit = not ended()
+    for process in processes:
+        process.send_signal(signal.SIGKILL)
+    for process in processes:
+        process.wait()
     return hit
 
 
@@ -137,7 +148,7 @@ def test_copies_that_are_killed_at_random_are_completed_by_the_same_command(
     fill(stage, tables=12)
     assert stage.run(execution="r1").code == 0
     dice, hits = random.Random(kind), 0
-    for number in range(5):
+    for number in range(7):
         name = f"copy-{number}/"
         folder = stage.folder / name
         dest = str(folder) if kind == "folder" else f"gs://{second}/{name}"
@@ -147,7 +158,7 @@ def test_copies_that_are_killed_at_random_are_completed_by_the_same_command(
                 return sum(path.is_file() for path in folder.rglob("*"))
             return len(list(stage.store.list_blobs(second, prefix=prefix)))
 
-        hits += killed(stage, dest, objects, dice.randrange(1, 18))
+        hits += killed(stage, dest, objects, dice.randrange(1, 18), tasks=1 + number % 4)
         completed = stage.command("copy", dest)
         assert completed.code == 0, completed.text
         verified = stage.command("verify", "--to", dest, "--json")

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from integration.stage import Stage, until
+from integration.stage import Stage
+from integration.test_copy import killed
 from s3_server import BUCKET, Fault, S3Server, s3_server
 
-COMMAND = (sys.executable, "-m", "bqdump", "copy")
 DEST = f"s3://{BUCKET}/sales"
 AT = ("--to", DEST)
 MANIFEST = "sales/_bqdump/runs/{}/manifest.json"
@@ -242,20 +238,13 @@ def test_copies_to_s3_that_are_killed_at_random_are_completed_by_the_same_comman
     fill(stage, tables=12)
     assert stage.run(execution="r1").code == 0
     dice, hits = random.Random(3), 0
-    for number in range(4):
-        dest, prefix, after = f"s3://{BUCKET}/copy-{number}", f"copy-{number}/", dice.randrange(2, 20)
-        process = subprocess.Popen([*COMMAND, dest, "--quiet"], env=os.environ | stage.variables, cwd=stage.folder)
+    for number in range(6):
+        dest, prefix = f"s3://{BUCKET}/copy-{number}", f"copy-{number}/"
 
-        def reached(prefix: str = prefix, after: int = after) -> bool:
-            return sum(name.startswith(prefix) for name in s3.names()) >= after
+        def objects(prefix: str = prefix) -> int:
+            return sum(name.startswith(prefix) for name in s3.names())
 
-        def ended(process: subprocess.Popen[bytes] = process) -> bool:
-            return process.poll() is not None
-
-        until(lambda: ended() or reached(), "the copy goes on")
-        hits += not ended()
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        hits += killed(stage, dest, objects, dice.randrange(2, 20), tasks=1 + number % 4)
         completed = stage.command("copy", dest)
         assert completed.code == 0, completed.text
         verified = stage.command("verify", "--to", dest, "--json", "--read")

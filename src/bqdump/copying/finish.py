@@ -13,7 +13,7 @@ from bqdump.copying.sharing import Begun, is_pruned
 from bqdump.copying.survey import COPY, Locking, Place, Surveyed, Task, another_run, pruned_meanwhile, signed_here
 from bqdump.core.copy.manifest import Here, content_of, copied_manifest, pointer_to
 from bqdump.core.documents.codec import decode, encode
-from bqdump.core.documents.copying import Copying, CopyOf
+from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.retention import Tags
 from bqdump.core.documents.target import Latest
@@ -91,7 +91,7 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:
         await show_metadata(task, made.value)
     done = await load(place.store, names.copying)
     if done and done.value.files:
-        await replace(place.store, names.copying, _without_files(done.value), done.generation)
+        await replace(place.store, names.copying, msgspec.structs.replace(done.value, files=()), done.generation)
     for folder in (names.arrivals, names.shared) if task.tasks > 1 else (names.arrivals,):
         records = [(info.name, info.generation) async for page in place.store.objects(folder) for info in page]
         if records:
@@ -290,15 +290,7 @@ async def _refuse_gone(task: Task, found: Surveyed, here: Mapping[str, Here]) ->
         how = "has another size, checksum or generation than was copied" if wrong[0] in there else "is missing"
         more = f", and {counted(len(wrong) - 1, 'other file')} as well" if len(wrong) > 1 else ""
         cause = f"it {how}{more}: the copy of run {found.run} was changed by something else"
-        raise VerificationError(COPY, f"{task.target.store.url}/{wrong[0]}", cause, await _way_out(task, found))
-
-
-async def _way_out(task: Task, found: Surveyed) -> str:
-    names = task.target.layout.run(found.run)
-    if await exists(task.target.store, names.manifest):
-        return f"To copy the run again, delete {names.manifest.name} there first."
-    return "Repeat the command."
-
-
-def _without_files(copying: Copying) -> Copying:
-    return Copying(copying.run, copying.source, copying.content, ())
+        manifest = task.target.layout.run(found.run).manifest
+        again = f"To copy the run again, delete {manifest.name} there first."
+        hint = again if await exists(task.target.store, manifest) else "Repeat the command."
+        raise VerificationError(COPY, f"{task.target.store.url}/{wrong[0]}", cause, hint)
