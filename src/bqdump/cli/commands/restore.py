@@ -149,7 +149,7 @@ def print_plan(settings: Settings, shown: Restoration) -> None:
     """Print what would be restored, and what it would bill."""
     if shown.datasets:
         _print_datasets(shown)
-        sys.stdout.write(f"\n{_summary(shown)} into {_target(shown)}{_money(settings, shown)}.\n\n")
+        sys.stdout.write(f"\n{_summary(shown)} into {_target(shown)}{_bill(shown)}{_money(settings, shown)}.\n\n")
     print_table(
         ("table", "action", "rows", "bytes", "files", "jobs", "note"),
         [
@@ -178,7 +178,7 @@ def print_plan(settings: Settings, shown: Restoration) -> None:
     if shown.kept:
         sys.stdout.write(f"\nKept, as they exist: {', '.join(shown.kept)}.\n")
     if not shown.datasets:
-        sys.stdout.write(f"\n{_summary(shown)} into {_target(shown)}{_money(settings, shown)}.\n")
+        sys.stdout.write(f"\n{_summary(shown)} into {_target(shown)}{_bill(shown)}{_money(settings, shown)}.\n")
 
 
 def _money(settings: Settings, shown: Restoration) -> str:
@@ -226,7 +226,7 @@ def _print_result(done: Restoration) -> None:
             sys.stdout.write("\n")
             _print_datasets(done)
         restore = "" if done.datasets else f", restore {done.restore}"
-        sys.stdout.write(f"\n{_summary(done)} into {_target(done)}{restore}.\n")
+        sys.stdout.write(f"\n{_summary(done)} into {_target(done)}{restore}{_bill(done)}.\n")
     if incomplete := [dataset.dataset for dataset in done.datasets if dataset.state == "incomplete"]:
         of = counted(len(done.datasets), "dataset")
         sys.stdout.write(f"Incomplete: {len(incomplete)} of {of} ({', '.join(incomplete)}). {RESUME}\n")
@@ -261,14 +261,17 @@ def _print_not_restored(shown: Restoration) -> None:
     print_section("Not restored:", ("object", "kind", "why"), rows)
 
 
-def _summary(shown: Restoration) -> str:
-    billed = f"; queries bill about {size_text(shown.bytes_billed)}" if shown.bytes_billed else ""
+def _bill(shown: Restoration) -> str:
     if shown.bytes_billed_at_most > shown.bytes_billed:
-        billed = f"; queries bill {size_text(shown.bytes_billed)} to {size_text(shown.bytes_billed_at_most)}"
+        return f"; queries bill {size_text(shown.bytes_billed)} to {size_text(shown.bytes_billed_at_most)}"
+    return f"; queries bill about {size_text(shown.bytes_billed)}" if shown.bytes_billed else ""
+
+
+def _summary(shown: Restoration) -> str:
     datasets = f"{counted(len(shown.datasets), 'dataset')} with " if shown.datasets else ""
     return (
         f"{datasets}{with_objects(len(shown.tables), len(shown.objects))}, {counted(shown.rows, 'row')}, "
-        f"{size_text(shown.bytes)} of run {shown.run} (as of {time_text(shown.snapshot_time)}){billed}"
+        f"{size_text(shown.bytes)} of run {shown.run} (as of {time_text(shown.snapshot_time)})"
     )
 
 
