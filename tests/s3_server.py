@@ -85,7 +85,7 @@ class S3Server:
         if fault and not fault.after:
             return refusal(start, fault)
         denied = Fault(operation, 403, "AccessDenied", message="Access Denied")
-        if self.allowed is not None and RIGHTS[operation] not in self.allowed:
+        if self.allowed is not None and not rights_for(environ, operation) <= self.allowed:
             return refusal(start, denied)
         answer: list[Any] = []
 
@@ -102,6 +102,8 @@ class S3Server:
         if self.allowed is not None and "s3:ListBucket" not in self.allowed and answer[0].startswith("404"):
             # Who may not list does not learn what does not exist.
             return refusal(start, denied)
+        if self.allowed is not None and "s3:GetObjectRetention" not in self.allowed:
+            answer[1] = [one for one in answer[1] if not one[0].lower().startswith("x-amz-object-lock-")]
         if self.region and operation == "head bucket":
             answer[1] = [one for one in answer[1] if one[0].lower() != "x-amz-bucket-region"]
             answer[1].append(("x-amz-bucket-region", self.region))
@@ -209,6 +211,17 @@ def operation_of(environ: dict[str, Any]) -> str:
     if not name:
         return "list" if "list-type" in query else f"{method.lower()} bucket"
     return method.lower()
+
+
+def rights_for(environ: dict[str, Any], operation: str) -> frozenset[str]:
+    """The permissions that a request needs."""
+    query = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+    if "versions" in query:
+        return frozenset({"s3:ListBucketVersions"})
+    if "versionId" in query and operation in ("get", "head", "delete"):
+        return frozenset({"s3:DeleteObjectVersion" if operation == "delete" else "s3:GetObjectVersion"})
+    locks = {"s3:PutObjectRetention"} if "HTTP_X_AMZ_OBJECT_LOCK_MODE" in environ else set[str]()
+    return frozenset({RIGHTS[operation], *locks})
 
 
 def signed_for(environ: dict[str, Any]) -> str:

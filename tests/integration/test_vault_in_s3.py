@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -75,6 +77,57 @@ def test_each_version_is_locked_and_written_once(stage: Stage, vault: Vault) -> 
     assert "three" in stage.command("status", *vault.at).out
     pruned = stage.command("prune", *vault.at, "--keep-last", "1", "--yes")
     assert "kept: locked until" in pruned.out, pruned.text
+
+
+def of_role(role: str) -> tuple[str, ...]:
+    """The permissions of an account in S3, as the page about copies lists them."""
+    page = (Path(__file__).parents[2] / "docs" / "internals" / "copying.md").read_text()
+    (line,) = re.findall(rf"^\| {role} \|.*; S3: (.*) \|$", page, re.MULTILINE)
+    return tuple(re.findall(r"`(s3:\w+)`", line))
+
+
+def test_the_copier_and_the_pruner_get_by_with_the_permissions_that_the_page_lists(
+    stage: Stage, vault: Vault, served: S3Server
+) -> None:
+    stage.table("a")
+    night(stage, vault, "one")
+    assert stage.run("--run-id", "two", *KEEP, "--incremental").code == 0
+    copy = ("copy", vault.at[1], "--lock", "36d")
+    prune = ("prune", *vault.at, "--keep-last", "1", "--yes")
+    try:
+        for missing in of_role("copier"):
+            served.allowed = frozenset(of_role("copier")) - {missing}
+            called = stage.command(*copy)
+            # Without that, it cannot see that a lock is long enough, and extends it once more.
+            assert called.code == (0 if missing == "s3:GetObjectRetention" else 5), (missing, called.text)
+        served.allowed = frozenset(of_role("copier"))
+        assert stage.command(*copy).code == 0
+        called = stage.command(*prune)
+        assert "kept: locked until" in called.out, called.text
+        before = vault_names(served, vault)
+        # As a thief: nothing that is locked goes, or is hidden.
+        for name in before:
+            for bypass in ({}, {"BypassGovernanceRetention": True}):
+                with pytest.raises(ClientError):
+                    vault.s3.delete_object(Bucket=vault.bucket, Key=name, **bypass)
+        assert vault_names(served, vault) == before
+        served.end_locks(vault.bucket)
+        for missing in of_role("pruner"):
+            served.allowed = frozenset(of_role("pruner")) - {missing}
+            called = stage.command(*prune)
+            assert called.code == 5 or "left: " in called.out, (missing, called.text)
+        served.allowed = frozenset(of_role("pruner"))
+        with pytest.raises(ClientError):
+            vault.s3.put_object(Bucket=vault.bucket, Key="sales/new", Body=b"", ChecksumAlgorithm="CRC32")
+        assert stage.command(*prune).code == 0
+    finally:
+        served.allowed = None
+    assert not [name for name in vault.versions() if "/runs/one/" in name]
+    assert stage.command("status", *vault.at).code == 0
+
+
+def vault_names(served: S3Server, vault: Vault) -> list[str]:
+    return [name for name in served.names(vault.bucket) if name.startswith("sales/")]
 
 
 def test_nobody_deletes_or_shortens_what_is_locked(stage: Stage, vault: Vault) -> None:
