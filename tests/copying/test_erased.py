@@ -14,7 +14,7 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import Copying, Expected
 from bqdump.core.documents.retention import Erasure, ObjectVersion
 from bqdump.core.documents.target import Erasing, Latest
-from bqdump.core.errors import UnavailableError, UsageError
+from bqdump.core.errors import NotFoundError, UnavailableError, UsageError
 from bqdump.core.retention.policy import Policy
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
@@ -160,9 +160,16 @@ def test_a_locked_copy_of_a_run_that_was_erased_says_until_when_it_stays() -> No
 
 def unfinished(copies: Copies, run: str) -> None:
     """A copy of the run that was killed when it had all files."""
+    stopped(copies, run, "/manifest.json")
+
+
+def stopped(copies: Copies, run: str, at: str) -> None:
+    """A copy of the run that was killed before it stored its manifest or a later document, whose name ends so."""
+    names = copies.there.layout.run(run)
 
     def before(what: str, name: str) -> None:
-        if name.endswith("/manifest.json") and what == "write":
+        final = name != names.copying.name or copies.target.peek(names.manifest.name)
+        if name.endswith(at) and what in ("write", "note") and final:
             raise KilledError
 
     target: Any = Watched(copies.target, before)
@@ -219,3 +226,57 @@ def test_an_erasure_at_the_copy_waits_for_an_unfinished_copy_and_says_how_it_end
     assert erased(copies, copies.target, copies.there) == ("r1", "r2")
     complete(copies)
     assert not any("/sales_" in name for name in copies.data())
+
+
+AT = ("contents.json", "history/{run}.json", "latest.json", "runs/{run}/copying.json")
+# The first copy, a later one, and one of an earlier run, which latest.json does not name.
+STOPPED = [
+    *(((), "r1", at) for at in AT),
+    *((("r1",), "r2", at) for at in AT),
+    *((("r2",), "r1", at) for at in AT if at != "latest.json"),
+]
+
+
+@pytest.mark.parametrize(("before", "run", "stopped_at"), STOPPED)
+def test_a_copy_that_was_stopped_after_its_manifest_can_be_erased_as_its_source_and_goes_on(
+    before: tuple[str, ...], run: str, stopped_at: str
+) -> None:
+    copies = Copies()
+    copies.export("r1", "r2")
+    for earlier in before:
+        copies.copy(earlier)
+    stopped(copies, run, stopped_at.format(run=run))
+    erased(copies, copies.source.store, copies.settings)
+    looked = {name: copies.target.peek(name) for name in copies.target.names_now()}
+    with pytest.raises(UsageError, match="table sales was erased from it in the source"):
+        copies.copy(run, dry=True)
+    assert {name: copies.target.peek(name) for name in copies.target.names_now()} == looked
+    with pytest.raises(UsageError, match="table sales was erased from it in the source") as refused:
+        copies.copy(run)
+    assert "Erase it there as well: bqdump erase sales.sales" in fill(refused.value.hint, COMMANDS)
+    assert erased(copies, copies.target, copies.there) == tuple(sorted({*before, run}))
+    for each in (*before, run):
+        copies.copy(each)
+    complete(copies)
+    assert copies.latest() == max(*before, run, "")
+    assert [[entry.table for entry in manifest.tables] for manifest in copies.manifests()] == [["items"]] * len(
+        {*before, run}
+    )
+    assert not any("/sales_" in name for name in copies.data())
+    assert [one.state for one in copies.copy(run).runs] == ["there"]
+
+
+def test_an_erasure_at_a_copy_that_is_not_published_says_to_repeat_the_copy() -> None:
+    copies = Copies()
+    copies.export("r1", "r2")
+    stopped(copies, "r1", "latest.json")
+    with pytest.raises(NotFoundError) as refused:
+        erased(copies, copies.target, copies.there)
+    assert "Run r1 has not ended, and may have it: finish it, or repeat the copy, then this" in refused.value.hint
+    copies.copy("r1")
+    stopped(copies, "r2", "latest.json")
+    with pytest.raises(UsageError, match="run r2 is being published") as waits:
+        erased(copies, copies.target, copies.there)
+    assert waits.value.hint == "Repeat the copy, then this."
+    copies.copy("r2")
+    assert erased(copies, copies.target, copies.there) == ("r1", "r2")

@@ -244,6 +244,27 @@ def test_a_restore_that_an_erasure_overtakes_names_the_table_and_a_new_one_finis
     assert world.rows("two") == ROWS["two"]
 
 
+def test_what_a_restore_had_begun_before_an_erasure_does_not_go_on_and_the_way_out_is_named() -> None:
+    world = World()
+    dataset = Dataset("project", "copy", "US")
+    asyncio.run(world.big.create_dataset("project", "copy", raw({"location": "US"})))
+    for table in ("one", "two"):
+        begun = {"schema": {"fields": []}, "labels": {LABEL: "0123456789ab-7-01ab"}}
+        asyncio.run(world.big.create_table(dataset, table, raw(begun)))
+    erasing = Erasing("one", 1_800_000_900_000, "dana", "why")
+    asyncio.run(erase(Erasure(world.store, SETTINGS, erasing, delete=True)))
+    with pytest.raises(UsageError, match="has not finished one, two") as refused:
+        world.restore()
+    assert fill(refused.value.hint, COMMANDS) == (
+        "Table one was erased from the run, so what was begun before that does not go on. To finish what was begun "
+        "from another run, repeat its command. Delete one, which the run does not have any more. Restore into a new "
+        "dataset, or use --replace to replace what the export also has, or --missing-only to restore only what is "
+        "missing or unfinished."
+    )
+    world.restore(msgspec.structs.replace(INTO, missing_only=True), "second")
+    assert (world.rows("two"), world.definition("two").get("labels", {})) == (ROWS["two"], {})
+
+
 def test_a_table_of_an_unfinished_restore_is_named_by_the_refusal_and_not_kept_for_one_that_exists() -> None:
     world = World()
     dataset = Dataset("project", "copy", "US")

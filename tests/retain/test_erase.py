@@ -242,6 +242,19 @@ def test_prune_and_restores_go_on_afterwards() -> None:
     assert scene.names("runs/r1/") == []
 
 
+def test_a_pruned_run_whose_files_a_kept_one_names_does_not_stand_against_it() -> None:
+    scene = Scene()
+    scene.run("r1", "r2", "r3", incremental=True)
+    assert {run.run for run in scene.prune().removed} == {"r1", "r2"}
+    pruned = [run for run in ("r1", "r2") if LAYOUT.run(run).tombstone.name in scene.names()]
+    assert pruned
+    assert erased(scene).runs == ("r3",)
+    check(scene, "r3")
+    scene.run("r4")
+    scene.prune()
+    assert not [name for run in pruned for name in scene.names(f"/{run}/")]
+
+
 def put(scene: Scene, name: str, value: Any) -> None:
     scene.store.put_now(name, encode(value))
 

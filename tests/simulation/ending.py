@@ -131,10 +131,13 @@ def _refused_for_a_reason(world: World, run: str) -> bool:
     if latest is None or published is None:
         return False
     publishing = view.publishing()
+    had = [*dict.fromkeys([entry.table for entry in published.tables] + [table.table for table in published.left])]
     if plan is not None:
         half = publishing is not None and publishing.run != latest.run
-        return world.switching or half or plan.mode == "keep"
-    had = [*dict.fromkeys([entry.table for entry in published.tables] + [table.table for table in published.left])]
+        given_up = view.given_up(run)
+        dropped = {unit.table for unit in view.units(plan) if unit.id in given_up}
+        most = 2 * len(dropped.intersection(had)) > len(had) and Risk.REMOVED_TABLES not in settings.allow
+        return world.switching or half or plan.mode == "keep" or most
     chosen = [name for name, wanted in zip(had, select(had, (), settings.exclude), strict=True) if wanted]
     history = world.laws.histories[settings.dataset]
     steady = history.steady(settings.snapshot_ms or history.clock())

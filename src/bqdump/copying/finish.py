@@ -103,6 +103,19 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:
     return 0
 
 
+async def publish_stopped(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
+    """Publish a copy that was stopped once it had its manifest, and whose source has lost a table to an erasure since.
+
+    So it can be erased there as well: an erasure waits for a run that is about to be published.
+    """
+    store, names = task.target.store, task.target.layout.run(found.run)
+    copying = await value_of(store, names.copying)
+    erased_here = {note.table for note in found.manifest.erased} - {note.table for note in made.value.erased}
+    stopped = copying and copying.files and copying.content == content_of(made.value)
+    if stopped and erased_here and (not task.signer or await signed_here(task, found.run)):
+        await complete(task, found, made)
+
+
 async def _point(place: Place, ready: Latest) -> Loaded[Latest] | None:
     """Move latest.json, unless it names a later run. The mark of an erasure stays."""
 

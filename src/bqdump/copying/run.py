@@ -6,11 +6,21 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from bqdump.copying.finish import compare, complete, lock_again, lock_files, store_manifest
+from bqdump.copying.finish import compare, complete, lock_again, lock_files, publish_stopped, store_manifest
 from bqdump.copying.move import Movement, move, prove_others, read_unread
 from bqdump.copying.places import check_place, chosen_runs, claim_place, refuse_bare_word, refuse_overlap
 from bqdump.copying.sharing import UNANNOUNCED, Begun, begin, is_pruned, name_again, publishes, publishing
-from bqdump.copying.survey import Locking, Place, Surveyed, Task, plan_of, pruned_meanwhile, sources_of, survey
+from bqdump.copying.survey import (
+    Locking,
+    Place,
+    Surveyed,
+    Task,
+    another_run,
+    plan_of,
+    pruned_meanwhile,
+    sources_of,
+    survey,
+)
 from bqdump.core.copy.manifest import Item
 from bqdump.core.copy.plan import Copied, CopiedRun, CopyState, Side, egress_of, requests_for
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError, VerificationError
@@ -64,6 +74,10 @@ def _is_about(error: BqdumpError, run: str) -> bool:
 async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
     """Copy one run; the number of requests that its files take."""
     found = await survey(task, run)
+    if found.other:
+        if not task.dry and not task.lock:
+            await publish_stopped(task, found, found.other)
+        raise another_run(task.target, run, found.manifest, found.other.value)
     if found.made:
         await check_place(task, found.manifest)
         await compare(task, found, found.made)

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from bqdump.concurrency import gathered
 from bqdump.copying.survey import Place, Surveyed, Task, erased_there, pruned_meanwhile, unfinished_before
+from bqdump.core.copy.manifest import content_of
 from bqdump.core.copy.plan import CopyPlan, Missing
 from bqdump.core.dealing import share_out
 from bqdump.core.documents.copying import Copying, Expected, Renewed
@@ -57,13 +58,14 @@ async def begin(task: Task, found: Surveyed) -> Begun | None:
     place, names = task.target, task.target.layout.run(found.run)
     # Before the note: a prune or an erasure that an error names would find the copy in progress.
     await _refuse_erased(place, found.run)
-    before = await value_of(place.store, names.copying)
-    if before and before.content != found.content:
-        raise unfinished_before(place, found.run)
+    mine, before = _announced(task, found), await load(place.store, names.copying)
+    if before and before.value.content != found.content:
+        if not await _erased_since(place, found):
+            raise unfinished_before(place, found.run)
+        await replace(place.store, names.copying, mine, before.generation)
     await overwrite(place.store, names.planner, task.owner)
     # Either an erasure finds that note, or this finds the erasure.
     await _refuse_erased(place, found.run)
-    mine = _announced(task, found)
     try:
         stored = await create(place.store, names.copying, mine)
     except ConflictError:
@@ -124,6 +126,12 @@ async def name_again(task: Task, found: Surveyed) -> None:
         added = structs.replace(tombstone.value, files=tuple(dict.fromkeys(files)), emptied=False)
         if await replace(place.store, names.tombstone, added, tombstone.generation):
             return
+
+
+async def _erased_since(place: Place, found: Surveyed) -> bool:
+    """Whether an unfinished copy has its manifest, and an erasure has written that anew, as in the source."""
+    stored = await load(place.store, place.layout.run(found.run).manifest)
+    return stored is not None and content_of(stored.value) == found.content
 
 
 async def _refuse_erased(place: Place, run: str) -> None:

@@ -156,17 +156,21 @@ async def signed_here(task: Task, run: str) -> bool:
 
 
 class Surveyed(NamedTuple):
-    """A run of the source. made: the manifest of its copy, None where the copy is not complete."""
+    """A run of the source. made: the manifest of its copy, None where the copy is not complete.
+
+    other: the manifest of another run of this id, or of this one before a table was erased in one of the places.
+    """
 
     run: str
     manifest: Manifest
     content: str
     items: tuple[Item, ...]
     made: Loaded[Manifest] | None
+    other: Loaded[Manifest] | None = None
 
 
 async def survey(task: Task, run: str) -> Surveyed:
-    """The run on both sides. Raises NotFoundError, and UsageError where the copy has another run of this id."""
+    """The run on both sides. Raises NotFoundError, and UsageError where it cannot be copied to the place."""
     manifest = (await load_manifest(task.source.store, task.source.settings, run)).value
     content = content_of(manifest)
     items = items_of(manifest, task.source.target, task.target.target)
@@ -178,7 +182,7 @@ async def survey(task: Task, run: str) -> Surveyed:
         raise UsageError(COPY, f"run {run}", cause if tombstone.emptied else f"it is being pruned in {place.target}")
     made = await load(place.store, names.manifest)
     if made and content_of(made.value) != content:
-        raise another_run(place, run, manifest, made.value)
+        return Surveyed(run, manifest, content, items, None, made)
     if not made and not task.lock and await exists(place.store, names.plan):
         raise UsageError(COPY, f"run {run}", f"a run of this id was begun in {place.target}", "Copy to another place.")
     if made and not task.lock:

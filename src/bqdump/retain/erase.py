@@ -46,6 +46,7 @@ class Concerned(NamedTuple):
     partial: those that have only files of it that an earlier run has left, whose age they do not say.
     named: the tables that some run has. before: the note of the last erasure of this one that some run has.
     held: records of earlier erasures of the table, some of whose files could not be deleted.
+    copied: of all runs, those that are copies.
     """
 
     survey: Survey
@@ -57,6 +58,7 @@ class Concerned(NamedTuple):
     strange: str = ""
     partial: tuple[str, ...] = ()
     before: Erased | None = None
+    copied: frozenset[str] = frozenset()
 
 
 async def has_begun(task: Task) -> bool:
@@ -141,7 +143,11 @@ async def _begin(task: Task, latest: Latest | None) -> Loaded[Erasure]:
 async def _latest(task: Task) -> Latest:
     latest = await read_latest(task.store, task.settings)
     if latest is None:
-        raise NotFoundError(ERASE, f"an export in {task.settings.target}", "nothing has been published there yet")
+        runs = await task.store.folders(task.settings.layout.runs)
+        hint = (
+            f"Run {runs[0]} has not ended, and may have it: finish it, or repeat the copy, then this." if runs else ""
+        )
+        raise NotFoundError(ERASE, f"an export in {task.settings.target}", "nothing has been published there yet", hint)
     if latest.locked:
         hint = "Erase it elsewhere, and let the runs here be pruned once their locks end."
         info = await task.store.stat(task.settings.layout.run(latest.run).manifest.name)
@@ -185,7 +191,8 @@ async def _concerned(task: Task) -> Concerned:
     files += [file for record in held for file in record.files]
     runs = tuple(manifest.run for manifest in having)
     known_files, strange = tuple(dict.fromkeys(files)), next(iter(wrong), "")
-    return Concerned(known, runs, known_files, tuple(signed), names, tuple(held), strange, partial, before)
+    copied = frozenset(manifest.run for manifest in manifests if manifest.copy_of)
+    return Concerned(known, runs, known_files, tuple(signed), names, tuple(held), strange, partial, before, copied)
 
 
 async def _is_strange(task: Task, run: str) -> bool:
@@ -219,13 +226,13 @@ def _refuse(task: Task, found: Concerned) -> None:
         finish = "repeat the copy" if copied else f"finish it ({{call:run run_id={run}}})"
         hint = f"Let it end or {finish}, or delete it: {{call:prune run={run}}}."
         raise _refused(task, f"run {run} has not ended, and may name files of it", hint)
-    if known.deleting:
-        raise _refused(
-            task, f"run {known.deleting[0].value.run} is being pruned", "Let prune finish, then repeat this."
-        )
+    # One that is emptied only keeps names taken, as long as other runs name its files.
+    if deleting := [tombstone.value.run for tombstone in known.deleting if not tombstone.value.emptied]:
+        raise _refused(task, f"run {deleting[0]} is being pruned", "Let prune finish, then repeat this.")
     later = [run.run for run in known.complete if known.latest and run.age > known.latest.age]
     if unpublished := sorted({*later, *(known.named - {known.latest.run if known.latest else ""})}):
-        raise _refused(task, f"run {unpublished[0]} is being published", "Repeat this once it is.")
+        hint = "Repeat the copy, then this." if unpublished[0] in found.copied else "Repeat this once it is."
+        raise _refused(task, f"run {unpublished[0]} is being published", hint)
     if found.signed and task.signer is None:
         raise _unsigned(task, found.signed[0])
     if found.strange:

@@ -21,7 +21,8 @@ class CopyLaws:
     """Judges what happens to copies. `broken`: the first finding; `stop` is called with it.
 
     rows: of each table of each run, as the files of the source had them when its manifest was stored. foreign: the
-    generations of files in the place of the copies that are not theirs.
+    generations of files in the place of the copies that are not theirs. lost: tables that were erased from runs of the
+    source. gone: those that were erased from their copies after that.
     """
 
     def __init__(
@@ -31,6 +32,8 @@ class CopyLaws:
         self.broken: Broken | None = None
         self.rows: dict[str, Rows] = {}
         self.foreign: dict[str, int] = {}
+        self.lost: set[tuple[str, str]] = set()
+        self.gone: set[tuple[str, str]] = set()
         self._latest: tuple[int, str] | None = None
 
     def hold(self, holds: bool, what: str) -> None:
@@ -59,6 +62,7 @@ class CopyLaws:
         manifest = self.manifest(name) if operation == "write" and name.endswith("/manifest.json") else None
         if manifest and not self.left_over(manifest):
             self.whole(manifest)
+            self.without(manifest, self.gone)
         if operation == "stream":
             self._replaced(process, name)
         if operation == "write" and name == self.there.layout.latest.name:
@@ -106,6 +110,18 @@ class CopyLaws:
         for entry in manifest.tables:
             has, had = self._lines(self.target, entry.files), self.rows[manifest.run][entry.table]
             self.hold(has == had, f"{entry.table} of {manifest.run} is copied with {has}, and had {had}")
+
+    def erased(self, lost: set[tuple[str, str]]) -> None:
+        """An erasure in the place of the copies has ended. lost: what was erased in the source before it began."""
+        self.gone |= lost
+        for manifest in self.kept():
+            self.without(manifest, self.gone)
+
+    def without(self, manifest: Manifest, erased: set[tuple[str, str]]) -> None:
+        """Hold that a copy has none of these tables of its run."""
+        for entry in manifest.tables:
+            back = (manifest.run, entry.table) in erased
+            self.hold(not back, f"the copy of {manifest.run} has {entry.table}, which was erased from it")
 
     def latest(self) -> Latest | None:
         """The run that the copies' latest.json names."""

@@ -123,7 +123,9 @@ class _Locked:
 
 
 class VaultWorld(World):
-    """The world of copies, with a vault in place of the second bucket."""
+    """The world of copies, with a vault in place of the second bucket. Nothing is erased from that."""
+
+    erases = False
 
     def __init__(self, seed: int, trace: int | None) -> None:
         super().__init__(seed, trace)

@@ -20,7 +20,16 @@ from bqdump.copying.survey import Task as CopyTask
 from bqdump.core.copy.plan import Copied
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import BqdumpError, ConflictError, QuotaError, UnavailableError, VerificationError
+from bqdump.core.errors import (
+    BqdumpError,
+    ConflictError,
+    NotFoundError,
+    QuotaError,
+    UnavailableError,
+    UsageError,
+    VerificationError,
+)
+from bqdump.core.retention.erased import ErasedFrom, requested_erasure
 from bqdump.core.retention.policy import Policy, policy_of
 from bqdump.core.retention.pruned import Pruned
 from bqdump.core.risks import Risk
@@ -29,7 +38,10 @@ from bqdump.core.settings.target import Target
 from bqdump.export.run import run as export
 from bqdump.export.task import Task
 from bqdump.ports.store import ObjectInfo, Stored
+from bqdump.repository.published import read_latest
+from bqdump.retain.erase import erase
 from bqdump.retain.prune import prune
+from bqdump.retain.rewrite import Task as Erasing
 from bqdump.retain.survey import Task as PruneTask
 from bqdump_memory import MemoryDestination
 from simulation.contents import flipped
@@ -124,7 +136,9 @@ class Deletions:
 
 
 class World:
-    """Everything of one schedule."""
+    """Everything of one schedule. erases: at times, a table is erased in both places."""
+
+    erases = True
 
     def __init__(self, seed: int, trace: int | None) -> None:
         self.seed = seed
@@ -169,6 +183,11 @@ class World:
         work += [self._prune(self.there, rng.uniform(0.0, 40.0)) for _ in range(rng.choice((0, 1, 2)))]
         work += [self._prune(self.here, rng.uniform(0.0, 40.0)) for _ in range(rng.choice((0, 0, 1)))]
         work += [self._export("later", rng.uniform(0.0, 30.0)) for _ in range(rng.choice((0, 0, 1)))]
+        erasing = random.Random(f"{self.seed} erasures")
+        if self.erases and erasing.random() < 0.3:
+            table = erasing.choice(TABLES)
+            work.append(self._erase(self.here, table, erasing.uniform(0.0, 60.0)))
+            work += [self._erase(self.there, table, erasing.uniform(0.0, 200.0)) for _ in range(erasing.choice((1, 2)))]
         await asyncio.gather(*work)
         self.dice.clear_up()
         await asyncio.sleep(1000.0)
@@ -226,6 +245,24 @@ class World:
             start, every = self.rng.choice((0.0, self.rng.uniform(0.0, 40.0))), self.rng.random() < 0.4
             await self._copy(start, every=every, tasks=self.rng.choice((1, 2, 3, 4)))
 
+    async def _erase(self, settings: Settings, table: str, start: float = 0.0) -> Any:
+        """An erasure in one of the places; where one of this table was interrupted, it goes on with that."""
+        await asyncio.sleep(start)
+        requested, lost = requested_erasure(table, "", "a request", "dana", self.clock()), set[tuple[str, str]]()
+
+        def work(process: Process, network: Network) -> Coroutine[Any, Any, ErasedFrom]:
+            lost.update(one for one in self.laws.lost if one[1] == table)
+            source: Any = RetryingStore(Streaming(self.source, network, lambda *_: None), self._patience())
+            store = self._target(process, network) if settings is self.there else source
+            return erase(Erasing(store, settings, requested, delete=True))
+
+        ended = await self._process(f"erase {table} in {settings.target.bucket}", "", work)
+        if isinstance(ended, ErasedFrom) and settings is self.there:
+            self.laws.erased(lost)
+        elif isinstance(ended, ErasedFrom):
+            self.laws.lost |= {(run, table) for run in ended.runs}
+        return ended
+
     async def _prune(self, settings: Settings, start: float = 0.0, **policy: Any) -> Any:
         await asyncio.sleep(start)
         chosen = msgspec.structs.replace(settings, **policy)
@@ -258,7 +295,8 @@ class World:
             return None
         except BqdumpError as error:
             self.trace.add(process.name, "failed", "", f"{type(error).__name__} {error}")
-            if self.dice.weather is CALM and isinstance(error, (UnavailableError, QuotaError)):
+            awaits_erasure = "is being erased" in str(error)
+            if self.dice.weather is CALM and isinstance(error, (UnavailableError, QuotaError)) and not awaits_erasure:
                 self.laws.blame(f"{process.name} fails: {error!r}")
             return error
         except Exception as error:
@@ -270,6 +308,10 @@ class World:
 
     async def _finish(self) -> None:
         """In calm weather: a last export is copied, whatever came before; then the copies are pruned."""
+        for settings, store in ((self.here, self.source), (self.there, self.target)):
+            await self._finish_erasure(settings, store)
+        if self.laws.lost and not self.laws.foreign:
+            await self._follow_erasures()
         await self._export("night-last")
         ended = await self._copy(tasks=self.rng.choice((1, 2, 3, 4)))
         if isinstance(ended, VerificationError):
@@ -293,10 +335,39 @@ class World:
             self.laws.whole(manifest)
         self._nothing_else(manifests)
 
+    async def _finish_erasure(self, settings: Settings, store: MemoryStore) -> None:
+        """The same command finishes an erasure that was killed, or says that it was refused."""
+        latest = await read_latest(store, settings)
+        if latest and latest.erasing:
+            ended = await self._erase(settings, latest.erasing.table)
+            self.laws.hold(isinstance(ended, ErasedFrom | UsageError), f"an erasure ends with {ended!r}")
+            latest = await read_latest(store, settings)
+            self.laws.hold(latest is not None and latest.erasing is None, f"the mark of an erasure stays: {ended!r}")
+
+    async def _follow_erasures(self) -> None:
+        """What was erased in the source is erased here as well, as copies say, and they go on."""
+        await self._copy(every=True)
+        await asyncio.sleep(ABANDONED_SECONDS + 3700.0)
+        await self._prune(self.there, keep_last=9)
+        for table in sorted({table for _, table in self.laws.lost}):
+            ended = await self._erase(self.there, table)
+            self.laws.hold(isinstance(ended, ErasedFrom | NotFoundError), f"an erasure ends with {ended!r}")
+        ended = await self._copy(every=True)
+        problems = [run.problem for run in ended.not_copied] if isinstance(ended, Copied) else [str(ended)]
+        for problem in problems:
+            # A run of the source that is later than the erasure there has lost the table here only.
+            stuck = "erased from it in the source" in problem or "unfinished" in problem
+            self.laws.hold(not stuck, f"after an erasure, a run is not copied: {problem}")
+        for manifest in self.laws.kept():
+            self.laws.without(manifest, self.laws.lost)
+
     def _nothing_else(self, manifests: Sequence[Manifest]) -> None:
         """Of runs that are gone nothing is left, unless another one names it, or prune has told that it stays."""
         named = {file.name for one in manifests for entry in one.tables for file in entry.files}
         state = self.there.layout.state
         left = [one for one in self.target.names_now() if not one.startswith(state) and one not in named]
         left = [one for one in left if one not in self.laws.foreign and one not in self.told]
+        # A task that is late may store a file of a copy that other tasks have ended, and that was erased since.
+        lost = tuple(f"{THERE.prefix}{run}/{table}/" for run, table in self.laws.lost)
+        left = [one for one in left if not one.startswith(lost)]
         self.laws.hold(not left, f"{left[:3]} stay, and nothing names them")

@@ -56,9 +56,13 @@ class Occupied(NamedTuple):
 
 
 def occupied(
-    candidates: Sequence[NamedObject], options: Options, into: Dataset, target: TargetState | None
+    candidates: Sequence[NamedObject],
+    options: Options,
+    into: Dataset,
+    target: TargetState | None,
+    erased: Collection[str] = (),
 ) -> Occupied:
-    """The action for each object.
+    """The action for each object. erased: the tables that were erased from the run.
 
     Raises UsageError where the target has objects and the options do not say what to do with them, and for an object
     of another kind under the name of one that is restored.
@@ -75,7 +79,7 @@ def occupied(
     if options.partitions:
         taken = []
     if taken and not options.replace and not options.missing_only:
-        raise _taken(into, taken, left) if options.as_ else _not_empty(into, present, left)
+        raise _taken(into, taken, left, erased) if options.as_ else _not_empty(into, present, left, erased)
     actions: dict[NamedObject, Action] = {}
     in_the_way = []
     for candidate in candidates:
@@ -142,7 +146,9 @@ def _is_ours(target: TargetState | None, name: str, restore: str) -> bool:
     return target.tables[name][1].get(LABEL) == restore
 
 
-def _not_empty(into: Dataset, present: Mapping[str, str], left: Mapping[str, str]) -> UsageError:
+def _not_empty(
+    into: Dataset, present: Mapping[str, str], left: Mapping[str, str], erased: Collection[str]
+) -> UsageError:
     shown = [f"{_words(kind).split(' ', 1)[1]} {name}" for name, kind in sorted(present.items())]
     cause = f"the dataset is not empty ({named(shown, SHOWN, 'object')})"
     hint = (
@@ -150,15 +156,28 @@ def _not_empty(into: Dataset, present: Mapping[str, str], left: Mapping[str, str
         "{setting:missing_only} to restore only what is missing."
     )
     if left:
-        hint = f"{REPEAT} {hint[:-1]} or unfinished."
+        hint = f"{_way_on(left, erased)} {hint[:-1]} or unfinished."
     return UsageError(PLAN, f"{into.project}.{into.name}", f"{cause}{_begun(left)}", hint)
 
 
-def _taken(into: Dataset, names: Sequence[str], left: Mapping[str, str]) -> UsageError:
+def _taken(into: Dataset, names: Sequence[str], left: Mapping[str, str], erased: Collection[str]) -> UsageError:
     begun = {name: left[name] for name in names if name in left}
     cause = f"the dataset already has {named(names, SHOWN, 'table')}{_begun(begun)}"
     hint = "Choose another name with {setting:as_}, or use {setting:replace} to replace what is there."
-    return UsageError(PLAN, f"{into.project}.{into.name}", cause, f"{REPEAT} {hint}" if begun else hint)
+    return UsageError(PLAN, f"{into.project}.{into.name}", cause, f"{_way_on(begun, erased)} {hint}" if begun else hint)
+
+
+def _way_on(left: Collection[str], erased: Collection[str]) -> str:
+    """How to finish what other restores have begun. An erasure has written the run anew since some of them."""
+    if not erased:
+        return REPEAT
+    tables = "table" if len(erased) == 1 else "tables"
+    hint = (
+        f"{named(sorted(erased), SHOWN, 'table')} {'was' if len(erased) == 1 else 'were'} erased from the run, so what "
+        "was begun before that does not go on. To finish what was begun from another run, repeat its command."
+    )
+    lost = named(sorted({*left}.intersection(erased)), SHOWN, "table")
+    return f"{tables.capitalize()} {hint}{f' Delete {lost}, which the run does not have any more.' if lost else ''}"
 
 
 def _begun(left: Mapping[str, str]) -> str:

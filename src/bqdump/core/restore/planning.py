@@ -32,7 +32,7 @@ def plan_of(manifest: Manifest, options: Options, target: TargetState | None, no
         *(NamedObject(object_.name, object_.kind) for object_ in chosen.objects),
         *(NamedObject(routine.name, ROUTINE) for routine in chosen.routines),
     ]
-    in_target = occupied(candidates, options, into, target)
+    in_target = occupied(candidates, options, into, target, {note.table for note in manifest.erased})
     tables = table_steps(chosen.tables, Planned(manifest, options, names, in_target, into, target, now))
     refuse_other_layouts(tables, into, target)
     known = {
