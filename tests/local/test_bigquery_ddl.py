@@ -228,6 +228,26 @@ def test_more_columns_than_a_table_may_have_are_refused(world: World, dataset: s
         world.client.create_table(bigquery.Table(f"{PROJECT}.{dataset}.wider", too_many))
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE OR REPLACE TABLE {0}.t (a INT64) CLUSTER BY none",
+        "CREATE OR REPLACE TABLE {0}.t CLONE {0}.t OPTIONS (expiration_timestamp=TIMESTAMP '2001-01-01')",
+    ],
+)
+def test_a_table_that_cannot_be_replaced_stays(world: World, dataset: str, statement: str) -> None:
+    world.sql(f"CREATE TABLE {dataset}.t AS SELECT 7 AS a")
+    with pytest.raises(BadRequest):
+        world.sql(statement.format(dataset))
+    assert world.sql(f"SELECT a FROM {dataset}.t") == [(7,)]
+
+
+def test_a_table_can_be_replaced_by_a_clone_of_itself(world: World, dataset: str) -> None:
+    world.sql(f"CREATE TABLE {dataset}.t AS SELECT 7 AS a")
+    world.sql(f"CREATE OR REPLACE TABLE {dataset}.t CLONE {dataset}.t")
+    assert world.sql(f"SELECT a FROM {dataset}.t") == [(7,)]
+
+
 def test_a_partition_can_be_deleted(world: World, dataset: str) -> None:
     world.sql(f"CREATE TABLE {dataset}.t (d DATE, i INT64) PARTITION BY d")
     world.sql(f"INSERT INTO {dataset}.t (d, i) VALUES ('2026-11-17', 1), ('2026-11-18', 2), (NULL, 3)")

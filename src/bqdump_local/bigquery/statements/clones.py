@@ -71,9 +71,8 @@ def _create(found: re.Match[str], translation: Translation) -> None:
     known = options.SNAPSHOT if found["snapshot"] else options.TABLE
     chosen = options.properties(_properties(found["options"]), known, translation)
     operation = "SNAPSHOT" if found["snapshot"] else found["way"].upper()
-    if existing is not None:
-        translation.catalog.delete_table(existing)
-    make(translation.catalog, operation, source, version, _reference(found["name"], translation), chosen)
+    place = _reference(found["name"], translation)
+    make(translation.catalog, operation, source, version, place, chosen, replacing=existing)
 
 
 def _properties(text: str | None) -> list[exp.Expression]:
@@ -99,8 +98,12 @@ def make(
     version: Version,
     place: tuple[str, str, str],
     chosen: dict[str, Any] | None = None,
+    replacing: Table | None = None,
 ) -> Table:
-    """Create a clone, a snapshot, or a copy of one version of a table. chosen: options, which replace the source's."""
+    """Create a clone, a snapshot, or a copy of one version of a table. chosen: options, which replace the source's.
+
+    replacing: see `Catalog.create_table`.
+    """
     source.require_rows()
     if operation == "SNAPSHOT" and source.kind == "SNAPSHOT":
         raise invalid(f"{source.name} is a SNAPSHOT, of which no snapshot can be created")
@@ -119,7 +122,8 @@ def make(
         reference = {"projectId": source.project, "datasetId": source.dataset, "tableId": source.table_id}
         at = catalog.settings.now_ms() if version is source.current else version.at_ms
         base = {"kind": operation, "table": reference, "at_ms": at}
-    return catalog.create_table(*place, options.merged(kept, chosen or {}), build, base=base)
+    properties = options.merged(kept, chosen or {})
+    return catalog.create_table(*place, properties, build, base=base, replacing=replacing)
 
 
 def copy(catalog: Catalog, copied: dict[str, Any], sources: list[decorators.Source]) -> int | None:

@@ -53,9 +53,8 @@ def create(statement: exp.Create, translation: Translation) -> str:
         properties["tableConstraints"] = keys
     if fields:
         properties["schema"] = {"fields": [field.to_json() for field in fields]}
-    if existing is not None:
-        translation.catalog.delete_table(existing)
-    translation.catalog.create_table(project, dataset, name, properties, build if stored else None)
+    place = (project, dataset, name)
+    translation.catalog.create_table(*place, properties, build if stored else None, replacing=existing)
     return "CREATE_TABLE_AS_SELECT" if stored else "CREATE_TABLE"
 
 
@@ -111,9 +110,7 @@ def _create_view(
     if not materialized:
         definition["useLegacySql"] = False
     properties |= {key: definition, "schema": {"fields": [field.to_json() for field in fields]}}
-    if existing is not None:
-        translation.catalog.delete_table(existing)
-    translation.catalog.create_table(*reference, properties)
+    translation.catalog.create_table(*reference, properties, replacing=existing)
     return "CREATE_MATERIALIZED_VIEW" if materialized else "CREATE_VIEW"
 
 

@@ -110,8 +110,12 @@ class Catalog(Datasets):
         build: Build | None = None,
         *,
         base: dict[str, Any] | None = None,
+        replacing: Table | None = None,
     ) -> Table:
-        """Create a table. build: creates its first stored version, by default an empty one. base: see `Table`."""
+        """Create a table. build: creates its first stored version, by default an empty one. base: see `Table`.
+
+        replacing: the table in whose place it comes, which stays if the new one cannot be created.
+        """
         dataset = self.dataset(project, dataset_id)
         check_name(table_id, any_name=self.settings.any_table_names)
         settable = {key: properties[key] for key in SETTABLE if properties.get(key) is not None}
@@ -123,18 +127,20 @@ class Catalog(Datasets):
         if fields:
             settable["schema"] = {"fields": [field.to_json() for field in fields]}
         check_definition(table, settable, fields, self.table)
-        if self.find_table(project, dataset_id, table_id):
+        if self.find_table(project, dataset_id, table_id) not in (None, replacing):
             raise duplicate("Table", table.name)
         if table.kind in ("TABLE", "SNAPSHOT"):
             name = self._build(build or empty_build(table, fields), expired_rows(settable, now))
             table.versions.append(Version(now, name, fields))
         with self.lock:
             try:
-                if self.find_table(project, dataset_id, table_id):
+                if (found := self.find_table(project, dataset_id, table_id)) not in (None, replacing):
                     raise duplicate("Table", table.name)
             except BigQueryError:
                 self.warehouse.drop(table.stored)
                 raise
+            if found is not None:
+                self.delete_table(found)
             self._tables[project, dataset_id][table_id] = table
             self.keep_table(table)
         return table
