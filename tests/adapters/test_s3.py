@@ -335,6 +335,27 @@ def test_requests_are_those_of_the_page_about_s3(s3: S3Server) -> None:
     on(check)
 
 
+def test_a_bucket_that_has_never_kept_versions_is_not_searched_for_them(s3: S3Server) -> None:
+    s3.bucket("with-versions")
+    listed: list[str] = []
+
+    async def look(store: ObjectStore) -> list[str]:
+        client = open_client("")
+        client.meta.events.register("before-send.s3.ListObjectVersions", lambda **_: listed.append(store.url))
+        keeper = S3Store(store.url.removeprefix("s3://"), patience=QUICK)
+        keeper._requests.client = keeper._listing._requests.client = client
+        generation = await store.write("x", b"1", 0)
+        await store.delete([("x", generation)])
+        found = [hidden.name for hidden in await keeper.hidden("")]
+        await keeper.close()
+        return found
+
+    assert (on(look), listed) == ([], [])
+    versions = {"Bucket": "with-versions", "VersioningConfiguration": {"Status": "Enabled"}}
+    open_client("").put_bucket_versioning(**versions)
+    assert (on(look, "with-versions"), listed) == (["x"], ["s3://with-versions"])
+
+
 NAME = "a run/täble+1~/%41 'x'.csv"
 # What differs between two requests that are the same, and what the client alone adds: the count of its attempts, and a
 # wait before the bytes, in which the service may say that they belong elsewhere.

@@ -24,7 +24,7 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.s3.client import Objects
 from bqdump.adapters.s3.errors import NO_OBJECT, ON_THE_WAY, REQUIRED, code_of, translated
 from bqdump.core.documents.validation import refuse_size
-from bqdump.core.errors import AnswerError, ConflictError, DamagedError, DeniedError, NotFoundError
+from bqdump.core.errors import AnswerError, ConflictError, DamagedError, DeniedError, NotFoundError, TargetError
 from bqdump.core.times import rfc3339, time_of
 from bqdump.ports.store import Hidden, Lock, ObjectInfo, Stored
 
@@ -222,6 +222,7 @@ class Listing:
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
+        self._versioned = False
 
     def pages(self, prefix: str, start: str) -> Iterator[list[ObjectInfo]]:
         """Pages of objects, sorted by name, from this name on. They have neither checksum nor origin."""
@@ -238,6 +239,8 @@ class Listing:
 
     def hidden(self, prefix: str, *, replaced: bool = False) -> list[Hidden]:
         """See Keeper: what is under a delete marker. replaced: of what is locked, the first version counts."""
+        if not self._keeps_versions():
+            return []
         markers, versions = dict[str, list[Mapping[str, Any]]](), dict[str, list[Mapping[str, Any]]]()
         query: dict[str, Any] = {"Bucket": self._requests.bucket, "Prefix": prefix, "MaxKeys": PAGE}
         while True:
@@ -252,6 +255,21 @@ class Listing:
             query |= {"KeyMarker": answer["NextKeyMarker"], "VersionIdMarker": answer.get("NextVersionIdMarker", "")}
         found = (self._hidden(name, markers.get(name, []), kept, replaced) for name, kept in sorted(versions.items()))
         return [hidden for hidden in found if hidden]
+
+    def _keeps_versions(self) -> bool:
+        """Whether the bucket has ever kept versions, or does not tell. Once it has, it stays a bucket of versions.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/Versioning.html
+        """
+        if not self._versioned:
+            with (
+                suppress(DeniedError, AnswerError, TargetError),
+                translated("read the settings of", f"s3://{self._requests.bucket}"),
+            ):
+                answer = self._requests.client.get_bucket_versioning(Bucket=self._requests.bucket)
+                self._versioned = "Status" in answer
+                return self._versioned
+        return True
 
     def _hidden(
         self, name: str, markers: list[Mapping[str, Any]], versions: list[Mapping[str, Any]], replaced: bool
