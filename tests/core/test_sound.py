@@ -86,6 +86,9 @@ def test_pointers_lead_to_the_documents_of_their_run_and_nowhere_else(name: str)
     decode(encode(Publishing("r1", 1, RUN.intent.name, ready)), Publishing, LAYOUT.publishing.name)
     refused(Publishing("r1", 1, RUN.intent.name, msgspec.structs.replace(ready, manifest=name)), LAYOUT.publishing.name)
     refused(Publishing("r1", 2, RUN.intent.name, ready), LAYOUT.publishing.name)
+    over = Pointer("r0", 1, LAYOUT.run("r0").manifest.name)
+    decode(encode(Publishing("r1", 2, RUN.intent.name, over=(over,))), Publishing, LAYOUT.publishing.name)
+    refused(Publishing("r1", 2, RUN.intent.name, over=(over, Pointer("r0", 1, name))), LAYOUT.publishing.name)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.run import Owner, Plan, TablePlan
-from bqdump.core.documents.target import Latest, Publishing
+from bqdump.core.documents.target import Latest, Pointer, Publishing
 from bqdump.core.errors import BqdumpError, UnavailableError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
@@ -18,7 +19,7 @@ from bqdump.export.collected import Collected
 from bqdump.export.placement.choose import Files, running_export
 from bqdump.export.placement.final_names import announce, make_ready, publishing
 from bqdump.export.planning.obtain import obtain_plan
-from bqdump.export.publish.clear import origin
+from bqdump.export.publish.clear import clear_stale, origin
 from bqdump.export.publish.publish import publish
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import RunningExport, Task
@@ -26,7 +27,7 @@ from bqdump.export.work.work import work
 from bqdump.ports.store import Copy, ObjectInfo, ObjectStore
 from bqdump.repository.ledger import read_ledger
 from bqdump.repository.published import load_latest, read_latest
-from bqdump.repository.repository import Loaded, overwrite
+from bqdump.repository.repository import Loaded, load, overwrite
 from bqdump_memory import MemoryWarehouse
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"))
@@ -273,3 +274,31 @@ async def test_what_a_superseded_run_places_after_a_later_one_is_published_goes_
     published = await publish(export, await read_ledger(early.store, early.layout, first))
     assert published.result == "superseded"
     assert [name for name in world.store.names_now() if name.startswith("t/")] == names[:1]
+
+
+@pytest.mark.parametrize("complete", [False, True], ids=["while it places its files", "once it has its manifest"])
+async def test_a_late_task_of_the_published_run_leaves_the_files_of_a_new_run_with_the_id_of_a_pruned_one(
+    complete: bool,
+) -> None:
+    world = OverlappingRuns()
+    world.store = store = Stopping()
+    world.warehouse = MemoryWarehouse(world.store, lambda: world.now, shard_rows=1)
+    world.warehouse.put("p", "d", "t", ["1"])
+    pruned = world.now
+    assert (await world.export("later")).state == "published"
+    task = world.task("later")
+    later, latest = running_export(task, await obtain_plan(task)), await load(store, SETTINGS.layout.latest)
+    assert latest
+    manifest = SETTINGS.layout.run("reused").manifest.name
+    uncleared = msgspec.structs.replace(latest.value, uncleared=(Pointer("reused", pruned, manifest),))
+    await overwrite(store, SETTINGS.layout.latest, uncleared)
+    world.warehouse.put("p", "d", "t", ["1", "2", "3"])
+    store.stops = lambda name: name == (SETTINGS.layout.latest.name if complete else manifest)
+    with pytest.raises(UnavailableError):
+        await world.export("reused")
+    assert (manifest in store.names_now()) == complete
+    del store.stops
+    files = await load(store, SETTINGS.layout.run("later").manifest_files)
+    assert files
+    await clear_stale(later, files.value)
+    assert len([name for name in store.names_now() if name.startswith("t/")]) == 3

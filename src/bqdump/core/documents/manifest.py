@@ -290,6 +290,7 @@ class ManifestFiles(msgspec.Struct, frozen=True):
     number: Count = 0
     over: str = ""
     oldest_snapshot_time: str = ""
+    snapshot: Time = 0
 
     @property
     def named(self) -> set[str]:

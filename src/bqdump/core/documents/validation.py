@@ -21,7 +21,7 @@ from bqdump.core.documents.path_template import Template, parse_template
 from bqdump.core.documents.retention import Erasure, Reference, RetainedFiles, Tags, Tombstone
 from bqdump.core.documents.run import Failure, Plan, Receipt
 from bqdump.core.documents.run_layout import RunLayout, unit_of
-from bqdump.core.documents.target import IcebergTables, Intent, Latest, Publishing
+from bqdump.core.documents.target import IcebergTables, Intent, Latest, Pointer, Publishing
 from bqdump.core.documents.units import Changed, GivenUp, SharedSession, shares_problem
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.formats.formats import FORMATS
@@ -102,12 +102,17 @@ def _beside_problem(plan: Plan, place: Place) -> str:
 def _latest(latest: Latest, place: Place, name: str) -> str:
     if name.startswith(place.layout.pointers.folder) and name != place.layout.pointer(latest.run).name:
         return f"it is about run {latest.run}"
-    named = ((latest.run, latest.manifest), *((pointer.run, pointer.manifest) for pointer in latest.uncleared))
-    for run, manifest in named:
-        if manifest != place.layout.run(run).manifest.name:
-            return f"the manifest of run {run} cannot be {manifest!r}"
+    if wrong := _pointers_problem((latest, *latest.uncleared), place):
+        return wrong
     if latest.iceberg not in ("", place.layout.run(latest.run).iceberg.name):
         return f"the Iceberg tables of run {latest.run} cannot be in {latest.iceberg!r}"
+    return ""
+
+
+def _pointers_problem(pointers: Iterable[Latest | Pointer], place: Place) -> str:
+    for pointer in pointers:
+        if pointer.manifest != place.layout.run(pointer.run).manifest.name:
+            return f"the manifest of run {pointer.run} cannot be {pointer.manifest!r}"
     return ""
 
 
@@ -130,6 +135,8 @@ def _publishing(publishing: Publishing, place: Place, name: str) -> str:
         return f"the intent of run {publishing.run} cannot be {publishing.manifest!r}"
     if publishing.ready and publishing.ready.age != publishing.age:
         return f"run {publishing.run} cannot make latest.json name run {publishing.ready.run}"
+    if wrong := _pointers_problem(publishing.over, place):
+        return wrong
     return _latest(publishing.ready, place, name) if publishing.ready else ""
 
 

@@ -17,7 +17,7 @@ from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, IcebergFile, ManifestFiles, TableFiles
 from bqdump.core.documents.path_template import split_shard
 from bqdump.core.documents.run import Plan
-from bqdump.core.documents.target import Latest
+from bqdump.core.documents.target import Latest, Pointer
 from bqdump.core.errors import DeniedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
@@ -42,6 +42,8 @@ def prefix_of(plan: Plan) -> str:
 async def clear_stale(export: RunningExport, manifest: ManifestFiles, seen: Loaded[Latest] | None = None) -> None:
     """Delete the files that the published manifest has made stale; none where a later run has published since.
 
+    Nor any of a new run whose id an earlier one had, which was pruned before its files were cleared.
+
     seen: latest.json, which counts where this process has just written it.
     """
     stored = seen if seen and seen.mine else await load(export.store, export.settings.layout.latest)
@@ -49,10 +51,10 @@ async def clear_stale(export: RunningExport, manifest: ManifestFiles, seen: Load
         kept = {file.name for table in (*manifest.tables, *manifest.left) for file in table.objects}
         past: list[Sequence[File | IcebergFile | ObjectInfo]] = [manifest.found]
         for pointer in latest.uncleared:
-            if earlier := await _read(export, pointer.manifest):
+            if (earlier := await _read(export, pointer.manifest)) is None:
+                past.append(await _placed_by(export, pointer))
+            elif earlier.snapshot == pointer.snapshot:
                 past += [earlier.found, *(table.objects for table in (*earlier.tables, *earlier.left))]
-            else:
-                past.append(await _placed_by(export, pointer.run))
         stale = [file for files in past for file in files if file.name not in kept]
         await delete(export, ((file.name, file.generation) for file in stale))
         if latest.uncleared:
@@ -100,11 +102,11 @@ async def read_earlier(export: RunningExport, manifest: str) -> list[TableFiles]
     return [*earlier.tables, *earlier.left] if earlier else []
 
 
-async def _placed_by(export: RunningExport, run: str) -> list[ObjectInfo]:
+async def _placed_by(export: RunningExport, pointer: Pointer) -> list[ObjectInfo]:
     """What a run without a manifest has placed at final names, which it announced before."""
-    names = export.settings.layout.run(run)
+    names = export.settings.layout.run(pointer.run)
     plan, intent = await value_of(export.store, names.plan), await value_of(export.store, names.intent)
-    if plan is None or intent is None:
+    if plan is None or plan.age != pointer.age or intent is None:
         return []
     infos = await asyncio.gather(*map(export.store.stat, intent.names))
     return [info for info in infos if info and info.origin == origin(plan)]
