@@ -197,13 +197,22 @@ async def evidence_page(store: ObjectStore, settings: Settings, run: str = "") -
 
 
 async def _signatures(store: ObjectStore, settings: Settings, run: str) -> tuple[list[Drill] | None, str]:
-    """The drills whose notes a trusted key has signed, None where none is demanded; the manifest's keys, in words."""
+    """The drills whose notes a trusted key has signed, None where none is demanded; the manifest's keys, in words.
+
+    Where keys are trusted, only theirs: others may have been added by anybody, who names the key as well.
+    """
     from bqdump.repository.signatures import signatures_there, signed_drills
 
-    envelope = await signatures_there(store, settings.target, settings.layout.run(run))
-    keys = ", ".join(signature.keyid for signature in envelope.signatures) if envelope else ""
-    if trusted := open_trusted(settings):
-        return await signed_drills(store, settings.target, settings.layout, trusted), f"{keys}: trusted"
+    envelope, trusted = await signatures_there(store, settings.target, settings.layout.run(run)), open_trusted(settings)
+    keys = ", ".join(
+        signature.keyid
+        for signature in (envelope.signatures if envelope else ())
+        if not (envelope and trusted)
+        or (signature.keyid in trusted.key_ids and trusted.has_signed(signature.sig, envelope.signed))
+    )
+    if trusted:
+        drills = await signed_drills(store, settings.target, settings.layout, trusted)
+        return drills, f"{keys or 'a key without its id'}: trusted"
     return None, f"{keys}: not checked, as no key was given to trust" if keys else "none"
 
 
