@@ -190,6 +190,18 @@ def test_what_a_delete_marker_hides_is_named_with_the_command_that_brings_it_bac
         assert stage.command("verify", *vault.at).code == 0
 
 
+def test_where_a_bucket_locks_by_default_copies_that_are_not_locked_are_replaced_and_nobody_is_accused(
+    stage: Stage, vault: Vault
+) -> None:
+    stage.table("a")
+    for run in ("one", "two"):
+        assert stage.run("--run-id", run, *KEEP).code == 0
+        stage.command("copy", vault.at[1])
+    assert len(vault.versions()["sales/_bqdump/latest.json"]) == 2
+    shown = stage.command("status", *vault.at)
+    assert (shown.code, "run two: published" in shown.out, shown.err) == (0, True, ""), shown
+
+
 def test_what_is_put_over_the_documents_of_the_place_decides_nothing_and_is_named(stage: Stage, vault: Vault) -> None:
     stage.table("a")
     for run in ("one", "two"):

@@ -132,7 +132,8 @@ async def published_pointer(
 async def has_locked_pointers(store: ObjectStore, settings: Settings) -> bool:
     """Whether the store has locked a pointer there: then it is a place of locked copies, whatever latest.json says.
 
-    Looked for only where a locked object can be hidden: elsewhere, latest.json is the first one.
+    Looked for only where a locked object can be hidden: elsewhere, latest.json is the first one. Where a bucket locks
+    by default, so are documents of copies that are replaced all the time, but only locked copies have pointers.
     """
     if not store.abilities.markers:
         return False
@@ -141,7 +142,8 @@ async def has_locked_pointers(store: ObjectStore, settings: Settings) -> bool:
             found = await store.stat(info.name)
             if found and found.locked_until:
                 return True
-    return bool(await hidden_pointers(store, settings))
+    hidden = await hidden_in(store, settings.layout.pointers.folder, replaced=True)
+    return any(pointer.locked_until for pointer in hidden.values())
 
 
 async def holds_export(store: ObjectStore, settings: Settings) -> bool:
