@@ -17,6 +17,7 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.notes import encode_note
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.signature import (
     SHA256,
@@ -105,9 +106,11 @@ async def signatures_there(store: ObjectStore, target: Target, names: RunLayout)
     return envelope if envelope.payload == unsigned.payload and envelope.signatures else None
 
 
-async def sign_drill(store: ObjectStore, target: Target, layout: Layout, name: str, signer: Signer) -> None:
-    """Sign the note on a drill of this object name, as it was just stored."""
-    unsigned = envelope_of_drill((await store.read(name)).data, name, "" if target.folder else str(target))
+async def sign_drill(
+    store: ObjectStore, target: Target, layout: Layout, name: str, note: Drill, signer: Signer
+) -> None:
+    """Sign the note on a drill that was just stored under this object name. What is there may be another's by now."""
+    unsigned = envelope_of_drill(encode_note(note), name, "" if target.folder else str(target))
     signature = Signature(await signer.key_id(), await signer.sign(unsigned.signed))
     await create(store, layout.drill_signature(name), replace(unsigned, signatures=(signature,)))
 

@@ -122,7 +122,7 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
         # Imported for such drills only.
         from bqdump.repository.signatures import sign_drill
 
-        await sign_drill(task.store, task.settings.target, task.settings.layout, document.name, task.signer)
+        await sign_drill(task.store, task.settings.target, task.settings.layout, document.name, note, task.signer)
     return result
 
 
