@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +21,11 @@ from bqdump_local.bigquery.jobs import writing
 from bqdump_local.bigquery.jobs.jobs import Job
 from bqdump_local.bigquery.jobs.service import Service
 from bqdump_local.bigquery.jobs.settings import JobSettings
+from bqdump_local.bigquery.routes.jobs import JobRoutes
 from bqdump_local.bigquery.sql.results import JobResult
 from bqdump_local.bigquery.tables import buffers, streaming
 from bqdump_local.bigquery.tables.catalog import Catalog
+from bqdump_local.bigquery.tables.datasets import Dataset
 from bqdump_local.bigquery.tables.tables import Table
 from bqdump_local.bigquery.tables.types import parse_fields
 from bqdump_local.bigquery.tables.warehouse import Warehouse
@@ -131,6 +134,40 @@ def test_a_table_is_not_renamed_over_one_that_was_created_meanwhile(catalog: Cat
     assert catalog.find_table("p", "d", "u") is other
 
 
+def test_a_dataset_is_found_and_deleted_in_one_step(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = catalog.dataset
+
+    def is_free() -> bool:
+        if free := catalog.lock.acquire(blocking=False):
+            catalog.lock.release()
+        return free
+
+    def found(project: str, dataset_id: str) -> Dataset:
+        others.append(threads.submit(is_free).result())
+        return find(project, dataset_id)
+
+    others: list[bool] = []
+    monkeypatch.setattr(catalog, "dataset", found)
+    with ThreadPoolExecutor(1) as threads:
+        catalog.delete_dataset("p", "d", contents=True)
+    assert others == [False]
+
+
+def test_a_table_of_a_dataset_that_is_deleted_meanwhile_is_none(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = catalog.dataset
+
+    def found(project: str, dataset_id: str) -> Dataset:
+        monkeypatch.undo()
+        dataset = find(project, dataset_id)
+        catalog.delete_dataset(project, dataset_id, contents=True)
+        return dataset
+
+    monkeypatch.setattr(catalog, "dataset", found)
+    assert catalog.find_table("p", "d", "t") is None
+
+
 # -- loads that meet
 
 
@@ -202,6 +239,25 @@ def test_streamed_rows_stay_if_they_cannot_be_moved(catalog: Catalog, monkeypatc
     assert rows(catalog, table) == [1]
 
 
+def test_rows_streamed_to_a_table_that_is_deleted_meanwhile_are_of_a_missing_table(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = catalog.create_table("p", "d", "t", SCHEMA)
+    body = {"rows": [{"json": {"a": 1}}]}
+    streaming.insert_all(catalog, table, body)
+    insert = streaming._insert
+
+    def late(cursor: duckdb.DuckDBPyConnection, name: str, *rows: Any) -> int:
+        # Before, the rows are tried in a table of their own.
+        if name.startswith("data."):
+            catalog.delete_table(table)
+        return insert(cursor, name, *rows)
+
+    monkeypatch.setattr(streaming, "_insert", late)
+    with pytest.raises(BigQueryError, match=r"Not found: Table p:d\.t"):
+        streaming.insert_all(catalog, table, body)
+
+
 # -- the end of the process
 
 
@@ -258,6 +314,13 @@ def test_what_a_killed_process_had_not_finished_is_removed_at_the_next_start(tmp
     again.warehouse.close()
 
 
+def test_only_a_folder_that_another_stack_uses_is_called_so(tmp_path: Path) -> None:
+    folder = tmp_path / "blocks"
+    (folder / "bigquery.duckdb").mkdir(parents=True)
+    with pytest.raises(duckdb.IOException):
+        Warehouse(folder)
+
+
 # -- jobs
 
 
@@ -296,6 +359,45 @@ def test_a_request_id_that_is_sent_many_times_at_once_runs_one_query(world: Worl
     assert world.sql(f"SELECT COUNT(*) FROM {name}.t") == [(1,)]
 
 
+def test_a_request_id_can_be_sent_again_after_any_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse = Warehouse(tmp_path)
+    service = Service(Catalog(warehouse, JobSettings()), ObjectStore("http://127.0.0.1:1"), JobSettings())
+    routes = JobRoutes(service)
+    new = {"configuration": {"query": {"query": "SELECT 1"}}}
+
+    def fail(*_: object) -> None:
+        raise OSError("no space")
+
+    async def run() -> Job:
+        with monkeypatch.context() as patched:
+            patched.setattr(service, "accept", fail)
+            with pytest.raises(OSError, match="no space"):
+                await routes._accepted("p", "once", new)
+        return await routes._accepted("p", "once", new)
+
+    job = asyncio.run(run())
+    job.ended.result()
+    assert job.error is None
+    warehouse.close()
+
+
+def test_a_job_whose_end_cannot_be_stored_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse = Warehouse(tmp_path)
+    service = Service(Catalog(warehouse, JobSettings()), ObjectStore("http://127.0.0.1:1"), JobSettings())
+    keep = warehouse.keep
+
+    def full(key: str, document: dict[str, Any] | None) -> None:
+        if document and document.get("state") == "DONE":
+            raise duckdb.IOException("no space")
+        keep(key, document)
+
+    monkeypatch.setattr(warehouse, "keep", full)
+    job = service.accept("p", {"configuration": {"query": {"query": "SELECT 1"}}})
+    job.ended.result(60)
+    assert (job.state, job.error) == ("DONE", None)
+    warehouse.close()
+
+
 def test_a_job_that_runs_when_the_process_ends_has_failed_at_the_next_start(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path)
     service = Service(Catalog(warehouse, JobSettings()), ObjectStore("http://127.0.0.1:1"), JobSettings())
@@ -319,6 +421,9 @@ def test_a_job_that_runs_when_the_process_ends_has_failed_at_the_next_start(tmp_
     proceed.set()
     job.ended.result()
     again.catalog.warehouse.close()
+    later = Service(Catalog(Warehouse(tmp_path), JobSettings()), ObjectStore("http://127.0.0.1:1"), JobSettings())
+    assert later.jobs.get("p", "j", "US").resource() == found
+    later.catalog.warehouse.close()
 
 
 def test_jobs_and_the_rows_of_queries_outlive_a_restart(tmp_path: Path) -> None:

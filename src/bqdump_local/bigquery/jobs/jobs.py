@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -213,7 +214,8 @@ class JobBoard:
         if job.upload is not None:
             job.upload.unlink(missing_ok=True)
         job.ended_ms = self._settings.now_ms()
-        with self._lock:
+        # Whoever waits for the job learns its end, even if that cannot be stored, such as on a full disk.
+        with self._lock, suppress(Exception):
             job.state = "DONE"
             if (job.project, job.location.casefold(), job.job_id) in self._jobs:
                 self._record(job, True)

@@ -38,10 +38,13 @@ class Service:
 
     def __post_init__(self) -> None:
         now = self.settings.now_ms()
-        documents = (found for name, found in self.catalog.warehouse.kept() if name.startswith(recorded.PREFIX))
+        documents = [found for name, found in self.catalog.warehouse.kept() if name.startswith(recorded.PREFIX)]
         earlier = [recorded.from_document(document, now) for document in documents]
         self.jobs = JobBoard(self.settings, self._execute, earlier, self._record)
-        for job in earlier:
+        for job, document in zip(earlier, documents, strict=True):
+            if job.state != document["state"]:
+                # It has ended now, also for the starts that follow.
+                self._record(job, True)
             self._note_rows(job)
 
     def _record(self, job: Job, present: bool) -> None:

@@ -35,7 +35,7 @@ class JobRoutes:
             Endpoint("GET", BASE + "/jobs", self.list, quick=True),
             Endpoint("GET", JOB, self.get, quick=True),
             Endpoint("POST", JOB + "/cancel", self.cancel, quick=True),
-            Endpoint("DELETE", JOB + "/delete", self.delete, quick=True),
+            Endpoint("DELETE", JOB + "/delete", self.delete),
             Endpoint("POST", BASE + "/queries", self.query),
             Endpoint("GET", BASE + "/queries/{job}", self.query_results),
             Endpoint("GET", "/_local/jobs", self.settings, quick=True),
@@ -139,7 +139,7 @@ class JobRoutes:
         try:
             # A connection that breaks does not end what others wait for.
             return await asyncio.shield(known)
-        except BigQueryError:
+        except Exception:
             # Such a request can be made again.
             if request_id:
                 self._requests.pop((project, request_id), None)

@@ -49,7 +49,12 @@ def stream(catalog: Catalog, table: Table, insert: Callable[[duckdb.DuckDBPyConn
             name = catalog.warehouse.fresh_name()
             cursor.execute(f"CREATE TABLE {name} ({stored_columns(table, table.fields)})")
             table.buffer = Buffer(name, catalog.settings.now_ms())
-        table.buffer.rows += insert(cursor, table.buffer.name)
+        try:
+            table.buffer.rows += insert(cursor, table.buffer.name)
+        except Exception:
+            # The buffer may be gone with the table.
+            catalog.require(table)
+            raise
         table.buffer.bytes += size
         catalog.keep_table(table)
 

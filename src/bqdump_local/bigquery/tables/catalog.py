@@ -10,7 +10,7 @@ from bqdump_local.access import Access
 from bqdump_local.bigquery.errors import BigQueryError, denied, duplicate, invalid, not_found
 from bqdump_local.bigquery.jobs.evolution import converted
 from bqdump_local.bigquery.tables import buffers
-from bqdump_local.bigquery.tables.datasets import Datasets
+from bqdump_local.bigquery.tables.datasets import Dataset, Datasets
 from bqdump_local.bigquery.tables.definitions import (
     check_definition,
     check_expiration,
@@ -54,8 +54,8 @@ class Catalog(Datasets):
 
     def delete_dataset(self, project: str, dataset_id: str, *, contents: bool) -> None:
         """Delete a dataset. It must be empty unless `contents` is set."""
-        dataset = self.dataset(project, dataset_id)
         with self.lock:
+            dataset = self.dataset(project, dataset_id)
             tables = list(self._tables[project, dataset_id].values())
             if tables and not contents:
                 raise BigQueryError("resourceInUse", f"Dataset {dataset.name} is still in use")
@@ -78,18 +78,18 @@ class Catalog(Datasets):
 
     def find_table(self, project: str, dataset_id: str, table_id: str) -> Table | None:
         """The table, or None. The dataset must exist. A table that has expired is deleted first."""
-        self.dataset(project, dataset_id)
-        found = self._tables[project, dataset_id].get(table_id) or self._in_other_case(project, dataset_id, table_id)
+        dataset = self.dataset(project, dataset_id)
+        found = self._tables[project, dataset_id].get(table_id) or self._in_other_case(dataset, table_id)
         if found is not None and is_expired(found, self.settings.now_ms()):
             self.delete_table(found)
             return None
         return found
 
-    def _in_other_case(self, project: str, dataset_id: str, table_id: str) -> Table | None:
+    def _in_other_case(self, dataset: Dataset, table_id: str) -> Table | None:
         """The table whose name differs in case only, in a dataset that ignores it."""
-        if not self._datasets[project, dataset_id].properties.get("isCaseInsensitive"):
+        if not dataset.properties.get("isCaseInsensitive"):
             return None
-        others = list(self._tables[project, dataset_id].items())
+        others = list(self._tables[dataset.project, dataset.dataset_id].items())
         return next((table for name, table in others if name.casefold() == table_id.casefold()), None)
 
     def tables(self, project: str, dataset_id: str) -> list[Table]:

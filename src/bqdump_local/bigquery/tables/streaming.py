@@ -44,20 +44,20 @@ def insert_all(catalog: Catalog, table: Table, body: dict[str, Any]) -> dict[str
         return KIND | {"insertErrors": [_errors(n, errors.get(n, stopped)) for n in range(len(rows))]}
     with table.lock:
         # Rows are known once they are stored: a client that sends them again after a failure loses none.
-        seen = set(table.inserted)
-        kept = [row for n, row in enumerate(rows) if n not in errors and _is_new(ids[n], seen)]
+        seen: set[str] = set()
+        kept = [row for n, row in enumerate(rows) if n not in errors and _is_new(ids[n], table.inserted, seen)]
         if kept:
             text = _lines(kept)
             buffers.stream(catalog, table, lambda cursor, name: _insert(cursor, name, table.fields, text), len(text))
-        table.inserted = seen
+        table.inserted |= seen
     if errors:
         return KIND | {"insertErrors": [_errors(n, error) for n, error in sorted(errors.items())]}
     return dict(KIND)
 
 
-def _is_new(insert_id: str | None, seen: set[str]) -> bool:
-    """Whether no row had this id before; without an id, each row is new."""
-    known = insert_id in seen
+def _is_new(insert_id: str | None, inserted: set[str], seen: set[str]) -> bool:
+    """Whether no row had this id before, of those inserted or seen in this request; without an id, each row is new."""
+    known = insert_id in inserted or insert_id in seen
     if insert_id is not None:
         seen.add(insert_id)
     return not known

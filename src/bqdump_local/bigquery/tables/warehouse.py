@@ -33,7 +33,7 @@ class Warehouse:
         try:
             self._connection = duckdb.connect(str(data_dir / "bigquery.duckdb") if data_dir else ":memory:")
         except duckdb.IOException as error:
-            if data_dir is None or "lock" not in str(error):
+            if data_dir is None or "Could not set lock" not in str(error):
                 raise
             raise folder_in_use(data_dir) from error
         self._lock = threading.Lock()
