@@ -123,21 +123,27 @@ def test_every_command_works_on_a_copy(stage: Stage, second: str) -> None:
 
 def killed(stage: Stage, dest: str, objects: Callable[[], int], after: int, tasks: int = 1) -> bool:
     """Whether the tasks of a copy were killed as soon as its place had so many objects, before all of them ended."""
-    processes = []
-    for task in range(tasks):
-        own = {"CLOUD_RUN_TASK_INDEX": str(task), "CLOUD_RUN_TASK_COUNT": str(tasks), "CLOUD_RUN_EXECUTION": "copying"}
-        env = os.environ | stage.variables | (own if tasks > 1 else {})
-        processes.append(subprocess.Popen([*COMMAND, dest, "--quiet"], env=env, cwd=stage.folder))
+    processes: list[subprocess.Popen[bytes]] = []
 
     def ended() -> bool:
         return None not in [process.poll() for process in processes]
 
-    until(lambda: ended() or objects() >= after, "the copy goes on")
-    hit = not ended()
-    for process in processes:
-        process.send_signal(signal.SIGKILL)
-    for process in processes:
-        process.wait()
+    try:
+        for task in range(tasks):
+            own = {
+                "CLOUD_RUN_TASK_INDEX": str(task),
+                "CLOUD_RUN_TASK_COUNT": str(tasks),
+                "CLOUD_RUN_EXECUTION": "copying",
+            }
+            env = os.environ | stage.variables | (own if tasks > 1 else {})
+            processes.append(subprocess.Popen([*COMMAND, dest, "--quiet"], env=env, cwd=stage.folder))
+        until(lambda: ended() or objects() >= after, "the copy goes on")
+        hit = not ended()
+    finally:
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()
     return hit
 
 

@@ -54,15 +54,18 @@ def test_a_stack_that_has_lost_a_process_can_be_stopped_and_started_again(
         return started[-1]
 
     monkeypatch.setattr(stacks, "_spawn", spawned)
-    state.up(tmp_path, persist=True, ports=(0, 0), cloud_run_port=0)
-    os.kill(started[0].pid, signal.SIGKILL)
-    # `up` leaves its processes to whoever stops them; here, they are children of this one.
-    os.waitpid(started[0].pid, 0)
-    if end == "up":
-        again = state.up(tmp_path, persist=True, ports=(0, 0), cloud_run_port=0)
-        assert state.find(tmp_path) == again
-    state.down(tmp_path)
-    with pytest.raises(NotFoundError, match="none is running"):
+    try:
+        state.up(tmp_path, persist=True, ports=(0, 0), cloud_run_port=0)
+        os.kill(started[0].pid, signal.SIGKILL)
+        # `up` leaves its processes to whoever stops them; here, they are children of this one.
+        os.waitpid(started[0].pid, 0)
+        if end == "up":
+            again = state.up(tmp_path, persist=True, ports=(0, 0), cloud_run_port=0)
+            assert state.find(tmp_path) == again
         state.down(tmp_path)
-    for process in started[1:]:
-        os.waitpid(process.pid, 0)
+        with pytest.raises(NotFoundError, match="none is running"):
+            state.down(tmp_path)
+    finally:
+        for process in started[1:]:
+            os.kill(process.pid, signal.SIGKILL)
+            os.waitpid(process.pid, 0)
