@@ -23,6 +23,7 @@ from bqdump_local.bigquery.jobs.service import Service
 from bqdump_local.bigquery.jobs.settings import JobSettings
 from bqdump_local.bigquery.routes.jobs import JobRoutes
 from bqdump_local.bigquery.sql.results import JobResult
+from bqdump_local.bigquery.statements import ddl
 from bqdump_local.bigquery.tables import buffers, streaming
 from bqdump_local.bigquery.tables.catalog import Catalog
 from bqdump_local.bigquery.tables.datasets import Dataset
@@ -200,6 +201,25 @@ def test_one_of_two_jobs_finds_an_empty_table(catalog: Catalog, monkeypatch: pyt
         with pytest.raises(BigQueryError, match=r"Already Exists: Table p:d\.t"):
             outcomes[0].result()
     assert rows(catalog, table) == [1]
+
+
+def test_a_statement_replaces_what_another_has_created_meanwhile(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    materialize = ddl.materialize
+
+    def second(*arguments: Any) -> Any:
+        catalog.create_table("p", "d", "t", SCHEMA)
+        return materialize(*arguments)
+
+    monkeypatch.setattr(ddl, "materialize", second)
+    service = Service(catalog, ObjectStore("http://127.0.0.1:1"), JobSettings())
+    job = service.accept("p", {"configuration": {"query": {"query": "CREATE OR REPLACE TABLE d.t AS SELECT 1 AS a"}}})
+    job.ended.result()
+    assert job.error is None
+    table = catalog.table("p", "d", "t")
+    assert rows(catalog, table) == [1]
+    assert stored(catalog) == set(table.stored)
 
 
 # -- streamed rows

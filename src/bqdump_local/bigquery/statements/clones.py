@@ -72,7 +72,7 @@ def _create(found: re.Match[str], translation: Translation) -> None:
     chosen = options.properties(_properties(found["options"]), known, translation)
     operation = "SNAPSHOT" if found["snapshot"] else found["way"].upper()
     place = _reference(found["name"], translation)
-    make(translation.catalog, operation, source, version, place, chosen, replacing=existing)
+    make(translation.catalog, operation, source, version, place, chosen, replace=bool(found["replace"]))
 
 
 def _properties(text: str | None) -> list[exp.Expression]:
@@ -98,11 +98,12 @@ def make(
     version: Version,
     place: tuple[str, str, str],
     chosen: dict[str, Any] | None = None,
-    replacing: Table | None = None,
+    *,
+    replace: bool = False,
 ) -> Table:
     """Create a clone, a snapshot, or a copy of one version of a table. chosen: options, which replace the source's.
 
-    replacing: see `Catalog.create_table`.
+    replace: see `Catalog.create_table`.
     """
     source.require_rows()
     if operation == "SNAPSHOT" and source.kind == "SNAPSHOT":
@@ -123,7 +124,7 @@ def make(
         at = catalog.settings.now_ms() if version is source.current else version.at_ms
         base = {"kind": operation, "table": reference, "at_ms": at}
     properties = options.merged(kept, chosen or {})
-    return catalog.create_table(*place, properties, build, base=base, replacing=replacing)
+    return catalog.create_table(*place, properties, build, base=base, replace=replace)
 
 
 def copy(catalog: Catalog, copied: dict[str, Any], sources: list[decorators.Source]) -> int | None:

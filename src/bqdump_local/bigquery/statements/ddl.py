@@ -13,7 +13,6 @@ from bqdump_local.bigquery.sql.parsing import invalid_query, parse
 from bqdump_local.bigquery.sql.results import describe, name_columns, stored_select
 from bqdump_local.bigquery.sql.translation import Translation
 from bqdump_local.bigquery.statements import columns, options
-from bqdump_local.bigquery.tables.tables import Table
 from bqdump_local.bigquery.tables.types import Field
 
 if TYPE_CHECKING:
@@ -31,10 +30,11 @@ def create(statement: exp.Create, translation: Translation) -> str:
     if existing is not None and statement.args.get("exists"):
         return "CREATE_TABLE"
     select = statement.expression
-    if existing is not None and not statement.args.get("replace"):
+    replace = bool(statement.args.get("replace"))
+    if existing is not None and not replace:
         raise BigQueryError("duplicate", f"Already Exists: Table {existing.name}")
     if statement.kind == "VIEW":
-        return _create_view(statement, translation, (project, dataset, name), existing)
+        return _create_view(statement, translation, (project, dataset, name), replace=replace)
     if statement.kind != "TABLE":
         raise unsupported(f"CREATE {statement.kind}", location="query")
     fields, inherited = _like(statement, translation)
@@ -54,7 +54,7 @@ def create(statement: exp.Create, translation: Translation) -> str:
     if fields:
         properties["schema"] = {"fields": [field.to_json() for field in fields]}
     place = (project, dataset, name)
-    translation.catalog.create_table(*place, properties, build if stored else None, replacing=existing)
+    translation.catalog.create_table(*place, properties, build if stored else None, replace=replace)
     return "CREATE_TABLE_AS_SELECT" if stored else "CREATE_TABLE"
 
 
@@ -92,7 +92,7 @@ def view_fields(query: str, translation: Translation) -> tuple[Field, ...]:
 
 
 def _create_view(
-    statement: exp.Create, translation: Translation, reference: tuple[str, str, str], existing: Table | None
+    statement: exp.Create, translation: Translation, reference: tuple[str, str, str], *, replace: bool
 ) -> str:
     materialized = statement.find(exp.MaterializedProperty) is not None
     known = options.MATERIALIZED_VIEW if materialized else options.VIEW
@@ -110,7 +110,7 @@ def _create_view(
     if not materialized:
         definition["useLegacySql"] = False
     properties |= {key: definition, "schema": {"fields": [field.to_json() for field in fields]}}
-    translation.catalog.create_table(*reference, properties, replacing=existing)
+    translation.catalog.create_table(*reference, properties, replace=replace)
     return "CREATE_MATERIALIZED_VIEW" if materialized else "CREATE_VIEW"
 
 

@@ -110,11 +110,11 @@ class Catalog(Datasets):
         build: Build | None = None,
         *,
         base: dict[str, Any] | None = None,
-        replacing: Table | None = None,
+        replace: bool = False,
     ) -> Table:
         """Create a table. build: creates its first stored version, by default an empty one. base: see `Table`.
 
-        replacing: the table in whose place it comes, which stays if the new one cannot be created.
+        replace: it takes the place of a table of this name, which stays if the new one cannot be created.
         """
         dataset = self.dataset(project, dataset_id)
         check_name(table_id, any_name=self.settings.any_table_names)
@@ -127,14 +127,14 @@ class Catalog(Datasets):
         if fields:
             settable["schema"] = {"fields": [field.to_json() for field in fields]}
         check_definition(table, settable, fields, self.table)
-        if self.find_table(project, dataset_id, table_id) not in (None, replacing):
+        if self.find_table(project, dataset_id, table_id) and not replace:
             raise duplicate("Table", table.name)
         if table.kind in ("TABLE", "SNAPSHOT"):
             name = self._build(build or empty_build(table, fields), expired_rows(settable, now))
             table.versions.append(Version(now, name, fields))
         with self.lock:
             try:
-                if (found := self.find_table(project, dataset_id, table_id)) not in (None, replacing):
+                if (found := self.find_table(project, dataset_id, table_id)) and not replace:
                     raise duplicate("Table", table.name)
             except BigQueryError:
                 self.warehouse.drop(table.stored)
