@@ -40,6 +40,9 @@ class Slow:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._port, name)
+        if not callable(method):
+            # What a port says of itself, such as its abilities, is no request.
+            return method
         return self._pages(name, method) if name in ("notes", "objects", "jobs") else self._call(name, method)
 
     async def _wait(self, name: str) -> None:

@@ -51,6 +51,9 @@ class Counted:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._port, name)
+        if not callable(method):
+            # What a port says of itself, such as its abilities, is no request.
+            return method
         if name in LISTINGS:
             return lambda *given: self._pages(name, method(*given))
         return lambda *given: self._ask(name, lambda: method(*given))
