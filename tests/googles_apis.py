@@ -30,6 +30,7 @@ ACCEPTED = tuple(
     for pattern in (
         r": -?\d+ is not string int64$",
         r"parameterValue\..*value: [\d.]+ is not string$",
+        r"\.insertId: \d+ is not string$",
         r"\.skipLeadingRows: '\d+' is not integer int32$",
         r" is null, which means nothing where something is created$",
         r"^no method is called by PUT /upload/.*upload_id=",

@@ -65,6 +65,8 @@ class Spoilt:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._port, name)
+        if not callable(method):
+            return method
         if name in self.LISTINGS:
             return lambda *given: self._pages(name, method(*given))
         return lambda *given: self._calls.make(name, lambda: method(*given))

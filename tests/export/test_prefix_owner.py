@@ -21,6 +21,7 @@ from bqdump.core.settings.target import Target
 from bqdump.export.planning.obtain import obtain_plan
 from bqdump.export.run import TaskResult, run
 from bqdump.export.task import Task
+from bqdump.ports.store import Abilities
 from bqdump_memory import MemoryWarehouse
 
 SETTINGS = Settings(project="p", dataset="sales", target=Target("gs", "memory", "x/"))
@@ -205,6 +206,10 @@ class Between:
         self.url = store.url
         self.ended: list[Any] = []
         self._made = 0
+
+    @property
+    def abilities(self) -> Abilities:
+        return self._store.abilities
 
     def __getattr__(self, name: str) -> Any:
         async def call(*given: Any) -> Any:

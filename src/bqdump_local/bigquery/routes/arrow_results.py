@@ -64,7 +64,7 @@ def page(catalog: Catalog, job: Job, answer: dict[str, Any], chosen: Codec | Non
         query = cursor.sql(f"SELECT {arrow.read_columns(fields)} FROM {table.current.name} LIMIT {count}")
         batch = next(iter(arrow.batches(query, fields, count)))
     message = base64.b64encode(arrow.batch_message(batch, chosen)).decode()
-    kept["arrowRecordBatch"] = {"serializedRecordBatch": message, "rowCount": str(batch.num_rows)}
+    kept["arrowRecordBatch"] = {"serializedRecordBatch": message}
     kept["pageRowCount"] = str(batch.num_rows)
     if batch.num_rows < int(answer["totalRows"]):
         kept["pageToken"] = str(batch.num_rows)
