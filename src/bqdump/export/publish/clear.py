@@ -16,6 +16,7 @@ from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, IcebergFile, ManifestFiles, TableFiles
 from bqdump.core.documents.path_template import split_shard
+from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.target import Latest, Pointer
 from bqdump.core.errors import DeniedError
@@ -42,7 +43,8 @@ def prefix_of(plan: Plan) -> str:
 async def clear_stale(export: RunningExport, manifest: ManifestFiles, seen: Loaded[Latest] | None = None) -> None:
     """Delete the files that the published manifest has made stale; none where a later run has published since.
 
-    Nor any of a new run whose id an earlier one had, which was pruned before its files were cleared.
+    Nor any of a new run whose id an earlier one had, which was pruned before its files were cleared, and of another
+    dataset's run, whose prefix was handed over.
 
     seen: latest.json, which counts where this process has just written it.
     """
@@ -51,9 +53,10 @@ async def clear_stale(export: RunningExport, manifest: ManifestFiles, seen: Load
         kept = {file.name for table in (*manifest.tables, *manifest.left) for file in table.objects}
         past: list[Sequence[File | IcebergFile | ObjectInfo]] = [manifest.found]
         for pointer in latest.uncleared:
-            if (earlier := await _read(export, pointer.manifest)) is None:
+            earlier = await value_of(export.store, Document(pointer.manifest, RetainedFiles))
+            if earlier is None:
                 past.append(await _placed_by(export, pointer))
-            elif earlier.snapshot == pointer.snapshot:
+            elif earlier.snapshot == pointer.snapshot and _is_ours(export, earlier):
                 past += [earlier.found, *(table.objects for table in (*earlier.tables, *earlier.left))]
         stale = [file for files in past for file in files if file.name not in kept]
         await delete(export, ((file.name, file.generation) for file in stale))
@@ -98,7 +101,7 @@ async def delete(export: RunningExport, objects: Iterable[tuple[str, int]]) -> N
 
 async def read_earlier(export: RunningExport, manifest: str) -> list[TableFiles]:
     """The files that an earlier manifest lists, by table; none if it was deleted."""
-    earlier = await _read(export, manifest)
+    earlier = await value_of(export.store, Document(manifest, ManifestFiles))
     return [*earlier.tables, *earlier.left] if earlier else []
 
 
@@ -106,11 +109,11 @@ async def _placed_by(export: RunningExport, pointer: Pointer) -> list[ObjectInfo
     """What a run without a manifest has placed at final names, which it announced before."""
     names = export.settings.layout.run(pointer.run)
     plan, intent = await value_of(export.store, names.plan), await value_of(export.store, names.intent)
-    if plan is None or plan.age != pointer.age or intent is None:
+    if plan is None or intent is None or plan.age != pointer.age or not _is_ours(export, plan):
         return []
     infos = await asyncio.gather(*map(export.store.stat, intent.names))
     return [info for info in infos if info and info.origin == origin(plan)]
 
 
-async def _read(export: RunningExport, manifest: str) -> ManifestFiles | None:
-    return await value_of(export.store, Document(manifest, ManifestFiles))
+def _is_ours(export: RunningExport, other: RetainedFiles | Plan) -> bool:
+    return (other.project, other.dataset) == (export.plan.project, export.plan.dataset)
