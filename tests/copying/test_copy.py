@@ -20,7 +20,7 @@ from bqdump.copying.survey import Place
 from bqdump.core.copy.manifest import content_of
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.errors import NotFoundError, TargetError, UsageError, VerificationError
+from bqdump.core.errors import DeniedError, NotFoundError, TargetError, UsageError, VerificationError
 from bqdump.core.retention.policy import Policy
 from bqdump.core.settings.target import FOLDER, Target
 from bqdump.observe.history import list_runs
@@ -435,6 +435,23 @@ def test_bytes_that_are_always_damaged_on_the_way_are_an_error_that_names_the_fi
         copies.copy(source=Damaging(copies.source.store, 1000))
     assert copies.data() == []
     assert copies.manifests() == []
+
+
+def test_notes_that_the_bucket_locks_do_not_fail_a_complete_copy(
+    copies: Copies, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    copies.export("a")
+    delete = copies.target.delete
+
+    async def locked(objects: Any) -> list[Any]:
+        refusal = DeniedError("delete", "object", "it is locked")
+        return [refusal if "/copied/" in name else (await delete([(name, of)]))[0] for name, of in objects]
+
+    monkeypatch.setattr(copies.target, "delete", locked)
+    assert [run.state for run in copies.copy().runs] == ["copied"]
+    assert copies.latest() == "a"
+    assert "the copy is complete, and 1 note of how it was made cannot be deleted: it is locked" in caplog.text
+    assert [run.state for run in copies.copy().runs] == ["there"]
 
 
 def test_a_destination_that_is_the_name_of_a_run_is_refused_unless_such_a_folder_exists(

@@ -95,12 +95,21 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:
     for folder in (names.arrivals, names.shared) if task.tasks > 1 else (names.arrivals,):
         records = [(info.name, info.generation) async for page in place.store.objects(folder) for info in page]
         if records:
-            await delete(place.store, records)
+            await _discard(place, records)
     if place.store.abilities.leaves_uploads:
         # Those of killed tasks. The files are there, so a late task that uploads one again has nothing to lose.
         with suppress(TargetError, DeniedError, AnswerError):
             await place.store.discard_uploads([item.target for item in found.items])
     return 0
+
+
+async def _discard(place: Place, records: list[tuple[str, int]]) -> None:
+    """Delete notes that a complete copy does not need; where the bucket locks each object, they stay until a prune."""
+    try:
+        await delete(place.store, records)
+    except DeniedError as error:
+        message = "the copy is complete, and %s of how it was made cannot be deleted: %s"
+        log.warning(message, counted(len(records), "note"), error.cause, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
 async def publish_stopped(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
