@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import socket
 import sys
 import threading
@@ -537,7 +538,7 @@ def test_credentials_that_are_renewed_while_files_are_sent_sign_the_requests_tha
         "print(json.dumps({'Version': 1, 'Expiration': end.isoformat(), **keys}))\n"
     )
     config = tmp_path / "config"
-    config.write_text(f"[default]\ncredential_process = {sys.executable} {script}\n")
+    config.write_text(f"[default]\ncredential_process = {shlex.join([sys.executable, str(script)])}\n")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))

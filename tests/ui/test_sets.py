@@ -95,6 +95,8 @@ def test_a_run_of_the_set_shows_each_datasets_part(world: World) -> None:
         asyncio.run(set_run_page(collection, asked(run="other")))
 
 
+# A task that dies leaves listings open.
+@pytest.mark.filterwarnings("ignore:coroutine method 'aclose' of")
 def test_a_run_in_progress_is_live_until_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     task = world.task("night")
