@@ -27,8 +27,8 @@ from localstack.aws.app import LocalstackAwsGateway
 from rolo.gateway.wsgi import WsgiGateway
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-# The first request would otherwise read the descriptions of the 400 services of AWS, which takes longer than clients
-# wait where other tests run beside it.
+# The first request would otherwise read the descriptions of all 400 services of AWS. While other tests run, that takes
+# longer than clients wait for an answer.
 spec.list_services = lambda: [spec.load_service("s3")]
 
 REFUSED = b"<Error><Code>PreconditionFailed</Code><Message>another ETag</Message></Error>"

@@ -144,7 +144,7 @@ class CopyMethods:
         return Reply(self._store.resource(record, request.base_url))
 
     def _is_there(self, source: ObjectRecord) -> bool:
-        """Whether nobody has deleted a component while it was joined."""
+        """Whether every component is still there after it was joined."""
         try:
             self._store.find(source.bucket, source.name, source.generation)
         except ApiError:
