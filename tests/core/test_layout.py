@@ -61,7 +61,7 @@ def test_files_are_staged_apart_for_each_attempt() -> None:
 
 def test_a_note_is_known_by_its_name_and_is_small() -> None:
     layout = Layout("a/b/")
-    run, restore, project = layout.run("r"), Restores(layout).restore("0123456789ab-1"), layout.project_run("r")
+    run, restore, project = layout.run("r"), Restores(layout).restore("0123456789ab-1"), layout.set_run("r")
     notes = [
         run.claim("00000-00000"), run.read_attempt("00000-00000", 1), run.receipt("00000-00000"),
         run.failure("00000-00000", 1, "e"), run.reference("later"), restore.receipt(1), restore.failure(1, 1, "e"),

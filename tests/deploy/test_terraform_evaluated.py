@@ -214,7 +214,10 @@ def check_events(case: Case) -> None:
     expected = {found for one in case.watched.exports for found in objects_of(one)}
     assert made == (expected if case.variables.get("events") else set())
     layout = case.deployment.settings.layout
-    assert (layout.latest.name.split("/")[-1], layout.project.name.split("/")[-1]) == ("latest.json", "project.json")
+    assert (layout.latest.name.split("/")[-1], layout.set_manifest.name.split("/")[-1]) == (
+        "latest.json",
+        "project.json",
+    )
 
 
 CUSTOM = "a custom role"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.project import Project
+from bqdump.core.documents.sets import SetManifest
 from integration.stage import Stage
 from integration.test_sets import DATASETS, EVERY, TABLES, fill
 from integration.test_vault import KEEP, create_bucket
@@ -25,9 +25,9 @@ def s3() -> Iterator[S3Server]:
         yield server
 
 
-def project_in(folder: Path) -> Project:
+def project_in(folder: Path) -> SetManifest:
     name = "_bqdump/project.json"
-    return decode((folder / name).read_bytes(), Project, name)
+    return decode((folder / name).read_bytes(), SetManifest, name)
 
 
 def test_a_set_is_copied_as_a_set_and_restored_from_the_copy(stage: Stage, s3: S3Server) -> None:

@@ -10,7 +10,7 @@ from google.cloud import bigquery
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.project import Project
+from bqdump.core.documents.sets import SetManifest
 from bqdump_local.execute import Execution, execute
 from bqdump_local.processes import Processes, TaskLine
 from docs.walk import follow
@@ -73,7 +73,7 @@ def test_a_set_is_completed_by_a_rerun_after_a_task_was_killed(stage: Stage) -> 
     stage.stack.jobs(run_seconds=0.0)
     again = stage.execute("--run-id", "night", tasks=2, env=EVERY)
     assert again.codes == [0, 0], again.text
-    project = decode(stage.read(f"x/{STATE}project.json"), Project, "project.json")
+    project = decode(stage.read(f"x/{STATE}project.json"), SetManifest, "project.json")
     assert (project.run, project.status) == ("night", "complete")
     assert [(one.dataset, one.state) for one in project.datasets] == [(name, "published") for name in DATASETS]
     for entry in project.datasets:

@@ -73,7 +73,7 @@ def test_problems_name_settings_as_flags_and_the_error_in_the_words_of_its_front
         world.run("second", exclude=("log",))
     status = asked(verbs.status(everywhere(world.store), world.settings()))
     verified = asked(verbs.verify(everywhere(world.store), world.settings()))
-    problems = [of.datasets[0].problem for of in (world.project(), status, planned(world, exclude=("log",)))]
+    problems = [of.datasets[0].problem for of in (world.set_manifest(), status, planned(world, exclude=("log",)))]
     problems.append(verified.datasets[0].note)
     assert all("--allow removed-tables" in problem for problem in problems)
 

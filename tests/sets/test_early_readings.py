@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.project import Listings
+from bqdump.core.documents.sets import Listings
 from bqdump.core.errors import DatasetsFailedError, DeniedError
 from bqdump.core.tables.catalog import Dataset, Table
 from sets.world import World

@@ -21,9 +21,9 @@ def world() -> World:
 def test_a_dataset_that_is_not_named_any_more_is_refused_unless_allowed(world: World) -> None:
     with pytest.raises(UsageError, match=r"1 dataset of the last set would be missing: b .*not named by dataset"):
         world.run("second", exclude_datasets=("b",))
-    assert world.project().run == "first"
+    assert world.set_manifest().run == "first"
     world.run("second", exclude_datasets=("b",), allow=ALLOWED)
-    project = world.project()
+    project = world.set_manifest()
     assert (project.run, names(project)) == ("second", {"a": "published", "c": "published"})
     assert [(one.dataset, one.reason, one.run) for one in project.removed] == [("b", "excluded", "first")]
     manifest = world.manifest("b")
@@ -34,7 +34,7 @@ def test_a_dataset_that_is_not_named_any_more_is_refused_unless_allowed(world: W
 def test_a_dropped_dataset_is_named_and_most_of_them_at_once_are_refused(world: World) -> None:
     del world.warehouse.datasets["p", "b"]
     world.run("second")
-    assert [(one.dataset, one.reason) for one in world.project().removed] == [("b", "dropped")]
+    assert [(one.dataset, one.reason) for one in world.set_manifest().removed] == [("b", "dropped")]
     del world.warehouse.datasets["p", "c"]
     world.put("d", "orders")
     world.run("third")
@@ -63,7 +63,7 @@ def test_an_include_need_not_match_in_every_dataset() -> None:
     world = World()
     world.put("sales", "special")
     world.run("first", include=("special",))
-    project = world.project()
+    project = world.set_manifest()
     assert names(project) == {"sales": "published"}
     assert {one.dataset for one in project.skipped} == {"ops_eu", "ops_us"}
     assert world.content("sales").keys() == {"special"}
@@ -86,7 +86,7 @@ def test_a_table_created_after_the_snapshot_time_does_not_fail_its_dataset(monke
 
     monkeypatch.setattr(world.warehouse, "list_datasets", later)
     world.run("first")
-    assert set(names(world.project()).values()) == {"published"}
+    assert set(names(world.set_manifest()).values()) == {"published"}
     assert world.content("sales").keys() == {"orders", "items"}
 
 
@@ -103,7 +103,7 @@ def test_a_table_that_is_dropped_while_the_set_is_exported_leaves_its_dataset_by
 
     world.warehouse.failing = drop
     world.run("third", 2, together=together)
-    assert (world.project().run, world.project().status) == ("third", "complete")
+    assert (world.set_manifest().run, world.set_manifest().status) == ("third", "complete")
     manifest = world.manifest("b")
     assert manifest
     assert [(one.table, one.reason, one.run) for one in manifest.removed] == [("customers", "dropped", "second")]

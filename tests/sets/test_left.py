@@ -43,7 +43,7 @@ def world() -> World:
     del world.warehouse.datasets["p", "b"]
     for run in ("second", "third", "fourth"):
         world.run(run, path="{table}/{run}/{table}_*.csv")
-    assert not world.project().removed
+    assert not world.set_manifest().removed
     return world
 
 
@@ -207,9 +207,9 @@ def test_verify_tells_a_dataset_without_any_export_from_one_that_differs(monkeyp
 
 
 def test_the_set_has_the_numbers_of_the_last_export_of_a_dataset_that_failed(world: World) -> None:
-    before = {one.dataset: one for one in world.project().datasets}["c"]
+    before = {one.dataset: one for one in world.set_manifest().datasets}["c"]
     broken(world)
-    after = {one.dataset: one for one in world.project().datasets}["c"]
+    after = {one.dataset: one for one in world.set_manifest().datasets}["c"]
     assert (after.state, after.run) == ("failed", "fourth")
     assert after == replace(before, state="failed", problem=after.problem)
     assert (after.tables, after.rows, after.files) == (2, 2, 2)

@@ -14,7 +14,7 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.check.doctor.checks import CheckOutcome
 from bqdump.cli.main import start
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.project import Project
+from bqdump.core.documents.sets import SetManifest
 from bqdump.core.errors import UsageError
 from bqdump.core.sets.selection import targets_of
 from bqdump.core.settings.settings import Settings
@@ -83,7 +83,7 @@ def test_each_location_has_a_bucket_and_a_set_of_its_own(exported: Exported) -> 
     for target, store in exported.stores.items():
         stored = store.peek("x/_bqdump/project.json")
         assert stored
-        project = decode(stored[0], Project, "project.json")
+        project = decode(stored[0], SetManifest, "project.json")
         assert {one.dataset: one.state for one in project.datasets} == {BUCKETS[target.bucket]: "published"}
         assert asyncio.run(verbs.verify(everywhere(store), exported.at(target))).findings == ()
 

@@ -66,10 +66,10 @@ def test_they_go_with_the_last_run_that_they_name(world: World) -> None:
     assert kept(world) == {"first", "second", "third"}
     assert pruned(world).left == ()
     assert kept(world) == {"third"}
-    assert world.project().run == "third"
+    assert world.set_manifest().run == "third"
     assert world.content("sales").keys() == {"orders", "items"}
     world.run("first")
-    assert world.project().run == "first"
+    assert world.set_manifest().run == "first"
 
 
 def test_they_stay_while_a_dataset_keeps_the_run(world: World) -> None:
@@ -185,7 +185,7 @@ def test_a_table_is_erased_from_every_dataset_that_has_it_or_from_one(world: Wor
     assert erased("sales.items") == [("gs://memory/x/sales/", every)]
     datasets = ("ops_eu", "ops_us", "sales")
     assert [target for target, _ in erased("orders")] == [f"gs://memory/x/{name}/" for name in datasets]
-    project = asyncio.run(value_of(world.store, world.settings().layout.project))
+    project = asyncio.run(value_of(world.store, world.settings().layout.set_manifest))
     assert project
     for entry in project.datasets:
         there = world.store.peek(entry.manifest)

@@ -16,7 +16,7 @@ from sets.world import World, names, once
 def test_every_dataset_is_published_at_one_snapshot_time(tasks: int) -> None:
     world = World()
     world.run("r", tasks)
-    project = world.project()
+    project = world.set_manifest()
     assert (project.run, project.status, names(project)) == (
         "r", "complete", {"ops_eu": "published", "ops_us": "published", "sales": "published"},
     )  # fmt: skip
@@ -41,14 +41,14 @@ def test_a_failing_dataset_is_named_and_does_not_hold_back_the_others() -> None:
         DatasetsFailedError, match=r"1 of 3 datasets failed, the others are not affected \(sales: .*bad"
     ):
         world.run("r", execution="second")
-    project = world.project()
+    project = world.set_manifest()
     assert (project.status, names(project)) == (
         "partial", {"ops_eu": "published", "ops_us": "published", "sales": "failed"},
     )  # fmt: skip
     assert world.manifest("sales") is None
     world.broken.clear()
     world.run("r", execution="again")
-    assert (world.project().status, world.project().run) == ("complete", "r")
+    assert (world.set_manifest().status, world.set_manifest().run) == ("complete", "r")
     assert world.manifest("sales")
 
 
@@ -70,13 +70,13 @@ def test_together_nothing_is_published_before_everything_is_complete() -> None:
     assert not any(map(world.manifest, ("ops_eu", "ops_us", "sales")))
     world.broken.clear()
     world.run("r", 2, execution="again", together=True)
-    assert set(names(world.project()).values()) == {"published"}
+    assert set(names(world.set_manifest()).values()) == {"published"}
 
 
 def test_a_pattern_that_matches_one_dataset_keeps_the_layout_of_a_set() -> None:
     world = World("ops_eu", "sales")
     world.run("r", dataset="ops_*")
-    assert names(world.project()) == {"ops_eu": "published"}
+    assert names(world.set_manifest()) == {"ops_eu": "published"}
     assert world.manifest("ops_eu")
 
 
@@ -96,7 +96,7 @@ def test_a_set_may_not_have_the_prefix_of_a_single_export_nor_the_other_way_roun
 def test_a_damaged_project_json_can_be_deleted() -> None:
     world = World()
     world.run("r")
-    document = world.settings().layout.project
+    document = world.settings().layout.set_manifest
     world.store.put_now(document.name, b"{")
     with pytest.raises(DocumentError, match="or delete it: the next run writes it again"):
         world.run("s")
@@ -104,4 +104,4 @@ def test_a_damaged_project_json_can_be_deleted() -> None:
     assert info
     once(lambda: world.store.delete([(info.name, info.generation)]))
     world.run("s")
-    assert world.project().run == "s"
+    assert world.set_manifest().run == "s"

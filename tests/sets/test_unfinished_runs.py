@@ -10,7 +10,7 @@ import pytest
 from bqdump import verbs
 from bqdump.check.verify import Verified
 from bqdump.core.documents.codec import decode, encode
-from bqdump.core.documents.project import Project
+from bqdump.core.documents.sets import SetManifest
 from bqdump.core.errors import VerificationError
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.wording import COMMANDS
@@ -65,9 +65,9 @@ def test_each_dataset_whose_files_a_killed_run_was_replacing_is_named_and_finish
 def test_it_is_finished_in_datasets_that_have_left_the_set() -> None:
     world, found = stopped()
     (name, *_) = (one.dataset for one in found.datasets if one.findings)
-    stored = world.store.peek(world.settings().layout.project.name)
+    stored = world.store.peek(world.settings().layout.set_manifest.name)
     assert stored
-    project = decode(stored[0], Project, stored[1].name)
+    project = decode(stored[0], SetManifest, stored[1].name)
     others = tuple(one for one in project.datasets if one.dataset != name)
     world.store.put_now(stored[1].name, encode(msgspec.structs.replace(project, datasets=others)))
     world.restore(execution="second", finish_run=True)

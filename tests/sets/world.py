@@ -12,8 +12,8 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.project import Project
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.sets import SetManifest
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.task import ReadRoute
@@ -83,9 +83,9 @@ class World:
         found = self.store.peek(document.name)
         return decode(found[0], document.type, document.name) if found else None
 
-    def project(self, **settings: Any) -> Project:
+    def set_manifest(self, **settings: Any) -> SetManifest:
         """The set that is published."""
-        found = self.read(self.settings(**settings).layout.project)
+        found = self.read(self.settings(**settings).layout.set_manifest)
         assert found
         return found
 
@@ -112,7 +112,7 @@ def once(work: Callable[[], Awaitable[Result]]) -> Result:
     return asyncio.run(main())
 
 
-def names(project: Project) -> dict[str, str]:
+def names(project: SetManifest) -> dict[str, str]:
     """State by dataset."""
     return {one.dataset: one.state for one in project.datasets}
 

@@ -136,7 +136,7 @@ def test_a_damaged_plan_of_a_dataset_does_not_hide_the_others(world: World) -> N
 
 def test_a_damaged_record_of_the_set_is_an_error_and_not_a_prefix_without_runs(world: World) -> None:
     world.store.put_now("x/_bqdump/project.json", b"{")
-    with pytest.raises(DocumentError, match=r"project.json: it is not a valid Project"):
+    with pytest.raises(DocumentError, match=r"project.json: it is not a valid SetManifest"):
         asyncio.run(Collection(world.store, world.settings()).several())
 
 

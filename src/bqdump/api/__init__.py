@@ -45,12 +45,12 @@ from bqdump.core.documents.definitions import Unread as Unread
 from bqdump.core.documents.manifest import Erased as Erased
 from bqdump.core.documents.manifest import File as File
 from bqdump.core.documents.manifest import Totals as Totals
-from bqdump.core.documents.project import RemovedDataset as RemovedDataset
-from bqdump.core.documents.project import SkippedDataset as SkippedDataset
 from bqdump.core.documents.run import Failure as Failure
 from bqdump.core.documents.run import Flag as Flag
 from bqdump.core.documents.run import Owner as Owner
 from bqdump.core.documents.run import Skipped as Skipped
+from bqdump.core.documents.sets import RemovedDataset as RemovedDataset
+from bqdump.core.documents.sets import SkippedDataset as SkippedDataset
 from bqdump.core.documents.unchanged import Removed as Removed
 from bqdump.core.errors import AccessError as AccessError
 from bqdump.core.errors import AnswerError as AnswerError

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from bqdump.check.verify import Verified, VerifiedDataset
 from bqdump.concurrency import gathered
-from bqdump.core.documents.project import DatasetEntry, Project
+from bqdump.core.documents.sets import DatasetEntry, SetManifest
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
@@ -36,9 +36,9 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
     verify: verifies one export. Findings name the table with its dataset. What cannot be read is a dataset's `problem`.
     Raises NotFoundError without a published set, and for a run of no dataset.
     """
-    projects = await published_sets(sets)
+    manifests = await published_sets(sets)
     missing: list[NotFoundError] = []
-    parts = [part for at, project in projects for part in await (_of_run(at, run) if run else _published(at, project))]
+    parts = [part for at, of_set in manifests for part in await (_of_run(at, run) if run else _published(at, of_set))]
 
     async def verified(export: ExportAt, part: VerifiedDataset) -> tuple[VerifiedDataset, Verified | None]:
         if not part.run:
@@ -61,7 +61,7 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
     if run and not any(whole or part.problem for part, whole in pairs):
         raise missing[0] if missing else missing_run(run, sets[0].settings)
     found = [(part.dataset, whole) for part, whole in pairs if whole]
-    newest = projects[0][1]
+    newest = manifests[0][1]
     times = [verified.snapshot_time for _, verified in found] if run else []
     return Verified(
         run=run or newest.run,
@@ -80,19 +80,19 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
     )
 
 
-async def _published(at: SetAt, project: Project) -> list[_Part]:
+async def _published(at: SetAt, manifest: SetManifest) -> list[_Part]:
     """What is to be verified of the published set, and of the datasets that have left it."""
-    expected = [_expected(project, entry) for entry in project.datasets]
-    left = await datasets_left(at, [entry.dataset for entry in project.datasets])
+    expected = [_expected(manifest, entry) for entry in manifest.datasets]
+    left = await datasets_left(at, [entry.dataset for entry in manifest.datasets])
     expected += [VerifiedDataset(name, latest.run, 0, note=LEFT) for name, latest in left.published.items()]
     expected += [VerifiedDataset(name, "", 0, error.sentence(COMMANDS)) for name, error in left.damaged.items()]
     return [_Part(at.export(entry.dataset), entry) for entry in expected]
 
 
-def _expected(project: Project, entry: DatasetEntry) -> VerifiedDataset:
+def _expected(manifest: SetManifest, entry: DatasetEntry) -> VerifiedDataset:
     """What is to be verified of a dataset of the set: the run that project.json names."""
     reason = entry.problem or "not published"
-    note = f"not published by run {project.run}: {reason}" if entry.state == "failed" else ""
+    note = f"not published by run {manifest.run}: {reason}" if entry.state == "failed" else ""
     return VerifiedDataset(entry.dataset, entry.run, 0, note=note if entry.run else reason)
 
 
@@ -104,7 +104,7 @@ async def _present(store: ObjectStore, own: Settings, run: str) -> str:
 
 async def _of_run(at: SetAt, run: str) -> list[_Part]:
     """What is to be verified of a run: the datasets of its plan, or those that have it where there is none any more."""
-    plan = await value_of(at.store, at.settings.layout.project_run(run).plan)
+    plan = await value_of(at.store, at.settings.layout.set_run(run).plan)
     if plan:
         names = [entry.dataset for entry in plan.datasets]
     else:

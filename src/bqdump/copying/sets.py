@@ -14,7 +14,7 @@ from bqdump.copying.places import refuse_overlap
 from bqdump.copying.run import copy
 from bqdump.copying.survey import COPY, Place, Task
 from bqdump.core.copy.plan import Copied, CopiedRun
-from bqdump.core.documents.project import DatasetEntry, Ended, Project, ProjectPlan
+from bqdump.core.documents.sets import DatasetEntry, Ended, SetManifest, SetPlan
 from bqdump.core.documents.target import Newest
 from bqdump.core.errors import NotFoundError, UsageError, VerificationError
 from bqdump.core.retention.policy import Policy
@@ -23,7 +23,7 @@ from bqdump.core.settings.target import record_of
 from bqdump.core.sizes import counted, listed
 from bqdump.core.times import days_text, rfc3339
 from bqdump.repository.complete_runs import holds_export
-from bqdump.repository.exports import SetAt, names_in_set, published_sets, read_project, read_set_progress
+from bqdump.repository.exports import SetAt, names_in_set, published_sets, read_set_manifest, read_set_progress
 from bqdump.repository.published import missing_run
 from bqdump.repository.repository import create, overwrite, swap, value_of
 
@@ -47,8 +47,8 @@ async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every
     at = SetAt(place.store, place.settings, tuple(names))
     entries: dict[str, DatasetEntry] = {}
     if not (runs or policy or every):
-        [(_, project)] = await published_sets([at])
-        entries = {entry.dataset: entry for entry in project.datasets}
+        [(_, manifest)] = await published_sets([at])
+        entries = {entry.dataset: entry for entry in manifest.datasets}
     parts = [await _copy_dataset(task, name, entries, runs, policy, every=every) for name in entries or names]
     lines = [run for part in parts for run in part.runs]
     if runs and (unknown := set(runs).difference(run.run for run in lines)):
@@ -67,10 +67,10 @@ async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every
 
 async def _refuse_another_set(task: Task, names: Sequence[str]) -> None:
     """Raise UsageError where the target has a copy of another set, as its documents would be replaced."""
-    stored = await read_project(task.target.store, task.target.settings)
+    stored = await read_set_manifest(task.target.store, task.target.settings)
     if stored is None:
         return
-    own = await read_project(task.source.store, task.source.settings)
+    own = await read_set_manifest(task.source.store, task.source.settings)
     there = [entry.dataset for entry in stored.datasets]
     if (own and own.project != stored.project) or set(there).isdisjoint(names):
         cause = f"it has a copy of another set: {listed(there, 'and')} of {stored.project}"
@@ -106,25 +106,25 @@ async def _copy_dataset(
 async def _store_sets(task: Task, runs: Iterable[str]) -> None:
     """Store the documents of these runs of the set, of which project.json names the latest."""
     for run in runs:
-        plan = await value_of(task.source.store, task.source.layout.project_run(run).plan)
-        project = await _project_of(task.source, run, plan)
-        if project:
-            await _store_set(task, plan, await _copied(task, project))
+        plan = await value_of(task.source.store, task.source.layout.set_run(run).plan)
+        manifest = await _manifest_of(task.source, run, plan)
+        if manifest:
+            await _store_set(task, plan, await _copied(task, manifest))
 
 
-async def _project_of(place: Place, run: str, plan: ProjectPlan | None) -> Project | None:
+async def _manifest_of(place: Place, run: str, plan: SetPlan | None) -> SetManifest | None:
     """What the source has of a run of the set: as published, or as its notes show it. None where it had no set."""
-    project = await read_project(place.store, place.settings)
-    if project and project.run == run:
-        return project
+    manifest = await read_set_manifest(place.store, place.settings)
+    if manifest and manifest.run == run:
+        return manifest
     if plan is None:
         return None
-    progress = await read_set_progress(place.store, place.layout.project_run(run))
+    progress = await read_set_progress(place.store, place.layout.set_run(run))
     entries = tuple(
         _entry_of(member.dataset, member.location, progress.ended.get(number))
         for number, member in enumerate(plan.datasets)
     )
-    return Project(
+    return SetManifest(
         run=run,
         tool=plan.tool,
         status="complete",
@@ -156,46 +156,46 @@ def _entry_of(dataset: str, location: str, ended: Ended | None) -> DatasetEntry:
     )
 
 
-async def _copied(task: Task, project: Project) -> Project:
+async def _copied(task: Task, manifest: SetManifest) -> SetManifest:
     """The set as the copy has it: a dataset whose run is not there counts as failed."""
     place, entries = task.target, list[DatasetEntry]()
-    for entry in project.datasets:
-        manifest = one_dataset(place.settings, entry.dataset).layout.run(entry.run).manifest.name if entry.run else ""
-        found = await place.store.stat(manifest) if manifest else None
+    for entry in manifest.datasets:
+        own = one_dataset(place.settings, entry.dataset).layout.run(entry.run).manifest.name if entry.run else ""
+        found = await place.store.stat(own) if own else None
         entries.append(
-            msgspec.structs.replace(entry, manifest=manifest, manifest_generation=found.generation)
+            msgspec.structs.replace(entry, manifest=own, manifest_generation=found.generation)
             if found
             else _entry_of(entry.dataset, entry.location, None)
         )
     whole = all(entry.state != "failed" and entry.status == "complete" for entry in entries)
     return msgspec.structs.replace(
-        project,
+        manifest,
         prefix=place.target.prefix,
         datasets=tuple(entries),
         status="complete" if whole else "partial",
     )
 
 
-async def _store_set(task: Task, plan: ProjectPlan | None, project: Project) -> None:
+async def _store_set(task: Task, plan: SetPlan | None, manifest: SetManifest) -> None:
     place = task.target
-    names = place.layout.project_run(project.run)
+    names = place.layout.set_run(manifest.run)
     if plan:
         settings = plan.settings | record_of(place.target)
         await create(place.store, names.plan, msgspec.structs.replace(plan, settings=settings))
         numbers = {member.dataset: number for number, member in enumerate(plan.datasets)}
-        for entry in project.datasets:
+        for entry in manifest.datasets:
             if entry.state != "failed" and entry.dataset in numbers:
-                ended = _ended(numbers[entry.dataset], entry, project.snapshot)
+                ended = _ended(numbers[entry.dataset], entry, manifest.snapshot)
                 await create(place.store, names.ended(ended.number), ended)
 
-    async def step(known: Project | None) -> Project | None:
-        if known and known.age > project.age:
+    async def step(known: SetManifest | None) -> SetManifest | None:
+        if known and known.age > manifest.age:
             return None
-        return None if known == project else project
+        return None if known == manifest else manifest
 
-    stored = await swap(place.store, place.layout.project, step)
-    if plan and stored and stored.value.run == project.run:
-        await overwrite(place.store, place.layout.newest, Newest(project.run))
+    stored = await swap(place.store, place.layout.set_manifest, step)
+    if plan and stored and stored.value.run == manifest.run:
+        await overwrite(place.store, place.layout.newest, Newest(manifest.run))
 
 
 def _ended(number: int, entry: DatasetEntry, snapshot: int) -> Ended:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.project import Project, ProjectPlan
+from bqdump.core.documents.sets import SetManifest, SetPlan
 from bqdump.core.errors import DocumentError, UsageError
 from bqdump.core.results import Rows
 from bqdump.core.settings.file import resume_command
@@ -23,14 +23,14 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine, latest_first, list_runs
 from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, find_status
-from bqdump.pages.report import render_project
+from bqdump.pages.report import render_set
 from bqdump.repository.exports import (
     AT_ONCE,
     SetAt,
     SetProgress,
     datasets_left,
     published_sets,
-    read_project_plans,
+    read_set_plans,
     read_set_progress,
 )
 from bqdump.repository.published import name_a_dataset, read_replacing
@@ -44,8 +44,8 @@ WORST: tuple[StatusState, ...] = ("failed", "running", "planning", "partial")
 class _At(NamedTuple):
     """The run at one target."""
 
-    plan: ProjectPlan
-    project: Project | None
+    plan: SetPlan
+    manifest: SetManifest | None
     state: StatusState
     datasets: tuple[DatasetStatus, ...]
     left: tuple[LeftDataset, ...]
@@ -53,8 +53,8 @@ class _At(NamedTuple):
 
 async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
     """The status of a set's run (default: the one that was planned last). Raises NotFoundError."""
-    shown_all = [await _look_at(at, plan) for at, plan in await read_project_plans(sets, run)]
-    plan, project, first_state, *_ = shown_all[0]
+    shown_all = [await _look_at(at, plan) for at, plan in await read_set_plans(sets, run)]
+    plan, manifest, first_state, *_ = shown_all[0]
     datasets = tuple(dataset for shown in shown_all for dataset in shown.datasets)
     state = next((worst for worst in WORST if worst in {shown.state for shown in shown_all}), first_state)
     # Buckets of other locations are settings of the file only.
@@ -70,7 +70,7 @@ async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
         failed=(),
         skipped=0,
         bytes=sum(dataset.bytes for dataset in datasets),
-        latest=project.run if project else "",
+        latest=manifest.run if manifest else "",
         last_done=max((dataset.last_done for dataset in datasets if dataset.last_done), default=None),
         planned=time_of(plan.planned),
         dataset=f"{plan.project}.{plan.names}",
@@ -85,20 +85,20 @@ async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
     )
 
 
-async def _look_at(at: SetAt, plan: ProjectPlan) -> _At:
-    progress, project = await read_set_progress(at.store, at.settings.layout.project_run(plan.run)), await at.project()
+async def _look_at(at: SetAt, plan: SetPlan) -> _At:
+    progress, manifest = await read_set_progress(at.store, at.settings.layout.set_run(plan.run)), await at.manifest()
     numbers = range(len(plan.datasets))
     datasets = tuple(await gathered(lambda number: _dataset(at, plan, progress, number), numbers, AT_ONCE))
-    state = _state(plan, project, datasets)
-    if project and project.age > plan.age:
-        return _At(plan, project, state, datasets, ())
+    state = _state(plan, manifest, datasets)
+    if manifest and manifest.age > plan.age:
+        return _At(plan, manifest, state, datasets, ())
     left = await datasets_left(at, [dataset.dataset for dataset in plan.datasets])
     datasets += tuple(_damaged(name, error) for name, error in left.damaged.items())
     others = (LeftDataset(name, latest.run, time_of(latest.snapshot)) for name, latest in left.published.items())
-    return _At(plan, project, state, datasets, tuple(others))
+    return _At(plan, manifest, state, datasets, tuple(others))
 
 
-async def _dataset(at: SetAt, plan: ProjectPlan, progress: SetProgress, number: int) -> DatasetStatus:
+async def _dataset(at: SetAt, plan: SetPlan, progress: SetProgress, number: int) -> DatasetStatus:
     member = plan.datasets[number]
     store, settings, _ = at.export(member.dataset)
     problems = [failures[number].message for failures in progress.failures.values() if number in failures]
@@ -133,10 +133,10 @@ async def _dataset(at: SetAt, plan: ProjectPlan, progress: SetProgress, number: 
     )
 
 
-def _state(plan: ProjectPlan, project: Project | None, datasets: tuple[DatasetStatus, ...]) -> StatusState:
-    if project and project.run == plan.run:
-        return "published" if project.status == "complete" else "partial"
-    if project and project.age > plan.age:
+def _state(plan: SetPlan, manifest: SetManifest | None, datasets: tuple[DatasetStatus, ...]) -> StatusState:
+    if manifest and manifest.run == plan.run:
+        return "published" if manifest.status == "complete" else "partial"
+    if manifest and manifest.age > plan.age:
         return "superseded"
     ended = all(dataset.state in ENDED for dataset in datasets)
     return "failed" if ended and any(dataset.state == "failed" for dataset in datasets) else "running"
@@ -163,7 +163,7 @@ async def set_runs(sets: Sequence[SetAt], *, storage: bool = False) -> Rows[RunL
     """The runs of a set, each as a whole (dataset `*`) and then of each dataset. storage: see list_runs."""
     exports = [at.export(name) for at in sets for name in at.names]
     lines = await gathered(lambda export: list_runs(export.store, export.settings, storage=storage), exports, AT_ONCE)
-    published = {project.run if (project := await at.project()) else "" for at in sets}
+    published = {manifest.run if (manifest := await at.manifest()) else "" for at in sets}
     runs = [(export.dataset, some) for export, some in zip(exports, lines, strict=True)]
     nights = runs_together(runs, published.pop() if len(published) == 1 else "")
     return Rows(line for night in nights for line in (night.whole, *night.parts))
@@ -219,12 +219,12 @@ async def set_report(sets: Sequence[SetAt], run: str, since: str) -> tuple[str, 
     Raises UsageError for another run: its datasets have reports.
     """
     published = await published_sets(sets)
-    newest = max((project for _, project in published), key=lambda project: project.age)
+    newest = max((manifest for _, manifest in published), key=lambda manifest: manifest.age)
     if since or run not in ("", newest.run):
         cause = f"the report of a set shows the published run, {newest.run}"
         hint = f"For other runs, and for changes: {name_a_dataset(sets[0].settings, newest.datasets[0].dataset)}"
         raise UsageError("report", f"run {run}" if run else f"changes since run {since}", cause, hint)
-    return newest.run, render_project([(project, _absolute(at.settings.target)) for at, project in published])
+    return newest.run, render_set([(manifest, _absolute(at.settings.target)) for at, manifest in published])
 
 
 def _absolute(target: Target) -> Target:

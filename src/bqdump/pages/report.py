@@ -18,8 +18,8 @@ import msgspec
 from bqdump.core.documents.changes import TableChange
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest, TableEntry
-from bqdump.core.documents.project import DatasetEntry, Project
 from bqdump.core.documents.run import Failure, Plan, Receipt
+from bqdump.core.documents.sets import DatasetEntry, SetManifest
 from bqdump.core.progress.events import Cleared
 from bqdump.core.restore.drill import NEVER, Restorable
 from bqdump.core.restore.result import Restoration
@@ -126,48 +126,48 @@ def render_restored(result: Restoration) -> bytes:
     )
 
 
-# From [prefix/]_bqdump/projects/<run>/ to [prefix/].
+# From [prefix/]_bqdump/manifests/<run>/ to [prefix/].
 WAY_UP = "../../../"
 
 
-def render_project(sets: Sequence[tuple[Project, Target | None]]) -> bytes:
+def render_set(sets: Sequence[tuple[SetManifest, Target | None]]) -> bytes:
     """The page about a set: one with its target, or one for each location.
 
     target: None for links that are relative to where the run stores its report.
     """
     addresses = {
-        entry.dataset: _address(project, entry, target) for project, target in sets for entry in project.datasets
+        entry.dataset: _address(manifest, entry, target) for manifest, target in sets for entry in manifest.datasets
     }
-    about = together([project for project, _ in sets])
+    about = together([manifest for manifest, _ in sets])
     return document("project.html", about.project, about=about, addresses=addresses, problems=problems_of(about))
 
 
-def together(projects: Sequence[Project]) -> Project:
+def together(manifests: Sequence[SetManifest]) -> SetManifest:
     """The sets of several locations as one: of the newest run, and complete only if that run has published all."""
-    newest, same = max(projects, key=lambda project: project.age), len({project.run for project in projects}) == 1
+    newest, same = max(manifests, key=lambda manifest: manifest.age), len({manifest.run for manifest in manifests}) == 1
     return msgspec.structs.replace(
         newest,
-        status="complete" if same and all(project.status == "complete" for project in projects) else "partial",
+        status="complete" if same and all(manifest.status == "complete" for manifest in manifests) else "partial",
         snapshot_time=" and ".join(
-            dict.fromkeys(project.snapshot_time for project in projects if project.run == newest.run)
+            dict.fromkeys(manifest.snapshot_time for manifest in manifests if manifest.run == newest.run)
         ),
-        datasets=tuple(dataset for project in projects for dataset in project.datasets),
-        skipped=tuple(dict.fromkeys(skipped for project in projects for skipped in project.skipped)),
-        removed=tuple(dict.fromkeys(removed for project in projects for removed in project.removed)),
+        datasets=tuple(dataset for manifest in manifests for dataset in manifest.datasets),
+        skipped=tuple(dict.fromkeys(skipped for manifest in manifests for skipped in manifest.skipped)),
+        removed=tuple(dict.fromkeys(removed for manifest in manifests for removed in manifest.removed)),
     )
 
 
-def problems_of(project: Project) -> list[tuple[str, str]]:
+def problems_of(manifest: SetManifest) -> list[tuple[str, str]]:
     """The datasets that the run has not published, and why."""
-    return [(dataset.dataset, dataset.problem) for dataset in project.datasets if dataset.state == "failed"]
+    return [(dataset.dataset, dataset.problem) for dataset in manifest.datasets if dataset.state == "failed"]
 
 
-def _address(project: Project, entry: DatasetEntry, target: Target | None) -> str:
+def _address(manifest: SetManifest, entry: DatasetEntry, target: Target | None) -> str:
     if not entry.run:
         return ""
     name = Layout(f"{entry.dataset}/").run(entry.run).report
     if target is None:
         return WAY_UP + quote(name)
     if target.bucket:
-        return f"{CONSOLE}/storage/browser/_details/{quote(target.bucket, safe='')}/{quote(project.prefix + name)}"
-    return f"file://{quote(f'{target.folder}/{project.prefix}{name}')}" if target.folder else ""
+        return f"{CONSOLE}/storage/browser/_details/{quote(target.bucket, safe='')}/{quote(manifest.prefix + name)}"
+    return f"file://{quote(f'{target.folder}/{manifest.prefix}{name}')}" if target.folder else ""

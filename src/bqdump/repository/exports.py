@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import STATE
-from bqdump.core.documents.project import DatasetFailure, Ended, Project, ProjectLayout, ProjectPlan, Ready
+from bqdump.core.documents.sets import DatasetFailure, Ended, Ready, SetLayout, SetManifest, SetPlan
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.progress.log_events import LogEvent
@@ -44,12 +44,12 @@ class SetProgress(NamedTuple):
             number: failure for number, failure in self.failures.get(execution, {}).items() if number not in self.ended
         }
 
-    def settled(self, plan: ProjectPlan, execution: str) -> bool:
+    def settled(self, plan: SetPlan, execution: str) -> bool:
         """Whether every dataset has ended, or failed in this execution."""
         return len(self.ended) + len(self.failed(execution)) == len(plan.datasets)
 
 
-async def read_set_progress(store: ObjectStore, layout: ProjectLayout) -> SetProgress:
+async def read_set_progress(store: ObjectStore, layout: SetLayout) -> SetProgress:
     """The current notes of a set's run: one listing."""
     planned: dict[int, Ready] = {}
     ready: dict[int, Ready] = {}
@@ -70,15 +70,15 @@ async def read_set_progress(store: ObjectStore, layout: ProjectLayout) -> SetPro
     return SetProgress(planned, ready, ended, failures)
 
 
-async def read_project(store: ObjectStore, settings: Settings) -> Project | None:
+async def read_set_manifest(store: ObjectStore, settings: Settings) -> SetManifest | None:
     """The exports that belong together, None where no set was ever published here."""
-    return await value_of(store, settings.layout.project)
+    return await value_of(store, settings.layout.set_manifest)
 
 
-async def newest_project_plan(store: ObjectStore, settings: Settings) -> ProjectPlan | None:
+async def newest_set_plan(store: ObjectStore, settings: Settings) -> SetPlan | None:
     """The plan of the set's run that was planned last, None if there is none."""
     newest = await value_of(store, settings.layout.newest)
-    return await value_of(store, settings.layout.project_run(newest.run).plan) if newest else None
+    return await value_of(store, settings.layout.set_run(newest.run).plan) if newest else None
 
 
 log = logging.getLogger(__name__)
@@ -114,20 +114,20 @@ class SetAt(NamedTuple):
         """The export of one dataset."""
         return ExportAt(self.store, one_dataset(self.settings, name), name)
 
-    async def project(self) -> Project | None:
+    async def manifest(self) -> SetManifest | None:
         """The published set, None where nothing of it is published."""
-        return await read_project(self.store, self.settings)
+        return await read_set_manifest(self.store, self.settings)
 
 
-async def read_project_plans(sets: Sequence[SetAt], run: str) -> list[tuple[SetAt, ProjectPlan]]:
+async def read_set_plans(sets: Sequence[SetAt], run: str) -> list[tuple[SetAt, SetPlan]]:
     """The plan of a set's run (default: the one that was planned last) at each target that has it.
 
     Raises NotFoundError if none has.
     """
-    plans, missing = list[tuple[SetAt, ProjectPlan]](), list[NotFoundError]()
+    plans, missing = list[tuple[SetAt, SetPlan]](), list[NotFoundError]()
     for at in sets:
         try:
-            plans.append((at, await _read_project_plan(at.store, at.settings, run)))
+            plans.append((at, await _read_set_plan(at.store, at.settings, run)))
         except NotFoundError as error:
             missing.append(error)
     if not plans:
@@ -135,16 +135,16 @@ async def read_project_plans(sets: Sequence[SetAt], run: str) -> list[tuple[SetA
     return plans
 
 
-async def _read_project_plan(store: ObjectStore, settings: Settings, run: str) -> ProjectPlan:
+async def _read_set_plan(store: ObjectStore, settings: Settings, run: str) -> SetPlan:
     if not run:
         newest = await value_of(store, settings.layout.newest)
         if newest is None:
             cause = f"none has been planned in {settings.target}"
             raise NotFoundError("find", "a run", cause, "Start one: {call:run}")
         run = newest.run
-    plan = await value_of(store, settings.layout.project_run(run).plan)
+    plan = await value_of(store, settings.layout.set_run(run).plan)
     if plan is None:
-        cause = f"{store.url}/{settings.layout.project_run(run).root} has no plan"
+        cause = f"{store.url}/{settings.layout.set_run(run).root} has no plan"
         raise NotFoundError("find", f"run {run} of a set of datasets", cause)
     return plan
 
@@ -192,10 +192,10 @@ async def names_in_set(store: ObjectStore, settings: Settings) -> list[str]:
 
     None without a set.
     """
-    project, plan = await read_project(store, settings), await newest_project_plan(store, settings)
+    manifest, plan = await read_set_manifest(store, settings), await newest_set_plan(store, settings)
     names = (
-        {dataset.dataset for dataset in project.datasets} | {dataset.dataset for dataset in project.removed}
-        if project
+        {dataset.dataset for dataset in manifest.datasets} | {dataset.dataset for dataset in manifest.removed}
+        if manifest
         else set()
     )
     names |= {dataset.dataset for dataset in plan.datasets} if plan else set()
@@ -233,13 +233,13 @@ async def _left(store: ObjectStore, settings: Settings, known: Collection[str]) 
 
     A folder alone proves nothing: a dataset below the prefix of a set may be exported and pruned by itself.
     """
-    folders, runs = await asyncio.gather(store.folders(settings.target.prefix), store.folders(settings.layout.projects))
+    folders, runs = await asyncio.gather(store.folders(settings.target.prefix), store.folders(settings.layout.set_runs))
     members: dict[str, Collection[str]] = {}
 
     async def planned_for(run: str) -> Collection[str]:
         if run not in members:
             try:
-                plan = await value_of(store, settings.layout.project_run(run).plan)
+                plan = await value_of(store, settings.layout.set_run(run).plan)
             except DocumentError as error:
                 # A dataset that no other run was planned for is not shown, and nothing of it is deleted.
                 message = "datasets that only the plan of run %s names are not shown: %s"
@@ -260,9 +260,9 @@ async def _left(store: ObjectStore, settings: Settings, known: Collection[str]) 
     return [name for name, yes in zip(unknown, await gathered(was_member, unknown, AT_ONCE), strict=True) if yes]
 
 
-async def published_sets(sets: Sequence[SetAt]) -> list[tuple[SetAt, Project]]:
+async def published_sets(sets: Sequence[SetAt]) -> list[tuple[SetAt, SetManifest]]:
     """Where the set is published. Raises NotFoundError if it is nowhere."""
-    published = [(at, project) for at in sets if (project := await at.project())]
+    published = [(at, manifest) for at in sets if (manifest := await at.manifest())]
     if not published:
         cause = "no set of datasets has been published there yet"
         raise NotFoundError("find", f"a set in {sets[0].settings.target}", cause, "Start one: {call:run}")

@@ -98,8 +98,8 @@ async def _has_plan(store: ObjectStore, settings: Settings, owner: PrefixOwner) 
 
 
 async def _has_set(store: ObjectStore, settings: Settings, project: str) -> bool:
-    for run in await store.folders(settings.layout.projects):
-        plan = await value_of(store, settings.layout.project_run(run).plan)
+    for run in await store.folders(settings.layout.set_runs):
+        plan = await value_of(store, settings.layout.set_run(run).plan)
         if plan and plan.project == project:
             return True
     return False

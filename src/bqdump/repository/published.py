@@ -172,10 +172,10 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
 
 async def refuse_set(store: ObjectStore, settings: Settings) -> None:
     """Raise SetError where a set of datasets is published: each of them is an export of its own."""
-    project = await value_of(store, settings.layout.project)
-    if project is None or not project.datasets:
+    manifest = await value_of(store, settings.layout.set_manifest)
+    if manifest is None or not manifest.datasets:
         return
-    names = [dataset.dataset for dataset in project.datasets]
+    names = [dataset.dataset for dataset in manifest.datasets]
     cause = (
         f"it holds the exports of {counted(len(names), 'dataset')} ({named(names, NAMED)}), each in a folder of its own"
     )

@@ -15,8 +15,8 @@ from typing import NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.project import DatasetEntry, Member, Project
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.sets import DatasetEntry, Member, SetManifest
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import (
     OF_THE_TASK,
@@ -47,7 +47,7 @@ from bqdump.core.sizes import counted, named
 from bqdump.export.run import run
 from bqdump.export.task import Task as ExportTask
 from bqdump.repository.complete_runs import holds_export
-from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, names_in_set, read_project
+from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, names_in_set, read_set_manifest
 from bqdump.repository.manifests import find_latest
 from bqdump.repository.published import read_replacing
 from bqdump.repository.repository import value_of
@@ -83,7 +83,7 @@ class Source(NamedTuple):
     """A set, and a task that restores it from where it is exported to."""
 
     task: Task
-    project: Project
+    manifest: SetManifest
 
     @property
     def target(self) -> str:
@@ -114,14 +114,14 @@ async def sets_at(tasks: Sequence[Task]) -> list[Source]:
 
     Raises NotFoundError for a bucket that does not exist: its datasets would be missing from the restore.
     """
-    projects = [(task, await read_project(task.store, task.settings)) for task in tasks]
+    manifests = [(task, await read_set_manifest(task.store, task.settings)) for task in tasks]
     sets = [
-        Source(task, project)
-        for task, project in projects
-        if project and project.datasets and not await holds_export(task.store, task.settings)
+        Source(task, manifest)
+        for task, manifest in manifests
+        if manifest and manifest.datasets and not await holds_export(task.store, task.settings)
     ]
-    for task, project in projects if sets else ():
-        if project is None:
+    for task, manifest in manifests if sets else ():
+        if manifest is None:
             with suppress(DeniedError):
                 await task.store.describe()
     return sets
@@ -157,16 +157,16 @@ async def choose(sets: Sequence[Source], choice: Choice) -> SetExecution:
         what = f"an export of {', '.join(unpublished)}"
         hint = f"Leave out what was never published: {{setting:exclude_datasets={','.join(unpublished)}}}."
         raise NotFoundError("find", what, "nothing of it has been published", hint)
-    newest = max((source.project for source in sets), key=lambda project: project.age)
+    newest = max((source.manifest for source in sets), key=lambda manifest: manifest.age)
     return SetExecution(run or newest.run, tuple(parts), choice.include, choice.exclude)
 
 
 async def _published(sets: Sequence[Source], choice: Choice) -> list[tuple[Source, Entry]]:
     """The datasets that are published, and those that the choice names and that have left the set."""
-    entries: list[tuple[Source, Entry]] = [(source, entry) for source in sets for entry in source.project.datasets]
+    entries: list[tuple[Source, Entry]] = [(source, entry) for source in sets for entry in source.manifest.datasets]
     others = {name for name in choice.include if NAME.fullmatch(name)}.difference(entry.dataset for _, entry in entries)
     for source in sets if others else ():
-        in_set = [entry.dataset for entry in source.project.datasets]
+        in_set = [entry.dataset for entry in source.manifest.datasets]
         store, settings = source.task.store, source.task.settings
         left = await datasets_left(SetAt(store, settings, tuple(await names_in_set(store, settings))), in_set)
         for name in others & left.damaged.keys():
@@ -178,8 +178,7 @@ async def _published(sets: Sequence[Source], choice: Choice) -> list[tuple[Sourc
 async def _of_run(sets: Sequence[Source], run: str) -> list[tuple[Source, Entry]]:
     """The datasets of a set's run, whether it has published them or not."""
     plans = [
-        (source, await value_of(source.task.store, source.task.settings.layout.project_run(run).plan))
-        for source in sets
+        (source, await value_of(source.task.store, source.task.settings.layout.set_run(run).plan)) for source in sets
     ]
     entries: list[tuple[Source, Entry]] = [
         (source, member) for source, plan in plans if plan for member in plan.datasets

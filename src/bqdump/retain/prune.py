@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from msgspec.structs import replace
 
-from bqdump.core.documents.project import Project, ProjectLayout, ProjectPlan, is_document
+from bqdump.core.documents.sets import SetLayout, SetManifest, SetPlan, is_document
 from bqdump.core.errors import DocumentError
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.retention.policy import Policy
@@ -26,7 +26,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.exports import Exports, SetAt, read_project, read_set_progress
+from bqdump.repository.exports import Exports, SetAt, read_set_manifest, read_set_progress
 from bqdump.repository.repository import delete, value_of
 from bqdump.retain.old_documents import delete_old, list_documents, old_of
 from bqdump.retain.plan import PrunePlan, Swept, plan_of, result_of
@@ -133,11 +133,11 @@ async def _prune_set(at: SetAt, now: int, *, delete: bool) -> Pruned:
 
 async def _sweep(store: ObjectStore, settings: Settings, now: int) -> list[str]:
     """Delete the documents of the set's runs that no dataset has any more; the objects in their folders that stay."""
-    project, newest = await read_project(store, settings), await value_of(store, settings.layout.newest)
+    manifest, newest = await read_set_manifest(store, settings), await value_of(store, settings.layout.newest)
     runs: dict[str, frozenset[str]] = {}
     left: list[str] = []
-    for run in await store.folders(settings.layout.projects):
-        layout = settings.layout.project_run(run)
+    for run in await store.folders(settings.layout.set_runs):
+        layout = settings.layout.set_run(run)
         try:
             plan = await value_of(store, layout.plan)
         except DocumentError as error:
@@ -150,33 +150,33 @@ async def _sweep(store: ObjectStore, settings: Settings, now: int) -> list[str]:
             left += await _delete(store, layout, unless="" if silent else layout.planner.name)
         elif newest and newest.run == run:
             continue
-        elif await _is_over(store, settings, plan, project, now) and not await _is_alive(store, settings, plan, runs):
+        elif await _is_over(store, settings, plan, manifest, now) and not await _is_alive(store, settings, plan, runs):
             left += await _delete(store, layout)
             log.info("removed the set's documents of run %s", run, extra=LogEvent.RUN_REMOVED.extra(run=run))
     return left
 
 
-async def _is_silent(store: ObjectStore, settings: Settings, layout: ProjectLayout, now: int) -> bool:
+async def _is_silent(store: ObjectStore, settings: Settings, layout: SetLayout, now: int) -> bool:
     """Whether the planner of a run that has no plan has stopped so long ago that the run counts as abandoned."""
     planner, after = await store.stat(layout.planner.name), settings.abandoned_seconds * 1000
     return bool(planner and planner.updated and after and now - planner.updated > after)
 
 
 async def _is_over(
-    store: ObjectStore, settings: Settings, plan: ProjectPlan, project: Project | None, now: int
+    store: ObjectStore, settings: Settings, plan: SetPlan, manifest: SetManifest | None, now: int
 ) -> bool:
     """Whether no task of a run is at work any more, and a later one is published, so that this one never can be."""
-    if project is None or project.age <= plan.age:
+    if manifest is None or manifest.age <= plan.age:
         return False
     after = settings.abandoned_seconds * 1000
     if after and now - plan.planned > after:
         return True
-    progress = await read_set_progress(store, settings.layout.project_run(plan.run))
+    progress = await read_set_progress(store, settings.layout.set_run(plan.run))
     # Without its listing, a prune has begun to delete it.
     return len(progress.ended) == len(plan.datasets) or await store.stat(plan.listing) is None
 
 
-async def _is_alive(store: ObjectStore, settings: Settings, plan: ProjectPlan, runs: dict[str, frozenset[str]]) -> bool:
+async def _is_alive(store: ObjectStore, settings: Settings, plan: SetPlan, runs: dict[str, frozenset[str]]) -> bool:
     """Whether a dataset has documents of the run. A tombstone alone only keeps names of files taken.
 
     runs: the folders of runs that each dataset has; those that are listed are added.
@@ -193,7 +193,7 @@ async def _is_alive(store: ObjectStore, settings: Settings, plan: ProjectPlan, r
     return False
 
 
-async def _delete(store: ObjectStore, layout: ProjectLayout, unless: str = "") -> list[str]:
+async def _delete(store: ObjectStore, layout: SetLayout, unless: str = "") -> list[str]:
     """Delete the documents of a set's run at the generations that are listed; the names of what else is there.
 
     unless: nothing is deleted where this object exists.

@@ -17,8 +17,8 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Erased, Manifest
 from bqdump.core.documents.manifest_index import summary_of
-from bqdump.core.documents.project import DatasetEntry, Project
 from bqdump.core.documents.retention import Erasure, ObjectVersion
+from bqdump.core.documents.sets import DatasetEntry, SetManifest
 from bqdump.core.documents.signature import Envelope
 from bqdump.core.documents.target import Erasing, IcebergTables, Latest
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError
@@ -228,8 +228,9 @@ def _held_until(file: ObjectVersion, error: BqdumpError, info: ObjectInfo | None
 
 async def refuse_unfinished_set(store: ObjectStore, settings: Settings, table: str) -> None:
     """Raise UsageError while a run of a set has not ended: it would name manifests as they were."""
-    newest, project = await value_of(store, settings.layout.newest), await value_of(store, settings.layout.project)
-    if newest and project and newest.run != project.run:
+    layout = settings.layout
+    newest, manifest = await value_of(store, layout.newest), await value_of(store, layout.set_manifest)
+    if newest and manifest and newest.run != manifest.run:
         hint = "Let it end, finish it, or start another one."
         raise UsageError("erase", f"table {table}", f"run {newest.run} of the set has not ended", hint)
 
@@ -245,10 +246,10 @@ async def point_set_again(store: ObjectStore, settings: Settings) -> None:
         sums = {"tables": totals.tables, "rows": totals.rows, "files": totals.files, "bytes": totals.bytes}
         return replace(entry, manifest_generation=of, **sums)
 
-    async def step(now: Project | None) -> Project | None:
+    async def step(now: SetManifest | None) -> SetManifest | None:
         if now is None:
             return None
         made = replace(now, datasets=tuple([await entry_now(entry) for entry in now.datasets]))
         return None if made == now else made
 
-    await swap(store, settings.layout.project, step)
+    await swap(store, settings.layout.set_manifest, step)

@@ -17,7 +17,7 @@ from msgspec.structs import replace as replace_fields
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.project import Listings, Member, Project, ProjectPlan, SkippedDataset
+from bqdump.core.documents.sets import Listings, Member, SetManifest, SetPlan, SkippedDataset
 from bqdump.core.documents.target import Newest
 from bqdump.core.documents.unchanged import Reading
 from bqdump.core.errors import OUT_OF_REACH, DocumentError, NotFoundError, UnavailableError
@@ -43,7 +43,7 @@ from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
 from bqdump.export.planning.survey import chosen_to_change, early_reading
 from bqdump.export.planning.target import check_target, refuse_other_settings
 from bqdump.ports.warehouse import Warehouse
-from bqdump.repository.exports import read_project
+from bqdump.repository.exports import read_set_manifest
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.repository import overwrite, replace, value_of
 from bqdump.repository.turns import OthersTurn, giving_up, pauses, takes_turn
@@ -111,12 +111,12 @@ async def stored_set(task: SetTask) -> RunningSet | None:
 class Drafted(NamedTuple):
     """A plan that is not stored yet, and the set that it was compared with."""
 
-    plan: ProjectPlan
+    plan: SetPlan
     listings: Listings
-    before: Project | None
+    before: SetManifest | None
 
 
-async def draft_set(task: SetTask, chosen: Chosen, listed: Sequence[str], before: Project | None) -> Drafted:
+async def draft_set(task: SetTask, chosen: Chosen, listed: Sequence[str], before: SetManifest | None) -> Drafted:
     """Fix the snapshot time and list the tables of all datasets at that time, without storing anything.
 
     before: the set that is published.
@@ -136,7 +136,7 @@ async def draft_set(task: SetTask, chosen: Chosen, listed: Sequence[str], before
             left.append(SkippedDataset(dataset.name, NOTHING_INCLUDED))
     nonce = secrets.token_hex(4)
     names = {member.dataset for member, _ in members}
-    plan = ProjectPlan(
+    plan = SetPlan(
         run=run,
         tool=VERSION,
         nonce=nonce,
@@ -146,7 +146,7 @@ async def draft_set(task: SetTask, chosen: Chosen, listed: Sequence[str], before
         settings=settings.frozen(),
         digest=settings.digest(),
         together=settings.together,
-        listing=settings.layout.project_run(run).listing(nonce).name,
+        listing=settings.layout.set_run(run).listing(nonce).name,
         datasets=tuple(member for member, _ in members),
         skipped=tuple(left),
         removed=leaving_datasets(before, names, listed, {dataset.dataset for dataset in left}),
@@ -173,7 +173,7 @@ async def _make(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> Running
     async with giving_up(task.planning, partial(release_prefix, task.store, task.of_prefix, task.run)):
         await check_target(task.store, task.of_prefix)
         await claim_prefix(task.store, task.of_prefix, task.run)
-        before = await read_project(task.store, task.settings)
+        before = await read_set_manifest(task.store, task.settings)
         drafted = await draft_set(task, chosen, listed, before)
         refuse_leaving(drafted.plan.removed, before, task.settings)
     plan, listings = drafted.plan, drafted.listings
@@ -188,7 +188,7 @@ async def _make(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> Running
 
 
 async def _early_readings(
-    task: SetTask, datasets: Sequence[ListedDataset], before: Project | None
+    task: SetTask, datasets: Sequence[ListedDataset], before: SetManifest | None
 ) -> dict[str, dict[str, Reading]]:
     """By dataset and table, the readings of tables that are expected to change. See `read_early`."""
     settings, early = task.settings, dict[str, dict[str, Reading]]()
@@ -246,7 +246,7 @@ async def _listings_at_snapshot(
             return now, snapshot, listings
 
 
-def _log_plan(task: SetTask, plan: ProjectPlan) -> None:
+def _log_plan(task: SetTask, plan: SetPlan) -> None:
     tables = counted(sum(member.tables for member in plan.datasets), "table")
     log.info(
         "planned %s with %s as of %s, for %s: %s",

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from bqdump.concurrency import gathered, task_group
 from bqdump.core.dealing import largest_first
-from bqdump.core.documents.project import ProjectPlan, Ready
+from bqdump.core.documents.sets import Ready, SetPlan
 from bqdump.core.errors import OF_THE_TASK, BqdumpError, UsageError
 from bqdump.core.plan.guards import refuse
 from bqdump.core.plan.summary import Planned
@@ -26,7 +26,7 @@ from bqdump.core.wording import COMMANDS
 from bqdump.export.planning.obtain import obtain_plan, show_plan
 from bqdump.export.planning.target import PLAN, check_target
 from bqdump.export.task import Task
-from bqdump.repository.exports import SetProgress, read_project, read_set_progress
+from bqdump.repository.exports import SetProgress, read_set_manifest, read_set_progress
 from bqdump.repository.repository import replace
 from bqdump.repository.turns import OthersTurn, giving_up, pulse, takes_turn
 from bqdump.sets.obtain import draft_set, list_project
@@ -142,7 +142,7 @@ async def plan_sets(settings: Settings, tasks: Sequence[SetTask]) -> Planned:
     groups = by_target(chosen.datasets, settings)
     listed = [dataset.name for dataset in listing]
     parts: list[Part] = []
-    plans: list[ProjectPlan] = []
+    plans: list[SetPlan] = []
     for task in tasks:
         if datasets := groups.get(task.settings.target):
             plan, planned = await _plan_set(task, Chosen(datasets, chosen.skipped), listed)
@@ -151,9 +151,9 @@ async def plan_sets(settings: Settings, tasks: Sequence[SetTask]) -> Planned:
     return planned_together(settings, plans, parts)
 
 
-async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tuple[ProjectPlan, list[Part]]:
+async def _plan_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> tuple[SetPlan, list[Part]]:
     await check_target(task.store, task.of_prefix)
-    before = await read_project(task.store, task.settings)
+    before = await read_set_manifest(task.store, task.settings)
     drafted = await draft_set(task, chosen, listed, before)
     refuse_leaving(drafted.plan.removed, before, task.settings)
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from bqdump.core.documents.project import DatasetEntry, DatasetFailure, Ended, Project, ProjectPlan
+from bqdump.core.documents.sets import DatasetEntry, DatasetFailure, Ended, SetManifest, SetPlan
 from bqdump.core.errors import BqdumpError, DatasetsFailedError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import one_dataset
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 NAMED = 3
 
 
-async def publish_set(running: RunningSet, progress: SetProgress) -> Loaded[Project] | None:
+async def publish_set(running: RunningSet, progress: SetProgress) -> Loaded[SetManifest] | None:
     """Write project.json, unless it names a later run. None where this run has published no dataset.
 
     Another execution may have published meanwhile what failed in this one: what is published stays named.
@@ -46,7 +46,7 @@ async def publish_set(running: RunningSet, progress: SetProgress) -> Loaded[Proj
     numbers = range(len(plan.datasets))
     entries = [await _entry(running, number, progress.ended.get(number), failed.get(number)) for number in numbers]
 
-    def project(known: Project | None) -> Project:
+    def manifest(known: SetManifest | None) -> SetManifest:
         before = {dataset.dataset: dataset for dataset in known.datasets} if known and known.run == plan.run else {}
         merged = [
             former
@@ -54,7 +54,7 @@ async def publish_set(running: RunningSet, progress: SetProgress) -> Loaded[Proj
             else entry
             for entry in entries
         ]
-        return Project(
+        return SetManifest(
             run=plan.run,
             tool=VERSION,
             status="complete" if all(map(_is_complete, merged)) else "partial",
@@ -67,13 +67,13 @@ async def publish_set(running: RunningSet, progress: SetProgress) -> Loaded[Proj
             removed=plan.removed,
         )
 
-    async def step(known: Project | None) -> Project | None:
+    async def step(known: SetManifest | None) -> SetManifest | None:
         if known and known.age > plan.age:
             return None
-        updated = project(known)
+        updated = manifest(known)
         return None if updated == known else updated
 
-    stored = await swap(task.store, task.settings.layout.project, step)
+    stored = await swap(task.store, task.settings.layout.set_manifest, step)
     if stored and stored.mine:
         done = counted(len(progress.ended), "dataset")
         published = LogEvent.RUN_PUBLISHED.extra(target=str(task.settings.target))
@@ -82,12 +82,12 @@ async def publish_set(running: RunningSet, progress: SetProgress) -> Loaded[Proj
     return stored
 
 
-async def _store_report(running: RunningSet, project: Project) -> None:
+async def _store_report(running: RunningSet, manifest: SetManifest) -> None:
     """Write the page that lists the datasets. An error is only logged, because the set is published."""
     try:
-        from bqdump.pages.report import render_project
+        from bqdump.pages.report import render_set
 
-        await running.task.store.write(running.task.layout.report, render_project([(project, None)]), None)
+        await running.task.store.write(running.task.layout.report, render_set([(manifest, None)]), None)
     except (BqdumpError, OSError, ImportError) as error:
         message = "the set is published, but its report could not be written: %s"
         log.warning(message, error, extra=LogEvent.REPORT_FAILED.extra())
@@ -141,14 +141,14 @@ class SetResult(NamedTuple):
     """How a task of a set's run ended. `unfinished`: other tasks are still at work.
 
     task: the one that ended.
-    project: project.json as it is stored now, None where nothing is published or not all datasets have ended.
+    manifest: project.json as it is stored now, None where nothing is published or not all datasets have ended.
     mine: this task has written it.
     """
 
     task: SetTask
     state: Literal["published", "superseded", "unfinished"]
-    plan: ProjectPlan
-    project: Project | None
+    plan: SetPlan
+    manifest: SetManifest | None
     mine: bool = False
 
 
@@ -207,13 +207,13 @@ async def run_set(task: SetTask, chosen: Chosen, listed: Sequence[str]) -> SetRe
         shared.close()
     settled = progress.settled(running.plan, task.owner.execution)
     stored = await publish_set(running, progress) if settled else None
-    project = stored.value if stored else None
+    manifest = stored.value if stored else None
     refuse_failed(running, progress)
     if not settled:
         open_ = counted(len(running.plan.datasets) - len(progress.ended), "dataset")
         log.info("done; waiting for other tasks to export %s", open_, extra=LogEvent.TASK_DONE.extra())
         return SetResult(task, "unfinished", running.plan, None)
-    published = project is not None and project.run == running.plan.run
+    published = manifest is not None and manifest.run == running.plan.run
     return SetResult(
-        task, "published" if published else "superseded", running.plan, project, stored is not None and stored.mine
+        task, "published" if published else "superseded", running.plan, manifest, stored is not None and stored.mine
     )

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from bqdump.core.documents.notes import shortened
-from bqdump.core.documents.project import DatasetFailure, Ended, Listings, ProjectLayout, ProjectPlan
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.sets import DatasetFailure, Ended, Listings, SetLayout, SetPlan
 from bqdump.core.documents.target import SET, Latest
 from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.progress.events import Listener, ignore
@@ -53,9 +53,9 @@ class SetTask(NamedTuple):
     signer: Signer | None = None
 
     @property
-    def layout(self) -> ProjectLayout:
+    def layout(self) -> SetLayout:
         """The object names of this run of the set."""
-        return self.settings.layout.project_run(self.run)
+        return self.settings.layout.set_run(self.run)
 
     @property
     def planning(self) -> Turn:
@@ -72,7 +72,7 @@ class RunningSet(NamedTuple):
     """A task with the plan of its set, and the tables of each dataset."""
 
     task: SetTask
-    plan: ProjectPlan
+    plan: SetPlan
     listings: Listings
 
     @property
@@ -106,7 +106,7 @@ def _nothing_in_flight(location: str) -> InFlight:
 
 def draft_task(
     task: SetTask,
-    plan: ProjectPlan,
+    plan: SetPlan,
     listings: Listings,
     number: int,
     in_flight: Callable[[str], InFlight] = _nothing_in_flight,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 
 from bqdump.concurrency import task_group
-from bqdump.core.documents.project import Ready
+from bqdump.core.documents.sets import Ready
 from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.export.run import Complete, TaskResult, complete, run
 from bqdump.export.task import Task

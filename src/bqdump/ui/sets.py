@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.project import DatasetEntry, Project
+from bqdump.core.documents.sets import DatasetEntry, SetManifest
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.restore.drill import restorable
 from bqdump.core.sets.member import one_dataset
@@ -30,7 +30,7 @@ from bqdump.observe.status import DatasetStatus, Status
 from bqdump.pages.report import problems_of
 from bqdump.pages.summary import Verdict
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.exports import AT_ONCE, Exports, exports_at, read_project
+from bqdump.repository.exports import AT_ONCE, Exports, exports_at, read_set_manifest
 from bqdump.ui.archive import Archive, Kept
 from bqdump.ui.frame import Place, dataset_address, page, page_number, part
 from bqdump.ui.run import ENDED
@@ -83,11 +83,11 @@ class Collection:
 
 async def datasets_page(collection: Collection, request: Request) -> Response:
     """The published set with each of its datasets, and the runs of all of them."""
-    project, names = await asyncio.gather(read_project(collection.store, collection.settings), collection.names())
+    manifest, names = await asyncio.gather(read_set_manifest(collection.store, collection.settings), collection.names())
     newest, runs = await asyncio.gather(
-        collection.whole.newest(), _runs(collection, names, project.run if project else "")
+        collection.whole.newest(), _runs(collection, names, manifest.run if manifest else "")
     )
-    about = as_stored(project, runs) if project else None
+    about = as_stored(manifest, runs) if manifest else None
     now, pages = page_number(request.query_params.get("page", ""), len(runs), EACH)
     return page(
         "datasets.html",
@@ -98,9 +98,9 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
         problems=problems_of(about) if about else [],
         addresses={name: dataset_address(name) for name in names},
         names=names,
-        left=_left(project, names) if project else [],
-        proven=await _proven(collection, project) if project else {},
-        newest=newest if not project or newest != project.run else "",
+        left=_left(manifest, names) if manifest else [],
+        proven=await _proven(collection, manifest) if manifest else {},
+        newest=newest if not manifest or newest != manifest.run else "",
         tones=TONES,
         runs=len(runs),
         shown=runs[(now - 1) * EACH : now * EACH],
@@ -109,23 +109,23 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
     )
 
 
-def _left(project: Project, names: Sequence[str]) -> list[str]:
+def _left(manifest: SetManifest, names: Sequence[str]) -> list[str]:
     """The datasets that left the set earlier than with its last run, which names those that it lacks itself."""
-    named = {dataset.dataset for dataset in project.datasets} | {dataset.dataset for dataset in project.removed}
+    named = {dataset.dataset for dataset in manifest.datasets} | {dataset.dataset for dataset in manifest.removed}
     return [name for name in names if name not in named]
 
 
-async def _proven(collection: Collection, project: Project) -> dict[str, str]:
+async def _proven(collection: Collection, manifest: SetManifest) -> dict[str, str]:
     """When a drill last proved each dataset's export, of which run, and what the newest one found."""
 
     async def text(dataset: DatasetEntry) -> tuple[str, str]:
         drills = await (await collection.of(dataset.dataset)).drills()
         return dataset.dataset, restorable(drills).text(time.time(), dataset.run)
 
-    return dict(await gathered(text, project.datasets, AT_ONCE))
+    return dict(await gathered(text, manifest.datasets, AT_ONCE))
 
 
-def as_stored(project: Project, runs: Sequence[SetRun]) -> Project:
+def as_stored(manifest: SetManifest, runs: Sequence[SetRun]) -> SetManifest:
     """The published set without the exports that are no longer there: their datasets count as failed."""
     stored = {(part.dataset, part.run) for run in runs for part in run.parts}
 
@@ -137,8 +137,8 @@ def as_stored(project: Project, runs: Sequence[SetRun]) -> Project:
             member, state="failed", run="", snapshot_time="", tables=0, rows=0, files=0, bytes=0, problem=problem
         )
 
-    datasets = tuple(map(entry, project.datasets))
-    return replace(project, datasets=datasets, status=project.status if datasets == project.datasets else "partial")
+    datasets = tuple(map(entry, manifest.datasets))
+    return replace(manifest, datasets=datasets, status=manifest.status if datasets == manifest.datasets else "partial")
 
 
 async def _runs(collection: Collection, names: list[str], published: str) -> list[SetRun]:

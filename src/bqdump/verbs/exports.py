@@ -180,9 +180,9 @@ async def _run_set(services: Services, start: Start) -> Export:
             AtTarget(
                 outcome.state,
                 outcome.plan,
-                outcome.project,
+                outcome.manifest,
                 outcome.task.store.url,
-                str(outcome.task.settings.layout.project),
+                str(outcome.task.settings.layout.set_manifest),
             )
             for outcome in results
         ]

@@ -9,7 +9,7 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.project import DatasetEntry, Project, ProjectPlan
+from bqdump.core.documents.sets import DatasetEntry, SetManifest, SetPlan
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from simulation.contents import in_order
@@ -35,7 +35,7 @@ class SetLaws:
         self.failing: set[str] = set()
         self.published: set[tuple[str, str]] = set()
         self.broken: Broken | None = None
-        self._named: Project | None = None
+        self._named: SetManifest | None = None
         self._planned: set[str] = set()
 
     def hold(self, holds: bool, what: str) -> None:
@@ -49,23 +49,23 @@ class SetLaws:
             self.broken = Broken(Law.SETS, what)
             self.stop()
 
-    def project(self) -> Project | None:
+    def set_manifest(self) -> SetManifest | None:
         """What project.json names."""
-        return self._read(self.settings.layout.project)
+        return self._read(self.settings.layout.set_manifest)
 
-    def plan(self, run: str) -> ProjectPlan | None:
+    def plan(self, run: str) -> SetPlan | None:
         """The plan of a set's run."""
-        return self._read(self.settings.layout.project_run(run).plan)
+        return self._read(self.settings.layout.set_run(run).plan)
 
     def heard(self, process: str, operation: str, arguments: tuple[Any, ...], _late: bool) -> None:
         """A request was carried out."""
         if operation not in ("write", "write_note"):
             return
         name, layout = str(arguments[0]), self.settings.layout
-        if name == layout.project.name:
+        if name == layout.set_manifest.name:
             self._was_named(process)
-        elif name.startswith(layout.projects):
-            self._was_noted(process, *name.removeprefix(layout.projects).split("/"))
+        elif name.startswith(layout.set_runs):
+            self._was_noted(process, *name.removeprefix(layout.set_runs).split("/"))
         for dataset, view in self.views.items():
             if name == view.layout.latest.name:
                 self._was_published(process, dataset, view)
@@ -118,7 +118,7 @@ class SetLaws:
         return later or {unit.id for unit in view.units(plan)} <= view.receipts(run).keys()
 
     def _was_named(self, process: str) -> None:
-        project, before = self.project(), self._named
+        project, before = self.set_manifest(), self._named
         assert project is not None
         plan = self.plan(project.run)
         self.hold(before is None or before.age <= project.age, f"{process} lets project.json go back in time")
@@ -128,7 +128,7 @@ class SetLaws:
             self._entry(process, project, entry)
         self._named = project
 
-    def _entry(self, process: str, project: Project, entry: DatasetEntry) -> None:
+    def _entry(self, process: str, project: SetManifest, entry: DatasetEntry) -> None:
         subject = f"{entry.dataset} of {project.run}"
         if entry.state == "failed":
             self.hold(bool(entry.problem), f"{process} names {subject} as failed before it has ended")

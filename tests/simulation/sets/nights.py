@@ -25,7 +25,7 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     """Run the schedule of this seed: of several nights at times, and else of executions that overlap."""
     several = random.Random(f"{seed} several nights").random() < 0.3
     with nothing_by_chance(seed, EPOCH) as (patches, _):
-        without_pages(patches, "report.render_report", "report.render_unpublished", "report.render_project")
+        without_pages(patches, "report.render_report", "report.render_unpublished", "report.render_set")
         # There is one clock here, so that readings just before a snapshot time are put to the test.
         patches.enter_context(mock.patch("bqdump.core.plan.reuse.CLOCKS_DIFFER_MS", 0))
         return (Nights if several else World)(seed, None if whole_trace else 60).verdict()

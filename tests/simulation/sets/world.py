@@ -186,7 +186,7 @@ class World:
         published = {dataset for dataset, of in self.laws.published if of == run}
         expected = set() if self.settings.together else self.histories.keys() - self.laws.failing
         self.laws.hold(published == expected, f"{run} has published {sorted(published)}, not {sorted(expected)}")
-        project = self.laws.project()
+        project = self.laws.set_manifest()
         if not self.settings.together:
             states = {one.dataset: one.state for one in project.datasets} if project else {}
             wanted = {name: "failed" if name in self.laws.failing else "published" for name in self.histories}
@@ -196,7 +196,7 @@ class World:
         """The run with the latest snapshot time is what project.json names, with every dataset."""
         states = [one.state if isinstance(one, SetResult) else repr(one) for one in ended]
         self.laws.hold("published" in states, f"{run} ends with {states}")
-        project = self.laws.project()
+        project = self.laws.set_manifest()
         named = (project.run, project.status, {one.state for one in project.datasets}) if project else None
         self.laws.hold(named == (run, "complete", {"published"}), f"project.json names {named}, not all of {run}")
 

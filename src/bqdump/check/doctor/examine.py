@@ -221,7 +221,7 @@ async def _copies_in(store: ObjectStore, settings: Settings) -> CopyPlace:
     """What is known of the copies there, empty for none. Raises UsageError where something else is there."""
     layout = settings.layout
     found = await value_of(store, layout.copies)
-    if found is None and not await exists(store, layout.project):
+    if found is None and not await exists(store, layout.set_manifest):
         async for page in store.objects(settings.target.prefix):
             for info in page:
                 cause = f"it holds no copies of exports, and is not empty: it has {info.name}"

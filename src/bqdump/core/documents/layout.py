@@ -1,6 +1,6 @@
 """The names of bqdump's documents: every object name below `[prefix/]_bqdump/` is made here, and has a type.
 
-Those of a run are made in `run_layout`, those of a set of datasets in `project`, those of a restore in
+Those of a run are made in `run_layout`, those of a set of datasets in `sets`, those of a restore in
 `core.restore.documents`.
 """
 
@@ -15,8 +15,8 @@ from bqdump.core.documents.target import Erasing, Latest, Newest, PrefixOwner, P
 if TYPE_CHECKING:
     from bqdump.core.documents.copying import CopyPlace
     from bqdump.core.documents.manifest_index import Summary
-    from bqdump.core.documents.project import Project, ProjectLayout
     from bqdump.core.documents.retention import Erasure, Tags
+    from bqdump.core.documents.sets import SetLayout, SetManifest
     from bqdump.core.documents.signature import Envelope
     from bqdump.core.documents.target import Drill
 
@@ -38,8 +38,8 @@ SIGNATURE = ".sig"
 # The folders of a run, and of a restore, that hold notes.
 NOTES = (["claims"], ["readings"], ["receipts"], ["failures"], ["references"])
 RESTORE_NOTES = (["done"], ["failures"])
-PROJECT_NOTES = (["planned"], ["ready"], ["ended"], ["failures"])
-NOTES_IN = {"runs": NOTES, "restores": RESTORE_NOTES, "projects": PROJECT_NOTES}
+SET_NOTES = (["planned"], ["ready"], ["ended"], ["failures"])
+NOTES_IN = {"runs": NOTES, "restores": RESTORE_NOTES, "projects": SET_NOTES}
 
 
 class Layout(NamedTuple):
@@ -169,22 +169,22 @@ class Layout(NamedTuple):
         return RunLayout(f"{self.runs}{run}/")
 
     @property
-    def project(self) -> Document[Project]:
+    def set_manifest(self) -> Document[SetManifest]:
         """The exports of several datasets that belong together."""
-        from bqdump.core.documents.project import Project
+        from bqdump.core.documents.sets import SetManifest
 
-        return Document(f"{self.state}project.json", Project, "page")
+        return Document(f"{self.state}project.json", SetManifest, "page")
 
     @property
-    def projects(self) -> str:
+    def set_runs(self) -> str:
         """The folder of all runs of a set of datasets."""
         return f"{self.state}projects/"
 
-    def project_run(self, run: str) -> ProjectLayout:
+    def set_run(self, run: str) -> SetLayout:
         """The names of one run of a set of datasets."""
-        from bqdump.core.documents.project import ProjectLayout
+        from bqdump.core.documents.sets import SetLayout
 
-        return ProjectLayout(f"{self.projects}{run}/")
+        return SetLayout(f"{self.set_runs}{run}/")
 
 
 def among_documents(name: str, layout: Layout) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from bqdump.core.documents.path_template import PARTITION
-from bqdump.core.documents.project import RemovedDataset, SkippedDataset
 from bqdump.core.documents.run import Flag, Plan, TablePlan
+from bqdump.core.documents.sets import RemovedDataset, SkippedDataset
 from bqdump.core.documents.unchanged import Removed, Reused
 from bqdump.core.plan.altered import AlteredColumn
 from bqdump.core.plan.names import pattern_of

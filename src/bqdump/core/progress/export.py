@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from bqdump.core.documents.project import DatasetEntry, Project, ProjectPlan
 from bqdump.core.documents.run import Failure, Skipped
+from bqdump.core.documents.sets import DatasetEntry, SetManifest, SetPlan
 from bqdump.core.documents.unchanged import Removed
 from bqdump.core.plan.summary import Planned, PlannedDataset
 from bqdump.core.results import Result, public
@@ -84,13 +84,13 @@ State = Literal["published", "superseded", "running"]
 class AtTarget(NamedTuple):
     """How a task's part of a set ended at one target.
 
-    project: project.json as it is stored now, None where nothing is published or not all datasets have ended.
+    manifest: project.json as it is stored now, None where nothing is published or not all datasets have ended.
     url, document: of the bucket, and of project.json.
     """
 
     state: Literal["published", "superseded", "unfinished"]
-    plan: ProjectPlan
-    project: Project | None
+    plan: SetPlan
+    manifest: SetManifest | None
     url: str
     document: str
 
@@ -117,11 +117,11 @@ def exported_together(results: Sequence[AtTarget]) -> Export:
 
 
 def _datasets(result: AtTarget) -> Iterator[DatasetExport]:
-    if result.project is None or result.project.run != result.plan.run:
+    if result.manifest is None or result.manifest.run != result.plan.run:
         for member in result.plan.datasets:
             yield DatasetExport(dataset=member.dataset, state="running")
         return
-    for entry in result.project.datasets:
+    for entry in result.manifest.datasets:
         yield exported_dataset(result.url, entry)
 
 
@@ -150,7 +150,7 @@ class Part(NamedTuple):
     problem: str
 
 
-def planned_together(settings: Settings, sets: Sequence[ProjectPlan], parts: Sequence[Part]) -> Planned:
+def planned_together(settings: Settings, sets: Sequence[SetPlan], parts: Sequence[Part]) -> Planned:
     """One plan with the tables of all datasets, which have their dataset's name. sets: that of each target."""
     plans = {part.dataset: part.plan for part in parts if part.plan}
     shares: list[dict[str, int]] = []

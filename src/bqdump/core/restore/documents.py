@@ -16,8 +16,8 @@ from msgspec import Meta
 from bqdump.core.documents.document import FORMAT_VERSION, Attempt, Count, Document, RunId, Time
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.notes import RestoreFailure
-from bqdump.core.documents.project import Name
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.sets import Name
 from bqdump.core.restore.names import mark_of
 from bqdump.core.restore.plan import Options, TargetState
 from bqdump.core.restore.result import Restoration

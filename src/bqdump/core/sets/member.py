@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from bqdump.core.dealing import largest_first, share_out
-from bqdump.core.documents.project import ProjectPlan
+from bqdump.core.documents.sets import SetPlan
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.values import prefix
@@ -43,7 +43,7 @@ def one_dataset(settings: Settings, dataset: str) -> Settings:
     )
 
 
-def member_settings(settings: Settings, plan: ProjectPlan, dataset: str, listing: Sequence[Listed]) -> Settings:
+def member_settings(settings: Settings, plan: SetPlan, dataset: str, listing: Sequence[Listed]) -> Settings:
     """The same at the set's snapshot time, with the patterns and sections that match a table of this dataset.
 
     Every pattern matches a table of some dataset: see `refuse_unmatched`.

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
-from bqdump.core.documents.project import LeavingReason, Project, RemovedDataset, SkippedDataset
+from bqdump.core.documents.sets import LeavingReason, RemovedDataset, SetManifest, SkippedDataset
 from bqdump.core.errors import UsageError
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
@@ -145,7 +145,7 @@ WHY: dict[LeavingReason, str] = {
 
 
 def leaving_datasets(
-    before: Project | None, chosen: Collection[str], listed: Collection[str], skipped: Collection[str]
+    before: SetManifest | None, chosen: Collection[str], listed: Collection[str], skipped: Collection[str]
 ) -> tuple[RemovedDataset, ...]:
     """The datasets of the last set that the next one does not have. listed: what the project has."""
 
@@ -159,7 +159,7 @@ def leaving_datasets(
     return tuple(gone())
 
 
-def refuse_leaving(removed: Sequence[RemovedDataset], before: Project | None, settings: Settings) -> None:
+def refuse_leaving(removed: Sequence[RemovedDataset], before: SetManifest | None, settings: Settings) -> None:
     """Raise UsageError where datasets were left out, or more than half of them are gone, unless that is allowed."""
     if Risk.REMOVED_TABLES in settings.allow or not before:
         return

@@ -16,8 +16,8 @@ from importlib.machinery import PathFinder
 import msgspec
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.project import ProjectPlan
 from bqdump.core.documents.run import Plan
+from bqdump.core.documents.sets import SetPlan
 from bqdump.core.errors import (
     BqdumpError,
     DeniedError,
@@ -133,7 +133,7 @@ def refuse_key(bucket: BucketInfo, settings: Settings, url: str) -> None:
     )
 
 
-def refuse_other_settings(settings: Settings, plan: Plan | ProjectPlan) -> None:
+def refuse_other_settings(settings: Settings, plan: Plan | SetPlan) -> None:
     """Raise UsageError where a run was planned with other settings than these."""
     frozen = settings.frozen()
     if plan.digest != settings.digest() or plan.settings != frozen:

@@ -58,7 +58,7 @@ class RemovedDataset(msgspec.Struct, frozen=True):
     snapshot_time: str
 
 
-class ProjectPlan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
+class SetPlan(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     """The frozen list of datasets that one run exports to one target.
 
     names: the setting `dataset`.
@@ -155,7 +155,7 @@ class DatasetEntry(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
-class Project(OfRun, msgspec.Struct, frozen=True, kw_only=True):
+class SetManifest(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     """The exports that belong together: of all datasets of a set, by one run, at one snapshot time.
 
     status: `partial` if the run has not published every one of them.
@@ -176,7 +176,7 @@ class Project(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     removed: tuple[RemovedDataset, ...] = ()
 
 
-# What is below the folder of a set's run, as ProjectLayout names it.
+# What is below the folder of a set's run, as SetLayout names it.
 DOCUMENTS = re.compile(
     r"(plan|planner)\.json|listing-[0-9a-f]{1,32}\.json|report\.html"
     r"|(planned|ready|ended)/\d+\.json|failures/\d+/[^/]+\.json",
@@ -184,15 +184,15 @@ DOCUMENTS = re.compile(
 )
 
 
-class ProjectLayout(NamedTuple):
+class SetLayout(NamedTuple):
     """Object names for one run of a set; `root` ends with a slash."""
 
     root: str
 
     @property
-    def plan(self) -> Document[ProjectPlan]:
+    def plan(self) -> Document[SetPlan]:
         """The frozen list of datasets."""
-        return Document(f"{self.root}plan.json", ProjectPlan, "page")
+        return Document(f"{self.root}plan.json", SetPlan, "page")
 
     def listing(self, nonce: str) -> Document[Listings]:
         """The tables of each dataset at the snapshot time."""
@@ -225,6 +225,6 @@ class ProjectLayout(NamedTuple):
         return f"{self.root}report.html"
 
 
-def is_document(name: str, run: ProjectLayout) -> bool:
+def is_document(name: str, run: SetLayout) -> bool:
     """Whether an object of this name is one of the documents of a set's run."""
     return name.startswith(run.root) and DOCUMENTS.fullmatch(name, len(run.root)) is not None
