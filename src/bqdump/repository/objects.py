@@ -7,7 +7,6 @@ Whether files still exist as a manifest records them, found by listing: a reques
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
@@ -98,11 +97,16 @@ Recorded = Mapping[tuple[str, int, int], str]
 NOTHING: Recorded = {}
 
 
+async def looked_up(store: ObjectStore, names: Iterable[str]) -> list[ObjectInfo | None]:
+    """The objects of these names, in their order, each with a request of its own; None for one that does not exist."""
+    return await gathered(store.stat, names, STATS_AT_ONCE)
+
+
 async def present(store: ObjectStore, names: Collection[str], recorded: Recorded = NOTHING) -> dict[str, ObjectInfo]:
     """The objects of these names that exist, by name. recorded: see with_checksums."""
     sorted_names = sorted(set(names), key=str.encode)
     if len(sorted_names) <= FEW:
-        infos = await asyncio.gather(*map(store.stat, sorted_names))
+        infos = await looked_up(store, sorted_names)
         return {info.name: info for info in infos if info}
     return await with_checksums(store, await _listed(store, sorted_names), recorded)
 

@@ -26,7 +26,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.documents import Restores, Upload, Uploads
 from bqdump.core.sizes import counted, size_text
 from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.repository.objects import common_prefix, read_part, recorded_in, upload_once, with_checksums
+from bqdump.repository.objects import common_prefix, looked_up, read_part, recorded_in, upload_once, with_checksums
 from bqdump.repository.repository import create, delete, exists, load
 from bqdump.restoration.jobs import FailedJobError
 from bqdump.restoration.ledger import Ledger
@@ -77,9 +77,8 @@ async def delete_uploads(restore: RunningRestore, entry: TableEntry) -> None:
     if restore.uploads_files:
         store = restore.task.bucket
         named = _of(entry)
-        stored = zip(
-            named, await asyncio.gather(*(store.stat(restore.uploaded(file.name)) for file in named)), strict=True
-        )
+        infos = await looked_up(store, (restore.uploaded(file.name) for file in named))
+        stored = zip(named, infos, strict=True)
         await delete(store, [(info.name, info.generation) for file, info in stored if info and _is(info, file)])
 
 
@@ -208,7 +207,7 @@ async def _stored(restore: RunningRestore, files: list[File]) -> dict[str, tuple
     """Generations and checksums by name."""
     store = restore.task.store
     if len(files) <= LOOKED_AT:
-        infos = await asyncio.gather(*(store.stat(file.name) for file in files))
+        infos = await looked_up(store, (file.name for file in files))
         return {info.name: (info.generation, info.crc32c) for info in infos if info}
     expected = {file.name for file in files}
     listed: dict[str, ObjectInfo] = {}

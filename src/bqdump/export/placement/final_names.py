@@ -7,7 +7,6 @@ once a later run has announced itself, no copy of an earlier run can land on top
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from bqdump.export.carry import carry_over
 from bqdump.export.publish.clear import delete, origin, prefix_of, read_earlier
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import Copy, ObjectInfo
+from bqdump.repository.objects import looked_up
 from bqdump.repository.published import move_latest, read_latest
 from bqdump.repository.repository import Known, Loaded, swap, value_of
 
@@ -185,7 +185,7 @@ async def copy_over(
                 return None
             staged[name] = again
         waiting = replaced
-        present = dict(zip(conflicts, await asyncio.gather(*map(export.store.stat, conflicts)), strict=True))
+        present = dict(zip(conflicts, await looked_up(export.store, conflicts), strict=True))
         if conflicts and not await _still_mine(export):
             return None
         refuse_others(export.plan, filter(None, present.values()))
@@ -200,7 +200,7 @@ async def copy_over(
 async def withdraw(export: RunningExport) -> None:
     """Remove what this run has placed and the run that took over will not replace."""
     names = await _intended(export, export.layout.intent)
-    placed = await asyncio.gather(*map(export.store.stat, names))
+    placed = await looked_up(export.store, names)
     current = await publishing(export)
     if current is None or _is_of(export.plan, current):
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
@@ -20,6 +19,7 @@ from bqdump.export.publish.collect import file_of
 from bqdump.export.publish.latest import has_ended
 from bqdump.export.task import Exported, InPlace, RunningExport, Task
 from bqdump.ports.store import ObjectInfo
+from bqdump.repository.objects import looked_up
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Known, Loaded, overwrite
 
@@ -158,6 +158,6 @@ async def _left(export: RunningExport, failed: Collection[str], naive: list[Tabl
     left = []
     for table in await read_earlier(export, latest.manifest) if latest and latest.replaces else naive:
         if table.table in failed:
-            infos = await asyncio.gather(*(export.store.stat(file.name) for file in table.files))
+            infos = await looked_up(export.store, (file.name for file in table.files))
             left.append(TableFiles(table.table, tuple(file_of(info) for info in infos if info), table.iceberg))
     return tuple(left)

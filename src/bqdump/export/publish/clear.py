@@ -6,7 +6,6 @@ the mark of a run that was never published because this one took its place.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 
@@ -24,6 +23,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectInfo
+from bqdump.repository.objects import looked_up
 from bqdump.repository.repository import Loaded, load, replace, value_of
 from bqdump.repository.repository import delete as delete_objects
 
@@ -111,7 +111,7 @@ async def _placed_by(export: RunningExport, pointer: Pointer) -> list[ObjectInfo
     plan, intent = await value_of(export.store, names.plan), await value_of(export.store, names.intent)
     if plan is None or intent is None or plan.age != pointer.age or not _is_ours(export, plan):
         return []
-    infos = await asyncio.gather(*map(export.store.stat, intent.names))
+    infos = await looked_up(export.store, intent.names)
     return [info for info in infos if info and info.origin == origin(plan)]
 
 

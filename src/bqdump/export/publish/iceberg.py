@@ -6,7 +6,6 @@ time, and the manifest decides which ones count. Once the run is published, `ver
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -26,7 +25,7 @@ from bqdump.export.publish.lake import REQUESTS_AT_ONCE, Earlier, Lake, add_fiel
 from bqdump.export.publish.lake_table import LakeTable
 from bqdump.export.task import RunningExport
 from bqdump.repository.complete_runs import complete_runs
-from bqdump.repository.objects import read_object, write_object
+from bqdump.repository.objects import looked_up, read_object, write_object
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import create, value_of
 
@@ -172,7 +171,7 @@ async def _show(export: RunningExport, hints: dict[str, bytes], known: Mapping[s
 async def _clear(export: RunningExport, tables: Iterable[str]) -> None:
     """Delete the hints of removed tables, whose files were deleted."""
     names = [f"{export.settings.layout.iceberg_table(table)}metadata/{HINT}" for table in tables]
-    infos = await asyncio.gather(*map(export.store.stat, names))
+    infos = await looked_up(export.store, names)
     latest = await read_latest(export.store, export.settings)
     if latest and latest.run == export.plan.run:
         await delete(export, ((info.name, info.generation) for info in infos if info))

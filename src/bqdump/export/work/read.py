@@ -43,6 +43,7 @@ from bqdump.export.task import RunningExport
 from bqdump.export.watch import Watch
 from bqdump.export.work.sessions import Feed, look_again, retire, shared_session
 from bqdump.ports.reader import Batch, FileShape, Reader, ReadRequest, ReadSession
+from bqdump.repository.objects import looked_up
 from bqdump.repository.repository import replace
 from bqdump.repository.units import session_id
 
@@ -123,7 +124,7 @@ async def withdraw_files(export: RunningExport, unit: Unit, mine: Receipt) -> No
     """Delete the files of an attempt whose receipt came second: another attempt's files are the export."""
     pattern = export.written_by(mine, unit)
     names = [shard_name(pattern, number) for number in range(mine.first, mine.first + mine.files)]
-    infos = await asyncio.gather(*map(export.store.stat, names))
+    infos = await looked_up(export.store, names)
     await discard(export, [(info.name, info.generation) for info in infos if info])
 
 
