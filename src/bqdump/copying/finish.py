@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import msgspec
 
-from bqdump.copying.move import prove
+from bqdump.copying.move import prove, refuse_gone
 from bqdump.copying.sharing import Begun, is_pruned
 from bqdump.copying.survey import COPY, Locking, Place, Surveyed, Task, another_run, pruned_meanwhile, signed_here
 from bqdump.core.copy.manifest import Here, content_of, copied_manifest, pointer_to
@@ -34,7 +34,7 @@ async def store_manifest(task: Task, found: Surveyed, begun: Begun, here: Mappin
 
     One that names files of other generations is of a task that was overtaken by a prune, and is replaced.
     """
-    await _refuse_gone(task, found, here)
+    await refuse_gone(task, found, here)
     place, names = task.target, task.target.layout.run(found.run)
     until = task.lock.until if task.lock else 0
     origin = CopyOf(str(task.source.target), found.content, VERSION, task.now, until)
@@ -271,12 +271,6 @@ async def _extend(task: Task, found: Surveyed, objects: Mapping[str, int], lock:
     return min((max(info.locked_until, lock.until) for info in same.values()), default=lock.until)
 
 
-async def compare(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
-    """Raise VerificationError unless the copy has every file that its manifest names."""
-    files = {file.name: Here(file.generation, file.sha256) for entry in made.value.tables for file in entry.files}
-    await _refuse_gone(task, found, files)
-
-
 async def _documents(task: Task, found: Surveyed) -> None:
     """The index, the summary, the tags and the page. The summary comes after the manifest, as prune looks for that."""
     from bqdump.core.documents.manifest_index import summary_of
@@ -297,22 +291,3 @@ async def _documents(task: Task, found: Surveyed) -> None:
     if tags and tags.tags:
         await create(place.store, place.layout.tags(found.run), Tags(found.run, tags.tags))
     await replace(place.store, place.layout.summary(found.run), summary_of(contents), 0)
-
-
-async def _refuse_gone(task: Task, found: Surveyed, here: Mapping[str, Here]) -> None:
-    expected = {item.target: (here[item.target].generation, item.size, item.crc32c) for item in found.items}
-    recorded = {(name, generation, size): crc32c for name, (generation, size, crc32c) in expected.items()}
-    there = await present(task.target.store, expected, recorded)
-    wrong = [
-        name
-        for name, facts in expected.items()
-        if (info := there.get(name)) is None or (info.generation, info.size, info.crc32c) != facts
-    ]
-    if wrong:
-        how = "has another size, checksum or generation than was copied" if wrong[0] in there else "is missing"
-        more = f", and {counted(len(wrong) - 1, 'other file')} as well" if len(wrong) > 1 else ""
-        cause = f"it {how}{more}: the copy of run {found.run} was changed by something else"
-        manifest = task.target.layout.run(found.run).manifest
-        again = f"To copy the run again, delete {manifest.name} there first."
-        hint = again if await exists(task.target.store, manifest) else "Repeat the command."
-        raise VerificationError(COPY, f"{task.target.store.url}/{wrong[0]}", cause, hint)

@@ -1,4 +1,7 @@
-"""Moving the files that a copy lacks, several at a time, and recording what was read on the way."""
+"""Moving the files that a copy lacks, several at a time, and recording what was read on the way.
+
+Whether the copy has all of them, as they were moved.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,13 @@ from bqdump.copying.survey import COPY, Surveyed, Task, differs, known_files, no
 from bqdump.core.copy.manifest import Here, Item
 from bqdump.core.copy.plan import PIECE_BYTES, CopyPlan, Missing
 from bqdump.core.documents.copying import Arrived, ArrivedFiles
+from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import VerificationError, first_of
 from bqdump.core.progress.events import Checked, Checking
+from bqdump.core.sizes import counted
 from bqdump.ports.store import Copy, Moved, ObjectInfo
 from bqdump.repository.objects import present
-from bqdump.repository.repository import overwrite
+from bqdump.repository.repository import Loaded, exists, overwrite
 
 # Each stream holds a few pieces of its file; what the service moves takes no memory here.
 STREAMS, REWRITES = 8, 32
@@ -118,6 +123,32 @@ async def _add_others(task: Task, found: Surveyed, plan: CopyPlan, here: dict[st
         if item.target not in here:
             generation = plan.there.get(item.target) or there[item.target].generation
             here[item.target] = Here(generation, item.sha256 or known.sha256.get((item.target, generation), ""))
+
+
+async def compare(task: Task, found: Surveyed, made: Loaded[Manifest]) -> None:
+    """Raise VerificationError unless the copy has every file that its manifest names."""
+    files = {file.name: Here(file.generation, file.sha256) for entry in made.value.tables for file in entry.files}
+    await refuse_gone(task, found, files)
+
+
+async def refuse_gone(task: Task, found: Surveyed, here: Mapping[str, Here]) -> None:
+    """Raise VerificationError unless the copy has every file of the run as it is known. here: by name."""
+    expected = {item.target: (here[item.target].generation, item.size, item.crc32c) for item in found.items}
+    recorded = {(name, generation, size): crc32c for name, (generation, size, crc32c) in expected.items()}
+    there = await present(task.target.store, expected, recorded)
+    wrong = [
+        name
+        for name, facts in expected.items()
+        if (info := there.get(name)) is None or (info.generation, info.size, info.crc32c) != facts
+    ]
+    if wrong:
+        how = "has another size, checksum or generation than was copied" if wrong[0] in there else "is missing"
+        more = f", and {counted(len(wrong) - 1, 'other file')} as well" if len(wrong) > 1 else ""
+        cause = f"it {how}{more}: the copy of run {found.run} was changed by something else"
+        manifest = task.target.layout.run(found.run).manifest
+        again = f"To copy the run again, delete {manifest.name} there first."
+        hint = again if await exists(task.target.store, manifest) else "Repeat the command."
+        raise VerificationError(COPY, f"{task.target.store.url}/{wrong[0]}", cause, hint)
 
 
 async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:

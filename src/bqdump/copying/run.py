@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from bqdump.copying.finish import compare, complete, lock_again, lock_files, publish_stopped, store_manifest
-from bqdump.copying.move import Movement, move, prove_others, read_unread
+from bqdump.copying.finish import complete, lock_again, lock_files, publish_stopped, store_manifest
+from bqdump.copying.move import Movement, compare, move, prove_others, read_unread
 from bqdump.copying.places import check_place, chosen_runs, claim_place, refuse_bare_word, refuse_overlap
 from bqdump.copying.sharing import UNANNOUNCED, Begun, begin, is_pruned, name_again, publishes, publishing
 from bqdump.copying.survey import (

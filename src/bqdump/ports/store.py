@@ -1,6 +1,5 @@
-"""The store: a bucket or a folder with objects, each with a name and a generation.
-
-A generation is a number that changes whenever the object of that name is replaced, also by the same bytes.
+"""The store: a bucket or a folder with objects, each with a name and a generation, which is a number that changes
+whenever the object of that name is replaced, also by the same bytes.
 
 What moves a file from one place to another, and proves that it arrived.
 
@@ -156,8 +155,7 @@ class ObjectStore(Protocol):
     async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
         """Store an object of any size from its pieces, in order. At most a few of them are held at a time.
 
-        The object appears after the last piece, complete and with its checksum verified. If `pieces` raises an
-        exception, nothing is stored, and the exception is raised.
+        The object appears after the last piece; otherwise as in `upload`, with `pieces` in the place of `fill`.
         """
         ...
 
@@ -195,10 +193,9 @@ class ObjectStore(Protocol):
         ...
 
     async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
-        """Add bytes to the end of an object of this generation, without reading it. The object gets a new generation.
+        """Add bytes to the end of an object of this generation, which gets a new one. Raises ConflictError for another.
 
-        scratch: the name of an object that may be needed meanwhile, which no other request uses. Raises ConflictError
-        where the object has another generation, or does not exist.
+        scratch: the name of an object that may be needed meanwhile, which no other request uses.
         """
         ...
 

@@ -8,10 +8,9 @@ written, so that two contents of a name differ in the second.
 from __future__ import annotations
 
 import base64
-import shlex
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -24,9 +23,9 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.s3.client import Objects
 from bqdump.adapters.s3.errors import NO_OBJECT, ON_THE_WAY, REQUIRED, code_of, translated
 from bqdump.core.documents.validation import refuse_size
-from bqdump.core.errors import AnswerError, ConflictError, DamagedError, DeniedError, NotFoundError, TargetError
-from bqdump.core.times import rfc3339, time_of
-from bqdump.ports.store import Hidden, Lock, ObjectInfo, Stored
+from bqdump.core.errors import AnswerError, ConflictError, DamagedError, NotFoundError
+from bqdump.core.times import time_of
+from bqdump.ports.store import Lock, ObjectInfo, Stored
 
 ORIGIN = "bqdump-origin"
 # Of a generation, these are the ETag's; above them are the seconds since 1970 UTC.
@@ -209,121 +208,3 @@ def read_checksum(requests: Requests, name: str, found: Mapping[str, Any]) -> st
             for chunk in body.iter_chunks(CHUNK):
                 checksum = google_crc32c.extend(checksum, chunk)
     return base64.b64encode(checksum.to_bytes(4, "big")).decode()
-
-
-PAGE = 1000
-FIRST, AFTER_SURROGATES, BEFORE_SURROGATES = "\x21", "\ue000", "\ud7ff"
-# Comes after every character that names have.
-LAST = "\U0010fffd"
-
-
-class Listing:
-    """Lists what begins with a prefix."""
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
-        self._versioned = False
-
-    def pages(self, prefix: str, start: str) -> Iterator[list[ObjectInfo]]:
-        """Pages of objects, sorted by name, from this name on. They have neither checksum nor origin."""
-        begin = start.encode()
-        for page in self._answers(prefix, start=start):
-            found = page.get("Contents") or ()
-            infos = [info_of(one["Key"], one, self._requests.subject(one["Key"])) for one in found]
-            yield [info for info in infos if info.name.encode() >= begin]
-
-    def folders(self, prefix: str) -> list[str]:
-        """The sorted names of the folders directly below the prefix."""
-        found = [one["Prefix"] for page in self._answers(prefix, "/") for one in page.get("CommonPrefixes") or ()]
-        return sorted(folder[len(prefix) : -1] for folder in found)
-
-    def hidden(self, prefix: str, *, replaced: bool = False) -> list[Hidden]:
-        """See Keeper: what is under a delete marker. replaced: of what is locked, the first version counts."""
-        if not self._keeps_versions():
-            return []
-        markers, versions = dict[str, list[Mapping[str, Any]]](), dict[str, list[Mapping[str, Any]]]()
-        query: dict[str, Any] = {"Bucket": self._requests.bucket, "Prefix": prefix, "MaxKeys": PAGE}
-        while True:
-            with translated("list versions in", self._requests.subject(prefix)):
-                answer: Mapping[str, Any] = self._requests.client.list_object_versions(**query)
-            for some, kind in ((markers, "DeleteMarkers"), (versions, "Versions")):
-                for one in answer.get(kind) or ():
-                    # The newest comes first.
-                    some.setdefault(one["Key"], []).append(one)
-            if not answer.get("IsTruncated") or not answer.get("NextKeyMarker"):
-                break
-            query |= {"KeyMarker": answer["NextKeyMarker"], "VersionIdMarker": answer.get("NextVersionIdMarker", "")}
-        found = (self._hidden(name, markers.get(name, []), kept, replaced) for name, kept in sorted(versions.items()))
-        return [hidden for hidden in found if hidden]
-
-    def _keeps_versions(self) -> bool:
-        """Whether the bucket has ever kept versions, or does not tell. Once it has, it stays a bucket of versions.
-
-        https://docs.aws.amazon.com/AmazonS3/latest/userguide/Versioning.html
-        """
-        if not self._versioned:
-            with (
-                suppress(DeniedError, AnswerError, TargetError),
-                translated("read the settings of", f"s3://{self._requests.bucket}"),
-            ):
-                answer = self._requests.client.get_bucket_versioning(Bucket=self._requests.bucket)
-                self._versioned = "Status" in answer
-                return self._versioned
-        return True
-
-    def _hidden(
-        self, name: str, markers: list[Mapping[str, Any]], versions: list[Mapping[str, Any]], replaced: bool
-    ) -> Hidden | None:
-        over = [marker for marker in markers if marker.get("IsLatest")]
-        by = "hidden by a delete marker" if over else "replaced by a version"
-        if not over and not (replaced and len(versions) > 1):
-            return None
-        until = self._locked(name, versions[-1 if replaced else 0])
-        if replaced and until:
-            over += [one for one in (*markers, *versions[:-1]) if one not in over]
-        elif not over:
-            return None
-        when = rfc3339(int(max(one["LastModified"] for one in over).timestamp() * 1000))
-        back = " && ".join(self._removal(name, one["VersionId"]) for one in over)
-        return Hidden(name, f"{by} of {when}", until, back)
-
-    def _locked(self, name: str, version: Mapping[str, Any]) -> int:
-        with suppress(DeniedError):
-            return locked_until(self._requests.head(name, VersionId=version["VersionId"]) or {})
-        return 0
-
-    def _removal(self, name: str, version: str) -> str:
-        """The command that deletes a version, as a shell takes it."""
-        words = ["aws", "s3api", "delete-object", "--bucket", self._requests.bucket, "--key", name]
-        words += ["--version-id", version]
-        service = str(self._requests.client.meta.endpoint_url)
-        if ".amazonaws.com" not in service:
-            words += ["--endpoint-url", service]
-        return shlex.join(words)
-
-    def _answers(self, prefix: str, delimiter: str = "", start: str = "") -> Iterator[Mapping[str, Any]]:
-        query: dict[str, Any] = {"Bucket": self._requests.bucket, "Prefix": prefix, "MaxKeys": PAGE}
-        if delimiter:
-            query["Delimiter"] = delimiter
-        if after := _before(start):
-            query["StartAfter"] = after
-        while True:
-            with translated("list", self._requests.subject(prefix)):
-                answer: Mapping[str, Any] = self._requests.client.list_objects_v2(**query)
-            if "IsTruncated" not in answer:
-                subject = self._requests.subject(prefix)
-                raise AnswerError("list", subject, "the answer is not a listing", REQUIRED)
-            yield answer
-            if not answer.get("IsTruncated") or not answer.get("NextContinuationToken"):
-                return
-            query["ContinuationToken"] = answer["NextContinuationToken"]
-
-
-def _before(start: str) -> str:
-    """A name before `start` with few names between them, since S3 lists what comes after a name; "" for none."""
-    if not start:
-        return ""
-    head, last = start[:-1], start[-1]
-    if last <= FIRST:
-        return head
-    return head + (BEFORE_SURROGATES if last == AFTER_SURROGATES else chr(ord(last) - 1)) + LAST

@@ -14,9 +14,9 @@ from bqdump.adapters.checksums import Summed, crc32c
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.s3.client import open_client
 from bqdump.adapters.s3.errors import translated
+from bqdump.adapters.s3.listings import Listing
 from bqdump.adapters.s3.requests import (
     ORIGIN,
-    Listing,
     Requests,
     crc32c_in,
     delete,
