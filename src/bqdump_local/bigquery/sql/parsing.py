@@ -10,6 +10,7 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 
 from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.sql import cast_formats
 
 # sqlglot warns about every BigQuery option that DuckDB does not have; those are handled in `sql`.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -37,7 +38,8 @@ def invalid_query(message: str) -> BigQueryError:
 def parse(text: str) -> list[exp.Expression]:
     """The statements of a script."""
     try:
-        parsed = (statement for statement in sqlglot.parse(text, read="bigquery") if statement is not None)
+        found = sqlglot.parse(cast_formats.with_calls(text), read="bigquery")
+        parsed = (cast_formats.with_casts(statement) for statement in found if statement is not None)
         statements = [_altering(item) if isinstance(item, exp.Command) else item for item in parsed]
     except RecursionError as error:
         raise invalid_query("The query is nested too deeply.") from error

@@ -14,7 +14,7 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 
 from bqdump_local.bigquery.errors import BigQueryError, unsupported
-from bqdump_local.bigquery.sql.functions import dates, json, text
+from bqdump_local.bigquery.sql.functions import casting, dates, json, text
 from bqdump_local.bigquery.sql.functions.nodes import call
 from bqdump_local.bigquery.sql.parsing import invalid_query
 
@@ -70,7 +70,7 @@ def _replaced(node: exp.Expression) -> exp.Expression:
 
 def _cast(node: exp.Cast) -> exp.Expression:
     if node.args.get("format") is not None:
-        raise unsupported("CAST with FORMAT", location="query")
+        return casting.with_format(node)
     if (name := CASTS.get(node.to.this)) is None or node.to.expressions:
         return node
     if isinstance(node, exp.TryCast):
@@ -239,11 +239,15 @@ CHANGES: dict[type[exp.Expression], Replacement] = {
 }
 
 NO_FUNCTION = re.compile(r"(?:Scalar|Table|Aggregate|Macro) ?(?:Function|Macro)? with name (\S+) does not exist")
+# What the macro `unsupported` fails with.
+NOT_HERE = re.compile("\x01\x03(.*?)\x02")
 NO_OVERLOAD = re.compile(r"No function matches the given name and argument types '([^(]+)\((.*)\)'")
 
 
 def missing(message: str) -> BigQueryError | None:
     """The error for a function that DuckDB does not have, or not for these types; None for another error of DuckDB."""
+    if found := NOT_HERE.search(message):
+        return unsupported(found[1], location="query")
     if found := NO_FUNCTION.search(message):
         name = found[1].upper()
         if name in Dialect.get_or_raise("bigquery").parser_class.FUNCTIONS or name.startswith(FAMILIES):

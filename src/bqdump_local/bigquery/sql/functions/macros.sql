@@ -150,6 +150,80 @@ CREATE OR REPLACE MACRO bq.offset_text(minutes, between) AS
 CREATE OR REPLACE MACRO bq.timestamp_text(a, zone) AS
   CAST(timezone(zone, a) AS VARCHAR) || regexp_replace(bq.offset_text(bq.offset_minutes(a, zone), ':'), ':00$', '');
 
+-- Casts with FORMAT. Another type than these has other formats.
+CREATE OR REPLACE MACRO bq.unsupported(what) AS CAST(chr(1) || chr(3) || what || chr(2) AS BOOLEAN);
+CREATE OR REPLACE MACRO bq.with_parts(a, kind, forbidden, kinds) AS
+  CASE WHEN (CASE WHEN len(list_filter(string_split(forbidden, ''), lambda one: contains(kinds, one))) > 0
+  THEN bq.fail(kind || ' does not support elements of this format') ELSE FALSE END) THEN NULL ELSE a END;
+CREATE OR REPLACE MACRO bq.civil(a DATE, zone, kinds) AS bq.with_parts(CAST(a AS TIMESTAMP), 'DATE', 'tz', kinds),
+  (a TIME, zone, kinds) AS bq.with_parts(DATE '1970-01-01' + a, 'TIME', 'dz', kinds),
+  (a TIMESTAMP, zone, kinds) AS bq.with_parts(a, 'DATETIME', 'z', kinds),
+  (a TIMESTAMPTZ, zone, kinds) AS timezone(zone, a),
+  (a VARCHAR, zone, kinds) AS CASE WHEN a IS NULL THEN NULL WHEN bq.fail('FORMAT is not allowed for a cast from STRING to STRING')
+  THEN CAST(NULL AS TIMESTAMP) END,
+  (a, zone, kinds) AS CASE WHEN bq.unsupported('CAST of ' || typeof(a) || ' with FORMAT') THEN CAST(NULL AS TIMESTAMP) END;
+CREATE OR REPLACE MACRO bq.civil_offset(a TIMESTAMPTZ, zone) AS bq.offset_minutes(a, zone), (a, zone) AS 0;
+CREATE OR REPLACE MACRO bq.last_digits(n, size) AS
+  CASE WHEN size < 4 THEN lpad(CAST(n % CAST(pow(10, size) AS BIGINT) AS VARCHAR), size, '0') ELSE printf('%04d', n) END;
+CREATE OR REPLACE MACRO bq.day_second(a) AS printf('%05d', date_diff('second', date_trunc('day', a), date_trunc('second', a)));
+CREATE OR REPLACE MACRO bq.meridian(a) AS CASE WHEN hour(a) < 12 THEN 'A.M.' ELSE 'P.M.' END;
+CREATE OR REPLACE MACRO bq.offset_hours(minutes) AS substr(bq.offset_text(minutes, ''), 1, 3);
+CREATE OR REPLACE MACRO bq.offset_rest(minutes) AS substr(bq.offset_text(minutes, ''), 4);
+CREATE OR REPLACE MACRO bq.read(a, pattern, names) AS
+  CASE WHEN (CASE WHEN NOT regexp_full_match(a, pattern) THEN bq.fail('Failed to parse input string "' || a || '"')
+  ELSE FALSE END) THEN NULL ELSE regexp_extract(a, pattern, names) END;
+CREATE OR REPLACE MACRO bq.whole(digits, missing) AS CASE WHEN digits = '' THEN missing ELSE CAST(digits AS BIGINT) END;
+CREATE OR REPLACE MACRO bq.in_century(short, this_year) AS
+  CASE WHEN short < 50 AND this_year % 100 >= 50 THEN short + 100 WHEN short >= 50 AND this_year % 100 < 50 THEN short - 100
+  ELSE short END;
+CREATE OR REPLACE MACRO bq.read_year(digits, short, this_year) AS
+  CASE WHEN digits = '' THEN this_year WHEN short = 0 THEN CAST(replace(digits, ',', '') AS BIGINT)
+  WHEN short < 0 THEN this_year - this_year % 100 + bq.in_century(CAST(digits AS BIGINT), this_year)
+  ELSE this_year - this_year % short + CAST(digits AS BIGINT) END;
+CREATE OR REPLACE MACRO bq.year_exists(n) AS
+  CASE WHEN (CASE WHEN n NOT BETWEEN 1 AND 9999 THEN bq.fail('Invalid result from year, month, day values after parsing')
+  ELSE FALSE END) THEN NULL ELSE n END;
+CREATE OR REPLACE MACRO bq.read_month(given, this_month) AS
+  CASE WHEN given = '' THEN this_month WHEN TRY_CAST(given AS BIGINT) IS NOT NULL THEN CAST(given AS BIGINT)
+  ELSE list_position(['JAN', 'FEB', 'MAR', 'APR', 'MAY', 'JUN', 'JUL', 'AUG', 'SEP', 'OCT', 'NOV', 'DEC'],
+    upper(substr(given, 1, 3))) END;
+CREATE OR REPLACE MACRO bq.read_hour(digits, meridian) AS
+  CASE WHEN meridian = '' THEN bq.whole(digits, 0) WHEN CAST(digits AS BIGINT) NOT BETWEEN 1 AND 12 THEN 99
+  ELSE CAST(digits AS BIGINT) % 12 + CASE WHEN upper(meridian) = 'P.M.' THEN 12 ELSE 0 END END;
+CREATE OR REPLACE MACRO bq.moment_of(p, short, today) AS
+  make_timestamp(bq.year_exists(bq.read_year(p.year, short, year(today))), bq.read_month(p.month, month(today)),
+    bq.whole(p.day, 1), bq.read_hour(p.hour, p.meridian), bq.whole(p.minute, 0), bq.whole(p.second, 0))
+  + to_seconds(bq.whole(p.day_second, 0)) + to_microseconds(CAST(substr(rpad(p.fraction, 6, '0'), 1, 6) AS BIGINT));
+CREATE OR REPLACE MACRO bq.read_moment(a, pattern, names, short, today) AS
+  CASE WHEN a IS NULL THEN NULL
+  ELSE list_transform([bq.read(a, pattern, names)], lambda p: bq.moment_of(p, short, today))[1] END;
+CREATE OR REPLACE MACRO bq.offset_of(p) AS
+  to_minutes((bq.whole(substr(p.hours, 2), 0) * 60 + bq.whole(p.minutes, 0))
+    * CASE WHEN starts_with(p.hours, '-') THEN -1 ELSE 1 END);
+CREATE OR REPLACE MACRO bq.read_offset(a, pattern, names) AS
+  list_transform([bq.read(a, pattern, names)], lambda p: bq.offset_of(p))[1];
+CREATE OR REPLACE MACRO bq.hex_text(a BLOB) AS lower(hex(a));
+CREATE OR REPLACE MACRO bq.hex_bytes(a VARCHAR) AS unhex(a);
+CREATE OR REPLACE MACRO bq.base2_text(a BLOB) AS
+  array_to_string(list_transform(bq.to_code_points(a), lambda x: lpad(bin(x), 8, '0')), '');
+CREATE OR REPLACE MACRO bq.base2_bytes(a VARCHAR) AS
+  CASE WHEN (CASE WHEN NOT regexp_full_match(a, '[01]*') OR length(a) % 8 <> 0
+  THEN bq.fail('Failed to decode invalid base2 string') ELSE FALSE END) THEN NULL
+  ELSE unhex(array_to_string(list_transform(range(0, length(a), 8),
+    lambda i: printf('%02X', list_sum(list_transform(range(8), lambda b: CAST(substr(a, i + b + 1, 1) AS BIGINT) << (7 - b))))), '')) END;
+CREATE OR REPLACE MACRO bq.base64_text(a BLOB) AS base64(a);
+CREATE OR REPLACE MACRO bq.base64_bytes(a VARCHAR) AS from_base64(regexp_replace(a, '\s', '', 'g'));
+CREATE OR REPLACE MACRO bq.base64m_text(a BLOB) AS
+  rtrim(regexp_replace(base64(a), '(.{76})', '\1' || chr(10), 'g'), chr(10));
+CREATE OR REPLACE MACRO bq.base64m_bytes(a VARCHAR) AS bq.base64_bytes(a);
+CREATE OR REPLACE MACRO bq.all_ascii(a, ascii) AS
+  CASE WHEN (CASE WHEN NOT ascii THEN bq.fail('Input contains characters that are not ASCII') ELSE FALSE END)
+  THEN NULL ELSE a END;
+CREATE OR REPLACE MACRO bq.ascii_text(a BLOB) AS bq.all_ascii(decode(a), octet_length(a) = length(decode(a)));
+CREATE OR REPLACE MACRO bq.ascii_bytes(a VARCHAR) AS bq.all_ascii(encode(a), octet_length(encode(a)) = length(a));
+CREATE OR REPLACE MACRO bq.utf8_text(a BLOB) AS decode(a);
+CREATE OR REPLACE MACRO bq.utf8_bytes(a VARCHAR) AS encode(a);
+
 -- JSON
 CREATE OR REPLACE MACRO bq.json_type(a) AS
   CASE json_type(a) WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array' WHEN 'VARCHAR' THEN 'string'
