@@ -188,7 +188,7 @@ def test_a_misspelt_flag_gets_a_guess(capsys: pytest.CaptureFixture[str]) -> Non
 NAME = "expected up to 100 letters, digits, - and _, the first a letter or digit"
 PARSED = [
     (["plan", "--tasks", "many"], "--tasks: 'many' is not a whole number."),
-    (["plan", "--tasks", "0"], "--tasks: 0 is not in the range 1<=x<=10000."),
+    (["plan", "--tasks", "0"], "--tasks: 0 is not a whole number from 1 to 10000."),
     (["render", "job"], "--region: missing: region of the job, e.g. europe-west1."),
     (["status", "a", "b"], "got unexpected extra argument (b)."),
     (["status", "../x"], f"RUN: '../x' is not the name of a run: {NAME}."),

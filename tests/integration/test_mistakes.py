@@ -35,7 +35,9 @@ MISTAKES = [
     ("run sales", "A setting is given with its flag, such as --dataset sales"),
     ("run --to ./exports --bucket my-exports", "Remove one of them"),
     ("restore --project p-1234", "Name the dataset: [PROJECT.]DATASET"),
-    ("restore --into my-project.copy.orders", "Write [PROJECT.]DATASET"),
+    ("run --to gs:/my-exports/nightly", "expected gs://my-exports/nightly"),
+    ("copy s3:/my-vault", "expected s3://my-vault"),
+    ("restore --into my-project.copy.orders", "Write [PROJECT.]DATASET, and choose tables with --include"),
     ("restore --into my-project.copy --replace --missing-only", "Use one of them"),
     ("restore --into my-project.copy --schema-only --data-only", "Use one of them"),
     ("restore --into my-project.copy --schema-only --verify", "Without rows there is nothing to compare"),
@@ -47,6 +49,14 @@ MISTAKES = [
     ("restore latest --into my-project.copy", "without a name, commands use the published run"),
     ("restore yesterday --into my-project.copy", "A time is an option: --as-of yesterday. List the runs: bqdump runs"),
     ("restore mondy --into my-project.copy", "did you mean monday?"),
+    ("ls --as-of tomorrow", "--as-of: invalid time 'tomorrow'. Write a time with its zone"),
+    ("sql --command=", "--command: it is empty"),
+    ("sql --command=FROM\tordrs", "Did you mean orders?"),
+    (
+        "runs --to ./nowhere",
+        "bqdump: cannot find ./nowhere: there is no such folder. To export there: bqdump run --to ./nowhere",
+    ),
+    ("status --to my-exports", "A bucket is written gs://my-exports"),
     ("status mondy", "did you mean monday?"),
     ("status --run-id monday", "A run is named without a flag: bqdump status RUN."),
     ("verify --run monday", "A run is named without a flag: bqdump verify RUN."),
@@ -71,7 +81,26 @@ MISTAKES = [
     ("backup", "Did you mean run?"),
     ("--bucket my-exports run", "Options follow the command: bqdump run --bucket …"),
     ("help setings", "Did you mean bqdump help settings?"),
-    ("local start", "Its commands: down, execute, seed, up"),
+    ("local start", "bqdump: start: unknown command. Its commands: down, execute, seed, up"),
+    ("local uup", "bqdump: uup: unknown command. Did you mean bqdump local up?"),
+    ("local down --folder stack", "--folder precedes the command: bqdump local --folder … down"),
+    ("ui --port 99999", "--port: 99999 is not a whole number from 0 to 65535"),
+    ("keys new nowhere/signing", "Create the folder first: mkdir -p nowhere"),
+]
+# What a settings file says, beside its project, dataset and bucket.
+FILES = [
+    (b"format = csv", 'Write text in quotes, such as format = "csv"'),
+    (b'project = "\xe9t\xe9"', "it is not valid UTF-8"),
+    (b'[settings]\nformat = "csv"', "Settings are written without a section, except for [retention] and [tables.NAME]"),
+    (b'BQDUMP_FORMAT = "csv"', "Did you mean 'format'?"),
+    (b'SOURCE_DATASET = "sales"', "Did you mean 'dataset'?"),
+    (b'color = "red"', "bqdump help settings lists all"),
+    (
+        b'[tables]\norders = ["id"]',
+        "bqdump.toml: tables.orders: expected a section with settings, such as [tables.orders]",
+    ),
+    (b'[tables.orders]\ncolumns = "id"', "bqdump.toml: tables.orders.columns: expected a list of column names"),
+    (b'[tables.customers]\nwhere = "a > 1"', "[tables.customers]: matches no table of the dataset"),
 ]
 # A placeholder of core.wording that no front end has filled.
 UNFILLED = re.compile(r"\{(setting|required|call):")
@@ -97,3 +126,41 @@ def test_a_mistake_is_answered_in_one_sentence_that_names_the_fix(exported: Stag
     assert called.err.count("\n") == 1
     assert not UNFILLED.search(called.err)
     assert exported.objects() == before
+
+
+@pytest.mark.parametrize(("content", "fix"), FILES)
+def test_a_mistake_in_the_settings_file_is_answered_in_one_sentence(exported: Stage, content: bytes, fix: str) -> None:
+    file = exported.folder / "bqdump.toml"
+    file.write_bytes(content)
+    try:
+        called = exported.command("plan")
+    finally:
+        file.unlink()
+    assert called.code == 2
+    assert fix in called.err
+    assert called.err.startswith("bqdump: ")
+    assert called.err.count("\n") == 1
+
+
+def test_a_settings_file_may_begin_with_the_mark_that_editors_of_windows_write(exported: Stage) -> None:
+    file = exported.folder / "bqdump.toml"
+    file.write_bytes(b'\xef\xbb\xbfformat = "parquet"\r\n')
+    try:
+        assert exported.command("plan").code == 0
+    finally:
+        file.unlink()
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"), [("BQDUMP_BUCKET", "DESTINATION_BUCKET"), ("BQDUMP_DATASET", "SOURCE_DATASET")]
+)
+def test_a_variable_that_only_looks_like_a_setting_is_named_with_the_one_that_is(
+    exported: Stage, variable: str, meant: str
+) -> None:
+    called = exported.command("runs", env={variable: "x"})
+    assert f"unknown setting {variable}; did you mean {meant}?" in called.err
+
+
+def test_a_place_without_runs_is_answered_with_a_command_that_exports_there(exported: Stage) -> None:
+    called = exported.command("runs", "--prefix", "nightly")
+    assert called.text.endswith("Start one: bqdump run --prefix nightly\n")

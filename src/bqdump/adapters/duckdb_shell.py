@@ -19,7 +19,9 @@ from bqdump.adapters.avro_batches import parquet_batches
 from bqdump.adapters.data_files import csv_relation, json_relation
 from bqdump.core.errors import DamagedError, DocumentError, UsageError
 from bqdump.core.formats.types import Column
+from bqdump.core.sizes import named
 from bqdump.core.sql.views import empty_table, literal, view
+from bqdump.core.wording import close_name
 from bqdump.ports.data_reader import Answer, DataFile, Source
 
 # DuckDB makes Python's values of these with other packages.
@@ -38,6 +40,7 @@ DATABASE = re.compile(
 # Statements whose tables DuckDB does not list, and functions that take the name of a table as a value.
 PREPARED = re.compile(r"\s*PREPARE\b", re.IGNORECASE)
 NAMING = re.compile(r"\bquery(_table)?\s*\(", re.IGNORECASE)
+MISSING = re.compile(r"table with name (\S+) does not exist")
 # More names than these are listed, not guessed.
 FEW_NAMES = 3
 SETTINGS = (
@@ -141,7 +144,12 @@ class DuckDBShell:
             rows = found.query("found", f"SELECT {shown} FROM found AS found({', '.join(names)})").fetchall()  # noqa: S608 (names above)
             return Answer(columns=tuple(found.columns), rows=[_in_utc(row, kinds) for row in rows])
         except duckdb.Error as error:
-            raise UsageError("run", "the statement", *_in_one_sentence(error)) from None
+            cause, hint = _in_one_sentence(error)
+            if missing := MISSING.match(cause):
+                # DuckDB also guesses tables of its own.
+                alike = close_name(missing[1], self._columns)
+                hint = f"Did you mean {alike}?" if alike else f"Tables: {named(list(self._columns), FEW_NAMES)}."
+            raise UsageError("run", "the statement", cause, hint) from None
 
     def close(self) -> None:
         self._connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -93,6 +94,10 @@ HABITS = {
     ("--from-vault", "drill"): "Name the copy, and the key to trust: bqdump drill --to gs://VAULT --trust KEYFILE.",
 }
 
+UNKNOWN = re.compile(r"No such command '(.*?)'")
+# How click says that a number is too small or too large.
+RANGE = re.compile(r"(\S+) is not in the range ([0-9]+)<=x<=([0-9]+)\.?")
+
 _places: dict[str, str] = {}
 _typed: dict[str, Any] = {}
 
@@ -128,31 +133,43 @@ def _of_the_parser(error: click.ClickException) -> str:
     fix = f"{context.command_path} --help shows what is possible." if context else ""
     what, cause = "", error.format_message()
     if isinstance(error, click.NoSuchOption):
-        what, cause = error.option_name, "unknown option"
-        command = context.info_name if context else ""
-        if habit := HABITS.get((what, command or "")) or HABITS.get((what, "")):
-            fix = habit
-        elif command == "bqdump":
-            fix = f"Options follow the command: bqdump run {what} …"
-        elif others := _commands_with(error.option_name, context):
-            fix = f"It is an option of {listed(others, 'and')}." if len(others) <= FEW_COMMANDS else fix
-        elif nearest := _nearest(error.option_name, error.possibilities or ()):
-            fix = f"Did you mean {nearest}?"
+        what, cause, fix = error.option_name, "unknown option", _instead_of(error, context) or fix
     elif isinstance(error, click.MissingParameter):
         what, cause = _name(error.param), "missing"
         if meaning := getattr(error.param, "help", ""):
             cause = f"missing: {meaning[:1].lower()}{meaning[1:]}"
     elif isinstance(error, click.BadParameter):
         what, cause = _name(error.param), error.message.replace("a valid integer range", "a whole number")
+        if outside := RANGE.fullmatch(cause):
+            cause = f"{outside[1]} is not a whole number from {outside[2]} to {outside[3]}"
     elif isinstance(error, click.BadOptionUsage):
         what, cause = error.option_name, error.message.replace(f"Option {error.option_name!r} ", "")
         fix = f"Write {what} alone, or --no-{what[2:]}." if "does not take a value" in cause else fix
     elif context and cause.startswith("Got unexpected extra") and "dataset" in context.params:
         fix = "A setting is given with its flag, such as --dataset sales. " + fix
-    elif context and isinstance(context.command, click.Group) and cause.startswith("No such command"):
-        fix = f"Its commands: {', '.join(context.command.list_commands(context))}."
+    elif context and isinstance(context.command, click.Group) and (unknown := UNKNOWN.match(cause)):
+        known = context.command.list_commands(context)
+        close = close_name(unknown[1], known)
+        what, cause = unknown[1], "unknown command"
+        fix = f"Did you mean {context.command_path} {close}?" if close else f"Its commands: {', '.join(known)}."
     cause = cause[:1].lower() + cause[1:].rstrip(".")
     return f"{what and f'{what}: '}{cause}. {fix}".rstrip()
+
+
+def _instead_of(error: click.NoSuchOption, context: click.Context | None) -> str:
+    """What was probably meant by an option that the command does not have, "" where that is not known."""
+    flag, command = error.option_name, (context.info_name if context else "") or ""
+    if habit := HABITS.get((flag, command)) or HABITS.get((flag, "")):
+        return habit
+    if command == "bqdump":
+        return f"Options follow the command: bqdump run {flag} …"
+    if context and context.parent and _takes(context.parent.command, flag):
+        group, _, name = context.command_path.rpartition(" ")
+        return f"{flag} precedes the command: {group} {flag} … {name}"
+    if others := _commands_with(flag, context):
+        return f"It is an option of {listed(others, 'and')}." if len(others) <= FEW_COMMANDS else ""
+    nearest = _nearest(flag, error.possibilities or ())
+    return f"Did you mean {nearest}?" if nearest else ""
 
 
 def _nearest(flag: str, flags: Sequence[str]) -> str:
@@ -167,11 +184,11 @@ def _commands_with(flag: str, context: click.Context | None) -> list[str]:
     if not isinstance(group, click.Group) or not context:
         return []
     commands = {name: group.get_command(context, name) for name in group.list_commands(context)}
-    return [
-        f"bqdump {name}"
-        for name, command in commands.items()
-        if command and any(flag in parameter.opts for parameter in command.params)
-    ]
+    return [f"bqdump {name}" for name, command in commands.items() if command and _takes(command, flag)]
+
+
+def _takes(command: click.Command, flag: str) -> bool:
+    return any(flag in parameter.opts for parameter in command.params)
 
 
 def _name(parameter: click.Parameter | None) -> str:

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 from textwrap import wrap
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ import click
 from bqdump.adapters.lean_imports import import_lean
 from bqdump.cli import logs
 from bqdump.cli.errors import described, remember
+from bqdump.core.errors import NotFoundError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.request import DRILL_SETTINGS, RESTORE_SETTINGS
 from bqdump.core.settings.resolve import Required, environment, file, flags, places, resolve
@@ -235,6 +237,10 @@ def flags_given(options: Mapping[str, Any]) -> list[str]:
     return [name for name, value in options.items() if value not in (None, ())]
 
 
+# All that a command needs which reads an export.
+IN_PLACE = ("bucket",)
+
+
 def load_settings(
     options: Mapping[str, Any], required: Required = REQUIRED, environ: Mapping[str, str] = os.environ
 ) -> Settings:
@@ -245,7 +251,20 @@ def load_settings(
     name = values.pop("config", None) or environ.get("BQDUMP_CONFIG")
     sources = flags(values), environment(environ), file(read_config(name), name or CONFIG)
     remember(places(*sources), typed)
-    return resolve(*sources, required=required)
+    settings = resolve(*sources, required=required)
+    if required == IN_PLACE:
+        _refuse_missing_folder(settings.target.folder)
+    return settings
+
+
+def _refuse_missing_folder(folder: str) -> None:
+    """Raise NotFoundError where an export is to be read from a folder ("": from a bucket) that does not exist."""
+    path = Path(folder)
+    if not folder or path.exists() or any(parent.is_file() for parent in path.parents):
+        return
+    # A word without a slash may be meant as a bucket.
+    hint = f"A bucket is written gs://{folder}." if folder == path.name else "To export there: {call:run}"
+    raise NotFoundError("find", folder, "there is no such folder", hint)
 
 
 def warn_of_unknown(environ: Mapping[str, str]) -> None:
@@ -253,8 +272,9 @@ def warn_of_unknown(environ: Mapping[str, str]) -> None:
     known = (*(setting.env for setting in SETTINGS), *OTHER_VARIABLES)
     for name in sorted(environ):
         if name.startswith("BQDUMP_") and name not in known and not SERVICE_LINK.match(name):
+            setting = BY_NAME.get(name.removeprefix("BQDUMP_").lower())
             close = close_name(name[7:], [variable.removeprefix("BQDUMP_") for variable in known])
-            guess = next((variable for variable in known if close and variable.endswith(close)), "")
+            guess = setting.env if setting else next((word for word in known if close and word.endswith(close)), "")
             hint = f"; did you mean {guess}?" if guess else ""
             log.warning("unknown setting %s%s", name, hint, extra=LogEvent.SETTING_UNKNOWN.extra())
 

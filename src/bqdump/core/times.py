@@ -168,7 +168,10 @@ def _until(text: str, now: int) -> int:
         naive = False
     if naive:
         raise ValueError("it has no time zone")
-    return parse_time(text)
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise ValueError("") from None
 
 
 def _end_of(day: date) -> int:
@@ -176,4 +179,4 @@ def _end_of(day: date) -> int:
 
 
 def _invalid(text: str, why: str) -> UsageError:
-    return UsageError("find a run", "", f"invalid time {text!r}: {why}", TIME_EXPECTED, setting=SETTING)
+    return UsageError("find a run", "", f"invalid time {text!r}{why and f': {why}'}", TIME_EXPECTED, setting=SETTING)

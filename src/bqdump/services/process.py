@@ -67,10 +67,14 @@ def read_config(file: str | None) -> dict[str, Any]:
     from bqdump.core.settings.file import refuse_single_run
 
     try:
-        with path.open("rb") as stream:
-            values = tomllib.load(stream)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError("read the settings", str(path), f"invalid TOML: {error}") from None
+        # Editors of Windows write a mark before the first line.
+        values = tomllib.loads(path.read_text("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        cause = f"it is not valid UTF-8 (byte {error.start + 1})"
+        raise UsageError("read the settings", str(path), cause, "Save it as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        hint = 'Write text in quotes, such as format = "csv".' if str(error).startswith("Invalid value") else ""
+        raise UsageError("read the settings", str(path), f"invalid TOML: {error}", hint) from None
     except OSError as error:
         if out_of_files(error):
             raise open_files_error("read", str(path)) from None

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
+from bqdump.cli.errors import words
 from bqdump.cli.options import Command, finish, json_option, load_settings, run_name, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
@@ -19,6 +20,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.values import given_tags
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_text
+from bqdump.core.wording import fill
 from bqdump.observe.earlier import Growth, with_growth
 from bqdump.observe.history import RunLine
 from bqdump.observe.sets import ALL
@@ -80,7 +82,7 @@ def runs(
     elif lines:
         _print_runs(lines, storage=storage)
     else:
-        sys.stdout.write(f"No runs in {settings.target} yet. Start one: bqdump run\n")
+        sys.stdout.write(fill(f"No runs in {settings.target} yet. Start one: {{call:run}}\n", words()))
 
 
 def _print_growth(grew: Growth) -> None:

@@ -70,6 +70,8 @@ def sql(
     if run and STATEMENT.search(run):
         hint = f"To execute it: {placeholder('sql', {'command': run})}"
         raise UsageError("query", repr(run), "this is a statement, not the name of a run", hint)
+    if any(not command.strip() for command in commands):
+        raise UsageError("query", "--command", "it is empty", 'Write a statement: --command "SELECT 1".')
     run = run_of(settings, run, as_of)
     shell = open_shell()
     show = _print_csv if as_csv else _print_table

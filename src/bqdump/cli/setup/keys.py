@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -55,6 +56,9 @@ def _create(path: str, content: bytes, mode: int) -> None:
         hint = "Use another name: what was signed with the key of that name could not be proven any more."
         raise UsageError("make", path, "it exists", hint) from None
     except OSError as error:
-        raise UsageError("make", path, (error.strerror or str(error)).lower(), "Use another name.") from None
+        hint = "Use another name."
+        if isinstance(error, FileNotFoundError):
+            hint = f"Create the folder first: mkdir -p {shlex.quote(str(Path(path).parent))}"
+        raise UsageError("make", path, (error.strerror or str(error)).lower(), hint) from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

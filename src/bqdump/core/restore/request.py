@@ -165,7 +165,11 @@ def parse_into(value: str, project: str) -> tuple[str, str]:
             parser(part or "?")
         except ValueError as error:
             cause = f"invalid value {value!r}: {error}"
-            raise UsageError(RESTORE, "", cause, "Write [PROJECT.]DATASET.", setting="into") from None
+            hint = "Write [PROJECT.]DATASET."
+            if value.count(".") > 1:
+                cause = f"invalid value {value!r}"
+                hint = "Write [PROJECT.]DATASET, and choose tables with {setting:include}."
+            raise UsageError(RESTORE, "", cause, hint, setting="into") from None
     return before or project, dataset
 
 

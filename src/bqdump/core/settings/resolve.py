@@ -80,8 +80,14 @@ def _refuse_unknown(values: Mapping[str, Any], place: str) -> None:
     unknown = next((key for key in values if key not in BY_NAME), None)
     if unknown is None:
         return
-    close = close_name(unknown, BY_NAME)
-    hint = f"Did you mean {close!r}?" if close else f"Known settings: {', '.join(BY_NAME)}."
+    plain = unknown.removeprefix("BQDUMP_").lower()
+    by_variable = {setting.env: setting.name for setting in SETTINGS}
+    if close := by_variable.get(unknown) or close_name(plain, BY_NAME):
+        hint = f"Did you mean {close!r}?"
+    elif isinstance(values[unknown], Mapping):
+        hint = "Settings are written without a section, except for [retention] and [tables.NAME]."
+    else:
+        hint = "bqdump help settings lists all."
     raise UsageError(READ, place, f"unknown setting {unknown!r}", hint)
 
 
@@ -149,6 +155,11 @@ def parsed(setting: Setting, value: Any, place: str) -> Any:
     try:
         return setting.parse(value)
     except ValueError as error:
+        key, _, problem = str(error).partition(": ")
+        if isinstance(value, Mapping) and key.startswith(f"{setting.name}."):
+            # A section of the file, of which one key is wrong.
+            place = f"{place.removesuffix(setting.name)}{key}"
+            raise UsageError(READ, "", problem, setting=setting.name, place=place) from None
         shown = "" if isinstance(error, SecretValueError) else f" {_shown(value)}"
         cause = f"invalid value{shown}: {error}"
         raise UsageError(READ, "", cause, setting=setting.name, place=place) from None

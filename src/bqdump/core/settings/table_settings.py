@@ -21,7 +21,7 @@ import msgspec
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import Column
 from bqdump.core.settings import values as parse
-from bqdump.core.sizes import counted, listed
+from bqdump.core.sizes import counted, listed, named
 from bqdump.core.tables.catalog import WHOLE, Constant, Mask, Shape
 from bqdump.core.wording import close_name
 
@@ -65,6 +65,8 @@ def filter_problem(text: str) -> str:
     return f"unclosed {opened[-1]}" if opened else ""
 
 
+# Tables that are listed, of those that a section could be for.
+NAMED = 5
 PLAN = "plan the export"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 MASKS = '"null", {sha256 = "VARIABLE"} or {constant = VALUE}'
@@ -113,7 +115,9 @@ def tables_text(tables: Sequence[TableSettings]) -> str:
 
 def _section(name: str, section: Any) -> TableSettings:
     if not isinstance(section, Mapping):
-        raise ValueError(f"tables.{name}: expected a section with settings")
+        raise ValueError(
+            f'tables.{name}: expected a section with settings, such as [tables.{name}] with columns = ["id"]'
+        )
     known = TableSettings.__struct_fields__[1:]
     if unknown := [key for key in section if key not in known]:
         raise ValueError(f"tables.{name}: unknown setting {unknown[0]!r}; expected {listed(known)}")
@@ -225,7 +229,7 @@ def check_columns(
         if not matched and any(fnmatchcase(name, section.name) for name in unchosen):
             continue
         if not matched:
-            hint = close(section.name, list(columns), "{call:plan} lists all tables.")
+            hint = close(section.name, list(columns), f"Tables: {named(sorted(columns), NAMED)}." if columns else "")
             raise UsageError(PLAN, f"[tables.{section.name}]", "matches no table of the dataset", hint)
         existing = {_any_case(column.name): column.name for name in matched for column in columns[name]}
         for name in () if section.exact else _named(section):

@@ -85,6 +85,8 @@ def parse_target(value: Any) -> Target:
     """A target as `to` has it: SCHEME://ROOT/PREFIX, or a local folder. Raises ValueError."""
     place = parse.text(value)
     scheme, separator, rest = place.partition("://")
+    if mistyped := BUCKET_MISTYPED.match(place):
+        raise ValueError(f"expected {mistyped[1].lower()}://{place[mistyped.end() :]}, or ./{place} for a local folder")
     if not separator:
         return Target(FOLDER, place)
     if scheme not in SCHEMES:
@@ -99,6 +101,8 @@ def _in_bucket(scheme: str, rest: str) -> Target:
     return Target(scheme, parse.bucket(bucket), parse.prefix(prefix))
 
 
+# What would otherwise be the name of a local folder.
+BUCKET_MISTYPED = re.compile(r"(gs|s3)(?::(?!//)/?|//)", re.IGNORECASE)
 EXPECTED = "gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or a local folder"
 SCHEMES: dict[str, Callable[[str, str], Target]] = {BUCKET: _in_bucket, S3: _in_bucket}
 
