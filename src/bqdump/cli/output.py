@@ -86,14 +86,56 @@ def print_section(title: str, header: Sequence[str], rows: Sequence[Sequence[str
         print_table(header, rows, right)
 
 
+# A text of fewer words is not broken into several lines, and none becomes narrower than this.
+PROSE_WORDS, PROSE_WIDTH = 4, 24
+INDENT = 4
+
+
 def _print_rich(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> None:
+    """Print a table on a terminal. No name or number is ever cut: it may be what is pasted into the next command.
+
+    Where the terminal is too narrow, long texts are wrapped; where that is not enough, a row continues in the next
+    lines, indented.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
+    every = (header, *rows)
+    widths = [max(cell_len(line[column]) for line in every) for column in range(len(header))]
+    prose = [any(len(line[column].split()) >= PROSE_WORDS for line in every) for column in range(len(header))]
+    least = [min(width, PROSE_WIDTH) if long else width for width, long in zip(widths, prose, strict=True)]
+    if sum(least) + 2 * (len(least) - 1) > console.width:
+        for line in every:
+            style = "bold" if line is header else ""
+            for text in _continued(line, widths, right, console.width):
+                # Words may be wrapped, a name may not.
+                console.print(Text(text, style=style), soft_wrap=" " not in text.strip())
+        return
     table = Table(box=None, pad_edge=False)
     for column, name in enumerate(header):
-        table.add_column(name, justify="right" if column in right else "left")
+        table.add_column(name, justify="right" if column in right else "left", no_wrap=not prose[column])
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    console.print(table)
+
+
+def _continued(line: Sequence[str], widths: Sequence[int], right: Sequence[int], width: int) -> list[str]:
+    """The cells of a row in as many lines as it takes, each cell below that of the row before."""
+    lines, used = [""], 0
+    for column, (cell, natural) in enumerate(zip(line, widths, strict=True)):
+        if used and used + natural > width:
+            lines.append(" " * INDENT)
+            used = INDENT
+        lines[-1] += (_padded(cell, natural, left=column in right)) + "  "
+        used += natural + 2
+    return [text.rstrip() for text in lines if text.strip()]
+
+
+def _padded(cell: str, width: int, *, left: bool) -> str:
+    from rich.cells import cell_len
+
+    padding = " " * (width - cell_len(cell))
+    return padding + cell if left else cell + padding
