@@ -115,7 +115,7 @@ async def verify(
     locked = bool(manifest.copy_of and manifest.copy_of.locked_until)
     findings = [*await _what_hides(store, findings, locked=locked), *await _compare_locks(store, manifest)]
     if not run and locked:
-        findings += await _missing_pointers(store, settings)
+        findings += await missing_pointers(store, settings)
     if any(entry.iceberg for entry in manifest.tables):
         # Imported where there are Iceberg tables only.
         from bqdump.check.iceberg import compare_metadata
@@ -161,7 +161,7 @@ async def _explained(store: ObjectStore, settings: Settings, manifest: Manifest,
     return replace(verified, replaced_by=by.run, finish=fill(by.call, COMMANDS))
 
 
-async def _missing_pointers(store: ObjectStore, settings: Settings) -> list[Finding]:
+async def missing_pointers(store: ObjectStore, settings: Settings) -> list[Finding]:
     """Documents of a place of locked copies that are hidden or replaced, by which another run may be published."""
     return [
         Finding(FindingKind.MISSING, "", name, "the locked document", hidden.text)

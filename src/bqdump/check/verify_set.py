@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from bqdump.check.verify import Verified, VerifiedDataset
+from bqdump.check.verify import Verified, VerifiedDataset, missing_pointers
 from bqdump.concurrency import gathered
 from bqdump.core.documents.sets import DatasetEntry, SetManifest
 from bqdump.core.errors import DocumentError, NotFoundError
@@ -17,7 +17,8 @@ from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import AT_ONCE, ExportAt, SetAt, datasets_left, published_sets
 from bqdump.repository.published import begun, missing_run, read_latest
-from bqdump.repository.repository import exists, value_of
+from bqdump.repository.repository import exists
+from bqdump.repository.set_runs import set_plan
 
 Verify = Callable[[ObjectStore, Settings, str], Awaitable[Verified]]
 LEFT = "it has left the set; this is its last export"
@@ -38,14 +39,17 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
     """
     manifests = await published_sets(sets)
     missing: list[NotFoundError] = []
-    parts = [part for at, of_set in manifests for part in await (_of_run(at, run) if run else _published(at, of_set))]
+    parts = [
+        part for at, of_set in manifests for part in await (_of_run(at, of_set, run) if run else _published(at, of_set))
+    ]
+    locked = any(of_set.locked for _, of_set in manifests)
 
     async def verified(export: ExportAt, part: VerifiedDataset) -> tuple[VerifiedDataset, Verified | None]:
         if not part.run:
             return part, None
         store, own, _ = export
         try:
-            found = await verify(store, own, run or await _present(store, own, part.run))
+            found = await verify(store, own, run or (part.run if locked else await _present(store, own, part.run)))
         except (NotFoundError, DocumentError) as error:
             missing.extend([error] if isinstance(error, NotFoundError) else [])
             if run and isinstance(error, NotFoundError) and not await exists(store, own.layout.summary(run)):
@@ -69,10 +73,13 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
         tables=sum(verified.tables for _, verified in found),
         files=sum(verified.files for _, verified in found),
         bytes=sum(verified.bytes for _, verified in found),
-        findings=tuple(
-            replace(finding, table=f"{name}.{finding.table}")
-            for name, verified in found
-            for finding in verified.findings
+        findings=(
+            *[finding for at, _ in manifests for finding in await missing_pointers(at.store, at.settings)],
+            *(
+                replace(finding, table=f"{name}.{finding.table}")
+                for name, verified in found
+                for finding in verified.findings
+            ),
         ),
         copied=bool(found) and all(verified.copied for _, verified in found),
         carried=sum(verified.carried for _, verified in found),
@@ -102,9 +109,9 @@ async def _present(store: ObjectStore, own: Settings, run: str) -> str:
     return latest.run if latest and latest.replaces else run
 
 
-async def _of_run(at: SetAt, run: str) -> list[_Part]:
+async def _of_run(at: SetAt, published: SetManifest, run: str) -> list[_Part]:
     """What is to be verified of a run: the datasets of its plan, or those that have it where there is none any more."""
-    plan = await value_of(at.store, at.settings.layout.set_run(run).plan)
+    plan = await set_plan(at.store, at.settings, published, run)
     if plan:
         names = [entry.dataset for entry in plan.datasets]
     else:

@@ -220,13 +220,13 @@ async def _prove(task: Task, found: Surveyed, stored: Manifest) -> Manifest:
 async def lock_files(task: Task, found: Surveyed, here: Mapping[str, Here]) -> None:
     """Lock files that were there before as long as those of this copy. Raises VerificationError if one is gone."""
     if task.lock:
-        await _extend(task, found, {name: file.generation for name, file in here.items()}, task.lock)
+        await _extend(task, found.run, {name: file.generation for name, file in here.items()}, task.lock)
 
 
 async def lock_again(task: Task, found: Surveyed, made: Loaded[Manifest], lock: Locking) -> int:
     """Lock a run that is there already for as long as a new copy, if that is longer. Returns until when it is then."""
     files = {file.name: file.generation for entry in made.value.tables for file in entry.files}
-    ends = await _extend(task, found, files, lock), await complete(task, found, made)
+    ends = await _extend(task, found.run, files, lock), await complete(task, found, made)
     return min(ends)
 
 
@@ -238,21 +238,22 @@ async def _point_locked(task: Task, found: Surveyed, ready: Latest, lock: Lockin
     store, layout = task.target.store, task.target.layout
     names, pointer = layout.run(found.run), layout.pointer(found.run)
     own = (names.manifest, names.contents, names.signature, layout.summary(found.run), layout.tags(found.run))
-    until = await _extend_documents(task, found, [names.report, *(document.name for document in own)], lock)
+    until = await extend_documents(task, found.run, [names.report, *(document.name for document in own)], lock)
     ready = msgspec.structs.replace(ready, locked=True)
     await create(store, pointer, ready)
     await create(store, layout.latest, ready)
     shared = (pointer, layout.latest, layout.copies, layout.owner)
-    await _extend_documents(task, found, [document.name for document in shared], lock)
+    await extend_documents(task, found.run, [document.name for document in shared], lock)
     return until
 
 
-async def _extend_documents(task: Task, found: Surveyed, names: list[str], lock: Locking) -> int:
+async def extend_documents(task: Task, run: str, names: list[str], lock: Locking) -> int:
+    """Lock the documents of these names that are there, unless they are for longer. Returns the end of the first."""
     there = await present(task.target.store, names)
-    return await _extend(task, found, {name: info.generation for name, info in there.items()}, lock)
+    return await _extend(task, run, {name: info.generation for name, info in there.items()}, lock)
 
 
-async def _extend(task: Task, found: Surveyed, objects: Mapping[str, int], lock: Locking) -> int:
+async def _extend(task: Task, run: str, objects: Mapping[str, int], lock: Locking) -> int:
     """Lock these objects, by name with their generations, unless they are for longer. Returns the end of the first."""
     there = await present(task.target.store, objects) if objects else {}
     same = {name: info for name, info in there.items() if info.generation == objects[name]}
@@ -266,7 +267,7 @@ async def _extend(task: Task, found: Surveyed, objects: Mapping[str, int], lock:
         *(name for (name, _), there in zip(short, answers, strict=True) if not there),
     ]
     if gone:
-        cause = f"it was deleted or replaced while run {found.run} was copied"
+        cause = f"it was deleted or replaced while run {run} was copied"
         raise VerificationError(COPY, f"{task.target.store.url}/{min(gone)}", cause, "Repeat the command.")
     return min((max(info.locked_until, lock.until) for info in same.values()), default=lock.until)
 

@@ -16,7 +16,8 @@ from bqdump.core.documents.copying import CopyPlace
 from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.target import PrefixOwner
+from bqdump.core.documents.sets import SetManifest
+from bqdump.core.documents.target import SET, PrefixOwner, source_of
 from bqdump.core.errors import DeniedError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy, Snapshot, apply
@@ -62,8 +63,8 @@ async def refuse_bare_word(source: Place, target: Target) -> None:
     raise UsageError("copy", name, cause, f"Write gs://{name}, s3://{name} or ./{name}.")
 
 
-async def check_place(task: Task, manifest: Manifest) -> None:
-    """Raise UsageError unless copies of this run's dataset may be stored there. Changes nothing."""
+async def check_place(task: Task, manifest: Manifest | SetManifest) -> None:
+    """Raise UsageError unless copies of this run's dataset, or of its set, may be stored there. Changes nothing."""
     place = task.target
     await _refuse_outer(place)
     await _refuse_forged(place)
@@ -80,14 +81,16 @@ async def check_place(task: Task, manifest: Manifest) -> None:
     if owner:
         cause = f"it holds an export of {owner.owns}, not copies"
         raise UsageError("copy", str(place.target), cause, ANOTHER)
-    async for page in place.store.objects(place.target.prefix):
+    # Copies of the datasets of a set may be there, each in its folder, before that of the set.
+    own = place.target.prefix if manifest.dataset != SET else place.layout.state
+    async for page in place.store.objects(own):
         for info in page:
             cause = f"it is not empty, and holds no copies of exports: it has {info.name[len(place.target.prefix) :]}"
             raise UsageError("copy", str(place.target), cause, "Copy to an empty place.")
         break
 
 
-async def claim_place(task: Task, manifest: Manifest) -> None:
+async def claim_place(task: Task, manifest: Manifest | SetManifest) -> None:
     """Declare the place one of copies of this run's dataset, unless it is. Raises like check_place."""
     await check_place(task, manifest)
     place = task.target
@@ -118,7 +121,7 @@ async def _refuse_without_locks(place: Place) -> None:
         raise UsageError("copy", place.store.url, cause, "Create one with --enable-per-object-retention.")
 
 
-def _refuse_other(task: Task, found: CopyPlace, manifest: Manifest) -> None:
+def _refuse_other(task: Task, found: CopyPlace, manifest: Manifest | SetManifest) -> None:
     place, lock = task.target, task.lock.mode if task.lock else ""
     if found.lock != lock:
         if lock and found.lock:
@@ -129,8 +132,9 @@ def _refuse_other(task: Task, found: CopyPlace, manifest: Manifest) -> None:
             cause, hint = "it holds locked copies", "Say for how long to lock this one, such as with --lock 35d."
         raise UsageError("copy", str(place.target), cause, hint)
     if (found.project, found.dataset) != (manifest.project, manifest.dataset):
-        cause = f"it holds copies of {found.project}.{found.dataset}, and this is {manifest.project}.{manifest.dataset}"
-        raise UsageError("copy", str(place.target), cause, "Each dataset needs a place of its own.")
+        here, this = source_of(found.project, found.dataset), source_of(manifest.project, manifest.dataset)
+        cause = f"it holds copies of {here}, and this is {this}"
+        raise UsageError("copy", str(place.target), cause, "Each dataset, and each set, needs a place of its own.")
 
 
 async def _refuse_outer(place: Place) -> None:
@@ -139,6 +143,10 @@ async def _refuse_outer(place: Place) -> None:
     for count in range(len(parts)):
         above = Layout("".join(f"{part}/" for part in parts[:count]))
         if above.prefix != place.target.prefix and await exists(place.store, above.owner):
+            copies = await value_of(place.store, above.copies)
+            if copies and copies.dataset == SET:
+                # Those of a set, and each of its datasets has a folder below.
+                continue
             owner = await value_of(place.store, above.owner)
             outer = place.target.uri(above.prefix)
             cause = f"it is inside {outer}, which holds an export of {owner.owns if owner else 'another dataset'}"

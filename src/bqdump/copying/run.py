@@ -83,7 +83,7 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
         await compare(task, found, found.made)
         until = 0
         if task.lock and not task.dry:
-            with _locking(task.lock, run):
+            with locking(task.lock, run):
                 until = await lock_again(task, found, found.made, task.lock)
         elif not task.dry:
             await complete(task, found, found.made)
@@ -96,7 +96,7 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
         return _result(found, "missing", lacking), requests_for(plan.files, rewrites=task.mover.rewrites)
     await claim_place(task, found.manifest)
     if task.lock:
-        with _locking(task.lock, run):
+        with locking(task.lock, run):
             return await _copy_locked(task, found, task.lock)
     begun = await begin(task, found)
     if begun is None:
@@ -133,7 +133,7 @@ async def _copy_locked(task: Task, found: Surveyed, lock: Locking) -> tuple[Copi
 
 
 @contextmanager
-def _locking(lock: Locking, run: str) -> Iterator[None]:
+def locking(lock: Locking, run: str) -> Iterator[None]:
     """Around writing with a lock: once it has ended, that is the error, as stores refuse to write with it."""
     try:
         yield

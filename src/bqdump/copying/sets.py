@@ -5,13 +5,12 @@ The documents of a set's run follow the last dataset, so a set that is named is 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from bqdump.copying.places import refuse_overlap
-from bqdump.copying.run import copy
+from bqdump.copying.places import check_place, refuse_overlap
+from bqdump.copying.run import copy, locking
 from bqdump.copying.survey import COPY, Place, Task
 from bqdump.core.copy.plan import Copied, CopiedRun
 from bqdump.core.documents.sets import DatasetEntry, Ended, SetManifest, SetPlan
@@ -20,12 +19,13 @@ from bqdump.core.errors import NotFoundError, UsageError, VerificationError
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.target import record_of
-from bqdump.core.sizes import counted, listed
-from bqdump.core.times import days_text, rfc3339
+from bqdump.core.sizes import listed
+from bqdump.core.times import rfc3339
 from bqdump.repository.complete_runs import holds_export
-from bqdump.repository.exports import SetAt, names_in_set, published_sets, read_set_manifest, read_set_progress
+from bqdump.repository.exports import SetAt, names_in_set, published_sets
 from bqdump.repository.published import missing_run
-from bqdump.repository.repository import create, overwrite, swap, value_of
+from bqdump.repository.repository import create, overwrite, swap
+from bqdump.repository.set_runs import ended_as, locked_set, read_set_manifest, set_plan, set_progress
 
 
 async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every: bool) -> Copied:
@@ -36,12 +36,6 @@ async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every
     names = await names_in_set(place.store, place.settings)
     if not names:
         return await copy(task, runs, policy, every=every)
-    if task.lock:
-        cause = f"it is a set of {counted(len(names), 'dataset')}, and only copies of one dataset can be locked"
-        there, here = (shlex.quote(str(one_dataset(side.settings, names[0]).target)) for side in (task.target, place))
-        lock = f"--lock {days_text(task.lock.until // 1000 - task.now // 1000 - 1)}"
-        hint = f"Copy each of them, with all else as it is: bqdump copy {there} --to {here} {lock}"
-        raise UsageError(COPY, str(place.target), cause, hint)
     refuse_overlap(place.target, task.target.target)
     await _refuse_another_set(task, names)
     at = SetAt(place.store, place.settings, tuple(names))
@@ -66,15 +60,24 @@ async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every
 
 
 async def _refuse_another_set(task: Task, names: Sequence[str]) -> None:
-    """Raise UsageError where the target has a copy of another set, as its documents would be replaced."""
-    stored = await read_set_manifest(task.target.store, task.target.settings)
-    if stored is None:
-        return
+    """Raise UsageError where the target has a copy of another set, as its documents would be replaced.
+
+    And where what is there is locked, and this copy is not, or the other way round.
+    """
+    place, stored = task.target, await read_set_manifest(task.target.store, task.target.settings)
     own = await read_set_manifest(task.source.store, task.source.settings)
-    there = [entry.dataset for entry in stored.datasets]
-    if (own and own.project != stored.project) or set(there).isdisjoint(names):
+    there = [entry.dataset for entry in stored.datasets] if stored else []
+    if stored and ((own and own.project != stored.project) or set(there).isdisjoint(names)):
         cause = f"it has a copy of another set: {listed(there, 'and')} of {stored.project}"
-        raise UsageError(COPY, str(task.target.target), cause, "Copy to another place.")
+        raise UsageError(COPY, str(place.target), cause, "Copy to another place.")
+    if stored and task.lock and not stored.locked:
+        cause = "it holds copies that are not locked"
+        raise UsageError(COPY, str(place.target), cause, "Copy to another place, or leave out --lock.")
+    if stored and stored.locked and not task.lock:
+        hint = "Say for how long to lock this one, such as with --lock 35d."
+        raise UsageError(COPY, str(place.target), "it holds locked copies", hint)
+    if task.lock and own:
+        await check_place(task, own)
 
 
 async def _copy_dataset(
@@ -105,21 +108,35 @@ async def _copy_dataset(
 
 async def _store_sets(task: Task, runs: Iterable[str]) -> None:
     """Store the documents of these runs of the set, of which project.json names the latest."""
+    place = task.source
+    published = await read_set_manifest(place.store, place.settings)
     for run in runs:
-        plan = await value_of(task.source.store, task.source.layout.set_run(run).plan)
-        manifest = await _manifest_of(task.source, run, plan)
-        if manifest:
-            await _store_set(task, plan, await _copied(task, manifest))
+        plan = await set_plan(place.store, place.settings, published, run)
+        manifest = await _manifest_of(place, published, run, plan)
+        if manifest is None:
+            continue
+        copied = await _copied(task, manifest)
+        if task.lock:
+            # Imported for such places only.
+            from bqdump.copying.locked_sets import lock_set
+
+            with locking(task.lock, run):
+                await lock_set(task, copied, task.lock)
+        else:
+            await _store_set(task, plan, copied)
 
 
-async def _manifest_of(place: Place, run: str, plan: SetPlan | None) -> SetManifest | None:
+async def _manifest_of(
+    place: Place, published: SetManifest | None, run: str, plan: SetPlan | None
+) -> SetManifest | None:
     """What the source has of a run of the set: as published, or as its notes show it. None where it had no set."""
-    manifest = await read_set_manifest(place.store, place.settings)
-    if manifest and manifest.run == run:
-        return manifest
+    if published and published.run == run:
+        return published
+    if published and published.locked:
+        return await locked_set(place.store, place.settings, run)
     if plan is None:
         return None
-    progress = await read_set_progress(place.store, place.layout.set_run(run))
+    progress = await set_progress(place.store, place.settings, published, run)
     entries = tuple(
         _entry_of(member.dataset, member.location, progress.ended.get(number))
         for number, member in enumerate(plan.datasets)
@@ -173,6 +190,7 @@ async def _copied(task: Task, manifest: SetManifest) -> SetManifest:
         prefix=place.target.prefix,
         datasets=tuple(entries),
         status="complete" if whole else "partial",
+        locked=False,
     )
 
 
@@ -185,7 +203,7 @@ async def _store_set(task: Task, plan: SetPlan | None, manifest: SetManifest) ->
         numbers = {member.dataset: number for number, member in enumerate(plan.datasets)}
         for entry in manifest.datasets:
             if entry.state != "failed" and entry.dataset in numbers:
-                ended = _ended(numbers[entry.dataset], entry, manifest.snapshot)
+                ended = ended_as(numbers[entry.dataset], entry, manifest.snapshot)
                 await create(place.store, names.ended(ended.number), ended)
 
     async def step(known: SetManifest | None) -> SetManifest | None:
@@ -196,18 +214,3 @@ async def _store_set(task: Task, plan: SetPlan | None, manifest: SetManifest) ->
     stored = await swap(place.store, place.layout.set_manifest, step)
     if plan and stored and stored.value.run == manifest.run:
         await overwrite(place.store, place.layout.newest, Newest(manifest.run))
-
-
-def _ended(number: int, entry: DatasetEntry, snapshot: int) -> Ended:
-    return Ended(
-        number=number,
-        state="superseded" if entry.state == "superseded" else "published",
-        run=entry.run,
-        snapshot=snapshot,
-        manifest_generation=entry.manifest_generation,
-        status=entry.status or "complete",
-        tables=entry.tables,
-        rows=entry.rows,
-        files=entry.files,
-        bytes=entry.bytes,
-    )

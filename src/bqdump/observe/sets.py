@@ -24,16 +24,9 @@ from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine, latest_first, list_runs
 from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, find_status
 from bqdump.pages.report import render_set
-from bqdump.repository.exports import (
-    AT_ONCE,
-    SetAt,
-    SetProgress,
-    datasets_left,
-    published_sets,
-    read_set_plans,
-    read_set_progress,
-)
+from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, published_sets, read_set_plans
 from bqdump.repository.published import name_a_dataset, read_replacing
+from bqdump.repository.set_runs import SetProgress, set_progress
 
 # Datasets that have ended, in one way or another.
 ENDED = ("published", "superseded", "failed")
@@ -59,6 +52,8 @@ async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
     state = next((worst for worst in WORST if worst in {shown.state for shown in shown_all}), first_state)
     # Buckets of other locations are settings of the file only.
     unknown = state in ("published", "superseded") or bool(plan.settings.get("locations"))
+    # A copy is not an export that could be resumed.
+    unknown = unknown or bool(manifest and manifest.locked)
     return Status(
         run=plan.run,
         state=state,
@@ -72,7 +67,7 @@ async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
         bytes=sum(dataset.bytes for dataset in datasets),
         latest=manifest.run if manifest else "",
         last_done=max((dataset.last_done for dataset in datasets if dataset.last_done), default=None),
-        planned=time_of(plan.planned),
+        planned=time_of(plan.planned) if plan.planned else None,
         dataset=f"{plan.project}.{plan.names}",
         carried=sum(dataset.carried for dataset in datasets),
         oldest_snapshot_time=min(
@@ -86,7 +81,8 @@ async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
 
 
 async def _look_at(at: SetAt, plan: SetPlan) -> _At:
-    progress, manifest = await read_set_progress(at.store, at.settings.layout.set_run(plan.run)), await at.manifest()
+    manifest = await at.manifest()
+    progress = await set_progress(at.store, at.settings, manifest, plan.run)
     numbers = range(len(plan.datasets))
     datasets = tuple(await gathered(lambda number: _dataset(at, plan, progress, number), numbers, AT_ONCE))
     state = _state(plan, manifest, datasets)

@@ -26,17 +26,18 @@ from bqdump.core.times import parse_time
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import Hidden, ObjectStore, Stored
 from bqdump.repository.objects import hidden_in, read_object
-from bqdump.repository.repository import exists, value_of
+from bqdump.repository.repository import exists, read, value_of
 
 log = logging.getLogger(__name__)
 READS_AT_ONCE = 16
 
 
 class _Taken(msgspec.Struct, frozen=True):
-    """What of a manifest makes its run the published one."""
+    """What of a manifest makes its run the published one. datasets: of a set."""
 
     run: RunId
     snapshot: Time
+    datasets: tuple[msgspec.Raw, ...] = ()
 
 
 async def complete_runs(store: ObjectStore, layout: Layout, *, strict: bool = False) -> dict[str, int]:
@@ -104,12 +105,13 @@ async def with_way_out(store: ObjectStore, settings: Settings, error: DocumentEr
 
 
 async def published_pointer(
-    store: ObjectStore, settings: Settings, stored: Stored | None, decoded: Callable[[bytes], Latest]
+    store: ObjectStore, settings: Settings, stored: Stored | None, decoded: Callable[[bytes], Latest], run: str = ""
 ) -> Latest | None:
-    """The pointer to the published run, None where there is none. stored: latest.json.
+    """The pointer to the published run, also of a set, None where there is none. stored: latest.json.
 
     Where objects are locked, it is the newest one of those below `pointers` that is valid. One is skipped and logged if
     its run is missing, has another snapshot time, or lacks a required signature. Raises its error if none is valid.
+    run: where objects are locked, the pointer to this one.
     """
     latest, damaged = None, None
     try:
@@ -117,13 +119,13 @@ async def published_pointer(
     except DocumentError as error:
         damaged = error
     if latest and latest.locked:
-        return await _newest_locked(store, settings, latest)
+        return await _newest_locked(store, settings, latest, run)
     if await has_locked_pointers(store, settings):
         # Whoever may put objects there can put another latest.json over the first one, or hide it.
         why = "it cannot be read" if damaged else "it says that they are not" if latest else "it does not exist"
         message = "%s is not used: copies there are locked, and %s"
         log.warning(message, settings.layout.latest.name, why, extra=LogEvent.LATEST_UNREADABLE.extra())
-        return await _newest_locked(store, settings, latest)
+        return await _newest_locked(store, settings, None, run)
     if damaged:
         raise damaged
     return latest
@@ -147,11 +149,28 @@ async def has_locked_pointers(store: ObjectStore, settings: Settings) -> bool:
 
 
 async def holds_export(store: ObjectStore, settings: Settings) -> bool:
-    """Whether the export of one dataset is published there, or its copies are, so that it is the place of no set."""
-    return await exists(store, settings.layout.latest) or await has_locked_pointers(store, settings)
+    """Whether the export of one dataset is published there, or its copies are, so that it is the place of no set.
+
+    Where objects are locked, latest.json says that from the first copy on, and nobody else can create it later.
+    """
+    document, latest = settings.layout.latest, None
+    stored = await read(store, document)
+    with suppress(DocumentError):
+        latest = decode(stored.data, document.type, document.name) if stored else None
+    first = latest is not None and latest.locked
+    if store.abilities.markers:
+        if not first and not await has_locked_pointers(store, settings):
+            return stored is not None
+        if not first or document.name in await hidden_in(store, document.name, replaced=True):
+            # Another one was put over the first one, or hides it.
+            with suppress(DocumentError, VerificationError):
+                latest = await _newest_locked(store, settings, None)
+            return latest is not None and not latest.of_set
+    return stored is not None and not (latest and latest.locked and latest.of_set)
 
 
-async def _newest_locked(store: ObjectStore, settings: Settings, latest: Latest | None) -> Latest | None:
+async def _newest_locked(store: ObjectStore, settings: Settings, latest: Latest | None, run: str = "") -> Latest | None:
+    """The newest valid pointer, of these of this run. latest: the first one, None where it is not known."""
     layout, pointers, first = settings.layout, list[Latest](), None
     async for page in store.notes(layout.pointers.folder):
         for note in page:
@@ -159,22 +178,40 @@ async def _newest_locked(store: ObjectStore, settings: Settings, latest: Latest 
                 pointers.append(decode(note.data, Latest, note.name))
             except DocumentError as error:
                 _log_refused(note.name, error)
-    for hidden in (await hidden_pointers(store, settings)).values():
+    hidden_ones = await hidden_pointers(store, settings)
+    for hidden in hidden_ones.values():
         log.warning("%s is %s", hidden.name, hidden.text, extra=LogEvent.LATEST_UNREADABLE.extra())
-    for pointer in sorted(pointers, key=lambda pointer: pointer.age, reverse=True):
+    kind = latest if latest and layout.latest.name not in hidden_ones else None
+    wanted = [pointer for pointer in pointers if run in ("", pointer.run)]
+    for pointer in sorted(wanted, key=lambda pointer: (pointer.age, pointer.number), reverse=True):
         try:
+            _refuse_kind(pointer, kind)
             await _check_manifest(store, pointer)
         except OutdatedError:
             # So are all others, and nothing is wrong with the pointer.
             raise
         except (DocumentError, VerificationError) as error:
-            _log_refused(layout.pointer(pointer.run).name, error)
+            _log_refused(_name_of(layout, pointer), error)
             first = first or error
         else:
             return msgspec.structs.replace(pointer, locked=True)
     if first:
         raise first
-    return latest
+    return latest if latest and run in ("", latest.run) else None
+
+
+def _refuse_kind(pointer: Latest, latest: Latest | None) -> None:
+    """Raise VerificationError for a pointer of a set in the place of one dataset, and the other way round."""
+    if latest and pointer.of_set != latest.of_set:
+        kinds = ("of one dataset", "of a set of datasets")
+        cause = f"it is {kinds[pointer.of_set]}, and the copies there are {kinds[latest.of_set]}"
+        raise VerificationError("read", f"the pointer to run {pointer.run}", cause)
+
+
+def _name_of(layout: Layout, pointer: Latest) -> str:
+    if pointer.of_set:
+        return layout.set_pointer(pointer.run, pointer.manifest.split("/")[-2]).name
+    return layout.pointer(pointer.run).name
 
 
 async def hidden_pointers(store: ObjectStore, settings: Settings) -> dict[str, Hidden]:
@@ -215,6 +252,8 @@ async def _check_manifest(store: ObjectStore, pointer: Latest) -> None:
         raise _untrue(pointer, f"is {hidden.text}" if hidden else otherwise)
     if (taken.run, taken.snapshot) != (pointer.run, pointer.snapshot):
         raise _untrue(pointer, f"is of another run or time than {pointer.run}, {pointer.snapshot_time}")
+    if pointer.of_set and not taken.datasets:
+        raise _untrue(pointer, "names no dataset")
 
 
 def _untrue(pointer: Latest, what: str) -> VerificationError:

@@ -1,23 +1,19 @@
-"""What there is at the targets of some settings: the export of one dataset, or those of a set's datasets.
-
-A set's run as its notes show it: which datasets are planned, ready to be published, ended or failed.
-"""
+"""What there is at the targets of some settings: the export of one dataset, or those of a set's datasets."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import STATE
-from bqdump.core.documents.sets import DatasetFailure, Ended, Ready, SetLayout, SetManifest, SetPlan
+from bqdump.core.documents.sets import SetManifest, SetPlan
 from bqdump.core.documents.target import Latest
-from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.sets.selection import all_targets
@@ -28,58 +24,7 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import holds_export
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import value_of
-
-
-class SetProgress(NamedTuple):
-    """The datasets of a set's run, by their numbers. failures: of every execution, its own ones by name."""
-
-    planned: Mapping[int, Ready]
-    ready: Mapping[int, Ready]
-    ended: Mapping[int, Ended]
-    failures: Mapping[str, Mapping[int, DatasetFailure]]
-
-    def failed(self, execution: str) -> dict[int, DatasetFailure]:
-        """What has failed in this execution, and not ended meanwhile."""
-        return {
-            number: failure for number, failure in self.failures.get(execution, {}).items() if number not in self.ended
-        }
-
-    def settled(self, plan: SetPlan, execution: str) -> bool:
-        """Whether every dataset has ended, or failed in this execution."""
-        return len(self.ended) + len(self.failed(execution)) == len(plan.datasets)
-
-
-async def read_set_progress(store: ObjectStore, layout: SetLayout) -> SetProgress:
-    """The current notes of a set's run: one listing."""
-    planned: dict[int, Ready] = {}
-    ready: dict[int, Ready] = {}
-    ended: dict[int, Ended] = {}
-    failures: dict[str, dict[int, DatasetFailure]] = {}
-    async for page in store.notes(layout.root):
-        for note in page:
-            kind = note.name.removeprefix(layout.root).partition("/")[0]
-            if kind in ("planned", "ready"):
-                waiting = decode(note.data, Ready, note.name)
-                (planned if kind == "planned" else ready)[waiting.number] = waiting
-            elif kind == "ended":
-                end = decode(note.data, Ended, note.name)
-                ended[end.number] = end
-            elif kind == "failures":
-                failure = decode(note.data, DatasetFailure, note.name)
-                failures.setdefault(failure.owner.execution, {})[failure.number] = failure
-    return SetProgress(planned, ready, ended, failures)
-
-
-async def read_set_manifest(store: ObjectStore, settings: Settings) -> SetManifest | None:
-    """The exports that belong together, None where no set was ever published here."""
-    return await value_of(store, settings.layout.set_manifest)
-
-
-async def newest_set_plan(store: ObjectStore, settings: Settings) -> SetPlan | None:
-    """The plan of the set's run that was planned last, None if there is none."""
-    newest = await value_of(store, settings.layout.newest)
-    return await value_of(store, settings.layout.set_run(newest.run).plan) if newest else None
-
+from bqdump.repository.set_runs import locked_set, newest_set_plan, plan_in, read_set_manifest, set_plan
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -136,6 +81,11 @@ async def read_set_plans(sets: Sequence[SetAt], run: str) -> list[tuple[SetAt, S
 
 
 async def _read_set_plan(store: ObjectStore, settings: Settings, run: str) -> SetPlan:
+    manifest = await read_set_manifest(store, settings)
+    if manifest and manifest.locked:
+        if manifest := manifest if run in ("", manifest.run) else await locked_set(store, settings, run):
+            return plan_in(manifest)
+        raise NotFoundError("find", f"run {run} of a set of datasets", f"{settings.target} has no copy of it")
     if not run:
         newest = await value_of(store, settings.layout.newest)
         if newest is None:
@@ -192,14 +142,15 @@ async def names_in_set(store: ObjectStore, settings: Settings) -> list[str]:
 
     None without a set.
     """
-    manifest, plan = await read_set_manifest(store, settings), await newest_set_plan(store, settings)
+    manifest = await read_set_manifest(store, settings)
+    plan = await newest_set_plan(store, settings, manifest)
     names = (
         {dataset.dataset for dataset in manifest.datasets} | {dataset.dataset for dataset in manifest.removed}
         if manifest
         else set()
     )
     names |= {dataset.dataset for dataset in plan.datasets} if plan else set()
-    return sorted(names.union(await _left(store, settings, names))) if names else []
+    return sorted(names.union(await _left(store, settings, names, manifest))) if names else []
 
 
 class Left(NamedTuple):
@@ -228,7 +179,9 @@ async def datasets_left(at: SetAt, names: Collection[str]) -> Left:
     return Left({name: left.published[name] for name in gone if name in left.published}, left.damaged)
 
 
-async def _left(store: ObjectStore, settings: Settings, known: Collection[str]) -> list[str]:
+async def _left(
+    store: ObjectStore, settings: Settings, known: Collection[str], published: SetManifest | None
+) -> list[str]:
     """Further datasets whose folder has a run that was planned for them as part of a set.
 
     A folder alone proves nothing: a dataset below the prefix of a set may be exported and pruned by itself.
@@ -239,8 +192,8 @@ async def _left(store: ObjectStore, settings: Settings, known: Collection[str]) 
     async def planned_for(run: str) -> Collection[str]:
         if run not in members:
             try:
-                plan = await value_of(store, settings.layout.set_run(run).plan)
-            except DocumentError as error:
+                plan = await set_plan(store, settings, published, run)
+            except (DocumentError, VerificationError) as error:
                 # A dataset that no other run was planned for is not shown, and nothing of it is deleted.
                 message = "datasets that only the plan of run %s names are not shown: %s"
                 damaged = LogEvent.SET_PLAN_UNREADABLE.extra(run=run)

@@ -54,9 +54,10 @@ async def find_latest(store: ObjectStore, settings: Settings) -> Latest | None:
     document = settings.layout.latest
     try:
         stored = await read(store, document)
-        return await published_pointer(store, settings, stored, lambda data: _decoded(data, document))
+        latest = await published_pointer(store, settings, stored, lambda data: _decoded(data, document))
     except DocumentError as error:
         raise await with_way_out(store, settings, error) from None
+    return latest if latest and not latest.of_set else None
 
 
 async def load_manifest(store: ObjectStore, settings: Settings, run: str) -> Loaded[Manifest]:

@@ -57,7 +57,7 @@ async def load_latest(store: ObjectStore, settings: Settings) -> Loaded[Latest] 
         latest = await published_pointer(
             store, settings, stored, lambda data: decode(data, document.type, document.name)
         )
-        return Loaded(latest, stored.generation if stored else 0) if latest else None
+        return Loaded(latest, stored.generation if stored else 0) if latest and not latest.of_set else None
     except DocumentError as error:
         raise await with_way_out(store, settings, error) from None
 
@@ -172,7 +172,10 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
 
 async def refuse_set(store: ObjectStore, settings: Settings) -> None:
     """Raise SetError where a set of datasets is published: each of them is an export of its own."""
-    manifest = await value_of(store, settings.layout.set_manifest)
+    # What is about one dataset need not load this.
+    from bqdump.repository.set_runs import read_set_manifest
+
+    manifest = await read_set_manifest(store, settings)
     if manifest is None or not manifest.datasets:
         return
     names = [dataset.dataset for dataset in manifest.datasets]

@@ -19,6 +19,7 @@ from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.notes import encode_note
 from bqdump.core.documents.run_layout import RunLayout
+from bqdump.core.documents.sets import SetManifest
 from bqdump.core.documents.signature import (
     SHA256,
     Envelope,
@@ -28,7 +29,7 @@ from bqdump.core.documents.signature import (
     envelope_of_drill,
     statement_of,
 )
-from bqdump.core.documents.target import Drill
+from bqdump.core.documents.target import SET, Drill
 from bqdump.core.errors import DocumentError, OutdatedError, VerificationError
 from bqdump.core.settings.target import Target
 from bqdump.core.times import parse_time
@@ -37,7 +38,11 @@ from bqdump.ports.store import ObjectInfo, ObjectStore, Stored
 from bqdump.repository.objects import read_object
 from bqdump.repository.repository import create, swap, value_of
 
-MANIFEST = re.compile(rf"(?P<prefix>(?:.*/)?){STATE}/runs/(?P<run>[^/]+)/manifest\.json", re.DOTALL)
+# Of a run, or, where objects are locked, of a run of a set.
+MANIFEST = re.compile(
+    rf"(?P<prefix>(?:.*/)?){STATE}/(?:runs/(?P<run>[^/]+)|projects/(?P<of_set>[^/]+)/[0-9a-f]{{16}})/manifest\.json",
+    re.DOTALL,
+)
 FIND_OUT = "Find out by whom, and use another run or a copy."
 # Any name that a document could give as that of a manifest.
 LIKE_MANIFEST = re.compile(rf"(?:.*/)?{STATE}/.*manifest\.json", re.DOTALL)
@@ -50,15 +55,15 @@ async def sign_manifest(
     signer: Signer,
     *,
     once: bool = False,
-    written: Manifest | None = None,
+    written: Manifest | SetManifest | None = None,
 ) -> None:
-    """Sign the manifest of a run as it is stored, in addition to signatures of other keys. Repeating it does nothing.
+    """Sign the manifest of a run, also of a set, as it is stored, beside other keys. Repeating it does nothing.
 
     A signature of another manifest, such as one of an earlier run of this id, is replaced. once: nothing is replaced,
     as where objects are locked. written: what the manifest has to be. Raises VerificationError for anything else.
     """
     manifest = await store.read(names.manifest.name)
-    if written is not None and encode(decode(manifest.data, Manifest, names.manifest.name)) != encode(written):
+    if written is not None and encode(decode(manifest.data, type(written), names.manifest.name)) != encode(written):
         cause = "it is not the manifest that was to be signed: it was replaced meanwhile"
         raise VerificationError("sign", names.manifest.name, cause, "Find out by whom.")
     unsigned = _unsigned_envelope(manifest.data, names, target)
@@ -185,7 +190,7 @@ class _TrustingStore:
         return info
 
     async def _check(self, keys: TrustedKeys, place: re.Match[str], manifest: bytes) -> None:
-        name, run = place.string, place["run"]
+        name, run = place.string, _run_of(place)
         names = RunLayout(name.removesuffix("manifest.json"))
         try:
             stored = await read_object(self._store, names.signature.name)
@@ -212,22 +217,27 @@ class _TrustingStore:
         self._check_export(place, statement)
 
     def _check_export(self, place: re.Match[str], statement: Statement) -> None:
-        signed, (subject,) = statement.predicate, statement.subject
-        if signed.run != place["run"]:
-            raise _refused(place["run"], f"it is the manifest of run {signed.run}")
+        signed, (subject,), run = statement.predicate, statement.subject, _run_of(place)
+        if signed.run != run:
+            raise _refused(run, f"it is the manifest of run {signed.run}")
+        if (signed.dataset == SET) != bool(place["of_set"]):
+            raise _refused(run, "what was signed is of one dataset, and this of a set, or the other way round")
         trust = self._trust
-        if trust.dataset and (signed.project, signed.dataset) == (trust.project or signed.project, trust.dataset):
+        named = place["prefix"] == self._target.prefix and trust.dataset == signed.dataset
+        if named and signed.project == (trust.project or signed.project):
             return
         here = "" if self._target.folder else self._target.uri(place["prefix"])
         # In folders, which have no names of their own, the object's name says below which prefix it was signed.
         if (signed.target.rstrip("/"), subject.name) == (here.rstrip("/"), place.string):
             return
         which = f"dataset {signed.project}.{signed.dataset}"
+        if place["of_set"]:
+            which = f"a set of datasets of {signed.project}"
         where = f"signed for {signed.target}" if signed.target else "signed in a folder"
         if trust.dataset:
-            raise _refused(place["run"], f"it is of {which}, {where}, and not of {trust.dataset}")
+            raise _refused(run, f"it is of {which}, {where}, and not of {trust.dataset}")
         hint = "If it was moved here on purpose, name its dataset: {setting:project} and {setting:dataset}."
-        raise _refused(place["run"], f"it is of {which}, {where}, and read from {here or 'a folder'}", hint)
+        raise _refused(run, f"it is of {which}, {where}, and read from {here or 'a folder'}", hint)
 
     def _check_age(self, place: re.Match[str], manifest: bytes) -> None:
         if not self._trust.oldest:
@@ -236,13 +246,17 @@ class _TrustingStore:
             time = msgspec.json.decode(manifest, type=_Time).snapshot_time
             taken = parse_time(time)
         except (msgspec.MsgspecError, ValueError):
-            raise _refused(place["run"], "its manifest has no snapshot time") from None
+            raise _refused(_run_of(place), "its manifest has no snapshot time") from None
         if taken < self._trust.oldest:
             cause = f"it is the published run, and of {time}: not within {self._trust.within}"
             hint = "Exports have failed, or latest.json was set back: {call:runs} lists all runs."
-            error = OutdatedError("trust", f"run {place['run']}", cause, hint)
+            error = OutdatedError("trust", f"run {_run_of(place)}", cause, hint)
             error.snapshot = taken
             raise error
+
+
+def _run_of(place: re.Match[str]) -> str:
+    return place["run"] or place["of_set"]
 
 
 class _Time(msgspec.Struct):

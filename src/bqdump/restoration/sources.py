@@ -47,10 +47,10 @@ from bqdump.core.sizes import counted, named
 from bqdump.export.run import run
 from bqdump.export.task import Task as ExportTask
 from bqdump.repository.complete_runs import holds_export
-from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, names_in_set, read_set_manifest
+from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, names_in_set
 from bqdump.repository.manifests import find_latest
 from bqdump.repository.published import read_replacing
-from bqdump.repository.repository import value_of
+from bqdump.repository.set_runs import read_set_manifest, set_plan
 from bqdump.restoration.survey import find_manifest
 from bqdump.restoration.task import Task
 
@@ -177,9 +177,7 @@ async def _published(sets: Sequence[Source], choice: Choice) -> list[tuple[Sourc
 
 async def _of_run(sets: Sequence[Source], run: str) -> list[tuple[Source, Entry]]:
     """The datasets of a set's run, whether it has published them or not."""
-    plans = [
-        (source, await value_of(source.task.store, source.task.settings.layout.set_run(run).plan)) for source in sets
-    ]
+    plans = [(at, await set_plan(at.task.store, at.task.settings, at.manifest, run)) for at in sets]
     entries: list[tuple[Source, Entry]] = [
         (source, member) for source, plan in plans if plan for member in plan.datasets
     ]
@@ -195,7 +193,7 @@ async def _part(source: Source, entry: Entry, run: str) -> Part:
     if isinstance(entry, DatasetEntry) and not run:
         latest = (
             await find_latest(source.task.store, one_dataset(source.task.settings, entry.dataset))
-            if entry.run
+            if entry.run and not source.manifest.locked
             else None
         )
         # Files that a later run has replaced are gone: it is at work on other datasets, or has ended early.

@@ -17,13 +17,15 @@ from typing import NamedTuple
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import RUN_ID
+from bqdump.core.documents.sets import is_document
 from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.pruned import Storage, files_of
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.ports.store import ObjectInfo
+from bqdump.ports.store import ObjectInfo, ObjectStore
+from bqdump.repository.exports import SetAt
 from bqdump.repository.manifests import read_retained
 from bqdump.repository.notes import readable_tags
 from bqdump.repository.objects import present
@@ -157,16 +159,16 @@ async def sweep_locked(task: Task, plan: PrunePlan) -> Swept:
     for run in gone:
         names = task.layout.run(run)
         readers = (task.layout.pointer(run).name, task.layout.summary(run).name, task.layout.tags(run).name)
-        left += await _delete(task, (await present(task.store, readers)).values())
+        left += await _delete(task.store, (await present(task.store, readers)).values())
         others = [info async for page in task.store.objects(names.root) for info in page]
-        left += await _delete(task, (info for info in others if info.name != names.manifest.name))
-    refused = set(await _delete(task, files.free))
+        left += await _delete(task.store, (info for info in others if info.name != names.manifest.name))
+    refused = set(await _delete(task.store, files.free))
     for run in gone:
         manifest = await task.store.stat(task.layout.run(run).manifest.name)
-        left += await _delete(task, [manifest] if manifest else [])
+        left += await _delete(task.store, [manifest] if manifest else [])
     for run in plan.survey.orphans:
         own = [info async for page in task.store.objects(task.layout.run(run).root) for info in page]
-        await _delete(task, await _unlocked(task, own))
+        await _delete(task.store, await _unlocked(task, own))
     deleted = [info for info in files.free if info.name not in refused]
     return Swept(len(deleted), sum(info.size for info in deleted), tuple(sorted({*left, *refused})))
 
@@ -195,7 +197,7 @@ async def _free_files(task: Task, survey: Survey, gone: set[str]) -> _Files:
         outside = (info for info in page if not info.name.startswith(task.layout.state))
         unnamed += [info for info in outside if (info.name, info.generation) not in named]
     free, left = list[ObjectInfo](), list[str]()
-    for info in await _with_locks(task, unnamed):
+    for info in await _with_locks(task.store, unnamed):
         if info.locked_until > task.now:
             continue
         if _hidden(survey, info.name):
@@ -207,15 +209,15 @@ async def _free_files(task: Task, survey: Survey, gone: set[str]) -> _Files:
     return _Files(free, tuple(left))
 
 
-async def _with_locks(task: Task, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
-    if task.store.abilities.listed_checksums:
+async def _with_locks(store: ObjectStore, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+    if store.abilities.listed_checksums:
         return list(infos)
-    asked = [await task.store.stat(info.name) for info in infos]
+    asked = [await store.stat(info.name) for info in infos]
     return [info for info in asked if info]
 
 
 async def _unlocked(task: Task, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
-    return [info for info in await _with_locks(task, infos) if info.locked_until <= task.now]
+    return [info for info in await _with_locks(task.store, infos) if info.locked_until <= task.now]
 
 
 async def _locked_until(task: Task, run: Complete) -> int:
@@ -224,10 +226,34 @@ async def _locked_until(task: Task, run: Complete) -> int:
     return info.locked_until if info else 0
 
 
-async def _delete(task: Task, infos: Iterable[ObjectInfo]) -> list[str]:
+async def sweep_locked_set(at: SetAt, now: int) -> list[str]:
+    """Delete what names together the runs of a set that no dataset has any more; the names of what is left.
+
+    Pointers first, so that no reader finds one whose manifest is gone. What was never locked is no copy's.
+    """
+    layout, alive, left = at.settings.layout, set[str](), list[str]()
+    for name in at.names:
+        alive.update(await at.store.folders(at.export(name).settings.layout.runs))
+    pointers = [info async for page in at.store.objects(layout.pointers.folder) for info in page]
+    for run in await at.store.folders(layout.set_runs):
+        if run in alive:
+            continue
+        names = layout.set_run(run)
+        own = [info for info in pointers if info.name.startswith(f"{layout.pointers.folder}{run}.")]
+        documents = [info async for page in at.store.objects(names.root) for info in page]
+        ours = [*own, *(info for info in documents if is_document(info.name, names))]
+        ended = [info for info in await _with_locks(at.store, ours) if 0 < info.locked_until <= now]
+        for some in ([info for info in ended if info in own], [info for info in ended if info not in own]):
+            left += await _delete(at.store, some)
+        if ended:
+            log.info("removed the set's documents of run %s", run, extra=LogEvent.RUN_REMOVED.extra(run=run))
+    return left
+
+
+async def _delete(store: ObjectStore, infos: Iterable[ObjectInfo]) -> list[str]:
     """Delete these objects; the names of those that the store keeps, by a hold or a lock. Raises any other error."""
     objects = [(info.name, info.generation) for info in infos]
-    answers = await task.store.delete(objects) if objects else []
+    answers = await store.delete(objects) if objects else []
     for answer in answers:
         if isinstance(answer, BqdumpError) and not isinstance(answer, DeniedError):
             raise answer

@@ -26,8 +26,9 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.exports import Exports, SetAt, read_set_manifest, read_set_progress
+from bqdump.repository.exports import Exports, SetAt
 from bqdump.repository.repository import delete, value_of
+from bqdump.repository.set_runs import read_set_manifest, read_set_progress
 from bqdump.retain.old_documents import delete_old, list_documents, old_of
 from bqdump.retain.plan import PrunePlan, Swept, plan_of, result_of
 from bqdump.retain.survey import AtWork, Task, look, survey
@@ -125,8 +126,16 @@ async def _prune_set(at: SetAt, now: int, *, delete: bool) -> Pruned:
     old = old_of(await list_documents(at.store, at.settings.layout), now, ())
     left: list[str] = []
     if delete:
-        await delete_old(at.store, old)
-        left = await _sweep(at.store, at.settings, now)
+        manifest = await at.manifest()
+        locked = manifest is not None and manifest.locked
+        left += await delete_old(at.store, old, locked=locked)
+        if locked:
+            # Imported for such places only.
+            from bqdump.retain.locked import sweep_locked_set
+
+            left += await sweep_locked_set(at, now)
+        else:
+            left += await _sweep(at.store, at.settings, now)
     notes = tuple(old.notes(at.store.url, deleted=delete))
     return Pruned(deleted=delete, runs=(), files=0, bytes=0, left=tuple(left), notes=notes)
 

@@ -230,6 +230,9 @@ async def refuse_unfinished_set(store: ObjectStore, settings: Settings, table: s
     """Raise UsageError while a run of a set has not ended: it would name manifests as they were."""
     layout = settings.layout
     newest, manifest = await value_of(store, layout.newest), await value_of(store, layout.set_manifest)
+    if manifest and manifest.locked:
+        # Each of its datasets is refused, until when it is locked.
+        return
     if newest and manifest and newest.run != manifest.run:
         hint = "Let it end, finish it, or start another one."
         raise UsageError("erase", f"table {table}", f"run {newest.run} of the set has not ended", hint)
@@ -247,7 +250,7 @@ async def point_set_again(store: ObjectStore, settings: Settings) -> None:
         return replace(entry, manifest_generation=of, **sums)
 
     async def step(now: SetManifest | None) -> SetManifest | None:
-        if now is None:
+        if now is None or now.locked:
             return None
         made = replace(now, datasets=tuple([await entry_now(entry) for entry in now.datasets]))
         return None if made == now else made

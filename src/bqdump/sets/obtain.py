@@ -43,9 +43,9 @@ from bqdump.export.planning.definitions import DESCRIBE_AT_ONCE
 from bqdump.export.planning.survey import chosen_to_change, early_reading
 from bqdump.export.planning.target import check_target, refuse_other_settings
 from bqdump.ports.warehouse import Warehouse
-from bqdump.repository.exports import read_set_manifest
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.repository import overwrite, replace, value_of
+from bqdump.repository.set_runs import read_set_manifest
 from bqdump.repository.turns import OthersTurn, giving_up, pauses, takes_turn
 from bqdump.sets.task import RunningSet, SetTask
 

@@ -26,8 +26,8 @@ from bqdump.core.wording import COMMANDS
 from bqdump.export.planning.obtain import obtain_plan, show_plan
 from bqdump.export.planning.target import PLAN, check_target
 from bqdump.export.task import Task
-from bqdump.repository.exports import SetProgress, read_set_manifest, read_set_progress
 from bqdump.repository.repository import replace
+from bqdump.repository.set_runs import SetProgress, read_set_manifest, read_set_progress
 from bqdump.repository.turns import OthersTurn, giving_up, pulse, takes_turn
 from bqdump.sets.obtain import draft_set, list_project
 from bqdump.sets.task import RunningSet, SetTask, draft_task, named, note_failure

@@ -22,9 +22,9 @@ from bqdump.core.version import VERSION
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.export.task import Task
 from bqdump.export.watch import Shared
-from bqdump.repository.exports import SetProgress
 from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, swap
+from bqdump.repository.set_runs import SetProgress
 from bqdump.sets.obtain import list_project, obtain_set, stored_set
 from bqdump.sets.plan import Planner
 from bqdump.sets.task import RunningSet, SetTask, end_of, member_task

@@ -10,8 +10,8 @@ from bqdump.core.documents.sets import Ready
 from bqdump.core.errors import OF_THE_TASK, BqdumpError
 from bqdump.export.run import Complete, TaskResult, complete, run
 from bqdump.export.task import Task
-from bqdump.repository.exports import SetProgress, read_set_progress
 from bqdump.repository.repository import replace
+from bqdump.repository.set_runs import SetProgress, read_set_progress
 from bqdump.repository.turns import pauses
 from bqdump.sets.plan import Planner, all_planned
 from bqdump.sets.task import RunningSet, named, note_end, note_failure

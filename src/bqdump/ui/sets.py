@@ -30,7 +30,8 @@ from bqdump.observe.status import DatasetStatus, Status
 from bqdump.pages.report import problems_of
 from bqdump.pages.summary import Verdict
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.exports import AT_ONCE, Exports, exports_at, read_set_manifest
+from bqdump.repository.exports import AT_ONCE, Exports, exports_at
+from bqdump.repository.set_runs import read_set_manifest
 from bqdump.ui.archive import Archive, Kept
 from bqdump.ui.frame import Place, dataset_address, page, page_number, part
 from bqdump.ui.run import ENDED
@@ -100,7 +101,7 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
         names=names,
         left=_left(manifest, names) if manifest else [],
         proven=await _proven(collection, manifest) if manifest else {},
-        newest=newest if not manifest or newest != manifest.run else "",
+        newest=newest if not manifest or (newest != manifest.run and not manifest.locked) else "",
         tones=TONES,
         runs=len(runs),
         shown=runs[(now - 1) * EACH : now * EACH],

@@ -14,7 +14,7 @@ from bqdump.core.retention.policy import policy_for, refuse_kept
 from bqdump.core.retention.pruned import Pruned
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.exports import ExportAt, StoreAt, exports_at
+from bqdump.repository.exports import ExportAt, Exports, StoreAt, exports_at
 from bqdump.repository.notes import change_tags, read_tags, run_exists
 from bqdump.repository.published import read_latest
 from bqdump.retain.erase import erase as erase_from
@@ -41,13 +41,23 @@ async def prune(
         return trusting(lambda _: store, replace(own, newest_within=None))(own.target)
 
     signed = trusted if settings.trust else None
-    exports, now, policy = await exports_at(store_at, settings), int(time.time() * 1000), policy_for(settings, runs)
+    exports, now, policy = await _to_prune(store_at, settings), int(time.time() * 1000), policy_for(settings, runs)
     if runs:
         shown = await prune_exports(exports, policy, now, at_work, delete=False, trusted=signed)
         refuse_kept(runs, shown)
         if not delete:
             return shown
     return await prune_exports(exports, policy, now, at_work, delete=delete, trusted=signed)
+
+
+async def _to_prune(store_at: StoreAt, settings: Settings) -> Exports:
+    """What is there. Where keys are trusted, what is in a set is as one of them has signed it."""
+    if not settings.trust:
+        return await exports_at(store_at, settings)
+    found = await exports_at(trusting(store_at, replace(settings, newest_within=None)), settings)
+    sets = tuple(at._replace(store=store_at(at.settings.target)) for at in found.sets)
+    each = tuple(at.export(name) for at in sets for name in at.names)
+    return Exports(each or tuple(one._replace(store=store_at(one.settings.target)) for one in found.each), sets)
 
 
 async def tag(

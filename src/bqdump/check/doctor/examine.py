@@ -22,6 +22,7 @@ from bqdump.check.doctor.needs import (
     delete_written,
 )
 from bqdump.core.documents.copying import CopyPlace
+from bqdump.core.documents.target import source_of
 from bqdump.core.errors import AnswerError, DeniedError, TargetError, UsageError
 from bqdump.core.plan.altered import folded
 from bqdump.core.plan.guards import GUARDS, sentence, to_allow
@@ -171,7 +172,7 @@ async def examine_copies(store: ObjectStore, settings: Settings, words: Words = 
         str(settings.target),
         "s3:GetObject",
         lambda: _copies_in(store, settings),
-        lambda found: f"it holds copies of {found.project}.{found.dataset}" if found.project else "",
+        lambda found: f"it holds copies of {source_of(found.project, found.dataset)}" if found.project else "",
     )
     if copies is None:
         return checks.made

@@ -71,6 +71,10 @@ class Layout(NamedTuple):
         """The pointer to this run, where objects are locked."""
         return Document(f"{self.state}pointers/{run}.json", Latest, "note")
 
+    def set_pointer(self, run: str, digest: str) -> Document[Latest]:
+        """The pointer to a manifest of this run of a set, where objects are locked."""
+        return Document(f"{self.state}pointers/{run}.{digest}.json", Latest, "note")
+
     @property
     def publishing(self) -> Document[Publishing]:
         """Which run may write final names now (replace mode)."""

@@ -8,6 +8,7 @@ The names of the documents of a set's run, each with a type.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -16,6 +17,7 @@ from msgspec import Meta
 
 from bqdump.core.documents.document import FORMAT_VERSION, Count, Document, Nonce, OfRun, RunId, Time
 from bqdump.core.documents.run import Owner
+from bqdump.core.documents.target import SET
 from bqdump.core.documents.unchanged import Reading
 from bqdump.core.results import public
 from bqdump.core.tables.catalog import Listed
@@ -161,6 +163,7 @@ class SetManifest(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     status: `partial` if the run has not published every one of them.
     prefix: of the set; each dataset's export is below `{prefix}{dataset}/`.
     removed: datasets of the set before that this one does not have.
+    locked: this document is never written again; the pointers of the place show which set is published.
     """
 
     format_version: int = FORMAT_VERSION
@@ -174,12 +177,28 @@ class SetManifest(OfRun, msgspec.Struct, frozen=True, kw_only=True):
     datasets: tuple[DatasetEntry, ...]
     skipped: tuple[SkippedDataset, ...] = ()
     removed: tuple[RemovedDataset, ...] = ()
+    locked: bool = False
+
+    @property
+    def dataset(self) -> str:
+        """In place of a dataset's name: all of them together."""
+        return SET
+
+    @property
+    def published(self) -> int:
+        """How many datasets the run has published."""
+        return sum(entry.run == self.run for entry in self.datasets)
+
+    @property
+    def digest(self) -> str:
+        """What tells the manifests of one run apart, of which a later one may have more datasets."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
 # What is below the folder of a set's run, as SetLayout names it.
 DOCUMENTS = re.compile(
     r"(plan|planner)\.json|listing-[0-9a-f]{1,32}\.json|report\.html"
-    r"|(planned|ready|ended)/\d+\.json|failures/\d+/[^/]+\.json",
+    r"|(planned|ready|ended)/\d+\.json|failures/\d+/[^/]+\.json|[0-9a-f]{16}/(manifest|signature)\.json",
     re.DOTALL,
 )
 
@@ -218,6 +237,10 @@ class SetLayout(NamedTuple):
     def failure(self, number: int, execution: str) -> Document[DatasetFailure]:
         """Why a dataset cannot be exported, as this execution has met it."""
         return Document(f"{self.root}failures/{number:05d}/{execution}.json", DatasetFailure, "note")
+
+    def manifest(self, digest: str) -> Document[SetManifest]:
+        """Which exports belong together, where objects are locked. Its signature is beside it."""
+        return Document(f"{self.root}{digest}/manifest.json", SetManifest, "page")
 
     @property
     def report(self) -> str:

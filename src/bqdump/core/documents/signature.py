@@ -14,6 +14,8 @@ import hashlib
 
 import msgspec
 
+from bqdump.core.documents.target import SET
+
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "urn:bqdump:manifest:1"
@@ -69,12 +71,12 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Of(msgspec.Struct):
-    """Of a manifest, what its statement repeats."""
+    """Of a manifest, what its statement repeats. That of a set has no dataset."""
 
     project: str
-    dataset: str
     run: str
     snapshot_time: str
+    dataset: str = SET
 
 
 def envelope_of(manifest: bytes, name: str, target: str) -> Envelope:

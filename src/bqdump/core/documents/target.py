@@ -21,6 +21,11 @@ from bqdump.core.documents.manifest import IcebergFile
 SET = "*"
 
 
+def source_of(project: str, dataset: str) -> str:
+    """A dataset, or a set, in words."""
+    return f"a set of datasets of {project}" if dataset == SET else f"{project}.{dataset}"
+
+
 class PrefixOwner(msgspec.Struct, frozen=True):
     """The dataset, or the set, that a prefix belongs to, which run claimed it, and when by that machine's clock.
 
@@ -42,8 +47,7 @@ class PrefixOwner(msgspec.Struct, frozen=True):
     @property
     def owns(self) -> str:
         """The owner in words."""
-        several = f"a set of datasets of {self.project}"
-        return several if self.dataset == SET else f"{self.project}.{self.dataset}"
+        return source_of(self.project, self.dataset)
 
 
 class Newest(msgspec.Struct, frozen=True):
@@ -87,7 +91,8 @@ class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     """The published run.
 
     uncleared: earlier runs whose stale files may not be deleted yet, also such that were never published.
-    number, over, oldest_snapshot_time: as in the manifest.
+    dataset: SET for a set, whose manifest says which exports belong together.
+    number, over, oldest_snapshot_time: as in the manifest; of a set, how many datasets its run has published.
     carried: the number of its tables that are carried over.
     iceberg: the document with the metadata file of each Iceberg table, "" where the run has none.
     erasing: a table that is being taken out of the kept runs.
@@ -112,6 +117,11 @@ class Latest(OfExport, msgspec.Struct, frozen=True, kw_only=True):
     iceberg: str = ""
     erasing: Erasing | None = None
     locked: bool = False
+
+    @property
+    def of_set(self) -> bool:
+        """Whether it is about a set of datasets."""
+        return self.dataset == SET
 
 
 class IcebergTables(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ from bqdump.core.formats.types import columns
 BAD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
 CHANGED = "Modified outside bqdump: find out by whom, then start a new run with another run id."
 LONGEST_NAME_BYTES = 1024
+SET_DIGEST = re.compile(r"[0-9a-f]{16}")
 
 
 class Place(NamedTuple):
@@ -100,12 +101,24 @@ def _beside_problem(plan: Plan, place: Place) -> str:
 
 
 def _latest(latest: Latest, place: Place, name: str) -> str:
+    if latest.of_set:
+        return _latest_set(latest, place, name)
     if name.startswith(place.layout.pointers.folder) and name != place.layout.pointer(latest.run).name:
         return f"it is about run {latest.run}"
     if wrong := _pointers_problem((latest, *latest.uncleared), place):
         return wrong
     if latest.iceberg not in ("", place.layout.run(latest.run).iceberg.name):
         return f"the Iceberg tables of run {latest.run} cannot be in {latest.iceberg!r}"
+    return ""
+
+
+def _latest_set(latest: Latest, place: Place, name: str) -> str:
+    root = place.layout.set_run(latest.run).root
+    digest = latest.manifest.removeprefix(root).removesuffix("/manifest.json")
+    if not SET_DIGEST.fullmatch(digest) or latest.manifest != f"{root}{digest}/manifest.json" or latest.uncleared:
+        return f"the manifest of run {latest.run} of the set cannot be {latest.manifest!r}"
+    if name.startswith(place.layout.pointers.folder) and name != place.layout.set_pointer(latest.run, digest).name:
+        return f"it is about run {latest.run}"
     return ""
 
 

@@ -1,0 +1,192 @@
+"""A set's run as its notes show it: which datasets are planned, ready to be published, ended or failed.
+
+The manifest of a set: which exports of its datasets belong together. It is project.json, which each run replaces. Where
+objects are locked, nothing is replaced: there it is the manifest that the newest valid pointer names, and all else
+about a run of the set follows from its manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from bqdump.core.documents.codec import decode
+from bqdump.core.documents.document import Document
+from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.run import Owner
+from bqdump.core.documents.sets import (
+    DatasetEntry,
+    DatasetFailure,
+    Ended,
+    Member,
+    Ready,
+    SetLayout,
+    SetManifest,
+    SetPlan,
+)
+from bqdump.core.documents.target import Latest
+from bqdump.core.documents.validation import CHANGED
+from bqdump.core.errors import DocumentError
+from bqdump.core.settings.settings import Settings
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.complete_runs import has_locked_pointers, published_pointer
+from bqdump.repository.repository import read, value_of
+
+
+class SetProgress(NamedTuple):
+    """The datasets of a set's run, by their numbers. failures: of every execution, its own ones by name."""
+
+    planned: Mapping[int, Ready]
+    ready: Mapping[int, Ready]
+    ended: Mapping[int, Ended]
+    failures: Mapping[str, Mapping[int, DatasetFailure]]
+
+    def failed(self, execution: str) -> dict[int, DatasetFailure]:
+        """What has failed in this execution, and not ended meanwhile."""
+        return {
+            number: failure for number, failure in self.failures.get(execution, {}).items() if number not in self.ended
+        }
+
+    def settled(self, plan: SetPlan, execution: str) -> bool:
+        """Whether every dataset has ended, or failed in this execution."""
+        return len(self.ended) + len(self.failed(execution)) == len(plan.datasets)
+
+
+async def read_set_progress(store: ObjectStore, layout: SetLayout) -> SetProgress:
+    """The current notes of a set's run: one listing."""
+    planned: dict[int, Ready] = {}
+    ready: dict[int, Ready] = {}
+    ended: dict[int, Ended] = {}
+    failures: dict[str, dict[int, DatasetFailure]] = {}
+    async for page in store.notes(layout.root):
+        for note in page:
+            kind = note.name.removeprefix(layout.root).partition("/")[0]
+            if kind in ("planned", "ready"):
+                waiting = decode(note.data, Ready, note.name)
+                (planned if kind == "planned" else ready)[waiting.number] = waiting
+            elif kind == "ended":
+                end = decode(note.data, Ended, note.name)
+                ended[end.number] = end
+            elif kind == "failures":
+                failure = decode(note.data, DatasetFailure, note.name)
+                failures.setdefault(failure.owner.execution, {})[failure.number] = failure
+    return SetProgress(planned, ready, ended, failures)
+
+
+async def read_set_manifest(store: ObjectStore, settings: Settings) -> SetManifest | None:
+    """The exports that belong together, None where no set was ever published here.
+
+    Raises DocumentError, and VerificationError where none of a place of locked copies is valid.
+    """
+    found, damaged = None, None
+    try:
+        found = await value_of(store, settings.layout.set_manifest)
+    except DocumentError as error:
+        damaged = error
+    if (found and found.locked) or await has_locked_pointers(store, settings):
+        return await locked_set(store, settings)
+    if damaged:
+        raise damaged
+    return found
+
+
+async def locked_set(store: ObjectStore, settings: Settings, run: str = "") -> SetManifest | None:
+    """The newest valid manifest of a set, where objects are locked. run: of this run. None where there is none."""
+    latest = settings.layout.latest
+
+    def decoded(data: bytes) -> Latest:
+        return decode(data, latest.type, latest.name)
+
+    pointer = await published_pointer(store, settings, await read(store, latest), decoded, run)
+    if pointer is None or not pointer.of_set:
+        return None
+    manifest = await value_of(store, Document(pointer.manifest, SetManifest))
+    for entry in manifest.datasets if manifest else ():
+        own = Layout(f"{settings.target.prefix}{entry.dataset}/")
+        if entry.manifest not in ("", own.run(entry.run).manifest.name):
+            cause = f"the manifest of dataset {entry.dataset} cannot be {entry.manifest!r}"
+            raise DocumentError("read", pointer.manifest, cause, CHANGED)
+    # Also where somebody has stored one that does not say so.
+    return replace(manifest, locked=True) if manifest else None
+
+
+async def newest_set_plan(
+    store: ObjectStore, settings: Settings, published: SetManifest | None = None
+) -> SetPlan | None:
+    """The plan of the set's run that was planned last, None if there is none. published: the set that is published."""
+    if published and published.locked:
+        return plan_in(published)
+    newest = await value_of(store, settings.layout.newest)
+    return await value_of(store, settings.layout.set_run(newest.run).plan) if newest else None
+
+
+async def set_plan(store: ObjectStore, settings: Settings, published: SetManifest | None, run: str) -> SetPlan | None:
+    """The plan of a run of the set, None where there is none. published: the set that is published.
+
+    Where objects are locked, nobody has stored one: it is as the run's manifest says.
+    """
+    if published is None or not published.locked:
+        return await value_of(store, settings.layout.set_run(run).plan)
+    manifest = await _locked_run(store, settings, published, run)
+    return plan_in(manifest) if manifest else None
+
+
+async def set_progress(store: ObjectStore, settings: Settings, published: SetManifest | None, run: str) -> SetProgress:
+    """The notes of a run of the set; where objects are locked, what its manifest says. See set_plan."""
+    if published is None or not published.locked:
+        return await read_set_progress(store, settings.layout.set_run(run))
+    manifest = await _locked_run(store, settings, published, run)
+    return progress_in(manifest) if manifest else SetProgress({}, {}, {}, {})
+
+
+async def _locked_run(store: ObjectStore, settings: Settings, published: SetManifest, run: str) -> SetManifest | None:
+    return published if published.run == run else await locked_set(store, settings, run)
+
+
+def plan_in(manifest: SetManifest) -> SetPlan:
+    """What a run of the set was planned to have, as its manifest says."""
+    return SetPlan(
+        run=manifest.run,
+        tool=manifest.tool,
+        nonce="0",
+        project=manifest.project,
+        names=",".join(entry.dataset for entry in manifest.datasets),
+        snapshot=manifest.snapshot,
+        settings={},
+        digest="",
+        together=False,
+        listing="",
+        datasets=tuple(Member(entry.dataset, entry.location, entry.tables) for entry in manifest.datasets),
+        skipped=manifest.skipped,
+        removed=manifest.removed,
+    )
+
+
+def progress_in(manifest: SetManifest) -> SetProgress:
+    """How the datasets of a run have ended, as its manifest says."""
+    entries = list(enumerate(manifest.datasets))
+    failed = {
+        number: DatasetFailure(number, entry.problem or "it was not exported", Owner(manifest.run, 0))
+        for number, entry in entries
+        if entry.state == "failed"
+    }
+    ended = {number: ended_as(number, entry, manifest.snapshot) for number, entry in entries if entry.state != "failed"}
+    return SetProgress({}, {}, ended, {manifest.run: failed})
+
+
+def ended_as(number: int, entry: DatasetEntry, snapshot: int) -> Ended:
+    """The note that the export of this dataset has ended. number: in the plan. snapshot: of the set's run."""
+    return Ended(
+        number=number,
+        state="superseded" if entry.state == "superseded" else "published",
+        run=entry.run,
+        snapshot=snapshot,
+        manifest_generation=entry.manifest_generation,
+        status=entry.status or "complete",
+        tables=entry.tables,
+        rows=entry.rows,
+        files=entry.files,
+        bytes=entry.bytes,
+    )
