@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,17 +104,37 @@ def test_another_set_is_not_copied_over_a_copy(stage: Stage) -> None:
     assert (project_in(dest), (dest / "crm").exists()) == (before, False)
 
 
-def test_a_set_that_is_to_be_locked_is_copied_by_dataset_as_the_refusal_says(stage: Stage) -> None:
+def test_datasets_that_were_locked_one_by_one_become_a_set_and_nothing_is_moved_again(stage: Stage) -> None:
     fill(stage)
     assert stage.run("--run-id", "n1", *KEEP, env=EVERY).code == 0
     create_bucket(stage)
-    called = stage.command("copy", vault_at(stage), "--lock", "35d", env=EVERY)
-    assert (called.code, "it is a set of 2 datasets" in called.err) == (2, True), called.text
-    words = shlex.split(called.err.partition(": bqdump ")[2].strip())
+    at = vault_at(stage)
     for dataset in DATASETS:
-        each = [word.replace(DATASETS[0], dataset) for word in words]
-        assert stage.command(*each, env=EVERY).code == 0
-        there = ("--to", f"{vault_at(stage)}/{dataset}")
-        verified = stage.command("verify", "--read", "--json", *there)
-        assert (verified.code, json.loads(verified.out)["run"]) == (0, "n1"), verified.text
-        assert stage.command("restore", *there, "--into", f"{dataset}_back", "--plan").code == 0
+        here = ("--to", f"gs://{stage.bucket}/x/{dataset}")
+        called = stage.command("copy", f"{at}/{dataset}", *here, "--lock", "35d", env=EVERY)
+        assert called.code == 0, called.text
+    called = stage.command("copy", at, "--lock", "35d", "--json", env=EVERY)
+    assert called.code == 0, called.text
+    assert {(run["state"], run["moved_files"]) for run in json.loads(called.out)["runs"]} == {("there", 0)}
+    verified = stage.command("verify", "--json", "--to", at, env={"SOURCE_DATASET": "*"})
+    assert (verified.code, json.loads(verified.out)["run"]) == (0, "n1"), verified.text
+
+
+def test_a_place_is_of_a_set_or_of_one_dataset_and_locked_or_not(stage: Stage) -> None:
+    fill(stage)
+    assert stage.run("--run-id", "n1", *KEEP, env=EVERY).code == 0
+    create_bucket(stage)
+    at, lock = vault_at(stage), ("--lock", "35d")
+    one = ("--to", f"gs://{stage.bucket}/x/sales")
+    assert stage.command("copy", at, *lock, env=EVERY).code == 0
+    assert stage.command("copy", f"{at}-plain", env=EVERY).code == 0
+    assert stage.command("copy", f"{at}-one", *one, *lock, env=EVERY).code == 0
+    for words, expected in (
+        ((at,), "it holds locked copies"),
+        ((at, *lock, "--lock-mode", "compliance"), "governance"),
+        ((at, *one, *lock), "it holds copies of a set of datasets of "),
+        ((f"{at}-plain", *lock), "it holds copies that are not locked"),
+        ((f"{at}-one", *lock), "and this is a set of datasets of "),
+    ):
+        called = stage.command("copy", *words, env=EVERY)
+        assert (called.code, expected in called.err) == (2, True), (words, called.text)

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import Forbidden
 
+from bqdump.render.append_only import COPIER
 from integration.stage import Stage
 from integration.test_append_only import ATTACKS, noted
 from integration.test_sets import DATASETS, TABLES, fill
-from integration.test_thieves import COPIER, ROLES, TRUST, grant, release, shortened, unlocked
+from integration.test_thieves import ROLES, TRUST, grant, release, shortened, unlocked
 from integration.test_vault import create_bucket, dest, name_of, objects
 from integration.test_vault_of_sets import AT, STATE, copy, export
 

@@ -1,0 +1,155 @@
+"""Locked copies of sets: what names their datasets together is written once, last, and found by every reader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from bqdump.core.documents.codec import encode
+from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.target import Latest, Newest
+from bqdump.core.errors import VerificationError
+from bqdump.core.sets.member import one_dataset
+from bqdump.ports.store import Abilities
+from bqdump.repository.complete_runs import holds_export
+from bqdump.repository.exports import exports_at
+from copying.sets_scene import Sets
+from copying.test_interrupted import Key, KilledError, Watched
+
+
+@pytest.fixture(params=["as Cloud Storage", "as S3"])
+def vault(request: pytest.FixtureRequest) -> Sets:
+    return Sets(Abilities(listed_checksums=request.param == "as Cloud Storage"))
+
+
+def kills_at(number: int) -> Callable[[str, str], None]:
+    left = iter(range(number))
+
+    def before(what: str, name: str) -> None:
+        if next(left, None) is None:
+            raise KilledError(f"{what} {name}")
+
+    return before
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_copy_of_a_set_that_is_killed_at_any_request_leaves_the_last_set_and_is_resumed(late: bool) -> None:
+    begun = Sets()
+    begun.export("n1")
+    begun.copy(signer=Key())
+    begun.export("n2")
+    before = dict(begun.target._objects)
+    number, seen = 0, set[str]()
+    while True:
+        begun.target._objects = dict(before)
+        try:
+            begun.copy(target=Watched(begun.target, kills_at(number), late=late), signer=Key())
+        except KilledError:
+            pass
+        else:
+            break
+        tied = begun.tied()
+        seen.add(",".join(sorted(set(tied.values()))))
+        assert set(tied.values()) in ({"n1"}, {"n2"}), (number, tied)
+        begun.copy(signer=Key())
+        assert set(begun.tied().values()) == {"n2"}, number
+        documents = [name for name in begun.target.names_now() if "/projects/n2/" in name]
+        assert len(documents) == 2, documents
+        number += 7
+    assert "n1" in seen
+
+
+def test_a_set_that_lacks_a_dataset_gets_another_manifest_once_that_is_copied(vault: Sets) -> None:
+    vault.export("n1")
+    vault.copy()
+    vault.export("n2")
+    there = vault.world.store
+    names = one_dataset(vault.here, "sales").layout.run("n2")
+    lost = there._objects.pop(names.manifest.name)
+    there.put_now(names.tombstone.name, encode(Tombstone(run="n2", decided=True)))
+    done = vault.copy()
+    assert {(run.dataset, run.state) for run in done.runs} == {("ops", "copied"), ("sales", "not copied")}
+    partial = vault.published()
+    assert partial
+    assert (partial.run, partial.status) == ("n2", "partial")
+    assert [entry.run for entry in partial.datasets] == ["n2", ""]
+    there._objects[names.manifest.name] = lost
+    there._objects.pop(names.tombstone.name)
+    vault.copy()
+    assert vault.tied() == {"ops": "n2", "sales": "n2"}
+    # The other manifest is still there: nothing is written again.
+    assert len([name for name in vault.target.names_now() if "/projects/n2/" in name]) == 2
+    # A copy whose source knows less by now tells nothing else.
+    vault.export("n3")
+    vault.copy(every=True)
+    assert vault.tied() == {"ops": "n3", "sales": "n3"}
+    assert len([name for name in vault.target.names_now() if "/projects/n2/" in name]) == 2
+
+
+def test_prune_deletes_what_names_a_set_once_its_datasets_and_their_locks_have_gone(vault: Sets) -> None:
+    for run in ("n1", "n2", "n3"):
+        vault.export(run, incremental=True)
+        vault.copy(lock=5)
+    done, left = vault.prune(1, keep_last=1)
+    assert [run.run for run in done.removed] == []
+    assert len([name for name in left if name.startswith("pointers/")]) == 3
+    done, left = vault.prune(10, keep_last=1)
+    assert {(run.dataset, run.run) for run in done.removed} == {
+        (f"p.{dataset}", run) for dataset in ("ops", "sales") for run in ("n1", "n2")
+    }
+    assert {name.split("/")[1].partition(".")[0] for name in left if "/" in name} == {"n3"}
+    assert vault.tied() == {"ops": "n3", "sales": "n3"}
+
+
+def test_a_planted_pointer_of_another_kind_decides_nothing(vault: Sets) -> None:
+    vault.export("n1")
+    vault.copy()
+    vault.target.lock = None
+    found = vault.published()
+    assert found
+    layout = vault.there.layout
+    stolen = Latest(
+        run="n9", dataset="sales", project="p", snapshot_time="2100-01-01T00:00:00Z", snapshot=4102444800000,
+        status="complete", mode="keep", manifest=layout.run("n9").manifest.name, manifest_generation=1, locked=True,
+    )  # fmt: skip
+    vault.target.put_now(layout.pointer("n9").name, encode(stolen))
+    vault.target.put_now(layout.newest.name, encode(Newest("n9")))
+    assert vault.published() == found
+    assert not asyncio.run(holds_export(vault.target, vault.there))
+    # The same in the place of one dataset: a set that is planted there.
+    own = msgspec.structs.replace(
+        vault.there, target=msgspec.structs.replace(vault.there.target, prefix="copies/sales/")
+    )
+    manifest = own.layout.set_run("n9").manifest("0" * 16)
+    planted = vault.target.put_now(manifest.name, encode(msgspec.structs.replace(found, run="n9")))
+    of_set = msgspec.structs.replace(stolen, dataset="*", manifest=manifest.name, manifest_generation=1)
+    vault.target.put_now(own.layout.set_pointer("n9", "0" * 16).name, encode(of_set))
+    vault.target.put_now(own.layout.set_manifest.name, encode(msgspec.structs.replace(found, run="n9")))
+    assert asyncio.run(holds_export(vault.target, own)), planted
+    exports = asyncio.run(exports_at(lambda _: vault.target, own))
+    assert not exports.sets
+
+
+def test_a_document_that_somebody_else_has_stored_under_the_name_of_a_set_is_named(vault: Sets) -> None:
+    vault.export("n1")
+    vault.copy()
+    vault.export("n2")
+    vault.copy()
+    (name,) = [name for name in vault.target.names_now() if name.startswith("copies/_bqdump/pointers/n2.")]
+    pointer, manifest, after = vault.target.peek(name), vault.published(), dict(vault.target._objects)
+    assert pointer
+    assert manifest
+    digest = name.split(".")[-2]
+    document = vault.there.layout.set_run("n2").manifest(digest).name
+    # A thief who knows what the copy will store there is faster.
+    for planted, forged in ((name, pointer[0]), (document, encode(manifest))):
+        vault.target._objects = {
+            key: value for key, value in after.items() if not key.startswith("copies/_bqdump/") or "n2" not in key
+        }
+        vault.target.put_now(planted, forged.replace(b'"complete"', b'"partial"'))
+        with pytest.raises(VerificationError, match="somebody else has stored it"):
+            vault.copy()
+        assert vault.tied() == {"ops": "n1", "sales": "n1"}
