@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 
 import pytest
 
@@ -26,7 +27,9 @@ class Terminal(io.StringIO):
         return True
 
 
-def printed(monkeypatch: pytest.MonkeyPatch, columns: int, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def printed(
+    monkeypatch: pytest.MonkeyPatch, columns: int, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]
+) -> str:
     terminal = Terminal()
     monkeypatch.setattr("sys.stdout", terminal)
     monkeypatch.setenv("COLUMNS", str(columns))
