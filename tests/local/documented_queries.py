@@ -37,6 +37,96 @@ ORDER: list[tuple[str, Any]] = [
     ("SELECT x FROM UNNEST([1, 2, 3]) AS x ORDER BY x LIMIT 1 OFFSET 1", [(2,)]),
 ]
 
+PARAMS = "(SELECT 1 AS id, [STRUCT('page' AS key, 'home' AS value), ('n', '3')] AS params UNION ALL SELECT 2, [])"
+STRUCTS = "[STRUCT(1 AS k, 'x' AS a), STRUCT(2, 'y')]"
+
+# An array's structs have their members as columns: https://cloud.google.com/bigquery/docs/arrays#query_structs_in_an_array
+MEMBERS: list[tuple[str, Any]] = [
+    (f"SELECT a FROM UNNEST({STRUCTS}) WHERE k = 2", [("y",)]),
+    (f"SELECT t.k, a FROM UNNEST({STRUCTS}) AS t ORDER BY k DESC", [(2, "y"), (1, "x")]),
+    (f"SELECT * FROM UNNEST({STRUCTS}) ORDER BY k", [(1, "x"), (2, "y")]),
+    (f"SELECT * FROM UNNEST({STRUCTS}) WITH OFFSET AS o ORDER BY o", [(1, "x", 0), (2, "y", 1)]),
+    (f"SELECT * EXCEPT (k) FROM UNNEST({STRUCTS}) AS t WITH OFFSET AS o ORDER BY o", [("x", 0), ("y", 1)]),
+    (f"SELECT a AS k FROM UNNEST({STRUCTS}) ORDER BY k DESC", [("y",), ("x",)]),
+    (f"SELECT a, COUNT(*) AS n FROM UNNEST({STRUCTS}) GROUP BY a HAVING a > 'x'", [("y", 1)]),
+    (f"SELECT a, b FROM UNNEST({STRUCTS}) AS t JOIN UNNEST([STRUCT(2 AS j, 'z' AS b)]) ON k = j", [("y", "z")]),
+    (f"SELECT id, key FROM {PARAMS}, UNNEST(params) ORDER BY key", [(1, "n"), (1, "page")]),
+    (
+        f"SELECT id, p.key FROM {PARAMS} LEFT JOIN UNNEST(params) AS p ORDER BY id, key",
+        [(1, "n"), (1, "page"), (2, None)],
+    ),
+    (
+        f"SELECT id, (SELECT value FROM UNNEST(params) WHERE key = 'page') FROM {PARAMS} ORDER BY id",
+        [(1, "home"), (2, None)],
+    ),
+    (
+        f"SELECT id, EXISTS(SELECT 1 FROM UNNEST(params) WHERE key = 'n') FROM {PARAMS} ORDER BY id",
+        [(1, True), (2, False)],
+    ),
+    (f"SELECT ARRAY(SELECT key FROM UNNEST(params) ORDER BY key) FROM {PARAMS} WHERE id = 1", [(["n", "page"],)]),
+    (
+        "WITH t AS (SELECT ARRAY_AGG(STRUCT(x AS n)) AS xs FROM UNNEST([2, 1]) AS x) SELECT n FROM t, UNNEST(xs)",
+        [(2,), (1,)],
+    ),
+    ("SELECT s.a.b FROM (SELECT STRUCT(STRUCT(1 AS b) AS a) AS s)", [(1,)]),
+    ("SELECT x FROM UNNEST([1, 2]) AS x WHERE x > 1", [(2,)]),
+]
+
+# What BigQuery has and the stand-in has not is refused by name, before anything has run.
+MISSING_STATEMENTS: list[tuple[str, Any]] = [
+    (f"SELECT 1; {statement}", MISSING)
+    for statement in (
+        "DECLARE x INT64 DEFAULT 3",
+        "SET x = 3",
+        "SET @@time_zone = 'Asia/Tokyo'",
+        "BEGIN SELECT 1",
+        "BEGIN TRANSACTION",
+        "COMMIT TRANSACTION",
+        "ROLLBACK TRANSACTION",
+        "IF TRUE THEN SELECT 1",
+        "LOOP SELECT 1",
+        "WHILE TRUE DO SELECT 1",
+        "REPEAT SELECT 1",
+        "FOR r IN (SELECT 1) DO SELECT 1",
+        "RETURN",
+        "CALL d.p()",
+        "EXECUTE IMMEDIATE 'SELECT 1'",
+        "ASSERT 1 = 1 AS 'equal'",
+        "GRANT `roles/x` ON SCHEMA d TO 'user:a@b.c'",
+        "LOAD DATA INTO d.t FROM FILES (format = 'CSV', uris = ['gs://a/b'])",
+        "EXPORT MODEL d.m OPTIONS (uri = 'gs://a/b')",
+        "CREATE MODEL d.m OPTIONS (model_type = 'linear_reg') AS SELECT 1",
+        "UNDROP SCHEMA d",
+    )
+]
+
+MISSING_SOURCES: list[tuple[str, Any]] = [
+    (f"SELECT * FROM {source}", MISSING)
+    for source in (
+        "INFORMATION_SCHEMA.SCHEMATA",
+        "`region-us`.INFORMATION_SCHEMA.JOBS",
+        "`region-us`.INFORMATION_SCHEMA.TABLES",
+        "d.INFORMATION_SCHEMA.VIEWS",
+        "`d.events_*`",
+    )
+]
+
+MISSING_FUNCTIONS: list[tuple[str, Any]] = [
+    (text, MISSING)
+    for text in (
+        "HLL_COUNT.EXTRACT(HLL_COUNT.INIT(1))",
+        "KEYS.NEW_KEYSET('AEAD_AES_GCM_256')",
+        "ST_DISTANCE(ST_GEOGPOINT(0, 0), ST_GEOGPOINT(1, 1))",
+        "RANGE(DATE '2020-01-01', DATE '2020-12-31')",
+        "RANGE_START(RANGE<DATE> '[2020-01-01, 2020-12-31)')",
+        "RANGE_END(RANGE<DATE> '[2020-01-01, 2020-12-31)')",
+        "RANGE_CONTAINS(RANGE<DATE> '[2020-01-01, 2020-12-31)', DATE '2020-05-05')",
+        "RANGE_OVERLAPS(RANGE<DATE> '[2020-01-01, 2020-12-31)', RANGE<DATE> '[2020-05-01, 2021-12-31)')",
+        "RANGE_INTERSECT(RANGE<DATE> '[2020-01-01, 2020-12-31)', RANGE<DATE> '[2020-05-01, 2021-12-31)')",
+        "GENERATE_RANGE_ARRAY(RANGE<DATE> '[2020-01-01, 2020-01-05)', INTERVAL 1 DAY)",
+    )
+]
+
 GROUPS: list[tuple[str, Any]] = [
     (f"SELECT k, SUM(v) FROM {PAIRS} GROUP BY ROLLUP (k) ORDER BY k", [(None, 8), ("a", 3), ("b", 5)]),
     (f"SELECT k, SUM(v) FROM {PAIRS} GROUP BY GROUPING SETS (k, ()) ORDER BY k", [(None, 8), ("a", 3), ("b", 5)]),
@@ -56,6 +146,13 @@ GROUPS: list[tuple[str, Any]] = [
     ("SELECT BIT_AND(x), BIT_OR(x), BIT_XOR(x) FROM UNNEST([0xF001, 0x00A1]) AS x", [(1, 61601, 61600)]),
     (f"SELECT ANY_VALUE(k HAVING MAX v), MAX_BY(k, v), MIN_BY(k, v) FROM {PAIRS}", [("b", "b", "a")]),
     ("SELECT APPROX_COUNT_DISTINCT(x) FROM UNNEST([0, 1, 1, 2, 3, 5]) AS x", [(5,)]),
+    ("SELECT APPROX_QUANTILES(x, 2) FROM UNNEST([1, 1, 1, 4, 5, 6, 7, 8, 9, 10]) AS x", [([1, 5, 10],)]),
+    ("SELECT APPROX_QUANTILES(x, 100)[OFFSET(90)] FROM UNNEST([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) AS x", [(9,)]),
+    ("SELECT APPROX_QUANTILES(DISTINCT x, 2) FROM UNNEST([1, 1, 1, 4, 5, 6, 7, 8, 9, 10]) AS x", [([1, 6, 10],)]),
+    ("SELECT APPROX_QUANTILES(x, 2 IGNORE NULLS) FROM UNNEST([NULL, 1, 4, 5]) AS x", [([1, 4, 5],)]),
+    ("SELECT APPROX_QUANTILES(x, 2 RESPECT NULLS) FROM UNNEST([NULL, 1, 4, 5]) AS x", MISSING),
+    ("SELECT ARRAY_AGG(x IGNORE NULLS ORDER BY x DESC LIMIT 2) FROM UNNEST([1, NULL, 3, 2]) AS x", [([3, 2],)]),
+    ("SELECT ARRAY_AGG(DISTINCT x IGNORE NULLS ORDER BY x LIMIT 2) FROM UNNEST([1, NULL, 1, 2]) AS x", [([1, 2],)]),
     (
         "SELECT APPROX_TOP_COUNT(x, 1) FROM UNNEST(['apple', 'apple', 'pear']) AS x",
         [([{"value": "apple", "count": 2}],)],
@@ -165,6 +262,9 @@ TABLES: list[tuple[str, Any]] = [
     ("FROM UNNEST([1, 2, 3]) AS x |> WHERE x > 1 |> AGGREGATE SUM(x) AS s", [(5,)]),
     ("SELECT a FROM UNNEST([STRUCT(1 AS a), STRUCT(2)]) ORDER BY a", [(1,), (2,)]),
     ("SELECT a, b FROM (UNNEST([1, 2]) AS a JOIN UNNEST([2, 3]) AS b ON a = b)", [(2, 2)]),
+    ("SELECT SESSION_USER() LIKE '%.iam.gserviceaccount.com'", [(True,)]),
     ("SELECT 1 AS a, 2 AS A", REFUSED),
+    (f"SELECT * FROM {PAIRS} AS a, {PAIRS} AS b", REFUSED),
+    ("SELECT * FROM (SELECT 1 AS a_1), (SELECT 2 AS a_2)", [(1, 2)]),
     ("SELECT NET.HOST('http://www.Example.Co.UK/x')", MISSING),
 ]

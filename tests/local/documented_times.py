@@ -52,6 +52,9 @@ DATES: list[tuple[str, Any]] = [
     ("DATE(2016, 12, 25)", date(2016, 12, 25)),
     ("DATE(DATETIME '2016-12-25 23:59:59')", date(2016, 12, 25)),
     ("DATE(TIMESTAMP '2016-12-25 05:30:00+07', 'America/Los_Angeles')", date(2016, 12, 24)),
+    ("DATE_DIFF(CURRENT_DATE('Pacific/Kiritimati'), CURRENT_DATE('Etc/GMT+12'), DAY) BETWEEN 1 AND 2", True),
+    ("DATETIME_DIFF(CURRENT_DATETIME('Asia/Tokyo'), CURRENT_DATETIME(), HOUR)", 9),
+    ("CURRENT_TIME('Asia/Tokyo') = CURRENT_TIME()", False),
     ("DATE '2024-01-01' + 1", date(2024, 1, 2)),
     ("DATE '2024-01-01' + INTERVAL 1 DAY", plain(2024, 1, 2)),
     ("LAST_DAY(DATE '2008-11-25')", date(2008, 11, 30)),
@@ -235,6 +238,17 @@ JSON: list[tuple[str, Any]] = [
     ("""JSON_SET(JSON '{"a": 1}', '$.a', 2)""", MISSING),
     ("""JSON_REMOVE(JSON '{"a": 1, "b": 2}', '$.a')""", {"b": 2}),
     ("""JSON_STRIP_NULLS(JSON '{"a": null, "b": "c"}')""", {"b": "c"}),
+]
+
+ARRAYS: list[tuple[str, Any]] = [
+    ("GENERATE_DATE_ARRAY('2016-10-05', '2016-10-08')", [date(2016, 10, day) for day in (5, 6, 7, 8)]),
+    ("GENERATE_DATE_ARRAY('2016-10-05', '2016-10-01', INTERVAL -3 DAY)", [date(2016, 10, 5), date(2016, 10, 2)]),
+    ("GENERATE_DATE_ARRAY('2016-10-05', '2016-10-01', INTERVAL 3 DAY)", []),
+    ("GENERATE_TIMESTAMP_ARRAY('2016-10-05', '2016-10-07', INTERVAL 1 DAY)", [utc(2016, 10, day) for day in (5, 6, 7)]),
+    (
+        "GENERATE_TIMESTAMP_ARRAY(TIMESTAMP '2016-10-05', '2016-10-05 00:00:01', INTERVAL 1 SECOND)",
+        [utc(2016, 10, 5), utc(2016, 10, 5, 0, 0, 1)],
+    ),
 ]
 
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/format-elements#cast_functions

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from bqdump_local.bigquery.errors import BigQueryError, cancelled, duplicate, invalid, not_found
-from bqdump_local.bigquery.jobs.settings import JobSettings
+from bqdump_local.bigquery.jobs.settings import USER, JobSettings
 from bqdump_local.bigquery.routes.http import etag
 from bqdump_local.bigquery.sql.results import JobResult
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
-USER = "local@bqdump-local.iam.gserviceaccount.com"
 # Without a location, jobs.get finds only jobs in these locations.
 MULTI_REGIONS = ("us", "eu")
 

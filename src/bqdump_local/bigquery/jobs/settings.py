@@ -10,6 +10,9 @@ from typing import Any
 
 from bqdump_local.bigquery.errors import invalid
 
+# The account that runs all jobs.
+USER = "local@bqdump-local.iam.gserviceaccount.com"
+
 
 @dataclass
 class Fault:

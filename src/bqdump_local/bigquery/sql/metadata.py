@@ -40,21 +40,14 @@ def standard_type(field: Field) -> str:
     return STANDARD.get(field.type, field.type)
 
 
+def has(name: str) -> bool:
+    """Whether this is the name of a computed table."""
+    return name.upper() in MAKERS
+
+
 def virtual_table(catalog: Catalog, project: str, dataset: str, name: str) -> str | None:
     """DuckDB SQL for a computed table; None for any other name."""
-    makers = {
-        "__TABLES__": _tables_meta,
-        "INFORMATION_SCHEMA.TABLES": _tables,
-        "INFORMATION_SCHEMA.COLUMNS": _columns,
-        "INFORMATION_SCHEMA.COLUMN_FIELD_PATHS": _field_paths,
-        "INFORMATION_SCHEMA.MATERIALIZED_VIEWS": _materialized_views,
-        "INFORMATION_SCHEMA.TABLE_OPTIONS": _table_options,
-        "INFORMATION_SCHEMA.PARTITIONS": _partitions,
-        "INFORMATION_SCHEMA.ROW_ACCESS_POLICIES": _row_access_policies,
-        "INFORMATION_SCHEMA.SEARCH_INDEXES": _search_indexes,
-        "INFORMATION_SCHEMA.VECTOR_INDEXES": _vector_indexes,
-    }
-    maker = makers.get(name.upper())
+    maker = MAKERS.get(name.upper())
     if maker is None:
         return None
     if maker is _tables:
@@ -274,3 +267,17 @@ def ddl(table: Table) -> str:
     ]
     kind = {"EXTERNAL": "EXTERNAL TABLE", "SNAPSHOT": "SNAPSHOT TABLE"}.get(table.kind, "TABLE")
     return f"CREATE {kind} {name}\n(\n" + ",\n".join(lines) + "\n);"
+
+
+MAKERS = {
+    "__TABLES__": _tables_meta,
+    "INFORMATION_SCHEMA.TABLES": _tables,
+    "INFORMATION_SCHEMA.COLUMNS": _columns,
+    "INFORMATION_SCHEMA.COLUMN_FIELD_PATHS": _field_paths,
+    "INFORMATION_SCHEMA.MATERIALIZED_VIEWS": _materialized_views,
+    "INFORMATION_SCHEMA.TABLE_OPTIONS": _table_options,
+    "INFORMATION_SCHEMA.PARTITIONS": _partitions,
+    "INFORMATION_SCHEMA.ROW_ACCESS_POLICIES": _row_access_policies,
+    "INFORMATION_SCHEMA.SEARCH_INDEXES": _search_indexes,
+    "INFORMATION_SCHEMA.VECTOR_INDEXES": _vector_indexes,
+}

@@ -9,7 +9,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 
-from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.errors import BigQueryError, unsupported
 from bqdump_local.bigquery.sql import cast_formats
 
 # sqlglot warns about every BigQuery option that DuckDB does not have; those are handled in `sql`.
@@ -27,6 +27,14 @@ SETS_OPTIONS = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 UNNEST_IN_PARENTHESES = re.compile(r"\(\s*UNNEST\s*\(", re.IGNORECASE)
+# Statements of GoogleSQL that this stand-in does not run.
+MISSING = re.compile(
+    r"\s*((?:CREATE\s+(?:OR\s+REPLACE\s+)?|ALTER\s+|DROP\s+)"
+    r"(?:ASSIGNMENT|BI_CAPACITY|CAPACITY|CONNECTION|DATA_POLICY|MODEL|ORGANIZATION|PROJECT|RESERVATION)"
+    r"|ASSERT|BEGIN(?:\s+TRANSACTION)?|BREAK|CALL|CASE|COMMIT|CONTINUE|DECLARE|EXECUTE\s+IMMEDIATE|EXPORT\s+MODEL|FOR|GRANT"
+    r"|IF|ITERATE|LEAVE|LOAD\s+DATA|LOOP|RAISE|REPEAT|RETURN|REVOKE|ROLLBACK|SET|UNDROP\s+SCHEMA|WHILE)\b(?!\s*\()",
+    re.IGNORECASE,
+)
 ACTIONS = ("ADD", "ALTER", "DROP", "RENAME", "SET")
 
 
@@ -47,11 +55,23 @@ def parse(text: str) -> list[exp.Expression]:
         # sqlglot does not parse a join in parentheses that begins with an array.
         if (joined := UNNEST_IN_PARENTHESES.sub("(SELECT * FROM UNNEST(", text)) != text:
             return parse(joined)
+        for part in text.split(";"):
+            refuse_missing(part)
         first = str(error).splitlines()[0]
         raise invalid_query(f"Syntax error: {first}") from error
     if not statements:
         raise invalid_query("Syntax error: Unexpected end of statement")
+    # Before the first one runs.
+    for statement in statements:
+        if not isinstance(statement, (exp.Query, exp.DML)):
+            refuse_missing(statement.sql(dialect="bigquery", comments=False))
     return statements
+
+
+def refuse_missing(statement: str) -> None:
+    """Refuse a statement that BigQuery has, and this stand-in has not."""
+    if found := MISSING.match(statement):
+        raise unsupported(f"the statement {' '.join(found[1].upper().split())}", location="query")
 
 
 def _altering(command: exp.Command) -> exp.Expression:

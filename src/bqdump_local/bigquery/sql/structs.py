@@ -1,4 +1,4 @@
-"""Structs whose members have no name: `(1, 2)` and `STRUCT(1, 2)`; and arrays of structs as tables."""
+"""Structs whose members have no name: `(1, 2)` and `STRUCT(1, 2)`."""
 
 from __future__ import annotations
 
@@ -36,19 +36,3 @@ def _named_elsewhere(node: exp.Expression) -> bool:
         parent = parent.parent
     in_row = isinstance(parent, exp.Anonymous) and parent.name.upper() == "ROW"
     return in_row or isinstance(parent, exp.Cast)
-
-
-def expand(statement: exp.Expression) -> None:
-    """`SELECT *` from an UNNEST of structs has their members as columns."""
-    for unnest in list(statement.find_all(exp.Unnest)):
-        arrays, select = unnest.expressions, unnest.find_ancestor(exp.Select)
-        if select is None or len(arrays) != 1 or not isinstance(arrays[0], exp.Array) or select.args.get("joins"):
-            continue
-        if not arrays[0].expressions or not isinstance(arrays[0].expressions[0], (exp.Struct, exp.Tuple)):
-            continue
-        alias = unnest.args.get("alias")
-        column = alias.columns[0].copy() if alias is not None and alias.columns else exp.to_identifier("unnested")
-        for star in [item for item in select.expressions if isinstance(item, exp.Star)]:
-            if alias is None:
-                unnest.set("alias", exp.TableAlias(this=exp.to_identifier("arrays"), columns=[column.copy()]))
-            star.replace(exp.Column(this=exp.Star(), table=column))

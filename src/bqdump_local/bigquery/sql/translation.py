@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import BigQueryError
+from bqdump_local.bigquery.errors import BigQueryError, unsupported
 from bqdump_local.bigquery.files.formats import to_json_string
-from bqdump_local.bigquery.sql import metadata, names, parameters, partition_filter, structs
-from bqdump_local.bigquery.sql.functions import calls
+from bqdump_local.bigquery.jobs.settings import USER
+from bqdump_local.bigquery.sql import metadata, names, parameters, partition_filter, structs, unnested
+from bqdump_local.bigquery.sql.functions import calls, dates
 from bqdump_local.bigquery.sql.parsing import invalid_query, parse
 from bqdump_local.bigquery.sql.results import cast_types
 from bqdump_local.bigquery.statements import routines
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table
-from bqdump_local.bigquery.tables.types import Field, literal, quote
+from bqdump_local.bigquery.tables.types import Field, quote
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.tables.catalog import Catalog
 
 # GEOGRAPHY is stored as WKT.
 TEXT_ALREADY = {"ST_GEOGFROMTEXT", "ST_ASTEXT"}
+VIEWS = "INFORMATION_SCHEMA."
 PSEUDO_COLUMNS = {"_PARTITIONTIME", "_PARTITIONDATE"}
 
 
@@ -54,6 +56,8 @@ class Translation:
     def find(self, node: exp.Table) -> Table:
         """The table with a name, in this job's location."""
         project, dataset, name = self.reference(node)
+        if name.endswith("*"):
+            raise unsupported("wildcard tables", location="query")
         suffix = f" was not found in location {self.location}"
         try:
             table = self.catalog.table(project, dataset, name)
@@ -74,7 +78,7 @@ class Translation:
         """The statement for DuckDB, which changes it. target: a table to replace by the stored table of that name."""
         pseudo = _names_pseudo_columns(statement)
         statement = self.resolve(statement, target, stored)
-        _count_from_zero(statement)
+        unnested.count_from_zero(statement)
         statement = calls.replace(statement)
         statement = statement.transform(self.rewrite, copy=False)
         if pseudo:
@@ -91,7 +95,7 @@ class Translation:
         statement = routines.with_calls_inlined(statement, self)
         named = list(statement.find_all(exp.Table))
         names.unqualify(statement, named, self.project)
-        structs.expand(statement)
+        unnested.name_members(statement, self._columns_of(named))
         for node in named:
             if isinstance(node.this, exp.Anonymous) and (query := routines.inlined(node, self)) is not None:
                 self._function(node, query)
@@ -104,6 +108,15 @@ class Translation:
                 node.replace(self._relation(node, pseudo=pseudo))
         return statement
 
+    def _columns_of(self, named: Sequence[exp.Table]) -> dict[str, Sequence[Field]]:
+        """The columns of those tables that are stored or views, by the name that the statement gives them."""
+        found: dict[str, Sequence[Field]] = {}
+        for node in named:
+            if isinstance(node.this, exp.Identifier) and (node.db or self.default_dataset):
+                with suppress(BigQueryError):
+                    found[node.alias_or_name.lower()] = self.find(node).fields
+        return found
+
     def _function(self, node: exp.Table, query: exp.Expression) -> None:
         """Replace the call of a table function by its query."""
         node.replace(_subquery(self._within_project(self.project).to_duckdb(query), node.alias or "called"))
@@ -113,10 +126,13 @@ class Translation:
         return replace(self, project=project, default_dataset=None, parameters=[], _positional=0)
 
     def _relation(self, node: exp.Table, *, pseudo: bool) -> exp.Expression:
+        of_dataset = node.db and not node.db.lower().startswith("region-")
+        if node.name.upper().startswith(VIEWS) and not (of_dataset and metadata.has(node.name)):
+            raise unsupported(f"the view {node.db and node.db + '.'}{node.name}", location="query")
         project, dataset, name = self.reference(node)
         alias = node.alias.rpartition(".")[2] or name
         if virtual := metadata.virtual_table(self.catalog, project, dataset, name):
-            self.reads_metadata |= name.upper().startswith("INFORMATION_SCHEMA.")
+            self.reads_metadata |= name.upper().startswith(VIEWS)
             return _subquery(virtual, alias.rpartition(".")[2])
         table = self.find(node)
         self.referenced.append(table)
@@ -167,11 +183,10 @@ class Translation:
         """One node for DuckDB, where sqlglot's translation differs from BigQuery's semantics."""
         if isinstance(node, exp.DataType):
             return parameters.data_type(node)
-        if isinstance(node, (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentDatetime)):
-            kind = {exp.CurrentTimestamp: "TIMESTAMPTZ", exp.CurrentDate: "DATE"}.get(type(node), "TIMESTAMP")
-            now = datetime.fromtimestamp(self.now_ms / 1000, UTC)
-            text = now.strftime("%Y-%m-%d %H:%M:%S.%f") + ("+00" if kind == "TIMESTAMPTZ" else "")
-            return _duckdb(f"{literal(text)}::TIMESTAMP::DATE" if kind == "DATE" else f"{literal(text)}::{kind}")
+        if type(node) in dates.CURRENT:
+            return dates.current(self._within(node.copy()), self.now_ms)
+        if isinstance(node, exp.SessionUser):
+            return exp.Literal.string(USER)
         if isinstance(node, exp.UnixToTime) and node.args.get("scale") is not None:
             factor = 10 ** (6 - int(node.args["scale"].name))
             seconds = exp.Paren(this=node.this.transform(self.rewrite))
@@ -252,23 +267,6 @@ class Translation:
 
 def _names_pseudo_columns(statement: exp.Expression) -> bool:
     return any(column.name.upper() in PSEUDO_COLUMNS for column in statement.find_all(exp.Column))
-
-
-def _count_from_zero(statement: exp.Expression) -> None:
-    """Give each UNNEST … WITH OFFSET BigQuery's offsets: DuckDB's ordinality counts from 1."""
-    for node in list(statement.find_all(exp.Unnest)):
-        if isinstance(offset := node.args.get("offset"), exp.Identifier):
-            named = node.args.get("alias")
-            value = named.columns[0] if named and named.columns else exp.to_identifier("value")
-            columns = exp.TableAlias(this=exp.to_identifier("numbered"), columns=[value.copy()])
-            numbered = exp.Unnest(
-                expressions=[item.copy() for item in node.expressions], alias=columns, offset=offset.copy()
-            )
-            from_zero = exp.alias_(exp.column(offset.copy()) - 1, offset.copy())
-            if isinstance(node.parent, exp.Join) and node.parent.side and not node.parent.args.get("on"):
-                node.parent.set("on", exp.true())
-            rows = exp.select(exp.column(value.copy()), from_zero).from_(numbered)
-            node.replace(exp.Lateral(this=exp.Subquery(this=rows), alias=exp.TableAlias()))
 
 
 def _duckdb(text: str) -> exp.Expression:

@@ -81,6 +81,10 @@ def _place(cursor: duckdb.DuckDBPyConnection, name: str, table: Table, now_ms: i
 
 def _name_columns(statement: exp.Expression, table: Table) -> None:
     """Name the columns of an INSERT explicitly, so that it does not set hidden columns."""
+    for inserted in statement.find_all(exp.Insert) if isinstance(statement, exp.Merge) else ():
+        if isinstance(inserted.this, exp.Var) and inserted.this.name.upper() == "ROW":
+            # DuckDB takes the columns of the source without a word for it.
+            inserted.set("this", None)
     if isinstance(statement, exp.Insert) and isinstance(statement.this, exp.Table):
         names = [exp.to_identifier(item.name, quoted=True) for item in table.fields]
         statement.set("this", exp.Schema(this=statement.this, expressions=names))

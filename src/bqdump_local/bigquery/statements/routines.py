@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import sqlglot
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid, not_found
+from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid, not_found, unsupported
+from bqdump_local.bigquery.sql.functions.calls import GROUPS
 from bqdump_local.bigquery.tables.shelf import accept
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def inlined(call: exp.Expression, translation: Translation) -> exp.Expression | 
         return None
     place = (path[-3] if len(path) > 2 else translation.project, path[-2], path[-1])
     found = translation.catalog.routines.find(*place)
+    if found is None and len(path) == 2 and path[0].upper() in GROUPS:
+        raise unsupported(f"the function {'.'.join(path).upper()}", location="query")
     if found is None:
         raise BigQueryError("invalidQuery", f"Function not found: {'.'.join(path)}", location="query")
     if found.get("language") != "SQL" or found["routineType"] not in ("SCALAR_FUNCTION", "TABLE_VALUED_FUNCTION"):
@@ -222,9 +225,8 @@ def _resource(kind: str, arguments: str, rest: str) -> Resource:
     if listed := [_argument(text) for text in _split(arguments)]:
         made["arguments"] = listed
     if clauses["returns"] and kind == "TABLE FUNCTION":
-        columns = _in_parentheses(clauses["returns"].strip().removeprefix("TABLE").replace("<", "(").replace(">", ")"))[
-            0
-        ]
+        table = clauses["returns"].strip().removeprefix("TABLE").replace("<", "(").replace(">", ")")
+        columns = _in_parentheses(table)[0]
         made["returnTableType"] = {"columns": [_typed(text, "type") for text in _split(columns)]}
     elif clauses["returns"]:
         made["returnType"] = data_type(clauses["returns"])

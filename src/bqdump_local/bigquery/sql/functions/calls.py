@@ -133,6 +133,40 @@ def _limited(node: exp.ArrayAgg) -> exp.Expression:
     return exp.Anonymous(this="list_slice", expressions=[whole, exp.Literal.number(1), most])
 
 
+def _without_nulls(node: exp.IgnoreNulls) -> exp.Expression:
+    """IGNORE NULLS of ARRAY_AGG with LIMIT: nulls leave before the others are counted."""
+    inner = node.this
+    if (
+        isinstance(inner, exp.Anonymous)
+        and inner.name == "list_slice"
+        and isinstance(inner.expressions[0], exp.ArrayAgg)
+    ):
+        limited = inner.copy()
+        limited.expressions[0].replace(exp.IgnoreNulls(this=limited.expressions[0].copy()))
+        return limited
+    return inner.copy() if isinstance(inner, exp.AnonymousAggFunc) else node
+
+
+def _with_nulls(node: exp.RespectNulls) -> exp.Expression:
+    if isinstance(node.this, exp.AnonymousAggFunc):
+        raise unsupported("APPROX_QUANTILES with RESPECT NULLS", location="query")
+    return node
+
+
+def _quantiles(node: exp.ApproxQuantiles) -> exp.Expression:
+    """APPROX_QUANTILES, exactly."""
+    given = [node.this, node.expression]
+    if distinct := isinstance(node.this, exp.Distinct):
+        given = list(node.this.expressions)
+    value, count = given if len(given) == 2 else (given[0], None)
+    if not isinstance(count, exp.Literal) or not count.name.isdigit() or count.name == "0":
+        raise unsupported("APPROX_QUANTILES with a number that is not a literal", location="query")
+    size = int(count.name)
+    fractions = exp.Array(expressions=[exp.Literal.number(repr(place / size)) for place in range(size + 1)])
+    of = exp.Distinct(expressions=[value.copy()]) if distinct else value.copy()
+    return exp.AnonymousAggFunc(this="quantile_disc", expressions=[of, fractions])
+
+
 def _joined(node: exp.GroupConcat) -> exp.Expression:
     if isinstance(node.this, exp.Limit):
         raise unsupported("STRING_AGG with LIMIT", location="query")
@@ -207,6 +241,7 @@ CHANGES: dict[type[exp.Expression], Replacement] = {
     exp.Mul: _arithmetic,
     exp.Sub: _arithmetic,
     exp.Anonymous: _named,
+    exp.ApproxQuantiles: _quantiles,
     exp.ApproxTopK: _top_count,
     exp.ArrayAgg: _limited,
     exp.ArrayConcat: _array_concat,
@@ -222,6 +257,8 @@ CHANGES: dict[type[exp.Expression], Replacement] = {
     exp.Div: lambda node: call("div", node.this, node.expression),
     exp.Dot: _grouped,
     exp.GroupConcat: _joined,
+    exp.IgnoreNulls: _without_nulls,
+    exp.RespectNulls: _with_nulls,
     exp.Ln: lambda node: exp.Ln(this=call("positive", node.this, exp.Literal.string("LN"))),
     exp.Log: _logarithm,
     exp.NetFunc: _net,
@@ -238,7 +275,9 @@ CHANGES: dict[type[exp.Expression], Replacement] = {
     **text.CHANGES,
 }
 
-NO_FUNCTION = re.compile(r"(?:Scalar|Table|Aggregate|Macro) ?(?:Function|Macro)? with name (\S+) does not exist")
+NO_FUNCTION = re.compile(
+    r"(?:Scalar|Table|Aggregate|Macro) ?(?:Function|Macro)? with name \"?(\w+)\"? (?:does not exist|is not in)"
+)
 # What the macro `unsupported` fails with.
 NOT_HERE = re.compile("\x01\x03(.*?)\x02")
 NO_OVERLOAD = re.compile(r"No function matches the given name and argument types '([^(]+)\((.*)\)'")
@@ -253,6 +292,8 @@ def missing(message: str) -> BigQueryError | None:
         if name in Dialect.get_or_raise("bigquery").parser_class.FUNCTIONS or name.startswith(FAMILIES):
             return unsupported(f"the function {name}", location="query")
         return invalid_query(f"Function not found: {found[1]}")
+    if "STRUCT to STRUCT cast" in message:
+        return unsupported("this cast of a struct whose members have no names", location="query")
     if (found := NO_OVERLOAD.search(message)) and "BLOB" in found[2]:
         return unsupported(f"{found[1].upper()} of BYTES", location="query")
     return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlglot import exp
@@ -25,12 +26,28 @@ MICROSECONDS = {
     "DAY": 86_400_000_000,
 }
 ELEMENT = re.compile(r"%(?:-d|E\d+S|E\*S|E[a-zA-Z]|E4Y|S\.%f|[a-zA-Z%])")
+# What is now, and its type if that has no time zone.
+CURRENT = {
+    exp.CurrentTimestamp: None,
+    exp.CurrentDate: "DATE",
+    exp.CurrentDatetime: "TIMESTAMP",
+    exp.CurrentTime: "TIME",
+}
 # Elements that DuckDB has, too.
 PLAIN = set("aAbBdHIjmMpSuUwWyYGV%")
 EXPANDED = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%D": "%m/%d/%y", "%h": "%b", "%E4Y": "%Y", "%n": "\n",
             "%t": "\t"}  # fmt: skip
 # Elements that one reads in DuckDB in the same way.
 READ = set("aAbBdHIjmMpSyYz%f")
+
+
+def current(node: exp.Expression, now_ms: int) -> exp.Expression:
+    """CURRENT_DATE and its like: the job's time, in the time zone that is given."""
+    moment = cast(text(datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(" ")), "TIMESTAMPTZ")
+    if (kind := CURRENT[type(node)]) is None:
+        return moment
+    zone = node.this.copy() if node.this else text("UTC")
+    return cast(exp.Anonymous(this="timezone", expressions=[zone, moment]), kind)
 
 
 def _part(node: exp.Expression | None) -> tuple[str, int | None]:
@@ -155,11 +172,19 @@ def _parsed(node: exp.Expression) -> exp.Expression:
     return exp.Anonymous(this="timezone", expressions=[(zone or text("UTC")).copy(), cast(plain, "TIMESTAMP")])
 
 
+def _moments(node: exp.GenerateTimestampArray) -> exp.Expression:
+    """GENERATE_TIMESTAMP_ARRAY, whose ends may be literals."""
+    for key in ("start", "end"):
+        node.set(key, cast(node.args[key], "TIMESTAMPTZ"))
+    return node
+
+
 CHANGES: dict[type[exp.Expression], Callable[[Any], exp.Expression]] = {
     exp.DateFromUnixDate: lambda node: cast(node, "DATE"),
     exp.DateTrunc: _truncated,
     exp.DatetimeTrunc: _truncated,
     exp.Extract: _extracted,
+    exp.GenerateTimestampArray: _moments,
     exp.ParseDatetime: _parsed,
     exp.ParseTime: _parsed,
     exp.StrToDate: _parsed,

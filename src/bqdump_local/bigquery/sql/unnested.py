@@ -1,0 +1,186 @@
+"""Arrays as tables: offsets, and members of structs, which are columns there: `SELECT key FROM t, UNNEST(params)`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sqlglot import exp
+
+from bqdump_local.bigquery.tables.types import Field
+
+# The parts of a column's path, the first one first.
+PATH = ("catalog", "db", "table", "this")
+
+
+class Source(NamedTuple):
+    """An array of structs in a FROM clause: its name, the name of its offset, and the members of the structs."""
+
+    node: exp.Unnest
+    name: exp.Identifier
+    offset: exp.Identifier | None
+    members: tuple[str, ...]
+
+
+def name_members(statement: exp.Expression, tables: dict[str, Sequence[Field]]) -> None:
+    """Qualify columns that are members of structs in arrays, and list the members for `*`.
+
+    tables: the columns of the stored tables that the statement names, by their aliases in lower case. What is not found
+    there, nor in the statement, stays as it is.
+    """
+    queries = {cte.alias.lower(): cte.this for cte in statement.find_all(exp.CTE)}
+    for select in list(statement.find_all(exp.Select)):
+        nodes = _sources(select)
+        found = [_source(node, statement, tables) for node in nodes if isinstance(node, exp.Unnest)]
+        arrays = [source for source in found if source is not None]
+        if arrays:
+            taken = {name for node in nodes for name in _names_of(node, queries, tables)}
+            members = {name: array for array in arrays for name in array.members if name not in taken}
+            for column in list(_columns(select)):
+                _qualify(column, select, members)
+            _list_members(select, nodes, arrays)
+
+
+def _sources(select: exp.Select) -> list[exp.Expression]:
+    first = select.args.get("from_")
+    joined = [join.this for join in select.args.get("joins") or ()]
+    return [first.this, *joined] if first is not None else joined
+
+
+def _source(node: exp.Unnest, statement: exp.Expression, tables: dict[str, Sequence[Field]]) -> Source | None:
+    if len(node.expressions) != 1:
+        return None
+    members = _members(node.expressions[0], statement, tables)
+    if not members and not _has_structs(node.expressions[0]):
+        return None
+    alias = node.args.get("alias")
+    if alias is None or not alias.columns:
+        used = {name.alias_or_name for name in statement.find_all(exp.TableAlias)}
+        named = next(name for n in range(len(used) + 1) if (name := f"unnested_{n}") not in used)
+        alias = exp.TableAlias(this=exp.to_identifier(f"of_{named}"), columns=[exp.to_identifier(named)])
+        node.set("alias", alias)
+    offset = node.args.get("offset")
+    return Source(node, alias.columns[0], offset if isinstance(offset, exp.Identifier) else None, members)
+
+
+def _members(array: exp.Expression, statement: exp.Expression, tables: dict[str, Sequence[Field]]) -> tuple[str, ...]:
+    """The members of the structs in an array, in lower case; none if it has no structs, or nobody knows them."""
+    if not isinstance(array, (exp.Column, exp.Dot)):
+        struct = array.find(exp.Struct) if isinstance(array, (exp.Array, exp.ArrayAgg)) else None
+        return _names(struct) if struct is not None and _depth(struct, array) <= 1 else ()
+    name = (array.expression.name if isinstance(array, exp.Dot) else array.name).lower()
+    every = [field for fields in tables.values() for field in _nested(fields) if field.name.lower() == name]
+    known = {tuple(member.name.lower() for member in field.fields) for field in every if field.mode == "REPEATED"}
+    if len(known) == 1:
+        return known.pop()
+    made = [alias.this for alias in statement.find_all(exp.Alias) if alias.alias.lower() == name]
+    made = [value.this if isinstance(value, exp.IgnoreNulls) else value for value in made]
+    of_aliases = {_members(value, statement, {}) for value in made if isinstance(value, (exp.Array, exp.ArrayAgg))}
+    return of_aliases.pop() if not known and len(of_aliases) == 1 else ()
+
+
+def _has_structs(array: exp.Expression) -> bool:
+    """Whether an array is written with structs, which need not have names."""
+    return (
+        isinstance(array, exp.Array)
+        and bool(array.expressions)
+        and isinstance(array.expressions[0], exp.Struct | exp.Tuple)
+    )
+
+
+def _depth(struct: exp.Expression, array: exp.Expression) -> int:
+    """How many further arrays and structs are around a struct in an array."""
+    depth, node = 0, struct.parent
+    while node is not None and node is not array:
+        depth += isinstance(node, (exp.Array, exp.ArrayAgg, exp.Func)) or (isinstance(node, exp.Query) and depth == 0)
+        node = node.parent
+    return depth
+
+
+def _names(struct: exp.Struct) -> tuple[str, ...]:
+    named = [item.name if isinstance(item, exp.PropertyEQ) else item.alias_or_name for item in struct.expressions]
+    return tuple(name.lower() for name in named if name)
+
+
+def _nested(fields: Sequence[Field]) -> Iterator[Field]:
+    for field in fields:
+        yield field
+        yield from _nested(field.fields)
+
+
+def _names_of(node: exp.Expression, queries: dict[str, exp.Expression], tables: dict[str, Sequence[Field]]) -> set[str]:
+    """The name of a source of a query, and those of its columns, without members of structs in an array."""
+    if isinstance(node, exp.Unnest):
+        columns = node.args["alias"].columns if node.args.get("alias") else []
+        return {column.name.lower() for column in columns}
+    name = node.alias_or_name.lower()
+    query = (
+        node.this if isinstance(node, exp.Subquery) else queries.get("" if node.args.get("db") else node.name.lower())
+    )
+    outputs = query.named_selects if isinstance(query, exp.Query) else []
+    return {name, *(field.name.lower() for field in tables.get(name, ())), *(output.lower() for output in outputs)}
+
+
+def _columns(select: exp.Select) -> Iterator[exp.Column]:
+    """The columns of a query, without those of the queries in it."""
+    inside = select.walk(prune=lambda node: isinstance(node, exp.Query) and node is not select)
+    return (node for node in inside if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star))
+
+
+def _qualify(column: exp.Column, select: exp.Select, members: dict[str, Source]) -> None:
+    path = [part for key in PATH if (part := column.args.get(key)) is not None]
+    source = members.get(path[0].name.lower()) if all(isinstance(part, exp.Identifier) for part in path) else None
+    if source is None or (len(path) == 1 and _means_output(column, select)):
+        return
+    made: exp.Expression = exp.Column(this=path[0].copy(), table=source.name.copy())
+    for part in path[1:]:
+        made = exp.Dot(this=made, expression=part.copy())
+    column.replace(made)
+
+
+def _means_output(column: exp.Column, select: exp.Select) -> bool:
+    """Whether a name after the SELECT list is that of an expression in the list."""
+    clause = column.find_ancestor(exp.Order, exp.Group, exp.Having, exp.Qualify, exp.Select)
+    if clause is None or clause.parent is not select:
+        return False
+    return any(isinstance(item, exp.Alias) and item.alias.lower() == column.name.lower() for item in select.expressions)
+
+
+def _list_members(select: exp.Select, nodes: Sequence[exp.Expression], arrays: Sequence[Source]) -> None:
+    """`SELECT *` has the members as columns in place of the struct, for arrays that come after all other sources."""
+    if any(node is not source.node for source, node in zip(arrays, nodes[-len(arrays) :], strict=True)):
+        return
+    for star in [item for item in select.expressions if isinstance(item, exp.Star) and not item.args.get("replace")]:
+        excepted = list(star.args.get("except_") or ())
+        own = {name for array in arrays for name in array.members}
+        others = [item for item in excepted if item.name.lower() not in own]
+        listed: list[exp.Expression] = []
+        for array in arrays:
+            inner = [item.copy() for item in excepted if item.name.lower() in array.members]
+            others.append(array.name.copy())
+            listed.append(exp.Column(this=exp.Star(**({"except_": inner} if inner else {})), table=array.name.copy()))
+            if array.offset is not None:
+                others.append(array.offset.copy())
+                if array.offset.name.lower() not in {item.name.lower() for item in excepted}:
+                    listed.append(exp.column(array.offset.copy()))
+        star.set("except_", others)
+        place = select.expressions.index(star)
+        before = [] if len(nodes) == len(arrays) else [star]
+        select.set("expressions", [*select.expressions[:place], *before, *listed, *select.expressions[place + 1 :]])
+
+
+def count_from_zero(statement: exp.Expression) -> None:
+    """Give each UNNEST … WITH OFFSET BigQuery's offsets: DuckDB's ordinality counts from 1."""
+    for node in list(statement.find_all(exp.Unnest)):
+        if isinstance(offset := node.args.get("offset"), exp.Identifier):
+            named = node.args.get("alias")
+            value = named.columns[0] if named and named.columns else exp.to_identifier("value")
+            columns = exp.TableAlias(this=exp.to_identifier("numbered"), columns=[value.copy()])
+            numbered = exp.Unnest(
+                expressions=[item.copy() for item in node.expressions], alias=columns, offset=offset.copy()
+            )
+            from_zero = exp.alias_(exp.column(offset.copy()) - 1, offset.copy())
+            if isinstance(node.parent, exp.Join) and node.parent.side and not node.parent.args.get("on"):
+                node.parent.set("on", exp.true())
+            rows = exp.select(exp.column(value.copy()), from_zero).from_(numbered)
+            node.replace(exp.Lateral(this=exp.Subquery(this=rows), alias=exp.TableAlias()))
