@@ -29,7 +29,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named
-from bqdump.export.task import RunningExport
+from bqdump.export.task import RunningExport, StoredManifest
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import differs, present
@@ -47,20 +47,26 @@ FILES: dict[Mode, str] = {
 }
 
 
-async def read_published(store: ObjectStore, settings: Settings, *, planning: bool = False) -> Published | None:
-    """The tables of the published export, None if nothing was published or its manifest was deleted.
+async def read_published(store: ObjectStore, settings: Settings) -> Published | None:
+    """The tables of the published export, None if nothing was published or its manifest was deleted."""
+    latest = await read_latest(store, settings)
+    manifest = await _manifest(store, latest) if latest else None
+    return decode(manifest.data, Published, manifest.name) if manifest else None
 
-    planning: a run is planned, whose note as a planner is stored. Raises UnavailableError while a table is erased: so
-    either the erasure finds that note, or the run finds the erasure.
+
+async def read_over(store: ObjectStore, settings: Settings) -> tuple[Published | None, StoredManifest | None]:
+    """The same for a run that is planned, and whose note as a planner is stored; and the manifest as it was read.
+
+    Raises UnavailableError while a table is erased: either the erasure finds that note, or the run finds the erasure.
     """
     latest = await read_latest(store, settings)
-    if planning and latest and (erasing := latest.erasing):
+    if latest and (erasing := latest.erasing):
         from bqdump.core.retention.erased import finishing, underway
 
         hint = f"Finish it: {finishing(erasing, latest.dataset)}"
         raise UnavailableError("plan", "the run", underway(erasing), hint)
-    data = await _manifest(store, latest) if latest else None
-    return decode(data, Published, latest.manifest) if latest and data else None
+    manifest = await _manifest(store, latest) if latest else None
+    return decode(manifest.data, Published, manifest.name) if manifest else None, manifest
 
 
 async def carry_over(
@@ -109,10 +115,10 @@ async def _stays_of(
     if latest.run == export.plan.over and not (leaving or export.plan.kept or export.settings.keep_others):
         # According to the plan, everything in it is either exported again or unchanged.
         return Carryover(latest.run)
-    data = await _manifest(export.store, latest)
-    if data is None:
+    manifest = await _manifest(export.store, latest)
+    if manifest is None:
         return Carryover(latest.run)
-    published = decode(data, Published, latest.manifest)
+    published = decode(manifest.data, Published, manifest.name)
     reasons: dict[str, RemovalReason] = {table.table: table.reason for table in export.plan.removed}
     reasons |= dict.fromkeys(dropped, "dropped")
     gone = published.without(tables)
@@ -129,7 +135,7 @@ async def _stays_of(
         message = "%s is carried over from run %s, which was published after this run was planned"
         log.warning(message, name, latest.run, extra=LogEvent.TABLE_CARRIED_OVER.extra(table=name))
     decided = {*tables, *reasons}
-    return carryover_of(decode(data, Manifest, latest.manifest), export.plan, decided, kept, removed)
+    return carryover_of(decode(manifest.data, Manifest, manifest.name), export.plan, decided, kept, removed)
 
 
 async def _refuse_unsigned(export: RunningExport, signer: Signer, run: str, kept: Sequence[str]) -> None:
@@ -201,12 +207,12 @@ async def check_carried(export: RunningExport, carry: Carryover) -> None:
                 raise VerificationError("carry over", file.name, cause, hint)
 
 
-async def _manifest(store: ObjectStore, latest: Latest) -> bytes | None:
+async def _manifest(store: ObjectStore, latest: Latest) -> StoredManifest | None:
     stored = await read(store, Document(latest.manifest, Manifest))
     if stored is None:
         message = "the manifest of the published run %s is missing, so tables that leave the export cannot be named"
         log.warning(message, latest.run, extra=LogEvent.MANIFEST_MISSING.extra())
-    return stored.data if stored else None
+    return StoredManifest(latest.manifest, stored.generation, stored.data) if stored else None
 
 
 # Of a table that counts as failed although it was dropped.

@@ -105,11 +105,27 @@ class Task(NamedTuple):
         return max(1, min(self.settings.concurrency, JOBS_IN_FLIGHT // self.tasks))
 
 
+class StoredManifest(NamedTuple):
+    """A published manifest as it was read: the name and the generation of the object, and its bytes."""
+
+    name: str
+    generation: int
+    data: bytes
+
+    def is_of(self, latest: Latest) -> bool:
+        """Whether latest.json names this very object."""
+        return (self.name, self.generation) == (latest.manifest, latest.manifest_generation)
+
+
 class Made(NamedTuple):
-    """What the process that has made a plan need not read: its tables as they are stored, and its definitions."""
+    """What the process that has made a plan need not read: its tables as they are stored, and its definitions.
+
+    over: the manifest that it was compared with; None without one, and where it is too large to keep.
+    """
 
     lines: bytes
     definitions: Definitions
+    over: StoredManifest | None = None
 
 
 class RunningExport(NamedTuple):

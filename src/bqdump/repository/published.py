@@ -100,12 +100,18 @@ class Moved(NamedTuple):
         return self.stored is not None and self.stored.value.run == run
 
 
-async def move_latest(store: ObjectStore, settings: Settings, ready: Latest, known: Known[Latest] = "unread") -> Moved:
+async def move_latest(
+    store: ObjectStore,
+    settings: Settings,
+    ready: Latest,
+    known: Known[Latest] = "unread",
+    nothing_stale_of: Latest | None = None,
+) -> Moved:
     """Point latest.json to this run unless it names a later one.
 
     ready: complete except for the export that it replaces, which is added to `uncleared` from the present document.
-    known: see swap. Raises UsageError if another run was published after the manifest was made and has tables that are
-    missing from it.
+    known: see swap. nothing_stale_of: latest.json of a run all of whose files this one has replaced or kept. Raises
+    UsageError if another run was published after the manifest was made and has tables that are missing from it.
     """
     before = known.value if isinstance(known, Loaded) else None
     if before and before.run != ready.over:
@@ -123,7 +129,7 @@ async def move_latest(store: ObjectStore, settings: Settings, ready: Latest, kno
         if latest and latest.run != ready.over:
             await _refuse_unnamed(store, latest, ready)
         uncleared = (*ready.uncleared, *(latest.uncleared if latest else ()))
-        if latest and latest.replaces:
+        if latest and latest.replaces and latest != nothing_stale_of:
             uncleared = (*uncleared, Pointer(latest.run, latest.snapshot, latest.manifest))
         return msgspec.structs.replace(ready, uncleared=uncleared)
 

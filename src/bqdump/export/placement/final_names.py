@@ -207,9 +207,7 @@ async def withdraw(export: RunningExport) -> None:
     theirs = set(await _intended(export, Document(current.manifest, Intent)))
     latest = await read_latest(export.store, export.settings)
     # A partial export keeps the earlier files of its failed tables, and these may be ours.
-    earlier_files = (
-        [file for table in await read_earlier(export, latest.manifest) for file in table.files] if latest else []
-    )
+    earlier_files = [file for table in await read_earlier(export, latest) for file in table.files] if latest else []
     left = {(file.name, file.generation) for file in earlier_files}
     if latest and latest.run == current.run:
         # It is published: of the names in its intent, it replaces only those that its manifest lists.

@@ -107,7 +107,7 @@ async def _present(export: RunningExport, exported: Exported) -> tuple[list[Tabl
     """
     latest = exported.latest
     if latest and latest.replaces:
-        return await read_earlier(export, latest.manifest), []
+        return await read_earlier(export, latest), []
     return [], await _naive_shards(export, exported)
 
 
@@ -156,7 +156,7 @@ async def _left(export: RunningExport, failed: Collection[str], naive: list[Tabl
     """
     latest = await read_latest(export.store, export.settings) if failed else None
     left = []
-    for table in await read_earlier(export, latest.manifest) if latest and latest.replaces else naive:
+    for table in await read_earlier(export, latest) if latest and latest.replaces else naive:
         if table.table in failed:
             infos = await looked_up(export.store, (file.name for file in table.files))
             left.append(TableFiles(table.table, tuple(file_of(info) for info in infos if info), table.iceberg))

@@ -23,13 +23,13 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.risks import Risk
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import rfc3339
-from bqdump.export.carry import read_published
+from bqdump.export.carry import read_over, read_published
 from bqdump.export.placement.choose import placement_of, running_export
 from bqdump.export.planning.draft import Draft, draft_plan
 from bqdump.export.planning.reuse import refers
 from bqdump.export.planning.survey import Earlier, Request
 from bqdump.export.planning.target import PLAN, check_bucket, check_target, of_dataset, refuse_other_settings
-from bqdump.export.task import Made, RunningExport, Task
+from bqdump.export.task import Made, RunningExport, StoredManifest, Task
 from bqdump.ports.store import BucketInfo
 from bqdump.repository.prefix_owner import claim_prefix, release_prefix
 from bqdump.repository.references import pruned_early
@@ -118,7 +118,7 @@ async def _make(task: Task, bucket: BucketInfo | None, *, new: bool = False, fir
         if not new:
             await _refuse_pruned(task)
         async with pulse(task.store, task.layout.planner, task.owner):
-            draft = await _draft(task, bucket, first=first)
+            draft, over = await _draft(task, bucket, first=first)
             plan = draft.plan
             objects, size = await _store_objects(task, draft)
             await placement_of(plan).prepare(task)
@@ -134,20 +134,23 @@ async def _make(task: Task, bucket: BucketInfo | None, *, new: bool = False, fir
         return Obtained(stored)
     _log_plan(running_export(task, plan))
     await overwrite(task.store, task.settings.layout.newest, Newest(plan.run))
-    return Obtained(plan, Made(draft.lines, draft.definitions) if size <= KEPT_BYTES else None)
+    kept = over if over and len(over.data) <= KEPT_BYTES else None
+    return Obtained(plan, Made(draft.lines, draft.definitions, kept) if size <= KEPT_BYTES else None)
 
 
-async def _draft(task: Task, bucket: BucketInfo | None, *, first: bool) -> Draft:
-    """A plan that may be stored. Raises UsageError for risks that are not allowed."""
+async def _draft(task: Task, bucket: BucketInfo | None, *, first: bool) -> tuple[Draft, StoredManifest | None]:
+    """A plan that may be stored, and the manifest that it was compared with. Raises UsageError for risks that are not
+    allowed.
+    """
     for _ in range(DRAFTS):
-        published = None if first else await read_published(task.store, task.settings, planning=True)
+        published, over = (None, None) if first else await read_over(task.store, task.settings)
         earlier = Earlier(task.store, published, task.signer)
         request = Request(task.settings, task.run, task.tasks, bucket, earlier, task.of_set)
         draft = await draft_plan(task.warehouse, request)
         refuse(draft.plan.flags, f"{draft.plan.project}.{draft.plan.dataset}")
         # A run that prune begins to delete after the draft is not named: the next draft sees its tombstone.
         if await refers(task.store, task.settings, draft.plan):
-            return draft
+            return draft, over
     cause = f"run {draft.plan.over}, whose files it would name again, is being pruned"
     raise UnavailableError(PLAN, f"run {task.run}", cause, "Retry when prune has ended.")
 

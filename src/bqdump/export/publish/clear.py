@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 
+from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, IcebergFile, ManifestFiles, TableFiles
@@ -28,6 +30,7 @@ from bqdump.repository.repository import Loaded, load, replace, value_of
 from bqdump.repository.repository import delete as delete_objects
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def origin(plan: Plan) -> str:
@@ -57,13 +60,32 @@ async def clear_stale(export: RunningExport, manifest: ManifestFiles, seen: Load
             if earlier is None:
                 past.append(await _placed_by(export, pointer))
             elif earlier.snapshot == pointer.snapshot and _is_ours(export, earlier):
-                past += [earlier.found, *(table.objects for table in (*earlier.tables, *earlier.left))]
+                past += _listed(earlier)
         stale = [file for files in past for file in files if file.name not in kept]
         await delete(export, ((file.name, file.generation) for file in stale))
         if latest.uncleared:
             cleared = msgspec.structs.replace(latest, uncleared=())
             # Where this loses, latest.json was written meanwhile: the next publication clears these files once more.
             await replace(export.store, export.settings.layout.latest, cleared, stored.generation)
+
+
+def leaves_stale(export: RunningExport, manifest: ManifestFiles, before: Latest) -> bool:
+    """Whether this manifest makes files of the run before stale; True as well where only a request would tell.
+
+    manifest: that of this run.
+    """
+    over = export.made.over if export.made else None
+    if over is None or not over.is_of(before):
+        return True
+    kept = {file.name for table in (*manifest.tables, *manifest.left) for file in table.objects}
+    return any(
+        file.name not in kept for files in _listed(decode(over.data, ManifestFiles, over.name)) for file in files
+    )
+
+
+def _listed(manifest: ManifestFiles) -> list[tuple[File | IcebergFile, ...]]:
+    """Every object that an earlier manifest names."""
+    return [manifest.found, *(table.objects for table in (*manifest.tables, *manifest.left))]
 
 
 async def clear_staging(export: RunningExport) -> None:
@@ -99,10 +121,18 @@ async def delete(export: RunningExport, objects: Iterable[tuple[str, int]]) -> N
     await delete_objects(export.store, objects)
 
 
-async def read_earlier(export: RunningExport, manifest: str) -> list[TableFiles]:
-    """The files that an earlier manifest lists, by table; none if it was deleted."""
-    earlier = await value_of(export.store, Document(manifest, ManifestFiles))
+async def read_earlier(export: RunningExport, latest: Latest) -> list[TableFiles]:
+    """The files that the manifest of the published run lists, by table; none if it was deleted."""
+    earlier = await published_manifest(export, latest, ManifestFiles)
     return [*earlier.tables, *earlier.left] if earlier else []
+
+
+async def published_manifest(export: RunningExport, latest: Latest, type_: type[T]) -> T | None:
+    """The manifest of the published run, None if it was deleted. The one that was planned with is not read again."""
+    over = export.made.over if export.made else None
+    if over and over.is_of(latest):
+        return decode(over.data, type_, over.name)
+    return await value_of(export.store, Document(latest.manifest, type_))
 
 
 async def _placed_by(export: RunningExport, pointer: Pointer) -> list[ObjectInfo]:

@@ -18,7 +18,7 @@ from bqdump.core.documents.target import Latest, Publishing
 from bqdump.core.errors import UnavailableError, VerificationError
 from bqdump.core.plan.record import Record, make_manifest
 from bqdump.export.collected import Collected
-from bqdump.export.publish.clear import delete
+from bqdump.export.publish.clear import delete, leaves_stale
 from bqdump.export.publish.collect import all_tables, collect, partition_entries, prove, read_definitions
 from bqdump.export.publish.latest import has_ended, pointer_to, read_manifest_files
 from bqdump.export.task import Exported, InPlace, RunningExport
@@ -200,4 +200,6 @@ async def _point(export: RunningExport, made: _Stored) -> Moved:
         # A run that has announced itself since has published this one, if it was ready before.
         before = made.latest.value if isinstance(made.latest, Loaded) else None
         return Moved(await load_latest(export.store, export.settings), before)
-    return await move_latest(export.store, export.settings, ready, made.latest)
+    before = made.latest.value if isinstance(made.latest, Loaded) else None
+    clean = before if before and not leaves_stale(export, made.files.value, before) else None
+    return await move_latest(export.store, export.settings, ready, made.latest, clean)

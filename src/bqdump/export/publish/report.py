@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bqdump.core.documents.codec import decode
-from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Cleared
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
+from bqdump.export.publish.clear import published_manifest
 from bqdump.export.publish.publish import Published
 from bqdump.export.task import RunningExport
 from bqdump.ports.store import ObjectStore
@@ -53,7 +53,7 @@ async def store_report(export: RunningExport, published: Published, cleared: Seq
         manifest = decode(data, document.type, document.name)
         changes = None
         if before and before.run != export.plan.run and len(manifest.tables) <= COMPARED_TABLES:
-            earlier = await value_of(export.store, Document(before.manifest, Manifest))
+            earlier = await published_manifest(export, before, Manifest)
             changes = compare(earlier, manifest) if earlier else None
         report = render_report(manifest, changes, cleared=cleared)
         await write_object(export.store, export.layout.report, report, 0)
