@@ -30,6 +30,12 @@ def scratch(stage: Stage) -> list[str]:
     return [one.dataset_id for one in stage.big.list_datasets() if one.dataset_id.startswith("bqdump_drill_")]
 
 
+def created(stage: Stage) -> int:
+    """The number of row access policies that requests have created."""
+    counted: Any = stage.stack.requests()
+    return int(counted["bigquery"]["requests"].get("bigquery.rowAccessPolicies.insert", 0))
+
+
 def test_a_drill_compares_every_value_and_leaves_only_its_note(stage: Stage) -> None:
     for number in range(3):
         stage.table(f"t_{number}", rows=number + 1)
@@ -59,3 +65,20 @@ def test_a_drill_compares_every_value_and_leaves_only_its_note(stage: Stage) -> 
     names = list(stage.objects())
     assert len([name for name in names if "/drills/" in f"/{name}"]) == 3
     assert [name for name in names if "/restores/" in name or "/executions/" in name] == []
+
+
+def test_a_drill_restores_row_access_policies_in_its_scratch_dataset_on_request(stage: Stage) -> None:
+    stage.table("orders", rows=3)
+    stage.table("others")
+    policy = "GRANT TO ('user:a@example.com') FILTER USING (id = 1)"
+    stage.sql(f"CREATE ROW ACCESS POLICY few ON {stage.dataset}.orders {policy}")
+    stage.run_tasks(1, execution="r1", format="parquet", allow="row-policies")
+    code, without = drill(stage, "--include", "ord*")
+    assert (code, without["state"], without["rows"], without["objects"]) == (0, "proven", 3, 0)
+    assert ["few" in one["name"] for one in without["not_restored"]] == [True]
+    before = created(stage)
+    code, done = drill(stage, "--include", "ord*", "--with-policies")
+    # The values were compared before the policy hid two of the rows.
+    assert (code, done["state"], done["tables"], done["rows"]) == (0, "proven", ["orders"], 3)
+    assert (done["objects"], done["not_restored"], created(stage) - before) == (1, [], 1)
+    assert scratch(stage) == []
