@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -22,13 +22,15 @@ from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.repository import Loaded
 from bqdump.retain.erase import erase
+from bqdump.retain.prune import prune
 from bqdump.retain.rewrite import Task, delete_files
+from bqdump.retain.survey import Task as Pruning
 from copying.scene import Copies, complete
-from copying.test_interrupted import KilledError, Watched
+from copying.test_interrupted import KilledError, Watched, in_a_thread
 
 
-def erased(copies: Copies, store: ObjectStore, settings: Settings) -> tuple[str, ...]:
-    erasing = Erasing("sales", copies.source.now + 5000, "dana", "why")
+def erased(copies: Copies, store: ObjectStore, settings: Settings, after: int = 5000) -> tuple[str, ...]:
+    erasing = Erasing("sales", copies.source.now + after, "dana", "why")
     return asyncio.run(erase(Task(store, settings, erasing, delete=True))).runs
 
 
@@ -280,3 +282,88 @@ def test_an_erasure_at_a_copy_that_is_not_published_says_to_repeat_the_copy() ->
     assert waits.value.hint == "Repeat the copy, then this."
     copies.copy("r2")
     assert erased(copies, copies.target, copies.there) == ("r1", "r2")
+
+
+def late_file(copies: Copies, run: str = "r1") -> str:
+    """A file of `sales` that is there again: a task that was late has stored it, once the table had been erased."""
+    (name,) = [file.name for entry in copies.manifest(run).tables if entry.table == "sales" for file in entry.files]
+    found = copies.target.peek(name)
+    assert found
+    erased(copies, copies.target, copies.there)
+    assert copies.target.peek(name) is None
+    copies.target.put_now(name, found[0])
+    return name
+
+
+def test_prune_deletes_what_a_late_task_has_stored_of_an_erased_table() -> None:
+    copies = Copies()
+    copies.export("r1")
+    copies.copy("r1")
+    name = late_file(copies)
+    assert copies.prune() == []
+    assert copies.target.peek(name) is None
+    complete(copies)
+
+
+def test_a_prune_that_only_looks_counts_it_and_a_file_of_others_stays() -> None:
+    copies = Copies()
+    copies.export("r1")
+    copies.copy("r1")
+    name = late_file(copies)
+    pruning = Pruning(copies.target, copies.there, Policy(), copies.source.now)
+    assert asyncio.run(prune(pruning)).files == 1
+    copies.target.put_now(name, b"rows of others")
+    assert asyncio.run(prune(pruning._replace(delete=True))).files == 0
+    found = copies.target.peek(name)
+    assert found is not None
+    assert found[0] == b"rows of others"
+
+
+def test_an_erasure_that_is_repeated_deletes_what_a_late_task_has_stored() -> None:
+    copies = Copies()
+    copies.export("r1")
+    copies.copy("r1")
+    name = late_file(copies)
+    assert erased(copies, copies.target, copies.there, 6000) == ()
+    assert copies.target.peek(name) is None
+    with pytest.raises(NotFoundError, match="no kept run has it any more"):
+        erased(copies, copies.target, copies.there, 7000)
+
+
+def test_a_task_that_is_late_deletes_what_it_has_stored_of_an_erased_table() -> None:
+    copies = Copies()
+    copies.export("r1")
+    stored: list[str] = []
+
+    def before(what: str, name: str) -> None:
+        if what == "stream" and "/sales_" in name and not stored:
+            stored.append(name)
+            in_a_thread(lambda: copies.copy("r1"))
+            in_a_thread(lambda: erased(copies, copies.target, copies.there))
+
+    with pytest.raises(UsageError, match="was erased from it"):
+        asyncio.run(copy(copies.task(None, cast("Any", Watched(copies.target, before))), (), Policy(), every=False))
+    assert [copies.target.peek(name) for name in stored] == [None]
+    complete(copies)
+
+
+def test_a_copy_moves_a_file_again_that_a_prune_is_about_to_delete_of_an_erased_table() -> None:
+    copies = Copies()
+    copies.export("r1", "r2", incremental=True)
+    copies.copy("r1", "r2")
+    name = late_file(copies, "r2")
+    records: list[str] = []
+
+    def before(what: str, written: str) -> None:
+        records.extend([written] if what == "write" and "/erasures/" in written else [])
+        # The prune has looked for runs that name the file, for the last time.
+        if what == "delete" and records and copies.latest() == "r2":
+            in_a_thread(lambda: copies.export("r3", incremental=True))
+            in_a_thread(lambda: copies.copy("r3"))
+
+    assert copies.target.peek(name)
+    target = cast("Any", Watched(copies.target, before))
+    asyncio.run(prune(Pruning(target, copies.there, Policy(), copies.source.now, delete=True)))
+    assert records
+    assert name in [file.name for entry in copies.manifest("r3").tables for file in entry.files]
+    complete(copies)

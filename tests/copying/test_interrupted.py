@@ -277,7 +277,7 @@ def test_a_prune_of_the_copy_at_any_request_never_takes_what_the_copy_relies_on(
         def before(what: str, name: str) -> None:
             if next(left, None) is None and not pruned:  # noqa: B023
                 pruned.append(name)  # noqa: B023
-                _in_a_thread(lambda: copies.prune(days=0, keep_last=1))  # noqa: B023
+                in_a_thread(lambda: copies.prune(days=0, keep_last=1))  # noqa: B023
 
         asyncio.run(copy(copies.task(None, cast("Any", Watched(copies.target, before))), (), Policy(), every=False))
         complete(copies)
@@ -294,7 +294,7 @@ def remove(store: MemoryStore, part: str) -> None:
         del store._objects[name]
 
 
-def _in_a_thread(work: Callable[[], object]) -> None:
+def in_a_thread(work: Callable[[], object]) -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from bqdump.copying.finish import complete, lock_again, lock_files, publish_stopped, store_manifest
 from bqdump.copying.move import Movement, compare, move, prove_others, read_unread
 from bqdump.copying.places import check_place, chosen_runs, claim_place, refuse_bare_word, refuse_overlap
-from bqdump.copying.sharing import UNANNOUNCED, Begun, begin, is_pruned, name_again, publishes, publishing
+from bqdump.copying.sharing import UNANNOUNCED, Begun, begin, is_pruned, name_again, pruning, publishes, publishing
 from bqdump.copying.survey import (
     Locking,
     Place,
@@ -30,6 +30,7 @@ from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import time_of
 from bqdump.repository.repository import exists
 from bqdump.repository.turns import pulse
+from bqdump.retain.sweep import delete_erased_again
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +105,11 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
     try:
         async with pulse(task.target.store, task.target.layout.run(run).planner, task.owner):
             return await _copy_begun(task, found, begun)
-    except (NotFoundError, VerificationError) as error:
-        if await is_pruned(task, found, begun):
+    except (NotFoundError, VerificationError, UsageError) as error:
+        if isinstance(error, UsageError):
+            # As of a copy that other tasks have completed, and in which a table was erased since.
+            await delete_erased_again(pruning(task))
+        elif await is_pruned(task, found, begun):
             await name_again(task, found)
             raise pruned_meanwhile(task, run) from error
         raise
@@ -119,6 +123,8 @@ async def _copy_begun(task: Task, found: Surveyed, begun: Begun) -> tuple[Copied
         await _publish(task, found, begun, moved)
     elif not await exists(task.target.store, task.target.layout.run(found.run).manifest):
         raise pruned_meanwhile(task, found.run)
+    else:
+        await delete_erased_again(pruning(task))
     return _result(found, "copied", moved.own), requests_for(plan.files, rewrites=task.mover.rewrites)
 
 

@@ -21,6 +21,7 @@ from bqdump.core.dealing import share_out
 from bqdump.core.documents.copying import Copying, Expected, Renewed
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import ManifestFiles
+from bqdump.core.documents.retention import Erasure
 from bqdump.core.errors import ConflictError
 from bqdump.core.retention.policy import Policy
 from bqdump.repository.published import read_latest
@@ -121,8 +122,7 @@ async def name_again(task: Task, found: Surveyed) -> None:
         if tombstone is None or not tombstone.value.decided:
             return
         # Its prune deletes both documents again, and has listed the files before.
-        pruning = Pruning(place.store, place.settings, Policy(), task.now)
-        files = (*tombstone.value.files, *(await copies_of(pruning, found.run, mine.files)).own)
+        files = (*tombstone.value.files, *(await copies_of(pruning(task), found.run, mine.files)).own)
         added = structs.replace(tombstone.value, files=tuple(dict.fromkeys(files)), emptied=False)
         if await replace(place.store, names.tombstone, added, tombstone.generation):
             return
@@ -134,6 +134,11 @@ async def _erased_since(place: Place, found: Surveyed) -> bool:
     return stored is not None and content_of(stored.value) == found.content
 
 
+def pruning(task: Task) -> Pruning:
+    """A prune of the copies that keeps all runs."""
+    return Pruning(task.target.store, task.target.settings, Policy(), task.now)
+
+
 async def _refuse_erased(place: Place, run: str) -> None:
     latest = await read_latest(place.store, place.settings)
     if latest and latest.erasing:
@@ -141,13 +146,19 @@ async def _refuse_erased(place: Place, run: str) -> None:
 
 
 async def _doomed(place: Place, names: Container[str]) -> set[tuple[str, int]]:
-    """The files of these names that prunes may be about to delete in the copy, by name and generation.
+    """The files of these names that prunes may be about to delete in the copy, by name and generation: those of runs
+    that are deleted, and those of an erased table that a task of a copy had stored again.
 
     What a run names that is not being pruned stays: a prune that decides to delete that run later finds the copy that
     is in progress by then. Raises DocumentError for a manifest that cannot be read.
     """
     found: set[tuple[str, int]] = set()
     kept: list[str] = []
+    async for page in place.store.objects(place.layout.erasures):
+        for info in page:
+            erasure = await value_of(place.store, Document(info.name, Erasure))
+            listed = erasure.files if erasure else ()
+            found.update((file.name, file.generation) for file in listed if file.name in names)
     for run in await place.store.folders(place.layout.runs):
         tombstone = await value_of(place.store, place.layout.run(run).tombstone)
         if tombstone and tombstone.decided:

@@ -10,28 +10,47 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.document import Document
+from bqdump.core.documents.copying import Expected
 from bqdump.core.documents.manifest import Erased, Manifest
 from bqdump.core.documents.retention import Erasure, ObjectVersion
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.retention.erased import ErasedFrom, Held, concerns, finishing, leaves, repeats, versions_in, words_of
+from bqdump.core.retention.erased import (
+    ErasedFrom,
+    Held,
+    concerns,
+    expected_in,
+    finishing,
+    leaves,
+    repeats,
+    versions_in,
+    words_of,
+)
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339, time_of
 from bqdump.core.wording import close_name
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import READS_AT_ONCE
-from bqdump.repository.repository import Loaded, create, exists, load, overwrite, read, value_of
+from bqdump.repository.repository import Loaded, create, exists, load, overwrite, read
 from bqdump.retain.leftovers import metadata_of
-from bqdump.retain.rewrite import Task, delete_files, is_strange, mark, point_again, rewrite, strange, unmark
+from bqdump.retain.rewrite import (
+    Task,
+    delete_files,
+    held_before,
+    is_strange,
+    mark,
+    point_again,
+    rewrite,
+    strange,
+    unmark,
+)
 from bqdump.retain.survey import Complete, Survey, survey
 from bqdump.retain.survey import Task as Surveying
 
@@ -45,8 +64,8 @@ class Concerned(NamedTuple):
     signed: those with a signature. strange: of these, one that the signer's key has not signed as it is, "" for none.
     partial: those that have only files of it that an earlier run has left, whose age they do not say.
     named: the tables that some run has. before: the note of the last erasure of this one that some run has.
-    held: records of earlier erasures of the table, some of whose files could not be deleted.
-    copied: of all runs, those that are copies.
+    held: records of earlier erasures of the table, some of whose files could not be deleted, or are there again.
+    copied: of all runs, those that are copies. again: the files of the table that these have (see Erasure.copied).
     """
 
     survey: Survey
@@ -59,6 +78,7 @@ class Concerned(NamedTuple):
     partial: tuple[str, ...] = ()
     before: Erased | None = None
     copied: frozenset[str] = frozenset()
+    again: tuple[Expected, ...] = ()
 
 
 async def has_begun(task: Task) -> bool:
@@ -123,7 +143,8 @@ async def _begin(task: Task, latest: Latest | None) -> Loaded[Erasure]:
         # What has come meanwhile is found now, and what comes later finds the mark.
         found = await _concerned(task)
         _refuse(task, found)
-        made = await create(task.store, document, Erasure(erasing=task.erasing, runs=found.runs, files=found.files))
+        erasure = Erasure(erasing=task.erasing, runs=found.runs, files=found.files, copied=found.again)
+        made = await create(task.store, document, erasure)
     except BqdumpError:
         refusal = Erasure(erasing=task.erasing, runs=(), files=(), refused=True)
         made = await create(task.store, document, refusal)
@@ -165,7 +186,7 @@ async def _concerned(task: Task) -> Concerned:
     """The runs whose manifests name the table, as of before the given time, and everything that they name of it."""
     layout, table = task.settings.layout, task.erasing.table
     try:
-        known = await survey(Surveying(task.store, task.settings, Policy(), task.erasing.at))
+        known = await survey(_surveying(task))
     except UsageError as error:
         raise UsageError(ERASE, error.subject, error.cause, "Nothing was changed.") from None
 
@@ -179,7 +200,7 @@ async def _concerned(task: Task) -> Concerned:
     folder = layout.iceberg_table(table)
     for manifest in having:
         if manifest.settings.get("iceberg"):
-            made = await metadata_of(Surveying(task.store, task.settings, Policy(), task.erasing.at), manifest.run)
+            made = await metadata_of(_surveying(task), manifest.run)
             files += [file for file in made if file.name.startswith(folder)]
     signed = [manifest.run for manifest in having if await exists(task.store, layout.run(manifest.run).signature)]
     wrong = [run for run in signed if await _is_strange(task, run)]
@@ -187,27 +208,24 @@ async def _concerned(task: Task) -> Concerned:
     names = frozenset(entry.table for manifest in manifests for entry in manifest.tables)
     notes = [note for manifest in manifests for note in manifest.erased if note.table == table]
     before = max(notes, key=lambda note: note.at, default=None)
-    held = await _held(task)
+    copied = frozenset(manifest.run for manifest in manifests if manifest.copy_of)
+    held = await held_before(task, _surveying(task) if copied else None)
     files += [file for record in held for file in record.files]
     runs = tuple(manifest.run for manifest in having)
     known_files, strange = tuple(dict.fromkeys(files)), next(iter(wrong), "")
-    copied = frozenset(manifest.run for manifest in manifests if manifest.copy_of)
-    return Concerned(known, runs, known_files, tuple(signed), names, tuple(held), strange, partial, before, copied)
+    again = tuple(dict.fromkeys(file for manifest in having for file in expected_in(manifest, task.erasing)))
+    return Concerned(
+        known, runs, known_files, tuple(signed), names, tuple(held), strange, partial, before, copied, again
+    )
+
+
+def _surveying(task: Task) -> Surveying:
+    return Surveying(task.store, task.settings, Policy(), task.erasing.at)
 
 
 async def _is_strange(task: Task, run: str) -> bool:
     stored = await read(task.store, task.settings.layout.run(run).manifest)
     return stored is not None and await is_strange(task, run, stored.data)
-
-
-async def _held(task: Task) -> list[Erasure]:
-    folder, found = task.settings.layout.erasures, list[Erasure]()
-    async for page in task.store.objects(folder):
-        for info in page:
-            record = await value_of(task.store, Document(info.name, Erasure))
-            if record and record.done and record.files and record.erasing.table == task.erasing.table:
-                found.append(record)
-    return found
 
 
 def _refuse(task: Task, found: Concerned) -> None:
@@ -261,8 +279,7 @@ async def _forget_snapshots(task: Task, runs: Iterable[str]) -> None:
 
     latest = await read_latest(task.store, task.settings)
     if latest:
-        surveying = Surveying(task.store, task.settings, Policy(), task.erasing.at)
-        await forget_table(surveying, latest, set(runs), task.erasing.table)
+        await forget_table(_surveying(task), latest, set(runs), task.erasing.table)
 
 
 def _result(task: Task, runs: Iterable[str], files: Iterable[ObjectVersion], held: Iterable[Held]) -> ErasedFrom:
@@ -278,16 +295,3 @@ def _result(task: Task, runs: Iterable[str], files: Iterable[ObjectVersion], hel
         reason=erasing.reason,
         held=tuple(held),
     )
-
-
-async def keeps(task: Task) -> list[str]:
-    """What the erasure does not reach, in sentences."""
-    others = "Copies of these runs in other places are not touched: erase the table there as well."
-    with suppress(BqdumpError):
-        bucket = await task.store.describe()
-        if bucket.versions:
-            return [others, f"{task.store.url} keeps deleted files as noncurrent versions: delete these, too."]
-        if bucket.soft_delete_seconds:
-            days = bucket.soft_delete_seconds // 86_400
-            return [others, f"{task.store.url} keeps deleted files for {counted(days, 'more day')} (soft delete)."]
-    return [others]

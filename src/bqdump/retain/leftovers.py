@@ -51,11 +51,16 @@ async def copies_of(task: Task, run: str, files: Collection[Expected]) -> Leftov
 
     Another file under such a name is not the copy's, and stays.
     """
+    found = await arrived(task, files)
+    return found._replace(own=(*found.own, *await metadata_of(task, run)))
+
+
+async def arrived(task: Task, files: Collection[Expected]) -> Leftovers:
+    """Of these files of copies, those that are here. Another file under such a name is not the copy's."""
     stored = await present(task.store, [file.name for file in files]) if files else {}
     infos = [(info, file) for file in files if (info := stored.get(file.name))]
     own = tuple(_version(info) for info, file in infos if (info.size, info.crc32c) == (file.size, file.crc32c))
-    left = tuple(sorted(stored.keys() - {file.name for file in own}))
-    return Leftovers((*own, *await metadata_of(task, run)), left)
+    return Leftovers(own, tuple(sorted(stored.keys() - {file.name for file in own})))
 
 
 async def metadata_of(task: Task, run: str) -> list[ObjectVersion]:

@@ -58,6 +58,11 @@ class PrunePlan(NamedTuple):
     notes: tuple[str, ...]
 
     @property
+    def of_copies(self) -> bool:
+        """Whether the place holds copies."""
+        return any(run.copied for run in self.survey.complete)
+
+    @property
     def complete(self) -> tuple[Complete, ...]:
         """The complete runs to delete."""
         return tuple(run for run in self.survey.complete if not self.reasons[run.run])

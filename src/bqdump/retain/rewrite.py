@@ -25,6 +25,7 @@ from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageE
 from bqdump.core.retention.erased import Held, concerns, without_table
 from bqdump.core.retention.pruned import Sweep
 from bqdump.core.settings.settings import Settings
+from bqdump.core.sizes import counted
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.signer import Signer
@@ -34,6 +35,8 @@ from bqdump.repository.objects import write_object
 from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import Loaded, delete, exists, load, overwrite, read, swap, value_of
 from bqdump.repository.repository import replace as store_over
+from bqdump.retain.survey import Task as Surveying
+from bqdump.retain.sweep import erased_again
 
 
 class Task(NamedTuple):
@@ -185,6 +188,22 @@ async def _delete(store: ObjectStore, name: str) -> None:
         await delete(store, [(info.name, info.generation)])
 
 
+async def held_before(task: Task, copies: Surveying | None) -> list[Erasure]:
+    """The records of earlier erasures of the table that have files: they could not be deleted, or are there again.
+
+    copies: where it holds copies, how to look for what tasks that are late have stored again.
+    """
+    folder = task.settings.layout.erasures
+    again = await erased_again(copies, task.erasing.table) if copies else []
+    found = [replace(record.value, files=tuple(files)) for record, files in again]
+    async for page in task.store.objects(folder):
+        for info in page:
+            record = await value_of(task.store, Document(info.name, Erasure))
+            if record and record.done and record.files and record.erasing.table == task.erasing.table:
+                found.append(record)
+    return found
+
+
 async def delete_files(task: Task, record: Loaded[Erasure]) -> tuple[list[ObjectVersion], list[Held]]:
     """Delete the files of the record that no manifest names any more; what is deleted, and what the store holds."""
     store, layout, left = task.store, task.settings.layout, Sweep(record.value.files)
@@ -224,6 +243,19 @@ def _held_until(file: ObjectVersion, error: BqdumpError, info: ObjectInfo | None
     if until is None and info and info.updated and retention_seconds:
         until = time_of(info.updated) + timedelta(seconds=retention_seconds)
     return Held(file.name, fill(error.cause, COMMANDS), until)
+
+
+async def keeps(task: Task) -> list[str]:
+    """What the erasure does not reach, in sentences."""
+    others = "Copies of these runs in other places are not touched: erase the table there as well."
+    with suppress(BqdumpError):
+        bucket = await task.store.describe()
+        if bucket.versions:
+            return [others, f"{task.store.url} keeps deleted files as noncurrent versions: delete these, too."]
+        if bucket.soft_delete_seconds:
+            days = bucket.soft_delete_seconds // 86_400
+            return [others, f"{task.store.url} keeps deleted files for {counted(days, 'more day')} (soft delete)."]
+    return [others]
 
 
 async def refuse_unfinished_set(store: ObjectStore, settings: Settings, table: str) -> None:

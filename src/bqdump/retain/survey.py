@@ -64,7 +64,7 @@ class Complete(NamedTuple):
     snapshot: its snapshot time, in milliseconds since 1970 UTC.
     tombstone: left by a prune that was interrupted before it decided.
     untrusted: why its signature is not trusted, "" where it is, or need not be.
-    left_over: whether it is what is left of a copy that was pruned (see is_left_over).
+    left_over: whether it is what is left of a copy that was pruned (see is_left_over). copied: whether it is a copy.
     """
 
     run: str
@@ -77,6 +77,7 @@ class Complete(NamedTuple):
     tombstone: Loaded[Tombstone] | None
     untrusted: str = ""
     left_over: bool = False
+    copied: bool = False
 
     @property
     def age(self) -> tuple[int, str]:
@@ -227,7 +228,7 @@ async def complete(task: Task, run: str, manifest: RetainedFiles) -> Complete:
     of = (manifest.project, manifest.dataset), manifest.snapshot, manifest.snapshot_time
     why = await problem_of(task.trusted, task.layout.run(run).manifest.name) if task.trusted else ""
     whole, tables = manifest.status == "complete", manifest.totals.tables
-    return Complete(run, *of, whole, manifest.replaces, tables, None, why)
+    return Complete(run, *of, whole, manifest.replaces, tables, None, why, copied=manifest.copy_of is not None)
 
 
 async def refuse_missing(task: Task, run: str) -> Loaded[Tombstone] | None:

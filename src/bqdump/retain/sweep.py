@@ -10,20 +10,27 @@ with files in common, the one that comes later deletes these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
 from bqdump.concurrency import gathered
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import is_note
-from bqdump.core.documents.retention import ObjectVersion, Tombstone
+from bqdump.core.documents.retention import Erasure, ObjectVersion, Tombstone
+from bqdump.core.errors import BqdumpError
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.pruned import Sweep, is_document
+from bqdump.core.sizes import counted
 from bqdump.repository.manifests import read_retained
 from bqdump.repository.references import READS_AT_ONCE
 from bqdump.repository.repository import Loaded, delete, exists, load, replace, value_of
-from bqdump.retain.leftovers import outermost
+from bqdump.retain.leftovers import arrived, outermost
 from bqdump.retain.plan import PrunePlan, Swept
 from bqdump.retain.survey import Task, refuse_missing
+
+log = logging.getLogger(__name__)
 
 
 async def sweep(task: Task, plan: PrunePlan) -> Swept:
@@ -39,16 +46,59 @@ async def sweep(task: Task, plan: PrunePlan) -> Swept:
         left += await _delete_documents(task, tombstone.value.run, tombstone.generation)
         left += await _close(task, tombstone)
     await _delete_late_summaries(task)
-    return Swept(deleted, sum(file.size for file in present), tuple(left))
+    again = await delete_erased_again(task) if plan.of_copies else []
+    return Swept(deleted + len(again), sum(file.size for file in (*present, *again)), tuple(left))
 
 
 async def forecast(task: Task, plan: PrunePlan) -> Swept:
     """What `sweep` would delete, and what it would leave in the runs' folders."""
     present, left = await _removable(task, plan), list[str]()
+    present += [file for _, files in await erased_again(task) for file in files] if plan.of_copies else []
     begun = {tombstone.value.run for tombstone in plan.survey.deleting}
     for tombstone in (tombstone.value for tombstone in plan.deletions):
         left += (await _remaining(task, tombstone))[1] if tombstone.run in begun else tombstone.left
     return Swept(len(present), sum(file.size for file in present), tuple(left))
+
+
+async def erased_again(task: Task, table: str = "") -> list[tuple[Loaded[Erasure], list[ObjectVersion]]]:
+    """Files of erased tables that are in a place of copies again, and that no run names, with the records of erasures.
+
+    A task that is late has stored them, as another one had before they were erased. table: of this one only.
+    """
+    found = []
+    async for page in task.store.objects(task.layout.erasures):
+        for info in page:
+            record = await load(task.store, Document(info.name, Erasure))
+            if record and record.value.done and table in ("", record.value.erasing.table):
+                again = (await arrived(task, record.value.copied)).own
+                found.append((record, await _unnamed(task, again) if again else []))
+    return [(record, files) for record, files in found if files]
+
+
+async def delete_erased_again(task: Task) -> list[ObjectVersion]:
+    """Delete the same files, at the generations that they have now; those that were deleted.
+
+    The record names them first: a copy that begins after that moves them again, and one before has announced them.
+    """
+    gone = list[ObjectVersion]()
+    for record, files in await erased_again(task):
+        document = task.layout.erasure(record.value.erasing)
+        named = msgspec.structs.replace(record.value, files=tuple(dict.fromkeys((*record.value.files, *files))))
+        if not (generation := await replace(task.store, document, named, record.generation)):
+            # Another prune does the same.
+            continue
+        free = await _unnamed(task, files)
+        answers = await task.store.delete([(file.name, file.generation) for file in free])
+        held = [file for file, answer in zip(free, answers, strict=True) if isinstance(answer, BqdumpError)]
+        gone += [file for file, answer in zip(free, answers, strict=True) if answer is True]
+        kept = (*(file for file in record.value.files if file not in files), *held)
+        await replace(task.store, document, msgspec.structs.replace(record.value, files=kept), generation)
+        message, erased = (
+            "deleted %s of table %s, which was erased: a copy that was late had stored it again",
+            (LogEvent.TABLE_ERASED.extra(table=record.value.erasing.table)),
+        )
+        log.info(message, counted(len(free) - len(held), "file"), record.value.erasing.table, extra=erased)
+    return gone
 
 
 async def _removable(task: Task, plan: PrunePlan) -> list[ObjectVersion]:
@@ -57,18 +107,18 @@ async def _removable(task: Task, plan: PrunePlan) -> list[ObjectVersion]:
     Raises DocumentError for a manifest that cannot be read.
     """
     tombstones = [tombstone.value for tombstone in plan.deletions]
-    return await _present(task, await _unnamed(task, tombstones), tombstones)
+    files = [file for tombstone in tombstones for file in tombstone.files]
+    return await _present(task, await _unnamed(task, files, {one.run for one in tombstones}), tombstones)
 
 
-async def _unnamed(task: Task, tombstones: Sequence[Tombstone]) -> list[ObjectVersion]:
-    """The files of these runs that no run names which is not pruned itself.
+async def _unnamed(task: Task, files: Iterable[ObjectVersion], own: Collection[str] = ()) -> list[ObjectVersion]:
+    """Of these files, those that no run names which is not pruned itself. own: the runs that this prune deletes.
 
     A run may be pruned while manifests are read, and what it named may be in a manifest that was stored after it was
     looked for. But it was stored before the other run's deletion was decided. So all runs are looked at once more
     until no more of them are found to be pruned.
     """
-    unnamed = Sweep(file for tombstone in tombstones for file in tombstone.files)
-    own, marked = {tombstone.run for tombstone in tombstones}, set[str]()
+    unnamed, marked = Sweep(files), set(own)
     pruned: set[tuple[str, int]] = set()
 
     async def look(run: str) -> None:
@@ -96,7 +146,7 @@ async def _unnamed(task: Task, tombstones: Sequence[Tombstone]) -> list[ObjectVe
     while known != pruned:
         known = set(pruned)
         runs = await task.store.folders(task.layout.runs)
-        await gathered(look, [run for run in runs if run not in own | marked], READS_AT_ONCE)
+        await gathered(look, [run for run in runs if run not in marked], READS_AT_ONCE)
     return unnamed.files
 
 

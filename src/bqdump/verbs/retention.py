@@ -18,10 +18,10 @@ from bqdump.repository.exports import ExportAt, Exports, StoreAt, exports_at
 from bqdump.repository.notes import change_tags, read_tags, run_exists
 from bqdump.repository.published import read_latest
 from bqdump.retain.erase import erase as erase_from
-from bqdump.retain.erase import has_begun, keeps
+from bqdump.retain.erase import has_begun
 from bqdump.retain.prune import prune_exports
 from bqdump.retain.rewrite import Task as ErasingTask
-from bqdump.retain.rewrite import point_set_again, refuse_unfinished_set
+from bqdump.retain.rewrite import keeps, point_set_again, refuse_unfinished_set
 from bqdump.retain.survey import AtWork
 from bqdump.services.keys import open_signer, trusting
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bqdump.copying import finish, move
 from bqdump.core.copy import manifest
 from bqdump.repository import complete_runs
-from bqdump.retain import locked
+from bqdump.retain import locked, sweep
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
 
@@ -22,6 +22,8 @@ MUTATIONS = (
     Mutation("a task stores the manifest that it has read over one that was erased since", Law.COPIED,
              finish, "store_manifest",
              edit("raise another_run(place, found.run, found.manifest, stored.value)", "pass")),
+    Mutation("what a late task has stored of an erased table stays", Law.COPIED, sweep, "erased_again",
+             edit("(await arrived(task, record.value.copied)).own", "()")),
     Mutation("files that were there before keep their own locks", Law.LOCKED, finish, "lock_files",
              edit("if task.lock:", "if not task.lock:")),
     Mutation("prune deletes files that another run names", Law.LOCKED, locked, "_free_files",

@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.copying import CopyOf
+from bqdump.core.documents.copying import CopyOf, Expected
 from bqdump.core.documents.document import FORMAT_VERSION, ByMode, Count, Mode, OfExport, RunId, Time
 from bqdump.core.documents.manifest import File, ManifestFiles, TableFiles
 from bqdump.core.documents.signature import Signature
@@ -68,6 +68,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     """What an erasure takes out of which runs: written before the first of them is changed, and kept as its record.
 
     files: what the manifests named of the table; what is left once the erasure is done could not be deleted.
+    copied: the files of the table that copies had: a task of a copy that is late may store them again.
     done: every run is rewritten.
     refused: a run has come between, so nothing is erased; whoever stores the record first decides.
     signed: the signatures of manifests that are about to be written anew, by run: a repeated erasure signs no others.
@@ -77,6 +78,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     erasing: Erasing
     runs: tuple[RunId, ...]
     files: tuple[ObjectVersion, ...]
+    copied: tuple[Expected, ...] = ()
     done: bool = False
     refused: bool = False
     signed: dict[RunId, Signature] = {}

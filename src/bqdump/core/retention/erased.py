@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from bqdump.core.documents.copying import Expected
 from bqdump.core.documents.manifest import Erased, Manifest, TableEntry, TableFiles, Totals
 from bqdump.core.documents.manifest_index import snapshot_of
 from bqdump.core.documents.retention import ObjectVersion
@@ -133,6 +134,12 @@ def versions_in(manifest: Manifest, erasing: Erasing) -> list[ObjectVersion]:
             for metadata in table.iceberg
         ),
     ]
+
+
+def expected_in(manifest: Manifest, erasing: Erasing) -> list[Expected]:
+    """The files of the table that a task of a copy which is late may store again. None where it is no copy."""
+    entries = _concerned(manifest, erasing) if manifest.copy_of else ()
+    return [Expected(file.name, file.size, file.crc32c) for entry in entries for file in entry.files]
 
 
 def concerns(manifest: Manifest, erasing: Erasing) -> bool:
