@@ -6,6 +6,7 @@ Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigur
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -74,15 +75,19 @@ def place(
         after = _columns_after(table, disposition, partition, fields, options)
         build = _rewrite(catalog, table, disposition, partition, fields, after, select, arrival, written)
         before_fields = table.fields
-        version = catalog.new_version(table, build, after)
-        if table.buffer is not None and after != before_fields:
-            hidden = f", {PARTITION_TIME}" if table.ingestion_time else ""
-            buffers.reshape_buffer(catalog, table, evolution.converted(after, before_fields), hidden)
-        if disposition == "WRITE_TRUNCATE" and partition is None:
-            table.policies = []
-            kept = {key: value for key, value in table.properties.items() if key not in REPLACED}
-            table.properties = {**kept, **_replaced(options)}
-            catalog.keep_table(table)
+        hidden = f", {PARTITION_TIME}" if table.ingestion_time else ""
+        selected = f"{evolution.converted(after, before_fields)}{hidden}"
+        with buffers.reshaped(catalog, table, selected) if after != before_fields else nullcontext() as place:
+
+            def change() -> None:
+                if place is not None:
+                    place()
+                if disposition == "WRITE_TRUNCATE" and partition is None:
+                    table.policies = []
+                    kept = {key: value for key, value in table.properties.items() if key not in REPLACED}
+                    table.properties = {**kept, **_replaced(options)}
+
+            version = catalog.new_version(table, build, after, change)
     with catalog.warehouse.cursor() as cursor:
         size = version.measure(cursor)[1]
     written.bytes = max(0, size - (0 if disposition.startswith("WRITE_TRUNCATE") else before[1]))

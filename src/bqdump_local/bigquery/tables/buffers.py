@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Buffer, Table, stored_columns
@@ -14,29 +15,48 @@ if TYPE_CHECKING:
     from bqdump_local.bigquery.tables.types import Field
 
 
-def reshape(catalog: Catalog, table: Table, selected: str, fields: tuple[Field, ...]) -> None:
-    """Give the rows of a table other columns, also those streamed. selected: the select list that computes them."""
+def reshape(
+    catalog: Catalog,
+    table: Table,
+    selected: str,
+    fields: tuple[Field, ...],
+    also: Callable[[], None] = lambda: None,
+) -> None:
+    """Give the rows of a table other columns, also those streamed. selected: the select list that computes them.
+
+    also: changes the table in other ways; everything is stored at once.
+    """
     hidden = f", {PARTITION_TIME}" if table.ingestion_time else ""
 
     def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         cursor.execute(f"CREATE TABLE {name} AS SELECT {selected}{hidden} FROM {table.current.name}")
 
-    with table.lock:
-        catalog.new_version(table, build, fields)
-        if table.buffer is not None:
-            reshape_buffer(catalog, table, selected, hidden)
+    with table.lock, reshaped(catalog, table, f"{selected}{hidden}") as place:
+
+        def change() -> None:
+            place()
+            also()
+
+        catalog.new_version(table, build, fields, change)
 
 
-def reshape_buffer(catalog: Catalog, table: Table, selected: str, hidden: str) -> None:
-    """Give streamed rows other columns."""
-    with table.lock, catalog.warehouse.cursor() as cursor:
-        if table.buffer is None:
-            return
-        old, name = table.buffer.name, catalog.warehouse.fresh_name()
-        cursor.execute(f"CREATE TABLE {name} AS SELECT {selected}{hidden} FROM {old}")
-        table.buffer.name = name
-        catalog.keep_table(table)
-    catalog.warehouse.drop([old])
+@contextmanager
+def reshaped(catalog: Catalog, table: Table, selected: str) -> Iterator[Callable[[], None]]:
+    """Copy streamed rows to other columns. Yields what puts the copy in place, which need not be called."""
+    if (buffer := table.buffer) is None:
+        yield lambda: None
+        return
+    old, name = buffer.name, catalog.warehouse.fresh_name()
+    with catalog.warehouse.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {name} AS SELECT {selected} FROM {old}")
+
+    def place() -> None:
+        buffer.name = name
+
+    try:
+        yield place
+    finally:
+        catalog.warehouse.drop([old if buffer.name == name else name])
 
 
 def stream(catalog: Catalog, table: Table, insert: Callable[[duckdb.DuckDBPyConnection, str], int], size: int) -> None:

@@ -54,7 +54,7 @@ class Catalog(Datasets):
 
     def delete_dataset(self, project: str, dataset_id: str, *, contents: bool) -> None:
         """Delete a dataset. It must be empty unless `contents` is set."""
-        with self.lock:
+        with self.lock, self.warehouse.together():
             dataset = self.dataset(project, dataset_id)
             tables = list(self._tables[project, dataset_id].values())
             if tables and not contents:
@@ -132,7 +132,7 @@ class Catalog(Datasets):
         if table.kind in ("TABLE", "SNAPSHOT"):
             name = self._build(build or empty_build(table, fields), expired_rows(settable, now))
             table.versions.append(Version(now, name, fields))
-        with self.lock:
+        with self.lock, self.warehouse.together():
             try:
                 if (found := self.find_table(project, dataset_id, table_id)) and not replace:
                     raise duplicate("Table", table.name)
@@ -162,7 +162,7 @@ class Catalog(Datasets):
     def rename_table(self, table: Table, table_id: str) -> None:
         """Give a table another name in its dataset."""
         check_name(table_id, any_name=self.settings.any_table_names)
-        with self.lock:
+        with self.lock, self.warehouse.together():
             self.require(table)
             if self.find_table(table.project, table.dataset, table_id):
                 raise duplicate("Table", f"{table.project}:{table.dataset}.{table_id}")
@@ -179,11 +179,11 @@ class Catalog(Datasets):
             if changed.get("expirationTime") != table.properties.get("expirationTime"):
                 check_expiration(changed, self.settings.now_ms())
             fields = parse_fields((changed.get("schema") or {}).get("fields") or ())
-            if table.kind == "TABLE" and fields != table.fields:
-                self._change_schema(table, fields)
             if fields:
                 changed["schema"] = {"fields": [field.to_json() for field in fields]}
             check_definition(table, changed, fields, self.table)
+            if table.kind == "TABLE" and fields != table.fields:
+                self._change_schema(table, fields, changed)
             with self.lock:
                 self.require(table)
                 table.properties = changed
@@ -201,14 +201,24 @@ class Catalog(Datasets):
                 source = table.current.name
                 self.new_version(table, lambda cursor, name: cursor.execute(f"CREATE TABLE {name} AS FROM {source}"))
 
-    def _change_schema(self, table: Table, fields: tuple[Field, ...]) -> None:
-        check_schema(table.name, table.fields, fields, adding=True, relaxing=True)
-        buffers.reshape(self, table, converted(fields, table.fields), fields)
+    def _change_schema(self, table: Table, fields: tuple[Field, ...], properties: dict[str, Any]) -> None:
+        def change() -> None:
+            table.properties = properties
 
-    def new_version(self, table: Table, build: Build, fields: tuple[Field, ...] | None = None) -> Version:
+        check_schema(table.name, table.fields, fields, adding=True, relaxing=True)
+        buffers.reshape(self, table, converted(fields, table.fields), fields, change)
+
+    def new_version(
+        self,
+        table: Table,
+        build: Build,
+        fields: tuple[Field, ...] | None = None,
+        also: Callable[[], None] = lambda: None,
+    ) -> Version:
         """Replace the rows (and columns) of a table. The previous state stays readable by time travel.
 
-        Raises notFound if the table is deleted meanwhile.
+        also: changes the table in other ways; both are stored at once. Raises notFound if the table is deleted
+        meanwhile.
         """
         table.require_plain()
         with table.lock:
@@ -231,6 +241,7 @@ class Catalog(Datasets):
                 table.versions.append(version)
                 table.modified_ms = now
                 table.properties["schema"] = {"fields": [field.to_json() for field in kept]}
+                also()
                 gone = table.outdated(now)
                 self.keep_table(table)
         self.warehouse.drop([old.name for old in gone])

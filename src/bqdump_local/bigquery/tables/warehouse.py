@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import threading
@@ -37,6 +38,8 @@ class Warehouse:
                 raise
             raise folder_in_use(data_dir) from error
         self._lock = threading.Lock()
+        # What the block `together` of a thread has changed so far.
+        self._unwritten = threading.local()
         # The cursors in use. DuckDB neither makes two at once, nor closes a database whose cursors are busy.
         self._busy: set[duckdb.DuckDBPyConnection] = set()
         self._cursors = threading.Condition()
@@ -78,8 +81,32 @@ class Warehouse:
         """A unique name for a new stored table."""
         return f"data.v_{next(self._numbers)}"
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Store all documents of this block at once, and remove stored tables after that.
+
+        If the process is killed, the next one finds all the changes, or none. Other threads must not change the same
+        documents meanwhile.
+        """
+        if getattr(self._unwritten, "documents", None) is not None:
+            yield
+            return
+        documents: dict[str, dict[str, Any] | None] = {}
+        dropped: list[str] = []
+        self._unwritten.documents, self._unwritten.dropped = documents, dropped
+        try:
+            yield
+        finally:
+            self._unwritten.documents = self._unwritten.dropped = None
+            # What has changed in memory is stored, even if the block has failed.
+            self._store(documents)
+            self.drop(dropped)
+
     def drop(self, names: list[str]) -> None:
         """Remove stored tables. Transactions that read them continue."""
+        if (later := getattr(self._unwritten, "dropped", None)) is not None:
+            later += names
+            return
         with self.cursor() as cursor:
             for name in names:
                 cursor.execute(f"DROP TABLE IF EXISTS {name}")
@@ -93,13 +120,22 @@ class Warehouse:
 
     def keep(self, key: str, document: dict[str, Any] | None) -> None:
         """Store a document, or delete it with None. Does nothing for a database in memory."""
-        if not self._persistent:
+        if (later := getattr(self._unwritten, "documents", None)) is not None:
+            later[key] = None if document is None else copy.deepcopy(document)
+        else:
+            self._store({key: document})
+
+    def _store(self, documents: dict[str, dict[str, Any] | None]) -> None:
+        if not self._persistent or not documents:
             return
         with self._lock, self.cursor() as cursor:
-            if document is None:
-                cursor.execute("DELETE FROM kept WHERE key = ?", [key])
-            else:
-                cursor.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", [key, json.dumps(document)])
+            cursor.execute("BEGIN")
+            for key, document in documents.items():
+                if document is None:
+                    cursor.execute("DELETE FROM kept WHERE key = ?", [key])
+                else:
+                    cursor.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", [key, json.dumps(document)])
+            cursor.execute("COMMIT")
 
     def kept(self) -> list[tuple[str, dict[str, Any]]]:
         """All stored documents, sorted by key."""
