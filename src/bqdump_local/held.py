@@ -23,6 +23,9 @@ def hold(folder: Path) -> IO[bytes]:
     except BlockingIOError:
         file.close()
         raise folder_in_use(folder.parent) from None
+    except OSError:
+        # Some file systems of networks have no such locks either.
+        return file
     return file
 
 

@@ -74,7 +74,10 @@ def down(folder: Path) -> None:
     """Stop the stack that was started from here, and wait for its end. Raises NotFoundError if there is none."""
     pids = _left(folder) or the_stack(folder).pids
     _end(pids)
-    (folder / FILE).unlink()
+    # Another command may have stopped it, too, and a third one may have started the next.
+    recorded = _recorded(folder)
+    if recorded is not None and set(pids) & set(recorded.pids):
+        (folder / FILE).unlink(missing_ok=True)
 
 
 def _end(pids: Sequence[int]) -> None:

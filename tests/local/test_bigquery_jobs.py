@@ -6,6 +6,7 @@ import itertools
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,12 @@ import requests
 from google.api_core.exceptions import BadRequest, Conflict, Forbidden, NotFound, ServiceUnavailable
 from google.api_core.retry import Retry
 
+from bqdump_local.bigquery.files.objects import ObjectStore
+from bqdump_local.bigquery.jobs import jobs
+from bqdump_local.bigquery.jobs.service import Service
+from bqdump_local.bigquery.jobs.settings import JobSettings
+from bqdump_local.bigquery.tables.catalog import Catalog
+from bqdump_local.bigquery.tables.warehouse import Warehouse
 from local.bigquery_server import PROJECT, World, finish
 
 
@@ -276,3 +283,29 @@ def test_the_job_of_a_statement_names_the_table_that_it_fills_or_changes(
     job.result()
     found = world.client.get_job(job.job_id).destination
     assert (found and str(found)) == (named and f"{PROJECT}.{name}.{named}")
+
+
+def test_the_oldest_jobs_are_forgotten_beyond_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "MOST_JOBS", 3)
+
+    def begin() -> Service:
+        settings = JobSettings()
+        return Service(Catalog(Warehouse(tmp_path), settings), ObjectStore("http://127.0.0.1:1"), settings)
+
+    def ids(service: Service) -> list[str]:
+        return [job.job_id for job in service.jobs.newest_first("p")]
+
+    service = begin()
+    for number in range(5):
+        body = {"configuration": {"query": {"query": f"SELECT {number}"}}, "jobReference": {"jobId": f"z{9 - number}"}}
+        service.accept("p", body).ended.result()
+    assert ids(service) == ["z5", "z6", "z7"]
+    assert {job for _, _, job in service.catalog.results} == {"z5", "z6", "z7"}
+    service.catalog.warehouse.close()
+    again = begin()
+    assert ids(again) == ["z5", "z6", "z7"]
+    again.accept(
+        "p", {"configuration": {"query": {"query": "SELECT 1"}}, "jobReference": {"jobId": "a"}}
+    ).ended.result()
+    assert ids(again) == ["a", "z5", "z6"]
+    again.catalog.warehouse.close()

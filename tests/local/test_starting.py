@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+import msgspec
 import pytest
 
 from bqdump.core.errors import NotFoundError, UsageError
 from bqdump_local import stack as stacks
 from bqdump_local import state
 from bqdump_local.bigquery.tables.warehouse import Warehouse
+from bqdump_local.held import hold
 
 
 @pytest.mark.parametrize("service", ["storage", "bigquery"])
@@ -69,3 +74,38 @@ def test_a_stack_that_has_lost_a_process_can_be_stopped_and_started_again(
         for process in started[1:]:
             os.kill(process.pid, signal.SIGKILL)
             os.waitpid(process.pid, 0)
+
+
+def test_two_commands_that_stop_one_stack_at_once_both_succeed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with stacks.running() as stack:
+        (tmp_path / state.FILE).write_bytes(msgspec.json.encode(stack))
+        ended = []
+
+        def end(pids: Sequence[int]) -> None:
+            ended.append(pids)
+            if len(ended) == 1:
+                state.down(tmp_path)
+
+        monkeypatch.setattr(state, "_end", end)
+        state.down(tmp_path)
+        assert len(ended) == 2
+        assert state.find(tmp_path) is None
+
+
+def test_a_stack_that_is_started_while_another_is_stopped_stays_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stacks.running() as old, stacks.running() as new:
+        (tmp_path / state.FILE).write_bytes(msgspec.json.encode(old))
+        monkeypatch.setattr(state, "_end", lambda _: (tmp_path / state.FILE).write_bytes(msgspec.json.encode(new)))
+        state.down(tmp_path)
+        assert state.find(tmp_path) == new
+
+
+def test_a_folder_without_locks_is_used_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with hold(tmp_path) as file:
+        assert not file.closed

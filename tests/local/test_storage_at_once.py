@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bqdump.core.errors import UsageError
@@ -228,10 +229,11 @@ class KilledError(BaseException):
     """The end of the process."""
 
 
+@pytest.mark.parametrize("versioned", [False, True], ids=["soft delete", "versions"])
 @pytest.mark.parametrize("where", ["before", "after"])
 @pytest.mark.parametrize("name", ["a", "b//c"])
 def test_a_server_that_is_killed_while_it_replaces_an_object_has_the_old_or_the_new_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, name: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, name: str, *, versioned: bool
 ) -> None:
     async def write(client: Client, text: str) -> int:
         resource = f'{{"name": "{name}", "metadata": {{"text": "{text}"}}}}'
@@ -242,7 +244,11 @@ def test_a_server_that_is_killed_while_it_replaces_an_object_has_the_old_or_the_
     async def run() -> None:
         first = Client(tmp_path, persist=True)
         await first.bucket()
+        holder = first.store.buckets[BUCKET].record
+        settings = {**holder.settings, "versioning": {"enabled": versioned}}
+        first.store.save_bucket(msgspec.structs.replace(holder, settings=settings))
         assert await write(first, "old") == 200
+        old = first.store.find(BUCKET, name).generation
         move = Files._move
 
         def killed(path: str, target: Path) -> None:
@@ -263,6 +269,10 @@ def test_a_server_that_is_killed_while_it_replaces_an_object_has_the_old_or_the_
         with second.store.files.open(record.place) as file:
             content = file.read().decode()
         assert (record.settings["metadata"], content) == ({"text": content}, "old" if where == "before" else "new")
+        kept = second.store.versions.of(BUCKET, name)
+        kept += second.store.soft_deleted.of(second.store.buckets[BUCKET].record, name)
+        # The old one is live, or kept; not both.
+        assert [one.generation for one in kept] == ([] if where == "before" else [old])
         second.close()
 
     asyncio.run(run())

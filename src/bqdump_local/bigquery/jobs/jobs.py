@@ -23,6 +23,8 @@ from bqdump_local.bigquery.sql.results import JobResult
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 # Without a location, jobs.get finds only jobs in these locations.
 MULTI_REGIONS = ("us", "eu")
+# The jobs that are kept. BigQuery keeps those of six months.
+MOST_JOBS = 10_000
 
 
 @dataclass
@@ -119,6 +121,11 @@ def subject(configuration: dict[str, Any]) -> str:
     return str((configuration.get("query") or {}).get("query", ""))
 
 
+def _key(job: Job) -> tuple[str, str, str]:
+    """What no two jobs have in common."""
+    return job.project, job.location.casefold(), job.job_id
+
+
 class JobBoard:
     """All jobs, and the threads that run them."""
 
@@ -134,7 +141,8 @@ class JobBoard:
         self._execute = execute
         self._record = record
         self._lock = threading.Lock()
-        self._jobs = {(job.project, job.location.casefold(), job.job_id): job for job in earlier}
+        # By age.
+        self._jobs = {_key(job): job for job in sorted(earlier, key=lambda job: job.sequence)}
         self._waiting: deque[Job] = deque()
         self._running = 0
         self._numbers = itertools.count(max((job.sequence for job in earlier), default=-1) + 1)
@@ -166,6 +174,7 @@ class JobBoard:
             self._record(job, True)
             self._jobs[key] = job
             self._waiting.append(job)
+            self._forget_oldest()
             start = self._running < self._settings.max_running
             self._running += start
         if start:
@@ -182,8 +191,14 @@ class JobBoard:
     def delete(self, job: Job) -> None:
         """Delete the job."""
         with self._lock:
-            self._jobs.pop((job.project, job.location.casefold(), job.job_id), None)
+            self._jobs.pop(_key(job), None)
             self._record(job, False)
+
+    def _forget_oldest(self) -> None:
+        """Forget jobs beyond the number that is kept, up to one that has not ended."""
+        while len(self._jobs) > MOST_JOBS and (oldest := next(iter(self._jobs.values()))).done:
+            del self._jobs[_key(oldest)]
+            self._record(oldest, False)
 
     def newest_first(self, project: str) -> list[Job]:
         """All jobs of a project, newest first."""
@@ -216,7 +231,7 @@ class JobBoard:
         # Whoever waits for the job learns its end, even if that cannot be stored, such as on a full disk.
         with self._lock, suppress(Exception):
             job.state = "DONE"
-            if (job.project, job.location.casefold(), job.job_id) in self._jobs:
+            if _key(job) in self._jobs:
                 self._record(job, True)
         job.ended.set_result(None)
 

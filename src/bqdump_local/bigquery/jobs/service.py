@@ -48,6 +48,8 @@ class Service:
             self._note_rows(job)
 
     def _record(self, job: Job, present: bool) -> None:
+        if not present:
+            self.catalog.results.pop((job.project, job.location.casefold(), job.job_id), None)
         # While the server ends, its last jobs are those of which the next one knows that they did not end.
         with suppress(WarehouseClosedError):
             self.catalog.warehouse.keep(recorded.key(job), recorded.to_document(job) if present else None)

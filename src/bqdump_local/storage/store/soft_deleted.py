@@ -55,6 +55,10 @@ class SoftDeleted:
             )
         )
 
+    def forget(self, live: ObjectRecord, bucket: BucketRecord) -> None:
+        """Forget an object that is live."""
+        self._objects.forget(msgspec.structs.replace(live, bucket=_identity(bucket)))
+
     def names(self, bucket: BucketRecord) -> Iterable[str]:
         """The names of a bucket's soft-deleted objects."""
         return [name for name in list(self._objects.names(_identity(bucket))) if self.of(bucket, name)]

@@ -181,8 +181,7 @@ class Store:
             record = self._place(content, record)
         finally:
             content.discard()
-        previous = holder.objects.get(name)
-        if previous and previous.place != record.place:
+        if (previous := holder.objects.get(name)) and previous.place != record.place:
             self.files.remove(previous.place)
         holder.foreign.pop(name, None)
         holder.add(record)
@@ -250,8 +249,7 @@ class Store:
 
     def save_bucket(self, record: BucketRecord, *, kept: bool = False) -> Bucket:
         """Create a bucket or change its record. kept: it is an earlier server's, and its files are its objects."""
-        holder = self.buckets.get(record.name)
-        if holder is None:
+        if (holder := self.buckets.get(record.name)) is None:
             holder = self.buckets[record.name] = Bucket(record)
             self.files.add_bucket(record.name)
             holder.foreign = {} if kept else self.files.shown(record.name, "")
@@ -295,6 +293,8 @@ class Store:
             self._generation = max(self._generation, record.generation)
             if record.bucket in self.buckets and self.files.adopt(record.place):
                 self.buckets[record.bucket].add(record)
+                self.versions.forget(record)
+                self.soft_deleted.forget(record, self.buckets[record.bucket].record)
             else:
                 # The file was removed by hand.
                 catalog.delete_object(record.bucket, record.name)

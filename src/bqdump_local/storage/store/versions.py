@@ -62,5 +62,10 @@ class Versions:
         if self._catalog:
             self._catalog.delete_version(self._table, record)
 
+    def forget(self, live: ObjectRecord) -> None:
+        """Forget an object that is live: the server ended between keeping and replacing or deleting it."""
+        if kept := self.find(live.bucket, live.name, live.generation):
+            self.remove(kept)
+
     def _add(self, record: ObjectRecord) -> None:
         self._kept.setdefault(record.bucket, {}).setdefault(record.name, {})[record.generation] = record
