@@ -17,8 +17,9 @@ import msgspec
 from bqdump.cli.errors import described
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.target import IcebergTables, Latest
-from bqdump.core.settings.settings import REQUIRED, SETTINGS, Settings
+from bqdump.core.settings.settings import REQUIRED, SETTINGS, Setting, Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.sizes import size_text
 from bqdump_claims.claim import Claim
 from bqdump_claims.claims import CLAIMS
 from bqdump_reference.arguments import arguments_module
@@ -77,7 +78,7 @@ def settings_page() -> str:
     lines = ["| setting | variable | default | |", "|---|---|---|---|"]
     for setting in SETTINGS:
         value = getattr(defaults, setting.name, "")
-        default = "" if value in (None, "", (), {}) else f"`{_shown(value)}`"
+        default = "" if value in (None, "", (), {}) else f"`{_shown(setting, value)}`"
         shown = "required" if setting.name in REQUIRED else default
         text = described(setting)
         lines.append(f"| `{setting.flag}` | `{setting.env}` | {shown} | {text} |")
@@ -153,7 +154,9 @@ def _raw(kind: type) -> dict[str, Any]:
     raise TypeError(kind)
 
 
-def _shown(value: object) -> str:
+def _shown(setting: Setting, value: Any) -> str:
+    if value and setting.metavar == "SIZE":
+        return size_text(value).replace(" ", "")
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

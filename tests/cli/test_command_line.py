@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,7 +16,7 @@ import click
 import pytest
 
 from bqdump import __version__
-from bqdump.cli import process
+from bqdump.cli import command, process
 from bqdump.cli.main import COMMANDS, bqdump, start
 from bqdump.cli.options import OFTEN, warn_of_unknown
 from bqdump.core.errors import (
@@ -445,3 +446,24 @@ def test_verbose_and_quiet_choose_what_is_logged(arguments: list[str], levels: t
 def test_an_unknown_log_format_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert start(["status", "--log-format", "xml"]) == 2
     assert "--log-format" in capsys.readouterr().err
+
+
+def _helps() -> Iterator[tuple[str, str]]:
+    """Every command with its help."""
+    waiting: list[tuple[str, click.Command]] = [(name, command(name)) for name in COMMANDS]
+    for name, found in waiting:
+        yield name, click.Context(found, info_name=f"bqdump {name}").get_help()
+        if isinstance(found, click.Group):
+            waiting += [(f"{name} {below}", each) for below, each in found.commands.items()]
+
+
+def test_no_help_is_cut_or_names_a_value_by_its_type_in_python() -> None:
+    for name, text in _helps():
+        assert "..." not in text.partition("\n\n")[2], name
+        assert "INTEGER" not in text, name
+        assert not re.search(r"--(?!reason)[a-z-]+ TEXT", text), name
+
+
+def test_the_default_of_a_size_has_a_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(["help", "settings"]) == 0
+    assert "default: 256MB]" in " ".join(capsys.readouterr().out.split())

@@ -164,3 +164,10 @@ def test_a_variable_that_only_looks_like_a_setting_is_named_with_the_one_that_is
 def test_a_place_without_runs_is_answered_with_a_command_that_exports_there(exported: Stage) -> None:
     called = exported.command("runs", "--prefix", "nightly")
     assert called.text.endswith("Start one: bqdump run --prefix nightly\n")
+
+
+def test_a_dataset_without_tables_is_exported_with_a_warning(exported: Stage) -> None:
+    exported.big.create_dataset("empty")
+    called = exported.command("run", "--dataset", "empty", "--prefix", "empty")
+    assert called.code == 0
+    assert "warning: empty has no table to export" in called.err

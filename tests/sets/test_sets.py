@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from bqdump.core.errors import DatasetsFailedError, DocumentError, UsageError
+from bqdump.core.wording import COMMANDS
 from bqdump.export.run import run
 from bqdump.export.task import Task
 from sets.world import World, names, once
@@ -50,6 +51,19 @@ def test_a_failing_dataset_is_named_and_does_not_hold_back_the_others() -> None:
     world.run("r", execution="again")
     assert (world.set_manifest().status, world.set_manifest().run) == ("complete", "r")
     assert world.manifest("sales")
+
+
+def test_the_way_to_resume_is_said_once_for_all_datasets() -> None:
+    world = World()
+    for dataset in ("ops_eu", "sales"):
+        world.put(dataset, "bad")
+    world.broken.add("bad")
+    with pytest.raises(DatasetsFailedError) as failed:
+        world.run("r", execution="second")
+    said = failed.value.sentence(COMMANDS)
+    assert "ops_eu: " in said
+    assert "sales: " in said
+    assert said.count("resume with") == 1
 
 
 def test_where_every_dataset_fails_no_others_are_mentioned() -> None:

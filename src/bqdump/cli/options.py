@@ -25,6 +25,7 @@ from bqdump.core.restore.request import DRILL_SETTINGS, RESTORE_SETTINGS
 from bqdump.core.settings.resolve import Required, environment, file, flags, places, resolve
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
 from bqdump.core.settings.values import run_id
+from bqdump.core.sizes import size_text
 from bqdump.core.wording import close_name
 from bqdump.services.process import CONFIG, read_config
 
@@ -171,9 +172,11 @@ def _option(setting: Setting, kind: type[click.Option], *, hidden: bool = False)
     )
 
 
-def setting_record(setting: Setting, default: object = None) -> tuple[str, str]:
+def setting_record(setting: Setting, default: Any = None) -> tuple[str, str]:
     """A setting as a row of a help text: flag and description."""
     shown = str(default).lower() if isinstance(default, bool) else default
+    if shown and setting.metavar == "SIZE":
+        shown = size_text(default).replace(" ", "")
     extra = f"{setting.env}; default: {shown}" if shown not in (None, "", (), {}, 0) else setting.env
     return f"{setting.flag} {setting.metavar}", f"{described(setting)} [{extra}]"
 
@@ -189,6 +192,15 @@ def completing(name: str) -> Completer | None:
         return [choice for choice in choices if choice.startswith(incomplete)]
 
     return complete if choices else None
+
+
+class Subcommands(click.Group):
+    """A group whose help has the first sentence of each command, uncut."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """See click.Group."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(1000)) for name, each in self.commands.items()])
 
 
 class JsonOption(click.Option):
@@ -237,10 +249,6 @@ def flags_given(options: Mapping[str, Any]) -> list[str]:
     return [name for name, value in options.items() if value not in (None, ())]
 
 
-# All that a command needs which reads an export.
-IN_PLACE = ("bucket",)
-
-
 def load_settings(
     options: Mapping[str, Any], required: Required = REQUIRED, environ: Mapping[str, str] = os.environ
 ) -> Settings:
@@ -252,7 +260,7 @@ def load_settings(
     sources = flags(values), environment(environ), file(read_config(name), name or CONFIG)
     remember(places(*sources), typed)
     settings = resolve(*sources, required=required)
-    if required == IN_PLACE:
+    if required == ("bucket",):
         _refuse_missing_folder(settings.target.folder)
     return settings
 

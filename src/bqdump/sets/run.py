@@ -99,7 +99,12 @@ def refuse_failed(running: RunningSet, progress: SetProgress) -> None:
     failed = sorted(progress.failed(running.task.owner.execution).items())
     if not failed:
         return
-    words = [f"{plan.datasets[number].dataset}: {failure.message.rstrip('.')}" for number, failure in failed]
+    hint = f"Fix the cause, then resume with: {{call:run run_id={plan.run}}}"
+    # Each dataset has the same hint.
+    words = [
+        f"{plan.datasets[number].dataset}: {failure.message.replace(hint, '').rstrip(' .')}"
+        for number, failure in failed
+    ]
     problems = named(words, NAMED, separator="; ")
     whole = counted(len(plan.datasets), "dataset")
     # Of those that have neither failed nor ended, nothing is known yet.
@@ -107,7 +112,6 @@ def refuse_failed(running: RunningSet, progress: SetProgress) -> None:
     others = ", the others are not affected" if settled and len(failed) < len(plan.datasets) else ""
     effect = ", so none is published" if plan.together and not progress.ended else others
     cause = f"{len(failed)} of {whole} failed{'' if settled else ' so far'}{effect} ({problems})"
-    hint = f"Fix the cause, then resume with: {{call:run run_id={plan.run}}}"
     raise DatasetsFailedError("export", f"run {plan.run}", cause, hint)
 
 

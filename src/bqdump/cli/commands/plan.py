@@ -29,7 +29,7 @@ VERBS = {"replace": "replaces the export", "keep": "adds an export"}
 
 
 @click.command(cls=Command, needs=REQUIRED)
-@click.option("--tasks", type=click.IntRange(1, 10_000), default=None, help="Number of tasks to plan for.")
+@click.option("--tasks", metavar="N", type=click.IntRange(1, 10_000), default=None, help="Number of tasks to plan for.")
 @json_option(Planned)
 @tables_from_option("BQDUMP_TABLES_FROM")
 @settings_options(*ALL)

@@ -19,6 +19,7 @@ from bqdump.services.opened import Services, serve
 @click.command(cls=Command, needs=("bucket",))
 @click.option(
     "--port",
+    metavar="PORT",
     type=click.IntRange(0, 65535),
     default=8642,
     show_default=True,

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--tasks", type=click.IntRange(1, 100), default=10, show_default=True, help="Number of task processes.")
+@click.option(
+    "--tasks", metavar="N", type=click.IntRange(1, 100), default=10, show_default=True, help="Number of task processes."
+)
 @quiet_option
 @click.option(
     "--folder",

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from bqdump.cli.options import Command
+from bqdump.cli.options import Command, Subcommands
 from bqdump.core.errors import UsageError
 
 PRIVATE, PUBLIC = ".key", ".pub"
 
 
-@click.group()
+@click.group(cls=Subcommands)
 def keys() -> None:
     """Make keys that sign manifests.
 

@@ -13,7 +13,7 @@ import click
 
 from bqdump.cli.execution import run_tasks
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED, UNEXPECTED
-from bqdump.cli.options import quiet_option
+from bqdump.cli.options import Subcommands, quiet_option
 from bqdump.core.errors import UsageError, install_hint
 from bqdump.core.settings.amounts import duration
 from bqdump.core.settings.settings import SETTINGS
@@ -34,7 +34,7 @@ def needs_local_stack() -> None:
         raise UsageError("start", "the local stack", "it is not installed", install_hint("local")) from None
 
 
-@click.group()
+@click.group(cls=Subcommands)
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -60,13 +60,25 @@ def local(context: click.Context, folder: Path) -> None:
 @local.command()
 @click.option("--persist", is_flag=True, help="Keep datasets and objects for the next start.")
 @click.option(
-    "--bigquery-port", type=click.IntRange(0, 65535), default=0, help="Port to listen on (default: any free port)."
+    "--bigquery-port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port to listen on (default: any free port).",
 )
 @click.option(
-    "--storage-port", type=click.IntRange(0, 65535), default=0, help="Port to listen on (default: any free port)."
+    "--storage-port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port to listen on (default: any free port).",
 )
 @click.option(
-    "--cloud-run-port", type=click.IntRange(0, 65535), default=0, help="Port to listen on (default: any free port)."
+    "--cloud-run-port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Port to listen on (default: any free port).",
 )
 @click.pass_obj
 def up(folder: Path, persist: bool, bigquery_port: int, storage_port: int, cloud_run_port: int) -> None:
@@ -95,15 +107,16 @@ def up(folder: Path, persist: bool, bigquery_port: int, storage_port: int, cloud
 
 
 @local.command()
-@click.option("--project", help=f"Default on the local stack: {PROJECT}.")
-@click.option("--dataset", help=f"Default on the local stack: {DATASET}.")
+@click.option("--project", metavar="ID", help=f"Default on the local stack: {PROJECT}.")
+@click.option("--dataset", metavar="NAME", help=f"Default on the local stack: {DATASET}.")
 @click.option(
     "--bucket",
+    metavar="NAME",
     help=f"Local stack: where CSV files are uploaded to (default: {SOURCE}). Google Cloud: the bucket to export to.",
 )
-@click.option("--target", help=f"Local stack: a bucket to export to (default: {TARGET}).")
+@click.option("--target", metavar="NAME", help=f"Local stack: a bucket to export to (default: {TARGET}).")
 @click.option("--cloud", is_flag=True, help="On Google Cloud instead of the local stack: the dummy tables only.")
-@click.option("--location", help="Google Cloud: of a new dataset and bucket (default: US).")
+@click.option("--location", metavar="NAME", help="Google Cloud: of a new dataset and bucket (default: US).")
 @click.option("--yes", is_flag=True, help="Google Cloud: do not ask.")
 @click.pass_obj
 def seed(folder: Path, /, cloud: bool, **options: Any) -> int:
@@ -175,13 +188,26 @@ def _seconds(text: str) -> float:
 
 
 @local.command(context_settings={"ignore_unknown_options": True})
-@click.option("--tasks", type=click.IntRange(1, 10_000), default=1, show_default=True)
-@click.option("--parallelism", type=click.IntRange(1), default=None, help="Number of tasks at a time (default: all).")
-@click.option("--max-retries", type=click.IntRange(0, 10), default=3, show_default=True)
+@click.option(
+    "--tasks", metavar="N", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Number of tasks."
+)
+@click.option(
+    "--parallelism", metavar="N", type=click.IntRange(1), default=None, help="Number of tasks at a time (default: all)."
+)
+@click.option(
+    "--max-retries",
+    metavar="N",
+    type=click.IntRange(0, 10),
+    default=3,
+    show_default=True,
+    help="Retries of a failed task.",
+)
 @click.option(
     "--task-timeout", metavar="TIME", default="10m", show_default=True, help="Timeout of a task, such as 90s or 2h."
 )
-@click.option("--seed", "order", type=int, default=None, help="Seed of the random order in which tasks start.")
+@click.option(
+    "--seed", "order", metavar="N", type=int, default=None, help="Seed of the random order in which tasks start."
+)
 @click.option(
     "--engine",
     type=click.Choice(["cloud-run", "kubernetes", "gcp-batch", "aws-batch"]),

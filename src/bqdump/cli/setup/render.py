@@ -11,7 +11,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from bqdump.cli.options import ALL, Command, flags_given, load_settings, settings_options
+from bqdump.cli.options import ALL, Command, Subcommands, flags_given, load_settings, settings_options
 from bqdump.core.copy.plan import RULES
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.settings import REQUIRED
@@ -40,18 +40,25 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Deployment)}
 # Their names are the fields of Deployment.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "region": {"required": True, "help": "Region of the job, e.g. europe-west1."},
-    "name": {"help": "Name of the job, and prefix of other names."},
-    "image": {"help": "Container image (default: bqdump:latest in the Artifact Registry repository of that name)."},
-    "service_account": {"help": "Service account of the job (default: derived from the name)."},
-    "tasks": {"type": click.IntRange(1, 10_000), "help": "Tasks per execution."},
-    "cpu": {"help": "CPUs per task."},
-    "memory": {"help": "Memory per task."},
-    "timeout_seconds": {"type": click.IntRange(1, 604_800), "help": "Timeout of one attempt of a task, in seconds."},
-    "max_retries": {"type": click.IntRange(0, 10), "help": "Retries of a failed task."},
-    "schedule": {"help": "Schedule in cron format."},
-    "time_zone": {"help": "Time zone of the schedule."},
-    "job_kms_key": {"help": "Cloud KMS key of the job."},
+    "region": {"metavar": "REGION", "required": True, "help": "Region of the job, e.g. europe-west1."},
+    "name": {"metavar": "NAME", "help": "Name of the job, and prefix of other names."},
+    "image": {
+        "metavar": "IMAGE",
+        "help": "Container image (default: bqdump:latest in the Artifact Registry repository of that name).",
+    },
+    "service_account": {"metavar": "EMAIL", "help": "Service account of the job (default: derived from the name)."},
+    "tasks": {"metavar": "N", "type": click.IntRange(1, 10_000), "help": "Tasks per execution."},
+    "cpu": {"metavar": "N", "help": "CPUs per task."},
+    "memory": {"metavar": "SIZE", "help": "Memory per task."},
+    "timeout_seconds": {
+        "metavar": "SECONDS",
+        "type": click.IntRange(1, 604_800),
+        "help": "Timeout of one attempt of a task, in seconds.",
+    },
+    "max_retries": {"metavar": "N", "type": click.IntRange(0, 10), "help": "Retries of a failed task."},
+    "schedule": {"metavar": "CRON", "help": "Schedule in cron format."},
+    "time_zone": {"metavar": "ZONE", "help": "Time zone of the schedule."},
+    "job_kms_key": {"metavar": "KEY", "help": "Cloud KMS key of the job."},
     "secrets": {
         "metavar": "VARIABLE=SECRET:VERSION",
         "multiple": True,
@@ -82,7 +89,7 @@ def _deployment(options: dict[str, Any]) -> Deployment:
     return check(Deployment(settings=load_settings(options), **own))
 
 
-@click.group()
+@click.group(cls=Subcommands)
 def render() -> None:
     """Generate deployment files from your settings.
 
@@ -272,7 +279,7 @@ def kubernetes(part: str, **options: Any) -> None:
 
 
 @render.command(cls=Command, needs=REQUIRED)
-@click.option("--source", default="./deploy/terraform", show_default=True, help="Path of the module.")
+@click.option("--source", metavar="PATH", default="./deploy/terraform", show_default=True, help="Path of the module.")
 @click.option("--notification-channel", "channels", metavar="CHANNEL", multiple=True, help="Channel of notifications.")
 @deployment_options
 def terraform(source: str, channels: tuple[str, ...], **options: Any) -> None:
