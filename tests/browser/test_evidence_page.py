@@ -80,7 +80,10 @@ def test_the_page_is_accessible_fits_the_screen_and_names_what_was_proven(tmp_pa
     assert len(drills) == 3
     assert "5 of 5" in drills[1]
     assert not [row for row in drills if "elsewhere" in row]
-    # What is proven of another run proves nothing of this one, and is shown for itself.
+    region = page.get_by_role("region", name="Drills of this run")
+    assert region.evaluate("one => one.scrollWidth <= one.clientWidth"), "a column is cut off"
+    assert region.get_by_text("monday").first.evaluate("one => one.getClientRects().length") == 1
+    # What is proven of another run proves nothing of this one, and is region for itself.
     expect(page.get_by_role("region", name="Drills of other runs")).to_contain_text("elsewhere")
     files = page.get_by_role("region", name="Files", exact=True)
     file = done(_manifest(scene)).tables[0].files[0]
