@@ -95,6 +95,7 @@ locals {
     "nothing_exported",
     "manifest_missing",
     "latest_unreadable",
+    "object_hidden",
     "iceberg_metadata_lost",
     "prune_failed",
     "cleanup_failed",

@@ -137,9 +137,14 @@ class RetryingStore:
         """See Locks. The store has to be one of these."""
         return await self._each(objects, lambda some: cast("Locks", self._store).extend(some, until))
 
-    async def hidden(self, prefix: str, *, replaced: bool = False) -> list[Hidden]:
+    async def hidden(self, prefix: str, *, replaced: bool = False, wanted: Collection[int] = ()) -> list[Hidden]:
         """See Keeper. The store has to be one."""
-        return await self._retrying.call(lambda: cast("Keeper", self._store).hidden(prefix, replaced=replaced))
+        keeper = cast("Keeper", self._store)
+        return await self._retrying.call(lambda: keeper.hidden(prefix, replaced=replaced, wanted=wanted))
+
+    async def uncover(self, hidden: Sequence[Hidden]) -> None:
+        """See Keeper."""
+        await cast("Keeper", self._store).uncover(hidden)
 
     async def discard_uploads(self, names: Collection[str]) -> None:
         await self._retrying.call(lambda: self._store.discard_uploads(names))

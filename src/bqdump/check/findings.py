@@ -24,6 +24,7 @@ class FindingKind(enum.StrEnum):
     VALUES = "values"
     SOURCE = "source"
     LOCK = "lock"
+    HIDDEN = "hidden"
 
 
 @public
@@ -40,6 +41,7 @@ class Finding(msgspec.Struct, frozen=True):
     - values: a column's values differ from BigQuery's.
     - source: BigQuery no longer has the table's data at the snapshot time.
     - lock: the file of a locked copy is locked for a shorter time than its run, or not any more.
+    - hidden: in a locked copy, something was put over the object, or hides it; what is locked was read instead.
     """
 
     kind: FindingKind

@@ -13,7 +13,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.columns import exported
 from bqdump.ports.data_reader import QueryShell, Source
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.objects import read_part
+from bqdump.repository.objects import read_part, uncover_files
 
 PIECE_BYTES = 8 << 20
 
@@ -46,13 +46,15 @@ class Export:
         described = data_file(self.manifest, entry, file)
         if self._folder and (path := self._folder / file.name).is_file():
             return Source(described, path)
-        return Source(described, _pieces(store, file))
+        return Source(described, _pieces(store, self.manifest, file))
 
 
-async def _pieces(store: ObjectStore, file: File) -> AsyncIterator[bytes]:
+async def _pieces(store: ObjectStore, manifest: Manifest, file: File) -> AsyncIterator[bytes]:
     for start in range(0, file.size, PIECE_BYTES):
         length = min(PIECE_BYTES, file.size - start)
         data = await read_part(store, file.name, file.generation, start, length)
+        if data is None and await uncover_files(store, manifest, [file], {}):
+            data = await read_part(store, file.name, file.generation, start, length)
         if data is None:
             cause = f"generation {file.generation}, which the run exported, is not there"
             hint = "Query a later run if one has replaced the file. {call:verify} lists all such files."

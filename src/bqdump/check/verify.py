@@ -23,9 +23,17 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.times import rfc3339, time_in, time_of
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.ports.store import ObjectInfo, ObjectStore
-from bqdump.repository.complete_runs import hidden_pointers
-from bqdump.repository.objects import common_prefix, hidden_in, present, recorded_in, with_checksums
+from bqdump.ports.store import Hidden, ObjectInfo, ObjectStore
+from bqdump.repository.complete_runs import uncover_documents
+from bqdump.repository.objects import (
+    common_prefix,
+    hidden_in,
+    looked_up,
+    present,
+    recorded_in,
+    uncover_files,
+    with_checksums,
+)
 from bqdump.repository.published import read_latest, read_manifest, read_replacing, refuse_pruned
 
 
@@ -111,30 +119,33 @@ async def verify(
     Raises NotFoundError if the run does not exist, nothing is published, or the run is pruned meanwhile, DocumentError
     for a damaged manifest.
     """
-    manifest, findings, copied = await compare_files(store, settings, await read_manifest(store, settings, run), tell)
+    compared = await compare_files(store, settings, await read_manifest(store, settings, run), tell)
+    manifest, copied = compared.manifest, compared.copied
     locked = bool(manifest.copy_of and manifest.copy_of.locked_until)
-    findings = [*await _what_hides(store, findings, locked=locked), *await _compare_locks(store, manifest)]
-    if not run and locked:
-        findings += await missing_pointers(store, settings)
+    findings = [*await _what_hides(store, compared.findings, locked=locked), *await _compare_locks(store, manifest)]
+    if locked:
+        tables = {file.name: table.table for table in manifest.tables for file in table.files}
+        findings += [*_hidden(compared.hidden, tables), *await hidden_documents(store, settings)]
     if any(entry.iceberg for entry in manifest.tables):
         # Imported where there are Iceberg tables only.
         from bqdump.check.iceberg import compare_metadata
 
         findings += await compare_metadata(store, settings, manifest, copied=copied, reads=reading is not None)
-    read = compared = None
+    read = with_source = None
     if reading:
         # Fails before BigQuery bills anything.
         check_room(manifest, reading)
     prepared = await questions(source, manifest) if source else None
     if reading:
-        wrong = {finding.file for finding in findings if finding.kind != FindingKind.LOCK}
+        sound = (FindingKind.LOCK, FindingKind.HIDDEN)
+        wrong = {finding.file for finding in findings if finding.kind not in sound}
         back = await read_back(store, manifest, reading, wrong, tell)
         findings += back.findings
         read = ReadBack(back.files, back.bytes, back.rows, reading.parts)
         if source and prepared:
             differences = await compare(source, prepared, back.digests)
             findings += differences.findings
-            compared = SourceCompared(differences.tables, differences.bytes_billed, differences.not_compared)
+            with_source = SourceCompared(differences.tables, differences.bytes_billed, differences.not_compared)
     totals = manifest.totals
     verified = Verified(
         run=manifest.run,
@@ -144,7 +155,7 @@ async def verify(
         bytes=totals.bytes,
         findings=tuple(findings),
         read=read,
-        source=compared,
+        source=with_source,
         copied=copied,
         carried=totals.carried,
         oldest_snapshot_time=time_in(manifest.oldest_snapshot_time),
@@ -161,11 +172,16 @@ async def _explained(store: ObjectStore, settings: Settings, manifest: Manifest,
     return replace(verified, replaced_by=by.run, finish=fill(by.call, COMMANDS))
 
 
-async def missing_pointers(store: ObjectStore, settings: Settings) -> list[Finding]:
-    """Documents of a place of locked copies that are hidden or replaced, by which another run may be published."""
+async def hidden_documents(store: ObjectStore, settings: Settings) -> list[Finding]:
+    """Documents of a place of locked copies that were hidden or replaced."""
+    return _hidden(await uncover_documents(store, settings), {})
+
+
+def _hidden(hidden: Mapping[str, Hidden], tables: Mapping[str, str]) -> list[Finding]:
+    """What was put over objects of locked copies, or hides them. tables: by the names of their files."""
     return [
-        Finding(FindingKind.MISSING, "", name, "the locked document", hidden.text)
-        for name, hidden in (await hidden_pointers(store, settings)).items()
+        Finding(FindingKind.HIDDEN, tables.get(name, ""), name, "the locked version, which was read", one.text)
+        for name, one in hidden.items()
     ]
 
 
@@ -184,18 +200,22 @@ async def _what_hides(store: ObjectStore, findings: Sequence[Finding], *, locked
 
 
 class FilesCompared(NamedTuple):
-    """A manifest, and how its files differ from it. copied: see Verified; then it has the generations of the copies."""
+    """A manifest, and how its files differ from it. copied: see Verified; then it has the generations of the copies.
+
+    hidden: files of a locked copy that others were put over, or hide. From now on, the store reads what is locked.
+    """
 
     manifest: Manifest
     findings: list[Finding]
     copied: bool
+    hidden: dict[str, Hidden]
 
 
 async def compare_files(
     store: ObjectStore, settings: Settings, manifest: Manifest, tell: Listener = ignore
 ) -> FilesCompared:
     """Compare the stored files with the manifest, by a listing. See verify."""
-    stored, findings = await _list(store, manifest, tell)
+    stored, hidden, findings = await _list(store, manifest, tell)
     copied = await _is_copy(store, settings, manifest, stored)
     if copied:
         _refuse_unproven(settings, manifest)
@@ -206,11 +226,13 @@ async def compare_files(
         for file in table.files
         for finding in _compare(table.table, file, stored.get(file.name))
     ]
-    return FilesCompared(manifest, findings, copied)
+    return FilesCompared(manifest, findings, copied, hidden)
 
 
-async def _list(store: ObjectStore, manifest: Manifest, tell: Listener) -> tuple[dict[str, ObjectInfo], list[Finding]]:
-    """The stored objects that the manifest lists, and extra files that match its tables."""
+async def _list(
+    store: ObjectStore, manifest: Manifest, tell: Listener
+) -> tuple[dict[str, ObjectInfo], dict[str, Hidden], list[Finding]]:
+    """The stored objects that the manifest lists, what hid some of them, and extra files that match its tables."""
     named = {file.name for table in manifest.tables for file in table.files}
     spare = {file.name for table in manifest.left for file in table.files}
     patterns = {
@@ -228,8 +250,11 @@ async def _list(store: ObjectStore, manifest: Manifest, tell: Listener) -> tuple
                 stored[info.name] = info
             elif info.name not in spare and (split := split_shard(info.name, patterns)):
                 findings.append(Finding(FindingKind.EXTRA, patterns[split[0]], info.name, "", f"{info.size} bytes"))
-    files = (file for table in manifest.tables for file in table.files)
-    return await with_checksums(store, stored, recorded_in(files)), findings
+    files = [file for table in manifest.tables for file in table.files]
+    hidden = await uncover_files(store, manifest, files, stored)
+    checked = await with_checksums(store, stored, recorded_in(files))
+    checked |= {info.name: info for info in await looked_up(store, hidden) if info}
+    return checked, hidden, findings
 
 
 async def _is_copy(

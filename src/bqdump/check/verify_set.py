@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from bqdump.check.verify import Verified, VerifiedDataset, missing_pointers
+from bqdump.check.verify import Verified, VerifiedDataset, hidden_documents
 from bqdump.concurrency import gathered
 from bqdump.core.documents.sets import DatasetEntry, SetManifest
 from bqdump.core.errors import DocumentError, NotFoundError
@@ -74,7 +74,11 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
         files=sum(verified.files for _, verified in found),
         bytes=sum(verified.bytes for _, verified in found),
         findings=(
-            *[finding for at, _ in manifests for finding in await missing_pointers(at.store, at.settings)],
+            *[
+                finding
+                for at, of_set in manifests
+                for finding in (await hidden_documents(at.store, at.settings) if of_set.locked else ())
+            ],
             *(
                 replace(finding, table=f"{name}.{finding.table}")
                 for name, verified in found

@@ -38,7 +38,7 @@ from bqdump.core.wording import placeholder
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import Locks, Mover, ObjectInfo, ObjectStore
 from bqdump.repository.manifests import find_latest, load_manifest
-from bqdump.repository.objects import NOTHING, present, recorded_in
+from bqdump.repository.objects import NOTHING, looked_up, present, recorded_in, uncover_files
 from bqdump.repository.published import pruned, read_latest
 from bqdump.repository.repository import Loaded, exists, load, value_of
 
@@ -261,8 +261,10 @@ async def plan_of(task: Task, found: Surveyed, again: Container[tuple[str, int]]
 async def sources_of(task: Task, found: Surveyed, missing: Iterable[Missing]) -> dict[str, ObjectInfo]:
     """The files of the source that are to be moved, by name. Raises if any is missing, or not as exported."""
     wanted = {file.item.source: file.item for file in missing}
-    files = (file for entry in found.manifest.tables for file in entry.files)
-    there = await present(task.source.store, wanted, recorded_in(files))
+    store, files = task.source.store, [file for entry in found.manifest.tables for file in entry.files]
+    there = await present(store, wanted, recorded_in(files))
+    hidden = await uncover_files(store, found.manifest, (file for file in files if file.name in wanted), there)
+    there |= {info.name: info for info in await looked_up(store, hidden) if info}
     wrong = [name for name, item in wanted.items() if (info := there.get(name)) is None or differs(info, item)]
     if wrong:
         raise await not_as_exported(task, found, wrong, there.get(wrong[0]))

@@ -236,12 +236,16 @@ class Hidden(NamedTuple):
     """An object that is not there any more as it was, and of which the store keeps a version.
 
     by: what has removed it, in words. locked_until: see ObjectInfo. command: brings it back, as a shell takes it.
+    info: what is kept, as a listing has it. version: what the store calls that. over: the same of what hides it.
     """
 
     name: str
     by: str
     locked_until: int
     command: str
+    info: ObjectInfo | None = None
+    version: str = ""
+    over: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -253,11 +257,16 @@ class Hidden(NamedTuple):
 class Keeper(Protocol):
     """A store that keeps versions of what was deleted. Every error is a BqdumpError."""
 
-    async def hidden(self, prefix: str, *, replaced: bool = False) -> list[Hidden]:
+    async def hidden(self, prefix: str, *, replaced: bool = False, wanted: Collection[int] = ()) -> list[Hidden]:
         """The objects below the prefix that were deleted and that it would bring back, sorted by name.
 
-        replaced: also those that are locked and that another version was put over, where locks do not prevent that.
+        replaced: also those that are locked and that another version was put over, where locks do not prevent that: of
+        each, the version that has one of the wanted generations, else the first one.
         """
+        ...
+
+    async def uncover(self, hidden: Sequence[Hidden]) -> None:
+        """From now on, this store reads, lists, locks and deletes these as they were. For others, nothing changes."""
         ...
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -25,11 +26,13 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.times import parse_time
 from bqdump.core.wording import COMMANDS
 from bqdump.ports.store import Hidden, ObjectStore, Stored
-from bqdump.repository.objects import hidden_in, read_object
+from bqdump.repository.objects import hidden_in, read_object, uncover
 from bqdump.repository.repository import exists, read, value_of
 
 log = logging.getLogger(__name__)
 READS_AT_ONCE = 16
+# The runs whose versions were listed, by store.
+_LOOKED_AT: WeakKeyDictionary[ObjectStore, set[str]] = WeakKeyDictionary()
 
 
 class _Taken(msgspec.Struct, frozen=True):
@@ -172,16 +175,14 @@ async def holds_export(store: ObjectStore, settings: Settings) -> bool:
 async def _newest_locked(store: ObjectStore, settings: Settings, latest: Latest | None, run: str = "") -> Latest | None:
     """The newest valid pointer, of these of this run. latest: the first one, None where it is not known."""
     layout, pointers, first = settings.layout, list[Latest](), None
+    hidden = await uncover_documents(store, settings)
     async for page in store.notes(layout.pointers.folder):
         for note in page:
             try:
                 pointers.append(decode(note.data, Latest, note.name))
             except DocumentError as error:
                 _log_refused(note.name, error)
-    hidden_ones = await hidden_pointers(store, settings)
-    for hidden in hidden_ones.values():
-        log.warning("%s is %s", hidden.name, hidden.text, extra=LogEvent.LATEST_UNREADABLE.extra())
-    kind = latest if latest and layout.latest.name not in hidden_ones else None
+    kind = latest if latest and layout.latest.name not in hidden else None
     wanted = [pointer for pointer in pointers if run in ("", pointer.run)]
     for pointer in sorted(wanted, key=lambda pointer: (pointer.age, pointer.number), reverse=True):
         try:
@@ -214,17 +215,34 @@ def _name_of(layout: Layout, pointer: Latest) -> str:
     return layout.pointer(pointer.run).name
 
 
-async def hidden_pointers(store: ObjectStore, settings: Settings) -> dict[str, Hidden]:
-    """The pointers that are locked and were hidden or replaced, where locks do not prevent that, by name.
+async def uncover_documents(store: ObjectStore, settings: Settings) -> dict[str, Hidden]:
+    """The documents of locked copies that were hidden or replaced, by name: read as they were first from now on.
 
-    Among them latest.json, and what says that the place is one of locked copies.
+    Call it for a place of locked copies only: elsewhere, documents are replaced all the time. One listing for 1,000
+    versions, where locks do not prevent that; none elsewhere.
     """
     if not store.abilities.markers:
         return {}
     layout = settings.layout
-    places = (layout.pointers.folder, layout.latest.name, layout.copies.name)
-    found = [await hidden_in(store, place, replaced=True) for place in places]
-    return {name: hidden for some in found for name, hidden in some.items() if hidden.locked_until}
+    # Tags are each place's own.
+    written = (layout.pointers.folder, layout.runs, layout.set_runs, layout.history, layout.drills)
+    once = (layout.latest.name, layout.copies.name, layout.owner.name)
+    found = await hidden_in(store, layout.state, replaced=True)
+    hidden = {
+        name: one for name, one in found.items() if one.locked_until and (name.startswith(written) or name in once)
+    }
+    await uncover(store, hidden)
+    return hidden
+
+
+async def uncover_run(store: ObjectStore, settings: Settings, run: str) -> None:
+    """The same for a run that was named, and not found by a pointer, whatever the place is one of. Once for a store."""
+    if not store.abilities.markers or run in (looked := _LOOKED_AT.setdefault(store, set())):
+        return
+    looked.add(run)
+    hidden = await hidden_in(store, settings.layout.run(run).root, replaced=True)
+    if any(one.locked_until for one in hidden.values()) and await has_locked_pointers(store, settings):
+        await uncover_documents(store, settings)
 
 
 async def why_unpublished(store: ObjectStore, settings: Settings) -> str:

@@ -7,15 +7,22 @@ Whether files still exist as a manifest records them, found by listing: a reques
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from typing import IO, cast
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.manifest import File
+from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.errors import AnswerError, ConflictError, DeniedError, NotFoundError, TargetError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sizes import counted
 from bqdump.ports.store import Hidden, Keeper, ObjectInfo, ObjectStore, Stored
+
+log = logging.getLogger(__name__)
+# Of objects that were hidden, so many are named.
+NAMED = 10
 
 
 async def read_object(store: ObjectStore, name: str) -> Stored | None:
@@ -67,17 +74,60 @@ async def read_part(store: ObjectStore, name: str, generation: int, start: int, 
     return stored.data if stored.generation == generation else None
 
 
-async def hidden_in(store: ObjectStore, prefix: str, *, replaced: bool = False) -> dict[str, Hidden]:
+async def hidden_in(
+    store: ObjectStore, prefix: str, *, replaced: bool = False, wanted: Collection[int] = ()
+) -> dict[str, Hidden]:
     """What was deleted below the prefix and the store would bring back, by name; none where that cannot be seen.
 
-    replaced: see Keeper.
+    replaced, wanted: see Keeper.
     """
     if not store.abilities.deleted:
         return {}
     try:
-        return {found.name: found for found in await cast("Keeper", store).hidden(prefix, replaced=replaced)}
+        found = await cast("Keeper", store).hidden(prefix, replaced=replaced, wanted=wanted)
     except (DeniedError, AnswerError, TargetError):
         return {}
+    return {hidden.name: hidden for hidden in found}
+
+
+async def uncover(store: ObjectStore, hidden: Mapping[str, Hidden]) -> None:
+    """Read these as they were from now on, and log each, by name, once."""
+    if not hidden:
+        return
+    for one in list(hidden.values())[:NAMED]:
+        log.warning("%s is %s", one.name, one.text, extra=LogEvent.OBJECT_HIDDEN.extra())
+    if (more := len(hidden) - NAMED) > 0:
+        message = "%s hidden or replaced as well; bqdump verify names all of them"
+        which = f"{counted(more, 'more object')} {'was' if more == 1 else 'were'}"
+        log.warning(message, which, extra=LogEvent.OBJECT_HIDDEN.extra())
+    await cast("Keeper", store).uncover(list(hidden.values()))
+
+
+async def uncover_generations(store: ObjectStore, lost: Mapping[str, int]) -> dict[str, Hidden]:
+    """Those of these objects that were hidden or replaced, by name: read as they were from now on. lost: generations.
+
+    One listing for 1,000 versions, where locks do not prevent that; none elsewhere.
+    """
+    if not lost or not store.abilities.markers:
+        return {}
+    found = await hidden_in(store, common_prefix(lost), replaced=True, wanted=set(lost.values()))
+    hidden = {name: one for name, one in found.items() if one.info and one.info.generation == lost.get(name)}
+    await uncover(store, hidden)
+    return hidden
+
+
+async def uncover_files(
+    store: ObjectStore, manifest: Manifest, files: Iterable[File], there: Mapping[str, ObjectInfo]
+) -> dict[str, Hidden]:
+    """The same for files of a run, if it is a locked copy. there: what a listing has, where most are as recorded."""
+    if not (manifest.copy_of and manifest.copy_of.locked_until):
+        return {}
+    lost = {
+        file.name: file.generation
+        for file in files
+        if (info := there.get(file.name)) is None or info.generation != file.generation
+    }
+    return await uncover_generations(store, lost)
 
 
 async def upload_once(store: ObjectStore, name: str, fill: Callable[[IO[bytes]], None]) -> ObjectInfo | None:

@@ -26,7 +26,7 @@ from bqdump.core.sizes import counted, named
 from bqdump.core.times import names_time
 from bqdump.core.wording import COMMANDS, close_name
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.complete_runs import published_pointer, why_unpublished, with_way_out
+from bqdump.repository.complete_runs import published_pointer, uncover_run, why_unpublished, with_way_out
 from bqdump.repository.references import is_left_over
 from bqdump.repository.repository import Known, Loaded, read, swap, value_of
 
@@ -168,6 +168,7 @@ async def read_manifest(store: ObjectStore, settings: Settings, run: str = "") -
         # Where another run was published meanwhile, this one may have been pruned.
         now = await read_latest(store, settings)
         run = latest.run if now is None or now.run == latest.run else ""
+    await uncover_run(store, settings, run)
     manifest = await value_of(store, settings.layout.run(run).manifest)
     if manifest is None:
         await refuse_pruned(store, settings, "read", run)

@@ -23,6 +23,7 @@ from bqdump.core.restore.request import RESTORE
 from bqdump.core.restore.result import with_objects
 from bqdump.core.sizes import counted, kind_text, size_text
 from bqdump.core.version import VERSION
+from bqdump.repository.complete_runs import uncover_run
 from bqdump.repository.manifests import load_manifest
 from bqdump.repository.repository import create, exists, load, value_of
 from bqdump.restoration.ledger import read_ledger
@@ -210,6 +211,8 @@ async def _decision(task: Task, restore: str) -> Decision:
 
 async def _manifest_at(task: Task, decision: Decision) -> Manifest:
     """The manifest that was decided on. Raises NotFoundError."""
+    # Another process has found it.
+    await uncover_run(task.store, task.settings, decision.run)
     stored = await load_manifest(task.store, task.settings, decision.run)
     if stored.generation != decision.generation:
         cause, erased = "it was replaced after the restore had been planned", stored.value.erased

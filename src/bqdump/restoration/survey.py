@@ -22,6 +22,7 @@ from bqdump.core.restore.partitions import layout_of
 from bqdump.core.restore.plan import TABLE, Options, TargetState
 from bqdump.core.restore.table_requests import expirations_of
 from bqdump.core.tables.catalog import Dataset
+from bqdump.repository.complete_runs import uncover_run
 from bqdump.repository.manifests import load_manifest, published_run
 from bqdump.repository.repository import value_of
 from bqdump.restoration.ledger import read_ledger
@@ -55,7 +56,10 @@ class Survey(NamedTuple):
 
 async def find_manifest(task: Task) -> Found:
     """The manifest of the requested run. Raises NotFoundError."""
-    run = task.request.run or await published_run(task.store, task.settings)
+    if run := task.request.run:
+        await uncover_run(task.store, task.settings, run)
+    else:
+        run = await published_run(task.store, task.settings)
     stored = await load_manifest(task.store, task.settings, run)
     return Found(stored.value, task.settings.layout.run(run).manifest.name, stored.generation)
 

@@ -28,7 +28,7 @@ from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.exports import SetAt
 from bqdump.repository.manifests import read_retained
 from bqdump.repository.notes import readable_tags
-from bqdump.repository.objects import present
+from bqdump.repository.objects import present, uncover_generations
 from bqdump.repository.references import READS_AT_ONCE, PresentFiles
 from bqdump.retain.plan import NAMED, PrunePlan, Swept
 from bqdump.retain.survey import Complete, Look, Survey, Task, complete, refuse_missing
@@ -192,10 +192,11 @@ async def _free_files(task: Task, survey: Survey, gone: set[str]) -> _Files:
     for old in gone:
         if manifest := await read_retained(task.store, task.layout.run(old).manifest.name):
             doomed.update((file.name, file.generation) for file in files_of(manifest))
-    unnamed: list[ObjectInfo] = []
-    async for page in task.store.objects(task.settings.target.prefix):
-        outside = (info for info in page if not info.name.startswith(task.layout.state))
-        unnamed += [info for info in outside if (info.name, info.generation) not in named]
+    outside = await _outside(task)
+    seen = {(info.name, info.generation) for info in outside}
+    if await uncover_generations(task.store, dict((doomed | named) - seen)):
+        outside = await _outside(task)
+    unnamed = [info for info in outside if (info.name, info.generation) not in named]
     free, left = list[ObjectInfo](), list[str]()
     for info in await _with_locks(task.store, unnamed):
         if info.locked_until > task.now:
@@ -207,6 +208,12 @@ async def _free_files(task: Task, survey: Survey, gone: set[str]) -> _Files:
         else:
             left.append(info.name)
     return _Files(free, tuple(left))
+
+
+async def _outside(task: Task) -> list[ObjectInfo]:
+    """Every object that is no document of bqdump's."""
+    pages = task.store.objects(task.settings.target.prefix)
+    return [info async for page in pages for info in page if not info.name.startswith(task.layout.state)]
 
 
 async def _with_locks(store: ObjectStore, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:

@@ -201,7 +201,7 @@ class CloudStore:
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
         return await self._batches.extend(objects, Lock(until, bool(self._lock and self._lock.strict)))
 
-    async def hidden(self, prefix: str, *, replaced: bool = False) -> list[Hidden]:
+    async def hidden(self, prefix: str, *, replaced: bool = False, wanted: Collection[int] = ()) -> list[Hidden]:
         """See Keeper: noncurrent versions, and what soft delete keeps."""
 
         def every() -> list[Hidden]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -28,19 +28,31 @@ class Listing:
 
     def pages(self, prefix: str, start: str) -> Iterator[list[ObjectInfo]]:
         """Pages of objects, sorted by name, from this name on. They have neither checksum nor origin."""
-        begin = start.encode()
+        begin, uncovered = start.encode(), self._uncovered(prefix)
         for page in self._answers(prefix, start=start):
             found = page.get("Contents") or ()
-            infos = [info_of(one["Key"], one, self._requests.subject(one["Key"])) for one in found]
-            yield [info for info in infos if info.name.encode() >= begin]
+            infos = {one["Key"]: info_of(one["Key"], one, self._requests.subject(one["Key"])) for one in found}
+            if uncovered:
+                end = max(infos, default="") if page.get("IsTruncated") else LAST
+                here = {name: info for name, info in uncovered.items() if name <= end}
+                uncovered = {name: info for name, info in uncovered.items() if name > end}
+                infos = dict(sorted((infos | here).items()))
+            yield [info for info in infos.values() if info.name.encode() >= begin]
+
+    def _uncovered(self, prefix: str) -> dict[str, ObjectInfo]:
+        hidden = self._requests.uncovered.values()
+        return {one.name: one.info for one in hidden if one.info and one.name.startswith(prefix)}
 
     def folders(self, prefix: str) -> list[str]:
         """The sorted names of the folders directly below the prefix."""
         found = [one["Prefix"] for page in self._answers(prefix, "/") for one in page.get("CommonPrefixes") or ()]
-        return sorted(folder[len(prefix) : -1] for folder in found)
+        found += [
+            name[: name.index("/", len(prefix)) + 1] for name in self._uncovered(prefix) if "/" in name[len(prefix) :]
+        ]
+        return sorted({folder[len(prefix) : -1] for folder in found})
 
-    def hidden(self, prefix: str, *, replaced: bool = False) -> list[Hidden]:
-        """See Keeper: what is under a delete marker. replaced: of what is locked, the first version counts."""
+    def hidden(self, prefix: str, *, replaced: bool = False, wanted: Collection[int] = ()) -> list[Hidden]:
+        """See Keeper: what is under a delete marker."""
         if not self._keeps_versions():
             return []
         markers, versions = dict[str, list[Mapping[str, Any]]](), dict[str, list[Mapping[str, Any]]]()
@@ -55,7 +67,10 @@ class Listing:
             if not answer.get("IsTruncated") or not answer.get("NextKeyMarker"):
                 break
             query |= {"KeyMarker": answer["NextKeyMarker"], "VersionIdMarker": answer.get("NextVersionIdMarker", "")}
-        found = (self._hidden(name, markers.get(name, []), kept, replaced) for name, kept in sorted(versions.items()))
+        found = (
+            self._hidden(name, markers.get(name, []), kept, wanted if replaced else None)
+            for name, kept in sorted(versions.items())
+        )
         return [hidden for hidden in found if hidden]
 
     def _keeps_versions(self) -> bool:
@@ -74,20 +89,33 @@ class Listing:
         return True
 
     def _hidden(
-        self, name: str, markers: list[Mapping[str, Any]], versions: list[Mapping[str, Any]], replaced: bool
+        self,
+        name: str,
+        markers: list[Mapping[str, Any]],
+        versions: list[Mapping[str, Any]],
+        wanted: Collection[int] | None,
     ) -> Hidden | None:
+        """wanted: see Keeper; None: only what is under a delete marker counts. versions: the newest first."""
         over = [marker for marker in markers if marker.get("IsLatest")]
         by = "hidden by a delete marker" if over else "replaced by a version"
-        if not over and not (replaced and len(versions) > 1):
+        if not over and (wanted is None or len(versions) == 1):
             return None
-        until = self._locked(name, versions[-1 if replaced else 0])
-        if replaced and until:
-            over += [one for one in (*markers, *versions[:-1]) if one not in over]
-        elif not over:
+        subject = self._requests.subject(name)
+        infos = [info_of(name, one, subject) for one in versions]
+        first = 0 if wanted is None else len(versions) - 1
+        kept = next((number for number, info in enumerate(infos) if info.generation in (wanted or ())), first)
+        until = self._locked(name, versions[kept])
+        if not over and not kept:
+            return None
+        if wanted is not None and (until or infos[kept].generation in wanted):
+            over += [one for one in (*markers, *versions[:kept]) if one not in over]
+        if not over:
             return None
         when = rfc3339(int(max(one["LastModified"] for one in over).timestamp() * 1000))
-        back = " && ".join(self._removal(name, one["VersionId"]) for one in over)
-        return Hidden(name, f"{by} of {when}", until, back)
+        ids = tuple(one["VersionId"] for one in over)
+        back = " && ".join(self._removal(name, version) for version in ids)
+        info, version = infos[kept]._replace(locked_until=until), versions[kept]["VersionId"]
+        return Hidden(name, f"{by} of {when}", until, back, info, version, ids)
 
     def _locked(self, name: str, version: Mapping[str, Any]) -> int:
         with suppress(DeniedError):

@@ -23,9 +23,15 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.s3.client import Objects
 from bqdump.adapters.s3.errors import NO_OBJECT, ON_THE_WAY, REQUIRED, code_of, translated
 from bqdump.core.documents.validation import refuse_size
-from bqdump.core.errors import AnswerError, ConflictError, DamagedError, NotFoundError
+from bqdump.core.errors import (
+    AnswerError,
+    BqdumpError,
+    ConflictError,
+    DamagedError,
+    NotFoundError,
+)
 from bqdump.core.times import time_of
-from bqdump.ports.store import Lock, ObjectInfo, Stored
+from bqdump.ports.store import Hidden, Lock, ObjectInfo, Stored
 
 ORIGIN = "bqdump-origin"
 # Of a generation, these are the ETag's; above them are the seconds since 1970 UTC.
@@ -83,6 +89,12 @@ class Requests:
     def __init__(self, client: Any, bucket: str, lock: Lock | None = None) -> None:
         self.client, self.bucket, self.lock = client, bucket, lock
         self.objects = Objects(client, bucket)
+        # What is read as it was: see Keeper.
+        self.uncovered: dict[str, Hidden] = {}
+
+    def version(self, name: str) -> dict[str, str]:
+        """Which version of an object is meant, where that is not the newest one."""
+        return {"VersionId": self.uncovered[name].version} if name in self.uncovered else {}
 
     @property
     def locking(self) -> dict[str, Any]:
@@ -95,15 +107,16 @@ class Requests:
 
     def head(self, name: str, **options: Any) -> Mapping[str, Any] | None:
         """The answer about the object, with its checksum; None if there is none."""
+        version = self.version(name)
         with translated("read the metadata of", self.subject(name)):
             try:
-                return self.objects.head(name, **options)
+                return self.objects.head(name, **{**version, **options})
             except ClientError as error:
                 if code_of(error) in NO_OBJECT:
                     return None
                 if code_of(error) in NO_REASON:
                     # The answer to this has one.
-                    self.client.get_object(Bucket=self.bucket, Key=name, Range="bytes=0-0")
+                    self.client.get_object(Bucket=self.bucket, Key=name, Range="bytes=0-0", **version)
                 raise
 
     def condition(self, name: str, expect: int | None) -> dict[str, str]:
@@ -111,6 +124,9 @@ class Requests:
 
         Raises ConflictError if another one is there.
         """
+        if expect == 0 and name in self.uncovered:
+            # Under a delete marker, it would be created once more.
+            raise ConflictError("write", self.subject(name), "it exists")
         if expect == 0:
             return dict(CREATE)
         found = self.head(name)
@@ -151,9 +167,16 @@ def delete(requests: Requests, name: str, generation: int) -> bool:
     found, subject = requests.head(name), requests.subject(name)
     if found is None or generation_in(found, "delete", subject) != generation:
         return False
-    which = {"VersionId": found.get("VersionId", "null")} if locked_until(found) else {"IfMatch": found["ETag"]}
+    hidden = requests.uncovered.get(name)
+    by_version = locked_until(found) or hidden
+    which = {"VersionId": found.get("VersionId", "null")} if by_version else {"IfMatch": found["ETag"]}
     with suppress(ConflictError, NotFoundError), translated("delete", subject):
         requests.client.delete_object(Bucket=requests.bucket, Key=name, **which)
+        requests.uncovered.pop(name, None)
+        for version in hidden.over if hidden else ():
+            # What is locked stays.
+            with suppress(BqdumpError), translated("delete", subject):
+                requests.client.delete_object(Bucket=requests.bucket, Key=name, VersionId=version)
         return True
     return False
 
@@ -182,7 +205,7 @@ def download(requests: Requests, name: str, start: int, length: int | None) -> S
     subject = requests.subject(name)
     with translated("read", subject):
         try:
-            answer = requests.client.get_object(Bucket=requests.bucket, Key=name, **options)
+            answer = requests.client.get_object(Bucket=requests.bucket, Key=name, **requests.version(name), **options)
         except ClientError as error:
             if code_of(error) in NO_SUCH_RANGE:
                 return Stored(b"", 0)
@@ -203,7 +226,8 @@ def read_checksum(requests: Requests, name: str, found: Mapping[str, Any]) -> st
     """The CRC32C of an object, from its bytes. found: the answer about it. Raises ConflictError if it was replaced."""
     checksum = 0
     with translated("read", requests.subject(name)):
-        answer = requests.client.get_object(Bucket=requests.bucket, Key=name, IfMatch=found["ETag"])
+        options = requests.version(name) or {"IfMatch": found["ETag"]}
+        answer = requests.client.get_object(Bucket=requests.bucket, Key=name, **options)
         with closing(answer["Body"]) as body:
             for chunk in body.iter_chunks(CHUNK):
                 checksum = google_crc32c.extend(checksum, chunk)

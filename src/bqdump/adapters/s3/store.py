@@ -177,9 +177,13 @@ class S3Store:
         """See Locks. Two requests for each, one where the lock is long enough."""
         return await _all(self._threads.call(partial(extend, self._requests, *one, until)) for one in objects)
 
-    async def hidden(self, prefix: str, *, replaced: bool = False) -> list[Hidden]:
+    async def hidden(self, prefix: str, *, replaced: bool = False, wanted: Collection[int] = ()) -> list[Hidden]:
         """See Keeper. Requires s3:ListBucketVersions, and s3:GetObjectVersion for locks."""
-        return await self._threads.call(lambda: self._listing.hidden(prefix, replaced=replaced))
+        return await self._threads.call(lambda: self._listing.hidden(prefix, replaced=replaced, wanted=wanted))
+
+    async def uncover(self, hidden: Sequence[Hidden]) -> None:
+        """See Keeper. Requires s3:GetObjectVersion."""
+        self._requests.uncovered.update({one.name: one for one in hidden if one.version})
 
     async def discard_uploads(self, names: Collection[str]) -> None:
         await self._threads.call(lambda: discard(self._requests, names))

@@ -175,6 +175,10 @@ class LogEvent(enum.StrEnum):
     """In a place of locked copies, a manifest is missing or cannot be read, and no trusted key has signed it.
 
     It may have replaced a signed one: find out before anything is deleted."""
+    OBJECT_HIDDEN = "object_hidden"
+    """In a place of locked copies, an object was hidden or replaced. Its locked version was read instead.
+
+    Find out by whom; the line has the command that brings it back."""
     LATEST_UNREADABLE = "latest_unreadable"
     """`latest.json` cannot be read, so the published run is unknown. The line has the command that writes it again."""
     LATEST_RESTORED = "latest_restored"
