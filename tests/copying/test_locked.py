@@ -310,3 +310,39 @@ def test_a_copy_that_takes_longer_than_its_lock_lasts_names_no_file_that_is_gone
     vault.copy(lock=14)
     intact(vault)
     assert published(vault) == "r2"
+
+
+@pytest.mark.parametrize("planted", ["contents", "summary"])
+@pytest.mark.parametrize("data", [b"junk", b"of another run"])
+def test_what_lists_show_of_a_run_and_was_there_before_its_copy_is_named_once_the_copy_is_complete(
+    planted: str, data: bytes, vault: Copies
+) -> None:
+    night(vault, "r1")
+    layout = vault.there.layout
+    names = {
+        run: (layout.run(run).contents if planted == "contents" else layout.summary(run)).name for run in ("r1", "r2")
+    }
+    of_r1 = vault.target.peek(names["r1"])
+    assert of_r1
+    vault.target.put_now(names["r2"], data if data == b"junk" else of_r1[0].replace(b"r1", b"r2"))
+    vault.export("r2")
+    with pytest.raises(VerificationError, match="was stored before run r2 was copied") as error:
+        vault.copy(lock=14)
+    assert names["r2"] in error.value.subject
+    assert published(vault) == "r2"
+    assert vault.verify().findings == ()
+
+
+def test_what_lists_show_of_a_run_and_was_there_before_its_copy_is_replaced_where_nothing_is_locked() -> None:
+    copies = Copies("keep")
+    copies.export("r1")
+    copies.copy()
+    copies.export("r2")
+    summary, contents = copies.there.layout.summary("r2"), copies.there.layout.run("r2").contents
+    for name in (summary.name, contents.name):
+        copies.target.put_now(name, b"junk")
+    copies.copy()
+    for document in (summary, contents):
+        found = copies.target.peek(document.name)
+        assert found
+        assert b'"run":"r2"' in found[0].replace(b": ", b":")

@@ -94,6 +94,7 @@ def test_functions_that_read_a_target_show_what_they_use() -> None:
         "since",
         "config",
         *OF_TARGET,
+        "trust",
     ]
     assert "delimiter" not in (bqdump.runs.__doc__ or "")
 

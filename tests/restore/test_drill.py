@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bqdump.adapters.memory import MemoryStore
+from bqdump.adapters.signing_keys import FileKey, FileKeys
 from bqdump.core.documents.definitions import Definitions, RowPolicy
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Drill
@@ -24,6 +26,8 @@ from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
 from bqdump.repository.notes import read_drills
 from bqdump.repository.published import read_manifest
+from bqdump.repository.repository import create
+from bqdump.repository.signatures import store_of_signed_drills
 from bqdump.restoration import run as restoring
 from bqdump.restoration.changes import Compared
 from bqdump.restoration.drill import NAME, drill
@@ -346,3 +350,31 @@ def test_values_are_compared_before_policies_hide_rows(monkeypatch: pytest.Monke
     options = msgspec.structs.replace(SCRATCH, with_policies=True)
     done = drilled(world, request=Request(options, reading=reading))
     assert (done.state, done.objects, done.not_restored, seen) == ("proven", 1, (), [0])
+
+
+class Failing:
+    """A key that cannot sign any more."""
+
+    async def key_id(self) -> str:
+        return "SHA256:x"
+
+    async def sign(self, data: bytes) -> bytes:
+        raise UnavailableError("sign", "the key", "it was disabled")
+
+
+def test_a_drill_whose_note_cannot_be_signed_leaves_none() -> None:
+    world = World()
+    with pytest.raises(UnavailableError):
+        drilled(world, signer=Failing())
+    assert notes(world) == []
+    assert scratch(world) == []
+
+
+def test_the_turn_of_a_drill_follows_the_signed_ones_where_keys_are_trusted() -> None:
+    world, key = World(), Ed25519PrivateKey.generate()
+    store = store_of_signed_drills(world.store, SETTINGS.target, FileKeys([key.public_key()]))
+    third = portion(None, "30%")
+    first = drilled(world, third, store=store, signer=FileKey(key))
+    planted = Drill(run="r1", snapshot=1, dataset="p.d", tool="1", began=2**42, ended=2**42, tables=1, of=3, last="one")
+    asyncio.run(create(world.store, SETTINGS.layout.drill("planted"), planted))
+    assert (first.tables, drilled(world, third, store=store, signer=FileKey(key)).tables) == (("none",), ("one",))

@@ -13,6 +13,7 @@ from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.ports.store import Note, ObjectInfo, Stored
 from bqdump.ui.archive import Archive
 from browser.scenes import Scene, large, older, shop
+from copying.scene import Copies
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -127,3 +128,11 @@ def test_an_invalid_run_id_never_becomes_part_of_an_object_name(name: str) -> No
     with pytest.raises(NotFoundError):
         asyncio.run(archive.contents(name))
     assert store.asked == {}
+
+
+def test_a_run_that_is_said_to_be_the_newest_where_copies_are_locked_is_not() -> None:
+    vault = Copies("keep")
+    vault.export("r1")
+    vault.copy(lock=3)
+    vault.target.put_now(vault.there.layout.newest.name, b'{"format_version":1,"run":"planted"}')
+    assert asyncio.run(Archive(vault.target, vault.there).newest()) == "r1"

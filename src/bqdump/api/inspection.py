@@ -27,13 +27,13 @@ from bqdump.services.opening import open_shell
 Result = TypeVar("Result")
 
 
-@with_settings(OF_TARGET)
+@with_settings((*OF_TARGET, "trust"))
 def status(run: str = "", **options: Unpack[Options]) -> Status:
     """Read the progress of a run (default: the run that was planned last) from the bucket."""
     return _ask(partial(verbs.status, run=run), options)
 
 
-@with_settings(OF_TARGET)
+@with_settings((*OF_TARGET, "trust"))
 def runs(
     *, storage: bool = False, growth: bool = False, run: str = "", since: str = "", **options: Unpack[Options]
 ) -> Rows[RunLine]:

@@ -23,7 +23,7 @@ from bqdump.core.sizes import counted, listed
 from bqdump.core.version import VERSION
 from bqdump.ports.signer import Signer
 from bqdump.repository.objects import present, write_object
-from bqdump.repository.repository import Loaded, create, delete, exists, load, replace, swap, value_of
+from bqdump.repository.repository import Loaded, create, delete, exists, load, replace, store_first, swap, value_of
 
 log = logging.getLogger(__name__)
 
@@ -68,17 +68,24 @@ def _generations(manifest: Manifest) -> list[tuple[str, int]]:
 async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:
     """Store what is made of the manifest and is not there yet, then move latest.json, unless it names a later run.
 
-    Returns until when the run's documents are locked, 0 for not at all.
+    Returns until when the run's documents are locked, 0 for not at all. Raises VerificationError once a locked copy is
+    complete if the index or the summary had been stored there before.
     """
     place, names = task.target, task.target.layout.run(found.run)
-    summary = place.layout.summary(found.run)
-    if not await exists(place.store, summary) or not await exists(place.store, names.contents):
-        await _documents(task, found)
+    lacking = not await exists(place.store, place.layout.summary(found.run)) or not await exists(
+        place.store, names.contents
+    )
+    planted = await _documents(task, found) if lacking or made.mine else ""
     if task.signer:
         made = await _sign(task, found, made, task.signer)
     ready = pointer_to(made.value, names.manifest.name, made.generation)
     if task.lock:
-        return await _point_locked(task, found, ready, task.lock)
+        until = await _point_locked(task, found, ready, task.lock)
+        if planted:
+            cause = f"it was stored before run {found.run} was copied, and is not of this run's manifest"
+            hint = "The copy is complete, but lists of runs and tables show what is said there. Find out who stored it."
+            raise VerificationError(COPY, f"{place.store.url}/{planted}", cause, hint)
+        return until
     iceberg = any(entry.iceberg for entry in made.value.tables)
     if iceberg:
         from bqdump.copying.iceberg import name_metadata
@@ -272,8 +279,11 @@ async def _extend(task: Task, run: str, objects: Mapping[str, int], lock: Lockin
     return min((max(info.locked_until, lock.until) for info in same.values()), default=lock.until)
 
 
-async def _documents(task: Task, found: Surveyed) -> None:
-    """The index, the summary, the tags and the page. The summary comes after the manifest, as prune looks for that."""
+async def _documents(task: Task, found: Surveyed) -> str:
+    """The index, the summary, the tags and the page. The summary comes after the manifest, as prune looks for that.
+
+    Returns the name of one that was there and is not of the manifest, and stays, as objects are locked; else "".
+    """
     from bqdump.core.documents.manifest_index import summary_of
     from bqdump.pages.report import render_report
     from bqdump.repository.manifests import contents_of
@@ -281,7 +291,8 @@ async def _documents(task: Task, found: Surveyed) -> None:
     place, names = task.target, task.target.layout.run(found.run)
     data = (await place.store.read(names.manifest.name)).data
     contents = contents_of(data, names.manifest.name)
-    await replace(place.store, names.contents, contents, 0)
+    once = task.lock is not None
+    planted = "" if await store_first(place.store, names.contents, contents, once=once) else names.contents.name
     try:
         page = render_report(decode(data, Manifest, names.manifest.name), None)
         await write_object(place.store, names.report, page, 0)
@@ -291,4 +302,6 @@ async def _documents(task: Task, found: Surveyed) -> None:
     tags = await value_of(task.source.store, task.source.layout.tags(found.run))
     if tags and tags.tags:
         await create(place.store, place.layout.tags(found.run), Tags(found.run, tags.tags))
-    await replace(place.store, place.layout.summary(found.run), summary_of(contents), 0)
+    summary = place.layout.summary(found.run)
+    stored = await store_first(place.store, summary, summary_of(contents), once=once)
+    return planted if stored else summary.name

@@ -102,8 +102,8 @@ async def list_runs(store: ObjectStore, settings: Settings, *, storage: bool = F
 
     storage: with what each run shares with others, which takes reading every manifest.
     """
-    drills = await read_drills(store, settings.layout)
     latest = await readable_latest(store, settings)
+    drills = await read_drills(store, settings.layout)
     lines = await read_runs(store, settings, latest.run if latest else "", {}, drills)
     lines = await with_tags(store, settings, await _with_lost_manifests(store, settings, lines))
     return with_storage(lines, await read_storage(store, settings)) if storage else lines

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from bqdump.core.documents.codec import decode, encode, encode_indented
 from bqdump.core.documents.document import Document, Notes
 from bqdump.core.documents.notes import encode_note
-from bqdump.core.errors import BqdumpError, ConflictError, UnavailableError
+from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, UnavailableError
 from bqdump.ports.store import ObjectStore, Stored
 from bqdump.repository.objects import read_object
 
@@ -106,6 +107,22 @@ async def replace(store: ObjectStore, document: Document[T], value: T, generatio
         return await _write(store, document, value, generation)
     except ConflictError:
         return None
+
+
+async def store_first(store: ObjectStore, document: Document[T], value: T, *, once: bool) -> bool:
+    """Store a document that nobody has a reason to have stored before: another one that is there is replaced.
+
+    once: unless nothing is replaced there, as where objects are locked; then False.
+    """
+    if await replace(store, document, value, 0):
+        return True
+    with suppress(DocumentError):
+        # A request whose answer was lost may have been repeated.
+        if await value_of(store, document) == value:
+            return True
+    if not once:
+        await overwrite(store, document, value)
+    return not once
 
 
 async def overwrite(store: ObjectStore, document: Document[T], value: T) -> None:

@@ -117,12 +117,12 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
     note = note_on(result)
     at = time_of(note.began).strftime("%Y%m%dT%H%M%SZ")
     document = task.settings.layout.drill(f"{at}-{options.dataset.removeprefix(NAME)}")
-    await create(task.store, document, note)
     if task.signer:
         # Imported for such drills only.
         from bqdump.repository.signatures import sign_drill
 
         await sign_drill(task.store, task.settings.target, task.settings.layout, document.name, note, task.signer)
+    await create(task.store, document, note)
     return result
 
 

@@ -90,3 +90,23 @@ def trusting(store_at: StoreAt, settings: Settings, run: str = "") -> StoreAt:
         return trusting_store(store_at(target), target, trust)
 
     return trusted
+
+
+def with_signed_drills(store_at: StoreAt, settings: Settings) -> StoreAt:
+    """The stores. Where keys are trusted, drills count there only if one of them has signed their notes.
+
+    Raises UsageError about a key.
+    """
+    keys = open_trusted(settings)
+    if keys is None:
+        return store_at
+    from bqdump.repository.signatures import store_of_signed_drills
+
+    stores = dict[Target, ObjectStore]()
+
+    def signed(target: Target) -> ObjectStore:
+        if target not in stores:
+            stores[target] = store_of_signed_drills(store_at(target), target, keys)
+        return stores[target]
+
+    return signed

@@ -22,12 +22,13 @@ from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.progress.tally import Progress, View
 from bqdump.core.settings.settings import Settings
 from bqdump.observe.history import RunLine, published_run, read_runs, with_storage, with_tags
+from bqdump.observe.status import newest_run
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.ledger import Ledger
 from bqdump.repository.manifests import contents_of
 from bqdump.repository.notes import read_drills
 from bqdump.repository.references import read_storage
-from bqdump.repository.repository import exists, read, value_of
+from bqdump.repository.repository import exists, read
 from bqdump.ui.frame import Place
 
 KEPT_BYTES = 128 << 20
@@ -105,8 +106,10 @@ class Archive:
 
     async def newest(self) -> str:
         """The run planned last, "" when there is none."""
-        newest = await value_of(self.store, self.settings.layout.newest)
-        return newest.run if newest else ""
+        try:
+            return await newest_run(self.store, self.settings)
+        except NotFoundError:
+            return ""
 
     async def contents(self, run: str) -> Contents | None:
         """The tables of a finished run, None while it has no manifest."""

@@ -46,13 +46,13 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import SetAt, StoreAt, exports_at
 from bqdump.repository.notes import read_drills
 from bqdump.repository.published import name_a_dataset, read_manifest, read_replacing
-from bqdump.services.keys import open_trusted, trusting
+from bqdump.services.keys import open_trusted, trusting, with_signed_drills
 from bqdump.services.opening import open_reader
 
 
 async def status(store_at: StoreAt, settings: Settings, run: str = "") -> Status:
     """The progress of a run (default: the run that was planned last), or of a set's run."""
-    name, exports = run or settings.run_id, await exports_at(store_at, settings)
+    name, exports = run or settings.run_id, await exports_at(with_signed_drills(store_at, settings), settings)
     return await exports.answer(partial(_status, run=name), partial(set_status, run=name))
 
 
@@ -69,7 +69,7 @@ async def runs(store_at: StoreAt, settings: Settings, *, storage: bool = False) 
 
     storage: with what each run shares with others.
     """
-    exports = await exports_at(store_at, settings)
+    exports = await exports_at(with_signed_drills(store_at, settings), settings)
     return await exports.answer(partial(list_runs, storage=storage), partial(set_runs, storage=storage))
 
 

@@ -34,7 +34,7 @@ from bqdump.restoration.restore import plan_restore as plan_run
 from bqdump.restoration.restore import restore as run_task
 from bqdump.restoration.task import Request, Via
 from bqdump.restoration.task import Task as RestoreTask
-from bqdump.services.keys import open_signer, trusting
+from bqdump.services.keys import open_signer, trusting, with_signed_drills
 from bqdump.services.opened import Services
 from bqdump.services.opening import open_destination, open_notifier, open_reader
 from bqdump.telemetry import observed
@@ -51,7 +51,7 @@ def restore_tasks(
 ) -> list[RestoreTask]:
     """The task for each place where the export may be. via: the bucket that the restore loads through."""
     through = Via(services.store_at(via), via) if via else None
-    store_at = trusting(services.store_at, settings, request.run)
+    store_at = with_signed_drills(trusting(services.store_at, settings, request.run), settings)
     return [
         RestoreTask(
             store_at(target),

@@ -45,7 +45,7 @@ LAST = ("proven restorable", "tags")
     help="With --growth: since this run, date, or time before RUN such as 7d (default: since the run before).",
 )
 @json_option(list[RunLine])
-@settings_options()
+@settings_options("trust")
 def runs(
     run: str | None,
     add: tuple[str, ...],

@@ -40,7 +40,7 @@ PAUSE_SECONDS = 3.0
 )
 @json_option(Status, "Print JSON; with --watch, one line per change.")
 @quiet_option
-@settings_options()
+@settings_options("trust")
 def status(run: str | None, watch: bool, as_json: bool, quiet: bool, **options: Any) -> int:
     """Show the progress of RUN (default: the latest planned run), read from the target only.
 

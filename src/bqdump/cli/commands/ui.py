@@ -13,6 +13,7 @@ import click
 from bqdump.cli.options import Command, finish, load_settings, settings_options
 from bqdump.core.errors import UsageError, install_hint
 from bqdump.core.sets.selection import all_targets
+from bqdump.services.keys import with_signed_drills
 from bqdump.services.opened import Services, serve
 
 
@@ -25,7 +26,7 @@ from bqdump.services.opened import Services, serve
     show_default=True,
     help="Port to listen on; 0 for any free port.",
 )
-@settings_options()
+@settings_options("trust")
 def ui(port: int, **options: Any) -> None:
     """Browse runs, tables and files. Read-only server on localhost; stop with Ctrl-C.
 
@@ -42,7 +43,7 @@ def ui(port: int, **options: Any) -> None:
     from bqdump.ui.server import serve as serve_console
 
     async def work(services: Services) -> None:
-        store = services.store
+        store = with_signed_drills(services.store_at, settings)(all_targets(settings)[0])
         # A bucket that does not exist is an error of the command, not of each page.
         await store.folders(settings.layout.runs)
         await serve_console(store, settings, port, listening)
