@@ -343,6 +343,24 @@ def test_the_doctor_says_before_which_date_its_account_can_delete_no_copy(mode: 
     assert destroys(vault, *at)[1:] == ("warning", expected)
 
 
+def test_a_bucket_in_which_locked_objects_can_be_hidden_as_versions_is_no_vault(stage: Stage) -> None:
+    stage.table("a")
+    create_bucket(stage, {"versioning": {"enabled": True}})
+    export(stage, "one")
+    refused = stage.command("copy", dest(stage), "--lock", "35d")
+    assert (refused.code, "Object Versioning is on" in refused.err) == (2, True), refused.text
+    assert objects(stage) == {}
+    update = {"versioning": {"enabled": False}}
+    requests.patch(bucket_url(stage), json=update, timeout=10).raise_for_status()
+    copy(stage)
+    # Turned on later, it does not stop copies, which would leave the newest runs without any.
+    requests.patch(bucket_url(stage), json={"versioning": {"enabled": True}}, timeout=10).raise_for_status()
+    export(stage, "two")
+    copy(stage)
+    _, outcome, said = destroys(stage, "--to", dest(stage))
+    assert (outcome, "can hide all of them as noncurrent versions" in said) == ("warning", True), said
+
+
 @pytest.mark.parametrize(
     ("keeping", "back"),
     [

@@ -112,11 +112,16 @@ async def _refuse_forged(place: Place) -> None:
 
 async def _refuse_without_locks(place: Place) -> None:
     try:
-        locks = (await place.store.describe()).locks
+        bucket = await place.store.describe()
     except DeniedError:
         # The first object that is locked shows it.
         return
-    if locks is False:
+    if bucket.versions and not place.store.abilities.markers:
+        # https://cloud.google.com/storage/docs/object-lock: what is locked can still be made noncurrent.
+        cause = "Object Versioning is on: whoever may delete can hide a locked object there, as a noncurrent version"
+        hint = f"Turn it off first: gcloud storage buckets update {place.store.url} --no-versioning"
+        raise UsageError("copy", place.store.url, cause, hint)
+    if bucket.locks is False:
         cause = "its objects cannot be locked: that is chosen when a bucket is created"
         raise UsageError("copy", place.store.url, cause, "Create one with --enable-per-object-retention.")
 

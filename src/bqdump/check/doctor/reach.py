@@ -20,6 +20,7 @@ DELETES = "storage.objects.delete"
 # Generations are times in microseconds, or count the changes of a folder: none is ever this one.
 NEVER = (1 << 63) - 1
 DAY = 86_400
+HIDES = "but it can hide all of them as noncurrent versions: turn Object Versioning off"
 NOTHING = "this account cannot delete or overwrite anything"
 
 
@@ -110,9 +111,12 @@ def note_reach(
     name, url = "could destroy", store.url
     if reach.locks:
         deletes = reach.runs or reach.own
+        # There, a locked object can be made noncurrent; in S3, commands read what is under a delete marker.
+        hides = deletes and bucket is not None and bucket.versions and not store.abilities.markers
         free = deletes and any(end <= now for end in reach.locks)
-        outcome = CheckOutcome.WARNING if free else CheckOutcome.OK
-        checks.note(name, url, outcome, _held(reach, now) if deletes else NOTHING)
+        outcome = CheckOutcome.WARNING if free or hides else CheckOutcome.OK
+        what = _held(reach, now) if deletes else NOTHING
+        checks.note(name, url, outcome, f"{what}; {HIDES}" if hides else what)
         return
     if reach.runs:
         back, lost = _brings_back(bucket)
