@@ -83,7 +83,7 @@ def test_the_page_is_accessible_fits_the_screen_and_names_what_was_proven(tmp_pa
     region = page.get_by_role("region", name="Drills of this run")
     assert region.evaluate("one => one.scrollWidth <= one.clientWidth"), "a column is cut off"
     assert region.get_by_text("monday").first.evaluate("one => one.getClientRects().length") == 1
-    # What is proven of another run proves nothing of this one, and is region for itself.
+    # What is proven of another run proves nothing of this one, and is shown for itself.
     expect(page.get_by_role("region", name="Drills of other runs")).to_contain_text("elsewhere")
     files = page.get_by_role("region", name="Files", exact=True)
     file = done(_manifest(scene)).tables[0].files[0]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import bqdump
+
 SCRIPT = Path(__file__).with_name("interrupted.py")
 LEAST = 40
 
@@ -27,3 +29,11 @@ def test_ctrl_c_is_clean_at_each_import(command: tuple[str, ...], times: str, tm
     assert unclean == []
     assert last.endswith(" copies")
     assert int(last.split()[0]) > LEAST
+
+
+def test_until_ctrl_c_is_dealt_with_next_to_nothing_is_imported() -> None:
+    script = "import sys; before = set(sys.modules); import bqdump.cli.process; print(*set(sys.modules) - before)"
+    source = Path(bqdump.__file__).parents[1]
+    command = [sys.executable, "-S", "-c", script]
+    ran = subprocess.run(command, env={"PYTHONPATH": str(source)}, capture_output=True, text=True, check=True)
+    assert not {"collections", "enum", "re", "types", "typing"}.intersection(ran.stdout.split())

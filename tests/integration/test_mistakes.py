@@ -84,6 +84,8 @@ MISTAKES = [
     ("local start", "bqdump: start: unknown command. Its commands: down, execute, seed, up"),
     ("local uup", "bqdump: uup: unknown command. Did you mean bqdump local up?"),
     ("local down --folder stack", "--folder precedes the command: bqdump local --folder … down"),
+    ("local seed --dataset sales.orders", "bqdump: --dataset: invalid value 'sales.orders': expected a dataset id"),
+    ("local seed --target gs://x", "bqdump: --target: invalid value 'gs://x'"),
     ("ui --port 99999", "--port: 99999 is not a whole number from 0 to 65535"),
     ("keys new nowhere/signing", "Create the folder first: mkdir -p nowhere"),
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+# Not from `typing`: see bqdump.cli.process.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import click
 

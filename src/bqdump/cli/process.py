@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
-from types import TracebackType
-from typing import Any
 
 from bqdump import __version__
+
+# Until Ctrl-C is dealt with, each import may show a stack trace: `typing` would make forty of them.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
 
 INTERRUPTED = 130
 # As signal has it, without the imports of that, during which Ctrl-C would show a stack trace.

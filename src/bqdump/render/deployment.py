@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import NamedTuple
+from zoneinfo import available_timezones
 
 import msgspec
 
@@ -246,7 +247,13 @@ def check(deployment: Deployment) -> Deployment:
         ("--region", deployment.region, r"[a-z]+-[a-z]+[0-9]+", "a region such as europe-west1"),
         ("--name", deployment.name, r"[a-z][a-z0-9-]{4,18}[a-z0-9]", named),
         ("--memory", deployment.memory, r"[0-9]+(Mi|Gi)", "a size such as 512Mi"),
-        ("--cpu", deployment.cpu, r"[0-9]+|[0-9]+m", "a number of CPUs such as 1 or 500m"),
+        ("--cpu", deployment.cpu, r"[1-9][0-9]*m?", "a number of CPUs such as 1 or 500m"),
+        (
+            "--image",
+            deployment.image,
+            r"\S*",
+            "an image such as europe-west1-docker.pkg.dev/my-project/bqdump/bqdump:0.1.0",
+        ),
         ("--service-account", deployment.job_account, r"\S+@\S+", "the email address of a service account"),
     )
     if deployment.settings.target.folder:
@@ -262,4 +269,7 @@ def check(deployment: Deployment) -> Deployment:
         if not re.fullmatch(pattern, value):
             raise UsageError("render", flag, f"invalid value {value!r}; expected {expected}")
     check_schedule("--schedule", deployment.schedule)
+    if deployment.time_zone not in (zones := available_timezones()) and zones:
+        cause = f"invalid value {deployment.time_zone!r}; expected a time zone such as Europe/Berlin"
+        raise UsageError("render", "--time-zone", cause)
     return deployment

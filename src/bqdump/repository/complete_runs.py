@@ -102,7 +102,7 @@ async def with_way_out(store: ObjectStore, settings: Settings, error: DocumentEr
         plan = await value_of(store, settings.layout.run(run).plan) if run else None
         if plan:
             call = resume_call(run, settings_of_run(plan.settings, settings.target))
-            hint = f"{RESTORE}, or let the newest complete run, which exports nothing, write it again: {call}"
+            hint = f"{RESTORE}, or write it again, which exports nothing: {call}"
             return DocumentError(error.operation, error.subject, error.cause, hint)
     return error
 

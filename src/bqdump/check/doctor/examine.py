@@ -51,7 +51,7 @@ LOCKING = {
 }
 # BigQuery's API for datasets does not report whether one is attached to a failover reservation.
 DISASTER_RECOVERY = (
-    "; cannot be checked: under managed disaster recovery, extract jobs need a reservation assignment of type PIPELINE"
+    " (not checked: under managed disaster recovery, extract jobs need a reservation assignment of type PIPELINE)"
 )
 
 

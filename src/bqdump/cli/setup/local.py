@@ -15,8 +15,11 @@ from bqdump.cli.execution import run_tasks
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED, UNEXPECTED
 from bqdump.cli.options import Subcommands, quiet_option
 from bqdump.core.errors import UsageError, install_hint
+from bqdump.core.settings import values as parse
 from bqdump.core.settings.amounts import duration
+from bqdump.core.settings.settings import PROJECT as PROJECT_ID
 from bqdump.core.settings.settings import SETTINGS
+from bqdump.core.settings.target import DATASET as DATASET_ID
 from bqdump.core.sizes import counted
 from bqdump.services.process import read_config
 
@@ -143,6 +146,10 @@ def seed(folder: Path, /, cloud: bool, **options: Any) -> int:
     return DONE
 
 
+# Of what is made.
+PARSERS = {"project": PROJECT_ID, "dataset": DATASET_ID, "bucket": parse.bucket, "target": parse.bucket}
+
+
 def check_place(cloud: bool, options: dict[str, Any]) -> None:
     """Nothing is made on Google Cloud that was not named. Raises UsageError."""
     required, other = (("project", "dataset", "bucket"), ("target",)) if cloud else ((), ("location", "yes"))
@@ -151,6 +158,11 @@ def check_place(cloud: bool, options: dict[str, Any]) -> None:
         raise UsageError("make data", missing[0], f"required {where}", "Give project, dataset and bucket.")
     if flags := [f"--{name}" for name in other if options[name]]:
         raise UsageError("make data", flags[0], f"not allowed {where}")
+    for name, parser in PARSERS.items():
+        try:
+            parser(options[name] or "unnamed")
+        except ValueError as error:
+            raise UsageError("make data", f"--{name}", f"invalid value {options[name]!r}: {error}") from None
 
 
 def _seed_cloud(options: dict[str, Any]) -> int:
