@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.retention import Tombstone
@@ -16,8 +19,10 @@ from bqdump.core.sets.member import one_dataset
 from bqdump.ports.store import Abilities
 from bqdump.repository.complete_runs import holds_export
 from bqdump.repository.exports import exports_at
+from bqdump.ui.sets import Collection, datasets_page, set_run_page
 from copying.sets_scene import Sets
 from copying.test_interrupted import Key, KilledError, Watched
+from retain.scene import KEEP
 
 
 @pytest.fixture(params=["as Cloud Storage", "as S3"])
@@ -153,3 +158,33 @@ def test_a_document_that_somebody_else_has_stored_under_the_name_of_a_set_is_nam
         with pytest.raises(VerificationError, match="somebody else has stored it"):
             vault.copy()
         assert vault.tied() == {"ops": "n1", "sales": "n1"}
+
+
+def test_a_set_of_the_source_that_mixes_two_nights_is_not_locked(vault: Sets) -> None:
+    vault.export("n1")
+    vault.export("n2")
+    there, name = vault.world.store, vault.here.layout.set_manifest.name
+    stored = vault.world.set_manifest(path=KEEP)
+    mixed = tuple(msgspec.structs.replace(entry, run="n1") for entry in stored.datasets[:1])
+    there.put_now(name, encode(msgspec.structs.replace(stored, datasets=(*mixed, *stored.datasets[1:]))))
+    with pytest.raises(VerificationError, match="it names run n1 of dataset ops"):
+        vault.copy()
+    assert vault.published() is None
+
+
+def test_the_console_shows_the_newest_set_of_a_vault(vault: Sets) -> None:
+    for run in ("n1", "n2"):
+        vault.export(run)
+        vault.copy()
+    vault.target.put_now(vault.there.layout.newest.name, encode(Newest("n9")))
+    collection = Collection(vault.target, vault.there)
+
+    def shown(page: Callable[..., Coroutine[Any, Any, Response]], **parameters: str) -> str:
+        request = Request({"type": "http", "query_string": b"", "headers": [], "path_params": parameters})
+        return bytes(asyncio.run(page(collection, request)).body).decode()
+
+    page = shown(datasets_page)
+    assert "2 datasets published by run <code>n2</code>" in page
+    assert "n9" not in page
+    assert "Superseded." in shown(set_run_page, run="n1")
+    assert "Published." in shown(set_run_page, run="n2")

@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from simulation.bugs import MUTATIONS, search, write_seeds
-from simulation.copies.vaults import simulate as simulate_vaults
+from simulation.copies.set_vaults import simulate as simulate_vaults
 from simulation.copies.world import simulate as simulate_copies
 from simulation.incremental import simulate as simulate_incremental
 from simulation.prunes.world import simulate as simulate_prunes

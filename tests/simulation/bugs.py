@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from simulation.copies.mutations import MUTATIONS as OF_COPIES
-from simulation.copies.vaults import simulate as simulate_vaults
+from simulation.copies.set_vaults import simulate as simulate_vaults
 from simulation.copies.world import simulate as simulate_copies
 from simulation.incremental import simulate as simulate_incremental
 from simulation.law import Law

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from simulation.copies.vaults import simulate as simulate_vaults
+from simulation.copies.set_vaults import simulate as simulate_vaults
 from simulation.copies.world import simulate as simulate_copies
 from simulation.prunes.world import simulate as simulate_prunes
 from simulation.restores.world import simulate as simulate_restores

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bqdump.copying.finish import extend_documents
 from bqdump.copying.places import claim_place
-from bqdump.copying.survey import Locking, Place, Task
+from bqdump.copying.survey import COPY, Locking, Place, Task
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.sets import SetManifest
 from bqdump.core.documents.target import SET, Latest
@@ -59,14 +59,14 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
 
 
 async def _stored_before(task: Task, made: SetManifest) -> SetManifest:
-    """What an earlier copy of the run has stored, unless this one has more datasets: the source may tell less by now.
+    """What an earlier copy of the run has stored, if it names all that this one does: the source may tell less by now.
 
-    With a key, only what that has signed.
+    Not where a dataset was pruned and copied again since. With a key, only what that has signed.
     """
     place, before = task.target, None
     with suppress(DocumentError, VerificationError):
         before = await locked_set(place.store, place.settings, made.run)
-    if before is None or before.published < made.published:
+    if before is None or not _manifests_of(made) <= _manifests_of(before):
         return made
     if task.signer:
         from bqdump.repository.signatures import is_signed
@@ -75,6 +75,10 @@ async def _stored_before(task: Task, made: SetManifest) -> SetManifest:
         names = RunLayout(manifest.name.removesuffix("manifest.json"))
         return before if await is_signed(place.store, place.target, names, task.signer) else made
     return before
+
+
+def _manifests_of(manifest: SetManifest) -> set[tuple[str, str, int]]:
+    return {(entry.dataset, entry.run, entry.manifest_generation) for entry in manifest.datasets if entry.run}
 
 
 async def _sign(task: Task, names: RunLayout, made: SetManifest) -> None:
@@ -112,4 +116,4 @@ def _refuse(place: Place, name: str, *, forged: bool) -> None:
     if forged:
         cause = "it is not what this copy stores there: somebody else has stored it"
         hint = "Find out by whom. If the copy of the next run ends like this, copy to another place."
-        raise VerificationError("copy", f"{place.store.url}/{name}", cause, hint)
+        raise VerificationError(COPY, f"{place.store.url}/{name}", cause, hint)

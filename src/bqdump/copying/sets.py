@@ -77,7 +77,17 @@ async def _refuse_another_set(task: Task, names: Sequence[str]) -> None:
         hint = "Say for how long to lock this one, such as with --lock 35d."
         raise UsageError(COPY, str(place.target), "it holds locked copies", hint)
     if task.lock and own:
+        _refuse_mixed(task, own)
         await check_place(task, own)
+
+
+def _refuse_mixed(task: Task, own: SetManifest) -> None:
+    """Raise VerificationError where the source's document ties runs of several nights together: it is not signed."""
+    for entry in own.datasets:
+        if entry.state == "published" and entry.run != own.run:
+            name = f"{task.source.store.url}/{task.source.layout.set_manifest.name}"
+            cause = f"as published by run {own.run}, it names run {entry.run} of dataset {entry.dataset}"
+            raise VerificationError(COPY, name, cause, "It was modified outside bqdump: find out by whom.")
 
 
 async def _copy_dataset(

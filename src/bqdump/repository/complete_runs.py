@@ -226,7 +226,7 @@ async def uncover_documents(store: ObjectStore, settings: Settings) -> dict[str,
     layout = settings.layout
     # Tags are each place's own.
     written = (layout.pointers.folder, layout.runs, layout.set_runs, layout.history, layout.drills)
-    once = (layout.latest.name, layout.copies.name, layout.owner.name)
+    once = (layout.latest.name, layout.copies.name, layout.owner.name, layout.set_manifest.name)
     found = await hidden_in(store, layout.state, replaced=True)
     hidden = {
         name: one for name, one in found.items() if one.locked_until and (name.startswith(written) or name in once)

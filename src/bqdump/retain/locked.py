@@ -236,7 +236,7 @@ async def _locked_until(task: Task, run: Complete) -> int:
 async def sweep_locked_set(at: SetAt, now: int) -> list[str]:
     """Delete what names together the runs of a set that no dataset has any more; the names of what is left.
 
-    Pointers first, so that no reader finds one whose manifest is gone. What was never locked is no copy's.
+    Pointers first, so that no reader finds one whose manifest is gone. A copy locks its documents as it creates them.
     """
     layout, alive, left = at.settings.layout, set[str](), list[str]()
     for name in at.names:
@@ -249,7 +249,7 @@ async def sweep_locked_set(at: SetAt, now: int) -> list[str]:
         own = [info for info in pointers if info.name.startswith(f"{layout.pointers.folder}{run}.")]
         documents = [info async for page in at.store.objects(names.root) for info in page]
         ours = [*own, *(info for info in documents if is_document(info.name, names))]
-        ended = [info for info in await _with_locks(at.store, ours) if 0 < info.locked_until <= now]
+        ended = [info for info in await _with_locks(at.store, ours) if info.locked_until <= now]
         for some in ([info for info in ended if info in own], [info for info in ended if info not in own]):
             left += await _delete(at.store, some)
         if ended:

@@ -25,19 +25,11 @@ from bqdump.core.retention.policy import Policy
 from bqdump.ports.store import Lock, ObjectInfo
 from bqdump.repository.published import read_latest
 from simulation.copies.laws import CopyLaws
-from simulation.copies.world import ABANDONED_SECONDS, EPOCH, Streaming, World
+from simulation.copies.world import ABANDONED_SECONDS, Streaming, World
 from simulation.faults import Network
 from simulation.law import Law
 from simulation.laws import Broken
 from simulation.process import Process
-from simulation.schedule import Verdict, nothing_by_chance, without_pages
-
-
-def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
-    """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
-    with nothing_by_chance(seed, EPOCH) as (patches, _):
-        without_pages(patches, "report.render_report", "report.render_unpublished")
-        return VaultWorld(seed, None if whole_trace else 60).verdict()
 
 
 class VaultLaws(CopyLaws):
@@ -92,7 +84,7 @@ class VaultLaws(CopyLaws):
         return max(self.published(), key=lambda manifest: (manifest.snapshot, manifest.run), default=None)
 
 
-class _Locked:
+class Locked:
     """The vault as a copier writes to it: with a lock of its own on every object."""
 
     def __init__(self, store: MemoryStore, lock: Lock) -> None:
@@ -148,7 +140,7 @@ class VaultWorld(World):
         def work(process: Process, network: Network) -> Coroutine[Any, Any, Copied]:
             until = (self.clock() // 1000 + 1 + seconds) * 1000
             source: Any = RetryingStore(Streaming(self.source, network, lambda *_: None), self._patience())
-            locked: Any = _Locked(self.target, Lock(until))
+            locked: Any = Locked(self.target, Lock(until))
             target: Any = RetryingStore(Streaming(locked, network, self.laws.heard), self._patience())
             sides, mover = (Place(source, self.here), Place(target, self.there)), StreamMover(source, target)
             lock = Locking(target, until, "governance", self.clock)

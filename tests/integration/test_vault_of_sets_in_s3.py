@@ -1,0 +1,108 @@
+"""Locked copies of a set in S3: whatever is put over its documents, or hides them, decides nothing and is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from botocore.session import Session
+
+from integration.stage import Stage
+from integration.test_sets import DATASETS, EVERY, TABLES, fill
+from integration.test_vault_in_s3 import KEEP, Vault
+from s3_server import S3Server, s3_server
+
+AT = {"SOURCE_DATASET": "*"}
+STATE = "sales/_bqdump"
+SIGN, TRUST = ("--sign", "copier.key"), ("--trust", "copier.pub")
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def vault(served: S3Server, stage: Stage) -> Vault:
+    """A bucket with Object Lock, and the signed copies of two nights of a set."""
+    fill(stage)
+    client = Session().create_client("s3", endpoint_url=served.address)
+    made = Vault(client, f"{stage.bucket}-vault")
+    client.create_bucket(Bucket=made.bucket, ObjectLockEnabledForBucket=True)
+    assert stage.command("keys", "new", "copier").code == 0
+    for run in ("one", "two"):
+        night(stage, made, run)
+    return made
+
+
+def night(stage: Stage, vault: Vault, run: str) -> None:
+    assert stage.run("--run-id", run, *KEEP, "--incremental", env=EVERY).code == 0
+    called = stage.command("copy", vault.at[1], "--lock", "35d", *SIGN, env=EVERY)
+    assert called.code == 0, called.text
+
+
+def put(vault: Vault, name: str, data: bytes | None) -> str:
+    """The id of the version that is put over an object, or of the marker that hides it."""
+    if data is None:
+        version = vault.s3.delete_object(Bucket=vault.bucket, Key=name)["VersionId"]
+    else:
+        version = vault.s3.put_object(Bucket=vault.bucket, Key=name, Body=data, ChecksumAlgorithm="CRC32")["VersionId"]
+    return str(version)
+
+
+def runs_of(called_out: str) -> set[str]:
+    return {one["run"] for one in json.loads(called_out)["datasets"]}
+
+
+def test_each_version_of_a_set_is_written_once_restores_and_is_pruned(
+    stage: Stage, vault: Vault, served: S3Server
+) -> None:
+    assert {name: len(ids) for name, ids in vault.versions().items() if len(ids) != 1} == {}
+    words = ("--into", "{dataset}_back", "--via", f"gs://{stage.bucket}/via", *TRUST)
+    restored = stage.command("restore", *vault.at, *words, env=AT)
+    assert restored.code == 0, restored.text
+    for dataset in DATASETS:
+        assert {table.table_id for table in stage.big.list_tables(f"{dataset}_back")} == set(TABLES)
+    doctor = stage.command("doctor", *vault.at, env=AT)
+    assert "it holds copies of a set of datasets of" in doctor.out, doctor.text
+    served.end_locks(vault.bucket)
+    called = stage.command("prune", *vault.at, "--keep-last", "1", "--yes", *TRUST, env=AT)
+    assert called.code == 0, called.text
+    left = [name for name in vault.versions() if name.startswith(f"{STATE}/")]
+    assert not [name for name in left if "/one" in name]
+    assert "DeleteMarkers" not in vault.s3.list_object_versions(Bucket=vault.bucket)
+    assert stage.command("status", *vault.at, env=AT).code == 0
+
+
+@pytest.mark.parametrize("document", ["latest.json", "project.json", "pointers/one"])
+def test_what_is_put_over_the_documents_of_a_set_decides_nothing_and_is_named(
+    document: str, stage: Stage, vault: Vault
+) -> None:
+    (name,) = [name for name in vault.versions() if name.startswith(f"{STATE}/{document}")]
+    latest = json.loads(vault.s3.get_object(Bucket=vault.bucket, Key=f"{STATE}/latest.json")["Body"].read())
+    one = latest | {"dataset": "sales", "manifest": f"{STATE}/runs/one/manifest.json"}
+    forged = (b"junk", None, json.dumps(one).encode(), json.dumps(one | {"locked": False}).encode())
+    for data in forged if document == "latest.json" else forged[:2]:
+        version = put(vault, name, data)
+        verified = stage.command("verify", "--json", *vault.at, *TRUST, env=AT)
+        assert (verified.code, runs_of(verified.out)) == (4, {"two"}), verified.text
+        assert f"--key {name} --version-id {version}" in verified.out, verified.text
+        words = ("restore", "--into", "{dataset}_back", "--plan", "--json", "--via", f"gs://{stage.bucket}/via")
+        called = stage.command(*words, *vault.at, *TRUST, env=AT)
+        assert (called.code, json.loads(called.out)["run"]) == (0, "two"), called.text
+        vault.s3.delete_object(Bucket=vault.bucket, Key=name, VersionId=version, BypassGovernanceRetention=True)
+    assert stage.command("verify", *vault.at, *TRUST, env=AT).code == 0
+
+
+def test_a_manifest_of_a_set_that_is_replaced_is_read_as_it_was_and_named(stage: Stage, vault: Vault) -> None:
+    (name,) = [name for name in vault.versions() if name.startswith(f"{STATE}/projects/two/") and "manifest" in name]
+    found = json.loads(vault.s3.get_object(Bucket=vault.bucket, Key=name)["Body"].read())
+    for data in (json.dumps(found | {"datasets": found["datasets"][:1]}).encode(), None):
+        version = put(vault, name, data)
+        verified = stage.command("verify", "--json", *vault.at, *TRUST, env=AT)
+        assert (verified.code, runs_of(verified.out)) == (4, {"two"}), verified.text
+        assert f"--key {name} --version-id {version}" in verified.out
+        vault.s3.delete_object(Bucket=vault.bucket, Key=name, VersionId=version, BypassGovernanceRetention=True)
+    assert stage.command("verify", *vault.at, *TRUST, env=AT).code == 0
