@@ -50,8 +50,8 @@ def make_environment(folder: Path) -> Path:
     return python
 
 
-def to_first_request(command: list[str | Path], listener: socket.socket) -> Started:
-    """Start a command and end it when its first request arrives."""
+def to_first_request(command: list[str | Path], listener: socket.socket, folder: Path) -> Started:
+    """Start a command in a folder, where it finds no settings, and end it when its first request arrives."""
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     environ = os.environ | {
         "STORAGE_EMULATOR_HOST": address,
@@ -64,7 +64,7 @@ def to_first_request(command: list[str | Path], listener: socket.socket) -> Star
         "CLOUD_RUN_TASK_COUNT": "1",
     }
     started = time.monotonic()
-    child = subprocess.Popen(command, env=environ, cwd=tempfile.gettempdir(), stdout=subprocess.DEVNULL)
+    child = subprocess.Popen(command, env=environ, cwd=folder, stdout=subprocess.DEVNULL)
     connection = first_request(child, listener)
     connection.recv(1)
     wall = time.monotonic() - started
@@ -88,9 +88,11 @@ def first_request(child: subprocess.Popen[bytes], listener: socket.socket) -> so
 def main() -> None:
     """Print medians, and ratios of bqdump's to the others."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
-    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
+    with tempfile.TemporaryDirectory() as scratch, socket.create_server(("127.0.0.1", 0)) as listener:
         # A test uses this environment, since a new one would need a package index.
-        python = Path(sys.executable) if TINY else make_environment(Path(folder))
+        environment, folder = Path(scratch, "environment"), Path(scratch, "empty")
+        folder.mkdir()
+        python = Path(sys.executable) if TINY else make_environment(environment)
         commands: dict[str, list[str | Path]] = {
             "naive script": [
                 python,
@@ -106,7 +108,7 @@ def main() -> None:
         measured: dict[str, list[Started]] = {name: [] for name in commands}
         for number in range(rounds + 1):
             for name, command in commands.items():
-                started = to_first_request(command, listener)
+                started = to_first_request(command, listener, folder)
                 if number:
                     measured[name].append(started)
     ours = measured["bqdump run"]

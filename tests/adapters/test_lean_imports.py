@@ -34,7 +34,8 @@ async def main():
     await warehouse.close()
 
 asyncio.run(main())
-for name in ("pandas", "pyarrow", "polars", "grpc", "duckdb", "rich", "cryptography", "tomllib", "difflib"):
+for name in ("pandas", "pyarrow", "polars", "grpc", "duckdb", "rich", "cryptography", "tomllib", "difflib",
+             "charset_normalizer"):
     if sys.modules.get(name):
         print(name)
 """
@@ -50,6 +51,18 @@ def test_a_task_imports_nothing_that_its_export_does_not_use(tmp_path: Path) -> 
     nobody = "http://127.0.0.1:9"
     environ = {"BIGQUERY_EMULATOR_HOST": nobody, "STORAGE_EMULATOR_HOST": nobody, "HOME": str(tmp_path)}
     assert run_python(OPEN, environ) == "AccessError\nAccessError\n"
+
+
+def test_an_answer_without_a_charset_is_utf_8_and_no_module_guesses() -> None:
+    code = (
+        "import warnings; warnings.simplefilter('error')\n"
+        "from bqdump.adapters.lean_imports import import_lean; import_lean()\n"
+        "import io, requests\n"
+        "answer = requests.Response()\n"
+        "answer.raw = io.BytesIO(b'caf\\xc3\\xa9 \\xff')\n"
+        "print(ascii(answer.text))"
+    )
+    assert run_python(code, {}) == "'caf\\xe9 \\ufffd'\n"
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from bqdump.core.documents.target import Erasing, Latest
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.listing import listing_of
 from bqdump.core.retention.erased import ErasedFrom, repeats, requested_erasure, without_table
-from bqdump.core.times import rfc3339
+from bqdump.core.times import rfc3339, time_of
 from bqdump.core.wording import COMMANDS, fill
+from bqdump.ports.store import BucketInfo
 from bqdump.repository.manifests import contents_of
 from bqdump.repository.signatures import is_signed, sign_manifest
 from bqdump.retain import erase as module
@@ -26,7 +27,7 @@ from bqdump.retain import rewrite as rewriting
 from bqdump.retain.erase import erase
 from bqdump.retain.rewrite import Task
 from restore.killed import Counting, Killed, Mortal
-from retain.scene import LAYOUT, SETTINGS, Scene
+from retain.scene import DAY, LAYOUT, SETTINGS, Scene
 
 REASON = "request 4711"
 
@@ -232,6 +233,37 @@ def test_what_the_bucket_holds_is_named_and_deleted_by_the_next_erasure(monkeypa
     monkeypatch.setattr(scene.store, "delete", delete)
     assert erased(scene).files == 1
     check(scene, "r1")
+
+
+def test_what_is_locked_is_named_with_its_date() -> None:
+    scene = Scene()
+    scene.store.clock = lambda: scene.now
+    scene.run("r1")
+    ((name, info),) = [(name, found[1]) for name in files(scene, "sales") if (found := scene.store.peek(name))]
+    until = scene.now + 5 * DAY
+    asyncio.run(scene.store.extend([(name, info.generation)], until))
+    assert [(one.name, one.until) for one in erased(scene).held] == [(name, time_of(until))]
+
+
+def test_what_the_bucket_retains_is_named_with_its_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    scene.store.clock = lambda: scene.now
+    scene.run("r1")
+    ((name, info),) = [(name, found[1]) for name in files(scene, "sales") if (found := scene.store.peek(name))]
+    bucket = asyncio.run(scene.store.describe())._replace(retention_seconds=5 * DAY // 1000)
+
+    async def describe() -> BucketInfo:
+        return bucket
+
+    delete = scene.store.delete
+
+    async def refuse(objects: Any) -> list[Any]:
+        refusal = DeniedError("delete", "object", "the bucket retains it")
+        return [refusal if one == (name, info.generation) else (await delete([one]))[0] for one in objects]
+
+    monkeypatch.setattr(scene.store, "describe", describe)
+    monkeypatch.setattr(scene.store, "delete", refuse)
+    assert [(one.name, one.until) for one in erased(scene).held] == [(name, time_of(info.updated + 5 * DAY))]
 
 
 def test_prune_and_restores_go_on_afterwards() -> None:

@@ -10,13 +10,16 @@ import importlib
 import importlib.util
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
 # Optional imports of Google's clients that an export does not need.
-UNUSED = ("pandas", "pyarrow", "geopandas", "IPython", "opentelemetry", "grpc")
+UNUSED = ("pandas", "pyarrow", "geopandas", "IPython", "opentelemetry", "grpc", "chardet", "charset_normalizer")
+# What requests says without the last two: it reads text without a charset as UTF-8, which all of Google's is.
+WITHOUT_CHARSETS = "Unable to find acceptable character detection dependency"
 # Unconditional imports of Google's clients and requests that an export rarely needs: for keys of service accounts,
 # errors of gRPC, uploads by XML, and hosts that are not ASCII.
 RARE = (
@@ -68,6 +71,7 @@ def import_lean() -> None:
     modules: dict[str, Any] = sys.modules
     for name in UNUSED:
         modules.setdefault(name, None)
+    warnings.filterwarnings("ignore", WITHOUT_CHARSETS)
     if not any(isinstance(finder, _Rare) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Rare())
 

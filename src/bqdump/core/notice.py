@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from bqdump.core.errors import BqdumpError, first_of, words_of
-from bqdump.core.progress.export import Export
-from bqdump.core.restore.drill import Drilled
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, named, size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import COMMANDS
+
+if TYPE_CHECKING:
+    from bqdump.core.progress.export import Export
+    from bqdump.core.restore.drill import Drilled
 
 NOTHING = msgspec.Raw(b"null")
 # These take a text and refuse other fields.

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Container
 from contextlib import suppress
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Document
@@ -27,11 +27,13 @@ from bqdump.core.documents.retention import Reference, RetainedFiles
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.errors import DocumentError
-from bqdump.core.retention.pruned import Storage
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import present
 from bqdump.repository.repository import create, delete, exists, load, value_of
+
+if TYPE_CHECKING:
+    from bqdump.core.retention.pruned import Storage
 
 
 async def being_pruned(store: ObjectStore, names: RunLayout) -> bool:
@@ -138,6 +140,8 @@ class PresentFiles:
 
 async def read_storage(store: ObjectStore, settings: Settings) -> Storage:
     """The storage of all runs whose manifests can be read."""
+    from bqdump.core.retention.pruned import Storage
+
     storage, present = Storage(), PresentFiles(store, settings)
 
     async def add(run: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
@@ -23,8 +23,10 @@ from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.core.formats.formats import FORMATS
 from bqdump.core.tables.catalog import Dataset
 from bqdump.core.times import milliseconds_of
-from bqdump.ports.destination import CopyRequest, LoadRequest
 from bqdump.ports.warehouse import Estimate, ExtractRequest, Job, JobError
+
+if TYPE_CHECKING:
+    from bqdump.ports.destination import CopyRequest, LoadRequest
 
 bigquery: Any = Later("google.cloud.bigquery")
 # On-demand queries are billed in MiB, and at least 10 MiB per table that they read.
