@@ -116,6 +116,16 @@ def test_a_table_keeps_everything_that_its_definition_sets(world: World, dataset
         ({"tableConstraints": {"primaryKey": {"columns": ["gone"]}}}, "gone"),
         ({"expirationTime": "1000"}, "in the past"),
         ({"schema": {"fields": [ID, ID]}}, "Duplicate field name"),
+        ({"schema": {"fields": [{"name": "s", "type": "STRING", "mode": "SOMETIMES"}]}}, "mode of field s"),
+        ({"schema": {"fields": [{"name": "i", "type": "INT64", "maxLength": 4}]}}, "only for STRING and BYTES"),
+        ({"schema": {"fields": [{"name": "n", "type": "NUMERIC", "precision": 30}]}}, "precision or scale of field n"),
+        ({"schema": {"fields": [{"name": "n", "type": "NUMERIC", "scale": 2}]}}, "precision or scale of field n"),
+        ({"schema": {"fields": [{"name": "n", "type": "NUMERIC", "precision": 39, "scale": 10}]}}, "field n"),
+        ({"schema": {"fields": [{"name": "i", "type": "INT64", "precision": 4}]}}, "precision or scale of field i"),
+        (
+            {"schema": {"fields": [{"name": "r", "type": "RECORD", "fields": [{**ID, "mode": "OFTEN"}]}]}},
+            "mode of field id",
+        ),
     ],
 )
 def test_a_definition_that_does_not_fit_is_refused(

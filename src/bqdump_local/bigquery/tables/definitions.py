@@ -34,6 +34,9 @@ MOST_CLUSTERED = 4
 MOST_COLUMNS = 10_000
 # https://cloud.google.com/bigquery/quotas#standard_tables
 SHORTEST_LIFETIME_MS = 3_600_000
+MODES = ("NULLABLE", "REQUIRED", "REPEATED")
+# The most digits before the point, and after it.
+DIGITS = {"NUMERIC": (29, 9), "BIGNUMERIC": (38, 38)}
 
 
 def settable_of_dataset(body: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +100,7 @@ def check_expiration(properties: dict[str, Any], now_ms: int) -> None:
 def check_definition(table: Table, properties: dict[str, Any], fields: Sequence[Field], find: Find) -> None:
     """Refuse partitioning, clustering and constraints that do not fit the columns. find: the table of a name."""
     columns = {field.name.lower(): field for field in fields}
+    _check_fields(fields)
     if (count := sum(field.leaves for field in fields)) > MOST_COLUMNS:
         raise invalid(f"Too many columns: {count}. Limit is {MOST_COLUMNS}")
     time, ranges = properties.get("timePartitioning"), properties.get("rangePartitioning")
@@ -119,6 +123,20 @@ def check_definition(table: Table, properties: dict[str, Any], fields: Sequence[
             raise invalid(f"The field specified for clustering cannot be found in the schema: {name}.")
     if constraints := properties.get("tableConstraints"):
         _check_constraints(table, constraints, columns, find)
+
+
+def _check_fields(fields: Sequence[Field]) -> None:
+    """https://cloud.google.com/bigquery/docs/reference/rest/v2/tables#TableFieldSchema."""
+    for field in fields:
+        if field.mode not in MODES:
+            raise invalid(f"Invalid value for mode of field {field.name}: {field.mode} is not a valid value")
+        if field.type not in ("STRING", "BYTES") and dict(field.recorded).get("maxLength"):
+            raise invalid(f"maxLength of field {field.name} is only for STRING and BYTES, not for {field.type}")
+        scale, precision = field.scale or 0, field.precision or 0
+        whole, most = DIGITS.get(field.type, (0, 0))
+        if (scale or precision) and not (0 <= scale <= most and max(1, scale) <= precision <= scale + whole):
+            raise invalid(f"Invalid precision or scale of field {field.name}: {field.type}({precision}, {scale})")
+        _check_fields(field.fields)
 
 
 def _check_partitioned(columns: dict[str, Field], name: str, types: Sequence[str]) -> None:
