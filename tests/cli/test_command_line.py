@@ -452,7 +452,7 @@ def _helps() -> Iterator[tuple[str, str]]:
     """Every command with its help."""
     waiting: list[tuple[str, click.Command]] = [(name, command(name)) for name in COMMANDS]
     for name, found in waiting:
-        yield name, click.Context(found, info_name=f"bqdump {name}").get_help()
+        yield name, click.Context(found, info_name=f"bqdump {name}", help_option_names=["-h", "--help"]).get_help()
         if isinstance(found, click.Group):
             waiting += [(f"{name} {below}", each) for below, each in found.commands.items()]
 
