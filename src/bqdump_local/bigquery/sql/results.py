@@ -19,7 +19,6 @@ from bqdump_local.bigquery.tables.types import Field, duckdb_type, field_of, lit
 if TYPE_CHECKING:
     import duckdb
 
-NUMBERED = re.compile(r".*_\d+")
 PARAMETERS = re.compile(r"\([\d, ]+\)")
 
 
@@ -54,19 +53,16 @@ def name_columns(select: exp.Expression) -> None:
     for item in select.expressions:
         # A window's name is no alias.
         named_already = item.alias and not isinstance(item, exp.Window)
-        if isinstance(item, exp.Dot) and not item.is_star and isinstance(item.expression, exp.Identifier):
+        # Other members have their name in DuckDB, too, where the service numbers those of the same name.
+        if isinstance(item, exp.Dot) and isinstance(item.expression, exp.Identifier) and item.find(exp.Bracket):
             item = exp.alias_(item, item.expression.name, quoted=True)
         if not named_already and not item.is_star and not isinstance(item, (exp.Column, exp.Dot)):
             item = exp.alias_(item, f"f{number}_")
             number += 1
         named.append(item)
     select.set("expressions", named)
-    refuse_repeated([name for item in named if not item.is_star and (name := item.alias_or_name)])
-
-
-def refuse_repeated(names: Sequence[str]) -> None:
-    """Refuse two columns of the same name."""
-    if repeated := [name for name, times in Counter(map(str.lower, names)).items() if times > 1]:
+    names = Counter(name.lower() for item in named if not item.is_star and (name := item.alias_or_name))
+    if repeated := [name for name, times in names.items() if times > 1]:
         message = "Duplicate column names in the result are not supported when a destination table is present."
         raise invalid_query(f"{message} Found duplicate(s): {', '.join(repeated)}")
 
@@ -115,11 +111,7 @@ def describe(
     """
     known = {field.name.lower(): field for field in sources}
     fields = []
-    described = cursor.execute(f"SELECT * FROM ({sql}) LIMIT 0").description or ()
-    if any(NUMBERED.fullmatch(name) for name, *_ in described):
-        # DuckDB numbers columns that have the same name, such as those of two tables with `*`.
-        refuse_repeated([str(row[0]) for row in cursor.execute(f"DESCRIBE {sql}").fetchall()])
-    for name, kind, *_ in described:
+    for name, kind, *_ in cursor.execute(f"SELECT * FROM ({sql}) LIMIT 0").description or ():
         field = field_of(name, kind)
         source = known.get(name.lower()) if name.lower() not in casts else None
         if source is not None and duckdb_type(source) == duckdb_type(field):
