@@ -93,10 +93,13 @@ async def test_the_third_run_exports_nothing_of_what_did_not_change(settings: Se
 
 
 @BOTH
-async def test_a_night_without_changes_is_published_without_a_job(settings: Settings) -> None:
+async def test_a_night_without_changes_is_published_without_a_job_and_without_a_warning(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
     world = UnchangedTables(settings)
     for name in ("r1", "r2", "r3", "r4", "r5"):
         result = await world.run(name)
+    assert [record.getMessage() for record in caplog.records if record.levelname != "INFO"] == []
     assert await world.origins() == {"a": "r2", "b": "r2"}
     assert len(world.warehouse.extracted) == 4
     assert (result.state, result.plan.tables, result.plan.unit_count) == ("published", 0, 0)

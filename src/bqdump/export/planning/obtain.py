@@ -205,7 +205,7 @@ def _log_plan(export: RunningExport) -> None:
     plan, tasks = export.plan, counted(export.task.tasks, "task")
     tables, planned = counted(plan.tables, "table"), LogEvent.RUN_PLANNED.extra()
     log.info("planned %s as of %s, for %s", tables, rfc3339(plan.snapshot), tasks, extra=planned)
-    if not plan.tables:
+    if not plan.tables and not plan.reused and not plan.kept:
         dataset = export.task.settings.dataset
         log.warning("%s has no table to export", dataset, extra=LogEvent.NOTHING_EXPORTED.extra())
     if plan.all_reused:
