@@ -55,14 +55,15 @@ class Sets:
         target: Any = None,
         signer: Signer | None = None,
         every: bool = False,
+        source: Any = None,
         **task: Any,
     ) -> Copied:
-        """Copy these runs, or the published set, with a lock of so many days."""
+        """Copy these runs, or the published set, with a lock of so many days. source: a store of what it trusts."""
         there = target or self.target
         until = (self.world.time // 1000 + 1) * 1000 + lock * DAY
         self.target.lock = Lock(until) if lock else None
         locking = Locking(self.target, until, "governance", lambda: self.world.time) if lock else None
-        sides = Place(self.world.store, self.here), Place(there, self.there)
+        sides = Place(source or self.world.store, self.here, self.world.store), Place(there, self.there)
         mover = StreamMover(self.world.store, there)
         work = Task(*sides, mover, Owner("copy", 0), self.world.time, lock=locking, signer=signer)
         return asyncio.run(copy_exports(work, runs, Policy(), every=every))

@@ -80,7 +80,10 @@ def test_a_set_that_lacks_a_dataset_gets_another_manifest_once_that_is_copied(va
     partial = vault.published()
     assert partial
     assert (partial.run, partial.status) == ("n2", "partial")
-    assert [entry.run for entry in partial.datasets] == ["n2", ""]
+    # The last run of it that the copy has, and why it lacks this one.
+    assert [(entry.run, entry.state) for entry in partial.datasets] == [("n2", "published"), ("n1", "failed")]
+    assert "pruned" in partial.datasets[1].problem
+    assert vault.tied() == {"ops": "n2", "sales": "n1"}
     there._objects[names.manifest.name] = lost
     there._objects.pop(names.tombstone.name)
     vault.copy()
@@ -167,9 +170,12 @@ def test_a_set_of_the_source_that_mixes_two_nights_is_not_locked(vault: Sets) ->
     stored = vault.world.set_manifest(path=KEEP)
     mixed = tuple(msgspec.structs.replace(entry, run="n1") for entry in stored.datasets[:1])
     there.put_now(name, encode(msgspec.structs.replace(stored, datasets=(*mixed, *stored.datasets[1:]))))
-    with pytest.raises(VerificationError, match="it names run n1 of dataset ops"):
+    with pytest.raises(VerificationError, match="names run n1 of dataset ops"):
         vault.copy()
-    assert vault.published() is None
+    found = vault.published()
+    assert found
+    # What the copy has of the earlier night; the other dataset was not copied of that.
+    assert [(entry.run, entry.state) for entry in found.datasets] == [("n1", "published"), ("", "failed")]
 
 
 def test_the_console_shows_the_newest_set_of_a_vault(vault: Sets) -> None:

@@ -16,6 +16,7 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.retention import Tags
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import AnswerError, BqdumpError, DeniedError, TargetError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
@@ -156,19 +157,33 @@ async def _sign(task: Task, found: Surveyed, made: Loaded[Manifest], signer: Sig
 
     Returns the manifest as it is stored then.
     """
-    from bqdump.repository.signatures import sign_manifest, signatures_there
+    from bqdump.repository.signatures import sign_manifest
 
     place, names = task.target, task.target.layout.run(found.run)
     if not made.mine and not await signed_here(task, found.run):
-        if task.lock and (envelope := await signatures_there(place.store, place.target, names)):
-            keys = listed([signature.keyid for signature in envelope.signatures], "and")
-            message = "run %s is signed by %s, and not by the key of this copy: nothing is written again in %s"
-            log.info(message, found.run, keys, place.target, extra=LogEvent.RUN_COPIED.extra(run=found.run))
+        if task.lock and await signed_otherwise(task, names, signer, f"run {found.run}"):
             return made
         made = await _proven(task, found, made)
     once = task.lock is not None
     await sign_manifest(place.store, place.target, names, signer, once=once, written=made.value)
     return made
+
+
+async def signed_otherwise(task: Task, names: RunLayout, signer: Signer, run: str) -> bool:
+    """Whether a manifest that was there before is signed by other keys only, which is logged. run: in words.
+
+    These may be the keys of earlier copies, or of somebody who stored a signature that no reader trusts.
+    """
+    from bqdump.repository.signatures import is_signed, signatures_there
+
+    place = task.target
+    envelope = await signatures_there(place.store, place.target, names)
+    if envelope is None or await is_signed(place.store, place.target, names, signer):
+        return False
+    keys = listed([signature.keyid for signature in envelope.signatures], "and")
+    message = "%s in %s is signed by %s, not by the key of this copy, and nothing is written again there"
+    log.warning(message, run, place.target, keys, extra=LogEvent.RUN_COPIED.extra())
+    return True
 
 
 async def _proven(task: Task, found: Surveyed, made: Loaded[Manifest]) -> Loaded[Manifest]:

@@ -5,17 +5,18 @@ The documents of a set's run follow the last dataset, so a set that is named is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from bqdump.copying.places import check_place, refuse_overlap
 from bqdump.copying.run import copy, locking
+from bqdump.copying.set_documents import HERE, lock_set, set_as_copied
 from bqdump.copying.survey import COPY, Place, Task
 from bqdump.core.copy.plan import Copied, CopiedRun
 from bqdump.core.documents.sets import DatasetEntry, Ended, SetManifest, SetPlan
 from bqdump.core.documents.target import Newest
-from bqdump.core.errors import NotFoundError, UsageError, VerificationError
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.target import record_of
@@ -48,7 +49,7 @@ async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every
     if runs and (unknown := set(runs).difference(run.run for run in lines)):
         raise missing_run(min(unknown), place.settings)
     if not task.dry:
-        await _store_sets(task, sorted({run.run for run in lines if run.state in ("copied", "there")}))
+        await _store_sets(task, names, lines)
     return Copied(
         copied=not task.dry,
         source=str(place.target),
@@ -77,17 +78,7 @@ async def _refuse_another_set(task: Task, names: Sequence[str]) -> None:
         hint = "Say for how long to lock this one, such as with --lock 35d."
         raise UsageError(COPY, str(place.target), "it holds locked copies", hint)
     if task.lock and own:
-        _refuse_mixed(task, own)
         await check_place(task, own)
-
-
-def _refuse_mixed(task: Task, own: SetManifest) -> None:
-    """Raise VerificationError where the source's document ties runs of several nights together: it is not signed."""
-    for entry in own.datasets:
-        if entry.state == "published" and entry.run != own.run:
-            name = f"{task.source.store.url}/{task.source.layout.set_manifest.name}"
-            cause = f"as published by run {own.run}, it names run {entry.run} of dataset {entry.dataset}"
-            raise VerificationError(COPY, name, cause, "It was modified outside bqdump: find out by whom.")
 
 
 async def _copy_dataset(
@@ -116,24 +107,29 @@ async def _copy_dataset(
     return msgspec.structs.replace(done, runs=tuple(msgspec.structs.replace(run, dataset=name) for run in done.runs))
 
 
-async def _store_sets(task: Task, runs: Iterable[str]) -> None:
-    """Store the documents of these runs of the set, of which project.json names the latest."""
-    place = task.source
-    published = await read_set_manifest(place.store, place.settings)
-    for run in runs:
-        plan = await set_plan(place.store, place.settings, published, run)
-        manifest = await _manifest_of(place, published, run, plan)
-        if manifest is None:
-            continue
-        copied = await _copied(task, manifest)
-        if task.lock:
-            # Imported for such places only.
-            from bqdump.copying.locked_sets import lock_set
+async def _store_sets(task: Task, names: Sequence[str], lines: Sequence[CopiedRun]) -> None:
+    """Store the documents of these runs of the set, of which project.json names the latest.
 
-            with locking(task.lock, run):
-                await lock_set(task, copied, task.lock)
-        else:
-            await _store_set(task, plan, copied)
+    One that cannot be stored does not hold back the others. Raises the first error then.
+    """
+    place, errors = task.source, list[BqdumpError]()
+    published = await read_set_manifest(place.store, place.settings)
+    for run in sorted({line.run for line in lines if line.state in HERE}):
+        try:
+            plan = await set_plan(place.store, place.settings, published, run)
+            manifest = await _manifest_of(place, published, run, plan)
+            if manifest is None:
+                continue
+            copied = await set_as_copied(task, manifest, names, lines)
+            if task.lock:
+                with locking(task.lock, run):
+                    await lock_set(task, copied, task.lock)
+            else:
+                await _store_set(task, plan, copied)
+        except (DocumentError, VerificationError) as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 async def _manifest_of(
@@ -180,27 +176,6 @@ def _entry_of(dataset: str, location: str, ended: Ended | None) -> DatasetEntry:
         files=ended.files if ended else 0,
         bytes=ended.bytes if ended else 0,
         problem="" if ended else "it was not exported",
-    )
-
-
-async def _copied(task: Task, manifest: SetManifest) -> SetManifest:
-    """The set as the copy has it: a dataset whose run is not there counts as failed."""
-    place, entries = task.target, list[DatasetEntry]()
-    for entry in manifest.datasets:
-        own = one_dataset(place.settings, entry.dataset).layout.run(entry.run).manifest.name if entry.run else ""
-        found = await place.store.stat(own) if own else None
-        entries.append(
-            msgspec.structs.replace(entry, manifest=own, manifest_generation=found.generation)
-            if found
-            else _entry_of(entry.dataset, entry.location, None)
-        )
-    whole = all(entry.state != "failed" and entry.status == "complete" for entry in entries)
-    return msgspec.structs.replace(
-        manifest,
-        prefix=place.target.prefix,
-        datasets=tuple(entries),
-        status="complete" if whole else "partial",
-        locked=False,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bqdump.copying import finish, locked_sets, move
+from bqdump.copying import finish, move, set_documents
 from bqdump.core.copy import manifest
 from bqdump.repository import complete_runs
 from bqdump.retain import locked, sweep
@@ -33,7 +33,7 @@ MUTATIONS = (
     Mutation("a pointer to a run of one dataset counts in the place of a set", Law.LOCKED,
              complete_runs, "_newest_locked", edit("_refuse_kind(pointer, kind)", "pass")),
     Mutation("what says that a place is a set's keeps the lock of the first copy", Law.LOCKED,
-             locked_sets, "lock_set", edit("for one in (*own, *shared)", "for one in own")),
+             set_documents, "lock_set", edit("for one in (*own, *shared)", "for one in own")),
     Mutation("a run of a set keeps its manifest although a dataset was copied anew", Law.LOCKED,
-             locked_sets, "_stored_before", edit("not _manifests_of(made) <= _manifests_of(before)", "False")),
+             set_documents, "_stored_before", edit("not _manifests_of(made) <= _manifests_of(before)", "False")),
 )  # fmt: skip

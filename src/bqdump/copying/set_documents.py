@@ -1,0 +1,269 @@
+"""What names the copies of a set's datasets together: what it says, and where objects are locked, how it is stored.
+
+It follows from the manifests of the datasets, as the copy has them. The source's project.json and notes are not signed:
+they say which datasets and runs to look for, and a key that signs the document vouches for nothing that only they say.
+
+Where objects are locked, each run of the set has a manifest and a pointer. Both are created once, like those of a
+dataset, and follow the datasets. Readers take the newest pointer that is valid.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import NoReturn
+
+from msgspec.structs import replace
+
+from bqdump.copying.finish import extend_documents, signed_otherwise
+from bqdump.copying.places import claim_place
+from bqdump.copying.survey import COPY, Locking, Place, Task, signed_here
+from bqdump.core.copy.plan import CopiedRun
+from bqdump.core.documents.codec import encode_indented
+from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.run_layout import RunLayout
+from bqdump.core.documents.sets import DatasetEntry, DatasetState, SetManifest
+from bqdump.core.documents.target import SET, Latest
+from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
+from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.sets.member import one_dataset
+from bqdump.core.sizes import counted
+from bqdump.observe.history import list_runs
+from bqdump.repository.repository import Loaded, create, load, value_of
+from bqdump.repository.set_runs import locked_set
+
+log = logging.getLogger(__name__)
+# The states of a run that the copy has.
+HERE = ("copied", "there")
+NOT_THERE = "it was not copied"
+
+
+async def set_as_copied(
+    task: Task, manifest: SetManifest, names: Sequence[str], lines: Sequence[CopiedRun]
+) -> SetManifest:
+    """The set as the copy has it. A dataset that lacks its run has failed, with the last run that the copy has of it.
+
+    manifest: what the source says. names: all datasets that the source has or had. lines: the runs of this copy.
+    Raises VerificationError where the manifests of the datasets say otherwise: another snapshot time, a run that does
+    not belong to the set's, or a dataset of the run that is not named.
+    """
+    await _refuse_unnamed(task.source, manifest, names)
+    of = {(line.dataset, line.run): line for line in lines}
+    entries = [await _entry(task, manifest, entry, of) for entry in manifest.datasets]
+    if not any(entry.run == manifest.run for entry in entries):
+        _refuse(manifest.run, "the copy has no dataset that its document names as exported by this run")
+    whole = all(entry.state != "failed" and entry.status == "complete" for entry in entries)
+    return replace(
+        manifest,
+        prefix=task.target.target.prefix,
+        datasets=tuple(entries),
+        status="complete" if whole else "partial",
+        locked=task.lock is not None,
+    )
+
+
+async def _entry(
+    task: Task, manifest: SetManifest, entry: DatasetEntry, lines: Mapping[tuple[str, str], CopiedRun]
+) -> DatasetEntry:
+    if entry.state == "published" and entry.run not in ("", manifest.run):
+        _refuse(manifest.run, f"as published by it, its document names run {entry.run} of dataset {entry.dataset}")
+    own = _of_dataset(task, entry.dataset)
+    line = lines.get((entry.dataset, manifest.run))
+    run, problem = manifest.run if line and line.state in HERE else entry.run, entry.problem or "it was not exported"
+    if run:
+        line = lines.get((entry.dataset, run))
+        found, why = await _there(own, manifest, run, line, proven=line is not None and run != manifest.run)
+        if found:
+            _refuse_another_time(manifest, entry, found.value)
+            return _named(own.target, entry, "published" if run == manifest.run else entry.state, found)
+        problem = line.problem if line and line.problem else why
+    last = await _last(own, manifest)
+    failed = replace(entry, problem=problem)
+    if last:
+        return _named(own.target, failed, "failed", last)
+    return DatasetEntry(
+        dataset=entry.dataset,
+        location=entry.location,
+        state="failed",
+        run="",
+        snapshot_time="",
+        manifest="",
+        manifest_generation=0,
+        problem=problem,
+    )
+
+
+def _of_dataset(task: Task, dataset: str) -> Task:
+    target = task.target._replace(settings=one_dataset(task.target.settings, dataset))
+    return task._replace(target=target)
+
+
+async def _there(
+    task: Task, manifest: SetManifest, run: str, line: CopiedRun | None, *, proven: bool = False
+) -> tuple[Loaded[Manifest] | None, str]:
+    """The manifest of a run of one dataset that the copy has, or why that does not count.
+
+    line: what this copy did about the run, None where it was copied before. proven: it was compared with the source,
+    and may have the signature of another key.
+    """
+    place = task.target
+    if line and line.state not in HERE:
+        return None, NOT_THERE
+    try:
+        found = await load(place.store, place.layout.run(run).manifest)
+    except DocumentError as error:
+        return None, error.cause
+    if found is None:
+        return None, NOT_THERE
+    made = found.value
+    if (made.project, made.dataset, made.run) != (manifest.project, place.settings.dataset, run):
+        return None, f"what is stored in its place is run {made.run} of {made.project}.{made.dataset}"
+    if task.signer and not proven and not await signed_here(task, run):
+        return None, "its copy is not signed by the key of this copy"
+    return found, ""
+
+
+async def _last(task: Task, manifest: SetManifest) -> Loaded[Manifest] | None:
+    """The last run before the set's that the copy has of one dataset, and with a key, that this has signed."""
+    place = task.target
+    with suppress(DocumentError, NotFoundError, VerificationError):
+        for line in await list_runs(place.store, place.settings):
+            if line.whole:
+                found, _ = await _there(task, manifest, line.run, None)
+                if found and found.value.age < manifest.age:
+                    return found
+    return None
+
+
+def _named(place: Place, entry: DatasetEntry, state: DatasetState, found: Loaded[Manifest]) -> DatasetEntry:
+    made = found.value
+    return DatasetEntry(
+        dataset=entry.dataset,
+        location=entry.location,
+        state=state,
+        run=made.run,
+        snapshot_time=made.snapshot_time,
+        manifest=place.layout.run(made.run).manifest.name,
+        manifest_generation=found.generation,
+        status=made.status,
+        tables=made.totals.tables,
+        # As in the summary of the run: where it is not known what was exported, what was planned.
+        rows=sum(table.planned_rows if table.rows is None else table.rows for table in made.tables),
+        files=made.totals.files,
+        bytes=made.totals.bytes,
+        problem=entry.problem if state == "failed" else "",
+    )
+
+
+def _refuse_another_time(manifest: SetManifest, entry: DatasetEntry, made: Manifest) -> None:
+    if made.run == manifest.run and made.snapshot != manifest.snapshot:
+        cause = f"its document says {manifest.snapshot_time}, and its dataset {made.dataset} is of {made.snapshot_time}"
+        _refuse(manifest.run, cause)
+    if made.run != manifest.run and entry.state == "superseded" and made.age <= manifest.age:
+        cause = (
+            f"as later than it, its document names run {made.run} of dataset {made.dataset}, of {made.snapshot_time}"
+        )
+        _refuse(manifest.run, cause)
+
+
+async def _refuse_unnamed(place: Place, manifest: SetManifest, names: Sequence[str]) -> None:
+    """Raise VerificationError where the run has exported a dataset that the source's document does not name."""
+    for name in sorted({*names}.difference(entry.dataset for entry in manifest.datasets)):
+        made = None
+        with suppress(DocumentError, VerificationError):
+            layout = one_dataset(place.settings, name).layout
+            made = await value_of(place.store, layout.run(manifest.run).manifest)
+        if made and (made.run, made.dataset, made.snapshot) == (manifest.run, name, manifest.snapshot):
+            _refuse(manifest.run, f"it has exported dataset {name}, which its document does not name")
+
+
+def _refuse(run: str, cause: str) -> NoReturn:
+    hint = "What the source says of the set was modified outside bqdump: find out by whom. The datasets are copied."
+    raise VerificationError(COPY, f"run {run} of the set", cause, hint)
+
+
+async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
+    """Store the manifest of a set's run once, sign it, and point to it. copied: what the place has of the datasets.
+
+    Repeating it extends the locks. A copy that has more datasets of the run than an earlier one gets a manifest beside
+    the first. project.json and latest.json, which the first copy creates, say what the place is, and that pointers
+    decide. Raises VerificationError for a document that somebody else has stored under one of these names.
+    """
+    place, layout = task.target, task.target.layout
+    made = await _stored_before(task, copied)
+    await claim_place(task, made)
+    lock.refuse_ended(made.run)
+    document, pointer = layout.set_run(made.run).manifest(made.digest), layout.set_pointer(made.run, made.digest)
+    stored = await create(place.store, document, made)
+    if not stored.mine and (await place.store.read(document.name)).data != encode_indented(made):
+        # Also where a member was added that this release does not read: what is signed is every byte.
+        raise _planted(place, document.name)
+    names = RunLayout(document.name.removesuffix("manifest.json"))
+    if task.signer:
+        from bqdump.repository.signatures import sign_manifest
+
+        if stored.mine or not await signed_otherwise(task, names, task.signer, f"run {made.run} of the set"):
+            await sign_manifest(place.store, place.target, names, task.signer, once=True, written=made)
+    latest = _pointer_to(made, document.name, stored.generation)
+    pointed = await create(place.store, pointer, latest)
+    if pointed.value != latest:
+        raise _planted(place, pointer.name)
+    first = await create(place.store, layout.latest, latest)
+    if not (first.value.locked and first.value.of_set):
+        raise _planted(place, layout.latest.name)
+    marked = await create(place.store, layout.set_manifest, made)
+    if not marked.value.locked:
+        raise _planted(place, layout.set_manifest.name)
+    own = (document, names.signature, pointer)
+    shared = (layout.latest, layout.set_manifest, layout.copies, layout.owner)
+    await extend_documents(task, made.run, [one.name for one in (*own, *shared)], lock)
+    if stored.mine:
+        copied_set = LogEvent.RUN_COPIED.extra(run=made.run, target=str(place.target))
+        datasets = counted(made.published, "dataset")
+        log.info("copied run %s of the set to %s (%s)", made.run, place.target, datasets, extra=copied_set)
+
+
+async def _stored_before(task: Task, made: SetManifest) -> SetManifest:
+    """What an earlier copy of the run has stored, if it names all that this one does: the source may tell less by now.
+
+    Not where a dataset was pruned and copied again since. With a key, only what that has signed.
+    """
+    place, before = task.target, None
+    with suppress(DocumentError, VerificationError):
+        before = await locked_set(place.store, place.settings, made.run)
+    if before is None or before.age != made.age or not _manifests_of(made) <= _manifests_of(before):
+        return made
+    if task.signer:
+        from bqdump.repository.signatures import is_signed
+
+        manifest = place.layout.set_run(made.run).manifest(before.digest)
+        names = RunLayout(manifest.name.removesuffix("manifest.json"))
+        return before if await is_signed(place.store, place.target, names, task.signer) else made
+    return before
+
+
+def _manifests_of(manifest: SetManifest) -> set[tuple[str, str, int]]:
+    return {(entry.dataset, entry.run, entry.manifest_generation) for entry in manifest.datasets if entry.run}
+
+
+def _pointer_to(made: SetManifest, name: str, generation: int) -> Latest:
+    return Latest(
+        run=made.run,
+        number=made.published,
+        dataset=SET,
+        project=made.project,
+        snapshot_time=made.snapshot_time,
+        snapshot=made.snapshot,
+        status=made.status,
+        mode="keep",
+        manifest=name,
+        manifest_generation=generation,
+        locked=True,
+    )
+
+
+def _planted(place: Place, name: str) -> VerificationError:
+    cause = "it is not what this copy stores there: somebody else has stored it"
+    hint = "Find out by whom. If the copy of the next run ends like this, copy to another place."
+    return VerificationError(COPY, f"{place.store.url}/{name}", cause, hint)

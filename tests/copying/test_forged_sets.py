@@ -1,0 +1,322 @@
+"""A copy of a set says what its datasets' manifests say, whatever was written into the source or into the vault."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from bqdump.core.documents.codec import encode
+from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.run_layout import RunLayout
+from bqdump.core.documents.sets import DatasetEntry, SetManifest
+from bqdump.core.documents.signature import Signature, envelope_of
+from bqdump.core.errors import VerificationError
+from bqdump.core.sets.member import one_dataset
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.set_runs import read_set_manifest
+from bqdump.repository.signatures import Trust, sign_manifest, trusting_store
+from copying.sets_scene import Sets
+from copying.test_interrupted import Key, Watched
+from retain.scene import KEEP
+
+LATER = {"snapshot": 4102444800000, "snapshot_time": "2100-01-01T00:00:00Z"}
+
+
+class Exporter(Key):
+    async def key_id(self) -> str:
+        return "SHA256:exporter"
+
+    async def sign(self, data: bytes) -> bytes:
+        return b"e" + hashlib.sha256(data).digest()
+
+
+class Trusted:
+    """The keys of the copier and of the exporter."""
+
+    key_ids = ("SHA256:key", "SHA256:exporter")
+
+    def has_signed(self, signature: bytes, data: bytes) -> bool:
+        return signature.removeprefix(b"e") == hashlib.sha256(data).digest()
+
+
+def signed(sets: Sets, *, source: bool = False) -> ObjectStore:
+    """The vault, or the source, as a reader finds it who trusts both keys."""
+    store, at = (sets.world.store, sets.here) if source else (sets.target, sets.there)
+    return trusting_store(store, at.target, Trust(Trusted()))
+
+
+def tied(sets: Sets) -> dict[str, str]:
+    """The run of each dataset of the newest set that such a reader finds."""
+    found = asyncio.run(read_set_manifest(signed(sets), sets.there))
+    assert found
+    return {entry.dataset: entry.run for entry in found.datasets}
+
+
+def export(sets: Sets, run: str) -> SetManifest:
+    """A run of which the exporter signs each dataset; what it says of the set."""
+    sets.export(run)
+    for dataset in ("ops", "sales"):
+        own = one_dataset(sets.here, dataset)
+        asyncio.run(sign_manifest(sets.world.store, own.target, own.layout.run(run), Exporter()))
+    return sets.world.set_manifest(path=KEEP)
+
+
+def copy(sets: Sets, **settings: Any) -> Any:
+    return sets.copy(signer=Key(), source=signed(sets, source=True), **settings)
+
+
+def says(sets: Sets, manifest: SetManifest) -> None:
+    sets.world.store.put_now(sets.here.layout.set_manifest.name, encode(manifest))
+
+
+def entries(manifest: SetManifest, **changed: object) -> dict[str, object]:
+    ops, sales = manifest.datasets
+    return {"datasets": (ops, msgspec.structs.replace(sales, **changed))}
+
+
+def earlier(before: SetManifest, state: str) -> dict[str, object]:
+    sales: DatasetEntry = before.datasets[1]
+    return {"datasets": (msgspec.structs.replace(sales, state=state),)}
+
+
+FORGED: dict[str, tuple[Callable[[SetManifest, SetManifest], dict[str, object]], str]] = {
+    "of 2100": (lambda _, now: LATER, "its document says 2100-01-01"),
+    "of 2100, with its dataset": (
+        lambda _, now: LATER | entries(now, snapshot_time=LATER["snapshot_time"]),
+        "its document says 2100-01-01",
+    ),
+    "of two nights": (
+        lambda before, now: {"datasets": (now.datasets[0], before.datasets[1])},
+        "as published by it, its document names run n1 of dataset sales",
+    ),
+    "of two nights, as if the earlier one were the later one": (
+        lambda before, now: {
+            "datasets": (now.datasets[0], msgspec.structs.replace(before.datasets[1], state="superseded"))
+        },
+        "as later than it, its document names run n1 of dataset sales",
+    ),
+    "without a dataset": (
+        lambda _, now: {"datasets": now.datasets[:1]},
+        "it has exported dataset sales, which its document does not name",
+    ),
+    "without a dataset, as if that had left": (
+        lambda _, now: {
+            "datasets": now.datasets[:1],
+            "removed": ({"dataset": "sales", "reason": "dropped", "run": "n1", "snapshot_time": ""},),
+        },
+        "it has exported dataset sales, which its document does not name",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_copier_does_not_sign_what_the_source_says_and_no_manifest_of_its_datasets(case: str) -> None:
+    sets = Sets()
+    before = export(sets, "n1")
+    copy(sets)
+    now = export(sets, "n2")
+    forged, cause = FORGED[case]
+    changed = msgspec.convert(msgspec.to_builtins(now) | msgspec.to_builtins(forged(before, now)), SetManifest)
+    says(sets, changed)
+    with pytest.raises(VerificationError, match=cause):
+        copy(sets)
+    assert tied(sets) == {"ops": "n1", "sales": "n1"}
+    says(sets, now)
+    copy(sets)
+    assert tied(sets) == {"ops": "n2", "sales": "n2"}
+    export(sets, "n3")
+    copy(sets)
+    assert tied(sets) == {"ops": "n3", "sales": "n3"}
+
+
+def test_what_is_said_of_an_earlier_run_is_compared_with_its_manifests_as_well() -> None:
+    """Its plan and notes in the source are not signed either, and the runs after it are stored all the same."""
+    sets = Sets()
+    for run in ("n1", "n2"):
+        export(sets, run)
+    there = sets.world.store
+    plan = sets.here.layout.set_run("n1").plan.name
+    peeked = there.peek(plan)
+    assert peeked
+    there.put_now(plan, json.dumps(json.loads(peeked[0]) | {"snapshot": LATER["snapshot"]}).encode())
+    with pytest.raises(VerificationError, match="run n1 of the set: its document says 2100-01-01"):
+        copy(sets, every=True)
+    assert tied(sets) == {"ops": "n2", "sales": "n2"}
+    assert not [name for name in sets.target.names_now() if "/projects/n1/" in name]
+
+
+def test_a_source_that_names_no_dataset_changes_nothing() -> None:
+    sets = Sets()
+    export(sets, "n1")
+    copy(sets)
+    says(sets, msgspec.structs.replace(export(sets, "n2"), datasets=()))
+    with pytest.raises(VerificationError, match="it has exported dataset ops"):
+        copy(sets)
+    assert tied(sets) == {"ops": "n1", "sales": "n1"}
+
+
+def test_numbers_of_the_source_are_not_repeated() -> None:
+    sets = Sets()
+    now = export(sets, "n1")
+    says(sets, msgspec.structs.replace(now, **entries(now, rows=10**9, tables=0, location=now.datasets[1].location)))
+    copy(sets)
+    found = sets.published()
+    assert found
+    assert [(entry.tables, entry.rows) for entry in found.datasets] == [(2, 2), (2, 2)]
+
+
+def unlocked(sets: Sets, name: str, data: bytes) -> int:
+    lock, sets.target.lock = sets.target.lock, None
+    generation = sets.target.put_now(name, data).generation
+    sets.target.lock = lock
+    return generation
+
+
+def test_a_planted_run_of_one_dataset_is_not_named_in_the_set() -> None:
+    sets = Sets()
+    export(sets, "n1")
+    copy(sets)
+    export(sets, "n2")
+    layout = one_dataset(sets.there, "sales").layout
+    peeked = sets.target.peek(layout.run("n1").manifest.name)
+    assert peeked
+    unlocked(sets, layout.run("n2").manifest.name, json.dumps(json.loads(peeked[0]) | {"run": "n2"}).encode())
+    done = copy(sets)
+    assert {(run.dataset, run.state) for run in done.runs} == {("ops", "copied"), ("sales", "not copied")}
+    found = sets.published()
+    assert found
+    assert (found.run, found.status, tied(sets)) == ("n2", "partial", {"ops": "n2", "sales": "n1"})
+    assert "has another run of this id" in found.datasets[1].problem
+    export(sets, "n3")
+    copy(sets)
+    assert tied(sets) == {"ops": "n3", "sales": "n3"}
+
+
+@pytest.mark.parametrize("signer", [None, Key()])
+def test_a_dataset_that_could_not_be_copied_keeps_the_last_run_that_the_copy_has(signer: Key | None) -> None:
+    sets = Sets()
+    for run in ("n1", "n2"):
+        sets.export(run)
+        sets.copy(signer=signer)
+    sets.export("n3")
+    there, names = sets.world.store, one_dataset(sets.here, "sales").layout.run("n3")
+    there._objects.pop(names.manifest.name)
+    there.put_now(names.tombstone.name, encode(Tombstone(run="n3", decided=True)))
+    # A later one of the dataset, which somebody has planted.
+    layout = one_dataset(sets.there, "sales").layout
+    peeked = sets.target.peek(layout.run("n1").manifest.name)
+    assert peeked
+    if signer:
+        forged = json.loads(peeked[0]) | {"run": "n2b"}
+        unlocked(sets, layout.run("n2b").manifest.name, json.dumps(forged).encode())
+    sets.copy(signer=signer)
+    found = sets.published()
+    assert found
+    (entry,) = (entry for entry in found.datasets if entry.dataset == "sales")
+    assert (entry.run, entry.state, entry.status) == ("n2", "failed", "complete")
+    assert "pruned" in entry.problem
+    assert found.status == "partial"
+    assert sets.tied() == {"ops": "n3", "sales": "n2"}
+
+
+def test_a_copy_that_is_not_locked_keeps_the_last_run_of_a_dataset_as_well() -> None:
+    sets = Sets()
+    sets.export("n1")
+    sets.copy(lock=0)
+    sets.export("n2")
+    there, names = sets.world.store, one_dataset(sets.here, "sales").layout.run("n2")
+    there._objects.pop(names.manifest.name)
+    there.put_now(names.tombstone.name, encode(Tombstone(run="n2", decided=True)))
+    sets.copy(lock=0)
+    assert sets.tied() == {"ops": "n2", "sales": "n1"}
+
+
+def forget(sets: Sets, before: set[str]) -> None:
+    """Take what names the datasets together out of the vault, unless it was there before."""
+    objects = sets.target._objects
+    for name in [name for name in objects if name.startswith("copies/_bqdump/") and name not in before]:
+        del objects[name]
+
+
+def junk_signature(sets: Sets, name: str) -> bytes:
+    """Somebody's signature of the manifest beside this name; no reader trusts it."""
+    manifest = RunLayout(name.removesuffix("signature.json")).manifest.name
+    peeked = sets.target.peek(manifest)
+    assert peeked
+    prefix = manifest.partition("_bqdump/")[0]
+    envelope = envelope_of(peeked[0], manifest, str(msgspec.structs.replace(sets.there.target, prefix=prefix)))
+    return encode(msgspec.structs.replace(envelope, signatures=(Signature("SHA256:thief", b"x"),)))
+
+
+@pytest.mark.parametrize("of", ["copies/_bqdump/projects/n2/", "copies/ops/_bqdump/runs/n2/"])
+def test_a_signature_that_somebody_stores_before_the_copier_does_is_an_error_and_a_warning_later(
+    of: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sets = Sets()
+    export(sets, "n1")
+    copy(sets)
+    export(sets, "n2")
+    planted = list[str]()
+
+    def before(what: str, name: str) -> None:
+        signature = not planted and name.startswith(of) and name.endswith("signature.json")
+        if signature and sets.target.peek(name.replace("signature.json", "manifest.json")):
+            planted.append(name)
+            unlocked(sets, name, junk_signature(sets, name))
+
+    with pytest.raises(VerificationError, match="has another signature"):
+        copy(sets, target=Watched(sets.target, before))
+    assert planted
+    assert tied(sets) == {"ops": "n1", "sales": "n1"}
+    caplog.set_level(logging.WARNING)
+    copy(sets)
+    assert "is signed by SHA256:thief, not by the key of this copy" in caplog.text
+    # The set that can be read with trust: a run of a dataset that cannot is not in it.
+    assert tied(sets) == {"ops": "n1", "sales": "n2" if "ops" in of else "n1"}
+    export(sets, "n3")
+    copy(sets)
+    assert tied(sets) == {"ops": "n3", "sales": "n3"}
+
+
+@pytest.mark.parametrize("member", [{"dataset": "sales"}, {"new": [1]}])
+def test_a_manifest_of_a_set_with_more_than_this_copy_stores_there_is_not_signed(member: dict[str, object]) -> None:
+    sets = Sets()
+    export(sets, "n1")
+    copy(sets)
+    export(sets, "n2")
+    before = set(sets.target.names_now())
+    copy(sets)
+    (name,) = [one for one in sets.target.names_now() if "/projects/n2/" in one and one.endswith("/manifest.json")]
+    peeked = sets.target.peek(name)
+    assert peeked
+    forget(sets, before)
+    unlocked(sets, name, json.dumps(json.loads(peeked[0]) | member).encode())
+    with pytest.raises(VerificationError, match="somebody else has stored it"):
+        copy(sets)
+    assert name.replace("manifest.json", "signature.json") not in sets.target.names_now()
+    assert tied(sets) == {"ops": "n1", "sales": "n1"}
+
+
+def test_a_run_of_the_set_that_cannot_be_stored_does_not_hold_back_later_ones() -> None:
+    sets = Sets()
+    for run in ("n1", "n2"):
+        export(sets, run)
+    copy(sets)
+    before = set(sets.target.names_now())
+    copy(sets, every=True)
+    (pointer,) = [name for name in sets.target.names_now() if name.startswith("copies/_bqdump/pointers/n1.")]
+    peeked = sets.target.peek(pointer)
+    assert peeked
+    forget(sets, before)
+    unlocked(sets, pointer, peeked[0].replace(b'"complete"', b'"partial"'))
+    export(sets, "n3")
+    with pytest.raises(VerificationError, match="somebody else has stored it"):
+        copy(sets, every=True)
+    assert tied(sets) == {"ops": "n3", "sales": "n3"}
