@@ -490,6 +490,22 @@ async def test_excluded_tables_are_carried_over_and_unchanged_ones_named_again()
     assert (await world.manifest()).totals.reused == 2
 
 
+@BOTH
+async def test_a_table_that_changed_just_after_it_was_read_is_exported_although_a_run_has_only_carried_it_over(
+    settings: Settings,
+) -> None:
+    world = UnchangedTables(settings)
+    chosen = str(world.now)
+    world.now += 1000
+    world.put("a", "1", "x")
+    await world.run("r1", snapshot_time=chosen)
+    await world.run("r2", include=("b",), keep_others=True)
+    # The look of r1 saw the change, and is all that the manifest of r2 has of this table.
+    assert (await world.origins(), await world.rows("a")) == ({"a": "r1", "b": "r2"}, ["1"])
+    await world.run("r3")
+    assert (await world.origins(), await world.rows("a")) == ({"a": "r3", "b": "r2"}, ["1", "x"])
+
+
 async def test_a_risk_of_an_unchanged_table_must_be_allowed_as_if_it_were_exported() -> None:
     world = UnchangedTables()
     times = {"timePartitioning": {"type": "DAY"}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,9 +14,10 @@ from bqdump.adapters.memory import MemoryStore
 from bqdump.check.verify import verify
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import NotFoundError, UsageError
+from bqdump.core.errors import BqdumpError, NotFoundError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.plan import Options
+from bqdump.core.retention.pruned import Pruned
 from bqdump.export.run import run
 from bqdump.observe.history import list_runs
 from bqdump.ports.store import ObjectInfo
@@ -269,3 +270,43 @@ def test_files_that_a_run_is_about_to_take_over_stay(scene: Scene) -> None:
     assert asyncio.run(verify(scene.store, SETTINGS, "c")).findings == ()
     manifest = asyncio.run(read_manifest(scene.store, SETTINGS))
     assert (manifest.run, manifest.over) == ("c", "b")
+
+
+def test_a_run_takes_no_file_over_that_a_prune_is_about_to_delete(scene: Scene) -> None:
+    """The prune has looked for whoever names the files, and deletes them once the run is published."""
+    scene.run("a")
+    stopped, published = asyncio.Event(), asyncio.Event()
+
+    class Deleting(MemoryStore):
+        def __init__(self) -> None:
+            self.__dict__ = dict(scene.store.__dict__)
+
+        async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+            if any(name.endswith(".csv") for name, _ in objects):
+                stopped.set()
+                await published.wait()
+            return await scene.store.delete(objects)
+
+    class Slow(MemoryStore):
+        def __init__(self) -> None:
+            self.__dict__ = scene.store.__dict__
+            self.todo = True
+
+        async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
+            if "/references/" in name and self.__dict__.pop("todo", False):
+                await verbs_run(scene, "b", snapshot_time=str(taken))
+                pruning.append(asyncio.create_task(prune(scene.pruning()._replace(store=Deleting()))))
+                pruning[0].add_done_callback(lambda _: stopped.set())
+                await stopped.wait()
+            return await super().write_note(name, data, expect)
+
+    async def take_over() -> None:
+        await run(scene.task("c", include=("sales",), keep_others=True, path=KEEP)._replace(store=Slow()))
+        published.set()
+        assert scene.removed(await pruning[0]) == ["a"]
+
+    pruning: list[asyncio.Task[Pruned]] = []
+    taken = scene.now + 1
+    scene.now += 1000
+    asyncio.run(take_over())
+    assert asyncio.run(verify(scene.store, SETTINGS, "c")).findings == ()

@@ -207,8 +207,6 @@ MUTATIONS = (
              edit("if was != is_:", "if False:")),
     Mutation("times are not compared", Law.UNCHANGED, reuse, "difference",
              edit("if before.modified != now.modified:", "if False:")),
-    Mutation("a table that was carried over without a look counts as unchanged", Law.UNCHANGED, reuse, "unproved",
-             edit("if entry.carried and entry.carried.unchanged_at:", "if entry.carried:")),
     Mutation("unchanged tables are exported again", Law.UNCHANGED, reuse, "why_exported",
              edit("unproved(entry, candidate.reading)", "unproved(entry, candidate.reading) or 'again'")),
 )  # fmt: skip

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from bqdump.check import verify
 from bqdump.core.retention import pruned
-from bqdump.export.placement import final_names
-from bqdump.repository import references
 from bqdump.restoration import run as restoring
 from bqdump.retain import erase, iceberg, leftovers, sweep, tombstones
 from simulation.law import Law
@@ -16,9 +14,6 @@ MUTATIONS = (
     Mutation("files that a kept run names are deleted", Law.PRUNED, pruned.Sweep, "mark", wrong.marks_nothing),
     Mutation("prune does not look for runs that rely on files", Law.PRUNED,
              tombstones, "referring", wrong.finds_nobody, here_only=True),
-    Mutation("a run that takes files over does not look for a tombstone", Law.PRUNED, references, "refer",
-             edit("return not await being_pruned(store, names) and await exists(store, names.manifest)",
-                  "return True")),
     Mutation("nothing is looked at once the tombstone is stored", Law.PRUNED, tombstones, "mark_deleted",
              edit("objections = await _objections(task, plan, proposed)", "objections = {}")),
     Mutation("a tombstone goes although files of its run are named", Law.PRUNED, sweep, "_close",
@@ -30,9 +25,6 @@ MUTATIONS = (
                   "                if split_shard(info.name, own) and info.name not in counted:\n"
                   "                    continue\n"
                   "                if info.name in counted:")),
-    Mutation("what a stopped run has placed stays once a later one is published", Law.PRUNED, final_names, "announce",
-             edit("over = (*current.over, _pointer_to(export, current)) if current and not published else ()",
-                  "over = ()")),
     Mutation("an erasure passes over all runs but one", Law.PRUNED, erase, "erase",
              edit("for run in record.value.runs:", "for run in record.value.runs[:1]:")),
     Mutation("a verification reports the files of a pruned run as missing", Law.PRUNED,
