@@ -194,7 +194,11 @@ async def _free_files(task: Task, survey: Survey, gone: set[str]) -> _Files:
             doomed.update((file.name, file.generation) for file in files_of(manifest))
     outside = await _outside(task)
     seen = {(info.name, info.generation) for info in outside}
-    if await uncover_generations(task.store, dict((doomed | named) - seen)):
+    # A version goes with all that is over it: under a name that a kept run has, that may be what this one names. Of
+    # several versions of a name, the oldest is what is deleted with all of them.
+    kept = {name for name, _ in named}
+    alone = (version for version in doomed - seen if version[0] not in kept)
+    if await uncover_generations(task.store, dict(sorted((*alone, *(named - seen)), reverse=True))):
         outside = await _outside(task)
     unnamed = [info for info in outside if (info.name, info.generation) not in named]
     free, left = list[ObjectInfo](), list[str]()
