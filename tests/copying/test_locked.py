@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -30,6 +30,7 @@ from bqdump.retain.prune import prune as prune_place
 from bqdump.retain.survey import Task
 from bqdump_memory import MemoryDestination
 from copying.scene import Copies
+from copying.test_interrupted import KilledError, Watched
 from retain.scene import DAY
 
 
@@ -331,6 +332,32 @@ def test_what_lists_show_of_a_run_and_was_there_before_its_copy_is_named_once_th
     assert names["r2"] in error.value.subject
     assert published(vault) == "r2"
     assert vault.verify().findings == ()
+
+
+def test_it_is_named_also_by_the_repeated_copy_where_the_first_was_killed_once_it_had_its_manifest(
+    vault: Copies,
+) -> None:
+    night(vault, "r1")
+    layout = vault.there.layout
+    of_r1 = vault.target.peek(layout.run("r1").contents.name)
+    assert of_r1
+    vault.target.put_now(layout.run("r2").contents.name, of_r1[0].replace(b"r1", b"r2"))
+    vault.target.put_now(layout.summary("r2").name, b"{}")
+    vault.export("r2")
+
+    def before(what: str, name: str) -> None:
+        if name == layout.run("r2").contents.name and vault.target.peek(layout.run("r2").manifest.name):
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        asyncio.run(
+            copy(vault.task(None, cast("Any", Watched(vault.target, before)), lock=14), (), Policy(), every=False)
+        )
+    with pytest.raises(VerificationError, match="was stored before run r2 was copied"):
+        vault.copy(lock=14)
+    assert published(vault) == "r2"
+    # It is named once: later copies are not held up as long as it is locked.
+    assert [run.state for run in vault.copy(lock=14).runs] == ["there"]
 
 
 def test_what_lists_show_of_a_run_and_was_there_before_its_copy_is_replaced_where_nothing_is_locked() -> None:

@@ -76,6 +76,9 @@ async def complete(task: Task, found: Surveyed, made: Loaded[Manifest]) -> int:
     lacking = not await exists(place.store, place.layout.summary(found.run)) or not await exists(
         place.store, names.contents
     )
+    if task.lock and not lacking and not made.mine:
+        # One that was killed once it had its manifest did not come to look whose they are.
+        lacking = not await exists(place.store, place.layout.pointer(found.run))
     planted = await _documents(task, found) if lacking or made.mine else ""
     if task.signer:
         made = await _sign(task, found, made, task.signer)
