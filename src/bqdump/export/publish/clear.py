@@ -122,13 +122,16 @@ async def delete(export: RunningExport, objects: Iterable[tuple[str, int]]) -> N
 
 
 async def read_earlier(export: RunningExport, latest: Latest) -> list[TableFiles]:
-    """The files that the manifest of the published run lists, by table; none if it was deleted."""
+    """The files that the manifest of the published run lists, by table (see `published_manifest`)."""
     earlier = await published_manifest(export, latest, ManifestFiles)
     return [*earlier.tables, *earlier.left] if earlier else []
 
 
 async def published_manifest(export: RunningExport, latest: Latest, type_: type[T]) -> T | None:
-    """The manifest of the published run, None if it was deleted. The one that was planned with is not read again."""
+    """The manifest of the published run, None if it was deleted.
+
+    The one that was planned with is in memory and is not read again, so it is returned even if it was deleted since.
+    """
     over = export.made.over if export.made else None
     if over and over.is_of(latest):
         return decode(over.data, type_, over.name)
