@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -14,12 +17,12 @@ from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import Copying, Expected
 from bqdump.core.documents.retention import Erasure, ObjectVersion
 from bqdump.core.documents.target import Erasing, Latest
-from bqdump.core.errors import NotFoundError, UnavailableError, UsageError
+from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.retention.policy import Policy
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.ports.store import ObjectStore
+from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.repository import Loaded
 from bqdump.retain.erase import erase
 from bqdump.retain.prune import prune
@@ -284,9 +287,14 @@ def test_an_erasure_at_a_copy_that_is_not_published_says_to_repeat_the_copy() ->
     assert erased(copies, copies.target, copies.there) == ("r1", "r2")
 
 
+def file_of_sales(copies: Copies, run: str) -> str:
+    (name,) = [file.name for entry in copies.manifest(run).tables if entry.table == "sales" for file in entry.files]
+    return name
+
+
 def late_file(copies: Copies, run: str = "r1") -> str:
     """A file of `sales` that is there again: a task that was late has stored it, once the table had been erased."""
-    (name,) = [file.name for entry in copies.manifest(run).tables if entry.table == "sales" for file in entry.files]
+    name = file_of_sales(copies, run)
     found = copies.target.peek(name)
     assert found
     erased(copies, copies.target, copies.there)
@@ -303,6 +311,20 @@ def test_prune_deletes_what_a_late_task_has_stored_of_an_erased_table() -> None:
     assert copies.prune() == []
     assert copies.target.peek(name) is None
     complete(copies)
+
+
+def test_it_deletes_them_also_where_an_earlier_version_has_stored_the_record() -> None:
+    copies = Copies()
+    copies.export("r1")
+    copies.copy("r1")
+    name = late_file(copies)
+    record = copies.target.peek(record_of(copies))
+    assert record
+    fields = msgspec.json.decode(record[0])
+    del fields["deleting"]
+    copies.target.put_now(record_of(copies), msgspec.json.encode(fields))
+    assert copies.prune() == []
+    assert copies.target.peek(name) is None
 
 
 def test_a_prune_that_only_looks_counts_it_and_a_file_of_others_stays() -> None:
@@ -367,3 +389,165 @@ def test_a_copy_moves_a_file_again_that_a_prune_is_about_to_delete_of_an_erased_
     assert records
     assert name in [file.name for entry in copies.manifest("r3").tables for file in entry.files]
     complete(copies)
+
+
+class Holding(Watched):
+    """A store whose bucket holds these objects: they can neither be deleted nor replaced."""
+
+    def __init__(self, copies: Copies, held: str, before: Callable[[str, str], None] = lambda *_: None) -> None:
+        super().__init__(copies.target, before)
+        self._held = held
+
+    async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+        free = [(name, generation) for name, generation in objects if name != self._held]
+        answers, held = iter(await super().delete(free)), DeniedError("delete", self._held, "the bucket holds it")
+        return [held if name == self._held else next(answers) for name, _ in objects]
+
+    async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
+        if name == self._held and expect:
+            raise DeniedError("write", name, "the bucket holds it")
+        return await super().stream(name, pieces, expect)
+
+
+def test_later_copies_keep_a_file_of_an_erased_table_that_the_bucket_holds() -> None:
+    copies = Copies()
+    copies.export("r1", "r2", "r3", "r4", incremental=True)
+    copies.copy("r3")
+    name = file_of_sales(copies, "r3")
+    holding = cast("Any", Holding(copies, name))
+    assert erased(copies, holding, copies.there) == ("r3",)
+    for _ in range(2):
+        asyncio.run(copy(copies.task(None, holding), ("r4",), Policy(), every=False))
+        asyncio.run(prune(Pruning(holding, copies.there, Policy(), copies.source.now, delete=True)))
+        complete(copies)
+    assert file_of_sales(copies, "r4") == name
+
+
+def test_a_prune_that_deletes_nothing_of_an_erased_table_does_not_say_so(caplog: pytest.LogCaptureFixture) -> None:
+    copies = Copies()
+    copies.export("r1")
+    copies.copy("r1")
+    holding = cast("Any", Holding(copies, file_of_sales(copies, "r1")))
+    erased(copies, holding, copies.there)
+    with caplog.at_level(logging.INFO):
+        caplog.clear()
+        asyncio.run(prune(Pruning(holding, copies.there, Policy(), copies.source.now, delete=True)))
+    assert not [record.getMessage() for record in caplog.records if "which was erased" in record.getMessage()]
+
+
+def record_of(copies: Copies) -> str:
+    (name,) = [name for name in copies.target.names_now() if name.startswith(copies.there.layout.erasures)]
+    return name
+
+
+def announce_deletion(copies: Copies, name: str) -> None:
+    """A prune has named the file that is there in the record of the erasure, and is killed before it deletes it."""
+    found, record = copies.target.peek(name), copies.target.peek(record_of(copies))
+    assert found
+    assert record
+    files = (ObjectVersion(name, found[1].generation, found[1].size),)
+    doomed = replace(decode(record[0], Erasure, record_of(copies)), deleting=files)
+    copies.target.put_now(record_of(copies), encode(doomed))
+
+
+def test_no_copy_replaces_a_doomed_file_of_an_erased_table_on_which_another_copy_relies() -> None:
+    copies = Copies()
+    copies.export("r1", "r2", "r3", "r4", "r5", incremental=True)
+    copies.copy("r3")
+    name = late_file(copies, "r3")
+    refused: list[str] = []
+
+    def copy_r5() -> None:
+        with pytest.raises(UnavailableError, match=r"the copy of run r4 in .* relies on a file") as error:
+            copies.copy("r5")
+        refused.append(error.value.hint)
+
+    def before(what: str, written: str) -> None:
+        if written == copies.there.layout.run("r4").manifest.name and what in ("write", "note") and not refused:
+            announce_deletion(copies, name)
+            in_a_thread(copy_r5)
+
+    asyncio.run(copy(copies.task(None, cast("Any", Watched(copies.target, before))), ("r4",), Policy(), every=False))
+    complete(copies)
+    hint = "Retry when that copy has ended. If it was interrupted, repeat it first, or let prune delete it."
+    assert refused == [hint]
+    copies.copy("r5")
+    complete(copies)
+    assert [file_of_sales(copies, run) for run in ("r4", "r5")] == [name, name]
+
+
+def test_a_copy_that_was_refused_does_not_stand_in_the_way_of_the_one_that_it_waits_for() -> None:
+    copies = Copies()
+    copies.export("r1", "r2", "r3", "r4", "r5", incremental=True)
+    copies.copy("r3")
+    name = late_file(copies, "r3")
+    stopped_at = copies.there.layout.run("r4").renewed(0).name.rpartition("-")[0]
+
+    def before(what: str, written: str) -> None:
+        if written.startswith(stopped_at) and what in ("write", "note"):
+            raise KilledError
+
+    target = cast("Any", Watched(copies.target, before))
+    with pytest.raises(KilledError):
+        asyncio.run(copy(copies.task(None, target), ("r4",), Policy(), every=False))
+    announce_deletion(copies, name)
+    with pytest.raises(UnavailableError, match="the copy of run r4"):
+        copies.copy("r5")
+    copies.copy("r4")
+    copies.copy("r5")
+    complete(copies)
+
+
+def test_copies_at_once_may_both_move_a_doomed_file_again() -> None:
+    copies = Copies()
+    copies.export("r1", "r2", "r3", "r4", "r5", incremental=True)
+    copies.copy("r3")
+    name = late_file(copies, "r3")
+    announce_deletion(copies, name)
+    doomed = copies.target.peek(name)
+    unfinished(copies, "r4")
+    copies.copy("r5")
+    copies.copy("r4")
+    complete(copies)
+    assert copies.target.peek(name) != doomed
+
+
+def test_an_error_of_what_is_deleted_after_a_late_task_does_not_replace_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    copies = Copies()
+    copies.export("r1")
+    stored: list[str] = []
+
+    def before(what: str, name: str) -> None:
+        if what == "stream" and "/sales_" in name and not stored:
+            stored.append(name)
+            in_a_thread(lambda: copies.copy("r1"))
+            in_a_thread(lambda: erased(copies, copies.target, copies.there))
+        elif stored and name.startswith(copies.there.layout.erasures):
+            raise UnavailableError("read", name, "no answer")
+
+    with pytest.raises(UsageError, match="was erased from it"):
+        asyncio.run(copy(copies.task(None, cast("Any", Watched(copies.target, before))), (), Policy(), every=False))
+    assert "could not be deleted" in caplog.text
+
+
+def test_a_copy_that_is_refused_before_there_is_a_manifest_reads_no_records_of_erasures() -> None:
+    copies = Copies()
+    copies.export("r1", "r2")
+    copies.copy("r1")
+    erased(copies, copies.target, copies.there)
+    listed: list[str] = []
+
+    def before(what: str, name: str) -> None:
+        if what == "stream" and not listed:
+            listed.append("")
+            raise UsageError("write", name, "refused")
+        if listed and name.startswith(copies.there.layout.erasures):
+            listed.append(name)
+
+    with pytest.raises(UsageError, match="refused"):
+        asyncio.run(
+            copy(copies.task(None, cast("Any", Watched(copies.target, before))), ("r2",), Policy(), every=False)
+        )
+    assert listed == [""]

@@ -108,7 +108,7 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
     except (NotFoundError, VerificationError, UsageError) as error:
         if isinstance(error, UsageError):
             # As of a copy that other tasks have completed, and in which a table was erased since.
-            await delete_erased_again(pruning(task))
+            await _delete_erased(task, run)
         elif await is_pruned(task, found, begun):
             await name_again(task, found)
             raise pruned_meanwhile(task, run) from error
@@ -124,8 +124,21 @@ async def _copy_begun(task: Task, found: Surveyed, begun: Begun) -> tuple[Copied
     elif not await exists(task.target.store, task.target.layout.run(found.run).manifest):
         raise pruned_meanwhile(task, found.run)
     else:
-        await delete_erased_again(pruning(task))
+        await _delete_erased(task, found.run, published=True)
     return _result(found, "copied", moved.own), requests_for(plan.files, rewrites=task.mover.rewrites)
+
+
+async def _delete_erased(task: Task, run: str, *, published: bool = False) -> None:
+    """Delete what this task may have stored of a table that was erased once another task had stored the manifest.
+
+    published: whether that is known to be there. Prunes do the same, so an error is only logged.
+    """
+    try:
+        if published or await exists(task.target.store, task.target.layout.run(run).manifest):
+            await delete_erased_again(pruning(task))
+    except BqdumpError as error:
+        message = "what a late task has stored of erased tables could not be deleted, which prune tries again: %s"
+        log.warning(message, error, extra=LogEvent.CLEANUP_FAILED.extra())
 
 
 async def _copy_locked(task: Task, found: Surveyed, lock: Locking) -> tuple[CopiedRun, int]:

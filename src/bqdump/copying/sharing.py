@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import NamedTuple
 
 from msgspec import structs
 
-from bqdump.concurrency import gathered
-from bqdump.copying.survey import Place, Surveyed, Task, erased_there, pruned_meanwhile, unfinished_before
+from bqdump.copying.survey import COPY, Place, Surveyed, Task, erased_there, pruned_meanwhile, unfinished_before
 from bqdump.core.copy.manifest import content_of
 from bqdump.core.copy.plan import CopyPlan, Missing
 from bqdump.core.dealing import share_out
 from bqdump.core.documents.copying import Copying, Expected, Renewed
-from bqdump.core.documents.document import Document
-from bqdump.core.documents.manifest import ManifestFiles
-from bqdump.core.documents.retention import Erasure
-from bqdump.core.errors import ConflictError
+from bqdump.core.errors import ConflictError, UnavailableError
 from bqdump.core.retention.policy import Policy
 from bqdump.repository.published import read_latest
-from bqdump.repository.references import READS_AT_ONCE, being_pruned
-from bqdump.repository.repository import create, exists, load, overwrite, replace, value_of
+from bqdump.repository.references import being_pruned, doomed
+from bqdump.repository.repository import create, delete, exists, load, overwrite, replace, value_of
 from bqdump.repository.turns import PATIENCE_SECONDS, OthersTurn, Turn, giving_up, pauses, pulse, takes_turn
 from bqdump.retain.leftovers import copies_of
 from bqdump.retain.survey import Task as Pruning
@@ -54,7 +50,8 @@ UNANNOUNCED = Begun(0, frozenset(), {})
 async def begin(task: Task, found: Surveyed) -> Begun | None:
     """Declare that the run is being copied, so that no prune deletes its files. None if another task has copied it.
 
-    Raises UsageError for another run of this id, UnavailableError while a table is erased in the place.
+    Raises UsageError for another run of this id, UnavailableError while a table is erased in the place, or another copy
+    relies on a file that this one would move again.
     """
     place, names = task.target, task.target.layout.run(found.run)
     # Before the note: a prune or an erasure that an error names would find the copy in progress.
@@ -87,9 +84,13 @@ async def begin(task: Task, found: Surveyed) -> Begun | None:
     document = names.renewed(generation)
     agreed = await value_of(place.store, document)
     if agreed is None:
-        own = {item.target for item in found.items}
-        dying = tuple(sorted(await _doomed(place, own)))
-        agreed = (await create(place.store, document, Renewed(found.run, dying))).value
+        dying = await doomed(place.store, place.layout, found.run, {item.target for item in found.items})
+        if dying.relied_on:
+            if stored.mine:
+                # Nothing of this copy is there yet, and that one would wait for it in turn.
+                await delete(place.store, [(names.copying.name, generation)])
+            raise _relied_on(place, found.run, dying.relied_on)
+        agreed = (await create(place.store, document, Renewed(found.run, tuple(sorted(dying.files))))).value
     records = await _generations(task, names.arrivals) if task.tasks > 1 else {}
     return Begun(generation, frozenset(agreed.files), records)
 
@@ -139,42 +140,17 @@ def pruning(task: Task) -> Pruning:
     return Pruning(task.target.store, task.target.settings, Policy(), task.now)
 
 
+def _relied_on(place: Place, run: str, other: str) -> UnavailableError:
+    """The error about a file that a prune may be about to delete, and that the copy of another run relies on."""
+    cause = f"the copy of run {other} in {place.target} relies on a file that a prune had decided to delete"
+    hint = "Retry when that copy has ended. If it was interrupted, repeat it first, or let prune delete it."
+    return UnavailableError(COPY, f"run {run}", cause, hint)
+
+
 async def _refuse_erased(place: Place, run: str) -> None:
     latest = await read_latest(place.store, place.settings)
     if latest and latest.erasing:
         raise erased_there(place, run, latest, latest.erasing)
-
-
-async def _doomed(place: Place, names: Container[str]) -> set[tuple[str, int]]:
-    """The files of these names that prunes may be about to delete in the copy, by name and generation: those of runs
-    that are deleted, and those of an erased table that a task of a copy had stored again.
-
-    What a run names that is not being pruned stays: a prune that decides to delete that run later finds the copy that
-    is in progress by then. Raises DocumentError for a manifest that cannot be read.
-    """
-    found: set[tuple[str, int]] = set()
-    kept: list[str] = []
-    async for page in place.store.objects(place.layout.erasures):
-        for info in page:
-            erasure = await value_of(place.store, Document(info.name, Erasure))
-            listed = erasure.files if erasure else ()
-            found.update((file.name, file.generation) for file in listed if file.name in names)
-    for run in await place.store.folders(place.layout.runs):
-        tombstone = await value_of(place.store, place.layout.run(run).tombstone)
-        if tombstone and tombstone.decided:
-            found.update((file.name, file.generation) for file in tombstone.files if file.name in names)
-        else:
-            kept.append(run)
-
-    async def spare(run: str) -> None:
-        # After its tombstone was looked for: a run loses its manifest only once it has a tombstone.
-        manifest = await value_of(place.store, Document(place.layout.run(run).manifest.name, ManifestFiles))
-        for entry in manifest.tables if manifest else ():
-            found.difference_update((file.name, file.generation) for file in entry.files)
-
-    if found:
-        await gathered(spare, kept, READS_AT_ONCE)
-    return found
 
 
 def _announced(task: Task, found: Surveyed) -> Copying:

@@ -16,21 +16,22 @@ The storage of a target: what each run names, and what it shares with others. It
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container
+from collections.abc import Collection, Container
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.retention import Reference, RetainedFiles
+from bqdump.core.documents.manifest import ManifestFiles
+from bqdump.core.documents.retention import Erasure, Reference, RetainedFiles
 from bqdump.core.documents.run import Plan
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.errors import DocumentError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.objects import present
-from bqdump.repository.repository import create, delete, exists, load, value_of
+from bqdump.repository.repository import Loaded, create, delete, exists, load, value_of
 
 if TYPE_CHECKING:
     from bqdump.core.retention.pruned import Storage
@@ -90,6 +91,70 @@ async def refer(store: ObjectStore, layout: Layout, earlier: str, run: str) -> b
     await create(store, names.reference(run), Reference(run))
     # In this order: prune deletes the tombstone last, when the manifest has gone.
     return not await being_pruned(store, names) and await exists(store, names.manifest)
+
+
+async def erasure_records(store: ObjectStore, layout: Layout, table: str = "") -> list[Loaded[Erasure]]:
+    """The records of erasures, each with its generation. table: only those of this one."""
+    found = list[Loaded[Erasure]]()
+    async for page in store.objects(layout.erasures):
+        for info in page:
+            record = await load(store, Document(info.name, Erasure))
+            if record and table in ("", record.value.erasing.table):
+                found.append(record)
+    return found
+
+
+class Doomed(NamedTuple):
+    """Files that prunes may be about to delete, by name and generation.
+
+    relied_on: a run whose copy is in progress and relies on one of them, so that nobody may replace it; "" for none.
+    """
+
+    files: frozenset[tuple[str, int]]
+    relied_on: str = ""
+
+
+async def doomed(store: ObjectStore, layout: Layout, run: str, names: Container[str]) -> Doomed:
+    """The files of these names that prunes may be about to delete in a place of copies, for the copy of a run: those of
+    runs that are deleted, and those of an erased table that a task of a copy had stored again.
+
+    What a run names that is not being pruned stays: a prune that decides to delete that run later finds the copy that
+    is in progress by then. Raises DocumentError for a manifest that cannot be read.
+    """
+    found, kept = set[tuple[str, int]](), list[str]()
+    for record in await erasure_records(store, layout):
+        found.update((file.name, file.generation) for file in record.value.deleting if file.name in names)
+    for other in await store.folders(layout.runs):
+        tombstone = await value_of(store, layout.run(other).tombstone)
+        if tombstone and tombstone.decided:
+            found.update((file.name, file.generation) for file in tombstone.files if file.name in names)
+        else:
+            kept.append(other)
+    relying: dict[str, set[tuple[str, int]]] = {}
+
+    async def spare(other: str) -> None:
+        # After its tombstone was looked for: a run loses its manifest only once it has a tombstone.
+        copied = set() if other == run else await _relies_on(store, layout.run(other), found)
+        manifest = await value_of(store, Document(layout.run(other).manifest.name, ManifestFiles))
+        if manifest:
+            named.update((file.name, file.generation) for entry in manifest.tables for file in entry.files)
+        elif copied:
+            relying[other] = copied
+
+    named = set[tuple[str, int]]()
+    if found:
+        await gathered(spare, kept, READS_AT_ONCE)
+    left = frozenset(found - named)
+    return Doomed(left, min((other for other, files in relying.items() if files & left), default=""))
+
+
+async def _relies_on(store: ObjectStore, names: RunLayout, files: Collection[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Of these files, those that the copy of a run relies on while it is in progress: that it does not move again."""
+    copying = await load(store, names.copying)
+    if copying is None or not (expected := set(copying.value.names)):
+        return set()
+    renewed = await value_of(store, names.renewed(copying.generation))
+    return {file for file in files if file[0] in expected} - set(renewed.files if renewed else ())
 
 
 async def is_left_over(store: ObjectStore, names: RunLayout, manifest: RetainedFiles) -> bool:

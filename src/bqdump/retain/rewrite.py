@@ -32,7 +32,7 @@ from bqdump.ports.signer import Signer
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.manifests import contents_of
 from bqdump.repository.objects import write_object
-from bqdump.repository.references import READS_AT_ONCE
+from bqdump.repository.references import READS_AT_ONCE, erasure_records
 from bqdump.repository.repository import Loaded, delete, exists, load, overwrite, read, swap, value_of
 from bqdump.repository.repository import replace as store_over
 from bqdump.retain.survey import Task as Surveying
@@ -193,15 +193,10 @@ async def held_before(task: Task, copies: Surveying | None) -> list[Erasure]:
 
     copies: where it holds copies, how to look for what tasks that are late have stored again.
     """
-    folder = task.settings.layout.erasures
     again = await erased_again(copies, task.erasing.table) if copies else []
     found = [replace(record.value, files=tuple(files)) for record, files in again]
-    async for page in task.store.objects(folder):
-        for info in page:
-            record = await value_of(task.store, Document(info.name, Erasure))
-            if record and record.done and record.files and record.erasing.table == task.erasing.table:
-                found.append(record)
-    return found
+    records = await erasure_records(task.store, task.settings.layout, task.erasing.table)
+    return [*found, *(record.value for record in records if record.value.done and record.value.files)]
 
 
 async def delete_files(task: Task, record: Loaded[Erasure]) -> tuple[list[ObjectVersion], list[Held]]:

@@ -16,7 +16,6 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.retention import Erasure, ObjectVersion, Tombstone
 from bqdump.core.errors import BqdumpError
@@ -24,7 +23,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.pruned import Sweep, is_document
 from bqdump.core.sizes import counted
 from bqdump.repository.manifests import read_retained
-from bqdump.repository.references import READS_AT_ONCE
+from bqdump.repository.references import READS_AT_ONCE, erasure_records
 from bqdump.repository.repository import Loaded, delete, exists, load, replace, value_of
 from bqdump.retain.leftovers import arrived, outermost
 from bqdump.retain.plan import PrunePlan, Swept
@@ -65,13 +64,10 @@ async def erased_again(task: Task, table: str = "") -> list[tuple[Loaded[Erasure
 
     A task that is late has stored them, as another one had before they were erased. table: of this one only.
     """
-    found = []
-    async for page in task.store.objects(task.layout.erasures):
-        for info in page:
-            record = await load(task.store, Document(info.name, Erasure))
-            if record and record.value.done and table in ("", record.value.erasing.table):
-                again = (await arrived(task, record.value.copied)).own
-                found.append((record, await _unnamed(task, again) if again else []))
+    found = list[tuple[Loaded[Erasure], list[ObjectVersion]]]()
+    for record in await erasure_records(task.store, task.layout, table):
+        again = (await arrived(task, record.value.copied)).own if record.value.done else ()
+        found.append((record, await _unnamed(task, again) if again else []))
     return [(record, files) for record, files in found if files]
 
 
@@ -82,22 +78,26 @@ async def delete_erased_again(task: Task) -> list[ObjectVersion]:
     """
     gone = list[ObjectVersion]()
     for record, files in await erased_again(task):
-        document = task.layout.erasure(record.value.erasing)
-        named = msgspec.structs.replace(record.value, files=tuple(dict.fromkeys((*record.value.files, *files))))
-        if not (generation := await replace(task.store, document, named, record.generation)):
+        document, table = task.layout.erasure(record.value.erasing), record.value.erasing.table
+        named = tuple(dict.fromkeys((*record.value.deleting, *files)))
+        deleting = msgspec.structs.replace(record.value, deleting=named)
+        if not (generation := await replace(task.store, document, deleting, record.generation)):
             # Another prune does the same.
             continue
-        free = await _unnamed(task, files)
+        free = await _unnamed(task, named)
         answers = await task.store.delete([(file.name, file.generation) for file in free])
         held = [file for file, answer in zip(free, answers, strict=True) if isinstance(answer, BqdumpError)]
-        gone += [file for file, answer in zip(free, answers, strict=True) if answer is True]
-        kept = (*(file for file in record.value.files if file not in files), *held)
-        await replace(task.store, document, msgspec.structs.replace(record.value, files=kept), generation)
-        message, erased = (
-            "deleted %s of table %s, which was erased: a copy that was late had stored it again",
-            (LogEvent.TABLE_ERASED.extra(table=record.value.erasing.table)),
-        )
-        log.info(message, counted(len(free) - len(held), "file"), record.value.erasing.table, extra=erased)
+        deleted = [file for file, answer in zip(free, answers, strict=True) if answer is True]
+        # A prune that was overtaken may still delete what a run names by now. So it stays named here.
+        kept = tuple(file for file in named if file not in free)
+        left = (*(file for file in record.value.files if file not in named), *held)
+        ended = msgspec.structs.replace(record.value, files=left, deleting=kept)
+        await replace(task.store, document, ended, generation)
+        gone += deleted
+        if deleted:
+            message = "deleted %s of table %s, which was erased: a copy that was late had stored it again"
+            erased = LogEvent.TABLE_ERASED.extra(table=table)
+            log.info(message, counted(len(deleted), "file"), table, extra=erased)
     return gone
 
 

@@ -69,6 +69,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
 
     files: what the manifests named of the table; what is left once the erasure is done could not be deleted.
     copied: the files of the table that copies had: a task of a copy that is late may store them again.
+    deleting: those of them that are there again and that a prune deletes now, or has left to runs that name them.
     done: every run is rewritten.
     refused: a run has come between, so nothing is erased; whoever stores the record first decides.
     signed: the signatures of manifests that are about to be written anew, by run: a repeated erasure signs no others.
@@ -79,6 +80,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[RunId, ...]
     files: tuple[ObjectVersion, ...]
     copied: tuple[Expected, ...] = ()
+    deleting: tuple[ObjectVersion, ...] = ()
     done: bool = False
     refused: bool = False
     signed: dict[RunId, Signature] = {}

@@ -248,7 +248,8 @@ def _tombstone(tombstone: Tombstone, place: Place, _: str) -> str:
 def _erasure(erasure: Erasure, place: Place, _: str) -> str:
     lake = place.layout.iceberg
     files = [file.name for file in erasure.files if not file.name.startswith(lake)]
-    return _names([*files, *(file.name for file in erasure.copied)], place)
+    copied = [*(file.name for file in erasure.copied), *(file.name for file in erasure.deleting)]
+    return _names([*files, *copied], place)
 
 
 def _named_after(note: Reference | Tags, _: Place, name: str) -> str:
