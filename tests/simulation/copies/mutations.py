@@ -5,7 +5,7 @@ from __future__ import annotations
 from bqdump.copying import finish, move, set_documents
 from bqdump.core.copy import manifest
 from bqdump.repository import complete_runs
-from bqdump.retain import locked, sweep
+from bqdump.retain import locked
 from simulation.law import Law
 from simulation.mutations import Mutation, edit
 
@@ -19,11 +19,6 @@ MUTATIONS = (
              edit('Template(str(settings["path"])).keeps', "True")),
     Mutation("the copy's manifest has the generations of its source", Law.COPIED, manifest, "copied_manifest",
              edit("generation=here[name].generation", "generation=file.generation")),
-    Mutation("a task stores the manifest that it has read over one that was erased since", Law.COPIED,
-             finish, "store_manifest",
-             edit("raise another_run(place, found.run, found.manifest, stored.value)", "pass")),
-    Mutation("what a late task has stored of an erased table stays", Law.COPIED, sweep, "erased_again",
-             edit("(await arrived(task, record.value.copied)).own", "()")),
     Mutation("files that were there before keep their own locks", Law.LOCKED, finish, "lock_files",
              edit("if task.lock:", "if not task.lock:")),
     Mutation("prune deletes files that another run names", Law.LOCKED, locked, "_free_files",
@@ -34,6 +29,4 @@ MUTATIONS = (
              complete_runs, "_newest_locked", edit("_refuse_kind(pointer, kind)", "pass")),
     Mutation("what says that a place is a set's keeps the lock of the first copy", Law.LOCKED,
              set_documents, "lock_set", edit("for one in (*own, *shared)", "for one in own")),
-    Mutation("a run of a set keeps its manifest although a dataset was copied anew", Law.LOCKED,
-             set_documents, "_stored_before", edit("not _manifests_of(made) <= _manifests_of(before)", "False")),
 )  # fmt: skip

@@ -143,7 +143,7 @@ class SetVaultLaws(CopyLaws):
         self.hold(runs <= whole, f"nothing names the datasets of {runs - whole} together")
 
     def _names_what_is_there(self, of_set: SetManifest) -> bool:
-        stored = [(self.target.peek(entry.manifest), entry) for entry in of_set.datasets]
+        stored = [(self.target.peek(entry.manifest), entry) for entry in of_set.datasets if entry.run]
         return all(found and found[1].generation == entry.manifest_generation for found, entry in stored)
 
 
