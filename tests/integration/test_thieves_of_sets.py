@@ -135,8 +135,8 @@ def test_what_a_thief_plants_beside_a_set_is_named_and_not_followed(vault: Stage
     entries = {entry["dataset"]: entry for entry in yesterday["datasets"]}
     mixed = [entries["ops_eu"], next(entry for entry in earlier["datasets"] if entry["dataset"] == "sales")]
     named = [
-        thief.plant_set("newer", yesterday | LATER | {"run": "newer"}, signed),
-        thief.plant_set("mixed", yesterday | LATER | {"run": "mixed", "datasets": mixed}, signed),
+        thief.plant_set("newer", yesterday | LATER | {"run": "newer"}, signed, number=0),
+        thief.plant_set("mixed", yesterday | LATER | {"run": "mixed", "datasets": mixed}, signed, number=0),
         thief.plant_set("yesterday", yesterday | {"datasets": mixed}, signed, number=9),
         thief.plant_set("none", yesterday | LATER | {"run": "none", "datasets": []}),
         # The manifest of the earlier night, as it was signed, under another name.

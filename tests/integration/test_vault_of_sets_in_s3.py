@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from botocore.session import Session
 
+from bqdump.adapters.s3.requests import generation_of
 from integration.stage import Stage
 from integration.test_sets import DATASETS, EVERY, TABLES, fill
 from integration.test_vault_in_s3 import KEEP, Vault
@@ -106,3 +107,23 @@ def test_a_manifest_of_a_set_that_is_replaced_is_read_as_it_was_and_named(stage:
         assert f"--key {name} --version-id {version}" in verified.out
         vault.s3.delete_object(Bucket=vault.bucket, Key=name, VersionId=version, BypassGovernanceRetention=True)
     assert stage.command("verify", *vault.at, *TRUST, env=AT).code == 0
+
+
+def test_the_place_of_a_set_does_not_become_that_of_one_of_its_datasets(stage: Stage, vault: Vault) -> None:
+    """Its signed manifest of the same run, stored above the folders, and another latest.json that names it."""
+    own = "sales/ops_eu/_bqdump"
+    own = "sales/ops_eu/_bqdump"
+    signed = json.loads(vault.s3.get_object(Bucket=vault.bucket, Key=f"{own}/pointers/two.json")["Body"].read())
+    names = {name: f"{STATE}/runs/two/{name}" for name in ("manifest.json", "signature.json")}
+    for name, planted in names.items():
+        data = vault.s3.get_object(Bucket=vault.bucket, Key=f"{own}/runs/two/{name}")["Body"].read()
+        put(vault, planted, data)
+    found = vault.s3.head_object(Bucket=vault.bucket, Key=names["manifest.json"])
+    made = generation_of(found["ETag"], found["LastModified"])
+    pointer = signed | {"manifest": names["manifest.json"], "manifest_generation": made, "number": 99}
+    put(vault, f"{STATE}/pointers/two.json", json.dumps(pointer).encode())
+    put(vault, f"{STATE}/latest.json", json.dumps(pointer).encode())
+    called = stage.command("status", "--json", *vault.at, *TRUST, env={"SOURCE_DATASET": "ops_eu"})
+    assert called.code == 0, called.text
+    status = json.loads(called.out)
+    assert (status["run"], len(status["datasets"])) == ("two", len(DATASETS))

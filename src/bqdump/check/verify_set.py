@@ -42,14 +42,16 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
     parts = [
         part for at, of_set in manifests for part in await (_of_run(at, of_set, run) if run else _published(at, of_set))
     ]
-    locked = any(of_set.locked for _, of_set in manifests)
+    # Of one place, as another location's may hold exports.
+    locked = [at.store for at, of_set in manifests if of_set.locked]
 
     async def verified(export: ExportAt, part: VerifiedDataset) -> tuple[VerifiedDataset, Verified | None]:
         if not part.run:
             return part, None
         store, own, _ = export
         try:
-            found = await verify(store, own, run or (part.run if locked else await _present(store, own, part.run)))
+            there = part.run if any(store is one for one in locked) else await _present(store, own, part.run)
+            found = await verify(store, own, run or there)
         except (NotFoundError, DocumentError) as error:
             missing.extend([error] if isinstance(error, NotFoundError) else [])
             if run and isinstance(error, NotFoundError) and not await exists(store, own.layout.summary(run)):

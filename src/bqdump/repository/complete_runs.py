@@ -36,11 +36,10 @@ _LOOKED_AT: WeakKeyDictionary[ObjectStore, set[str]] = WeakKeyDictionary()
 
 
 class _Taken(msgspec.Struct, frozen=True):
-    """What of a manifest makes its run the published one. datasets: of a set."""
+    """What of a manifest makes its run the published one."""
 
     run: RunId
     snapshot: Time
-    datasets: tuple[msgspec.Raw, ...] = ()
 
 
 async def complete_runs(store: ObjectStore, layout: Layout, *, strict: bool = False) -> dict[str, int]:
@@ -182,12 +181,16 @@ async def _newest_locked(store: ObjectStore, settings: Settings, latest: Latest 
                 pointers.append(decode(note.data, Latest, note.name))
             except DocumentError as error:
                 _log_refused(note.name, error)
-    kind = latest if latest and layout.latest.name not in hidden else None
+    if latest is None or layout.latest.name in hidden:
+        # As it was first, from now on.
+        with suppress(DocumentError):
+            latest = await value_of(store, layout.latest)
+    kind = latest if latest and latest.locked else None
     wanted = [pointer for pointer in pointers if run in ("", pointer.run)]
     for pointer in sorted(wanted, key=lambda pointer: (pointer.age, pointer.number), reverse=True):
         try:
             _refuse_kind(pointer, kind)
-            await _check_manifest(store, pointer)
+            await _check_manifest(store, layout, pointer)
         except OutdatedError:
             # So are all others, and nothing is wrong with the pointer.
             raise
@@ -252,7 +255,7 @@ async def why_unpublished(store: ObjectStore, settings: Settings) -> str:
     return f"{name} is {hidden.text}" if hidden else "nothing has been published there yet"
 
 
-async def _check_manifest(store: ObjectStore, pointer: Latest) -> None:
+async def _check_manifest(store: ObjectStore, layout: Layout, pointer: Latest) -> None:
     """Raise unless the manifest is the one that the pointer names, and of that run and time.
 
     Otherwise a run that was pruned, and is created again as it was signed, would be the published one for ever.
@@ -270,8 +273,24 @@ async def _check_manifest(store: ObjectStore, pointer: Latest) -> None:
         raise _untrue(pointer, f"is {hidden.text}" if hidden else otherwise)
     if (taken.run, taken.snapshot) != (pointer.run, pointer.snapshot):
         raise _untrue(pointer, f"is of another run or time than {pointer.run}, {pointer.snapshot_time}")
-    if pointer.of_set and not taken.datasets:
+    if pointer.of_set:
+        _check_set(manifest.data, layout, pointer)
+
+
+def _check_set(manifest: bytes, layout: Layout, pointer: Latest) -> None:
+    """Raise unless all of a set's manifest is as copies write it: readers take it as it is."""
+    # Imported for places of sets only.
+    from bqdump.core.documents.sets import SetManifest
+
+    found = decode(manifest, SetManifest, pointer.manifest)
+    if not found.datasets:
         raise _untrue(pointer, "names no dataset")
+    if (found.project, found.published) != (pointer.project, pointer.number):
+        raise _untrue(pointer, "is of another project, or has published another number of datasets")
+    for entry in found.datasets:
+        own = Layout(f"{layout.prefix}{entry.dataset}/").run(entry.run).manifest.name if entry.run else ""
+        if entry.manifest not in ("", own):
+            raise _untrue(pointer, f"names {entry.manifest!r} as the manifest of dataset {entry.dataset}")
 
 
 def _untrue(pointer: Latest, what: str) -> VerificationError:

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import Document
-from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.sets import (
     DatasetEntry,
@@ -27,7 +26,6 @@ from bqdump.core.documents.sets import (
     SetPlan,
 )
 from bqdump.core.documents.target import Latest
-from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
@@ -103,11 +101,6 @@ async def locked_set(store: ObjectStore, settings: Settings, run: str = "") -> S
     if pointer is None or not pointer.of_set:
         return None
     manifest = await value_of(store, Document(pointer.manifest, SetManifest))
-    for entry in manifest.datasets if manifest else ():
-        own = Layout(f"{settings.target.prefix}{entry.dataset}/")
-        if entry.manifest not in ("", own.run(entry.run).manifest.name):
-            cause = f"the manifest of dataset {entry.dataset} cannot be {entry.manifest!r}"
-            raise DocumentError("read", pointer.manifest, cause, CHANGED)
     # Also where somebody has stored one that does not say so.
     return replace(manifest, locked=True) if manifest else None
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.document import RUN_ID
+from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.sets import is_document
 from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
@@ -241,10 +242,12 @@ async def sweep_locked_set(at: SetAt, now: int) -> list[str]:
     """Delete what names together the runs of a set that no dataset has any more; the names of what is left.
 
     Pointers first, so that no reader finds one whose manifest is gone. A copy locks its documents as it creates them.
+    Every folder counts: whether a dataset belongs to the set may be known from these documents only.
     """
-    layout, alive, left = at.settings.layout, set[str](), list[str]()
-    for name in at.names:
-        alive.update(await at.store.folders(at.export(name).settings.layout.runs))
+    layout, left = at.settings.layout, list[str]()
+    folders = [f"{at.settings.target.prefix}{name}/" for name in await at.store.folders(at.settings.target.prefix)]
+    runs = await gathered(lambda folder: at.store.folders(Layout(folder).runs), folders, READS_AT_ONCE)
+    alive = {run for there in runs for run in there}
     pointers = [info async for page in at.store.objects(layout.pointers.folder) for info in page]
     for run in await at.store.folders(layout.set_runs):
         if run in alive:

@@ -90,8 +90,9 @@ def plan_of(survey: Survey, task: Task) -> PrunePlan:
     Raises UsageError if the bucket keeps all objects.
     """
     bucket = _bucket_notes(survey.bucket, task.store.url, locked=bool(survey.latest and survey.latest.locked))
+    tags = survey.tags
     snapshots = [
-        Snapshot(run.run, run.dataset, run.snapshot, run.complete, survey.tags.get(run.run, ()), _always(run, survey))
+        Snapshot(run.run, run.dataset, run.snapshot, run.complete, tags.get(run.run, ()), _always(run, survey, task))
         for run in survey.complete
         if not run.untrusted and not run.left_over
     ]
@@ -114,11 +115,11 @@ def _named(untrusted: Sequence[Complete]) -> list[str]:
     return [*notes, f"{counted(more, 'more run')} {'is' if more == 1 else 'are'} not trusted."] if more > 0 else notes
 
 
-def _always(run: Complete, survey: Survey) -> str:
+def _always(run: Complete, survey: Survey, task: Task) -> str:
     """Why no policy removes this run, "" where one may. A run older than the published one is never published."""
     if survey.latest is None:
         return UNPUBLISHED
-    if run.run == survey.latest.run:
+    if run.run in (survey.latest.run, task.in_set):
         return PUBLISHED
     if run.run in survey.named:
         return BEING_PUBLISHED

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from bqdump.core.documents.sets import SetLayout, SetManifest, SetPlan, is_document
-from bqdump.core.errors import DocumentError
+from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.retention.policy import Policy
 from bqdump.core.retention.pruned import Pruned, pruned_together
@@ -113,12 +114,27 @@ async def prune_exports(
     of each that believes only signed manifests.
     """
     pruned = []
-    for store, own, dataset in exports.each:
+    named = [run for at in exports.sets for run in await _named_by(at, trusted)]
+    for (store, own, dataset), in_set in zip(exports.each, named or [""], strict=True):
         with about(dataset if exports.sets else ""):
-            task = Task(store, own, policy, now, delete, at_work, trusted(store, own) if trusted else None)
+            signed = trusted(store, own) if trusted else None
+            task = Task(store, own, policy, now, delete, at_work, signed, in_set)
             pruned.append(await prune(task))
     pruned += [await _prune_set(at, now, delete=delete) for at in exports.sets]
     return pruned_together(pruned)
+
+
+async def _named_by(at: SetAt, trusted: Callable[[ObjectStore, Settings], ObjectStore] | None) -> list[str]:
+    """The run of each dataset that the published set names, "" for none, where its documents are never replaced.
+
+    A copy that stops after some of the datasets leaves the set as it is, be it for many nights.
+    """
+    manifest = None
+    # Where nothing is trusted, no reader finds a set.
+    with suppress(VerificationError):
+        manifest = await read_set_manifest(trusted(at.store, at.settings) if trusted else at.store, at.settings)
+    named = {entry.dataset: entry.run for entry in manifest.datasets} if manifest and manifest.locked else {}
+    return [named.get(name, "") for name in at.names]
 
 
 async def _prune_set(at: SetAt, now: int, *, delete: bool) -> Pruned:

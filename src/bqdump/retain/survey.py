@@ -42,6 +42,7 @@ class Task(NamedTuple):
     delete: False only shows what would be deleted.
     at_work: lists BigQuery's jobs. None where it cannot be asked, which keeps all unfinished runs.
     trusted: the store that returns no manifest other than one that a trusted key has signed; None: all are believed.
+    in_set: the run that the published set names, "" for none.
     """
 
     store: ObjectStore
@@ -51,6 +52,7 @@ class Task(NamedTuple):
     delete: bool = False
     at_work: AtWork | None = None
     trusted: ObjectStore | None = None
+    in_set: str = ""
 
     @property
     def layout(self) -> Layout:

@@ -1,0 +1,151 @@
+"""What somebody without a key plants in the vault of a set, or keeps from it, stops neither copies nor prunes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from bqdump.core.documents.codec import encode
+from bqdump.core.documents.sets import SetManifest
+from bqdump.core.documents.target import SET, Latest
+from bqdump.core.errors import BqdumpError
+from bqdump.core.retention.pruned import Pruned
+from bqdump.core.sets.member import one_dataset
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.set_runs import read_set_manifest
+from bqdump.repository.signatures import Trust, trusting_store
+from bqdump.verbs import retention
+from copying.sets_scene import Sets
+from copying.test_interrupted import Key
+from retain.scene import DAY
+
+LATE = 4_102_444_800_000
+
+
+class Keys:
+    key_ids = ("SHA256:key",)
+
+    def has_signed(self, signature: bytes, data: bytes) -> bool:
+        return signature == hashlib.sha256(data).digest()
+
+
+def believing(sets: Sets) -> ObjectStore:
+    return trusting_store(sets.target, sets.there.target, Trust(Keys()))
+
+
+def plant(sets: Sets, manifest: bytes, project: str = "p", number: int = 0) -> None:
+    """A set of the year 2100, and a pointer to it."""
+    layout, digest = sets.there.layout, "f" * 16
+    lock, sets.target.lock = sets.target.lock, None
+    document = layout.set_run("x9").manifest(digest)
+    info = sets.target.put_now(document.name, manifest)
+    pointer = Latest(
+        run="x9",
+        number=number,
+        dataset=SET,
+        project=project,
+        snapshot_time="2100-01-01T00:00:00Z",
+        snapshot=LATE,
+        status="complete",
+        mode="keep",
+        manifest=document.name,
+        manifest_generation=info.generation,
+        locked=True,
+    )
+    sets.target.put_now(layout.set_pointer("x9", digest).name, encode(pointer))
+    sets.target.lock = lock
+
+
+def pruned(sets: Sets, monkeypatch: pytest.MonkeyPatch, days: int = 0, **settings: int) -> Pruned:
+    """As `bqdump prune --trust --yes` does it, so many days later."""
+    sets.world.time += days * DAY
+    sets.target.lock = None
+    monkeypatch.setattr("bqdump.verbs.retention.time.time", lambda: sets.world.time / 1000)
+    monkeypatch.setattr(retention, "trusting", lambda _, own: lambda __: trusting_store(sets.target, own.target, TRUST))
+    chosen = replace(sets.there, trust=("key.pub",), **settings)
+    return asyncio.run(retention.prune(lambda _: sets.target, chosen, delete=True))
+
+
+TRUST = Trust(Keys())
+FORGED: dict[str, Callable[[SetManifest], bytes]] = {
+    "damaged": lambda _: b'{"run":"x9","snapshot":%d,"datasets":[1]}' % LATE,
+    "with the manifest of a dataset elsewhere": lambda found: encode(
+        replace(found, run="x9", snapshot=LATE, datasets=(replace(found.datasets[0], manifest="a"),))
+    ),
+    "with another number of datasets": lambda found: encode(replace(found, run="x9", snapshot=LATE)),
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_a_planted_set_that_no_copy_could_have_written_is_passed_over(
+    kind: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = Sets()
+    sets.export("n1")
+    sets.copy(signer=Key())
+    found = sets.published()
+    assert found
+    plant(sets, FORGED[kind](found), number=1)
+    assert set(sets.tied().values()) == {"n1"}
+    assert "x9" in caplog.text
+    sets.export("n2")
+    sets.copy(signer=Key())
+    assert set(sets.tied().values()) == {"n2"}
+    assert {run.run for run in pruned(sets, monkeypatch, keep_last=2).kept} == {"n1", "n2"}
+
+
+@pytest.mark.parametrize("kind", ["of another project", "of other datasets"])
+def test_a_planted_set_does_not_stop_the_next_copy(kind: str) -> None:
+    sets = Sets()
+    sets.export("n1")
+    sets.copy(signer=Key())
+    found = sets.published()
+    assert found
+    other = replace(found.datasets[0], dataset="zoo", manifest="", run="")
+    project = "q" if kind == "of another project" else "p"
+    forged = replace(found, run="x9", snapshot=LATE, project=project, datasets=(other,))
+    plant(sets, encode(forged), project)
+    sets.export("n2")
+    sets.copy(signer=Key())
+    tied = asyncio.run(read_set_manifest(believing(sets), sets.there))
+    assert tied
+    assert {entry.run for entry in tied.datasets} == {"n2"}
+
+
+def test_prune_keeps_what_the_newest_set_names_while_copies_stop_after_their_first_dataset(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sets = Sets()
+    sets.export("n1")
+    sets.copy(lock=2, signer=Key())
+    own = one_dataset(sets.there, "sales").layout
+    for run in ("n2", "n3", "n4"):
+        sets.export(run)
+        lock, sets.target.lock = sets.target.lock, None
+        sets.target.put_now(own.run(run).manifest.name, b"junk")
+        sets.target.lock = lock
+        with pytest.raises(BqdumpError):
+            sets.copy(lock=2, signer=Key())
+    done = pruned(sets, monkeypatch, days=10, keep_last=1)
+    assert ("p.ops", "n2") in {(run.dataset, run.run) for run in done.removed}
+    assert set(sets.tied().values()) == {"n1"}
+
+
+def test_prune_keeps_what_names_a_run_of_a_dataset_that_has_left_where_it_is_not_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sets = Sets()
+    sets.export("n1")
+    sets.copy(lock=2, signer=Key())
+    for run in ("n2", "n3"):
+        sets.export(run, dataset="ops*", allow=frozenset({"removed-tables"}))
+        sets.copy(lock=2, signer=Key())
+    for name in sets.target.names_now():
+        if "/projects/n1/" in name and name.endswith("signature.json"):
+            sets.target._objects.pop(name)
+    pruned(sets, monkeypatch, days=10, keep_last=1)
+    assert any("/projects/n1/" in name for name in sets.target.names_now())
