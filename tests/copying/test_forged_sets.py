@@ -12,19 +12,26 @@ from typing import Any
 import msgspec
 import pytest
 
+from bqdump.adapters.movers import StreamMover
+from bqdump.copying.run import copy as copy_runs
+from bqdump.copying.survey import Locking, Place, Task
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.retention import Tombstone
+from bqdump.core.documents.run import Owner
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.sets import DatasetEntry, SetManifest
-from bqdump.core.documents.signature import Signature, envelope_of
-from bqdump.core.errors import VerificationError
+from bqdump.core.documents.signature import Signature, envelope_of, statement_of
+from bqdump.core.errors import UsageError, VerificationError
+from bqdump.core.retention.policy import Policy
 from bqdump.core.sets.member import one_dataset
-from bqdump.ports.store import ObjectStore
+from bqdump.core.settings.target import Target
+from bqdump.ports.store import Lock, ObjectStore
+from bqdump.repository.manifests import load_manifest
 from bqdump.repository.set_runs import read_set_manifest
 from bqdump.repository.signatures import Trust, sign_manifest, trusting_store
 from copying.sets_scene import Sets
 from copying.test_interrupted import Key, Watched
-from retain.scene import KEEP
+from retain.scene import DAY, KEEP
 
 LATER = {"snapshot": 4102444800000, "snapshot_time": "2100-01-01T00:00:00Z"}
 
@@ -251,7 +258,8 @@ def junk_signature(sets: Sets, name: str) -> bytes:
     peeked = sets.target.peek(manifest)
     assert peeked
     prefix = manifest.partition("_bqdump/")[0]
-    envelope = envelope_of(peeked[0], manifest, str(msgspec.structs.replace(sets.there.target, prefix=prefix)))
+    place = str(msgspec.structs.replace(sets.there.target, prefix=prefix))
+    envelope = envelope_of(peeked[0], manifest, place, of_set="/projects/" in name)
     return encode(msgspec.structs.replace(envelope, signatures=(Signature("SHA256:thief", b"x"),)))
 
 
@@ -320,3 +328,74 @@ def test_a_run_of_the_set_that_cannot_be_stored_does_not_hold_back_later_ones() 
     with pytest.raises(VerificationError, match="somebody else has stored it"):
         copy(sets, every=True)
     assert tied(sets) == {"ops": "n3", "sales": "n3"}
+
+
+def test_a_dataset_that_the_source_no_longer_knows_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    sets = Sets()
+    export(sets, "n1")
+    copy(sets)
+    now = export(sets, "n2")
+    caplog.set_level(logging.WARNING)
+    for name in [name for name in sets.world.store.names_now() if name.startswith(sets.here.target.prefix + "sales/")]:
+        del sets.world.store._objects[name]
+    says(sets, msgspec.structs.replace(now, datasets=now.datasets[:1]))
+    copy(sets)
+    assert "run n2 of the set does not name dataset sales of run n1, the last one in gs://second/copies/" in caplog.text
+    assert tied(sets) == {"ops": "n2"}
+    caplog.clear()
+    copy(sets)
+    assert "does not name" not in caplog.text
+
+
+@pytest.mark.parametrize(("dataset", "lock"), [("zoo", 14), ("ops", 0)])
+def test_a_folder_of_a_vault_of_sets_takes_copies_of_its_dataset_alone_and_locked_ones(dataset: str, lock: int) -> None:
+    sets = Sets()
+    sets.export("n1")
+    sets.copy("n1")
+    for name in [name for name in sets.target.names_now() if name.startswith("copies/ops/")]:
+        # As if the dataset had not been copied yet.
+        del sets.target._objects[name]
+    here, there = one_dataset(sets.here, "ops"), one_dataset(sets.there, dataset)
+    until = (sets.world.time // 1000 + 1) * 1000 + 14 * DAY
+    sets.target.lock = Lock(until) if lock else None
+    sides = Place(sets.world.store, here), Place(sets.target, there)
+    locking = Locking(sets.target, until, "governance", lambda: sets.world.time) if lock else None
+    mover = StreamMover(sets.world.store, sets.target)
+    task = Task(*sides, mover, Owner("copy", 0), sets.world.time, lock=locking)
+    before = sets.target.names_now()
+    with pytest.raises(UsageError, match="it is inside gs://second/copies"):
+        asyncio.run(copy_runs(task, (), Policy(), every=False))
+    assert sets.target.names_now() == before
+    # That of the dataset, in the same way.
+    sets.copy("n1")
+    assert sets.tied() == {"ops": "n1", "sales": "n1"}
+
+
+def test_a_vault_that_was_moved_says_how_its_datasets_are_read() -> None:
+    sets = Sets()
+    export(sets, "n1")
+    copy(sets)
+    moved = Target("gs", "mirror", "copies/")
+    there = msgspec.structs.replace(sets.there, target=moved)
+
+    def store(prefix: str, dataset: str) -> ObjectStore:
+        return trusting_store(sets.target, Target("gs", "mirror", prefix), Trust(Trusted(), "p", dataset))
+
+    own = one_dataset(there, "sales")
+    with pytest.raises(VerificationError, match="and read from gs://mirror/copies") as of:
+        asyncio.run(read_set_manifest(store("copies/", "sales"), there))
+    assert "read its datasets one by one" in of.value.hint
+    with pytest.raises(VerificationError, match="and read from gs://mirror/copies/sales") as single:
+        asyncio.run(load_manifest(store("copies/", "sales"), own, "n1"))
+    assert single.value.hint.endswith("{setting:prefix} copies/sales")
+    assert asyncio.run(load_manifest(store("copies/sales/", "sales"), own, "n1")).value.run == "n1"
+    with pytest.raises(VerificationError, match="and not of ops"):
+        asyncio.run(load_manifest(store("copies/sales/", "ops"), own, "n1"))
+
+
+def test_what_is_signed_of_a_set_is_of_a_set_whatever_its_manifest_says() -> None:
+    manifest = b'{"project": "p", "run": "n1", "snapshot_time": "2026-01-01T00:00:00Z", "dataset": "sales"}'
+    for of_set, dataset in ((True, "*"), (False, "sales")):
+        statement = statement_of(envelope_of(manifest, "manifest.json", "", of_set=of_set))
+        assert statement
+        assert statement.predicate.dataset == dataset

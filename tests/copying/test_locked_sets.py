@@ -41,7 +41,7 @@ def kills_at(number: int) -> Callable[[str, str], None]:
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_copy_of_a_set_that_is_killed_at_any_request_leaves_the_last_set_and_is_resumed(late: bool) -> None:
+def test_a_copy_of_a_set_that_is_killed_leaves_the_last_set_and_is_resumed(late: bool) -> None:
     begun = Sets()
     begun.export("n1")
     begun.copy(signer=Key())

@@ -17,7 +17,7 @@ from google.api_core.exceptions import Forbidden
 from bqdump.render.append_only import COPIER
 from integration.stage import Stage
 from integration.test_append_only import ATTACKS, noted
-from integration.test_sets import DATASETS, TABLES, fill
+from integration.test_sets import DATASETS, EVERY, TABLES, fill
 from integration.test_thieves import ROLES, TRUST, grant, release, shortened, unlocked
 from integration.test_vault import create_bucket, dest, name_of, objects
 from integration.test_vault_of_sets import AT, STATE, copy, export
@@ -168,6 +168,22 @@ def test_what_a_thief_plants_beside_a_set_is_named_and_not_followed(vault: Stage
     export(vault, "today")
     copy(vault, *SIGN)
     found = json.loads(vault.command("verify", "--json", *at, env=AT).out)
+    assert (found["run"], {one["run"] for one in found["datasets"]}) == ("today", {"today"})
+
+
+def test_a_thief_with_the_exporters_grants_has_no_set_signed_that_nobody_exported(vault: Stage) -> None:
+    export(vault, "today")
+    document = vault.store.bucket(vault.bucket).blob("x/_bqdump/project.json")
+    true = document.download_as_bytes()
+    said = json.loads(true)
+    for forged in (said | LATER, said | {"datasets": said["datasets"][:1]}, said | {"datasets": []}):
+        document.upload_from_string(json.dumps(forged))
+        called = vault.command("copy", dest(vault), "--lock", "35d", *SIGN, env=EVERY)
+        assert (called.code, "cannot copy run today of the set" in called.err) == (4, True), called.text
+    survives(vault, restores=False)
+    document.upload_from_string(true)
+    copy(vault, *SIGN)
+    found = json.loads(vault.command("verify", "--json", "--to", dest(vault), *TRUST, env=AT).out)
     assert (found["run"], {one["run"] for one in found["datasets"]}) == ("today", {"today"})
 
 

@@ -66,7 +66,7 @@ async def refuse_bare_word(source: Place, target: Target) -> None:
 async def check_place(task: Task, manifest: Manifest | SetManifest) -> None:
     """Raise UsageError unless copies of this run's dataset, or of its set, may be stored there. Changes nothing."""
     place = task.target
-    await _refuse_outer(place)
+    await _refuse_outer(task, manifest)
     await _refuse_forged(place)
     found = await value_of(place.store, place.layout.copies)
     if found:
@@ -142,15 +142,19 @@ def _refuse_other(task: Task, found: CopyPlace, manifest: Manifest | SetManifest
         raise UsageError("copy", str(place.target), cause, "Each dataset, and each set, needs a place of its own.")
 
 
-async def _refuse_outer(place: Place) -> None:
-    """Raise UsageError where a folder above the place belongs to an export."""
+async def _refuse_outer(task: Task, manifest: Manifest | SetManifest) -> None:
+    """Raise UsageError where a folder above the place belongs to an export.
+
+    Copies of a set have a folder for each of its datasets below, of copies that are locked in the same way.
+    """
+    place, lock = task.target, task.lock.mode if task.lock else ""
     parts = place.target.prefix.rstrip("/").split("/")
     for count in range(len(parts)):
         above = Layout("".join(f"{part}/" for part in parts[:count]))
         if above.prefix != place.target.prefix and await exists(place.store, above.owner):
             copies = await value_of(place.store, above.copies)
-            if copies and copies.dataset == SET:
-                # Those of a set, and each of its datasets has a folder below.
+            own = f"{above.prefix}{manifest.dataset}/" == place.target.prefix
+            if copies and copies.dataset == SET and own and (copies.project, copies.lock) == (manifest.project, lock):
                 continue
             owner = await value_of(place.store, above.owner)
             outer = place.target.uri(above.prefix)

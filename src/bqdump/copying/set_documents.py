@@ -28,7 +28,7 @@ from bqdump.core.documents.target import SET, Latest
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import one_dataset
-from bqdump.core.sizes import counted
+from bqdump.core.sizes import counted, listed
 from bqdump.observe.history import list_runs
 from bqdump.repository.repository import Loaded, create, load, value_of
 from bqdump.repository.set_runs import locked_set
@@ -200,6 +200,8 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
         # Also where a member was added that this release does not read: what is signed is every byte.
         raise _planted(place, document.name)
     names = RunLayout(document.name.removesuffix("manifest.json"))
+    if stored.mine:
+        await _log_missing(task, made)
     if task.signer:
         from bqdump.repository.signatures import sign_manifest
 
@@ -241,6 +243,19 @@ async def _stored_before(task: Task, made: SetManifest) -> SetManifest:
         names = RunLayout(manifest.name.removesuffix("manifest.json"))
         return before if await is_signed(place.store, place.target, names, task.signer) else made
     return before
+
+
+async def _log_missing(task: Task, made: SetManifest) -> None:
+    """Log datasets of the last set of the copy that this one neither names nor says to have left."""
+    place, last = task.target, None
+    with suppress(DocumentError, VerificationError):
+        last = await locked_set(place.store, place.settings)
+    named = {entry.dataset for entry in made.datasets} | {entry.dataset for entry in made.removed}
+    gone = [entry.dataset for entry in last.datasets if entry.dataset not in named] if last else []
+    if last and gone and last.age < made.age:
+        message = "run %s of the set does not name %s of run %s, the last one in %s, nor say why"
+        datasets = f"{'datasets' if len(gone) > 1 else 'dataset'} {listed(gone, 'and')}"
+        log.warning(message, made.run, datasets, last.run, place.target, extra=LogEvent.RUN_COPIED.extra())
 
 
 def _manifests_of(manifest: SetManifest) -> set[tuple[str, str, int]]:

@@ -92,7 +92,9 @@ async def signature_of(manifest: bytes, names: RunLayout, target: Target, signer
 
 
 def _unsigned_envelope(manifest: bytes, names: RunLayout, target: Target) -> Envelope:
-    return envelope_of(manifest, names.manifest.name, "" if target.folder else str(target))
+    place = MANIFEST.fullmatch(names.manifest.name)
+    of_set = place is not None and place["of_set"] is not None
+    return envelope_of(manifest, names.manifest.name, "" if target.folder else str(target), of_set=of_set)
 
 
 async def is_signed(store: ObjectStore, target: Target, names: RunLayout, signer: Signer) -> bool:
@@ -268,9 +270,15 @@ class _TrustingStore:
         if place["of_set"]:
             which = f"a set of datasets of {signed.project}"
         where = f"signed for {signed.target}" if signed.target else "signed in a folder"
-        if trust.dataset:
+        same = signed.project == (trust.project or signed.project)
+        if trust.dataset and not place["of_set"] and not (same and trust.dataset == signed.dataset):
             raise _refused(run, f"it is of {which}, {where}, and not of {trust.dataset}")
-        hint = "If it was moved here on purpose, name its dataset: {setting:project} and {setting:dataset}."
+        hint = "name its dataset: {setting:project} and {setting:dataset}."
+        if place["of_set"]:
+            hint = "read its datasets one by one: {setting:dataset} and {setting:prefix}."
+        elif trust.dataset:
+            hint = f"name its prefix: {{setting:prefix}} {place['prefix'].rstrip('/')}"
+        hint = f"If it was moved here on purpose, {hint}"
         raise _refused(run, f"it is of {which}, {where}, and read from {here or 'a folder'}", hint)
 
     def _check_age(self, place: re.Match[str], manifest: bytes) -> None:

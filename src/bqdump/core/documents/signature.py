@@ -71,24 +71,32 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Of(msgspec.Struct):
-    """Of a manifest, what its statement repeats. That of a set has no dataset."""
+    """Of a manifest, what its statement repeats."""
 
     project: str
     run: str
     snapshot_time: str
-    dataset: str = SET
 
 
-def envelope_of(manifest: bytes, name: str, target: str) -> Envelope:
+class _OfDataset(_Of):
+    dataset: str
+
+
+def envelope_of(manifest: bytes, name: str, target: str, *, of_set: bool = False) -> Envelope:
     """The unsigned envelope about the manifest with these bytes and this object name. target: see Signed.
 
-    Raises msgspec.MsgspecError for what is no manifest.
+    of_set: it is that of a set. Raises msgspec.MsgspecError for what is no manifest.
     """
-    of = msgspec.json.decode(manifest, type=_Of)
+    of: _Of
+    if of_set:
+        of, dataset = msgspec.json.decode(manifest, type=_Of), SET
+    else:
+        of = msgspec.json.decode(manifest, type=_OfDataset)
+        dataset = of.dataset
     statement = Statement(
         subject=(Subject(name, {SHA256: hashlib.sha256(manifest).hexdigest()}),),
         predicate=Signed(
-            project=of.project, dataset=of.dataset, run=of.run, snapshot_time=of.snapshot_time, target=target
+            project=of.project, dataset=dataset, run=of.run, snapshot_time=of.snapshot_time, target=target
         ),
     )
     return Envelope(payload=msgspec.json.encode(statement), signatures=())
