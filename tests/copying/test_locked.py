@@ -30,7 +30,7 @@ from bqdump.retain.prune import prune as prune_place
 from bqdump.retain.survey import Task
 from bqdump_memory import MemoryDestination
 from copying.scene import Copies
-from copying.test_interrupted import KilledError, Watched
+from copying.test_interrupted import KilledError, Watched, in_a_thread
 from retain.scene import DAY
 
 
@@ -358,6 +358,24 @@ def test_it_is_named_also_by_the_repeated_copy_where_the_first_was_killed_once_i
     assert published(vault) == "r2"
     # It is named once: later copies are not held up as long as it is locked.
     assert [run.state for run in vault.copy(lock=14).runs] == ["there"]
+
+
+def test_a_copy_that_locks_a_run_for_longer_while_a_prune_deletes_it_says_that_it_was_deleted(vault: Copies) -> None:
+    night(vault, "r1")
+    vault.source.now += 60 * DAY
+    manifest = vault.there.layout.run("r1").manifest.name
+    deleted: list[str] = []
+
+    def before(what: str, name: str) -> None:
+        found = vault.target.peek(manifest)
+        if name == vault.there.layout.summary("r1").name and found:
+            deleted.append(manifest)
+            in_a_thread(lambda: asyncio.run(vault.target.delete([(manifest, found[1].generation)])))
+
+    target = cast("Any", Watched(vault.target, before))
+    with pytest.raises(VerificationError, match="deleted or replaced while run r1 was copied"):
+        asyncio.run(copy(vault.task(None, target, lock=14), (), Policy(), every=False))
+    assert deleted
 
 
 def test_what_lists_show_of_a_run_and_was_there_before_its_copy_is_replaced_where_nothing_is_locked() -> None:

@@ -263,7 +263,11 @@ async def _point_locked(task: Task, found: Surveyed, ready: Latest, lock: Lockin
     store, layout = task.target.store, task.target.layout
     names, pointer = layout.run(found.run), layout.pointer(found.run)
     own = (names.manifest, names.contents, names.signature, layout.summary(found.run), layout.tags(found.run))
-    until = await extend_documents(task, found.run, [names.report, *(document.name for document in own)], lock)
+    there = await present(store, [names.report, *(document.name for document in own)])
+    generations = {name: info.generation for name, info in there.items()}
+    # A prune may have deleted the manifest, as its lock had ended, while this copy looked at the run.
+    generations[ready.manifest] = ready.manifest_generation
+    until = await _extend(task, found.run, generations, lock)
     ready = msgspec.structs.replace(ready, locked=True)
     await create(store, pointer, ready)
     await create(store, layout.latest, ready)
