@@ -24,7 +24,7 @@ MUTATIONS = (
     Mutation("prune deletes files that another run names", Law.LOCKED, locked, "_free_files",
              edit("for run in survey.complete:", "for run in survey.complete[:0]:")),
     Mutation("a pointer counts whatever its manifest is", Law.LOCKED, complete_runs, "_newest_locked",
-             edit("await _check_manifest(store, pointer)", "pass")),
+             edit("await _check_manifest(store, layout, pointer)", "pass")),
     Mutation("a pointer to a run of one dataset counts in the place of a set", Law.LOCKED,
              complete_runs, "_newest_locked", edit("_refuse_kind(pointer, kind)", "pass")),
     Mutation("what says that a place is a set's keeps the lock of the first copy", Law.LOCKED,
