@@ -12,6 +12,7 @@ from botocore.session import Session
 from moto.s3 import models
 
 from bqdump.adapters.movers import StreamMover
+from bqdump.adapters.s3.requests import generation_of
 from bqdump.adapters.s3.store import S3Store
 from bqdump.check.verify import Verified, verify
 from bqdump.copying.run import copy
@@ -29,6 +30,7 @@ from retain.scene import DAY
 from s3_server import S3Server
 
 STATE = "copies/_bqdump"
+BLIND = frozenset({"s3:PutObject", "s3:PutObjectRetention", "s3:GetObject", "s3:GetObjectRetention", "s3:ListBucket"})
 
 
 class Vault:
@@ -48,15 +50,22 @@ class Vault:
         """A store, as a command has it that begins now."""
         return S3Store(self.bucket, self.served.address, lock=lock)
 
-    def copy(self, *runs: str, days: int = 35) -> Copied:
-        """Copy these runs, two seconds after all that is there was stored, so that it has other generations."""
+    def copy(self, *runs: str, days: int = 35, blind: bool = False) -> Copied:
+        """Copy these runs, two seconds after all that is there was stored, so that it has other generations.
+
+        blind: without the permission to list versions.
+        """
         self.later += timedelta(seconds=2)
         until, source = self.now + days * DAY, self.copies.source.store
         store = self.store(Lock(until))
         sides = Place(source, self.copies.settings), Place(store, self.there)
         locking = Locking(store, until, "governance", lambda: self.now)
         task = Task(*sides, StreamMover(source, store), ALONE, self.now, lock=locking)
-        return asyncio.run(copy(task, runs, Policy(), every=False))
+        self.served.allowed = BLIND if blind else None
+        try:
+            return asyncio.run(copy(task, runs, Policy(), every=False))
+        finally:
+            self.served.allowed = None
 
     def verify(self, run: str = "") -> Verified:
         """A verification of a run, by default of the published one."""
@@ -88,6 +97,11 @@ class Vault:
         """What is kept of the objects whose names begin so, the newest version of each first."""
         answer = self.s3.list_object_versions(Bucket=self.bucket, Prefix=name)
         return [one["VersionId"] for one in answer.get("Versions", ())]
+
+    def generations(self, name: str) -> list[int]:
+        """The same, as a store has them."""
+        answer = self.s3.list_object_versions(Bucket=self.bucket, Prefix=name)
+        return [generation_of(one["ETag"], one["LastModified"]) for one in answer.get("Versions", ())]
 
     def names(self) -> list[str]:
         """The names of all objects, also of those that are hidden."""

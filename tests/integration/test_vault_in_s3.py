@@ -98,8 +98,9 @@ def test_the_copier_and_the_pruner_get_by_with_the_permissions_that_the_page_lis
         for missing in of_role("copier"):
             served.allowed = frozenset(of_role("copier")) - {missing}
             called = stage.command(*copy)
-            # Without that, it cannot see that a lock is long enough, and extends it once more.
-            assert called.code == (0 if missing == "s3:GetObjectRetention" else 5), (missing, called.text)
+            # Without these, it cannot see that a lock is long enough, and extends it once more, or what others hide.
+            spared = ("s3:GetObjectRetention", "s3:ListBucketVersions", "s3:GetObjectVersion")
+            assert called.code == (0 if missing in spared else 5), (missing, called.text)
         served.allowed = frozenset(of_role("copier"))
         assert stage.command(*copy).code == 0
         called = stage.command(*prune)
@@ -112,7 +113,7 @@ def test_the_copier_and_the_pruner_get_by_with_the_permissions_that_the_page_lis
                     vault.s3.delete_object(Bucket=vault.bucket, Key=name, **bypass)
         assert vault_names(served, vault) == before
         served.end_locks(vault.bucket)
-        for missing in of_role("pruner"):
+        for missing in set(of_role("pruner")) - {"s3:ListBucketVersions", "s3:GetObjectVersion"}:
             served.allowed = frozenset(of_role("pruner")) - {missing}
             called = stage.command(*prune)
             assert called.code == 5 or "left: " in called.out, (missing, called.text)
@@ -238,11 +239,9 @@ def test_copies_that_are_said_not_to_be_locked_get_no_other_copy(stage: Stage, v
     data = json.dumps(place | {"lock": ""}).encode()
     put = vault.s3.put_object(Bucket=vault.bucket, Key=name, Body=data, ChecksumAlgorithm="CRC32")
     before = vault.versions()
-    for words in ((), ("--lock", "35d")):
-        called = stage.command("copy", vault.at[1], *words)
-        assert (called.code, f"--version-id {put['VersionId']}" in called.err) == (4, True), called.text
+    called = stage.command("copy", vault.at[1])
+    assert (called.code, f"--version-id {put['VersionId']}" in called.err) == (2, True), called.text
     assert vault.versions() == before
-    vault.s3.delete_object(Bucket=vault.bucket, Key=name, VersionId=put["VersionId"], BypassGovernanceRetention=True)
     night(stage, vault, "two")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, TypeVar, cast
 
@@ -137,14 +137,16 @@ class RetryingStore:
         """See Locks. The store has to be one of these."""
         return await self._each(objects, lambda some: cast("Locks", self._store).extend(some, until))
 
-    async def hidden(self, prefix: str, *, replaced: bool = False, wanted: Collection[int] = ()) -> list[Hidden]:
+    async def hidden(
+        self, prefix: str, *, replaced: bool = False, wanted: Mapping[str, int] | None = None
+    ) -> list[Hidden]:
         """See Keeper. The store has to be one."""
         keeper = cast("Keeper", self._store)
         return await self._retrying.call(lambda: keeper.hidden(prefix, replaced=replaced, wanted=wanted))
 
-    async def uncover(self, hidden: Sequence[Hidden]) -> None:
+    async def uncover(self, hidden: Sequence[Hidden]) -> list[Hidden]:
         """See Keeper."""
-        await cast("Keeper", self._store).uncover(hidden)
+        return await cast("Keeper", self._store).uncover(hidden)
 
     async def discard_uploads(self, names: Collection[str]) -> None:
         await self._retrying.call(lambda: self._store.discard_uploads(names))

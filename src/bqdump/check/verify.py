@@ -122,10 +122,10 @@ async def verify(
     compared = await compare_files(store, settings, await read_manifest(store, settings, run), tell)
     manifest, copied = compared.manifest, compared.copied
     locked = bool(manifest.copy_of and manifest.copy_of.locked_until)
-    findings = [*await _what_hides(store, compared.findings, locked=locked), *await _compare_locks(store, manifest)]
+    findings = [*await _what_hides(store, compared.findings), *await _compare_locks(store, manifest)]
     if locked:
         tables = {file.name: table.table for table in manifest.tables for file in table.files}
-        findings += [*_hidden(compared.hidden, tables), *await hidden_documents(store, settings)]
+        findings += [*_forged(compared.hidden, tables), *await hidden_documents(store, settings)]
     if any(entry.iceberg for entry in manifest.tables):
         # Imported where there are Iceberg tables only.
         from bqdump.check.iceberg import compare_metadata
@@ -174,10 +174,10 @@ async def _explained(store: ObjectStore, settings: Settings, manifest: Manifest,
 
 async def hidden_documents(store: ObjectStore, settings: Settings) -> list[Finding]:
     """Documents of a place of locked copies that were hidden or replaced."""
-    return _hidden(await uncover_documents(store, settings), {})
+    return _forged(await uncover_documents(store, settings), {})
 
 
-def _hidden(hidden: Mapping[str, Hidden], tables: Mapping[str, str]) -> list[Finding]:
+def _forged(hidden: Mapping[str, Hidden], tables: Mapping[str, str]) -> list[Finding]:
     """What was put over objects of locked copies, or hides them. tables: by the names of their files."""
     return [
         Finding(FindingKind.HIDDEN, tables.get(name, ""), name, "the locked version, which was read", one.text)
@@ -185,15 +185,13 @@ def _hidden(hidden: Mapping[str, Hidden], tables: Mapping[str, str]) -> list[Fin
     ]
 
 
-async def _what_hides(store: ObjectStore, findings: Sequence[Finding], *, locked: bool) -> list[Finding]:
-    """The same findings; what is missing, or was replaced although it is locked, says how to bring it back."""
-    replaced = locked and store.abilities.markers
-    kinds = {FindingKind.MISSING, *((FindingKind.SIZE, FindingKind.CHECKSUM, FindingKind.REPLACED) if replaced else ())}
-    names = [finding.file for finding in findings if finding.kind in kinds]
-    hidden = await hidden_in(store, common_prefix(names), replaced=replaced) if names else {}
+async def _what_hides(store: ObjectStore, findings: Sequence[Finding]) -> list[Finding]:
+    """The same findings; what is missing, and can be brought back, says how."""
+    names = [finding.file for finding in findings if finding.kind == FindingKind.MISSING]
+    hidden = await hidden_in(store, common_prefix(names)) if names else {}
     return [
-        replace(finding, found=f"{finding.found}; {hidden[finding.file].text}".removeprefix("; "))
-        if finding.kind in kinds and finding.file in hidden
+        replace(finding, found=hidden[finding.file].text)
+        if finding.kind == FindingKind.MISSING and finding.file in hidden
         else finding
         for finding in findings
     ]

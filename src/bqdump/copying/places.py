@@ -18,12 +18,13 @@ from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.sets import SetManifest
 from bqdump.core.documents.target import SET, PrefixOwner, source_of
-from bqdump.core.errors import DeniedError, UsageError, VerificationError
+from bqdump.core.errors import DeniedError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy, Snapshot, apply
 from bqdump.core.settings.target import FOLDER, Target
 from bqdump.core.sizes import named
 from bqdump.observe.history import RunLine, list_runs
+from bqdump.repository.complete_runs import uncover_documents
 from bqdump.repository.manifests import problem_of, published_run
 from bqdump.repository.objects import hidden_in
 from bqdump.repository.published import missing_run
@@ -67,7 +68,7 @@ async def check_place(task: Task, manifest: Manifest | SetManifest) -> None:
     """Raise UsageError unless copies of this run's dataset, or of its set, may be stored there. Changes nothing."""
     place = task.target
     await _refuse_outer(task, manifest)
-    await _refuse_forged(place)
+    await _uncover(place)
     found = await value_of(place.store, place.layout.copies)
     if found:
         _refuse_other(task, found, manifest)
@@ -102,12 +103,12 @@ async def claim_place(task: Task, manifest: Manifest | SetManifest) -> None:
     await create(place.store, place.layout.owner, owner)
 
 
-async def _refuse_forged(place: Place) -> None:
-    """Raise VerificationError where what says that copies there are locked was hidden or replaced."""
+async def _uncover(place: Place) -> None:
+    """Read the documents of the place as they were first, where what says that copies there are locked was hidden."""
     name = place.layout.copies.name
     hidden = (await hidden_in(place.store, name, replaced=True)).get(name) if place.store.abilities.markers else None
     if hidden and hidden.locked_until:
-        raise VerificationError("copy", f"{place.store.url}/{name}", f"it is {hidden.text}")
+        await uncover_documents(place.store, place.settings)
 
 
 async def _refuse_without_locks(place: Place) -> None:

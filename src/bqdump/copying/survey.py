@@ -38,7 +38,7 @@ from bqdump.core.wording import placeholder
 from bqdump.ports.signer import Signer
 from bqdump.ports.store import Locks, Mover, ObjectInfo, ObjectStore
 from bqdump.repository.manifests import find_latest, load_manifest
-from bqdump.repository.objects import NOTHING, looked_up, present, recorded_in, uncover_files
+from bqdump.repository.objects import looked_up, present, recorded_in, uncover_files
 from bqdump.repository.published import pruned, read_latest
 from bqdump.repository.repository import Loaded, exists, load, value_of
 
@@ -108,10 +108,11 @@ class Task(NamedTuple):
 
 
 class Known(NamedTuple):
-    """sha256: of files by name and generation. crc32c: by name, generation and size."""
+    """sha256: of files by name and generation. crc32c: by name, generation and size. last: the published copy."""
 
     sha256: dict[tuple[str, int], str]
     crc32c: dict[tuple[str, int, int], str]
+    last: Manifest | None = None
 
 
 async def known_files(task: Task, run: str, items: Iterable[Item]) -> Known:
@@ -124,6 +125,7 @@ async def known_files(task: Task, run: str, items: Iterable[Item]) -> Known:
             # Whoever can write there may have written it, and its files.
             latest = None
         manifest = await value_of(store, Document(latest.manifest, Manifest)) if latest else None
+        known = known._replace(last=manifest)
         for entry in manifest.tables if manifest else ():
             known.sha256.update({(file.name, file.generation): file.sha256 for file in entry.files if file.sha256})
             known.crc32c.update({(file.name, file.generation, file.size): file.crc32c for file in entry.files})
@@ -245,10 +247,16 @@ async def plan_of(task: Task, found: Surveyed, again: Container[tuple[str, int]]
     again: files of the copy that are moved again, by name and generation. They are known before this looks at what is
     there: what a prune has deleted by now is not listed any more, and what it was about to delete is among them.
     """
-    store, known = task.target.store, NOTHING
+    store, known = task.target.store, Known({}, {})
     if not store.abilities.listed_checksums:
-        known = (await known_files(task, found.run, found.items)).crc32c
-    there = await present(store, [item.target for item in found.items], known)
+        known = await known_files(task, found.run, found.items)
+    there = await present(store, [item.target for item in found.items], known.crc32c)
+    if task.lock and known.last:
+        # What that copy has locked is there, whatever hides it.
+        targets = {item.target for item in found.items}
+        files = (file for entry in known.last.tables for file in entry.files if file.name in targets)
+        hidden = await uncover_files(store, known.last, files, there)
+        there |= {info.name: info for info in await looked_up(store, hidden) if info}
     plan = plan_copy(found.items, {name: _present(info) for name, info in there.items()}, again)
     if plan.foreign:
         others = f", and so are {counted(len(plan.foreign) - 1, 'more')}" if len(plan.foreign) > 1 else ""

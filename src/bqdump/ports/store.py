@@ -8,7 +8,7 @@ What locks objects, so that nobody deletes or replaces them before a date.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import IO, NamedTuple, Protocol, TypeVar
 
 from bqdump.core.errors import BqdumpError
@@ -236,7 +236,8 @@ class Hidden(NamedTuple):
     """An object that is not there any more as it was, and of which the store keeps a version.
 
     by: what has removed it, in words. locked_until: see ObjectInfo. command: brings it back, as a shell takes it.
-    info: what is kept, as a listing has it. version: what the store calls that. over: the same of what hides it.
+    command: "" where it might delete what another run names. info: what is kept, as a listing has it. version: what the
+    store calls that. over: the same of what hides it, the newest first. more: of these, those not in the command.
     """
 
     name: str
@@ -246,27 +247,36 @@ class Hidden(NamedTuple):
     info: ObjectInfo | None = None
     version: str = ""
     over: tuple[str, ...] = ()
+    more: int = 0
 
     @property
     def text(self) -> str:
         """The same for people, without the name."""
         locked = f", and its version is locked until {rfc3339(self.locked_until)}" if self.locked_until else ""
-        return f"{self.by}{locked}; bring it back: {self.command}"
+        if not self.command:
+            return f"{self.by}{locked}; what is over it is locked, too, and may be a file of a later run"
+        how = f" by deleting {len(self.over):,} versions over it, the newest with" if self.more else ""
+        return f"{self.by}{locked}; bring it back{how}: {self.command}"
 
 
 class Keeper(Protocol):
     """A store that keeps versions of what was deleted. Every error is a BqdumpError."""
 
-    async def hidden(self, prefix: str, *, replaced: bool = False, wanted: Collection[int] = ()) -> list[Hidden]:
+    async def hidden(
+        self, prefix: str, *, replaced: bool = False, wanted: Mapping[str, int] | None = None
+    ) -> list[Hidden]:
         """The objects below the prefix that were deleted and that it would bring back, sorted by name.
 
-        replaced: also those that are locked and that another version was put over, where locks do not prevent that: of
-        each, the version that has one of the wanted generations, else the first one.
+        replaced: also those that another version was put over, where locks do not prevent that. Of each, it is the
+        first version that was ever locked. wanted: only these, at these generations, whether locked or not.
         """
         ...
 
-    async def uncover(self, hidden: Sequence[Hidden]) -> None:
-        """From now on, this store reads, lists, locks and deletes these as they were. For others, nothing changes."""
+    async def uncover(self, hidden: Sequence[Hidden]) -> list[Hidden]:
+        """From now on, this store reads, lists, locks and deletes these as they were. For others, nothing changes.
+
+        Those that it has not read like this before.
+        """
         ...
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -31,8 +30,6 @@ from bqdump.repository.repository import exists, read, value_of
 
 log = logging.getLogger(__name__)
 READS_AT_ONCE = 16
-# The runs whose versions were listed, by store.
-_LOOKED_AT: WeakKeyDictionary[ObjectStore, set[str]] = WeakKeyDictionary()
 
 
 class _Taken(msgspec.Struct, frozen=True):
@@ -239,10 +236,9 @@ async def uncover_documents(store: ObjectStore, settings: Settings) -> dict[str,
 
 
 async def uncover_run(store: ObjectStore, settings: Settings, run: str) -> None:
-    """The same for a run that was named, and not found by a pointer, whatever the place is one of. Once for a store."""
-    if not store.abilities.markers or run in (looked := _LOOKED_AT.setdefault(store, set())):
+    """The same for a run that was named, and not found by a pointer, whatever the place is one of."""
+    if not store.abilities.markers:
         return
-    looked.add(run)
     hidden = await hidden_in(store, settings.layout.run(run).root, replaced=True)
     if any(one.locked_until for one in hidden.values()) and await has_locked_pointers(store, settings):
         await uncover_documents(store, settings)

@@ -75,7 +75,7 @@ async def read_part(store: ObjectStore, name: str, generation: int, start: int, 
 
 
 async def hidden_in(
-    store: ObjectStore, prefix: str, *, replaced: bool = False, wanted: Collection[int] = ()
+    store: ObjectStore, prefix: str, *, replaced: bool = False, wanted: Mapping[str, int] | None = None
 ) -> dict[str, Hidden]:
     """What was deleted below the prefix and the store would bring back, by name; none where that cannot be seen.
 
@@ -94,13 +94,13 @@ async def uncover(store: ObjectStore, hidden: Mapping[str, Hidden]) -> None:
     """Read these as they were from now on, and log each, by name, once."""
     if not hidden:
         return
-    for one in list(hidden.values())[:NAMED]:
+    new = await cast("Keeper", store).uncover(list(hidden.values()))
+    for one in new[:NAMED]:
         log.warning("%s is %s", one.name, one.text, extra=LogEvent.OBJECT_HIDDEN.extra())
-    if (more := len(hidden) - NAMED) > 0:
+    if (more := len(new) - NAMED) > 0:
         message = "%s hidden or replaced as well; bqdump verify names all of them"
         which = f"{counted(more, 'more object')} {'was' if more == 1 else 'were'}"
         log.warning(message, which, extra=LogEvent.OBJECT_HIDDEN.extra())
-    await cast("Keeper", store).uncover(list(hidden.values()))
 
 
 async def uncover_generations(store: ObjectStore, lost: Mapping[str, int]) -> dict[str, Hidden]:
@@ -110,8 +110,7 @@ async def uncover_generations(store: ObjectStore, lost: Mapping[str, int]) -> di
     """
     if not lost or not store.abilities.markers:
         return {}
-    found = await hidden_in(store, common_prefix(lost), replaced=True, wanted=set(lost.values()))
-    hidden = {name: one for name, one in found.items() if one.info and one.info.generation == lost.get(name)}
+    hidden = await hidden_in(store, common_prefix(lost), replaced=True, wanted=lost)
     await uncover(store, hidden)
     return hidden
 

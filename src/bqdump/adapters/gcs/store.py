@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import IO, Any, TypeVar, cast
@@ -201,7 +201,9 @@ class CloudStore:
     async def extend(self, objects: Sequence[tuple[str, int]], until: int) -> list[bool | BqdumpError]:
         return await self._batches.extend(objects, Lock(until, bool(self._lock and self._lock.strict)))
 
-    async def hidden(self, prefix: str, *, replaced: bool = False, wanted: Collection[int] = ()) -> list[Hidden]:
+    async def hidden(
+        self, prefix: str, *, replaced: bool = False, wanted: Mapping[str, int] | None = None
+    ) -> list[Hidden]:
         """See Keeper: noncurrent versions, and what soft delete keeps."""
 
         def every() -> list[Hidden]:

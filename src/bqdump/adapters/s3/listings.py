@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +13,11 @@ from bqdump.core.errors import AnswerError, DeniedError, TargetError
 from bqdump.core.times import rfc3339
 from bqdump.ports.store import Hidden, ObjectInfo
 
+# As the answers to listings have them.
+Versions = Sequence[Mapping[str, Any]]
 PAGE = 1000
+# A command removes up to so many versions: thousands may be over one, and a line of the log has its limit.
+SHOWN = 3
 FIRST, AFTER_SURROGATES, BEFORE_SURROGATES = "\x21", "\ue000", "\ud7ff"
 # Comes after every character that names have.
 LAST = "\U0010fffd"
@@ -25,6 +29,7 @@ class Listing:
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
         self._versioned = False
+        self._ends: dict[tuple[str, str], int] = {}
 
     def pages(self, prefix: str, start: str) -> Iterator[list[ObjectInfo]]:
         """Pages of objects, sorted by name, from this name on. They have neither checksum nor origin."""
@@ -51,8 +56,8 @@ class Listing:
         ]
         return sorted({folder[len(prefix) : -1] for folder in found})
 
-    def hidden(self, prefix: str, *, replaced: bool = False, wanted: Collection[int] = ()) -> list[Hidden]:
-        """See Keeper: what is under a delete marker."""
+    def hidden(self, prefix: str, *, replaced: bool = False, wanted: Mapping[str, int] | None = None) -> list[Hidden]:
+        """See Keeper: what is under a delete marker, or another version."""
         if not self._keeps_versions():
             return []
         markers, versions = dict[str, list[Mapping[str, Any]]](), dict[str, list[Mapping[str, Any]]]()
@@ -68,8 +73,9 @@ class Listing:
                 break
             query |= {"KeyMarker": answer["NextKeyMarker"], "VersionIdMarker": answer.get("NextVersionIdMarker", "")}
         found = (
-            self._hidden(name, markers.get(name, []), kept, wanted if replaced else None)
+            self._hidden(name, markers.get(name, []), kept, replaced, wanted)
             for name, kept in sorted(versions.items())
+            if wanted is None or name in wanted
         )
         return [hidden for hidden in found if hidden]
 
@@ -91,36 +97,49 @@ class Listing:
     def _hidden(
         self,
         name: str,
-        markers: list[Mapping[str, Any]],
-        versions: list[Mapping[str, Any]],
-        wanted: Collection[int] | None,
+        markers: Versions,
+        versions: Versions,
+        replaced: bool,
+        wanted: Mapping[str, int] | None,
     ) -> Hidden | None:
-        """wanted: see Keeper; None: only what is under a delete marker counts. versions: the newest first."""
-        over = [marker for marker in markers if marker.get("IsLatest")]
-        by = "hidden by a delete marker" if over else "replaced by a version"
-        if not over and (wanted is None or len(versions) == 1):
+        """markers, versions: the newest first. replaced, wanted: see Keeper."""
+        covered = any(marker.get("IsLatest") for marker in markers)
+        if not covered and (not replaced or len(versions) == 1):
             return None
-        subject = self._requests.subject(name)
-        infos = [info_of(name, one, subject) for one in versions]
-        first = 0 if wanted is None else len(versions) - 1
-        kept = next((number for number, info in enumerate(infos) if info.generation in (wanted or ())), first)
-        until = self._locked(name, versions[kept])
-        if not over and not kept:
+        infos = [info_of(name, one, self._requests.subject(name)) for one in versions]
+        # The oldest that it may be: nothing is written twice.
+        oldest = range(len(versions) - 1, -1, -1)
+        if wanted is not None:
+            kept = next((number for number in oldest if infos[number].generation == wanted[name]), None)
+        else:
+            kept = next((number for number in oldest if self._locked(name, versions[number])), 0) if replaced else 0
+        if kept is None or not (covered or kept):
             return None
-        if wanted is not None and (until or infos[kept].generation in wanted):
-            over += [one for one in (*markers, *versions[:kept]) if one not in over]
-        if not over:
-            return None
-        when = rfc3339(int(max(one["LastModified"] for one in over).timestamp() * 1000))
+        since = versions[kept]["LastModified"]
+        over = [one for one in (*markers, *versions[:kept]) if one["LastModified"] >= since]
+        if not replaced:
+            over = [one for one in markers if one.get("IsLatest")]
+        over.sort(key=lambda one: (one["LastModified"], bool(one.get("IsLatest"))), reverse=True)
+        by = "hidden by a delete marker" if covered else "replaced by a version"
+        when = rfc3339(int(over[0]["LastModified"].timestamp() * 1000))
         ids = tuple(one["VersionId"] for one in over)
-        back = " && ".join(self._removal(name, version) for version in ids)
-        info, version = infos[kept]._replace(locked_until=until), versions[kept]["VersionId"]
-        return Hidden(name, f"{by} of {when}", until, back, info, version, ids)
+        shown = ids if len(ids) <= SHOWN else ids[:1]
+        back = " && ".join(self._removal(name, version) for version in shown)
+        if wanted is not None and any(one in versions and self._locked(name, one) for one in over[: len(shown)]):
+            back = ""
+        info = infos[kept]._replace(locked_until=self._locked(name, versions[kept]))
+        more = len(ids) - len(shown)
+        return Hidden(name, f"{by} of {when}", info.locked_until, back, info, versions[kept]["VersionId"], ids, more)
 
     def _locked(self, name: str, version: Mapping[str, Any]) -> int:
-        with suppress(DeniedError):
-            return locked_until(self._requests.head(name, VersionId=version["VersionId"]) or {})
-        return 0
+        """Until when a version is or was locked, 0 if never. One request, the first time."""
+        which = name, version["VersionId"]
+        if which not in self._ends:
+            try:
+                self._ends[which] = locked_until(self._requests.head(name, VersionId=version["VersionId"]) or {})
+            except DeniedError:
+                return 0
+        return self._ends[which]
 
     def _removal(self, name: str, version: str) -> str:
         """The command that deletes a version, as a shell takes it."""

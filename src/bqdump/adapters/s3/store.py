@@ -177,13 +177,18 @@ class S3Store:
         """See Locks. Two requests for each, one where the lock is long enough."""
         return await _all(self._threads.call(partial(extend, self._requests, *one, until)) for one in objects)
 
-    async def hidden(self, prefix: str, *, replaced: bool = False, wanted: Collection[int] = ()) -> list[Hidden]:
+    async def hidden(
+        self, prefix: str, *, replaced: bool = False, wanted: Mapping[str, int] | None = None
+    ) -> list[Hidden]:
         """See Keeper. Requires s3:ListBucketVersions, and s3:GetObjectVersion for locks."""
         return await self._threads.call(lambda: self._listing.hidden(prefix, replaced=replaced, wanted=wanted))
 
-    async def uncover(self, hidden: Sequence[Hidden]) -> None:
+    async def uncover(self, hidden: Sequence[Hidden]) -> list[Hidden]:
         """See Keeper. Requires s3:GetObjectVersion."""
-        self._requests.uncovered.update({one.name: one for one in hidden if one.version})
+        before = self._requests.uncovered
+        new = [one for one in hidden if (known := before.get(one.name)) is None or known.version != one.version]
+        before.update({one.name: one for one in hidden if one.version})
+        return new
 
     async def discard_uploads(self, names: Collection[str]) -> None:
         await self._threads.call(lambda: discard(self._requests, names))
