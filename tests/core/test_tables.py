@@ -235,7 +235,7 @@ def test_a_table_with_its_own_format_does_not_take_the_codec_of_all() -> None:
 def test_a_section_that_cannot_be_used_is_refused_with_place_and_reason(toml: str, words: str) -> None:
     with pytest.raises(UsageError) as caught:
         with_tables(toml)
-    assert str(caught.value).startswith("bqdump.toml: tables: ")
+    assert str(caught.value).startswith("bqdump.toml: tables")
     assert words in str(caught.value)
 
 

@@ -145,7 +145,7 @@ class DuckDBShell:
             return Answer(columns=tuple(found.columns), rows=[_in_utc(row, kinds) for row in rows])
         except duckdb.Error as error:
             cause, hint = _in_one_sentence(error)
-            if missing := MISSING.match(cause):
+            if self._columns and (missing := MISSING.match(cause)):
                 # DuckDB also guesses tables of its own.
                 alike = close_name(missing[1], self._columns)
                 hint = f"Did you mean {alike}?" if alike else f"Tables: {named(list(self._columns), FEW_NAMES)}."
