@@ -139,12 +139,16 @@ class SetVaultLaws(CopyLaws):
             found = self.target.peek(document.name)
             long = found is not None and found[1].locked_until >= until
             self.hold(long, f"{document.name} is not locked until {until}")
-        whole = {of_set.run for _, of_set, end in self.honest() if end >= until and self._names_what_is_there(of_set)}
+        whole = {of_set.run for _, of_set, end in self.honest() if end >= until and self._is_there(of_set, until)}
         self.hold(runs <= whole, f"nothing names the datasets of {runs - whole} together")
 
-    def _names_what_is_there(self, of_set: SetManifest) -> bool:
-        stored = [(self.target.peek(entry.manifest), entry) for entry in of_set.datasets if entry.run]
-        return all(found and found[1].generation == entry.manifest_generation for found, entry in stored)
+    def _is_there(self, of_set: SetManifest, until: int) -> bool:
+        """Whether all is there that the set names and that is locked as long: what only an earlier copy had may go."""
+        named = [(entry.manifest, entry.manifest_generation) for entry in of_set.datasets if entry.run]
+        stored = [
+            (self.target.peek(name), generation) for name, generation in named if self._end(name, generation) >= until
+        ]
+        return bool(stored) and all(found and found[1].generation == generation for found, generation in stored)
 
 
 class SetVaultWorld(World):
