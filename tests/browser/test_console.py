@@ -76,7 +76,7 @@ def test_many_runs_are_charted_and_paged(site: Serve, visitor: Visitor) -> None:
     expect(page.get_by_role("heading", name="The last 54 runs")).to_be_visible()
     assert page.get_by_role("figure").count() == 3
     expect(page.get_by_role("row", name="nightly-0004 partial")).to_be_visible()
-    expect(page.get_by_role("row", name="nightly-0002 unfinished failures")).to_be_visible()
+    expect(page.get_by_role("row", name="nightly-0002 failed")).to_be_visible()
     assert page.locator("tbody tr").count() == 50
     page.get_by_role("link", name="Next").click()
     expect(page.get_by_role("row", name="older-0000 complete")).to_be_visible()

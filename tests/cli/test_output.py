@@ -13,7 +13,7 @@ from bqdump.cli.output import print_table
 HEADER = ("", "run", "state", "as of", "tables", "bytes", "proven restorable")
 ROWS = [
     ("*", "20261129T155944412Z", "complete", "2026-11-29T15:59:46.545Z", "38", "8.1 MB", "today (5 of 38 tables)"),
-    ("", "monday", "unfinished", "2026-11-28T03:00:00.000Z", "1,038", "0 B", ""),
+    ("", "monday", "running", "2026-11-28T03:00:00.000Z", "1,038", "0 B", ""),
     ("", "空の表", "complete", "2026-11-27T03:00:00.000Z", "7", "13 KB", "never"),
 ]
 WHY = "soft delete is on: deleted and replaced files stay billed (for 7 days)"

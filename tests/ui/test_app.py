@@ -284,7 +284,7 @@ def test_failures_of_the_newest_run_are_reported_wherever_it_is_listed(
     assert newest
     made.store.put_now("_bqdump/newest.json", newest[0])
     monkeypatch.setattr("bqdump.ui.runs.EACH", 1)
-    assert "The newest run has failures." in look(made, "/")[1]
+    assert "The newest run has failed." in look(made, "/")[1]
 
 
 def test_a_run_of_an_empty_dataset_shows_no_tables() -> None:

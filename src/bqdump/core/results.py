@@ -24,6 +24,8 @@ EMPTY: tuple[Any, ...] = (None, "", False, 0, [], {}, ())
 State = Literal[
     # No plan exists yet.
     "planning",
+    # A run is being copied here, or a copy was interrupted.
+    "copying",
     # The plan exists and no manifest. The bucket does not show whether the run's tasks are still alive.
     "running",
     # Every table is done or has failed; some failed, so nothing was published.
@@ -38,8 +40,6 @@ State = Literal[
     "published",
     # latest.json names a run with a later snapshot time; this run changes nothing any more.
     "superseded",
-    # No manifest exists: planning, running or failed; `status` finds out which.
-    "unfinished",
     # Prune has decided to delete the run, or is deleting it.
     "pruning",
     # A document of the run cannot be read.

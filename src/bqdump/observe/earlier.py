@@ -21,7 +21,7 @@ from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
 from bqdump.core.times import EPOCH, AsOf, parse_duration, parse_time, time_of, time_text
-from bqdump.observe.history import RunLine, run_before
+from bqdump.observe.history import RunLine
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import Exports
 from bqdump.repository.manifests import contents_of
@@ -166,3 +166,19 @@ def with_growth(lines: Iterable[RunLine], growth: Growth) -> Rows[RunLine]:
         else line
         for line in lines
     )
+
+
+def run_before(lines: Iterable[RunLine], after: str = "") -> str:
+    """The newest complete run with an earlier snapshot time than `after` (default: the published run).
+
+    Raises NotFoundError where there is none, or no run `after`.
+    """
+    dated = [(line.snapshot_time, line) for line in lines if line.snapshot_time and line.dataset in ("", "*")]
+    newer = next((time for time, line in dated if (line.run == after if after else line.published)), None)
+    if newer is None:
+        what = f"run {after}" if after else "the published run"
+        raise NotFoundError("find", what, "it does not exist", "List the runs: {call:runs}")
+    earlier = [(time, line.run) for time, line in dated if time < newer and line.state in ("complete", "partial")]
+    if not earlier:
+        raise NotFoundError("find", "the previous run", "there is no earlier one", "List the runs: {call:runs}")
+    return max(earlier)[1]

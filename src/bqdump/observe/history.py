@@ -16,13 +16,14 @@ from bqdump.core.documents.manifest_index import Summary, summary_of
 from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.documents.target import Drill
 from bqdump.core.documents.validation import CHANGED
-from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.errors import DocumentError
 from bqdump.core.restore.drill import Restorable, by_run
 from bqdump.core.results import Result, Rows, public
 from bqdump.core.retention.pruned import Storage
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import EPOCH, parse_time, time_in, time_of
 from bqdump.core.wording import COMMANDS
+from bqdump.observe.status import status_with
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.manifests import contents_of
 from bqdump.repository.notes import read_drills, readable_tags
@@ -33,6 +34,10 @@ from bqdump.repository.repository import exists, read, value_of
 READS_AT_ONCE = 4
 # Requests for the metadata of an object.
 LOOKS_AT_ONCE = 32
+NEITHER = "has neither the plan of a run nor a manifest. bqdump prune shows what it holds."
+RunState = Literal[
+    "planning", "copying", "running", "failed", "superseded", "complete", "partial", "pruning", "unreadable"
+]
 
 
 @public
@@ -53,7 +58,7 @@ class RunLine(Result, frozen=True, kw_only=True):
     """
 
     run: str
-    state: Literal["complete", "partial", "unfinished", "pruning", "unreadable"]
+    state: RunState
     published: bool
     snapshot_time: datetime | None = None
     tables: int = 0
@@ -116,9 +121,7 @@ async def _with_lost_manifests(store: ObjectStore, settings: Settings, lines: It
         manifest = settings.layout.run(line.run).manifest
         if not line.whole or await exists(store, manifest):
             return line
-        cause = f"its manifest {manifest.name} is gone, so nothing can be restored from it"
-        hint = "Bring the object back, such as from soft deletion. Until then, bqdump prune stops."
-        return replace(line, state="unreadable", problem=f"{cause}. {hint}")
+        return replace(line, state="unreadable", problem=_lost(manifest.name))
 
     return list(await gathered(looked_at, list(lines), LOOKS_AT_ONCE))
 
@@ -181,22 +184,6 @@ async def read_runs(
     return Rows(sorted((_with_proof(told, proofs.get(told.run)) for told in lines), key=latest_first, reverse=True))
 
 
-def run_before(lines: Iterable[RunLine], after: str = "") -> str:
-    """The newest complete run with an earlier snapshot time than `after` (default: the published run).
-
-    Raises NotFoundError where there is none, or no run `after`.
-    """
-    dated = [(line.snapshot_time, line) for line in lines if line.snapshot_time and line.dataset in ("", "*")]
-    newer = next((time for time, line in dated if (line.run == after if after else line.published)), None)
-    if newer is None:
-        what = f"run {after}" if after else "the published run"
-        raise NotFoundError("find", what, "it does not exist", "List the runs: {call:runs}")
-    earlier = [(time, line.run) for time, line in dated if time < newer and line.state in ("complete", "partial")]
-    if not earlier:
-        raise NotFoundError("find", "the previous run", "there is no earlier one", "List the runs: {call:runs}")
-    return max(earlier)[1]
-
-
 def _with_proof(line: RunLine, proof: Restorable | None) -> RunLine:
     if proof is None:
         return line
@@ -246,17 +233,29 @@ async def _look_at(store: ObjectStore, settings: Settings, run: str) -> Summary 
                 return None
         return summary
     plan = await value_of(store, layout.plan)
-    if plan is None:
-        return RunLine(run=run, state="unfinished", published=False)
+    shown = await status_with(store, settings, run, plan)
+    if shown is None:
+        return RunLine(run=run, state="unreadable", published=False, problem=f"{layout.root} {NEITHER}")
+    if shown.state in ("complete", "partial"):
+        # It has ended since its manifest was looked for.
+        return await _look_at(store, settings, run)
+    if shown.state == "published":
+        return RunLine(run=run, state="unreadable", published=True, problem=_lost(layout.manifest.name))
     return RunLine(
         run=run,
-        state="unfinished",
+        state=shown.state,
         published=False,
-        snapshot_time=time_of(plan.snapshot),
-        tables=plan.tables + len(plan.reused),
-        rows=plan.rows + sum(table.rows for table in plan.reused),
-        reused=len(plan.reused),
+        snapshot_time=shown.snapshot_time,
+        tables=shown.tables + shown.reused,
+        rows=plan.rows + sum(table.rows for table in plan.reused) if plan else 0,
+        failed=len(shown.failed),
+        reused=shown.reused,
     )
+
+
+def _lost(manifest: str) -> str:
+    hint = "Bring the object back, such as from soft deletion. Until then, bqdump prune stops."
+    return f"its manifest {manifest} is gone, so nothing can be restored from it. {hint}"
 
 
 def _sound(summary: Summary, run: str, name: str) -> Summary:

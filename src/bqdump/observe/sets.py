@@ -8,6 +8,7 @@ The report of a set, also of one whose datasets go to several targets.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +16,13 @@ from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.sets import SetManifest, SetPlan
-from bqdump.core.errors import DocumentError, UsageError
+from bqdump.core.errors import DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.results import Rows
 from bqdump.core.settings.file import resume_command
 from bqdump.core.settings.target import Target
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.observe.history import RunLine, latest_first, list_runs
+from bqdump.observe.history import RunLine, RunState, latest_first, list_runs
 from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, find_status
 from bqdump.pages.report import render_set
 from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, published_sets, read_set_plans
@@ -134,7 +135,11 @@ def _state(plan: SetPlan, manifest: SetManifest | None, datasets: tuple[DatasetS
         return "published" if manifest.status == "complete" else "partial"
     if manifest and manifest.age > plan.age:
         return "superseded"
-    ended = all(dataset.state in ENDED for dataset in datasets)
+    # One that is exported waits for the others where all are published together.
+    ended = all(
+        dataset.state in ENDED or (plan.together and dataset.state == "running" and dataset.done == dataset.tables)
+        for dataset in datasets
+    )
     return "failed" if ended and any(dataset.state == "failed" for dataset in datasets) else "running"
 
 
@@ -145,7 +150,11 @@ def _damaged(dataset: str, error: DocumentError, tables: int = 0) -> DatasetStat
 
 # In place of a dataset's name: all of them together.
 ALL = "*"
-WORST_RUN = ("unreadable", "unfinished", "pruning", "partial", "complete")
+WORST_RUN: tuple[RunState, ...] = (
+    "unreadable", "planning", "copying", "running", "failed", "superseded", "pruning", "partial", "complete"
+)  # fmt: skip
+# Without a manifest.
+OPEN = ("planning", "copying", "running", "failed")
 
 
 class SetRun(NamedTuple):
@@ -159,34 +168,85 @@ async def set_runs(sets: Sequence[SetAt], *, storage: bool = False) -> Rows[RunL
     """The runs of a set, each as a whole (dataset `*`) and then of each dataset. storage: see list_runs."""
     exports = [at.export(name) for at in sets for name in at.names]
     lines = await gathered(lambda export: list_runs(export.store, export.settings, storage=storage), exports, AT_ONCE)
-    published = {manifest.run if (manifest := await at.manifest()) else "" for at in sets}
     runs = [(export.dataset, some) for export, some in zip(exports, lines, strict=True)]
-    nights = runs_together(runs, published.pop() if len(published) == 1 else "")
+    nights = await runs_together(sets, runs)
     return Rows(line for night in nights for line in (night.whole, *night.parts))
 
 
-def runs_together(runs: Iterable[tuple[str, Sequence[RunLine]]], published: str) -> list[SetRun]:
-    """The runs of a set, the latest snapshot time first. runs: those of each dataset.
+class _Published(NamedTuple):
+    """The published set. run: "" where targets differ. age: of the earliest, so that what is older is nowhere newer."""
 
-    published: the set's run.
-    """
+    run: str = ""
+    partial: bool = False
+    age: tuple[int, str] = (0, "")
+
+    @classmethod
+    def of(cls, manifests: Sequence[SetManifest | None]) -> _Published:
+        runs = {manifest.run if manifest else "" for manifest in manifests}
+        known = [manifest for manifest in manifests if manifest]
+        age = min(manifest.age for manifest in known) if len(known) == len(manifests) and known else (0, "")
+        return cls(runs.pop() if len(runs) == 1 else "", any(one.status == "partial" for one in known), age)
+
+
+async def runs_together(sets: Sequence[SetAt], runs: Iterable[tuple[str, Sequence[RunLine]]]) -> list[SetRun]:
+    """The runs of a set, the latest snapshot time first. runs: those of each dataset."""
+    published = _Published.of([await at.manifest() for at in sets])
     by_run: dict[str, list[RunLine]] = {}
     for name, lines in sorted(runs, key=lambda item: item[0]):
         for line in lines:
             by_run.setdefault(line.run, []).append(replace(line, dataset=name))
-    together = [SetRun(_whole(run, parts, published), parts) for run, parts in by_run.items()]
-    return sorted(together, key=lambda run: latest_first(run.whole), reverse=True)
+
+    async def together(run: str) -> SetRun:
+        night = SetRun(_whole(run, by_run[run], published), by_run[run])
+        if run == published.run or (night.whole.snapshot_time and _age(night.whole) < published.age):
+            return night
+        # Readable parts are shown nevertheless.
+        with suppress(NotFoundError, DocumentError, VerificationError):
+            return _as_in_status(night, await set_status(sets, run))
+        return night
+
+    nights = await gathered(together, list(by_run), AT_ONCE)
+    return sorted(nights, key=lambda run: latest_first(run.whole), reverse=True)
 
 
-def _whole(run: str, parts: Sequence[RunLine], published: str) -> RunLine:
+def _age(line: RunLine) -> tuple[int, str]:
+    return round(line.snapshot_time.timestamp() * 1000) if line.snapshot_time else 0, line.run
+
+
+def _as_in_status(night: SetRun, status: Status) -> SetRun:
+    """A run that is not published, with the states that its status has: a dataset can fail before it has a run."""
+    parts = {part.dataset: part for part in night.parts}
+    for dataset in status.datasets:
+        part = parts.get(dataset.dataset)
+        if (part is None or part.state in OPEN) and dataset.state in OPEN:
+            part = part or RunLine(run=status.run, dataset=dataset.dataset, state="planning", published=False)
+            problem = part.problem or dataset.problem
+            parts[dataset.dataset] = replace(part, state=dataset.state, problem=problem)
+    whole = replace(night.whole, state=status.state) if status.state in OPEN else night.whole
+    damaged = night.whole.state == "unreadable"
+    return SetRun(night.whole if damaged else whole, [parts[name] for name in sorted(parts)])
+
+
+def _state_of(run: str, parts: Sequence[RunLine], published: _Published) -> RunState:
+    """The state of a set's run as its status says it."""
+    worst = next(state for state in WORST_RUN if state in {part.state for part in parts})
+    if run == published.run:
+        return worst if worst in ("unreadable", "complete") and not published.partial else "partial"
+    if worst in OPEN and any(part.whole for part in parts):
+        return "partial"
+    if worst in OPEN and all(_age(part) < published.age for part in parts if part.snapshot_time):
+        return "superseded"
+    return worst
+
+
+def _whole(run: str, parts: Sequence[RunLine], published: _Published) -> RunLine:
     times = [part.snapshot_time for part in parts if part.snapshot_time]
     begun, ended = [part.begun for part in parts if part.begun], [part.ended for part in parts if part.ended]
-    states = {part.state for part in parts}
     return RunLine(
         run=run,
         dataset=ALL,
-        state=next((state for state in WORST_RUN if state in states), "unfinished"),
-        published=run == published,
+        state=_state_of(run, parts, published),
+        published=run == published.run,
         snapshot_time=min(times) if times else None,
         tables=sum(part.tables for part in parts),
         files=sum(part.files for part in parts),

@@ -27,7 +27,9 @@ from bqdump.repository.repository import exists, value_of
 # A run without progress for this long may have lost its tasks, or may be exporting a large table.
 SILENT_SECONDS = 600
 
-StatusState = Literal["planning", "running", "failed", "complete", "partial", "published", "superseded"]
+StatusState = Literal[
+    "planning", "copying", "running", "failed", "complete", "partial", "published", "superseded", "pruning"
+]
 
 
 @public
@@ -133,12 +135,29 @@ async def status(store: ObjectStore, settings: Settings, run: str) -> Status:
 
 
 async def find_status(store: ObjectStore, settings: Settings, run: str) -> Status | None:
-    """The status of this run, None if it was never started."""
-    plan = await value_of(store, settings.layout.run(run).plan)
-    copied = await value_of(store, settings.layout.run(run).manifest) if plan is None else None
+    """The status of this run, None if it was never started or was pruned."""
+    layout = settings.layout.run(run)
+    plan = await value_of(store, layout.plan)
+    copied = await value_of(store, layout.manifest) if plan is None else None
     if copied:
         return await _status_of_copy(store, settings, copied)
-    if plan is None and not await exists(store, settings.layout.run(run).planner):
+    shown = await status_with(store, settings, run, plan)
+    if shown and shown.state in ("published", "complete", "partial"):
+        return shown
+    tombstone = await value_of(store, layout.tombstone)
+    if tombstone is None or not tombstone.decided:
+        return shown
+    if tombstone.emptied:
+        return None
+    shown = shown or status_of(Sight(run, None, NOTHING, None, manifest=False))
+    return replace(shown, state="pruning", snapshot_time=time_in(tombstone.snapshot_time), resume="")
+
+
+async def status_with(store: ObjectStore, settings: Settings, run: str, plan: Plan | None) -> Status | None:
+    """The status of a run that is not pruned, and if it has no plan, has no manifest either."""
+    layout = settings.layout.run(run)
+    copying = plan is None and await exists(store, layout.copying)
+    if plan is None and not copying and not await exists(store, layout.planner):
         return None
     latest, problem = None, ""
     try:
@@ -146,8 +165,8 @@ async def find_status(store: ObjectStore, settings: Settings, run: str) -> Statu
     except DocumentError as error:
         problem = error.sentence(COMMANDS)
     if plan is None:
-        return replace(status_of(Sight(run, None, NOTHING, latest, manifest=False)), latest_problem=problem)
-    layout = settings.layout.run(run)
+        shown = status_of(Sight(run, None, NOTHING, latest, manifest=False))
+        return replace(shown, state="copying" if copying else "planning", latest_problem=problem)
     ledger = await read_ledger(store, layout, plan)
     shown = status_of(Sight(run, plan, ledger, latest, await exists(store, layout.manifest)))
     return replace(shown, latest_problem=problem)

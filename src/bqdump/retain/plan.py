@@ -13,7 +13,7 @@ from bqdump.core.documents.retention import Tombstone
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.drill import ago
 from bqdump.core.retention.policy import NOT_NAMED, Snapshot, apply
-from bqdump.core.retention.pruned import Pruned, RetainedRun
+from bqdump.core.retention.pruned import OpenState, Pruned, RetainedRun
 from bqdump.core.sizes import counted
 from bqdump.core.times import EPOCH, time_in, time_of
 from bqdump.ports.store import BucketInfo
@@ -183,11 +183,11 @@ def _bucket_notes(bucket: BucketInfo | None, url: str, *, locked: bool) -> tuple
     return tuple(notes)
 
 
-def result_of(plan: PrunePlan, swept: Swept, *, deleted: bool) -> Pruned:
-    """The plan for people and programs."""
+def result_of(plan: PrunePlan, swept: Swept, states: Mapping[str, OpenState], *, deleted: bool) -> Pruned:
+    """The plan for people and programs. states: of runs without a manifest, as `status` says them, where known."""
     runs = [
         *(_complete(run, plan) for run in plan.survey.complete),
-        *(_unfinished(run, plan) for run in plan.survey.unfinished),
+        *(_unfinished(run, plan, states) for run in plan.survey.unfinished),
         *(_being_deleted(tombstone.value) for tombstone in plan.survey.deleting if not tombstone.value.emptied),
     ]
     runs.sort(key=lambda run: (run.snapshot_time is None, run.snapshot_time or EPOCH, run.run), reverse=True)
@@ -218,11 +218,12 @@ def _complete(run: Complete, plan: PrunePlan) -> RetainedRun:
     )
 
 
-def _unfinished(run: Unfinished, plan: PrunePlan) -> RetainedRun:
+def _unfinished(run: Unfinished, plan: PrunePlan, states: Mapping[str, OpenState]) -> RetainedRun:
     planned, reasons = run.plan, plan.reasons[run.run]
+    state: OpenState = "running" if planned else "copying" if run.copied else "planning"
     return RetainedRun(
         run=run.run,
-        state="unfinished",
+        state=states.get(run.run, state),
         removed=not reasons,
         reasons=reasons or ("abandoned",),
         dataset=f"{planned.project}.{planned.dataset}" if planned else "",

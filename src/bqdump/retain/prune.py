@@ -12,7 +12,7 @@ is deleted: a later one is.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -21,7 +21,7 @@ from bqdump.core.documents.sets import SetLayout, SetManifest, SetPlan, is_docum
 from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.progress.log_events import LogEvent, about
 from bqdump.core.retention.policy import Policy
-from bqdump.core.retention.pruned import Pruned, pruned_together
+from bqdump.core.retention.pruned import OpenState, Pruned, pruned_together
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted, size_text
@@ -32,7 +32,7 @@ from bqdump.repository.repository import delete, value_of
 from bqdump.repository.set_runs import read_set_manifest, read_set_progress
 from bqdump.retain.old_documents import delete_old, list_documents, old_of
 from bqdump.retain.plan import PrunePlan, Swept, plan_of, result_of
-from bqdump.retain.survey import AtWork, Task, look, survey
+from bqdump.retain.survey import AtWork, States, Task, look, survey
 from bqdump.retain.sweep import forecast, sweep
 from bqdump.retain.tombstones import examine, withdraw
 
@@ -51,16 +51,21 @@ async def prune(task: Task) -> Pruned:
         from bqdump.retain.locked import keep_locked, survey_locked, sweep_locked
 
         plan = await keep_locked(task, plan_of(await survey_locked(task, seen), task))
-        swept = await sweep_locked(task, plan)
-        result = result_of(plan, swept, deleted=task.delete)
+        states = await _states(task, plan)
+        result = result_of(plan, await sweep_locked(task, plan), states, deleted=task.delete)
         return await _with_old_documents(task, result, plan.survey.doubtful, locked=True)
     plan = plan_of(await survey(task, seen), task)
     if task.delete:
         for tombstone in plan.stale:
             await withdraw(task, tombstone)
-    plan = await examine(task, plan)
+    plan, states = await examine(task, plan), await _states(task, plan)
     swept = await (_act(task, plan) if task.delete else forecast(task, plan))
-    return await _with_old_documents(task, result_of(plan, swept, deleted=task.delete))
+    return await _with_old_documents(task, result_of(plan, swept, states, deleted=task.delete))
+
+
+async def _states(task: Task, plan: PrunePlan) -> Mapping[str, OpenState]:
+    runs = [run.run for run in plan.survey.unfinished]
+    return await task.states(task.store, task.settings, runs) if task.states and runs else {}
 
 
 async def _act(task: Task, plan: PrunePlan) -> Swept:
@@ -106,19 +111,20 @@ async def prune_exports(
     *,
     delete: bool,
     trusted: Callable[[ObjectStore, Settings], ObjectStore] | None = None,
+    states: States | None = None,
 ) -> Pruned:
     """Prune each export, and the documents of the set that they belong to: the policy holds for each of them.
 
     One after another: what one of them has deleted stays deleted if the next one fails.
     now: in milliseconds since 1970 UTC. at_work: see retain.survey. delete: False only shows. trusted: makes the store
-    of each that believes only signed manifests.
+    of each that believes only signed manifests. states: see Task.
     """
     pruned = []
     named = [run for at in exports.sets for run in await _named_by(at, trusted)]
     for (store, own, dataset), in_set in zip(exports.each, named or [""], strict=True):
         with about(dataset if exports.sets else ""):
             signed = trusted(store, own) if trusted else None
-            task = Task(store, own, policy, now, delete, at_work, signed, in_set)
+            task = Task(store, own, policy, now, delete, at_work, signed, in_set, states)
             pruned.append(await prune(task))
     pruned += [await _prune_set(at, now, delete=delete) for at in exports.sets]
     return pruned_together(pruned)

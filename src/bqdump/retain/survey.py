@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from bqdump.core.errors import BqdumpError, DeniedError, DocumentError, UsageErr
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.erased import finishing, underway
 from bqdump.core.retention.policy import Policy
-from bqdump.core.retention.pruned import Storage
+from bqdump.core.retention.pruned import OpenState, Storage
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.wording import COMMANDS, fill
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 # The ids of the export's jobs that are at work, of those created since a time (ms).
 AtWork = Callable[[int], Awaitable[set[str]]]
+# How far runs without a manifest are.
+States = Callable[[ObjectStore, Settings, Sequence[str]], Awaitable[Mapping[str, OpenState]]]
 
 
 class Task(NamedTuple):
@@ -43,6 +45,7 @@ class Task(NamedTuple):
     at_work: lists BigQuery's jobs. None where it cannot be asked, which keeps all unfinished runs.
     trusted: the store that returns no manifest other than one that a trusted key has signed; None: all are believed.
     in_set: the run that the published set names, "" for none.
+    states: for display; None does not ask.
     """
 
     store: ObjectStore
@@ -53,6 +56,7 @@ class Task(NamedTuple):
     at_work: AtWork | None = None
     trusted: ObjectStore | None = None
     in_set: str = ""
+    states: States | None = None
 
     @property
     def layout(self) -> Layout:

@@ -190,9 +190,9 @@ def _charts(rows: list[Row]) -> list[Chart]:
         ]
 
     return [
-        chart("Rows", points(lambda line: line.rows), lambda count: f"{count:,.0f}", "not exported"),
-        chart("Size", points(lambda line: line.size), size_text, "not exported"),
-        chart("Duration", points(lambda line: line.ended - line.created), duration_text, "not exported"),
+        chart("Rows", points(lambda line: line.rows), lambda count: f"{count:,.0f}"),
+        chart("Size", points(lambda line: line.size), size_text),
+        chart("Duration", points(lambda line: line.ended - line.created), duration_text),
     ]
 
 

@@ -131,11 +131,12 @@ SLOTS = 20
 
 
 class Point(NamedTuple):
-    """A number of one run (None: unknown). tone: work, late or fell."""
+    """A number of one run (None: unknown, since the run is in `state`). tone: work, late, fell or wait."""
 
     label: str
     value: float | None
     tone: str = "work"
+    state: str = "not exported"
 
 
 class Bar(NamedTuple):
@@ -171,14 +172,14 @@ class Chart(NamedTuple):
     bars: list[Bar]
 
 
-def chart(title: str, points: Sequence[Point], text: Callable[[float], str], missing: str = "unfinished") -> Chart:
-    """A chart of points, the earliest first. missing: what a point without a number is."""
+def chart(title: str, points: Sequence[Point], text: Callable[[float], str]) -> Chart:
+    """A chart of points, the earliest first."""
     known = [point.value for point in points if point.value is not None]
     most = max(known, default=0) or 1
     slots = max(SLOTS, len(points))
     drawn = []
     for slot, point in enumerate(points, slots - len(points)):
-        shown = text(point.value) if point.value is not None else missing
+        shown = text(point.value) if point.value is not None else point.state
         height = max(2.0, HEIGHT * point.value / most) if point.value is not None else 5.0
         drawn.append(Bar(f"{point.label}: {shown}", point.tone, 100 * slot / slots, 100 / slots, height))
     sentence = f"latest {text(known[-1])}, max. {text(max(known))}" if known else "no data yet"

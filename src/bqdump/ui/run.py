@@ -67,7 +67,7 @@ async def _progress(archive: Archive, run: str) -> dict[str, Any]:
     """The progress of a run, from its plan, claims, receipts and failures."""
     plan = await archive.plan(run)
     if plan is None:
-        return {"plan": None}
+        return {"plan": None, "copying": await exists(archive.store, archive.layout(run).copying)}
     ledger = await read_ledger(archive.store, archive.layout(run), plan)
     view = archive.view(plan, ledger)
     later = await _later(archive, plan) if view.done + view.failed == view.tables else ""

@@ -25,8 +25,11 @@ EACH = 50
 CHARTED = 90
 # Of the runs that cannot be read completely, this many are explained above the list; the others are counted.
 PROBLEMS = 5
-TONES = {"complete": "good", "partial": "bad", "unfinished": "warn", "pruning": "warn", "unreadable": "bad"}
-COLOURS = {"complete": ("work", "complete"), "partial": ("late", "partial"), "unfinished": ("fell", "unfinished")}
+TONES = {"complete": "good", "partial": "bad", "failed": "bad", "unreadable": "bad"} | dict.fromkeys(
+    ("planning", "copying", "running", "superseded", "pruning"), "warn"
+)
+COLOURS = {state: (css, state) for css, state in (("work", "complete"), ("late", "partial"), ("fell", "failed"))}
+OTHER = ("wait", "other states")
 
 
 async def runs_page(archive: Archive, request: Request) -> Response:
@@ -39,8 +42,6 @@ async def runs_page(archive: Archive, request: Request) -> Response:
         lines = await archive.with_storage(lines)
     now, pages = page_number(request.query_params.get("page", ""), len(lines), EACH)
     shown = lines[(now - 1) * EACH : now * EACH]
-    # The newest run may have an early snapshot time, so that it is far down in the list.
-    unfinished = [line.run for line in lines if line.state == "unfinished" and (line.run == newest or line in shown)]
     published = next((line for line in lines if line.published), None)
     readable = [line for line in lines if line.state != "unreadable"]
     charted = readable[:CHARTED][::-1]
@@ -63,14 +64,13 @@ async def runs_page(archive: Archive, request: Request) -> Response:
         proven=restorable(drills).text(time.time()),
         newest=newest,
         unknown=unknown,
-        newest_unfinished=newest in unfinished,
-        met_failures=await _met_failures(archive, unfinished),
+        planned_last=next((line for line in lines if line.run == newest and not line.whole), None),
         problems=[line for line in lines if line.problem],
         problems_shown=PROBLEMS,
         totals=_totals(readable),
         charted=len(charted),
         drawn=_charts(charted),
-        colours=[colour for state, colour in COLOURS.items() if any(line.state == state for line in charted)],
+        colours=list(dict.fromkeys(COLOURS.get(line.state, OTHER) for line in charted)),
     )
 
 
@@ -107,7 +107,8 @@ def _charts(lines: list[RunLine]) -> list[Chart]:
             Point(
                 f"{line.run}, {time_text(line.snapshot_time)[:10]}",
                 value(line) if line.whole else None,
-                COLOURS[line.state][0],
+                COLOURS.get(line.state, OTHER)[0],
+                line.state,
             )
             for line in lines
         ]
@@ -117,14 +118,3 @@ def _charts(lines: list[RunLine]) -> list[Chart]:
         chart("Size", points(lambda line: line.bytes), size_text),
         chart("Rows", points(lambda line: line.rows), lambda count: f"{count:,.0f}"),
     ]
-
-
-async def _met_failures(archive: Archive, runs: list[str]) -> set[str]:
-    """The runs that have a failure: the first page of one listing each."""
-
-    async def look(run: str) -> bool:
-        async for notes in archive.store.notes(archive.settings.layout.run(run).failures):
-            return bool(notes)
-        return False
-
-    return {run for run, met in zip(runs, await asyncio.gather(*map(look, runs)), strict=True) if met}

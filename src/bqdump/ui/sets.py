@@ -85,9 +85,7 @@ class Collection:
 async def datasets_page(collection: Collection, request: Request) -> Response:
     """The published set with each of its datasets, and the runs of all of them."""
     manifest, names = await asyncio.gather(read_set_manifest(collection.store, collection.settings), collection.names())
-    newest, runs = await asyncio.gather(
-        collection.whole.newest(), _runs(collection, names, manifest.run if manifest else "")
-    )
+    newest, runs = await asyncio.gather(collection.whole.newest(), _runs(collection, names))
     about = as_stored(manifest, runs) if manifest else None
     now, pages = page_number(request.query_params.get("page", ""), len(runs), EACH)
     return page(
@@ -142,11 +140,11 @@ def as_stored(manifest: SetManifest, runs: Sequence[SetRun]) -> SetManifest:
     return replace(manifest, datasets=datasets, status=manifest.status if datasets == manifest.datasets else "partial")
 
 
-async def _runs(collection: Collection, names: list[str], published: str) -> list[SetRun]:
+async def _runs(collection: Collection, names: list[str]) -> list[SetRun]:
     async def lines(name: str) -> tuple[str, Sequence[RunLine]]:
         return name, await (await collection.of(name)).runs()
 
-    return runs_together(await gathered(lines, names, AT_ONCE), published)
+    return await runs_together((await collection.exports()).sets, await gathered(lines, names, AT_ONCE))
 
 
 OPEN = ("planning", "running")

@@ -33,9 +33,9 @@ from bqdump.core.sizes import counted
 from bqdump.core.times import AsOf
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.export.publish.report import report_page
-from bqdump.observe.earlier import Growth, read_growth
+from bqdump.observe.earlier import Growth, read_growth, run_before
 from bqdump.observe.earlier import run_as_of as choose
-from bqdump.observe.history import RunLine, list_runs, run_before
+from bqdump.observe.history import RunLine, list_runs
 from bqdump.observe.listing import list_run, list_set
 from bqdump.observe.sets import set_report, set_runs, set_status
 from bqdump.observe.status import Status, newest_run

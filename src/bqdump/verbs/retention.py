@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import cast, get_args
 
 from msgspec.structs import replace
 
 from bqdump.core.documents.target import Erasing
-from bqdump.core.errors import NotFoundError, UsageError
+from bqdump.core.errors import DocumentError, NotFoundError, UsageError
 from bqdump.core.retention.erased import Erasures, refuse_without_reason
 from bqdump.core.retention.policy import policy_for, refuse_kept
-from bqdump.core.retention.pruned import Pruned
+from bqdump.core.retention.pruned import OpenState, Pruned
 from bqdump.core.settings.settings import Settings
+from bqdump.observe.status import find_status
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import ExportAt, Exports, StoreAt, exports_at
 from bqdump.repository.notes import change_tags, read_tags, run_exists
@@ -43,11 +46,22 @@ async def prune(
     signed = trusted if settings.trust else None
     exports, now, policy = await _to_prune(store_at, settings), int(time.time() * 1000), policy_for(settings, runs)
     if runs:
-        shown = await prune_exports(exports, policy, now, at_work, delete=False, trusted=signed)
+        shown = await prune_exports(exports, policy, now, at_work, delete=False, trusted=signed, states=_open_states)
         refuse_kept(runs, shown)
         if not delete:
             return shown
-    return await prune_exports(exports, policy, now, at_work, delete=delete, trusted=signed)
+    return await prune_exports(exports, policy, now, at_work, delete=delete, trusted=signed, states=_open_states)
+
+
+async def _open_states(store: ObjectStore, settings: Settings, runs: Sequence[str]) -> dict[str, OpenState]:
+    """How far runs without a manifest are; without those that have ended meanwhile, or cannot be read."""
+    states: dict[str, OpenState] = {}
+    for run in runs:
+        with suppress(DocumentError):
+            shown = await find_status(store, settings, run)
+            if shown and shown.state in get_args(OpenState):
+                states[run] = cast("OpenState", shown.state)
+    return states
 
 
 async def _to_prune(store_at: StoreAt, settings: Settings) -> Exports:

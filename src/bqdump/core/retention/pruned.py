@@ -19,6 +19,10 @@ from bqdump.core.documents.retention import ObjectVersion, RetainedFiles
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.results import Result, public
 
+# Of runs without a manifest.
+OpenState = Literal["planning", "copying", "running", "failed", "superseded"]
+RetainedState = Literal[OpenState, "complete", "partial", "pruning"]
+
 
 @public
 class RetainedRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +36,7 @@ class RetainedRun(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     run: str
-    state: Literal["complete", "partial", "unfinished", "pruning"]
+    state: RetainedState
     removed: bool
     reasons: tuple[str, ...]
     dataset: str = ""
