@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bqdump.core.copy.manifest import pointer_to
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.target import Latest, Newest
@@ -194,3 +196,38 @@ def test_the_console_shows_the_newest_set_of_a_vault(vault: Sets) -> None:
     assert "n9" not in page
     assert "Superseded." in shown(set_run_page, run="n1")
     assert "Published." in shown(set_run_page, run="n2")
+
+
+@pytest.mark.parametrize("signer", [None, Key()], ids=["unsigned", "signed"])
+def test_what_ties_a_run_together_is_locked_as_long_as_its_datasets_where_the_source_has_forgotten_the_set(
+    signer: Key | None, vault: Sets
+) -> None:
+    vault.export("n1")
+    vault.copy(lock=2, signer=signer)
+    ties = [name for name in vault.target.names_now() if re.search(r"_bqdump/(pointers|projects/n1)/", name)]
+    ties = [name for name in ties if name.startswith("copies/_bqdump/")]
+    assert len(ties) == (3 if signer else 2)
+    vault.export("n2")
+    source = vault.world.store
+    for name in [name for name in source.names_now() if "/projects/n1/" in name]:
+        source._objects.pop(name)
+    if signer:
+        # A thief's set of that run, with more datasets, which no key has signed.
+        found = vault.published()
+        assert found
+        forged = msgspec.structs.replace(found, tool="bqdump thief")
+        lock, vault.target.lock = vault.target.lock, None
+        document = vault.there.layout.set_run("n1").manifest("f" * 16).name
+        info = vault.target.put_now(document, encode(forged))
+        planted = pointer_to(forged, document, info.generation)
+        pointer = vault.there.layout.set_pointer("n1", "f" * 16).name
+        vault.target.put_now(pointer, encode(msgspec.structs.replace(planted, number=9)))
+        vault.target.lock = lock
+    done = vault.copy("n1", lock=30, signer=signer)
+    assert {(run.dataset, run.state) for run in done.runs} == {("ops", "there"), ("sales", "there")}
+    (until,) = {run.locked_until for run in done.runs}
+    assert until
+    for name in ties:
+        peeked = vault.target.peek(name)
+        assert peeked
+        assert peeked[1].locked_until >= until.timestamp() * 1000, name

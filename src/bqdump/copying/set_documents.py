@@ -19,17 +19,20 @@ from msgspec.structs import replace
 from bqdump.copying.finish import extend_documents, signed_otherwise
 from bqdump.copying.places import claim_place
 from bqdump.copying.survey import COPY, Locking, Place, Task, signed_here
+from bqdump.core.copy.manifest import pointer_to
 from bqdump.core.copy.plan import CopiedRun
-from bqdump.core.documents.codec import encode_indented
+from bqdump.core.documents.codec import decode, encode_indented
+from bqdump.core.documents.document import Document
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.run_layout import RunLayout
+from bqdump.core.documents.run_layout import names_beside
 from bqdump.core.documents.sets import DatasetEntry, DatasetState, SetManifest
-from bqdump.core.documents.target import SET, Latest
+from bqdump.core.documents.target import Latest
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.sizes import counted, listed
 from bqdump.observe.history import list_runs
+from bqdump.repository.complete_runs import uncover_documents
 from bqdump.repository.repository import Loaded, create, load, value_of
 from bqdump.repository.set_runs import locked_set
 
@@ -191,7 +194,11 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
     decide. Raises VerificationError for a document that somebody else has stored under one of these names.
     """
     place, layout = task.target, task.target.layout
-    made = await _stored_before(task, copied)
+    before = await _stored_before(task, copied.run)
+    # What an earlier copy has stored counts if it names all that this one does: the source may tell less by now. Not
+    # where a dataset was pruned and copied again since.
+    same = before is not None and before.age == copied.age and _manifests_of(copied) <= _manifests_of(before)
+    made = before if before and same else copied
     await claim_place(task, made)
     lock.refuse_ended(made.run)
     document, pointer = layout.set_run(made.run).manifest(made.digest), layout.set_pointer(made.run, made.digest)
@@ -199,7 +206,7 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
     if not stored.mine and (await place.store.read(document.name)).data != encode_indented(made):
         # Also where a member was added that this release does not read: what is signed is every byte.
         raise _planted(place, document.name)
-    names = RunLayout(document.name.removesuffix("manifest.json"))
+    names = names_beside(document.name)
     if stored.mine:
         await _log_missing(task, made)
     if task.signer:
@@ -207,7 +214,7 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
 
         if stored.mine or not await signed_otherwise(task, names, task.signer, f"run {made.run} of the set"):
             await sign_manifest(place.store, place.target, names, task.signer, once=True, written=made)
-    latest = _pointer_to(made, document.name, stored.generation)
+    latest = pointer_to(made, document.name, stored.generation)
     pointed = await create(place.store, pointer, latest)
     if pointed.value != latest:
         raise _planted(place, pointer.name)
@@ -217,65 +224,70 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
     marked = await create(place.store, layout.set_manifest, made)
     if not marked.value.locked:
         raise _planted(place, layout.set_manifest.name)
-    own = (document, names.signature, pointer)
-    shared = (layout.latest, layout.set_manifest, layout.copies, layout.owner)
-    await extend_documents(task, made.run, [one.name for one in (*own, *shared)], lock)
+    await _extend(task, made, lock)
     if stored.mine:
         copied_set = LogEvent.RUN_COPIED.extra(run=made.run, target=str(place.target))
         datasets = counted(made.published, "dataset")
         log.info("copied run %s of the set to %s (%s)", made.run, place.target, datasets, extra=copied_set)
 
 
-async def _stored_before(task: Task, made: SetManifest) -> SetManifest:
-    """What an earlier copy of the run has stored, if it names all that this one does: the source may tell less by now.
+async def lock_set_again(task: Task, run: str, lock: Locking) -> None:
+    """Where the source has forgotten a run of the set: lock what names its datasets together as long as these."""
+    before = await _stored_before(task, run)
+    if before:
+        await _extend(task, before, lock)
 
-    Not where a dataset was pruned and copied again since. With a key, only what that has signed.
+
+async def _extend(task: Task, made: SetManifest, lock: Locking) -> None:
+    """Lock the documents of a run of the set, and those of the place, unless they are locked for longer."""
+    layout = task.target.layout
+    document = layout.set_run(made.run).manifest(made.digest).name
+    own = (names_beside(document).signature, layout.set_pointer(made.run, made.digest))
+    shared = (layout.latest, layout.set_manifest, layout.copies, layout.owner)
+    await extend_documents(task, made.run, [document, *(one.name for one in (*own, *shared))], lock)
+
+
+async def _stored_before(task: Task, run: str = "") -> SetManifest | None:
+    """The set's manifest that earlier copies have stored last, None where there is none. run: of this run.
+
+    With a key, only one that this has signed: whoever may create objects there can store another, with a pointer to it.
     """
-    place, before = task.target, None
-    with suppress(DocumentError, VerificationError):
-        before = await locked_set(place.store, place.settings, made.run)
-    if before is None or before.age != made.age or not _manifests_of(made) <= _manifests_of(before):
-        return made
-    if task.signer:
-        from bqdump.repository.signatures import is_signed
+    place, layout = task.target, task.target.layout
+    if task.signer is None:
+        with suppress(DocumentError, VerificationError):
+            return await locked_set(place.store, place.settings, run)
+        return None
+    from bqdump.repository.signatures import is_signed
 
-        manifest = place.layout.set_run(made.run).manifest(before.digest)
-        names = RunLayout(manifest.name.removesuffix("manifest.json"))
-        return before if await is_signed(place.store, place.target, names, task.signer) else made
-    return before
+    await uncover_documents(place.store, place.settings)
+    pointers = list[Latest]()
+    async for page in place.store.notes(layout.pointers.folder):
+        for note in page:
+            with suppress(DocumentError):
+                pointers.append(decode(note.data, Latest, note.name))
+    of_sets = (pointer for pointer in pointers if pointer.of_set and run in ("", pointer.run))
+    for pointer in sorted(of_sets, key=lambda pointer: (pointer.age, pointer.number), reverse=True):
+        with suppress(DocumentError):
+            if await is_signed(place.store, place.target, names_beside(pointer.manifest), task.signer):
+                made = await value_of(place.store, Document(pointer.manifest, SetManifest))
+                if made and made.age == pointer.age:
+                    return made
+    return None
 
 
 async def _log_missing(task: Task, made: SetManifest) -> None:
     """Log datasets of the last set of the copy that this one neither names nor says to have left."""
-    place, last = task.target, None
-    with suppress(DocumentError, VerificationError):
-        last = await locked_set(place.store, place.settings)
+    last = await _stored_before(task)
     named = {entry.dataset for entry in made.datasets} | {entry.dataset for entry in made.removed}
     gone = [entry.dataset for entry in last.datasets if entry.dataset not in named] if last else []
     if last and gone and last.age < made.age:
         message = "run %s of the set does not name %s of run %s, the last one in %s, nor say why"
         datasets = f"{'datasets' if len(gone) > 1 else 'dataset'} {listed(gone, 'and')}"
-        log.warning(message, made.run, datasets, last.run, place.target, extra=LogEvent.RUN_COPIED.extra())
+        log.warning(message, made.run, datasets, last.run, task.target.target, extra=LogEvent.RUN_COPIED.extra())
 
 
 def _manifests_of(manifest: SetManifest) -> set[tuple[str, str, int]]:
     return {(entry.dataset, entry.run, entry.manifest_generation) for entry in manifest.datasets if entry.run}
-
-
-def _pointer_to(made: SetManifest, name: str, generation: int) -> Latest:
-    return Latest(
-        run=made.run,
-        number=made.published,
-        dataset=SET,
-        project=made.project,
-        snapshot_time=made.snapshot_time,
-        snapshot=made.snapshot,
-        status=made.status,
-        mode="keep",
-        manifest=name,
-        manifest_generation=generation,
-        locked=True,
-    )
 
 
 def _planted(place: Place, name: str) -> VerificationError:

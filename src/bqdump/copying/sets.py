@@ -11,7 +11,7 @@ import msgspec
 
 from bqdump.copying.places import check_place, refuse_overlap
 from bqdump.copying.run import copy, locking
-from bqdump.copying.set_documents import HERE, lock_set, set_as_copied
+from bqdump.copying.set_documents import HERE, lock_set, lock_set_again, set_as_copied
 from bqdump.copying.survey import COPY, Place, Task
 from bqdump.core.copy.plan import Copied, CopiedRun
 from bqdump.core.documents.sets import DatasetEntry, Ended, SetManifest, SetPlan
@@ -121,6 +121,9 @@ async def _store_sets(task: Task, names: Sequence[str], lines: Sequence[CopiedRu
             plan = await set_plan(place.store, place.settings, published, run)
             manifest = await _manifest_of(place, published, run, plan)
             if manifest is None:
+                if task.lock:
+                    with locking(task.lock, run):
+                        await lock_set_again(task, run, task.lock)
                 continue
             copied = await set_as_copied(task, manifest, names, lines)
             if task.lock:

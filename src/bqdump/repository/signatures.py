@@ -19,7 +19,7 @@ from bqdump.core.documents.document import STATE
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.notes import encode_note
-from bqdump.core.documents.run_layout import RunLayout
+from bqdump.core.documents.run_layout import RunLayout, names_beside
 from bqdump.core.documents.sets import SetManifest
 from bqdump.core.documents.signature import (
     SHA256,
@@ -227,7 +227,7 @@ class _TrustingStore:
 
     async def _check(self, keys: TrustedKeys, place: re.Match[str], manifest: bytes) -> None:
         name, run = place.string, _run_of(place)
-        names = RunLayout(name.removesuffix("manifest.json"))
+        names = names_beside(name)
         try:
             stored = await read_object(self._store, names.signature.name)
             if stored is None:

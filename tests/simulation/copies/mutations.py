@@ -28,5 +28,5 @@ MUTATIONS = (
     Mutation("a pointer to a run of one dataset counts in the place of a set", Law.LOCKED,
              complete_runs, "_newest_locked", edit("_refuse_kind(pointer, kind)", "pass")),
     Mutation("what says that a place is a set's keeps the lock of the first copy", Law.LOCKED,
-             set_documents, "lock_set", edit("for one in (*own, *shared)", "for one in own")),
+             set_documents, "_extend", edit("for one in (*own, *shared)", "for one in own")),
 )  # fmt: skip

@@ -21,6 +21,7 @@ from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.manifest import Carried, File, Manifest, PartitionEntry, TableEntry
 from bqdump.core.documents.manifest_index import settings_of
 from bqdump.core.documents.path_template import MAX_OBJECT_NAME_BYTES, Template
+from bqdump.core.documents.sets import SetManifest
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import UsageError
 from bqdump.core.settings.target import Target, record_of
@@ -136,19 +137,25 @@ def copied_manifest(
     )
 
 
-def pointer_to(manifest: Manifest, name: str, generation: int) -> Latest:
-    """The copy's latest.json. name, generation: of the manifest."""
-    return Latest(
+def pointer_to(manifest: Manifest | SetManifest, name: str, generation: int) -> Latest:
+    """The copy's pointer to a run; to one of a set, where objects are locked. name, generation: of the manifest."""
+    pointer = Latest(
         run=manifest.run,
-        number=manifest.number,
         dataset=manifest.dataset,
         project=manifest.project,
         snapshot_time=manifest.snapshot_time,
         snapshot=manifest.snapshot,
         status=manifest.status,
-        mode=manifest.mode,
+        mode="keep",
         manifest=name,
         manifest_generation=generation,
+    )
+    if isinstance(manifest, SetManifest):
+        return replace(pointer, number=manifest.published, locked=True)
+    return replace(
+        pointer,
+        number=manifest.number,
+        mode=manifest.mode,
         over=manifest.over,
         carried=manifest.totals.carried,
         oldest_snapshot_time=manifest.oldest_snapshot_time,

@@ -214,6 +214,11 @@ class RunLayout(NamedTuple):
         return Document(f"{self.root}tombstone.json", Tombstone)
 
 
+def names_beside(manifest: str) -> RunLayout:
+    """The names of the documents beside a manifest of this name."""
+    return RunLayout(manifest.removesuffix("manifest.json"))
+
+
 def attempt_of(name: str) -> int | None:
     """The attempt of a reading's object name, None for any other name."""
     number = name.rpartition("/")[2].removesuffix(".json").partition(".")[2]
