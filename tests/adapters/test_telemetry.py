@@ -24,7 +24,7 @@ from bqdump_memory import MemoryDestination
 from collector import Collector, collecting, values
 from loopback import serving
 from opened import Given
-from restore.world import INTO, World
+from restore.world import INTO, ExportedWorld
 
 SETTINGS = Settings(project="p", dataset="d", target=Target("gs", "memory"), header=False)
 
@@ -81,7 +81,7 @@ def test_tasks_of_a_run_are_one_trace(collector: Collector) -> None:
 
 
 def test_a_restore_is_a_trace_of_tables_with_their_rows_and_all_their_jobs(collector: Collector) -> None:
-    world = World({"one": ["a", "b"], "two": ["c"]})
+    world = ExportedWorld({"one": ["a", "b"], "two": ["c"]})
     asyncio.run(verbs.restore([world.task(execution="again")]))
     (root,) = collector.named("bqdump.restore")
     assert root.status.code == 0
@@ -102,7 +102,7 @@ def test_a_restore_is_a_trace_of_tables_with_their_rows_and_all_their_jobs(colle
 def test_a_table_that_is_not_restored_is_an_error_in_its_span_in_its_jobs_and_in_the_restores(
     collector: Collector,
 ) -> None:
-    world = World({"one": ["a"], "two": ["c"]})
+    world = ExportedWorld({"one": ["a"], "two": ["c"]})
     world.big.failing = lambda table, job: JobError("invalid", "no") if table == "one" else None
     assert asyncio.run(verbs.restore([world.task()])).state == "incomplete"
     failed = {span.name: span.status.message for span in collector.spans if span.status.code == 2}
@@ -112,7 +112,7 @@ def test_a_table_that_is_not_restored_is_an_error_in_its_span_in_its_jobs_and_in
 
 
 def test_a_drill_that_proves_nothing_is_an_error_in_its_span(collector: Collector) -> None:
-    world = World({"one": ["a"]})
+    world = ExportedWorld({"one": ["a"]})
     world.change_manifest(tables=(msgspec.structs.replace(world.manifest.tables[0], rows=7),))
     done = asyncio.run(verbs.drill([world.task(msgspec.structs.replace(INTO, dataset=""))], Portion()))
     (root,) = collector.named("bqdump.drill")

@@ -10,12 +10,12 @@ from playwright.sync_api import expect
 from bqdump.core.errors import DatasetsFailedError
 from browser.conftest import Visitor, fits_in_every_look
 from browser.site import Site
-from sets.world import World
+from sets.world import SetWorld
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    world = World()
+    world = SetWorld()
     world.put("sales", "bad")
     world.broken.add("bad")
     with pytest.raises(DatasetsFailedError):

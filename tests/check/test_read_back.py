@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from bqdump.adapters.data_files import DataFiles
 from bqdump.adapters.memory import MemoryStore
+from bqdump.check.findings import Verified
 from bqdump.check.read_back import ReadOptions
-from bqdump.check.verify import Verified, verify
+from bqdump.check.verify import verify
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DocumentError, UsageError

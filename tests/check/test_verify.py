@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from bqdump.adapters.memory import MemoryStore
-from bqdump.check.findings import FindingKind
-from bqdump.check.verify import Verified, verify
+from bqdump.check.findings import FindingKind, Verified
+from bqdump.check.verify import verify
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import NotFoundError
 from bqdump.core.settings.settings import Settings

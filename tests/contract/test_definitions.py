@@ -21,7 +21,7 @@ from bqdump.core.errors import DeniedError, JobFailedError
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.warehouse import Warehouse
 from bqdump_memory import MemoryWarehouse, gated
-from local.bigquery_server import PROJECT, World, serve_world
+from local.bigquery_server import PROJECT, Cloud, serve_world
 
 Result = TypeVar("Result")
 QUICK = Patience(seconds=0.5, first_pause=0.001)
@@ -102,7 +102,7 @@ class InMemory:
 class OnServers:
     """BigQuery's client on the stand-in."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Cloud) -> None:
         self._world = world
         self.dataset = Dataset(PROJECT, world.dataset(), "US")
         self._place = f"{PROJECT}.{self.dataset.name}"
@@ -137,7 +137,7 @@ class OnServers:
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def world() -> Iterator[Cloud]:
     with serve_world() as served:
         yield served
 
@@ -147,7 +147,7 @@ def stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
     if request.param == "memory":
         yield InMemory()
         return
-    world: World = request.getfixturevalue("world")
+    world: Cloud = request.getfixturevalue("world")
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", world.address)
     monkeypatch.setattr(definitions, "PAGE", PAGE)
     yield OnServers(world)

@@ -33,7 +33,7 @@ from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.destination import CopyRequest, Destination, LoadRequest, StatementRequest, TableName
 from bqdump.ports.warehouse import Job, JobError
 from bqdump_memory import MemoryDestination, gated
-from local.bigquery_server import PROJECT, World, serve_world
+from local.bigquery_server import PROJECT, Cloud, serve_world
 
 Result = TypeVar("Result")
 QUICK = Patience(seconds=0.5, first_pause=0.001)
@@ -97,7 +97,7 @@ def in_memory(*, behind_a_gate: bool) -> Stage:
 
 
 @contextmanager
-def on_servers(world: World, monkeypatch: pytest.MonkeyPatch, patience: Patience = QUICK) -> Iterator[Stage]:
+def on_servers(world: Cloud, monkeypatch: pytest.MonkeyPatch, patience: Patience = QUICK) -> Iterator[Stage]:
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", world.address)
     monkeypatch.setattr(adapter, "PAGE", PAGE)
     dataset, bucket = Dataset(PROJECT, f"restored_{next(numbers)}", "EU"), world.bucket()
@@ -119,7 +119,7 @@ def on_servers(world: World, monkeypatch: pytest.MonkeyPatch, patience: Patience
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def world() -> Iterator[Cloud]:
     with serve_world() as served:
         yield served
 
@@ -691,7 +691,7 @@ def test_a_row_access_policy_is_created_once(stage: Stage, table: str) -> None:
     ],
 )
 def test_refusals_are_errors_with_the_words_of_bigquery(
-    world: World, monkeypatch: pytest.MonkeyPatch, reason: str, status: int, expected: type[BqdumpError]
+    world: Cloud, monkeypatch: pytest.MonkeyPatch, reason: str, status: int, expected: type[BqdumpError]
 ) -> None:
     def refuse(operation: str) -> None:
         answer = {"operation": f"^bigquery.{operation}$", "status": status, "reason": reason}

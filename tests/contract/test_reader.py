@@ -17,7 +17,7 @@ from bqdump.core.errors import JobFailedError, NotFoundError, SessionLostError, 
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.reader import Batch, Reader, ReadRequest
 from bqdump_memory import MemoryReader, MemoryWarehouse
-from local.bigquery_server import PROJECT, World, serve_world
+from local.bigquery_server import PROJECT, Cloud, serve_world
 
 Result = TypeVar("Result")
 LINES = [f"row {number}" for number in range(1000)]
@@ -33,7 +33,7 @@ class Source(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def world() -> Iterator[Cloud]:
     with serve_world() as world, world.settings(read_batch_bytes=500):
         yield world
 
@@ -50,7 +50,7 @@ def in_memory() -> Source:
     )  # fmt: skip
 
 
-def on_the_stand_in(world: World, monkeypatch: pytest.MonkeyPatch) -> Source:
+def on_the_stand_in(world: Cloud, monkeypatch: pytest.MonkeyPatch) -> Source:
     monkeypatch.setenv(ENDPOINT, world.reads)
     name = world.dataset()
     rows = "SELECT CONCAT('row ', CAST(n AS STRING)) AS line FROM UNNEST(GENERATE_ARRAY(0, 999)) AS n"
@@ -215,7 +215,7 @@ def test_a_broken_stream_resumes_after_its_last_row(times: int, holds: bool) -> 
     on(source, check)
 
 
-def test_a_broken_stream_of_google_s_client_is_resumed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_stream_of_google_s_client_is_resumed(world: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     source = on_the_stand_in(world, monkeypatch)
     rule = {"operation": "readRows", "status": "reset", "rows": 123, "times": 3}
 

@@ -27,7 +27,7 @@ from bqdump.core.sql.partitions import counted_rows
 from bqdump.core.tables.catalog import Dataset, Table
 from bqdump.ports.warehouse import ExtractRequest, Job, JobError, QueryRequest, Warehouse
 from bqdump_memory import MemoryWarehouse, gated
-from local.bigquery_server import PROJECT, World, serve_world
+from local.bigquery_server import PROJECT, Cloud, serve_world
 
 Result = TypeVar("Result")
 Kind = Literal["extract", "query"]
@@ -65,7 +65,7 @@ class Stage(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def world() -> Iterator[Cloud]:
     with serve_world() as served:
         yield served
 
@@ -103,7 +103,7 @@ def in_memory(*, behind_a_gate: bool) -> Stage:
     )  # fmt: skip
 
 
-def put_partitions(world: World, name: str, rows: Sequence[str]) -> None:
+def put_partitions(world: Cloud, name: str, rows: Sequence[str]) -> None:
     """Add the rows that a table does not have, and delete those that it should not have."""
     world.sql(f"CREATE TABLE IF NOT EXISTS {name} (line STRING, day DATE) PARTITION BY day")
     there = [line for (line,) in world.sql(f"SELECT line FROM {name}")]
@@ -116,7 +116,7 @@ def put_partitions(world: World, name: str, rows: Sequence[str]) -> None:
 
 
 @contextmanager
-def on_servers(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def on_servers(world: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", world.address)
     monkeypatch.setattr(adapter, "PAGE", PAGE)
     dataset, bucket = world.dataset(), world.bucket()

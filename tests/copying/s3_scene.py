@@ -14,7 +14,8 @@ from moto.s3 import models
 from bqdump.adapters.movers import StreamMover
 from bqdump.adapters.s3.requests import generation_of
 from bqdump.adapters.s3.store import S3Store
-from bqdump.check.verify import Verified, verify
+from bqdump.check.findings import Verified
+from bqdump.check.verify import verify
 from bqdump.copying.run import copy
 from bqdump.copying.survey import Locking, Place, Task
 from bqdump.core.copy.plan import Copied

@@ -10,7 +10,8 @@ import msgspec
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.movers import StreamMover
-from bqdump.check.verify import Verified, verify
+from bqdump.check.findings import Verified
+from bqdump.check.verify import verify
 from bqdump.copying.run import copy
 from bqdump.copying.survey import Locking, Place, Task
 from bqdump.core.copy.plan import Copied

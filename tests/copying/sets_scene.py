@@ -27,7 +27,7 @@ from bqdump.repository.repository import value_of
 from bqdump.repository.set_runs import read_set_manifest
 from bqdump.retain.prune import prune_exports
 from retain.scene import DAY, KEEP
-from sets.world import World
+from sets.world import SetWorld
 
 THERE = Target("gs", "second", "copies/")
 
@@ -36,7 +36,7 @@ class Sets:
     """Two datasets, one night a day, and their vault."""
 
     def __init__(self, abilities: Abilities | None = None) -> None:
-        self.world = World("ops", "sales")
+        self.world = SetWorld("ops", "sales")
         self.target = MemoryStore("second", page=100, abilities=abilities)
         self.target.clock = lambda: self.world.time
         self.here = self.world.settings(path=KEEP)

@@ -11,13 +11,13 @@ from bqdump.core.documents.run import Skipped
 from bqdump.core.documents.unchanged import Removed
 from bqdump.core.errors import UsageError
 from bqdump.core.listing import Patterns, listed_names, listing_of, refuse_unmatched
-from restore.world import World
+from restore.world import ExportedWorld
 
 
 @pytest.fixture(scope="module")
 def manifest() -> Manifest:
     """Of a run with two tables of rows, one empty table, and all that can be left out."""
-    made = World().manifest
+    made = ExportedWorld().manifest
     definitions = Definitions(
         models=("guess",),
         policies=(RowPolicy("one", "eu", "TRUE", ("user:a@example.com",)),),

@@ -51,7 +51,7 @@ class Counting(MemoryStore):
         return await super().write(name, data, expect)
 
 
-class World:
+class ManyFiles:
     """A table of many files, exported by runs a second apart."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class World:
 
 
 async def test_when_a_run_withdraws_what_it_has_placed() -> None:
-    world = World()
+    world = ManyFiles()
     task = world.task("early")
     plan = await obtain_plan(task)
     early = running_export(task, plan)
@@ -81,7 +81,7 @@ async def test_when_a_run_withdraws_what_it_has_placed() -> None:
 
 
 async def test_when_what_a_pruned_run_had_placed_is_cleared() -> None:
-    world = World()
+    world = ManyFiles()
     pruned = world.task("pruned")
     plan = await obtain_plan(pruned)
     world.store.stops = SETTINGS.layout.run("pruned").manifest.name

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from bqdump.adapters.data_files import DataFiles
+from bqdump.check.findings import Verified
 from bqdump.check.read_back import ReadOptions
-from bqdump.check.verify import Verified, verify
+from bqdump.check.verify import verify
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
 from bqdump.export.task import Task

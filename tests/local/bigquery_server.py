@@ -28,7 +28,7 @@ PROJECT = "proj"
 
 
 @dataclass
-class World:
+class Cloud:
     """A BigQuery and a Cloud Storage server with a client for each. reads: the address of the Storage Read API."""
 
     address: str
@@ -107,7 +107,7 @@ def finish(job: Any) -> Any:
 
 
 @contextmanager
-def serve_world(data_dir: Path | None = None) -> Iterator[World]:
+def serve_world(data_dir: Path | None = None) -> Iterator[Cloud]:
     """Start both servers on free ports, and stop them at the end of the context."""
     with ExitStack() as stack:
         objects = stack.enter_context(serving(storage_app()))
@@ -120,7 +120,7 @@ def serve_world(data_dir: Path | None = None) -> Iterator[World]:
         client = bigquery.Client(
             project=PROJECT, credentials=anonymous(), client_options=ClientOptions(api_endpoint=address)
         )
-        world = World(address, client, storage_client(objects), reads)
+        world = Cloud(address, client, storage_client(objects), reads)
         try:
             yield world
         finally:

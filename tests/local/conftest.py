@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.bigquery_server import World, serve_world
+from local.bigquery_server import Cloud, serve_world
 from local.storage_server import Http, storage_server
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
+def world() -> Iterator[Cloud]:
     """BigQuery, with Cloud Storage for its jobs."""
     with serve_world() as served:
         yield served

@@ -30,7 +30,7 @@ from bqdump_local.bigquery.tables.datasets import Dataset
 from bqdump_local.bigquery.tables.tables import Table
 from bqdump_local.bigquery.tables.types import parse_fields
 from bqdump_local.bigquery.tables.warehouse import Warehouse
-from local.bigquery_server import PROJECT, World, serve_world
+from local.bigquery_server import PROJECT, Cloud, serve_world
 
 SCHEMA = {"schema": {"fields": [{"name": "a", "type": "INTEGER"}]}}
 FIELDS = parse_fields(SCHEMA["schema"]["fields"])
@@ -364,7 +364,7 @@ def test_a_job_that_is_cancelled_after_its_effect_has_succeeded(tmp_path: Path) 
     warehouse.close()
 
 
-def test_a_request_id_that_is_sent_many_times_at_once_runs_one_query(world: World) -> None:
+def test_a_request_id_that_is_sent_many_times_at_once_runs_one_query(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64)")
     body = {"query": f"INSERT INTO {name}.t VALUES (1)", "requestId": "once", "useLegacySql": False}
@@ -467,7 +467,7 @@ def test_jobs_and_the_rows_of_queries_outlive_a_restart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("deleted", ["t0", "t1"])
-def test_a_table_that_is_deleted_meanwhile_shifts_no_page(world: World, deleted: str) -> None:
+def test_a_table_that_is_deleted_meanwhile_shifts_no_page(world: Cloud, deleted: str) -> None:
     name = world.dataset()
     for number in range(4):
         world.sql(f"CREATE TABLE {name}.t{number} (a INT64)")
@@ -477,7 +477,7 @@ def test_a_table_that_is_deleted_meanwhile_shifts_no_page(world: World, deleted:
     assert first + [table.table_id for table in next(pages)] == ["t0", "t1", "t2", "t3"]
 
 
-def test_the_pages_of_rows_show_one_state_of_their_table(world: World) -> None:
+def test_the_pages_of_rows_show_one_state_of_their_table(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT a FROM UNNEST([1, 2, 3, 4]) AS a ORDER BY a")
     pages = iter(world.client.list_rows(f"{name}.t", selected_fields=world.client.get_table(f"{name}.t").schema,

@@ -9,11 +9,11 @@ import pytest
 from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import bigquery
 
-from local.bigquery_server import PROJECT, World, finish
+from local.bigquery_server import PROJECT, Cloud, finish
 
 
 @pytest.fixture
-def table(world: World) -> str:
+def table(world: Cloud) -> str:
     name = f"{world.dataset()}.t"
     world.sql(
         f"CREATE TABLE {name} (i INT64 OPTIONS(description='I'), d DATE) PARTITION BY d OPTIONS(labels=[('a','b')])"
@@ -22,17 +22,17 @@ def table(world: World) -> str:
     return name
 
 
-def copy(world: World, source: str, target: str, operation: str, **options: Any) -> Any:
+def copy(world: Cloud, source: str, target: str, operation: str, **options: Any) -> Any:
     config = bigquery.CopyJobConfig(operation_type=operation, **options)
     return finish(world.client.copy_table(f"{PROJECT}.{source}", f"{PROJECT}.{target}", job_config=config))
 
 
-def rows(world: World, table: str) -> list[int]:
+def rows(world: Cloud, table: str) -> list[int]:
     return [row[0] for row in world.sql(f"SELECT i FROM {table} ORDER BY i")]
 
 
 @pytest.mark.parametrize("way", ["statement", "job"])
-def test_a_snapshot_keeps_the_rows_and_refuses_changes(world: World, table: str, way: str) -> None:
+def test_a_snapshot_keeps_the_rows_and_refuses_changes(world: Cloud, table: str, way: str) -> None:
     snapshot = f"{table}_s"
     if way == "statement":
         world.sql(f"CREATE SNAPSHOT TABLE {snapshot} CLONE {table} OPTIONS(description='S')")
@@ -54,7 +54,7 @@ def test_a_snapshot_keeps_the_rows_and_refuses_changes(world: World, table: str,
         copy(world, table, snapshot, "SNAPSHOT")
 
 
-def test_a_snapshot_is_restored_as_a_table(world: World, table: str) -> None:
+def test_a_snapshot_is_restored_as_a_table(world: Cloud, table: str) -> None:
     copy(world, table, f"{table}_s", "SNAPSHOT")
     copy(world, f"{table}_s", f"{table}_r", "RESTORE")
     world.sql(f"INSERT INTO {table}_r (i) VALUES (3)")
@@ -66,7 +66,7 @@ def test_a_snapshot_is_restored_as_a_table(world: World, table: str) -> None:
         copy(world, table, f"{table}_x", "RESTORE")
 
 
-def test_a_snapshot_can_show_an_earlier_time(world: World, table: str) -> None:
+def test_a_snapshot_can_show_an_earlier_time(world: Cloud, table: str) -> None:
     then = world.sql("SELECT CURRENT_TIMESTAMP()")[0][0]
     world.sql(f"DELETE FROM {table} WHERE i = 1")
     world.sql(f"CREATE SNAPSHOT TABLE {table}_s CLONE {table} FOR SYSTEM_TIME AS OF TIMESTAMP '{then.isoformat()}'")
@@ -75,7 +75,7 @@ def test_a_snapshot_can_show_an_earlier_time(world: World, table: str) -> None:
     assert rows(world, f"{table}_s") == [2]
 
 
-def test_a_snapshot_expires(world: World, table: str) -> None:
+def test_a_snapshot_expires(world: Cloud, table: str) -> None:
     later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)
     copy(world, table, f"{table}_s", "SNAPSHOT", destination_expiration_time=later.isoformat())
     with world.settings(clock_offset_seconds=3 * 3600), pytest.raises(NotFound):
@@ -83,7 +83,7 @@ def test_a_snapshot_expires(world: World, table: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["statement", "job"])
-def test_a_clone_is_a_table_of_its_own(world: World, table: str, way: str) -> None:
+def test_a_clone_is_a_table_of_its_own(world: Cloud, table: str, way: str) -> None:
     clone = f"{table}_c"
     if way == "statement":
         world.sql(f"CREATE TABLE {clone} CLONE {table}")
@@ -98,7 +98,7 @@ def test_a_clone_is_a_table_of_its_own(world: World, table: str, way: str) -> No
     assert (found["timePartitioning"]["field"], found["labels"]) == ("d", {"a": "b"})
 
 
-def test_a_snapshot_is_dropped_by_its_own_statement(world: World, table: str) -> None:
+def test_a_snapshot_is_dropped_by_its_own_statement(world: Cloud, table: str) -> None:
     world.sql(f"CREATE SNAPSHOT TABLE {table}_s CLONE {table}")
     with pytest.raises(BadRequest, match="is a SNAPSHOT"):
         world.sql(f"DROP TABLE {table}_s")

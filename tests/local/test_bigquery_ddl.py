@@ -9,25 +9,25 @@ import pytest
 from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import bigquery
 
-from local.bigquery_server import PROJECT, World, finish
+from local.bigquery_server import PROJECT, Cloud, finish
 
 
 @pytest.fixture
-def dataset(world: World) -> str:
+def dataset(world: Cloud) -> str:
     return world.dataset()
 
 
-def resource(world: World, name: str) -> dict[str, Any]:
+def resource(world: Cloud, name: str) -> dict[str, Any]:
     found: dict[str, Any] = world.client.get_table(name).to_api_repr()
     return found
 
 
-def columns(world: World, name: str) -> list[dict[str, Any]]:
+def columns(world: Cloud, name: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = resource(world, name)["schema"]["fields"]
     return found
 
 
-def test_columns_keep_lengths_modes_defaults_and_options(world: World, dataset: str) -> None:
+def test_columns_keep_lengths_modes_defaults_and_options(world: Cloud, dataset: str) -> None:
     world.sql(f"""
         CREATE TABLE {dataset}.t (
             s STRING(9) NOT NULL OPTIONS(description='text'), b BYTES(5), n NUMERIC(9, 2) DEFAULT 5,
@@ -50,7 +50,7 @@ def test_columns_keep_lengths_modes_defaults_and_options(world: World, dataset: 
     ]  # fmt: skip
 
 
-def test_a_table_keeps_its_options_and_keys(world: World, dataset: str) -> None:
+def test_a_table_keeps_its_options_and_keys(world: Cloud, dataset: str) -> None:
     world.sql(f"CREATE TABLE {dataset}.other (id INT64, PRIMARY KEY (id) NOT ENFORCED)")
     world.sql(f"""
         CREATE TABLE {dataset}.t (id INT64, ts TIMESTAMP, PRIMARY KEY (id) NOT ENFORCED,
@@ -85,14 +85,14 @@ def test_a_table_keeps_its_options_and_keys(world: World, dataset: str) -> None:
         ("CREATE VIEW {d}.t OPTIONS(privacy_policy='{{}}') AS SELECT 1 AS a", "the option privacy_policy"),
     ],
 )
-def test_what_has_no_effect_is_refused_by_name(world: World, dataset: str, statement: str, missing: str) -> None:
+def test_what_has_no_effect_is_refused_by_name(world: Cloud, dataset: str, statement: str, missing: str) -> None:
     with pytest.raises(Exception, match=f"does not support {missing}"):
         world.client.query(
             statement.format(d=dataset), job_config=bigquery.QueryJobConfig(default_dataset=f"{PROJECT}.{dataset}")
         ).result(retry=None, job_retry=None)
 
 
-def test_options_of_tables_views_and_datasets_can_be_changed(world: World, dataset: str) -> None:
+def test_options_of_tables_views_and_datasets_can_be_changed(world: Cloud, dataset: str) -> None:
     world.sql(f"CREATE TABLE {dataset}.t (a INT64 OPTIONS(description='old'), b STRING(5))")
     world.sql(f"ALTER TABLE {dataset}.t SET OPTIONS()")
     world.sql(f"ALTER TABLE {dataset}.t SET OPTIONS(description='new', labels=[('x', 'y')])")
@@ -120,7 +120,7 @@ def test_options_of_tables_views_and_datasets_can_be_changed(world: World, datas
     assert (changed["defaultTableExpirationMs"], changed["maxTimeTravelHours"]) == ("172800000", "72")
 
 
-def test_columns_added_by_a_statement_keep_what_it_says(world: World, dataset: str) -> None:
+def test_columns_added_by_a_statement_keep_what_it_says(world: Cloud, dataset: str) -> None:
     world.sql(f"CREATE TABLE {dataset}.t AS SELECT 1 AS a")
     world.sql(f"ALTER TABLE {dataset}.t ADD COLUMN c STRING(3) OPTIONS(description='C'), ADD COLUMN l ARRAY<INT64>")
     assert columns(world, f"{dataset}.t")[1:] == [
@@ -130,7 +130,7 @@ def test_columns_added_by_a_statement_keep_what_it_says(world: World, dataset: s
     assert world.sql(f"SELECT * FROM {dataset}.t") == [(1, None, [])]
 
 
-def test_keys_can_be_added_and_dropped_and_tables_renamed(world: World, dataset: str) -> None:
+def test_keys_can_be_added_and_dropped_and_tables_renamed(world: Cloud, dataset: str) -> None:
     world.sql(f"CREATE TABLE {dataset}.t AS SELECT 1 AS a")
     world.sql(f"ALTER TABLE {dataset}.t ADD PRIMARY KEY (a) NOT ENFORCED")
     assert resource(world, f"{dataset}.t")["tableConstraints"] == {"primaryKey": {"columns": ["a"]}}
@@ -143,7 +143,7 @@ def test_keys_can_be_added_and_dropped_and_tables_renamed(world: World, dataset:
     world.sql(f"ALTER TABLE IF EXISTS {dataset}.t RENAME TO w")
 
 
-def test_a_table_can_be_created_like_another(world: World, dataset: str) -> None:
+def test_a_table_can_be_created_like_another(world: Cloud, dataset: str) -> None:
     world.sql(f"CREATE TABLE {dataset}.t (a STRING(4) NOT NULL, d DATE) PARTITION BY d OPTIONS(description='T')")
     world.sql(f"CREATE TABLE {dataset}.u LIKE {dataset}.t")
     one, two = resource(world, f"{dataset}.t"), resource(world, f"{dataset}.u")
@@ -162,7 +162,7 @@ def test_a_table_can_be_created_like_another(world: World, dataset: str) -> None
 )
 @pytest.mark.parametrize("way", ["inserted", "updated", "created"])
 def test_a_value_that_exceeds_its_column_is_refused(
-    world: World, dataset: str, column: str, good: str, bad: str, way: str
+    world: Cloud, dataset: str, column: str, good: str, bad: str, way: str
 ) -> None:
     world.sql(f"CREATE TABLE {dataset}.t (i INT64, c {column})")
     world.sql(f"INSERT INTO {dataset}.t (i, c) VALUES (1, {good})")
@@ -176,7 +176,7 @@ def test_a_value_that_exceeds_its_column_is_refused(
     assert world.sql(f"SELECT i FROM {dataset}.t") == [(1,)]
 
 
-def test_dml_reports_its_rows_by_kind(world: World, dataset: str) -> None:
+def test_dml_reports_its_rows_by_kind(world: Cloud, dataset: str) -> None:
     def stats(statement: str) -> tuple[int, int, int]:
         found = world.client.query(statement.format(t=f"{dataset}.t"))
         found.result()
@@ -193,7 +193,7 @@ def test_dml_reports_its_rows_by_kind(world: World, dataset: str) -> None:
     assert stats("TRUNCATE TABLE {t}") == (0, 0, 3)
 
 
-def test_names_of_a_case_insensitive_dataset_differ_by_more_than_case(world: World) -> None:
+def test_names_of_a_case_insensitive_dataset_differ_by_more_than_case(world: Cloud) -> None:
     world.sql("CREATE SCHEMA either OPTIONS(is_case_insensitive=true)")
     world.sql("CREATE TABLE either.Ta AS SELECT 1 AS a")
     assert world.client.get_table("either.tA").table_id == "Ta"
@@ -204,7 +204,7 @@ def test_names_of_a_case_insensitive_dataset_differ_by_more_than_case(world: Wor
     assert list(world.client.list_tables("either")) == []
 
 
-def test_streamed_rows_follow_changes_of_columns(world: World, dataset: str) -> None:
+def test_streamed_rows_follow_changes_of_columns(world: Cloud, dataset: str) -> None:
     table = bigquery.Table(f"{PROJECT}.{dataset}.t", [bigquery.SchemaField("a", "INT64")])
     world.client.create_table(table)
     assert world.client.insert_rows_json(table, [{"a": 1}]) == []
@@ -217,7 +217,7 @@ def test_streamed_rows_follow_changes_of_columns(world: World, dataset: str) -> 
     assert world.sql(f"SELECT b, c FROM {dataset}.t") == [(1, None)]
 
 
-def test_more_columns_than_a_table_may_have_are_refused(world: World, dataset: str) -> None:
+def test_more_columns_than_a_table_may_have_are_refused(world: Cloud, dataset: str) -> None:
     names = [bigquery.SchemaField(f"c{number}", "INT64") for number in range(1_500)]
     world.client.create_table(bigquery.Table(f"{PROJECT}.{dataset}.wide", names))
     world.sql(f"INSERT INTO {dataset}.wide (c0, c1499) VALUES (1, 2)")
@@ -235,20 +235,20 @@ def test_more_columns_than_a_table_may_have_are_refused(world: World, dataset: s
         "CREATE OR REPLACE TABLE {0}.t CLONE {0}.t OPTIONS (expiration_timestamp=TIMESTAMP '2001-01-01')",
     ],
 )
-def test_a_table_that_cannot_be_replaced_stays(world: World, dataset: str, statement: str) -> None:
+def test_a_table_that_cannot_be_replaced_stays(world: Cloud, dataset: str, statement: str) -> None:
     world.sql(f"CREATE TABLE {dataset}.t AS SELECT 7 AS a")
     with pytest.raises(BadRequest):
         world.sql(statement.format(dataset))
     assert world.sql(f"SELECT a FROM {dataset}.t") == [(7,)]
 
 
-def test_a_table_can_be_replaced_by_a_clone_of_itself(world: World, dataset: str) -> None:
+def test_a_table_can_be_replaced_by_a_clone_of_itself(world: Cloud, dataset: str) -> None:
     world.sql(f"CREATE TABLE {dataset}.t AS SELECT 7 AS a")
     world.sql(f"CREATE OR REPLACE TABLE {dataset}.t CLONE {dataset}.t")
     assert world.sql(f"SELECT a FROM {dataset}.t") == [(7,)]
 
 
-def test_a_partition_can_be_deleted(world: World, dataset: str) -> None:
+def test_a_partition_can_be_deleted(world: Cloud, dataset: str) -> None:
     world.sql(f"CREATE TABLE {dataset}.t (d DATE, i INT64) PARTITION BY d")
     world.sql(f"INSERT INTO {dataset}.t (d, i) VALUES ('2026-11-17', 1), ('2026-11-18', 2), (NULL, 3)")
     world.client.delete_table(f"{PROJECT}.{dataset}.t$20261117")
@@ -258,7 +258,7 @@ def test_a_partition_can_be_deleted(world: World, dataset: str) -> None:
         world.client.delete_table(f"{PROJECT}.{dataset}.t$2026")
 
 
-def test_a_default_is_the_value_of_a_column_that_is_left_out(world: World, dataset: str) -> None:
+def test_a_default_is_the_value_of_a_column_that_is_left_out(world: Cloud, dataset: str) -> None:
     name = f"{dataset}.t"
     world.sql(f"CREATE TABLE {name} (i INT64, s STRING DEFAULT 'none', b BYTES DEFAULT b'x', at TIMESTAMP)")
     world.sql(f"ALTER TABLE {name} ALTER COLUMN at SET DEFAULT CURRENT_TIMESTAMP()")

@@ -10,7 +10,7 @@ from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud import bigquery
 
 from deploy import discovery
-from local.bigquery_server import PROJECT, World
+from local.bigquery_server import PROJECT, Cloud
 
 HOUR, DAY = 3_600_000, 86_400_000
 ID = {"name": "id", "type": "INTEGER", "mode": "REQUIRED"}
@@ -64,11 +64,11 @@ FULL = {
 
 
 @pytest.fixture
-def dataset(world: World) -> str:
+def dataset(world: Cloud) -> str:
     return world.dataset()
 
 
-def call(world: World, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def call(world: Cloud, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """A request to the API below the project; raises the service's message for an error."""
     answer = requests.request(method, f"{world.address}/bigquery/v2/projects/{PROJECT}/{path}", json=body, timeout=30)
     decoded: dict[str, Any] = answer.json() if answer.content else {}
@@ -78,15 +78,15 @@ def call(world: World, method: str, path: str, body: dict[str, Any] | None = Non
     return decoded
 
 
-def create(world: World, dataset: str, table: str, **body: Any) -> dict[str, Any]:
+def create(world: Cloud, dataset: str, table: str, **body: Any) -> dict[str, Any]:
     return call(world, "POST", f"datasets/{dataset}/tables", {"tableReference": {"tableId": table}, **body})
 
 
-def rows(world: World, table: str) -> list[int]:
+def rows(world: Cloud, table: str) -> list[int]:
     return sorted(row[0] for row in world.sql(f"SELECT id FROM {table}"))
 
 
-def test_a_table_keeps_everything_that_its_definition_sets(world: World, dataset: str) -> None:
+def test_a_table_keeps_everything_that_its_definition_sets(world: Cloud, dataset: str) -> None:
     assert discovery.check("bigquery.v2", "Table", FULL) == []
     made = create(world, dataset, "orders", **FULL)
     found = call(world, "GET", f"datasets/{dataset}/tables/orders")
@@ -129,7 +129,7 @@ def test_a_table_keeps_everything_that_its_definition_sets(world: World, dataset
     ],
 )
 def test_a_definition_that_does_not_fit_is_refused(
-    world: World, dataset: str, change: dict[str, Any], message: str
+    world: Cloud, dataset: str, change: dict[str, Any], message: str
 ) -> None:
     body = {"schema": {"fields": [ID, AT]}, **change}
     with pytest.raises(BadRequest, match=message):
@@ -144,7 +144,7 @@ def foreign(dataset: str, table: str, column: str = "id") -> dict[str, Any]:
     return {"foreignKeys": [{"name": "fk", "referencedTable": reference, "columnReferences": pairs}]}
 
 
-def test_a_foreign_key_needs_the_primary_key_that_it_references(world: World, dataset: str) -> None:
+def test_a_foreign_key_needs_the_primary_key_that_it_references(world: Cloud, dataset: str) -> None:
     columns = {"schema": {"fields": [ID, AT]}}
     with pytest.raises(NotFound, match="parent"):
         create(world, dataset, "child", **columns, tableConstraints=foreign(dataset, "parent"))
@@ -174,14 +174,14 @@ def test_a_foreign_key_needs_the_primary_key_that_it_references(world: World, da
     ],
 )
 def test_a_patch_cannot_break_the_columns(
-    world: World, dataset: str, fields: list[dict[str, Any]], message: str
+    world: Cloud, dataset: str, fields: list[dict[str, Any]], message: str
 ) -> None:
     create(world, dataset, "t", **KEYED)
     with pytest.raises(BadRequest, match=message):
         call(world, "PATCH", f"datasets/{dataset}/tables/t", {"schema": {"fields": fields}})
 
 
-def test_a_patch_sets_defaults_descriptions_and_tags_of_columns_and_relaxes_them(world: World, dataset: str) -> None:
+def test_a_patch_sets_defaults_descriptions_and_tags_of_columns_and_relaxes_them(world: Cloud, dataset: str) -> None:
     create(world, dataset, "t", **KEYED)
     world.sql(f"INSERT INTO {dataset}.t (id) VALUES (1)")
     columns = [
@@ -195,7 +195,7 @@ def test_a_patch_sets_defaults_descriptions_and_tags_of_columns_and_relaxes_them
     assert found["numRows"] == "1"
 
 
-def test_a_dataset_keeps_everything_that_its_definition_sets(world: World) -> None:
+def test_a_dataset_keeps_everything_that_its_definition_sets(world: Cloud) -> None:
     full = {
         "location": "EU",
         "friendlyName": "Shop",
@@ -227,7 +227,7 @@ def test_a_dataset_keeps_everything_that_its_definition_sets(world: World) -> No
     ("body", "message"),
     [({"owner": "me"}, "Unknown name"), ({"defaultTableExpirationMs": "1000"}, "minimum is 3600000")],
 )
-def test_a_dataset_that_does_not_fit_is_refused(world: World, body: dict[str, Any], message: str) -> None:
+def test_a_dataset_that_does_not_fit_is_refused(world: Cloud, body: dict[str, Any], message: str) -> None:
     reference = {"datasetReference": {"projectId": PROJECT, "datasetId": "refused"}}
     with pytest.raises(BadRequest, match=message):
         call(world, "POST", "datasets", {**reference, **body})
@@ -235,7 +235,7 @@ def test_a_dataset_that_does_not_fit_is_refused(world: World, body: dict[str, An
         call(world, "GET", "datasets/refused")
 
 
-def test_default_expirations_of_a_dataset_apply_to_new_tables(world: World, dataset: str) -> None:
+def test_default_expirations_of_a_dataset_apply_to_new_tables(world: Cloud, dataset: str) -> None:
     create(world, dataset, "before", **KEYED)
     defaults = {"defaultTableExpirationMs": str(DAY), "defaultPartitionExpirationMs": str(2 * DAY)}
     call(world, "PATCH", f"datasets/{dataset}", defaults)
@@ -249,7 +249,7 @@ def test_default_expirations_of_a_dataset_apply_to_new_tables(world: World, data
     assert own["expirationTime"] == "32503680000000"
 
 
-def test_a_table_disappears_when_it_expires(world: World, dataset: str) -> None:
+def test_a_table_disappears_when_it_expires(world: Cloud, dataset: str) -> None:
     now = int(create(world, dataset, "t", **KEYED)["creationTime"])
     call(world, "PATCH", f"datasets/{dataset}/tables/t", {"expirationTime": str(now + DAY)})
     assert call(world, "GET", f"datasets/{dataset}/tables/t")
@@ -261,7 +261,7 @@ def test_a_table_disappears_when_it_expires(world: World, dataset: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["DATE", "DATETIME", "TIMESTAMP"])
-def test_rows_of_expired_partitions_are_deleted_when_they_are_written(world: World, dataset: str, kind: str) -> None:
+def test_rows_of_expired_partitions_are_deleted_when_they_are_written(world: Cloud, dataset: str, kind: str) -> None:
     columns = [{"name": "id", "type": "INTEGER"}, {"name": "at", "type": kind}]
     by_day = {"type": "DAY", "field": "at", "expirationMs": str(10 * DAY)}
     create(world, dataset, "t", schema={"fields": columns}, timePartitioning=by_day)
@@ -271,7 +271,7 @@ def test_rows_of_expired_partitions_are_deleted_when_they_are_written(world: Wor
     assert rows(world, f"{dataset}.t") == [0, 8, 99]
 
 
-def test_a_partition_expiration_that_is_set_later_deletes_old_partitions(world: World, dataset: str) -> None:
+def test_a_partition_expiration_that_is_set_later_deletes_old_partitions(world: Cloud, dataset: str) -> None:
     columns = [{"name": "id", "type": "INTEGER"}, {"name": "at", "type": "DATE"}]
     by_day = {"type": "DAY", "field": "at"}
     create(world, dataset, "t", schema={"fields": columns}, timePartitioning=by_day)
@@ -283,7 +283,7 @@ def test_a_partition_expiration_that_is_set_later_deletes_old_partitions(world: 
     assert rows(world, f"{dataset}.t") == [2]
 
 
-def test_views_are_built_on_views_and_materialized_views_on_tables(world: World, dataset: str) -> None:
+def test_views_are_built_on_views_and_materialized_views_on_tables(world: Cloud, dataset: str) -> None:
     create(world, dataset, "base", **KEYED)
     create(world, dataset, "v", view={"query": f"SELECT id FROM {dataset}.base", "useLegacySql": False})
     made = create(world, dataset, "w", view={"query": f"SELECT id + 1 AS next FROM {dataset}.v", "useLegacySql": False})
@@ -303,7 +303,7 @@ def test_views_are_built_on_views_and_materialized_views_on_tables(world: World,
     assert client.get_table(f"{dataset}.m").mview_enable_refresh is False
 
 
-def test_an_update_of_a_view_replaces_all_of_it(world: World, dataset: str) -> None:
+def test_an_update_of_a_view_replaces_all_of_it(world: Cloud, dataset: str) -> None:
     create(world, dataset, "base", **KEYED)
     view = {"query": f"SELECT id FROM {dataset}.base", "useLegacySql": False}
     create(world, dataset, "v", view=view, description="old", labels={"a": "1"})

@@ -13,7 +13,7 @@ import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
 from local import documented_queries, documented_scalars, documented_times
-from local.bigquery_server import World
+from local.bigquery_server import Cloud
 
 MODULES = (documented_scalars, documented_times, documented_queries)
 SUBJECTS = {
@@ -29,7 +29,7 @@ def test_there_are_hundreds_of_them() -> None:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
-def test_documented_results_are_answered_or_refused(world: World, subject: str) -> None:
+def test_documented_results_are_answered_or_refused(world: Cloud, subject: str) -> None:
     different = []
     for text, expected in SUBJECTS[subject]:
         is_query = text.startswith(("SELECT ", "WITH ", "FROM "))
@@ -41,7 +41,7 @@ def test_documented_results_are_answered_or_refused(world: World, subject: str) 
     assert different == []
 
 
-def _answer(world: World, query: str) -> Any:
+def _answer(world: Cloud, query: str) -> Any:
     """The rows of a query, or the class of its error."""
     try:
         return world.sql(query, retry=None, job_retry=None)

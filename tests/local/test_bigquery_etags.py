@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import requests
 
-from local.bigquery_server import PROJECT, World
+from local.bigquery_server import PROJECT, Cloud
 
 
 @pytest.fixture
-def send(world: World) -> Callable[..., requests.Response]:
+def send(world: Cloud) -> Callable[..., requests.Response]:
     def request(method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         address = f"{world.address}/bigquery/v2/projects/{PROJECT}/{path}"
@@ -22,7 +22,7 @@ def send(world: World) -> Callable[..., requests.Response]:
 
 
 @pytest.mark.parametrize("kind", ["table", "dataset", "routine"])
-def test_a_change_can_require_the_present_etag(world: World, send: Callable[..., requests.Response], kind: str) -> None:
+def test_a_change_can_require_the_present_etag(world: Cloud, send: Callable[..., requests.Response], kind: str) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     world.sql(f"CREATE FUNCTION {name}.f(x INT64) AS (x)")
@@ -46,7 +46,7 @@ def test_a_change_can_require_the_present_etag(world: World, send: Callable[...,
         assert send("DELETE", path, If_Match=changed.json()["etag"]).status_code == 204
 
 
-def test_the_etag_of_a_table_changes_with_its_rows(world: World) -> None:
+def test_the_etag_of_a_table_changes_with_its_rows(world: Cloud) -> None:
     name = f"{world.dataset()}.t"
     world.sql(f"CREATE TABLE {name} AS SELECT 1 AS a")
     tags = [world.client.get_table(name).etag]
@@ -57,14 +57,14 @@ def test_the_etag_of_a_table_changes_with_its_rows(world: World) -> None:
     assert len(set(tags)) == 3
 
 
-def test_the_etag_of_a_finished_job_stays(world: World) -> None:
+def test_the_etag_of_a_finished_job_stays(world: Cloud) -> None:
     job = world.client.query("SELECT 1 AS a")
     job.result()
     tags = {world.client.get_job(job.job_id, location=job.location).etag for _ in range(3)}
     assert len(tags) == 1
 
 
-def test_a_query_names_the_table_that_has_its_rows(world: World) -> None:
+def test_a_query_names_the_table_that_has_its_rows(world: Cloud) -> None:
     job = world.client.query("SELECT 7 AS a, CAST('1.5' AS BIGNUMERIC) AS b")
     job.result()
     table = world.client.get_job(job.job_id, location=job.location).destination
@@ -77,7 +77,7 @@ def test_a_query_names_the_table_that_has_its_rows(world: World) -> None:
     assert table.dataset_id in [one.dataset_id for one in world.client.list_datasets(include_all=True)]
 
 
-def test_no_policy_tags_remove_those_of_a_column(world: World, send: Callable[..., requests.Response]) -> None:
+def test_no_policy_tags_remove_those_of_a_column(world: Cloud, send: Callable[..., requests.Response]) -> None:
     name = world.dataset()
     column = {"name": "a", "type": "STRING", "description": "A", "policyTags": {"names": ["projects/p/x"]}}
     body = {"tableReference": {"tableId": "t"}, "schema": {"fields": [column]}}
@@ -88,7 +88,7 @@ def test_no_policy_tags_remove_those_of_a_column(world: World, send: Callable[..
     assert changed["schema"]["fields"] == [{"name": "a", "type": "STRING", "mode": "NULLABLE"}]
 
 
-def test_permissions_on_a_table_can_be_tested(world: World, send: Callable[..., requests.Response]) -> None:
+def test_permissions_on_a_table_can_be_tested(world: Cloud, send: Callable[..., requests.Response]) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     wanted = ["bigquery.tables.get", "bigquery.tables.delete"]
@@ -101,5 +101,5 @@ def test_permissions_on_a_table_can_be_tested(world: World, send: Callable[..., 
     assert send("POST", f"datasets/{name}/tables/x:testIamPermissions", {}).status_code == 404
 
 
-def test_a_project_has_a_service_account(world: World) -> None:
+def test_a_project_has_a_service_account(world: Cloud) -> None:
     assert world.client.get_service_account_email().endswith(".iam.gserviceaccount.com")

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.files.objects import ObjectStore
-from local.bigquery_server import PROJECT, World
+from local.bigquery_server import PROJECT, Cloud
 from local.storage_server import serving
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ ROW = """
 
 
 @pytest.fixture(scope="module")
-def flat(world: World) -> str:
+def flat(world: Cloud) -> str:
     """A table with every scalar type, with one row of values and one of NULLs."""
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.flat ({FLAT})")
@@ -49,7 +49,7 @@ def flat(world: World) -> str:
 
 
 @pytest.fixture(scope="module")
-def nested(world: World) -> str:
+def nested(world: Cloud) -> str:
     """A table with a record and lists."""
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.nested (id INT64, r STRUCT<a INT64, b ARRAY<STRING>>, ts ARRAY<TIMESTAMP>)")
@@ -59,14 +59,14 @@ def nested(world: World) -> str:
 
 
 @pytest.fixture(scope="module")
-def thousand(world: World) -> str:
+def thousand(world: Cloud) -> str:
     """A table of 1,000 rows of 8 bytes."""
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.thousand AS SELECT i FROM UNNEST(GENERATE_ARRAY(1, 1000)) AS i")
     return f"{name}.thousand"
 
 
-def test_csv_has_the_text_formats_of_the_service(world: World, flat: str) -> None:
+def test_csv_has_the_text_formats_of_the_service(world: Cloud, flat: str) -> None:
     header, full, nulls = world.exported(flat).decode().splitlines()
     assert header == "id,s,f,b,raw,n,big,d,tm,dt,ts,j,g"
     assert full == (
@@ -76,13 +76,13 @@ def test_csv_has_the_text_formats_of_the_service(world: World, flat: str) -> Non
     assert nulls == "2" + "," * 12
 
 
-def test_csv_does_not_distinguish_null_from_empty(world: World) -> None:
+def test_csv_does_not_distinguish_null_from_empty(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, '' AS s UNION ALL SELECT 2, CAST(NULL AS STRING)")
     assert world.exported(f"{name}.t") == b"a,s\n1,\n2,\n"
 
 
-def test_csv_can_have_a_delimiter_and_no_header(world: World) -> None:
+def test_csv_can_have_a_delimiter_and_no_header(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, 'x' AS b")
     assert world.exported(f"{name}.t", field_delimiter="\t", print_header=False) == b"1\tx\n"
@@ -90,7 +90,7 @@ def test_csv_can_have_a_delimiter_and_no_header(world: World) -> None:
     assert world.exported(f"{name}.t", field_delimiter="|") == b"a|b\n1|x\n"
 
 
-def test_json_quotes_integers_omits_nulls_and_escapes(world: World, flat: str) -> None:
+def test_json_quotes_integers_omits_nulls_and_escapes(world: Cloud, flat: str) -> None:
     full, nulls = world.exported(flat, destination_format=JSON).decode().splitlines()
     assert json.loads(nulls) == {"id": "2"}
     assert json.loads(full) == {
@@ -102,13 +102,13 @@ def test_json_quotes_integers_omits_nulls_and_escapes(world: World, flat: str) -
     assert not set("<>&") & set(full)
 
 
-def test_json_has_nested_values(world: World, nested: str) -> None:
+def test_json_has_nested_values(world: Cloud, nested: str) -> None:
     full, nulls = map(json.loads, world.exported(nested, destination_format=JSON).splitlines())
     assert full == {"id": "1", "r": {"a": "2", "b": ["x", "y"]}, "ts": ["2024-01-01 00:00:00 UTC"]}
     assert nulls == {"id": "2", "ts": []}
 
 
-def test_nan_and_infinities_are_words(world: World) -> None:
+def test_nan_and_infinities_are_words(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT CAST(x AS FLOAT64) AS f FROM UNNEST(['inf', '-inf', 'nan', '1']) AS x")
     assert world.exported(f"{name}.t") == b"f\nInfinity\n-Infinity\nNaN\n1\n"
@@ -127,7 +127,7 @@ FLOATS = {
 
 
 @pytest.fixture(scope="module")
-def floats(world: World) -> str:
+def floats(world: Cloud) -> str:
     name = world.dataset()
     members = "STRUCT(CAST(x AS FLOAT64) AS f) AS r, [CAST(x AS FLOAT64)] AS l"
     world.sql(f"""CREATE TABLE {name}.t AS SELECT n, CAST(x AS FLOAT64) AS f, {members}
@@ -135,7 +135,7 @@ def floats(world: World) -> str:
     return f"{name}.t"
 
 
-def test_floats_in_text_files_have_15_digits_or_17(world: World, floats: str) -> None:
+def test_floats_in_text_files_have_15_digits_or_17(world: Cloud, floats: str) -> None:
     dataset = floats.partition(".")[0]
     world.sql(f"CREATE TABLE {dataset}.flat AS SELECT f FROM {floats} ORDER BY n")
     assert world.exported(f"{dataset}.flat", print_header=False).decode().splitlines() == list(FLOATS.values())
@@ -146,7 +146,7 @@ def test_floats_in_text_files_have_15_digits_or_17(world: World, floats: str) ->
 
 
 @pytest.mark.parametrize(("format_", "suffix"), [("CSV", ""), ("JSON", "}")])
-def test_queries_export_floats_in_the_same_way(world: World, floats: str, format_: str, suffix: str) -> None:
+def test_queries_export_floats_in_the_same_way(world: Cloud, floats: str, format_: str, suffix: str) -> None:
     bucket = world.bucket()
     options = f"uri='gs://{bucket}/x-*', format='{format_}'"
     world.sql(f"EXPORT DATA OPTIONS ({options}) AS SELECT f FROM {floats} ORDER BY n")
@@ -154,7 +154,7 @@ def test_queries_export_floats_in_the_same_way(world: World, floats: str, format
     assert [line.removeprefix('{"f":').removesuffix(suffix) for line in lines] == list(FLOATS.values())
 
 
-def test_answers_of_the_api_keep_the_point_of_integral_floats(world: World, floats: str) -> None:
+def test_answers_of_the_api_keep_the_point_of_integral_floats(world: Cloud, floats: str) -> None:
     address = f"{world.address}/bigquery/v2/projects/{PROJECT}"
     dataset, _, table = floats.partition(".")
     data = requests.get(f"{address}/datasets/{dataset}/tables/{table}/data", timeout=20).json()
@@ -165,7 +165,7 @@ def test_answers_of_the_api_keep_the_point_of_integral_floats(world: World, floa
         assert [row[1] for row in values[1:3]] == ["-5.0", "0.0"]
 
 
-def test_avro_has_the_types_of_the_service(world: World, flat: str) -> None:
+def test_avro_has_the_types_of_the_service(world: Cloud, flat: str) -> None:
     reader = fastavro.reader(io.BytesIO(world.exported(flat, destination_format=AVRO)))
     full, nulls = list(reader)
     assert (full["n"], full["big"], full["raw"]) == (Decimal("12.5"), Decimal("0.12345678901234567890"), b"abc")
@@ -179,19 +179,19 @@ def test_avro_has_the_types_of_the_service(world: World, flat: str) -> None:
     ]  # fmt: skip
 
 
-def test_avro_has_logical_types_on_request(world: World, flat: str) -> None:
+def test_avro_has_logical_types_on_request(world: Cloud, flat: str) -> None:
     data = world.exported(flat, destination_format=AVRO, use_avro_logical_types=True)
     full, _ = list(fastavro.reader(io.BytesIO(data)))
     assert (str(full["d"]), str(full["tm"]), full["dt"]) == ("2024-02-29", "10:00:00.500000", "2024-02-29T10:00:00")
 
 
-def test_avro_has_nested_values(world: World, nested: str) -> None:
+def test_avro_has_nested_values(world: Cloud, nested: str) -> None:
     full, nulls = list(fastavro.reader(io.BytesIO(world.exported(nested, destination_format=AVRO))))
     assert full["r"] == {"a": 2, "b": ["x", "y"]}
     assert nulls == {"id": 2, "r": None, "ts": []}
 
 
-def test_avro_names_records_in_title_case_and_has_descriptions(world: World) -> None:
+def test_avro_names_records_in_title_case_and_has_descriptions(world: Cloud) -> None:
     name = world.dataset()
     inner = [bigquery.SchemaField("x", "INT64")]
     counted = [
@@ -227,7 +227,7 @@ def test_avro_names_records_in_title_case_and_has_descriptions(world: World) -> 
     assert list(reader) == [{"AS_MQRankSum_ft": [first], "inner_Part": {"x": "y"}, "n": 3, "plain": 4}]
 
 
-def test_parquet_has_lists_and_elements_that_are_required(world: World) -> None:
+def test_parquet_has_lists_and_elements_that_are_required(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (id INT64 NOT NULL, l ARRAY<STRING>, r STRUCT<l ARRAY<STRUCT<a INT64>>>)")
     world.sql(
@@ -248,7 +248,7 @@ def test_parquet_has_lists_and_elements_that_are_required(world: World) -> None:
         assert rows == pl.read_parquet(io.BytesIO(world.exported(f"{name}.t", destination_format=PARQUET))).to_dicts()
 
 
-def test_parquet_has_the_types_of_the_service(world: World, flat: str) -> None:
+def test_parquet_has_the_types_of_the_service(world: Cloud, flat: str) -> None:
     data = world.exported(flat, destination_format=PARQUET)
     file = pq.ParquetFile(io.BytesIO(data))
     kinds = {name: str(file.schema.column(number).logical_type) for number, name in enumerate(file.schema.names)}
@@ -266,13 +266,13 @@ def test_parquet_has_the_types_of_the_service(world: World, flat: str) -> None:
     assert geo["columns"] == {"g": {"encoding": "WKB", "geometry_types": [], "edges": "spherical"}}
 
 
-def test_parquet_has_nested_values(world: World, nested: str) -> None:
+def test_parquet_has_nested_values(world: Cloud, nested: str) -> None:
     frame = pl.read_parquet(io.BytesIO(world.exported(nested, destination_format=PARQUET)))
     assert frame.row(0, named=True)["r"] == {"a": 2, "b": ["x", "y"]}
 
 
 @pytest.mark.parametrize("codec", ["NONE", "SNAPPY", "GZIP", "ZSTD"])
-def test_parquet_is_compressed_with_the_codec(world: World, thousand: str, codec: str) -> None:
+def test_parquet_is_compressed_with_the_codec(world: Cloud, thousand: str, codec: str) -> None:
     data = world.exported(thousand, destination_format=PARQUET, compression=codec)
     used = pq.ParquetFile(io.BytesIO(data)).metadata.row_group(0).column(0).compression
     assert used == {"NONE": "UNCOMPRESSED"}.get(codec, codec)
@@ -280,14 +280,14 @@ def test_parquet_is_compressed_with_the_codec(world: World, thousand: str, codec
 
 
 @pytest.mark.parametrize("codec", ["NONE", "DEFLATE", "SNAPPY"])
-def test_avro_is_compressed_with_the_codec(world: World, thousand: str, codec: str) -> None:
+def test_avro_is_compressed_with_the_codec(world: Cloud, thousand: str, codec: str) -> None:
     reader = fastavro.reader(io.BytesIO(world.exported(thousand, destination_format=AVRO, compression=codec)))
     assert reader.metadata["avro.codec"] == {"NONE": "null"}.get(codec, codec.lower())
     assert len(list(reader)) == 1000
 
 
 @pytest.mark.parametrize("format_", [CSV, JSON])
-def test_text_formats_can_be_gzipped(world: World, thousand: str, format_: str) -> None:
+def test_text_formats_can_be_gzipped(world: Cloud, thousand: str, format_: str) -> None:
     data = world.exported(thousand, destination_format=format_, compression="GZIP")
     assert gzip.decompress(data) == world.exported(thousand, destination_format=format_)
 
@@ -297,19 +297,19 @@ def test_text_formats_can_be_gzipped(world: World, thousand: str, format_: str) 
     [(CSV, "SNAPPY"), (JSON, "ZSTD"), (AVRO, "GZIP"), (PARQUET, "DEFLATE"), ("ORC", "NONE")],
 )
 def test_unsupported_codecs_and_formats_are_refused_at_once(
-    world: World, thousand: str, format_: str, codec: str
+    world: Cloud, thousand: str, format_: str, codec: str
 ) -> None:
     with pytest.raises(BadRequest):
         world.extract(thousand, "gs://b/o", wait=False, destination_format=format_, compression=codec)
 
 
 @pytest.mark.parametrize("uri", ["gs://b/*/x-*", "gs://b/*/x", "s3://b/o", "gs://b", "gs://*/x"])
-def test_invalid_uris_are_refused_at_once(world: World, thousand: str, uri: str) -> None:
+def test_invalid_uris_are_refused_at_once(world: Cloud, thousand: str, uri: str) -> None:
     with pytest.raises(BadRequest):
         world.extract(thousand, uri, wait=False)
 
 
-def test_shards_are_numbered_with_twelve_digits_and_each_has_a_header(world: World, thousand: str) -> None:
+def test_shards_are_numbered_with_twelve_digits_and_each_has_a_header(world: Cloud, thousand: str) -> None:
     bucket = world.bucket()
     with world.settings(shard_bytes=2000):
         job = world.extract(thousand, f"gs://{bucket}/a/t-*.csv")
@@ -322,7 +322,7 @@ def test_shards_are_numbered_with_twelve_digits_and_each_has_a_header(world: Wor
 
 
 @pytest.mark.parametrize("format_", [JSON, AVRO, PARQUET])
-def test_shards_of_any_format_contain_every_row_once(world: World, thousand: str, format_: str) -> None:
+def test_shards_of_any_format_contain_every_row_once(world: Cloud, thousand: str, format_: str) -> None:
     bucket = world.bucket()
     with world.settings(shard_bytes=3000):
         world.extract(thousand, f"gs://{bucket}/*", destination_format=format_)
@@ -340,7 +340,7 @@ def test_shards_of_any_format_contain_every_row_once(world: World, thousand: str
     assert sorted(found) == list(range(1, 1001))
 
 
-def test_several_uris_each_get_files(world: World, thousand: str) -> None:
+def test_several_uris_each_get_files(world: Cloud, thousand: str) -> None:
     bucket = world.bucket()
     with world.settings(shard_bytes=1600):
         job = world.extract(thousand, f"gs://{bucket}/a-*", f"gs://{bucket}/b-*")
@@ -348,7 +348,7 @@ def test_several_uris_each_get_files(world: World, thousand: str) -> None:
     assert len(world.names(bucket)) == 5
 
 
-def test_a_single_file_has_a_maximum_size(world: World, thousand: str) -> None:
+def test_a_single_file_has_a_maximum_size(world: Cloud, thousand: str) -> None:
     bucket = world.bucket()
     with world.settings(shard_bytes=7999), pytest.raises(BadRequest, match="too large to be exported to a single file"):
         world.extract(thousand, f"gs://{bucket}/x")
@@ -356,7 +356,7 @@ def test_a_single_file_has_a_maximum_size(world: World, thousand: str) -> None:
         world.extract(thousand, f"gs://{bucket}/x")
 
 
-def test_an_empty_table_gives_one_file_or_none(world: World) -> None:
+def test_an_empty_table_gives_one_file_or_none(world: Cloud) -> None:
     name, bucket = world.dataset(), world.bucket()
     world.sql(f"CREATE TABLE {name}.t (a INT64)")
     job = world.extract(f"{name}.t", f"gs://{bucket}/*.csv")
@@ -373,7 +373,7 @@ def test_an_empty_table_gives_one_file_or_none(world: World) -> None:
                                                 (AVRO, "NONE"), (AVRO, "SNAPPY"), (PARQUET, "NONE")])  # fmt: skip
 @pytest.mark.parametrize("bare", [False, True])
 def test_files_without_rows_are_written_between_others_on_request(
-    world: World, thousand: str, format_: str, codec: str, bare: bool
+    world: Cloud, thousand: str, format_: str, codec: str, bare: bool
 ) -> None:
     """EXPORT DATA of the service has written 100 such files between others."""
     bucket = world.bucket()
@@ -406,7 +406,7 @@ def _rows(format_: str, data: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("bare", [False, True])
-def test_queries_write_files_without_rows_between_others_on_request(world: World, thousand: str, bare: bool) -> None:
+def test_queries_write_files_without_rows_between_others_on_request(world: Cloud, thousand: str, bare: bool) -> None:
     bucket = world.bucket()
     with world.settings(empty_shards=2, bare_empty_files=bare):
         world.sql(f"EXPORT DATA OPTIONS (uri='gs://{bucket}/*', format='CSV', header=true) AS SELECT * FROM {thousand}")
@@ -415,7 +415,7 @@ def test_queries_write_files_without_rows_between_others_on_request(world: World
     assert len(third.splitlines()) == 1001
 
 
-def test_an_empty_table_may_have_files_without_a_header(world: World) -> None:
+def test_an_empty_table_may_have_files_without_a_header(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64)")
     with world.settings(bare_empty_files=True, empty_shards=5):
@@ -423,7 +423,7 @@ def test_an_empty_table_may_have_files_without_a_header(world: World) -> None:
         assert world.exported(f"{name}.t", compression="GZIP") == b""
 
 
-def test_objects_are_overwritten_and_old_shards_stay(world: World, thousand: str) -> None:
+def test_objects_are_overwritten_and_old_shards_stay(world: Cloud, thousand: str) -> None:
     bucket = world.bucket()
     with world.settings(shard_bytes=4000):
         world.extract(thousand, f"gs://{bucket}/*")
@@ -433,13 +433,13 @@ def test_objects_are_overwritten_and_old_shards_stay(world: World, thousand: str
     assert len(world.read(bucket, "000000000000")) > before
 
 
-def test_consecutive_slashes_are_merged(world: World, thousand: str) -> None:
+def test_consecutive_slashes_are_merged(world: Cloud, thousand: str) -> None:
     bucket = world.bucket()
     world.extract(thousand, f"gs://{bucket}/a//b///c.csv")
     assert world.names(bucket) == ["a/b/c.csv"]
 
 
-def test_a_missing_bucket_fails_the_job(world: World, thousand: str) -> None:
+def test_a_missing_bucket_fails_the_job(world: Cloud, thousand: str) -> None:
     with pytest.raises(NotFound, match="Not found: URI gs://no-such-bucket"):
         world.extract(thousand, "gs://no-such-bucket/x")
 
@@ -458,12 +458,12 @@ def test_an_error_of_the_storage_fails_the_job(tmp_path: Path, status: int, reas
     assert caught.value.reason == reason
 
 
-def test_nested_columns_are_refused_for_csv(world: World, nested: str) -> None:
+def test_nested_columns_are_refused_for_csv(world: Cloud, nested: str) -> None:
     with pytest.raises(BadRequest, match=r"Operation cannot be performed on a nested schema\. Field: r"):
         world.exported(nested)
 
 
-def test_views_and_other_non_tables_are_refused(world: World) -> None:
+def test_views_and_other_non_tables_are_refused(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     world.sql(f"CREATE VIEW {name}.v AS SELECT a FROM {name}.t")
@@ -475,7 +475,7 @@ def test_views_and_other_non_tables_are_refused(world: World) -> None:
         assert job.error_result["reason"] == "invalid"
 
 
-def test_a_partition_decorator_selects_one_partition(world: World) -> None:
+def test_a_partition_decorator_selects_one_partition(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (d DATE, a INT64) PARTITION BY d")
     world.sql(f"INSERT INTO {name}.t VALUES (DATE '2024-01-01', 1), (DATE '2024-01-02', 2), (NULL, 3)")
@@ -492,14 +492,14 @@ def test_a_partition_decorator_selects_one_partition(world: World) -> None:
 
 
 @pytest.mark.parametrize(("unit", "key"), [("HOUR", "2024010110"), ("MONTH", "202401"), ("YEAR", "2024")])
-def test_partitions_can_have_any_length(world: World, unit: str, key: str) -> None:
+def test_partitions_can_have_any_length(world: Cloud, unit: str, key: str) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64, ts TIMESTAMP) PARTITION BY TIMESTAMP_TRUNC(ts, {unit})")
     world.sql(f"INSERT INTO {name}.t VALUES (1, TIMESTAMP '2024-01-01 10:00:00'), (2, TIMESTAMP '2023-02-02 11:00:00')")
     assert world.exported(f"{name}.t${key}", print_header=False).startswith(b"1,")
 
 
-def test_integer_ranges_are_partitions(world: World) -> None:
+def test_integer_ranges_are_partitions(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64) PARTITION BY RANGE_BUCKET(a, GENERATE_ARRAY(0, 100, 10))")
     world.sql(f"INSERT INTO {name}.t VALUES (5), (15), (500), (NULL)")
@@ -508,12 +508,12 @@ def test_integer_ranges_are_partitions(world: World) -> None:
     assert found == [b"5\n", b"15\n", b"500\n", b"\n"]
 
 
-def test_a_table_without_partitions_refuses_a_partition_decorator(world: World, thousand: str) -> None:
+def test_a_table_without_partitions_refuses_a_partition_decorator(world: Cloud, thousand: str) -> None:
     with pytest.raises(BadRequest, match="not partitioned"):
         world.exported(f"{thousand}$20240101")
 
 
-def test_a_time_decorator_selects_the_rows_at_that_time(world: World) -> None:
+def test_a_time_decorator_selects_the_rows_at_that_time(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     [(moment,)] = world.sql("SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())")
@@ -527,7 +527,7 @@ def test_a_time_decorator_selects_the_rows_at_that_time(world: World) -> None:
         assert world.exported(f"{name}.t@{later}") == b"a,b\n1,\n2,\n"
 
 
-def test_a_time_decorator_selects_the_columns_at_that_time(world: World) -> None:
+def test_a_time_decorator_selects_the_columns_at_that_time(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, 'x' AS b, DATE '2026-01-31' AS c")
     [(moment,)] = world.sql("SELECT UNIX_MILLIS(CURRENT_TIMESTAMP())")
@@ -548,7 +548,7 @@ def test_a_time_decorator_selects_the_columns_at_that_time(world: World) -> None
                 world.sql(f"ALTER TABLE {name}.t {change}")
 
 
-def test_both_decorators_work_together(world: World) -> None:
+def test_both_decorators_work_together(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (d DATE) PARTITION BY d")
     world.sql(f"INSERT INTO {name}.t VALUES (DATE '2024-01-01'), (DATE '2024-01-02')")
@@ -559,7 +559,7 @@ def test_both_decorators_work_together(world: World) -> None:
         assert world.exported(f"{name}.t$20240101") == b"d\n2024-01-01\n2024-01-01\n"
 
 
-def test_a_time_outside_of_time_travel_is_refused(world: World) -> None:
+def test_a_time_outside_of_time_travel_is_refused(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     created = round(world.client.get_table(f"{name}.t").created.timestamp() * 1000)
@@ -571,7 +571,7 @@ def test_a_time_outside_of_time_travel_is_refused(world: World) -> None:
         world.exported(f"{name}.t@{created + 1}")
 
 
-def test_versions_older_than_a_week_are_removed_except_the_newest(world: World) -> None:
+def test_versions_older_than_a_week_are_removed_except_the_newest(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     with world.settings(clock_offset_seconds=8 * 24 * 3600):
@@ -579,7 +579,7 @@ def test_versions_older_than_a_week_are_removed_except_the_newest(world: World) 
         assert world.exported(f"{name}.t@-3600000") == b"a\n1\n"
 
 
-def test_the_project_of_the_table_is_part_of_its_name(world: World, thousand: str) -> None:
+def test_the_project_of_the_table_is_part_of_its_name(world: Cloud, thousand: str) -> None:
     dataset, _, _ = thousand.partition(".")
     message = f"Not found: Table {PROJECT}:{dataset}.nope was not found in location US"
     with pytest.raises(NotFound, match=message):

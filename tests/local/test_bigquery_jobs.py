@@ -20,18 +20,18 @@ from bqdump_local.bigquery.jobs.service import Service
 from bqdump_local.bigquery.jobs.settings import JobSettings
 from bqdump_local.bigquery.tables.catalog import Catalog
 from bqdump_local.bigquery.tables.warehouse import Warehouse
-from local.bigquery_server import PROJECT, World, finish
+from local.bigquery_server import PROJECT, Cloud, finish
 
 
 @pytest.fixture(scope="module")
-def table(world: World) -> str:
+def table(world: Cloud) -> str:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     return f"{name}.t"
 
 
 @pytest.fixture(scope="module")
-def bucket(world: World) -> str:
+def bucket(world: Cloud) -> str:
     return world.bucket()
 
 
@@ -39,7 +39,7 @@ def new_id() -> str:
     return f"job-{uuid.uuid4().hex}"
 
 
-def post(world: World, table: str, bucket: str, **reference: str) -> requests.Response:
+def post(world: Cloud, table: str, bucket: str, **reference: str) -> requests.Response:
     """jobs.insert without the client's retries."""
     dataset, _, name = table.partition(".")
     source = {"projectId": PROJECT, "datasetId": dataset, "tableId": name}
@@ -48,7 +48,7 @@ def post(world: World, table: str, bucket: str, **reference: str) -> requests.Re
     return requests.post(f"{world.address}/bigquery/v2/projects/{PROJECT}/jobs", json=body, timeout=10)
 
 
-def test_a_job_id_is_accepted_once_among_concurrent_requests(world: World, table: str, bucket: str) -> None:
+def test_a_job_id_is_accepted_once_among_concurrent_requests(world: Cloud, table: str, bucket: str) -> None:
     job_id = new_id()
     with ThreadPoolExecutor(50) as threads:
         answers = list(threads.map(lambda _: post(world, table, bucket, jobId=job_id), range(50)))
@@ -58,7 +58,7 @@ def test_a_job_id_is_accepted_once_among_concurrent_requests(world: World, table
     assert refused["message"] == f"Already Exists: Job {PROJECT}:US.{job_id}"
 
 
-def test_the_client_raises_conflict_for_a_duplicate_id_and_finds_the_job(world: World, table: str, bucket: str) -> None:
+def test_the_client_raises_conflict_for_a_duplicate_id_and_finds_the_job(world: Cloud, table: str, bucket: str) -> None:
     job_id = new_id()
     world.extract(table, f"gs://{bucket}/x", job_id=job_id)
     with pytest.raises(Conflict, match="Already Exists"):
@@ -67,12 +67,12 @@ def test_the_client_raises_conflict_for_a_duplicate_id_and_finds_the_job(world: 
 
 
 @pytest.mark.parametrize("job_id", ["a.b", "a b", "a" * 1025, "é"])
-def test_an_invalid_job_id_is_refused(world: World, table: str, bucket: str, job_id: str) -> None:
+def test_an_invalid_job_id_is_refused(world: Cloud, table: str, bucket: str, job_id: str) -> None:
     answer = post(world, table, bucket, jobId=job_id)
     assert (answer.status_code, answer.json()["error"]["errors"][0]["reason"]) == (400, "invalid")
 
 
-def test_a_job_goes_through_pending_and_running(world: World, table: str, bucket: str) -> None:
+def test_a_job_goes_through_pending_and_running(world: Cloud, table: str, bucket: str) -> None:
     with world.settings(pending_seconds=0.1, run_seconds=0.1):
         job = world.extract(table, f"gs://{bucket}/x", wait=False)
         seen = [job.state]
@@ -85,14 +85,14 @@ def test_a_job_goes_through_pending_and_running(world: World, table: str, bucket
     assert job.user_email
 
 
-def test_the_number_of_concurrent_jobs_is_limited(world: World, table: str, bucket: str) -> None:
+def test_the_number_of_concurrent_jobs_is_limited(world: Cloud, table: str, bucket: str) -> None:
     with world.settings(max_running=1, run_seconds=0.05):
         jobs = [world.extract(table, f"gs://{bucket}/x{i}", wait=False) for i in range(3)]
         spans = sorted((finish(job).started, job.ended) for job in jobs)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
 
 
-def test_a_failed_job_has_its_error(world: World, table: str, bucket: str) -> None:
+def test_a_failed_job_has_its_error(world: Cloud, table: str, bucket: str) -> None:
     job = world.extract(f"{table}_missing", f"gs://{bucket}/x", wait=False)
     with pytest.raises(NotFound, match="was not found in location US"):
         finish(job)
@@ -100,13 +100,13 @@ def test_a_failed_job_has_its_error(world: World, table: str, bucket: str) -> No
     assert job.errors == [job.error_result]
 
 
-def test_a_job_in_the_wrong_location_does_not_find_its_dataset(world: World, table: str, bucket: str) -> None:
+def test_a_job_in_the_wrong_location_does_not_find_its_dataset(world: Cloud, table: str, bucket: str) -> None:
     job = world.extract(table, f"gs://{bucket}/x", location="EU", wait=False)
     with pytest.raises(NotFound, match="was not found in location EU"):
         finish(job)
 
 
-def test_a_job_runs_where_its_dataset_is_and_is_found_only_there(world: World, bucket: str) -> None:
+def test_a_job_runs_where_its_dataset_is_and_is_found_only_there(world: Cloud, bucket: str) -> None:
     name = world.dataset(location="asia-east1")
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     job = world.extract(f"{name}.t", f"gs://{bucket}/x")
@@ -118,12 +118,12 @@ def test_a_job_runs_where_its_dataset_is_and_is_found_only_there(world: World, b
         assert requests.get(url, params=params, timeout=10).status_code == 404
 
 
-def test_labels_are_kept(world: World, table: str, bucket: str) -> None:
+def test_labels_are_kept(world: Cloud, table: str, bucket: str) -> None:
     job = world.extract(table, f"gs://{bucket}/x", labels={"run": "one"})
     assert world.client.get_job(job.job_id, location="US").labels == {"run": "one"}
 
 
-def test_a_cancelled_job_ends_as_stopped(world: World, table: str, bucket: str) -> None:
+def test_a_cancelled_job_ends_as_stopped(world: Cloud, table: str, bucket: str) -> None:
     with world.settings(run_seconds=30):
         job = world.extract(table, f"gs://{bucket}/cancelled", wait=False)
         job.cancel()
@@ -133,7 +133,7 @@ def test_a_cancelled_job_ends_as_stopped(world: World, table: str, bucket: str) 
     assert "cancelled" not in world.names(bucket)
 
 
-def test_jobs_are_listed_newest_first_in_pages(world: World, table: str, bucket: str) -> None:
+def test_jobs_are_listed_newest_first_in_pages(world: Cloud, table: str, bucket: str) -> None:
     ids = [world.extract(table, f"gs://{bucket}/x").job_id for _ in range(5)]
     listed = [job.job_id for job in world.client.list_jobs(max_results=5)]
     assert listed == ids[::-1]
@@ -141,7 +141,7 @@ def test_jobs_are_listed_newest_first_in_pages(world: World, table: str, bucket:
     assert [job.job_id for _, page in zip(range(2), pages, strict=False) for job in page] == ids[:0:-1]
 
 
-def test_jobs_are_filtered_by_state_and_creation_time(world: World, table: str, bucket: str) -> None:
+def test_jobs_are_filtered_by_state_and_creation_time(world: Cloud, table: str, bucket: str) -> None:
     done = world.extract(table, f"gs://{bucket}/x")
     with world.settings(run_seconds=0.3):
         job = world.extract(table, f"gs://{bucket}/x", wait=False)
@@ -158,7 +158,7 @@ def test_jobs_are_filtered_by_state_and_creation_time(world: World, table: str, 
     assert job.job_id not in earlier
 
 
-def test_several_states_can_be_requested(world: World, table: str, bucket: str) -> None:
+def test_several_states_can_be_requested(world: Cloud, table: str, bucket: str) -> None:
     world.extract(table, f"gs://{bucket}/x")
     url = f"{world.address}/bigquery/v2/projects/{PROJECT}/jobs"
     found = requests.get(
@@ -167,7 +167,7 @@ def test_several_states_can_be_requested(world: World, table: str, bucket: str) 
     assert found["jobs"][0]["state"] == "DONE"
 
 
-def test_a_minimal_list_omits_the_configuration(world: World, table: str, bucket: str) -> None:
+def test_a_minimal_list_omits_the_configuration(world: Cloud, table: str, bucket: str) -> None:
     world.extract(table, f"gs://{bucket}/x")
     url = f"{world.address}/bigquery/v2/projects/{PROJECT}/jobs"
     for projection, present in (("minimal", False), ("full", True)):
@@ -181,7 +181,7 @@ def test_a_minimal_list_omits_the_configuration(world: World, table: str, bucket
     [("rateLimitExceeded", 403), ("quotaExceeded", 403), ("accessDenied", 403), ("backendError", 503),
      ("internalError", 500)],
 )  # fmt: skip
-def test_a_fault_at_insert_refuses_the_job(world: World, table: str, bucket: str, reason: str, status: int) -> None:
+def test_a_fault_at_insert_refuses_the_job(world: Cloud, table: str, bucket: str, reason: str, status: int) -> None:
     job_id = new_id()
     with world.settings(faults=[{"at": "insert", "table": "^t$", "reason": reason}]):
         answer = post(world, table, bucket, jobId=job_id)
@@ -191,19 +191,19 @@ def test_a_fault_at_insert_refuses_the_job(world: World, table: str, bucket: str
         assert post(world, table, bucket, jobId=job_id).status_code == 200
 
 
-def test_an_accepted_job_can_be_answered_with_an_error(world: World, table: str, bucket: str) -> None:
+def test_an_accepted_job_can_be_answered_with_an_error(world: Cloud, table: str, bucket: str) -> None:
     job_id = new_id()
     with world.settings(faults=[{"at": "accepted", "reason": "backendError", "message": "Lost."}]):
         assert post(world, table, bucket, jobId=job_id).status_code == 503
     assert finish(world.client.get_job(job_id, location="US")).error_result is None
 
 
-def test_the_client_meets_its_own_job_after_a_lost_answer(world: World, table: str, bucket: str) -> None:
+def test_the_client_meets_its_own_job_after_a_lost_answer(world: Cloud, table: str, bucket: str) -> None:
     with world.settings(faults=[{"at": "accepted"}]), pytest.raises(Conflict):
         world.extract(table, f"gs://{bucket}/x", job_id=new_id())
 
 
-def test_a_fault_at_run_fails_the_job(world: World, table: str, bucket: str) -> None:
+def test_a_fault_at_run_fails_the_job(world: Cloud, table: str, bucket: str) -> None:
     fault = {"at": "run", "table": "^t$", "reason": "quotaExceeded", "message": "Too much."}
     with world.settings(faults=[fault]):
         job = world.extract(table, f"gs://{bucket}/x", wait=False)
@@ -212,7 +212,7 @@ def test_a_fault_at_run_fails_the_job(world: World, table: str, bucket: str) -> 
         assert world.extract(table, f"gs://{bucket}/x").error_result is None
 
 
-def test_unknown_settings_are_refused(world: World) -> None:
+def test_unknown_settings_are_refused(world: Cloud) -> None:
     answer = requests.put(f"{world.address}/_local/jobs", json={"nope": 1}, timeout=10)
     assert answer.status_code == 400
 
@@ -227,25 +227,25 @@ def test_unknown_settings_are_refused(world: World) -> None:
         {"load": {"sourceUris": ["gs://b/o"]}},
     ],
 )
-def test_an_incomplete_request_is_refused(world: World, configuration: dict[str, Any]) -> None:
+def test_an_incomplete_request_is_refused(world: Cloud, configuration: dict[str, Any]) -> None:
     body = {"configuration": configuration}
     answer = requests.post(f"{world.address}/bigquery/v2/projects/{PROJECT}/jobs", json=body, timeout=10)
     assert answer.status_code == 400
 
 
-def test_a_copy_job_copies_the_rows(world: World, table: str) -> None:
+def test_a_copy_job_copies_the_rows(world: Cloud, table: str) -> None:
     name = world.dataset()
     finish(world.client.copy_table(f"{PROJECT}.{table}", f"{PROJECT}.{name}.copy"))
     assert world.sql(f"SELECT a FROM {name}.copy") == [(1,)]
 
 
-def test_an_unavailable_service_reaches_the_caller(world: World, table: str, bucket: str) -> None:
+def test_an_unavailable_service_reaches_the_caller(world: Cloud, table: str, bucket: str) -> None:
     never = Retry(predicate=lambda _: False)
     with world.settings(faults=[{"at": "insert", "times": 1}]), pytest.raises(ServiceUnavailable):
         world.client.extract_table(f"{PROJECT}.{table}", f"gs://{bucket}/x", retry=never)
 
 
-def test_a_query_for_an_unknown_table_is_a_failed_job(world: World) -> None:
+def test_a_query_for_an_unknown_table_is_a_failed_job(world: Cloud) -> None:
     name = world.dataset()
     job = world.client.query(f"SELECT 1 FROM {name}.nope")
     with pytest.raises(NotFound, match="was not found in location US"):
@@ -255,7 +255,7 @@ def test_a_query_for_an_unknown_table_is_a_failed_job(world: World) -> None:
     assert job.error_result["reason"] == "notFound"
 
 
-def test_a_wrong_query_is_a_failed_job(world: World, table: str) -> None:
+def test_a_wrong_query_is_a_failed_job(world: Cloud, table: str) -> None:
     with pytest.raises(BadRequest, match="Unrecognized name: nope") as caught:
         world.client.query(f"SELECT nope FROM {table}").result()
     assert caught.value.errors[0]["reason"] == "invalidQuery"
@@ -275,7 +275,7 @@ def test_a_wrong_query_is_a_failed_job(world: World, table: str) -> None:
     ],
 )
 def test_the_job_of_a_statement_names_the_table_that_it_fills_or_changes(
-    world: World, statement: str, named: str | None
+    world: Cloud, statement: str, named: str | None
 ) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")

@@ -14,11 +14,11 @@ import pytest
 from google.api_core.exceptions import BadRequest
 from google.cloud import bigquery
 
-from local.bigquery_server import PROJECT, World, finish
+from local.bigquery_server import PROJECT, Cloud, finish
 
 
 @pytest.fixture
-def table(world: World) -> str:
+def table(world: Cloud) -> str:
     return f"{PROJECT}.{world.dataset()}.t"
 
 
@@ -26,12 +26,12 @@ def fields(*pairs: str) -> list[bigquery.SchemaField]:
     return [bigquery.SchemaField(*pair.split()) for pair in pairs]
 
 
-def load(world: World, table: str, data: bytes, **options: Any) -> Any:
+def load(world: Cloud, table: str, data: bytes, **options: Any) -> Any:
     config = bigquery.LoadJobConfig(**options)
     return finish(world.client.load_table_from_file(io.BytesIO(data), table, size=len(data), job_config=config))
 
 
-def rows(world: World, table: str) -> list[tuple[Any, ...]]:
+def rows(world: Cloud, table: str) -> list[tuple[Any, ...]]:
     return world.sql(f"SELECT * FROM `{table}` ORDER BY 1")
 
 
@@ -69,7 +69,7 @@ WRITERS = {"PARQUET": parquet, "AVRO": avro}
     ],
 )
 def test_a_decimal_becomes_the_first_target_type_that_holds_all_its_values(
-    world: World, table: str, format_: str, precision: int, scale: int, types: list[str], result: str
+    world: Cloud, table: str, format_: str, precision: int, scale: int, types: list[str], result: str
 ) -> None:
     data = WRITERS[format_]("1.5", precision, scale)
     load(world, table, data, source_format=format_, decimal_target_types=types, use_avro_logical_types=True)
@@ -83,7 +83,7 @@ def test_a_decimal_becomes_the_first_target_type_that_holds_all_its_values(
 @pytest.mark.parametrize("format_", WRITERS)
 @pytest.mark.parametrize("given", [{"decimal_target_types": ["NUMERIC"]}, {}, {"schema": fields("n NUMERIC")}])
 def test_a_decimal_that_does_not_fit_fails_and_is_not_rounded(
-    world: World, table: str, format_: str, given: dict[str, Any]
+    world: Cloud, table: str, format_: str, given: dict[str, Any]
 ) -> None:
     options = {"source_format": format_, "use_avro_logical_types": True, **given}
     with pytest.raises(BadRequest, match=r"field n, out of valid NUMERIC range: 123\.999999999999"):
@@ -96,14 +96,14 @@ def test_a_decimal_that_does_not_fit_fails_and_is_not_rounded(
 
 
 @pytest.mark.parametrize("format_", WRITERS)
-def test_a_decimal_keeps_all_digits_that_a_bignumeric_holds(world: World, table: str, format_: str) -> None:
+def test_a_decimal_keeps_all_digits_that_a_bignumeric_holds(world: Cloud, table: str, format_: str) -> None:
     value = "-12345678901234567890.123456789012"
     data = WRITERS[format_](value, 38, 12)
     load(world, table, data, source_format=format_, schema=fields("n BIGNUMERIC"), use_avro_logical_types=True)
     assert world.sql(f"SELECT CAST(n AS STRING) FROM `{table}`") == [(value,)]
 
 
-def test_a_decimal_within_an_array_of_structs_becomes_the_target_type(world: World, table: str) -> None:
+def test_a_decimal_within_an_array_of_structs_becomes_the_target_type(world: Cloud, table: str) -> None:
     kind = pa.list_(pa.struct([("n", pa.decimal128(38, 12)), ("s", pa.string())]))
     out = io.BytesIO()
     pq.write_table(pa.table({"l": pa.array([[{"n": Decimal("0.123456789012"), "s": "x"}]], kind)}), out)
@@ -116,7 +116,7 @@ def test_a_decimal_within_an_array_of_structs_becomes_the_target_type(world: Wor
 
 
 @pytest.mark.parametrize("types", [["FLOAT64"], ["NUMERIC", "NUMERIC"]])
-def test_unknown_and_duplicate_target_types_are_refused(world: World, table: str, types: list[str]) -> None:
+def test_unknown_and_duplicate_target_types_are_refused(world: Cloud, table: str, types: list[str]) -> None:
     with pytest.raises(BadRequest, match="decimalTargetTypes"):
         load(world, table, parquet("1", 10, 2), source_format="PARQUET", decimal_target_types=types)
 
@@ -131,7 +131,7 @@ def test_unknown_and_duplicate_target_types_are_refused(world: World, table: str
         ('"2013-10-10 11:27:16 UTC"', 1381404436000000),
     ],
 )
-def test_a_number_is_loaded_as_seconds_into_a_timestamp(world: World, table: str, text: str, micros: int) -> None:
+def test_a_number_is_loaded_as_seconds_into_a_timestamp(world: Cloud, table: str, text: str, micros: int) -> None:
     schema = fields("t TIMESTAMP")
     data = f'{{"t": {text}}}\n'.encode()
     load(world, table, data, source_format="NEWLINE_DELIMITED_JSON", schema=schema)
@@ -143,7 +143,7 @@ def test_a_number_is_loaded_as_seconds_into_a_timestamp(world: World, table: str
     ("text", "value"),
     [("DQo=", b"\r\n"), ("DQ\no=\n", b"\r\n"), ("YWJj\nZGVm\n", b"abcdef"), ("YWI", b"ab"), ("", b"")],
 )
-def test_base64_may_have_line_breaks_and_no_padding(world: World, table: str, text: str, value: bytes) -> None:
+def test_base64_may_have_line_breaks_and_no_padding(world: Cloud, table: str, text: str, value: bytes) -> None:
     schema = fields("b BYTES")
     json = f'{{"b": {dumps(text)}}}\n'
     load(world, table, json.encode(), source_format="NEWLINE_DELIMITED_JSON", schema=schema)
@@ -153,7 +153,7 @@ def test_base64_may_have_line_breaks_and_no_padding(world: World, table: str, te
         assert rows(world, table) == [(value,)] * 2
 
 
-def test_base64_of_an_impossible_length_is_refused(world: World, table: str) -> None:
+def test_base64_of_an_impossible_length_is_refused(world: Cloud, table: str) -> None:
     with pytest.raises(BadRequest, match="Error while reading data"):
         load(world, table, b"YWJjZ\n", schema=fields("b BYTES"))
 
@@ -162,7 +162,7 @@ NESTED = [*fields("i INT64 REQUIRED", "s STRING", "l STRING REPEATED"),
           bigquery.SchemaField("r", "STRUCT", fields=fields("x INT64", "y STRING"))]  # fmt: skip
 
 
-def test_rows_can_be_appended_with_fewer_nullable_columns(world: World, table: str) -> None:
+def test_rows_can_be_appended_with_fewer_nullable_columns(world: Cloud, table: str) -> None:
     world.client.create_table(bigquery.Table(table, NESTED))
     json = {"source_format": "NEWLINE_DELIMITED_JSON"}
     load(world, table, b'{"i": 1}\n', schema=fields("i INT64 REQUIRED"), **json)
@@ -173,7 +173,7 @@ def test_rows_can_be_appended_with_fewer_nullable_columns(world: World, table: s
         load(world, table, b'{"s": "x"}\n', schema=fields("s STRING"), **json)
 
 
-def test_a_job_can_add_and_relax_columns_only_if_it_says_so(world: World, table: str) -> None:
+def test_a_job_can_add_and_relax_columns_only_if_it_says_so(world: Cloud, table: str) -> None:
     world.client.create_table(bigquery.Table(table, NESTED))
     json = {"source_format": "NEWLINE_DELIMITED_JSON"}
     load(world, table, b'{"i": 1, "r": {"x": 1}}\n', **json)
@@ -196,7 +196,7 @@ def test_a_job_can_add_and_relax_columns_only_if_it_says_so(world: World, table:
         load(world, table, data, schema=wider, schema_update_options=["ALLOW_ALL"], **json)
 
 
-def test_a_query_can_add_columns_to_its_destination(world: World, table: str) -> None:
+def test_a_query_can_add_columns_to_its_destination(world: Cloud, table: str) -> None:
     world.sql(f"CREATE TABLE `{table}` AS SELECT 1 AS a")
     config = bigquery.QueryJobConfig(destination=table, write_disposition="WRITE_APPEND")
     with pytest.raises(BadRequest, match="Cannot add fields"):
@@ -206,7 +206,7 @@ def test_a_query_can_add_columns_to_its_destination(world: World, table: str) ->
     assert rows(world, table) == [(1, None), (2, "x")]
 
 
-def test_a_member_added_to_a_struct_is_null_in_its_rows(world: World, table: str) -> None:
+def test_a_member_added_to_a_struct_is_null_in_its_rows(world: Cloud, table: str) -> None:
     world.sql(f"CREATE TABLE `{table}` AS SELECT STRUCT(1 AS x) AS r, [STRUCT(2 AS y)] AS l")
     found = world.client.get_table(table)
     found.schema = [
@@ -217,7 +217,7 @@ def test_a_member_added_to_a_struct_is_null_in_its_rows(world: World, table: str
     assert rows(world, table) == [({"x": 1, "z": None}, [{"y": 2, "t": []}])]
 
 
-def test_a_load_job_sets_the_properties_of_a_new_table_only(world: World, table: str) -> None:
+def test_a_load_job_sets_the_properties_of_a_new_table_only(world: Cloud, table: str) -> None:
     named = {"destination_table_friendly_name": "Name", "destination_table_description": "Text"}
     load(world, table, b"1\n", schema=fields("a INT64"), **named)
     found = world.client.get_table(table)
@@ -228,7 +228,7 @@ def test_a_load_job_sets_the_properties_of_a_new_table_only(world: World, table:
     assert rows(world, table) == [(1,), (2,)]
 
 
-def test_the_columns_can_be_those_of_a_reference_file(world: World, table: str) -> None:
+def test_the_columns_can_be_those_of_a_reference_file(world: Cloud, table: str) -> None:
     bucket = world.storage.bucket(world.bucket())
     bucket.blob("wide").upload_from_string(parquet("1.5", 38, 12))
     bucket.blob("narrow").upload_from_string(parquet("2", 10, 0))
@@ -240,7 +240,7 @@ def test_the_columns_can_be_those_of_a_reference_file(world: World, table: str) 
 
 
 @pytest.mark.parametrize("given", [{}, {"referenceFileSchemaUri": "wide"}])
-def test_an_external_table_has_the_columns_of_its_files(world: World, table: str, given: dict[str, str]) -> None:
+def test_an_external_table_has_the_columns_of_its_files(world: Cloud, table: str, given: dict[str, str]) -> None:
     bucket = world.storage.bucket(world.bucket())
     for name in ("wide", "narrow"):
         bucket.blob(name).upload_from_string(parquet("1.5", 38, 12 if name == "wide" else 10))
@@ -258,7 +258,7 @@ def test_an_external_table_has_the_columns_of_its_files(world: World, table: str
 
 
 @pytest.mark.parametrize("value", [str(2**255 // 10**38), f"-{2**255 // 10**38}.5", "9" * 38])
-def test_a_bignumeric_may_have_39_digits_before_the_point(world: World, table: str, value: str) -> None:
+def test_a_bignumeric_may_have_39_digits_before_the_point(world: Cloud, table: str, value: str) -> None:
     options = {"source_format": "AVRO", "use_avro_logical_types": True, "decimal_target_types": ["BIGNUMERIC"]}
     load(world, table, avro(value, 77, 38), **options)
     assert rows(world, table) == [(Decimal(value),)]
@@ -267,7 +267,7 @@ def test_a_bignumeric_may_have_39_digits_before_the_point(world: World, table: s
 
 
 @pytest.mark.parametrize("format_", WRITERS)
-def test_files_with_a_schema_replace_that_of_a_truncated_table(world: World, table: str, format_: str) -> None:
+def test_files_with_a_schema_replace_that_of_a_truncated_table(world: Cloud, table: str, format_: str) -> None:
     world.sql(f"CREATE TABLE `{table}` AS SELECT 'x' AS s")
     load(world, table, WRITERS[format_]("1.5", 10, 2), source_format=format_, use_avro_logical_types=True,
          write_disposition="WRITE_TRUNCATE")  # fmt: skip

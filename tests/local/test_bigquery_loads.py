@@ -11,11 +11,11 @@ import pytest
 from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import bigquery
 
-from local.bigquery_server import PROJECT, World, finish
+from local.bigquery_server import PROJECT, Cloud, finish
 
 
 @pytest.fixture
-def table(world: World) -> str:
+def table(world: Cloud) -> str:
     return f"{PROJECT}.{world.dataset()}.t"
 
 
@@ -23,16 +23,16 @@ def fields(*pairs: str) -> list[bigquery.SchemaField]:
     return [bigquery.SchemaField(*pair.split()) for pair in pairs]
 
 
-def load(world: World, table: str, data: bytes, **options: Any) -> Any:
+def load(world: Cloud, table: str, data: bytes, **options: Any) -> Any:
     config = bigquery.LoadJobConfig(**options)
     return finish(world.client.load_table_from_file(io.BytesIO(data), table, size=len(data), job_config=config))
 
 
-def rows(world: World, table: str) -> list[tuple[Any, ...]]:
+def rows(world: Cloud, table: str) -> list[tuple[Any, ...]]:
     return world.sql(f"SELECT * FROM `{table}` ORDER BY 1")
 
 
-def test_csv_is_loaded_by_its_schema(world: World, table: str) -> None:
+def test_csv_is_loaded_by_its_schema(world: Cloud, table: str) -> None:
     data = b'a,s,ts,raw\n1,"x\ny",2024-01-01 00:00:00 UTC,YWJj\n2,"",,\n3,,,\n'
     job = load(
         world, table, data, skip_leading_rows=1, allow_quoted_newlines=True,
@@ -43,13 +43,13 @@ def test_csv_is_loaded_by_its_schema(world: World, table: str) -> None:
     assert found == [(1, "x\ny", 1704067200, b"abc"), (2, "", None, None), (3, None, None, None)]
 
 
-def test_a_null_marker_is_loaded_as_null(world: World, table: str) -> None:
+def test_a_null_marker_is_loaded_as_null(world: Cloud, table: str) -> None:
     schema = fields("a INT64", "s STRING")
     load(world, table, b"1;NA\nNA;x\n", null_marker="NA", field_delimiter=";", schema=schema)
     assert sorted(rows(world, table), key=str) == [(1, None), (None, "x")]
 
 
-def test_a_schema_can_be_detected(world: World, table: str) -> None:
+def test_a_schema_can_be_detected(world: Cloud, table: str) -> None:
     load(
         world,
         table,
@@ -62,7 +62,7 @@ def test_a_schema_can_be_detected(world: World, table: str) -> None:
     assert world.client.get_table(table).num_rows == 2
 
 
-def test_json_is_loaded_with_nested_values(world: World, table: str) -> None:
+def test_json_is_loaded_with_nested_values(world: Cloud, table: str) -> None:
     schema = [
         *fields("id INT64", "n NUMERIC", "tags STRING REPEATED"),
         bigquery.SchemaField("r", "STRUCT", fields=fields("x INT64", "when TIMESTAMP")),
@@ -76,7 +76,7 @@ def test_json_is_loaded_with_nested_values(world: World, table: str) -> None:
 
 
 @pytest.mark.parametrize("format_", ["CSV", "NEWLINE_DELIMITED_JSON", "AVRO", "PARQUET"])
-def test_extracted_files_can_be_loaded(world: World, table: str, format_: str) -> None:
+def test_extracted_files_can_be_loaded(world: Cloud, table: str, format_: str) -> None:
     # A DATETIME comes back from Avro as a STRING.
     moment = "NULL" if format_ == "AVRO" else "DATETIME '2024-01-01 01:02:03.5'"
     world.sql(f"""
@@ -97,7 +97,7 @@ def test_extracted_files_can_be_loaded(world: World, table: str, format_: str) -
 
 
 @pytest.mark.parametrize("format_", ["AVRO", "PARQUET"])
-def test_files_with_a_schema_need_no_other(world: World, table: str, format_: str) -> None:
+def test_files_with_a_schema_need_no_other(world: Cloud, table: str, format_: str) -> None:
     world.sql(f"CREATE TABLE `{table}` AS SELECT 1 AS a, [1, 2] AS l, STRUCT('x' AS y) AS r, CURRENT_TIMESTAMP() AS t")
     bucket = world.bucket()
     world.extract(table.partition(".")[2], f"gs://{bucket}/x", destination_format=format_)
@@ -106,7 +106,7 @@ def test_files_with_a_schema_need_no_other(world: World, table: str, format_: st
     assert rows(world, f"{table}_copy") == rows(world, table)
 
 
-def test_dispositions_determine_whether_old_rows_stay(world: World, table: str) -> None:
+def test_dispositions_determine_whether_old_rows_stay(world: Cloud, table: str) -> None:
     schema = fields("a INT64")
     load(world, table, b"1\n", schema=schema)
     load(world, table, b"2\n")
@@ -121,7 +121,7 @@ def test_dispositions_determine_whether_old_rows_stay(world: World, table: str) 
         load(world, f"{table}_new", b"1\n", schema=schema, create_disposition="CREATE_NEVER")
 
 
-def test_a_partition_can_be_replaced(world: World, table: str) -> None:
+def test_a_partition_can_be_replaced(world: Cloud, table: str) -> None:
     schema = fields("d DATE", "a INT64")
     partitioning = bigquery.TimePartitioning(field="d")
     load(world, table, b"2024-01-01,1\n2024-01-02,2\n", schema=schema, time_partitioning=partitioning)
@@ -129,19 +129,19 @@ def test_a_partition_can_be_replaced(world: World, table: str) -> None:
     assert [row[1] for row in rows(world, table)] == [9, 2]
 
 
-def test_ingestion_time_partitions_can_be_selected(world: World, table: str) -> None:
+def test_ingestion_time_partitions_can_be_selected(world: Cloud, table: str) -> None:
     schema = fields("a INT64")
     load(world, f"{table}$20240101", b"1\n", schema=schema, time_partitioning=bigquery.TimePartitioning())
     assert world.exported(f"{table.partition('.')[2]}$20240101", print_header=False) == b"1\n"
     assert world.exported(f"{table.partition('.')[2]}$20240102", print_header=False) == b""
 
 
-def test_gzipped_files_are_loaded_as_they_are(world: World, table: str) -> None:
+def test_gzipped_files_are_loaded_as_they_are(world: Cloud, table: str) -> None:
     load(world, table, gzip.compress(b"1\n2\n"), schema=fields("a INT64"))
     assert rows(world, table) == [(1,), (2,)]
 
 
-def test_large_files_are_uploaded_in_parts(world: World, table: str) -> None:
+def test_large_files_are_uploaded_in_parts(world: Cloud, table: str) -> None:
     data = b"".join(b"%d,%s\n" % (number, b"x" * 100) for number in range(20_000))
     config = bigquery.LoadJobConfig(schema=fields("a INT64", "s STRING"))
     file = io.BytesIO(data)
@@ -149,26 +149,26 @@ def test_large_files_are_uploaded_in_parts(world: World, table: str) -> None:
     assert world.sql(f"SELECT count(*), max(a) FROM `{table}`") == [(20_000, 19_999)]
 
 
-def test_an_invalid_value_fails_the_job(world: World, table: str) -> None:
+def test_an_invalid_value_fails_the_job(world: Cloud, table: str) -> None:
     with pytest.raises(BadRequest, match="Error while reading data"):
         load(world, table, b"x\n", schema=fields("a INT64"))
     with pytest.raises(NotFound):
         world.client.get_table(table)
 
 
-def test_a_required_column_refuses_null(world: World, table: str) -> None:
+def test_a_required_column_refuses_null(world: Cloud, table: str) -> None:
     with pytest.raises(BadRequest, match="Required field a cannot be null"):
         load(world, table, b",x\n", schema=fields("a INT64 REQUIRED", "s STRING"))
 
 
-def test_a_missing_object_fails_the_job(world: World, table: str) -> None:
+def test_a_missing_object_fails_the_job(world: Cloud, table: str) -> None:
     config = bigquery.LoadJobConfig(schema=fields("a INT64"))
     for uri in (f"gs://{world.bucket()}/none-*", "gs://no-such-bucket/x"):
         with pytest.raises(NotFound, match="Not found: URI"):
             finish(world.client.load_table_from_uri(uri, table, job_config=config))
 
 
-def test_avro_instants_are_numbers_unless_logical_types_are_requested(world: World, table: str) -> None:
+def test_avro_instants_are_numbers_unless_logical_types_are_requested(world: Cloud, table: str) -> None:
     world.sql(
         f"CREATE TABLE `{table}` AS SELECT DATE '1970-01-02' AS d, TIME '00:00:01' AS t, TIMESTAMP_MILLIS(5) AS ts"
     )
@@ -183,7 +183,7 @@ def test_avro_instants_are_numbers_unless_logical_types_are_requested(world: Wor
         finish(world.client.load_table_from_uri(uri, f"{table}_typed", job_config=config))
 
 
-def test_an_avro_datetime_is_a_string_to_a_load_job(world: World, table: str) -> None:
+def test_an_avro_datetime_is_a_string_to_a_load_job(world: Cloud, table: str) -> None:
     world.sql(f"CREATE TABLE `{table}` AS SELECT DATETIME '2024-02-29 10:00:00' AS dt")
     bucket = world.bucket()
     name = table.partition(".")[2]
@@ -193,7 +193,7 @@ def test_an_avro_datetime_is_a_string_to_a_load_job(world: World, table: str) ->
         finish(world.client.load_table_from_uri(f"gs://{bucket}/x", f"{table}_copy", job_config=config))
 
 
-def test_a_parquet_list_is_a_repeated_field_only_on_request(world: World, table: str) -> None:
+def test_a_parquet_list_is_a_repeated_field_only_on_request(world: Cloud, table: str) -> None:
     world.sql(f"CREATE TABLE `{table}` AS SELECT [1, 2] AS l")
     bucket = world.bucket()
     world.extract(table.partition(".")[2], f"gs://{bucket}/x", destination_format="PARQUET")
@@ -211,7 +211,7 @@ def test_a_parquet_list_is_a_repeated_field_only_on_request(world: World, table:
 @pytest.mark.parametrize(
     ("data", "option"), [(b'"a\nb"\n', "allow_quoted_newlines"), (b"a\x00b\n", "preserve_ascii_control_characters")]
 )
-def test_line_breaks_and_nul_in_csv_must_be_allowed(world: World, table: str, data: bytes, option: str) -> None:
+def test_line_breaks_and_nul_in_csv_must_be_allowed(world: Cloud, table: str, data: bytes, option: str) -> None:
     with pytest.raises(BadRequest, match="Bad character"):
         load(world, table, data, schema=fields("s STRING"))
     config = bigquery.LoadJobConfig(schema=fields("s STRING"))
@@ -222,7 +222,7 @@ def test_line_breaks_and_nul_in_csv_must_be_allowed(world: World, table: str, da
     assert rows(world, table) == [(data.strip(b'"\n').decode(),)]
 
 
-def test_json_requires_intervals_in_iso_8601_and_csv_does_not(world: World, table: str) -> None:
+def test_json_requires_intervals_in_iso_8601_and_csv_does_not(world: Cloud, table: str) -> None:
     schema = fields("iv INTERVAL")
     load(world, table, b'{"iv": "P1Y2M-3DT4H5M6.5S"}\n', source_format="NEWLINE_DELIMITED_JSON", schema=schema)
     load(world, table, b"0-0 -5 0:0:0\n", schema=schema)
@@ -232,7 +232,7 @@ def test_json_requires_intervals_in_iso_8601_and_csv_does_not(world: World, tabl
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_long_rows_of_csv_are_loaded(world: World, table: str, packed: bool) -> None:
+def test_long_rows_of_csv_are_loaded(world: Cloud, table: str, packed: bool) -> None:
     """BigQuery supports rows of up to 100 MB."""
     text = 'long, "quoted"\n' * 500_000
     data = f'1,"{text.replace(chr(34), chr(34) * 2)}"\n2,short\n'.encode()
@@ -243,7 +243,7 @@ def test_long_rows_of_csv_are_loaded(world: World, table: str, packed: bool) -> 
 
 
 @pytest.mark.parametrize("format_", ["CSV", "NEWLINE_DELIMITED_JSON"])
-def test_an_interval_that_is_null_stays_null(world: World, table: str, format_: str) -> None:
+def test_an_interval_that_is_null_stays_null(world: Cloud, table: str, format_: str) -> None:
     schema = [
         *fields("i INT64", "span INTERVAL"),
         *([] if format_ == "CSV" else [*fields("spans INTERVAL REPEATED"),
@@ -273,7 +273,7 @@ NESTED = [
 
 
 @pytest.mark.parametrize("format_", ["NEWLINE_DELIMITED_JSON", "AVRO", "PARQUET"])
-def test_a_missing_nested_array_is_an_empty_array(world: World, table: str, format_: str) -> None:
+def test_a_missing_nested_array_is_an_empty_array(world: Cloud, table: str, format_: str) -> None:
     """In BigQuery no array is NULL, at any depth, and loaded rows can be exported in any format."""
     data = b'{"i":1,"r":{"x":1,"more":[{"y":1},{"deep":null}]},"l":[{"z":1}]}\n{"i":2}\n{"i":3,"r":{}}\n'
     schema = [*fields("i INT64"), *NESTED]
@@ -297,7 +297,7 @@ def test_a_missing_nested_array_is_an_empty_array(world: World, table: str, form
 
 
 @pytest.mark.parametrize("way", ["streamed", "inserted", "queried"])
-def test_no_way_to_write_rows_leaves_an_array_null(world: World, table: str, way: str) -> None:
+def test_no_way_to_write_rows_leaves_an_array_null(world: Cloud, table: str, way: str) -> None:
     ddl = "i INT64, r STRUCT<x INT64, tags ARRAY<STRING>>, l ARRAY<STRUCT<z INT64, deep ARRAY<STRING>>>"
     values = "SELECT 1 AS i, STRUCT(1 AS x, CAST(NULL AS ARRAY<STRING>) AS tags) AS r, "
     values += "[STRUCT(1 AS z, CAST(NULL AS ARRAY<STRING>) AS deep)] AS l"
@@ -321,7 +321,7 @@ def test_no_way_to_write_rows_leaves_an_array_null(world: World, table: str, way
     [("CSV", "NONE"), ("CSV", "GZIP"), ("NEWLINE_DELIMITED_JSON", "GZIP"), ("AVRO", "SNAPPY"), ("PARQUET", "SNAPPY")],
 )
 def test_files_without_rows_can_be_loaded_with_others(
-    world: World, table: str, format_: str, codec: str, bare: bool
+    world: Cloud, table: str, format_: str, codec: str, bare: bool
 ) -> None:
     world.sql(f"CREATE TABLE `{table}` AS SELECT i, CAST(i AS STRING) AS s FROM UNNEST(GENERATE_ARRAY(1, 20)) AS i")
     for rows_there, settings in (20, {"shard_bytes": 100, "empty_shards": 3}), (0, {}):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from local.bigquery_server import PROJECT, World
+from local.bigquery_server import PROJECT, Cloud
 
 DEEP = b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"
 NESTED = json.dumps({"query": f"SELECT {'(' * 3000}1{')' * 3000}"}).encode()
@@ -59,13 +59,13 @@ BODIES: list[tuple[str, bytes | dict[str, Any]]] = [
 
 
 @pytest.fixture(scope="module")
-def dataset(world: World) -> str:
+def dataset(world: Cloud) -> str:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     return name
 
 
-def refusal(world: World, dataset: str, method: str, path: str, **options: Any) -> str:
+def refusal(world: Cloud, dataset: str, method: str, path: str, **options: Any) -> str:
     """The message of an error that must be the caller's, in the API's format."""
     url = world.address + path.format(project=PROJECT, dataset=dataset)
     answer = requests.request(method, url, timeout=60, **options)
@@ -76,17 +76,17 @@ def refusal(world: World, dataset: str, method: str, path: str, **options: Any) 
 
 
 @pytest.mark.parametrize(("path", "body"), BODIES, ids=range(len(BODIES)))
-def test_a_malformed_body_is_refused(world: World, dataset: str, path: str, body: bytes | dict[str, Any]) -> None:
+def test_a_malformed_body_is_refused(world: Cloud, dataset: str, path: str, body: bytes | dict[str, Any]) -> None:
     assert refusal(world, dataset, "POST", path, data=body if isinstance(body, bytes) else json.dumps(body))
 
 
-def test_a_statement_of_many_parentheses_is_answered_or_refused(world: World, dataset: str) -> None:
+def test_a_statement_of_many_parentheses_is_answered_or_refused(world: Cloud, dataset: str) -> None:
     # How many can be read depends on the version of Python.
     url = world.address + QUERIES.format(project=PROJECT, dataset=dataset)
     assert requests.post(url, data=NESTED, timeout=60).status_code in (200, 400)
 
 
-def test_a_value_of_another_type_is_named_with_its_place(world: World, dataset: str) -> None:
+def test_a_value_of_another_type_is_named_with_its_place(world: Cloud, dataset: str) -> None:
     body = {"tableReference": {"tableId": "q"}, "schema": {"fields": [{"name": "a", "type": "STRING", "mode": 5}]}}
     message = refusal(world, dataset, "POST", TABLES, json=body)
     assert message == "Invalid JSON payload received. Invalid value at 'table.schema.fields[0].mode': 5"
@@ -101,24 +101,24 @@ def test_a_value_of_another_type_is_named_with_its_place(world: World, dataset: 
         f"{JOBS}?minCreationTime=x",
     ],
 )
-def test_a_number_that_is_none_is_refused(world: World, dataset: str, path: str) -> None:
+def test_a_number_that_is_none_is_refused(world: Cloud, dataset: str, path: str) -> None:
     assert "Invalid value for" in refusal(world, dataset, "GET", path)
 
 
 @pytest.mark.parametrize(("encoding", "message"), [("gzip", "not valid gzip"), ("br", "Unsupported content encoding")])
-def test_a_body_in_another_encoding_is_refused(world: World, dataset: str, encoding: str, message: str) -> None:
+def test_a_body_in_another_encoding_is_refused(world: Cloud, dataset: str, encoding: str, message: str) -> None:
     headers = {"content-encoding": encoding}
     assert message in refusal(world, dataset, "POST", QUERIES, data=b'{"query": "SELECT 1"}', headers=headers)
 
 
 @pytest.mark.parametrize("metadata", [b"{", b"5", b'{"configuration": 5}'])
-def test_an_upload_with_malformed_metadata_is_refused(world: World, dataset: str, metadata: bytes) -> None:
+def test_an_upload_with_malformed_metadata_is_refused(world: Cloud, dataset: str, metadata: bytes) -> None:
     headers = {"content-type": "multipart/related; boundary=m"}
     path = "/upload" + JOBS + "?uploadType=multipart"
     assert refusal(world, dataset, "POST", path, data=PARTS % metadata, headers=headers)
 
 
-def test_a_malformed_range_does_not_end_a_resumable_upload(world: World, dataset: str) -> None:
+def test_a_malformed_range_does_not_end_a_resumable_upload(world: Cloud, dataset: str) -> None:
     table = {"projectId": PROJECT, "datasetId": dataset, "tableId": "uploaded"}
     job = {"configuration": {"load": {"destinationTable": table, "sourceFormat": "CSV", "autodetect": True}}}
     begun = requests.post(

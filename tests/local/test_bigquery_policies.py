@@ -11,10 +11,10 @@ from google.api_core.exceptions import Forbidden
 from google.cloud import bigquery
 
 from deploy.discovery import check
-from local.bigquery_server import PROJECT, World
+from local.bigquery_server import PROJECT, Cloud
 
 
-def call(world: World, dataset: str, method: str, path: str = "", **body: Any) -> requests.Response:
+def call(world: Cloud, dataset: str, method: str, path: str = "", **body: Any) -> requests.Response:
     url = f"{world.address}/bigquery/v2/projects/{PROJECT}/datasets/{dataset}/tables/t/rowAccessPolicies{path}"
     return requests.request(method, url, json=body, timeout=10)
 
@@ -23,7 +23,7 @@ def policy(name: str, predicate: str, *grantees: str) -> dict[str, Any]:
     return {"rowAccessPolicyReference": {"policyId": name}, "filterPredicate": predicate, "grantees": [*grantees]}
 
 
-def test_policies_are_listed_without_their_members_which_their_iam_policy_has(world: World) -> None:
+def test_policies_are_listed_without_their_members_which_their_iam_policy_has(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     eu = ["group:eu@example.com", "user:a@example.com"]
@@ -41,7 +41,7 @@ def test_policies_are_listed_without_their_members_which_their_iam_policy_has(wo
     assert call(world, name, "POST", "/nothing:getIamPolicy").status_code == 404
 
 
-def test_a_policy_is_created_once_changed_and_deleted(world: World) -> None:
+def test_a_policy_is_created_once_changed_and_deleted(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     assert call(world, name, "POST", **policy("p", "a = 1")).status_code == 200
@@ -55,7 +55,7 @@ def test_a_policy_is_created_once_changed_and_deleted(world: World) -> None:
     assert call(world, name, "PUT", "/p", **policy("p", "a = 3")).status_code == 404
 
 
-def test_members_need_a_permission_of_their_own(world: World) -> None:
+def test_members_need_a_permission_of_their_own(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     call(world, name, "POST", **policy("p", "a = 1"))
@@ -67,7 +67,7 @@ def test_members_need_a_permission_of_their_own(world: World) -> None:
         world.control("PUT", "denied", {"projects": {}})
 
 
-def test_one_query_shows_the_policies_of_all_tables_without_their_members(world: World) -> None:
+def test_one_query_shows_the_policies_of_all_tables_without_their_members(world: Cloud) -> None:
     name = world.dataset()
     view = f"FROM {name}.INFORMATION_SCHEMA.ROW_ACCESS_POLICIES"
     assert world.sql(f"SELECT table_name {view}") == []
@@ -88,7 +88,7 @@ def test_one_query_shows_the_policies_of_all_tables_without_their_members(world:
 
 
 @pytest.mark.parametrize("permission", ["bigquery.rowAccessPolicies.get", "bigquery.rowAccessPolicies.list"])
-def test_the_policies_of_all_tables_need_both_permissions(world: World, permission: str) -> None:
+def test_the_policies_of_all_tables_need_both_permissions(world: Cloud, permission: str) -> None:
     name = world.dataset()
     world.control("PUT", "denied", {"projects": {PROJECT: [permission]}})
     try:
@@ -98,7 +98,7 @@ def test_the_policies_of_all_tables_need_both_permissions(world: World, permissi
         world.control("PUT", "denied", {"projects": {}})
 
 
-def test_a_dataset_has_all_of_its_properties(world: World) -> None:
+def test_a_dataset_has_all_of_its_properties(world: Cloud) -> None:
     given = {
         "labels": {"team": "data"}, "description": "Sales", "friendlyName": "Sales", "defaultCollation": "und:ci",
         "defaultRoundingMode": "ROUND_HALF_EVEN", "defaultTableExpirationMs": "86400000000",
@@ -114,7 +114,7 @@ def test_a_dataset_has_all_of_its_properties(world: World) -> None:
     assert {key: found[key] for key in given} == given
 
 
-def test_access_entries_need_a_permission_of_their_own(world: World) -> None:
+def test_access_entries_need_a_permission_of_their_own(world: Cloud) -> None:
     name = world.dataset()
     url = f"{world.address}/bigquery/v2/projects/{PROJECT}/datasets/{name}"
     assert {"role": "OWNER", "specialGroup": "projectOwners"} in requests.get(url, timeout=10).json()["access"]

@@ -14,11 +14,11 @@ import requests
 from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud import bigquery
 
-from local.bigquery_server import PROJECT, World, finish
+from local.bigquery_server import PROJECT, Cloud, finish
 
 
 @pytest.fixture
-def table(world: World) -> str:
+def table(world: Cloud) -> str:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, 'x' AS s UNION ALL SELECT 2, 'y'")
     return f"{name}.t"
@@ -47,14 +47,14 @@ def table(world: World) -> str:
         ("JSON '[1]'", [1]),
     ],
 )
-def test_values_have_their_types(world: World, expression: str, value: Any) -> None:
+def test_values_have_their_types(world: Cloud, expression: str, value: Any) -> None:
     assert world.sql(f"SELECT {expression} AS v") == [(value,)]
 
 
 @pytest.mark.parametrize(
     "relation", ["read_text({file})", "read_csv({file}) AS t", "(SELECT * FROM read_blob({file}))", "range(3)"]
 )
-def test_queries_cannot_read_local_files(world: World, table: str, relation: str, tmp_path: Path) -> None:
+def test_queries_cannot_read_local_files(world: Cloud, table: str, relation: str, tmp_path: Path) -> None:
     (tmp_path / "secret.csv").write_text("a,s\n1,secret\n")
     requested = relation.format(file=f"'{tmp_path / 'secret.csv'}'")
     for text in (f"SELECT * FROM {requested}", f"CREATE VIEW {table}_view AS SELECT * FROM {requested}",
@@ -63,18 +63,18 @@ def test_queries_cannot_read_local_files(world: World, table: str, relation: str
             world.sql(text)
 
 
-def test_unnamed_columns_are_numbered(world: World) -> None:
+def test_unnamed_columns_are_numbered(world: Cloud) -> None:
     rows = world.client.query_and_wait("SELECT 1, 2 AS b, 3")
     assert [field.name for field in rows.schema] == ["f0_", "b", "f1_"]
 
 
-def test_the_clock_is_the_server_s(world: World) -> None:
+def test_the_clock_is_the_server_s(world: Cloud) -> None:
     with world.settings(clock_offset_seconds=-3600):
         [(now,)] = world.sql("SELECT CURRENT_TIMESTAMP()")
     assert 3500 < (datetime.now(UTC) - now).total_seconds() < 3700
 
 
-def test_names_can_be_quoted_completely_or_in_parts(world: World, table: str) -> None:
+def test_names_can_be_quoted_completely_or_in_parts(world: Cloud, table: str) -> None:
     dataset, _, name = table.partition(".")
     for text in (f"`{PROJECT}.{dataset}.{name}`", f"`{PROJECT}`.{dataset}.{name}", f"{PROJECT}.{dataset}.`{name}`"):
         assert world.sql(f"SELECT count(*) FROM {text}") == [(2,)]
@@ -85,7 +85,7 @@ def test_names_can_be_quoted_completely_or_in_parts(world: World, table: str) ->
     assert world.sql(f"WITH t AS (SELECT a FROM {table} AS inside) SELECT sum(a) FROM t") == [(3,)]
 
 
-def test_parameters_are_named_or_positional(world: World, table: str) -> None:
+def test_parameters_are_named_or_positional(world: Cloud, table: str) -> None:
     named = bigquery.QueryJobConfig(
         query_parameters=[
             bigquery.ScalarQueryParameter("s", "STRING", "y"),
@@ -97,7 +97,7 @@ def test_parameters_are_named_or_positional(world: World, table: str) -> None:
     assert world.sql(f"SELECT s FROM {table} WHERE a = ?", job_config=positional) == [("x",)]
 
 
-def test_rows_are_changed_by_dml(world: World, table: str) -> None:
+def test_rows_are_changed_by_dml(world: Cloud, table: str) -> None:
     job = world.client.query(f"INSERT INTO {table} (a, s) VALUES (3, 'z')")
     job.result()
     assert (job.num_dml_affected_rows, job.statement_type) == (1, "INSERT")
@@ -111,13 +111,13 @@ def test_rows_are_changed_by_dml(world: World, table: str) -> None:
     assert world.sql(f"SELECT count(*) FROM {table}") == [(0,)]
 
 
-def test_a_failed_change_changes_nothing(world: World, table: str) -> None:
+def test_a_failed_change_changes_nothing(world: Cloud, table: str) -> None:
     with pytest.raises(BadRequest):
         world.sql(f"INSERT INTO {table} (a) SELECT CAST(s AS INT64) FROM {table}")
     assert world.client.get_table(table).num_rows == 2
 
 
-def test_tables_are_created_and_dropped(world: World, table: str) -> None:
+def test_tables_are_created_and_dropped(world: Cloud, table: str) -> None:
     copy = f"{table}_copy"
     world.sql(f"CREATE TABLE {copy} PARTITION BY d CLUSTER BY a AS SELECT a, DATE '2024-01-01' AS d FROM {table}")
     found = world.client.get_table(copy)
@@ -131,20 +131,20 @@ def test_tables_are_created_and_dropped(world: World, table: str) -> None:
     world.sql(f"DROP TABLE IF EXISTS {copy}")
 
 
-def test_a_dataset_can_be_created_by_sql(world: World) -> None:
+def test_a_dataset_can_be_created_by_sql(world: Cloud) -> None:
     world.sql("CREATE SCHEMA by_sql OPTIONS (location = 'EU')")
     assert world.client.get_dataset("by_sql").location == "EU"
     world.sql("DROP SCHEMA by_sql", location="EU")
 
 
-def test_a_view_is_read_as_its_query(world: World, table: str) -> None:
+def test_a_view_is_read_as_its_query(world: Cloud, table: str) -> None:
     world.sql(f"CREATE VIEW {table}_view AS SELECT a + 1 AS b FROM {table}")
     assert world.sql(f"SELECT sum(b) FROM {table}_view") == [(5,)]
     world.sql(f"INSERT INTO {table} VALUES (3, 'z')")
     assert world.sql(f"SELECT sum(b) FROM {table}_view") == [(9,)]
 
 
-def test_time_travel_reads_an_earlier_state(world: World, table: str) -> None:
+def test_time_travel_reads_an_earlier_state(world: Cloud, table: str) -> None:
     [(moment,)] = world.sql("SELECT CURRENT_TIMESTAMP()")
     with world.settings(clock_offset_seconds=60):
         world.sql(f"DELETE FROM {table} WHERE TRUE")
@@ -155,7 +155,7 @@ def test_time_travel_reads_an_earlier_state(world: World, table: str) -> None:
         assert world.sql(f"SELECT count(*) FROM {table} {earlier}") == [(2,)]
 
 
-def test_arrival_time_is_a_hidden_column(world: World) -> None:
+def test_arrival_time_is_a_hidden_column(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64) PARTITION BY _PARTITIONDATE")
     world.sql(f"INSERT INTO {name}.t (a) VALUES (1)")
@@ -165,7 +165,7 @@ def test_arrival_time_is_a_hidden_column(world: World) -> None:
     assert world.exported(f"{name}.t${day:%Y%m%d}") == b"a\n1\n"
 
 
-def test_rows_are_inserted_into_the_partition_that_the_statement_names(world: World) -> None:
+def test_rows_are_inserted_into_the_partition_that_the_statement_names(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64) PARTITION BY TIMESTAMP_TRUNC(_PARTITIONTIME, MONTH)")
     world.sql(f"INSERT INTO {name}.t (_PARTITIONTIME, a) SELECT TIMESTAMP '2020-02-01', 1 UNION ALL SELECT NULL, 2")
@@ -181,13 +181,13 @@ def test_rows_are_inserted_into_the_partition_that_the_statement_names(world: Wo
         world.sql(f"INSERT INTO {name}.t (_PARTITIONTIME, a) VALUES (TIMESTAMP '2020-02-02', 3)")
 
 
-def test_bytes_are_reported_and_billed(world: World, table: str) -> None:
+def test_bytes_are_reported_and_billed(world: Cloud, table: str) -> None:
     job = world.client.query(f"SELECT a FROM {table}")
     job.result()
     assert (job.total_bytes_processed, job.total_bytes_billed) == (2 * 8 + 2 * 3, 10 << 20)
 
 
-def test_a_dry_run_returns_bytes_and_creates_no_job(world: World, table: str) -> None:
+def test_a_dry_run_returns_bytes_and_creates_no_job(world: Cloud, table: str) -> None:
     before = len(list(world.client.list_jobs()))
     config = bigquery.QueryJobConfig(dry_run=True)
     job = world.client.query(f"SELECT a FROM {table}", job_config=config)
@@ -200,14 +200,14 @@ def test_a_dry_run_returns_bytes_and_creates_no_job(world: World, table: str) ->
         world.client.query(f"SELECT nope FROM {table}", job_config=config)
 
 
-def test_results_come_in_pages(world: World) -> None:
+def test_results_come_in_pages(world: Cloud) -> None:
     text = "SELECT i FROM UNNEST(GENERATE_ARRAY(1, 25)) AS i ORDER BY i"
     rows = world.client.query(text).result(page_size=10)
     assert [len(list(page)) for page in rows.pages] == [10, 10, 5]
     assert [row.i for row in world.client.query_and_wait(text, page_size=10)] == list(range(1, 26))
 
 
-def test_a_result_can_go_into_a_table(world: World, table: str) -> None:
+def test_a_result_can_go_into_a_table(world: Cloud, table: str) -> None:
     target = f"{PROJECT}.{table}_result"
     config = bigquery.QueryJobConfig(destination=target, write_disposition="WRITE_TRUNCATE")
     for _ in range(2):
@@ -215,21 +215,21 @@ def test_a_result_can_go_into_a_table(world: World, table: str) -> None:
     assert world.client.get_table(target).num_rows == 2
 
 
-def test_a_script_does_its_statements_in_turn(world: World, table: str) -> None:
+def test_a_script_does_its_statements_in_turn(world: Cloud, table: str) -> None:
     assert world.sql(f"INSERT INTO {table} VALUES (3, 'z'); SELECT count(*) FROM {table}") == [(3,)]
 
 
-def test_a_syntax_error_is_an_invalid_query(world: World) -> None:
+def test_a_syntax_error_is_an_invalid_query(world: Cloud) -> None:
     with pytest.raises(BadRequest, match="Syntax error") as caught:
         world.client.query("SELEC 1").result()
     assert caught.value.errors[0]["reason"] == "invalidQuery"
 
 
-def export(world: World, table: str, options: str) -> Any:
+def export(world: Cloud, table: str, options: str) -> Any:
     return finish(world.client.query(f"EXPORT DATA OPTIONS ({options}) AS SELECT * FROM {table} ORDER BY a"))
 
 
-def test_export_data_writes_a_query_without_a_header(world: World, table: str) -> None:
+def test_export_data_writes_a_query_without_a_header(world: Cloud, table: str) -> None:
     bucket = world.bucket()
     job = export(world, table, f"uri='gs://{bucket}/x-*.csv', format='CSV'")
     assert job._properties["statistics"]["query"]["exportDataStatistics"] == {"fileCount": "1", "rowCount": "2"}
@@ -237,14 +237,14 @@ def test_export_data_writes_a_query_without_a_header(world: World, table: str) -
     assert world.read(bucket, "x-000000000000.csv") == b"1,x\n2,y\n"
 
 
-def test_export_data_reads_views_and_earlier_moments(world: World, table: str) -> None:
+def test_export_data_reads_views_and_earlier_moments(world: Cloud, table: str) -> None:
     bucket = world.bucket()
     world.sql(f"CREATE VIEW {table}_v AS SELECT a FROM {table}")
     export(world, f"{table}_v", f"uri='gs://{bucket}/*', format='JSON'")
     assert world.read(bucket, "000000000000") == b'{"a":"1"}\n{"a":"2"}\n'
 
 
-def test_export_data_overwrites_only_with_the_option(world: World, table: str) -> None:
+def test_export_data_overwrites_only_with_the_option(world: Cloud, table: str) -> None:
     bucket = world.bucket()
     options = f"uri='gs://{bucket}/*', format='CSV', header=true, field_delimiter=';'"
     export(world, table, options)
@@ -254,7 +254,7 @@ def test_export_data_overwrites_only_with_the_option(world: World, table: str) -
     assert world.read(bucket, "000000000000") == b"a;s\n1;x\n2;y\n"
 
 
-def test_export_data_shards_by_size(world: World, table: str) -> None:
+def test_export_data_shards_by_size(world: Cloud, table: str) -> None:
     bucket = world.bucket()
     with world.settings(shard_bytes=11):
         job = export(world, table, f"uri='gs://{bucket}/*', format='PARQUET', compression='SNAPPY'")
@@ -263,7 +263,7 @@ def test_export_data_shards_by_size(world: World, table: str) -> None:
     assert len(world.names(bucket)) == 2
 
 
-def test_export_data_has_no_zstd_and_avro_logical_types_by_default(world: World, table: str) -> None:
+def test_export_data_has_no_zstd_and_avro_logical_types_by_default(world: Cloud, table: str) -> None:
     with pytest.raises(BadRequest, match="one of GZIP, DEFLATE, SNAPPY"):
         export(world, table, "uri='gs://b/*', format='PARQUET', compression='ZSTD'")
     bucket = world.bucket()
@@ -275,12 +275,12 @@ def test_export_data_has_no_zstd_and_avro_logical_types_by_default(world: World,
     assert rows == [[{"d": date(2024, 2, 29), "t": time(10)}], [{"d": "2024-02-29", "t": "10:00:00"}]]
 
 
-def test_export_data_needs_a_wildcard(world: World, table: str) -> None:
+def test_export_data_needs_a_wildcard(world: Cloud, table: str) -> None:
     with pytest.raises(BadRequest, match="wild card"):
         export(world, table, "uri='gs://b/x', format='CSV'")
 
 
-def test_an_external_table_is_read_from_its_files(world: World) -> None:
+def test_an_external_table_is_read_from_its_files(world: Cloud) -> None:
     name, bucket = world.dataset(), world.bucket()
     world.storage.bucket(bucket).blob("in/1.csv").upload_from_string("a,s\n1,x\n2,y\n")
     table = bigquery.Table(f"{PROJECT}.{name}.x")
@@ -295,7 +295,7 @@ def test_an_external_table_is_read_from_its_files(world: World) -> None:
     assert world.read(bucket, "out/000000000000") == b"1,x\n2,y\n"
 
 
-def test_a_dry_run_reports_the_tables_and_its_accuracy(world: World, table: str) -> None:
+def test_a_dry_run_reports_the_tables_and_its_accuracy(world: Cloud, table: str) -> None:
     name = table.split(".")[-2]
     world.sql(f"CREATE VIEW {name}.v AS SELECT * FROM {table}")
     requested = bigquery.QueryJobConfig(dry_run=True)
@@ -304,7 +304,7 @@ def test_a_dry_run_reports_the_tables_and_its_accuracy(world: World, table: str)
     assert statistics["totalBytesProcessedAccuracy"] == "PRECISE"
 
 
-def test_a_query_over_its_billing_limit_is_refused(world: World, table: str) -> None:
+def test_a_query_over_its_billing_limit_is_refused(world: Cloud, table: str) -> None:
     limit = bigquery.QueryJobConfig(maximum_bytes_billed=10_000_000)
     with pytest.raises(BadRequest, match=r"limit for bytes billed: 10000000\. 10485760 or higher required"):
         world.sql(f"SELECT * FROM {table}", job_config=limit)
@@ -312,7 +312,7 @@ def test_a_query_over_its_billing_limit_is_refused(world: World, table: str) -> 
     assert len(world.sql(f"SELECT * FROM {table}", job_config=limit)) == 2
 
 
-def test_the_billing_limit_of_a_script_holds_for_its_statements_together(world: World, table: str) -> None:
+def test_the_billing_limit_of_a_script_holds_for_its_statements_together(world: Cloud, table: str) -> None:
     made = table.replace("`", "") + "_made"
     limit = bigquery.QueryJobConfig(maximum_bytes_billed=10_485_760)
     world.sql(f"CREATE TABLE `{made}` (n INT64); INSERT INTO `{made}` VALUES (1)", job_config=limit)
@@ -320,14 +320,14 @@ def test_the_billing_limit_of_a_script_holds_for_its_statements_together(world: 
         world.sql(f"SELECT * FROM {table}; SELECT * FROM {table}", job_config=limit)
 
 
-def test_a_view_has_no_time_travel(world: World, table: str) -> None:
+def test_a_view_has_no_time_travel(world: Cloud, table: str) -> None:
     name = table.split(".")[-2]
     world.sql(f"CREATE VIEW {name}.past AS SELECT * FROM {table}")
     with pytest.raises(BadRequest, match="FOR SYSTEM_TIME AS OF cannot be used"):
         world.sql(f"SELECT * FROM {name}.past FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP()")
 
 
-def test_a_literal_that_cannot_be_cast_is_refused_while_the_query_is_analysed(world: World, table: str) -> None:
+def test_a_literal_that_cannot_be_cast_is_refused_while_the_query_is_analysed(world: Cloud, table: str) -> None:
     with pytest.raises(BadRequest, match='Could not cast literal "x" to type INT64'):
         world.client.query(
             f"SELECT CAST('x' AS INT64) AS a FROM {table}", job_config=bigquery.QueryJobConfig(dry_run=True)
@@ -337,7 +337,7 @@ def test_a_literal_that_cannot_be_cast_is_refused_while_the_query_is_analysed(wo
 @pytest.mark.parametrize(
     ("partitioned", "column"), [("PARTITION BY d", "d"), ("PARTITION BY RANGE_BUCKET(n, GENERATE_ARRAY(0, 9, 1))", "n")]
 )
-def test_a_required_partition_filter_is_enforced(world: World, partitioned: str, column: str) -> None:
+def test_a_required_partition_filter_is_enforced(world: Cloud, partitioned: str, column: str) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t {partitioned} AS SELECT DATE '2024-01-01' AS d, 1 AS n, 'x' AS s")
     table = world.client.get_table(f"{name}.t")
@@ -355,7 +355,7 @@ def test_a_required_partition_filter_is_enforced(world: World, partitioned: str,
     assert world.exported(f"{name}.t").splitlines()[0] == b"d,n,s"
 
 
-def test_temporary_tables_last_as_long_as_their_script(world: World) -> None:
+def test_temporary_tables_last_as_long_as_their_script(world: Cloud) -> None:
     script = """
         CREATE TEMP TABLE Example (x INT64, y STRING);
         INSERT INTO Example VALUES (5, 'foo'), (6, 'bar');
@@ -374,21 +374,21 @@ def test_temporary_tables_last_as_long_as_their_script(world: World) -> None:
     assert not any(item.dataset_id.startswith("_script") for item in world.client.list_datasets(include_all=True))
 
 
-def test_a_script_may_drop_what_it_has_read(world: World) -> None:
+def test_a_script_may_drop_what_it_has_read(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     world.sql(f"CREATE TABLE {name}.u AS SELECT * FROM {name}.t; DROP TABLE {name}.t")
     assert [item.table_id for item in world.client.list_tables(name)] == ["u"]
 
 
-def test_a_column_may_be_qualified_by_the_path_of_its_table(world: World) -> None:
+def test_a_column_may_be_qualified_by_the_path_of_its_table(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 7 AS a")
     for path in (f"{name}.t", f"{PROJECT}.{name}.t"):
         assert world.sql(f"SELECT `{path}`.a FROM `{path}` WHERE `{path}`.`a` > 1") == [(7,)]
 
 
-def test_datasets_without_a_project_may_be_those_of_another_one(world: World) -> None:
+def test_datasets_without_a_project_may_be_those_of_another_one(world: Cloud) -> None:
     """The connection property `dataset_project_id`, in a job and in a query without one."""
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 7 AS a")
@@ -408,7 +408,7 @@ def test_datasets_without_a_project_may_be_those_of_another_one(world: World) ->
     [([("time_zone", "UTC")], 501), ([("session_id", "x")], 501), ([("mine", "x")], 200), ([("a", "x")] * 2, 400)],
 )
 def test_connection_properties_are_refused_or_ignored_as_documented(
-    world: World, properties: list[tuple[str, str]], status: int
+    world: Cloud, properties: list[tuple[str, str]], status: int
 ) -> None:
     body = {"query": "SELECT 1", "connectionProperties": [{"key": key, "value": value} for key, value in properties]}
     answer = requests.post(f"{world.address}/bigquery/v2/projects/{PROJECT}/queries", json=body, timeout=30)

@@ -11,15 +11,15 @@ from google.api_core.exceptions import BadRequest, Conflict, Forbidden, NotFound
 from google.cloud import bigquery
 
 from deploy.discovery import check
-from local.bigquery_server import PROJECT, World, serve_world
+from local.bigquery_server import PROJECT, Cloud, serve_world
 
 
-def routine(world: World, dataset: str, name: str) -> dict[str, Any]:
+def routine(world: Cloud, dataset: str, name: str) -> dict[str, Any]:
     found: dict[str, Any] = world.client.get_routine(f"{PROJECT}.{dataset}.{name}").to_api_repr()
     return found
 
 
-def test_the_api_stores_a_routine_completely(world: World) -> None:
+def test_the_api_stores_a_routine_completely(world: Cloud) -> None:
     name = world.dataset()
     made = bigquery.Routine(
         f"{PROJECT}.{name}.twice",
@@ -53,7 +53,7 @@ def test_the_api_stores_a_routine_completely(world: World) -> None:
         world.client.get_routine(f"{PROJECT}.{name}.twice")
 
 
-def test_statements_create_every_type_of_routine(world: World) -> None:
+def test_statements_create_every_type_of_routine(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a UNION ALL SELECT 5")
     world.sql(f"CREATE FUNCTION {name}.plus(x INT64, y STRUCT<a INT64, b ARRAY<STRING>>) RETURNS INT64 AS (x + y.a)")
@@ -83,7 +83,7 @@ def test_statements_create_every_type_of_routine(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["f", "any", "above", "js", "go"])
-def test_routines_have_the_form_of_the_api(world: World, name: str) -> None:
+def test_routines_have_the_form_of_the_api(world: Cloud, name: str) -> None:
     dataset = world.dataset()
     world.sql(f"CREATE TABLE {dataset}.t AS SELECT 1 AS a")
     made = {
@@ -97,7 +97,7 @@ def test_routines_have_the_form_of_the_api(world: World, name: str) -> None:
     assert check("bigquery.v2", "Routine", routine(world, dataset, name)) == []
 
 
-def test_functions_in_sql_are_called_in_queries_and_views(world: World) -> None:
+def test_functions_in_sql_are_called_in_queries_and_views(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a UNION ALL SELECT 5")
     world.sql(f"CREATE FUNCTION {name}.inc(x INT64) AS (x + 1)")
@@ -110,7 +110,7 @@ def test_functions_in_sql_are_called_in_queries_and_views(world: World) -> None:
     assert world.sql(f"SELECT b FROM {name}.v") == [(12,)]
 
 
-def test_what_does_not_exist_cannot_be_called_or_named_in_a_body(world: World) -> None:
+def test_what_does_not_exist_cannot_be_called_or_named_in_a_body(world: Cloud) -> None:
     name = world.dataset()
     with pytest.raises(BadRequest, match=rf"Function not found: {name}\.nothing"):
         world.sql(f"SELECT {name}.nothing(1)")
@@ -124,7 +124,7 @@ def test_what_does_not_exist_cannot_be_called_or_named_in_a_body(world: World) -
         world.sql(f"SELECT {name}.f(1, 2)")
 
 
-def test_routines_are_replaced_kept_and_dropped(world: World) -> None:
+def test_routines_are_replaced_kept_and_dropped(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE FUNCTION {name}.f() AS (1)")
     with pytest.raises(Conflict):
@@ -139,7 +139,7 @@ def test_routines_are_replaced_kept_and_dropped(world: World) -> None:
         world.sql(f"DROP FUNCTION {name}.f")
 
 
-def test_models_are_listed(world: World) -> None:
+def test_models_are_listed(world: Cloud) -> None:
     name = world.dataset()
     assert list(world.client.list_models(name)) == []
     for model in ("second", "first"):
@@ -147,7 +147,7 @@ def test_models_are_listed(world: World) -> None:
     assert [model.model_id for model in world.client.list_models(name, page_size=1)] == ["first", "second"]
 
 
-def test_indexes_are_shown_by_the_statements_that_create_them(world: World) -> None:
+def test_indexes_are_shown_by_the_statements_that_create_them(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (text STRING, embedding ARRAY<FLOAT64>)")
     views = [
@@ -178,7 +178,7 @@ def test_indexes_are_shown_by_the_statements_that_create_them(world: World) -> N
         ("bigquery.models.list", "models"),
     ],
 )
-def test_permissions_are_checked(world: World, permission: str, path: str) -> None:
+def test_permissions_are_checked(world: Cloud, permission: str, path: str) -> None:
     name = world.dataset()
     world.sql(f"CREATE FUNCTION {name}.f() AS (1)")
     url = f"{world.address}/bigquery/v2/projects/{PROJECT}/datasets/{name}/{path}"
@@ -190,7 +190,7 @@ def test_permissions_are_checked(world: World, permission: str, path: str) -> No
         world.control("PUT", "denied", {"projects": {}})
 
 
-def test_indexes_need_a_permission_of_their_tables(world: World) -> None:
+def test_indexes_need_a_permission_of_their_tables(world: Cloud) -> None:
     name = world.dataset()
     world.control("PUT", "denied", {"projects": {PROJECT: ["bigquery.tables.list"]}})
     try:

@@ -7,24 +7,24 @@ from typing import Any
 import pytest
 from google.cloud import bigquery
 
-from local.bigquery_server import PROJECT, World
+from local.bigquery_server import PROJECT, Cloud
 
 
 @pytest.fixture
-def table(world: World) -> str:
+def table(world: Cloud) -> str:
     return f"{PROJECT}.{world.dataset()}.t"
 
 
-def create(world: World, table: str, *columns: str) -> None:
+def create(world: Cloud, table: str, *columns: str) -> None:
     world.client.create_table(bigquery.Table(table, [bigquery.SchemaField(*one.split()) for one in columns]))
 
 
-def rows(world: World, table: str) -> list[tuple[Any, ...]]:
+def rows(world: Cloud, table: str) -> list[tuple[Any, ...]]:
     return world.sql(f"SELECT * FROM `{table}` ORDER BY 1")
 
 
 @pytest.mark.parametrize("value", ['{"a": [1, "x"]}', {"a": [1, "x"]}])
-def test_a_json_column_takes_json_as_a_string_or_as_it_is(world: World, table: str, value: Any) -> None:
+def test_a_json_column_takes_json_as_a_string_or_as_it_is(world: Cloud, table: str, value: Any) -> None:
     create(world, table, "i INT64", "j JSON")
     assert world.client.insert_rows_json(table, [{"i": 1, "j": value}, {"i": 2, "j": '"text"'}, {"i": 3}]) == []
     assert rows(world, table) == [(1, {"a": [1, "x"]}), (2, "text"), (3, None)]
@@ -36,7 +36,7 @@ def test_a_json_column_takes_json_as_a_string_or_as_it_is(world: World, table: s
      ({"i": 1, "s": "long"}, "")],
 )  # fmt: skip
 def test_an_invalid_row_stops_the_others_unless_it_is_skipped(
-    world: World, table: str, row: dict[str, Any], location: str
+    world: Cloud, table: str, row: dict[str, Any], location: str
 ) -> None:
     world.sql(f"CREATE TABLE `{table}` (i INT64 NOT NULL, j JSON, s STRING(3))")
     given = [{"i": 7}, row]
@@ -49,13 +49,13 @@ def test_an_invalid_row_stops_the_others_unless_it_is_skipped(
     assert [row[0] for row in rows(world, table)] == [7]
 
 
-def test_unknown_columns_can_be_ignored(world: World, table: str) -> None:
+def test_unknown_columns_can_be_ignored(world: Cloud, table: str) -> None:
     create(world, table, "i INT64")
     assert world.client.insert_rows_json(table, [{"i": 1, "z": 2}], ignore_unknown_values=True) == []
     assert rows(world, table) == [(1,)]
 
 
-def test_a_row_sent_again_with_its_id_is_there_once(world: World, table: str) -> None:
+def test_a_row_sent_again_with_its_id_is_there_once(world: Cloud, table: str) -> None:
     create(world, table, "i INT64")
     for _ in range(2):
         assert world.client.insert_rows_json(table, [{"i": 1}, {"i": 2}], row_ids=["a", "b"]) == []
@@ -63,7 +63,7 @@ def test_a_row_sent_again_with_its_id_is_there_once(world: World, table: str) ->
     assert rows(world, table) == [(1,), (1,), (2,)]
 
 
-def test_a_number_is_an_insert_id_as_googles_own_tests_send_it(world: World) -> None:
+def test_a_number_is_an_insert_id_as_googles_own_tests_send_it(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64)")
     for _ in range(2):

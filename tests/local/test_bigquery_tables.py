@@ -10,25 +10,25 @@ import requests
 from google.api_core.exceptions import BadRequest, Conflict, Forbidden, GoogleAPICallError, NotFound
 from google.cloud import bigquery
 
-from local.bigquery_server import PROJECT, World, serve_world
+from local.bigquery_server import PROJECT, Cloud, serve_world
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_dataset_keeps_its_location(world: World) -> None:
+def test_a_dataset_keeps_its_location(world: Cloud) -> None:
     name = world.dataset(location="europe-west1")
     assert world.client.get_dataset(name).location == "europe-west1"
     assert name in [item.dataset_id for item in world.client.list_datasets()]
 
 
-def test_a_dataset_exists_once(world: World) -> None:
+def test_a_dataset_exists_once(world: Cloud) -> None:
     name = world.dataset()
     with pytest.raises(Conflict, match="Already Exists: Dataset"):
         world.client.create_dataset(name)
 
 
-def test_a_dataset_with_tables_is_deleted_only_with_its_contents(world: World) -> None:
+def test_a_dataset_with_tables_is_deleted_only_with_its_contents(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64)")
     with pytest.raises(BadRequest, match="still in use"):
@@ -38,7 +38,7 @@ def test_a_dataset_with_tables_is_deleted_only_with_its_contents(world: World) -
         world.client.get_dataset(name)
 
 
-def test_errors_have_the_format_of_the_service(world: World) -> None:
+def test_errors_have_the_format_of_the_service(world: Cloud) -> None:
     url = f"{world.address}/bigquery/v2/projects/{PROJECT}/datasets/nope"
     body = requests.get(url, timeout=10).json()
     message = f"Not found: Dataset {PROJECT}:nope"
@@ -52,7 +52,7 @@ def test_errors_have_the_format_of_the_service(world: World) -> None:
     }
 
 
-def test_tables_come_in_pages_of_fifty(world: World) -> None:
+def test_tables_come_in_pages_of_fifty(world: Cloud) -> None:
     name = world.dataset()
     for number in range(53):
         world.client.create_table(f"{PROJECT}.{name}.t{number:03d}")
@@ -63,7 +63,7 @@ def test_tables_come_in_pages_of_fifty(world: World) -> None:
     assert [page.num_items for page in pages] == [20, 20, 13]
 
 
-def test_a_listed_table_has_no_rows_bytes_or_modification_time(world: World) -> None:
+def test_a_listed_table_has_no_rows_bytes_or_modification_time(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (d DATE) PARTITION BY d OPTIONS(labels=[('team', 'data')])")
     [item] = world.client.list_tables(name)
@@ -73,7 +73,7 @@ def test_a_listed_table_has_no_rows_bytes_or_modification_time(world: World) -> 
     assert not {"numRows", "numBytes", "lastModifiedTime", "etag", "schema"} & set(raw)
 
 
-def test_every_kind_of_table_is_reported(world: World) -> None:
+def test_every_kind_of_table_is_reported(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     world.sql(f"CREATE VIEW {name}.v AS SELECT a FROM {name}.t")
@@ -87,7 +87,7 @@ def test_every_kind_of_table_is_reported(world: World) -> None:
     assert [field.name for field in world.client.get_table(f"{name}.v").schema] == ["a"]
 
 
-def test_a_table_keeps_its_definition(world: World) -> None:
+def test_a_table_keeps_its_definition(world: Cloud) -> None:
     name = world.dataset()
     schema = [
         bigquery.SchemaField("id", "INT64", mode="REQUIRED", description="The key."),
@@ -107,7 +107,7 @@ def test_a_table_keeps_its_definition(world: World) -> None:
     assert found.clustering_fields == ["n"]
 
 
-def test_rows_bytes_and_modification_time_follow_the_data(world: World) -> None:
+def test_rows_bytes_and_modification_time_follow_the_data(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, 'abc' AS s")
     before = world.client.get_table(f"{name}.t")
@@ -120,7 +120,7 @@ def test_rows_bytes_and_modification_time_follow_the_data(world: World) -> None:
     assert after.etag != before.etag
 
 
-def test_a_basic_view_has_no_counts(world: World) -> None:
+def test_a_basic_view_has_no_counts(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     url = f"{world.address}/bigquery/v2/projects/{PROJECT}/datasets/{name}/tables/t"
@@ -129,7 +129,7 @@ def test_a_basic_view_has_no_counts(world: World) -> None:
     assert not {"numRows", "numBytes", "lastModifiedTime"} & set(raw)
 
 
-def test_a_column_can_be_added_but_not_removed(world: World) -> None:
+def test_a_column_can_be_added_but_not_removed(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     table = world.client.get_table(f"{name}.t")
@@ -142,7 +142,7 @@ def test_a_column_can_be_added_but_not_removed(world: World) -> None:
         world.client.update_table(table, ["schema"])
 
 
-def test_labels_and_description_can_be_changed(world: World) -> None:
+def test_labels_and_description_can_be_changed(world: Cloud) -> None:
     name = world.dataset()
     table = world.client.create_table(f"{PROJECT}.{name}.t")
     table.labels, table.description = {"a": "b"}, "Text."
@@ -151,7 +151,7 @@ def test_labels_and_description_can_be_changed(world: World) -> None:
     assert (found.labels, found.description) == ({"a": "b"}, "Text.")
 
 
-def test_a_deleted_table_is_gone(world: World) -> None:
+def test_a_deleted_table_is_gone(world: Cloud) -> None:
     name = world.dataset()
     world.client.create_table(f"{PROJECT}.{name}.t")
     with pytest.raises(Conflict, match="Already Exists: Table"):
@@ -161,7 +161,7 @@ def test_a_deleted_table_is_gone(world: World) -> None:
         world.client.get_table(f"{name}.t")
 
 
-def test_the_tables_meta_table_has_all_counts(world: World) -> None:
+def test_the_tables_meta_table_has_all_counts(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     world.sql(f"CREATE VIEW {name}.v AS SELECT a FROM {name}.t")
@@ -172,7 +172,7 @@ def test_the_tables_meta_table_has_all_counts(world: World) -> None:
     assert view[:4] == ("v", 0, 0, 2)
 
 
-def test_information_schema_has_columns_and_definitions(world: World) -> None:
+def test_information_schema_has_columns_and_definitions(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64 NOT NULL, b ARRAY<STRING>)")
     columns = world.sql(f"SELECT column_name, data_type, is_nullable FROM {name}.INFORMATION_SCHEMA.COLUMNS")
@@ -182,7 +182,7 @@ def test_information_schema_has_columns_and_definitions(world: World) -> None:
     assert ddl.startswith(f"CREATE TABLE `{PROJECT}.{name}.t`")
 
 
-def test_a_primary_key_is_part_of_the_definition(world: World) -> None:
+def test_a_primary_key_is_part_of_the_definition(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64, b STRING, PRIMARY KEY (a, b) NOT ENFORCED)")
     world.sql(f"CREATE TABLE {name}.u (a INT64 PRIMARY KEY NOT ENFORCED, b STRING)")
@@ -190,7 +190,7 @@ def test_a_primary_key_is_part_of_the_definition(world: World) -> None:
     assert keys == [["a", "b"], ["a"]]
 
 
-def test_a_watermark_marks_tables_with_change_data_capture(world: World) -> None:
+def test_a_watermark_marks_tables_with_change_data_capture(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64 PRIMARY KEY NOT ENFORCED)")
     world.sql(f"CREATE TABLE {name}.plain (a INT64)")
@@ -207,7 +207,7 @@ def test_a_watermark_marks_tables_with_change_data_capture(world: World) -> None
     assert world.sql(streamed) == []
 
 
-def test_a_query_of_information_schema_bills_ten_megabytes_and_needs_its_permissions(world: World) -> None:
+def test_a_query_of_information_schema_bills_ten_megabytes_and_needs_its_permissions(world: Cloud) -> None:
     name = world.dataset()
     question = f"SELECT table_name FROM {name}.INFORMATION_SCHEMA.TABLES"
     job = world.client.query(question)
@@ -223,7 +223,7 @@ def test_a_query_of_information_schema_bills_ten_megabytes_and_needs_its_permiss
         world.control("PUT", "denied", {"projects": {}})
 
 
-def test_streamed_rows_are_queried_but_not_counted_or_extracted(world: World) -> None:
+def test_streamed_rows_are_queried_but_not_counted_or_extracted(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     assert world.client.get_table(f"{name}.t").streaming_buffer is None
@@ -238,14 +238,14 @@ def test_streamed_rows_are_queried_but_not_counted_or_extracted(world: World) ->
     assert world.exported(f"{name}.t") == b"a\n1\n2\n3\n"
 
 
-def test_streaming_refuses_an_unknown_field(world: World) -> None:
+def test_streaming_refuses_an_unknown_field(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     [error] = world.client.insert_rows_json(f"{name}.t", [{"nope": 2}])
     assert error["errors"][0]["message"] == "no such field: nope."
 
 
-def test_rows_can_be_listed_without_a_query(world: World) -> None:
+def test_rows_can_be_listed_without_a_query(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT i AS a, CAST(i AS STRING) AS s FROM UNNEST(GENERATE_ARRAY(1, 25)) AS i")
     rows = list(world.client.list_rows(f"{PROJECT}.{name}.t", selected_fields=[bigquery.SchemaField("a", "INT64")]))
@@ -253,7 +253,7 @@ def test_rows_can_be_listed_without_a_query(world: World) -> None:
     assert len(list(world.client.list_rows(world.client.get_table(f"{name}.t"), page_size=10))) == 25
 
 
-def test_row_access_policies_are_listed(world: World) -> None:
+def test_row_access_policies_are_listed(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     url = f"{world.address}/bigquery/v2/projects/{PROJECT}/datasets/{name}/tables/t/rowAccessPolicies"
@@ -268,7 +268,7 @@ def test_row_access_policies_are_listed(world: World) -> None:
     assert requests.get(url, timeout=10).json() == {}
 
 
-def test_a_table_can_have_an_unknown_kind(world: World) -> None:
+def test_a_table_can_have_an_unknown_kind(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
     world.control("PUT", "kinds", {"project": PROJECT, "dataset": name, "table": "t", "kind": "GRAPH"})
@@ -316,14 +316,14 @@ REFUSED = ["%2F", "#h", "?", "&a=b", "a*b", "a'b", 'a"b', "a,b", "(a)", "a+b", "
            "a\u200bb", "a\u2028b", "é" * 512 + "x", "x" * 1025]  # fmt: skip
 
 
-def _make(world: World, dataset: str, name: str) -> requests.Response:
+def _make(world: Cloud, dataset: str, name: str) -> requests.Response:
     body = {"tableReference": {"projectId": PROJECT, "datasetId": dataset, "tableId": name},
             "schema": {"fields": [{"name": "a", "type": "INT64"}]}}  # fmt: skip
     path = f"/bigquery/v2/projects/{PROJECT}/datasets/{dataset}/tables"
     return requests.post(world.address + path, json=body, timeout=20)
 
 
-def test_table_names_follow_the_rules_of_bigquery(world: World) -> None:
+def test_table_names_follow_the_rules_of_bigquery(world: Cloud) -> None:
     """Letters, marks, numbers, connectors, dashes and spaces of Unicode, in up to 1,024 bytes."""
     dataset = world.dataset()
     for name in ALLOWED:
@@ -336,7 +336,7 @@ def test_table_names_follow_the_rules_of_bigquery(world: World) -> None:
     assert sorted(table.table_id for table in world.client.list_tables(dataset)) == sorted(ALLOWED)
 
 
-def test_other_table_names_are_possible_on_request(world: World) -> None:
+def test_other_table_names_are_possible_on_request(world: Cloud) -> None:
     dataset = world.dataset()
     with world.settings(any_table_names=True):
         assert _make(world, dataset, "%2F").status_code == 200
@@ -344,7 +344,7 @@ def test_other_table_names_are_possible_on_request(world: World) -> None:
         assert _make(world, dataset, "a$b").status_code == 400
 
 
-def test_partitions_are_listed_as_googles_client_does(world: World) -> None:
+def test_partitions_are_listed_as_googles_client_does(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (day DATE) PARTITION BY day")
     world.sql(f"INSERT {name}.t VALUES (DATE '2026-01-31'), (DATE '2026-02-01'), (DATE '2026-02-01'), (NULL)")
@@ -354,7 +354,7 @@ def test_partitions_are_listed_as_googles_client_does(world: World) -> None:
         world.client.list_partitions(f"{name}.whole")
 
 
-def test_information_schema_has_options_paths_of_members_and_materialized_views(world: World) -> None:
+def test_information_schema_has_options_paths_of_members_and_materialized_views(world: Cloud) -> None:
     name = world.dataset()
     world.sql(
         f"CREATE TABLE {name}.t (d DATE OPTIONS(description = 'the day'), s STRUCT<x INT64, y STRING>, c INT64) "

@@ -9,7 +9,7 @@ import pytest
 from google.api_core.exceptions import BadRequest, Conflict, NotFound
 from google.cloud import bigquery
 
-from local.bigquery_server import PROJECT, World, finish
+from local.bigquery_server import PROJECT, Cloud, finish
 
 ID = {"name": "id", "type": "INTEGER"}
 AT = {"name": "at", "type": "DATE"}
@@ -28,16 +28,16 @@ FULL = {
 
 
 @pytest.fixture
-def dataset(world: World) -> str:
+def dataset(world: Cloud) -> str:
     return world.dataset()
 
 
 @pytest.fixture
-def bucket(world: World) -> str:
+def bucket(world: Cloud) -> str:
     return world.bucket()
 
 
-def create(world: World, dataset: str, table: str, **body: Any) -> str:
+def create(world: Cloud, dataset: str, table: str, **body: Any) -> str:
     """A table with this definition."""
     reference = {"projectId": PROJECT, "datasetId": dataset, "tableId": table}
     resource = {"schema": SCHEMA, **body, "tableReference": reference}
@@ -45,34 +45,34 @@ def create(world: World, dataset: str, table: str, **body: Any) -> str:
     return f"{dataset}.{table}"
 
 
-def definition(world: World, table: str) -> dict[str, Any]:
+def definition(world: Cloud, table: str) -> dict[str, Any]:
     resource: dict[str, Any] = world.client.get_table(f"{PROJECT}.{table}").to_api_repr()
     return resource
 
 
-def load(world: World, table: str, *uris: str, **options: Any) -> Any:
+def load(world: Cloud, table: str, *uris: str, **options: Any) -> Any:
     """A load job, by the API's names of the options, that has ended."""
     config = bigquery.LoadJobConfig.from_api_repr({"load": {"createDisposition": "CREATE_NEVER", **options}})
     return finish(world.client.load_table_from_uri(list(uris), f"{PROJECT}.{table}", job_config=config))
 
 
-def put(world: World, bucket: str, name: str, data: bytes) -> str:
+def put(world: Cloud, bucket: str, name: str, data: bytes) -> str:
     world.storage.bucket(bucket).blob(name).upload_from_string(data)
     return f"gs://{bucket}/{name}"
 
 
-def rows(world: World, table: str) -> list[Any]:
+def rows(world: Cloud, table: str) -> list[Any]:
     return sorted(row[0] for row in world.sql(f"SELECT id FROM {table} WHERE TRUE"))
 
 
-def test_a_load_never_creates_a_table_that_must_exist(world: World, dataset: str, bucket: str) -> None:
+def test_a_load_never_creates_a_table_that_must_exist(world: Cloud, dataset: str, bucket: str) -> None:
     uri = put(world, bucket, "one.csv", b"1,\n")
     with pytest.raises(NotFound, match="gone"):
         load(world, f"{dataset}.gone", uri, schema=SCHEMA)
     assert list(world.client.list_tables(dataset)) == []
 
 
-def test_write_empty_needs_an_empty_table_and_append_does_not(world: World, dataset: str, bucket: str) -> None:
+def test_write_empty_needs_an_empty_table_and_append_does_not(world: Cloud, dataset: str, bucket: str) -> None:
     table, uri = create(world, dataset, "t"), put(world, bucket, "one.csv", b"1,\n")
     assert load(world, table, uri, writeDisposition="WRITE_EMPTY").output_rows == 1
     with pytest.raises(Conflict, match="Already Exists"):
@@ -83,7 +83,7 @@ def test_write_empty_needs_an_empty_table_and_append_does_not(world: World, data
 
 @pytest.mark.parametrize("disposition", ["WRITE_TRUNCATE", "WRITE_TRUNCATE_DATA"])
 def test_truncating_keeps_the_definition_or_only_part_of_it(
-    world: World, dataset: str, bucket: str, disposition: str
+    world: Cloud, dataset: str, bucket: str, disposition: str
 ) -> None:
     table, uri = create(world, dataset, "t", **FULL), put(world, bucket, "one.csv", b"2,2024-01-01\n")
     world.sql(f"INSERT INTO {table} (id) VALUES (1)")
@@ -114,7 +114,7 @@ def test_truncating_keeps_the_definition_or_only_part_of_it(
     ],
 )
 def test_a_load_needs_the_schema_of_the_table(
-    world: World, dataset: str, bucket: str, fields: list[dict[str, Any]], message: str
+    world: Cloud, dataset: str, bucket: str, fields: list[dict[str, Any]], message: str
 ) -> None:
     table, uri = create(world, dataset, "t"), put(world, bucket, "one.csv", b"1,,\n")
     with pytest.raises(BadRequest, match=message):
@@ -130,7 +130,7 @@ def test_a_load_needs_the_schema_of_the_table(
     ],
 )
 def test_parquet_needs_a_schema_for_types_that_it_does_not_have(
-    world: World, dataset: str, bucket: str, type_: str, value: str, as_type: str
+    world: Cloud, dataset: str, bucket: str, type_: str, value: str, as_type: str
 ) -> None:
     world.sql(f"CREATE TABLE {dataset}.source AS SELECT {value} AS v")
     uri = f"gs://{bucket}/file"
@@ -143,7 +143,7 @@ def test_parquet_needs_a_schema_for_types_that_it_does_not_have(
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_json_does_not_load_ranges(world: World, dataset: str, bucket: str, nested: bool) -> None:
+def test_json_does_not_load_ranges(world: Cloud, dataset: str, bucket: str, nested: bool) -> None:
     field: dict[str, Any] = {"name": "v", "type": "RANGE", "rangeElementType": {"type": "DATE"}}
     fields = [{"name": "r", "type": "RECORD", "fields": [field]}] if nested else [field]
     value = b'{"v":"[2024-01-01, UNBOUNDED)"}'
@@ -153,7 +153,7 @@ def test_json_does_not_load_ranges(world: World, dataset: str, bucket: str, nest
         load(world, table, uri, sourceFormat="NEWLINE_DELIMITED_JSON")
 
 
-def test_a_load_is_all_or_nothing(world: World, dataset: str, bucket: str) -> None:
+def test_a_load_is_all_or_nothing(world: Cloud, dataset: str, bucket: str) -> None:
     table = create(world, dataset, "t")
     good, bad = put(world, bucket, "good.csv", b"1,\n2,\n"), put(world, bucket, "bad.csv", b"3,\nx,\n")
     with pytest.raises(BadRequest, match="Error while reading data"):
@@ -161,19 +161,19 @@ def test_a_load_is_all_or_nothing(world: World, dataset: str, bucket: str) -> No
     assert rows(world, table) == []
 
 
-def test_a_uri_with_a_generation_is_not_found(world: World, dataset: str, bucket: str) -> None:
+def test_a_uri_with_a_generation_is_not_found(world: Cloud, dataset: str, bucket: str) -> None:
     table, uri = create(world, dataset, "t"), put(world, bucket, "one.csv", b"1,\n")
     with pytest.raises(NotFound, match="#1"):
         load(world, table, f"{uri}#1")
 
 
-def test_a_load_takes_10_000_uris(world: World, dataset: str) -> None:
+def test_a_load_takes_10_000_uris(world: Cloud, dataset: str) -> None:
     table = create(world, dataset, "t")
     with pytest.raises(BadRequest, match=r"Too many sources provided: 10001\. Limit is 10000"):
         load(world, table, *(f"gs://b/{number}" for number in range(10_001)))
 
 
-def test_a_load_refuses_an_option_that_does_not_exist(world: World, dataset: str) -> None:
+def test_a_load_refuses_an_option_that_does_not_exist(world: Cloud, dataset: str) -> None:
     with pytest.raises(BadRequest, match=r"Unknown name .skipRows. at 'job\.configuration\.load'"):
         load(world, create(world, dataset, "t"), "gs://b/o", skipRows=1)
 
@@ -187,7 +187,7 @@ def test_a_load_refuses_an_option_that_does_not_exist(world: World, dataset: str
     ],
 )
 def test_large_files_that_cannot_be_split_are_refused(
-    world: World, dataset: str, bucket: str, name: str, options: dict[str, Any]
+    world: Cloud, dataset: str, bucket: str, name: str, options: dict[str, Any]
 ) -> None:
     data = b'{"id":1}\n' if "json" in name else b"1,\n"
     uri = put(world, bucket, name, gzip.compress(data) if name.endswith("gz") else data)
@@ -200,7 +200,7 @@ def test_large_files_that_cannot_be_split_are_refused(
 DAYS = b"".join(b"%d,2024-01-%02d\n" % (day, day) for day in range(1, 5))
 
 
-def test_a_job_changes_a_limited_number_of_partitions(world: World, dataset: str, bucket: str) -> None:
+def test_a_job_changes_a_limited_number_of_partitions(world: Cloud, dataset: str, bucket: str) -> None:
     uri = put(world, bucket, "days.csv", DAYS)
     parts, scratch = create(world, dataset, "t", timePartitioning=BY_DAY), create(world, dataset, "scratch")
     load(world, scratch, uri)
@@ -220,7 +220,7 @@ def test_a_job_changes_a_limited_number_of_partitions(world: World, dataset: str
     assert rows(world, parts) == [1, 2, 3, 4, 5]
 
 
-def test_integer_ranges_are_partitions_too(world: World, dataset: str, bucket: str) -> None:
+def test_integer_ranges_are_partitions_too(world: Cloud, dataset: str, bucket: str) -> None:
     ranges = {"field": "id", "range": {"start": "0", "end": "100", "interval": "2"}}
     table = create(world, dataset, "t", rangePartitioning=ranges)
     # 0–1, 2–3, outside of the range, and NULL.
@@ -231,26 +231,26 @@ def test_integer_ranges_are_partitions_too(world: World, dataset: str, bucket: s
         assert load(world, table, uri).output_rows == 5
 
 
-def test_a_table_that_requires_a_partition_filter_can_be_written(world: World, dataset: str, bucket: str) -> None:
+def test_a_table_that_requires_a_partition_filter_can_be_written(world: Cloud, dataset: str, bucket: str) -> None:
     table = create(world, dataset, "t", timePartitioning=BY_DAY, requirePartitionFilter=True)
     load(world, table, put(world, bucket, "days.csv", DAYS))
     world.sql(f"INSERT INTO {table} (id, at) SELECT 9, DATE '2024-01-09'")
     assert world.sql(f"SELECT COUNT(*) FROM {table} WHERE at > '2024-01-01'") == [(4,)]
 
 
-def test_rows_that_have_expired_are_counted_but_not_there(world: World, dataset: str, bucket: str) -> None:
+def test_rows_that_have_expired_are_counted_but_not_there(world: Cloud, dataset: str, bucket: str) -> None:
     expiring = {**BY_DAY, "expirationMs": "86400000"}
     table = create(world, dataset, "t", timePartitioning=expiring)
     assert load(world, table, put(world, bucket, "days.csv", DAYS)).output_rows == 4
     assert rows(world, table) == []
 
 
-def arrivals(world: World, table: str) -> list[Any]:
+def arrivals(world: Cloud, table: str) -> list[Any]:
     return world.sql(f"SELECT id, FORMAT_TIMESTAMP('%F %H', _PARTITIONTIME) FROM {table} ORDER BY id")
 
 
 @pytest.mark.parametrize(("unit", "hour"), [("HOUR", "07"), ("DAY", "00"), ("MONTH", "00"), ("YEAR", "00")])
-def test_an_insert_sets_the_partition_of_each_row(world: World, dataset: str, unit: str, hour: str) -> None:
+def test_an_insert_sets_the_partition_of_each_row(world: Cloud, dataset: str, unit: str, hour: str) -> None:
     table = create(world, dataset, "t", timePartitioning={"type": unit})
     at = f"TIMESTAMP '2023-01-01 {hour}:00:00+00'"
     name = f"`{PROJECT}`.`{dataset}`.`t`"
@@ -264,7 +264,7 @@ def test_an_insert_sets_the_partition_of_each_row(world: World, dataset: str, un
     assert [row[0] for row in arrivals(world, table)] == [1, 2, 4]
 
 
-def test_an_insert_of_partition_times_counts_them(world: World, dataset: str) -> None:
+def test_an_insert_of_partition_times_counts_them(world: Cloud, dataset: str) -> None:
     table = create(world, dataset, "t", timePartitioning={"type": "DAY"})
     days = "SELECT TIMESTAMP(DATE_ADD(DATE '2024-01-01', INTERVAL d DAY)), d FROM UNNEST([1, 2, 3, 4]) AS d"
     insert = f"INSERT INTO {table} (_PARTITIONTIME, id) {days}"
@@ -274,18 +274,18 @@ def test_an_insert_of_partition_times_counts_them(world: World, dataset: str) ->
     assert rows(world, table) == [1, 2, 3, 4]
 
 
-def test_an_insert_refuses_null_in_a_required_column(world: World, dataset: str) -> None:
+def test_an_insert_refuses_null_in_a_required_column(world: Cloud, dataset: str) -> None:
     table = create(world, dataset, "t", schema={"fields": [{**ID, "mode": "REQUIRED"}, AT]})
     with pytest.raises(BadRequest, match="Required field id cannot be null"):
         world.sql(f"INSERT INTO {table} (id) SELECT CAST(NULL AS INT64)")
 
 
-def copied(world: World, source: str, to: str, **options: Any) -> Any:
+def copied(world: Cloud, source: str, to: str, **options: Any) -> Any:
     config = bigquery.CopyJobConfig(create_disposition="CREATE_NEVER", write_disposition="WRITE_TRUNCATE", **options)
     return finish(world.client.copy_table(f"{PROJECT}.{source}", f"{PROJECT}.{to}", job_config=config))
 
 
-def test_a_copy_replaces_rows_schema_and_constraints_and_keeps_the_rest(world: World, dataset: str) -> None:
+def test_a_copy_replaces_rows_schema_and_constraints_and_keeps_the_rest(world: Cloud, dataset: str) -> None:
     layout = {"timePartitioning": BY_DAY, "clustering": {"fields": ["id"]}}
     old = create(world, dataset, "old", **FULL)
     new = create(
@@ -314,7 +314,7 @@ def test_a_copy_replaces_rows_schema_and_constraints_and_keeps_the_rest(world: W
         {"rangePartitioning": {"field": "id", "range": {"start": "0", "end": "9", "interval": "1"}}},
     ],
 )
-def test_a_copy_cannot_change_partitioning_or_clustering(world: World, dataset: str, layout: dict[str, Any]) -> None:
+def test_a_copy_cannot_change_partitioning_or_clustering(world: Cloud, dataset: str, layout: dict[str, Any]) -> None:
     old, new = create(world, dataset, "old", timePartitioning=BY_DAY), create(world, dataset, "new", **layout)
     world.sql(f"INSERT INTO {old} (id) VALUES (1)")
     with pytest.raises(BadRequest, match="Incompatible table partitioning specification"):
@@ -322,7 +322,7 @@ def test_a_copy_cannot_change_partitioning_or_clustering(world: World, dataset: 
     assert rows(world, old) == [1]
 
 
-def test_a_copy_keeps_the_time_at_which_rows_arrived(world: World, dataset: str) -> None:
+def test_a_copy_keeps_the_time_at_which_rows_arrived(world: Cloud, dataset: str) -> None:
     by_arrival = {"timePartitioning": {"type": "DAY"}}
     new, old = create(world, dataset, "new", **by_arrival), create(world, dataset, "old", **by_arrival)
     world.sql(f"INSERT INTO {new} (_PARTITIONTIME, id) VALUES (TIMESTAMP '2023-01-01 00:00:00+00', 1)")
@@ -330,7 +330,7 @@ def test_a_copy_keeps_the_time_at_which_rows_arrived(world: World, dataset: str)
     assert arrivals(world, old) == [(1, "2023-01-01 00")]
 
 
-def test_a_statement_runs_once_for_each_job_id(world: World, dataset: str) -> None:
+def test_a_statement_runs_once_for_each_job_id(world: Cloud, dataset: str) -> None:
     table = create(world, dataset, "t")
 
     def insert() -> None:
@@ -355,14 +355,14 @@ CASTS = [
 
 
 @pytest.mark.parametrize(("type_", "value", "exported"), CASTS)
-def test_values_are_made_from_strings(world: World, dataset: str, type_: str, value: str, exported: str) -> None:
+def test_values_are_made_from_strings(world: Cloud, dataset: str, type_: str, value: str, exported: str) -> None:
     world.sql(f"CREATE TABLE {dataset}.t (v {type_})")
     world.sql(f"INSERT INTO {dataset}.t (v) SELECT {value}")
     data = world.exported(f"{dataset}.t", destination_format="NEWLINE_DELIMITED_JSON").decode()
     assert data == f'{{"v":{exported}}}\n'
 
 
-def test_nested_values_are_made_from_strings_in_order(world: World, dataset: str) -> None:
+def test_nested_values_are_made_from_strings_in_order(world: Cloud, dataset: str) -> None:
     nested: list[dict[str, Any]] = [
         {**ID},
         {"name": "at", "type": "DATETIME", "mode": "REPEATED"},

@@ -24,7 +24,7 @@ from bqdump_local.cloud_run.errors import CloudRunError
 from bqdump_local.storage import api_fields as storage_fields
 from bqdump_local.storage.errors import ApiError
 from deploy import discovery
-from local.bigquery_server import PROJECT, World
+from local.bigquery_server import PROJECT, Cloud
 from local.storage_server import Http, storage_server
 
 APIS = {
@@ -210,7 +210,7 @@ def test_a_missing_field_is_refused_by_name_unless_it_asks_for_nothing(api: str,
     ],
 )  # fmt: skip
 def test_a_request_with_a_missing_field_is_answered_501(
-    world: World, method: str, path: str, body: dict[str, Any], field: str
+    world: Cloud, method: str, path: str, body: dict[str, Any], field: str
 ) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a")
@@ -235,7 +235,7 @@ def test_a_storage_request_with_a_missing_field_is_answered_501() -> None:
 
 
 @pytest.mark.parametrize("path", ["datasets/{d}", "datasets/{d}/tables/t"])
-def test_numbers_for_int64_are_answered_as_strings(world: World, path: str) -> None:
+def test_numbers_for_int64_are_answered_as_strings(world: Cloud, path: str) -> None:
     name = world.dataset()
     columns: list[dict[str, Any]] = [{"name": "i", "type": "INTEGER"}, {"name": "s", "type": "STRING", "maxLength": 5}]
     columns.append({"name": "n", "type": "NUMERIC", "precision": 9, "scale": 2})

@@ -17,7 +17,7 @@ from bqdump_local.operations import cloud_run_operation
 from bqdump_local.storage.api_fields import check_query as check_storage
 from bqdump_local.storage.errors import ApiError
 from deploy import discovery
-from local.bigquery_server import PROJECT, World
+from local.bigquery_server import PROJECT, Cloud
 from local.storage_server import Http, path_of, storage_server
 from local.test_fields import PARAMETERS, SOURCES, served
 
@@ -124,20 +124,20 @@ def test_every_precondition_of_every_storage_method_prevents_what_it_excludes() 
         assert wrong == []
 
 
-def call(world: World, method: str, path: str, **options: Any) -> requests.Response:
+def call(world: Cloud, method: str, path: str, **options: Any) -> requests.Response:
     """A request to BigQuery below a project."""
     address = f"{world.address}/bigquery/v2/projects/{PROJECT}/{path}"
     return requests.request(method, address, timeout=30, **options)
 
 
-def test_fields_selects_parts_of_bigquerys_answers(world: World) -> None:
+def test_fields_selects_parts_of_bigquerys_answers(world: Cloud) -> None:
     name = world.dataset()
     found = call(world, "GET", f"datasets/{name}", params={"fields": "id,datasetReference(datasetId)"})
     assert found.json() == {"id": f"{PROJECT}:{name}", "datasetReference": {"datasetId": name}}
     assert call(world, "GET", f"datasets/{name}", params={"fields": "id;kind"}).status_code == 400
 
 
-def test_a_filter_of_datasets_selects_them_by_their_labels(world: World) -> None:
+def test_a_filter_of_datasets_selects_them_by_their_labels(world: Cloud) -> None:
     one, other = world.dataset(), world.dataset()
     call(world, "PATCH", f"datasets/{one}", json={"labels": {"team": "a", "kind": one}})
     call(world, "PATCH", f"datasets/{other}", json={"labels": {"team": "b", "kind": other}})
@@ -153,12 +153,12 @@ def test_a_filter_of_datasets_selects_them_by_their_labels(world: World) -> None
     assert call(world, "GET", "datasets", params={"filter": "name:x"}).status_code == 400
 
 
-def test_a_view_of_a_dataset_without_metadata_has_its_access(world: World) -> None:
+def test_a_view_of_a_dataset_without_metadata_has_its_access(world: Cloud) -> None:
     found = call(world, "GET", f"datasets/{world.dataset()}", params={"datasetView": "ACL"}).json()
     assert set(found) == {"kind", "etag", "id", "selfLink", "datasetReference", "access"}
 
 
-def test_an_update_mode_changes_only_access_or_only_metadata(world: World) -> None:
+def test_an_update_mode_changes_only_access_or_only_metadata(world: Cloud) -> None:
     name = world.dataset()
     access = [{"role": "OWNER", "userByEmail": "a@example.com"}]
     before = call(world, "GET", f"datasets/{name}").json()["access"]
@@ -170,7 +170,7 @@ def test_an_update_mode_changes_only_access_or_only_metadata(world: World) -> No
     assert (found["access"], found["description"]) == (access, "new")
 
 
-def test_conditions_in_the_access_of_a_new_dataset_need_version_3(world: World) -> None:
+def test_conditions_in_the_access_of_a_new_dataset_need_version_3(world: Cloud) -> None:
     condition = {"expression": "true", "title": "always"}
     access = [{"role": "OWNER", "userByEmail": "a@example.com", "condition": condition}]
     body = {"datasetReference": {"datasetId": "conditional"}, "access": access}
@@ -178,7 +178,7 @@ def test_conditions_in_the_access_of_a_new_dataset_need_version_3(world: World) 
     assert call(world, "POST", "datasets", json=body, params={"accessPolicyVersion": 3}).status_code == 200
 
 
-def test_masks_and_filters_select_routines_and_their_fields(world: World) -> None:
+def test_masks_and_filters_select_routines_and_their_fields(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE FUNCTION {name}.f() AS (1)")
     found = call(world, "GET", f"datasets/{name}/routines/f", params={"readMask": "language"}).json()
@@ -191,7 +191,7 @@ def test_masks_and_filters_select_routines_and_their_fields(world: World) -> Non
     assert call(world, "GET", f"datasets/{name}/routines", params={"filter": "name:f"}).status_code == 400
 
 
-def test_selected_fields_shorten_the_schema_of_a_table(world: World) -> None:
+def test_selected_fields_shorten_the_schema_of_a_table(world: Cloud) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64, s STRUCT<x INT64, y INT64>, b INT64)")
     found = call(world, "GET", f"datasets/{name}/tables/t", params={"selectedFields": "B,s.y"}).json()
@@ -201,7 +201,7 @@ def test_selected_fields_shorten_the_schema_of_a_table(world: World) -> None:
     assert (refused.status_code, "s.y" in refused.text) == (501, True)
 
 
-def test_an_upload_of_a_load_job_with_a_missing_field_is_refused_like_a_job_without_one(world: World) -> None:
+def test_an_upload_of_a_load_job_with_a_missing_field_is_refused_like_a_job_without_one(world: Cloud) -> None:
     job = '{"configuration": {"load": {"maxBadRecords": 3}}}'
     parts = f"--m\r\n\r\n{job}\r\n--m\r\n\r\na\r\n--m--"
     address = f"{world.address}/upload/bigquery/v2/projects/{PROJECT}/jobs"
@@ -231,7 +231,7 @@ def test_a_rewrite_moves_as_many_bytes_at_once_as_are_asked_for() -> None:
 
 @pytest.mark.parametrize(("asked", "columns"), [("true", ["a", "b"]), ("false", ["a"]), (None, ["a"])])
 def test_an_external_table_reads_its_columns_anew_only_if_asked_to(
-    world: World, asked: str | None, columns: list[str]
+    world: Cloud, asked: str | None, columns: list[str]
 ) -> None:
     name, bucket = world.dataset(), world.bucket()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS a, 2 AS b")

@@ -16,7 +16,7 @@ from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
-from local.bigquery_server import PROJECT, World
+from local.bigquery_server import PROJECT, Cloud
 
 COLUMNS = """
     id INT64 NOT NULL, s STRING, f FLOAT64, b BOOL, raw BYTES, n NUMERIC, big BIGNUMERIC, d DATE, tm TIME,
@@ -32,13 +32,13 @@ LAST = dt.datetime.fromisoformat("9999-12-31T23:59:59.999999")
 
 
 @pytest.fixture(scope="module")
-def client(world: World) -> Iterator[BigQueryReadClient]:
+def client(world: Cloud) -> Iterator[BigQueryReadClient]:
     with grpc.insecure_channel(world.reads) as channel:
         yield BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
 
 
 @pytest.fixture(scope="module")
-def numbers(world: World) -> str:
+def numbers(world: Cloud) -> str:
     """A table of 1,000 rows in order."""
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT n, CAST(n AS STRING) AS s FROM UNNEST(GENERATE_ARRAY(1, 1000)) AS n")
@@ -66,7 +66,7 @@ def rows(client: BigQueryReadClient, opened: Any, offset: int = 0) -> list[dict[
 
 
 @contextmanager
-def fault(world: World, **rule: Any) -> Iterator[None]:
+def fault(world: Cloud, **rule: Any) -> Iterator[None]:
     world.control("PUT", "faults", {"rules": [rule]})
     try:
         yield
@@ -74,7 +74,7 @@ def fault(world: World, **rule: Any) -> Iterator[None]:
         world.control("DELETE", "faults")
 
 
-def test_every_type_is_sent_like_by_bigquery(world: World, client: BigQueryReadClient) -> None:
+def test_every_type_is_sent_like_by_bigquery(world: Cloud, client: BigQueryReadClient) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t ({COLUMNS})")
     world.sql(f"INSERT INTO {name}.t VALUES ({ROW})")
@@ -105,7 +105,7 @@ def test_every_type_is_sent_like_by_bigquery(world: World, client: BigQueryReadC
     ]  # fmt: skip
 
 
-def test_intervals_and_ranges_have_types_of_their_own(world: World, client: BigQueryReadClient) -> None:
+def test_intervals_and_ranges_have_types_of_their_own(world: Cloud, client: BigQueryReadClient) -> None:
     name = world.dataset()
     schema = [
         {"name": "i", "type": "INTERVAL"},
@@ -132,7 +132,7 @@ def test_intervals_and_ranges_have_types_of_their_own(world: World, client: BigQ
     ]  # fmt: skip
 
 
-def test_a_bignumeric_of_77_digits_is_sent_in_256_bits(world: World, client: BigQueryReadClient) -> None:
+def test_a_bignumeric_of_77_digits_is_sent_in_256_bits(world: Cloud, client: BigQueryReadClient) -> None:
     name, large = world.dataset(), "578960446186580977117854925043439539266.34992332820282019728792003956564819967"
     least, text = f"-{large[:-1]}8", "CAST('{}' AS BIGNUMERIC)".format
     world.sql(f"CREATE TABLE {name}.t (big BIGNUMERIC)")
@@ -146,7 +146,7 @@ def test_a_bignumeric_of_77_digits_is_sent_in_256_bits(world: World, client: Big
         assert [row["big"] for row in rows(client, opened, 1)] == found[1:]
 
 
-def test_values_out_of_range_for_arrow_are_refused_by_value(world: World, client: BigQueryReadClient) -> None:
+def test_values_out_of_range_for_arrow_are_refused_by_value(world: Cloud, client: BigQueryReadClient) -> None:
     name, large, beyond, long = world.dataset(), f"5{'0' * 38}", f"6{'0' * 38}", "0-0 0 87840000:0:0"
     cases = (
         ("ARRAY<BIGNUMERIC>", f"[CAST('{large}' AS BIGNUMERIC)]", large),
@@ -160,7 +160,7 @@ def test_values_out_of_range_for_arrow_are_refused_by_value(world: World, client
             rows(client, session(client, f"{name}.t{number}"))
 
 
-def test_streams_contain_every_row_once(world: World, client: BigQueryReadClient, numbers: str) -> None:
+def test_streams_contain_every_row_once(world: Cloud, client: BigQueryReadClient, numbers: str) -> None:
     opened = session(client, numbers, preferred_min_stream_count=7)
     assert len(opened.streams) == 7
     assert opened.estimated_row_count == 1000
@@ -172,7 +172,7 @@ def test_streams_contain_every_row_once(world: World, client: BigQueryReadClient
 
 @pytest.mark.parametrize("offset", [0, 1, 499, 500, 999, 1000])
 def test_an_offset_starts_at_exactly_that_row(
-    world: World, client: BigQueryReadClient, numbers: str, offset: int
+    world: Cloud, client: BigQueryReadClient, numbers: str, offset: int
 ) -> None:
     with world.settings(read_batch_bytes=300):
         opened = session(client, numbers, max_stream_count=1)
@@ -187,7 +187,7 @@ def test_an_offset_beyond_the_end_is_refused(client: BigQueryReadClient, numbers
         list(client.read_rows(opened.streams[0].name, 1001))
 
 
-def test_a_session_reads_the_table_as_it_was(world: World, client: BigQueryReadClient) -> None:
+def test_a_session_reads_the_table_as_it_was(world: Cloud, client: BigQueryReadClient) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT 1 AS n")
     before = world.sql("SELECT CURRENT_TIMESTAMP()")[0][0]
@@ -201,7 +201,7 @@ def test_a_session_reads_the_table_as_it_was(world: World, client: BigQueryReadC
     assert rows(client, session(client, f"{name}.t")) == [{"n": 1}, {"n": 2}]
 
 
-def test_columns_and_rows_can_be_selected(world: World, client: BigQueryReadClient, numbers: str) -> None:
+def test_columns_and_rows_can_be_selected(world: Cloud, client: BigQueryReadClient, numbers: str) -> None:
     options = {"selected_fields": ["s"], "row_restriction": "n > 998 AND s != '1000'"}
     assert rows(client, session(client, numbers, read_options=options)) == [{"s": "999"}]
     name = world.dataset()
@@ -223,7 +223,7 @@ def test_buffers_are_compressed_as_requested(client: BigQueryReadClient, numbers
     assert size(packed) < size(plain)
 
 
-def test_an_empty_table_has_no_streams(world: World, client: BigQueryReadClient) -> None:
+def test_an_empty_table_has_no_streams(world: Cloud, client: BigQueryReadClient) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (n INT64)")
     opened = session(client, f"{name}.t")
@@ -243,7 +243,7 @@ def test_a_stream_is_split_into_two_consecutive_streams(client: BigQueryReadClie
     assert one.primary_stream.name == ""
 
 
-def test_what_cannot_be_read_is_refused_by_name(world: World, client: BigQueryReadClient, numbers: str) -> None:
+def test_what_cannot_be_read_is_refused_by_name(world: Cloud, client: BigQueryReadClient, numbers: str) -> None:
     dataset = numbers.partition(".")[0]
     world.sql(f"CREATE VIEW {dataset}.v AS SELECT 1 AS n")
     with pytest.raises(exceptions.InvalidArgument, match="non-table entities cannot be read with the storage API"):
@@ -266,7 +266,7 @@ def test_what_cannot_be_read_is_refused_by_name(world: World, client: BigQueryRe
         list(client.read_rows("projects/p/locations/us/sessions/x/streams/y"))
 
 
-def test_a_required_partition_filter_is_enforced(world: World, client: BigQueryReadClient) -> None:
+def test_a_required_partition_filter_is_enforced(world: Cloud, client: BigQueryReadClient) -> None:
     name = world.dataset()
     time = bigquery.TimePartitioning()
     table = bigquery.Table(f"{PROJECT}.{name}.t", schema=[bigquery.SchemaField("a", "INT64")])
@@ -280,7 +280,7 @@ def test_a_required_partition_filter_is_enforced(world: World, client: BigQueryR
     assert rows(client, opened) == [{"a": 1}]
 
 
-def test_partition_times_are_read_only_where_they_are_selected(world: World, client: BigQueryReadClient) -> None:
+def test_partition_times_are_read_only_where_they_are_selected(world: Cloud, client: BigQueryReadClient) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t (a INT64) PARTITION BY _PARTITIONDATE")
     world.sql(f"INSERT INTO {name}.t (_PARTITIONTIME, a) VALUES (TIMESTAMP '2020-01-02', 1)")
@@ -294,7 +294,7 @@ def test_partition_times_are_read_only_where_they_are_selected(world: World, cli
 
 @pytest.mark.parametrize("permission", ["readsessions.create", "tables.getData", "readsessions.getData"])
 def test_sessions_and_streams_require_their_own_permissions(
-    world: World, client: BigQueryReadClient, numbers: str, permission: str
+    world: Cloud, client: BigQueryReadClient, numbers: str, permission: str
 ) -> None:
     world.control("PUT", "denied", {"projects": {PROJECT: [f"bigquery.{permission}"]}})
     try:
@@ -304,7 +304,7 @@ def test_sessions_and_streams_require_their_own_permissions(
         world.control("PUT", "denied", {})
 
 
-def test_a_session_expires(world: World, client: BigQueryReadClient, numbers: str) -> None:
+def test_a_session_expires(world: Cloud, client: BigQueryReadClient, numbers: str) -> None:
     opened = session(client, numbers)
     with (
         world.settings(clock_offset_seconds=6 * 3600 + 1),
@@ -313,7 +313,7 @@ def test_a_session_expires(world: World, client: BigQueryReadClient, numbers: st
         list(client.read_rows(opened.streams[0].name))
 
 
-def test_a_stream_breaks_after_the_given_number_of_rows(world: World, client: BigQueryReadClient, numbers: str) -> None:
+def test_a_stream_breaks_after_the_given_number_of_rows(world: Cloud, client: BigQueryReadClient, numbers: str) -> None:
     opened = session(client, numbers, max_stream_count=1)
     name = opened.streams[0].name
     with fault(world, operation="readRows", status="reset", rows=123, times=1):

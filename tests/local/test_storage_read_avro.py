@@ -14,7 +14,7 @@ import pytest
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
-from local.bigquery_server import PROJECT, World
+from local.bigquery_server import PROJECT, Cloud
 
 EVERY_TYPE = """SELECT 7 AS i, 'é' AS s, b'\\x00\\xff' AS b, 1.5 AS f, TRUE AS t, NUMERIC '1.25' AS n,
     CAST('12345678901234567890123456789.5' AS BIGNUMERIC) AS big, DATE '2024-02-29' AS d, TIME '01:02:03.5' AS clock,
@@ -23,7 +23,7 @@ EVERY_TYPE = """SELECT 7 AS i, 'é' AS s, b'\\x00\\xff' AS b, 1.5 AS f, TRUE AS 
 
 
 @pytest.fixture
-def client(world: World) -> Iterator[BigQueryReadClient]:
+def client(world: Cloud) -> Iterator[BigQueryReadClient]:
     """Google's client of the stack."""
     with grpc.insecure_channel(world.reads) as channel:
         yield BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
@@ -38,7 +38,7 @@ def opened(client: BigQueryReadClient, table: str, **options: Any) -> Any:
     return client.create_read_session(request)
 
 
-def test_every_type_arrives_with_its_value(world: World, client: BigQueryReadClient) -> None:
+def test_every_type_arrives_with_its_value(world: Cloud, client: BigQueryReadClient) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS {EVERY_TYPE}")
     session = opened(client, f"{name}.t")
@@ -55,7 +55,7 @@ def test_every_type_arrives_with_its_value(world: World, client: BigQueryReadCli
     assert (schema["name"], len(schema["fields"])) == ("__root__", 14)
 
 
-def test_a_stream_contains_every_row_once_and_continues_at_an_offset(world: World, client: BigQueryReadClient) -> None:
+def test_a_stream_contains_every_row_once_and_continues_at_an_offset(world: Cloud, client: BigQueryReadClient) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT n FROM UNNEST(GENERATE_ARRAY(1, 1000)) AS n")
     session = opened(client, f"{name}.t")
@@ -68,7 +68,7 @@ def test_a_stream_contains_every_row_once_and_continues_at_an_offset(world: Worl
     assert rows == list(range(991, 1001))
 
 
-def test_columns_and_rows_can_be_selected(world: World, client: BigQueryReadClient) -> None:
+def test_columns_and_rows_can_be_selected(world: Cloud, client: BigQueryReadClient) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT n, n * 2 AS twice FROM UNNEST(GENERATE_ARRAY(1, 10)) AS n")
     session = opened(client, f"{name}.t", selected_fields=["twice"], row_restriction="n > 8")
@@ -76,7 +76,7 @@ def test_columns_and_rows_can_be_selected(world: World, client: BigQueryReadClie
     assert found == [{"twice": 18}, {"twice": 20}]
 
 
-def test_a_fault_breaks_a_stream_after_some_rows(world: World, client: BigQueryReadClient) -> None:
+def test_a_fault_breaks_a_stream_after_some_rows(world: Cloud, client: BigQueryReadClient) -> None:
     name = world.dataset()
     world.sql(f"CREATE TABLE {name}.t AS SELECT n FROM UNNEST(GENERATE_ARRAY(1, 10)) AS n")
     session = opened(client, f"{name}.t")

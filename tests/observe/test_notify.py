@@ -25,8 +25,7 @@ from bqdump.ports.warehouse import JobError
 from bqdump_memory import MemoryDestination
 from hooks import Hook, hook
 from opened import Given
-from restore.world import SETTINGS
-from restore.world import World as RestoreWorld
+from restore.world import SETTINGS, ExportedWorld
 
 
 @pytest.fixture
@@ -158,7 +157,7 @@ def test_a_set_with_a_dataset_that_failed_is_posted_once(served: Hook) -> None:
     assert [body["event"] for body in served.bodies].count("run_failed") == 1
 
 
-class Drilled(RestoreWorld):
+class Drilled(ExportedWorld):
     """An export of one table, of which the manifest has other rows, and drills of it that post to a webhook."""
 
     def __init__(self, served: Hook) -> None:

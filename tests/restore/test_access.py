@@ -14,7 +14,7 @@ from bqdump.core.tables.catalog import Dataset
 from bqdump.restoration.run import run as restore
 from restore.killed import Killed, killed_at
 from restore.test_objects import OBJECTS, raw
-from restore.world import INTO, World
+from restore.world import INTO, ExportedWorld
 
 ACCESS = msgspec.structs.replace(INTO, with_access=True)
 READER = {"role": "READER", "userByEmail": "reader@example.com"}
@@ -24,13 +24,13 @@ MAPPED = {"view": {"projectId": "project", "datasetId": "copy", "tableId": "a_la
 OWNERS = [{"role": "OWNER", "specialGroup": "projectOwners"}, {"role": "OWNER", "userByEmail": "restorer@example.com"}]
 
 
-def world(*access: dict[str, Any], **more: Any) -> World:
-    made = World()
+def world(*access: dict[str, Any], **more: Any) -> ExportedWorld:
+    made = ExportedWorld()
     made.change_manifest(definitions=Definitions(dataset=raw({"access": access}), objects=OBJECTS, **more))
     return made
 
 
-def granted(found: World) -> Any:
+def granted(found: ExportedWorld) -> Any:
     return found.big.resources["project", "copy"]["access"]
 
 

@@ -12,13 +12,13 @@ from bqdump.core.restore.result import Restoration
 from bqdump.core.tables.catalog import Dataset
 from bqdump.ports.warehouse import JobError
 from restore.test_objects import raw, view
-from restore.world import INTO, World
+from restore.world import INTO, ExportedWorld
 
 COPY = Dataset("project", "copy", "US")
 WIDER = {"schema": {"fields": [{"name": "line", "type": "STRING"}, {"name": "more", "type": "INTEGER"}]}}
 
 
-def recreated(world: World, name: str, definition: dict[str, object], rows: list[str]) -> None:
+def recreated(world: ExportedWorld, name: str, definition: dict[str, object], rows: list[str]) -> None:
     """Drop a table and create another one of its name."""
     asyncio.run(world.big.drop_table(COPY, name))
     asyncio.run(world.big.create_table(COPY, name, raw(definition)))
@@ -47,7 +47,7 @@ def changed(result: Restoration) -> list[tuple[str, str, str]]:
 def test_a_finished_restore_names_a_table_that_is_no_longer_as_it_was_restored(
     definition: dict[str, object], rows: list[str], message: str
 ) -> None:
-    world = World()
+    world = ExportedWorld()
     assert world.restore().state == "restored"
     schema = {"schema": world.definition("one")["schema"]}
     recreated(world, "one", schema | definition, rows)
@@ -58,7 +58,7 @@ def test_a_finished_restore_names_a_table_that_is_no_longer_as_it_was_restored(
 
 
 def test_a_table_that_was_emptied_is_restored_again_as_the_log_says(caplog: pytest.LogCaptureFixture) -> None:
-    world = World()
+    world = ExportedWorld()
     world.restore()
     world.big.put("project", "copy", "one", [])
     world.restore(execution="second")
@@ -71,7 +71,7 @@ def test_a_table_that_was_emptied_is_restored_again_as_the_log_says(caplog: pyte
 
 
 def test_a_restore_that_is_resumed_names_a_table_that_was_changed_meanwhile() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.failing = lambda table, job: JobError("invalid", "no") if "_2_" in table else None
     assert [one.name for one in world.restore().failed] == ["two"]
     world.big.failing = lambda table, job: None
@@ -83,7 +83,7 @@ def test_a_restore_that_is_resumed_names_a_table_that_was_changed_meanwhile() ->
 
 
 def test_a_view_with_another_query_is_named() -> None:
-    world = World()
+    world = ExportedWorld()
     world.change_manifest(definitions=Definitions(objects=(view("v", "SELECT * FROM `project.data.one`"),)))
     assert world.restore(run="r1").state == "restored"
     other = raw({"view": {"query": "SELECT 1"}})

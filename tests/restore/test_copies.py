@@ -20,10 +20,10 @@ from bqdump.restoration.drill import drill
 from bqdump.restoration.run import run as restore
 from bqdump.restoration.task import Request, Task, Via
 from restore.killed import Killed, killed_at
-from restore.world import INTO, ROWS, SETTINGS, World
+from restore.world import INTO, ROWS, SETTINGS, ExportedWorld
 
 
-def copied(world: World, bucket: str, prefix: str) -> MemoryStore:
+def copied(world: ExportedWorld, bucket: str, prefix: str) -> MemoryStore:
     """Another bucket with all objects of the export, below a prefix."""
     copy = MemoryStore(bucket)
     for name in world.store.names_now():
@@ -35,7 +35,7 @@ def copied(world: World, bucket: str, prefix: str) -> MemoryStore:
 
 
 def task_from(
-    world: World,
+    world: ExportedWorld,
     store: MemoryStore,
     target: Target,
     via: Via | None = None,
@@ -46,7 +46,7 @@ def task_from(
     return Task(store, world.big, settings, Request(options), Owner(name, 0), 1, via)
 
 
-def restored_from(world: World, store: MemoryStore, target: Target, via: Via | None = None) -> Restoration:
+def restored_from(world: ExportedWorld, store: MemoryStore, target: Target, via: Via | None = None) -> Restoration:
     return asyncio.run(restore(task_from(world, store, target, via)))
 
 
@@ -54,7 +54,7 @@ class Folder:
     """An export in a local folder, which is restored through a bucket."""
 
     def __init__(self) -> None:
-        self.world, self.bucket = World(), MemoryStore("via")
+        self.world, self.bucket = ExportedWorld(), MemoryStore("via")
         clock, self.days = self.world.big.clock, 0
         self.world.big.clock = lambda: clock() + self.days * 86_400_000
         self.store = copied(self.world, "folder", "")
@@ -94,14 +94,14 @@ def left_behind(*, receipts: bool, options: Options = INTO) -> Folder:
 
 @pytest.mark.parametrize(("bucket", "prefix"), [("copy", ""), ("copy", "backup/"), ("memory-2", "a/b/")])
 def test_a_copy_below_another_prefix_or_in_another_bucket_is_restored(bucket: str, prefix: str) -> None:
-    world = World()
+    world = ExportedWorld()
     copy = copied(world, bucket, prefix)
     assert restored_from(world, copy, Target("gs", bucket, prefix)).state == "restored"
     assert {name: world.rows(name) for name in ROWS} == ROWS
 
 
 def test_a_manifest_that_was_changed_is_not_taken_for_a_copy() -> None:
-    world = World()
+    world = ExportedWorld()
     name = f"_bqdump/runs/{world.manifest.run}/manifest.json"
     found = world.store.peek(name)
     assert found
@@ -169,7 +169,7 @@ def test_only_what_a_restore_has_named_is_deleted() -> None:
 
 
 def test_a_restore_whose_documents_are_elsewhere_repeats_no_job_of_one_before() -> None:
-    world, bucket = World(), MemoryStore("via")
+    world, bucket = ExportedWorld(), MemoryStore("via")
     assert world.restore().state == "restored"
     asyncio.run(world.big.drop_dataset(asyncio.run(world.big.dataset("project", "copy"))))
     through = Via(bucket, Target("gs", "via"))
@@ -179,7 +179,7 @@ def test_a_restore_whose_documents_are_elsewhere_repeats_no_job_of_one_before() 
 
 
 def test_a_restore_repeats_no_job_of_one_whose_documents_were_deleted() -> None:
-    world = World()
+    world = ExportedWorld()
     assert world.restore().state == "restored"
     for name in [name for name in world.store.names_now() if "/restores/" in name or "/executions/" in name]:
         found = world.store.peek(name)

@@ -34,37 +34,37 @@ from bqdump.restoration.drill import NAME, drill
 from bqdump.restoration.task import Request, Task, Via
 from restore.killed import Killed, killed_at
 from restore.test_objects import routine, view
-from restore.world import ROWS, SETTINGS, World
+from restore.world import ROWS, SETTINGS, ExportedWorld
 
 SCRATCH = Options(project="project", dataset="")
 ALL = Portion()
 
 
-def task(world: World, **fields: Any) -> Task:
+def task(world: ExportedWorld, **fields: Any) -> Task:
     made = Task(world.store, world.big, SETTINGS, Request(SCRATCH), Owner("drill", 0), 1, documents=MemoryStore())
     return made._replace(**fields)
 
 
-def drilled(world: World, size: Portion = ALL, **fields: Any) -> Drilled:
+def drilled(world: ExportedWorld, size: Portion = ALL, **fields: Any) -> Drilled:
     return asyncio.run(drill(task(world, **fields), size))
 
 
-def notes(world: World) -> list[Drill]:
+def notes(world: ExportedWorld) -> list[Drill]:
     return asyncio.run(read_drills(world.store, SETTINGS.layout))
 
 
-def removed(world: World, name: str) -> None:
+def removed(world: ExportedWorld, name: str) -> None:
     found = world.store.peek(name)
     assert found
     asyncio.run(world.store.delete([(name, found[1].generation)]))
 
 
-def scratch(world: World) -> list[str]:
+def scratch(world: ExportedWorld) -> list[str]:
     return [name for _, name in world.big.datasets if name.startswith(NAME)]
 
 
 def test_a_drill_restores_everything_drops_it_and_leaves_one_note() -> None:
-    world = World()
+    world = ExportedWorld()
     before = world.store.names_now()
     done = drilled(world)
     assert (done.state, done.tables, done.of, done.rows) == ("proven", ("none", "one", "two"), 3, 3)
@@ -77,7 +77,7 @@ def test_a_drill_restores_everything_drops_it_and_leaves_one_note() -> None:
 
 
 def test_a_restore_after_a_drill_starts_afresh() -> None:
-    world = World()
+    world = ExportedWorld()
     drilled(world)
     assert world.restore().state == "restored"
     assert {name: world.rows(name) for name in ROWS} == ROWS
@@ -85,7 +85,7 @@ def test_a_restore_after_a_drill_starts_afresh() -> None:
 
 @pytest.mark.parametrize("path", ["{table}_*.{ext}", "{run}/{table}_*.{ext}"], ids=["replace", "keep"])
 def test_a_drill_proves_an_incremental_export_with_files_of_earlier_runs(path: str) -> None:
-    world = World()
+    world = ExportedWorld()
     settings = msgspec.structs.replace(SETTINGS, target=Target("gs", "memory", "nightly/"), path=path, incremental=True)
     for run in ("r1", "r2", "r3"):
         if run == "r3":
@@ -105,7 +105,7 @@ def test_a_drill_proves_an_incremental_export_with_files_of_earlier_runs(path: s
 
 
 def test_a_drill_of_some_tables_does_not_call_its_run_restorable(caplog: pytest.LogCaptureFixture) -> None:
-    world = World({"one": ["x"], "two": ["x"]})
+    world = ExportedWorld({"one": ["x"], "two": ["x"]})
     with caplog.at_level(logging.INFO):
         drilled(world, Portion(tables=1))
         drilled(world)
@@ -119,7 +119,7 @@ def test_a_drill_of_some_tables_does_not_call_its_run_restorable(caplog: pytest.
 
 
 def test_tables_take_turns_until_every_table_is_proven() -> None:
-    world = World({f"t{number}": ["x"] for number in range(5)})
+    world = ExportedWorld({f"t{number}": ["x"] for number in range(5)})
     turns = [drilled(world, Portion(tables=2)).tables for _ in range(3)]
     assert turns == [("t0", "t1"), ("t2", "t3"), ("t0", "t4")]
     assert [note.of for note in notes(world)] == [5, 5, 5]
@@ -147,7 +147,7 @@ def test_a_portion_that_is_none_is_refused(tables: int | None, sample: str) -> N
 
 
 def test_views_and_routines_are_proven_with_all_tables_but_not_with_some() -> None:
-    world = World()
+    world = ExportedWorld()
     objects = (view("v", "SELECT * FROM `project.data.one`"),)
     world.change_manifest(definitions=Definitions(objects=objects, routines=(routine("q", "SELECT 1"),)))
     assert drilled(world).objects == 2
@@ -156,7 +156,7 @@ def test_views_and_routines_are_proven_with_all_tables_but_not_with_some() -> No
 
 
 def test_other_rows_than_in_the_manifest_are_a_difference() -> None:
-    world = World()
+    world = ExportedWorld()
     entries = [msgspec.structs.replace(entry, rows=7) if entry.table == "one" else entry
                for entry in world.manifest.tables]  # fmt: skip
     world.change_manifest(tables=tuple(entries))
@@ -169,7 +169,7 @@ def test_other_rows_than_in_the_manifest_are_a_difference() -> None:
 
 
 def test_missing_files_are_a_difference_and_recorded() -> None:
-    world = World()
+    world = ExportedWorld()
     removed(world, next(file.name for entry in world.manifest.tables for file in entry.files))
     done = drilled(world)
     assert (done.state, done.tables) == ("different", ())
@@ -177,7 +177,7 @@ def test_missing_files_are_a_difference_and_recorded() -> None:
 
 
 def test_a_view_that_cannot_be_created_makes_a_drill_incomplete() -> None:
-    world = World()
+    world = ExportedWorld()
     world.change_manifest(definitions=Definitions(objects=(view("v", "SELECT * FROM `project.data.gone`"),)))
     done = drilled(world)
     assert (done.state, [one.name for one in done.failed], len(done.tables)) == ("incomplete", ["v"], 3)
@@ -185,7 +185,7 @@ def test_a_view_that_cannot_be_created_makes_a_drill_incomplete() -> None:
 
 def test_a_note_stays_small_whatever_has_failed() -> None:
     rows = {f"{number}_{'長' * 150}": ["a"] for number in range(5)}
-    world = World(rows)
+    world = ExportedWorld(rows)
     entries = tuple(msgspec.structs.replace(entry, rows=7) for entry in world.manifest.tables)
     world.change_manifest(tables=entries)
     assert len(drilled(world, Portion(tables=4)).different) == 4
@@ -195,7 +195,7 @@ def test_a_note_stays_small_whatever_has_failed() -> None:
 def test_a_killed_drill_leaves_tables_that_expire_and_does_not_disturb_the_next() -> None:
     lifetimes, left = set(), 0
     for number in itertools.count(1):
-        world = World()
+        world = ExportedWorld()
         try:
             asyncio.run(drill(killed_at(task(world), number), Portion()))
         except* Killed:
@@ -212,7 +212,7 @@ def test_a_killed_drill_leaves_tables_that_expire_and_does_not_disturb_the_next(
 
 
 def test_two_drills_at_once_do_not_disturb_each_other() -> None:
-    world = World()
+    world = ExportedWorld()
 
     async def both() -> list[Drilled]:
         return await asyncio.gather(*(drill(task(world), Portion()) for _ in range(2)))
@@ -225,7 +225,7 @@ def test_two_drills_at_once_do_not_disturb_each_other() -> None:
 
 
 def test_where_nothing_is_published_the_error_states_it() -> None:
-    world = World()
+    world = ExportedWorld()
     removed(world, "_bqdump/latest.json")
     with pytest.raises(NotFoundError):
         drilled(world)
@@ -251,7 +251,7 @@ class Refusing:
 def test_without_permission_to_create_datasets_nothing_is_deleted_and_the_error_is_raised(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    world = World()
+    world = ExportedWorld()
     denied = DeniedError("create", "dataset", "no permission", "Requires roles/bigquery.user.")
     with pytest.raises(DeniedError, match=r"roles/bigquery\.user"):
         drilled(world, destination=Refusing(world.big, create_dataset=denied))
@@ -260,7 +260,7 @@ def test_without_permission_to_create_datasets_nothing_is_deleted_and_the_error_
 
 
 def test_a_dataset_that_cannot_be_deleted_is_named_and_the_proof_stands(caplog: pytest.LogCaptureFixture) -> None:
-    world = World()
+    world = ExportedWorld()
     refused = UnavailableError("delete", "dataset", "no answer")
     with caplog.at_level(logging.WARNING):
         done = drilled(world, destination=Refusing(world.big, drop_dataset=refused))
@@ -270,7 +270,7 @@ def test_a_dataset_that_cannot_be_deleted_is_named_and_the_proof_stands(caplog: 
 
 
 def test_the_dataset_is_dropped_when_a_drill_is_cancelled() -> None:
-    world = World(seconds=lambda table: 1.0 if table == "one" else 0.0)
+    world = ExportedWorld(seconds=lambda table: 1.0 if table == "one" else 0.0)
 
     async def cancelled() -> None:
         running = asyncio.create_task(drill(task(world), Portion()))
@@ -286,7 +286,7 @@ def test_the_dataset_is_dropped_when_a_drill_is_cancelled() -> None:
 
 
 def test_expirations_of_the_source_are_not_set_while_a_drill_compares() -> None:
-    world = World()
+    world = ExportedWorld()
     properties = {"location": "US", "defaultPartitionExpirationMs": "1", "labels": {"team": "a"}}
     world.change_manifest(definitions=Definitions(dataset=msgspec.Raw(msgspec.json.encode(properties))))
     seen: dict[str, Any] = {}
@@ -302,7 +302,7 @@ def test_expirations_of_the_source_are_not_set_while_a_drill_compares() -> None:
 
 
 def test_uploads_of_a_folder_are_deleted_also_after_a_failure() -> None:
-    world, bucket, folder = World(), MemoryStore("via"), MemoryStore("folder")
+    world, bucket, folder = ExportedWorld(), MemoryStore("via"), MemoryStore("folder")
     for name in world.store.names_now():
         found = world.store.peek(name)
         assert found
@@ -319,7 +319,7 @@ def test_uploads_of_a_folder_are_deleted_also_after_a_failure() -> None:
 
 
 def test_a_drill_of_named_tables_leaves_the_turns_as_they_are() -> None:
-    world = World({f"t{number}": ["x"] for number in range(5)})
+    world = ExportedWorld({f"t{number}": ["x"] for number in range(5)})
     world.change_manifest(definitions=Definitions(objects=(view("v", "SELECT * FROM `project.data.t4`"),)))
     assert drilled(world, Portion(tables=2)).tables == ("t0", "t1")
     named = Request(msgspec.structs.replace(SCRATCH, include=("t3", "t4", "v")))
@@ -329,14 +329,14 @@ def test_a_drill_of_named_tables_leaves_the_turns_as_they_are() -> None:
 
 
 def test_a_drill_of_a_name_that_the_export_lacks_is_refused_and_creates_nothing() -> None:
-    world = World()
+    world = ExportedWorld()
     with pytest.raises(UsageError, match="'on': matches no object of the export; did you mean 'one'"):
         drilled(world, request=Request(msgspec.structs.replace(SCRATCH, include=("on",))))
     assert (scratch(world), notes(world)) == ([], [])
 
 
 def test_values_are_compared_before_policies_hide_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+    world = ExportedWorld()
     policy = RowPolicy("one", "p", "TRUE", ("user:a@example.com",))
     world.change_manifest(definitions=Definitions(policies=(policy,)))
     seen: list[int] = []
@@ -363,7 +363,7 @@ class Failing:
 
 
 def test_a_drill_whose_note_cannot_be_signed_leaves_none() -> None:
-    world = World()
+    world = ExportedWorld()
     with pytest.raises(UnavailableError):
         drilled(world, signer=Failing())
     assert notes(world) == []
@@ -371,7 +371,7 @@ def test_a_drill_whose_note_cannot_be_signed_leaves_none() -> None:
 
 
 def test_the_turn_of_a_drill_follows_the_signed_ones_where_keys_are_trusted() -> None:
-    world, key = World(), Ed25519PrivateKey.generate()
+    world, key = ExportedWorld(), Ed25519PrivateKey.generate()
     store = store_of_signed_drills(world.store, SETTINGS.target, FileKeys([key.public_key()]))
     third = portion(None, "30%")
     first = drilled(world, third, store=store, signer=FileKey(key))

@@ -23,7 +23,7 @@ from bqdump.restoration.listing import AllFound, Found, Place, abort, chosen, fi
 from bqdump.restoration.run import run as restore
 from restore.killed import Counting, Killed, Mortal, killed_at
 from restore.test_copies import Folder, killed
-from restore.world import INTO, ROWS, SETTINGS, World
+from restore.world import INTO, ROWS, SETTINGS, ExportedWorld
 
 COPY = Dataset("project", "copy", "US")
 DAY = 86_400_000
@@ -31,15 +31,15 @@ DAY = 86_400_000
 OWN = "_bqdump/(restores|executions|uploads)/"
 
 
-def everything_in(world: World) -> AllFound:
+def everything_in(world: ExportedWorld) -> AllFound:
     return asyncio.run(find_restores([Place(world.store, SETTINGS.layout)]))
 
 
-def found_in(world: World) -> list[Found]:
+def found_in(world: ExportedWorld) -> list[Found]:
     return everything_in(world).restores
 
 
-def listed(world: World, *, later: int = DAY) -> list[ListedRestore]:
+def listed(world: ExportedWorld, *, later: int = DAY) -> list[ListedRestore]:
     """The restores, as they are listed after some time (ms)."""
 
     async def listing() -> list[ListedRestore]:
@@ -50,15 +50,15 @@ def listed(world: World, *, later: int = DAY) -> list[ListedRestore]:
     return asyncio.run(listing())
 
 
-def stopped(number: int = 12) -> World:
+def stopped(number: int = 12) -> ExportedWorld:
     """A restore that is killed at this request."""
-    world = World()
+    world = ExportedWorld()
     with pytest.raises(Killed):
         asyncio.run(restore(killed_at(world.task(INTO, "killed"), number)))
     return world
 
 
-def end(world: World) -> AbortedRestore:
+def end(world: ExportedWorld) -> AbortedRestore:
     (found,) = found_in(world)
     return asyncio.run(abort(found, world.big))
 
@@ -87,7 +87,7 @@ def test_the_state_follows_from_result_jobs_and_time(given: dict[str, int], stat
 
 
 def test_restores_are_listed_with_state_target_and_failures() -> None:
-    world = World()
+    world = ExportedWorld()
     world.restore()
     world.big.failing = lambda table, job: JobError("invalid", "no") if "_1_0_full" in table else None
     world.restore(replace(INTO, dataset="other"), "second")
@@ -119,7 +119,7 @@ def test_a_restore_whose_job_is_at_work_is_running() -> None:
 
 def test_a_restore_that_is_killed_at_any_request_can_be_ended_and_leaves_nothing_of_its_own() -> None:
     for number in range(10_000):
-        world = World()
+        world = ExportedWorld()
         try:
             asyncio.run(restore(killed_at(world.task(INTO, "killed"), number)))
         except Killed:
@@ -171,7 +171,7 @@ def test_uploads_go_and_what_the_restore_has_not_named_stays() -> None:
 
 
 def test_a_restore_that_is_done_or_unknown_is_not_ended() -> None:
-    world = World()
+    world = ExportedWorld()
     done = world.restore().restore
     with pytest.raises(UsageError, match="it is done, so there is nothing to end"):
         chosen(everything_in(world), done)
@@ -181,7 +181,7 @@ def test_a_restore_that_is_done_or_unknown_is_not_ended() -> None:
 
 
 def test_a_damaged_document_is_named_and_other_restores_are_listed() -> None:
-    world = World()
+    world = ExportedWorld()
     world.restore()
     world.store.put_now(Restores(SETTINGS.layout).restore("0123456789ab-1").plan.name, b"{")
     found = everything_in(world)
@@ -194,7 +194,7 @@ def test_a_damaged_document_is_named_and_other_restores_are_listed() -> None:
     ("own", "given", "asked"), [("jobs", "other", "jobs"), ("", "other", "other"), ("", "", "project")]
 )
 def test_jobs_are_looked_for_in_the_project_that_the_restore_names(own: str, given: str, asked: str) -> None:
-    world = World()
+    world = ExportedWorld()
     task = world.task(INTO, "killed")
     with pytest.raises(Killed):
         asyncio.run(restore(killed_at(task._replace(settings=replace(task.settings, job_project="jobs")), 12)))

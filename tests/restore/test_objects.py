@@ -13,7 +13,7 @@ from bqdump.core.errors import DeniedError
 from bqdump.core.restore.plan import Options
 from bqdump.restoration.run import run as restore
 from restore.killed import Killed, killed_at
-from restore.world import INTO, World
+from restore.world import INTO, ExportedWorld
 
 
 def raw(value: object) -> msgspec.Raw:
@@ -40,13 +40,13 @@ EVERYTHING = Definitions(objects=OBJECTS, routines=(routine("p", "CALL `project.
                          policies=(POLICY,))  # fmt: skip
 
 
-def world(definitions: Definitions = EVERYTHING) -> World:
-    made = World()
+def world(definitions: Definitions = EVERYTHING) -> ExportedWorld:
+    made = ExportedWorld()
     made.change_manifest(definitions=definitions)
     return made
 
 
-def query(found: World, name: str) -> str:
+def query(found: ExportedWorld, name: str) -> str:
     text: str = found.definition(name)["view"]["query"]
     return text
 
@@ -129,12 +129,12 @@ def test_a_restore_of_objects_that_is_killed_at_any_request_ends_the_same(replac
     assert number > 40
 
 
-def relations(found: World, table: str) -> Any:
+def relations(found: ExportedWorld, table: str) -> Any:
     return found.definition(table).get("tableConstraints")
 
 
 def test_foreign_keys_and_expirations_are_set_once_everything_is_there() -> None:
-    found = World()
+    found = ExportedWorld()
     key = {
         "name": "k",
         "referencedTable": {"projectId": "project", "datasetId": "data", "tableId": "two"},

@@ -21,16 +21,16 @@ from bqdump.ports.warehouse import Job, JobError
 from bqdump.restoration.run import run as restore
 from restore import test_copies
 from restore.killed import Killed, killed_at
-from restore.world import INTO, ROWS, SETTINGS, World
+from restore.world import INTO, ROWS, SETTINGS, ExportedWorld
 
 COPY = Dataset("project", "copy", "US")
 
 REFUSAL = JobError("invalid", "Too many partitions produced by query, allowed 4000, query produces at least 5000")
 
 
-def world() -> World:
+def world() -> ExportedWorld:
     """Load jobs into empty tables of the target are refused, those into scratch tables are not."""
-    made = World()
+    made = ExportedWorld()
     made.big.failing = lambda table, job: REFUSAL if "-load-" in job and not made.rows(table) else None
     return made
 
@@ -64,9 +64,9 @@ MINE = ["20260102:mine", "20260103:e"]
 CHOSEN = replace(INTO, include=("days",), partitions=("days$20260101..20260102",))
 
 
-def by_partition() -> World:
+def by_partition() -> ExportedWorld:
     """A table that is exported by partition, and one of its name in the target, without the first partition."""
-    made = World()
+    made = ExportedWorld()
     made.big.put("project", "data", "days", DAYS["days"], partitioned=True)
     settings = replace(SETTINGS, path="{table}/{partition}/*", partitions_min_bytes=0)
     asyncio.run(export(ExportTask(made.store, made.big, settings, "r2", Owner("r2", 0), 1)))
@@ -110,7 +110,7 @@ def test_rows_that_arrive_in_an_empty_partition_are_kept_and_named(monkeypatch: 
 
 
 def test_partitions_of_an_export_in_a_local_folder_are_uploaded_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(test_copies, "World", by_partition)
+    monkeypatch.setattr(test_copies, "ExportedWorld", by_partition)
     folder = test_copies.Folder()
     uploaded: list[str] = []
     load = folder.world.big.load
@@ -127,9 +127,9 @@ def test_partitions_of_an_export_in_a_local_folder_are_uploaded_alone(monkeypatc
     assert folder.uploads == []
 
 
-def by_query() -> World:
+def by_query() -> ExportedWorld:
     """A table that is exported whole, with rows of two days of three, and one of its name that has all three."""
-    made = World(matching=lambda statement, row: row[:8] in ("20260101", "20260103"))
+    made = ExportedWorld(matching=lambda statement, row: row[:8] in ("20260101", "20260103"))
     made.big.put("project", "data", "days", ["20260101:a", "20260103:d"], partitioned=True)
     asyncio.run(export(ExportTask(made.store, made.big, SETTINGS, "r2", Owner("r2", 0), 1)))
     made.big.put(

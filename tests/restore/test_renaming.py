@@ -13,13 +13,13 @@ from bqdump.core.restore.plan import Options
 from bqdump.restoration.run import run as restore
 from restore.killed import Killed, killed_at
 from restore.test_objects import raw
-from restore.world import INTO, World
+from restore.world import INTO, ExportedWorld
 
 NEXT_TO_LIVE = Options(project="project", dataset="data", include=("one",), as_="one_yesterday")
 
 
 def test_a_table_is_restored_next_to_the_live_one_without_a_confirmation() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.put("project", "data", "one", ["changed"])
     result = world.restore(NEXT_TO_LIVE)
     assert [(one.table, one.exported, one.action) for one in result.tables] == [("one_yesterday", "one", "create")]
@@ -28,14 +28,14 @@ def test_a_table_is_restored_next_to_the_live_one_without_a_confirmation() -> No
 
 
 def test_the_same_command_again_compares_and_loads_nothing() -> None:
-    world = World()
+    world = ExportedWorld()
     first, jobs = world.restore(NEXT_TO_LIVE), len(world.big.started)
     assert world.restore(NEXT_TO_LIVE, "again") == first
     assert len(world.big.started) == jobs
 
 
 def test_a_name_that_is_taken_is_refused_and_replaced_in_the_source_only_with_a_confirmation() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.put("project", "data", "one_yesterday", ["x"])
     before = world.store.names_now()
     with pytest.raises(UsageError, match="the dataset already has one_yesterday"):
@@ -49,7 +49,7 @@ def test_a_name_that_is_taken_is_refused_and_replaced_in_the_source_only_with_a_
 
 
 def test_the_layout_of_a_table_to_be_replaced_is_that_of_its_new_name() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.put("project", "copy", "two", ["x"])
     dataset = asyncio.run(world.big.dataset("project", "copy"))
     asyncio.run(world.big.change_table(dataset, "two", raw({"clustering": {"fields": ["line"]}})))
@@ -61,7 +61,7 @@ def test_the_layout_of_a_table_to_be_replaced_is_that_of_its_new_name() -> None:
 def test_a_table_that_was_emptied_is_named_with_the_command_that_restores_it_under_its_name(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    world = World()
+    world = ExportedWorld()
     world.restore(NEXT_TO_LIVE)
     world.big.put("project", "data", "one_yesterday", [])
     again = world.restore(NEXT_TO_LIVE, "again")
@@ -74,7 +74,7 @@ def test_a_table_that_was_emptied_is_named_with_the_command_that_restores_it_und
 
 def test_a_restore_next_to_the_live_table_that_is_killed_at_any_request_ends_the_same() -> None:
     for number in range(10_000):
-        world = World()
+        world = ExportedWorld()
         try:
             asyncio.run(restore(killed_at(world.task(NEXT_TO_LIVE, "killed"), number)))
         except Killed:

@@ -21,19 +21,19 @@ from bqdump.restoration.run import run
 from restore.killed import Killed, killed_at
 from restore.test_objects import raw
 from restore.test_partitions import CHOSEN, by_partition
-from restore.world import INTO, ROWS, SETTINGS, World
+from restore.world import INTO, ROWS, SETTINGS, ExportedWorld
 
 FEW = RowPolicy("one", "few", "line = 'a'", ("user:a@example.com",))
 COPY = Dataset("project", "copy", "US")
 REPLACE = replace(INTO, replace=True)
 
 
-def policies(world: World) -> list[str]:
+def policies(world: ExportedWorld) -> list[str]:
     return [*world.big.policy_definitions["project", "copy", "one"]]
 
 
 def test_a_table_is_only_replaced_by_rows_with_the_values_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+    world = ExportedWorld()
     for name in ("one", "two"):
         world.big.put("project", "copy", name, ["x"])
     seen: list[list[str] | None] = []
@@ -55,7 +55,7 @@ def test_a_table_is_only_replaced_by_rows_with_the_values_of_the_files(monkeypat
 def test_a_policy_that_the_export_cannot_restore_is_named_and_its_table_is_not_replaced(
     exported: tuple[RowPolicy, ...],
 ) -> None:
-    world = World()
+    world = ExportedWorld()
     world.change_manifest(definitions=Definitions(policies=exported))
     world.big.put("project", "copy", "one", ["x"])
     world.big.policies["one"] = ["few"]
@@ -67,7 +67,7 @@ def test_a_policy_that_the_export_cannot_restore_is_named_and_its_table_is_not_r
 
 
 def test_a_policy_that_a_restore_has_created_is_replaced_and_named_once_no_export_has_it() -> None:
-    world = World()
+    world = ExportedWorld()
     world.change_manifest(definitions=Definitions(policies=(FEW,)))
     both = replace(REPLACE, with_policies=True)
     for execution in ("first", "second"):
@@ -80,7 +80,7 @@ def test_a_policy_that_a_restore_has_created_is_replaced_and_named_once_no_expor
 
 
 def test_policies_that_may_not_be_listed_are_named() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.put("project", "copy", "one", ["x"])
     world.big.sees_policies = False
     result = world.restore(REPLACE, run="r1")
@@ -88,7 +88,7 @@ def test_policies_that_may_not_be_listed_are_named() -> None:
 
 
 def test_a_damaged_document_of_another_restore_hinders_no_restore() -> None:
-    world = World()
+    world = ExportedWorld()
     world.store.put_now(Restores(SETTINGS.layout).restore("0123456789ab-1").plan.name, b"{")
     world.big.put("project", "copy", "one", ["x"])
     world.big.policies["one"] = ["few"]
@@ -100,9 +100,9 @@ LATER = str(1_900_000_000_000)
 REFUSED = JobError("invalid", "not now")
 
 
-def expiring(options: Options) -> World:
+def expiring(options: Options) -> ExportedWorld:
     """A table to be replaced that expires, as do its partitions, while the copy job of it fails."""
-    world = World()
+    world = ExportedWorld()
     world.big.put("project", "copy", "one", ["x"])
     asyncio.run(world.big.change_table(COPY, "one", raw({"expirationTime": LATER})))
     world.big.failing = lambda table, job: REFUSED if table == "one" else None
@@ -127,7 +127,7 @@ def test_a_table_that_is_not_replaced_after_all_keeps_its_expiration(options: Op
 def test_an_expiration_that_a_killed_restore_has_removed_is_set_again_by_ending_it() -> None:
     seen = set[object]()
     for number in range(10_000):
-        world = World()
+        world = ExportedWorld()
         world.big.put("project", "copy", "one", ["x"])
         asyncio.run(world.big.change_table(COPY, "one", raw({"expirationTime": LATER})))
         try:
@@ -143,17 +143,17 @@ def test_an_expiration_that_a_killed_restore_has_removed_is_set_again_by_ending_
     assert seen == {None, LATER}
 
 
-def end(world: World) -> None:
+def end(world: ExportedWorld) -> None:
     (found,) = asyncio.run(find_restores([Place(world.store, SETTINGS.layout)])).restores
     asyncio.run(abort(found, world.big))
 
 
-def expire(world: World, table: str, expiration: str | None) -> None:
+def expire(world: ExportedWorld, table: str, expiration: str | None) -> None:
     asyncio.run(world.big.change_table(COPY, table, raw({"expirationTime": expiration})))
 
 
 def test_ending_a_restore_sets_no_expiration_of_a_table_that_it_does_not_restore() -> None:
-    world = World()
+    world = ExportedWorld()
     for name in ("one", "two"):
         world.big.put("project", "copy", name, ["x"])
         expire(world, name, LATER)
@@ -177,7 +177,7 @@ def test_ending_a_restore_of_some_partitions_sets_no_expiration() -> None:
 @pytest.mark.parametrize("wanted", [None, str(int(LATER) + 1)])
 def test_ending_a_restore_keeps_the_expiration_that_the_owner_has_set_meanwhile(wanted: str | None) -> None:
     for number in range(10_000):
-        world = World()
+        world = ExportedWorld()
         world.big.put("project", "copy", "one", ["x"])
         expire(world, "one", LATER)
         try:
@@ -196,13 +196,13 @@ def test_ending_a_restore_keeps_the_expiration_that_the_owner_has_set_meanwhile(
 
 
 def test_ending_a_restore_finds_by_its_jobs_what_it_began_once_scratch_tables_have_expired() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.put("project", "copy", "one", ["x"])
     expire(world, "one", LATER)
     number = 0
     while world.definition("one").get("expirationTime"):
         number += 1
-        world = World()
+        world = ExportedWorld()
         world.big.put("project", "copy", "one", ["x"])
         expire(world, "one", LATER)
         with pytest.raises(Killed):

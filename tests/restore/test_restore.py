@@ -32,7 +32,7 @@ from bqdump.retain.erase import erase
 from bqdump.retain.rewrite import Task as Erasure
 from bqdump.verbs import plan_restore
 from restore.killed import Killed, killed_at
-from restore.world import INTO, ROWS, SETTINGS, World
+from restore.world import INTO, ROWS, SETTINGS, ExportedWorld
 
 NEVER = {"expirationMs": None}
 
@@ -42,7 +42,7 @@ def raw(value: object) -> msgspec.Raw:
 
 
 def test_a_dataset_that_does_not_exist_is_created_with_every_table() -> None:
-    world = World()
+    world = ExportedWorld()
     result = world.restore()
     assert {name: world.rows(name) for name in ROWS} == ROWS
     assert (result.state, result.rows, len(result.tables)) == ("restored", 3, 3)
@@ -50,14 +50,14 @@ def test_a_dataset_that_does_not_exist_is_created_with_every_table() -> None:
 
 
 def test_the_same_command_again_changes_nothing_and_reports_the_same() -> None:
-    world = World()
+    world = ExportedWorld()
     first, jobs = world.restore(), len(world.big.started)
     assert world.restore() == first
     assert len(world.big.started) == jobs
 
 
 def test_a_dataset_that_is_not_empty_is_refused_before_anything_is_written() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.put("project", "copy", "mine", ["x"])
     before = world.store.names_now()
     with pytest.raises(UsageError, match="not empty"):
@@ -66,7 +66,7 @@ def test_a_dataset_that_is_not_empty_is_refused_before_anything_is_written() -> 
 
 
 def test_replacing_replaces_the_tables_of_the_export_and_no_other() -> None:
-    world = World()
+    world = ExportedWorld()
     for name in ("one", "mine"):
         world.big.put("project", "copy", name, ["x"])
     result = world.restore(Options(project="project", dataset="copy", replace=True))
@@ -82,7 +82,7 @@ def test_replacing_replaces_the_tables_of_the_export_and_no_other() -> None:
 
 
 def test_a_table_with_another_layout_is_refused_before_anything_is_changed() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.put("project", "copy", "one", ["x"])
     change = msgspec.Raw(b'{"clustering": {"fields": ["line"]}}')
     dataset = asyncio.run(world.big.dataset("project", "copy"))
@@ -94,7 +94,7 @@ def test_a_table_with_another_layout_is_refused_before_anything_is_changed() -> 
 
 
 def test_a_replaced_table_and_its_scratch_table_lose_no_partition_to_an_expiration() -> None:
-    world = World()
+    world = ExportedWorld()
     partitioning = {"type": "DAY"}
     lasting = {"type": "DAY", "expirationMs": "1"}
     world.big.put("project", "copy", "one", ["x"])
@@ -110,7 +110,7 @@ def test_a_replaced_table_and_its_scratch_table_lose_no_partition_to_an_expirati
 
 
 def test_filling_gaps_leaves_what_is_there() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.put("project", "copy", "one", ["x"])
     result = world.restore(Options(project="project", dataset="copy", missing_only=True))
     assert [table.table for table in result.tables] == ["none", "two"]
@@ -118,7 +118,7 @@ def test_filling_gaps_leaves_what_is_there() -> None:
 
 
 def test_the_source_dataset_needs_a_confirmation() -> None:
-    world = World()
+    world = ExportedWorld()
     options = Options(project="project", dataset="data", replace=True)
     with pytest.raises(UsageError, match="is the dataset that was exported"):
         world.restore(options)
@@ -143,7 +143,7 @@ def test_the_source_dataset_needs_a_confirmation() -> None:
     ],
 )
 def test_a_definition_that_is_damaged_is_refused_by_the_name_of_its_table(damage: dict[str, object]) -> None:
-    world = World()
+    world = ExportedWorld()
     world.change_definition("one", **damage)
     with pytest.raises(DocumentError, match="the definition of table 'one' is not BigQuery's"):
         world.restore()
@@ -151,7 +151,7 @@ def test_a_definition_that_is_damaged_is_refused_by_the_name_of_its_table(damage
 
 
 def test_a_name_of_a_run_that_is_almost_right_is_suggested() -> None:
-    world = World()
+    world = ExportedWorld()
     with pytest.raises(
         NotFoundError, match=r"run r11 in .*: there is none; did you mean r1\? List the runs: bqdump.runs"
     ):
@@ -159,7 +159,7 @@ def test_a_name_of_a_run_that_is_almost_right_is_suggested() -> None:
 
 
 def test_files_that_changed_are_refused_before_anything_is_created() -> None:
-    world = World()
+    world = ExportedWorld()
     name = world.manifest.tables[1].files[0].name
     world.store.put_now(name, b"other\n")
     with pytest.raises(VerificationError, match=f"{name} is "):
@@ -168,7 +168,7 @@ def test_files_that_changed_are_refused_before_anything_is_created() -> None:
 
 
 def test_a_file_that_is_replaced_while_it_is_loaded_fails_its_table_only() -> None:
-    world = World()
+    world = ExportedWorld()
     name = next(table for table in world.manifest.tables if table.table == "one").files[0].name
     world.big.seconds = lambda table: world.store.put_now(name, b"a\nb\n").size * 0.0 if is_scratch(table) else 0.0
     result = world.restore()
@@ -177,7 +177,7 @@ def test_a_file_that_is_replaced_while_it_is_loaded_fails_its_table_only() -> No
 
 
 def test_a_default_value_that_is_refused_leaves_no_table_that_is_not_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+    world = ExportedWorld()
     fields = [{"name": "line", "type": "STRING", "defaultValueExpression": "nonsense"}]
     world.change_definition("one", schema={"fields": fields})
 
@@ -197,7 +197,7 @@ def test_a_default_value_that_is_refused_leaves_no_table_that_is_not_restored(mo
 def test_a_restore_that_is_killed_and_whose_export_is_replaced_leaves_no_rows_of_another_run() -> None:
     left = kept = 0
     for number in range(10_000):
-        world = World()
+        world = ExportedWorld()
         try:
             asyncio.run(restore(killed_at(world.task(execution="killed"), number)))
         except Killed:
@@ -227,7 +227,7 @@ def test_a_restore_that_is_killed_and_whose_export_is_replaced_leaves_no_rows_of
 
 
 def test_a_restore_that_an_erasure_overtakes_names_the_table_and_a_new_one_finishes_it() -> None:
-    world = World()
+    world = ExportedWorld()
     with suppress(Killed):
         asyncio.run(restore(killed_at(world.task(), 40)))
     assert world.rows("two") == ROWS["two"]
@@ -245,7 +245,7 @@ def test_a_restore_that_an_erasure_overtakes_names_the_table_and_a_new_one_finis
 
 
 def test_what_a_restore_had_begun_before_an_erasure_does_not_go_on_and_the_way_out_is_named() -> None:
-    world = World()
+    world = ExportedWorld()
     dataset = Dataset("project", "copy", "US")
     asyncio.run(world.big.create_dataset("project", "copy", raw({"location": "US"})))
     for table in ("one", "two"):
@@ -266,7 +266,7 @@ def test_what_a_restore_had_begun_before_an_erasure_does_not_go_on_and_the_way_o
 
 
 def test_a_table_of_an_unfinished_restore_is_named_by_the_refusal_and_not_kept_for_one_that_exists() -> None:
-    world = World()
+    world = ExportedWorld()
     dataset = Dataset("project", "copy", "US")
     first = world.restore(msgspec.structs.replace(INTO, exclude=("one",)))
     assert first.state == "restored"
@@ -283,7 +283,7 @@ def test_a_table_of_an_unfinished_restore_is_named_by_the_refusal_and_not_kept_f
 def test_a_restore_that_is_killed_at_any_request_ends_the_same_when_it_is_repeated(action: str) -> None:
     options = Options(project="project", dataset="copy", replace=action == "replace")
     for number in range(10_000):
-        world = World()
+        world = ExportedWorld()
         if action == "replace":
             world.big.put("project", "copy", "one", ["x"])
         task = killed_at(world.task(options, "killed"), number)
@@ -299,7 +299,7 @@ def test_a_restore_that_is_killed_at_any_request_ends_the_same_when_it_is_repeat
 
 
 def test_tasks_share_the_tables_and_one_of_them_finishes() -> None:
-    world = World({f"t{number}": [f"{number}"] for number in range(12)}, seconds=lambda table: 0.5)
+    world = ExportedWorld({f"t{number}": [f"{number}"] for number in range(12)}, seconds=lambda table: 0.5)
 
     async def all_tasks() -> list[str]:
         tasks = [world.task(task=number, tasks=3) for number in range(3)]
@@ -312,7 +312,7 @@ def test_tasks_share_the_tables_and_one_of_them_finishes() -> None:
 
 
 def test_a_table_whose_job_fails_is_named_and_tried_again_by_the_next_start() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.failing = lambda table, job: JobError("invalid", "no such column") if table == "one" else None
     result = world.restore()
     assert [(one.name, one.reason, one.message) for one in result.failed] == [("one", "invalid", "no such column")]
@@ -326,7 +326,7 @@ def test_a_table_whose_job_fails_is_named_and_tried_again_by_the_next_start() ->
 
 
 def test_rows_that_are_missing_after_a_load_fail_the_table() -> None:
-    world = World()
+    world = ExportedWorld()
     world.change_manifest(tables=tuple(
         table if table.table != "one" else msgspec.structs.replace(table, rows=3)
         for table in world.manifest.tables
@@ -337,7 +337,7 @@ def test_rows_that_are_missing_after_a_load_fail_the_table() -> None:
 
 
 def test_a_dropped_target_is_restored_anew() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.failing = lambda table, job: JobError("invalid", "no") if table == "one" else None
     first = world.restore()
     world.big.failing = lambda table, job: None
@@ -348,7 +348,7 @@ def test_a_dropped_target_is_restored_anew() -> None:
 
 
 def test_a_table_that_appears_in_the_target_meanwhile_is_not_touched() -> None:
-    world = World()
+    world = ExportedWorld()
 
     def appears(table: str) -> float:
         if table == "one" and world.rows("two") is None:
@@ -364,7 +364,7 @@ def test_a_table_that_appears_in_the_target_meanwhile_is_not_touched() -> None:
 
 
 def test_a_page_shows_what_is_restored_and_what_failed() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.failing = lambda table, job: JobError("invalid", "no such <column>") if table == "one" else None
     result = world.restore()
     page = world.store.peek(f"_bqdump/restores/{result.restore}/failed-first.html")
@@ -378,7 +378,7 @@ def test_a_page_shows_what_is_restored_and_what_failed() -> None:
 
 
 def test_a_quota_that_is_exceeded_ends_the_task_and_the_next_start_goes_on() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.failing = lambda table, job: JobError("quotaExceeded", "too many loads") if table == "one" else None
     with pytest.raises(QuotaError, match="too many loads"):
         world.restore()
@@ -400,7 +400,7 @@ def test_a_quota_that_is_exceeded_ends_the_task_and_the_next_start_goes_on() -> 
 def test_an_error_that_every_table_would_meet_ends_the_task_and_fails_no_table(
     met: Exception, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = World()
+    world = ExportedWorld()
     stat = world.store.stat
 
     async def meets(name: str) -> ObjectInfo | None:
@@ -417,7 +417,7 @@ def test_an_error_that_every_table_would_meet_ends_the_task_and_fails_no_table(
 
 
 def test_an_execution_cannot_take_part_in_two_restores() -> None:
-    world = World()
+    world = ExportedWorld()
     world.restore()
     with pytest.raises(UsageError, match="execution first: it takes part in restore"):
         world.restore(msgspec.structs.replace(INTO, dataset="other"))
@@ -425,7 +425,7 @@ def test_an_execution_cannot_take_part_in_two_restores() -> None:
 
 
 def test_defaults_of_the_dataset_wait_until_every_table_is_there() -> None:
-    world = World()
+    world = ExportedWorld()
     resource = msgspec.Raw(msgspec.json.encode({"defaultTableExpirationMs": "3600000", "labels": {"team": "a"}}))
     world.change_manifest(definitions=Definitions(dataset=resource))
     world.big.failing = lambda table, job: JobError("invalid", "no") if table == "one" else None
@@ -438,7 +438,7 @@ def test_defaults_of_the_dataset_wait_until_every_table_is_there() -> None:
 
 
 def test_what_would_be_restored_is_shown_without_writing_anything() -> None:
-    world = World()
+    world = ExportedWorld()
     before = world.store.names_now()
     shown = asyncio.run(plan_restore([world.task()]))
     assert (shown.state, [table.table for table in shown.tables]) == ("planned", ["none", "one", "two"])

@@ -15,14 +15,14 @@ from bqdump.ports.destination import CopyRequest
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.run import run as restore
 from restore.killed import Killed, killed_at
-from restore.world import World
+from restore.world import ExportedWorld
 
 REPLACE = Options(project="project", dataset="copy", replace=True)
 MISSING = Options(project="project", dataset="copy", missing_only=True)
 
 
 def test_a_table_that_something_else_created_is_not_touched_by_a_second_start_either() -> None:
-    world = World({"one": ["a"], "none": []})
+    world = ExportedWorld({"one": ["a"], "none": []})
 
     def appear(table: str) -> float:
         if table == "one" and world.rows("none") is None:
@@ -40,7 +40,7 @@ def test_a_table_that_something_else_created_is_not_touched_by_a_second_start_ei
 
 
 def test_files_that_are_replaced_while_they_are_loaded_do_not_replace_a_table() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.put("project", "copy", "one", ["old"])
     name = next(table for table in world.manifest.tables if table.table == "one").files[0].name
 
@@ -56,7 +56,7 @@ def test_files_that_are_replaced_while_they_are_loaded_do_not_replace_a_table() 
 
 
 def test_a_task_that_starts_while_another_one_restores_takes_part_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+    world = ExportedWorld()
 
     async def late_task() -> tuple[str, str]:
         late, finder = world.task(task=1, tasks=2), world.big.find_dataset
@@ -76,7 +76,7 @@ def test_a_task_that_starts_while_another_one_restores_takes_part_in_it(monkeypa
 
 def test_a_table_of_several_load_jobs_is_seen_empty_or_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bqdump.core.restore.loads.MOST_FILES", 1)
-    world = World({"one": ["0", "1", "2", "3"]}, shard_rows=1)
+    world = ExportedWorld({"one": ["0", "1", "2", "3"]}, shard_rows=1)
     world.restore()
     assert len(world.big.started) == 4 + 1
     versions = world.big.datasets["project", "copy"]["one"].versions
@@ -86,7 +86,7 @@ def test_a_table_of_several_load_jobs_is_seen_empty_or_complete(monkeypatch: pyt
 def test_a_table_that_another_restore_finishes_meanwhile_is_kept_by_missing_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = World({"one": ["a"]})
+    world = ExportedWorld({"one": ["a"]})
     killed_once_created(world)
     create = world.big.create_table
 
@@ -104,7 +104,7 @@ def test_a_table_that_another_restore_finishes_meanwhile_is_kept_by_missing_only
 
 
 def test_a_table_that_another_restore_left_unfinished_is_taken_over() -> None:
-    world = World({"one": ["a"]})
+    world = ExportedWorld({"one": ["a"]})
     killed_once_created(world)
     changes = world.changes()
     result = world.restore(MISSING, execution="other")
@@ -116,7 +116,7 @@ def test_a_table_that_another_restore_left_unfinished_is_taken_over() -> None:
 
 
 def test_a_restore_whose_table_is_taken_over_does_not_call_it_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    world, other = World({"one": ["a"]}), "0123456789ab-7"
+    world, other = ExportedWorld({"one": ["a"]}), "0123456789ab-7"
     copy = world.big.copy
 
     async def taken_over(request: CopyRequest) -> Job:
@@ -130,7 +130,7 @@ def test_a_restore_whose_table_is_taken_over_does_not_call_it_restored(monkeypat
     assert f"restore {other} has taken it over" in result.failed[0].message
 
 
-def killed_once_created(world: World) -> None:
+def killed_once_created(world: ExportedWorld) -> None:
     """A restore whose process is killed when it has created its table."""
     for request in range(100):
         with suppress(Killed):

@@ -16,19 +16,19 @@ from bqdump.repository.repository import delete
 from bqdump.restoration.run import run as restore
 from restore.killed import Killed, killed_at
 from restore.test_objects import raw
-from restore.world import INTO, ROWS, World
+from restore.world import INTO, ROWS, ExportedWorld
 
 SCHEMA, DATA = replace(INTO, schema_only=True), replace(INTO, data_only=True)
 COPY = Dataset("project", "copy", "US")
 EMPTY: dict[str, list[str]] = {name: [] for name in ROWS}
 
 
-def rows(world: World) -> dict[str, list[str] | None]:
+def rows(world: ExportedWorld) -> dict[str, list[str] | None]:
     return {name: world.rows(name) for name in ROWS}
 
 
 def test_definitions_first_and_rows_later_are_a_complete_restore() -> None:
-    world = World()
+    world = ExportedWorld()
     assert (world.restore(SCHEMA).state, rows(world)) == ("restored", EMPTY)
     result = world.restore(DATA, "second")
     assert [(table.table, table.action) for table in result.tables] == [
@@ -39,7 +39,7 @@ def test_definitions_first_and_rows_later_are_a_complete_restore() -> None:
 
 
 def test_definitions_need_no_file() -> None:
-    world = World()
+    world = ExportedWorld()
     for name in world.store.names_now():
         info = asyncio.run(world.store.stat(name))
         if info and not name.startswith("_bqdump/"):
@@ -48,7 +48,7 @@ def test_definitions_need_no_file() -> None:
 
 
 def test_rows_that_arrive_after_the_definitions_are_no_difference() -> None:
-    world = World()
+    world = ExportedWorld()
     world.restore(SCHEMA)
     world.big.put("project", "copy", "one", ["mine"])
     assert world.restore(SCHEMA, "again").failed == ()
@@ -57,7 +57,7 @@ def test_rows_that_arrive_after_the_definitions_are_no_difference() -> None:
 def test_a_table_that_has_another_definition_now_is_named_with_a_command_that_keeps_rows(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    world = World()
+    world = ExportedWorld()
     world.restore(SCHEMA)
     asyncio.run(world.big.change_table(COPY, "one", raw({"clustering": {"fields": ["line"]}})))
     assert [one.name for one in world.restore(SCHEMA, "again").failed] == ["one"]
@@ -66,7 +66,7 @@ def test_a_table_that_has_another_definition_now_is_named_with_a_command_that_ke
 
 
 def test_rows_are_only_replaced_on_request_and_the_definition_stays() -> None:
-    world = World()
+    world = ExportedWorld()
     world.restore(SCHEMA, "before")
     labels = {"labels": {"team": "a"}}
     asyncio.run(world.big.change_table(COPY, "one", raw(labels)))
@@ -81,7 +81,7 @@ def test_rows_are_only_replaced_on_request_and_the_definition_stays() -> None:
 
 
 def test_a_live_table_that_was_emptied_is_filled_without_a_confirmation() -> None:
-    world = World()
+    world = ExportedWorld()
     world.big.put("project", "data", "one", [])
     live = replace(DATA, dataset="data", include=("one",))
     assert world.restore(live).state == "restored"
@@ -91,7 +91,7 @@ def test_a_live_table_that_was_emptied_is_filled_without_a_confirmation() -> Non
 
 
 def test_rows_that_arrive_while_the_restore_runs_stay_and_fail_their_table() -> None:
-    world = World()
+    world = ExportedWorld()
     world.restore(SCHEMA, "before")
     refuse = JobError("invalid", "not now")
     world.big.failing = lambda table, job: refuse if table.endswith("_1_0_full") else None
@@ -108,7 +108,7 @@ def test_rows_that_arrive_while_the_restore_runs_stay_and_fail_their_table() -> 
 def test_a_restore_that_is_killed_at_any_request_ends_the_same_when_it_is_repeated(options: Options) -> None:
     expected = EMPTY if options is SCHEMA else ROWS
     for number in range(10_000):
-        world = World()
+        world = ExportedWorld()
         if options is not SCHEMA:
             world.restore(SCHEMA, "before")
         if options.replace:

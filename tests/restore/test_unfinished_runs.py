@@ -29,7 +29,7 @@ from bqdump.restoration.restore import drill, restore
 from bqdump.restoration.task import Task
 from opened import everywhere
 from restore.killed import Counting, Killed, Mortal
-from restore.world import ROWS, SETTINGS, World
+from restore.world import ROWS, SETTINGS, ExportedWorld
 
 OF_OUTPUT = ("quiet", "as_json")
 LATER = {"one": ["x", "y"], "two": ["z"], "none": ["w"]}
@@ -44,7 +44,7 @@ def settings_in(command: str) -> Settings:
     return load_settings({name: value for name, value in options.items() if name not in OF_OUTPUT}, environ={})
 
 
-def killed(world: World, number: int) -> bool:
+def killed(world: ExportedWorld, number: int) -> bool:
     """Export LATER as run r2, which is killed at a request; whether it was."""
     for table, lines in LATER.items():
         world.big.put("project", "data", table, lines)
@@ -56,18 +56,18 @@ def killed(world: World, number: int) -> bool:
     return ended
 
 
-def half_replaced() -> World:
+def half_replaced() -> ExportedWorld:
     """A world whose published files are partly those of a run that was killed."""
     number = 0
     while True:
-        world = World()
+        world = ExportedWorld()
         assert killed(world, number)
         if asyncio.run(verify(world.store, SETTINGS)).findings:
             return world
         number += 1
 
 
-def task(world: World, **fields: Any) -> Task:
+def task(world: ExportedWorld, **fields: Any) -> Task:
     made = world.task()
     return made._replace(request=made.request._replace(**fields))
 
@@ -75,7 +75,7 @@ def task(world: World, **fields: Any) -> Task:
 def test_a_run_killed_anywhere_is_named_wherever_its_files_are_met_and_finished_without_the_source() -> None:
     half = 0
     for number in range(10_000):
-        world = World()
+        world = ExportedWorld()
         if not killed(world, number):
             break
         found = asyncio.run(verify(world.store, SETTINGS))
@@ -140,7 +140,7 @@ def test_a_first_run_that_was_stopped_is_named_where_nothing_is_published() -> N
 
 
 def test_where_every_run_keeps_its_files_or_is_published_no_run_is_named() -> None:
-    world = World()
+    world = ExportedWorld()
     assert asyncio.run(verbs.status(everywhere(world.store), SETTINGS)).finish == ""
     keeps = msgspec.structs.replace(SETTINGS, path="{run}/{table}_*.{ext}")
     asyncio.run(export(ExportTask(world.store, world.big, keeps, "r3", Owner("r3", 0), 1)))

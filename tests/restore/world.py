@@ -42,7 +42,7 @@ class RecordingDestination(MemoryDestination):
         await super().change_table(dataset, name, changes)
 
 
-class World:
+class ExportedWorld:
     """A bucket, and a warehouse with a dataset of three tables, which is exported once."""
 
     def __init__(self, rows: dict[str, list[str]] = ROWS, **options: Any) -> None:

@@ -14,7 +14,7 @@ from bqdump.core.retention.pruned import Pruned
 from bqdump.repository.notes import change_tags
 from bqdump.repository.references import refer
 from retain.scene import LAYOUT, SETTINGS, Scene
-from sets.world import World
+from sets.world import SetWorld
 
 
 def pruned(scene: Scene, *runs: str, delete: bool = True, **settings: Any) -> Pruned:
@@ -68,7 +68,7 @@ def test_a_tag_that_the_settings_keep_is_kept_here_as_well(scene: Scene) -> None
 
 
 def test_of_a_set_the_run_goes_in_each_dataset_that_has_it() -> None:
-    world = World("ops", "sales")
+    world = SetWorld("ops", "sales")
     for run in ("first", "second"):
         world.run(run)
     result = asyncio.run(verbs.prune(lambda _: world.store, world.settings(), runs=("first",), delete=True))

@@ -19,7 +19,7 @@ from bqdump.core.sets.restoring import EVERY, Choice
 from bqdump.core.settings.settings import Settings
 from bqdump.restoration.task import Request, Task
 from bqdump_memory import MemoryDestination
-from sets.world import World
+from sets.world import SetWorld
 
 COPIES = Options(project="p", dataset="{dataset}_copy")
 
@@ -36,7 +36,7 @@ class Destination(MemoryDestination):
         return await super().create_dataset(project, name, definition)
 
 
-class RestoreWorld(World):
+class RestoreWorld(SetWorld):
     """Three datasets of two tables, exported once as a set by run `r1`."""
 
     def __init__(self, *datasets: str, **settings: Any) -> None:
@@ -46,7 +46,7 @@ class RestoreWorld(World):
         self.run("r1", **settings)
 
     def settings(self, **changes: Any) -> Settings:
-        """See World: memory loads files without a header."""
+        """See SetWorld: memory loads files without a header."""
         return msgspec.structs.replace(super().settings(**changes), header=False)
 
     def restore_task(self, options: Options = COPIES, execution: str = "first", task: int = 0, tasks: int = 1,

@@ -17,7 +17,7 @@ from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.sets.plan import plan_sets
 from opened import everywhere, open_given
-from sets.world import World
+from sets.world import SetWorld
 
 Result = TypeVar("Result")
 
@@ -30,8 +30,8 @@ def asked(question: Awaitable[Result]) -> Result:
 
 
 @pytest.fixture
-def world() -> World:
-    world = World()
+def world() -> SetWorld:
+    world = SetWorld()
     world.put("sales", "bad")
     world.broken.add("bad")
     with pytest.raises(DatasetsFailedError):
@@ -39,7 +39,7 @@ def world() -> World:
     return world
 
 
-def test_status_shows_each_dataset(world: World) -> None:
+def test_status_shows_each_dataset(world: SetWorld) -> None:
     found = asked(verbs.status(everywhere(world.store), world.settings()))
     assert (found.run, found.state, found.tables, found.done) == ("first", "partial", 7, 6)
     assert {one.dataset: one.state for one in found.datasets} == {
@@ -49,7 +49,7 @@ def test_status_shows_each_dataset(world: World) -> None:
 
 
 def test_status_of_a_dataset_that_was_not_planned_counts_the_tables_that_the_patterns_choose() -> None:
-    world = World("ops", "sales")
+    world = SetWorld("ops", "sales")
     world.run("first")
     with pytest.raises(DatasetsFailedError, match="removed-tables"):
         world.run("second", include=("orders",))
@@ -58,7 +58,7 @@ def test_status_of_a_dataset_that_was_not_planned_counts_the_tables_that_the_pat
     assert found.tables == 2
 
 
-def test_status_names_a_dataset_whose_documents_are_damaged_and_shows_the_others(world: World) -> None:
+def test_status_names_a_dataset_whose_documents_are_damaged_and_shows_the_others(world: SetWorld) -> None:
     world.store.put_now("x/ops_eu/_bqdump/runs/first/plan.json", b"{")
     first, second, _ = asked(verbs.status(everywhere(world.store), world.settings())).datasets
     assert (first.state, second.state) == ("failed", "published")
@@ -66,7 +66,7 @@ def test_status_names_a_dataset_whose_documents_are_damaged_and_shows_the_others
 
 
 def test_problems_name_settings_as_flags_and_the_error_in_the_words_of_its_front_end() -> None:
-    world = World("ops", "sales")
+    world = SetWorld("ops", "sales")
     world.put("ops", "log")
     world.run("first")
     with pytest.raises(DatasetsFailedError, match="allow='removed-tables'"):
@@ -79,7 +79,7 @@ def test_problems_name_settings_as_flags_and_the_error_in_the_words_of_its_front
 
 
 @pytest.mark.parametrize("dataset", ["*", ""])
-def test_a_set_is_found_whatever_the_settings_name(world: World, dataset: str) -> None:
+def test_a_set_is_found_whatever_the_settings_name(world: SetWorld, dataset: str) -> None:
     settings = world.settings(dataset=dataset)
     assert len(asked(verbs.status(everywhere(world.store), settings)).datasets) == 3
     lines = asked(verbs.runs(everywhere(world.store), settings))
@@ -92,14 +92,14 @@ def test_a_set_is_found_whatever_the_settings_name(world: World, dataset: str) -
 
 
 @pytest.mark.parametrize("dataset", ["*", "", "ops_eu"])
-def test_one_dataset_is_found_below_its_folder(world: World, dataset: str) -> None:
+def test_one_dataset_is_found_below_its_folder(world: SetWorld, dataset: str) -> None:
     settings = world.settings(dataset=dataset, prefix="x/ops_eu/")
     assert asked(verbs.status(everywhere(world.store), settings)).dataset == "p.ops_eu"
     assert [line.run for line in asked(verbs.runs(everywhere(world.store), settings))] == ["first"]
     assert asked(verbs.verify(everywhere(world.store), settings)).tables == 2
 
 
-def test_verify_names_differences_by_dataset_and_what_was_not_published(world: World) -> None:
+def test_verify_names_differences_by_dataset_and_what_was_not_published(world: SetWorld) -> None:
     info = world.store.put_now("x/ops_eu/items/items_000000000000.csv", b"changed")
     found = asked(verbs.verify(everywhere(world.store), world.settings()))
     assert [(one.table, one.file) for one in found.findings] == [("ops_eu.items", info.name)]
@@ -109,7 +109,7 @@ def test_verify_names_differences_by_dataset_and_what_was_not_published(world: W
     assert "bad" in notes["sales"]
 
 
-def test_a_dataset_whose_manifest_is_gone_is_a_problem_without_a_hint_for_python(world: World) -> None:
+def test_a_dataset_whose_manifest_is_gone_is_a_problem_without_a_hint_for_python(world: SetWorld) -> None:
     found = world.store.peek("x/ops_eu/_bqdump/runs/first/manifest.json")
     assert found
     asyncio.run(world.store.delete([(found[1].name, found[1].generation)]))
@@ -117,7 +117,7 @@ def test_a_dataset_whose_manifest_is_gone_is_a_problem_without_a_hint_for_python
     assert verified.datasets[0].problem == "cannot find the manifest of run first: there is none"
 
 
-def test_verify_of_another_run_of_a_set_is_as_of_its_own_time(world: World) -> None:
+def test_verify_of_another_run_of_a_set_is_as_of_its_own_time(world: SetWorld) -> None:
     first = asked(verbs.verify(everywhere(world.store), world.settings())).snapshot_time
     world.broken.clear()
     world.run("second")
@@ -126,7 +126,7 @@ def test_verify_of_another_run_of_a_set_is_as_of_its_own_time(world: World) -> N
         asked(verbs.verify(everywhere(world.store), world.settings(), "third"))
 
 
-def test_the_report_links_to_each_dataset(world: World) -> None:
+def test_the_report_links_to_each_dataset(world: SetWorld) -> None:
     run, page = asked(verbs.report(everywhere(world.store), world.settings()))
     stored = world.store.peek("x/_bqdump/projects/first/report.html")
     assert stored
@@ -134,7 +134,7 @@ def test_the_report_links_to_each_dataset(world: World) -> None:
     assert (run, b"x/ops_eu/_bqdump/runs/first/report.html" in page) == ("first", True)
 
 
-def test_commands_for_one_export_name_the_datasets_and_the_setting(world: World) -> None:
+def test_commands_for_one_export_name_the_datasets_and_the_setting(world: SetWorld) -> None:
     for run in ("", "first", "other"):
         with pytest.raises(UsageError, match=r"3 datasets \(ops_eu, ops_us, sales\).* prefix='x/ops_eu'"):
             asked(verbs.manifest(world.store, world.settings(), run))
@@ -142,7 +142,7 @@ def test_commands_for_one_export_name_the_datasets_and_the_setting(world: World)
         asked(verbs.manifest(world.store, world.settings(prefix="elsewhere/")))
 
 
-def test_prune_holds_for_each_dataset(world: World) -> None:
+def test_prune_holds_for_each_dataset(world: SetWorld) -> None:
     world.broken.clear()
     world.run("second")
     found = asked(verbs.prune(everywhere(world.store), world.settings(keep_last=1), delete=True))
@@ -151,14 +151,14 @@ def test_prune_holds_for_each_dataset(world: World) -> None:
     assert {(one.dataset, one.run) for one in found.removed} == {("p.ops_eu", "first"), ("p.ops_us", "first")}
 
 
-def planned(world: World, **settings: Any) -> Any:
+def planned(world: SetWorld, **settings: Any) -> Any:
     task = world.task("r", **settings)
     own: Settings = task.settings
     return asked(plan_sets(own, [task]))
 
 
 def test_plan_shows_each_dataset_and_writes_nothing() -> None:
-    world = World()
+    world = SetWorld()
     found = planned(world)
     assert [(one.dataset, one.tables, one.problem) for one in found.datasets] == [
         ("ops_eu", 2, ""), ("ops_us", 2, ""), ("sales", 2, ""),
@@ -169,14 +169,14 @@ def test_plan_shows_each_dataset_and_writes_nothing() -> None:
 
 
 def test_plan_names_what_a_run_would_not_export() -> None:
-    world = World()
+    world = SetWorld()
     world.put("sales", "odd")
     world.warehouse.put("p", "sales", "strange", [], kind="STRANGE")
     found = planned(world)
     assert {one.dataset for one in found.datasets if one.problem} == {"sales"}
 
 
-def test_diff_compares_dataset_by_dataset(world: World) -> None:
+def test_diff_compares_dataset_by_dataset(world: SetWorld) -> None:
     world.broken.clear()
     world.put("ops_eu", "new")
     world.run("second")
@@ -193,13 +193,13 @@ def test_diff_compares_dataset_by_dataset(world: World) -> None:
 
 
 @pytest.mark.parametrize(("run", "since"), [("other", ""), ("", "first")])
-def test_the_report_of_a_set_is_that_of_the_published_run(world: World, run: str, since: str) -> None:
+def test_the_report_of_a_set_is_that_of_the_published_run(world: SetWorld, run: str, since: str) -> None:
     with pytest.raises(UsageError, match=r"shows the published run, first.*prefix='x/ops_eu'"):
         asked(verbs.report(everywhere(world.store), world.settings(), run, since))
     assert asked(verbs.report(everywhere(world.store), world.settings(), "first"))[0] == "first"
 
 
-def test_a_tag_is_of_every_dataset_that_has_the_run(world: World) -> None:
+def test_a_tag_is_of_every_dataset_that_has_the_run(world: SetWorld) -> None:
     assert asked(verbs.tag(everywhere(world.store), world.settings(), "first", ["keep"])) == ("keep",)
     lines = asked(verbs.runs(everywhere(world.store), world.settings(), storage=True))
     assert {line.dataset: line.tags for line in lines} == dict.fromkeys(["*", "ops_eu", "ops_us", "sales"], ("keep",))
@@ -214,7 +214,7 @@ def test_a_tag_is_of_every_dataset_that_has_the_run(world: World) -> None:
 
 
 def test_watching_a_set_follows_all_of_its_datasets(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: SetWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended = asked(verbs.status(everywhere(world.store), world.settings()))
     open_ = replace(ended.datasets[0], state="running", done=1)
@@ -230,7 +230,7 @@ def test_watching_a_set_follows_all_of_its_datasets(
 
 
 def test_watching_one_dataset_by_its_folder_follows_that_one(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: SetWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever the settings name."""
     open_given(monkeypatch, lambda _: world.store)
@@ -241,7 +241,7 @@ def test_watching_one_dataset_by_its_folder_follows_that_one(
 
 
 def test_what_grew_in_a_set_has_the_tables_of_every_dataset() -> None:
-    world = World()
+    world = SetWorld()
     world.run("first")
     world.warehouse.put("p", "sales", "orders", ["sales.orders", "another row"])
     world.put("ops_eu", "extra")

@@ -11,12 +11,12 @@ from bqdump.core.documents.codec import decode
 from bqdump.core.documents.sets import Listings
 from bqdump.core.errors import DatasetsFailedError, DeniedError
 from bqdump.core.tables.catalog import Dataset, Table
-from sets.world import World
+from sets.world import SetWorld
 
 DAY = 86_400_000
 
 
-class Watched(World):
+class Watched(SetWorld):
     """Two datasets with tables of the same names. Knows what was read before the clock was asked, and lets things
     happen just before or after that.
     """

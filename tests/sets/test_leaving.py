@@ -6,19 +6,19 @@ import pytest
 
 from bqdump.core.errors import UsageError
 from bqdump.core.risks import Risk
-from sets.world import World, names
+from sets.world import SetWorld, names
 
 ALLOWED = (Risk.REMOVED_TABLES,)
 
 
 @pytest.fixture
-def world() -> World:
-    world = World("a", "b", "c")
+def world() -> SetWorld:
+    world = SetWorld("a", "b", "c")
     world.run("first")
     return world
 
 
-def test_a_dataset_that_is_not_named_any_more_is_refused_unless_allowed(world: World) -> None:
+def test_a_dataset_that_is_not_named_any_more_is_refused_unless_allowed(world: SetWorld) -> None:
     with pytest.raises(UsageError, match=r"1 dataset of the last set would be missing: b .*not named by dataset"):
         world.run("second", exclude_datasets=("b",))
     assert world.set_manifest().run == "first"
@@ -31,7 +31,7 @@ def test_a_dataset_that_is_not_named_any_more_is_refused_unless_allowed(world: W
     assert manifest.run == "first"
 
 
-def test_a_dropped_dataset_is_named_and_most_of_them_at_once_are_refused(world: World) -> None:
+def test_a_dropped_dataset_is_named_and_most_of_them_at_once_are_refused(world: SetWorld) -> None:
     del world.warehouse.datasets["p", "b"]
     world.run("second")
     assert [(one.dataset, one.reason) for one in world.set_manifest().removed] == [("b", "dropped")]
@@ -44,7 +44,7 @@ def test_a_dropped_dataset_is_named_and_most_of_them_at_once_are_refused(world: 
         world.run("fourth")
 
 
-def test_an_emptied_project_is_refused_and_the_exports_stay(world: World) -> None:
+def test_an_emptied_project_is_refused_and_the_exports_stay(world: SetWorld) -> None:
     before = world.store.names_now()
     world.warehouse.datasets.clear()
     with pytest.raises(UsageError, match=r"matches no dataset of project p\. It has no datasets"):
@@ -53,14 +53,14 @@ def test_an_emptied_project_is_refused_and_the_exports_stay(world: World) -> Non
 
 
 def test_a_refused_set_gives_its_prefix_back() -> None:
-    world = World()
+    world = SetWorld()
     with pytest.raises(UsageError, match="matches no table of any dataset"):
         world.run("first", include=("nothing",))
     assert not [name for name in world.store.names_now() if name.endswith("dataset.json")]
 
 
 def test_an_include_need_not_match_in_every_dataset() -> None:
-    world = World()
+    world = SetWorld()
     world.put("sales", "special")
     world.run("first", include=("special",))
     project = world.set_manifest()
@@ -70,7 +70,7 @@ def test_an_include_need_not_match_in_every_dataset() -> None:
 
 
 def test_a_table_created_after_the_snapshot_time_does_not_fail_its_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+    world = SetWorld()
     listing = world.warehouse.list_datasets
 
     async def later(project: str) -> object:
@@ -92,7 +92,7 @@ def test_a_table_created_after_the_snapshot_time_does_not_fail_its_dataset(monke
 
 @pytest.mark.parametrize("together", [False, True])
 def test_a_table_that_is_dropped_while_the_set_is_exported_leaves_its_dataset_by_name(
-    world: World, *, together: bool
+    world: SetWorld, *, together: bool
 ) -> None:
     world.put("b", "customers")
     world.run("second")

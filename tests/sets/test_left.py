@@ -21,7 +21,7 @@ from bqdump.repository.exports import names_in_set
 from logged import logged
 from opened import everywhere, open_given
 from sets.restores import RestoreWorld
-from sets.world import World
+from sets.world import SetWorld
 
 Answer = TypeVar("Answer")
 ALLOWED = (Risk.REMOVED_TABLES,)
@@ -36,9 +36,9 @@ def asked(question: Awaitable[Answer]) -> Answer:
 
 
 @pytest.fixture
-def world() -> World:
+def world() -> SetWorld:
     """Dataset b was dropped after the first of four nights."""
-    world = World("a", "b", "c")
+    world = SetWorld("a", "b", "c")
     world.run("first", path="{table}/{run}/{table}_*.csv")
     del world.warehouse.datasets["p", "b"]
     for run in ("second", "third", "fourth"):
@@ -47,19 +47,19 @@ def world() -> World:
     return world
 
 
-def test_diff_of_an_older_run_has_its_tables(world: World) -> None:
+def test_diff_of_an_older_run_has_its_tables(world: SetWorld) -> None:
     changes = asked(verbs.diff(everywhere(world.store), world.settings(), "first"))
     assert {(change.table, change.what) for change in changes} == {("b.orders", "removed"), ("b.items", "removed")}
 
 
-def test_a_tag_of_an_older_run_is_set_in_it_too(world: World) -> None:
+def test_a_tag_of_an_older_run_is_set_in_it_too(world: SetWorld) -> None:
     asked(verbs.tag(everywhere(world.store), world.settings(), "first", ["keep"]))
     lines = asked(verbs.runs(everywhere(world.store), world.settings()))
     tagged = {line.dataset for line in lines if line.tags}
     assert tagged == {"*", "a", "b", "c"}
 
 
-def test_prune_holds_for_it(world: World) -> None:
+def test_prune_holds_for_it(world: SetWorld) -> None:
     world.warehouse.datasets["p", "b"] = world.warehouse.datasets["p", "a"]
     world.run("fifth", path="{table}/{run}/{table}_*.csv")
     for run in ("sixth", "seventh", "eighth"):
@@ -73,7 +73,7 @@ def test_prune_holds_for_it(world: World) -> None:
 
 
 def test_status_names_it_with_its_last_export(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: SetWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = asked(verbs.status(everywhere(world.store), world.settings()))
     assert [(one.dataset, one.run) for one in found.left] == [("b", "first")]
@@ -84,7 +84,7 @@ def test_status_names_it_with_its_last_export(
     assert "b: not in this set any more; its last export (run first, as of" in capsys.readouterr().out
 
 
-def test_verify_takes_its_last_export(world: World) -> None:
+def test_verify_takes_its_last_export(world: SetWorld) -> None:
     found = asked(verbs.verify(everywhere(world.store), world.settings()))
     assert [(one.dataset, one.run, one.problem) for one in found.datasets] == [
         ("a", "fourth", ""), ("c", "fourth", ""), ("b", "first", ""),
@@ -98,7 +98,7 @@ def test_verify_takes_its_last_export(world: World) -> None:
     assert [(one.dataset, one.findings) for one in of_first.datasets] == [("a", 0), ("b", 1), ("c", 0)]
 
 
-def test_its_damaged_pointer_hides_no_other_dataset(world: World) -> None:
+def test_its_damaged_pointer_hides_no_other_dataset(world: SetWorld) -> None:
     world.store.put_now("x/b/_bqdump/latest.json", b"garbage")
     shown = {
         one.dataset: (one.state, one.problem)
@@ -114,7 +114,7 @@ def test_its_damaged_pointer_hides_no_other_dataset(world: World) -> None:
     assert "bqdump run --run-id first --project p --dataset b" in found["b"]
 
 
-def test_a_damaged_plan_of_an_older_run_hides_nothing_else(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_plan_of_an_older_run_hides_nothing_else(world: SetWorld, caplog: pytest.LogCaptureFixture) -> None:
     plan = "x/_bqdump/projects/second/plan.json"
     for run in ("first", "second"):
         world.store.put_now(f"x/_bqdump/projects/{run}/plan.json", b"garbage")
@@ -129,7 +129,7 @@ def test_a_damaged_plan_of_an_older_run_hides_nothing_else(world: World, caplog:
     assert {vars(line)["run"] for line in logged(caplog, LogEvent.SET_PLAN_UNREADABLE)} == {"first", "second"}
 
 
-def test_status_has_the_command_that_resumes_a_run_until_it_is_published(world: World) -> None:
+def test_status_has_the_command_that_resumes_a_run_until_it_is_published(world: SetWorld) -> None:
     everything = everywhere(world.store)
     assert asked(verbs.status(everything, world.settings())).resume == ""
     world.broken.add("orders")
@@ -142,14 +142,14 @@ def test_status_has_the_command_that_resumes_a_run_until_it_is_published(world: 
     )
 
 
-def test_a_dataset_that_joined_later_does_not_fail_an_older_run(world: World) -> None:
+def test_a_dataset_that_joined_later_does_not_fail_an_older_run(world: SetWorld) -> None:
     world.put("d", "orders")
     world.run("fifth", path="{table}/{run}/{table}_*.csv")
     found = asked(verbs.verify(everywhere(world.store), world.settings(), "fourth"))
     assert [(one.dataset, one.problem, one.note) for one in found.datasets] == [("a", "", ""), ("c", "", "")]
 
 
-def test_a_run_without_its_plan_is_verified_in_each_dataset_that_has_it(world: World) -> None:
+def test_a_run_without_its_plan_is_verified_in_each_dataset_that_has_it(world: SetWorld) -> None:
     stored = world.store.peek("x/_bqdump/projects/third/plan.json")
     assert stored
     asyncio.run(world.store.delete([(stored[1].name, stored[1].generation)]))
@@ -159,7 +159,7 @@ def test_a_run_without_its_plan_is_verified_in_each_dataset_that_has_it(world: W
         asked(verbs.verify(everywhere(world.store), world.settings(), "nosuch"))
 
 
-def test_the_export_of_a_dataset_that_was_never_in_the_set_is_none_of_it(world: World) -> None:
+def test_the_export_of_a_dataset_that_was_never_in_the_set_is_none_of_it(world: SetWorld) -> None:
     """It was exported below the prefix, with run ids of the set by chance."""
     before = asked(names_in_set(world.store, world.settings()))
     for name in world.store.names_now():
@@ -169,13 +169,13 @@ def test_the_export_of_a_dataset_that_was_never_in_the_set_is_none_of_it(world: 
     assert asked(names_in_set(world.store, world.settings())) == before == ["a", "b", "c"]
 
 
-def code_of(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+def code_of(world: SetWorld, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """The exit code of `bqdump verify` on this set."""
     open_given(monkeypatch, lambda _: world.store)
     return start(["verify", "--bucket", "memory", "--prefix", "x", *arguments])
 
 
-def broken(world: World) -> None:
+def broken(world: SetWorld) -> None:
     world.put("c", "bad")
     world.broken.add("bad")
     with pytest.raises(DatasetsFailedError):
@@ -183,7 +183,7 @@ def broken(world: World) -> None:
 
 
 def test_verify_ends_with_success_if_a_dataset_failed_and_its_last_export_is_intact(
-    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: SetWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken(world)
     assert code_of(world, monkeypatch) == DONE
@@ -195,7 +195,7 @@ def test_verify_ends_with_success_if_a_dataset_failed_and_its_last_export_is_int
 
 
 def test_verify_tells_a_dataset_without_any_export_from_one_that_differs(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World("a", "c")
+    world = SetWorld("a", "c")
     broken(world)
     assert code_of(world, monkeypatch) == TABLES_FAILED
     assert code_of(world, monkeypatch, "fifth") == TABLES_FAILED
@@ -206,7 +206,7 @@ def test_verify_tells_a_dataset_without_any_export_from_one_that_differs(monkeyp
     assert code_of(world, monkeypatch, "fifth") == DIFFERENCE
 
 
-def test_the_set_has_the_numbers_of_the_last_export_of_a_dataset_that_failed(world: World) -> None:
+def test_the_set_has_the_numbers_of_the_last_export_of_a_dataset_that_failed(world: SetWorld) -> None:
     before = {one.dataset: one for one in world.set_manifest().datasets}["c"]
     broken(world)
     after = {one.dataset: one for one in world.set_manifest().datasets}["c"]
@@ -216,7 +216,7 @@ def test_the_set_has_the_numbers_of_the_last_export_of_a_dataset_that_failed(wor
 
 
 def test_status_counts_the_tables_that_a_run_exports_and_those_that_it_does_not() -> None:
-    world = World("a", "b")
+    world = SetWorld("a", "b")
     for run in ("first", "second", "third"):
         world.run(run, incremental=True)
     found = asked(verbs.status(everywhere(world.store), world.settings()))

@@ -24,14 +24,14 @@ from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import JobError
 from bqdump.sets.run import run_sets
 from opened import Given, everywhere, open_given
-from sets.world import World
+from sets.world import SetWorld
 
 BUCKETS = {"memory": "here", "bucket-eu": "there"}
 
 
 @pytest.fixture
-def world() -> World:
-    world = World("here", "there")
+def world() -> SetWorld:
+    world = SetWorld("here", "there")
     world.warehouse.locations["there"] = "EU"
     return world
 
@@ -39,7 +39,7 @@ def world() -> World:
 class Exported:
     """Both buckets, with a set in each."""
 
-    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, world: SetWorld, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings = world.settings(locations={"EU": "gs://bucket-eu/x"})
         by_bucket = {"memory": world.store, "bucket-eu": MemoryStore("bucket-eu")}
         by_bucket["bucket-eu"].bucket = by_bucket["bucket-eu"].bucket._replace(location="EU")
@@ -67,13 +67,13 @@ class Exported:
 
 
 @pytest.fixture
-def exported(world: World, monkeypatch: pytest.MonkeyPatch) -> Exported:
+def exported(world: SetWorld, monkeypatch: pytest.MonkeyPatch) -> Exported:
     made = Exported(world, monkeypatch)
     open_given(monkeypatch, made.store_at)
     return made
 
 
-def test_without_a_bucket_for_each_location_the_run_is_refused(world: World) -> None:
+def test_without_a_bucket_for_each_location_the_run_is_refused(world: SetWorld) -> None:
     with pytest.raises(UsageError, match=r"2 locations \(US: here; EU: there\)"):
         world.run("r")
     assert world.store.names_now() == []
@@ -103,7 +103,7 @@ def test_the_report_links_to_the_bucket_of_each_dataset(exported: Exported) -> N
         assert f"_details/{bucket}/x/{dataset}/_bqdump/runs/r/report.html".encode() in page
 
 
-def test_the_folder_of_one_dataset_shows_nothing_of_other_buckets(world: World, exported: Exported) -> None:
+def test_the_folder_of_one_dataset_shows_nothing_of_other_buckets(world: SetWorld, exported: Exported) -> None:
     """The locations stay in the file of settings when one dataset is named by its folder."""
     prefix = msgspec.structs.replace(exported.settings.target, prefix="x/here/")
     assert asyncio.run(verbs.status(exported.store_at, exported.at(prefix))).dataset == "p.here"
@@ -114,7 +114,7 @@ def test_the_folder_of_one_dataset_shows_nothing_of_other_buckets(world: World, 
 
 
 def test_the_doctor_examines_each_dataset_in_the_bucket_of_its_location(
-    world: World, exported: Exported, monkeypatch: pytest.MonkeyPatch
+    world: SetWorld, exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examined: list[tuple[str, str, str]] = []
 

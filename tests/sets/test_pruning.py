@@ -27,7 +27,7 @@ from bqdump.repository.published import read_latest
 from bqdump.repository.repository import value_of
 from bqdump.retain.prune import prune_exports
 from opened import everywhere
-from sets.world import FIRST, World
+from sets.world import FIRST, SetWorld
 
 DAY = 86_400_000
 ROOT = "x/_bqdump/projects/"
@@ -37,7 +37,7 @@ async def no_jobs(_since: int) -> set[str]:
     return set()
 
 
-def pruned(world: World, days: float = 0.1, *, delete: bool = True) -> Pruned:
+def pruned(world: SetWorld, days: float = 0.1, *, delete: bool = True) -> Pruned:
     """The result of a prune, so many days after the first run, that keeps the last run of each dataset."""
     now, settings = FIRST + round(days * DAY), world.settings(keep_last=1)
 
@@ -48,20 +48,20 @@ def pruned(world: World, days: float = 0.1, *, delete: bool = True) -> Pruned:
     return asyncio.run(main())
 
 
-def kept(world: World) -> set[str]:
+def kept(world: SetWorld) -> set[str]:
     """The runs of the set that have documents."""
     return {name.removeprefix(ROOT).split("/")[0] for name in world.store.names_now() if name.startswith(ROOT)}
 
 
 @pytest.fixture
-def world() -> World:
-    world = World()
+def world() -> SetWorld:
+    world = SetWorld()
     for run in ("first", "second", "third"):
         world.run(run)
     return world
 
 
-def test_they_go_with_the_last_run_that_they_name(world: World) -> None:
+def test_they_go_with_the_last_run_that_they_name(world: SetWorld) -> None:
     assert pruned(world, delete=False).removed
     assert kept(world) == {"first", "second", "third"}
     assert pruned(world).left == ()
@@ -72,21 +72,21 @@ def test_they_go_with_the_last_run_that_they_name(world: World) -> None:
     assert world.set_manifest().run == "first"
 
 
-def test_they_stay_while_a_dataset_keeps_the_run(world: World) -> None:
+def test_they_stay_while_a_dataset_keeps_the_run(world: SetWorld) -> None:
     own = one_dataset(world.settings(), "sales")
     asyncio.run(change_tags(world.store, own.layout, "first", ["keep"]))
     pruned(world)
     assert kept(world) == {"first", "third"}
 
 
-def test_objects_of_others_stay_and_are_named(world: World) -> None:
+def test_objects_of_others_stay_and_are_named(world: SetWorld) -> None:
     world.store.put_now(f"{ROOT}first/notes.txt", b"mine")
     assert pruned(world).left == (f"{ROOT}first/notes.txt",)
     assert kept(world) == {"first", "third"}
 
 
 def test_a_run_that_failed_stays_until_it_is_abandoned() -> None:
-    world = World()
+    world = SetWorld()
     world.put("sales", "bad")
     world.broken.add("bad")
     with pytest.raises(DatasetsFailedError):
@@ -99,7 +99,7 @@ def test_a_run_that_failed_stays_until_it_is_abandoned() -> None:
     assert kept(world) == {"second"}
 
 
-def test_a_run_that_may_still_be_published_stays(world: World) -> None:
+def test_a_run_that_may_still_be_published_stays(world: SetWorld) -> None:
     """Nothing is published that is later, or nothing at all."""
     found = world.store.peek("x/_bqdump/project.json")
     assert found
@@ -110,7 +110,7 @@ def test_a_run_that_may_still_be_published_stays(world: World) -> None:
 
 @pytest.mark.parametrize("before", range(3))
 def test_an_interrupted_prune_is_finished_and_lets_no_late_task_begin(
-    before: int, world: World, monkeypatch: pytest.MonkeyPatch
+    before: int, world: SetWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """before: this many batches of the run's documents are deleted before the prune dies."""
     batches, delete = [0], world.store.delete
@@ -134,7 +134,7 @@ def test_an_interrupted_prune_is_finished_and_lets_no_late_task_begin(
     assert kept(world) == {"third"}
 
 
-def test_notes_of_a_late_task_are_removed(world: World) -> None:
+def test_notes_of_a_late_task_are_removed(world: SetWorld) -> None:
     pruned(world)
     world.store.put_now(f"{ROOT}first/ended/00000.json", b"{}")
     pruned(world)
@@ -144,7 +144,7 @@ def test_notes_of_a_late_task_are_removed(world: World) -> None:
     assert kept(world) == {"third", "fourth"}
 
 
-def test_a_run_that_stopped_while_it_was_planned_is_removed_once_its_note_is_old(world: World) -> None:
+def test_a_run_that_stopped_while_it_was_planned_is_removed_once_its_note_is_old(world: SetWorld) -> None:
     world.store.clock = lambda: FIRST
     world.store.put_now(f"{ROOT}fourth/planner.json", b'{"execution":"x","task":0}')
     pruned(world, days=6)
@@ -153,7 +153,7 @@ def test_a_run_that_stopped_while_it_was_planned_is_removed_once_its_note_is_old
     assert kept(world) == {"third"}
 
 
-def test_a_damaged_pointer_of_a_dataset_of_a_set_is_healed_by_the_command_in_the_error(world: World) -> None:
+def test_a_damaged_pointer_of_a_dataset_of_a_set_is_healed_by_the_command_in_the_error(world: SetWorld) -> None:
     own = one_dataset(world.settings(), "sales")
     before = world.read(own.layout.latest)
     world.store.put_now(own.layout.latest.name, b"garbage")
@@ -173,7 +173,7 @@ def test_a_damaged_pointer_of_a_dataset_of_a_set_is_healed_by_the_command_in_the
     assert (after.run, after.number, after.manifest_generation) == ("third", before.number, before.manifest_generation)
 
 
-def test_a_table_is_erased_from_every_dataset_that_has_it_or_from_one(world: World) -> None:
+def test_a_table_is_erased_from_every_dataset_that_has_it_or_from_one(world: SetWorld) -> None:
     at = itertools.count(FIRST + DAY)
 
     def erased(table: str) -> list[tuple[str, tuple[str, ...]]]:
@@ -199,7 +199,7 @@ def test_a_table_is_erased_from_every_dataset_that_has_it_or_from_one(world: Wor
 
 
 def test_each_line_of_a_prune_names_its_dataset(caplog: pytest.LogCaptureFixture) -> None:
-    world = World("ops", "sales")
+    world = SetWorld("ops", "sales")
     for run in ("first", "second"):
         world.run(run)
     datasets: list[str] = []

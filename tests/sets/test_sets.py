@@ -10,12 +10,12 @@ from bqdump.core.errors import DatasetsFailedError, DocumentError, UsageError
 from bqdump.core.wording import COMMANDS
 from bqdump.export.run import run
 from bqdump.export.task import Task
-from sets.world import World, names, once
+from sets.world import SetWorld, names, once
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 7])
 def test_every_dataset_is_published_at_one_snapshot_time(tasks: int) -> None:
-    world = World()
+    world = SetWorld()
     world.run("r", tasks)
     project = world.set_manifest()
     assert (project.run, project.status, names(project)) == (
@@ -32,7 +32,7 @@ def test_every_dataset_is_published_at_one_snapshot_time(tasks: int) -> None:
 
 
 def test_a_failing_dataset_is_named_and_does_not_hold_back_the_others() -> None:
-    world = World()
+    world = SetWorld()
     world.put("sales", "bad")
     world.broken.add("bad")
     # The task that ends first may not know about the others yet.
@@ -54,7 +54,7 @@ def test_a_failing_dataset_is_named_and_does_not_hold_back_the_others() -> None:
 
 
 def test_the_way_to_resume_is_said_once_for_all_datasets() -> None:
-    world = World()
+    world = SetWorld()
     for dataset in ("ops_eu", "sales"):
         world.put(dataset, "bad")
     world.broken.add("bad")
@@ -67,7 +67,7 @@ def test_the_way_to_resume_is_said_once_for_all_datasets() -> None:
 
 
 def test_where_every_dataset_fails_no_others_are_mentioned() -> None:
-    world = World()
+    world = SetWorld()
     for dataset in ("ops_eu", "ops_us", "sales"):
         world.put(dataset, "bad")
     world.broken.add("bad")
@@ -76,7 +76,7 @@ def test_where_every_dataset_fails_no_others_are_mentioned() -> None:
 
 
 def test_together_nothing_is_published_before_everything_is_complete() -> None:
-    world = World()
+    world = SetWorld()
     world.put("sales", "bad")
     world.broken.add("bad")
     with pytest.raises(DatasetsFailedError, match="so none is published"):
@@ -88,14 +88,14 @@ def test_together_nothing_is_published_before_everything_is_complete() -> None:
 
 
 def test_a_pattern_that_matches_one_dataset_keeps_the_layout_of_a_set() -> None:
-    world = World("ops_eu", "sales")
+    world = SetWorld("ops_eu", "sales")
     world.run("r", dataset="ops_*")
     assert names(world.set_manifest()) == {"ops_eu": "published"}
     assert world.manifest("ops_eu")
 
 
 def test_a_set_may_not_have_the_prefix_of_a_single_export_nor_the_other_way_round() -> None:
-    world = World()
+    world = SetWorld()
     world.run("r")
     task = world.task("s", dataset="sales")
     single = Task(task.store, task.warehouse, task.settings, "s", task.owner, 1)
@@ -108,7 +108,7 @@ def test_a_set_may_not_have_the_prefix_of_a_single_export_nor_the_other_way_roun
 
 
 def test_a_damaged_project_json_can_be_deleted() -> None:
-    world = World()
+    world = SetWorld()
     world.run("r")
     document = world.settings().layout.set_manifest
     world.store.put_now(document.name, b"{")

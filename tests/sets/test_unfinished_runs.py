@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bqdump import verbs
-from bqdump.check.verify import Verified
+from bqdump.check.findings import Verified
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.sets import SetManifest
 from bqdump.core.errors import VerificationError

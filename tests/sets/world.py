@@ -31,7 +31,7 @@ def no_reading() -> ReadRoute:
     raise AssertionError("nothing is read here")
 
 
-class World:
+class SetWorld:
     """Datasets with tables `orders` and `items`, each with a row that names it. broken: tables whose jobs fail."""
 
     def __init__(self, *datasets: str) -> None:

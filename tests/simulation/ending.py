@@ -16,10 +16,10 @@ from simulation.law import Law
 from simulation.view import standing
 
 if TYPE_CHECKING:
-    from simulation.world import World
+    from simulation.world import SimulatedExport
 
 
-async def finish(world: World) -> None:
+async def finish(world: SimulatedExport) -> None:
     """Resume every run, then hold everything against the laws."""
     _ended_tidily(world)
     for run in world.mistaken:
@@ -40,7 +40,7 @@ async def finish(world: World) -> None:
         )
 
 
-def _ended_tidily(world: World) -> None:
+def _ended_tidily(world: SimulatedExport) -> None:
     """Whoever has published, or has stepped aside, has left nothing behind."""
     for run in world.engine.done:
         staged = _staged(world, run)
@@ -49,7 +49,7 @@ def _ended_tidily(world: World) -> None:
         )
 
 
-async def _abandon(world: World) -> None:
+async def _abandon(world: SimulatedExport) -> None:
     """At times nobody resumes what has not ended. The next run that is published clears what it has staged."""
     if random.Random(f"{world.seed} abandons").random() < 0.7:
         return
@@ -66,14 +66,14 @@ async def _abandon(world: World) -> None:
             world.laws.hold(Law.RESUMABLE, not staged, f"{run} is abandoned, and its staging still holds {staged}")
 
 
-def _staged(world: World, run: str) -> list[str]:
+def _staged(world: SimulatedExport, run: str) -> list[str]:
     """What is staged for a run."""
     late = _late(world, run)
     names = world.view.names(world.view.layout.run(run).staging)
     return [name for name in names if name not in world.laws.late and not split_shard(name, late)]
 
 
-def _late(world: World, run: str) -> set[str]:
+def _late(world: SimulatedExport, run: str) -> set[str]:
     """Patterns of files that nobody may be there to clear: their job has ended after the run had been completed, or
     after its table had been given up, and whoever waited for it may have died."""
 
@@ -89,7 +89,7 @@ def _late(world: World, run: str) -> set[str]:
     }
 
 
-async def _resume(world: World, run: str) -> bool:
+async def _resume(world: SimulatedExport, run: str) -> bool:
     """Whether the run is complete now; it is not where one of its tables cannot be exported, or has lost rows."""
     first = world.runs[run]
     for number in range(3):
@@ -118,13 +118,13 @@ async def _resume(world: World, run: str) -> bool:
     return False
 
 
-def _cannot_complete(world: World, run: str) -> bool:
+def _cannot_complete(world: SimulatedExport, run: str) -> bool:
     plan = world.view.plan(run)
     steady = world.laws.histories[plan.dataset].steady(plan.snapshot) if plan else set()
     return plan is not None and any(unit.table not in steady for unit in world.view.units(plan))
 
 
-def _refused_for_a_reason(world: World, run: str) -> bool:
+def _refused_for_a_reason(world: SimulatedExport, run: str) -> bool:
     """Whether a run may be refused: it would remove tables unasked, or cannot carry them over."""
     view, settings, plan, latest = world.view, world.runs[run].settings, world.view.plan(run), world.view.latest()
     published = view.manifest(latest.run) if latest else None
@@ -148,7 +148,7 @@ def _refused_for_a_reason(world: World, run: str) -> bool:
     return unasked and Risk.REMOVED_TABLES not in settings.allow
 
 
-def _all_in_place(world: World, complete: list[str]) -> None:
+def _all_in_place(world: SimulatedExport, complete: list[str]) -> None:
     view, laws = world.view, world.laws
     for name, generation in world.scenery.foreign.items():
         info = view.info(name)
@@ -184,7 +184,7 @@ def _all_in_place(world: World, complete: list[str]) -> None:
             laws.hold(Law.TRUE, same, f"{name} of {manifest.run} is not what its manifest says: {info}")
 
 
-def _nothing_but(world: World, manifest: Manifest) -> None:
+def _nothing_but(world: SimulatedExport, manifest: Manifest) -> None:
     """At final names lies what the published manifest names, and what was never ours."""
     view, laws, naive = world.view, world.laws, world.scenery.naive
     first = view.plan(laws.first_published)
@@ -209,13 +209,13 @@ def _nothing_but(world: World, manifest: Manifest) -> None:
         laws.hold(Law.RESUMABLE, bool(allowed), f"{info.name} (from {info.origin}) lies about")
 
 
-def _stays(world: World, origin: str) -> bool:
+def _stays(world: SimulatedExport, origin: str) -> bool:
     """Whether a copy may lie about: its run has stepped aside for a later one that keeps, and replaces nothing."""
     run, plans = origin.split("/")[0], map(world.view.plan, world.runs)
     return bool(run) and any(plan and plan.mode == "keep" and plan.age > world.view.age(run) for plan in plans)
 
 
-def _nothing_beside(world: World, manifests: list[Manifest]) -> None:
+def _nothing_beside(world: SimulatedExport, manifests: list[Manifest]) -> None:
     """Where runs stand beside each other: below the names of a complete run lies what its manifest names."""
     state, foreign = world.view.layout.state, world.scenery.foreign
     named = {name for manifest in manifests for name in standing(manifest)}
@@ -227,7 +227,7 @@ def _nothing_beside(world: World, manifests: list[Manifest]) -> None:
             world.laws.hold(Law.RESUMABLE, told, f"{name} lies about")
 
 
-def _exported_once(world: World, complete: list[str]) -> None:
+def _exported_once(world: SimulatedExport, complete: list[str]) -> None:
     done: dict[str, int] = {}
     for job_id in world.warehouse.extracted:
         job = world.warehouse._jobs[job_id]
@@ -249,7 +249,7 @@ def _exported_once(world: World, complete: list[str]) -> None:
             world.laws.hold(Law.RESUMABLE, done.get(wanted) == 1, f"{wanted} was exported {done.get(wanted)} times")
 
 
-def _published(world: World) -> list[tuple[str, int]]:
+def _published(world: SimulatedExport) -> list[tuple[str, int]]:
     """Everything but the notes of those who work: names and generations."""
     state = world.view.layout.state
     infos = [info for info in map(world.view.info, world.store.names_now()) if info]

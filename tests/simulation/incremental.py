@@ -19,7 +19,7 @@ from simulation.executions import Execution
 from simulation.history import DATASET, EPOCH, PROJECT
 from simulation.law import Law
 from simulation.schedule import Verdict
-from simulation.world import World, judged
+from simulation.world import SimulatedExport, judged
 
 # What makes a table one that changes without a trace: a field of its definition, or change data capture.
 SILENT: dict[str, dict[str, object]] = {
@@ -35,7 +35,7 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     return judged(seed, lambda: IncrementalWorld(seed, None if whole_trace else 60))
 
 
-class IncrementalWorld(World):
+class IncrementalWorld(SimulatedExport):
     """A dataset of which a part changes between runs."""
 
     def __init__(self, seed: int, trace: int | None) -> None:

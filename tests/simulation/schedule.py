@@ -24,7 +24,7 @@ class Verdict(NamedTuple):
     steps: int
 
 
-class World(Protocol):
+class Simulated(Protocol):
     """Everything of one schedule, as far as its verdict takes it."""
 
     seed: int
@@ -64,7 +64,7 @@ def without_pages(patches: ExitStack, *pages: str) -> None:
         patches.enter_context(mock.patch(f"bqdump.pages.{page}", return_value=b"<html>"))
 
 
-def verdict(world: World, blame: Callable[[str], None]) -> Verdict:
+def verdict(world: Simulated, blame: Callable[[str], None]) -> Verdict:
     """Run a schedule to its end. blame: names the law that is broken where it does not end."""
     try:
         world.loop.complete(world.main())

@@ -33,10 +33,10 @@ from simulation.weather import Dice, forecast
 
 def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
-    return judged(seed, lambda: World(seed, None if whole_trace else 60))
+    return judged(seed, lambda: SimulatedExport(seed, None if whole_trace else 60))
 
 
-def judged(seed: int, world: Callable[[], World]) -> Verdict:
+def judged(seed: int, world: Callable[[], SimulatedExport]) -> Verdict:
     """The verdict on a world that is made with nothing of this process's chance in it."""
     with nothing_by_chance(seed, EPOCH) as (patches, _):
         if seed % 4:
@@ -55,7 +55,7 @@ async def _everybody(_publishing: object) -> bool:
     return True
 
 
-class World:
+class SimulatedExport:
     """Everything of one schedule."""
 
     def __init__(self, seed: int, trace: int | None) -> None:

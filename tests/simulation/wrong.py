@@ -16,10 +16,10 @@ from bqdump.core.documents.units import Unit
 from bqdump.core.errors import BqdumpError
 from bqdump.core.plan.record import Placed
 from bqdump.core.risks import Risk
-from bqdump.export.collected import Collected
+from bqdump.export.collected import Collected, Exported
 from bqdump.export.placement.replace import Replace
 from bqdump.export.publish.clear import clear_staging, delete
-from bqdump.export.task import Exported, RunningExport
+from bqdump.export.task import RunningExport
 from bqdump.export.work.work import ClaimView, Free
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.units import UnitLedger, read_unit_ledger

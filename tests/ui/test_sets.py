@@ -15,15 +15,15 @@ from bqdump.repository.repository import create
 from bqdump.ui.frame import Place
 from bqdump.ui.run import ENDED, run_page
 from bqdump.ui.sets import Collection, datasets_page, set_live_part, set_run_page
-from sets.world import World
+from sets.world import SetWorld
 
 DAY = 86_400_000
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 @pytest.fixture
-def world() -> World:
-    made = World()
+def world() -> SetWorld:
+    made = SetWorld()
     made.put("sales", "bad")
     made.broken.add("bad")
     with pytest.raises(DatasetsFailedError):
@@ -35,11 +35,11 @@ def asked(**parameters: str) -> Request:
     return Request({"type": "http", "query_string": b"", "headers": [], "path_params": parameters})
 
 
-def shown(world: World) -> str:
+def shown(world: SetWorld) -> str:
     return bytes(asyncio.run(datasets_page(Collection(world.store, world.settings()), asked())).body).decode()
 
 
-def test_the_first_page_shows_the_whole_and_each_dataset(world: World) -> None:
+def test_the_first_page_shows_the_whole_and_each_dataset(world: SetWorld) -> None:
     page = shown(world)
     assert "2 datasets published by run <code>first</code>" in page
     assert "1 dataset not." in page
@@ -49,7 +49,7 @@ def test_the_first_page_shows_the_whole_and_each_dataset(world: World) -> None:
     assert '<a href="/runs/first">' in page
 
 
-def test_the_first_page_shows_when_each_dataset_was_last_proven(world: World) -> None:
+def test_the_first_page_shows_when_each_dataset_was_last_proven(world: SetWorld) -> None:
     began = round(time.time() * 1000) - 3 * DAY
     good = Drill(run="first", snapshot=0, dataset="p.ops_eu", tool="1", began=began, ended=began, tables=2, of=3)
     layout = world.settings(prefix="x/ops_eu/").layout
@@ -59,7 +59,7 @@ def test_the_first_page_shows_when_each_dataset_was_last_proven(world: World) ->
     assert "<td>never</td>" in page
 
 
-def test_a_published_dataset_whose_folder_was_deleted_is_not_shown_as_published(world: World) -> None:
+def test_a_published_dataset_whose_folder_was_deleted_is_not_shown_as_published(world: SetWorld) -> None:
     names = [name for name in world.store.names_now() if name.startswith("x/ops_eu/")]
     infos = [found[1] for name in names if (found := world.store.peek(name))]
     asyncio.run(world.store.delete([(info.name, info.generation) for info in infos]))
@@ -68,7 +68,7 @@ def test_a_published_dataset_whose_folder_was_deleted_is_not_shown_as_published(
     assert "Its export by run first is no longer there." in page
 
 
-def test_a_dataset_that_left_the_set_nights_ago_is_still_linked(world: World) -> None:
+def test_a_dataset_that_left_the_set_nights_ago_is_still_linked(world: SetWorld) -> None:
     world.broken.clear()
     del world.warehouse.datasets["p", "ops_eu"]
     for run, heading in (("second", "Not in this set"), ("third", "Not in the set any more")):
@@ -78,7 +78,7 @@ def test_a_dataset_that_left_the_set_nights_ago_is_still_linked(world: World) ->
     assert '<a href="/datasets/ops_eu/"><code>ops_eu</code></a>: its last export stays' in page
 
 
-def test_pages_of_a_dataset_stay_below_its_address(world: World) -> None:
+def test_pages_of_a_dataset_stay_below_its_address(world: SetWorld) -> None:
     archive = asyncio.run(Collection(world.store, world.settings()).of("ops_eu"))
     page = bytes(asyncio.run(run_page(archive, asked(run="first"))).body).decode()
     assert 'href="/datasets/ops_eu/runs/first/tables/orders"' in page
@@ -86,7 +86,7 @@ def test_pages_of_a_dataset_stay_below_its_address(world: World) -> None:
     assert 'href="/runs/' not in page
 
 
-def test_a_run_of_the_set_shows_each_datasets_part(world: World) -> None:
+def test_a_run_of_the_set_shows_each_datasets_part(world: SetWorld) -> None:
     collection = Collection(world.store, world.settings())
     page = bytes(asyncio.run(set_run_page(collection, asked(run="first"))).body).decode()
     assert "3 datasets, 6 of 7 tables done; 1 dataset failed." in page
@@ -98,7 +98,7 @@ def test_a_run_of_the_set_shows_each_datasets_part(world: World) -> None:
 # A task that dies leaves listings open.
 @pytest.mark.filterwarnings("ignore:coroutine method 'aclose' of")
 def test_a_run_in_progress_is_live_until_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+    world = SetWorld()
     task = world.task("night")
 
     async def dies(*_: object) -> None:
@@ -118,7 +118,7 @@ def test_a_run_in_progress_is_live_until_it_has_ended(monkeypatch: pytest.Monkey
     assert dict(asyncio.run(set_live_part(collection, asked(run="night"))).headers).items() >= ENDED.items()
 
 
-def test_where_the_plan_of_a_set_is_gone_its_run_is_shown_from_the_datasets(world: World) -> None:
+def test_where_the_plan_of_a_set_is_gone_its_run_is_shown_from_the_datasets(world: SetWorld) -> None:
     plan = world.store.peek("x/_bqdump/projects/first/plan.json")
     assert plan
     asyncio.run(world.store.delete([("x/_bqdump/projects/first/plan.json", plan[1].generation)]))
@@ -127,21 +127,23 @@ def test_where_the_plan_of_a_set_is_gone_its_run_is_shown_from_the_datasets(worl
     assert b"3 datasets, 4 of 7 tables done" in page.body
 
 
-def test_a_damaged_plan_of_a_dataset_does_not_hide_the_others(world: World) -> None:
+def test_a_damaged_plan_of_a_dataset_does_not_hide_the_others(world: SetWorld) -> None:
     world.store.put_now("x/ops_eu/_bqdump/runs/first/plan.json", b"{")
     page = asyncio.run(set_run_page(Collection(world.store, world.settings()), asked(run="first")))
     assert b'href="/datasets/ops_us/runs/first"' in page.body
     assert b'href="/datasets/ops_eu/runs/first"' in page.body
 
 
-def test_a_damaged_record_of_the_set_is_an_error_and_not_a_prefix_without_runs(world: World) -> None:
+def test_a_damaged_record_of_the_set_is_an_error_and_not_a_prefix_without_runs(world: SetWorld) -> None:
     world.store.put_now("x/_bqdump/project.json", b"{")
     with pytest.raises(DocumentError, match=r"project.json: it is not a valid SetManifest"):
         asyncio.run(Collection(world.store, world.settings()).several())
 
 
 @pytest.mark.parametrize("name", ["nope", "", "..", "ops_eu/../sales"])
-def test_a_name_that_is_not_a_dataset_of_the_set_never_becomes_part_of_an_object_name(world: World, name: str) -> None:
+def test_a_name_that_is_not_a_dataset_of_the_set_never_becomes_part_of_an_object_name(
+    world: SetWorld, name: str
+) -> None:
     with pytest.raises(NotFoundError, match="has no dataset of this name"):
         asyncio.run(Collection(world.store, world.settings()).of(name))
 

@@ -31,10 +31,10 @@ from bqdump.check.doctor.checks import Check as Check
 from bqdump.check.doctor.checks import CheckOutcome as CheckOutcome
 from bqdump.check.findings import Finding as Finding
 from bqdump.check.findings import FindingKind as FindingKind
-from bqdump.check.verify import ReadBack as ReadBack
-from bqdump.check.verify import SourceCompared as SourceCompared
-from bqdump.check.verify import Verified as Verified
-from bqdump.check.verify import VerifiedDataset as VerifiedDataset
+from bqdump.check.findings import ReadBack as ReadBack
+from bqdump.check.findings import SourceCompared as SourceCompared
+from bqdump.check.findings import Verified as Verified
+from bqdump.check.findings import VerifiedDataset as VerifiedDataset
 from bqdump.core.copy.plan import Copied as Copied
 from bqdump.core.copy.plan import CopiedRun as CopiedRun
 from bqdump.core.documents.changes import TableChange as TableChange

@@ -12,7 +12,7 @@ from typing import Unpack
 from bqdump import verbs
 from bqdump.api.arguments import Options
 from bqdump.api.calls import OF_TARGET, finish, python_words, run_of, settings_of, tell_bill, with_settings
-from bqdump.check.verify import Verified
+from bqdump.check.findings import Verified
 from bqdump.core.copy.plan import RULES, Copied, requested_copy
 from bqdump.core.dealing import parts_to_read
 from bqdump.core.documents.run import Owner

@@ -1,12 +1,14 @@
-"""Findings of a verification."""
+"""What a verification has found, and compared."""
 
 from __future__ import annotations
 
 import enum
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
-from bqdump.core.results import public
+from bqdump.core.results import Result, public, rows_of
 
 
 @public
@@ -49,3 +51,67 @@ class Finding(msgspec.Struct, frozen=True):
     file: str
     expected: str
     found: str
+
+
+@public
+class ReadBack(msgspec.Struct, frozen=True):
+    """Files and bytes read back, and the rows in decoded files. parts: the number of parts, of which one was read."""
+
+    files: int
+    bytes: int
+    rows: int
+    parts: int
+
+
+@public
+class SourceCompared(msgspec.Struct, frozen=True):
+    """Tables compared with BigQuery, the bytes billed, and tables without time travel, which cannot be compared."""
+
+    tables: int
+    bytes_billed: int
+    not_compared: tuple[str, ...]
+
+
+@public
+class VerifiedDataset(msgspec.Struct, frozen=True):
+    """One dataset of a set: the run that was verified, "" for none, and the number of findings.
+
+    problem: why an export that should be there could not be verified. note: why another run was verified than that of
+    the set, or none.
+    """
+
+    dataset: str
+    run: str
+    findings: int
+    problem: str = ""
+    note: str = ""
+
+
+@public
+class Verified(Result, frozen=True, kw_only=True):
+    """The result for one run. Counts are from the manifest. read, source: None unless requested.
+
+    copied: the files are copies, so generations were not compared. carried: number of tables carried over from earlier
+    runs; the oldest of them is as of `oldest_snapshot_time`. datasets: each dataset of a set; findings then name the
+    table with its dataset. replaced_by: the run that has begun to replace these files, and is not published; finish:
+    the command that finishes it. Both are "" where there is none.
+    """
+
+    run: str
+    snapshot_time: datetime
+    tables: int
+    files: int
+    bytes: int
+    findings: tuple[Finding, ...]
+    read: ReadBack | None = None
+    source: SourceCompared | None = None
+    copied: bool = False
+    carried: int = 0
+    oldest_snapshot_time: datetime | None = None
+    datasets: tuple[VerifiedDataset, ...] = ()
+    replaced_by: str = ""
+    finish: str = ""
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The findings as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
+        return rows_of(self.findings)

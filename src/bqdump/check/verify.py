@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from bqdump.check.compare_with_source import Source, compare, questions
-from bqdump.check.findings import Finding, FindingKind
+from bqdump.check.findings import Finding, FindingKind, ReadBack, SourceCompared, Verified
 from bqdump.check.read_back import ReadOptions, check_room, read_back
 from bqdump.core.documents.manifest import File, Manifest
 from bqdump.core.documents.path_template import split_shard
 from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.plan.names import pattern_of
 from bqdump.core.progress.events import Checked, Checking, Listener, ignore
-from bqdump.core.results import Result, public, rows_of
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.times import rfc3339, time_in, time_of
@@ -35,70 +32,6 @@ from bqdump.repository.objects import (
     with_checksums,
 )
 from bqdump.repository.published import read_latest, read_manifest, read_replacing, refuse_pruned
-
-
-@public
-class ReadBack(msgspec.Struct, frozen=True):
-    """Files and bytes read back, and the rows in decoded files. parts: the number of parts, of which one was read."""
-
-    files: int
-    bytes: int
-    rows: int
-    parts: int
-
-
-@public
-class SourceCompared(msgspec.Struct, frozen=True):
-    """Tables compared with BigQuery, the bytes billed, and tables without time travel, which cannot be compared."""
-
-    tables: int
-    bytes_billed: int
-    not_compared: tuple[str, ...]
-
-
-@public
-class VerifiedDataset(msgspec.Struct, frozen=True):
-    """One dataset of a set: the run that was verified, "" for none, and the number of findings.
-
-    problem: why an export that should be there could not be verified. note: why another run was verified than that of
-    the set, or none.
-    """
-
-    dataset: str
-    run: str
-    findings: int
-    problem: str = ""
-    note: str = ""
-
-
-@public
-class Verified(Result, frozen=True, kw_only=True):
-    """The result for one run. Counts are from the manifest. read, source: None unless requested.
-
-    copied: the files are copies, so generations were not compared. carried: number of tables carried over from earlier
-    runs; the oldest of them is as of `oldest_snapshot_time`. datasets: each dataset of a set; findings then name the
-    table with its dataset. replaced_by: the run that has begun to replace these files, and is not published; finish:
-    the command that finishes it. Both are "" where there is none.
-    """
-
-    run: str
-    snapshot_time: datetime
-    tables: int
-    files: int
-    bytes: int
-    findings: tuple[Finding, ...]
-    read: ReadBack | None = None
-    source: SourceCompared | None = None
-    copied: bool = False
-    carried: int = 0
-    oldest_snapshot_time: datetime | None = None
-    datasets: tuple[VerifiedDataset, ...] = ()
-    replaced_by: str = ""
-    finish: str = ""
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """The findings as dictionaries, for `pandas.DataFrame` or `polars.DataFrame`."""
-        return rows_of(self.findings)
 
 
 async def verify(

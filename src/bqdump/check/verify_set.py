@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from bqdump.check.verify import Verified, VerifiedDataset, hidden_documents
+from bqdump.check.findings import Verified, VerifiedDataset
+from bqdump.check.verify import hidden_documents
 from bqdump.concurrency import gathered
 from bqdump.core.documents.sets import DatasetEntry, SetManifest
 from bqdump.core.errors import DocumentError, NotFoundError

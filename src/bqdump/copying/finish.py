@@ -8,13 +8,14 @@ from contextlib import suppress
 
 import msgspec
 
-from bqdump.copying.move import prove, refuse_gone
+from bqdump.copying.move import prove_manifest, refuse_gone
 from bqdump.copying.sharing import Begun, is_pruned
 from bqdump.copying.survey import COPY, Locking, Place, Surveyed, Task, another_run, pruned_meanwhile, signed_here
 from bqdump.core.copy.manifest import Here, content_of, copied_manifest, pointer_to
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.manifest_index import summary_of
 from bqdump.core.documents.retention import Tags
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest
@@ -23,6 +24,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted, listed
 from bqdump.core.version import VERSION
 from bqdump.ports.signer import Signer
+from bqdump.repository.manifests import contents_of
 from bqdump.repository.objects import present, write_object
 from bqdump.repository.repository import Loaded, create, delete, exists, load, replace, store_first, swap, value_of
 
@@ -167,8 +169,7 @@ async def _sign(task: Task, found: Surveyed, made: Loaded[Manifest], signer: Sig
         if task.lock and await signed_otherwise(task, names, signer, f"run {found.run}"):
             return made
         made = await _proven(task, found, made)
-    once = task.lock is not None
-    await sign_manifest(place.store, place.target, names, signer, once=once, written=made.value)
+    await sign_manifest(place.store, place.target, names, signer, once=task.lock is not None, written=made.value)
     return made
 
 
@@ -195,13 +196,13 @@ async def _proven(task: Task, found: Surveyed, made: Loaded[Manifest]) -> Loaded
     Whoever can write there may have changed it since, and files with it. Iceberg metadata is made anew, and the
     manifest replaced unless it is the same.
     """
-    stored, of_iceberg = made.value, not task.lock and any(entry.iceberg for entry in found.manifest.tables)
-    plain = await _prove(task, found, _without_iceberg(stored) if of_iceberg else stored)
-    if not of_iceberg:
+    stored = made.value
+    if task.lock or not any(entry.iceberg for entry in found.manifest.tables):
+        await prove_manifest(task, found, stored)
         return made
-    from bqdump.copying.iceberg import rename_metadata, with_iceberg
+    from bqdump.copying.iceberg import rename_metadata, with_iceberg, without_iceberg
 
-    renewed = await with_iceberg(task, found, plain)
+    renewed = await with_iceberg(task, found, await prove_manifest(task, found, without_iceberg(stored)))
     if encode(renewed) == encode(stored):
         return made
     names = task.target.layout.run(found.run)
@@ -214,32 +215,6 @@ async def _proven(task: Task, found: Surveyed, made: Loaded[Manifest]) -> Loaded
     await _documents(task, found)
     await rename_metadata(task, renewed)
     return Loaded(renewed, generation, mine=True)
-
-
-def _without_iceberg(manifest: Manifest) -> Manifest:
-    tables = tuple(msgspec.structs.replace(entry, iceberg=()) for entry in manifest.tables)
-    return msgspec.structs.replace(manifest, tables=tables, settings=manifest.settings | {"iceberg": False})
-
-
-async def _prove(task: Task, found: Surveyed, stored: Manifest) -> Manifest:
-    here = {file.name: Here(file.generation, file.sha256) for entry in stored.tables for file in entry.files}
-    proven = dict(here)
-    await prove(task, found, proven, found.items)
-    origin, source = stored.copy_of, str(task.source.target)
-    # Without a date, verify would not look at locks.
-    dated = origin and (origin.locked_until or not task.lock)
-    origin = msgspec.structs.replace(origin, content=found.content, source=source) if origin and dated else None
-    # Between buckets, it may have been made without.
-    same = {name: file if here[name].sha256 else file._replace(sha256="") for name, file in proven.items()}
-    made = copied_manifest(found.manifest, task.source.target, task.target.target, same, origin) if origin else None
-    if not made or encode(made) != encode(stored):
-        subject = f"{task.target.store.url}/{task.target.layout.run(found.run).manifest.name}"
-        cause = "it is not what a copy of the source has: it was changed, and is not signed"
-        if stored.copy_of and stored.copy_of.source != source:
-            names = stored.copy_of.source[:200]
-            cause = f"its manifest names source {names} and is not signed; this copy is from {source}"
-        raise VerificationError("sign", subject, cause, "Copy to another place.")
-    return made
 
 
 async def lock_files(task: Task, found: Surveyed, here: Mapping[str, Here]) -> None:
@@ -291,11 +266,8 @@ async def _extend(task: Task, run: str, objects: Mapping[str, int], lock: Lockin
     for answer in answers:
         if isinstance(answer, BqdumpError):
             raise answer
-    gone = [
-        *(objects.keys() - same.keys()),
-        *(name for (name, _), there in zip(short, answers, strict=True) if not there),
-    ]
-    if gone:
+    deleted = (name for (name, _), there in zip(short, answers, strict=True) if not there)
+    if gone := [*(objects.keys() - same.keys()), *deleted]:
         cause = f"it was deleted or replaced while run {run} was copied"
         raise VerificationError(COPY, f"{task.target.store.url}/{min(gone)}", cause, "Repeat the command.")
     return min((max(info.locked_until, lock.until) for info in same.values()), default=lock.until)
@@ -306,9 +278,7 @@ async def _documents(task: Task, found: Surveyed) -> str:
 
     Returns the name of one that was there and is not of the manifest, and stays, as objects are locked; else "".
     """
-    from bqdump.core.documents.manifest_index import summary_of
     from bqdump.pages.report import render_report
-    from bqdump.repository.manifests import contents_of
 
     place, names = task.target, task.target.layout.run(found.run)
     data = (await place.store.read(names.manifest.name)).data

@@ -49,6 +49,12 @@ async def with_iceberg(task: Task, found: Surveyed, manifest: Manifest) -> Manif
     return msgspec.structs.replace(manifest, tables=tables, settings=manifest.settings | {"iceberg": True})
 
 
+def without_iceberg(manifest: Manifest) -> Manifest:
+    """The manifest as it was before it was given to `with_iceberg`."""
+    tables = tuple(msgspec.structs.replace(entry, iceberg=()) for entry in manifest.tables)
+    return msgspec.structs.replace(manifest, tables=tables, settings=manifest.settings | {"iceberg": False})
+
+
 async def _earlier(task: Task, manifest: Manifest) -> Earlier:
     """What copies of runs before this one have published."""
     store, layout, age = task.target.store, task.target.layout, (manifest.snapshot, manifest.run)

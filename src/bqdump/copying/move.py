@@ -10,10 +10,13 @@ import hashlib
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from bqdump.copying.sharing import Begun, Shares
 from bqdump.copying.survey import COPY, Surveyed, Task, differs, known_files, not_as_exported, sources_of
-from bqdump.core.copy.manifest import Here, Item
+from bqdump.core.copy.manifest import Here, Item, copied_manifest
 from bqdump.core.copy.plan import PIECE_BYTES, CopyPlan, Missing
+from bqdump.core.documents.codec import encode
 from bqdump.core.documents.copying import Arrived, ArrivedFiles
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import VerificationError, first_of
@@ -89,6 +92,28 @@ async def prove(task: Task, found: Surveyed, here: dict[str, Here], items: Seque
             here[item.target] = Here(generation, there)
 
     await _together(compare() for _ in range(STREAMS))
+
+
+async def prove_manifest(task: Task, found: Surveyed, stored: Manifest) -> Manifest:
+    """What a copy would make now, which is the manifest that is there. Raises VerificationError for another one."""
+    here = {file.name: Here(file.generation, file.sha256) for entry in stored.tables for file in entry.files}
+    proven = dict(here)
+    await prove(task, found, proven, found.items)
+    origin, source = stored.copy_of, str(task.source.target)
+    # Without a date, verify would not look at locks.
+    dated = origin and (origin.locked_until or not task.lock)
+    origin = msgspec.structs.replace(origin, content=found.content, source=source) if origin and dated else None
+    # Between buckets, it may have been made without.
+    same = {name: file if here[name].sha256 else file._replace(sha256="") for name, file in proven.items()}
+    made = copied_manifest(found.manifest, task.source.target, task.target.target, same, origin) if origin else None
+    if not made or encode(made) != encode(stored):
+        subject = f"{task.target.store.url}/{task.target.layout.run(found.run).manifest.name}"
+        cause = "it is not what a copy of the source has: it was changed, and is not signed"
+        if stored.copy_of and stored.copy_of.source != source:
+            names = stored.copy_of.source[:200]
+            cause = f"its manifest names source {names} and is not signed; this copy is from {source}"
+        raise VerificationError("sign", subject, cause, "Copy to another place.")
+    return made
 
 
 async def _digest(task: Task, info: ObjectInfo) -> str:

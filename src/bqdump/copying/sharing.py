@@ -13,13 +13,16 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from bqdump.copying.survey import COPY, Place, Surveyed, Task, erased_there, pruned_meanwhile, unfinished_before
+from bqdump.copying.survey import COPY, Place, Surveyed, Task, pruned_meanwhile
 from bqdump.core.copy.manifest import content_of
 from bqdump.core.copy.plan import CopyPlan, Missing
 from bqdump.core.dealing import share_out
 from bqdump.core.documents.copying import Copying, Expected, Renewed
-from bqdump.core.errors import ConflictError, UnavailableError
+from bqdump.core.documents.target import Erasing, Latest
+from bqdump.core.errors import ConflictError, UnavailableError, UsageError
+from bqdump.core.retention.erased import finishing, underway
 from bqdump.core.retention.policy import Policy
+from bqdump.core.wording import placeholder
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import being_pruned, doomed
 from bqdump.repository.repository import create, delete, exists, load, overwrite, replace, value_of
@@ -59,7 +62,7 @@ async def begin(task: Task, found: Surveyed) -> Begun | None:
     mine, before = _announced(task, found), await load(place.store, names.copying)
     if before and before.value.content != found.content:
         if not await _erased_since(place, found):
-            raise unfinished_before(place, found.run)
+            raise _unfinished_before(place, found.run)
         await replace(place.store, names.copying, mine, before.generation)
     await overwrite(place.store, names.planner, task.owner)
     # Either an erasure finds that note, or this finds the erasure.
@@ -69,7 +72,7 @@ async def begin(task: Task, found: Surveyed) -> Begun | None:
     except ConflictError:
         raise pruned_meanwhile(task, found.run) from None
     if stored.value.content != found.content:
-        raise unfinished_before(place, found.run)
+        raise _unfinished_before(place, found.run)
     if await being_pruned(place.store, names):
         # Either the prune finds the planner's note, or this finds the prune.
         raise pruned_meanwhile(task, found.run)
@@ -150,7 +153,23 @@ def _relied_on(place: Place, run: str, other: str) -> UnavailableError:
 async def _refuse_erased(place: Place, run: str) -> None:
     latest = await read_latest(place.store, place.settings)
     if latest and latest.erasing:
-        raise erased_there(place, run, latest, latest.erasing)
+        raise _erased_there(place, run, latest, latest.erasing)
+
+
+def _unfinished_before(place: Place, run: str) -> UsageError:
+    """The error about an unfinished copy of a run whose manifest was written anew since, as by an erasure.
+
+    Its files go with it: some may be of the table that was erased.
+    """
+    cause = f"{place.target} has an unfinished copy of an earlier version of this run"
+    prune: dict[str, str | bool] = {"run": run, **place.words, "abandoned_after": "1m", "yes": True}
+    return UsageError(COPY, f"run {run}", cause, f"Delete that one first: {placeholder('prune', prune)}")
+
+
+def _erased_there(place: Place, run: str, latest: Latest, erasing: Erasing) -> UnavailableError:
+    """The error about a place where an erasure has begun: it may delete files that a copy relies on."""
+    hint = f"Finish it: {finishing(erasing, latest.dataset, place.words)}"
+    return UnavailableError(COPY, f"run {run}", f"in {place.target}, {underway(erasing)}", hint)
 
 
 def _announced(task: Task, found: Surveyed) -> Copying:

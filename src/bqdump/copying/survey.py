@@ -18,17 +18,14 @@ from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.run import Owner
-from bqdump.core.documents.target import Erasing, Latest
 from bqdump.core.errors import (
     BqdumpError,
     DocumentError,
     NotFoundError,
-    UnavailableError,
     UsageError,
     VerificationError,
 )
 from bqdump.core.progress.events import Listener, ignore
-from bqdump.core.retention.erased import finishing, underway
 from bqdump.core.settings.file import setting_text
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target, record_of
@@ -65,6 +62,11 @@ class Place(NamedTuple):
     def layout(self) -> Layout:
         """The object names of the place."""
         return self.settings.layout
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The settings that name the place in a command."""
+        return {name: setting_text(name, value) for name, value in record_of(self.target).items() if value}
 
 
 class Locking(NamedTuple):
@@ -206,33 +208,13 @@ def another_run(place: Place, run: str, of: Manifest | None = None, made: Manife
         if lacking := sorted(here - there):
             cause = f"table {lacking[0]} was erased from it in the source, and not in {place.target}"
             table = {"table": f"{of.dataset}.{lacking[0]}"}
-            hint = f"Erase it there as well: {placeholder('erase', table | _settings_of(place))}"
+            hint = f"Erase it there as well: {placeholder('erase', table | place.words)}"
             if until := made.copy_of.locked_until if made.copy_of else 0:
                 hint = f"It is locked there until {rfc3339(until)}: let prune delete it there after that."
         elif lacking := sorted(there - here):
             cause = f"table {lacking[0]} was erased from it in {place.target}, and not in the source"
             hint = f"Erase it in the source as well, so that no copy brings it back: {{call:erase table={lacking[0]}}}"
     return UsageError(COPY, f"run {run}", cause, hint)
-
-
-def unfinished_before(place: Place, run: str) -> UsageError:
-    """The error about an unfinished copy of a run whose manifest was written anew since, as by an erasure.
-
-    Its files go with it: some may be of the table that was erased.
-    """
-    cause = f"{place.target} has an unfinished copy of an earlier version of this run"
-    prune: dict[str, str | bool] = {"run": run, **_settings_of(place), "abandoned_after": "1m", "yes": True}
-    return UsageError(COPY, f"run {run}", cause, f"Delete that one first: {placeholder('prune', prune)}")
-
-
-def erased_there(place: Place, run: str, latest: Latest, erasing: Erasing) -> UnavailableError:
-    """The error about a place where an erasure has begun: it may delete files that a copy relies on."""
-    hint = f"Finish it: {finishing(erasing, latest.dataset, _settings_of(place))}"
-    return UnavailableError(COPY, f"run {run}", f"in {place.target}, {underway(erasing)}", hint)
-
-
-def _settings_of(place: Place) -> dict[str, str]:
-    return {name: setting_text(name, value) for name, value in record_of(place.target).items() if value}
 
 
 def pruned_meanwhile(task: Task, run: str) -> NotFoundError:

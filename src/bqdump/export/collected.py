@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from bqdump.core.documents.path_template import shard_name
 from bqdump.core.documents.run import Receipt, TablePlan
+from bqdump.core.documents.target import Latest
 from bqdump.ports.store import ObjectInfo
 
 
@@ -67,3 +68,24 @@ class Collected:
                 return None
             total += rows
         return total
+
+
+class Exported(NamedTuple):
+    """A run whose files are written, and not yet published.
+
+    plans: of all tables.
+    failed: the tables that it goes without.
+    latest: the published run, None for none.
+    dropped: further tables that it goes without, because they were dropped while it was at work.
+    """
+
+    plans: Sequence[TablePlan]
+    collected: Collected
+    failed: frozenset[str]
+    latest: Latest | None
+    dropped: frozenset[str] = frozenset()
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables of the plan, except those that were dropped."""
+        return [plan.table for plan in self.plans if plan.table not in self.dropped]

@@ -16,7 +16,7 @@ from bqdump.core.plan.record import Placed
 from bqdump.core.progress.events import Event, Listener, ignore
 from bqdump.core.settings.settings import Settings
 from bqdump.core.tables.catalog import Dataset, Listed
-from bqdump.export.collected import Collected
+from bqdump.export.collected import Collected, Exported
 from bqdump.export.watch import InFlight
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.ports.warehouse import Warehouse
@@ -203,27 +203,6 @@ class RunningExport(NamedTuple):
     def tell(self, event: Event) -> None:
         """Report an event to the listener."""
         self.task.tell(event)
-
-
-class Exported(NamedTuple):
-    """A run whose files are written, and not yet published.
-
-    plans: of all tables.
-    failed: the tables that it goes without.
-    latest: the published run, None for none.
-    dropped: further tables that it goes without, because they were dropped while it was at work.
-    """
-
-    plans: Sequence[TablePlan]
-    collected: Collected
-    failed: frozenset[str]
-    latest: Latest | None
-    dropped: frozenset[str] = frozenset()
-
-    @property
-    def tables(self) -> list[str]:
-        """The tables of the plan, except those that were dropped."""
-        return [plan.table for plan in self.plans if plan.table not in self.dropped]
 
 
 class InPlace(NamedTuple):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from bqdump.adapters.google.endpoints import LED
 from bqdump.check.compare_with_source import Source
+from bqdump.check.findings import Verified
 from bqdump.check.read_back import ReadOptions
-from bqdump.check.verify import Verified
 from bqdump.check.verify import verify as verify_run
 from bqdump.check.verify_set import verify_set
 from bqdump.core.progress.events import Listener, ignore

@@ -35,7 +35,16 @@ from bqdump.sets.task import SetTask
 from bqdump_memory import MemoryWarehouse
 from simulation.copies.laws import CopyLaws
 from simulation.copies.vaults import Locked, VaultWorld
-from simulation.copies.world import ABANDONED_SECONDS, EPOCH, PATHS, PROJECT, SETTINGS, THERE, Streaming, World
+from simulation.copies.world import (
+    ABANDONED_SECONDS,
+    EPOCH,
+    PATHS,
+    PROJECT,
+    SETTINGS,
+    THERE,
+    SimulatedCopies,
+    Streaming,
+)
 from simulation.faults import Network
 from simulation.law import Law
 from simulation.laws import Broken
@@ -151,7 +160,7 @@ class SetVaultLaws(CopyLaws):
         return bool(stored) and all(found and found[1].generation == generation for found, generation in stored)
 
 
-class SetVaultWorld(World):
+class SetVaultWorld(SimulatedCopies):
     """The world of copies with two datasets, and a vault in place of the second bucket."""
 
     erases = False
@@ -173,7 +182,7 @@ class SetVaultWorld(World):
         """See VaultWorld."""
 
     async def main(self) -> None:
-        """See World: thieves come while it runs."""
+        """See SimulatedCopies: thieves come while it runs."""
         thieves = [asyncio.create_task(self._thief(self.rng.uniform(0.0, 900.0))) for _ in range(3)]
         await super().main()
         for thief in thieves:

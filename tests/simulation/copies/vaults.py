@@ -25,7 +25,7 @@ from bqdump.core.retention.policy import Policy
 from bqdump.ports.store import Lock, ObjectInfo
 from bqdump.repository.published import read_latest
 from simulation.copies.laws import CopyLaws
-from simulation.copies.world import ABANDONED_SECONDS, Streaming, World
+from simulation.copies.world import ABANDONED_SECONDS, SimulatedCopies, Streaming
 from simulation.faults import Network
 from simulation.law import Law
 from simulation.laws import Broken
@@ -114,7 +114,7 @@ class Locked:
         return await self._store.stream(name, whole(), expect)
 
 
-class VaultWorld(World):
+class VaultWorld(SimulatedCopies):
     """The world of copies, with a vault in place of the second bucket. Nothing is erased from that."""
 
     erases = False
@@ -127,7 +127,7 @@ class VaultWorld(World):
         """What is at the name of a file stops copies, by name; nobody can delete it where all is locked."""
 
     async def main(self) -> None:
-        """See World: thieves come while it runs."""
+        """See SimulatedCopies: thieves come while it runs."""
         thieves = [asyncio.create_task(self._thief(self.rng.uniform(0.0, 900.0))) for _ in range(3)]
         await super().main()
         for thief in thieves:

@@ -76,7 +76,7 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
     with nothing_by_chance(seed, EPOCH) as (patches, _):
         without_pages(patches, "report.render_report", "report.render_unpublished")
-        world = World(seed, None if whole_trace else 60)
+        world = SimulatedCopies(seed, None if whole_trace else 60)
         # As many batches as tasks can share.
         patches.enter_context(mock.patch("bqdump.core.copy.plan.BATCH_FILES", world.rng.choice((1, 2, 16))))
         return world.verdict()
@@ -135,7 +135,7 @@ class Deletions:
         return results
 
 
-class World:
+class SimulatedCopies:
     """Everything of one schedule. erases: at times, a table is erased in both places."""
 
     erases = True

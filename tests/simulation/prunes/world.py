@@ -13,7 +13,8 @@ from bqdump.adapters.bigquery.gate import Gate
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
-from bqdump.check.verify import Verified, verify
+from bqdump.check.findings import Verified
+from bqdump.check.verify import verify
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, NotFoundError, QuotaError, UnavailableError, UsageError
 from bqdump.core.iceberg.table import HINT, run_of
@@ -72,7 +73,7 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
     """Run the schedule of this seed. The same seed gives the same verdict, whatever ran before."""
     with nothing_by_chance(seed, EPOCH) as (patches, _):
         without_pages(patches, "report.render_report", "report.render_unpublished", "report.render_restored")
-        return World(seed, None if whole_trace else 60).verdict()
+        return SimulatedPrunes(seed, None if whole_trace else 60).verdict()
 
 
 class Deletions:
@@ -123,7 +124,7 @@ class Pausing(FaultyPort):
             await asyncio.sleep(seconds)
 
 
-class World:
+class SimulatedPrunes:
     """Everything of one schedule."""
 
     def __init__(self, seed: int, trace: int | None) -> None:

@@ -50,7 +50,7 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
         if seed % 4:
             # Choosing one finisher saves work and must not be what safety rests on.
             patches.enter_context(mock.patch("bqdump.restoration.run.takes_turn", _everybody))
-        return World(seed, None if whole_trace else 60).verdict()
+        return SimulatedRestores(seed, None if whole_trace else 60).verdict()
 
 
 async def _everybody(_finishing: object) -> bool:
@@ -58,7 +58,7 @@ async def _everybody(_finishing: object) -> bool:
     return True
 
 
-class World:
+class SimulatedRestores:
     """Everything of one schedule."""
 
     laws: RestoreLaws

@@ -14,7 +14,7 @@ import msgspec
 
 from simulation.history import EPOCH
 from simulation.schedule import Verdict, nothing_by_chance, without_pages
-from simulation.sets.world import World
+from simulation.sets.world import SimulatedSet
 
 QUIET_NIGHTS = 3
 # None that lets an export fail: a table that is created again cannot be read as of before.
@@ -28,10 +28,10 @@ def simulate(seed: int, *, whole_trace: bool = False) -> Verdict:
         without_pages(patches, "report.render_report", "report.render_unpublished", "report.render_set")
         # There is one clock here, so that readings just before a snapshot time are put to the test.
         patches.enter_context(mock.patch("bqdump.core.plan.reuse.CLOCKS_DIFFER_MS", 0))
-        return (Nights if several else World)(seed, None if whole_trace else 60).verdict()
+        return (Nights if several else SimulatedSet)(seed, None if whole_trace else 60).verdict()
 
 
-class Nights(World):
+class Nights(SimulatedSet):
     """Datasets of which a part changes between runs."""
 
     def __init__(self, seed: int, trace: int | None) -> None:

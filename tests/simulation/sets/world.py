@@ -54,7 +54,7 @@ class Pausing(FaultyPort):
         return await super()._request(name, ask, arguments)
 
 
-class World:
+class SimulatedSet:
     """Everything of one schedule."""
 
     def __init__(self, seed: int, trace: int | None) -> None:

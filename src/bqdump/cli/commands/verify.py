@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.check.verify import Verified
+from bqdump.check.findings import Verified
 from bqdump.cli.choices import as_of_option, run_of
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_name, settings_options

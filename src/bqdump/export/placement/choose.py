@@ -20,12 +20,12 @@ from bqdump.core.plan.record import Placed
 from bqdump.core.settings.settings import Settings
 from bqdump.core.units.shares import read_units
 from bqdump.export.carry import carry_over, check_carried
-from bqdump.export.collected import Collected
+from bqdump.export.collected import Collected, Exported
 from bqdump.export.placement.replace import Replace
 from bqdump.export.publish.clear import delete, discard
 from bqdump.export.publish.collect import file_of
 from bqdump.export.publish.latest import read_manifest_files
-from bqdump.export.task import Exported, Extra, InPlace, Made, Placement, RunningExport, Task
+from bqdump.export.task import Extra, InPlace, Made, Placement, RunningExport, Task
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.repository import Known, Loaded
 

@@ -12,12 +12,12 @@ from bqdump.core.errors import VerificationError
 from bqdump.core.plan.record import Placed
 from bqdump.core.plan.removal import Carryover
 from bqdump.export.carry import check_carried
-from bqdump.export.collected import Collected
+from bqdump.export.collected import Collected, Exported
 from bqdump.export.placement.final_names import announce, copy_over, make_ready, refuse_others, withdraw
 from bqdump.export.publish.clear import clear_staging, clear_stale, delete, origin, read_earlier
 from bqdump.export.publish.collect import file_of
 from bqdump.export.publish.latest import has_ended
-from bqdump.export.task import Exported, InPlace, RunningExport, Task
+from bqdump.export.task import InPlace, RunningExport, Task
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.objects import looked_up
 from bqdump.repository.published import read_latest

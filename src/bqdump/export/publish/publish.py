@@ -17,11 +17,11 @@ from bqdump.core.documents.run import TablePlan
 from bqdump.core.documents.target import Latest, Publishing
 from bqdump.core.errors import UnavailableError, VerificationError
 from bqdump.core.plan.record import Record, make_manifest
-from bqdump.export.collected import Collected
+from bqdump.export.collected import Collected, Exported
 from bqdump.export.publish.clear import delete, leaves_stale
 from bqdump.export.publish.collect import all_tables, collect, partition_entries, prove, read_definitions
 from bqdump.export.publish.latest import has_ended, pointer_to, read_manifest_files
-from bqdump.export.task import Exported, InPlace, RunningExport
+from bqdump.export.task import InPlace, RunningExport
 from bqdump.ports.store import ObjectInfo
 from bqdump.repository.ledger import Ledger
 from bqdump.repository.published import Moved, load_latest, move_latest
