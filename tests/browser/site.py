@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
-from bqdump.ui.server import serve
+from bqdump.ui.app import serve
 
 Value = TypeVar("Value")
 

@@ -22,7 +22,8 @@ from bqdump.adapters.retry import RetryingStore
 from bqdump.adapters.s3.store import S3Store
 from bqdump.core.copy.plan import PIECE_BYTES
 from bqdump.core.errors import ConflictError, VerificationError
-from bqdump.ports.store import Copy, Mover, ObjectInfo, ObjectStore
+from bqdump.ports.mover import Mover
+from bqdump.ports.store import Copy, ObjectInfo, ObjectStore
 from local.storage_server import Http, storage_server
 from s3_server import S3Server, s3_server
 

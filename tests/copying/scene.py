@@ -22,8 +22,9 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Latest
 from bqdump.core.retention.policy import Policy, policy_for
 from bqdump.core.settings.target import Target
+from bqdump.ports.mover import Mover
 from bqdump.ports.signer import Signer
-from bqdump.ports.store import Abilities, Lock, Mover, ObjectStore
+from bqdump.ports.store import Abilities, Lock, ObjectStore
 from bqdump.retain.prune import prune
 from bqdump.retain.survey import Task as Pruning
 from retain.scene import DAY, KEEP, SETTINGS, Scene

@@ -137,7 +137,7 @@ def test_the_console_names_the_buckets_that_it_does_not_show(
     async def serve(_store: object, _settings: object, _port: int, listening: Callable[[str], None]) -> None:
         listening("http://127.0.0.1:1/")
 
-    monkeypatch.setattr("bqdump.ui.server.serve", serve)
+    monkeypatch.setattr("bqdump.ui.app.serve", serve)
     open_given(monkeypatch, lambda _: MemoryStore())
     monkeypatch.setenv("SOURCE_DATASET", "*")
     monkeypatch.setenv("BQDUMP_LOCATIONS", "EU=gs://bucket-eu/my x")

@@ -13,8 +13,7 @@ import pytest
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.ports.store import Stored
 from bqdump.repository.published import read_manifest
-from bqdump.ui.app import ADDRESSES, HEADERS
-from bqdump.ui.server import serve
+from bqdump.ui.app import ADDRESSES, HEADERS, serve
 from browser.scenes import Scene, shop
 from browser.site import Site
 

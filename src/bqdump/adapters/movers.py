@@ -15,7 +15,8 @@ import google_crc32c
 from bqdump.core.copy.plan import PIECE_BYTES
 from bqdump.core.errors import ConflictError, NotFoundError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.ports.store import Copy, Moved, ObjectInfo, ObjectStore, Stored
+from bqdump.ports.mover import Moved
+from bqdump.ports.store import Copy, ObjectInfo, ObjectStore, Stored
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from bqdump.api.calls import (
 from bqdump.core.documents.run import Owner
 from bqdump.core.restore.drill import Drilled, Portion, portion
 from bqdump.core.restore.listing import RestoreList
-from bqdump.core.restore.request import parse_via, requested, requested_drill
+from bqdump.core.restore.request import Asked, parse_via, requested, requested_drill
 from bqdump.core.restore.result import Restoration
 from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.values import patterns
@@ -107,24 +107,24 @@ def restore(
     """
     settings = settings_of(cast("Options", options), ("bucket",))
     with python_words():
-        parsed = requested(
-            settings,
+        asked = Asked(
             into=into,
             include=include,
             exclude=exclude,
+            partitions=partitions,
             as_=as_,
             schema_only=schema_only,
             data_only=data_only,
-            verify=verify,
             replace=replace,
             missing_only=missing_only,
             with_policies=with_policies,
             with_access=with_access,
             keep_references=keep_references,
+            verify=verify,
             via=via,
             planning=plan,
-            partitions=partitions,
         )
+        parsed = requested(settings, asked)
         choice = Choice(patterns(datasets), patterns(exclude_datasets))
     run = run_of(settings, run, as_of)
     # Jobs run where the tables are restored, unless another project pays for them.

@@ -22,7 +22,8 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import VerificationError, first_of
 from bqdump.core.progress.events import Checked, Checking
 from bqdump.core.sizes import counted
-from bqdump.ports.store import Copy, Moved, ObjectInfo
+from bqdump.ports.mover import Moved
+from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.objects import present
 from bqdump.repository.repository import Loaded, exists, overwrite
 

@@ -32,8 +32,9 @@ from bqdump.core.settings.target import Target, record_of
 from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
 from bqdump.core.wording import placeholder
+from bqdump.ports.mover import Mover
 from bqdump.ports.signer import Signer
-from bqdump.ports.store import Locks, Mover, ObjectInfo, ObjectStore
+from bqdump.ports.store import Locks, ObjectInfo, ObjectStore
 from bqdump.repository.manifests import find_latest, load_manifest
 from bqdump.repository.objects import looked_up, present, recorded_in, uncover_files
 from bqdump.repository.published import pruned, read_latest

@@ -172,12 +172,11 @@ async def survey(task: Task, seen: Look | None = None) -> Survey:
     Raises DocumentError for a document that cannot be read, as a manifest may name files of other runs; UsageError for
     a copy.
     """
-    store, layout = task.store, task.layout
     bucket, latest = seen or await look(task)
-    publishing = await value_of(store, layout.publishing)
-    tags = await read_tags(store, layout)
-    storage, present = Storage(), PresentFiles(store, task.settings)
-    runs = await store.folders(layout.runs)
+    publishing = await value_of(task.store, task.layout.publishing)
+    tags = await read_tags(task.store, task.layout)
+    storage, present = Storage(), PresentFiles(task.store, task.settings)
+    runs = await task.store.folders(task.layout.runs)
     states = await gathered(lambda run: _state_of(task, run, storage, present), runs, READS_AT_ONCE)
     unfinished = tuple(run for run in states if isinstance(run, Unfinished))
     return Survey(

@@ -14,7 +14,8 @@ from bqdump.copying.survey import Place
 from bqdump.core.copy.plan import Request
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, S3
-from bqdump.ports.store import Lock, Locks, Mover, ObjectStore
+from bqdump.ports.mover import Mover
+from bqdump.ports.store import Lock, Locks, ObjectStore
 from bqdump.repository.published import naming_missing_bucket
 from bqdump.services.keys import trusting
 from bqdump.services.opening import open_s3, open_store, patience_for

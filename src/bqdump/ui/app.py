@@ -1,14 +1,17 @@
-"""The console as an application: its addresses, and the headers of every answer."""
+"""The console as an application: its addresses, and the headers of every answer. Serving it."""
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 from collections.abc import Awaitable, Callable
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
 from typing import NamedTuple
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -81,7 +84,8 @@ HEADERS = {
     "cache-control": "no-store",
 }
 # A website whose own name resolves to this machine (DNS rebinding) sends that name.
-HOSTS = ["127.0.0.1", "localhost"]
+HOST = "127.0.0.1"
+HOSTS = [HOST, "localhost"]
 STATUSES: dict[type[BqdumpError], int] = {
     NotFoundError: 404,
     DeniedError: 403,
@@ -222,3 +226,35 @@ async def asset(request: Request) -> Response:
 @cache
 def _asset(name: str) -> str:
     return files(__package__).joinpath(name).read_text("utf-8")
+
+
+async def serve(store: ObjectStore, settings: Settings, port: int, listening: Callable[[str], None]) -> None:
+    """Serve the console on the loopback address until cancelled.
+
+    `listening` is called with the address once requests are answered.
+    port: 0 for any free port. Raises UsageError when the port is taken.
+    """
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((HOST, port))
+        except OSError as error:
+            cause = f"cannot listen on port {port}: {error.strerror}"
+            raise UsageError("serve the console", "--port", cause, "Choose another one, or 0 for any.") from None
+        config = uvicorn.Config(
+            make_app(store, settings),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        sock.listen()
+        listening(f"http://{HOST}:{sock.getsockname()[1]}/")
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[sock]))
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            server.should_exit = True
+            await serving
+            raise

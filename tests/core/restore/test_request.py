@@ -7,20 +7,16 @@ from typing import Any
 import pytest
 
 from bqdump.core.errors import UsageError
-from bqdump.core.restore.request import filled, parse_into, requested
+from bqdump.core.restore.request import Asked, filled, parse_into, requested
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 
 IN_BUCKET = Settings(project="mine", dataset="", target=Target("gs", "exports"))
 IN_FOLDER = Settings(project="mine", dataset="", target=Target("file", "./exports"))
-NOTHING = {
-    "include": "", "exclude": "", "replace": False, "missing_only": False, "with_policies": False, "with_access": False,
-    "keep_references": False, "via": "",
-}  # fmt: skip
 
 
 def ask(settings: Settings = IN_BUCKET, **given: Any) -> Any:
-    return requested(settings, **{"into": "copy", **NOTHING, **given})
+    return requested(settings, Asked(**{"into": "copy", **given}))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from bqdump.adapters.movers import digest_of, other_file
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.threads import Threads
 from bqdump.core.errors import ConflictError, DamagedError, VerificationError
-from bqdump.ports.store import Copy, Lock, Moved, ObjectInfo, ObjectStore
+from bqdump.ports.mover import Moved
+from bqdump.ports.store import Copy, Lock, ObjectInfo, ObjectStore
 
 
 class RewriteMover:

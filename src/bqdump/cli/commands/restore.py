@@ -25,7 +25,7 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.prices import dollars, money_text, price_text
 from bqdump.core.progress.events import Listener
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.request import RESTORE_SETTINGS, Requested, requested
+from bqdump.core.restore.request import RESTORE_SETTINGS, Asked, Requested, requested
 from bqdump.core.restore.result import Restoration, RestoredTable, with_objects
 from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.settings import Settings
@@ -105,7 +105,7 @@ def _settings(options: dict[str, Any], *, verify: bool, planning: bool) -> tuple
     """The settings, and the restore that is requested; jobs run where tables are restored. Raises UsageError."""
     own = take(options)
     settings = load_settings(options, ("bucket",))
-    parsed = requested(settings, **own, verify=verify, planning=planning)
+    parsed = requested(settings, Asked(**own, verify=verify, planning=planning))
     return msgspec.structs.replace(settings, project=parsed.options.project or settings.project), parsed
 
 

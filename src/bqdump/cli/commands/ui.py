@@ -40,7 +40,7 @@ def ui(port: int, **options: Any) -> None:
     if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):
         cause = "the console's packages are not installed"
         raise UsageError("serve the console", "bqdump ui", cause, install_hint("ui"))
-    from bqdump.ui.server import serve as serve_console
+    from bqdump.ui.app import serve as serve_console
 
     async def work(services: Services) -> None:
         store = with_signed_drills(services.store_at, settings)(all_targets(settings)[0])

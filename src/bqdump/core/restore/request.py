@@ -5,7 +5,7 @@ The settings of a restore and of a drill, as rows like those of an export: flag 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -21,6 +21,10 @@ RESTORE = "restore"
 # Stands for the name of the exported dataset, in that of the dataset to restore into.
 PLACEHOLDER = "{dataset}"
 SHOWN = 60
+USE_ONE = "Use one of them."
+GRANTING = ("with_policies", "with_access")
+# What else chooses what is restored.
+CHOOSING = ("include", "exclude", "schema_only", "data_only", *GRANTING)
 
 
 class Requested(NamedTuple):
@@ -30,79 +34,72 @@ class Requested(NamedTuple):
     via: Target | None
 
 
-def requested(
-    settings: Settings,
-    *,
-    into: str,
-    include: str | Sequence[str],
-    exclude: str | Sequence[str],
-    replace: bool,
-    missing_only: bool,
-    with_policies: bool,
-    with_access: bool,
-    keep_references: bool,
-    via: str,
-    as_: str = "",
-    schema_only: bool = False,
-    data_only: bool = False,
-    verify: bool = False,
-    planning: bool = False,
-    partitions: str | Sequence[str] = (),
-) -> Requested:
-    """The restore that is requested. settings: of the export's target. Raises UsageError.
+class Asked(NamedTuple):
+    """What a caller asks of a restore, as the strings and flags of RESTORE_SETTINGS.
 
     planning: it is only shown, so `into` may be "", which stands for a dataset that does not exist.
     """
-    project, dataset = ("", "") if planning and not into else parse_into(into, settings.project)
-    if replace and missing_only:
-        cause = "cannot be used together with {setting:missing_only}"
-        raise UsageError(RESTORE, "", cause, "Use one of them.", setting="replace")
-    grants = {"with_policies": with_policies, "with_access": with_access}
-    ranges = [partition_range(value) for value in parse.patterns(partitions)]
+
+    into: str = ""
+    include: str | Sequence[str] = ()
+    exclude: str | Sequence[str] = ()
+    partitions: str | Sequence[str] = ()
+    as_: str = ""
+    schema_only: bool = False
+    data_only: bool = False
+    replace: bool = False
+    missing_only: bool = False
+    with_policies: bool = False
+    with_access: bool = False
+    keep_references: bool = False
+    verify: bool = False
+    via: str = ""
+    planning: bool = False
+
+
+def requested(settings: Settings, asked: Asked) -> Requested:
+    """The restore that is requested. settings: of the export's target. Raises UsageError."""
+    project, dataset = ("", "") if asked.planning and not asked.into else parse_into(asked.into, settings.project)
+    include, ranges = asked.include, [partition_range(value) for value in parse.patterns(asked.partitions)]
+    _refuse_pairs(asked)
     if ranges:
-        others = {"include": include, "exclude": exclude, "schema_only": schema_only, "data_only": data_only, **grants}
-        _refuse_with_partitions(name for name, given in others.items() if given)
         include = tuple(dict.fromkeys(chosen.table for chosen in ranges))
-    _refuse_pairs(schema_only=schema_only, data_only=data_only, verify=verify, grants=grants)
-    if data_only and not dataset:
+    if asked.data_only and not dataset:
         cause = "it restores rows into tables that exist, so their dataset must be named"
         raise UsageError(RESTORE, "", cause, "Name it with {setting:into}.", setting="data_only")
-    through = _through(settings, via) if dataset and not schema_only else parse_via(via)
+    through = _through(settings, asked.via) if dataset and not asked.schema_only else parse_via(asked.via)
     options = Options(
         project=project,
         dataset=dataset,
         include=parse.patterns(include),
-        exclude=parse.patterns(exclude),
-        as_=parse_as(as_),
-        schema_only=schema_only,
-        data_only=data_only,
-        replace=replace,
-        missing_only=missing_only,
-        with_policies=with_policies,
-        with_access=with_access,
-        keep_references=keep_references,
+        exclude=parse.patterns(asked.exclude),
+        as_=parse_as(asked.as_),
+        schema_only=asked.schema_only,
+        data_only=asked.data_only,
+        replace=asked.replace,
+        missing_only=asked.missing_only,
+        with_policies=asked.with_policies,
+        with_access=asked.with_access,
+        keep_references=asked.keep_references,
         partitions=tuple(f"{chosen.table}${chosen}" for chosen in ranges),
     )
     return Requested(options, through)
 
 
-def _refuse_with_partitions(options: Iterable[str]) -> None:
-    """Raise UsageError for another setting that chooses what is restored."""
-    for setting in options:
-        cause = f"cannot be used together with {{setting:{setting}}}"
-        hint = "It restores rows of the tables that it names, and nothing else."
-        raise UsageError(RESTORE, "", cause, hint, setting="partitions")
+# What cannot be requested together, and why, in the order in which it is refused.
+APART: tuple[tuple[str, str, str], ...] = (
+    ("replace", "missing_only", USE_ONE),
+    *(("partitions", other, "It restores rows of the tables that it names, and nothing else.") for other in CHOOSING),
+    ("schema_only", "data_only", USE_ONE),
+    ("verify", "schema_only", "Without rows there is nothing to compare."),
+    *((grant, "data_only", "Only rows are restored.") for grant in GRANTING),
+)
 
 
-def _refuse_pairs(*, schema_only: bool, data_only: bool, verify: bool, grants: Mapping[str, bool]) -> None:
+def _refuse_pairs(asked: Asked) -> None:
     """Raise UsageError for what cannot be requested together."""
-    pairs = [
-        ("schema_only", schema_only, "data_only", data_only, "Use one of them."),
-        ("verify", verify, "schema_only", schema_only, "Without rows there is nothing to compare."),
-        *((name, given, "data_only", data_only, "Only rows are restored.") for name, given in grants.items()),
-    ]
-    for setting, given, other, too, hint in pairs:
-        if given and too:
+    for setting, other, hint in APART:
+        if getattr(asked, setting) and getattr(asked, other):
             raise UsageError(RESTORE, "", f"cannot be used together with {{setting:{other}}}", hint, setting=setting)
 
 
@@ -128,7 +125,7 @@ def requested_drill(
     patterns = parse.patterns(include)
     if patterns and in_turn:
         cause = "cannot be used together with {setting:tables} or {setting:sample}, which choose tables in turn"
-        raise UsageError("drill", "", cause, "Use one of them.", setting="include")
+        raise UsageError("drill", "", cause, USE_ONE, setting="include")
     options = Options(project=project, dataset="", include=patterns, with_policies=with_policies)
     return Requested(options, _through(settings, via))
 
