@@ -26,7 +26,7 @@ from bqdump.ui.runs import runs_page
 from bqdump.ui.sets import Collection, datasets_page
 from browser.scenes import Scene, shop
 from opened import everywhere
-from sets.world import World
+from sets.world import SetWorld
 from ui.test_sets import asked
 
 FAILING = {"orders": "Resources exceeded"}
@@ -125,7 +125,7 @@ def test_every_state_is_documented_and_no_other_is_used() -> None:
     assert {state.__name__ for state in STATES} == {*get_args(StatusState)}
 
 
-def in_set(world: World, run: str) -> tuple[str, dict[str, str], str]:
+def in_set(world: SetWorld, run: str) -> tuple[str, dict[str, str], str]:
     """The state of a run of a set in status, where `runs` and the console agree with it, and those of its datasets."""
     at, settings = everywhere(world.store), world.settings()
     status = asyncio.run(verbs.status(at, settings, run))
@@ -142,7 +142,7 @@ def in_set(world: World, run: str) -> tuple[str, dict[str, str], str]:
 
 @pytest.mark.usefixtures("no_waiting")
 def test_a_state_of_a_set_has_one_word() -> None:
-    world = World()
+    world = SetWorld()
     world.put("sales", "bad")
     world.run("good")
     assert in_set(world, "good")[::2] == ("published", "complete")
@@ -158,7 +158,7 @@ def test_a_state_of_a_set_has_one_word() -> None:
 @pytest.mark.filterwarnings("ignore:coroutine method 'aclose' of")
 @pytest.mark.usefixtures("no_waiting")
 def test_a_set_in_progress_is_running_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+    world = SetWorld()
 
     async def dies(*_: object) -> None:
         raise KeyboardInterrupt
