@@ -80,6 +80,33 @@ def test_line_breaks_and_control_characters_are_visible_in_tables_only(say: Say)
     assert list(csv.reader(io.StringIO(say("-c", statement, "--csv")[1], newline="")))[1] == ["a\nb\t\x1b[31mc", "1"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "shown", "told"),
+    [
+        (100, 100, "100 rows\n"),
+        (
+            101,
+            100,
+            "101 rows, of which the first 100 are shown. For all: bqdump sql -c SQL | less, or --csv or --json.\n",
+        ),
+    ],
+)
+def test_a_terminal_shows_the_first_100_rows_and_says_how_many_there_are(
+    say: Say, monkeypatch: pytest.MonkeyPatch, rows: int, shown: int, told: str
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    statement = f"SELECT 'row' || range AS line FROM range({rows})"
+    _, out, err = say("-c", statement)
+    assert (out.count("row"), err) == (shown, told)
+    assert say("-c", statement, "--csv")[1].count("row") == rows
+    assert len(json.loads(say("-c", statement, "--json")[1])["rows"]) == rows
+
+
+def test_a_pipe_gets_all_rows(say: Say) -> None:
+    _, out, err = say("-c", "SELECT 'row' || range AS line FROM range(10_000)")
+    assert (out.count("row"), err) == (10_000, "10,000 rows\n")
+
+
 def test_a_table_of_any_name_is_a_view(say: Say) -> None:
     assert say("-c", 'SELECT * FROM "Größe"', "--csv")[1] == "line\nx\n"
 

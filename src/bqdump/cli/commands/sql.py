@@ -32,6 +32,9 @@ from bqdump.services.opened import serve
 from bqdump.services.opening import open_shell
 
 HELP = "End statements with a semicolon. .tables lists the tables, .exit or Ctrl-D ends."
+# Rows of a result.
+ON_A_TERMINAL = 100
+ALL = "For all: bqdump sql -c SQL | less, or --csv or --json."
 PROMPT, MORE = "bqdump> ", "   ...> "
 # No run can have this name.
 STATEMENT = re.compile(r"\S\s+\S")
@@ -56,7 +59,7 @@ def sql(
     """Query RUN (default: the published run) with DuckDB. Every table is a view, whatever the format of its files.
 
     Files are read when a statement names their table. Those in a bucket are stored in the folder for temporary files
-    until the command ends.
+    until the command ends. A terminal shows the first 100 rows of a result.
 
     \b
     Examples:
@@ -151,8 +154,10 @@ def _statements() -> Iterator[str]:
 
 def _print_table(answer: Answer) -> None:
     if answer.columns:
-        print_table(answer.columns, [["NULL" if cell is None else _text(cell) for cell in row] for row in answer.rows])
-        tell(counted(len(answer.rows), "row"))
+        shown = answer.rows[:ON_A_TERMINAL] if sys.stdout.isatty() else answer.rows
+        print_table(answer.columns, [["NULL" if cell is None else _text(cell) for cell in row] for row in shown])
+        told = counted(len(answer.rows), "row")
+        tell(told if len(shown) == len(answer.rows) else f"{told}, of which the first {len(shown)} are shown. {ALL}")
 
 
 def _print_csv(answer: Answer) -> None:
