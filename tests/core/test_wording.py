@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
+import bqdump
 from bqdump.cli.errors import Flags
 from bqdump.core.errors import BqdumpError, UsageError
 from bqdump.core.wording import fill
@@ -54,3 +59,25 @@ def test_a_command_has_the_flags_of_this_invocation_except_for_secrets() -> None
     assert fill("{call:run allow=removed-tables}", words) == allowed
     assert fill("{call:verify run=r}", words) == "bqdump verify r --bucket b"
     assert fill("{call:verify run=r}") == "bqdump.verify(run='r')"
+
+
+# Of other programs, and of commands that Python has not.
+OTHERS = re.compile(r"gcloud |bqdump render ")
+BELOW = ["adapters", "check", "copying", "core", "export", "observe", "repository", "restoration", "retain", "sets"]
+
+
+def messages(path: Path) -> list[tuple[str, str]]:
+    """Every string of a module that is not a docstring, and the line that it is on."""
+    text = path.read_text()
+    tree, lines = ast.parse(text), text.splitlines()
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    strings = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in prose]
+    return [(node.value, lines[node.lineno - 1]) for node in strings if isinstance(node.value, str)]
+
+
+def test_no_message_below_the_front_ends_has_a_flag() -> None:
+    """Python has arguments instead: messages name settings by placeholders."""
+    source = Path(bqdump.__file__).parent
+    modules = [module for package in BELOW for module in (source / package).rglob("*.py")]
+    found = [text for module in modules for text, line in messages(module) if " " in text and not OTHERS.search(line)]
+    assert [text for text in found if re.search(r"(?<![\w-])--[a-z]{2}", text)] == []

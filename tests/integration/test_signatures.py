@@ -199,7 +199,7 @@ def test_an_export_of_another_dataset_is_named(signing: Stage) -> None:
         signing.store.bucket(mirror).blob(blob.name).upload_from_string(blob.download_as_bytes(raw_download=True))
     refused(call_in(signing.folder, nameless, *verify, "--bucket", mirror), f"read from gs://{mirror}/")
     named = nameless | {"SOURCE_DATASET": other}
-    refused(call_in(signing.folder, named, *verify, "--bucket", mirror), "written again", "bqdump copy --sign")
+    refused(call_in(signing.folder, named, *verify, "--bucket", mirror), "written again", "made with --sign")
 
 
 def test_a_set_is_signed_and_its_datasets_cannot_take_each_others_place(signing: Stage) -> None:

@@ -214,7 +214,7 @@ def _refuse_unproven(settings: Settings, manifest: Manifest) -> None:
         cause = (
             "all of its files were written again, as if copied by another tool: no signature covers what they contain"
         )
-        hint = "Use the export itself, or a copy that bqdump copy --sign has made."
+        hint = "Use the export itself, or a copy that was made with {setting:sign}."
         raise VerificationError("trust", f"run {manifest.run}", cause, hint)
 
 

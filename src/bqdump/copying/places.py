@@ -124,18 +124,20 @@ async def _refuse_without_locks(place: Place) -> None:
         raise UsageError("copy", place.store.url, cause, hint)
     if bucket.locks is False:
         cause = "its objects cannot be locked: that is chosen when a bucket is created"
-        raise UsageError("copy", place.store.url, cause, "Create one with --enable-per-object-retention.")
+        hint = "Create one with: gcloud storage buckets create --enable-per-object-retention"
+        raise UsageError("copy", place.store.url, cause, hint)
 
 
 def _refuse_other(task: Task, found: CopyPlace, manifest: Manifest | SetManifest) -> None:
     place, lock = task.target, task.lock.mode if task.lock else ""
     if found.lock != lock:
         if lock and found.lock:
-            cause, hint = f"its objects are locked with --lock-mode {found.lock}", "Use that mode, or another place."
+            cause = f"its objects are locked in {found.lock} mode"
+            hint = f"Use {{setting:lock_mode={found.lock}}}, or another place."
         elif lock:
-            cause, hint = "it holds copies that are not locked", "Copy to another place, or leave out --lock."
+            cause, hint = "it holds copies that are not locked", "Copy to another place, or leave out {setting:lock}."
         else:
-            cause, hint = "it holds locked copies", "Say for how long to lock this one, such as with --lock 35d."
+            cause, hint = "it holds locked copies", "Lock this one as well, such as with {setting:lock=35d}."
         raise UsageError("copy", str(place.target), cause, hint)
     if (found.project, found.dataset) != (manifest.project, manifest.dataset):
         here, this = source_of(found.project, found.dataset), source_of(manifest.project, manifest.dataset)

@@ -75,9 +75,9 @@ async def _refuse_another_set(task: Task, names: Sequence[str]) -> None:
         raise UsageError(COPY, str(place.target), cause, "Copy to another place.")
     if stored and task.lock and not stored.locked:
         cause = "it holds copies that are not locked"
-        raise UsageError(COPY, str(place.target), cause, "Copy to another place, or leave out --lock.")
+        raise UsageError(COPY, str(place.target), cause, "Copy to another place, or leave out {setting:lock}.")
     if stored and stored.locked and not task.lock:
-        hint = "Say for how long to lock this one, such as with --lock 35d."
+        hint = "Say for how long to lock this one, such as with {setting:lock=35d}."
         raise UsageError(COPY, str(place.target), "it holds locked copies", hint)
     if task.lock and own:
         await check_place(task, own)

@@ -57,7 +57,7 @@ LISTINGS_AT_ONCE = 16
 LISTINGS = 3
 NAMED = 20
 # Why a dataset without a table that --include names is not exported.
-NOTHING_INCLUDED = "none of its tables matches --include"
+NOTHING_INCLUDED = "none of its tables is included"
 
 
 async def list_project(warehouse: Warehouse, settings: Settings) -> list[ListedDataset]:

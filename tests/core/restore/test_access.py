@@ -34,7 +34,7 @@ def left(made: RestorePlan) -> dict[str, str]:
 def test_entries_are_only_granted_on_request() -> None:
     made = planned(READER, with_access=False)
     assert (made.access, left(made)) == (
-        (), {"shop": "access entries are restored on request only (--with-access)"},
+        (), {"shop": "access entries are restored on request only"},
     )  # fmt: skip
 
 

@@ -25,6 +25,8 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.prices import dollars, money_text, price_text
 from bqdump.core.progress.events import Listener
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.restore.access import UNREQUESTED as WITHOUT_ACCESS
+from bqdump.core.restore.chosen import UNREQUESTED as WITHOUT_POLICIES
 from bqdump.core.restore.request import RESTORE_SETTINGS, Asked, Requested, requested
 from bqdump.core.restore.result import Restoration, RestoredTable, with_objects
 from bqdump.core.sets.restoring import Choice
@@ -39,6 +41,8 @@ from bqdump.services.opened import Services, opened, serve
 from bqdump.services.process import owner_of_command
 
 log = logging.getLogger(__name__)
+# What restores what is restored on request only.
+ON_REQUEST = {WITHOUT_POLICIES: "with_policies", WITHOUT_ACCESS: "with_access"}
 NOT_COMPARED = "Not compared, as the files have these values alike:"
 RESUME = "To resume, repeat the command."
 
@@ -256,9 +260,13 @@ def _print_not_restored(shown: Restoration) -> None:
         for object_ in shown.not_restored
         if object_.name not in datasets or (object_.kind, object_.reason) not in of_all
     ]
-    rows = [("every dataset", kind_text(kind), reason) for kind, reason in of_all]
-    rows += [(object_.name, kind_text(object_.kind), object_.reason) for object_ in others]
+    rows = [("every dataset", kind_text(kind), _why(reason)) for kind, reason in of_all]
+    rows += [(object_.name, kind_text(object_.kind), _why(object_.reason)) for object_ in others]
     print_section("Not restored:", ("object", "kind", "why"), rows)
+
+
+def _why(reason: str) -> str:
+    return f"{reason} ({words().setting(ON_REQUEST[reason], '')})" if reason in ON_REQUEST else reason
 
 
 def _bill(shown: Restoration) -> str:

@@ -271,20 +271,23 @@ def _locking(target: Target, lock: object, lock_mode: str) -> tuple[int, Literal
     try:
         seconds = period(lock) or 0
     except ValueError as error:
-        raise UsageError(COPY, f"--lock {lock}", str(error)) from None
+        raise UsageError(COPY, repr(lock), str(error), setting="lock") from None
     if not seconds:
         if lock_mode or lock != "":
-            raise UsageError(COPY, "", "it is not said for how long to lock the copy", "Such as --lock 35d.")
+            raise UsageError(COPY, "", "it is not said for how long to lock the copy", "Such as {setting:lock=35d}.")
         return 0, ""
     if seconds < DAY_SECONDS:
         cause = "a lock that ends within a day protects nothing"
-        raise UsageError(COPY, f"--lock {lock}", cause, "Lock for a day or longer, such as with --lock 35d.")
+        hint = "Lock for a day or longer, such as with {setting:lock=35d}."
+        raise UsageError(COPY, repr(lock), cause, hint, setting="lock")
     if target.folder:
         cause = "files in a folder cannot be locked: who may write there may delete them"
-        raise UsageError(COPY, str(target), cause, "Copy to a bucket of Cloud Storage or S3, or leave out --lock.")
+        raise UsageError(
+            COPY, str(target), cause, "Copy to a bucket of Cloud Storage or S3, or leave out {setting:lock}."
+        )
     mode = lock_mode.lower() or "governance"
     if mode not in LOCK_MODES:
-        raise UsageError(COPY, f"--lock-mode {lock_mode}", f"expected {listed(LOCK_MODES)}")
+        raise UsageError(COPY, repr(lock_mode), f"expected {listed(LOCK_MODES)}", setting="lock_mode")
     return seconds, "compliance" if mode == "compliance" else "governance"
 
 

@@ -30,7 +30,7 @@ from bqdump.core.tables.partitioning import partitioning_of
 # Settings that decide how the files of a table are named, encrypted, read and compared.
 FILE_SETTINGS = ("header", "delimiter", "null_marker", "file_size", "row_group_rows", "path", "job_project", "kms_key")
 WHY: dict[RemovalReason, str] = {
-    "excluded": "excluded by --include or --exclude",
+    "excluded": "excluded by the patterns",
     "dropped": "dropped from the dataset",
     "dataset-empty": "the dataset is empty",
     "skipped": "not exported any more",

@@ -37,7 +37,7 @@ MEMBERS = {"userByEmail": "user ", "groupByEmail": "group ", "domain": "domain "
 # What an authorized view, routine or dataset is called, by the property that names it.
 AUTHORIZED = {"view": "tableId", "routine": "routineId", "dataset": ""}
 OF_A_PROJECT = ("projectOwners", "projectWriters", "projectReaders")
-UNREQUESTED = "access entries are restored on request only (--with-access)"
+UNREQUESTED = "access entries are restored on request only"
 NOT_THERE = "it is not restored"
 
 

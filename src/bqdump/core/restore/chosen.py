@@ -131,9 +131,7 @@ def object_names(manifest: Manifest) -> list[str]:
     return sorted(set(named))
 
 
-UNREQUESTED = (
-    "row access policies are restored on request only (--with-policies): whoever reads the table reads all rows"
-)
+UNREQUESTED = "row access policies are restored on request only: whoever reads the table reads all rows"
 NO_MEMBERS = "its members could not be read when it was exported"
 
 

@@ -243,7 +243,7 @@ RESTORE_SETTINGS: tuple[Setting, ...] = (
 DRILL_SETTINGS: tuple[Setting, ...] = (
     INCLUDE._replace(variable="BQDUMP_DRILL_INCLUDE"),
     WITH_POLICIES._replace(variable="BQDUMP_DRILL_WITH_POLICIES"),
-    Setting("scratch_project", PROJECT, "ID", "Project of the scratch dataset (default: --project).",
+    Setting("scratch_project", PROJECT, "ID", "Project of the scratch dataset (default: {setting:project}).",
             variable="BQDUMP_DRILL_PROJECT"),
     Setting("tables", int, "N", f"Restore N tables in turn: {NEXT} after them.",
             variable="BQDUMP_DRILL_TABLES"),
