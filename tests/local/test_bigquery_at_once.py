@@ -267,11 +267,11 @@ def test_rows_streamed_to_a_table_that_is_deleted_meanwhile_are_of_a_missing_tab
     streaming.insert_all(catalog, table, body)
     insert = streaming._insert
 
-    def late(cursor: duckdb.DuckDBPyConnection, name: str, *rows: Any) -> int:
+    def late(_: Catalog, cursor: duckdb.DuckDBPyConnection, name: str, *rows: Any) -> int:
         # Before, the rows are tried in a table of their own.
         if name.startswith("data."):
             catalog.delete_table(table)
-        return insert(cursor, name, *rows)
+        return insert(catalog, cursor, name, *rows)
 
     monkeypatch.setattr(streaming, "_insert", late)
     with pytest.raises(BigQueryError, match=r"Not found: Table p:d\.t"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
+
+LOG = logging.getLogger(__name__)
 
 HTTP_STATUS = {
     "accessDenied": 403,
@@ -84,6 +87,12 @@ def invalid(message: str) -> BigQueryError:
 def cancelled() -> BigQueryError:
     """The error of a job that is cancelled before its end."""
     return BigQueryError("stopped", "Job execution was cancelled: User requested cancellation")
+
+
+def unexpected(error: Exception) -> BigQueryError:
+    """The 501 for an error of this stand-in, whose log has the traceback. Clients do not retry it."""
+    LOG.error("This request failed:", exc_info=error)
+    return BigQueryError("notImplemented", f"This local stand-in failed ({type(error).__name__}); its log has details.")
 
 
 def unsupported(what: str, *, location: str | None = None) -> BigQueryError:

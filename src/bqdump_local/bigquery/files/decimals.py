@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from bqdump_local.bigquery.errors import invalid
-from bqdump_local.bigquery.tables.types import Field, literal
+from bqdump_local.bigquery.tables.types import Field, failing, literal
 
 # Digits before and after the point. Of numbers with 39 digits before it, BIGNUMERIC holds those up to its largest.
 DIGITS = {"NUMERIC": (29, 9), "BIGNUMERIC": (38, 38)}
@@ -73,4 +73,6 @@ def exact(field: Field, text: str) -> str:
     if field.type == "BIGNUMERIC":
         too_large = f"lpad({whole}, greatest(39, length({whole}))::INTEGER, '0') > '{LARGEST}' OR length({whole}) > 39"
     value = f"({text})::DECIMAL(38,9)" if field.type == "NUMERIC" else text
-    return f"CASE WHEN {too_large} OR length({fraction}) > {after} THEN error({message} || {text}) ELSE {value} END"
+    return (
+        f"CASE WHEN {too_large} OR length({fraction}) > {after} THEN {failing(f'{message} || {text}')} ELSE {value} END"
+    )

@@ -12,7 +12,7 @@ from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.files import avro_files, decimals, parquet
 from bqdump_local.bigquery.files.formats import plain_digits, select
 from bqdump_local.bigquery.sql.results import describe, stored_select
-from bqdump_local.bigquery.tables.types import STORED, Field, duckdb_type, literal
+from bqdump_local.bigquery.tables.types import STORED, Field, duckdb_type, failing, literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -113,7 +113,8 @@ def _from_csv(field: Field, ref: str, refused: Sequence[str]) -> str:
     if field.type != "STRING" or not refused:
         return _from_text(field, ref)
     bad = " OR ".join(f"contains({ref}, {character})" for character in refused)
-    return f"CASE WHEN {bad} THEN error('Bad character (line break or ASCII 0) encountered.') ELSE {ref} END"
+    failed = failing("'Bad character (line break or ASCII 0) encountered.'")
+    return f"CASE WHEN {bad} THEN {failed} ELSE {ref} END"
 
 
 def _from_json(field: Field, ref: str) -> str:
@@ -125,9 +126,10 @@ def _from_json(field: Field, ref: str) -> str:
         for pattern in (r"P(-?\d+)Y", r"(-?\d+)M.*T", r"(-?\d+)D", r"T.*?(-?\d+)H", r"T.*?(\d+)M", r"T.*?([\d.]+)S")
     ]
     year, month, day, hour, minute, second = parts
+    failed = failing(f"'Invalid INTERVAL value, expected ISO 8601: ' || {ref}")
     return (
         f"CASE WHEN {ref} IS NULL THEN NULL "
-        f"WHEN {ref} NOT LIKE 'P%' THEN error('Invalid INTERVAL value, expected ISO 8601: ' || {ref}) "
+        f"WHEN {ref} NOT LIKE 'P%' THEN {failed} "
         f"ELSE concat({year}, '-', {month}, ' ', {day}, ' ', {hour}, ':', {minute}, ':', {second}) END"
     )
 

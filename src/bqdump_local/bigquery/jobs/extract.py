@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from bqdump_local.bigquery.jobs.settings import JobSettings
     from bqdump_local.bigquery.tables.catalog import Catalog
+    from bqdump_local.bigquery.tables.warehouse import Warehouse
 
 CODECS = {
     "CSV": {"NONE", "GZIP"},
@@ -115,7 +115,7 @@ def run(
         else:
             measure = f"SELECT count(*), {formats.logical_bytes(source.fields)} FROM {source.relation}"
             rows, size = cursor.execute(measure).fetchall()[0]
-        writer = Writer(cursor, source.relation, source.fields, file_format)
+        writer = Writer(catalog.warehouse, cursor, source.relation, source.fields, file_format)
         written = writer.write(store, uris, rows=rows, size=size, settings=catalog.settings, name=name, stopped=stopped)
     counts = [str(count) for count in written.file_counts]
     return {
@@ -129,8 +129,14 @@ class Writer:
     """Writes the rows of a relation as files of one format."""
 
     def __init__(
-        self, cursor: duckdb.DuckDBPyConnection, relation: str, fields: Sequence[Field], file_format: FileFormat
+        self,
+        warehouse: Warehouse,
+        cursor: duckdb.DuckDBPyConnection,
+        relation: str,
+        fields: Sequence[Field],
+        file_format: FileFormat,
     ) -> None:
+        self._warehouse = warehouse
         self._cursor = cursor
         self._relation = relation
         self._fields = fields
@@ -160,8 +166,8 @@ class Writer:
         if wild and rows:
             parts = _with_empty_ones(parts, settings.empty_shards)
         counts = [0] * len(uris)
-        with tempfile.TemporaryDirectory(prefix="extract-") as folder:
-            path = Path(folder) / "part"
+        with self._warehouse.folder() as folder:
+            path = folder / "part"
             for (first, after), slot in zip(parts, _slots(uris), strict=False):
                 if stopped():
                     raise cancelled()

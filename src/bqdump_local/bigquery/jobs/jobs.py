@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bqdump_local.bigquery.errors import BigQueryError, cancelled, duplicate, invalid, not_found
+from bqdump_local.bigquery.errors import BigQueryError, cancelled, duplicate, invalid, not_found, unexpected
 from bqdump_local.bigquery.jobs.settings import USER, JobSettings
 from bqdump_local.bigquery.routes.http import etag
 from bqdump_local.bigquery.sql.results import JobResult
@@ -224,7 +224,7 @@ class JobBoard:
         except BigQueryError as error:
             job.error = error
         except Exception as error:
-            job.error = BigQueryError("internalError", f"{type(error).__name__}: {error}")
+            job.error = unexpected(error)
         if job.upload is not None:
             job.upload.unlink(missing_ok=True)
         job.ended_ms = self._settings.now_ms()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.files import decimals
 from bqdump_local.bigquery.files.readers import compression, reader
 from bqdump_local.bigquery.jobs import evolution, writing
+from bqdump_local.bigquery.sql import refusals
 from bqdump_local.bigquery.tables import decorators
 from bqdump_local.bigquery.tables.definitions import check_schema
 from bqdump_local.bigquery.tables.types import Field, parse_fields
@@ -22,6 +22,7 @@ from bqdump_local.bigquery.tables.types import Field, parse_fields
 if TYPE_CHECKING:
     from bqdump_local.bigquery.files.objects import ObjectStore
     from bqdump_local.bigquery.tables.catalog import Catalog
+    from bqdump_local.bigquery.tables.warehouse import Warehouse
 
 WITH_SCHEMA = {"AVRO", "PARQUET"}
 FORMATS = {"CSV", "NEWLINE_DELIMITED_JSON", "AVRO", "PARQUET"}
@@ -45,12 +46,12 @@ class Files:
 
     @staticmethod
     @contextmanager
-    def download(store: ObjectStore, uris: Sequence[str]) -> Iterator[Files]:
+    def download(warehouse: Warehouse, store: ObjectStore, uris: Sequence[str]) -> Iterator[Files]:
         """Download objects, which are removed at the end of the context."""
-        with tempfile.TemporaryDirectory(prefix="load-") as folder:
+        with warehouse.folder() as folder:
             paths = []
             for number, uri in enumerate(found for pattern in uris for found in store.expand(pattern)):
-                path = Path(folder) / f"{number:06d}"
+                path = folder / f"{number:06d}"
                 store.get(uri, path)
                 paths.append(path)
             yield Files(paths)
@@ -83,11 +84,11 @@ def file_fields(catalog: Catalog, store: ObjectStore, options: dict[str, Any]) -
         return ()
     uris = [reference] if reference else options.get("sourceUris") or ()
     with (
-        Files.download(store, uris) as files,
-        tempfile.TemporaryDirectory(prefix="schema-") as folder,
+        Files.download(catalog.warehouse, store, uris) as files,
+        catalog.warehouse.folder() as folder,
         catalog.warehouse.cursor() as cursor,
     ):
-        return reader(cursor, files.paths, options, (), Path(folder))[0]
+        return reader(cursor, files.paths, options, (), folder)[0]
 
 
 def run(catalog: Catalog, store: ObjectStore, configuration: dict[str, Any], upload: Path | None) -> dict[str, Any]:
@@ -98,7 +99,7 @@ def run(catalog: Catalog, store: ObjectStore, configuration: dict[str, Any], upl
         load = {**load, "schema": {"fields": [field.to_json() for field in found]}}
     if upload is not None:
         return _load(catalog, load, Files([upload]))
-    with Files.download(store, load["sourceUris"]) as files:
+    with Files.download(catalog.warehouse, store, load["sourceUris"]) as files:
         return _load(catalog, load, files)
 
 
@@ -115,15 +116,14 @@ def _load(catalog: Catalog, load: dict[str, Any], files: Files) -> dict[str, Any
     if not fields and existing is not None and not load.get("autodetect") and not in_file:
         # Without a schema, the columns that a truncated table gets have no policy tags.
         fields = writing.without_protection(existing.fields) if replaced else existing.fields
-    with tempfile.TemporaryDirectory(prefix="load-") as folder, catalog.warehouse.cursor() as cursor:
+    with catalog.warehouse.folder() as folder, catalog.warehouse.cursor() as cursor:
         _check_sizes(catalog, load, files.paths)
         _check_types(load, fields)
         try:
-            fields, select = reader(cursor, files.paths, load, fields, Path(folder))
+            fields, select = reader(cursor, files.paths, load, fields, folder)
             written = writing.place(catalog, destination, {"writeDisposition": "WRITE_APPEND", **load}, fields, select)
         except duckdb.Error as error:
-            reason = str(error).partition("\n")[0]
-            raise invalid(f"Error while reading data, error message: {reason}") from error
+            raise invalid(f"Error while reading data, error message: {refusals.of_data(error)}") from error
     return {
         "load": {
             "inputFiles": str(len(files.paths)),

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import inspect
 import json
-import traceback
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from bqdump_local.bigquery.errors import BigQueryError, invalid
+from bqdump_local.bigquery.errors import BigQueryError, invalid, unexpected
 from bqdump_local.bigquery.routes.bodies import check_query, decoded
 from bqdump_local.operations import bigquery_operation
 from bqdump_local.partial import select
@@ -127,9 +126,8 @@ def to_route(endpoint: Endpoint) -> Route:
                 answer = await run_in_threadpool(endpoint.handler, call)
         except BigQueryError as error:
             return to_json(error.body(), error.status)
-        except Exception:
-            # The client gets the error of this stand-in, with a status that it does not retry.
-            return to_json(BigQueryError("notImplemented", traceback.format_exc()).body(), 501)
+        except Exception as error:
+            return to_json(unexpected(error).body(), 501)
         if isinstance(answer, Response):
             return answer
         if endpoint.method == "GET" and answer and (current := answer.get("etag")):

@@ -38,11 +38,11 @@ class UploadRoutes:
         """Receive a multipart upload, or start a resumable one."""
         if call.query.get("uploadType") == "multipart":
             metadata, content = _parts(call.headers.get("content-type", ""), call.raw)
-            job, path = checked("Job", metadata, "job"), _temporary()
+            job, path = checked("Job", metadata, "job"), self._temporary()
             path.write_bytes(content)
             return self._accept(call.project, job, path)
         upload = secrets.token_urlsafe(16)
-        self._uploads[upload] = (call.project, checked("Job", call.body, "job"), _temporary())
+        self._uploads[upload] = (call.project, checked("Job", call.body, "job"), self._temporary())
         location = f"{call.url}?uploadType=resumable&upload_id={upload}"
         return Response(status_code=200, headers={"Location": location, "X-GUploader-UploadID": upload})
 
@@ -68,6 +68,11 @@ class UploadRoutes:
             del self._uploads[upload]
         return self._accept(project, metadata, path)
 
+    def _temporary(self) -> Path:
+        handle, name = tempfile.mkstemp(prefix="upload-", dir=self._service.catalog.warehouse.files)
+        os.close(handle)
+        return Path(name)
+
     def _accept(self, project: str, metadata: dict[str, Any], path: Path) -> dict[str, Any]:
         try:
             return self._service.accept(project, metadata, path).resource()
@@ -76,12 +81,6 @@ class UploadRoutes:
             if error.status != 503:
                 path.unlink(missing_ok=True)
             raise
-
-
-def _temporary() -> Path:
-    handle, name = tempfile.mkstemp(prefix="upload-")
-    os.close(handle)
-    return Path(name)
 
 
 def _incomplete(size: int) -> Response:

@@ -11,6 +11,7 @@ from sqlglot.dialects.dialect import Dialect
 
 from bqdump_local.bigquery.errors import BigQueryError, unsupported
 from bqdump_local.bigquery.sql import cast_formats
+from bqdump_local.bigquery.sql.functions import known
 
 # sqlglot warns about every BigQuery option that DuckDB does not have; those are handled in `sql`.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -43,9 +44,18 @@ def invalid_query(message: str) -> BigQueryError:
     return BigQueryError("invalidQuery", message, location="query")
 
 
+def syntax_error(error: sqlglot.errors.SqlglotError) -> BigQueryError:
+    """The error for what sqlglot does not parse."""
+    found = error.errors[0] if isinstance(error, sqlglot.errors.ParseError) and error.errors else {}
+    return invalid_query(
+        f'Syntax error: Unexpected "{found.get("highlight")}" at [{found.get("line")}:{found.get("col")}]'
+    )
+
+
 def parse(text: str) -> list[exp.Expression]:
     """The statements of a script."""
     try:
+        known.refuse_foreign(sqlglot.tokenize(text, read="bigquery"))
         found = sqlglot.parse(cast_formats.with_calls(text), read="bigquery")
         parsed = (cast_formats.with_casts(statement) for statement in found if statement is not None)
         statements = [_altering(item) if isinstance(item, exp.Command) else item for item in parsed]
@@ -57,14 +67,16 @@ def parse(text: str) -> list[exp.Expression]:
             return parse(joined)
         for part in text.split(";"):
             refuse_missing(part)
-        first = str(error).splitlines()[0]
-        raise invalid_query(f"Syntax error: {first}") from error
+        known.refuse_tables_as_arguments(text)
+        raise syntax_error(error) from error
     if not statements:
         raise invalid_query("Syntax error: Unexpected end of statement")
     # Before the first one runs.
     for statement in statements:
         if not isinstance(statement, (exp.Query, exp.DML)):
             refuse_missing(statement.sql(dialect="bigquery", comments=False))
+        if isinstance(statement, (exp.Column, exp.Alias)):
+            raise invalid_query(f"Syntax error: Unexpected identifier {statement.sql(dialect='bigquery')[:80]}")
     return statements
 
 
@@ -122,3 +134,24 @@ def _altering_schema(text: str) -> exp.Expression:
     if isinstance(statement, exp.Alter):
         statement.set("kind", "SCHEMA")
     return statement
+
+
+def in_parentheses(text: str) -> tuple[str, str]:
+    """What is between the first parenthesis and the one that closes it, and the rest."""
+    depth, start = 0, text.index("(")
+    for token in sqlglot.tokenize(text, read="bigquery"):
+        depth += (token.text == "(") - (token.text == ")")
+        if token.text == ")" and not depth:
+            return text[start + 1 : token.start], text[token.end + 1 :]
+    raise invalid_query("Syntax error: Expected )")
+
+
+def split_list(text: str) -> list[str]:
+    """The items of a list that is separated by commas."""
+    starts, depth = [0], 0
+    for token in sqlglot.tokenize(text, read="bigquery"):
+        depth += (token.text in ("(", "<")) - (token.text in (")", ">"))
+        if token.text == "," and not depth:
+            starts.append(token.end + 1)
+    ends = [*(start - 1 for start in starts[1:]), len(text)]
+    return [item for start, end in zip(starts, ends, strict=True) if (item := text[start:end]).strip()]

@@ -13,12 +13,12 @@ from bqdump_local.bigquery.errors import BigQueryError, unsupported
 from bqdump_local.bigquery.files.formats import to_json_string
 from bqdump_local.bigquery.jobs.settings import USER
 from bqdump_local.bigquery.sql import metadata, names, parameters, partition_filter, structs, unnested
-from bqdump_local.bigquery.sql.functions import calls, dates
+from bqdump_local.bigquery.sql.functions import calls, dates, known
 from bqdump_local.bigquery.sql.parsing import invalid_query, parse
 from bqdump_local.bigquery.sql.results import cast_types
 from bqdump_local.bigquery.statements import routines
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table
-from bqdump_local.bigquery.tables.types import Field, quote
+from bqdump_local.bigquery.tables.types import Field, failing, quote
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.tables.catalog import Catalog
@@ -76,7 +76,7 @@ class Translation:
 
     def to_duckdb(self, statement: exp.Expression, target: exp.Table | None = None, stored: str = "") -> str:
         """The statement for DuckDB, which changes it. target: a table to replace by the stored table of that name."""
-        pseudo = _names_pseudo_columns(statement)
+        pseudo = names_pseudo_columns(statement)
         statement = self.resolve(statement, target, stored)
         unnested.count_from_zero(statement)
         statement = calls.replace(statement)
@@ -90,8 +90,8 @@ class Translation:
 
     def resolve(self, statement: exp.Expression, target: exp.Table | None = None, stored: str = "") -> exp.Expression:
         """The statement with stored tables in place of those that it names, which `referenced` has then."""
-        pseudo = _names_pseudo_columns(statement)
-        known = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
+        pseudo = names_pseudo_columns(statement)
+        defined = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
         statement = routines.with_calls_inlined(statement, self)
         named = list(statement.find_all(exp.Table))
         names.unqualify(statement, named, self.project)
@@ -100,11 +100,10 @@ class Translation:
             if isinstance(node.this, exp.Anonymous) and (query := routines.inlined(node, self)) is not None:
                 self._function(node, query)
             elif isinstance(node.this, exp.Func):
-                # DuckDB has functions that read local files, and BigQuery has no such functions.
-                raise invalid_query(f"Table-valued function not found: {node.this.sql(dialect='bigquery')[:80]}")
+                raise known.of_tables(node)
             elif target is not None and node is target:
                 node.replace(_plain_table(stored, node.alias or node.name))
-            elif (node.db or node.name.lower() not in known) and isinstance(node.this, exp.Identifier):
+            elif (node.db or node.name.lower() not in defined) and isinstance(node.this, exp.Identifier):
                 node.replace(self._relation(node, pseudo=pseudo))
         return statement
 
@@ -230,7 +229,7 @@ class Translation:
         array, index = (part.sql(dialect="duckdb") for part in (node.this, node.expressions[0]))
         position = f"(({index}) + {1 - int(node.args['offset'])})"
         text = f"'Array index ' || ({index}) || ' is out of bounds'"
-        beyond = "NULL" if node.args.get("safe") else f"error({text})"
+        beyond = "NULL" if node.args.get("safe") else failing(text)
         return _duckdb(
             f"CASE WHEN {position} BETWEEN 1 AND len({array}) THEN ({array})[{position}] "
             f"WHEN {position} IS NULL OR ({array}) IS NULL THEN NULL ELSE {beyond} END"
@@ -265,7 +264,8 @@ class Translation:
         return cast_types(select, self.parameters)
 
 
-def _names_pseudo_columns(statement: exp.Expression) -> bool:
+def names_pseudo_columns(statement: exp.Expression) -> bool:
+    """Whether a statement names `_PARTITIONTIME` or `_PARTITIONDATE`."""
     return any(column.name.upper() in PSEUDO_COLUMNS for column in statement.find_all(exp.Column))
 
 

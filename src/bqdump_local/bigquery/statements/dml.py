@@ -9,8 +9,8 @@ from sqlglot import exp
 
 from bqdump_local.bigquery.jobs import writing
 from bqdump_local.bigquery.sql.parsing import invalid_query
-from bqdump_local.bigquery.sql.translation import Translation
-from bqdump_local.bigquery.statements import defaults
+from bqdump_local.bigquery.sql.translation import Translation, names_pseudo_columns
+from bqdump_local.bigquery.statements import by_position, defaults
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def change(statement: exp.Expression, translation: Translation) -> tuple[int, di
     table.require_plain()
     translation.referenced.append(table)
     _name_columns(statement, table)
+    if not names_pseudo_columns(statement):
+        by_position.match(statement, table.fields)
     counts: Counter[str] = Counter()
 
     def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:

@@ -30,7 +30,7 @@ def run(
     try:
         with catalog.warehouse.cursor() as cursor:
             rows, size = cursor.execute(f"SELECT count(*), {logical_bytes(fields)} FROM {stored}").fetchall()[0]
-            written = extract.Writer(cursor, stored, fields, file_format).write(
+            written = extract.Writer(translation.catalog.warehouse, cursor, stored, fields, file_format).write(
                 store,
                 [uri],
                 rows=rows,

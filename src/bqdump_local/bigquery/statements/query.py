@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,8 @@ from bqdump_local.bigquery.files.readers import reader
 from bqdump_local.bigquery.jobs import load, writing
 from bqdump_local.bigquery.jobs.connection import dataset_project
 from bqdump_local.bigquery.sql import anonymous, metadata
-from bqdump_local.bigquery.sql.functions import calls
 from bqdump_local.bigquery.sql.parsing import invalid_query, parse
+from bqdump_local.bigquery.sql.refusals import refusal
 from bqdump_local.bigquery.sql.results import JobResult, Result, describe, fetch, name_columns
 from bqdump_local.bigquery.sql.translation import Translation
 from bqdump_local.bigquery.statements import altering, clones, ddl, dml, export_data, indexes, policies, routines
@@ -77,7 +76,7 @@ class Query:
                 if len(statements) > 1:
                     outcome.statistics["statementType"] = "SCRIPT"
         except duckdb.Error as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
         except RecursionError as error:
             raise invalid_query("The query is nested too deeply.") from error
         finally:
@@ -115,7 +114,7 @@ class Query:
                 else:
                     self._refer(statement)
         except duckdb.Error as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
         finally:
             self._catalog.warehouse.drop(self._outside)
         processed = str(self._processed())
@@ -240,7 +239,7 @@ class Query:
         self._outside.append(name)
         with (
             self._catalog.warehouse.cursor() as cursor,
-            load.Files.download(self._store, external["sourceUris"]) as files,
+            load.Files.download(self._catalog.warehouse, self._store, external["sourceUris"]) as files,
         ):
             found, select = reader(cursor, files.paths, options, fields)
             cursor.execute(f"CREATE TABLE {name} AS {select}")
@@ -259,19 +258,6 @@ def _billed(processed: int) -> str:
     """The bytes billed: complete MB, and at least 10 MB for a query that reads a table."""
     megabyte = 1 << 20
     return str(max(10 * megabyte, -(-processed // megabyte) * megabyte)) if processed else "0"
-
-
-def _refusal(error: duckdb.Error) -> BigQueryError:
-    return calls.missing(str(error)) or invalid_query(_message(error))
-
-
-def _message(error: duckdb.Error) -> str:
-    if own := re.search("\x01(.*?)\x02", str(error), re.DOTALL):
-        return own[1]
-    first = str(error).partition("\n")[0]
-    if match := re.search(r'Referenced column "([^"]+)"', first):
-        return f"Unrecognized name: {match[1]}"
-    return first
 
 
 def refuse_bad_query(configuration: dict[str, Any]) -> None:

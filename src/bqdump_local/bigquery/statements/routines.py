@@ -10,7 +10,8 @@ import sqlglot
 from sqlglot import exp
 
 from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid, not_found, unsupported
-from bqdump_local.bigquery.sql.functions.calls import GROUPS
+from bqdump_local.bigquery.sql.functions import known
+from bqdump_local.bigquery.sql.parsing import in_parentheses, split_list, syntax_error
 from bqdump_local.bigquery.tables.shelf import accept
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def run(text: str, translation: Translation) -> str | None:
     statement = f"CREATE_{kind.replace(' ', '_')}"
     if found["exists"] and translation.catalog.routines.find(*place):
         return statement
-    arguments, rest = _in_parentheses(text[found.end() :])
+    arguments, rest = in_parentheses(text[found.end() :])
     create(translation.catalog, place, _resource(kind, arguments, rest), replace=bool(found["replace"]))
     return statement
 
@@ -115,7 +116,7 @@ def inlined(call: exp.Expression, translation: Translation) -> exp.Expression | 
         return None
     place = (path[-3] if len(path) > 2 else translation.project, path[-2], path[-1])
     found = translation.catalog.routines.find(*place)
-    if found is None and len(path) == 2 and path[0].upper() in GROUPS:
+    if found is None and len(path) == 2 and path[0].upper() in known.GROUPS:
         raise unsupported(f"the function {'.'.join(path).upper()}", location="query")
     if found is None:
         raise BigQueryError("invalidQuery", f"Function not found: {'.'.join(path)}", location="query")
@@ -180,12 +181,12 @@ def with_calls_inlined(statement: exp.Expression, translation: Translation) -> e
 def _body(routine: Resource) -> exp.Expression:
     body = routine["definitionBody"]
     try:
+        known.refuse_foreign(sqlglot.tokenize(body, read="bigquery"))
         if routine["routineType"] == "TABLE_VALUED_FUNCTION":
             return sqlglot.parse_one(body, read="bigquery")
         return sqlglot.parse_one(f"SELECT {body}", read="bigquery").expressions[0].unalias()
     except sqlglot.errors.SqlglotError as error:
-        first = str(error).splitlines()[0]
-        raise BigQueryError("invalidQuery", f"Syntax error: {first}", location="query") from error
+        raise syntax_error(error) from error
 
 
 def _check_references(catalog: Catalog, project: str, routine: Resource) -> None:
@@ -195,9 +196,13 @@ def _check_references(catalog: Catalog, project: str, routine: Resource) -> None
     if routine["routineType"] == "PROCEDURE" or routine.get("remoteFunctionOptions"):
         return
     body = _body(routine)
-    known = {cte.alias.lower() for cte in body.find_all(exp.CTE)}
+    defined = {cte.alias.lower() for cte in body.find_all(exp.CTE)}
+    for node in body.walk():
+        known.refuse_unknown(node)
     for node in body.find_all(exp.Table):
-        named = isinstance(node.this, exp.Identifier) and node.db and node.name.lower() not in known
+        if isinstance(node.this, exp.Func) and not node.db:
+            raise known.of_tables(node)
+        named = isinstance(node.this, exp.Identifier) and node.db and node.name.lower() not in defined
         if named and not node.db.upper().startswith("INFORMATION_SCHEMA"):
             catalog.table(node.catalog or project, node.db, node.name)
     for call in calls(body):
@@ -213,21 +218,21 @@ def _resource(kind: str, arguments: str, rest: str) -> Resource:
     language, rest = (clauses["language"] or "SQL").upper(), rest[clauses.end() :]
     language = "JAVASCRIPT" if language == "JS" else language
     if OPTIONS.match(rest):
-        options, rest = _in_parentheses(rest)
+        options, rest = in_parentheses(rest)
     found = BODY.fullmatch(rest)
     body = found["body"] if found else ""
     if language != "SQL":
         quoted = QUOTED_BODY.fullmatch(body)
         body = quoted["code"] if quoted else body
     elif kind.endswith("FUNCTION") and kind != "TABLE FUNCTION" and body.startswith("("):
-        body = _in_parentheses(body)[0].strip()
+        body = in_parentheses(body)[0].strip()
     made: Resource = {"routineType": TYPES[kind], "language": language, "definitionBody": body}
-    if listed := [_argument(text) for text in _split(arguments)]:
+    if listed := [_argument(text) for text in split_list(arguments)]:
         made["arguments"] = listed
     if clauses["returns"] and kind == "TABLE FUNCTION":
         table = clauses["returns"].strip().removeprefix("TABLE").replace("<", "(").replace(">", ")")
-        columns = _in_parentheses(table)[0]
-        made["returnTableType"] = {"columns": [_typed(text, "type") for text in _split(columns)]}
+        columns = in_parentheses(table)[0]
+        made["returnTableType"] = {"columns": [_typed(text, "type") for text in split_list(columns)]}
     elif clauses["returns"]:
         made["returnType"] = data_type(clauses["returns"])
     if clauses["level"]:
@@ -268,27 +273,6 @@ def _data_type(node: exp.DataType) -> Resource:
         fields = [{"name": member.name, "type": _data_type(member.args["kind"])} for member in node.expressions]
         return {"typeKind": "STRUCT", "structType": {"fields": fields}}
     return {"typeKind": node.sql(dialect="bigquery").partition("(")[0]}
-
-
-def _in_parentheses(text: str) -> tuple[str, str]:
-    """What is between the first parenthesis and the one that closes it, and the rest."""
-    depth, start = 0, text.index("(")
-    for token in sqlglot.tokenize(text, read="bigquery"):
-        depth += (token.text == "(") - (token.text == ")")
-        if token.text == ")" and not depth:
-            return text[start + 1 : token.start], text[token.end + 1 :]
-    raise BigQueryError("invalidQuery", "Syntax error: Expected )", location="query")
-
-
-def _split(text: str) -> list[str]:
-    """The items of a list that is separated by commas."""
-    starts, depth = [0], 0
-    for token in sqlglot.tokenize(text, read="bigquery"):
-        depth += (token.text in ("(", "<")) - (token.text in (")", ">"))
-        if token.text == "," and not depth:
-            starts.append(token.end + 1)
-    ends = [*(start - 1 for start in starts[1:]), len(text)]
-    return [item for start, end in zip(starts, ends, strict=True) if (item := text[start:end]).strip()]
 
 
 def _place(name: str, translation: Translation) -> tuple[str, str, str]:

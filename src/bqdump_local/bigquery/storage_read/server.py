@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
-from bqdump_local.bigquery.errors import BigQueryError, invalid
+from bqdump_local.bigquery.errors import BigQueryError, invalid, unexpected
 from bqdump_local.held import port_in_use
 
 if TYPE_CHECKING:
@@ -222,9 +221,6 @@ def _abort(context: grpc.ServicerContext, error: Exception) -> NoReturn:
     if context.code() is not None:
         # The call was aborted, for which grpc raises this.
         raise error
-    if not isinstance(error, BigQueryError):
-        # The client gets the error of this stand-in, with a status that it does not retry.
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, "".join(traceback.format_exception(error)))
-    else:
-        context.abort(REASONS.get(error.reason) or CODES.get(error.status, grpc.StatusCode.UNKNOWN), error.message)
+    known = error if isinstance(error, BigQueryError) else unexpected(error)
+    context.abort(REASONS.get(known.reason) or CODES.get(known.status, grpc.StatusCode.UNKNOWN), known.message)
     raise error

@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from bqdump_local.bigquery.errors import BigQueryError, invalid, not_found
 from bqdump_local.bigquery.files.formats import logical_bytes
-from bqdump_local.bigquery.sql import partition_filter
+from bqdump_local.bigquery.sql import partition_filter, refusals
 from bqdump_local.bigquery.sql.parsing import parse
 from bqdump_local.bigquery.sql.translation import Translation
 from bqdump_local.bigquery.storage_read import avro_rows
@@ -207,13 +207,12 @@ class Sessions:
             raise invalid("request failed: Query error: the row restriction must be a single expression")
         if objection := partition_filter.objection(table, where.this):
             raise invalid(f"request failed: Query error: {objection}")
-        translation = Translation(self._catalog, table.project, None, table.location, self._catalog.settings.now_ms())
-        condition = where.this.transform(translation.rewrite)
         if table.ingestion_time:
-            for column in list(condition.find_all(exp.Column)):
+            for column in list(where.find_all(exp.Column)):
                 if column.name.upper() == "_PARTITIONTIME":
                     column.replace(exp.column(PARTITION_TIME))
-        return str(condition.sql(dialect="duckdb"))
+        translation = Translation(self._catalog, table.project, None, table.location, self._catalog.settings.now_ms())
+        return translation.expression(where.this)
 
 
 def select(fields: Sequence[Field], selected: Sequence[str]) -> tuple[Field, ...]:
@@ -249,7 +248,5 @@ def stream_count(size: int, stream_bytes: int, request: SessionRequest) -> int:
 
 
 def _refused(error: duckdb.Error) -> BigQueryError:
-    first = str(error).partition("\n")[0]
-    if match := re.search(r'Referenced column "([^"]+)"', first):
-        return invalid(f"request failed: Query error: Unrecognized name: {match[1]}")
-    return invalid(f"request failed: Query error: {first}")
+    found = refusals.refusal(error)
+    return BigQueryError(found.reason, f"request failed: Query error: {found.message}")

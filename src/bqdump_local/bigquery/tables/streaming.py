@@ -6,9 +6,7 @@ Source: https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/inser
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -16,6 +14,7 @@ import duckdb
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.files.readers import reader
 from bqdump_local.bigquery.jobs.writing import check_values
+from bqdump_local.bigquery.sql import refusals
 from bqdump_local.bigquery.statements import defaults
 from bqdump_local.bigquery.tables import buffers
 from bqdump_local.bigquery.tables.types import Field, quote
@@ -48,7 +47,9 @@ def insert_all(catalog: Catalog, table: Table, body: dict[str, Any]) -> dict[str
         kept = [row for n, row in enumerate(rows) if n not in errors and _is_new(ids[n], table.inserted, seen)]
         if kept:
             text = _lines(kept)
-            buffers.stream(catalog, table, lambda cursor, name: _insert(cursor, name, table.fields, text), len(text))
+            buffers.stream(
+                catalog, table, lambda cursor, name: _insert(catalog, cursor, name, table.fields, text), len(text)
+            )
         table.inserted |= seen
     if errors:
         return KIND | {"insertErrors": [_errors(n, error) for n, error in sorted(errors.items())]}
@@ -138,12 +139,12 @@ def _error(catalog: Catalog, table: Table, rows: Sequence[Row]) -> str:
         try:
             columns = ", ".join(quote(field.name) for field in table.fields)
             cursor.execute(f"CREATE TEMP TABLE {name} AS SELECT {columns} FROM {table.current.name} WHERE false")
-            _insert(cursor, name, table.fields, _lines(rows))
+            _insert(catalog, cursor, name, table.fields, _lines(rows))
             check_values(cursor, name, table.fields)
         except BigQueryError as error:
             return error.message
         except duckdb.Error as error:
-            return str(error).partition("\n")[0]
+            return refusals.of_data(error)
         finally:
             cursor.execute(f"DROP TABLE IF EXISTS {name}")
     return ""
@@ -153,9 +154,11 @@ def _lines(rows: Sequence[Row]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def _insert(cursor: duckdb.DuckDBPyConnection, name: str, fields: tuple[Field, ...], text: str) -> int:
-    with tempfile.TemporaryDirectory(prefix="stream-") as folder:
-        path = Path(folder) / "rows.json"
+def _insert(
+    catalog: Catalog, cursor: duckdb.DuckDBPyConnection, name: str, fields: tuple[Field, ...], text: str
+) -> int:
+    with catalog.warehouse.folder() as folder:
+        path = folder / "rows.json"
         path.write_text(text, encoding="utf-8")
         found, select = reader(cursor, [path], {"sourceFormat": "NEWLINE_DELIMITED_JSON"}, fields)
         names = ", ".join(quote(field.name) for field in found)

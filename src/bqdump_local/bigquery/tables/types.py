@@ -145,6 +145,11 @@ def literal(text: object) -> str:
     return "'" + str(text).replace("'", "''") + "'"
 
 
+def failing(message: str) -> str:
+    """An SQL expression that fails with this message, itself an SQL expression. Clients see it as it is."""
+    return f"error(chr(1) || {message} || chr(2))"
+
+
 def duckdb_type(field: Field, leaf: Callable[[Field], str] = lambda field: STORED[field.type]) -> str:
     """The DuckDB type of a field. leaf: maps the types of scalars."""
     if field.mode == "REPEATED":

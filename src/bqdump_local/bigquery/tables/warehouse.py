@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +17,7 @@ import duckdb
 
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.sql.functions.calls import MACROS
+from bqdump_local.bigquery.tables.types import literal
 from bqdump_local.held import folder_in_use
 
 INTERRUPT_SECONDS, INTERRUPTIONS = 0.05, 100
@@ -53,6 +56,10 @@ class Warehouse:
         self._connection.execute("SET GLOBAL max_expression_depth = 5000")
         # sqlglot writes lambdas with an arrow.
         self._connection.execute("SET GLOBAL lambda_syntax = 'ENABLE_SINGLE_ARROW'")
+        # Whatever a query finds a way to call, DuckDB reads and writes no other files than those of this folder.
+        self.files = Path(tempfile.mkdtemp(prefix="bqdump-files-")).resolve()
+        self._connection.execute(f"SET GLOBAL allowed_directories = [{literal(self.files)}]")
+        self._connection.execute("SET GLOBAL enable_external_access = false")
         self._connection.execute(MACROS)
         self._connection.execute("CREATE SCHEMA IF NOT EXISTS data")
         self._connection.execute("CREATE TABLE IF NOT EXISTS kept (key VARCHAR PRIMARY KEY, document VARCHAR)")
@@ -76,6 +83,12 @@ class Warehouse:
                 cursor.close()
                 self._busy.remove(cursor)
                 self._cursors.notify_all()
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A new folder for files that DuckDB reads or writes, which is removed at the end of the context."""
+        with tempfile.TemporaryDirectory(dir=self.files) as name:
+            yield Path(name)
 
     def fresh_name(self) -> str:
         """A unique name for a new stored table."""
@@ -145,6 +158,12 @@ class Warehouse:
 
     def close(self) -> None:
         """End the statements that run, write everything, and close the file."""
+        try:
+            self._end()
+        finally:
+            shutil.rmtree(self.files, ignore_errors=True)
+
+    def _end(self) -> None:
         with self._cursors:
             self._closed = True
             for _ in range(INTERRUPTIONS):

@@ -5,18 +5,15 @@ What has no macro either is refused by name, instead of being answered wrongly.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
 from sqlglot import exp
-from sqlglot.dialects.dialect import Dialect
 
-from bqdump_local.bigquery.errors import BigQueryError, unsupported
-from bqdump_local.bigquery.sql.functions import casting, dates, json, text
-from bqdump_local.bigquery.sql.functions.nodes import call
-from bqdump_local.bigquery.sql.parsing import invalid_query
+from bqdump_local.bigquery.errors import unsupported
+from bqdump_local.bigquery.sql.functions import casting, dates, json, known, text
+from bqdump_local.bigquery.sql.functions.nodes import call, cast
 
 Replacement = Callable[[Any], exp.Expression]
 # The statements that create the macros.
@@ -29,25 +26,6 @@ CASTS = {
     exp.DataType.Type.BINARY: "bytes",
     exp.DataType.Type.VARBINARY: "bytes",
 }
-# Functions whose name, in BigQuery, begins with the name of a group: HLL_COUNT.INIT.
-GROUPS = ("AEAD", "AI", "DETERMINISTIC_ENCRYPT", "HLL_COUNT", "KEYS", "KLL_QUANTILES", "ML", "NET", "OBJ", "VECTOR")
-# How names of functions begin that BigQuery has, and this stand-in may not have.
-FAMILIES = (
-    *(
-        "APPROX_",
-        "ARRAY_",
-        "BIT_",
-        "DATE_",
-        "DATETIME_",
-        "GENERATE_",
-        "JSON_",
-        "LAX_",
-        "NORMALIZE_",
-        "PARSE_",
-        "RANGE_",
-    ),
-    *("REGEXP_", "S2_", "SAFE_", "ST_", "TIMESTAMP_", "TO_"),
-)
 
 
 def replace(statement: exp.Expression) -> exp.Expression:
@@ -63,6 +41,7 @@ def replace(statement: exp.Expression) -> exp.Expression:
 
 
 def _replaced(node: exp.Expression) -> exp.Expression:
+    known.refuse_unknown(node)
     if (name := REFUSED.get(type(node))) is not None:
         raise unsupported(f"the function {name}", location="query")
     return change(node) if (change := CHANGES.get(type(node))) is not None else node
@@ -173,11 +152,25 @@ def _joined(node: exp.GroupConcat) -> exp.Expression:
     return node
 
 
+def _concatenated(node: exp.Expression) -> exp.Expression:
+    """A NULL between strings or bytes is of their type."""
+    parts = list(node.iter_expressions())
+    kind = "BLOB" if any(isinstance(part, exp.ByteString) for part in parts) else "VARCHAR"
+    for part in parts:
+        if isinstance(part, exp.Null):
+            part.replace(cast(part, kind))
+    return node
+
+
 def _named(node: exp.Anonymous) -> exp.Expression:
     """A function that sqlglot does not know."""
     name = node.name.upper()
     if name in ("ARRAY_IS_DISTINCT", "ARRAY_INCLUDES", "RANGE_BUCKET"):
         return call(name.lower(), *node.expressions)
+    if name == "ERROR":
+        started = exp.DPipe(this=exp.Literal.string("\x01"), expression=exp.Paren(this=node.expressions[0].copy()))
+        message = exp.DPipe(this=started, expression=exp.Literal.string("\x02"))
+        return exp.Anonymous(this="error", expressions=[message])
     if name == "RANGE":
         raise unsupported("the function RANGE", location="query")
     return node
@@ -185,7 +178,7 @@ def _named(node: exp.Anonymous) -> exp.Expression:
 
 def _grouped(node: exp.Dot) -> exp.Expression:
     group = node.this.name.upper() if isinstance(node.this, (exp.Identifier, exp.Column)) else ""
-    if isinstance(node.expression, (exp.Anonymous, exp.Func)) and group in GROUPS:
+    if isinstance(node.expression, (exp.Anonymous, exp.Func)) and group in known.GROUPS:
         name = node.expression.name if isinstance(node.expression, exp.Anonymous) else node.expression.sql_name()
         raise unsupported(f"the function {group}.{name.upper()}", location="query")
     if isinstance(node.this, (exp.Anonymous, exp.Bracket)):
@@ -234,6 +227,7 @@ REFUSED: dict[type[exp.Expression], str] = {
     exp.SafeConvertBytesToString: "SAFE_CONVERT_BYTES_TO_STRING",
     exp.Soundex: "SOUNDEX",
     exp.ToBase32: "TO_BASE32",
+    exp.Typeof: "TYPEOF",
 }
 
 CHANGES: dict[type[exp.Expression], Replacement] = {
@@ -254,6 +248,8 @@ CHANGES: dict[type[exp.Expression], Replacement] = {
     exp.Bracket: _element,
     exp.Cast: _cast,
     exp.TryCast: _cast,
+    exp.Concat: _concatenated,
+    exp.DPipe: _concatenated,
     exp.Div: lambda node: call("div", node.this, node.expression),
     exp.Dot: _grouped,
     exp.GroupConcat: _joined,
@@ -274,26 +270,3 @@ CHANGES: dict[type[exp.Expression], Replacement] = {
     **json.CHANGES,
     **text.CHANGES,
 }
-
-NO_FUNCTION = re.compile(
-    r"(?:Scalar|Table|Aggregate|Macro) ?(?:Function|Macro)? with name \"?(\w+)\"? (?:does not exist|is not in)"
-)
-# What the macro `unsupported` fails with.
-NOT_HERE = re.compile("\x01\x03(.*?)\x02")
-NO_OVERLOAD = re.compile(r"No function matches the given name and argument types '([^(]+)\((.*)\)'")
-
-
-def missing(message: str) -> BigQueryError | None:
-    """The error for a function that DuckDB does not have, or not for these types; None for another error of DuckDB."""
-    if found := NOT_HERE.search(message):
-        return unsupported(found[1], location="query")
-    if found := NO_FUNCTION.search(message):
-        name = found[1].upper()
-        if name in Dialect.get_or_raise("bigquery").parser_class.FUNCTIONS or name.startswith(FAMILIES):
-            return unsupported(f"the function {name}", location="query")
-        return invalid_query(f"Function not found: {found[1]}")
-    if "STRUCT to STRUCT cast" in message:
-        return unsupported("this cast of a struct whose members have no names", location="query")
-    if (found := NO_OVERLOAD.search(message)) and "BLOB" in found[2]:
-        return unsupported(f"{found[1].upper()} of BYTES", location="query")
-    return None
