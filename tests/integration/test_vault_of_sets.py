@@ -15,7 +15,7 @@ from integration.command import Called
 from integration.stage import Stage
 from integration.test_sets import DATASETS, EVERY, TABLES, fill
 from integration.test_thieves import unlock_all
-from integration.test_vault import KEEP, create_bucket, dest, local, name_of, objects, until
+from integration.test_vault import KEEP, create_bucket, dest, local, name_of, objects, shorten, until
 
 STATE = "sales/_bqdump"
 AT = {"SOURCE_DATASET": "*"}
@@ -176,3 +176,26 @@ def test_prune_with_a_key_keeps_to_the_datasets_of_the_signed_set(vault: Stage) 
     assert name not in left
     verified = json.loads(vault.command("verify", "--json", "--to", dest(vault), "--trust", "copier.pub", env=AT).out)
     assert {one["run"] for one in verified["datasets"]} == {"two"}
+
+
+def test_verify_names_documents_of_a_set_that_are_locked_for_a_shorter_time_than_its_run(vault: Stage) -> None:
+    assert vault.command("keys", "new", "copier").code == 0
+    for run in ("one", "two"):
+        export(vault, run)
+        copy(vault, "--sign", "copier.key")
+    at = ("--json", "--to", dest(vault), "--trust", "copier.pub")
+    assert vault.command("verify", *at, env=AT).code == 0
+    own = [name for name in objects(vault) if name.startswith((f"{STATE}/pointers/two.", f"{STATE}/projects/two/"))]
+    own += [f"{STATE}/latest.json", "sales/ops_eu/_bqdump/runs/two/manifest.json"]
+    assert len(own) == 5
+    for name in own:
+        shorten(vault, name)
+    called = vault.command("verify", *at, env=AT)
+    findings = json.loads(called.out)["findings"]
+    assert (called.code, {(one["kind"], one["file"]) for one in findings}) == (4, {("lock", name) for name in own})
+    assert {one["table"] for one in findings} == {"", "ops_eu"}
+    # What says that the place is a set's is of every run.
+    called = vault.command("verify", "one", *at, env=AT)
+    assert [one["file"] for one in json.loads(called.out)["findings"]] == [f"{STATE}/latest.json"]
+    copy(vault, "--sign", "copier.key")
+    assert vault.command("verify", *at, env=AT).code == 0

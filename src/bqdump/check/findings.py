@@ -42,7 +42,7 @@ class Finding(msgspec.Struct, frozen=True):
     - rows: of a file, or (file "") of a table.
     - values: a column's values differ from BigQuery's.
     - source: BigQuery no longer has the table's data at the snapshot time.
-    - lock: the file of a locked copy is locked for a shorter time than its run, or not any more.
+    - lock: the object of a locked copy is locked for a shorter time than its run, or not any more.
     - hidden: in a locked copy, something was put over the object, or hides it; what is locked was read instead.
     """
 

@@ -54,10 +54,19 @@ async def verify(
     """
     compared = await compare_files(store, settings, await read_manifest(store, settings, run), tell)
     manifest, copied = compared.manifest, compared.copied
-    locked = bool(manifest.copy_of and manifest.copy_of.locked_until)
-    findings = [*await _what_hides(store, compared.findings), *await _compare_locks(store, manifest)]
-    if locked:
-        tables = {file.name: table.table for table in manifest.tables for file in table.files}
+    findings = await _what_hides(store, compared.findings)
+    if until := manifest.copy_of.locked_until if manifest.copy_of else 0:
+        tables, layout = {file.name: table.table for table in manifest.tables for file in table.files}, settings.layout
+        names = layout.run(manifest.run)
+        own = (
+            names.manifest,
+            names.signature,
+            layout.pointer(manifest.run),
+            layout.latest,
+            layout.copies,
+            layout.owner,
+        )
+        findings += await compare_locks(store, until, tables | dict.fromkeys([document.name for document in own], ""))
         findings += [*_forged(compared.hidden, tables), *await hidden_documents(store, settings)]
     if any(entry.iceberg for entry in manifest.tables):
         # Imported where there are Iceberg tables only.
@@ -240,12 +249,8 @@ def _compare(table: str, file: File, info: ObjectInfo | None) -> list[Finding]:
     return []
 
 
-async def _compare_locks(store: ObjectStore, manifest: Manifest) -> list[Finding]:
-    """Files of a locked copy whose lock ends before that of the run."""
-    until = manifest.copy_of.locked_until if manifest.copy_of else 0
-    if not until:
-        return []
-    tables = {file.name: table.table for table in manifest.tables for file in table.files}
+async def compare_locks(store: ObjectStore, until: int, tables: Mapping[str, str]) -> list[Finding]:
+    """Objects of a locked copy that are locked for a shorter time than their run. tables: by the names of objects."""
     expected, findings = f"locked until {rfc3339(until)}", list[Finding]()
     for name, info in sorted((await present(store, tables)).items()):
         if info.locked_until < until:

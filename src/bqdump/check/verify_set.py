@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from bqdump.check.findings import Verified, VerifiedDataset
-from bqdump.check.verify import hidden_documents
+from bqdump.check.findings import Finding, Verified, VerifiedDataset
+from bqdump.check.verify import compare_locks, hidden_documents
 from bqdump.concurrency import gathered
+from bqdump.core.documents.run_layout import names_beside
 from bqdump.core.documents.sets import DatasetEntry, SetManifest
-from bqdump.core.errors import DocumentError, NotFoundError
+from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import AT_ONCE, ExportAt, SetAt, datasets_left, published_sets
 from bqdump.repository.published import begun, missing_run, read_latest
-from bqdump.repository.repository import exists
-from bqdump.repository.set_runs import set_plan
+from bqdump.repository.repository import exists, value_of
+from bqdump.repository.set_runs import locked_set, set_plan
 
 Verify = Callable[[ObjectStore, Settings, str], Awaitable[Verified]]
 LEFT = "it has left the set; this is its last export"
@@ -80,10 +82,10 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
             *[
                 finding
                 for at, of_set in manifests
-                for finding in (await hidden_documents(at.store, at.settings) if of_set.locked else ())
+                for finding in (await _of_documents(at, of_set, run) if of_set.locked else ())
             ],
             *(
-                replace(finding, table=f"{name}.{finding.table}")
+                replace(finding, table=f"{name}.{finding.table}".removesuffix("."))
                 for name, verified in found
                 for finding in verified.findings
             ),
@@ -92,6 +94,34 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
         carried=sum(verified.carried for _, verified in found),
         datasets=tuple(part for part, _ in pairs),
     )
+
+
+async def _of_documents(at: SetAt, published: SetManifest, run: str) -> list[Finding]:
+    """Documents of a locked set that were hidden or replaced, or are locked for a shorter time than its run."""
+    hidden = await hidden_documents(at.store, at.settings)
+    of_set = published if run in ("", published.run) else await locked_set(at.store, at.settings, run)
+    until = max(
+        [await _locked_until(at, entry) for entry in of_set.datasets if entry.run == of_set.run] if of_set else [0]
+    )
+    if of_set is None or not until:
+        return hidden
+    layout = at.settings.layout
+    manifest, pointer = (
+        layout.set_run(of_set.run).manifest(of_set.digest),
+        layout.set_pointer(of_set.run, of_set.digest),
+    )
+    of_place = (layout.latest, layout.set_manifest, layout.copies, layout.owner)
+    own = (manifest, names_beside(manifest.name).signature, pointer, *of_place)
+    return [*hidden, *await compare_locks(at.store, until, dict.fromkeys([document.name for document in own], ""))]
+
+
+async def _locked_until(at: SetAt, entry: DatasetEntry) -> int:
+    """Until when the copy of a dataset's run was locked, as its manifest says; 0 for one that cannot be read."""
+    store, own, _ = at.export(entry.dataset)
+    with suppress(DocumentError, VerificationError):
+        manifest = await value_of(store, own.layout.run(entry.run).manifest)
+        return manifest.copy_of.locked_until if manifest and manifest.copy_of else 0
+    return 0
 
 
 async def _published(at: SetAt, manifest: SetManifest) -> list[_Part]:
