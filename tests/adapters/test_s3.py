@@ -9,13 +9,13 @@ import shlex
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 import urllib3
@@ -43,6 +43,7 @@ from bqdump.core.errors import (
     TargetError,
     UnavailableError,
 )
+from bqdump.ports.mover import Settling
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from s3_server import BUCKET, Fault, S3Server, operation_of, s3_server, signed_for
 
@@ -76,6 +77,13 @@ def on(test: Callable[[ObjectStore], Awaitable[Result]], bucket: str = BUCKET, p
             await store.close()
 
     return asyncio.run(run())
+
+
+async def streamed(store: ObjectStore, name: str, data: bytes, expect: int = 0) -> ObjectInfo:
+    """The object that a stream has stored, with its generation."""
+    [info] = await cast("Settling", store).settled([await store.stream(name, pieces(data), expect)])
+    assert info
+    return info
 
 
 async def pieces(data: bytes) -> AsyncIterator[bytes]:
@@ -229,10 +237,10 @@ def test_a_deletion_that_names_the_old_etag_does_not_meet_the_same_bytes_written
     data = (LARGE * 2)[:size]
 
     async def check(store: ObjectStore) -> None:
-        first = await store.stream("x", pieces(data), 0)
+        first = await streamed(store, "x", data)
         etags = [s3.etag("x")]
         for _ in range(3):
-            first = await store.stream("x", pieces(data), first.generation)
+            first = await streamed(store, "x", data, first.generation)
             etags.append(s3.etag("x"))
             assert (first.size, first.crc32c) == (len(data), crc32c(data))
         assert all(before != after for before, after in pairwise(etags)), etags
@@ -325,13 +333,52 @@ def test_requests_are_those_of_the_page_about_s3(s3: S3Server) -> None:
 
     async def check(store: ObjectStore) -> None:
         assert await counted(store.write("x", b"1", 0)) == {"put": 1, "head": 1}
-        assert await counted(store.stream("small", pieces(b"1"), 0)) == {"put": 1, "head": 1}
+        assert await counted(store.stream("small", pieces(b"1"), 0)) == {"put": 1}
         large = await counted(store.stream("large", pieces(LARGE), 0))
         assert large == {"begin": 1, "part": 3, "complete": 1, "head": 1}
         generation = (await store.read("x")).generation
         assert await counted(store.write("x", b"2", generation)) == {"put": 1, "head": 2}
         generation = (await store.read("x")).generation
         assert await counted(store.delete([("x", generation)])) == {"head": 1, "delete": 1}
+
+    on(check)
+
+
+def test_small_objects_that_arrive_together_are_looked_at_with_one_listing(s3: S3Server) -> None:
+    async def check(store: ObjectStore) -> None:
+        settling = cast("Settling", store)
+
+        async def sent(*names: str) -> list[ObjectInfo]:
+            return [await store.stream(name, pieces(name.encode()), 0) for name in names]
+
+        async def settled(some: Sequence[ObjectInfo | None]) -> dict[str, int]:
+            known = [info for info in some if info]
+            s3.counts.clear()
+            assert await settling.settled(known) == [await store.stat(info.name) for info in known]
+            return {"list": s3.counts["list"], "head": s3.counts["head"] - len(some)}
+
+        large = await store.stream("t/large", pieces(LARGE), 0)
+        near = await sent(*(f"t/{number}" for number in range(8)))
+        assert await settled([near[0]]) == {"list": 0, "head": 1}
+        assert await settled([*near, large]) == {"list": 1, "head": 0}
+        assert await settled(await settling.settled(near)) == {"list": 0, "head": 0}
+        # Names between which there are many others.
+        far = await sent("t/1/x", "t/9", "u/9", "w")
+        for number in range(20):
+            s3.put(f"t/1/y{number:02}", b"another")
+        assert await settled(far) == {"list": 1, "head": 3}
+        assert await settled(far) == {"list": 0, "head": 4}
+
+    on(check)
+
+
+def test_an_object_that_was_replaced_or_deleted_since_it_was_sent_is_not_as_sent(s3: S3Server) -> None:
+    async def check(store: ObjectStore) -> None:
+        sent = [await store.stream(f"t/{number}", pieces(b"1"), 0) for number in range(4)]
+        s3.put("t/0", b"2")
+        s3.put("t/1", b"12")
+        s3.delete("t/2")
+        assert [bool(info) for info in await cast("Settling", store).settled(sent)] == [False, False, False, True]
 
     on(check)
 
@@ -374,7 +421,7 @@ def test_requests_that_go_around_the_client_are_those_of_the_client_and_signed(
 ) -> None:
     async def check(store: ObjectStore) -> None:
         assert await store.stat(NAME) is None
-        small = await store.stream(NAME, pieces(b"1"), 0)
+        small = await streamed(store, NAME, b"1")
         await store.stream(NAME, pieces(LARGE), small.generation)
 
     def arrived(direct: bool) -> list[dict[str, Any]]:
@@ -548,7 +595,7 @@ def test_credentials_that_are_renewed_while_files_are_sent_sign_the_requests_tha
 
     async def check(store: ObjectStore) -> None:
         for name in ("x", "y"):
-            await store.stream(name, pieces(b"1"), 0)
+            await streamed(store, name, b"1")
 
     on(check)
     around = [one for one in arrived if AROUND not in one]
@@ -591,7 +638,7 @@ def test_a_service_without_space_is_not_asked_again(s3: S3Server) -> None:
 )
 def test_names_of_any_kind_are_those_that_were_given(s3: S3Server, name: str) -> None:
     async def check(store: ObjectStore) -> None:
-        first = await store.stream(name, pieces(b"1"), 0)
+        first = await streamed(store, name, b"1")
         assert await store.stream(name, pieces(LARGE), first.generation) == await store.stat(name)
         assert (await store.read(name)).data == LARGE
         listed = [info async for page in store.objects("") for info in page]
@@ -623,12 +670,12 @@ def test_requests_around_the_client_go_through_the_proxy_of_the_environment(
 
 def test_a_bucket_in_another_region_is_followed_there_by_the_client(s3: S3Server) -> None:
     async def check(store: ObjectStore) -> None:
-        first = await store.stream("x", pieces(b"1"), 0)
+        first = await streamed(store, "x", b"1")
         s3.faults = [Fault("put", 301, "PermanentRedirect", headers=(("x-amz-bucket-region", "eu-west-3"),))]
         s3.arrived = []
         await store.stream("y", pieces(b"2"), 0)
         assert (await store.stat("x")) == first
-        assert [AROUND not in one for one in s3.arrived] == [True, False, False, False]
+        assert [AROUND not in one for one in s3.arrived] == [True, False, False]
 
     on(check)
 
@@ -663,7 +710,7 @@ def test_of_a_bucket_in_another_region_the_way_that_the_client_found_is_learned(
 @pytest.mark.parametrize("operation", ["stat", "absent", "write"])
 def test_a_bucket_that_moves_to_another_region_is_followed_there(s3: S3Server, operation: str) -> None:
     async def check(store: ObjectStore) -> None:
-        first = await store.stream("x", pieces(b"1"), 0)
+        first = await streamed(store, "x", b"1")
         s3.region = "eu-west-1"
         if operation == "write":
             await store.write("y", b"2", 0)

@@ -21,7 +21,7 @@ from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
 from bqdump.adapters.s3.store import S3Store
 from bqdump.core.copy.plan import PIECE_BYTES
-from bqdump.core.errors import ConflictError, VerificationError
+from bqdump.core.errors import ConflictError, UnavailableError, VerificationError
 from bqdump.ports.mover import Mover
 from bqdump.ports.store import Copy, ObjectInfo, ObjectStore
 from local.storage_server import Http, storage_server
@@ -100,11 +100,31 @@ def test_moves_a_file_of_any_size(on: Any, data: bytes) -> None:
         generation = await two.source.write("a/file", data, 0)
         moved = await two.mover.move(wish(data, generation))
         assert moved
+        [moved] = await two.mover.settled([moved])
         assert moved.info == await two.target.stat("b/file")
         assert not moved.found
         assert (await two.target.read("b/file")).data == data
         assert moved.sha256 == ("" if two.mover.rewrites else hashlib.sha256(data).hexdigest())
         assert await two.mover.digest(moved.info) == hashlib.sha256(data).hexdigest()
+
+    on(check)
+
+
+def test_files_that_arrive_together_have_their_generations_unless_one_is_gone(on: Any) -> None:
+    async def check(two: Two) -> None:
+        moved = []
+        for name in "abc":
+            generation = await two.source.write(f"a/{name}", b"one", 0)
+            one = await two.mover.move(wish(b"one", generation)._replace(source=f"a/{name}", target=f"b/{name}"))
+            assert one
+            moved.append(one)
+        settled = await two.mover.settled(moved)
+        assert [one.info for one in settled] == [await two.target.stat(f"b/{name}") for name in "abc"]
+        assert await two.mover.settled(settled) == settled
+        if two.target.abilities.late_generations:
+            await two.target.delete([("b/b", settled[1].info.generation)])
+            with pytest.raises(UnavailableError, match=r"s3://bucket/b/b: .*not there any more as it was sent"):
+                await two.mover.settled(moved)
 
     on(check)
 
@@ -186,6 +206,7 @@ def test_a_file_that_was_to_be_replaced_and_is_gone_is_stored(on: Any) -> None:
         moved = await two.mover.move(wish(b"one", generation, there))
         assert moved
         assert not moved.found
+        [moved] = await two.mover.settled([moved])
         assert moved.info == await two.target.stat("b/file")
 
     on(check)

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
-from typing import IO, TypeVar
+from typing import IO, TypeVar, cast
 
 import pytest
 
@@ -24,6 +24,7 @@ from bqdump.adapters.s3.store import S3Store
 from bqdump.core.documents.layout import SMALL
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.errors import BqdumpError, ConflictError, DocumentError, NotFoundError
+from bqdump.ports.mover import Settling
 from bqdump.ports.store import Abilities, Copy, ObjectInfo, ObjectStore, Stored
 from local.storage_server import Http, storage_server
 from s3_server import S3Server, environment, s3_server
@@ -112,7 +113,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
             request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
 
     def memory(*, listed_checksums: bool = True) -> MemoryStore:
-        store = MemoryStore(page=3, abilities=Abilities(listed_checksums=listed_checksums))
+        abilities = Abilities(listed_checksums=listed_checksums, late_generations=not listed_checksums)
+        store = MemoryStore(page=3, abilities=abilities)
         store.clock = lambda: int(time.time() * 1000)
         return store
 
@@ -142,6 +144,13 @@ def on(make: Callable[[], ObjectStore], test: Callable[[ObjectStore], Awaitable[
 def as_listed(store: ObjectStore, info: ObjectInfo | None) -> ObjectInfo | None:
     """The object as a listing has it."""
     return info if info is None or store.abilities.listed_checksums else info._replace(crc32c="", origin="")
+
+
+async def streamed(store: ObjectStore, *sent: ObjectInfo) -> list[ObjectInfo]:
+    """What was stored by streams, with its generations."""
+    if not store.abilities.late_generations:
+        return list(sent)
+    return [info for info in await cast("Settling", store).settled(sent) if info]
 
 
 async def everything(pages: AsyncIterator[list[Result]]) -> list[Result]:
@@ -463,7 +472,7 @@ def test_a_stream_of_any_size_is_stored(make: Callable[[], ObjectStore], size: i
     content = bytes(range(256)) * (size // 256 + 1)
 
     async def check(store: ObjectStore) -> None:
-        info = await store.stream("folder/large", pieces_of(content[:size]), 0)
+        [info] = await streamed(store, await store.stream("folder/large", pieces_of(content[:size]), 0))
         assert info[:3] == ("folder/large", size, crc32c(content[:size]))
         assert await store.stat("folder/large") == info
         assert (await store.read("folder/large")).data == content[:size]
@@ -478,8 +487,26 @@ def test_a_stream_replaces_only_the_expected_generation(make: Callable[[], Objec
         with pytest.raises(ConflictError):
             await store.stream("x", pieces_of(b"x" * size), 0)
         assert await store.read("x") == (b"1", first)
-        info = await store.stream("x", pieces_of(b"x" * size), first)
+        [info] = await streamed(store, await store.stream("x", pieces_of(b"x" * size), first))
         assert info.generation > first
+
+    on(make, check)
+
+
+def test_of_several_streams_each_has_its_generation_unless_it_is_gone(make: Callable[[], ObjectStore]) -> None:
+    names = ["f/a", "f/bb/c", "f/d", "f/ü", "g/x"]
+
+    async def check(store: ObjectStore) -> None:
+        for name in ("f/a.2", "f/bb/b", "f/z"):
+            await store.write(name, b"another", 0)
+        sent = [await store.stream(name, pieces_of(name.encode()), 0) for name in names]
+        found = await streamed(store, *sent)
+        assert found == [await store.stat(name) for name in names]
+        assert await streamed(store, *found) == found
+        if store.abilities.late_generations:
+            await store.delete([("f/d", found[2].generation)])
+            await store.write("f/bb/c", b"f/bb/C", found[1].generation)
+            assert await cast("Settling", store).settled(sent) == [found[0], None, None, *found[3:]]
 
     on(make, check)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -202,7 +204,14 @@ def test_a_file_is_in_the_same_batch_whatever_the_copy_has(
         assert all(of[one.item.target] == number for number, batch in plan.missing for one in batch)
     sizes = [[item.size for item in batch] for batch in batches(items)]
     assert all(len(batch) <= BATCH_FILES and sum(batch[:-1]) < BATCH_BYTES for batch in sizes)
-    assert [size for batch in sizes for size in batch] == sorted((item.size for item in items), reverse=True)
+    order = [(-math.ceil(item.size / PIECE_BYTES), item.target) for batch in batches(items) for item in batch]
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize(("files", "most"), [(1, 1), (100, 16), (1000, 31), (10_000, 64)])
+def test_of_many_files_batches_have_more(files: int, most: int) -> None:
+    items = [Item(f"s{number}", f"t{number}", number % 9, "AAAAAA==") for number in range(files)]
+    assert max(map(len, batches(items))) == most
 
 
 def test_requests_are_counted_by_pieces() -> None:

@@ -68,7 +68,16 @@ class MemoryStore:
         return self._put(name, file.getvalue(), expect, ""), result
 
     async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
-        return self._put(name, b"".join([piece async for piece in pieces]), expect, "")
+        info = self._put(name, b"".join([piece async for piece in pieces]), expect, "")
+        return info._replace(generation=0, updated=0) if self.abilities.late_generations else info
+
+    async def settled(self, sent: Sequence[ObjectInfo]) -> list[ObjectInfo | None]:
+        """See Settling."""
+        there = [info if info.generation else await self.stat(info.name) for info in sent]
+        return [
+            found if found and (found.size, found.crc32c) == (info.size, info.crc32c) else None
+            for info, found in zip(sent, there, strict=True)
+        ]
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         if len(data) > NOTE_BYTES or not is_note(name):

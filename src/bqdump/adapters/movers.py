@@ -7,15 +7,16 @@ import base64
 import hashlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import islice
+from typing import cast
 
 import google_crc32c
 
 from bqdump.core.copy.plan import PIECE_BYTES
-from bqdump.core.errors import ConflictError, NotFoundError, VerificationError
+from bqdump.core.errors import ConflictError, NotFoundError, UnavailableError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.ports.mover import Moved
+from bqdump.ports.mover import Moved, Settling
 from bqdump.ports.store import Copy, ObjectInfo, ObjectStore, Stored
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,12 @@ class StreamMover:
                 return Moved(_as_sent(self._target, wish, info), passing.sha256)
         raise AssertionError
 
+    async def settled(self, moved: Sequence[Moved]) -> list[Moved]:
+        if not self._target.abilities.late_generations:
+            return list(moved)
+        there = await cast("Settling", self._target).settled([file.info for file in moved])
+        return [file._replace(info=_there(self._target, file, info)) for file, info in zip(moved, there, strict=True)]
+
     async def digest(self, info: ObjectInfo) -> str:
         return await digest_of(self._target, info)
 
@@ -149,6 +156,13 @@ async def digest_of(store: ObjectStore, info: ObjectInfo) -> str:
 def other_file(target: ObjectStore, wish: Copy) -> ConflictError:
     """The error about a file of the target that is in the way."""
     return ConflictError("copy", f"{target.url}/{wish.target}", "another file of this name is there, or was there")
+
+
+def _there(target: ObjectStore, file: Moved, info: ObjectInfo | None) -> ObjectInfo:
+    if info is None:
+        cause = "it was stored, and is not there any more as it was sent"
+        raise UnavailableError("copy", f"{target.url}/{file.info.name}", cause)
+    return info
 
 
 def _as_sent(target: ObjectStore, wish: Copy, info: ObjectInfo) -> ObjectInfo:

@@ -16,6 +16,7 @@ from typing import IO, TypeVar, cast
 
 from bqdump.adapters.patience import Attempts, Patience, Retrying
 from bqdump.core.errors import BqdumpError, ConflictError, DamagedError, NotFoundError, OutageError
+from bqdump.ports.mover import Settling
 from bqdump.ports.reader import Batch
 from bqdump.ports.store import BucketInfo, Copy, Hidden, Keeper, Locks, Note, ObjectInfo, ObjectStore, Stored
 
@@ -100,6 +101,10 @@ class RetryingStore:
     async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
         """See ObjectStore. Not retried here: the pieces come only once, so the store retries by itself."""
         return await self._store.stream(name, pieces, expect)
+
+    async def settled(self, sent: Sequence[ObjectInfo]) -> list[ObjectInfo | None]:
+        """See Settling."""
+        return await self._retrying.call(lambda: cast("Settling", self._store).settled(sent))
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         return await self._write(name, data, lambda: self._store.write_note(name, data, expect))

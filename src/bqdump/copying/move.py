@@ -25,7 +25,7 @@ from bqdump.core.sizes import counted
 from bqdump.ports.mover import Moved
 from bqdump.ports.store import Copy, ObjectInfo
 from bqdump.repository.objects import present
-from bqdump.repository.repository import Loaded, exists, overwrite
+from bqdump.repository.repository import Loaded, exists, overwrite, replace
 
 # Each stream holds a few pieces of its file; what the service moves takes no memory here.
 STREAMS, REWRITES = 8, 32
@@ -54,7 +54,7 @@ async def move(
         while batch := await shares.take():
             number, files = batch
             async with shares.moving(number):
-                moved = [await _one(task, found, missing, sources) for missing in files]
+                moved = await task.mover.settled([await _one(task, found, missing, sources) for missing in files])
                 arrived = [Arrived(file.info.name, file.info.generation, file.sha256) for file in moved]
                 await _record(task, found, number, arrived)
             here.update({file.name: Here(file.generation, file.sha256) for file in arrived})
@@ -137,6 +137,8 @@ async def read_unread(task: Task, found: Surveyed, here: dict[str, Here]) -> Non
 
 async def _add_others(task: Task, found: Surveyed, plan: CopyPlan, here: dict[str, Here]) -> None:
     """Add what was there, and what other tasks have moved meanwhile. Raises VerificationError if it is not there."""
+    if all(item.target in here for item in found.items):
+        return
     known = await known_files(task, found.run, found.items)
     others = [item for item in found.items if item.target not in here and item.target not in plan.there]
     there = await present(task.target.store, [item.target for item in others], known.crc32c) if others else {}
@@ -194,6 +196,7 @@ async def _one(task: Task, found: Surveyed, missing: Missing, sources: Mapping[s
     if moved is None:
         raise await not_as_exported(task, found, [item.source], None)
     if item.sha256 and moved.sha256 and item.sha256 != moved.sha256:
+        [moved] = await task.mover.settled([moved])
         await task.target.store.delete([(item.target, moved.info.generation)])
         cause = f"it has the SHA-256 {moved.sha256}, and {item.sha256} is expected"
         raise VerificationError(COPY, f"{task.source.store.url}/{item.source}", cause)
@@ -211,7 +214,9 @@ async def _record(task: Task, found: Surveyed, number: int, arrived: Sequence[Ar
         return
     if task.tasks > 1 or any(file.sha256 for file in arrived):
         document = task.target.layout.run(found.run).arrived(number)
-        await overwrite(task.target.store, document, ArrivedFiles(found.run, tuple(arrived)))
+        record = ArrivedFiles(found.run, tuple(arrived))
+        if not await replace(task.target.store, document, record, 0):
+            await overwrite(task.target.store, document, record)
 
 
 async def _read(task: Task, unread: Iterator[Item], here: dict[str, Here]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from bqdump.ports.store import Copy, ObjectInfo
@@ -10,6 +11,7 @@ from bqdump.ports.store import Copy, ObjectInfo
 class Moved(NamedTuple):
     """A file that has arrived: the object, and its SHA-256 in hexadecimal, "" where its bytes were not read.
 
+    The generation may be known only once `Mover.settled` has returned it.
     found: somebody else has stored it meanwhile, so only its size and its CRC32C are known to be those of the source.
     """
 
@@ -35,10 +37,28 @@ class Mover(Protocol):
         """
         ...
 
+    async def settled(self, moved: Sequence[Moved]) -> list[Moved]:
+        """Files that have arrived, with their generations. For several of similar names at once, it costs least.
+
+        Raises UnavailableError if one is not there any more as it was sent.
+        """
+        ...
+
     async def digest(self, info: ObjectInfo) -> str:
         """The SHA-256 of a file of the target, from its bytes. Raises VerificationError if it is not this object."""
         ...
 
     async def close(self) -> None:
         """Release connections and threads."""
+        ...
+
+
+class Settling(Protocol):
+    """A store in which the generation of a new object costs a request, and those of several cost one together."""
+
+    async def settled(self, sent: Sequence[ObjectInfo]) -> list[ObjectInfo | None]:
+        """What `stream` has returned, with the generations, in this order; None for what is not there as it was sent.
+
+        Those that have their generation stay as they are. Every error is a BqdumpError.
+        """
         ...

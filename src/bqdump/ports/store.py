@@ -90,6 +90,8 @@ class Abilities(NamedTuple):
     returns them, with a request for each object. exports: whether exports are written there directly, not only copied.
     leaves_uploads: whether an upload whose process was killed stays, and is billed. deleted: whether it is a Keeper,
     which shows what was deleted. markers: whether what is locked can be hidden, by a delete marker or a version.
+    late_generations: whether `stream` may return an object before its generation is known: see
+    `ports.mover.Settling`.
     """
 
     listed_checksums: bool = True
@@ -97,6 +99,7 @@ class Abilities(NamedTuple):
     leaves_uploads: bool = False
     deleted: bool = False
     markers: bool = False
+    late_generations: bool = False
 
 
 class ObjectStore(Protocol):
@@ -153,7 +156,8 @@ class ObjectStore(Protocol):
     async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
         """Store an object of any size from its pieces, in order. At most a few of them are held at a time.
 
-        The object appears after the last piece; otherwise as in `upload`, with `pieces` in the place of `fill`.
+        The object appears after the last piece; otherwise as in `upload`, with `pieces` in the place of `fill`. Its
+        generation may be known later: see Abilities.
         """
         ...
 

@@ -37,7 +37,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run as export
 from bqdump.export.task import Task
-from bqdump.ports.store import ObjectInfo, Stored
+from bqdump.ports.store import Abilities, ObjectInfo, Stored
 from bqdump.repository.published import read_latest
 from bqdump.retain.erase import erase
 from bqdump.retain.prune import prune
@@ -147,7 +147,10 @@ class SimulatedCopies:
         self.trace = Trace(self.loop.time, trace)
         self.dice = Dice(f"{seed} dice", CALM)
         self.source = MemoryStore("bucket", page=self.rng.choice((1, 3, 1000)))
-        self.target = MemoryStore("second", page=self.rng.choice((1, 3, 1000)))
+        # Of every other schedule, generations come later, as in S3.
+        self.target = MemoryStore(
+            "second", page=self.rng.choice((1, 3, 1000)), abilities=Abilities(late_generations=bool(seed % 2))
+        )
         self.source.clock = self.target.clock = self.clock
         self.big = MemoryDestination(self.source, self.clock, seconds=lambda table: 0.0, shard_rows=2)
         path, incremental = self.rng.choice(PATHS), self.rng.random() < 0.7

@@ -5,6 +5,7 @@ https://cloud.google.com/storage/docs/json_api/v1/objects/rewrite
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from google.api_core.exceptions import NotFound
@@ -75,6 +76,10 @@ class RewriteMover:
             cause = f"the service has stored {info.size:,} bytes of CRC32C {info.crc32c}, not {wish.crc32c}"
             raise VerificationError("copy", self._both(wish), cause)
         return Moved(info, found=found)
+
+    async def settled(self, moved: Sequence[Moved]) -> list[Moved]:
+        """See Mover. Answers to rewrites have the generations."""
+        return list(moved)
 
     async def digest(self, info: ObjectInfo) -> str:
         return await digest_of(self._target, info)

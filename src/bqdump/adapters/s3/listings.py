@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
 from bqdump.adapters.s3.errors import REQUIRED, translated
@@ -16,6 +17,8 @@ from bqdump.ports.store import Hidden, ObjectInfo
 # As the answers to listings have them.
 Versions = Sequence[Mapping[str, Any]]
 PAGE = 1000
+# Pages that look for some files have room for so many objects for each.
+BETWEEN = 4
 # A command removes up to so many versions: thousands may be over one, and a line of the log has its limit.
 SHOWN = 3
 FIRST, AFTER_SURROGATES, BEFORE_SURROGATES = "\x21", "\ue000", "\ud7ff"
@@ -29,6 +32,8 @@ class Listing:
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
         self._versioned = False
+        # Whether files that arrive together are listed together.
+        self._near = True
         self._ends: dict[tuple[str, str], int] = {}
 
     def pages(self, prefix: str, start: str) -> Iterator[list[ObjectInfo]]:
@@ -43,6 +48,18 @@ class Listing:
                 uncovered = {name: info for name, info in uncovered.items() if name > end}
                 infos = dict(sorted((infos | here).items()))
             yield [info for info in infos.values() if info.name.encode() >= begin]
+
+    def some(self, names: Collection[str]) -> dict[str, ObjectInfo]:
+        """Those of these objects that are on one short page, by name. Nothing where such pages have few of them."""
+        if not self._near:
+            return {}
+        first, most = min(names, key=str.encode), BETWEEN * len(names)
+        page = next(self._answers(beginning_of(names), start=first, most=most))
+        subject = self._requests.subject
+        found = {one["Key"]: info_of(one["Key"], one, subject(one["Key"])) for one in page.get("Contents") or ()}
+        here = {name: found[name] for name in names if name in found and name not in self._requests.uncovered}
+        self._near = 2 * len(here) >= len(names)
+        return here
 
     def _uncovered(self, prefix: str) -> dict[str, ObjectInfo]:
         hidden = self._requests.uncovered.values()
@@ -150,8 +167,10 @@ class Listing:
             words += ["--endpoint-url", service]
         return shlex.join(words)
 
-    def _answers(self, prefix: str, delimiter: str = "", start: str = "") -> Iterator[Mapping[str, Any]]:
-        query: dict[str, Any] = {"Bucket": self._requests.bucket, "Prefix": prefix, "MaxKeys": PAGE}
+    def _answers(
+        self, prefix: str, delimiter: str = "", start: str = "", most: int = PAGE
+    ) -> Iterator[Mapping[str, Any]]:
+        query: dict[str, Any] = {"Bucket": self._requests.bucket, "Prefix": prefix, "MaxKeys": most}
         if delimiter:
             query["Delimiter"] = delimiter
         if after := _before(start):
@@ -166,6 +185,12 @@ class Listing:
             if not answer.get("IsTruncated") or not answer.get("NextContinuationToken"):
                 return
             query["ContinuationToken"] = answer["NextContinuationToken"]
+
+
+def beginning_of(names: Collection[str]) -> str:
+    """What all of these names begin with."""
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(min(names), max(names), strict=False))
+    return "".join(one for one, _ in same)
 
 
 def _before(start: str) -> str:

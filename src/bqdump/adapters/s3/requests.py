@@ -28,10 +28,12 @@ from bqdump.core.errors import (
     BqdumpError,
     ConflictError,
     DamagedError,
+    DeniedError,
     NotFoundError,
+    TargetError,
 )
 from bqdump.core.times import time_of
-from bqdump.ports.store import Hidden, Lock, ObjectInfo, Stored
+from bqdump.ports.store import BucketInfo, Hidden, Lock, ObjectInfo, Stored
 
 ORIGIN = "bqdump-origin"
 # Of a generation, these are the ETag's; above them are the seconds since 1970 UTC.
@@ -42,6 +44,16 @@ def generation_of(etag: str, modified: datetime | None) -> int:
     """The generation. modified: None for one that was replaced before its second was known."""
     seconds = int(modified.timestamp()) if modified else 0
     return seconds << ETAG_BITS | zlib.crc32(etag.strip('"').encode()) & (1 << ETAG_BITS) - 1
+
+
+def is_settled(generation: int) -> bool:
+    """Whether the second is known."""
+    return generation >> ETAG_BITS > 0
+
+
+def same_etag(one: int, other: int) -> bool:
+    """Whether two generations are of the same ETag."""
+    return not (one ^ other) & (1 << ETAG_BITS) - 1
 
 
 def generation_in(answer: Mapping[str, Any], operation: str, subject: str) -> int:
@@ -76,6 +88,17 @@ def crc32c_in(answer: Mapping[str, Any]) -> str:
     """The CRC32C of the complete object; "" where the service has none, or one of the checksums of parts."""
     found = str(answer.get("ChecksumCRC32C") or "")
     return "" if "-" in found or answer.get("ChecksumType") == "COMPOSITE" else found
+
+
+def as_sent(requests: Requests, sent: ObjectInfo) -> ObjectInfo | None:
+    """The object that was stored, None if it is not there as it was sent. sent: see generation_of."""
+    if (found := requests.head(sent.name)) is None:
+        return None
+    info = info_of(sent.name, found, requests.subject(sent.name), crc32c_in(found))
+    if not info.crc32c and same_etag(info.generation, sent.generation):
+        # Where the service has no checksum of the complete object, each request was sent with one.
+        info = info._replace(crc32c=sent.crc32c)
+    return info if (info.size, info.crc32c) == (sent.size, sent.crc32c) else None
 
 
 CREATE = {"IfNoneMatch": "*"}
@@ -147,6 +170,29 @@ class Requests:
                 if "IfMatch" in condition and code_of(error) in NO_OBJECT:
                     raise ConflictError("write", self.subject(name), "it does not exist any more") from error
                 raise
+
+
+def content_type(name: str) -> str:
+    """The type of a document of this name."""
+    if name.endswith(".html"):
+        return "text/html"
+    return "application/x-ndjson" if name.endswith(".jsonl") else "application/json"
+
+
+def describe(requests: Requests) -> BucketInfo:
+    """The settings of the bucket, as far as they may be read."""
+    client, bucket = requests.client, requests.bucket
+    with translated("read the settings of", f"s3://{bucket}"):
+        try:
+            found = client.head_bucket(Bucket=bucket)
+        except ClientError:
+            # Unlike that one, the answer to this has the reason.
+            client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+            raise
+    versions: Mapping[str, Any] = {}
+    with suppress(DeniedError, AnswerError, TargetError), translated("read the settings of", f"s3://{bucket}"):
+        versions = client.get_bucket_versioning(Bucket=bucket)
+    return BucketInfo(str(found.get("BucketRegion") or ""), 0, 0, versions=versions.get("Status") == "Enabled")
 
 
 def extend(requests: Requests, name: str, generation: int, until: int) -> bool:

@@ -4,40 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
-from typing import IO, Any, TypeVar, cast
-
-from botocore.exceptions import ClientError
+from typing import IO, TypeVar, cast
 
 from bqdump.adapters.checksums import Summed, crc32c
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.s3.client import open_client
-from bqdump.adapters.s3.errors import translated
 from bqdump.adapters.s3.listings import Listing
 from bqdump.adapters.s3.requests import (
     ORIGIN,
     Requests,
+    as_sent,
+    content_type,
     crc32c_in,
     delete,
+    describe,
     download,
     extend,
     generation_in,
     generation_of,
     info_of,
+    is_settled,
     read_checksum,
+    same_etag,
 )
 from bqdump.adapters.s3.uploads import Upload, discard, kept
 from bqdump.adapters.threads import Threads
 from bqdump.core.documents.layout import is_note
 from bqdump.core.documents.notes import NOTE_BYTES
 from bqdump.core.errors import (
-    AnswerError,
     BqdumpError,
     ConflictError,
-    DeniedError,
     NotFoundError,
-    TargetError,
     UnavailableError,
 )
 from bqdump.ports.store import Abilities, BucketInfo, Copy, Hidden, Lock, Note, ObjectInfo, Stored
@@ -56,7 +54,9 @@ class S3Store:
     part. lock: of all objects. The process needs the permissions that adapters.s3.errors names.
     """
 
-    abilities = Abilities(listed_checksums=False, exports=False, leaves_uploads=True, deleted=True, markers=True)
+    abilities = Abilities(
+        listed_checksums=False, exports=False, leaves_uploads=True, deleted=True, markers=True, late_generations=True
+    )
 
     def __init__(
         self, bucket: str, endpoint: str = "", patience: Patience | None = None, lock: Lock | None = None
@@ -69,22 +69,7 @@ class S3Store:
 
     async def describe(self) -> BucketInfo:
         """See ObjectStore: the location is the region. Whether versions are kept is False if it may not be read."""
-        client, bucket = self._requests.client, self._requests.bucket
-
-        def get() -> BucketInfo:
-            with translated("read the settings of", self.url):
-                try:
-                    found = client.head_bucket(Bucket=bucket)
-                except ClientError:
-                    # Unlike that one, the answer to this has the reason.
-                    client.list_objects_v2(Bucket=bucket, MaxKeys=1)
-                    raise
-            versions: Mapping[str, Any] = {}
-            with suppress(DeniedError, AnswerError, TargetError), translated("read the settings of", self.url):
-                versions = client.get_bucket_versioning(Bucket=bucket)
-            return BucketInfo(str(found.get("BucketRegion") or ""), 0, 0, versions=versions.get("Status") == "Enabled")
-
-        return await self._threads.call(get)
+        return await self._threads.call(lambda: describe(self._requests))
 
     async def stat(self, name: str) -> ObjectInfo | None:
         """See ObjectStore. An object without a CRC32C of its own, such as one of another tool, is read for it."""
@@ -105,7 +90,7 @@ class S3Store:
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         def put() -> int:
             condition = self._requests.condition(name, expect)
-            etag = self._requests.put(name, data, crc32c(data), condition, ContentType=_content_type(name))
+            etag = self._requests.put(name, data, crc32c(data), condition, ContentType=content_type(name))
             # Only the answer to another request has the time.
             found = self._requests.head(name)
             if found is None or found.get("ETag") != etag:
@@ -133,7 +118,22 @@ class S3Store:
 
     async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
         """See ObjectStore. Each part is retried here, since each piece comes only once."""
-        return await self._streamed(name, pieces, lambda: self._upload(name, expect))
+        return await self._streamed(name, pieces, lambda: self._upload(name, expect), late=True)
+
+    async def settled(self, sent: Sequence[ObjectInfo]) -> list[ObjectInfo | None]:
+        """See Settling. One listing for all, and a request for each that it does not have as it was sent."""
+        late = [info.name for info in sent if not is_settled(info.generation)]
+        listed = await self._threads.call(lambda: self._listing.some(late)) if len(late) > 1 else {}
+
+        async def settle(info: ObjectInfo) -> ObjectInfo | None:
+            if is_settled(info.generation):
+                return info
+            found = listed.get(info.name)
+            if found and found.size == info.size and same_etag(found.generation, info.generation):
+                return found._replace(crc32c=info.crc32c)
+            return await self._threads.call(lambda: as_sent(self._requests, info))
+
+        return await asyncio.gather(*map(settle, sent))
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         if len(data) > NOTE_BYTES or not is_note(name):
@@ -156,7 +156,6 @@ class S3Store:
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """See ObjectStore. The bytes pass through this process, since S3 copies no object of any size at once."""
-
         return await _all(
             self._rewritten(one.source, one.source_generation, one.target, one.expect, origin={ORIGIN: origin})
             for one in copies
@@ -203,8 +202,10 @@ class S3Store:
         over = condition.get("IfMatch", "")
         return Upload(self._requests, name, condition, self._retrying, origin or {}, over)
 
-    async def _streamed(self, name: str, pieces: AsyncIterator[bytes], begin: Callable[[], Upload]) -> ObjectInfo:
-        """Upload the pieces, several parts at a time: as many as leave room for other streams."""
+    async def _streamed(
+        self, name: str, pieces: AsyncIterator[bytes], begin: Callable[[], Upload], *, late: bool = False
+    ) -> ObjectInfo:
+        """Upload the pieces, several parts at a time: as many as leave room for other streams. late: see _finished."""
         upload = await self._threads.call(begin)
         file = Summed(None)
         sending: set[asyncio.Task[None]] = set()
@@ -219,7 +220,7 @@ class S3Store:
                             task.result()
                     sending.add(asyncio.ensure_future(self._threads.call(partial(upload.send, number, part))))
             await asyncio.gather(*sending)
-            return await self._threads.call(lambda: self._finished(name, upload, file))
+            return await self._threads.call(lambda: self._finished(name, upload, file, late=late))
         except BaseException:
             for task in sending:
                 task.cancel()
@@ -228,8 +229,11 @@ class S3Store:
         finally:
             self._streams -= 1
 
-    def _finished(self, name: str, upload: Upload, file: Summed) -> ObjectInfo:
-        """The object that the upload has created. Raises if it is another one."""
+    def _finished(self, name: str, upload: Upload, file: Summed, *, late: bool = False) -> ObjectInfo:
+        """The object that the upload has created. Raises if it is another one.
+
+        late: one that was sent with a single request, whose answer lacks the time, may not have its generation yet.
+        """
         lost: ConflictError | None = None
         etag = ""
         try:
@@ -239,13 +243,13 @@ class S3Store:
                 raise
             # Another object, or this one after an answer was lost: the checksum shows which.
             lost = error
-        subject = self._requests.subject(name)
-        found = kept(self._retrying, lambda: self._requests.head(name))
-        # Where the service has no checksum of the complete object, each part was sent with one.
-        checksum = (crc32c_in(found) or (file.crc32c if found.get("ETag") == etag else "")) if found else ""
-        if found is None or (found.get("ContentLength"), checksum) != (file.size, file.crc32c):
-            raise lost or UnavailableError("write", subject, NOT_AS_SENT)
-        return info_of(name, found, subject, checksum)
+        sent = ObjectInfo(name, file.size, file.crc32c, generation_of(etag, None))
+        if late and etag and not upload.in_parts:
+            return sent
+        there = kept(self._retrying, lambda: as_sent(self._requests, sent))
+        if there is None:
+            raise lost or UnavailableError("write", self._requests.subject(name), NOT_AS_SENT)
+        return there
 
     async def _rewritten(
         self,
@@ -293,9 +297,3 @@ async def _all(work: Iterable[Awaitable[Result]]) -> list[Result | BqdumpError]:
             return error
 
     return list(await asyncio.gather(*map(settled, work)))
-
-
-def _content_type(name: str) -> str:
-    if name.endswith(".html"):
-        return "text/html"
-    return "application/x-ndjson" if name.endswith(".jsonl") else "application/json"

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import takewhile
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -15,6 +14,7 @@ from bqdump.adapters.checksums import crc32c
 from bqdump.adapters.patience import Attempts, Retrying
 from bqdump.adapters.s3.client import member
 from bqdump.adapters.s3.errors import NO_OBJECT, code_of, translated
+from bqdump.adapters.s3.listings import beginning_of
 from bqdump.adapters.s3.requests import Requests
 from bqdump.core.errors import BqdumpError, ConflictError, NotFoundError, TargetError
 
@@ -89,6 +89,11 @@ class Upload:
         while self._size > (size := self._next_size()):
             part = self._take(size)
             yield self._numbered(), part
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether it is sent in parts, as far as it was written."""
+        return self._cut > 0
 
     def finish(self, checksum: str) -> str:
         """Send the last part, which creates the object, and return its ETag. checksum: CRC32C of all bytes.
@@ -227,9 +232,7 @@ def discard(requests: Requests, names: Collection[str]) -> None:
     wanted = set(names)
     if not wanted:
         return
-    first, last = min(wanted), max(wanted)
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
-    query: dict[str, Any] = {"Bucket": requests.bucket, "Prefix": "".join(one for one, _ in same)}
+    query: dict[str, Any] = {"Bucket": requests.bucket, "Prefix": beginning_of(wanted)}
     with translated("list the uploads below", requests.subject(query["Prefix"])):
         pages = requests.client.get_paginator("list_multipart_uploads").paginate(**query)
         found = [(one["Key"], one["UploadId"]) for page in pages for one in page.get("Uploads") or ()]

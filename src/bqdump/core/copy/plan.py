@@ -25,8 +25,10 @@ from bqdump.core.settings.target import BUCKET, EXPECTED, Target, parse_target
 from bqdump.core.settings.values import run_id
 from bqdump.core.sizes import listed
 
-# A batch ends with the file that makes it so large; what it has read is recorded with one request.
-BATCH_FILES, BATCH_BYTES = 16, 256 << 20
+# A batch ends with the file that makes it so large, and has more of many files, as long as there are so many batches.
+BATCH_FILES, LARGE_BATCH_FILES, MANY_BATCHES, BATCH_BYTES = 16, 64, 32, 256 << 20
+# The bytes of one request for a part of a file, on both sides.
+PIECE_BYTES = 8 << 20
 
 
 class Present(NamedTuple):
@@ -95,21 +97,20 @@ def plan_copy(
 
 
 def batches(items: Iterable[Item]) -> Iterator[tuple[Item, ...]]:
-    """The files in batches, the largest first. The same files are always in the same batches."""
-    batch: list[Item] = []
-    size = 0
-    for item in sorted(items, key=lambda item: (-item.size, item.target)):
+    """The files in batches, those of most pieces first. The same files are always in the same batches.
+
+    Files of as many pieces are in the order of their names, so that a listing of a few names has those of a batch.
+    """
+    batch, size = list[Item](), 0
+    ordered = sorted(items, key=lambda item: (-_pieces(item.size), item.target.encode()))
+    most = max(BATCH_FILES, min(LARGE_BATCH_FILES, len(ordered) // MANY_BATCHES))
+    for item in ordered:
         batch.append(item)
         size += item.size
-        if len(batch) == BATCH_FILES or size >= BATCH_BYTES:
+        if len(batch) >= most or size >= BATCH_BYTES:
             yield tuple(batch)
             batch, size = [], 0
-    if batch:
-        yield tuple(batch)
-
-
-# The bytes of one request for a part of a file, on both sides.
-PIECE_BYTES = 8 << 20
+    yield from [tuple(batch)] if batch else ()
 
 
 class Side(NamedTuple):
