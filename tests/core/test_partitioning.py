@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from bqdump.core.sql.partitions import rows_of, shape_of_partition
 from bqdump.core.tables.catalog import WHOLE, Shape
-from bqdump.core.tables.partitioning import Partitioning, partitioning_of
+from bqdump.core.tables.partitioning import DIGITS, NULL, UNPARTITIONED, Partitioning, partitioning_of
 
 FIELDS = [{"name": "Day", "type": "DATE"}, {"name": "at", "type": "TIMESTAMP"}, {"name": "n", "type": "INTEGER"}]
 BY_DAY = {"timePartitioning": {"type": "DAY", "field": "day"}}
@@ -79,11 +80,32 @@ def test_an_id_that_a_table_cannot_have_is_refused(partitioning: Partitioning, p
 
 @given(st.datetimes().filter(lambda time: time.year < 9999), st.sampled_from(["HOUR", "DAY", "MONTH", "YEAR"]))
 def test_each_time_is_in_the_partition_of_its_id_and_in_no_other(time: datetime, unit: str) -> None:
-    length = {"HOUR": 10, "DAY": 8, "MONTH": 6, "YEAR": 4}[unit]
-    id_ = f"{time.year:04}{time.month:02}{time.day:02}{time.hour:02}"[:length]
+    id_ = f"{time.year:04}{time.month:02}{time.day:02}{time.hour:02}"[: DIGITS[unit]]
     first, beyond = (datetime.fromisoformat(text.split("'")[1]) for text in of(unit, "DATETIME").bounds(id_))
     assert first <= time < beyond
     assert beyond - first <= timedelta(days=366)
+
+
+@given(st.datetimes(), st.datetimes(), st.sampled_from(["HOUR", "DAY", "MONTH", "YEAR"]))
+def test_the_partitions_of_a_range_are_in_order_and_a_table_can_have_each(
+    one: datetime, other: datetime, unit: str
+) -> None:
+    partitioning, length = of(unit, "DATETIME"), DIGITS[unit]
+    first, last = sorted(f"{time.year:04}{time.month:02}{time.day:02}{time.hour:02}"[:length] for time in (one, other))
+    ids = [*islice(partitioning.between(first, last), 5)]
+    assert ids == sorted({first, *ids})
+    assert not any(partitioning.problem(id_) for id_ in ids)
+    assert ids[-1] == last or len(ids) == 5
+
+
+@given(st.integers(-14, 20), st.sampled_from(["", "0", "00000"]))
+def test_the_id_of_a_number_is_written_in_one_way(number: int, zeros: str) -> None:
+    partitioning, sign = Partitioning("RANGE", "c", "INT64", -14, 21, 1), "-" if number < 0 else ""
+    text = f"{sign}{zeros}{abs(number)}"
+    assert (partitioning.problem(text), partitioning.written(text)) == ("", str(number))
+    assert partitioning.written("-0") == "0"
+    assert [partitioning.written(id_) for id_ in (NULL, UNPARTITIONED)] == [NULL, UNPARTITIONED]
+    assert of("YEAR", "DATE").written("0007") == "0007"
 
 
 def test_the_partitioning_of_a_table_is_that_of_its_definition() -> None:

@@ -65,6 +65,7 @@ DATES: list[tuple[str, Any]] = [
     ("FORMAT_DATE('%x', DATE '2008-12-25')", "12/25/08"),
     ("FORMAT_DATE('%b-%d-%Y', DATE '2008-12-25')", "Dec-25-2008"),
     ("FORMAT_DATE('%b %Y', DATE '2008-12-25')", "Dec 2008"),
+    ("FORMAT_DATE('%Y %E4Y', DATE '0008-12-25')", "8 0008"),
     ("FORMAT_DATE('%Q', DATE '2008-12-25')", "4"),
     ("FORMAT_DATE('%G-%V', DATE '2008-12-30')", "2009-01"),
     ("FORMAT_DATE('%e', DATE '2008-12-05')", " 5"),

@@ -75,6 +75,7 @@ def test_what_grew_most_comes_first_and_what_stayed_as_it_is_is_left_out(store: 
         # Older than every run: the oldest one.
         ("7d", "sunday"),
         ("2020-01-01", "sunday"),
+        ("9999-12-31", "monday"),
     ],
 )
 def test_the_earlier_run_is_chosen_by_its_name_a_date_or_a_duration(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -141,7 +141,7 @@ def _time(since: str, after: datetime) -> datetime | None:
     with suppress(ValueError, OverflowError):
         return after - timedelta(seconds=parse_duration(since))
     with suppress(ValueError):
-        return datetime.strptime(since, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+        return datetime.combine(datetime.strptime(since, "%Y-%m-%d").replace(tzinfo=UTC), time.max, UTC)
     with suppress(ValueError, OverflowError):
         return time_of(parse_time(since))
     return None

@@ -124,12 +124,7 @@ async def _rows(task: Task, manifest: Manifest, state: TargetState) -> dict[str,
     """The rows of the partitions that are restored into tables that exist, by table and id."""
     options = task.request.options
     dataset, definitions = Dataset(options.project, options.dataset, state.location), state.definitions or {}
-    pairs = [
-        (name, id_)
-        for name, ids in partitions_in_target(manifest, options).items()
-        if name in definitions
-        for id_ in ids
-    ]
+    pairs = [(name, id_) for name, ids in partitions_in_target(manifest, options, definitions).items() for id_ in ids]
     partitions = await gathered(lambda pair: task.destination.table(dataset, f"{pair[0]}${pair[1]}"), pairs, AT_ONCE)
     rows: dict[str, dict[str, int]] = {}
     for (name, id_), table in zip(pairs, partitions, strict=True):

@@ -36,6 +36,7 @@ from bqdump.core.restore.plan import (
     TargetState,
 )
 from bqdump.core.tables.catalog import select
+from bqdump.core.tables.partitioning import partitioning_of
 
 NOT_RENAMED = "only tables are restored under other names"
 
@@ -52,11 +53,21 @@ def tables_in_target(manifest: Manifest, options: Options) -> Mapping[str, str]:
     return names_in_target([entry.table for entry in chosen], options.as_)
 
 
-def partitions_in_target(manifest: Manifest, options: Options) -> Mapping[str, list[str]]:
-    """The ids of the partitions that are restored, by the name of their table in the target."""
+def partitions_in_target(
+    manifest: Manifest, options: Options, definitions: Mapping[str, msgspec.Raw]
+) -> Mapping[str, list[str]]:
+    """The ids of the partitions that are restored into tables that exist, by the name of their table there.
+
+    definitions: of these tables. A table that is partitioned otherwise has none of these ids, and the plan refuses it.
+    """
     chosen = {entry.table: chosen_partitions(entry, options) for entry in choose(manifest, options).tables}
     names = names_in_target(list(chosen), options.as_)
-    return {names[table]: some.ids for table, some in chosen.items() if some}
+    there = {name: partitioning_of(definition) for name, definition in definitions.items()}
+    return {
+        names[table]: some.ids
+        for table, some in chosen.items()
+        if some and there.get(names[table]) == some.partitioning
+    }
 
 
 def choose(manifest: Manifest, options: Options) -> Chosen:

@@ -72,12 +72,11 @@ def chosen_partitions(entry: TableEntry, options: Options) -> Portion | None:
     """
     if not options.partitions:
         return None
-    ranges = tuple(found for found in map(partition_range, options.partitions) if found.table == entry.table)
     partitioning = partitioning_of(entry.definition)
     if partitioning is None:
         raise _refused(entry.table, "it is not partitioned", "Restore the complete table with {setting:include}.")
-    for chosen in ranges:
-        _check(entry.table, chosen, partitioning)
+    named_so = [found for found in map(partition_range, options.partitions) if found.table == entry.table]
+    ranges = tuple(_checked(entry.table, chosen, partitioning) for chosen in named_so)
     if entry.partitions:
         return _by_files(entry, ranges, partitioning)
     columns = {column.name for column in restored_columns(entry).columns} - set(entry.shape.masks)
@@ -93,8 +92,11 @@ def _refused(table: str, cause: str, hint: str) -> UsageError:
     return UsageError(PLAN, f"table {table}", cause, hint, setting=SETTING)
 
 
-def _check(table: str, chosen: PartitionRange, partitioning: Partitioning) -> None:
-    """Raise UsageError for ids that are not those of a partition, or not in their order."""
+def _checked(table: str, chosen: PartitionRange, partitioning: Partitioning) -> PartitionRange:
+    """The range with its ids as BigQuery writes them.
+
+    Raises UsageError for ids that are not those of a partition, or not in their order.
+    """
     single = chosen.first == chosen.last
     for id_ in (chosen.first, chosen.last):
         problem = partitioning.problem(id_)
@@ -107,6 +109,7 @@ def _check(table: str, chosen: PartitionRange, partitioning: Partitioning) -> No
             raise _refused(table, problem, f"{hint}number of a range; {NULL} has the rows without a value.")
     if not single and partitioning.order(chosen.first) > partitioning.order(chosen.last):
         raise _refused(table, f"{chosen} ends before it begins", f"Write {chosen.last}{RANGE}{chosen.first}.")
+    return PartitionRange(table, partitioning.written(chosen.first), partitioning.written(chosen.last))
 
 
 def _by_files(entry: TableEntry, ranges: Sequence[PartitionRange], partitioning: Partitioning) -> Portion:

@@ -13,7 +13,7 @@ from bqdump.core.documents.manifest_index import read_time_of, settings_of
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import Column, columns
 from bqdump.core.plan.altered import altered_words
-from bqdump.core.restore.chosen_partitions import NOT_BY_PARTITION, chosen_partitions, refuse_parts
+from bqdump.core.restore.chosen_partitions import NOT_BY_PARTITION, SETTING, chosen_partitions, refuse_parts
 from bqdump.core.restore.columns import TODAY, Restored, is_generated, restored_columns
 from bqdump.core.restore.loads import loading
 from bqdump.core.restore.occupied import Occupied, unfinished
@@ -63,7 +63,7 @@ def table_steps(entries: Sequence[TableEntry], planned: Planned) -> list[TableSt
             steps.append(step)
         else:
             unfit[planned.names[entry.table]] = step
-    refuse_unfit(unfit, planned.into)
+    refuse_unfit(unfit, planned.into, SETTING if planned.options.partitions else "data_only")
     if planned.options.schema_only:
         refuse_emptied(steps, unfinished(planned.target, planned.options.restore), planned.into)
     return steps
@@ -189,14 +189,15 @@ def fit(entry: TableEntry, restored: Restored, definition: msgspec.Raw) -> Fit |
     return Fit(restored._replace(fields=same), "; ".join(filter(None, reasons)))
 
 
-def refuse_unfit(unfit: Mapping[str, Sequence[str]], into: Dataset) -> None:
+def refuse_unfit(unfit: Mapping[str, Sequence[str]], into: Dataset, setting: str) -> None:
     """Raise UsageError if the columns of tables do not fit. unfit: why, by table."""
     if not unfit:
         return
     tables = [f"{table}: {named(why, SHOWN, 'column', '; ')}" for table, why in unfit.items()]
     cause = f"the columns of the export do not fit those of the tables there ({named(tables, SHOWN, 'table', '. ')})"
-    hint = "Leave these tables out with {setting:exclude}, or restore them with their definitions under another name: "
-    raise UsageError(PLAN, f"{into.project}.{into.name}", cause, f"{hint}{{setting:as_}}.", setting="data_only")
+    out = "Leave these tables out" if setting == SETTING else "Leave these tables out with {setting:exclude}"
+    hint = f"{out}, or restore them with their definitions under another name: {{setting:as_}}."
+    raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint, setting=setting)
 
 
 def _differences(column: Column, present: Column | None, path: str = "") -> Iterator[str]:

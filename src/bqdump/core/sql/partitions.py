@@ -6,7 +6,10 @@ import msgspec
 
 from bqdump.core.sql.statements import condition, identifier, literal, select
 from bqdump.core.tables.catalog import Dataset, Shape
-from bqdump.core.tables.partitioning import ID_FORMS, NULL, RANGE, UNPARTITIONED, Partitioning, partitioning_of
+from bqdump.core.tables.partitioning import NULL, RANGE, UNPARTITIONED, Partitioning, partitioning_of
+
+# %Y writes the year 1 as "1". https://cloud.google.com/bigquery/docs/reference/standard-sql/format-elements
+ID_FORMS = {"HOUR": "%E4Y%m%d%H", "DAY": "%E4Y%m%d", "MONTH": "%E4Y%m", "YEAR": "%E4Y"}
 
 
 def rows_of(partitioning: Partitioning, partition: str) -> str:

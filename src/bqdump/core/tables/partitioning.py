@@ -67,7 +67,6 @@ NULL, UNPARTITIONED = "__NULL__", "__UNPARTITIONED__"
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (of any zone)
 # The length of the ids.
 DIGITS = {"HOUR": 10, "DAY": 8, "MONTH": 6, "YEAR": 4}
-ID_FORMS = {"HOUR": "%Y%m%d%H", "DAY": "%Y%m%d", "MONTH": "%Y%m", "YEAR": "%Y"}
 RANGE = "RANGE"
 TYPES = ("DATE", "DATETIME", "TIMESTAMP")
 
@@ -109,6 +108,10 @@ class Partitioning(NamedTuple):
             "" if self._begins(partition) else f"a table partitioned by {self.unit} has no partition {partition[:50]!r}"
         )
 
+    def written(self, partition: str) -> str:
+        """The id as BigQuery writes it, of a partition that the table can have: 7 for 007."""
+        return str(int(partition)) if self.unit == RANGE and partition not in (NULL, UNPARTITIONED) else partition
+
     def bounds(self, partition: str) -> tuple[str, str]:
         """The least value of a partition, and the first beyond it, in GoogleSQL; "" where there is none beyond it."""
         if self.unit == RANGE:
@@ -132,7 +135,7 @@ class Partitioning(NamedTuple):
         else:
             time, end = self._begins(first), self._begins(last)
             while time and end and time <= end:
-                yield time.strftime(ID_FORMS[self.unit])
+                yield f"{time.year:04}{time.month:02}{time.day:02}{time.hour:02}"[: DIGITS[self.unit]]
                 time = _after(time, self.unit)
 
     def begins_ms(self, partition: str) -> int | None:

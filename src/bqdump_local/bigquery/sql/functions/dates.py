@@ -34,7 +34,7 @@ CURRENT = {
     exp.CurrentTime: "TIME",
 }
 # Elements that DuckDB has, too.
-PLAIN = set("aAbBdHIjmMpSuUwWyYGV%")
+PLAIN = set("aAbBdHIjmMpSuUwWyGV%")
 EXPANDED = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%D": "%m/%d/%y", "%h": "%b", "%E4Y": "%Y", "%n": "\n",
             "%t": "\t"}  # fmt: skip
 # Elements that one reads in DuckDB in the same way.
@@ -146,6 +146,9 @@ def _element(element: str, value: exp.Expression, node: exp.TimeToStr) -> exp.Ex
             return call("seconds", value, number(6))
         case "%-d" | "%e":
             return call("padded", exp.Anonymous(this="day", expressions=[value.copy()]))
+        case "%Y":
+            # With as many digits as the year has. DuckDB always writes four.
+            return call("text", exp.Anonymous(this="year", expressions=[value.copy()]))
         case "%k":
             return call("padded", exp.Anonymous(this="hour", expressions=[value.copy()]))
         case "%Q":
