@@ -94,6 +94,17 @@ def test_a_kind_that_no_route_can_read_is_skipped_with_its_reason() -> None:
     assert [item.table.name for item in routing.routed] == ["plain"]
 
 
+def test_only_a_table_without_columns_and_rows_is_skipped_as_nothing_is_lost() -> None:
+    bare = Table("bare", "TABLE", 0, 0, msgspec.Raw(b'{"timePartitioning":{"type":"DAY"}}'))
+    routing = route_tables(settings(), [bare, msgspec.structs.replace(bare, name="full", rows=1), table("t", 0)])
+    assert [(item.table, item.reason, item.asked) for item in routing.skipped] == [
+        ("bare", "it has no columns, and so no rows", True)
+    ]
+    assert [item.table.name for item in routing.routed] == ["full", "t"]
+    gone = msgspec.structs.replace(bare, definition=msgspec.Raw(b"null"))
+    assert not route_tables(settings(), [gone]).skipped
+
+
 def test_a_codec_that_no_route_has_for_a_view_is_refused_with_one_that_fits() -> None:
     with pytest.raises(UsageError, match=r'Set compression = "\w+" in \[tables\."t"\], or leave it out'):
         choose_route(of_kind("VIEW"), Requirements(format="parquet", compression="zstd"))

@@ -81,6 +81,29 @@ def test_every_kind_is_exported(outside: Stage) -> None:
     assert [job.table for job in outside.extracts()] == ["orders"]
 
 
+@pytest.mark.parametrize("route", ["auto", "extract", "query", "read"])
+def test_a_table_without_columns_is_named_and_stops_no_export(
+    outside: Stage, capsys: pytest.CaptureFixture[str], route: str
+) -> None:
+    outside.table("orders", 4)
+    bare = bigquery.Table(f"{outside.project}.{outside.dataset}.bare")
+    outside.big.create_table(bare)
+    bare_days = bigquery.Table(f"{outside.project}.{outside.dataset}.bare_days")
+    bare_days.time_partitioning = bigquery.TimePartitioning()
+    outside.big.create_table(bare_days)
+    outside.now()
+    shown = planned(capsys, "--route", route)
+    reason = "it has no columns, and so no rows"
+    assert [(item["table"], item["reason"]) for item in shown["skipped"]] == [("bare", reason), ("bare_days", reason)]
+    assert [*shown["tables"]] == ["orders"]
+    assert reason in " ".join(call(capsys, "plan", "--route", route).out.split())
+    (outcome,) = outside.run_tasks(1, route=route)
+    assert outcome.state == "published"
+    manifest = outside.manifest()
+    assert [(item.table, item.reason) for item in manifest.skipped] == [("bare", reason), ("bare_days", reason)]
+    assert [entry.table for entry in manifest.tables] == ["orders"]
+
+
 def test_the_plan_shows_routes_reasons_and_the_bill(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     with_all_kinds(outside)
     before = outside.big.list_jobs(page_size=1000)

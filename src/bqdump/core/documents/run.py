@@ -61,7 +61,9 @@ class Partitioned(msgspec.Struct, frozen=True, array_like=True):
 
 @public
 class Skipped(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An object of the dataset that is not exported, and why. asked: a setting says so (`--on-unsupported skip`)."""
+    """An object of the dataset that is not exported, and why. asked: a setting says so (`--on-unsupported
+    skip`), or it has no rows that could be lost.
+    """
 
     table: str
     kind: str

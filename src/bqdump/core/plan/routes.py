@@ -25,7 +25,7 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.table_settings import TableSettings, check_columns, sections_of, shape_of
 from bqdump.core.settings.target import BUCKET
 from bqdump.core.settings.values import ROUTES
-from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, WHOLE, Shape, Table, is_iceberg, unknown_kind
+from bqdump.core.tables.catalog import EXTRACTABLE, KIND_WORDS, WHOLE, Shape, Table, is_iceberg, state_of, unknown_kind
 from bqdump.core.tables.columns import as_they_are, fitted
 from bqdump.core.tables.partitioning import column_name, has_partition_times
 
@@ -255,6 +255,9 @@ def route_tables(
         if reason := unknown_kind(table.kind):
             skipped.append(Skipped(table.name, table.kind, reason))
             continue
+        if _is_bare(table):
+            skipped.append(Skipped(table.name, table.kind, "it has no columns, and so no rows", asked=True))
+            continue
         required = _fitted(settings, table)
         if required is None:
             reason = f"{requirements_of(settings, table).format} can hold none of its columns"
@@ -272,6 +275,13 @@ def route_tables(
         why = f"{why}; {AT_JOB_TIME}" if read_at == "job" else why
         routed.append(Routed(table, route, why, fitting.format, fitting.compression, fitting.shape, read_at))
     return Routing(tuple(routed), tuple(skipped))
+
+
+def _is_bare(table: Table) -> bool:
+    """Whether a table has no columns yet: no job can export it, and there is nothing in it."""
+    return (
+        table.kind == "TABLE" and not table.rows and bool(state_of(table.definition)) and not columns(table.definition)
+    )
 
 
 def _fitted(settings: Settings, table: Table) -> Requirements | None:
