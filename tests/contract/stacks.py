@@ -35,8 +35,9 @@ from local.bigquery_server import PROJECT
 from local.storage_server import Http, serving
 
 DATASET, BUCKET = "data", "target"
-# The usual number of attempts, without waits.
+# Without waits. The first one is for what never succeeds; on a busy machine, a dozen attempts can take longer.
 QUICK = Patience(seconds=5.0, first_pause=0.001, longest_pause=0.01)
+UNHURRIED = QUICK._replace(seconds=600.0)
 
 
 class Stack(NamedTuple):
@@ -78,7 +79,7 @@ class Stack(NamedTuple):
             found |= answer["requests"] | {f"{name} in a batch": count for name, count in answer["batched"].items()}
         return found
 
-    def export(self, settings: Settings, name: str, execution: str = "", patience: Patience = QUICK) -> TaskResult:
+    def export(self, settings: Settings, name: str, execution: str = "", patience: Patience = UNHURRIED) -> TaskResult:
         """Run one task of a run to completion."""
 
         async def whole() -> TaskResult:

@@ -40,9 +40,16 @@ def serving(app: ASGIApp) -> Iterator[str]:
     With BQDUMP_VALIDATE, requests of Google's clients, and all answers, must be valid by the APIs' descriptions.
     """
     checked = Validated(app) if VALIDATE else None
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     config = uvicorn.Config(
-        checked or app, log_level="error", access_log=False, loop="uvloop", http="httptools", ws="none"
+        checked or app,
+        log_level="error",
+        access_log=False,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        # A connection that is closed while a client sends its next request is reset, which happens on a busy machine.
+        timeout_keep_alive=120,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

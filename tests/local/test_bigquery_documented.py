@@ -12,10 +12,22 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import GoogleAPICallError
 
-from local import documented_queries, documented_scalars, documented_times
+from local import documented_edges, documented_queries, documented_scalars, documented_times
 from local.bigquery_server import Cloud
 
-MODULES = (documented_scalars, documented_times, documented_queries)
+MODULES = (documented_scalars, documented_times, documented_queries, documented_edges)
+STATEMENTS = (
+    "SELECT ",
+    "WITH ",
+    "FROM ",
+    "CREATE ",
+    "DECLARE ",
+    "INSERT ",
+    "UPDATE ",
+    "DELETE ",
+    "MERGE ",
+    "TRUNCATE ",
+)
 SUBJECTS = {
     name: cases
     for module in MODULES
@@ -25,14 +37,23 @@ SUBJECTS = {
 
 
 def test_there_are_hundreds_of_them() -> None:
-    assert sum(map(len, SUBJECTS.values())) > 500
+    assert sum(map(len, SUBJECTS.values())) > 850
 
 
+@pytest.fixture(scope="module")
+def tables(world: Cloud) -> None:
+    """The tables of the dataset that queries name `d`."""
+    world.client.create_dataset("d")
+    for statement in documented_edges.TABLES_OF_D:
+        world.sql(statement)
+
+
+@pytest.mark.usefixtures("tables")
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_documented_results_are_answered_or_refused(world: Cloud, subject: str) -> None:
     different = []
     for text, expected in SUBJECTS[subject]:
-        is_query = text.startswith(("SELECT ", "WITH ", "FROM "))
+        is_query = text.startswith(STATEMENTS)
         found = _answer(world, text if is_query else f"SELECT {text} AS v")
         if not is_query and not isinstance(found, type):
             ((found,),) = found

@@ -25,6 +25,8 @@ JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 MULTI_REGIONS = ("us", "eu")
 # The jobs that are kept. BigQuery keeps those of six months.
 MOST_JOBS = 10_000
+# How soon a job that runs sees that `run_seconds` has changed.
+LOOK_SECONDS = 0.1
 
 
 @dataclass
@@ -238,10 +240,12 @@ class JobBoard:
     def _perform(self, job: Job) -> BigQueryError | None:
         """Run the job. Returns an injected error, a cancellation, or None."""
         fault = self._settings.take("run", job.subject)
-        seconds, left = self._settings.run_seconds + (fault.delay if fault else 0.0), job.seconds_left
-        job.cancelled.wait(min(seconds, left))
-        if seconds > left and not job.cancelled.is_set():
-            return BigQueryError("stopped", "Job execution was cancelled: Job timed out")
+        started = time.monotonic() + (fault.delay if fault else 0.0)
+        # The setting may change while the job runs.
+        while (left := started + self._settings.run_seconds - time.monotonic()) > 0 and not job.cancelled.is_set():
+            if job.seconds_left <= 0:
+                return BigQueryError("stopped", "Job execution was cancelled: Job timed out")
+            job.cancelled.wait(min(left, job.seconds_left, LOOK_SECONDS))
         if not job.cancelled.is_set():
             if fault and fault.reason:
                 return BigQueryError(fault.reason, fault.message)

@@ -6,6 +6,20 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
+from bqdump_local.bigquery.errors import BigQueryError
+
+
+def refuse_duplicates(statement: exp.Expression) -> None:
+    """Refuse a FROM clause in which two tables have the same name."""
+    for select in statement.find_all(exp.Select):
+        start = select.args.get("from_")
+        tables = [item.this for item in (start, *(select.args.get("joins") or ())) if item is not None]
+        given = [table.alias_or_name.lower() for table in tables if isinstance(table, (exp.Table, exp.Subquery))]
+        if repeated := [name for name in given if name and given.count(name) > 1]:
+            raise BigQueryError(
+                "invalidQuery", f"Duplicate table alias {repeated[0]} in the same FROM clause", location="query"
+            )
+
 
 def unqualify(statement: exp.Expression, tables: Sequence[exp.Table], project: str) -> None:
     """Drop dataset and project in front of columns: `d.t.c` becomes `t.c`. tables: those in the statement's FROM."""

@@ -1,6 +1,6 @@
 """What BigQuery refuses for the types of operands, and what this stand-in cannot do for types that it stores as text.
 
-The type of an operand is known where it is a literal, a cast, or a column of a table; other operands are DuckDB's matter.
+The type of an operand is known where it is a literal, a cast, or a column of a table.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from bqdump_local.bigquery.errors import unsupported
+from bqdump_local.bigquery.sql import not_a_number
 from bqdump_local.bigquery.sql.parsing import invalid_query
 from bqdump_local.bigquery.tables.types import Field
 
@@ -27,20 +28,28 @@ CALCULATED = (
 )
 
 
-def refuse(statement: exp.Expression, fields: Sequence[Field]) -> None:
-    """Refuse a statement with such operands. fields: the columns of the tables that it reads."""
+def check(statement: exp.Expression, fields: Sequence[Field]) -> None:
+    """Refuse a statement with such operands, and compare NaN as BigQuery does.
+
+    fields: the columns of the tables that the statement reads.
+    """
     renamed = {node.alias.lower() for node in statement.find_all(exp.Alias)}
     columns: dict[str, str] = {}
     for field in fields:
         name, kind = field.name.lower(), "ARRAY" if field.mode == "REPEATED" else NAMES.get(field.type, field.type)
         columns[name] = "" if name in renamed or columns.get(name, kind) != kind else kind
-    for node in statement.walk():
-        if isinstance(node, COMPARED):
+    for node in list(statement.walk()):
+        # In an UPDATE, `=` assigns.
+        if isinstance(node, COMPARED) and not isinstance(node.parent, exp.Update):
             _compare(node, columns)
+            if isinstance(node, exp.Binary) and "FLOAT64" in (_kind(node.left, columns), _kind(node.right, columns)):
+                not_a_number.compare(node, lambda side: _kind(side, columns))
         elif isinstance(node, CALCULATED):
             _calculate(node, columns)
         elif isinstance(node, (exp.Ordered, exp.Max, exp.Min)):
             _order(node, columns)
+            if isinstance(node, exp.Ordered) and _kind(node.this, columns) == "FLOAT64":
+                not_a_number.first(node)
 
 
 def _kind(node: exp.Expression | None, columns: dict[str, str]) -> str:
@@ -51,6 +60,10 @@ def _kind(node: exp.Expression | None, columns: dict[str, str]) -> str:
         return "text" if node.is_string else "number"
     if isinstance(node, exp.Cast):
         return str(node.to.sql(dialect="bigquery").partition("(")[0].partition("<")[0])
+    if isinstance(node, exp.Array):
+        return "ARRAY"
+    if isinstance(node, exp.ParseJSON):
+        return "JSON"
     if isinstance(node, exp.Column):
         return columns.get(node.name.lower(), "")
     return ""
@@ -62,6 +75,8 @@ def _compare(node: exp.Expression, columns: dict[str, str]) -> None:
     for kind in kinds:
         if kind in AS_TEXT:
             raise unsupported(f"comparisons of {kind}", location="query")
+    if not isinstance(node, (exp.In, exp.Between)) and any(kind in ("ARRAY", "JSON", "GEOGRAPHY") for kind in kinds):
+        raise invalid_query(f"{node.key.upper()} is not defined for arguments of type {', '.join(kinds)}")
     known = {kind for kind in kinds if any(kind in family for family in FAMILIES)}
     if len(known) > 1 and not any(known <= family for family in FAMILIES):
         named = ", ".join({"text": "STRING", "number": "INT64"}.get(kind, kind) for kind in kinds)

@@ -73,6 +73,10 @@ def parse(text: str) -> list[exp.Expression]:
         raise invalid_query("Syntax error: Unexpected end of statement")
     # Before the first one runs.
     for statement in statements:
+        if isinstance(statement, exp.Create) and isinstance(statement.this, exp.UserDefinedFunction):
+            raise unsupported("functions of a script, such as CREATE TEMP FUNCTION", location="query")
+        if isinstance(statement, (exp.Update, exp.Delete)) and statement.args.get("where") is None:
+            raise invalid_query(f"{statement.key.upper()} must have a WHERE clause")
         if not isinstance(statement, (exp.Query, exp.DML)):
             refuse_missing(statement.sql(dialect="bigquery", comments=False))
         if isinstance(statement, (exp.Column, exp.Alias)):

@@ -127,6 +127,7 @@ WORDINGS: dict[str, str | Callable[[Found], str | None]] = {
     # DuckDB takes a name that no CTE in scope has for that of a file.
     r'Cannot access file "(.*?)"': r'Table "\1" must be qualified with a dataset (e.g. dataset.table).',
     r"division by zero": "division by zero",
+    r'candidate function for the function call "([^(]+)\((.*)\)"': _signature,
     r"CSV Error on Line: (\d+)": r"Error detected while parsing row at line \1",
     r"Macro (to_\w+)\(\) does not support": lambda found: f"Invalid cast to {found[1][3:].upper()}",
     r"Macro (\w+)\(\) does not support": lambda found: f"No matching signature for function {found[1].upper()}",

@@ -12,6 +12,10 @@ def named(node: exp.Struct | exp.Tuple) -> exp.Expression:
     has_name = [isinstance(item, (exp.PropertyEQ, exp.Column, exp.Alias)) for item in node.expressions]
     if isinstance(node, exp.Struct) and all(has_name):
         return node
+    if not any(has_name) and (names := _names_in_first_query(node)):
+        members = [exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=item.copy())
+                   for name, item in zip(names, node.expressions, strict=True)]  # fmt: skip
+        return exp.Struct(expressions=members)
     if not any(has_name) and _named_elsewhere(node):
         return exp.Anonymous(this="ROW", expressions=[item.copy() for item in node.expressions])
     members = [
@@ -19,6 +23,25 @@ def named(node: exp.Struct | exp.Tuple) -> exp.Expression:
         for number, item in enumerate(node.expressions, 1)
     ]
     return exp.Struct(expressions=members)
+
+
+def _names_in_first_query(node: exp.Expression) -> list[str]:
+    """The names of the members of the struct in the same column of the first query of a set operation."""
+    item = node.parent if isinstance(node.parent, exp.Alias) else node
+    select = item.parent
+    union = select.parent if isinstance(select, exp.Select) else None
+    if not isinstance(union, exp.SetOperation) or union.expression is not select:
+        return []
+    place = next(number for number, one in enumerate(select.expressions) if one is item)
+    first: exp.Expression = union
+    while isinstance(first, exp.SetOperation):
+        first = first.this
+    columns = first.expressions if isinstance(first, exp.Select) else []
+    struct = columns[place].unalias() if place < len(columns) else None
+    if not isinstance(struct, exp.Struct) or len(struct.expressions) != len(node.expressions):
+        return []
+    names = [one.name if isinstance(one, exp.PropertyEQ) else one.alias_or_name for one in struct.expressions]
+    return names if all(names) else []
 
 
 def _member(item: exp.Expression, number: int) -> exp.Expression:

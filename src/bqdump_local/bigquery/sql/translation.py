@@ -12,8 +12,9 @@ from sqlglot import exp
 from bqdump_local.bigquery.errors import BigQueryError, unsupported
 from bqdump_local.bigquery.files.formats import to_json_string
 from bqdump_local.bigquery.jobs.settings import USER
-from bqdump_local.bigquery.sql import metadata, names, parameters, partition_filter, structs, unnested
+from bqdump_local.bigquery.sql import metadata, names, operands, parameters, partition_filter, structs, unnested
 from bqdump_local.bigquery.sql.functions import calls, dates, known
+from bqdump_local.bigquery.sql.functions.nodes import call
 from bqdump_local.bigquery.sql.parsing import invalid_query, parse
 from bqdump_local.bigquery.sql.results import cast_types
 from bqdump_local.bigquery.statements import routines
@@ -78,6 +79,7 @@ class Translation:
         """The statement for DuckDB, which changes it. target: a table to replace by the stored table of that name."""
         pseudo = names_pseudo_columns(statement)
         statement = self.resolve(statement, target, stored)
+        operands.check(statement, self.source_fields)
         unnested.count_from_zero(statement)
         statement = calls.replace(statement)
         statement = statement.transform(self.rewrite, copy=False)
@@ -95,6 +97,7 @@ class Translation:
         statement = routines.with_calls_inlined(statement, self)
         named = list(statement.find_all(exp.Table))
         names.unqualify(statement, named, self.project)
+        names.refuse_duplicates(statement)
         unnested.name_members(statement, self._columns_of(named))
         for node in named:
             if isinstance(node.this, exp.Anonymous) and (query := routines.inlined(node, self)) is not None:
@@ -214,7 +217,7 @@ class Translation:
         if isinstance(node, exp.Bracket) and node.args.get("offset") is not None and len(node.expressions) == 1:
             return self._element(self._within(node.copy()))
         if isinstance(node, (exp.DateAdd, exp.DateSub)):
-            return exp.cast(self._within(node.copy()), "DATE")
+            return call("in_calendar", exp.cast(self._within(node.copy()), "DATE"))
         if isinstance(node, exp.TsOrDsToTime):
             return exp.cast(exp.cast(node.this.transform(self.rewrite), "TIMESTAMP"), "TIME")
         if isinstance(node, (exp.Struct, exp.Tuple)):

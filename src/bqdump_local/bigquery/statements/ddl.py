@@ -13,7 +13,7 @@ from bqdump_local.bigquery.sql.parsing import invalid_query, parse
 from bqdump_local.bigquery.sql.results import describe, name_columns, stored_select
 from bqdump_local.bigquery.sql.translation import Translation
 from bqdump_local.bigquery.statements import columns, options
-from bqdump_local.bigquery.tables.types import Field
+from bqdump_local.bigquery.tables.types import Field, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -77,8 +77,15 @@ def translated(
     casts = translation.casts(select)
     sql = translation.to_duckdb(select)
     with translation.catalog.warehouse.cursor() as cursor:
-        fields = defined or describe(cursor, sql, translation.source_fields, casts)
-    return fields, stored_select(fields, sql)
+        found = describe(cursor, sql, translation.source_fields, casts)
+    if defined and len(found) != len(defined):
+        raise invalid_query(
+            f"The number of columns in the column list is {len(defined)}, and the query has {len(found)}"
+        )
+    if defined:
+        # The columns of a definition are those of the query by position.
+        sql = f"SELECT * FROM ({sql}) AS given({', '.join(quote(field.name) for field in defined)})"
+    return defined or found, stored_select(defined or found, sql)
 
 
 def view_fields(query: str, translation: Translation) -> tuple[Field, ...]:

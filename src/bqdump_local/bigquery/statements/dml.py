@@ -51,6 +51,8 @@ def change(statement: exp.Expression, translation: Translation) -> tuple[int, di
         cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name}")
         defaults.apply(cursor, name, table.fields, translation)
         there = cursor.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
+        if isinstance(statement, exp.Merge):
+            _check_matches(cursor, statement, target, name, translation)
         sql = translation.to_duckdb(statement, target, name)
         if isinstance(statement, exp.Merge):
             counts.update(str(row[0]) for row in cursor.execute(f"{sql} RETURNING merge_action").fetchall())
@@ -65,6 +67,22 @@ def change(statement: exp.Expression, translation: Translation) -> tuple[int, di
 
     translation.catalog.new_version(table, build)
     return counts.total(), {stat: str(counts[action]) for action, stat in STATISTICS.items()}
+
+
+def _check_matches(
+    cursor: duckdb.DuckDBPyConnection, statement: exp.Merge, target: exp.Table, name: str, translation: Translation
+) -> None:
+    """Refuse a MERGE that matches a row of the table more than once."""
+    matched = any(when.args.get("matched") for when in statement.args["whens"].expressions)
+    if not matched:
+        return
+    table = target.copy()
+    row = exp.column("rowid", table=table.alias_or_name)
+    query = exp.select("1").from_(table).join(statement.args["using"].copy(), on=statement.args["on"].copy())
+    query = query.group_by(row).having("COUNT(*) > 1").limit(1)
+    found = query.find(exp.Table, bfs=True)
+    if cursor.execute(translation.to_duckdb(query, found, name)).fetchall():
+        raise invalid_query("UPDATE/MERGE must match at most one source row for each target row")
 
 
 def _place(cursor: duckdb.DuckDBPyConnection, name: str, table: Table, now_ms: int) -> None:

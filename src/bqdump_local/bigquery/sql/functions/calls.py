@@ -14,6 +14,7 @@ from sqlglot import exp
 from bqdump_local.bigquery.errors import unsupported
 from bqdump_local.bigquery.sql.functions import casting, dates, json, known, text
 from bqdump_local.bigquery.sql.functions.nodes import call, cast
+from bqdump_local.bigquery.sql.parsing import invalid_query
 
 Replacement = Callable[[Any], exp.Expression]
 # The statements that create the macros.
@@ -162,6 +163,26 @@ def _concatenated(node: exp.Expression) -> exp.Expression:
     return node
 
 
+def _over(node: exp.Expression) -> exp.Expression:
+    """A percentile, which BigQuery has as a window function only."""
+    if node.find_ancestor(exp.Window, exp.Select) is None or isinstance(
+        node.find_ancestor(exp.Window, exp.Select), exp.Select
+    ):
+        raise invalid_query(f"Window function {node.sql_name()} must be called with an OVER clause")
+    return node
+
+
+def _series(node: exp.GenerateSeries) -> exp.Expression:
+    step = node.args.get("step") or exp.Literal.number(1)
+    return call("generate_array", node.args["start"], node.args["end"], step)
+
+
+def _offset(node: exp.Offset) -> exp.Expression:
+    if isinstance(node.parent, exp.Query) and node.parent.args.get("limit") is None:
+        raise invalid_query("Syntax error: Unexpected keyword OFFSET")
+    return node
+
+
 def _named(node: exp.Anonymous) -> exp.Expression:
     """A function that sqlglot does not know."""
     name = node.name.upper()
@@ -255,6 +276,13 @@ CHANGES: dict[type[exp.Expression], Replacement] = {
     exp.GroupConcat: _joined,
     exp.IgnoreNulls: _without_nulls,
     exp.RespectNulls: _with_nulls,
+    exp.Exp: lambda node: call("exp", node.this),
+    exp.PercentileCont: _over,
+    exp.PercentileDisc: _over,
+    exp.Pow: lambda node: call("pow", node.this, node.expression),
+    exp.Sign: lambda node: call("sign", node.this),
+    exp.GenerateSeries: _series,
+    exp.Offset: _offset,
     exp.Ln: lambda node: exp.Ln(this=call("positive", node.this, exp.Literal.string("LN"))),
     exp.Log: _logarithm,
     exp.NetFunc: _net,

@@ -39,6 +39,7 @@ EXPANDED = {"%F": "%Y-%m-%d", "%T": "%H:%M:%S", "%R": "%H:%M", "%D": "%m/%d/%y",
             "%t": "\t"}  # fmt: skip
 # Elements that one reads in DuckDB in the same way.
 READ = set("aAbBdHIjmMpSyYz%f")
+MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 
 
 def current(node: exp.Expression, now_ms: int) -> exp.Expression:
@@ -182,11 +183,22 @@ def _moments(node: exp.GenerateTimestampArray) -> exp.Expression:
     return node
 
 
+def _days(node: exp.GenerateDateArray) -> exp.Expression:
+    """GENERATE_DATE_ARRAY in steps of months that count from the start: 31 March follows 29 February."""
+    step = node.args.get("step")
+    months = MONTHS.get(step.text("unit").upper()) if isinstance(step, exp.Interval) else None
+    if months is None or step is None:
+        return node
+    number_of = exp.Mul(this=exp.Paren(this=cast(step.this, "BIGINT")), expression=number(months))
+    return call("month_array", cast(node.args["start"], "DATE"), cast(node.args["end"], "DATE"), number_of)
+
+
 CHANGES: dict[type[exp.Expression], Callable[[Any], exp.Expression]] = {
     exp.DateFromUnixDate: lambda node: cast(node, "DATE"),
     exp.DateTrunc: _truncated,
     exp.DatetimeTrunc: _truncated,
     exp.Extract: _extracted,
+    exp.GenerateDateArray: _days,
     exp.GenerateTimestampArray: _moments,
     exp.ParseDatetime: _parsed,
     exp.ParseTime: _parsed,

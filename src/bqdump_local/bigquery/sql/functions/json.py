@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from bqdump_local.bigquery.errors import unsupported
 from bqdump_local.bigquery.sql.functions.nodes import call, text
 
 
@@ -47,6 +48,10 @@ def _string(node: exp.String) -> exp.Expression:
 
 
 def _format(node: exp.JSONFormat) -> exp.Expression:
+    if (options := node.args.get("options")) is not None and not (
+        isinstance(options, exp.Boolean) and not options.this
+    ):
+        raise unsupported("TO_JSON_STRING with pretty printing", location="query")
     if node.args.get("to_json"):
         return exp.Anonymous(this="to_json", expressions=[node.this.copy()])
     # The type of a column is known elsewhere.

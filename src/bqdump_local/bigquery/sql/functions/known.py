@@ -43,6 +43,8 @@ def refuse_foreign(tokens: list[Token]) -> None:
     for before, token, after in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False):
         if token.token_type == TokenType.DCOLON:
             raise _invalid('Syntax error: Unexpected ":"')
+        if token.token_type == TokenType.PARAMETER and after is not None and after.token_type == TokenType.PARAMETER:
+            raise unsupported("system variables", location="query")
         if token.token_type in (TokenType.L_BRACE, TokenType.MOD):
             raise _invalid(f'Syntax error: Unexpected "{token.text}"')
         called = after is not None and after.token_type == TokenType.L_PAREN

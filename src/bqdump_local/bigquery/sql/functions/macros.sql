@@ -24,6 +24,19 @@ CREATE OR REPLACE MACRO bq.sqrt(a) AS
 CREATE OR REPLACE MACRO bq.positive(a, name) AS
   CASE WHEN (CASE WHEN a <= 0 THEN bq.fail('Floating point error in function: ' || name || '(' || a || ')') ELSE FALSE END)
   THEN NULL ELSE a END;
+CREATE OR REPLACE MACRO bq.finite(result, given, name) AS
+  CASE WHEN (CASE WHEN isinf(result) AND given THEN bq.fail('Floating point error in function: ' || name) ELSE FALSE END)
+  THEN NULL ELSE result END;
+CREATE OR REPLACE MACRO bq.exp(a) AS bq.finite(exp(CAST(a AS DOUBLE)), isfinite(CAST(a AS DOUBLE)), 'EXP');
+CREATE OR REPLACE MACRO bq.power(a, b) AS bq.finite(pow(a, b), isfinite(a) AND isfinite(b), 'POW');
+CREATE OR REPLACE MACRO bq.pow(a DOUBLE, b DOUBLE) AS bq.power(a, b),
+  (a BIGINT, b BIGINT) AS bq.power(CAST(a AS DOUBLE), CAST(b AS DOUBLE)),
+  (a DECIMAL(38, 9), b DECIMAL(38, 9)) AS CAST(bq.power(CAST(a AS DOUBLE), CAST(b AS DOUBLE)) AS DECIMAL(38, 9));
+CREATE OR REPLACE MACRO bq.sign(a DOUBLE) AS CAST(sign(a) AS DOUBLE), (a DECIMAL(38, 9)) AS CAST(sign(a) AS DECIMAL(38, 9)),
+  (a BIGINT) AS CAST(sign(a) AS BIGINT), (a) AS sign(a);
+CREATE OR REPLACE MACRO bq.in_calendar(a) AS
+  CASE WHEN (CASE WHEN year(a) NOT BETWEEN 1 AND 9999 THEN bq.fail('Arithmetic overflow: date out of range') ELSE FALSE END)
+  THEN NULL ELSE a END;
 CREATE OR REPLACE MACRO bq.signed(u) AS
   CAST(CASE WHEN u >= 9223372036854775808::HUGEINT THEN u - 18446744073709551616::HUGEINT ELSE u END AS BIGINT);
 CREATE OR REPLACE MACRO bq.shift_left(a, b) AS
@@ -97,6 +110,19 @@ CREATE OR REPLACE MACRO bq.code_points_to_bytes(a) AS
   unhex(array_to_string(list_transform(a, lambda x: printf('%02X', x)), ''));
 
 -- Arrays
+CREATE OR REPLACE MACRO bq.step(s) AS
+  CASE WHEN s = 0 THEN CASE WHEN bq.fail('Sequence step cannot be 0.') THEN NULL ELSE s END ELSE s END;
+CREATE OR REPLACE MACRO bq.generate_array(a DOUBLE, b DOUBLE, s DOUBLE) AS
+  CASE WHEN bq.step(s) > 0 AND a > b OR s < 0 AND a < b THEN []
+  ELSE list_transform(range(CAST(floor((b - a) / s + 1e-9) AS BIGINT) + 1), lambda i: a + i * s) END,
+  (a BIGINT, b BIGINT, s BIGINT) AS generate_series(a, b, bq.step(s)),
+  (a DECIMAL(38, 9), b DECIMAL(38, 9), s DECIMAL(38, 9)) AS
+  CASE WHEN bq.step(s) > 0 AND a > b OR s < 0 AND a < b THEN []
+  ELSE list_transform(range(CAST(floor(CAST((b - a) AS DOUBLE) / CAST(s AS DOUBLE) + 1e-9) AS BIGINT) + 1),
+    lambda i: CAST(a + i * s AS DECIMAL(38, 9))) END;
+CREATE OR REPLACE MACRO bq.month_array(a, b, n) AS
+  list_filter(list_transform(range(greatest(date_diff('month', a, b) // bq.step(n), -1) + 1), lambda i: CAST(a + to_months(CAST(i * n AS INTEGER)) AS DATE)),
+    lambda d: CASE WHEN n > 0 THEN d <= b ELSE d >= b END);
 CREATE OR REPLACE MACRO bq.item(a, i) AS
   CASE WHEN (CASE WHEN typeof(a) <> 'JSON' AND (i < 0 OR i >= len(a))
   THEN bq.fail('Array index ' || i || ' is out of bounds') ELSE FALSE END) THEN NULL
@@ -231,7 +257,9 @@ CREATE OR REPLACE MACRO bq.json_type(a) AS
 CREATE OR REPLACE MACRO bq.json_is(a, kinds, name) AS
   CASE WHEN (CASE WHEN a IS NOT NULL AND NOT list_contains(kinds, json_type(a))
   THEN bq.fail('The provided JSON input is not ' || name) ELSE FALSE END) THEN NULL ELSE a END;
-CREATE OR REPLACE MACRO bq.json_int64(a) AS CAST(bq.json_is(a, ['BIGINT', 'UBIGINT'], 'an integer') AS BIGINT);
+CREATE OR REPLACE MACRO bq.json_int64(a) AS
+  CASE WHEN json_type(a) = 'DOUBLE' AND CAST(a AS DOUBLE) = floor(CAST(a AS DOUBLE)) THEN CAST(CAST(a AS DOUBLE) AS BIGINT)
+  ELSE CAST(bq.json_is(a, ['BIGINT', 'UBIGINT'], 'an integer') AS BIGINT) END;
 CREATE OR REPLACE MACRO bq.json_float64(a) AS
   CAST(bq.json_is(a, ['BIGINT', 'UBIGINT', 'DOUBLE'], 'a number') AS DOUBLE);
 CREATE OR REPLACE MACRO bq.json_bool(a) AS CAST(bq.json_is(a, ['BOOLEAN'], 'a boolean') AS BOOLEAN);
@@ -267,3 +295,7 @@ CREATE OR REPLACE MACRO bq.to_json_string(a) AS
   WHEN 'DOUBLE' THEN bq.json_number(TRY_CAST(CAST(a AS VARCHAR) AS DOUBLE))
   WHEN 'DECIMAL(38,9)' THEN rtrim(rtrim(CAST(a AS VARCHAR), '0'), '.')
   ELSE CAST(to_json(a) AS VARCHAR) END END;
+CREATE OR REPLACE MACRO bq.printed(a DOUBLE) AS coalesce(trim(bq.json_number(a), '"'), 'NULL'),
+  (a DECIMAL(38, 9)) AS coalesce(rtrim(rtrim(CAST(a AS VARCHAR), '0'), '.'), 'NULL'),
+  (a BIGINT) AS coalesce(CAST(a AS VARCHAR), 'NULL'), (a HUGEINT) AS coalesce(CAST(a AS VARCHAR), 'NULL'),
+  (a) AS coalesce(CAST(a AS VARCHAR), 'NULL');

@@ -109,7 +109,7 @@ def _formatted(found: re.Match[str], argument: exp.Expression) -> exp.Expression
         pattern = f"%{flags}{width}.{places}{kind.lower() if kind == 'F' else kind}"
         return exp.Anonymous(this="printf", expressions=[text(pattern), exp.cast(argument.copy(), "DOUBLE")])
     if kind in "st" and not flags.strip("-") and found["precision"] is None:
-        string = call("to_string" if kind == "t" else "text", argument)
+        string = call("printed" if kind == "t" else "text", argument)
         if not width:
             return string
         name = "rpad" if flags else "lpad"
