@@ -1,8 +1,8 @@
 """One stand-in as a process: `python -m bqdump_local.serve storage|bigquery|cloud-run …`.
 
 It prints its address on the first line (BigQuery: followed by a space and the address of the Storage Read API), or why
-it cannot start: `["cause", "hint"]`. It ends when its standard input is closed, and so does not outlive the process
-that started it.
+it cannot start: `["cause", "hint"]`. Connections wait until it has imported what it serves with. It ends when its
+standard input is closed, and so does not outlive the process that started it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import sys
 import threading
 from pathlib import Path
-
-import uvicorn
+from typing import TYPE_CHECKING
 
 from bqdump.core.errors import BqdumpError
-from bqdump_local.control import Control
-from bqdump_local.held import port_in_use
-from bqdump_local.operations import bigquery_operation, storage_operation
+from bqdump_local.listening import GrpcPort, listen
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from bqdump_local.control import Control
 
 
 def main() -> None:
@@ -39,19 +40,22 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="bigquery: folder for tables (default: in memory)")
     parser.add_argument("--detached", action="store_true", help="keep running after standard input is closed")
     arguments = parser.parse_args()
-    addresses = []
+    # Without a folder that another stack may hold, nothing else can keep it from serving.
+    at_once = arguments.root is None and arguments.data_dir is None
     try:
-        listener = _listener(arguments.port)
-        addresses.append(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        if arguments.service == "bigquery":
-            # The Storage Read API is served only as long as it is referenced.
-            app, _reads, address = _bigquery(arguments)
-            addresses.append(address)
-        else:
-            app = _app(arguments)
+        listener = listen(arguments.port)
+        addresses = [f"http://127.0.0.1:{listener.getsockname()[1]}"]
+        reads = GrpcPort(arguments.read_port) if arguments.service == "bigquery" else None
+        if reads is not None:
+            addresses.append(reads.address)
+        if at_once:
+            _announce(addresses)
+        app = _app(arguments, reads)
     except BqdumpError as error:
         sys.stdout.write(json.dumps([error.cause, error.hint]) + "\n")
         sys.exit(1)
+    import uvicorn
+
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -68,41 +72,39 @@ def main() -> None:
     server = uvicorn.Server(config)
     if not arguments.detached:
         threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
-    sys.stdout.write(" ".join(addresses) + "\n")
-    sys.stdout.flush()
+    if not at_once:
+        _announce(addresses)
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
         server.run(sockets=[listener])
 
 
-def _listener(port: int) -> socket.socket:
-    try:
-        return socket.create_server(("127.0.0.1", port), backlog=2048)
-    except OSError as error:
-        raise port_in_use(port, error) from error
+def _announce(addresses: list[str]) -> None:
+    sys.stdout.write(" ".join(addresses) + "\n")
+    sys.stdout.flush()
 
 
-def _app(arguments: argparse.Namespace) -> Control:
+def _app(arguments: argparse.Namespace, reads: GrpcPort | None) -> Control:
+    from bqdump_local.control import Control
+    from bqdump_local.operations import bigquery_operation, cloud_run_operation, storage_operation
+
     if arguments.service == "storage":
         from bqdump_local.storage.app import create_app as storage_app
 
         app = storage_app(arguments.root, persist=arguments.persist)
         return Control(app, service="storage", name=storage_operation)
+    if arguments.service == "bigquery":
+        from bqdump_local.bigquery.app import create_app as bigquery_app
+        from bqdump_local.bigquery.storage_read.server import serve
+
+        app = bigquery_app(storage=arguments.storage, data_dir=arguments.data_dir)
+        control = Control(app, service="bigquery", name=bigquery_operation)
+        serve(app.state.catalog, control.meet, reads)
+        return control
     from bqdump_local.cloud_run.app import create_app as cloud_run_app
-    from bqdump_local.operations import cloud_run_operation
     from bqdump_local.stack import Stack
 
     stack = Stack(arguments.storage, arguments.bigquery, storage_read=arguments.storage_read)
     return Control(cloud_run_app(environ=stack.variables()), service="cloud-run", name=cloud_run_operation)
-
-
-def _bigquery(arguments: argparse.Namespace) -> tuple[Control, object, str]:
-    """BigQuery, and next to it the server of the Storage Read API with its address."""
-    from bqdump_local.bigquery.app import create_app as bigquery_app
-    from bqdump_local.bigquery.storage_read.server import serve
-
-    app = bigquery_app(storage=arguments.storage, data_dir=arguments.data_dir)
-    control = Control(app, service="bigquery", name=bigquery_operation)
-    return control, *serve(app.state.catalog, control.meet, arguments.read_port)
 
 
 def _end_with_input(server: uvicorn.Server) -> None:

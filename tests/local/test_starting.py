@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -20,6 +22,32 @@ from bqdump_local import stack as stacks
 from bqdump_local import state
 from bqdump_local.bigquery.tables.warehouse import Warehouse
 from bqdump_local.held import hold
+
+# A server that cannot import any of these.
+WITHOUT = """
+import sys
+
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("arro3", "duckdb", "sqlglot", "starlette", "uvicorn"):
+            raise ImportError(f"too early: {name}")
+
+
+sys.meta_path.insert(0, Refuse())
+from bqdump_local import serve
+
+serve.main()
+"""
+
+
+@pytest.mark.parametrize(("service", "ports"), [("storage", 1), ("bigquery", 2)])
+def test_a_server_names_its_address_before_it_imports_what_it_serves_with(service: str, ports: int) -> None:
+    command = [sys.executable, "-c", WITHOUT, service, "--storage", "http://127.0.0.1:1"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+( 127\.0\.0\.1:\d+)?\n", done.stdout)
+    assert len(done.stdout.split()) == ports
+    assert "too early: " in done.stderr
 
 
 @pytest.mark.parametrize("service", ["storage", "bigquery"])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
 from bqdump_local.bigquery.errors import BigQueryError, invalid, unexpected
-from bqdump_local.held import port_in_use
+from bqdump_local.listening import GrpcPort
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.storage_read.arrow import Codec
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 SERVICES = tuple(f"google.cloud.bigquery.storage.{version}.BigQueryRead" for version in ("v1", "v1beta2"))
 # Each stream that is being read occupies a thread.
-THREADS = 64
-MESSAGE_BYTES = 128 << 20
 Judge = Callable[[str, str], "Verdict"]
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -39,24 +36,17 @@ CODES = {
 REASONS = {"failedPrecondition": grpc.StatusCode.FAILED_PRECONDITION}
 
 
-def serve(catalog: Catalog, judge: Judge, port: int = 0) -> tuple[grpc.Server, str]:
+def serve(catalog: Catalog, judge: Judge, port: GrpcPort | None = None) -> tuple[grpc.Server, str]:
     """Start serving in threads. Returns the server and its address, `127.0.0.1:<port>`.
 
-    judge: counts a call by operation and target, and returns the fault to inject.
+    judge: counts a call by operation and target, and returns the fault to inject. port: where it listens already.
     """
-    options = [("grpc.max_send_message_length", MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
-    server = grpc.server(ThreadPoolExecutor(THREADS, thread_name_prefix="read"), options=options)
-    server.add_generic_rpc_handlers((_Handlers(catalog, judge),))
-    try:
-        taken = server.add_insecure_port(f"127.0.0.1:{port}")
-    except RuntimeError as error:
-        raise port_in_use(port, error) from error
-    server.start()
-    return server, f"127.0.0.1:{taken}"
+    listening = port or GrpcPort(0)
+    listening.start(_Handlers(catalog, judge))
+    return listening.server, listening.address
 
 
-# gRPC's Python package has no types.
-class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
+class _Handlers:
     """Finds the handler of a call. The message types are imported by the first call, since that takes a while."""
 
     def __init__(self, catalog: Catalog, judge: Judge) -> None:
@@ -64,7 +54,7 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._service: Service | None = None
 
     def service(self, handler_call_details: Any) -> Any:
-        """See grpc.GenericRpcHandler."""
+        """The handler of a call; None for a method that does not exist."""
         service, _, method = handler_call_details.method.strip("/").partition("/")
         if service not in SERVICES:
             return None
