@@ -18,7 +18,7 @@ from bqdump.ports.store import Hidden, ObjectInfo
 Versions = Sequence[Mapping[str, Any]]
 PAGE = 1000
 # Pages that look for some files have room for so many objects for each.
-BETWEEN = 4
+BETWEEN = 2
 # A command removes up to so many versions: thousands may be over one, and a line of the log has its limit.
 SHOWN = 3
 FIRST, AFTER_SURROGATES, BEFORE_SURROGATES = "\x21", "\ue000", "\ud7ff"
@@ -55,9 +55,9 @@ class Listing:
             return {}
         first, most = min(names, key=str.encode), BETWEEN * len(names)
         page = next(self._answers(beginning_of(names), start=first, most=most))
-        subject = self._requests.subject
-        found = {one["Key"]: info_of(one["Key"], one, subject(one["Key"])) for one in page.get("Contents") or ()}
-        here = {name: found[name] for name in names if name in found and name not in self._requests.uncovered}
+        wanted, subject = set(names) - self._requests.uncovered.keys(), self._requests.subject
+        found = ((one["Key"], one) for one in page.get("Contents") or () if one["Key"] in wanted)
+        here = {name: info_of(name, one, subject(name)) for name, one in found}
         self._near = 2 * len(here) >= len(names)
         return here
 

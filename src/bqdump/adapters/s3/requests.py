@@ -90,6 +90,15 @@ def crc32c_in(answer: Mapping[str, Any]) -> str:
     return "" if "-" in found or answer.get("ChecksumType") == "COMPOSITE" else found
 
 
+def stat(requests: Requests, name: str) -> ObjectInfo | None:
+    """See ObjectStore."""
+    found = requests.head(name)
+    if found is None:
+        return None
+    checksum = crc32c_in(found) or read_checksum(requests, name, found)
+    return info_of(name, found, requests.subject(name), checksum)
+
+
 def as_sent(requests: Requests, sent: ObjectInfo) -> ObjectInfo | None:
     """The object that was stored, None if it is not there as it was sent. sent: see generation_of."""
     if (found := requests.head(sent.name)) is None:

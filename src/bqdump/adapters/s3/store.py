@@ -16,17 +16,15 @@ from bqdump.adapters.s3.requests import (
     Requests,
     as_sent,
     content_type,
-    crc32c_in,
     delete,
     describe,
     download,
     extend,
     generation_in,
     generation_of,
-    info_of,
     is_settled,
-    read_checksum,
     same_etag,
+    stat,
 )
 from bqdump.adapters.s3.uploads import Upload, discard, kept
 from bqdump.adapters.threads import Threads
@@ -73,15 +71,7 @@ class S3Store:
 
     async def stat(self, name: str) -> ObjectInfo | None:
         """See ObjectStore. An object without a CRC32C of its own, such as one of another tool, is read for it."""
-
-        def get() -> ObjectInfo | None:
-            found = self._requests.head(name)
-            if found is None:
-                return None
-            checksum = crc32c_in(found) or read_checksum(self._requests, name, found)
-            return info_of(name, found, self._requests.subject(name), checksum)
-
-        return await self._threads.call(get)
+        return await self._threads.call(lambda: stat(self._requests, name))
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
         """See ObjectStore. A complete read is compared with the object's CRC32C, if it has one."""
@@ -118,7 +108,7 @@ class S3Store:
 
     async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
         """See ObjectStore. Each part is retried here, since each piece comes only once."""
-        return await self._streamed(name, pieces, lambda: self._upload(name, expect), late=True)
+        return await self._streamed(name, pieces, expect, late=True)
 
     async def settled(self, sent: Sequence[ObjectInfo]) -> list[ObjectInfo | None]:
         """See Settling. One listing for all, and a request for each that it does not have as it was sent."""
@@ -203,10 +193,18 @@ class S3Store:
         return Upload(self._requests, name, condition, self._retrying, origin or {}, over)
 
     async def _streamed(
-        self, name: str, pieces: AsyncIterator[bytes], begin: Callable[[], Upload], *, late: bool = False
+        self,
+        name: str,
+        pieces: AsyncIterator[bytes],
+        expect: int | None,
+        origin: Mapping[str, str] | None = None,
+        *,
+        late: bool = False,
     ) -> ObjectInfo:
         """Upload the pieces, several parts at a time: as many as leave room for other streams. late: see _finished."""
-        upload = await self._threads.call(begin)
+        begin = partial(self._upload, name, expect, origin)
+        # Of what it replaces, it asks for the ETag.
+        upload = begin() if expect == 0 else await self._threads.call(begin)
         file = Summed(None)
         sending: set[asyncio.Task[None]] = set()
         self._streams += 1
@@ -276,7 +274,7 @@ class S3Store:
                 yield piece.data
             yield more
 
-        return await self._streamed(target, pieces(), lambda: self._upload(target, expect, origin))
+        return await self._streamed(target, pieces(), expect, origin)
 
     async def _read_note(self, info: ObjectInfo) -> Note | None:
         """The content of a note, None if it has been deleted since it was listed."""
