@@ -104,7 +104,7 @@ class Copies:
 
     def data(self) -> list[str]:
         """The names of the copy's files."""
-        return [name for name in self.target.names_now() if not name.startswith(self.there.layout.state)]
+        return [name for name in self.target.names_now() if not name.startswith(self.there.layout.root)]
 
     def verify(self, run: str = "") -> Verified:
         """A verification of the copy."""

@@ -96,5 +96,5 @@ class Sets:
             return await prune_exports(found, policy_for(chosen, ()), self.world.time, delete=True)
 
         done = asyncio.run(work())
-        state = self.there.layout.state
+        state = self.there.layout.root
         return done, [name.removeprefix(state) for name in self.target.names_now() if name.startswith(state)]

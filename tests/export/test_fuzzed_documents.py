@@ -72,8 +72,8 @@ def task_of(store: MemoryStore, warehouse: MemoryWarehouse, name: str, execution
 
 STORE, WAREHOUSE = filled()
 DOCUMENTS = {
-    re.sub("(units|definitions)-[0-9a-f]+", r"\1", name.removeprefix(LAYOUT.state)): name
-    for name in STORE.names_now() if name.startswith(LAYOUT.state) and name.endswith((".json", ".jsonl"))
+    re.sub("(units|definitions)-[0-9a-f]+", r"\1", name.removeprefix(LAYOUT.root)): name
+    for name in STORE.names_now() if name.startswith(LAYOUT.root) and name.endswith((".json", ".jsonl"))
     and "/first/" not in name and not name.endswith("00000-00001.json")
 }  # fmt: skip
 

@@ -197,7 +197,7 @@ def _nothing_but(world: SimulatedExport, manifest: Manifest) -> None:
     keeping = {unit.pattern for plan in plans if plan.mode == "keep" for unit in view.units(plan)}
     for info in map(view.info, world.store.names_now()):
         assert info is not None
-        if info.name.startswith(view.layout.state) or info.name in world.scenery.foreign:
+        if info.name.startswith(view.layout.root) or info.name in world.scenery.foreign:
             continue
         if naive.get(info.name) == info.generation:
             heads = [view.layout.prefix + template.pattern(table=table, ext=ext).split("*")[0] for table in adopted]
@@ -217,7 +217,7 @@ def _stays(world: SimulatedExport, origin: str) -> bool:
 
 def _nothing_beside(world: SimulatedExport, manifests: list[Manifest]) -> None:
     """Where runs stand beside each other: below the names of a complete run lies what its manifest names."""
-    state, foreign = world.view.layout.state, world.scenery.foreign
+    state, foreign = world.view.layout.root, world.scenery.foreign
     named = {name for manifest in manifests for name in standing(manifest)}
     complete = {manifest.run for manifest in manifests}
     late = set().union(*(_late(world, run) for run in complete))
@@ -251,7 +251,7 @@ def _exported_once(world: SimulatedExport, complete: list[str]) -> None:
 
 def _published(world: SimulatedExport) -> list[tuple[str, int]]:
     """Everything but the notes of those who work: names and generations."""
-    state = world.view.layout.state
+    state = world.view.layout.root
     infos = [info for info in map(world.view.info, world.store.names_now()) if info]
     kept = ("latest.json", "publishing.json", "plan.json", "manifest.json", "intent.json")
     return [

@@ -93,7 +93,7 @@ class Laws:
     def written(self, process: Process, name: str, before: BeforeSnapshot) -> None:
         """Somebody has written an object."""
         layout, run = self.view.layout, process.run
-        self.hold(Law.OWN_FILES, name.startswith(layout.state), f"{run} wrote {name}, which is none of its documents")
+        self.hold(Law.OWN_FILES, name.startswith(layout.root), f"{run} wrote {name}, which is none of its documents")
         if name == layout.latest.name:
             self._pointed(run, before)
         elif name == layout.publishing.name:
@@ -144,7 +144,7 @@ class Laws:
         may = self._may_clear(process, info) if self._of_another(run, info) else self._may_delete(run, info)
         self.hold(Law.OWN_FILES, may, f"{run} deleted {info.name} (generation {info.generation})")
         self.lake.deleted(run, info)
-        if not info.name.startswith(self.view.layout.state):
+        if not info.name.startswith(self.view.layout.root):
             latest = self.view.latest()
             manifest = self.view.manifest(latest.run) if latest else None
             given = standing(manifest).get(info.name) if manifest else None
@@ -199,7 +199,7 @@ class Laws:
             return other and ("/units-" in info.name or "/definitions-" in info.name)
         if info.name.startswith(view.layout.iceberg):
             return self.lake.may_delete(run, info)
-        if info.name.startswith(view.layout.state) or info.name in self.foreign:
+        if info.name.startswith(view.layout.root) or info.name in self.foreign:
             return False
         if plan is not None and plan.mode == "keep":
             patterns = {unit.pattern for unit in view.units(plan)}

@@ -83,7 +83,7 @@ async def check_place(task: Task, manifest: Manifest | SetManifest) -> None:
         cause = f"it holds an export of {owner.owns}, not copies"
         raise UsageError("copy", str(place.target), cause, ANOTHER)
     # Copies of the datasets of a set may be there, each in its folder, before that of the set.
-    own = place.target.prefix if manifest.dataset != SET else place.layout.state
+    own = place.target.prefix if manifest.dataset != SET else place.layout.root
     async for page in place.store.objects(own):
         for info in page:
             cause = f"it is not empty, and holds no copies of exports: it has {info.name[len(place.target.prefix) :]}"

@@ -227,7 +227,7 @@ async def uncover_documents(store: ObjectStore, settings: Settings) -> dict[str,
     # Tags are each place's own.
     written = (layout.pointers.folder, layout.runs, layout.set_runs, layout.history, layout.drills)
     once = (layout.latest.name, layout.copies.name, layout.owner.name, layout.set_manifest.name)
-    found = await hidden_in(store, layout.state, replaced=True)
+    found = await hidden_in(store, layout.root, replaced=True)
     hidden = {
         name: one for name, one in found.items() if one.locked_until and (name.startswith(written) or name in once)
     }

@@ -198,7 +198,7 @@ class PresentFiles:
     async def _list(self) -> set[tuple[str, int]]:
         referenced, layout = set[tuple[str, int]](), self._settings.layout
         async for page in self._store.objects(self._settings.target.prefix):
-            files = (info for info in page if info.name.startswith(layout.iceberg) or layout.state not in info.name)
+            files = (info for info in page if info.name.startswith(layout.iceberg) or layout.root not in info.name)
             referenced.update((file.name, file.generation) for file in files)
         return referenced
 

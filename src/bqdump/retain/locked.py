@@ -218,7 +218,7 @@ async def _free_files(task: Task, survey: Survey, gone: set[str]) -> _Files:
 async def _outside(task: Task) -> list[ObjectInfo]:
     """Every object that is no document of bqdump's."""
     pages = task.store.objects(task.settings.target.prefix)
-    return [info async for page in pages for info in page if not info.name.startswith(task.layout.state)]
+    return [info async for page in pages for info in page if not info.name.startswith(task.layout.root)]
 
 
 async def _with_locks(store: ObjectStore, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:

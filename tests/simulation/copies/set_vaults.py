@@ -240,7 +240,7 @@ class SetVaultWorld(SimulatedCopies):
         await asyncio.sleep(start)
         for number in range(self.rng.randint(1, 6)):
             await asyncio.sleep(self.rng.uniform(0.0, 300.0))
-            names = [name for name in self.target.names_now() if name.startswith(self.there.layout.state)]
+            names = [name for name in self.target.names_now() if name.startswith(self.there.layout.root)]
             if not names:
                 continue
             self.target.lock = None

@@ -367,7 +367,7 @@ class SimulatedCopies:
     def _nothing_else(self, manifests: Sequence[Manifest]) -> None:
         """Of runs that are gone nothing is left, unless another one names it, or prune has told that it stays."""
         named = {file.name for one in manifests for entry in one.tables for file in entry.files}
-        state = self.there.layout.state
+        state = self.there.layout.root
         left = [one for one in self.target.names_now() if not one.startswith(state) and one not in named]
         left = [one for one in left if one not in self.laws.foreign and one not in self.told]
         self.laws.hold(not left, f"{left[:3]} stay, and nothing names them")

@@ -405,6 +405,6 @@ class SimulatedPrunes:
         unfinished = [plan for run in kept if view.manifest(run) is None and (plan := view.plan(run))]
         for name in names - stay:
             lake = name.startswith(layout.iceberg) and not name.endswith(HINT) and run_of(name) not in kept
-            own = name.startswith(layout.state) or name in self.told or any(plan.run in name for plan in unfinished)
+            own = name.startswith(layout.root) or name in self.told or any(plan.run in name for plan in unfinished)
             own = own and not lake
             self.laws.hold(own, f"{name} stays, and nothing names it")

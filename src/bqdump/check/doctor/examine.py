@@ -185,7 +185,7 @@ async def examine_copies(store: ObjectStore, settings: Settings, words: Words = 
 
 
 async def _try_writing(checks: Checks, store: ObjectStore, settings: Settings) -> None:
-    url, name = store.url, f"{settings.layout.state}doctor/{secrets.token_hex(8)}.json"
+    url, name = store.url, f"{settings.layout.root}doctor/{secrets.token_hex(8)}.json"
     created = await checks.ask("create objects", url, "s3:PutObject", lambda: store.write(name, CONTENT, 0))
     if created is None:
         for what, right in (("read objects", "s3:GetObject"), ("delete objects", "s3:DeleteObject")):

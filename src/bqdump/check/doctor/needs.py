@@ -189,7 +189,7 @@ async def check_objects(
 
     now: in milliseconds since 1970 UTC.
     """
-    folder = f"{settings.layout.state}doctor/"
+    folder = f"{settings.layout.root}doctor/"
     name = f"{folder}{secrets.token_hex(8)}.json"
     rights = {"read objects": "get", "list objects": "list", "replace objects": "update", "delete objects": "delete"}
     written = dict[str, int]()

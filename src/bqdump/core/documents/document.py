@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, Protocol, TypeVar
 
 from msgspec import Meta
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 # line: one line of JSON. page: indented, for people; documents that do not grow with the tables. note: at most
@@ -42,6 +43,35 @@ class Notes(Generic[T_co]):
 
     folder: str
     type: type[T_co] | tuple[type[T_co], ...]
+
+
+class Layout(Protocol):
+    """Object names below one folder; `root` ends with a slash."""
+
+    @property
+    def root(self) -> str:
+        """The folder."""
+        ...
+
+
+class At(Generic[T]):
+    """In the class of a layout: the document at this path below its root."""
+
+    def __init__(self, path: str, type_: type[T], style: Style = "line") -> None:
+        self._path, self._type, self._style = path, type_, style
+
+    def __get__(self, layout: Layout, _: object) -> Document[T]:
+        return Document(layout.root + self._path, self._type, self._style)
+
+
+class Path:
+    """In the class of a layout: the name of a folder, which ends with a slash, or of an object below its root."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __get__(self, layout: Layout, _: object) -> str:
+        return layout.root + self._path
 
 
 FORMAT_VERSION = 1

@@ -6,19 +6,20 @@ Those of a run are made in `run_layout`, those of a set of datasets in `sets`, t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bqdump.core.documents.document import LARGEST, STATE, Document, Notes
+from bqdump.core.documents.copying import CopyPlace
+from bqdump.core.documents.document import LARGEST, STATE, At, Document, Notes, Path
+from bqdump.core.documents.retention import Erasure, Tags
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.documents.target import Erasing, Latest, Newest, PrefixOwner, Publishing, Stages
+from bqdump.core.documents.sets import SetLayout, SetManifest
+from bqdump.core.documents.signature import Envelope
+from bqdump.core.documents.target import Drill, Erasing, Latest, Newest, PrefixOwner, Publishing, Stages
 
 if TYPE_CHECKING:
-    from bqdump.core.documents.copying import CopyPlace
     from bqdump.core.documents.manifest_index import Summary
-    from bqdump.core.documents.retention import Erasure, Tags
-    from bqdump.core.documents.sets import SetLayout, SetManifest
-    from bqdump.core.documents.signature import Envelope
-    from bqdump.core.documents.target import Drill
 
 # The largest of the documents that do not grow with the tables, in bytes.
 SMALL = 1 << 20
@@ -42,67 +43,62 @@ SET_NOTES = (["planned"], ["ready"], ["ended"], ["failures"])
 NOTES_IN = {"runs": NOTES, "restores": RESTORE_NOTES, "projects": SET_NOTES}
 
 
-class Layout(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Layout:
     """Object names for one target; `prefix` is "" or ends with a slash."""
 
     prefix: str
 
+    # Which dataset the prefix belongs to.
+    owner = At("dataset.json", PrefixOwner, "page")
+    # The pointer to the manifest that readers should follow.
+    latest = At("latest.json", Latest, "page")
+    # Which run may write final names now (replace mode).
+    publishing = At("publishing.json", Publishing, "page")
+    # The run that was planned last: the default of `bqdump status`.
+    newest = At("newest.json", Newest, "page")
+    # The folder of all runs.
+    runs = Path("runs/")
+    # The folder of notes on runs that may have staged files, so that one listing returns all of them.
+    staged = Path("staged/")
+    # The folder of summaries, a note for each completed run, so that one listing returns all of them.
+    history = Path("history/")
+    # The folder of drills, a note for each, so that one listing returns all of them.
+    drills = Path("drills/")
+    # The folder of tags, a note for each run that has any, so that one listing returns all of them.
+    tagged = Path("tags/")
+    # The folder of records of erasures.
+    erasures = Path("erasures/")
+    # The folder of Iceberg tables.
+    iceberg = Path("iceberg/")
+    # The folder of all runs of a set of datasets.
+    set_runs = Path("projects/")
+    # What the place holds copies of; only `bqdump copy` writes it.
+    copies = At("copies.json", CopyPlace, "page")
+    # The exports of several datasets that belong together.
+    set_manifest = At("project.json", SetManifest, "page")
+
     @property
-    def state(self) -> str:
+    def root(self) -> str:
         """The folder of all of bqdump's own documents."""
         return f"{self.prefix}{STATE}/"
 
     @property
-    def owner(self) -> Document[PrefixOwner]:
-        """Which dataset the prefix belongs to."""
-        return Document(f"{self.state}dataset.json", PrefixOwner, "page")
-
-    @property
-    def latest(self) -> Document[Latest]:
-        """The pointer to the manifest that readers should follow."""
-        return Document(f"{self.state}latest.json", Latest, "page")
-
-    @property
     def pointers(self) -> Notes[Latest]:
         """The pointers of a place whose objects are locked: one for each run."""
-        return Notes(f"{self.state}pointers/", Latest)
+        return Notes(f"{self.root}pointers/", Latest)
 
     def pointer(self, run: str) -> Document[Latest]:
         """The pointer to this run, where objects are locked."""
-        return Document(f"{self.state}pointers/{run}.json", Latest, "note")
+        return Document(f"{self.root}pointers/{run}.json", Latest, "note")
 
     def set_pointer(self, run: str, digest: str) -> Document[Latest]:
         """The pointer to a manifest of this run of a set, where objects are locked."""
-        return Document(f"{self.state}pointers/{run}.{digest}.json", Latest, "note")
-
-    @property
-    def publishing(self) -> Document[Publishing]:
-        """Which run may write final names now (replace mode)."""
-        return Document(f"{self.state}publishing.json", Publishing, "page")
-
-    @property
-    def newest(self) -> Document[Newest]:
-        """The run that was planned last: the default of `bqdump status`."""
-        return Document(f"{self.state}newest.json", Newest, "page")
-
-    @property
-    def runs(self) -> str:
-        """The folder of all runs."""
-        return f"{self.state}runs/"
-
-    @property
-    def staged(self) -> str:
-        """The folder of notes on runs that may have staged files, so that one listing returns all of them."""
-        return f"{self.state}staged/"
+        return Document(f"{self.root}pointers/{run}.{digest}.json", Latest, "note")
 
     def stages(self, run: str) -> Document[Stages]:
         """The note that this run may have staged files."""
         return Document(f"{self.staged}{run}.json", Stages, "note")
-
-    @property
-    def history(self) -> str:
-        """The folder of summaries, a note for each completed run, so that one listing returns all of them."""
-        return f"{self.state}history/"
 
     def summary(self, run: str) -> Document[Summary]:
         """The summary of this completed run."""
@@ -110,59 +106,22 @@ class Layout(NamedTuple):
 
         return Document(f"{self.history}{run}.json", Summary, "note")
 
-    @property
-    def drills(self) -> str:
-        """The folder of drills, a note for each, so that one listing returns all of them."""
-        return f"{self.state}drills/"
-
     def drill(self, name: str) -> Document[Drill]:
         """What this drill proved."""
-        from bqdump.core.documents.target import Drill
-
         return Document(f"{self.drills}{name}.json", Drill, "note")
 
     def drill_signature(self, note: str) -> Document[Envelope]:
         """The signature of the note on a drill. note: its object name."""
-        from bqdump.core.documents.signature import Envelope
-
         return Document(f"{note}{SIGNATURE}", Envelope, "page")
-
-    @property
-    def tagged(self) -> str:
-        """The folder of tags, a note for each run that has any, so that one listing returns all of them."""
-        return f"{self.state}tags/"
 
     def tags(self, run: str) -> Document[Tags]:
         """The tags of this run."""
-        from bqdump.core.documents.retention import Tags
-
         return Document(f"{self.tagged}{run}.json", Tags, "note")
-
-    @property
-    def copies(self) -> Document[CopyPlace]:
-        """What the place holds copies of; only `bqdump copy` writes it."""
-        from bqdump.core.documents.copying import CopyPlace
-
-        return Document(f"{self.state}copies.json", CopyPlace, "page")
-
-    @property
-    def erasures(self) -> str:
-        """The folder of records of erasures."""
-        return f"{self.state}erasures/"
 
     def erasure(self, erasing: Erasing) -> Document[Erasure]:
         """What this erasure takes out of which runs."""
-        import hashlib
-
-        from bqdump.core.documents.retention import Erasure
-
         what = hashlib.sha256(f"{erasing.table}\n{erasing.before}".encode()).hexdigest()[:12]
         return Document(f"{self.erasures}{erasing.at}-{what}.json", Erasure)
-
-    @property
-    def iceberg(self) -> str:
-        """The folder of Iceberg tables."""
-        return f"{self.state}iceberg/"
 
     def iceberg_table(self, table: str) -> str:
         """The folder of a table's Iceberg metadata."""
@@ -172,22 +131,8 @@ class Layout(NamedTuple):
         """The names of one run."""
         return RunLayout(f"{self.runs}{run}/")
 
-    @property
-    def set_manifest(self) -> Document[SetManifest]:
-        """The exports of several datasets that belong together."""
-        from bqdump.core.documents.sets import SetManifest
-
-        return Document(f"{self.state}project.json", SetManifest, "page")
-
-    @property
-    def set_runs(self) -> str:
-        """The folder of all runs of a set of datasets."""
-        return f"{self.state}projects/"
-
     def set_run(self, run: str) -> SetLayout:
         """The names of one run of a set of datasets."""
-        from bqdump.core.documents.sets import SetLayout
-
         return SetLayout(f"{self.set_runs}{run}/")
 
 
@@ -196,7 +141,7 @@ def among_documents(name: str, layout: Layout) -> bool:
 
     No document's name begins with that of the folder, so files of a table of this name may be next to it.
     """
-    if name.startswith(layout.state):
+    if name.startswith(layout.root):
         return True
     *folders, last = name.removeprefix(layout.prefix).split("/")
     return STATE in folders[:-1] or (folders[-1:] == [STATE] and not last.startswith(STATE))

@@ -6,20 +6,21 @@ A unit's id is `<share>-<number>`, five digits each, so that a listing by prefix
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from bqdump.core.documents.copying import ArrivedFiles, Copying, Renewed
 from bqdump.core.documents.definitions import Definitions
-from bqdump.core.documents.document import Document
+from bqdump.core.documents.document import At, Document, Path
 from bqdump.core.documents.manifest import Manifest, ManifestFiles
+from bqdump.core.documents.retention import Reference, Tombstone
 from bqdump.core.documents.run import Failure, Owner, Plan, Receipt
+from bqdump.core.documents.signature import Envelope
 from bqdump.core.documents.target import IcebergTables, Intent
 from bqdump.core.documents.units import Changed, Claim, GivenUp, ReadAttempt, SharedSession
 
 if TYPE_CHECKING:
-    from bqdump.core.documents.copying import ArrivedFiles, Copying, Renewed
     from bqdump.core.documents.manifest_index import Contents
-    from bqdump.core.documents.retention import Reference, Tombstone
-    from bqdump.core.documents.signature import Envelope
 
 UNIT_ID = re.compile(r"[0-9]{5,}-[0-9]{5,}")
 # How a unit has ended, or that it must be read in another way: one of them is stored, under one name.
@@ -38,15 +39,55 @@ def share_of(unit: str) -> int | None:
     return int(share) if dash and share.isdecimal() else None
 
 
-class RunLayout(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RunLayout:
     """Object names for one run; `root` ends with a slash."""
 
     root: str
 
+    # The frozen plan.
+    plan = At("plan.json", Plan, "page")
+    # Says who is planning, so that the other tasks wait instead of planning as well.
+    planner = At("planner.json", Owner)
+    # The folder of claims.
+    claims = Path("claims/")
+    # The folder of attempts by the read route.
+    read_attempts = Path("readings/")
+    # The folder of receipts.
+    receipts = Path("receipts/")
+    # The folder of failures.
+    failures = Path("failures/")
+    # The folder of files that are not published yet (replace mode).
+    staging = Path("data/")
+    # Which task publishes, so that others that finish with it do not do the same work.
+    publisher = At("publisher.json", Owner)
+    # The final names that the run is about to write (replace mode).
+    intent = At("intent.json", Intent)
+    # The record of the complete run.
+    manifest = At("manifest.json", Manifest)
+    # The metadata file of each of the run's Iceberg tables.
+    iceberg = At("iceberg.json", IcebergTables, "page")
+    # The run for people: a page.
+    report = Path("report.html")
+    # The folder of notes on who moves which batch of a copy.
+    shared = Path("moving/")
+    # The folder of what a copy has moved, batch by batch.
+    arrivals = Path("copied/")
+    # The folder of references: notes on runs that rely on files which this run names.
+    references = Path("references/")
+    # Who has signed the manifest.
+    signature = At("signature.json", Envelope, "page")
+    # Says that the run is being copied here, and which files it has.
+    copying = At("copying.json", Copying)
+    # Says that the run is being pruned.
+    tombstone = At("tombstone.json", Tombstone)
+
     @property
-    def plan(self) -> Document[Plan]:
-        """The frozen plan."""
-        return Document(f"{self.root}plan.json", Plan, "page")
+    def contents(self) -> Document[Contents]:
+        """The manifest's index: a line of numbers for each table."""
+        from bqdump.core.documents.manifest_index import Contents
+
+        return Document(f"{self.root}contents.json", Contents)
 
     def units(self, nonce: str) -> str:
         """The units of the plan, one JSON line each, share after share."""
@@ -56,24 +97,9 @@ class RunLayout(NamedTuple):
         """What the plan records of the dataset besides its tables."""
         return Document(f"{self.root}definitions-{nonce}.json", Definitions)
 
-    @property
-    def planner(self) -> Document[Owner]:
-        """Says who is planning, so that the other tasks wait instead of planning as well."""
-        return Document(f"{self.root}planner.json", Owner)
-
-    @property
-    def claims(self) -> str:
-        """The folder of claims."""
-        return f"{self.root}claims/"
-
     def claim(self, unit: str) -> Document[Claim]:
         """Which task works on the unit."""
         return Document(f"{self.claims}{unit}.json", Claim, "note")
-
-    @property
-    def read_attempts(self) -> str:
-        """The folder of attempts by the read route."""
-        return f"{self.root}readings/"
 
     def read_attempt(self, unit: str, attempt: int) -> Document[ReadAttempt]:
         """Whose this attempt at a unit by the read route is."""
@@ -83,28 +109,13 @@ class RunLayout(NamedTuple):
         """The read session of the table whose first part is the unit `lead`."""
         return Document(f"{self.root}sessions/{lead}.json", SharedSession)
 
-    @property
-    def receipts(self) -> str:
-        """The folder of receipts."""
-        return f"{self.root}receipts/"
-
     def receipt(self, unit: str) -> Document[End]:
         """The proof that the unit is done."""
         return Document(f"{self.receipts}{unit}.json", ENDS, "note")
 
-    @property
-    def failures(self) -> str:
-        """The folder of failures."""
-        return f"{self.root}failures/"
-
     def failure(self, unit: str, attempt: int, execution: str) -> Document[Failure]:
         """Why an attempt at a unit failed, as this execution has met it: a failure binds its own execution only."""
         return Document(f"{self.failures}{unit}/{attempt}-{execution}.json", Failure, "note")
-
-    @property
-    def staging(self) -> str:
-        """The folder of files that are not published yet (replace mode)."""
-        return f"{self.root}data/"
 
     def staged(self, unit: str, attempt: int, pattern: str) -> str:
         """The pattern of the files that this attempt at a unit writes."""
@@ -119,99 +130,25 @@ class RunLayout(NamedTuple):
         return Document(f"{self.root}notified/{event}-{execution}.json", Owner)
 
     @property
-    def publisher(self) -> Document[Owner]:
-        """Which task publishes, so that others that finish with it do not do the same work."""
-        return Document(f"{self.root}publisher.json", Owner)
-
-    @property
-    def intent(self) -> Document[Intent]:
-        """The final names that the run is about to write (replace mode)."""
-        return Document(f"{self.root}intent.json", Intent)
-
-    @property
-    def manifest(self) -> Document[Manifest]:
-        """The record of the complete run."""
-        return Document(f"{self.root}manifest.json", Manifest)
-
-    @property
     def manifest_files(self) -> Document[ManifestFiles]:
         """The same object, read for the files that it names only."""
         return Document(self.manifest.name, ManifestFiles)
 
-    @property
-    def signature(self) -> Document[Envelope]:
-        """Who has signed the manifest."""
-        from bqdump.core.documents.signature import Envelope
-
-        return Document(f"{self.root}signature.json", Envelope, "page")
-
-    @property
-    def iceberg(self) -> Document[IcebergTables]:
-        """The metadata file of each of the run's Iceberg tables."""
-        return Document(f"{self.root}iceberg.json", IcebergTables, "page")
-
-    @property
-    def contents(self) -> Document[Contents]:
-        """The manifest's index: a line of numbers for each table."""
-        from bqdump.core.documents.manifest_index import Contents
-
-        return Document(f"{self.root}contents.json", Contents)
-
-    @property
-    def report(self) -> str:
-        """The same for people: a page."""
-        return f"{self.root}report.html"
-
-    @property
-    def copying(self) -> Document[Copying]:
-        """Says that the run is being copied here, and which files it has."""
-        from bqdump.core.documents.copying import Copying
-
-        return Document(f"{self.root}copying.json", Copying)
-
     def renewed(self, copying: int) -> Document[Renewed]:
         """Which files that copy moves again. copying: the generation of its copying.json."""
-        from bqdump.core.documents.copying import Renewed
-
         return Document(f"{self.root}renewed-{copying}.json", Renewed)
-
-    @property
-    def shared(self) -> str:
-        """The folder of notes on who moves which batch of a copy."""
-        return f"{self.root}moving/"
 
     def batch(self, number: int) -> Document[Owner]:
         """Which task moves this batch of files; rewritten as a pulse."""
         return Document(f"{self.shared}{number:06d}.json", Owner)
 
-    @property
-    def arrivals(self) -> str:
-        """The folder of what a copy has moved, batch by batch."""
-        return f"{self.root}copied/"
-
     def arrived(self, batch: int) -> Document[ArrivedFiles]:
         """What a copy has moved of this batch of files."""
-        from bqdump.core.documents.copying import ArrivedFiles
-
         return Document(f"{self.arrivals}{batch:06d}.json", ArrivedFiles)
-
-    @property
-    def references(self) -> str:
-        """The folder of references: notes on runs that rely on files which this run names."""
-        return f"{self.root}references/"
 
     def reference(self, run: str) -> Document[Reference]:
         """The note that this later run relies on files which this run names."""
-        from bqdump.core.documents.retention import Reference
-
         return Document(f"{self.references}{run}.json", Reference, "note")
-
-    @property
-    def tombstone(self) -> Document[Tombstone]:
-        """Says that the run is being pruned."""
-        from bqdump.core.documents.retention import Tombstone
-
-        return Document(f"{self.root}tombstone.json", Tombstone)
 
 
 def names_beside(manifest: str) -> RunLayout:

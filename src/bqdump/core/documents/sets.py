@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.document import FORMAT_VERSION, Count, Document, Nonce, OfRun, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, At, Count, Document, Nonce, OfRun, Path, RunId, Time
 from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import SET
 from bqdump.core.documents.unchanged import Reading
@@ -203,24 +204,22 @@ DOCUMENTS = re.compile(
 )
 
 
-class SetLayout(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SetLayout:
     """Object names for one run of a set; `root` ends with a slash."""
 
     root: str
 
-    @property
-    def plan(self) -> Document[SetPlan]:
-        """The frozen list of datasets."""
-        return Document(f"{self.root}plan.json", SetPlan, "page")
+    # The frozen list of datasets.
+    plan = At("plan.json", SetPlan, "page")
+    # Which task plans the datasets, one after another, while the others work on those that are planned.
+    planner = At("planner.json", Owner)
+    # The page that lists the datasets.
+    report = Path("report.html")
 
     def listing(self, nonce: str) -> Document[Listings]:
         """The tables of each dataset at the snapshot time."""
         return Document(f"{self.root}listing-{nonce}.json", Listings)
-
-    @property
-    def planner(self) -> Document[Owner]:
-        """Which task plans the datasets, one after another, while the others work on those that are planned."""
-        return Document(f"{self.root}planner.json", Owner)
 
     def planned(self, number: int) -> Document[Ready]:
         """The note that a dataset has its plan."""
@@ -241,11 +240,6 @@ class SetLayout(NamedTuple):
     def manifest(self, digest: str) -> Document[SetManifest]:
         """Which exports belong together, where objects are locked. Its signature is beside it."""
         return Document(f"{self.root}{digest}/manifest.json", SetManifest, "page")
-
-    @property
-    def report(self) -> str:
-        """The page that lists the datasets."""
-        return f"{self.root}report.html"
 
 
 def is_document(name: str, run: SetLayout) -> bool:

@@ -61,7 +61,7 @@ def _threatens(rule: LifecycleRule, heads: set[str], endings: tuple[str, ...]) -
 
 def _heads(settings: Settings, run: str, tables: Iterable[TablePlan]) -> set[str]:
     """What the names of documents and files begin with. Other runs' names differ from the run's id on."""
-    heads = {settings.layout.state}
+    heads = {settings.layout.root}
     for table in tables:
         head = table.pattern.partition("*")[0]
         if settings.template.keeps and run in head:

@@ -8,12 +8,13 @@ The names of a restore's documents, each with a type.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from bqdump.core.documents.document import FORMAT_VERSION, Attempt, Count, Document, RunId, Time
+from bqdump.core.documents.document import FORMAT_VERSION, At, Attempt, Count, Document, Path, RunId, Time
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.notes import RestoreFailure
 from bqdump.core.documents.run import Owner
@@ -127,53 +128,34 @@ DOCUMENTS = re.compile(
 )
 
 
-class RestoreLayout(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RestoreLayout:
     """Object names for one restore; `root` ends with a slash."""
 
     root: str
 
-    @property
-    def plan(self) -> Document[Decision]:
-        """What was decided."""
-        return Document(f"{self.root}plan.json", Decision, "page")
-
-    @property
-    def done(self) -> str:
-        """The folder of what is restored."""
-        return f"{self.root}done/"
+    # What was decided.
+    plan = At("plan.json", Decision, "page")
+    # The folder of what is restored.
+    done = Path("done/")
+    # The folder of failures.
+    failures = Path("failures/")
+    # The folder of uploaded files, while the restore loads them.
+    files = Path("files/")
+    # Which task restores what follows the tables.
+    finisher = At("finisher.json", Owner)
+    # The result of a restore that is complete.
+    result = At("restored.json", Restoration)
+    # The result for people: a page.
+    report = Path("report.html")
 
     def receipt(self, number: int) -> Document[Restored]:
         """The proof that the table or object of this number is restored."""
         return Document(f"{self.done}{number:06d}.json", Restored, "note")
 
-    @property
-    def failures(self) -> str:
-        """The folder of failures."""
-        return f"{self.root}failures/"
-
     def failure(self, number: int, attempt: int, execution: str) -> Document[RestoreFailure]:
         """Why an attempt failed, as this execution has met it: a failure binds its own execution only."""
         return Document(f"{self.failures}{number:06d}/{attempt}-{execution}.json", RestoreFailure, "note")
-
-    @property
-    def files(self) -> str:
-        """The folder of uploaded files, while the restore loads them."""
-        return f"{self.root}files/"
-
-    @property
-    def finisher(self) -> Document[Owner]:
-        """Which task restores what follows the tables."""
-        return Document(f"{self.root}finisher.json", Owner)
-
-    @property
-    def result(self) -> Document[Restoration]:
-        """The result of a restore that is complete."""
-        return Document(f"{self.root}restored.json", Restoration)
-
-    @property
-    def report(self) -> str:
-        """The same for people: a page."""
-        return f"{self.root}report.html"
 
     def failed_report(self, execution: str) -> str:
         """The page about an execution in which something failed."""
@@ -188,12 +170,12 @@ class Restores(NamedTuple):
     @property
     def restores(self) -> str:
         """The folder of all restores."""
-        return f"{self.layout.state}restores/"
+        return f"{self.layout.root}restores/"
 
     @property
     def executions(self) -> str:
         """The folder of the notes which restore an execution takes part in."""
-        return f"{self.layout.state}executions/"
+        return f"{self.layout.root}executions/"
 
     def execution(self, execution: str) -> Document[Execution]:
         """Which restore this execution takes part in."""
@@ -206,7 +188,7 @@ class Restores(NamedTuple):
     @property
     def uploading(self) -> str:
         """The folder of lists of uploads, one for each restore that has uploaded files."""
-        return f"{self.layout.state}uploads/"
+        return f"{self.layout.root}uploads/"
 
     def uploads(self, mark: str) -> Document[Uploads]:
         """What the restore with this mark may upload."""

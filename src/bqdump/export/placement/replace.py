@@ -122,7 +122,7 @@ async def _naive_shards(export: RunningExport, exported: Exported) -> list[Table
     files_by_table: dict[str, list[File]] = {}
     async for page in export.store.objects(export.settings.target.prefix):
         for info in page:
-            ours = info.origin == mark or info.name.startswith(export.settings.layout.state)
+            ours = info.origin == mark or info.name.startswith(export.settings.layout.root)
             if not ours and (split := split_shard(info.name, tables)):
                 refuse_others(export.plan, [info])
                 files_by_table.setdefault(tables[split[0]], []).append(file_of(info))
