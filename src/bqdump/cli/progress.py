@@ -27,11 +27,9 @@ class Shown(Protocol):
     @property
     def print(self) -> Callable[[str], None] | None:
         """Prints a line while progress is shown; None: print as usual."""
-        ...
 
     def close(self) -> None:
         """Show nothing more. May be called more than once."""
-        ...
 
 
 class Follower:

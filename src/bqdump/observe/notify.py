@@ -25,11 +25,9 @@ class Notifier(Protocol):
     @property
     def place(self) -> str:
         """The place, without what only its owner may know."""
-        ...
 
     async def post(self, notice: Notice) -> None:
         """Deliver a notice, if need be after some retries."""
-        ...
 
 
 async def notify(notifier: Notifier, notice: Notice) -> None:

@@ -58,7 +58,6 @@ class DataReader(Protocol):
 
     def check_room(self, size: int) -> None:
         """Raise UsageError if this machine has no room for files of `size` bytes in total."""
-        ...
 
     async def digest(
         self, file: DataFile, content: AsyncIterator[bytes], *, checksums: bool, texts: bool = False
@@ -69,11 +68,9 @@ class DataReader(Protocol):
         that they can be compared only between files of the same format and type.
         Raises UsageError if this machine has no room for the file while it is decoded.
         """
-        ...
 
     def close(self) -> None:
         """Release all resources and remove temporary files."""
-        ...
 
 
 @public
@@ -110,26 +107,21 @@ class QueryShell(Protocol):
 
     def define(self, table: str, columns: Sequence[Column]) -> None:
         """Make the table known, with its columns. Raises DocumentError for columns that no table can have."""
-        ...
 
     def needed(self, statement: str) -> list[str]:
         """The tables that the statement names and whose files are still to be attached.
 
         Raises UsageError for a statement that is not valid UTF-8.
         """
-        ...
 
     async def attach(self, table: str, sources: Sequence[Source]) -> None:
         """Make a table's files its rows.
 
         Raises DamagedError where content does not match its checksum, DocumentError where a file cannot be decoded.
         """
-        ...
 
     def run(self, statement: str) -> Answer:
         """Run a statement; it may block. Raises UsageError where the database refuses it."""
-        ...
 
     def close(self) -> None:
         """Remove all temporary files."""
-        ...

@@ -97,15 +97,12 @@ class Destination(Warehouse, Protocol):
 
         It lacks `access` where there is no permission to read the access entries.
         """
-        ...
 
     async def create_dataset(self, project: str, name: str, definition: msgspec.Raw) -> bool:
         """Create a dataset; its location is in the definition. False if it exists."""
-        ...
 
     async def change_dataset(self, dataset: Dataset, changes: msgspec.Raw) -> None:
         """Set properties of a dataset (datasets.patch); null removes one. Raises NotFoundError if it does not exist."""
-        ...
 
     async def change_access(self, dataset: Dataset, access: msgspec.Raw, etag: str) -> None:
         """Replace the access entries of a dataset (datasets.patch): a JSON array.
@@ -114,71 +111,57 @@ class Destination(Warehouse, Protocol):
 
         Raises ConflictError if the dataset was changed since, and NotFoundError if it does not exist.
         """
-        ...
 
     async def drop_dataset(self, dataset: Dataset) -> None:
         """Delete a dataset with everything in it. Nothing happens if there is none."""
-        ...
 
     async def present(self, dataset: Dataset) -> list[Present]:
         """Every table, view and other object of the kind in the dataset, sorted by name."""
-        ...
 
     async def create_table(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> bool:
         """Create a table, view, materialized view or external table (tables.insert). False if the name is taken."""
-        ...
 
     async def change_table(self, dataset: Dataset, name: str, changes: msgspec.Raw) -> None:
         """Set properties of a table (tables.patch); null removes one. Labels are merged, other properties replaced.
 
         Raises NotFoundError if there is no table.
         """
-        ...
 
     async def replace_definition(self, dataset: Dataset, name: str, definition: msgspec.Raw) -> None:
         """Replace all properties of a view or table (tables.update), which keeps its kind, and a table its rows.
 
         Raises NotFoundError if there is none.
         """
-        ...
 
     async def drop_table(self, dataset: Dataset, name: str) -> None:
         """Delete a table or view. Nothing happens if there is none."""
-        ...
 
     async def create_routine(self, dataset: Dataset, name: str, definition: msgspec.Raw, *, replace: bool) -> bool:
         """Create a routine (routines.insert), or replace the one of this name (routines.update).
 
         False if the name is taken and not to be replaced.
         """
-        ...
 
     async def create_row_policy(self, dataset: Dataset, table: str, name: str, definition: msgspec.Raw) -> bool:
         """Create a row access policy of a table (rowAccessPolicies.insert). False if it exists."""
-        ...
 
     async def find_job(self, job_id: str, location: str) -> Job | None:
         """The job with this id, None if there is none: unlike `job`, it does not wait for one that was just started."""
-        ...
 
     async def cancel_job(self, job_id: str, location: str) -> None:
         """Request that a job ends soon, which BigQuery does not promise. Nothing happens if there is none at work."""
-        ...
 
     async def load(self, request: LoadRequest) -> Job:
         """Start a load job, which is free. Raises ConflictError if the id is taken; `job` returns the job that has it.
 
         `rows` of the job that is done: the rows that it loaded.
         """
-        ...
 
     async def statement(self, request: StatementRequest) -> Job:
         """Start a statement. Raises ConflictError like `load`.
 
         `rows` of the job that is done: the rows that an INSERT has inserted; None for DDL.
         """
-        ...
 
     async def copy(self, request: CopyRequest) -> Job:
         """Start a copy job. Raises ConflictError like `load`."""
-        ...

@@ -26,7 +26,6 @@ class Mover(Protocol):
     @property
     def rewrites(self) -> bool:
         """Whether the service moves the bytes, so that they are not read here."""
-        ...
 
     async def move(self, wish: Copy) -> Moved | None:
         """Copy a file of the source, at exactly this generation; None if that generation no longer exists.
@@ -35,22 +34,18 @@ class Mover(Protocol):
         stores. Where another task has stored the same file, that one is the answer.
         Raises VerificationError for other bytes, ConflictError if the target has another file of that name.
         """
-        ...
 
     async def settled(self, moved: Sequence[Moved]) -> list[Moved]:
         """Files that have arrived, with their generations. For several of similar names at once, it costs least.
 
         Raises UnavailableError if one is not there any more as it was sent.
         """
-        ...
 
     async def digest(self, info: ObjectInfo) -> str:
         """The SHA-256 of a file of the target, from its bytes. Raises VerificationError if it is not this object."""
-        ...
 
     async def close(self) -> None:
         """Release connections and threads."""
-        ...
 
 
 class Settling(Protocol):
@@ -61,4 +56,3 @@ class Settling(Protocol):
 
         Those that have their generation stay as they are. Every error is a BqdumpError.
         """
-        ...

@@ -55,22 +55,18 @@ class Reader(Protocol):
 
         Raises NotFoundError if there is no such table, JobFailedError if it cannot be read this way.
         """
-        ...
 
     def read(self, stream: str, offset: int) -> Iterator[Batch]:
         """The rows of a stream from the row `offset` on, in the same order each time. Blocks its thread.
 
         Raises SessionLostError if the session has ended.
         """
-        ...
 
     def now(self) -> int:
         """The reader's clock, in milliseconds since 1970 UTC."""
-        ...
 
     async def close(self) -> None:
         """Release connections and threads."""
-        ...
 
 
 class FileShape(NamedTuple):
@@ -102,7 +98,6 @@ class Encoder(Protocol):
         Exceptions of `batches` and of the file are raised as they are. Raises RowsError if the rows cannot be decoded,
         or cannot be encoded in this format.
         """
-        ...
 
 
 def gathered(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:

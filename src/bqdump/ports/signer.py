@@ -10,11 +10,9 @@ class Signer(Protocol):
 
     async def key_id(self) -> str:
         """The id of the key."""
-        ...
 
     async def sign(self, data: bytes) -> bytes:
         """The signature of these bytes."""
-        ...
 
 
 # Signed before anything is exported or copied: a public key may be readable by whom its private one refuses.
@@ -27,8 +25,6 @@ class TrustedKeys(Protocol):
     @property
     def key_ids(self) -> tuple[str, ...]:
         """The ids of all of them."""
-        ...
 
     def has_signed(self, signature: bytes, data: bytes) -> bool:
         """Whether one of the keys has signed these bytes."""
-        ...

@@ -112,20 +112,16 @@ class ObjectStore(Protocol):
     @property
     def url(self) -> str:
         """The location for people: gs://bucket or the path of the folder."""
-        ...
 
     @property
     def abilities(self) -> Abilities:
         """What the store can do."""
-        ...
 
     async def describe(self) -> BucketInfo:
         """The settings of the bucket."""
-        ...
 
     async def stat(self, name: str) -> ObjectInfo | None:
         """The object as it is now; None if there is none."""
-        ...
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> Stored:
         """The object's bytes, or a range of them; a range beyond the end is empty, and may be of generation 0.
@@ -133,14 +129,12 @@ class ObjectStore(Protocol):
         A complete read raises DocumentError, instead of loading the object, if it is larger than an object of that name
         can be.
         """
-        ...
 
     async def write(self, name: str, data: bytes, expect: int | None) -> int:
         """Store the object atomically, and return its generation.
 
         expect: the generation to replace. 0: the object must not exist. None: replace any.
         """
-        ...
 
     async def upload(
         self, name: str, fill: Callable[[IO[bytes]], Result], expect: int | None
@@ -151,7 +145,6 @@ class ObjectStore(Protocol):
         has returned, complete and with its checksum verified. If `fill` raises an exception, nothing is stored, and the
         exception is raised.
         """
-        ...
 
     async def stream(self, name: str, pieces: AsyncIterator[bytes], expect: int | None) -> ObjectInfo:
         """Store an object of any size from its pieces, in order. At most a few of them are held at a time.
@@ -159,14 +152,12 @@ class ObjectStore(Protocol):
         The object appears after the last piece; otherwise as in `upload`, with `pieces` in the place of `fill`. Its
         generation may be known later: see Abilities.
         """
-        ...
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         """Store a small JSON document that `notes` also returns.
 
         Raises ValueError if it is too large for a listing, or has a name that no note has.
         """
-        ...
 
     def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         """All notes below the prefix, sorted by name, page by page. start: see `objects`.
@@ -174,44 +165,36 @@ class ObjectStore(Protocol):
         One request per page, and one for each note that `write_note` has not written: the object's content counts,
         whoever has stored it. Content that is larger than any note is cut, so that it cannot be decoded.
         """
-        ...
 
     def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         """All objects whose names start with the prefix, sorted by name, page by page.
 
         start: only names from this one on, in the order of their UTF-8 bytes.
         """
-        ...
 
     async def folders(self, prefix: str) -> list[str]:
         """The sorted names of the folders directly below the prefix, which ends with a slash."""
-        ...
 
     async def copy(self, copies: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """Copy objects inside the store. One result per copy, in order. Each copy is atomic.
 
         origin: recorded with every copy, and returned by listings.
         """
-        ...
 
     async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
         """Add bytes to the end of an object of this generation, which gets a new one. Raises ConflictError for another.
 
         scratch: the name of an object that may be needed meanwhile, which no other request uses.
         """
-        ...
 
     async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
         """Delete each object at exactly this generation; False if that generation no longer exists."""
-        ...
 
     async def discard_uploads(self, names: Collection[str]) -> None:
         """Discard what uploads to these names that never ended have left. See Abilities.leaves_uploads."""
-        ...
 
     async def close(self) -> None:
         """Release connections and threads."""
-        ...
 
 
 class Lock(NamedTuple):
@@ -231,7 +214,6 @@ class Locks(Protocol):
 
         False if that generation no longer exists. Never ends a lock earlier.
         """
-        ...
 
 
 class Hidden(NamedTuple):
@@ -272,11 +254,9 @@ class Keeper(Protocol):
         replaced: also those that another version was put over, where locks do not prevent that. Of each, it is the
         first version that was ever locked. wanted: only these, at these generations, whether locked or not.
         """
-        ...
 
     async def uncover(self, hidden: Sequence[Hidden]) -> list[Hidden]:
         """From now on, this store reads, lists, locks and deletes these as they were. For others, nothing changes.
 
         Those that it has not read like this before.
         """
-        ...

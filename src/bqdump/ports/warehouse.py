@@ -22,19 +22,15 @@ class DefinitionReader(Protocol):
 
     async def routines(self, dataset: Dataset) -> list[str]:
         """The names of the dataset's functions, table functions and procedures, sorted."""
-        ...
 
     async def routine(self, dataset: Dataset, name: str) -> RoutineDefinition | None:
         """The complete definition of a routine; None if it no longer exists. One request."""
-        ...
 
     async def models(self, dataset: Dataset) -> list[str]:
         """The names of the dataset's models, sorted."""
-        ...
 
     async def grantees(self, dataset: Dataset, table: str, policy: str) -> tuple[str, ...]:
         """The members of a row access policy, such as `group:eu@example.com`, sorted. One request."""
-        ...
 
     async def indexes(self, dataset: Dataset, max_bytes_billed: int) -> list[Index]:
         """The search and vector indexes of the dataset, sorted by table and name, from one billed query.
@@ -42,7 +38,6 @@ class DefinitionReader(Protocol):
         It fails if it would bill more than `max_bytes_billed` (0: no limit). Raises JobFailedError, with the
         warehouse's message as the cause, if the query fails.
         """
-        ...
 
 
 class ExtractRequest(NamedTuple):
@@ -133,26 +128,21 @@ class Warehouse(DefinitionReader, Protocol):
 
     async def list_datasets(self, project: str) -> list[ListedDataset]:
         """The datasets of a project that the caller may see, sorted by name, without hidden ones (`_…`)."""
-        ...
 
     async def dataset(self, project: str, name: str) -> Dataset:
         """The dataset, its location and its resource. Raises NotFoundError if there is none."""
-        ...
 
     async def now(self, location: str) -> int:
         """The warehouse's own clock, in milliseconds since 1970 UTC, rounded down."""
-        ...
 
     async def tables(self, dataset: Dataset) -> list[Listed]:
         """Everything in the dataset, sorted by name."""
-        ...
 
     async def table(self, dataset: Dataset, name: str) -> Table | None:
         """The complete definition of a table; None if it no longer exists. One request.
 
         Of a partition, such as `t$20260131`, it has the rows, bytes and time; one that does not exist has no rows.
         """
-        ...
 
     async def partitions(
         self, dataset: Dataset, tables: Sequence[str], max_bytes_billed: int
@@ -161,14 +151,12 @@ class Warehouse(DefinitionReader, Protocol):
 
         One billed query for each 1,000 tables. Raises errors like `captured`.
         """
-        ...
 
     async def row_policies(self, dataset: Dataset, table: str) -> list[RowPolicy] | None:
         """A table's row access policies, without their members; None if the caller has no permission to list them.
 
         Empty for a table that no longer exists. One request.
         """
-        ...
 
     async def policed(self, dataset: Dataset) -> list[str]:
         """The names of the tables with row access policies, sorted, from one billed query.
@@ -176,11 +164,9 @@ class Warehouse(DefinitionReader, Protocol):
         Raises DeniedError if a permission is missing, and JobFailedError, with the warehouse's message as the cause, if
         the query fails.
         """
-        ...
 
     async def extract(self, request: ExtractRequest) -> Job:
         """Start a job. Raises ConflictError if the id is taken; `job` returns the job that has it."""
-        ...
 
     async def estimate(self, dataset: Dataset, table: str, select: str, parameters: dict[str, str]) -> Estimate:
         """The cost of a query of this table or view, from a dry run, which is free and has no side effects.
@@ -188,7 +174,6 @@ class Warehouse(DefinitionReader, Protocol):
         Raises JobFailedError, with the warehouse's message as the cause, if the query is invalid (TableGoneError if its
         table does not exist), and UsageError if an environment variable in `parameters` is not set.
         """
-        ...
 
     async def ask(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> list[int]:
         """The only row, of integers, that a query of this table returns.
@@ -196,11 +181,9 @@ class Warehouse(DefinitionReader, Protocol):
         It is billed, and fails if that would be more than `max_bytes_billed` (0: no limit).
         Raises JobFailedError like `estimate`, also if the query fails.
         """
-        ...
 
     async def counts(self, dataset: Dataset, table: str, select: str, max_bytes_billed: int) -> dict[str, int]:
         """The rows of a query of this table: of a string and an integer each, by the string. Otherwise like `ask`."""
-        ...
 
     async def captured(self, dataset: Dataset, max_bytes_billed: int) -> list[str]:
         """The names of the tables with change data capture, from one billed query.
@@ -208,27 +191,21 @@ class Warehouse(DefinitionReader, Protocol):
         It fails if it would bill more than `max_bytes_billed` (0: no limit). Raises DeniedError if a permission is
         missing, and JobFailedError, with the warehouse's message as the cause, if the query fails.
         """
-        ...
 
     async def query(self, request: QueryRequest) -> Job:
         """Start an export query, which is billed. Raises ConflictError like `extract`."""
-        ...
 
     async def job(self, job_id: str, location: str) -> Job:
         """The job with this id."""
-        ...
 
     def jobs(self, since: int) -> AsyncIterator[list[Job]]:
         """The caller's jobs created at or after `since` (ms), newest first, page by page."""
-        ...
 
     async def at_work(self, since: int) -> set[str]:
         """The ids of the jobs created at or after `since` (ms) that have not ended.
 
         Those of all accounts where the caller may list them, else its own.
         """
-        ...
 
     async def close(self) -> None:
         """Release connections and threads."""
-        ...

@@ -51,7 +51,6 @@ class Layout(Protocol):
     @property
     def root(self) -> str:
         """The folder."""
-        ...
 
 
 class At(Generic[T]):
