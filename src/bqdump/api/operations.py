@@ -134,10 +134,7 @@ def erase(
     with python_words():
         erasing = requested_erasure(table, before, reason, by, int(time.time() * 1000))
 
-    async def work(services: Services) -> Erasures:
-        return await verbs.erase(services.store_at, settings, erasing, delete=yes)
-
-    return finish(serve(settings, work))
+    return finish(serve(settings, lambda at: verbs.erase(at.store_at, settings, erasing, delete=yes)))
 
 
 @with_settings((*OF_TARGET, "project", *RETENTION))
@@ -154,10 +151,8 @@ def prune(*, runs: str | Sequence[str] = (), yes: bool = False, **options: Unpac
     named = (runs,) if isinstance(runs, str) and runs else tuple(runs)
     policy_for(settings, named)
 
-    async def work(services: Services) -> Pruned:
-        return await verbs.prune(services.store_at, settings, services.at_work, runs=named, delete=yes)
-
-    return finish(serve(settings, work))
+    pruning = partial(verbs.prune, settings=settings, runs=named, delete=yes)
+    return finish(serve(settings, lambda at: pruning(at.store_at, at_work=at.at_work)))
 
 
 @with_settings(OF_TARGET)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal, Unpack, cast, overload
 
 import msgspec
@@ -18,7 +19,6 @@ from bqdump.api.calls import (
     python_words,
     run_of,
     settings_of,
-    tell_bill,
     with_settings,
 )
 from bqdump.core.documents.run import Owner
@@ -29,7 +29,7 @@ from bqdump.core.restore.result import Restoration
 from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.values import patterns
 from bqdump.restoration.task import Request
-from bqdump.services.opened import Services, serve
+from bqdump.services.opened import serve
 
 
 class RestoreOptions(TargetOptions, total=False):
@@ -129,15 +129,13 @@ def restore(
     run = run_of(settings, run, as_of)
     # Jobs run where the tables are restored, unless another project pays for them.
     settings = msgspec.structs.replace(settings, project=parsed.options.project or settings.project)
-    request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=tell_bill, finish_run=finish_run)
+    request = Request(parsed.options, run or settings.run_id, yes=yes, finish_run=finish_run)
     me = Owner(f"restore-{secrets.token_hex(4)}", 0)
 
     verb = verbs.plan_restore if plan else verbs.restore
 
-    async def work(services: Services) -> Restoration:
-        return await verb(verbs.restore_tasks(services, settings, parsed.via, request, me), choice, values=verify)
-
-    return finish(serve(settings, work, patient=True))
+    tasks = partial(verbs.restore_tasks, settings=settings, via=parsed.via, request=request, owner=me)
+    return finish(serve(settings, lambda at: verb(tasks(at), choice, values=verify), patient=True))
 
 
 @overload
@@ -188,14 +186,11 @@ def drill(
         )
     run = run_of(settings, run, as_of)
     settings = msgspec.structs.replace(settings, project=parsed.options.project)
-    request = Request(parsed.options, run or settings.run_id, on_bill=tell_bill, finish_run=finish_run)
+    request = Request(parsed.options, run or settings.run_id, finish_run=finish_run)
     me = Owner(f"drill-{secrets.token_hex(4)}", 0)
-
-    async def work(services: Services) -> Drilled | Restoration:
-        tasks = verbs.restore_tasks(services, settings, parsed.via, request, me)
-        return await (verbs.plan_drill if plan else verbs.drill)(tasks, size)
-
-    return finish(serve(settings, work, patient=True))
+    verb: Callable[..., Awaitable[Drilled | Restoration]] = verbs.plan_drill if plan else verbs.drill
+    tasks = partial(verbs.restore_tasks, settings=settings, via=parsed.via, request=request, owner=me)
+    return finish(serve(settings, lambda at: verb(tasks(at), size), patient=True))
 
 
 @with_settings((*OF_TARGET, "project", "abandoned_after"))

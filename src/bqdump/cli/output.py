@@ -36,26 +36,16 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json_text(document) + "\n")
 
 
-def json_text(document: Any) -> str:
-    """A document as indented JSON."""
-    return _json(document, indent=2)
-
-
-def json_line(document: Any) -> str:
-    """A document as one line of JSON."""
-    return _json(document)
+def json_text(document: Any, indent: int | None = 2) -> str:
+    """A document as JSON, with its times written as in the documents of a bucket. indent: None for one line."""
+    plain = msgspec.to_builtins(document, builtin_types=(datetime,))
+    separators = None if indent else (",", ":")
+    return json.dumps(plain, default=time_text, ensure_ascii=False, indent=indent, separators=separators)
 
 
 def print_json_line(document: Any) -> None:
     """Print a document as one line of JSON, at once."""
-    say(json_line(document))
-
-
-def _json(document: Any, indent: int | None = None) -> str:
-    """A document as JSON, with its times written as in the documents of a bucket."""
-    plain = msgspec.to_builtins(document, builtin_types=(datetime,))
-    separators = None if indent else (",", ":")
-    return json.dumps(plain, default=time_text, ensure_ascii=False, indent=indent, separators=separators)
+    say(json_text(document, None))
 
 
 def say(line: str) -> None:

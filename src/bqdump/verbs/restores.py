@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -14,12 +15,14 @@ from bqdump.core.documents.run import Owner
 from bqdump.core.errors import DeniedError
 from bqdump.core.notice import drill_ended, drill_failed
 from bqdump.core.progress.events import Billed, Incomplete, Listener, ignore
+from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.drill import Drilled, Portion
 from bqdump.core.restore.listing import RestoreList
 from bqdump.core.restore.result import Restoration
 from bqdump.core.sets.restoring import EVERY, Choice
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
+from bqdump.core.sizes import size_text
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.notify import notify
 from bqdump.ports.destination import Destination
@@ -38,6 +41,8 @@ from bqdump.services.keys import open_signer, trusting, with_signed_drills
 from bqdump.services.opened import Services
 from bqdump.services.opening import open_destination, open_notifier, open_reader
 from bqdump.telemetry import observed
+
+log = logging.getLogger(__name__)
 
 
 def restore_tasks(
@@ -132,12 +137,12 @@ async def drill(tasks: Sequence[RestoreTask], portion: Portion) -> Drilled:
 
 
 def _observed_by(task: RestoreTask, hear: Listener) -> RestoreTask:
-    """The task, all of whose events reach the listener, with the bytes that comparisons bill."""
-    on_bill = task.request.on_bill
+    """The task, all of whose events reach the listener, with the bytes that comparisons bill, which are logged."""
 
     def bill(bytes_billed: int) -> None:
         hear(Billed(bytes_billed))
-        on_bill(bytes_billed)
+        extra = LogEvent.QUERY_BILLED.extra()
+        log.info("BigQuery bills %s for this comparison", size_text(bytes_billed), extra=extra)
 
     return task._replace(tell=hear, request=task.request._replace(on_bill=bill))
 

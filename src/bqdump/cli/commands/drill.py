@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import sys
+from collections.abc import Coroutine
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ import msgspec
 
 from bqdump import verbs
 from bqdump.cli.choices import as_of_option, restore_options, run_of, tables_from_option, with_names
-from bqdump.cli.commands.restore import NOT_COMPARED, print_plan
+from bqdump.cli.commands.restore import NOT_COMPARED, show_plan
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up_work, work_shown
@@ -22,7 +22,6 @@ from bqdump.cli.output import print_json, print_section
 from bqdump.cli.signals import until_stopped
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
-from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.drill import Drilled, Portion, portion
 from bqdump.core.restore.request import DRILL_SETTINGS, Requested, requested_drill
 from bqdump.core.restore.result import Restoration
@@ -34,7 +33,6 @@ from bqdump.core.times import time_text
 from bqdump.restoration.task import Request
 from bqdump.services.opened import Services, serve
 
-log = logging.getLogger(__name__)
 EXIT_CODES = {"proven": DONE, "different": DIFFERENCE, "incomplete": TABLES_FAILED}
 
 
@@ -98,7 +96,7 @@ def drill(
     set_up_work(quiet=quiet)
     run = run_of(settings, run, as_of, quiet=quiet)
     with work_shown({"task": "0"}, quiet=quiet) as follower:
-        request = Request(parsed.options, run or settings.run_id, on_bill=_tell_bill, finish_run=finish_run)
+        request = Request(parsed.options, run or settings.run_id, finish_run=finish_run)
 
         async def work(services: Services) -> Drilled:
             tasks = verbs.restore_tasks(services, settings, parsed.via, request, me, tell=follower.hear)
@@ -113,18 +111,12 @@ def drill(
 
 
 def _plan(settings: Settings, parsed: Requested, run: str, size: Portion, *, as_json: bool) -> int:
-    async def work(services: Services) -> Restoration:
-        request = Request(parsed.options, run)
-        return await verbs.plan_drill(
-            verbs.restore_tasks(services, settings, parsed.via, request, Owner("plan", 0)), size
-        )
+    request, me = Request(parsed.options, run), Owner("plan", 0)
 
-    shown = finish(serve(settings, work, patient=True))
-    if as_json:
-        print_json(shown)
-    else:
-        print_plan(settings, shown)
-    return DONE
+    def proposed(services: Services) -> Coroutine[Any, Any, Restoration]:
+        return verbs.plan_drill(verbs.restore_tasks(services, settings, parsed.via, request, me), size)
+
+    return show_plan(settings, proposed, as_json=as_json)
 
 
 def _owner() -> Owner:
@@ -134,11 +126,6 @@ def _owner() -> Owner:
         cause = f"task {identity.task} of {identity.tasks}: a drill is one task, and each task would be a drill"
         raise UsageError("drill", "", cause, "Set the number of tasks to 1, or drill some tables at a time.")
     return Owner(identity.execution or f"drill-{secrets.token_hex(4)}", 0)
-
-
-def _tell_bill(bytes_billed: int) -> None:
-    billed = LogEvent.QUERY_BILLED.extra()
-    log.info("BigQuery bills %s for this comparison", size_text(bytes_billed), extra=billed)
 
 
 def _print_result(done: Drilled) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import click
@@ -22,7 +23,7 @@ from bqdump.core.retention.pruned import Pruned, RetainedRun
 from bqdump.core.settings.settings import RETENTION
 from bqdump.core.sizes import counted, named, size_text
 from bqdump.core.times import time_text
-from bqdump.services.opened import Services, serve
+from bqdump.services.opened import serve
 
 SHOWN_LEFT = 10
 
@@ -51,10 +52,8 @@ def prune(runs: tuple[str, ...], yes: bool, quiet: bool, as_json: bool, **option
     settings = load_settings(options, ("bucket",))
     policy_for(settings, runs)
 
-    async def work(services: Services) -> Pruned:
-        return await verbs.prune(services.store_at, settings, services.at_work, runs=runs, delete=yes)
-
-    result = finish(serve(settings, work))
+    pruning = partial(verbs.prune, settings=settings, runs=runs, delete=yes)
+    result = finish(serve(settings, lambda at: pruning(at.store_at, at_work=at.at_work)))
     if as_json:
         print_json(result)
     elif result.runs:
@@ -125,10 +124,7 @@ def erase(table: str, before: str, reason: str, by: str, yes: bool, quiet: bool,
     settings = load_settings(options, ("bucket",))
     erasing = requested_erasure(table, before, reason, by, int(time.time() * 1000))
 
-    async def work(services: Services) -> Erasures:
-        return await verbs.erase(services.store_at, settings, erasing, delete=yes)
-
-    result = finish(serve(settings, work))
+    result = finish(serve(settings, lambda at: verbs.erase(at.store_at, settings, erasing, delete=yes)))
     if as_json:
         print_json(result)
     elif not quiet:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import click
@@ -24,7 +23,6 @@ from bqdump.cli.signals import until_signal
 from bqdump.core.documents.run import Owner
 from bqdump.core.prices import dollars, money_text, price_text
 from bqdump.core.progress.events import Listener
-from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.access import UNREQUESTED as WITHOUT_ACCESS
 from bqdump.core.restore.chosen import UNREQUESTED as WITHOUT_POLICIES
 from bqdump.core.restore.request import RESTORE_SETTINGS, Asked, Requested, requested
@@ -40,7 +38,6 @@ from bqdump.restoration.task import Request
 from bqdump.services.opened import Services, opened, serve
 from bqdump.services.process import owner_of_command
 
-log = logging.getLogger(__name__)
 # What restores what is restored on request only.
 ON_REQUEST = {WITHOUT_POLICIES: "with_policies", WITHOUT_ACCESS: "with_access"}
 NOT_COMPARED = "Not compared, as the files have these values alike:"
@@ -88,7 +85,7 @@ def restore(run: str | None, planning: bool, as_of: str | None, as_json: bool, q
     run = run_of(settings, run, as_of, quiet=quiet)
     labels = {"task": str(identity.task), "dataset": parsed.options.dataset}
     with work_shown(labels, quiet=quiet) as follower:
-        request = Request(parsed.options, run or settings.run_id, yes=yes, on_bill=_tell_bill, finish_run=finish_run)
+        request = Request(parsed.options, run or settings.run_id, yes=yes, finish_run=finish_run)
         work = _restore(settings, parsed, request, choice, me, identity.tasks, follower.hear, verify=verify)
         done = finish(until_signal(work, RESUME, follower))
     if as_json:
@@ -113,23 +110,25 @@ def _settings(options: dict[str, Any], *, verify: bool, planning: bool) -> tuple
     return msgspec.structs.replace(settings, project=parsed.options.project or settings.project), parsed
 
 
-def _tell_bill(bytes_billed: int) -> None:
-    billed = LogEvent.QUERY_BILLED.extra()
-    log.info("BigQuery bills %s for this comparison", size_text(bytes_billed), extra=billed)
-
-
 def _plan(
     settings: Settings, parsed: Requested, request: Request, choice: Choice, *, as_json: bool, verify: bool
 ) -> int:
-    async def work(services: Services) -> Restoration:
+    def proposed(services: Services) -> Coroutine[Any, Any, Restoration]:
         tasks = verbs.restore_tasks(services, settings, parsed.via, request, Owner("plan", 0))
-        return await verbs.plan_restore(tasks, choice, values=verify)
+        return verbs.plan_restore(tasks, choice, values=verify)
 
-    shown = finish(serve(settings, work, patient=True))
+    return show_plan(settings, proposed, as_json=as_json)
+
+
+def show_plan(
+    settings: Settings, proposed: Callable[[Services], Coroutine[Any, Any, Restoration]], *, as_json: bool
+) -> int:
+    """Show what would be restored. Returns the exit code."""
+    shown = finish(serve(settings, proposed, patient=True))
     if as_json:
         print_json(shown)
     else:
-        print_plan(settings, shown)
+        _print_plan(settings, shown)
     return DONE
 
 
@@ -149,7 +148,7 @@ async def _restore(
         return await verbs.restore(at_each, choice, values=verify)
 
 
-def print_plan(settings: Settings, shown: Restoration) -> None:
+def _print_plan(settings: Settings, shown: Restoration) -> None:
     """Print what would be restored, and what it would bill."""
     if shown.datasets:
         _print_datasets(shown)

@@ -19,7 +19,7 @@ from bqdump.check.query import Export
 from bqdump.cli.choices import as_of_option, run_of
 from bqdump.cli.errors import sentence
 from bqdump.cli.options import Command, finish, json_option, load_settings, run_name, settings_options
-from bqdump.cli.output import json_line, print_json, print_table
+from bqdump.cli.output import json_text, print_json, print_table
 from bqdump.cli.streams import tell
 from bqdump.core.documents.manifest import TableEntry
 from bqdump.core.errors import BqdumpError, UsageError
@@ -171,7 +171,7 @@ def _text(cell: Any) -> str:
     """A value in a table or in CSV: bytes in base64 and nested values as JSON, as in exported files."""
     if isinstance(cell, bytes):
         return base64.b64encode(cell).decode()
-    return json_line(_plain(cell)) if isinstance(cell, list | tuple | dict) else str(cell)
+    return json_text(_plain(cell), None) if isinstance(cell, list | tuple | dict) else str(cell)
 
 
 def _plain(cell: Any) -> Any:
