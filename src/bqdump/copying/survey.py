@@ -240,7 +240,8 @@ async def plan_of(task: Task, found: Surveyed, again: Container[tuple[str, int]]
         files = (file for entry in known.last.tables for file in entry.files if file.name in targets)
         hidden = await uncover_files(store, known.last, files, there)
         there |= {info.name: info for info in await looked_up(store, hidden) if info}
-    plan = plan_copy(found.items, {name: _present(info) for name, info in there.items()}, again)
+    here = {name: Present(info.generation, info.size, info.crc32c) for name, info in there.items()}
+    plan = plan_copy(found.items, here, again)
     if plan.foreign:
         others = f", and so are {counted(len(plan.foreign) - 1, 'more')}" if len(plan.foreign) > 1 else ""
         cause = f"it is not a file of run {found.run}: it has another size or checksum{others}"
@@ -283,7 +284,3 @@ async def not_as_exported(task: Task, found: Surveyed, wrong: list[str], info: O
     more = f", and {counted(len(wrong) - 1, 'other file')} of run {found.run} as well" if len(wrong) > 1 else ""
     hint = f"All differences: {{call:verify run={found.run}}}"
     return VerificationError(COPY, f"{place.store.url}/{wrong[0]}", f"it {how}{more}", hint)
-
-
-def _present(info: ObjectInfo) -> Present:
-    return Present(info.generation, info.size, info.crc32c)

@@ -99,31 +99,19 @@ def _described(step: TableStep) -> RestoredTable:
         table=step.name,
         action=step.action,
         rows=None,
-        expected_rows=_expected(step),
+        expected_rows=step.entry.rows if step.entry.rows is not None else step.entry.expected_rows,
         files=len(step.entry.files),
-        bytes=_bytes(step),
+        bytes=sum(file.size for file in step.entry.files),
         casts=step.load.casts,
         as_what=step.as_what,
         altered=step.altered,
-        exported=_exported(step),
+        exported=step.entry.table if step.entry.table != step.name else "",
         partitions=step.partitions,
     )
 
 
 def _object(step: ObjectStep) -> RestoredObject:
     return RestoredObject(step.name, step.kind, step.action, step.as_what)
-
-
-def _exported(step: TableStep) -> str:
-    return step.entry.table if step.entry.table != step.name else ""
-
-
-def _expected(step: TableStep) -> int | None:
-    return step.entry.rows if step.entry.rows is not None else step.entry.expected_rows
-
-
-def _bytes(step: TableStep) -> int:
-    return sum(file.size for file in step.entry.files)
 
 
 log = logging.getLogger(__name__)

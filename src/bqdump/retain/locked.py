@@ -169,7 +169,8 @@ async def sweep_locked(task: Task, plan: PrunePlan) -> Swept:
         left += await _delete(task.store, [manifest] if manifest else [])
     for run in plan.survey.orphans:
         own = [info async for page in task.store.objects(task.layout.run(run).root) for info in page]
-        await _delete(task.store, await _unlocked(task, own))
+        unlocked = [info for info in await _with_locks(task.store, own) if info.locked_until <= task.now]
+        await _delete(task.store, unlocked)
     deleted = [info for info in files.free if info.name not in refused]
     return Swept(len(deleted), sum(info.size for info in deleted), tuple(sorted({*left, *refused})))
 
@@ -226,10 +227,6 @@ async def _with_locks(store: ObjectStore, infos: Sequence[ObjectInfo]) -> list[O
         return list(infos)
     asked = [await store.stat(info.name) for info in infos]
     return [info for info in asked if info]
-
-
-async def _unlocked(task: Task, infos: Sequence[ObjectInfo]) -> list[ObjectInfo]:
-    return [info for info in await _with_locks(task.store, infos) if info.locked_until <= task.now]
 
 
 async def _locked_until(task: Task, run: Complete) -> int:

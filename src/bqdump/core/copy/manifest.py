@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bqdump.core.documents.copying import CopyOf
-from bqdump.core.documents.manifest import Carried, File, Manifest, PartitionEntry, TableEntry
+from bqdump.core.documents.manifest import Carried, File, Manifest, TableEntry
 from bqdump.core.documents.manifest_index import settings_of
 from bqdump.core.documents.path_template import MAX_OBJECT_NAME_BYTES, Template
 from bqdump.core.documents.sets import SetManifest
@@ -121,7 +121,7 @@ def copied_manifest(
             files=files(entry),
             iceberg=(),
             carried=_carried(entry.carried),
-            partitions=tuple(map(_partition, entry.partitions)),
+            partitions=tuple(replace(part, carried=_carried(part.carried)) for part in entry.partitions),
         )
         for entry in manifest.tables
     )
@@ -168,10 +168,6 @@ def _carried(carried: Carried | None) -> Carried | None:
         return None
     kept = {name: value for name, value in carried.settings.items() if name not in OF_THE_PLACE}
     return replace(carried, settings=copied_settings(kept))
-
-
-def _partition(part: PartitionEntry) -> PartitionEntry:
-    return replace(part, carried=_carried(part.carried))
 
 
 ENCODER = msgspec.json.Encoder()

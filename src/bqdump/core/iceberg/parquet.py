@@ -95,7 +95,7 @@ def _node(elements: Iterator[Fields]) -> Node:
     count = _get(element, CHILDREN)
     if count is None:
         node = Node(name, _type(element), (), number)
-    elif _is_list(element):
+    elif _logical(element)[0] in (LIST, MAP):
         node = Node(name, "list", (_element(elements),), number)
     else:
         node = Node(name, "struct", tuple(_node(elements) for _ in range(count)), number)
@@ -109,10 +109,6 @@ def _element(elements: Iterator[Fields]) -> Node:
     if _get(group, CHILDREN) != 1:
         raise ValueError("a list of an old form")
     return _node(elements)._replace(name="element")
-
-
-def _is_list(element: Fields) -> bool:
-    return _logical(element)[0] in (LIST, MAP)
 
 
 def _logical(element: Fields) -> tuple[int, Fields]:

@@ -223,7 +223,7 @@ class Token(NamedTuple):
     @property
     def name(self) -> str:
         """The name that a word, a number or a quoted name stands for."""
-        return _unescaped(self.text[1:-1]) if self.kind == "quoted" else self.text
+        return _ESCAPE.sub(_character, self.text[1:-1]) if self.kind == "quoted" else self.text
 
     @property
     def keyword(self) -> str:
@@ -236,10 +236,6 @@ def tokens(text: str) -> Iterator[Token]:
     for match in _TOKEN.finditer(text):
         kind = cast("Kind", match.lastgroup)
         yield Token(kind, match[0])
-
-
-def _unescaped(text: str) -> str:
-    return _ESCAPE.sub(_character, text)
 
 
 def _character(match: re.Match[str]) -> str:

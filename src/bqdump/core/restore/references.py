@@ -70,7 +70,7 @@ def mapped(text: str, moves: Moves, *, keep: bool = False) -> Mapped:
         covered = None if keep else _covered(path, moves)
         if covered:
             edits.append((path, covered))
-        elif _names_a_dataset(path):
+        elif "." in path.name and not _is_column(path):
             stays.add(path.name)
     for path, (part, move) in reversed(edits):
         tables = moves.tables if move == moves.own else {}
@@ -219,10 +219,6 @@ def _covered(path: _Path, moves: Moves) -> tuple[str, Move] | None:
 def _is_column(path: _Path) -> bool:
     """Whether a path is an array of a range variable, or a function of GoogleSQL's own."""
     return len(path.names) > 1 and (path.shadowed or path.names[0].upper() in BUILT_IN)
-
-
-def _names_a_dataset(path: _Path) -> bool:
-    return "." in path.name and not _is_column(path)
 
 
 def _renamed(words: Sequence[Token], path: _Path, covered: str, move: Move, tables: Mapping[str, str]) -> list[Token]:

@@ -35,7 +35,7 @@ from bqdump.core.sql import statements as sql
 from bqdump.core.tables.catalog import EXTRACTABLE, Dataset
 from bqdump.core.wording import close_name
 from bqdump.ports.store import BucketInfo, ObjectStore
-from bqdump.ports.warehouse import Estimate, Warehouse
+from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.prefix_owner import check_prefix
 
 log = logging.getLogger(__name__)
@@ -182,7 +182,9 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
             # A table deleted during planning stays in the plan: its export fails by name.
             gone = isinstance(error, TableGoneError) and item.table.kind in EXTRACTABLE
             return item if gone else error
-        return _billed(item, estimated) if item.route == "query" else item
+        if item.route != "query":
+            return item
+        return msgspec.structs.replace(item, bills=estimated.bytes, bills_at_least=estimated.at_least)
 
     outcomes = await gathered(tried, routing.routed, DRY_RUNS_AT_ONCE)
     refused = {
@@ -193,10 +195,6 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
     if refused:
         raise _refusal(refused)
     return Routing(tuple(item for item in outcomes if isinstance(item, Routed)), routing.skipped)
-
-
-def _billed(item: Routed, estimate: Estimate) -> Routed:
-    return msgspec.structs.replace(item, bills=estimate.bytes, bills_at_least=estimate.at_least)
 
 
 def _refusal(refused: Mapping[str, str]) -> UsageError:
