@@ -14,8 +14,9 @@ import msgspec
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.restore.documents import Restored
 from bqdump.core.restore.names import LABEL, id_of, scratch_name, scratch_prefix
-from bqdump.core.restore.partitions import both, fill, partitioning_of
+from bqdump.core.restore.partitions import both, boundaries, fill, ranges
 from bqdump.core.restore.plan import TABLE
+from bqdump.core.tables.partitioning import partitioning_of
 from bqdump.export.watch import Watch
 from bqdump.ports.warehouse import Job
 from bqdump.restoration.changes import VALUES, name_without_rows, scratch_difference
@@ -205,13 +206,13 @@ async def _insert(work: TableWork, source: str, to: str, *, by_ranges: bool) -> 
 
 async def _ranges(work: TableWork, source: str) -> list[str]:
     """The conditions for ranges of partitions. One job may fill each range."""
-    partitioning = partitioning_of(work.step.create, NOTHING)
+    partitioning = partitioning_of(work.step.create)
     if partitioning is None:
         return [""]
     load, target = work.step.load, work.restore.target
-    query = partitioning.boundaries(target, source, load)
+    query = boundaries(partitioning, target, source, load)
     limit = work.restore.task.settings.max_bytes_billed
-    return partitioning.ranges(await work.restore.destination.ask(target, source, query, limit), load)
+    return ranges(partitioning, await work.restore.destination.ask(target, source, query, limit), load)
 
 
 def too_many_partitions(message: str) -> bool:

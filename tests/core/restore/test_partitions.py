@@ -8,14 +8,17 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 import sqlglot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.restore import partitions
-from bqdump.core.restore.partitions import Partitioning, fill, partitioning_of
+from bqdump.core.restore.partitions import boundaries, fill, ranges, rows_to_expire
 from bqdump.core.tables.catalog import Dataset, Shape
+from bqdump.core.tables.partitioning import Partitioning, partitioning_of
 from core.restore.exports import DAY, column, entry, read, step
 
 MOST = 3
@@ -62,17 +65,17 @@ class Scratch:
         return rows
 
     def answer(self, how: Partitioning) -> list[int]:
-        (row,) = self.rows(how.boundaries(HERE, "s", self.made.load))
+        (row,) = self.rows(boundaries(how, HERE, "s", self.made.load))
         return [int(number) for number in row]
 
 
 def check(how: Partitioning, values: Sequence[Any]) -> None:
     scratch = Scratch(how, values)
-    found = partitioning_of(scratch.made.create, scratch.made.expire)
+    found = partitioning_of(scratch.made.create)
     assert found == how
-    ranges = how.ranges(scratch.answer(how), scratch.made.load)
+    conditions = ranges(how, scratch.answer(how), scratch.made.load)
     filled = []
-    for where in ranges:
+    for where in conditions:
         statement = fill(HERE, "t", "s", scratch.made.load, where)
         rows = [row for (row,) in scratch.rows(statement.partition("\n")[2])]
         rows = [row.replace(tzinfo=None) if isinstance(row, datetime) else row for row in rows]
@@ -82,7 +85,7 @@ def check(how: Partitioning, values: Sequence[Any]) -> None:
         filled += rows
     assert Counter(filled) == Counter(values)
     expected = {partition_of(how, value) for value in values} - {None, "outside"}
-    assert len(ranges) == max(1, -(-len(expected) // MOST))
+    assert len(conditions) == max(1, -(-len(expected) // MOST))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -138,9 +141,9 @@ def test_partition_times_come_back_from_their_column() -> None:
     assert fill(HERE, "t", "s", made.load) == (
         f"INSERT INTO `p`.`d`.`t` (`a`, `_PARTITIONTIME`)\nSELECT `a`, {value}\nFROM `p`.`d`.`s` AS source"
     )
-    how = partitioning_of(made.create, made.expire)
+    how = partitioning_of(made.create)
     assert how == Partitioning("HOUR", "_PARTITIONTIME", "TIMESTAMP")
-    assert how.ranges([MOST + 1, 24, *[0] * 8], made.load) == [
+    assert ranges(how, [MOST + 1, 24, *[0] * 8], made.load) == [
         f"{value} < TIMESTAMP '1970-01-02 00:00:00+00' OR {value} IS NULL",
         f"{value} >= TIMESTAMP '1970-01-02 00:00:00+00'",
     ]
@@ -158,8 +161,9 @@ def test_a_scratch_table_is_clustered_by_what_its_statements_filter() -> None:
 
 
 def test_an_expiration_shorter_than_a_partition_may_delete_any_row() -> None:
-    how = Partitioning("YEAR", "d", "DATETIME", expiration=DAY)
-    assert how.rows_to_expire(HERE, "t").endswith(
+    made = step(entry("t", [column("d", "DATETIME")], timePartitioning={"type": "YEAR", "field": "d"}))
+    expire = msgspec.Raw(msgspec.json.encode({"timePartitioning": {"expirationMs": str(DAY)}}))
+    assert rows_to_expire(HERE, "t", made.create, expire).endswith(
         "`d` < DATETIME(TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 0 MILLISECOND))"
     )
-    assert how._replace(expiration=0).rows_to_expire(HERE, "t") == ""
+    assert rows_to_expire(HERE, "t", made.create, NOTHING) == ""

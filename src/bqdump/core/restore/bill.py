@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import NamedTuple
 
-from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.formats.types import columns
-from bqdump.core.restore.partitions import partitioning_of
 from bqdump.core.restore.plan import RestorePlan, TableStep
 from bqdump.core.sizes import size_text
 from bqdump.core.sql.checksums import chunks, leaves
 from bqdump.core.tables.columns import exported
+from bqdump.core.tables.partitioning import partitioning_of
 
 UNIT = 1 << 20
 LEAST = 10 * UNIT
@@ -85,7 +84,7 @@ def step_bill(step: TableStep, *, loaded: bool = False) -> Bill:
     if not step.load.like_null:
         return Bill(counts=counts)
     # A partitioned table is filled range by range, which one more query finds.
-    ranges = billed(step.entry.planned_rows * VALUE_BYTES) if partitioning_of(step.create, NOTHING) else 0
+    ranges = billed(step.entry.planned_rows * VALUE_BYTES) if partitioning_of(step.create) else 0
     return Bill(counts=counts, refused=billed(_size(step)) + ranges)
 
 

@@ -17,14 +17,13 @@ from bqdump.core.restore.chosen_partitions import NOT_BY_PARTITION, SETTING, cho
 from bqdump.core.restore.columns import TODAY, Restored, is_generated, restored_columns
 from bqdump.core.restore.loads import loading
 from bqdump.core.restore.occupied import Occupied, unfinished
-from bqdump.core.restore.partitions import layout_of, partitioning_of
+from bqdump.core.restore.partitions import layout_of, rows_to_expire
 from bqdump.core.restore.plan import PLAN, SHOWN, TABLE, Action, Load, Options, TableStep, TargetState
 from bqdump.core.restore.table_requests import Requests, requests
 from bqdump.core.sizes import counted, listed, named
 from bqdump.core.sql.partitions import rows_of as rows_in
 from bqdump.core.tables.catalog import WHOLE, Dataset, is_iceberg
-from bqdump.core.tables.partitioning import has_partition_times
-from bqdump.core.tables.partitioning import partitioning_of as partitioning_in
+from bqdump.core.tables.partitioning import has_partition_times, partitioning_of
 
 # How a table differs from an object of this kind that it was exported from.
 AS_A_TABLE = {
@@ -100,7 +99,7 @@ def _rows_only(exported: TableEntry, action: Action, planned: Planned) -> TableS
     if isinstance(fitted, list):
         return fitted
     chosen = chosen_partitions(entry, options)
-    if chosen and partitioning_in(definition) != partitioning_in(entry.definition):
+    if chosen and partitioning_of(definition) != partitioning_of(entry.definition):
         return [f"it is {layout_of(definition)} there, and {layout_of(entry.definition)} in the export"]
     rows = ((target and target.rows) or {}).get(name, {})
     parts = tuple(id_ for id_ in chosen.ids if not (options.missing_only and rows.get(id_))) if chosen else ()
@@ -130,7 +129,7 @@ def _rows_only(exported: TableEntry, action: Action, planned: Planned) -> TableS
 def _made(
     entry: TableEntry, action: Action, planned: Planned, requested: Requests, load: Load, notes: Sequence[str]
 ) -> TableStep:
-    name, partitioning = planned.names[entry.table], partitioning_of(requested.create, requested.expire)
+    name = planned.names[entry.table]
     other_name = f"{entry.table} in the export" if name != entry.table else ""
     chosen = chosen_partitions(entry, planned.options)
     if chosen:
@@ -147,7 +146,7 @@ def _made(
         relate=requested.relate,
         expire=requested.expire,
         kept=((planned.target and planned.target.expirations) or {}).get(name, NOTHING),
-        expired_rows=partitioning.rows_to_expire(planned.into, name) if partitioning else "",
+        expired_rows=rows_to_expire(planned.into, name, requested.create, requested.expire),
         load=load,
         as_what="; ".join(filter(None, (other_name, *notes))),
         partitions=chosen.named if chosen else (),

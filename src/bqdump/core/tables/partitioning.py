@@ -120,7 +120,7 @@ class Partitioning(NamedTuple):
         if begins is None:
             raise ValueError(self.problem(partition))
         after = _after(begins, self.unit)
-        return self._value(begins), self._value(after) if after else ""
+        return self.value(begins), self.value(after) if after else ""
 
     def order(self, partition: str) -> int:
         """A number that grows with the values of a partition, which has some."""
@@ -153,7 +153,8 @@ class Partitioning(NamedTuple):
         except ValueError:
             return None
 
-    def _value(self, time: datetime) -> str:
+    def value(self, time: datetime) -> str:
+        """A time as a value of the column, in GoogleSQL."""
         if self.type == "DATE":
             return f"DATE '{time.date().isoformat()}'"
         zone = "+00" if self.type == "TIMESTAMP" else ""
