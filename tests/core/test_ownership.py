@@ -8,7 +8,6 @@ import pytest
 
 from bqdump.core.documents.document import Document
 from bqdump.core.documents.layout import Layout
-from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.retention.pruned import is_document
 
 RUN = Layout("x/").run("r1")
@@ -21,13 +20,11 @@ ARGUMENTS = {
 def names() -> list[str]:
     """An object of each kind that RunLayout names."""
     found = []
-    for name, made in inspect.getmembers(RunLayout):
-        if name.startswith("_") or name in ("root", "count", "index", "tombstone"):
+    for name, value in inspect.getmembers(RUN):
+        if name.startswith("_") or name in ("root", "tombstone"):
             continue
-        if isinstance(made, property):
-            value = getattr(RUN, name)
-        else:
-            value = getattr(RUN, name)(*(ARGUMENTS[one] for one in list(inspect.signature(made).parameters)[1:]))
+        if callable(value):
+            value = value(*(ARGUMENTS[parameter] for parameter in inspect.signature(value).parameters))
         text = value.name if isinstance(value, Document) else value
         found += [] if text.endswith("/") else [text]
     return found
