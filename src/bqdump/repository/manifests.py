@@ -12,12 +12,13 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from bqdump.core.documents.codec import RELEASE, decode, prefix_of
+from bqdump.core.documents.codec import RELEASE, RESTORE, decode, prefix_of
 from bqdump.core.documents.document import FORMAT_VERSION, STATE, Document
 from bqdump.core.documents.fingerprints import bytes_fingerprint, fingerprint, modified, seen, way
+from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import File, Head, Manifest, TableEntry
 from bqdump.core.documents.manifest_index import Contents, Line, attempt_of, earlier_bytes
-from bqdump.core.documents.retention import RetainedFiles
+from bqdump.core.documents.retention import RetainedFiles, Tombstone
 from bqdump.core.documents.target import Latest
 from bqdump.core.documents.validation import CHANGED, problem
 from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
@@ -28,7 +29,7 @@ from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import published_pointer, why_unpublished, with_way_out
 from bqdump.repository.published import missing_manifest, read_replacing, refuse_pruned, refuse_set
-from bqdump.repository.repository import Loaded, read, value_of
+from bqdump.repository.repository import Loaded, exists, load, read, value_of
 
 T = TypeVar("T", Latest, Manifest)
 NOTHING_DELETED = "Nothing was deleted, because it may name files of other runs."
@@ -189,3 +190,32 @@ async def problem_of(trusting: ObjectStore, manifest: str) -> str:
     except VerificationError as error:
         return fill(error.cause, COMMANDS)
     return ""
+
+
+async def refuse_missing(store: ObjectStore, layout: Layout, run: str) -> Loaded[Tombstone] | None:
+    """Raise DocumentError if a run that was complete has no manifest. Call it where none was found.
+
+    Returns the tombstone if the run's deletion is decided by now.
+    """
+    names, summary = layout.run(run), layout.summary(run).name
+    if await store.stat(summary) is None:
+        return None
+    # Another prune may begin to delete the run, or be about to end.
+    before = await load(store, names.tombstone)
+    written = [info.name async for page in store.objects(names.root) for info in page]
+    tombstone = await load(store, names.tombstone) or before
+    if tombstone and tombstone.value.decided:
+        return tombstone
+    # What a publisher has written after its run was pruned proves nothing.
+    late = (names.contents.name, names.report, names.iceberg.name, f"{names.root}notified/")
+    if await exists(store, names.manifest) or all(name.startswith(late) for name in written):
+        return None
+    raise lost(layout, run, f"{summary} shows that the run was complete")
+
+
+def lost(layout: Layout, run: str, why: str) -> DocumentError:
+    """The error about a manifest that must be there."""
+    names = layout.run(run)
+    forgotten = f"delete the folder {names.root} and {layout.summary(run).name}"
+    hint = f"{NOTHING_DELETED} {RESTORE}. If the run may be forgotten, {forgotten}."
+    return DocumentError("read", names.manifest.name, f"it does not exist, but {why}", hint)

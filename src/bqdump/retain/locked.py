@@ -27,12 +27,12 @@ from bqdump.core.times import rfc3339
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectInfo, ObjectStore
 from bqdump.repository.exports import SetAt
-from bqdump.repository.manifests import read_retained
+from bqdump.repository.manifests import read_retained, refuse_missing
 from bqdump.repository.notes import readable_tags
 from bqdump.repository.objects import present, uncover_generations
 from bqdump.repository.references import READS_AT_ONCE, PresentFiles
 from bqdump.retain.plan import NAMED, PrunePlan, Swept
-from bqdump.retain.survey import Complete, Look, Survey, Task, complete, refuse_missing
+from bqdump.retain.survey import Complete, Look, Survey, Task, complete
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ async def survey_locked(task: Task, seen: Look) -> Survey:
                 raise damaged[run]
             manifest = await read_retained(task.store, task.layout.run(run).manifest.name)
             if manifest is None:
-                await refuse_missing(task, run)
+                await refuse_missing(task.store, task.layout, run)
                 return run
             storage.add(run, manifest, await files.of(manifest))
             found = await complete(task, run, manifest)

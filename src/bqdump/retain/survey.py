@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bqdump.concurrency import gathered
-from bqdump.core.documents.codec import COPIED, RESTORE
+from bqdump.core.documents.codec import COPIED
 from bqdump.core.documents.copying import Expected
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.retention import RetainedFiles, Tombstone
@@ -23,11 +23,11 @@ from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import is_elsewhere
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import BucketInfo, ObjectStore
-from bqdump.repository.manifests import NOTHING_DELETED, load_manifest, problem_of, read_retained
+from bqdump.repository.manifests import load_manifest, lost, problem_of, read_retained, refuse_missing
 from bqdump.repository.notes import read_tags
 from bqdump.repository.published import read_latest
 from bqdump.repository.references import READS_AT_ONCE, PresentFiles, is_left_over
-from bqdump.repository.repository import Loaded, exists, load, value_of
+from bqdump.repository.repository import Loaded, load, value_of
 
 log = logging.getLogger(__name__)
 
@@ -217,7 +217,7 @@ async def _state_of(
         storage.add(run, manifest, await present.of(manifest))
         found = await complete(task, run, manifest)
         return found._replace(tombstone=tombstone, left_over=await is_left_over(task.store, names, manifest))
-    if decided := await refuse_missing(task, run):
+    if decided := await refuse_missing(task.store, task.layout, run):
         return decided
     if plan := await value_of(task.store, names.plan):
         return Unfinished(run, plan, tombstone)
@@ -236,42 +236,13 @@ async def complete(task: Task, run: str, manifest: RetainedFiles) -> Complete:
     return Complete(run, *of, whole, manifest.replaces, tables, None, why, copied=manifest.copy_of is not None)
 
 
-async def refuse_missing(task: Task, run: str) -> Loaded[Tombstone] | None:
-    """Raise DocumentError if a run that was complete has no manifest. Call it where none was found.
-
-    Returns the tombstone if the run's deletion is decided by now.
-    """
-    names, summary = task.layout.run(run), task.layout.summary(run).name
-    if await task.store.stat(summary) is None:
-        return None
-    # Another prune may begin to delete the run, or be about to end.
-    before = await load(task.store, names.tombstone)
-    written = [info.name async for page in task.store.objects(names.root) for info in page]
-    tombstone = await load(task.store, names.tombstone) or before
-    if tombstone and tombstone.value.decided:
-        return tombstone
-    # What a publisher has written after its run was pruned proves nothing.
-    late = (names.contents.name, names.report, names.iceberg.name, f"{names.root}notified/")
-    if await exists(task.store, names.manifest) or all(name.startswith(late) for name in written):
-        return None
-    raise missing(task, run, f"{summary} shows that the run was complete")
-
-
-def missing(task: Task, run: str, why: str) -> DocumentError:
-    """The error about a manifest that must be there."""
-    names = task.layout.run(run)
-    forgotten = f"delete the folder {names.root} and {task.layout.summary(run).name}"
-    hint = f"{NOTHING_DELETED} {RESTORE}. If the run may be forgotten, {forgotten}."
-    return DocumentError("read", names.manifest.name, f"it does not exist, but {why}", hint)
-
-
 async def _latest_of_original(task: Task) -> Latest | None:
     """The published run. Raises UsageError where its manifest was stored again since, as in a copy by another tool."""
     store, settings = task.trusted or task.store, task.settings
     before: Latest | None = None
     while latest := await _read_latest(task):
         if latest == before:
-            raise missing(task, latest.run, f"{task.layout.latest} names it as the published run")
+            raise lost(task.layout, latest.run, f"{task.layout.latest} names it as the published run")
         if manifest := await store.stat(latest.manifest):
             break
         # Where another run is published by now, this one may have been pruned.

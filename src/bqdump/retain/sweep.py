@@ -22,12 +22,12 @@ from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.pruned import Sweep, is_document
 from bqdump.core.sizes import counted
-from bqdump.repository.manifests import read_retained
+from bqdump.repository.manifests import read_retained, refuse_missing
 from bqdump.repository.references import READS_AT_ONCE, erasure_records
 from bqdump.repository.repository import Loaded, delete, exists, load, replace, value_of
 from bqdump.retain.leftovers import arrived, outermost
 from bqdump.retain.plan import PrunePlan, Swept
-from bqdump.retain.survey import Task, refuse_missing
+from bqdump.retain.survey import Task
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ async def _unnamed(task: Task, files: Iterable[ObjectVersion], own: Collection[s
         elif manifest:
             unnamed.mark(manifest)
             marked.add(run)
-        elif await refuse_missing(task, run) or not await exists(task.store, names.plan):
+        elif await refuse_missing(task.store, task.layout, run) or not await exists(task.store, names.plan):
             pruned.add((run, 0))
             await keep_copied(run)
 
