@@ -122,8 +122,8 @@ async def hidden_documents(store: ObjectStore, settings: Settings) -> list[Findi
 def _forged(hidden: Mapping[str, Hidden], tables: Mapping[str, str]) -> list[Finding]:
     """What was put over objects of locked copies, or hides them. tables: by the names of their files."""
     return [
-        Finding(FindingKind.HIDDEN, tables.get(name, ""), name, "the locked version, which was read", one.text)
-        for name, one in hidden.items()
+        Finding(FindingKind.HIDDEN, tables.get(name, ""), name, "the locked version, which was read", version.text)
+        for name, version in hidden.items()
     ]
 
 

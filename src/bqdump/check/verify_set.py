@@ -53,8 +53,8 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
             return part, None
         store, own, _ = export
         try:
-            there = part.run if any(store is one for one in locked) else await _present(store, own, part.run)
-            found = await verify(store, own, run or there)
+            own_run = part.run if any(store is place for place in locked) else await _present(store, own, part.run)
+            whole = await verify(store, own, run or own_run)
         except (NotFoundError, DocumentError) as error:
             missing.extend([error] if isinstance(error, NotFoundError) else [])
             if run and isinstance(error, NotFoundError) and not await exists(store, own.layout.summary(run)):
@@ -62,22 +62,22 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
             # The hint is left out: it is about a run that was named on the command line.
             problem = fill(f"cannot {error.operation} {error.subject}: {error.cause}", COMMANDS)
             return replace(part, problem=problem), None
-        note = begun(found.replaced_by, found.finish) if found.finish else part.note
-        return replace(part, run=found.run, findings=len(found.findings), note=note), found
+        note = begun(whole.replaced_by, whole.finish) if whole.finish else part.note
+        return replace(part, run=whole.run, findings=len(whole.findings), note=note), whole
 
     # One after another, as each reads files with all of this machine.
     pairs = [await verified(*part) for part in parts]
     if run and not any(whole or part.problem for part, whole in pairs):
         raise missing[0] if missing else missing_run(run, sets[0].settings)
-    found = [(part.dataset, whole) for part, whole in pairs if whole]
+    wholes = [(part.dataset, whole) for part, whole in pairs if whole]
     newest = manifests[0][1]
-    times = [verified.snapshot_time for _, verified in found] if run else []
+    times = [verified.snapshot_time for _, verified in wholes] if run else []
     return Verified(
         run=run or newest.run,
         snapshot_time=min(times, default=time_of(newest.snapshot)),
-        tables=sum(verified.tables for _, verified in found),
-        files=sum(verified.files for _, verified in found),
-        bytes=sum(verified.bytes for _, verified in found),
+        tables=sum(verified.tables for _, verified in wholes),
+        files=sum(verified.files for _, verified in wholes),
+        bytes=sum(verified.bytes for _, verified in wholes),
         findings=(
             *[
                 finding
@@ -86,12 +86,12 @@ async def verify_set(sets: Sequence[SetAt], run: str, verify: Verify) -> Verifie
             ],
             *(
                 replace(finding, table=f"{name}.{finding.table}".removesuffix("."))
-                for name, verified in found
+                for name, verified in wholes
                 for finding in verified.findings
             ),
         ),
-        copied=bool(found) and all(verified.copied for _, verified in found),
-        carried=sum(verified.carried for _, verified in found),
+        copied=bool(wholes) and all(verified.copied for _, verified in wholes),
+        carried=sum(verified.carried for _, verified in wholes),
         datasets=tuple(part for part, _ in pairs),
     )
 

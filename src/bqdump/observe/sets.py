@@ -185,7 +185,7 @@ class _Published(NamedTuple):
         runs = {manifest.run if manifest else "" for manifest in manifests}
         known = [manifest for manifest in manifests if manifest]
         age = min(manifest.age for manifest in known) if len(known) == len(manifests) and known else (0, "")
-        return cls(runs.pop() if len(runs) == 1 else "", any(one.status == "partial" for one in known), age)
+        return cls(runs.pop() if len(runs) == 1 else "", any(manifest.status == "partial" for manifest in known), age)
 
 
 async def runs_together(sets: Sequence[SetAt], runs: Iterable[tuple[str, Sequence[RunLine]]]) -> list[SetRun]:

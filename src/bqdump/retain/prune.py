@@ -229,12 +229,12 @@ async def _delete(store: ObjectStore, layout: SetLayout, unless: str = "") -> li
 
     unless: nothing is deleted where this object exists.
     """
-    found = [info async for page in store.objects(layout.root) for info in page]
+    infos = [info async for page in store.objects(layout.root) for info in page]
     if unless and await store.stat(unless):
         return []
-    own = [(info.name, info.generation) for info in found if is_document(info.name, layout)]
+    own = [(info.name, info.generation) for info in infos if is_document(info.name, layout)]
     listings = [document for document in own if document[0].startswith(f"{layout.root}listing-")]
     plans = [document for document in own if document[0] == layout.plan.name]
-    for some in (listings, [document for document in own if document not in (*listings, *plans)], plans):
-        await delete(store, some)
-    return [info.name for info in found if not is_document(info.name, layout)]
+    for documents in (listings, [document for document in own if document not in (*listings, *plans)], plans):
+        await delete(store, documents)
+    return [info.name for info in infos if not is_document(info.name, layout)]

@@ -215,8 +215,8 @@ async def _state_of(
         return tombstone
     if manifest := await read_retained(task.store, names.manifest.name):
         storage.add(run, manifest, await present.of(manifest))
-        found = await complete(task, run, manifest)
-        return found._replace(tombstone=tombstone, left_over=await is_left_over(task.store, names, manifest))
+        with_manifest = await complete(task, run, manifest)
+        return with_manifest._replace(tombstone=tombstone, left_over=await is_left_over(task.store, names, manifest))
     if decided := await refuse_missing(task.store, task.layout, run):
         return decided
     if plan := await value_of(task.store, names.plan):

@@ -169,8 +169,8 @@ async def list_restores(services: Services, settings: Settings, via: Target | No
     """
     exports = await exports_at(services.store_at, settings)
     places = [_place(services, export, via) for export in exports.each]
-    found = await find_restores(places)
-    restores = found.restores
+    all_restores = await find_restores(places)
+    restores = all_restores.restores
     warehouses: dict[str, Destination] = {}
 
     def warehouse(project: str) -> Destination:
@@ -188,12 +188,14 @@ async def list_restores(services: Services, settings: Settings, via: Target | No
     try:
         ended = None
         if abort:
-            restore_ = chosen(found, abort, via)
+            restore_ = chosen(all_restores, abort, via)
             ended = await end_restore(restore_, warehouse(restore_.jobs_in(settings.job_project)))
             restores = [restore for restore in restores if restore is not restore_]
         now = int(time.time() * 1000)
         listed = await list_found(restores, at_work, now, settings.abandoned_seconds * 1000, settings.job_project)
-        damaged = {name: fill(f"{error.subject}: {error.cause}", COMMANDS) for name, error in found.damaged.items()}
+        damaged = {
+            name: fill(f"{error.subject}: {error.cause}", COMMANDS) for name, error in all_restores.damaged.items()
+        }
         return RestoreList(restores=tuple(listed), aborted=ended, damaged=damaged)
     finally:
         for destination in warehouses.values():

@@ -68,10 +68,12 @@ async def _to_prune(store_at: StoreAt, settings: Settings) -> Exports:
     """What is there. Where keys are trusted, what is in a set is as one of them has signed it."""
     if not settings.trust:
         return await exports_at(store_at, settings)
-    found = await exports_at(trusting(store_at, replace(settings, newest_within=None)), settings)
-    sets = tuple(at._replace(store=store_at(at.settings.target)) for at in found.sets)
+    trusted = await exports_at(trusting(store_at, replace(settings, newest_within=None)), settings)
+    sets = tuple(at._replace(store=store_at(at.settings.target)) for at in trusted.sets)
     each = tuple(at.export(name) for at in sets for name in at.names)
-    return Exports(each or tuple(one._replace(store=store_at(one.settings.target)) for one in found.each), sets)
+    return Exports(
+        each or tuple(export._replace(store=store_at(export.settings.target)) for export in trusted.each), sets
+    )
 
 
 async def tag(
@@ -96,9 +98,9 @@ async def erase(store_at: StoreAt, settings: Settings, erasing: Erasing, *, dele
     delete: False only shows. Raises NotFoundError if no run has it, UsageError, before anything is changed, where it
     cannot be erased now.
     """
-    found = await exports_at(store_at, settings)
-    exports = found.each
-    for at in found.sets:
+    all_exports = await exports_at(store_at, settings)
+    exports = all_exports.each
+    for at in all_exports.sets:
         await refuse_unfinished_set(at.store, at.settings, erasing.table)
         if delete:
             # What an erasure has left that was killed after its last dataset.
@@ -125,7 +127,7 @@ async def erase(store_at: StoreAt, settings: Settings, erasing: Erasing, *, dele
             missing[0] if missing else NotFoundError("erase", f"table {erasing.table}", f"there is no dataset {named}")
         )
     done = tuple([await erase_from(task._replace(delete=delete)) for task in having])
-    for at in found.sets if delete else ():
+    for at in all_exports.sets if delete else ():
         await point_set_again(at.store, at.settings)
     notes = [note for task in having for note in await keeps(task)]
     return Erasures(erased=delete, exports=done, notes=tuple(dict.fromkeys(notes)))

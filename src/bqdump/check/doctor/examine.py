@@ -159,7 +159,7 @@ async def examine_copies(store: ObjectStore, settings: Settings, words: Words = 
         url,
         "s3:ListBucket",
         store.describe,
-        lambda found: f"it is in {found.location}" if found.location else "",
+        lambda info: f"it is in {info.location}" if info.location else "",
     )
     if bucket is None:
         # Who may not list a bucket is not told that an object does not exist either.
@@ -172,7 +172,7 @@ async def examine_copies(store: ObjectStore, settings: Settings, words: Words = 
         str(settings.target),
         "s3:GetObject",
         lambda: _copies_in(store, settings),
-        lambda found: f"it holds copies of {source_of(found.project, found.dataset)}" if found.project else "",
+        lambda place: f"it holds copies of {source_of(place.project, place.dataset)}" if place.project else "",
     )
     if copies is None:
         return checks.made
@@ -221,11 +221,11 @@ async def _locked_until(store: ObjectStore, name: str) -> int:
 async def _copies_in(store: ObjectStore, settings: Settings) -> CopyPlace:
     """What is known of the copies there, empty for none. Raises UsageError where something else is there."""
     layout = settings.layout
-    found = await value_of(store, layout.copies)
-    if found is None and not await exists(store, layout.set_manifest):
+    copies = await value_of(store, layout.copies)
+    if copies is None and not await exists(store, layout.set_manifest):
         async for page in store.objects(settings.target.prefix):
             for info in page:
                 cause = f"it holds no copies of exports, and is not empty: it has {info.name}"
                 raise UsageError("check", str(settings.target), cause, "Copy to an empty place.")
             break
-    return found or CopyPlace("", "", "", 0)
+    return copies or CopyPlace("", "", "", 0)

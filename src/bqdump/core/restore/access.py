@@ -134,8 +134,8 @@ def _move_of(entry: Entry, kind: str, moves: Moves) -> Move | None:
 
 def _reference(entry: Entry, kind: str) -> Entry:
     """What an entry authorizes as a view, routine or dataset, {} if nothing."""
-    found = entry.get(kind) or {}
-    reference: Entry = (found.get("dataset") or {}) if kind == "dataset" else found
+    authorized = entry.get(kind) or {}
+    reference: Entry = (authorized.get("dataset") or {}) if kind == "dataset" else authorized
     return reference
 
 

@@ -46,23 +46,23 @@ class Published(NamedTuple):
 
 async def publish(export: RunningExport, ledger: Ledger) -> Published:
     """Publish the tables in the ledger. Raises VerificationError when files are missing; nothing is published then."""
-    stored = None if export.made else await read_manifest_files(export)
-    made = _Stored(stored) if stored else await _make_manifest(export, ledger)
-    if made is None:
+    earlier = None if export.made else await read_manifest_files(export)
+    stored = _Stored(earlier) if earlier else await _make_manifest(export, ledger)
+    if stored is None:
         await _step_aside(export)
         return Published("superseded", None)
-    manifest = made.files.value
+    manifest = stored.files.value
     if signer := export.task.signer:
         from bqdump.repository.signatures import sign_manifest
 
         await sign_manifest(export.store, export.settings.target, export.layout, signer)
-    moved = await _point(export, made)
+    moved = await _point(export, stored)
     if not moved.shows(export.plan.run):
         await _step_aside(export)
         return Published("superseded", manifest)
-    await export.placement.clear(export, manifest, moved.stored, made.staged)
+    await export.placement.clear(export, manifest, moved.stored, stored.staged)
     await export.extra.show(export, manifest)
-    return Published("published", manifest, moved.before, made.document)
+    return Published("published", manifest, moved.before, stored.document)
 
 
 async def _step_aside(export: RunningExport) -> None:
@@ -192,14 +192,13 @@ def _counted(files: list[File], written: list[ObjectInfo], rows: dict[str, int |
     ]
 
 
-async def _point(export: RunningExport, made: _Stored) -> Moved:
+async def _point(export: RunningExport, stored: _Stored) -> Moved:
     """Move latest.json to this run, unless a later run is there, or about to be."""
-    pointer = await pointer_to(export, made.files.value, made.files.generation)
-    ready = await export.placement.make_ready(export, pointer, made.announced)
+    pointer = await pointer_to(export, stored.files.value, stored.files.generation)
+    ready = await export.placement.make_ready(export, pointer, stored.announced)
+    before = stored.latest.value if isinstance(stored.latest, Loaded) else None
     if ready is None:
         # A run that has announced itself since has published this one, if it was ready before.
-        before = made.latest.value if isinstance(made.latest, Loaded) else None
         return Moved(await load_latest(export.store, export.settings), before)
-    before = made.latest.value if isinstance(made.latest, Loaded) else None
-    clean = before if before and not leaves_stale(export, made.files.value, before) else None
-    return await move_latest(export.store, export.settings, ready, made.latest, clean)
+    clean = before if before and not leaves_stale(export, stored.files.value, before) else None
+    return await move_latest(export.store, export.settings, ready, stored.latest, clean)
