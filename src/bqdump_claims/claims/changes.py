@@ -1,4 +1,4 @@
-"""What a change leaves in a table's metadata: the looks by which an incremental export decides."""
+"""What a change leaves in a table's metadata: the readings by which an incremental export decides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def _new_table(scratch: Scratch, name: str) -> str:
 
 
 async def _readings_around(change: Change, scratch: Scratch) -> Observed:
-    """Whether two looks differ, of which one is before and one after something."""
+    """Whether the reading of a table differs after an operation."""
     name = scratch.new("changing")
     await _new_table(scratch, name)
     await scratch.now()
