@@ -17,6 +17,7 @@ from bqdump.core.documents.codec import COPIED, RESTORE, decode
 from bqdump.core.documents.document import Document, RunId, Time
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest_index import Summary
+from bqdump.core.documents.sets import SetManifest
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError, DocumentError, OutdatedError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
@@ -275,9 +276,6 @@ async def _check_manifest(store: ObjectStore, layout: Layout, pointer: Latest) -
 
 def _check_set(manifest: bytes, layout: Layout, pointer: Latest) -> None:
     """Raise unless all of a set's manifest is as copies write it: readers take it as it is."""
-    # Imported for places of sets only.
-    from bqdump.core.documents.sets import SetManifest
-
     found = decode(manifest, SetManifest, pointer.manifest)
     if not found.datasets:
         raise _untrue(pointer, "names no dataset")

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError
 from bqdump.core.notice import run_failed, run_published
-from bqdump.core.progress.events import Listener, ignore
+from bqdump.core.progress.events import Listener, Together, ignore
 from bqdump.core.progress.export import AtTarget, Export, exported_together
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
@@ -206,8 +206,6 @@ async def plan(services: Services, settings: Settings, name: str, tasks: int) ->
 
 def _set_tasks(services: Services, start: Start) -> list[SetTask]:
     """The task of the set that goes to each target."""
-
-    from bqdump.core.progress.events import Together
     from bqdump.sets.task import SetTask
 
     settings, name, owner, tasks, tell, _ = start

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest
+from bqdump.core.documents.manifest_index import summary_of
 from bqdump.core.errors import BqdumpError
 from bqdump.core.progress.events import Cleared
 from bqdump.core.progress.log_events import LogEvent
@@ -37,7 +38,6 @@ async def store_report(export: RunningExport, published: Published, cleared: Seq
     try:
         # Imported at the end of a run, by the one task that gets here.
         from bqdump.core.documents.changes import compare
-        from bqdump.core.documents.manifest_index import summary_of
         from bqdump.pages.report import render_report
         from bqdump.repository.manifests import contents_of
 
