@@ -157,12 +157,8 @@ def choose_route(table: Table, required: Requirements) -> Choice:
         less = "Change its settings"
         if required.compression not in (known := codecs("query", required.format)):
             less = f'Set compression = "{known[-1]}" in [tables."{table.name}"]'
-        raise UsageError(
-            PLAN,
-            f"table {table.name}",
-            f"no route can export it as asked ({reasons})",
-            f"{less}, or leave it out with {{setting:exclude}}.",
-        )
+        cause = f"no route can export it as asked ({reasons})"
+        raise UsageError(PLAN, f"table {table.name}", cause, f"{less}, or leave it out with {{setting:exclude}}.")
     return Choice(able[0], obstacles["extract"] or "a free extract job can do it")
 
 
