@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -104,6 +105,28 @@ def test_files_with_a_schema_need_no_other(world: Cloud, table: str, format_: st
     config = bigquery.LoadJobConfig(source_format=format_, use_avro_logical_types=True)
     finish(world.client.load_table_from_uri(f"gs://{bucket}/x", f"{table}_copy", job_config=config))
     assert rows(world, f"{table}_copy") == rows(world, table)
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        (b'{"a": 1, "Z": 2}', "Z"),
+        (b'{"A": 1}', ""),
+        (b'{"r": [{"x": 1}, {"y": {"q": 2}}]}', "r.y.q"),
+        (b'{"r": [{"x": 1, "y": {"p": 2}}], "j": {"any": [1]}}', ""),
+    ],
+)
+def test_a_key_that_is_no_column_is_an_error_unless_it_is_ignored(
+    world: Cloud, table: str, line: bytes, path: str
+) -> None:
+    world.sql(f"CREATE TABLE `{table}` (a INT64, r ARRAY<STRUCT<x INT64, y STRUCT<p INT64>>>, j JSON)")
+    options = {"source_format": "NEWLINE_DELIMITED_JSON", "ignore_unknown_values": False}
+    if path:
+        with pytest.raises(BadRequest, match=re.escape(f"No such field: {path}.")):
+            load(world, table, b'{"a": 0}\n' + line, **options)
+        assert rows(world, table) == []
+        options["ignore_unknown_values"] = True
+    assert load(world, table, b'{"a": 0}\n' + line, **options).output_rows == 2
 
 
 def test_dispositions_determine_whether_old_rows_stay(world: Cloud, table: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,8 @@ def reader(
         case "CSV":
             return _csv(cursor, paths, options, fields)
         case "NEWLINE_DELIMITED_JSON":
+            if fields and "ignoreUnknownValues" in options and not options["ignoreUnknownValues"]:
+                _check_names(cursor, paths, fields)
             return _json(cursor, paths, fields, leaf=_from_json)
         case "AVRO":
             target = (folder or paths[0].parent) / "avro.json"
@@ -55,6 +58,25 @@ def reader(
             folder = folder or paths[0].parent
             readable = [parquet.for_duckdb(path, folder / f"{n}.parquet") for n, path in enumerate(paths)]
             return _parquet(cursor, readable, options, fields, parquet.decimals(paths[0]))
+
+
+def _check_names(cursor: duckdb.DuckDBPyConnection, paths: Sequence[Path], fields: Sequence[Field]) -> None:
+    """Refuse JSON in which an object has a key that is no column."""
+    source = f"read_json_objects({_json_options(paths)})"
+    (structure,) = cursor.execute(f"SELECT json_group_structure(json)::VARCHAR FROM {source}").fetchall()[0]
+    if unknown := next(_unknown(json.loads(structure or "{}"), fields), ""):
+        raise invalid(f"Error while reading data, error message: JSON parsing error: No such field: {unknown}.")
+
+
+def _unknown(structure: Any, fields: Sequence[Field], path: str = "") -> Iterator[str]:
+    """The paths of keys in the structure of objects that no field has."""
+    known = {field.name.lower(): field for field in fields}
+    for name, inner in structure.items() if isinstance(structure, dict) else ():
+        field = known.get(name.lower())
+        if field is None:
+            yield f"{path}{name}"
+        elif field.type == "RECORD":
+            yield from _unknown(inner[0] if isinstance(inner, list) else inner, field.fields, f"{path}{name}.")
 
 
 def _parquet(
@@ -198,10 +220,7 @@ def _json(
     leaf: Callable[[Field, str], str],
     raw_json: str = "JSON",
 ) -> tuple[tuple[Field, ...], str]:
-    common = (
-        f"{_list(paths)}, format = 'newline_delimited', compression = '{compression(paths[0])}', "
-        f"maximum_object_size = {LARGEST_ROW_BYTES}"
-    )
+    common = _json_options(paths)
     if not fields:
         source = f"SELECT * FROM read_json({common})"
         fields = _instants(describe(cursor, source, (), {}))
@@ -213,6 +232,13 @@ def _json(
 
     raw = ", ".join(f"{literal(field.name)}: {literal(duckdb_type(field, raw_type))}" for field in fields)
     return fields, _converted(fields, f"read_json({common}, columns = {{{raw}}})", leaf)
+
+
+def _json_options(paths: Sequence[Path]) -> str:
+    return (
+        f"{_list(paths)}, format = 'newline_delimited', compression = '{compression(paths[0])}', "
+        f"maximum_object_size = {LARGEST_ROW_BYTES}"
+    )
 
 
 def _converted(fields: Sequence[Field], source: str, leaf: Callable[[Field, str], str]) -> str:

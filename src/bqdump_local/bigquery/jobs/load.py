@@ -120,7 +120,8 @@ def _load(catalog: Catalog, load: dict[str, Any], files: Files) -> dict[str, Any
         _check_sizes(catalog, load, files.paths)
         _check_types(load, fields)
         try:
-            fields, select = reader(cursor, files.paths, load, fields, folder)
+            options = {**load, "ignoreUnknownValues": bool(load.get("ignoreUnknownValues"))}
+            fields, select = reader(cursor, files.paths, options, fields, folder)
             written = writing.place(catalog, destination, {"writeDisposition": "WRITE_APPEND", **load}, fields, select)
         except duckdb.Error as error:
             raise invalid(f"Error while reading data, error message: {refusals.of_data(error)}") from error
