@@ -10,22 +10,17 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from bqdump_local.bigquery.errors import BigQueryError, unsupported
-from bqdump_local.bigquery.files.formats import to_json_string
-from bqdump_local.bigquery.jobs.settings import USER
-from bqdump_local.bigquery.sql import metadata, names, operands, parameters, partition_filter, structs, unnested
-from bqdump_local.bigquery.sql.functions import calls, dates, known
-from bqdump_local.bigquery.sql.functions.nodes import call
+from bqdump_local.bigquery.sql import metadata, names, operands, parameters, partition_filter, rewrites, unnested
+from bqdump_local.bigquery.sql.functions import calls, known
 from bqdump_local.bigquery.sql.parsing import invalid_query, parse
 from bqdump_local.bigquery.sql.results import cast_types
 from bqdump_local.bigquery.statements import routines
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table
-from bqdump_local.bigquery.tables.types import Field, failing, quote
+from bqdump_local.bigquery.tables.types import Field, quote
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.tables.catalog import Catalog
 
-# GEOGRAPHY is stored as WKT.
-TEXT_ALREADY = {"ST_GEOGFROMTEXT", "ST_ASTEXT"}
 VIEWS = "INFORMATION_SCHEMA."
 PSEUDO_COLUMNS = {"_PARTITIONTIME", "_PARTITIONDATE"}
 
@@ -183,81 +178,10 @@ class Translation:
 
     def rewrite(self, node: exp.Expression) -> exp.Expression:
         """One node for DuckDB, where sqlglot's translation differs from BigQuery's semantics."""
-        if isinstance(node, exp.DataType):
-            return parameters.data_type(node)
-        if type(node) in dates.CURRENT:
-            return dates.current(self._within(node.copy()), self.now_ms)
-        if isinstance(node, exp.SessionUser):
-            return exp.Literal.string(USER)
-        if isinstance(node, exp.UnixToTime) and node.args.get("scale") is not None:
-            factor = 10 ** (6 - int(node.args["scale"].name))
-            seconds = exp.Paren(this=node.this.transform(self.rewrite))
-            micros = exp.Mul(this=seconds, expression=exp.Literal.number(factor))
-            return exp.Anonymous(this="make_timestamptz", expressions=[micros])
-        if isinstance(node, exp.Literal) and not node.is_string and not node.name.isdigit():
-            return node if isinstance(node.parent, exp.Cast) else exp.cast(node.copy(), "DOUBLE")
-        if isinstance(node, exp.Anonymous) and node.name.upper() in TEXT_ALREADY and len(node.expressions) == 1:
-            return node.expressions[0].copy()
-        if isinstance(node, exp.Anonymous) and node.name.upper() == "IEEE_DIVIDE":
-            over, under = (part.sql(dialect="duckdb") for part in node.expressions)
-            return _duckdb(f"(({over})::DOUBLE / ({under})::DOUBLE)")
-        if isinstance(node, exp.JSONFormat) and isinstance(node.this, exp.Column):
-            return self._to_json_string(node)
-        if isinstance(node, (exp.Parameter, exp.Placeholder)):
-            return self._parameter(node)
-        if isinstance(node, exp.Column) and node.name.upper() == "_PARTITIONDATE":
-            return exp.cast(exp.column(PARTITION_TIME, table=node.table or None), "DATE")
-        if isinstance(node, exp.Column) and "." in node.table:
-            # The path of a table in one pair of backquotes.
-            return exp.column(node.this.copy(), table=exp.to_identifier(node.table.rpartition(".")[2], quoted=True))
-        return self._retyped(node)
+        return change(self, node) if (change := rewrites.CHANGES.get(type(node))) is not None else node
 
-    def _retyped(self, node: exp.Expression) -> exp.Expression:
-        """An expression whose type in DuckDB differs from BigQuery's, or whose parts have other names there."""
-        if isinstance(node, exp.Bracket) and node.args.get("offset") is not None and len(node.expressions) == 1:
-            return self._element(self._within(node.copy()))
-        if isinstance(node, (exp.DateAdd, exp.DateSub)):
-            return call("in_calendar", exp.cast(self._within(node.copy()), "DATE"))
-        if isinstance(node, exp.TsOrDsToTime):
-            return exp.cast(exp.cast(node.this.transform(self.rewrite), "TIMESTAMP"), "TIME")
-        if isinstance(node, (exp.Struct, exp.Tuple)):
-            named = structs.named(node)
-            return node if named is node else self._within(named)
-        if isinstance(node, exp.Anonymous) and node.name.upper() == "ST_GEOGPOINT":
-            return self._point(node)
-        return node
-
-    def _element(self, node: exp.Bracket) -> exp.Expression:
-        """An element of an array. DuckDB counts from 1, backwards below, and knows no index that is out of bounds."""
-        array, index = (part.sql(dialect="duckdb") for part in (node.this, node.expressions[0]))
-        position = f"(({index}) + {1 - int(node.args['offset'])})"
-        text = f"'Array index ' || ({index}) || ' is out of bounds'"
-        beyond = "NULL" if node.args.get("safe") else failing(text)
-        return _duckdb(
-            f"CASE WHEN {position} BETWEEN 1 AND len({array}) THEN ({array})[{position}] "
-            f"WHEN {position} IS NULL OR ({array}) IS NULL THEN NULL ELSE {beyond} END"
-        )
-
-    def _within(self, node: exp.Expression) -> exp.Expression:
-        """A new node with its parts rewritten: what replaces another node is not visited itself."""
-        for child in list(node.iter_expressions()):
-            child.replace(child.transform(self.rewrite, copy=False))
-        return node
-
-    def _point(self, node: exp.Anonymous) -> exp.Expression:
-        """ST_GEOGPOINT as WKT."""
-        longitude, latitude = (
-            expression.transform(self.rewrite).sql(dialect="duckdb") for expression in node.expressions
-        )
-        return _duckdb(f"format('POINT({{:.15g}} {{:.15g}})', ({longitude})::DOUBLE, ({latitude})::DOUBLE)")
-
-    def _to_json_string(self, node: exp.JSONFormat) -> exp.Expression:
-        """TO_JSON_STRING by the type of a column; DuckDB's JSON for any other expression."""
-        known = {field.name.lower(): field for field in self.source_fields}
-        field = known.get(node.this.name.lower())
-        return _duckdb(to_json_string(field, node.this.sql(dialect="duckdb"))) if field else node
-
-    def _parameter(self, node: exp.Expression) -> exp.Expression:
+    def parameter(self, node: exp.Expression) -> exp.Expression:
+        """The value of a parameter of the query. Those without a name are taken in turn."""
         found = parameters.find(self.parameters, node.name, self._positional)
         self._positional += node.name in {"", "?"}
         return parameters.value(found["parameterType"], found.get("parameterValue") or {})
@@ -272,13 +196,8 @@ def names_pseudo_columns(statement: exp.Expression) -> bool:
     return any(column.name.upper() in PSEUDO_COLUMNS for column in statement.find_all(exp.Column))
 
 
-def _duckdb(text: str) -> exp.Expression:
-    """Text that is DuckDB's already, as it is."""
-    return exp.Var(this=text)
-
-
 def _subquery(text: str, alias: str) -> exp.Expression:
-    return exp.Subquery(this=_duckdb(text), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+    return exp.Subquery(this=rewrites.duckdb(text), alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
 
 
 def _plain_table(stored: str, alias: str) -> exp.Table:
