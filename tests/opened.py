@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from bqdump.core.documents.layout import Layout
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.ports.store import ObjectStore
 from bqdump.ports.warehouse import Warehouse
 from bqdump.repository.exports import StoreAt
+from bqdump.repository.repository import value_of
 from bqdump.services import opened
 from bqdump.services.opened import Services
 
@@ -37,3 +40,10 @@ def open_given(monkeypatch: pytest.MonkeyPatch, store_at: StoreAt, destination: 
     """Let commands work on these ports in this process."""
     monkeypatch.setattr(opened, "open_store", lambda settings, **_: store_at(settings.target))
     monkeypatch.setattr(opened, "open_destination", lambda *_, **__: destination)
+
+
+def snapshot_of(store: ObjectStore, layout: Layout, run: str) -> int:
+    """The snapshot time of a run in ms, as its manifest has it."""
+    manifest = asyncio.run(value_of(store, layout.run(run).manifest))
+    assert manifest
+    return manifest.snapshot

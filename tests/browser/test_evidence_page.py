@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from playwright.sync_api import expect
 
 from bqdump import verbs
 from bqdump.core.documents.codec import encode
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import NotFoundError
+from bqdump.core.times import milliseconds_of
 from bqdump.core.version import VERSION
 from browser.conftest import Visitor, fits_in_every_look
 from browser.scenes import HOSTILE, Scene, shop
@@ -53,8 +55,10 @@ def exported(*drills: Drill) -> Scene:
     scene = shop()
     scene.table(f"evil {HOSTILE}", [HOSTILE])
     done(scene.export("monday"))
+    snapshot = milliseconds_of(done(_manifest(scene)).snapshot_time)
     for number, one in enumerate(drills):
-        done(scene.store.write_note(f"_bqdump/drills/{number}.json", encode(one), 0))
+        note = encode(replace(one, snapshot=snapshot))
+        done(scene.store.write_note(f"_bqdump/drills/{number}.json", note, 0))
     return scene
 
 

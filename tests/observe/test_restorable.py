@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.target import Drill
@@ -14,9 +15,9 @@ from bqdump.core.times import EPOCH, time_of
 from bqdump.export.publish.report import report_page
 from bqdump.ports.store import Note
 from bqdump.repository.repository import create
-from bqdump.verbs import runs, status
+from bqdump.verbs import report, runs, status
 from observe.test_history import SETTINGS, two_runs
-from opened import everywhere
+from opened import everywhere, snapshot_of
 
 DAY = 24 * 3600
 NOW = 1_800_000_000_000
@@ -30,9 +31,14 @@ def noted(run: str, days: int, tables: int = 38, problems: tuple[str, ...] = ())
 
 
 def drilled(store: MemoryStore, *drills: Drill) -> MemoryStore:
+    """The store with notes on drills of its runs."""
     for drill in drills:
-        asyncio.run(create(store, SETTINGS.layout.drill(f"{drill.began}-{drill.run}"), drill))
+        note(store, replace(drill, snapshot=snapshot_of(store, SETTINGS.layout, drill.run)))
     return store
+
+
+def note(store: MemoryStore, drill: Drill) -> None:
+    asyncio.run(create(store, SETTINGS.layout.drill(f"{drill.began}-{drill.run}"), drill))
 
 
 @pytest.mark.parametrize(
@@ -76,6 +82,23 @@ def test_each_run_has_its_newest_proof() -> None:
         time_of(NOW - 3 * DAY * 1000), 12, 38,
     )  # fmt: skip
     assert (found["r2"].proven, found["r2"].drill_problem) == (None, "one: rows")
+
+
+def test_a_drill_of_a_pruned_run_proves_nothing_of_the_run_that_has_its_id_now() -> None:
+    store = two_runs()
+    note(store, noted("r2", 3))
+    found = {line.run: line for line in asyncio.run(runs(everywhere(store), SETTINGS))}
+    assert (found["r2"].proven, found["r2"].all_proven) == (None, None)
+    now = asyncio.run(status(everywhere(store), SETTINGS, "r2"))
+    assert now.restorable == Restorable()
+    _, page = asyncio.run(report_page(store, SETTINGS, "r2"))
+    assert "last proven restorable</dt><dd>never" in page.decode().replace("\n", "")
+    _, evidence = asyncio.run(report(everywhere(store), SETTINGS, "r2", drill=True))
+    assert "No drill has restored run r2 yet" in evidence.decode()
+    # Of another run, the status still shows it: the exports of this place were restorable then.
+    other = asyncio.run(status(everywhere(store), SETTINGS, "r1"))
+    assert other.restorable
+    assert other.restorable.run == "r2"
 
 
 def test_drills_are_read_by_one_listing_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:

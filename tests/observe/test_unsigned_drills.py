@@ -21,6 +21,7 @@ from bqdump.repository.signatures import sign_drill
 from bqdump.services.keys import with_signed_drills
 from bqdump.ui.archive import Archive
 from bqdump.verbs import inspection
+from opened import snapshot_of
 from retain.scene import LAYOUT, SETTINGS, Scene
 
 KEY, ANOTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -37,7 +38,8 @@ def trusting(tmp_path: Path) -> Settings:
 
 def drilled(store: MemoryStore, name: str, began: int, key: Ed25519PrivateKey | None = None) -> None:
     """Store a note that says that all was proven."""
-    note = Drill(run="r1", snapshot=0, dataset="p.d", tool="1", began=began, ended=began, tables=2, of=2)
+    snapshot = snapshot_of(store, LAYOUT, "r1")
+    note = Drill(run="r1", snapshot=snapshot, dataset="p.d", tool="1", began=began, ended=began, tables=2, of=2)
     document = LAYOUT.drill(name)
 
     async def both() -> None:

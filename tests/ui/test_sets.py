@@ -15,6 +15,7 @@ from bqdump.repository.repository import create
 from bqdump.ui.frame import Place
 from bqdump.ui.run import ENDED, run_page
 from bqdump.ui.sets import Collection, datasets_page, set_live_part, set_run_page
+from opened import snapshot_of
 from sets.world import SetWorld
 
 DAY = 86_400_000
@@ -51,8 +52,9 @@ def test_the_first_page_shows_the_whole_and_each_dataset(world: SetWorld) -> Non
 
 def test_the_first_page_shows_when_each_dataset_was_last_proven(world: SetWorld) -> None:
     began = round(time.time() * 1000) - 3 * DAY
-    good = Drill(run="first", snapshot=0, dataset="p.ops_eu", tool="1", began=began, ended=began, tables=2, of=3)
     layout = world.settings(prefix="x/ops_eu/").layout
+    good = Drill(run="first", snapshot=snapshot_of(world.store, layout, "first"), dataset="p.ops_eu", tool="1",
+                 began=began, ended=began, tables=2, of=3)  # fmt: skip
     asyncio.run(create(world.store, layout.drill("1"), good))
     page = shown(world)
     assert "<td>3 days ago (2 of 3 tables)</td>" in page

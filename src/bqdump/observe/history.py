@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Literal
@@ -21,7 +21,7 @@ from bqdump.core.restore.drill import Restorable, by_run
 from bqdump.core.results import Result, Rows, public
 from bqdump.core.retention.pruned import Storage
 from bqdump.core.settings.settings import Settings
-from bqdump.core.times import EPOCH, parse_time, time_in, time_of
+from bqdump.core.times import EPOCH, milliseconds_of, parse_time, time_in, time_of
 from bqdump.core.wording import COMMANDS
 from bqdump.observe.status import status_with
 from bqdump.ports.store import ObjectStore
@@ -181,10 +181,11 @@ async def read_runs(
 
     lines = [entry for entry in await gathered(line, runs, READS_AT_ONCE) if entry]
     proofs = by_run(drills)
-    return Rows(sorted((_with_proof(told, proofs.get(told.run)) for told in lines), key=latest_first, reverse=True))
+    return Rows(sorted((_with_proof(told, proofs) for told in lines), key=latest_first, reverse=True))
 
 
-def _with_proof(line: RunLine, proof: Restorable | None) -> RunLine:
+def _with_proof(line: RunLine, proofs: Mapping[tuple[str, int], Restorable]) -> RunLine:
+    proof = proofs.get((line.run, milliseconds_of(line.snapshot_time))) if line.snapshot_time else None
     if proof is None:
         return line
     return replace(

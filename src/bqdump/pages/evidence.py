@@ -44,8 +44,8 @@ def render_evidence(
     drills: of all runs, the earliest first. now: when the page is made, in ms. signed: the drills that count, where the
     notes on them have to be signed.
     """
-    own = [drill for drill in drills if drill.run == manifest.run]
-    earlier = [drill for drill in drills if drill.run != manifest.run]
+    own = [drill for drill in drills if (drill.run, drill.snapshot) == (manifest.run, manifest.snapshot)]
+    earlier = [drill for drill in drills if drill not in own]
     altered = [(table.table, words) for table in manifest.tables if (words := altered_words(table, manifest.settings))]
     files = [(entry.table, file) for entry in manifest.tables for file in entry.files]
     return document(

@@ -20,10 +20,11 @@ from starlette.responses import HTMLResponse, Response
 from bqdump.concurrency import gathered
 from bqdump.core.documents.sets import DatasetEntry, SetManifest
 from bqdump.core.errors import DocumentError, NotFoundError
-from bqdump.core.restore.drill import restorable
+from bqdump.core.restore.drill import restorable, without_namesakes
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.settings import Settings
 from bqdump.core.sizes import counted
+from bqdump.core.times import time_in
 from bqdump.observe.history import RunLine
 from bqdump.observe.sets import SetRun, runs_together, set_status
 from bqdump.observe.status import DatasetStatus, Status
@@ -119,7 +120,8 @@ async def _proven(collection: Collection, manifest: SetManifest) -> dict[str, st
 
     async def text(dataset: DatasetEntry) -> tuple[str, str]:
         drills = await (await collection.of(dataset.dataset)).drills()
-        return dataset.dataset, restorable(drills).text(time.time(), dataset.run)
+        own = without_namesakes(drills, dataset.run, time_in(dataset.snapshot_time))
+        return dataset.dataset, restorable(own).text(time.time(), dataset.run)
 
     return dict(await gathered(text, manifest.datasets, AT_ONCE))
 

@@ -25,7 +25,7 @@ from bqdump.core.errors import UsageError
 from bqdump.core.exported import Manifest, readable
 from bqdump.core.listing import EVERYTHING, Listing, Patterns
 from bqdump.core.progress.events import Listener, ignore
-from bqdump.core.restore.drill import restorable
+from bqdump.core.restore.drill import restorable, without_namesakes
 from bqdump.core.results import Rows
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import BUCKET, S3, Target
@@ -61,7 +61,8 @@ async def _status(store: ObjectStore, settings: Settings, run: str) -> Status:
     status = await read_status(store, settings, run or await newest_run(store, settings))
     if by := await read_replacing(store, settings):
         status = replace(status, replaced_by=by.run, finish=fill(by.call, COMMANDS))
-    return replace(status, restorable=restorable(await read_drills(store, settings.layout)))
+    drills = without_namesakes(await read_drills(store, settings.layout), status.run, status.snapshot_time)
+    return replace(status, restorable=restorable(drills))
 
 
 async def runs(store_at: StoreAt, settings: Settings, *, storage: bool = False) -> Rows[RunLine]:

@@ -201,12 +201,21 @@ def restorable(drills: Sequence[Drill]) -> Restorable:
     return Restorable(time_of(last.ended), last.run, last.tables, last.of, problem, all_proven, all_run)
 
 
-def by_run(drills: Sequence[Drill]) -> dict[str, Restorable]:
-    """The same for each run that was drilled."""
-    of_run: dict[str, list[Drill]] = {}
+def by_run(drills: Sequence[Drill]) -> dict[tuple[str, int], Restorable]:
+    """The same for each run that was drilled, by its id and its snapshot time.
+
+    Once a run is pruned, another one may have its id.
+    """
+    of_run: dict[tuple[str, int], list[Drill]] = {}
     for drill in drills:
-        of_run.setdefault(drill.run, []).append(drill)
+        of_run.setdefault((drill.run, drill.snapshot), []).append(drill)
     return {run: restorable(some) for run, some in of_run.items()}
+
+
+def without_namesakes(drills: Sequence[Drill], run: str, snapshot: datetime | None) -> list[Drill]:
+    """The drills, without those of pruned runs that had the id of this one."""
+    own = milliseconds_of(snapshot) if snapshot else None
+    return [drill for drill in drills if drill.run != run or own in (None, drill.snapshot)]
 
 
 def ago(seconds: float) -> str:

@@ -82,7 +82,8 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     since: show what changed since this run. Raises NotFoundError where there is no such run.
     """
     from bqdump.core.documents.changes import compare
-    from bqdump.core.restore.drill import restorable
+    from bqdump.core.restore.drill import restorable, without_namesakes
+    from bqdump.core.times import time_of
     from bqdump.pages.report import render_report, render_unpublished
     from bqdump.repository.notes import read_drills
 
@@ -99,5 +100,6 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     # The caller stores the page elsewhere.
     folder = settings.target.folder
     root = f"{Path(folder).absolute().as_uri()}/" if folder else ""
-    proven = restorable(await read_drills(store, settings.layout))
+    drills = await read_drills(store, settings.layout)
+    proven = restorable(without_namesakes(drills, manifest.run, time_of(manifest.snapshot)))
     return manifest.run, render_report(manifest, changes, root, proven=proven)
