@@ -25,12 +25,12 @@ from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.retention.policy import Policy
 from bqdump.core.sets.member import one_dataset
 from bqdump.core.settings.target import Target
-from bqdump.ports.store import Lock, ObjectStore
+from bqdump.ports.store import Abilities, Lock, ObjectStore
 from bqdump.repository.manifests import load_manifest
 from bqdump.repository.set_runs import read_set_manifest
 from bqdump.repository.signatures import Trust, sign_manifest, trusting_store
 from copying.sets_scene import Sets
-from copying.test_interrupted import Key, Watched
+from copying.test_interrupted import Key, KilledError, Watched
 from retain.scene import DAY, KEEP
 
 LATER = {"snapshot": 4102444800000, "snapshot_time": "2100-01-01T00:00:00Z"}
@@ -51,6 +51,15 @@ class Trusted:
 
     def has_signed(self, signature: bytes, data: bytes) -> bool:
         return signature.removeprefix(b"e") == hashlib.sha256(data).digest()
+
+
+class Copier:
+    """The key of the copier alone."""
+
+    key_ids = ("SHA256:key",)
+
+    def has_signed(self, signature: bytes, data: bytes) -> bool:
+        return signature == hashlib.sha256(data).digest()
 
 
 def signed(sets: Sets, *, source: bool = False) -> ObjectStore:
@@ -263,34 +272,114 @@ def junk_signature(sets: Sets, name: str) -> bytes:
     return encode(msgspec.structs.replace(envelope, signatures=(Signature("SHA256:thief", b"x"),)))
 
 
-@pytest.mark.parametrize("of", ["copies/_bqdump/projects/n2/", "copies/ops/_bqdump/runs/n2/"])
-def test_a_signature_that_somebody_stores_before_the_copier_does_is_an_error_and_a_warning_later(
-    of: str, caplog: pytest.LogCaptureFixture
+OF = ["copies/_bqdump/projects/n2/", "copies/ops/_bqdump/runs/n2/"]
+
+
+@pytest.mark.parametrize("kind", ["as Cloud Storage", "as S3"])
+@pytest.mark.parametrize("planted", ["of another key", "junk", "of another run"])
+@pytest.mark.parametrize("of", OF)
+def test_a_signature_that_a_thief_stores_before_the_copier_does_keeps_no_signature_away(
+    of: str, planted: str, kind: str
+) -> None:
+    sets = Sets(Abilities(listed_checksums=kind == "as Cloud Storage"))
+    export(sets, "n1")
+    copy(sets)
+    export(sets, "n2")
+    (before,) = [
+        name for name in sets.target.names_now() if name.startswith(of.replace("n2", "n1")) and "signature" in name
+    ]
+    stored, done = sets.target.peek(before), list[str]()
+    assert stored
+
+    def thief(what: str, name: str) -> None:
+        signature = not done and name.startswith(of) and name.endswith("signature.json")
+        if signature and sets.target.peek(name.replace("signature.json", "manifest.json")):
+            done.append(name)
+            forged = {"of another key": junk_signature(sets, name), "junk": b"junk", "of another run": stored[0]}
+            unlocked(sets, name, forged[planted])
+
+    copied = copy(sets, target=Watched(sets.target, thief))
+    assert done
+    assert tied(sets) == {"ops": "n2", "sales": "n2"}
+    (second,) = [name for name in sets.target.names_now() if name.startswith(of) and "signature-" in name]
+    # All of it is locked as long, also once the copy is repeated, which signs nothing again.
+    names = sets.target.names_now()
+    copied = copy(sets, lock=40)
+    assert sets.target.names_now() == names
+    until = min(run.locked_until for run in copied.runs).timestamp() * 1000
+    peeked = sets.target.peek(second)
+    assert peeked
+    assert peeked[1].locked_until >= until
+
+
+@pytest.mark.parametrize("of", OF)
+def test_a_copy_that_was_killed_before_it_signed_is_signed_by_the_next_one_whatever_a_thief_stores_meanwhile(
+    of: str,
 ) -> None:
     sets = Sets()
     export(sets, "n1")
     copy(sets)
     export(sets, "n2")
-    planted = list[str]()
 
-    def before(what: str, name: str) -> None:
-        signature = not planted and name.startswith(of) and name.endswith("signature.json")
-        if signature and sets.target.peek(name.replace("signature.json", "manifest.json")):
-            planted.append(name)
-            unlocked(sets, name, junk_signature(sets, name))
+    def killed(what: str, name: str) -> None:
+        if name.startswith(of) and name.endswith("signature.json"):
+            raise KilledError(name)
 
-    with pytest.raises(VerificationError, match="has another signature"):
-        copy(sets, target=Watched(sets.target, before))
-    assert planted
+    with pytest.raises(KilledError):
+        copy(sets, target=Watched(sets.target, killed))
     assert tied(sets) == {"ops": "n1", "sales": "n1"}
+    (manifest,) = [name for name in sets.target.names_now() if name.startswith(of) and name.endswith("manifest.json")]
+    name = manifest.replace("manifest.json", "signature.json")
+    unlocked(sets, name, junk_signature(sets, name))
+    copy(sets)
+    assert tied(sets) == {"ops": "n2", "sales": "n2"}
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_after_a_rotation_of_keys_the_newest_run_is_compared_and_signed_and_earlier_ones_stay_as_they_are(
+    every: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    sets = Sets()
+    for run in ("n1", "n2"):
+        export(sets, run)
+        sets.copy(signer=Exporter(), source=signed(sets, source=True))
+    names, before = set(sets.target.names_now()), locks(sets, "n1")
     caplog.set_level(logging.WARNING)
+    copy(sets, every=every, lock=40)
+    assert tied(sets) == {"ops": "n2", "sales": "n2"}
+    added = set(sets.target.names_now()) - names
+    assert {name.split("/signature-")[0].rpartition("_bqdump/")[2].split("/")[1] for name in added} == {"n2"}, added
+    assert ("run n1 in gs://second/copies/ops/ is signed by SHA256:exporter" in caplog.text) == every
+    after = locks(sets, "n1")
+    assert all((after[name] > before[name]) == every for name in before), (before, after)
+
+
+def locks(sets: Sets, run: str) -> dict[str, int]:
+    """Until when the documents of a run are locked, also those of the set."""
+    found = {name: sets.target.peek(name) for name in sets.target.names_now() if f"/{run}" in name}
+    return {name: peeked[1].locked_until for name, peeked in found.items() if peeked and "_bqdump/" in name}
+
+
+def test_datasets_of_one_night_that_two_keys_have_signed_belong_together() -> None:
+    sets = Sets()
+    export(sets, "n1")
+    sets.copy(signer=Exporter(), source=signed(sets, source=True))
+    export(sets, "n2")
+
+    def killed(what: str, name: str) -> None:
+        if name.startswith("copies/sales/"):
+            raise KilledError(name)
+
+    with pytest.raises(KilledError):
+        sets.copy(target=Watched(sets.target, killed), signer=Exporter(), source=signed(sets, source=True))
     copy(sets)
-    assert "is signed by SHA256:thief, not by the key of this copy" in caplog.text
-    # The set that can be read with trust: a run of a dataset that cannot is not in it.
-    assert tied(sets) == {"ops": "n1", "sales": "n2" if "ops" in of else "n1"}
-    export(sets, "n3")
-    copy(sets)
-    assert tied(sets) == {"ops": "n3", "sales": "n3"}
+    assert tied(sets) == {"ops": "n2", "sales": "n2"}
+    # Also for whoever trusts the newer key only.
+    store = trusting_store(sets.target, sets.there.target, Trust(Copier()))
+    assert asyncio.run(read_set_manifest(store, sets.there)) == sets.published()
+    for dataset in ("ops", "sales"):
+        own = one_dataset(sets.there, dataset)
+        assert asyncio.run(load_manifest(store, own, "n2")).value.dataset == dataset
 
 
 @pytest.mark.parametrize("member", [{"dataset": "sales"}, {"new": [1]}])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from bqdump.core.documents.codec import encode
+from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.sets import SetManifest
 from bqdump.core.documents.target import SET, Latest
 from bqdump.core.errors import BqdumpError
@@ -149,3 +149,38 @@ def test_prune_keeps_what_names_a_run_of_a_dataset_that_has_left_where_it_is_not
             sets.target._objects.pop(name)
     pruned(sets, monkeypatch, days=10, keep_last=1)
     assert any("/projects/n1/" in name for name in sets.target.names_now())
+
+
+def test_with_a_key_only_a_signed_set_says_which_datasets_belong_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = Sets()
+    for run in ("n1", "n2", "n3"):
+        sets.export(run)
+        sets.copy(lock=2, signer=Key())
+    found, layout, lock = sets.published(), sets.there.layout, sets.target.lock
+    assert found
+    sets.target.lock = None
+    for run in ("n1", "n2", "n3"):
+        # Without a key, a set with more datasets of a run counts more.
+        folders = {name: one_dataset(sets.there, name).layout.run(run).manifest.name for name in ("a", "b", "c")}
+        entries = [replace(found.datasets[0], dataset=name, run=run, manifest=own) for name, own in folders.items()]
+        names = [name for name in sets.target.names_now() if name.startswith(f"{layout.pointers.folder}{run}.")]
+        peeked, digest = sets.target.peek(names[0]), "f" * 16
+        assert peeked
+        pointer, document = decode(peeked[0], Latest, names[0]), layout.set_run(run).manifest(digest).name
+        forged = replace(found, run=run, snapshot=pointer.snapshot, datasets=tuple(entries))
+        info = sets.target.put_now(document, encode(forged))
+        planted = replace(pointer, number=3, manifest=document, manifest_generation=info.generation)
+        sets.target.put_now(layout.set_pointer(run, digest).name, encode(planted))
+    sets.target.lock = lock
+    assert set(sets_of(sets.published())) == {"a", "b", "c"}
+    done = pruned(sets, monkeypatch, days=10, keep_last=1)
+    assert {(run.dataset, run.run) for run in done.removed} == {
+        (f"p.{name}", run) for name in ("ops", "sales") for run in ("n1", "n2")
+    }
+    assert {(run.dataset, run.run) for run in done.kept} == {("p.ops", "n3"), ("p.sales", "n3")}
+    tied = asyncio.run(read_set_manifest(believing(sets), sets.there))
+    assert set(sets_of(tied)) == {"ops", "sales"}
+
+
+def sets_of(manifest: SetManifest | None) -> list[str]:
+    return [entry.dataset for entry in manifest.datasets] if manifest else []

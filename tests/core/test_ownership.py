@@ -14,6 +14,7 @@ RUN = Layout("x/").run("r1")
 ARGUMENTS = {
     "nonce": "ab12", "unit": "00000-00001", "attempt": 1, "execution": "e1", "lead": "00000-00001", "batch": 3,
     "copying": 5, "pattern": "x/t/t_000000000000.csv", "run": "r2", "event": "published", "number": 3,
+    "signature": b"signed",
 }  # fmt: skip
 
 

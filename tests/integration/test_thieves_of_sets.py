@@ -195,3 +195,33 @@ def test_a_set_that_is_too_old_is_refused(vault: Stage) -> None:
         if old.code:
             break
     assert (old.code, "cannot trust run yesterday" in old.err) == (4, True), old.text
+
+
+def test_a_thief_who_stores_a_signature_before_the_copier_keeps_no_run_from_being_signed(vault: Stage) -> None:
+    thief = Thief(vault)
+    own = "sales/sales/_bqdump/runs/yesterday/signature.json"
+    ops, sales = (f"sales/{name}/_bqdump/runs/today" for name in ("ops_eu", "sales"))
+    planted = {
+        f"{ops}/signature.json": b"x" * (2 << 20),
+        f"{ops}/signature-{'0' * 16}.json": b"x" * (2 << 20),
+        f"{ops}/signature-junk.json": b"junk",
+        f"{sales}/signature.json": thief.documents[own],
+    }
+    for name, data in planted.items():
+        thief.plant(name, data)
+    release(vault)
+    export(vault, "today")
+    grant(vault, *COPIER)
+    copy(vault, *SIGN)
+    at = ("--to", dest(vault), *TRUST)
+    found = json.loads(vault.command("verify", "--json", *at, env=AT).out)
+    assert (found["run"], {one["run"] for one in found["datasets"]}, found["findings"]) == ("today", {"today"}, [])
+    second = [name for name in objects(vault) if "/signature-" in name and name not in planted]
+    assert sorted(name.rpartition("/")[0] for name in second) == [ops, sales]
+    called = vault.command("restore", "--into", "{dataset}_back", "--plan", *at, env=AT)
+    assert called.code == 0, called.text
+    release(vault)
+    called = vault.command("prune", "--keep-last", "1", *at, env=AT)
+    assert called.code == 0, called.text
+    report = vault.command("report", "today", "--drill", "-o", "page.html", "--to", f"{dest(vault)}/sales", *TRUST)
+    assert report.code == 0, report.text

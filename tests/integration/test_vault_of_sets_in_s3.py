@@ -127,3 +127,66 @@ def test_the_place_of_a_set_does_not_become_that_of_one_of_its_datasets(stage: S
     assert called.code == 0, called.text
     status = json.loads(called.out)
     assert (status["run"], len(status["datasets"])) == ("two", len(DATASETS))
+
+
+def test_a_signature_that_is_there_before_the_copiers_is_passed_over(stage: Stage, vault: Vault) -> None:
+    planted = [f"sales/{name}/_bqdump/runs/three/signature.json" for name in DATASETS]
+    own = "sales/sales/_bqdump/runs/two/signature.json"
+    signed = vault.s3.get_object(Bucket=vault.bucket, Key=own)["Body"].read()
+    for name, data in zip(planted, (b"junk", signed), strict=True):
+        put(vault, name, data)
+    night(stage, vault, "three")
+    second = [name for name in vault.versions() if "/signature-" in name]
+    assert len(second) == len(DATASETS)
+    verified = stage.command("verify", "--json", *vault.at, *TRUST, env=AT)
+    assert (verified.code, runs_of(verified.out)) == (0, {"three"}), verified.text
+    # What hides it is named, and passed over as well.
+    version = put(vault, second[0], None)
+    verified = stage.command("verify", "--json", *vault.at, *TRUST, env=AT)
+    assert (verified.code, runs_of(verified.out)) == (4, {"three"}), verified.text
+    assert f"--key {second[0]} --version-id {version}" in verified.out, verified.text
+
+
+def test_every_command_finds_what_was_signed_past_a_later_set_and_a_later_run_that_are_planted(
+    stage: Stage, vault: Vault
+) -> None:
+    later = {"run": "nine", "snapshot": 4102444800000, "snapshot_time": "2100-01-01T00:00:00Z"}
+    own = "sales/sales/_bqdump"
+    (of_set,) = [name for name in vault.versions() if name.startswith(f"{STATE}/projects/two/") and "manifest" in name]
+    (to_set,) = [name for name in vault.versions() if name.startswith(f"{STATE}/pointers/two.")]
+    digest = "0" * 16
+    for manifest, pointer, there, to in (
+        (of_set, to_set, f"{STATE}/projects/nine/{digest}/manifest.json", f"{STATE}/pointers/nine.{digest}.json"),
+        (f"{own}/runs/two/manifest.json", f"{own}/pointers/two.json", f"{own}/runs/nine/manifest.json",
+         f"{own}/pointers/nine.json"),
+    ):  # fmt: skip
+        data, pointed = (
+            json.loads(vault.s3.get_object(Bucket=vault.bucket, Key=name)["Body"].read())
+            for name in (manifest, pointer)
+        )
+        put(vault, there, json.dumps(data | later, separators=(",", ":")).encode())
+        found = vault.s3.head_object(Bucket=vault.bucket, Key=there)
+        made = {"manifest": there, "manifest_generation": generation_of(found["ETag"], found["LastModified"])}
+        # As many datasets as the set names of that run: none.
+        number = {"number": 0} if to.startswith(STATE) else {}
+        put(vault, to, json.dumps(pointed | later | made | number).encode())
+    via, one = ("--via", f"gs://{stage.bucket}/via"), ("--to", f"{vault.at[1]}/sales")
+    counted = ("--command", "SELECT count(*) AS n FROM orders", "--json")
+    for words, dataset, code, expected in (
+        (("sql", *counted, *one, *TRUST), "sales", 0, '"n"'),
+        (("drill", *via, *SIGN, *vault.at, *TRUST), "*", 0, "of run two"),
+        (("restore", "--into", "{dataset}_new", *via, *vault.at, *TRUST), "*", 0, "of run two"),
+        (("restore", "one", "--into", "{dataset}_old", *via, *vault.at, *TRUST), "*", 0, "of run one"),
+        (("restore", "nine", "--into", "{dataset}_no", *via, *vault.at, *TRUST), "*", 4, "cannot trust run nine"),
+        (("status", "two", *vault.at), "*", 0, "run two"),
+        (("diff", "one", "two", *vault.at), "*", 0, ""),
+        (("ls", "two", *vault.at), "*", 0, "Run two of 2 datasets"),
+        (("runs", "--tag", "audit", "two", *vault.at), "*", 0, "audit"),
+        (("erase", "sales.orders", "--reason", "a request", *vault.at), "*", 2, "is locked"),
+        (("prune", "--keep-last", "1", "--yes", *vault.at, *TRUST), "*", 0, "kept: published"),
+        (("prune", "--keep-last", "1", "--yes", *vault.at), "*", 4, "--trust"),
+    ):
+        called = stage.command(*words, env={"SOURCE_DATASET": dataset})
+        assert (called.code, expected in called.text) == (code, True), (words, called.text)
+    verified = stage.command("verify", "--json", *vault.at, *TRUST, env=AT)
+    assert (verified.code, runs_of(verified.out)) == (0, {"two"}), verified.text

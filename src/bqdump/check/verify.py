@@ -26,6 +26,7 @@ from bqdump.repository.objects import (
     common_prefix,
     hidden_in,
     looked_up,
+    names_of_signatures,
     present,
     recorded_in,
     uncover_files,
@@ -58,15 +59,9 @@ async def verify(
     if until := manifest.copy_of.locked_until if manifest.copy_of else 0:
         tables, layout = {file.name: table.table for table in manifest.tables for file in table.files}, settings.layout
         names = layout.run(manifest.run)
-        own = (
-            names.manifest,
-            names.signature,
-            layout.pointer(manifest.run),
-            layout.latest,
-            layout.copies,
-            layout.owner,
-        )
-        findings += await compare_locks(store, until, tables | dict.fromkeys([document.name for document in own], ""))
+        own = (names.manifest, layout.pointer(manifest.run), layout.latest, layout.copies, layout.owner)
+        documents = [*(document.name for document in own), *await names_of_signatures(store, names)]
+        findings += await compare_locks(store, until, tables | dict.fromkeys(documents, ""))
         findings += [*_forged(compared.hidden, tables), *await hidden_documents(store, settings)]
     if any(entry.iceberg for entry in manifest.tables):
         # Imported where there are Iceberg tables only.

@@ -19,6 +19,7 @@ from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.exports import AT_ONCE, ExportAt, SetAt, datasets_left, published_sets
+from bqdump.repository.objects import names_of_signatures
 from bqdump.repository.published import begun, missing_run, read_latest
 from bqdump.repository.repository import exists, value_of
 from bqdump.repository.set_runs import locked_set, set_plan
@@ -111,8 +112,9 @@ async def _of_documents(at: SetAt, published: SetManifest, run: str) -> list[Fin
         layout.set_pointer(of_set.run, of_set.digest),
     )
     of_place = (layout.latest, layout.set_manifest, layout.copies, layout.owner)
-    own = (manifest, names_beside(manifest.name).signature, pointer, *of_place)
-    return [*hidden, *await compare_locks(at.store, until, dict.fromkeys([document.name for document in own], ""))]
+    signatures = await names_of_signatures(at.store, names_beside(manifest.name))
+    documents = [*(document.name for document in (manifest, pointer, *of_place)), *signatures]
+    return [*hidden, *await compare_locks(at.store, until, dict.fromkeys(documents, ""))]
 
 
 async def _locked_until(at: SetAt, entry: DatasetEntry) -> int:

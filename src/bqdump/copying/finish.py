@@ -17,7 +17,6 @@ from bqdump.core.documents.copying import CopyOf
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.manifest_index import summary_of
 from bqdump.core.documents.retention import Tags
-from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import AnswerError, BqdumpError, DeniedError, TargetError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
@@ -25,7 +24,7 @@ from bqdump.core.sizes import counted, listed
 from bqdump.core.version import VERSION
 from bqdump.ports.signer import Signer
 from bqdump.repository.manifests import contents_of
-from bqdump.repository.objects import present, write_object
+from bqdump.repository.objects import names_of_signatures, present, write_object
 from bqdump.repository.repository import Loaded, create, delete, exists, load, replace, store_first, swap, value_of
 
 log = logging.getLogger(__name__)
@@ -158,34 +157,31 @@ async def _point(place: Place, ready: Latest) -> Loaded[Latest] | None:
 
 
 async def _sign(task: Task, found: Surveyed, made: Loaded[Manifest], signer: Signer) -> Loaded[Manifest]:
-    """Sign the manifest, once it is proven. In a locked place, one that another key has signed stays as it is.
-
-    Returns the manifest as it is stored then.
-    """
+    """Sign the manifest, once it is proven. Returns the manifest as it is stored then."""
     from bqdump.repository.signatures import sign_manifest
 
     place, names = task.target, task.target.layout.run(found.run)
     if not made.mine and not await signed_here(task, found.run):
-        if task.lock and await signed_otherwise(task, names, signer, f"run {found.run}"):
+        if task.lock and not task.proves and await _signed_otherwise(task, found.run):
             return made
         made = await _proven(task, found, made)
     await sign_manifest(place.store, place.target, names, signer, once=task.lock is not None, written=made.value)
     return made
 
 
-async def signed_otherwise(task: Task, names: RunLayout, signer: Signer, run: str) -> bool:
-    """Whether a manifest that was there before is signed by other keys only, which is logged. run: in words.
+async def _signed_otherwise(task: Task, run: str) -> bool:
+    """Whether a run that has its pointer is signed, by other keys than this one, which is logged.
 
     These may be the keys of earlier copies, or of somebody who stored a signature that no reader trusts.
     """
-    from bqdump.repository.signatures import is_signed, signatures_there
+    from bqdump.repository.signatures import signatures_there
 
-    place = task.target
-    envelope = await signatures_there(place.store, place.target, names)
-    if envelope is None or await is_signed(place.store, place.target, names, signer):
+    place, layout = task.target, task.target.layout
+    envelope = await signatures_there(place.store, place.target, layout.run(run))
+    if envelope is None or not await exists(place.store, layout.pointer(run)):
         return False
     keys = listed([signature.keyid for signature in envelope.signatures], "and")
-    message = "%s in %s is signed by %s, not by the key of this copy, and nothing is written again there"
+    message = "run %s in %s is signed by %s, not by the key of this copy. Name the run to have it compared and signed"
     log.warning(message, run, place.target, keys, extra=LogEvent.RUN_COPIED.extra())
     return True
 
@@ -237,8 +233,9 @@ async def _point_locked(task: Task, found: Surveyed, ready: Latest, lock: Lockin
     """
     store, layout = task.target.store, task.target.layout
     names, pointer = layout.run(found.run), layout.pointer(found.run)
-    own = (names.manifest, names.contents, names.signature, layout.summary(found.run), layout.tags(found.run))
-    there = await present(store, [names.report, *(document.name for document in own)])
+    own = (names.manifest, names.contents, layout.summary(found.run), layout.tags(found.run))
+    signatures = await names_of_signatures(store, names)
+    there = await present(store, [names.report, *signatures, *(document.name for document in own)])
     generations = {name: info.generation for name, info in there.items()}
     # A prune may have deleted the manifest, as its lock had ended, while this copy looked at the run.
     generations[ready.manifest] = ready.manifest_generation

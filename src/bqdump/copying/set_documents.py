@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from msgspec.structs import replace
 
-from bqdump.copying.finish import extend_documents, signed_otherwise
+from bqdump.copying.finish import extend_documents
 from bqdump.copying.places import claim_place
 from bqdump.copying.survey import COPY, Locking, Place, Task, signed_here
 from bqdump.core.copy.manifest import pointer_to
@@ -33,6 +33,7 @@ from bqdump.core.sets.member import one_dataset
 from bqdump.core.sizes import counted, listed
 from bqdump.observe.history import list_runs
 from bqdump.repository.complete_runs import uncover_documents
+from bqdump.repository.objects import names_below, names_of_signatures
 from bqdump.repository.repository import Loaded, create, load, value_of
 from bqdump.repository.set_runs import locked_set
 
@@ -40,6 +41,10 @@ log = logging.getLogger(__name__)
 # The states of a run that the copy has.
 HERE = ("copied", "there")
 NOT_THERE = "it was not copied"
+
+
+class OtherKeyError(Exception):
+    """The copy of a dataset's run was there, signed by another key, and this copy has not proven it."""
 
 
 async def set_as_copied(
@@ -123,6 +128,8 @@ async def _there(
     if (made.project, made.dataset, made.run) != (manifest.project, place.settings.dataset, run):
         return None, f"what is stored in its place is run {made.run} of {made.project}.{made.dataset}"
     if task.signer and not proven and not await signed_here(task, run):
+        if line and line.state == "there":
+            raise OtherKeyError
         return None, "its copy is not signed by the key of this copy"
     return found, ""
 
@@ -206,14 +213,14 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
     if not stored.mine and (await place.store.read(document.name)).data != encode_indented(made):
         # Also where a member was added that this release does not read: what is signed is every byte.
         raise _planted(place, document.name)
-    names = names_beside(document.name)
     if stored.mine:
         await _log_missing(task, made)
     if task.signer:
         from bqdump.repository.signatures import sign_manifest
 
-        if stored.mine or not await signed_otherwise(task, names, task.signer, f"run {made.run} of the set"):
-            await sign_manifest(place.store, place.target, names, task.signer, once=True, written=made)
+        await sign_manifest(
+            place.store, place.target, names_beside(document.name), task.signer, once=True, written=made
+        )
     latest = pointer_to(made, document.name, stored.generation)
     pointed = await create(place.store, pointer, latest)
     if pointed.value != latest:
@@ -232,19 +239,26 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
 
 
 async def lock_set_again(task: Task, run: str, lock: Locking) -> None:
-    """Where the source has forgotten a run of the set: lock what names its datasets together as long as these."""
-    before = await _stored_before(task, run)
-    if before:
+    """Lock what names the datasets of a run together as long as these, where this copy stores nothing of the set.
+
+    Where that was signed by another key, all that is there: which of it readers trust is not known here.
+    """
+    if before := await _stored_before(task, run):
         await _extend(task, before, lock)
+    elif task.signer:
+        store, layout = task.target.store, task.target.layout
+        pointers = await names_below(store, f"{layout.pointers.folder}{run}.")
+        await extend_documents(task, run, [*pointers, *await names_below(store, layout.set_run(run).root)], lock)
 
 
 async def _extend(task: Task, made: SetManifest, lock: Locking) -> None:
     """Lock the documents of a run of the set, and those of the place, unless they are locked for longer."""
-    layout = task.target.layout
-    document = layout.set_run(made.run).manifest(made.digest).name
-    own = (names_beside(document).signature, layout.set_pointer(made.run, made.digest))
+    store, layout = task.target.store, task.target.layout
+    document = layout.set_run(made.run).manifest(made.digest)
+    own = (document, layout.set_pointer(made.run, made.digest))
     shared = (layout.latest, layout.set_manifest, layout.copies, layout.owner)
-    await extend_documents(task, made.run, [document, *(one.name for one in (*own, *shared))], lock)
+    signatures = await names_of_signatures(store, names_beside(document.name))
+    await extend_documents(task, made.run, [*signatures, *(one.name for one in (*own, *shared))], lock)
 
 
 async def _stored_before(task: Task, run: str = "") -> SetManifest | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from bqdump.copying.places import check_place, refuse_overlap
 from bqdump.copying.run import copy, locking
-from bqdump.copying.set_documents import HERE, lock_set, lock_set_again, set_as_copied
+from bqdump.copying.set_documents import HERE, OtherKeyError, lock_set, lock_set_again, set_as_copied
 from bqdump.copying.survey import COPY, Place, Task
 from bqdump.core.copy.plan import Copied, CopiedRun
 from bqdump.core.documents.sets import DatasetEntry, Ended, SetManifest, SetPlan
@@ -120,13 +120,12 @@ async def _store_sets(task: Task, names: Sequence[str], lines: Sequence[CopiedRu
         try:
             plan = await set_plan(place.store, place.settings, published, run)
             manifest = await _manifest_of(place, published, run, plan)
-            if manifest is None:
+            copied = await _as_copied(task, manifest, names, lines) if manifest else None
+            if copied is None:
                 if task.lock:
                     with locking(task.lock, run):
                         await lock_set_again(task, run, task.lock)
-                continue
-            copied = await set_as_copied(task, manifest, names, lines)
-            if task.lock:
+            elif task.lock:
                 with locking(task.lock, run):
                     await lock_set(task, copied, task.lock)
             else:
@@ -135,6 +134,16 @@ async def _store_sets(task: Task, names: Sequence[str], lines: Sequence[CopiedRu
             errors.append(error)
     if errors:
         raise errors[0]
+
+
+async def _as_copied(
+    task: Task, manifest: SetManifest, names: Sequence[str], lines: Sequence[CopiedRun]
+) -> SetManifest | None:
+    """See set_as_copied. None where it was copied with another key, and nothing is stored."""
+    try:
+        return await set_as_copied(task, manifest, names, lines)
+    except OtherKeyError:
+        return None
 
 
 async def _manifest_of(

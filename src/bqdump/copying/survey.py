@@ -94,7 +94,8 @@ class Task(NamedTuple):
     now: this machine's time, in milliseconds since 1970 UTC. digests: compute the SHA-256 of files whose bytes pass
     inside the service, too. dry: only look.
     signer: signs the manifests of the copies. tasks: how many tasks share the work; the owner is one of them.
-    lock: where it locks what it copies, with one task.
+    lock: where it locks what it copies, with one task. proves: a locked run that other keys have signed is compared
+    with the source, and signed.
     """
 
     source: Place
@@ -108,6 +109,7 @@ class Task(NamedTuple):
     signer: Signer | None = None
     tasks: int = 1
     lock: Locking | None = None
+    proves: bool = True
 
 
 class Known(NamedTuple):

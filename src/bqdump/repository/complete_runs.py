@@ -24,7 +24,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import parse_time
-from bqdump.core.wording import COMMANDS
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import Hidden, ObjectStore, Stored
 from bqdump.repository.objects import hidden_in, read_object, uncover
 from bqdump.repository.repository import exists, read, value_of
@@ -292,4 +292,6 @@ def _untrue(pointer: Latest, what: str) -> VerificationError:
 
 
 def _log_refused(name: str, error: BqdumpError) -> None:
-    log.warning("%s is not used: %s", name, error.sentence(COMMANDS), extra=LogEvent.LATEST_UNREADABLE.extra())
+    # Of what is planted there, no earlier version is to be restored.
+    why = fill(error.cause, COMMANDS) if error.hint.startswith(RESTORE) else error.sentence(COMMANDS)
+    log.warning("%s is not used: %s", name, why, extra=LogEvent.LATEST_UNREADABLE.extra())

@@ -116,6 +116,12 @@ class Exports(NamedTuple):
         """The answer about the only export, or about the set."""
         return await (about_set(self.sets) if self.sets else about_one(self.each[0].store, self.each[0].settings))
 
+    def through(self, store_at: StoreAt) -> Exports:
+        """The same exports, read through other stores."""
+        sets = tuple(at._replace(store=store_at(at.settings.target)) for at in self.sets)
+        members = tuple(at.export(name) for at in sets for name in at.names)
+        return Exports(members or tuple(one._replace(store=store_at(one.settings.target)) for one in self.each), sets)
+
     async def ask(self, question: Callable[[ExportAt], Awaitable[Answer]]) -> dict[str, Answer]:
         """The answers about all of them, by dataset, some at a time."""
         answers = await gathered(question, self.each, AT_ONCE)

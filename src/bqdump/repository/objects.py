@@ -8,6 +8,7 @@ Whether files still exist as a manifest records them, found by listing: a reques
 from __future__ import annotations
 
 import logging
+import re
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
@@ -15,12 +16,15 @@ from typing import IO, cast
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.manifest import File, Manifest
+from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.errors import AnswerError, ConflictError, DeniedError, NotFoundError, TargetError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.sizes import counted
 from bqdump.ports.store import Hidden, Keeper, ObjectInfo, ObjectStore, Stored
 
 log = logging.getLogger(__name__)
+# What follows the folder of a run in the names of signatures.
+SIGNATURE = re.compile(r"signature(-[0-9a-f]{16})?\.json\Z")
 # Of objects that were hidden, so many are named.
 NAMED = 10
 
@@ -144,6 +148,18 @@ STATS_AT_ONCE = 32
 # The CRC32C of files by name, generation and size, as documents have recorded them.
 Recorded = Mapping[tuple[str, int, int], str]
 NOTHING: Recorded = {}
+
+
+async def names_below(store: ObjectStore, prefix: str) -> list[str]:
+    """The names of all objects that begin with this."""
+    return [info.name async for page in store.objects(prefix) for info in page]
+
+
+async def names_of_signatures(store: ObjectStore, names: RunLayout) -> list[str]:
+    """The names of the signatures of a manifest, the first one last."""
+    return [
+        name for name in await names_below(store, f"{names.root}signature") if SIGNATURE.match(name, len(names.root))
+    ]
 
 
 async def looked_up(store: ObjectStore, names: Iterable[str]) -> list[ObjectInfo | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -37,7 +38,7 @@ from bqdump.core.times import parse_time
 from bqdump.ports.signer import Signer, TrustedKeys
 from bqdump.ports.store import Note, ObjectInfo, ObjectStore, Stored
 from bqdump.repository.notes import read_drills
-from bqdump.repository.objects import read_object
+from bqdump.repository.objects import names_of_signatures, read_object
 from bqdump.repository.repository import create, swap, value_of
 
 # Of a run, or, where objects are locked, of a run of a set.
@@ -64,7 +65,8 @@ async def sign_manifest(
     """Sign the manifest of a run, also of a set, as it is stored, beside other keys. Repeating it does nothing.
 
     A signature of another manifest, such as one of an earlier run of this id, is replaced. once: nothing is replaced,
-    as where objects are locked. written: what the manifest has to be. Raises VerificationError for anything else.
+    as where objects are locked: a second signature gets a name of its own. written: what the manifest has to be.
+    Raises VerificationError for anything else.
     """
     manifest = await store.read(names.manifest.name)
     if written is not None and encode(decode(manifest.data, type(written), names.manifest.name)) != encode(written):
@@ -72,18 +74,29 @@ async def sign_manifest(
         raise VerificationError("sign", names.manifest.name, cause, "Find out by whom.")
     unsigned = _unsigned_envelope(manifest.data, names, target)
     mine = await signature_of(manifest.data, names, target, signer)
+    if once:
+        await _sign_once(store, names, replace(unsigned, signatures=(mine,)))
+        return
 
     async def step(now: Envelope | None) -> Envelope | None:
         others = now.signatures if now and now.payload == unsigned.payload else ()
         if mine in others:
             return None
-        if now and once:
-            cause = f"{names.signature.name} has another signature, and nothing is written again there"
-            raise VerificationError("sign", names.manifest.name, cause, "Find out by whom, and copy to another place.")
         kept = (signature for signature in others if signature.keyid != mine.keyid)
         return replace(unsigned, signatures=(*kept, mine))
 
     await swap(store, names.signature, step)
+
+
+async def _sign_once(store: ObjectStore, names: RunLayout, signed: Envelope) -> None:
+    """Store a signature, and replace nothing: whoever was faster with the first name does not know the second one."""
+    for document in (names.signature, names.second_signature(signed.signatures[0].sig)):
+        with suppress(DocumentError):
+            stored = (await create(store, document, signed)).value
+            if stored.payload == signed.payload and signed.signatures[0] in stored.signatures:
+                return
+    cause = f"{document.name} is not the signature of this copy, and nothing is written again there"
+    raise VerificationError("sign", names.manifest.name, cause, "Find out by whom, and copy to another place.")
 
 
 async def signature_of(manifest: bytes, names: RunLayout, target: Target, signer: Signer) -> Signature:
@@ -99,22 +112,42 @@ def _unsigned_envelope(manifest: bytes, names: RunLayout, target: Target) -> Env
 
 async def is_signed(store: ObjectStore, target: Target, names: RunLayout, signer: Signer) -> bool:
     """Whether this key has signed the manifest of a run as it is stored: an Ed25519 signature is the same each time."""
-    envelope = await signatures_there(store, target, names)
-    mine = Signature(await signer.key_id(), await signer.sign(envelope.signed)) if envelope else None
-    return envelope is not None and mine in envelope.signatures
+    unsigned = await _unsigned_there(store, target, names)
+    first = await _signatures_in(store, names.signature.name, unsigned) if unsigned else None
+    if unsigned is None or first is None:
+        return False
+    mine = Signature(await signer.key_id(), await signer.sign(unsigned.signed))
+    second = names.second_signature(mine.sig).name
+    return mine in first or mine in (await _signatures_in(store, second, unsigned) or ())
 
 
 async def signatures_there(store: ObjectStore, target: Target, names: RunLayout) -> Envelope | None:
     """The signatures of the manifest of a run as it is stored, None where it has none. They are not proven."""
-    manifest, stored = await read_object(store, names.manifest.name), await read_object(store, names.signature.name)
-    if manifest is None or stored is None:
+    unsigned = await _unsigned_there(store, target, names)
+    if unsigned is None:
         return None
-    try:
-        envelope = decode(stored.data, Envelope, names.signature.name)
-        unsigned = _unsigned_envelope(manifest.data, names, target)
-    except (DocumentError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    return envelope if envelope.payload == unsigned.payload and envelope.signatures else None
+    found = dict[Signature, None]()
+    for name in await names_of_signatures(store, names):
+        found |= dict.fromkeys(await _signatures_in(store, name, unsigned) or ())
+    return replace(unsigned, signatures=tuple(found)) if found else None
+
+
+async def _unsigned_there(store: ObjectStore, target: Target, names: RunLayout) -> Envelope | None:
+    manifest = await read_object(store, names.manifest.name)
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _unsigned_envelope(manifest.data, names, target) if manifest else None
+    return None
+
+
+async def _signatures_in(store: ObjectStore, name: str, unsigned: Envelope) -> tuple[Signature, ...] | None:
+    """The signatures in this object that are of the same manifest, None where it does not exist."""
+    with suppress(DocumentError):
+        stored = await read_object(store, name)
+        if stored is None:
+            return None
+        envelope = decode(stored.data, Envelope, name)
+        return envelope.signatures if envelope.payload == unsigned.payload else ()
+    return ()
 
 
 async def sign_drill(
@@ -226,18 +259,32 @@ class _TrustingStore:
         return info
 
     async def _check(self, keys: TrustedKeys, place: re.Match[str], manifest: bytes) -> None:
-        name, run = place.string, _run_of(place)
-        names = names_beside(name)
+        names, errors = names_beside(place.string), list[VerificationError]()
         try:
-            stored = await read_object(self._store, names.signature.name)
+            return await self._check_signature(keys, place, manifest, names.signature.name)
+        except VerificationError as error:
+            errors.append(error)
+        # Where objects are locked, somebody may have stored another signature before the copier has.
+        others = await names_of_signatures(self._store, names)
+        for name in (one for one in others if one != names.signature.name):
+            try:
+                return await self._check_signature(keys, place, manifest, name)
+            except VerificationError as error:
+                errors.append(error)
+        raise next((error for error in errors if isinstance(error, ReplacedError)), errors[0])
+
+    async def _check_signature(self, keys: TrustedKeys, place: re.Match[str], manifest: bytes, signature: str) -> None:
+        name, run = place.string, _run_of(place)
+        try:
+            stored = await read_object(self._store, signature)
             if stored is None:
                 hint = (
                     "Sign it with {setting:sign} when it is made. If it was signed before, find out who removed that."
                 )
                 raise _refused(run, "it is not signed", hint)
-            envelope = decode(stored.data, Envelope, names.signature.name)
+            envelope = decode(stored.data, Envelope, signature)
         except DocumentError as error:
-            raise _refused(run, f"{names.signature.name} is not a signature ({error.cause})") from None
+            raise _refused(run, f"{signature} is not a signature ({error.cause})") from None
         if not any(keys.has_signed(signature.sig, envelope.signed) for signature in envelope.signatures):
             raise _refused(run, _unsigned(keys, envelope))
         statement = statement_of(envelope)

@@ -15,9 +15,10 @@ from bqdump.core.retention.erased import Erasures, refuse_without_reason
 from bqdump.core.retention.policy import policy_for, refuse_kept
 from bqdump.core.retention.pruned import OpenState, Pruned
 from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
 from bqdump.observe.status import find_status
 from bqdump.ports.store import ObjectStore
-from bqdump.repository.exports import ExportAt, Exports, StoreAt, exports_at
+from bqdump.repository.exports import ExportAt, StoreAt, exports_at
 from bqdump.repository.notes import change_tags, read_tags, run_exists
 from bqdump.repository.published import read_latest
 from bqdump.retain.erase import erase as erase_from
@@ -43,8 +44,15 @@ async def prune(
         # What is too old is for the rules.
         return trusting(lambda _: store, replace(own, newest_within=None))(own.target)
 
+    def believing(target: Target) -> ObjectStore:
+        return trusted(store_at(target), replace(settings, target=target))
+
     signed = trusted if settings.trust else None
-    exports, now, policy = await _to_prune(store_at, settings), int(time.time() * 1000), policy_for(settings, runs)
+    # What is in a set is as one of the keys has signed it.
+    exports = (
+        (await exports_at(believing, settings)).through(store_at) if signed else await exports_at(store_at, settings)
+    )
+    now, policy = int(time.time() * 1000), policy_for(settings, runs)
     if runs:
         shown = await prune_exports(exports, policy, now, at_work, delete=False, trusted=signed, states=_open_states)
         refuse_kept(runs, shown)
@@ -62,18 +70,6 @@ async def _open_states(store: ObjectStore, settings: Settings, runs: Sequence[st
             if shown and shown.state in get_args(OpenState):
                 states[run] = cast("OpenState", shown.state)
     return states
-
-
-async def _to_prune(store_at: StoreAt, settings: Settings) -> Exports:
-    """What is there. Where keys are trusted, what is in a set is as one of them has signed it."""
-    if not settings.trust:
-        return await exports_at(store_at, settings)
-    trusted = await exports_at(trusting(store_at, replace(settings, newest_within=None)), settings)
-    sets = tuple(at._replace(store=store_at(at.settings.target)) for at in trusted.sets)
-    each = tuple(at.export(name) for at in sets for name in at.names)
-    return Exports(
-        each or tuple(export._replace(store=store_at(export.settings.target)) for export in trusted.each), sets
-    )
 
 
 async def tag(

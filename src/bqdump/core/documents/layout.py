@@ -152,7 +152,8 @@ def most_bytes(name: str) -> int | None:
     folder, slash, last = name.rpartition("/")
     if f"/{STATE}/" not in f"/{folder}{slash}":
         return None
-    return SMALL if last in SMALL_DOCUMENTS or is_note(name) else LARGEST
+    small = last in SMALL_DOCUMENTS or last.startswith("signature-") or is_note(name)
+    return SMALL if small else LARGEST
 
 
 def is_note(name: str) -> bool:

@@ -5,6 +5,7 @@ A unit's id is `<share>-<number>`, five digits each, so that a listing by prefix
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -133,6 +134,11 @@ class RunLayout:
     def manifest_files(self) -> Document[ManifestFiles]:
         """The same object, read for the files that it names only."""
         return Document(self.manifest.name, ManifestFiles)
+
+    def second_signature(self, signature: bytes) -> Document[Envelope]:
+        """This signature where the first name is taken and objects are locked. Only its key can tell that name."""
+        digest = hashlib.sha256(signature).hexdigest()[:16]
+        return Document(f"{self.root}signature-{digest}.json", Envelope, "page")
 
     def renewed(self, copying: int) -> Document[Renewed]:
         """Which files that copy moves again. copying: the generation of its copying.json."""

@@ -199,7 +199,7 @@ class SetManifest(OfRun, msgspec.Struct, frozen=True, kw_only=True):
 # What is below the folder of a set's run, as SetLayout names it.
 DOCUMENTS = re.compile(
     r"(plan|planner)\.json|listing-[0-9a-f]{1,32}\.json|report\.html"
-    r"|(planned|ready|ended)/\d+\.json|failures/\d+/[^/]+\.json|[0-9a-f]{16}/(manifest|signature)\.json",
+    r"|(planned|ready|ended)/\d+\.json|failures/\d+/[^/]+\.json|[0-9a-f]{16}/(manifest|signature(-[0-9a-f]{16})?)\.json",
     re.DOTALL,
 )
 

@@ -184,7 +184,7 @@ class Storage:
 
 # What is below the folder of a run, as RunLayout names it; the tombstone goes last, on its own.
 DOCUMENTS = re.compile(
-    r"(plan|planner|publisher|intent|manifest|signature|iceberg|contents|copying)\.json"
+    r"(plan|planner|publisher|intent|manifest|signature(-[0-9a-f]{16})?|iceberg|contents|copying)\.json"
     r"|(units|definitions)-[0-9a-f]{1,32}\.jsonl?|renewed-[0-9]+\.json"
     r"|(report|failed-[^/]+)\.html"
     r"|(claims|readings|sessions|receipts|references|notified|copied|moving)/[^/]+\.json"
