@@ -395,7 +395,7 @@ def test_a_manifest_of_a_set_with_more_than_this_copy_stores_there_is_not_signed
     assert peeked
     forget(sets, before)
     unlocked(sets, name, json.dumps(json.loads(peeked[0]) | member).encode())
-    with pytest.raises(VerificationError, match="somebody else has stored it"):
+    with pytest.raises(VerificationError, match="it was stored before"):
         copy(sets)
     assert name.replace("manifest.json", "signature.json") not in sets.target.names_now()
     assert tied(sets) == {"ops": "n1", "sales": "n1"}
@@ -414,7 +414,7 @@ def test_a_run_of_the_set_that_cannot_be_stored_does_not_hold_back_later_ones() 
     forget(sets, before)
     unlocked(sets, pointer, peeked[0].replace(b'"complete"', b'"partial"'))
     export(sets, "n3")
-    with pytest.raises(VerificationError, match="somebody else has stored it"):
+    with pytest.raises(VerificationError, match="it was stored before"):
         copy(sets, every=True)
     assert tied(sets) == {"ops": "n3", "sales": "n3"}
 

@@ -35,7 +35,7 @@ from bqdump.observe.history import list_runs
 from bqdump.repository.complete_runs import uncover_documents
 from bqdump.repository.objects import names_below, names_of_signatures
 from bqdump.repository.repository import Loaded, create, load, value_of
-from bqdump.repository.set_runs import locked_set
+from bqdump.repository.set_runs import NOT_EXPORTED, failed_entry, locked_set
 
 log = logging.getLogger(__name__)
 # The states of a run that the copy has.
@@ -78,7 +78,7 @@ async def _entry(
         _refuse(manifest.run, f"as published by it, its document names run {entry.run} of dataset {entry.dataset}")
     own = _of_dataset(task, entry.dataset)
     line = lines.get((entry.dataset, manifest.run))
-    run, problem = manifest.run if line and line.state in HERE else entry.run, entry.problem or "it was not exported"
+    run, problem = manifest.run if line and line.state in HERE else entry.run, entry.problem or NOT_EXPORTED
     if run:
         line = lines.get((entry.dataset, run))
         found, why = await _there(own, manifest, run, line, proven=line is not None and run != manifest.run)
@@ -86,20 +86,9 @@ async def _entry(
             _refuse_another_time(manifest, entry, found.value)
             return _named(own.target, entry, "published" if run == manifest.run else entry.state, found)
         problem = line.problem if line and line.problem else why
+    failed = failed_entry(entry.dataset, entry.location, problem)
     last = await _last(own, manifest)
-    failed = replace(entry, problem=problem)
-    if last:
-        return _named(own.target, failed, "failed", last)
-    return DatasetEntry(
-        dataset=entry.dataset,
-        location=entry.location,
-        state="failed",
-        run="",
-        snapshot_time="",
-        manifest="",
-        manifest_generation=0,
-        problem=problem,
-    )
+    return _named(own.target, failed, "failed", last) if last else failed
 
 
 def _of_dataset(task: Task, dataset: str) -> Task:
@@ -198,7 +187,7 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
 
     Repeating it extends the locks. A copy that has more datasets of the run than an earlier one gets a manifest beside
     the first. project.json and latest.json, which the first copy creates, say what the place is, and that pointers
-    decide. Raises VerificationError for a document that somebody else has stored under one of these names.
+    decide. Raises VerificationError for another document under one of these names.
     """
     place, layout = task.target, task.target.layout
     before = await _stored_before(task, copied.run)
@@ -305,6 +294,6 @@ def _manifests_of(manifest: SetManifest) -> set[tuple[str, str, int]]:
 
 
 def _planted(place: Place, name: str) -> VerificationError:
-    cause = "it is not what this copy stores there: somebody else has stored it"
+    cause = "it is not what this copy stores there: it was stored before"
     hint = "Find out by whom. If the copy of the next run ends like this, copy to another place."
     return VerificationError(COPY, f"{place.store.url}/{name}", cause, hint)

@@ -26,7 +26,15 @@ from bqdump.repository.complete_runs import holds_export
 from bqdump.repository.exports import SetAt, names_in_set, published_sets
 from bqdump.repository.published import missing_run
 from bqdump.repository.repository import create, overwrite, swap
-from bqdump.repository.set_runs import ended_as, locked_set, read_set_manifest, set_plan, set_progress
+from bqdump.repository.set_runs import (
+    NOT_EXPORTED,
+    ended_as,
+    failed_entry,
+    locked_set,
+    read_set_manifest,
+    set_plan,
+    set_progress,
+)
 
 
 async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every: bool) -> Copied:
@@ -176,21 +184,11 @@ async def _manifest_of(
 
 
 def _entry_of(dataset: str, location: str, ended: Ended | None) -> DatasetEntry:
-    return DatasetEntry(
-        dataset=dataset,
-        location=location,
-        state=ended.state if ended else "failed",
-        run=ended.run if ended else "",
-        snapshot_time=rfc3339(ended.snapshot) if ended else "",
-        manifest="",
-        manifest_generation=0,
-        status=ended.status if ended else "",
-        tables=ended.tables if ended else 0,
-        rows=ended.rows if ended else 0,
-        files=ended.files if ended else 0,
-        bytes=ended.bytes if ended else 0,
-        problem="" if ended else "it was not exported",
-    )
+    """What of a note on a dataset counts: all else follows from the manifest of its copy."""
+    entry = failed_entry(dataset, location, NOT_EXPORTED)
+    if ended is None:
+        return entry
+    return msgspec.structs.replace(entry, state=ended.state, run=ended.run, problem="")
 
 
 async def _store_set(task: Task, plan: SetPlan | None, manifest: SetManifest) -> None:

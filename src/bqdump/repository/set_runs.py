@@ -32,6 +32,8 @@ from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import has_locked_pointers, published_pointer
 from bqdump.repository.repository import read, value_of
 
+NOT_EXPORTED = "it was not exported"
+
 
 class SetProgress(NamedTuple):
     """The datasets of a set's run, by their numbers. failures: of every execution, its own ones by name."""
@@ -161,7 +163,7 @@ def progress_in(manifest: SetManifest) -> SetProgress:
     """How the datasets of a run have ended, as its manifest says."""
     entries = list(enumerate(manifest.datasets))
     failed = {
-        number: DatasetFailure(number, entry.problem or "it was not exported", Owner(manifest.run, 0))
+        number: DatasetFailure(number, entry.problem or NOT_EXPORTED, Owner(manifest.run, 0))
         for number, entry in entries
         if entry.state == "failed"
     }
@@ -182,4 +184,18 @@ def ended_as(number: int, entry: DatasetEntry, snapshot: int) -> Ended:
         rows=entry.rows,
         files=entry.files,
         bytes=entry.bytes,
+    )
+
+
+def failed_entry(dataset: str, location: str, problem: str) -> DatasetEntry:
+    """A dataset that the set has nothing of, and why."""
+    return DatasetEntry(
+        dataset=dataset,
+        location=location,
+        state="failed",
+        run="",
+        snapshot_time="",
+        manifest="",
+        manifest_generation=0,
+        problem=problem,
     )
