@@ -56,6 +56,18 @@ def test_an_erased_table_is_named_as_such_wherever_a_run_is_read(
     assert WORDS in again.text
 
 
+@pytest.mark.parametrize("command", [("restore", "--into", "back"), ("drill",)], ids=["restore", "drill"])
+def test_what_names_only_an_erased_table_is_refused_and_proves_nothing(
+    kept: Stage, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    assert call(capsys, "erase", "customers", *REASON, "--yes").code == 0
+    refused = call(capsys, *command, "--include", "cust*")
+    assert (refused.code, "nothing that it names can be restored (customers: " in refused.text) == (2, True)
+    assert WORDS in refused.text
+    assert json.loads(call(capsys, "status", "--json").out)["restorable"]["proven"] is None
+    assert [dataset.dataset_id for dataset in kept.big.list_datasets()] == [kept.dataset]
+
+
 def test_the_next_run_exports_it_again_and_others_are_reused(kept: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     settings: dict[str, Any] = {"path": KEEP, "incremental": True}
     kept.run_tasks(1, execution="r3", **settings)

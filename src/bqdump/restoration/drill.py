@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import BqdumpError, DeniedError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.restore.chosen import tables_with_rows
+from bqdump.core.restore.chosen import object_names, tables_with_rows
 from bqdump.core.restore.drill import Drilled, Portion, in_turn, note_on, split, state_of
 from bqdump.core.restore.plan import Options
 from bqdump.core.restore.result import NotCreated, Restoration
@@ -91,6 +91,7 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
     except VerificationError as error:
         done = _without_files(manifest, options, error, bill.bytes)
     different, failed = split(done.failed)
+    failed += _unproven(manifest, done)
     missing = {failure.name for failure in done.failed}
     proven = [table for table in done.tables if table.table not in missing]
     result = Drilled(
@@ -202,6 +203,15 @@ def _without_files(manifest: Manifest, options: Options, error: VerificationErro
         bytes=0,
         bytes_billed=bytes_billed,
     )
+
+
+def _unproven(manifest: Manifest, done: Restoration) -> tuple[NotCreated, ...]:
+    """Where nothing came back, the objects that the export cannot bring back: a drill without them proves nothing."""
+    if done.tables or done.objects or done.failed:
+        return ()
+    names = set(object_names(manifest))
+    lost = (each for each in done.not_restored if each.name in names)
+    return tuple(NotCreated(each.name, each.kind, "notInExport", each.reason) for each in lost)
 
 
 def _report(result: Drilled, export: Mapping[str, str]) -> None:

@@ -35,9 +35,12 @@ from bqdump.core.restore.plan import (
     TableStep,
     TargetState,
 )
+from bqdump.core.sizes import named
 from bqdump.core.tables.catalog import select
 from bqdump.core.tables.partitioning import partitioning_of
 
+# Reasons in one message.
+NAMED = 3
 NOT_RENAMED = "only tables are restored under other names"
 
 
@@ -129,6 +132,24 @@ def chosen_by(options: Options, manifest: Manifest) -> Mapping[str, bool]:
     return dict(zip(names, select(names, options.include, options.exclude), strict=True))
 
 
+def refuse_nothing(manifest: Manifest, options: Options, chosen: Chosen) -> None:
+    """Raise UsageError where nothing of what is named can be restored.
+
+    Of a set, other datasets may hold what one of them lacks.
+    """
+    if options.others or not options.include or options.as_ or options.data_only:
+        return
+    if chosen.tables or chosen.objects or chosen.routines:
+        return
+    lost = [*chosen.lost, *_not_exported(manifest, chosen)]
+    if lost:
+        reasons = named([f"{each.name}: {each.reason}" for each in lost], NAMED, separator="; ")
+        patterns = ", ".join(map(repr, options.include))
+        cause = f"nothing that it names can be restored ({reasons})"
+        where = "partitions" if options.partitions else "include"
+        raise UsageError(PLAN, patterns, cause, "{call:ls} lists what the export holds.", setting=where)
+
+
 def object_names(manifest: Manifest) -> list[str]:
     """The names of all objects of an export, which patterns choose from, sorted."""
     definitions = manifest.definitions
@@ -189,18 +210,18 @@ def not_restored(
 
 def _not_exported(manifest: Manifest, chosen: Chosen) -> Iterator[NotRestored]:
     """What the export has neither rows nor a definition of."""
-    named = {entry.table for entry in chosen.tables}
-    named |= {object_.name for object_ in chosen.objects} | {object_.name for object_ in chosen.lost}
+    listed = {entry.table for entry in chosen.tables}
+    listed |= {object_.name for object_ in chosen.objects} | {object_.name for object_ in chosen.lost}
     for skipped in manifest.skipped:
-        if chosen.by_name[skipped.table] and skipped.table not in named:
+        if chosen.by_name[skipped.table] and skipped.table not in listed:
             yield NotRestored(skipped.table, skipped.kind, f"not in the export: {skipped.reason}")
-            named.add(skipped.table)
+            listed.add(skipped.table)
     for failed in _failed(manifest, chosen):
-        if failed.name not in named:
+        if failed.name not in listed:
             yield failed
-            named.add(failed.name)
+            listed.add(failed.name)
     for object_ in manifest.definitions.objects:
-        if chosen.by_name[object_.name] and object_.name not in named:
+        if chosen.by_name[object_.name] and object_.name not in listed:
             yield NotRestored(
                 object_.name, object_.kind, "its rows are not in the export, and its definition is not enough"
             )

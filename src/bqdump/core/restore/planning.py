@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bqdump.core.documents.definitions import NOTHING
 from bqdump.core.documents.manifest import Manifest
 from bqdump.core.restore.access import access_entries, dataset_requests, temporary
-from bqdump.core.restore.chosen import Chosen, choose, not_restored
+from bqdump.core.restore.chosen import Chosen, choose, not_restored, refuse_nothing
 from bqdump.core.restore.names import Moves, names_in_target
 from bqdump.core.restore.objects import References, index_step, object_step, policy_step, routine_step
 from bqdump.core.restore.occupied import NamedObject, Occupied, lost_policies, occupied, refuse_other_layouts
@@ -21,11 +21,13 @@ def plan_of(manifest: Manifest, options: Options, target: TargetState | None, no
 
     target: what the dataset holds, None if it does not exist. now: ms since 1970 UTC.
 
-    Raises UsageError for patterns that match nothing, and where something in the target is in the way.
+    Raises UsageError for patterns that match nothing, or nothing that can be restored, and where something in the
+    target is in the way.
     """
     source = Dataset(manifest.project, manifest.dataset, manifest.location)
     into = Dataset(options.project, options.dataset, target.location if target else manifest.location)
     chosen = choose(manifest, options)
+    refuse_nothing(manifest, options, chosen)
     names = names_in_target([entry.table for entry in chosen.tables], options.as_)
     candidates = [
         *(NamedObject(names[entry.table], TABLE) for entry in chosen.tables),
