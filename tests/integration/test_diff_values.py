@@ -49,6 +49,21 @@ def test_only_the_same_bytes_are_reported_as_unchanged(stage: Stage, capsys: pyt
     assert called.out.splitlines()[-1] == "1 table differs."
 
 
+def test_rows_that_moved_to_another_partition_of_arrival_differ(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"path": "{run}/{table}/d={partition}/{table}_*.{ext}", "partitions_min_bytes": 0, "format": "parquet"}
+    insert = "INSERT INTO arrived (_PARTITIONTIME, x) VALUES (TIMESTAMP '2026-01-0{}', 1), (TIMESTAMP '2026-01-0{}', 2)"
+    stage.sql("CREATE TABLE arrived (x INT64) PARTITION BY _PARTITIONDATE")
+    stage.sql(insert.format(1, 2))
+    export(stage, "r1", **settings)
+    stage.sql("DELETE FROM arrived WHERE TRUE")
+    stage.sql(insert.format(2, 1))
+    export(stage, "r2", **settings)
+    assert diff(stage, capsys)["arrived"]["content"] == "changed"
+    assert diff(stage, capsys, "--values")["arrived"]["why"] == "rows have moved to other partitions"
+
+
 def test_values_finds_the_columns_that_changed_and_no_others(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     tables = make(stage, WAYS, SCALARS, MORE, NESTED)
     export(stage, "r1", tables=tables, path=KEPT)

@@ -6,8 +6,9 @@ The changes from one run of a set to another, dataset by dataset.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from heapq import nlargest
+from types import MappingProxyType
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -15,7 +16,9 @@ from msgspec.structs import replace
 from bqdump.check.read_back import FILES_AT_ONCE, PIECE_BYTES, data_file
 from bqdump.concurrency import gathered
 from bqdump.core.documents.changes import TableChange, compare, compare_all, way_of
+from bqdump.core.documents.fingerprints import by_arrival
 from bqdump.core.documents.manifest import File, Manifest, TableEntry
+from bqdump.core.documents.units import files_by_partition
 from bqdump.core.errors import NotFoundError
 from bqdump.core.formats.formats import altered_types
 from bqdump.core.formats.types import columns as columns_of
@@ -34,7 +37,8 @@ LOOKS_AT_ONCE = 16
 
 class Sums(NamedTuple):
     """The content of a table's files: rows; for each column the number of values and the sum of their hashes; the sums
-    over rows. masked: columns without sums. unreadable: why the files cannot be decoded, else ""."""
+    over rows. masked: columns without sums. unreadable: why the files cannot be decoded, else "".
+    placed: where only the partition of a file tells when its rows arrived, the rows and sums of each."""
 
     format: str
     rows: int
@@ -42,6 +46,7 @@ class Sums(NamedTuple):
     across: tuple[int, ...]
     masked: tuple[str, ...]
     unreadable: str
+    placed: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
 
 async def compare_values(
@@ -147,7 +152,21 @@ def _sums(manifest: Manifest, entry: TableEntry, digests: Sequence[Digest]) -> S
             place += 2
         across.append(total(place))
         place += 1
-    return Sums(format_, sum(digest.rows for digest in digests), columns, tuple(across), masked, "")
+    rows = sum(digest.rows for digest in digests)
+    return Sums(format_, rows, columns, tuple(across), masked, "", _placed(entry, digests))
+
+
+def _placed(entry: TableEntry, digests: Sequence[Digest]) -> dict[str, tuple[int, ...]]:
+    """The rows and sums of each partition that has rows; nothing where a column tells the partition of a row."""
+    if not by_arrival(entry):
+        return {}
+    of_file = dict(zip(entry.files, digests, strict=True))
+    sums = {part.id: [of_file[file] for file in files] for part, files in files_by_partition(entry)}
+    return {
+        id_: tuple(map(sum, zip(*((digest.rows, *digest.sums) for digest in some), strict=True)))
+        for id_, some in sums.items()
+        if any(digest.rows for digest in some)
+    }
 
 
 def _with_values(change: TableChange, before: Sums, after: Sums, *, alike: bool) -> TableChange:
@@ -162,8 +181,10 @@ def _with_values(change: TableChange, before: Sums, after: Sums, *, alike: bool)
     moved = False
     if not by_number and list(was) == list(now):
         moved = not names and before.rows == after.rows and before.across != after.across
-    same = not names and not moved and before.rows == after.rows
     why = "values have moved to other rows" if moved else ""
+    if not (names or moved) and before.placed and after.placed and before.placed != after.placed:
+        moved, why = True, "rows have moved to other partitions"
+    same = not names and not moved and before.rows == after.rows
     if by_number:
         why = f"not compared by value: {', '.join(by_number)}"
     numbers = (before.rows, change.bytes_before) == (after.rows, change.bytes_after)

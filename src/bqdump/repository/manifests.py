@@ -174,7 +174,7 @@ def _line(manifest: _Manifest, entry: TableEntry, offset: int, length: int) -> L
         length,
         entry.read_at,
         entry.why if entry.read_at == "job" else "",
-        bytes_fingerprint((file.size, file.crc32c) for file in entry.files),
+        bytes_fingerprint(entry),
         fingerprint(made_by),
         modified(entry.kind, entry.definition),
         entry.carried,

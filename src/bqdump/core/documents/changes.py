@@ -161,7 +161,7 @@ def _side(manifest: Manifest, entry: TableEntry) -> Side:
     return Side(
         entry.planned_rows if entry.rows is None else entry.rows,
         entry.planned_bytes,
-        bytes_fingerprint((file.size, file.crc32c) for file in entry.files),
+        bytes_fingerprint(entry),
         fingerprint(way_of(manifest, entry)),
         modified(entry.kind, entry.definition),
         *seen(manifest, entry),

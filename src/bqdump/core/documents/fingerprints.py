@@ -12,7 +12,7 @@ if equal readings of its metadata enclose both snapshot times. See `core.plan.re
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from bqdump.core.documents.manifest import Head, TableEntry
 from bqdump.core.documents.unchanged import Reading
+from bqdump.core.documents.units import files_by_partition
 from bqdump.core.risks import HIDING
 from bqdump.core.tables.catalog import EXTRACTABLE, varying
 
@@ -75,6 +76,15 @@ class _Definition(msgspec.Struct, rename="camel"):
     last_modified_time: str | int | None = None
 
 
+class _TimePartitioning(msgspec.Struct):
+    field: str | None = None
+
+
+class _Partitioned(msgspec.Struct, rename="camel"):
+    time_partitioning: _TimePartitioning | None = None
+
+
+_PARTITIONED = msgspec.json.Decoder(_Partitioned | None)
 _DEFINITION = msgspec.json.Decoder(_Definition | None)
 
 
@@ -96,9 +106,26 @@ def fingerprint(value: object) -> str:
     return hashlib.blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=6).hexdigest()
 
 
-def bytes_fingerprint(files: Iterable[tuple[int, str]]) -> str:
-    """A hash of the sizes and CRC32C of all files, independent of names, generations and order."""
+def bytes_fingerprint(entry: TableEntry) -> str:
+    """A hash of the sizes and CRC32C of all files, independent of names, generations and order.
+
+    Where only the partition of a file tells when its rows arrived, it is part of the hash.
+    """
+    files: list[tuple[int | str, ...]] = [(file.size, file.crc32c) for file in entry.files]
+    if by_arrival(entry):
+        files = [(f.size, f.crc32c, part.id) for part, some in files_by_partition(entry) for f in some]
     return hashlib.blake2b(msgspec.json.encode(sorted(files)), digest_size=12).hexdigest()
+
+
+def by_arrival(entry: TableEntry) -> bool:
+    """Whether the files of the entry are by the partitions of an ingestion-time partitioned table.
+
+    No column of such a table has the partition of a row.
+    """
+    if not entry.partitions:
+        return False
+    definition = _PARTITIONED.decode(entry.definition)
+    return bool(definition and definition.time_partitioning and not definition.time_partitioning.field)
 
 
 def modified(kind: str, definition: bytes | msgspec.Raw) -> int:
