@@ -465,3 +465,10 @@ def test_a_prune_while_an_erasure_is_interrupted_names_the_command_that_finishes
         scene.prune()
     command = f"bqdump erase sales.sales --before {rfc3339(whole.erasing.before)} --yes"
     assert command in fill(refused.value.hint, COMMANDS)
+
+
+def test_a_run_that_replaced_files_before_later_ones_kept_theirs_does_not_stand_against_it(scene: Scene) -> None:
+    scene.run("r1", path="{table}/{table}_*.{ext}")
+    scene.run("r2")
+    assert erased(scene).runs == ("r1", "r2")
+    check(scene, "r1", "r2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,14 +17,15 @@ from bqdump.core.documents.manifest import Manifest
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UnavailableError, UsageError
+from bqdump.export.run import run
 from bqdump.repository.notes import change_tags
 from bqdump.repository.references import refer
-from bqdump.repository.repository import overwrite
+from bqdump.repository.repository import overwrite, value_of
 from bqdump.retain.plan import plan_of
 from bqdump.retain.prune import prune
 from bqdump.retain.survey import survey
 from bqdump.retain.tombstones import mark_deleted
-from retain.scene import LAYOUT, SETTINGS, Scene
+from retain.scene import DAY, LAYOUT, SETTINGS, Scene
 
 REPLACE = "{table}/{table}_*.{ext}"
 
@@ -236,12 +238,12 @@ def test_a_killed_prune_is_finished_by_the_next_one(scene: Scene) -> None:
         except Killed:
             killed = True
         assert asyncio.run(verify(scene.store, SETTINGS, "c")).findings == ()
-        for run in ("a", "b"):
+        for name in ("a", "b"):
             # A manifest that is there, and no tombstone that is decided, means that all files are there.
-            found = scene.store.peek(LAYOUT.run(run).tombstone.name)
-            decided = found and decode(found[0], Tombstone, LAYOUT.run(run).tombstone.name).decided
-            if scene.store.peek(LAYOUT.run(run).manifest.name) and not decided:
-                assert asyncio.run(verify(scene.store, SETTINGS, run)).findings == ()
+            found = scene.store.peek(LAYOUT.run(name).tombstone.name)
+            decided = found and decode(found[0], Tombstone, LAYOUT.run(name).tombstone.name).decided
+            if scene.store.peek(LAYOUT.run(name).manifest.name) and not decided:
+                assert asyncio.run(verify(scene.store, SETTINGS, name)).findings == ()
         asyncio.run(prune(task))
         names = [re.sub("-[0-9a-f]{8}[.]", ".", name) for name in scene.names()]
         expected = expected or names
@@ -480,3 +482,29 @@ def test_files_of_unchanged_tables_stay_when_the_run_that_exported_them_goes(sce
     scene.run("e")
     scene.prune()
     assert scene.names("x/b/") + scene.names("/runs/b/") == []
+
+
+def test_a_run_that_replaced_files_is_not_being_published_once_later_runs_keep_theirs(scene: Scene) -> None:
+    scene.run("a", path=REPLACE)
+    scene.run("b")
+    assert scene.removed(scene.prune()) == ["a"]
+    assert [*scene.names("x/items/"), *scene.names("/a/")] == []
+
+
+def test_a_run_that_stopped_while_it_replaced_files_goes_once_later_runs_keep_theirs() -> None:
+    stopped = 0
+    for writes in range(200):
+        scene = Scene()
+        scene.run("a", path=REPLACE)
+        scene.now += DAY
+        task = scene.task("b", path=REPLACE)
+        with suppress(Killed):
+            asyncio.run(run(task._replace(store=Mortal(scene.store, writes))))
+            break
+        announced = asyncio.run(value_of(scene.store, LAYOUT.publishing))
+        scene.run("c")
+        if announced and announced.run == "b":
+            stopped += 1
+            assert scene.removed(scene.prune(abandoned_after=1)) == ["a", "b"], writes
+            assert [*scene.names("x/items/"), *scene.names("x/sales/")] == [], writes
+    assert stopped > 3

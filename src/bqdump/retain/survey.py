@@ -146,9 +146,14 @@ class Survey(NamedTuple):
 
     @property
     def named(self) -> set[str]:
-        """The runs that latest.json and publishing.json name."""
-        ready = self.publishing.ready if self.publishing else None
-        return {run.run for run in (self.latest, self.publishing, ready) if run}
+        """The published run, and those that may still be published."""
+        return named(self.latest, self.publishing)
+
+
+def named(latest: Latest | None, publishing: Publishing | None) -> set[str]:
+    """The published run, and those that may still be published."""
+    runs = publishing.runs(latest) if publishing else set()
+    return runs | {latest.run} if latest else runs
 
 
 class Look(NamedTuple):

@@ -22,7 +22,7 @@ from bqdump.repository.published import read_latest
 from bqdump.repository.repository import Loaded, create, exists, load, replace, value_of
 from bqdump.retain.leftovers import Leftovers, copies_of, leftovers_of, metadata_of
 from bqdump.retain.plan import PrunePlan
-from bqdump.retain.survey import Complete, Task, Unfinished
+from bqdump.retain.survey import Complete, Task, Unfinished, named
 
 # The generation of a tombstone that is only shown.
 NOT_STORED = 0
@@ -144,14 +144,13 @@ async def _objections(task: Task, plan: PrunePlan, proposed: Sequence[Proposed])
         await value_of(task.store, task.layout.publishing),
     )
     tags = await read_tags(task.store, task.layout)
-    ready = publishing.ready if publishing else None
-    named = {pointer.run for pointer in (latest, publishing, ready) if pointer}
+    published = named(latest, publishing)
     deleted = {tombstone.value.run for tombstone in plan.deletions}
     objections: dict[str, str] = {}
     for proposal in proposed:
         run = proposal.run.run
         chosen = set(tags.get(run, ())).intersection((*task.policy.tags, KEEP_TAG))
-        if run in named:
+        if run in published:
             objections[run] = "being published"
         elif chosen:
             objections[run] = f"tag {min(chosen)}"

@@ -152,6 +152,12 @@ class Publishing(OfRun, msgspec.Struct, frozen=True, omit_defaults=True):
     ready: Latest | None = None
     over: tuple[Pointer, ...] = ()
 
+    def runs(self, latest: Latest | None) -> set[str]:
+        """The runs that may still be published: none once a later one is, which need not replace files itself."""
+        if latest and latest.age > self.age:
+            return set()
+        return {pointer.run for pointer in (self, self.ready) if pointer}
+
 
 class Intent(msgspec.Struct, frozen=True):
     """The final object names that a run is about to write."""
