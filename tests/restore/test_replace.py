@@ -66,6 +66,20 @@ def test_a_policy_that_the_export_cannot_restore_is_named_and_its_table_is_not_r
     assert world.restore(replace(REPLACE, exclude=("one",)), "second", run="r1").state == "restored"
 
 
+def test_a_policy_that_the_export_could_restore_is_not_removed_where_no_one_asks_for_it() -> None:
+    world = ExportedWorld()
+    world.change_manifest(definitions=Definitions(policies=(FEW,)))
+    world.big.put("project", "copy", "one", ["x"])
+    world.big.policies["one"] = ["few"]
+    with pytest.raises(UsageError, match=r"would be removed: few of one.*with_policies"):
+        world.restore(REPLACE, run="r1")
+    assert (world.rows("one"), world.big.policies["one"]) == (["x"], ["few"])
+    both = replace(REPLACE, with_policies=True)
+    assert (world.restore(both, run="r1").state, policies(world)) == ("restored", ["few"])
+    with pytest.raises(UsageError, match="would be removed: few of one"):
+        world.restore(REPLACE, "second", run="r1")
+
+
 def test_a_policy_that_a_restore_has_created_is_replaced_and_named_once_no_export_has_it() -> None:
     world = ExportedWorld()
     world.change_manifest(definitions=Definitions(policies=(FEW,)))
@@ -93,7 +107,7 @@ def test_a_damaged_document_of_another_restore_hinders_no_restore() -> None:
     world.big.put("project", "copy", "one", ["x"])
     world.big.policies["one"] = ["few"]
     world.change_manifest(definitions=Definitions(policies=(FEW,)))
-    assert world.restore(REPLACE, run="r1").state == "restored"
+    assert world.restore(replace(REPLACE, with_policies=True), run="r1").state == "restored"
 
 
 LATER = str(1_900_000_000_000)

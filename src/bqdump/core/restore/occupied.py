@@ -260,8 +260,8 @@ def lost_policies(
 ) -> list[NotRestored]:
     """The row access policies of the target that are removed for good, and that a restore had created there.
 
-    known: the policies that the export can bring back, as table and name. Raises UsageError for any other policy: no
-    export has it.
+    known: the policies that the export can bring back, as table and name. Raises UsageError for any other policy, as no
+    export has it, and for these where they are not restored: whoever reads the table would read all rows.
     https://cloud.google.com/bigquery/docs/using-row-level-security-with-features#copy_jobs
     """
     policies, rows_only = (target and target.policies) or {}, options.data_only or bool(options.partitions)
@@ -284,5 +284,15 @@ def lost_policies(
             "the table out with {setting:exclude}."
         )
         raise UsageError(PLAN, subject, cause, hint, setting="replace")
+    dropped = [
+        f"{policy} of {name}"
+        for name in replaced
+        for policy in sorted(policies.get(name) or {})
+        if (name, policy) in known
+    ]
+    if dropped and not rows_only and not options.with_policies:
+        cause = f"row access policies would be removed: {named(dropped, SHOWN)}"
+        hint = "Restore them with {setting:with_policies}, or drop them first."
+        raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint, setting="replace")
     unlisted = [NotRestored(name, POLICY, UNLISTED) for name in replaced if policies.get(name, {}) is None]
     return [*(NotRestored(f"{name}.{policy}", POLICY, FORGOTTEN) for name, policy, _ in lost), *unlisted]
