@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import string
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from bqdump.core.formats.formats import FORMATS
 from integration.command import call
 from integration.stage import Stage
 
@@ -76,3 +79,25 @@ def test_settings_of_a_table_that_patterns_leave_out_refuse_nothing(
     called = call(capsys, "plan", "--include", "gamma")
     assert called.code == 2
     assert "[tables.alhpa]: matches no table of the dataset" in called.errors[0]
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_folders_named_like_a_column_or_a_pattern_change_no_value(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    stage.sql("CREATE TABLE t (k INT64, region STRING) PARTITION BY RANGE_BUCKET(k, GENERATE_ARRAY(0, 100, 10))")
+    stage.sql("INSERT INTO t VALUES (1, 'us'), (13, 'ap')")
+    temporary = tmp_path / "region=tmp" / "g[1]*"
+    temporary.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    # Only BigQuery writes Avro, and into buckets only.
+    at = ("--bucket", stage.bucket) if format_ == "avro" else ("--to", str(tmp_path / "region=eu" / "g[1]"))
+    by_partition = ("--path", "{run}/{table}/k={partition}/{table}_*.{ext}", "--partitions-min-bytes", "0")
+    made = stage.command("run", *at, "--format", format_, *by_partition)
+    assert made.code == 0, made.text
+    found = stage.command("sql", *at, "-c", "SELECT k, region FROM t ORDER BY k", "--json")
+    assert json.loads(found.out)["rows"] == [[1, "us"], [13, "ap"]], found.text
+    verified = stage.command("verify", *at, "--read", "--source")
+    assert verified.code == 0, verified.text
+    if format_ == "avro":
+        assert stage.command("drill", *at).code == 0

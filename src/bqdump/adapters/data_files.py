@@ -177,12 +177,26 @@ def _sources(file: DataFile, path: Path) -> Iterator[str]:
         case "json":
             yield json_relation(file, path)
         case "parquet":
-            yield f"read_parquet({_literal(path)})"
+            yield parquet_relation(path)
         case "avro":
-            for batch in parquet_batches(path, file.name):
-                yield f"read_parquet({_literal(batch)})"
+            yield from map(parquet_relation, parquet_batches(path, file.name))
         case _:
             raise ValueError(f"unsupported format {file.format}")
+
+
+# A folder called NAME=VALUE would otherwise be a column of this name, in place of the file's.
+NO_HIVE = "hive_partitioning = false"
+MAGIC = "*?["
+
+
+def address(path: Path) -> str:
+    """A literal that DuckDB takes for this very file, and not for a pattern."""
+    return _literal("".join(f"[{character}]" if character in MAGIC else character for character in str(path)))
+
+
+def parquet_relation(path: Path) -> str:
+    """A Parquet file as a relation."""
+    return f"read_parquet({address(path)}, {NO_HIVE})"
 
 
 def csv_relation(file: DataFile, path: Path, *, header: bool, null: str = "") -> str:
@@ -192,8 +206,9 @@ def csv_relation(file: DataFile, path: Path, *, header: bool, null: str = "") ->
     """
     columns = ", ".join(f"{_literal(column.name)}: 'VARCHAR'" for column in file.columns)
     return (
-        f"read_csv({_literal(path)}, auto_detect = false, header = {header}, delim = {_literal(file.delimiter)}, "
-        f"nullstr = {_literal(null)}, allow_quoted_nulls = false, quote = '\"', escape = '\"', new_line = '\\n', "
+        f"read_csv({address(path)}, {NO_HIVE}, "
+        f"auto_detect = false, header = {header}, delim = {_literal(file.delimiter)}, nullstr = {_literal(null)}, "
+        f"allow_quoted_nulls = false, quote = '\"', escape = '\"', new_line = '\\n', "
         f"columns = {{{columns}}}, parallel = false, "
         f"compression = {_literal(file.codec)}, max_line_size = {LARGEST_VALUE_BYTES}, "
         f"buffer_size = {LARGEST_VALUE_BYTES + 1})"
@@ -204,7 +219,8 @@ def json_relation(file: DataFile, path: Path) -> str:
     """A file of newline-delimited JSON as a relation of strings, also within structs and lists."""
     columns = ", ".join(f"{_literal(column.name)}: {_literal(_text_type(column))}" for column in file.columns)
     return (
-        f"read_json({_literal(path)}, format = 'newline_delimited', auto_detect = false, columns = {{{columns}}}, "
+        f"read_json({address(path)}, {NO_HIVE}, "
+        f"format = 'newline_delimited', auto_detect = false, columns = {{{columns}}}, "
         f"compression = {_literal(file.codec)}, records = true, maximum_object_size = {LARGEST_VALUE_BYTES})"
     )
 
@@ -256,7 +272,8 @@ def _header_differences(cursor: Any, file: DataFile, path: Path) -> list[str]:
 
 def _unknown_keys(cursor: Any, file: DataFile, path: Path) -> list[str]:
     objects = (
-        f"read_json_objects({_literal(path)}, format = 'newline_delimited', compression = {_literal(file.codec)}, "
+        f"read_json_objects({address(path)}, {NO_HIVE}, "
+        f"format = 'newline_delimited', compression = {_literal(file.codec)}, "
         f"maximum_object_size = {LARGEST_VALUE_BYTES})"
     )
     known = {column.name for column in file.columns}

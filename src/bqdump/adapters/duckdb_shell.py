@@ -16,11 +16,11 @@ import duckdb
 import google_crc32c
 
 from bqdump.adapters.avro_batches import parquet_batches
-from bqdump.adapters.data_files import csv_relation, json_relation
+from bqdump.adapters.data_files import csv_relation, json_relation, parquet_relation
 from bqdump.core.errors import DamagedError, DocumentError, UsageError
 from bqdump.core.formats.types import Column
 from bqdump.core.sizes import named
-from bqdump.core.sql.views import empty_table, literal, view
+from bqdump.core.sql.views import empty_table, view
 from bqdump.core.wording import close_name
 from bqdump.ports.data_reader import Answer, DataFile, Source
 
@@ -183,13 +183,13 @@ class DuckDBShell:
         if file.format == "json":
             return [json_relation(file, path)]
         if file.format == "parquet":
-            return [f"read_parquet({literal(path)})"]
+            return [parquet_relation(path)]
         made = []
         try:
             for batch in parquet_batches(self._linked(path), file.name):
                 kept = self._new()
                 shutil.move(batch, kept)
-                made.append(f"read_parquet({literal(kept)})")
+                made.append(parquet_relation(kept))
         except ValueError as error:
             raise DocumentError("read", file.name, str(error)) from None
         return made

@@ -35,7 +35,7 @@ def main(format_: str, path: str) -> None:
     if format_ == "avro":
         frame = polars.read_avro(io.BytesIO(_readable(Path(path).read_bytes(), path)), n_rows=ROWS + 1)
     else:
-        frame = polars.read_parquet(path, n_rows=ROWS + 1)
+        frame = polars.read_parquet(path, n_rows=ROWS + 1, glob=False, hive_partitioning=False)
     rows = [[value_text(value) for value in row[:COLUMNS]] for row in frame.head(ROWS).rows()]
     shown = Preview([str(column) for column in frame.columns[:COLUMNS]], rows, frame.height > ROWS)
     sys.stdout.buffer.write(msgspec.json.encode(shown))

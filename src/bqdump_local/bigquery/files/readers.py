@@ -86,7 +86,7 @@ def _parquet(
     fields: tuple[Field, ...],
     found: dict[tuple[str, ...], decimals.Decimals],
 ) -> tuple[tuple[Field, ...], str]:
-    source = f"SELECT * FROM read_parquet({_list(paths)}, union_by_name = true)"
+    source = f"SELECT * FROM read_parquet({_files(paths)}, union_by_name = true)"
     listed = (options.get("parquetOptions") or {}).get("enableListInference")
     if not listed and (lists := [field.name for field in fields if field.mode == "REPEATED"]):
         raise invalid(
@@ -115,6 +115,14 @@ def _from_parquet(field: Field, ref: str) -> str:
 
 def _list(items: Sequence[object]) -> str:
     return f"[{', '.join(literal(item) for item in items)}]"
+
+
+def _files(paths: Sequence[Path]) -> str:
+    """The files, whose names are neither patterns nor values of columns."""
+    names = (
+        "".join(f"[{character}]" if character in "*?[" else character for character in str(path)) for path in paths
+    )
+    return f"{_list(list(names))}, hive_partitioning = false"
 
 
 def _instants(fields: Sequence[Field]) -> tuple[Field, ...]:
@@ -190,7 +198,7 @@ def _csv(
     mark = options.get("quote")
     mark = '"' if mark is None else mark
     common = (
-        f"{_list(paths)}, delim = {literal(delimiter)}, quote = {literal(mark)}, escape = {literal(mark)}, "
+        f"{_files(paths)}, delim = {literal(delimiter)}, quote = {literal(mark)}, escape = {literal(mark)}, "
         f"nullstr = {_list([options.get('nullMarker') or ''])}, compression = '{compression(paths[0])}', "
         f"max_line_size = {LARGEST_ROW_BYTES}, buffer_size = {LARGEST_ROW_BYTES + 1}, "
         f"allow_quoted_nulls = false, null_padding = {str(bool(options.get('allowJaggedRows'))).lower()}"
@@ -236,7 +244,7 @@ def _json(
 
 def _json_options(paths: Sequence[Path]) -> str:
     return (
-        f"{_list(paths)}, format = 'newline_delimited', compression = '{compression(paths[0])}', "
+        f"{_files(paths)}, format = 'newline_delimited', compression = '{compression(paths[0])}', "
         f"maximum_object_size = {LARGEST_ROW_BYTES}"
     )
 
