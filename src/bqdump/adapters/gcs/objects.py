@@ -220,6 +220,11 @@ class Upload:
         else:
             self._send(self._writer.close)
 
+    @property
+    def answered(self) -> Any:
+        """The object as the answer to a single request has it; None if there was none, or it does not say which."""
+        return self._blob if self._writer is None and self._blob.generation else None
+
     def _note(self) -> None:
         self.repeated = True
 

@@ -270,7 +270,9 @@ class CloudStore:
                 lost = ConflictError("write", subject, error.message or "unexpected generation")
                 if not parts.repeated:
                     raise lost from error
-            found = self._bucket.get_blob(name, retry=self._retry, timeout=TIMEOUT)
+            # The answer to a single request has the object; where that was lost, or was about parts, it is looked at.
+            found = parts.answered if lost is None else None
+            found = found or self._bucket.get_blob(name, retry=self._retry, timeout=TIMEOUT)
         if found is None or (found.size, found.crc32c) != (file.size, file.crc32c):
             raise lost or UnavailableError("write", subject, NOT_AS_SENT)
         return info_of(name, found._properties)
