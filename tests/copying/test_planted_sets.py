@@ -20,6 +20,7 @@ from bqdump.repository.set_runs import read_set_manifest
 from bqdump.repository.signatures import Trust, trusting_store
 from bqdump.verbs import retention
 from copying.sets_scene import Sets
+from copying.test_forged_sets import Exporter
 from copying.test_interrupted import Key
 from retain.scene import DAY
 
@@ -184,3 +185,24 @@ def test_with_a_key_only_a_signed_set_says_which_datasets_belong_to_it(monkeypat
 
 def sets_of(manifest: SetManifest | None) -> list[str]:
     return [entry.dataset for entry in manifest.datasets] if manifest else []
+
+
+def test_prune_deletes_a_second_signature_with_its_set_and_the_log_sends_nobody_to_restore_what_was_planted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sets = Sets()
+    sets.export("n1")
+    sets.copy(lock=2, signer=Exporter())
+    # By another key, in the same place.
+    sets.copy(lock=2, signer=Key())
+    second = [name for name in sets.target.names_now() if "/signature-" in name]
+    assert {name.split("/")[-3] for name in second} == {"runs", "n1"}, second
+    sets.export("n2")
+    sets.copy(lock=2, signer=Key())
+    lock, sets.target.lock = sets.target.lock, None
+    sets.target.put_now(f"{sets.there.layout.pointers.folder}junk.json", b"junk")
+    sets.target.lock = lock
+    pruned(sets, monkeypatch, days=10, keep_last=1)
+    assert not [name for name in sets.target.names_now() if "/n1" in name]
+    assert "pointers/junk.json is not used: it is not a valid Latest" in caplog.text
+    assert "Restore an earlier version" not in caplog.text
