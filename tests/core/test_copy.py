@@ -218,8 +218,8 @@ def test_requests_are_counted_by_pieces() -> None:
     def missing(size: int) -> Missing:
         return Missing(Item("a", "b", size, "AAAAAA=="))
 
-    assert requests_for([missing(0)], rewrites=False) == 2
-    assert requests_for([missing(1)], rewrites=False) == 3
+    assert requests_for([missing(0)], rewrites=False) == 1
+    assert requests_for([missing(1)], rewrites=False) == 2
     assert requests_for([missing(PIECE_BYTES + 1)], rewrites=False) == 6
     assert requests_for([missing(1), missing(PIECE_BYTES * 9)], rewrites=True) == 2
 

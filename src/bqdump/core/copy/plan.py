@@ -144,9 +144,9 @@ def _pieces(size: int) -> int:
 
 
 def _uploads(size: int) -> int:
-    """The parts of an upload, one request that begins it if there are several, and one that reads what is stored."""
+    """The parts of an upload; of several, also a request that begins it, and one that reads what is stored."""
     parts = max(1, _pieces(size))
-    return parts + (parts > 1) + 1
+    return parts + (2 if parts > 1 else 0)
 
 
 CopyState = Literal["copied", "there", "missing", "not copied"]
