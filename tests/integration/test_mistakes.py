@@ -51,6 +51,11 @@ MISTAKES = [
     ("restore mondy --into my-project.copy", "did you mean monday?"),
     ("ls --as-of tomorrow", "--as-of: invalid time 'tomorrow'. Write a time with its zone"),
     ("sql --command=", "--command: it is empty"),
+    ("prune --keep-last 1 --yes \t", "an argument: it is empty. Leave it out, or give it a value"),
+    ("restore --into my-project.copy --partitions \t", "--partitions: it is empty. Leave it out, or give it a value"),
+    ("restore --into my-project.copy --partitions ,", "--partitions: it names nothing. Without it, everything"),
+    ("restore --into my-project.copy --include=", "--include: it is empty. Leave it out, or give it a value"),
+    ("drill --include ,", "--include: it names nothing. Without it, everything"),
     ("sql --command=FROM\tordrs", "Did you mean orders?"),
     (
         "runs --to ./nowhere",

@@ -133,7 +133,7 @@ def restore_options(*settings: Setting) -> Callable[[Decorated], Decorated]:
 def take(options: dict[str, Any]) -> dict[str, Any]:
     """Take what core.restore.request.requested expects out of a command's options."""
     taken = {name: options.pop(name) for name in NAMES if name not in OF_THE_COMMAND}
-    lists = {name: ",".join(taken[name]) for name in ("include", "exclude", "partitions")}
+    lists = {name: ",".join(taken[name]) if taken[name] else () for name in ("include", "exclude", "partitions")}
     return taken | lists | {name: taken[name] or "" for name in ("into", "via", "as_")}
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -19,6 +20,7 @@ from bqdump.cli.process import end_in_order, version_line
 from bqdump.cli.streams import OutputError, silence, tell
 from bqdump.core.errors import BqdumpError, UsageError, first_of, open_files_error, out_of_files
 from bqdump.core.progress.log_events import LogEvent
+from bqdump.core.settings.settings import BY_NAME
 from bqdump.core.wording import close_name
 
 log = logging.getLogger("bqdump")
@@ -99,7 +101,10 @@ class Commands(click.Group):
             close = SYNONYMS.get(args[0]) or close_name(args[0], COMMANDS)
             hint = f"Did you mean {close}?" if close else f"Commands: {', '.join(COMMANDS)}."
             raise UsageError("run", args[0], "unknown command", hint)
-        return super().resolve_command(ctx, args)
+        name, loaded, rest = super().resolve_command(ctx, args)
+        if loaded:
+            refuse_empty(loaded, rest)
+        return name, loaded, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands by what they are for, without importing them."""
@@ -113,6 +118,25 @@ def _print_version(context: click.Context, _: click.Parameter, given: bool) -> N
     if given and not context.resilient_parsing:
         click.echo(version_line())
         context.exit()
+
+
+def refuse_empty(loaded: click.Command, arguments: Sequence[str]) -> None:
+    """Raise UsageError for an empty argument: of a shell variable that is not set. It would stand for everything.
+
+    Settings of an export may be empty: they are set back to that.
+    """
+    options = {flag: option for option in loaded.params for flag in option.opts}
+    for before, argument in pairwise(["", *arguments]):
+        flag, equals, value = argument.partition("=")
+        given = options.get(flag if equals else before)
+        if isinstance(given, click.Option) and not given.is_flag:
+            if not (value if equals else argument).strip() and (given.envvar or given.name not in BY_NAME):
+                raise UsageError("run", "", f"it is empty. {UNSET}", place=flag if equals else before)
+        elif not argument.strip() and (given or not before.startswith("-")):
+            raise UsageError("run", "an argument", f"it is empty. {UNSET}")
+
+
+UNSET = "Leave it out, or give it a value: a variable of the shell may not be set."
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

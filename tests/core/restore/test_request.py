@@ -79,3 +79,10 @@ def test_a_local_folder_needs_a_bucket_to_go_through() -> None:
 def test_what_is_no_bucket_is_refused(via: str) -> None:
     with pytest.raises(UsageError, match=r"^via: invalid value"):
         ask(via=via)
+
+
+@pytest.mark.parametrize("name", ["include", "partitions"])
+@pytest.mark.parametrize("given", ["", ",", [], [""]])
+def test_a_list_that_names_nothing_does_not_stand_for_everything(name: str, given: Any) -> None:
+    with pytest.raises(UsageError, match="it names nothing"):
+        ask(**{name: given})

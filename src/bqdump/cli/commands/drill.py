@@ -23,7 +23,7 @@ from bqdump.cli.signals import until_stopped
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import UsageError
 from bqdump.core.restore.drill import Drilled, Portion, portion
-from bqdump.core.restore.request import DRILL_SETTINGS, Requested, requested_drill
+from bqdump.core.restore.request import DRILL_SETTINGS, Requested, refuse_nothing, requested_drill
 from bqdump.core.restore.result import Restoration
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.task_identity import identify
@@ -79,6 +79,7 @@ def drill(
     """
     settings = load_settings(options, ("bucket",))
     size = portion(tables, sample or "")
+    refuse_nothing("include", ",".join(include) if include else ())
     parsed = requested_drill(
         settings,
         scratch_project=scratch_project or "",
