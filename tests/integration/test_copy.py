@@ -235,7 +235,7 @@ def test_bad_input_is_one_sentence_and_changes_nothing(stage: Stage, second: str
             2,
             "unknown scheme ftp://; expected gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or a local folder",
         ),
-        (("", *at), 2, "it names no place"),
+        (("", *at), 2, "an argument: it is empty"),
         ((str(photos), *at), 2, "the folder is not empty and contains no export. Use a new or empty folder"),
         (("gs://no-such-bucket-anywhere/x", *at), 5, "no-such-bucket-anywhere"),
         ((f"gs://{second}", "nope", *at), 5, "cannot find run nope"),

@@ -16,8 +16,8 @@ from bqdump.adapters.signing_keys import FileKey
 from bqdump.core.documents.target import Drill
 from bqdump.core.settings.settings import Settings
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.drills import sign_drill
 from bqdump.repository.repository import create
-from bqdump.repository.signatures import sign_drill
 from bqdump.services.keys import with_signed_drills
 from bqdump.ui.archive import Archive
 from bqdump.verbs import inspection

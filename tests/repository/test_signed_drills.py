@@ -11,8 +11,8 @@ from bqdump.adapters.signing_keys import FileKey, FileKeys
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.target import Drill
 from bqdump.core.settings.target import Target
+from bqdump.repository.drills import sign_drill, signed_drills
 from bqdump.repository.repository import create, overwrite
-from bqdump.repository.signatures import sign_drill, signed_drills
 
 LAYOUT, TARGET = Layout("p/"), Target("gs", "memory", "p/")
 NOTE = LAYOUT.drill("20260101T000000Z-1")

@@ -24,10 +24,9 @@ from bqdump.core.restore.plan import Options
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run as export
 from bqdump.export.task import Task as ExportTask
-from bqdump.repository.notes import read_drills
+from bqdump.repository.drills import read_drills, store_of_signed_drills
 from bqdump.repository.published import read_manifest
 from bqdump.repository.repository import create
-from bqdump.repository.signatures import store_of_signed_drills
 from bqdump.restoration import run as restoring
 from bqdump.restoration.changes import Compared
 from bqdump.restoration.drill import NAME, drill

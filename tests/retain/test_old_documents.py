@@ -7,7 +7,7 @@ import asyncio
 from bqdump.core.documents.target import Drill
 from bqdump.core.restore.documents import Restores
 from bqdump.core.retention.pruned import Pruned
-from bqdump.repository.notes import read_drills
+from bqdump.repository.drills import read_drills
 from bqdump.repository.repository import overwrite
 from retain.scene import DAY, LAYOUT, Scene
 

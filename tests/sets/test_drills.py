@@ -12,7 +12,7 @@ from bqdump.core.errors import DeniedError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.drill import Drilled, Portion
 from bqdump.core.restore.plan import Options
-from bqdump.repository.notes import read_drills
+from bqdump.repository.drills import read_drills
 from bqdump.restoration import obtain, planning
 from bqdump.restoration.planning import Draft, draft
 from bqdump.restoration.restore import drill as drill_all

@@ -26,6 +26,7 @@ from bqdump.core.errors import UsageError, open_files_error, out_of_files
 from bqdump.core.formats.types import Column
 from bqdump.core.sizes import size_text
 from bqdump.core.sql.checksums import Leaf, chunks, file_statement, leaves, parsing_statement
+from bqdump.core.sql.views import literal, quoted
 from bqdump.ports.data_reader import DataFile, Digest
 
 # BigQuery exports rows of up to 100 MB; two files are decoded at once, each with room for such a row.
@@ -76,7 +77,7 @@ class DataFiles:
         self._threads = ThreadPoolExecutor(DECODED_AT_ONCE, thread_name_prefix="decode")
         with _on_this_disk(""):
             self._folder = tempfile.TemporaryDirectory(prefix="bqdump-")
-        self._connection.execute(f"SET temp_directory = {_literal(self._folder.name)}")
+        self._connection.execute(f"SET temp_directory = {literal(self._folder.name)}")
 
     def check_room(self, size: int) -> None:
         if (free := shutil.disk_usage(self._folder.name).free) < size:
@@ -191,7 +192,7 @@ MAGIC = "*?["
 
 def address(path: Path) -> str:
     """A literal that DuckDB takes for this very file, and not for a pattern."""
-    return _literal("".join(f"[{character}]" if character in MAGIC else character for character in str(path)))
+    return literal("".join(f"[{character}]" if character in MAGIC else character for character in str(path)))
 
 
 def parquet_relation(path: Path) -> str:
@@ -204,30 +205,30 @@ def csv_relation(file: DataFile, path: Path, *, header: bool, null: str = "") ->
 
     null: the unquoted text that means NULL. In quotes it is a string.
     """
-    columns = ", ".join(f"{_literal(column.name)}: 'VARCHAR'" for column in file.columns)
+    columns = ", ".join(f"{literal(column.name)}: 'VARCHAR'" for column in file.columns)
     return (
         f"read_csv({address(path)}, {NO_HIVE}, "
-        f"auto_detect = false, header = {header}, delim = {_literal(file.delimiter)}, nullstr = {_literal(null)}, "
+        f"auto_detect = false, header = {header}, delim = {literal(file.delimiter)}, nullstr = {literal(null)}, "
         f"allow_quoted_nulls = false, quote = '\"', escape = '\"', new_line = '\\n', "
         f"columns = {{{columns}}}, parallel = false, "
-        f"compression = {_literal(file.codec)}, max_line_size = {LARGEST_VALUE_BYTES}, "
+        f"compression = {literal(file.codec)}, max_line_size = {LARGEST_VALUE_BYTES}, "
         f"buffer_size = {LARGEST_VALUE_BYTES + 1})"
     )
 
 
 def json_relation(file: DataFile, path: Path) -> str:
     """A file of newline-delimited JSON as a relation of strings, also within structs and lists."""
-    columns = ", ".join(f"{_literal(column.name)}: {_literal(_text_type(column))}" for column in file.columns)
+    columns = ", ".join(f"{literal(column.name)}: {literal(_text_type(column))}" for column in file.columns)
     return (
         f"read_json({address(path)}, {NO_HIVE}, "
         f"format = 'newline_delimited', auto_detect = false, columns = {{{columns}}}, "
-        f"compression = {_literal(file.codec)}, records = true, maximum_object_size = {LARGEST_VALUE_BYTES})"
+        f"compression = {literal(file.codec)}, records = true, maximum_object_size = {LARGEST_VALUE_BYTES})"
     )
 
 
 def _text_type(column: Column) -> str:
     if column.type == "STRUCT":
-        members = ", ".join(f"{_quoted(member.name)} {_text_type(member)}" for member in column.fields)
+        members = ", ".join(f"{quoted(member.name)} {_text_type(member)}" for member in column.fields)
         kind = f"STRUCT({members})"
     else:
         kind = "VARCHAR"
@@ -273,7 +274,7 @@ def _header_differences(cursor: Any, file: DataFile, path: Path) -> list[str]:
 def _unknown_keys(cursor: Any, file: DataFile, path: Path) -> list[str]:
     objects = (
         f"read_json_objects({address(path)}, {NO_HIVE}, "
-        f"format = 'newline_delimited', compression = {_literal(file.codec)}, "
+        f"format = 'newline_delimited', compression = {literal(file.codec)}, "
         f"maximum_object_size = {LARGEST_VALUE_BYTES})"
     )
     known = {column.name for column in file.columns}
@@ -291,14 +292,6 @@ def _fits(column: Column, kind: Any, *, element: bool = False) -> bool:
             _fits(member, inner) for member, (_, inner) in zip(column.fields, members, strict=True)
         )
     return column.type not in FITTING or kind.id in FITTING[column.type]
-
-
-def _literal(text: object) -> str:
-    return "'" + str(text).replace("'", "''") + "'"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _first_line(error: Exception) -> str:

@@ -25,8 +25,9 @@ from bqdump.core.times import EPOCH, milliseconds_of, parse_time, time_in, time_
 from bqdump.core.wording import COMMANDS
 from bqdump.observe.status import status_with
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.drills import read_drills
 from bqdump.repository.manifests import contents_of
-from bqdump.repository.notes import read_drills, readable_tags
+from bqdump.repository.notes import readable_tags
 from bqdump.repository.published import read_latest, readable_latest
 from bqdump.repository.references import is_left_over, read_storage
 from bqdump.repository.repository import exists, read, value_of

@@ -1,19 +1,14 @@
-"""The tags of runs: all of them from one listing, and how they are changed.
-
-The notes on drills, from one listing.
-"""
+"""The tags of runs: all of them from one listing, and how they are changed."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.document import RUN_ID, Notes
 from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.retention import MOST_TAGS, Tags
 from bqdump.core.documents.run_layout import RunLayout
-from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DocumentError, NotFoundError, UsageError
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.references import being_pruned
@@ -85,13 +80,3 @@ async def run_exists(store: ObjectStore, names: RunLayout) -> bool:
 
 def _missing(run: str) -> NotFoundError:
     return NotFoundError("tag", f"run {run[:100]}", "there is none", "{call:runs} lists all runs.")
-
-
-async def read_drills(store: ObjectStore, layout: Layout) -> list[Drill]:
-    """All drills of a target, the earliest first. One request for 1,000 drills. Unreadable notes are left out."""
-    drills = []
-    async for page in store.notes(layout.drills):
-        for note in page:
-            with suppress(DocumentError):
-                drills.append(decode(note.data, Drill, note.name))
-    return sorted(drills, key=lambda drill: drill.began)

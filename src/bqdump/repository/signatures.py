@@ -1,25 +1,18 @@
-"""Signing the manifest of a run, and reading only manifests that a trusted key has signed.
-
-Signing the notes on drills, and which of them are signed.
-"""
+"""Signing the manifest of a run, and reading only manifests that a trusted key has signed."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 import msgspec
 from msgspec.structs import replace
 
-from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.document import STATE
-from bqdump.core.documents.layout import Layout
 from bqdump.core.documents.manifest import Manifest
-from bqdump.core.documents.notes import encode_note
 from bqdump.core.documents.run_layout import RunLayout, names_beside
 from bqdump.core.documents.sets import SetManifest
 from bqdump.core.documents.signature import (
@@ -28,25 +21,22 @@ from bqdump.core.documents.signature import (
     Signature,
     Statement,
     envelope_of,
-    envelope_of_drill,
     statement_of,
 )
-from bqdump.core.documents.target import SET, Drill
+from bqdump.core.documents.target import SET
 from bqdump.core.errors import DocumentError, OutdatedError, VerificationError
 from bqdump.core.settings.target import Target
 from bqdump.core.times import parse_time
 from bqdump.ports.signer import Signer, TrustedKeys
-from bqdump.ports.store import Note, ObjectInfo, ObjectStore, Stored
-from bqdump.repository.notes import read_drills
+from bqdump.ports.store import ObjectInfo, ObjectStore, Stored
 from bqdump.repository.objects import names_of_signatures, read_object
-from bqdump.repository.repository import create, swap, value_of
+from bqdump.repository.repository import create, swap
 
 # Of a run, or, where objects are locked, of a run of a set.
 MANIFEST = re.compile(
     rf"(?P<prefix>(?:.*/)?){STATE}/(?:runs/(?P<run>[^/]+)|projects/(?P<of_set>[^/]+)/[0-9a-f]{{16}})/manifest\.json",
     re.DOTALL,
 )
-DRILL = re.compile(rf"(?:.*/)?{STATE}/drills/[^/]+\.json", re.DOTALL)
 SIGNATURES_AT_ONCE = 16
 FIND_OUT = "Find out by whom, and use another run or a copy."
 # Any name that a document could give as that of a manifest.
@@ -148,60 +138,6 @@ async def _signatures_in(store: ObjectStore, name: str, unsigned: Envelope) -> t
         envelope = decode(stored.data, Envelope, name)
         return envelope.signatures if envelope.payload == unsigned.payload else ()
     return ()
-
-
-async def sign_drill(
-    store: ObjectStore, target: Target, layout: Layout, name: str, note: Drill, signer: Signer
-) -> None:
-    """Sign the note on a drill that is about to be stored under this object name, so that none is left without."""
-    unsigned = envelope_of_drill(encode_note(note), name, "" if target.folder else str(target))
-    signature = Signature(await signer.key_id(), await signer.sign(unsigned.signed))
-    await create(store, layout.drill_signature(name), replace(unsigned, signatures=(signature,)))
-
-
-async def signed_drills(store: ObjectStore, target: Target, layout: Layout, keys: TrustedKeys) -> list[Drill]:
-    """The drills whose notes one of the keys has signed for this place, the earliest first."""
-    return await read_drills(store_of_signed_drills(store, target, keys), layout)
-
-
-def store_of_signed_drills(store: ObjectStore, target: Target, keys: TrustedKeys) -> ObjectStore:
-    """A store that lists no notes on drills but those that one of the keys has signed for the place they are in."""
-    return cast("ObjectStore", _SignedDrills(store, target, keys))
-
-
-class _SignedDrills:
-    def __init__(self, store: ObjectStore, target: Target, keys: TrustedKeys) -> None:
-        self._store, self._target, self._keys = store, target, keys
-        # By name and generation: the console lists them time and again.
-        self._signed = set[tuple[str, int]]()
-
-    def __getattr__(self, name: str) -> Any:
-        """All but listing notes is the store's."""
-        return getattr(self._store, name)
-
-    async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
-        """See ObjectStore."""
-        async for page in self._store.notes(prefix, start):
-            drills = [note for note in page if DRILL.fullmatch(note.name)]
-            signed = await gathered(self._is_signed, drills, SIGNATURES_AT_ONCE) if drills else []
-            refused = {note.name for note, counts in zip(drills, signed, strict=True) if not counts}
-            yield [note for note in page if note.name not in refused]
-
-    async def _is_signed(self, note: Note) -> bool:
-        if (note.name, note.generation) in self._signed:
-            return True
-        prefix = note.name.rpartition(f"{STATE}/drills/")[0]
-        target = "" if self._target.folder else str(replace(self._target, prefix=prefix))
-        expected = envelope_of_drill(note.data, note.name, target)
-        try:
-            envelope = await value_of(self._store, Layout(prefix).drill_signature(note.name))
-        except DocumentError:
-            return False
-        if envelope is None or envelope.payload != expected.payload:
-            return False
-        signed = any(self._keys.has_signed(signature.sig, expected.signed) for signature in envelope.signatures)
-        self._signed.update([(note.name, note.generation)] if signed else [])
-        return signed
 
 
 class ReplacedError(VerificationError):

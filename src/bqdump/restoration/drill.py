@@ -21,7 +21,7 @@ from bqdump.core.sizes import counted
 from bqdump.core.tables.catalog import Dataset
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
-from bqdump.repository.notes import read_drills
+from bqdump.repository.drills import read_drills
 from bqdump.repository.repository import create
 from bqdump.restoration.obtain import Proposal, propose, take_part
 from bqdump.restoration.run import carry_out_alone
@@ -120,7 +120,7 @@ async def drill_prepared(prepared: Prepared) -> Drilled:
     document = task.settings.layout.drill(f"{at}-{options.dataset.removeprefix(NAME)}")
     if task.signer:
         # Imported for such drills only.
-        from bqdump.repository.signatures import sign_drill
+        from bqdump.repository.drills import sign_drill
 
         await sign_drill(task.store, task.settings.target, task.settings.layout, document.name, note, task.signer)
     await create(task.store, document, note)

@@ -100,7 +100,7 @@ def with_signed_drills(store_at: StoreAt, settings: Settings) -> StoreAt:
     keys = open_trusted(settings)
     if keys is None:
         return store_at
-    from bqdump.repository.signatures import store_of_signed_drills
+    from bqdump.repository.drills import store_of_signed_drills
 
     stores = dict[Target, ObjectStore]()
 

@@ -24,9 +24,9 @@ from bqdump.core.settings.settings import Settings
 from bqdump.observe.history import RunLine, published_run, read_runs, with_storage, with_tags
 from bqdump.observe.status import newest_run
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.drills import read_drills
 from bqdump.repository.ledger import Ledger
 from bqdump.repository.manifests import contents_of
-from bqdump.repository.notes import read_drills
 from bqdump.repository.references import read_storage
 from bqdump.repository.repository import exists, read
 from bqdump.ui.frame import Place

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from bqdump.verbs.checks import doctor as doctor
     from bqdump.verbs.checks import ports_of as ports_of
     from bqdump.verbs.checks import verify as verify
-    from bqdump.verbs.copies import copy as copy
     from bqdump.verbs.exports import Ended as Ended
     from bqdump.verbs.exports import Start as Start
     from bqdump.verbs.exports import plan as plan
@@ -35,17 +34,17 @@ if TYPE_CHECKING:
     from bqdump.verbs.restores import plan_restore as plan_restore
     from bqdump.verbs.restores import restore as restore
     from bqdump.verbs.restores import restore_tasks as restore_tasks
+    from bqdump.verbs.retention import copy as copy
     from bqdump.verbs.retention import erase as erase
     from bqdump.verbs.retention import prune as prune
     from bqdump.verbs.retention import tag as tag
 
 VERBS = {
     "checks": "doctor ports_of verify",
-    "copies": "copy",
     "exports": "Ended Start plan run run_one",
     "inspection": "diff growth ls manifest previous_run report run_as_of runs sql status",
     "restores": "drill plan_drill plan_restore restore restore_tasks list_restores",
-    "retention": "erase prune tag",
+    "retention": "copy erase prune tag",
 }
 _MODULES = {name: module for module, names in VERBS.items() for name in names.split()}
 

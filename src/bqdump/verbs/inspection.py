@@ -43,8 +43,8 @@ from bqdump.observe.status import status as read_status
 from bqdump.pages.evidence import Stored, render_evidence
 from bqdump.ports.data_reader import QueryShell
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.drills import read_drills, signed_drills
 from bqdump.repository.exports import SetAt, StoreAt, exports_at
-from bqdump.repository.notes import read_drills
 from bqdump.repository.published import name_a_dataset, read_manifest, read_replacing
 from bqdump.services.keys import open_trusted, trusting, with_signed_drills
 from bqdump.services.opening import open_reader
@@ -202,7 +202,7 @@ async def _signatures(store: ObjectStore, settings: Settings, run: str) -> tuple
 
     Where keys are trusted, only theirs: others may have been added by anybody, who names the key as well.
     """
-    from bqdump.repository.signatures import signatures_there, signed_drills
+    from bqdump.repository.signatures import signatures_there
 
     envelope, trusted = await signatures_there(store, settings.target, settings.layout.run(run)), open_trusted(settings)
     keys = ", ".join(

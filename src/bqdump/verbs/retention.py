@@ -1,4 +1,4 @@
-"""Which runs are kept: prune, and the tags of runs; and erasing a table from all of them."""
+"""Keeping runs: copies of them in another place, prune, their tags, and erasing a table from all of them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ from typing import cast, get_args
 
 from msgspec.structs import replace
 
+from bqdump.copying.sets import copy_exports
+from bqdump.copying.survey import Locking
+from bqdump.copying.survey import Task as CopyTask
+from bqdump.core.copy.plan import Copied, Request
+from bqdump.core.documents.run import Owner
 from bqdump.core.documents.target import Erasing
 from bqdump.core.errors import DocumentError, NotFoundError, UsageError
+from bqdump.core.progress.events import Listener, ignore
 from bqdump.core.retention.erased import Erasures, refuse_without_reason
 from bqdump.core.retention.policy import policy_for, refuse_kept
 from bqdump.core.retention.pruned import OpenState, Pruned
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import Target
 from bqdump.observe.status import find_status
-from bqdump.ports.store import ObjectStore
+from bqdump.ports.signer import PROBE
+from bqdump.ports.store import Lock, ObjectStore
 from bqdump.repository.exports import ExportAt, StoreAt, exports_at
 from bqdump.repository.notes import change_tags, read_tags, run_exists
 from bqdump.repository.published import read_latest
@@ -27,7 +34,30 @@ from bqdump.retain.prune import prune_exports
 from bqdump.retain.rewrite import Task as ErasingTask
 from bqdump.retain.rewrite import keeps, point_set_again, refuse_unfinished_set
 from bqdump.retain.survey import AtWork
+from bqdump.services.copies import opened_copy
 from bqdump.services.keys import open_signer, trusting
+
+
+async def copy(settings: Settings, request: Request, owner: Owner, tell: Listener = ignore, tasks: int = 1) -> Copied:
+    """Copy runs (default: the published run) to another place, or only show what would be copied.
+
+    tasks: how many tasks share the files; `owner` is one of them.
+    """
+    if signer := open_signer(settings):
+        # A key that cannot sign is refused before anything is copied.
+        await signer.sign(PROBE)
+    now = _clock()
+    # Until a whole second, as S3 has no parts of one.
+    until = (now // 1000 + 1 + request.lock) * 1000
+    lock = Lock(until, request.lock_mode == "compliance") if request.lock_mode else None
+    async with opened_copy(settings, request, lock) as (source, target, mover, locks):
+        locking = Locking(locks, until, request.lock_mode, _clock) if locks and request.lock_mode else None
+        if locking and owner.task:
+            # Tasks share by notes that are replaced and deleted, which nobody can do where everything is locked.
+            return Copied(copied=not request.dry, source=str(settings.target), target=str(request.target), runs=())
+        tasks = 1 if locking else tasks
+        task = CopyTask(source, target, mover, owner, now, request.digests, request.dry, tell, signer, tasks, locking)
+        return await copy_exports(task, request.runs, request.policy, every=request.every)
 
 
 async def prune(
@@ -52,7 +82,7 @@ async def prune(
     exports = (
         (await exports_at(believing, settings)).through(store_at) if signed else await exports_at(store_at, settings)
     )
-    now, policy = int(time.time() * 1000), policy_for(settings, runs)
+    now, policy = _clock(), policy_for(settings, runs)
     if runs:
         shown = await prune_exports(exports, policy, now, at_work, delete=False, trusted=signed, states=_open_states)
         refuse_kept(runs, shown)
@@ -133,3 +163,7 @@ async def _dataset_of(export: ExportAt) -> str:
     """The dataset of an export, also of the only one of its prefix; "" where nothing is published."""
     latest = None if export.dataset else await read_latest(export.store, export.settings)
     return latest.dataset if latest else export.dataset
+
+
+def _clock() -> int:
+    return int(time.time() * 1000)

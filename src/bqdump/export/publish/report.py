@@ -85,7 +85,7 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     from bqdump.core.restore.drill import restorable, without_namesakes
     from bqdump.core.times import time_of
     from bqdump.pages.report import render_report, render_unpublished
-    from bqdump.repository.notes import read_drills
+    from bqdump.repository.drills import read_drills
 
     layout = settings.layout.run(run)
     manifest = await value_of(store, layout.manifest) if run else await read_manifest(store, settings)
