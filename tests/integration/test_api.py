@@ -206,6 +206,16 @@ def test_wrong_arguments_name_themselves(tmp_path: Path) -> None:
         bqdump.runs(config=str(tmp_path / "none.toml"))
 
 
+@pytest.mark.parametrize("runs", ["", [], [""]])
+def test_no_runs_are_not_all_runs(tmp_path: Path, runs: Any) -> None:
+    for verb in (
+        lambda: bqdump.prune(runs=runs, yes=True, keep_last=1, to=str(tmp_path)),
+        lambda: bqdump.copy(str(tmp_path / "copy"), runs, to=str(tmp_path)),
+    ):
+        with pytest.raises(bqdump.UsageError, match=r"^runs: it names no run"):
+            verb()
+
+
 def test_a_file_of_settings_is_read_where_it_is_named_and_the_environment_never(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,7 +100,7 @@ def copy(
         request = requested_copy(
             settings,
             dest,
-            [runs] if isinstance(runs, str) and runs else runs,
+            _runs("copy", runs),
             [name for name in RULES if options.get(name)],
             every=every,
             storage_class=storage_class,
@@ -148,7 +148,7 @@ def prune(*, runs: str | Sequence[str] = (), yes: bool = False, **options: Unpac
     manifest of any run cannot be read; nothing is deleted then.
     """
     settings = settings_of(options, ("bucket",))
-    named = (runs,) if isinstance(runs, str) and runs else tuple(runs)
+    named = _runs("prune", runs)
     policy_for(settings, named)
 
     pruning = partial(verbs.prune, settings=settings, runs=named, delete=yes)
@@ -166,6 +166,14 @@ def tag(
     adding, removing = _tags(add), _tags(remove)
     settings = settings_of(options, ("bucket",))
     return finish(serve(settings, lambda services: verbs.tag(services.store_at, settings, run, adding, removing)))
+
+
+def _runs(verb: str, runs: str | Sequence[str]) -> tuple[str, ...]:
+    """The names of runs. Raises UsageError for a list that is given and names none: without one, others are chosen."""
+    named = (runs,) if isinstance(runs, str) else tuple(runs)
+    if runs != () and not any(map(str.strip, named)):
+        raise UsageError(verb, "", "it names no run", "Leave it out, or name one.", place="runs")
+    return named
 
 
 def _tags(names: str | Sequence[str]) -> tuple[str, ...]:
