@@ -280,7 +280,17 @@ async def set_report(sets: Sequence[SetAt], run: str, since: str) -> tuple[str, 
         cause = f"the report of a set shows the published run, {newest.run}"
         hint = f"For other runs, and for changes: {name_a_dataset(sets[0].settings, newest.datasets[0].dataset)}"
         raise UsageError("report", f"run {run}" if run else f"changes since run {since}", cause, hint)
-    return newest.run, render_set([(manifest, _absolute(at.settings.target)) for at, manifest in published])
+    locked = min([await _locked_until(at, manifest) for at, manifest in published])
+    return newest.run, render_set([(manifest, _absolute(at.settings.target)) for at, manifest in published], locked)
+
+
+async def _locked_until(at: SetAt, manifest: SetManifest) -> int:
+    """Until when every export of a locked set is locked, 0 where one is not."""
+    if not manifest.locked:
+        return 0
+    names = [entry.manifest for entry in manifest.datasets if entry.manifest]
+    infos = await gathered(at.store.stat, names, AT_ONCE)
+    return min((info.locked_until if info else 0 for info in infos), default=0)
 
 
 def _absolute(target: Target) -> Target:

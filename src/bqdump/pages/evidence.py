@@ -89,7 +89,7 @@ def verdict(manifest: Manifest, proof: Restorable) -> Verdict:
 def _facts(manifest: Manifest, stored: Stored) -> list[tuple[str, str]]:
     totals, own = manifest.totals, [table for table in manifest.tables if table.carried is None]
     begun, ended = min((entry.created for entry in own), default=0), max((entry.ended for entry in own), default=0)
-    earlier = totals.reused + totals.carried
+    earlier, copy = totals.reused + totals.carried, manifest.copy_of
     return [
         ("dataset", f"{manifest.project}.{manifest.dataset} ({manifest.location})"),
         ("run", f"{manifest.run} ({manifest.status})"),
@@ -103,6 +103,8 @@ def _facts(manifest: Manifest, stored: Stored) -> list[tuple[str, str]]:
         ("SHA-256 of the manifest", stored.sha256),
         ("generation of the manifest", str(stored.generation)),
         ("signatures", stored.signatures),
+        *([("copied from", copy.source)] if copy else []),
+        *([("files locked until", time_text(copy.locked_until))] if copy and copy.locked_until else []),
     ]
 
 

@@ -130,16 +130,17 @@ def render_restored(result: Restoration) -> bytes:
 WAY_UP = "../../../"
 
 
-def render_set(sets: Sequence[tuple[SetManifest, Target | None]]) -> bytes:
+def render_set(sets: Sequence[tuple[SetManifest, Target | None]], locked: int = 0) -> bytes:
     """The page about a set: one with its target, or one for each location.
 
-    target: None for links that are relative to where the run stores its report.
+    target: None for links that are relative to where the run stores its report. locked: until when all are, 0 for not.
     """
     addresses = {
         entry.dataset: _address(manifest, entry, target) for manifest, target in sets for entry in manifest.datasets
     }
     about = together([manifest for manifest, _ in sets])
-    return document("project.html", about.project, about=about, addresses=addresses, problems=problems_of(about))
+    problems = problems_of(about)
+    return document("project.html", about.project, about=about, addresses=addresses, problems=problems, locked=locked)
 
 
 def together(manifests: Sequence[SetManifest]) -> SetManifest:

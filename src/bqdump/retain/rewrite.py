@@ -283,3 +283,10 @@ async def point_set_again(store: ObjectStore, settings: Settings) -> None:
         return None if made == now else made
 
     await swap(store, settings.layout.set_manifest, step)
+    now = await value_of(store, settings.layout.set_manifest)
+    page = now and not now.locked and await store.stat(name := settings.layout.set_run(now.run).report)
+    if now and page:
+        # Imported where a page is rendered only.
+        from bqdump.pages.report import render_set
+
+        await write_object(store, name, render_set([(now, None)]), page.generation)

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 
+from bqdump.concurrency import gathered
 from bqdump.core.documents.codec import decode, encode
 from bqdump.core.documents.document import RUN_ID
 from bqdump.core.documents.manifest import TableEntry
@@ -21,7 +22,7 @@ from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError, NotFoundError
 from bqdump.core.progress.tally import Progress, View
 from bqdump.core.settings.settings import Settings
-from bqdump.observe.history import RunLine, published_run, read_runs, with_storage, with_tags
+from bqdump.observe.history import LOOKS_AT_ONCE, RunLine, published_run, read_runs, with_storage, with_tags
 from bqdump.observe.status import newest_run
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills
@@ -115,20 +116,34 @@ class Archive:
         """The tables of a finished run, None while it has no manifest."""
         layout = self.layout(run)
         index, manifest = layout.contents, layout.manifest
-        if (data := self._kept.get(index.name)) is not None:
+        # An erasure writes both anew.
+        info = await self.store.stat(index.name) or await self.store.stat(manifest.name)
+        version = f"{index.name}#{info.generation}" if info else ""
+        if version and (data := self._kept.get(version)) is not None:
             return decode(data, index.type, index.name)
         # Where the index is damaged or not written yet, it can be made from the manifest.
         with suppress(DocumentError):
             if stored := await read(self.store, index):
                 contents = _about(run, decode(stored.data, index.type, index.name), index.name)
-                self._kept.keep(index.name, stored.data)
+                self._kept.keep(f"{index.name}#{stored.generation}", stored.data)
                 return contents
         stored = await read(self.store, manifest)
         if stored is None:
             return None
         contents = _about(run, contents_of(stored.data, manifest.name), manifest.name)
-        self._kept.keep(index.name, encode(contents))
+        self._kept.keep(version, encode(contents))
         return contents
+
+    async def locks(self, runs: Sequence[str]) -> dict[str, int]:
+        """Until when runs are locked, in milliseconds since 1970 UTC; none where the first one is not."""
+
+        async def until(run: str) -> int:
+            info = await self.store.stat(self.layout(run).manifest.name)
+            return info.locked_until if info and info.locked_until > time.time() * 1000 else 0
+
+        if not (runs and await until(runs[0])):
+            return {}
+        return {run: end for run, end in zip(runs, await gathered(until, runs, LOOKS_AT_ONCE), strict=True) if end}
 
     async def finished(self, run: str) -> Contents:
         """The tables of a finished run. Raises NotFoundError for an unfinished one."""

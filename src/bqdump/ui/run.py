@@ -216,6 +216,7 @@ async def run_page(archive: Archive, request: Request) -> Response:
         archive.place,
         f"Run {run}",
         about=contents,
+        locked=(await archive.locks([run])).get(run, 0),
         verdict=verdict(contents),
         totals=totals(contents),
         chart=gantt(own_bars(contents.tables)),

@@ -43,6 +43,7 @@ async def runs_page(archive: Archive, request: Request) -> Response:
     now, pages = page_number(request.query_params.get("page", ""), len(lines), EACH)
     shown = lines[(now - 1) * EACH : now * EACH]
     published = next((line for line in lines if line.published), None)
+    locks = await archive.locks([line.run for line in sorted(shown, key=lambda line: not line.published) if line.whole])
     readable = [line for line in lines if line.state != "unreadable"]
     charted = readable[:CHARTED][::-1]
     return page(
@@ -67,6 +68,7 @@ async def runs_page(archive: Archive, request: Request) -> Response:
         planned_last=next((line for line in lines if line.run == newest and not line.whole), None),
         problems=[line for line in lines if line.problem],
         problems_shown=PROBLEMS,
+        locks=locks,
         totals=_totals(readable),
         charted=len(charted),
         drawn=_charts(charted),

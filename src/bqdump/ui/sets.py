@@ -88,6 +88,7 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
     manifest, names = await asyncio.gather(read_set_manifest(collection.store, collection.settings), collection.names())
     newest, runs = await asyncio.gather(collection.whole.newest(), _runs(collection, names))
     about = as_stored(manifest, runs) if manifest else None
+    locks = await _locks(collection, about) if about and about.locked else {}
     now, pages = page_number(request.query_params.get("page", ""), len(runs), EACH)
     return page(
         "datasets.html",
@@ -100,6 +101,7 @@ async def datasets_page(collection: Collection, request: Request) -> Response:
         names=names,
         left=_left(manifest, names) if manifest else [],
         proven=await _proven(collection, manifest) if manifest else {},
+        locked=min(locks.values(), default=0),
         newest=newest if not manifest or (newest != manifest.run and not manifest.locked) else "",
         tones=TONES,
         runs=len(runs),
@@ -127,11 +129,17 @@ async def _proven(collection: Collection, manifest: SetManifest) -> dict[str, st
 
 
 def as_stored(manifest: SetManifest, runs: Sequence[SetRun]) -> SetManifest:
-    """The published set without the exports that are no longer there: their datasets count as failed."""
-    stored = {(part.dataset, part.run) for run in runs for part in run.parts}
+    """The published set with its exports as they are there: with the numbers that an erasure has left.
+
+    Datasets whose exports are no longer there count as failed.
+    """
+    stored = {(part.dataset, part.run): part for run in runs for part in run.parts}
 
     def entry(member: DatasetEntry) -> DatasetEntry:
-        if not member.run or (member.dataset, member.run) in stored:
+        part = stored.get((member.dataset, member.run))
+        if part and part.whole and (part.tables, part.files) != (member.tables, member.files):
+            return replace(member, tables=part.tables, rows=part.rows, files=part.files, bytes=part.bytes)
+        if part or not member.run:
             return member
         problem = " ".join(filter(None, [member.problem, f"Its export by run {member.run} is no longer there."]))
         return replace(
@@ -140,6 +148,15 @@ def as_stored(manifest: SetManifest, runs: Sequence[SetRun]) -> SetManifest:
 
     datasets = tuple(map(entry, manifest.datasets))
     return replace(manifest, datasets=datasets, status=manifest.status if datasets == manifest.datasets else "partial")
+
+
+async def _locks(collection: Collection, manifest: SetManifest) -> dict[str, int]:
+    """Until when the exports of the published set are locked, by dataset."""
+
+    async def until(entry: DatasetEntry) -> tuple[str, int]:
+        return entry.dataset, (await (await collection.of(entry.dataset)).locks([entry.run])).get(entry.run, 0)
+
+    return dict(await gathered(until, [entry for entry in manifest.datasets if entry.run], AT_ONCE))
 
 
 async def _runs(collection: Collection, names: list[str]) -> list[SetRun]:
