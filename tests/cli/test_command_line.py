@@ -192,7 +192,7 @@ PARSED = [
     (["plan", "--tasks", "0"], "--tasks: 0 is not a whole number from 1 to 10000."),
     (["render", "job"], "--region: missing: region of the job, e.g. europe-west1."),
     (["status", "a", "b"], "got unexpected extra argument (b)."),
-    (["status", "../x"], f"RUN: '../x' is not the name of a run: {NAME}."),
+    (["status", "../x"], f"RUN: '../x' is not the name of a run: {NAME}. A place is named with --to ../x."),
     (["diff", "a\nb"], f"BEFORE: 'a\\nb' is not the name of a run: {NAME}."),
     (["completion", "tcsh"], "SHELL: 'tcsh' is not one of 'bash', 'zsh', 'fish'."),
 ]

@@ -25,7 +25,13 @@ def refused(called: Called, code: int, *words: str) -> None:
     for word in words:
         assert word in error
     assert "Traceback" not in called.out + called.err
-    assert error.rstrip()[-1] in ".?})" or "For example" in error or "Run:" in error or "bqdump run" in error
+    assert (
+        error.rstrip()[-1] in ".?})"
+        or "For example" in error
+        or "Run:" in error
+        or "bqdump run" in error
+        or error.endswith(": bqdump init")
+    )
 
 
 @pytest.mark.parametrize("name", ["PROJECT_ID", "SOURCE_DATASET", "DESTINATION_BUCKET"])

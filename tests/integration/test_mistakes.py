@@ -93,7 +93,64 @@ MISTAKES = [
     ("local seed --target gs://x", "bqdump: --target: invalid value 'gs://x'"),
     ("ui --port 99999", "--port: 99999 is not a whole number from 0 to 65535"),
     ("keys new nowhere/signing", "Create the folder first: mkdir -p nowhere"),
+    # As with pg_dump and pg_restore.
+    ("run -t orders", "-t: unknown option. Did you mean --include?"),
+    ("run -T orders", "Did you mean --exclude?"),
+    ("run --exclude-table orders", "Did you mean --exclude?"),
+    ("run -d sales", "Did you mean --dataset?"),
+    ("run --schema sales", "Did you mean --dataset?"),
+    ("run -j 4", "Did you mean --concurrency?"),
+    ("run -f exports", "-f: unknown option. Did you mean --to?"),
+    ("run --file exports", "--file: unknown option. Did you mean --to?"),
+    ("restore -d copy", "Did you mean --into?"),
+    ("restore --clean --into copy", "Did you mean --replace?"),
+    ("restore --if-exists --into copy", "Did you mean --replace?"),
+    ("restore my-project.copy", "A dataset is named with --into my-project.copy"),
+    # As with restic and rsync.
+    ("run --repo gs://my-exports", "Did you mean --to?"),
+    ("prune --older-than 30d", "Did you mean --keep-within?"),
+    ("prune --keep-days 7", "Did you mean --keep-daily?"),
+    ("prune -y --keep-last 1", "Did you mean --yes?"),
+    ("prune --force --keep-last 1", "Did you mean --yes?"),
+    ("verify --read-data", "Did you mean --read?"),
+    ("sync gs://a gs://b", "Did you mean copy?"),
+    ("show monday", "Did you mean ls?"),
+    # As with bq, gcloud and aws.
+    ("run --destination_format=PARQUET", "Did you mean --format?"),
+    ("run --project_id my-project", "Did you mean --project?"),
+    ("run --dataset_id sales", "Did you mean --dataset?"),
+    ("run --dry_run", "bqdump plan shows what a run would do."),
+    ("run --keep_daily 7", "--keep_daily: unknown option. Did you mean --keep-daily?"),
+    ("restore --dataset copy monday", "Did you mean --into?"),
+    ("run --dataset `my-project.sales`", "A project is named with --project, tables with --include"),
+    ("run --dataset my-project.sales.orders", "A project is named with --project, tables with --include"),
+    ("run --bucket 'my-exports'", "Leave out the quotes: what sets it takes them as part of the value."),
+    ("run --to 'exports'", "expected a path without quotes"),
+    ("run --to file:///srv/exports", "write the folder alone: /srv/exports"),
+    ("run --to https://storage.googleapis.com/my-exports/a", "write gs://my-exports/a"),
+    ("run --to C:\\exports", "this is a folder of Windows; expected a path of this machine"),
+    ("copy gs://my-exports gs://my-vault", "Name the export to copy with --to or --bucket."),
+    ("copy --source gs://x", "with --bucket, --prefix or --to"),
+    ("ls gs://my-exports", "A place is named with --to gs://my-exports"),
+    ("sql -q SELECT", "Did you mean --command?"),
+    ("sql --format csv", "Did you mean --csv or --json?"),
+    # As with dbt and others.
+    ("run --select orders", "Did you mean --include?"),
+    ("run --full-refresh", "Did you mean --no-incremental?"),
+    ("run --where id>1", "[tables.NAME] with columns and where"),
+    ("run --log-level debug", "Did you mean --verbose?"),
+    ("run --allow partial", "to publish without tables that fail: --allow-partial"),
+    ("run --ignore-errors", "Did you mean --allow-partial?"),
+    ("run --dataset sales --dataset ops", "--dataset: was given twice. Separate several by commas"),
+    ("run --config nosuch.toml", "--config nosuch.toml: No such file or directory. Write one: bqdump init"),
+    ("status --follow", "Did you mean --watch?"),
+    ("doctor --fix", "It prints the commands that fix what it finds."),
+    ("ui --host 0.0.0.0", "It serves this machine only"),
+    ("run --credentials key.json", "gcloud auth application-default login"),
+    ("version", "Did you mean bqdump --version?"),
 ]
+# Statements as the console of BigQuery has them.
+QUALIFIED = ["SELECT * FROM my-project.sales.orders", "SELECT * FROM sales.orders"]
 # What a settings file says, beside its project, dataset and bucket.
 FILES = [
     (b"format = csv", 'Write text in quotes, such as format = "csv"'),
@@ -133,6 +190,31 @@ def test_a_mistake_is_answered_in_one_sentence_that_names_the_fix(exported: Stag
     assert called.err.count("\n") == 1
     assert not UNFILLED.search(called.err)
     assert exported.objects() == before
+
+
+@pytest.mark.parametrize("statement", QUALIFIED)
+def test_a_table_that_is_named_with_its_dataset_is_answered_with_its_name(exported: Stage, statement: str) -> None:
+    called = exported.command("sql", "-c", statement)
+    assert called.code == 2
+    assert "A table is named alone, without project and dataset: orders." in called.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "fix"),
+    [
+        ("DESTINATION_BUCKET", '"my-exports"', "DESTINATION_BUCKET: invalid value '\"my-exports\"'"),
+        ("SOURCE_DATASET", "'sales'", "Leave out the quotes"),
+        ("BQDUMP_KEEP_DAILY", '"7"', "BQDUMP_KEEP_DAILY: invalid value '\"7\"': expected a number of runs"),
+        ("BQDUMP_PATIENCE", "10", "it has no unit: write 10s, 10m"),
+    ],
+)
+def test_a_mistake_in_a_variable_is_answered_in_one_sentence(
+    exported: Stage, variable: str, value: str, fix: str
+) -> None:
+    called = exported.command("runs", env={variable: value})
+    assert called.code == 2
+    assert fix in called.err
+    assert called.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(("content", "fix"), FILES)

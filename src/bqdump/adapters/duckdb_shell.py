@@ -7,7 +7,7 @@ import base64
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,8 @@ class DuckDBShell:
                 # DuckDB also guesses tables of its own.
                 alike = close_name(missing[1], self._columns)
                 hint = f"Did you mean {alike}?" if alike else f"Tables: {named(list(self._columns), FEW_NAMES)}."
+            if qualified := next(filter(None, map(_qualified(statement), self._columns)), ""):
+                hint = f"A table is named alone, without project and dataset: {qualified}."
             raise UsageError("run", "the statement", cause, hint) from None
 
     def close(self) -> None:
@@ -209,6 +211,11 @@ class DuckDBShell:
             self._connection.execute(view(table, self._columns[table], source, file.format, kinds))
         except duckdb.Error as error:
             raise DocumentError("read", f"table {table}", str(error).partition("\n")[0]) from None
+
+
+def _qualified(statement: str) -> Callable[[str], str]:
+    """Whether a statement names a table with its dataset, as BigQuery has it: the table's name, else ""."""
+    return lambda table: table if re.search(rf"[\w-]`?[.:]`?{re.escape(table)}\b", statement) else ""
 
 
 def _in_one_sentence(error: duckdb.Error) -> tuple[str, str]:

@@ -91,8 +91,44 @@ HABITS = {
     ("--table", ""): "Did you mean --include?",
     **{("--run", verb): f"A run is named without a flag: bqdump {verb} RUN." for verb in NAMING_RUNS},
     **{("--run-id", verb): f"A run is named without a flag: bqdump {verb} RUN." for verb in NAMING_RUNS},
+    **dict.fromkeys(
+        (("--where", ""), ("--columns", ""), ("--filter", ""), ("--fields", ""), ("--query", "run")),
+        "Columns and rows are chosen in bqdump.toml: [tables.NAME] with columns and where.",
+    ),
+    **dict.fromkeys(
+        (("--credentials", ""), ("--key-file", ""), ("--account", "")),
+        "Credentials are Google's: gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS.",
+    ),
+    ("--format", "sql"): "Did you mean --csv or --json?",
+    ("--host", "ui"): "It serves this machine only; from another one: ssh -L 8080:127.0.0.1:8080 HOST.",
+    ("--fix", "doctor"): "It prints the commands that fix what it finds.",
+    ("--source", "copy"): "What is copied is named as in every command, with --bucket, --prefix or --to.",
+    ("--dest", "copy"): "The destination is named without a flag: bqdump copy DEST.",
     ("--from-vault", "drill"): "Name the copy, and the key to trust: bqdump drill --to gs://VAULT --trust KEYFILE.",
 }
+
+# Flags of similar tools, and those that do the same here: the first that the command takes.
+SAME = {
+    ("--include",): "-t --table --tables --select -s --models -m --only",
+    ("--exclude",): "-T --exclude-table --exclude-tables --ignore",
+    ("--into", "--dataset"): "-d -n --dbname --db --database --schema --source-dataset --target-dataset --dataset-id",
+    ("--into", "--to"): "--target --destination --dest --dataset",
+    ("--watch", "--output", "--to", "--force"): "-f",
+    ("--output", "--to"): "--file --output -o --out --html --repo -r --repository",
+    ("--project",): "--project-id -p",
+    ("--bucket",): "--destination-bucket -b",
+    ("--concurrency",): "-j --jobs --parallel --threads --workers --transfers",
+    ("--replace", "--yes"): "--clean -c --overwrite --delete --if-exists --force",
+    ("--yes",): "-y --confirm --apply --no-dry-run",
+    ("--format",): "-F --destination-format --output-format --file-format",
+    ("--no-incremental", "--read"): "--full --full-refresh --deep --read-data --check-data",
+    ("--watch",): "--follow --wait --tail",
+    ("--command",): "-q --query --execute -e --sql --statement",
+    ("--verbose",): "--log-level --debug --trace",
+    ("--allow-partial",): "--allow-failures --ignore-errors --keep-going --continue-on-error",
+    ("--keep-within",): "--older-than --max-age --retention --expire",
+}
+MEANT = {flag: known for known, flags in SAME.items() for flag in flags.split()}
 
 UNKNOWN = re.compile(r"No such command '(.*?)'")
 # How click says that a number is too small or too large.
@@ -144,6 +180,8 @@ def _of_the_parser(error: click.ClickException) -> str:
             cause = f"{outside[1]} is not a whole number from {outside[2]} to {outside[3]}"
     elif isinstance(error, click.BadOptionUsage):
         what, cause = error.option_name, error.message.replace(f"Option {error.option_name!r} ", "")
+        if "given twice" in cause:
+            fix = f"Separate several by commas, such as {what} sales,ops."
         fix = f"Write {what} alone, or --no-{what[2:]}." if "does not take a value" in cause else fix
     elif context and cause.startswith("Got unexpected extra") and "dataset" in context.params:
         fix = "A setting is given with its flag, such as --dataset sales. " + fix
@@ -158,11 +196,15 @@ def _of_the_parser(error: click.ClickException) -> str:
 
 def _instead_of(error: click.NoSuchOption, context: click.Context | None) -> str:
     """What was probably meant by an option that the command does not have, "" where that is not known."""
-    flag, command = error.option_name, (context.info_name if context else "") or ""
+    flag, command = error.option_name.replace("_", "-"), (context.info_name if context else "") or ""
+    if context and _takes(context.command, flag):
+        return f"Did you mean {flag}?"
     if habit := HABITS.get((flag, command)) or HABITS.get((flag, "")):
         return habit
     if command == "bqdump":
         return f"Options follow the command: bqdump run {flag} …"
+    if same := [known for known in MEANT.get(flag, ()) if context and _takes(context.command, known)]:
+        return f"Did you mean {same[0]}?"
     if context and context.parent and _takes(context.parent.command, flag):
         group, _, name = context.command_path.rpartition(" ")
         return f"{flag} precedes the command: {group} {flag} … {name}"
@@ -188,7 +230,7 @@ def _commands_with(flag: str, context: click.Context | None) -> list[str]:
 
 
 def _takes(command: click.Command, flag: str) -> bool:
-    return any(flag in parameter.opts for parameter in command.params)
+    return any(flag in (*parameter.opts, *parameter.secondary_opts) for parameter in command.params)
 
 
 def _name(parameter: click.Parameter | None) -> str:

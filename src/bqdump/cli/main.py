@@ -70,12 +70,16 @@ GROUPS = {
 SYNONYMS = {
     **dict.fromkeys(("backup", "export", "dump"), "run"),
     **dict.fromkeys(("list", "snapshots", "history"), "runs"),
+    **dict.fromkeys(("show", "describe", "tables"), "ls"),
+    **dict.fromkeys(("cp", "sync", "mirror"), "copy"),
     **dict.fromkeys(("import", "load", "recover"), "restore"),
     **dict.fromkeys(("delete", "forget", "cleanup"), "prune"),
     **dict.fromkeys(("check", "validate"), "verify"),
     **dict.fromkeys(("console", "serve", "web"), "ui"),
     **dict.fromkeys(("config", "setup"), "init"),
     "tag": "runs --tag TAG RUN",
+    "version": "bqdump --version",
+    "lock": "copy DEST --lock 35d",
 }
 COMMANDS = {name: description for group in GROUPS.values() for name, description in group.items()}
 

@@ -24,6 +24,7 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.request import DRILL_SETTINGS, RESTORE_SETTINGS
 from bqdump.core.settings.resolve import Required, environment, file, flags, places, resolve
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
+from bqdump.core.settings.target import QUALIFIED
 from bqdump.core.settings.values import run_id
 from bqdump.core.sizes import size_text
 from bqdump.core.wording import close_name
@@ -62,12 +63,21 @@ OFTEN = (
 ALL = tuple(setting.name for setting in SETTINGS if setting.name not in COMMON)
 
 
-def run_name(_: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def run_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """The name of a run, as an argument. Raises click.BadParameter."""
     try:
         return value and run_id(value)
     except ValueError as error:
-        raise click.BadParameter(f"{value!r} is not the name of a run: {error}", param=parameter) from None
+        cause = f"{value!r} is not the name of a run: {error}"
+        raise click.BadParameter(f"{cause}{_place_in(context, str(value))}", param=parameter) from None
+
+
+def _place_in(context: click.Context, value: str) -> str:
+    """How a place or a dataset is named that was given in place of a run, "" for neither."""
+    if "/" in value:
+        return f". A place is named with --to {value}"
+    into = any("--into" in parameter.opts for parameter in context.command.params)
+    return f". A dataset is named with --into {value}" if into and QUALIFIED.fullmatch(value) else ""
 
 
 def run_names(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -93,6 +103,13 @@ class Command(click.Command):
     def __init__(self, *arguments: Any, needs: Sequence[str] = (), **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.needs = needs
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See click.Command. Of a dataset that is named twice, the first one would not be exported."""
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        if sum(parameter.name == "dataset" for parameter in given) > 1:
+            raise click.BadOptionUsage("--dataset", "was given twice", ctx)
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """See click.Command."""

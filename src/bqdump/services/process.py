@@ -78,6 +78,7 @@ def read_config(file: str | None) -> dict[str, Any]:
     except OSError as error:
         if out_of_files(error):
             raise open_files_error("read", str(path)) from None
-        raise UsageError("read the settings", str(path), error.strerror or str(error)) from None
+        hint = "Write one: {call:init}" if isinstance(error, FileNotFoundError) else ""
+        raise UsageError("read the settings", str(path), error.strerror or str(error), hint, setting="config") from None
     refuse_single_run(values, str(path))
     return values

@@ -249,6 +249,9 @@ def requested_copy(
     """The request. rules: the names of the arguments that are rules of retention. Raises UsageError."""
     try:
         target = parse_target(dest)
+        if place := next((run for run in runs if "/" in run), ""):
+            cause = "the destination is the only place to name as an argument"
+            raise UsageError(COPY, repr(place), cause, "Name the export to copy with {setting:to} or {setting:bucket}.")
         names = tuple(dict.fromkeys(map(run_id, runs)))
     except ValueError as error:
         raise UsageError(COPY, repr(dest), str(error)) from None

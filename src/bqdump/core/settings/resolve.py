@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -148,6 +149,9 @@ def given_settings(*sources: Source) -> dict[str, Given]:
     return settings
 
 
+QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
+
+
 def parsed(setting: Setting, value: Any, place: str) -> Any:
     """The value that a setting has in the end. Raises UsageError."""
     if value == "" and setting.name in REQUIRED:
@@ -162,7 +166,9 @@ def parsed(setting: Setting, value: Any, place: str) -> Any:
             raise UsageError(READ, "", problem, setting=setting.name, place=place) from None
         shown = "" if isinstance(error, SecretValueError) else f" {_shown(value)}"
         cause = f"invalid value{shown}: {error}"
-        raise UsageError(READ, "", cause, setting=setting.name, place=place) from None
+        quoted = isinstance(value, str) and QUOTED.fullmatch(value.strip())
+        hint = "Leave out the quotes: what sets it takes them as part of the value." if quoted else ""
+        raise UsageError(READ, "", cause, hint, setting=setting.name, place=place) from None
 
 
 def _shown(value: Any) -> str:

@@ -7,6 +7,7 @@ The setting `dataset`: the name of one dataset, or names and patterns of several
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -87,8 +88,16 @@ def parse_target(value: Any) -> Target:
     scheme, separator, rest = place.partition("://")
     if mistyped := BUCKET_MISTYPED.match(place):
         raise ValueError(f"expected {mistyped[1].lower()}://{place[mistyped.end() :]}, or ./{place} for a local folder")
+    if WINDOWS.match(place) and os.name != "nt":
+        raise ValueError("this is a folder of Windows; expected a path of this machine, such as ./exports")
+    if place[:1] in "'\"" and place[:1] == place[-1:] != "":
+        raise ValueError("expected a path without quotes")
     if not separator:
-        return Target(FOLDER, place)
+        return Target(FOLDER, place.rstrip("/") or place)
+    if scheme == "file":
+        raise ValueError(f"write the folder alone: {rest}")
+    if web := WEB.fullmatch(place):
+        raise ValueError(f"write gs://{web[1]}")
     if scheme not in SCHEMES:
         raise ValueError(f"unknown scheme {scheme}://; expected {EXPECTED}")
     return SCHEMES[scheme](scheme, rest)
@@ -102,6 +111,11 @@ def _in_bucket(scheme: str, rest: str) -> Target:
 
 
 # What would otherwise be the name of a local folder.
+WINDOWS = re.compile(r"[A-Za-z]:[\\/](?!/)")
+# The address of an object or a folder in a browser.
+WEB = re.compile(
+    r"https://(?:storage\.(?:googleapis|cloud\.google)\.com|console\.cloud\.google\.com/storage/browser)/([^?;#]+).*"
+)
 BUCKET_MISTYPED = re.compile(r"(gs|s3)(?::(?!//)/?|//)", re.IGNORECASE)
 EXPECTED = "gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or a local folder"
 SCHEMES: dict[str, Callable[[str, str], Target]] = {BUCKET: _in_bucket, S3: _in_bucket}
@@ -116,8 +130,8 @@ NAMES_EXPECTED = (
 )
 
 
-# PROJECT.DATASET, PROJECT:DATASET or DATASET.TABLE.
-QUALIFIED = re.compile(r"[\w-]+[.:][\w*?]+")
+# PROJECT.DATASET, PROJECT:DATASET, DATASET.TABLE or all three, as SQL and its tools quote them.
+QUALIFIED = re.compile(r"`?[\w-]+`?([.:]`?[\w*?-]+`?){1,2}")
 QUALIFIED_MEANT = "A project is named with {setting:project}, tables with {setting:include}"
 
 

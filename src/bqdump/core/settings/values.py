@@ -160,6 +160,8 @@ def risks(value: Any) -> tuple[Risk, ...]:
     names = patterns(value)
     for name in names:
         if name not in REFUSED:
+            if name in ("partial", "failures"):
+                raise ValueError("to publish without tables that fail: {setting:allow_partial}")
             close = close_name(name, REFUSED)
             guess = f"did you mean {close}?" if close else f"expected {listed(REFUSED)}"
             raise ValueError(f"unknown risk {name!r}; {guess}")
