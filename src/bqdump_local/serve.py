@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import sys
 import threading
@@ -70,6 +71,8 @@ def main() -> None:
         timeout_keep_alive=120,
     )
     server = uvicorn.Server(config)
+    # Requests that are cut off when it is stopped are no errors.
+    logging.getLogger("uvicorn.error").addFilter(lambda _: not server.should_exit)
     if not arguments.detached:
         threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
     if not at_once:

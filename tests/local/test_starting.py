@@ -10,12 +10,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 import msgspec
 import pytest
+import requests
 
 from bqdump.core.errors import NotFoundError, UsageError
 from bqdump_local import stack as stacks
@@ -48,6 +51,32 @@ def test_a_server_names_its_address_before_it_imports_what_it_serves_with(servic
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+( 127\.0\.0\.1:\d+)?\n", done.stdout)
     assert len(done.stdout.split()) == ports
     assert "too early: " in done.stderr
+
+
+MANY = "UNNEST(GENERATE_ARRAY(1, 100000))"
+
+
+def test_a_server_that_is_stopped_at_work_prints_no_traceback_of_requests_that_it_cuts_off() -> None:
+    command = [sys.executable, "-m", "bqdump_local.serve", "bigquery", "--storage", "http://127.0.0.1:1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
+        assert server.stdout
+        assert server.stderr
+        assert server.stdin
+        address = server.stdout.readline().decode().split()[0]
+        query = {"query": f"SELECT COUNT(*) FROM {MANY} a, {MANY} b, {MANY} c", "useLegacySql": False}
+
+        def ask() -> None:
+            with suppress(requests.ConnectionError):
+                requests.post(f"{address}/bigquery/v2/projects/p/queries", json=query, timeout=120)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        while not (jobs := requests.get(f"{address}/bigquery/v2/projects/p/jobs", timeout=60).json().get("jobs")):
+            pass
+        assert jobs[0]["state"] in ("PENDING", "RUNNING")
+        server.stdin.close()
+        assert b"Traceback" not in server.stderr.read()
+        asking.join()
 
 
 @pytest.mark.parametrize("service", ["storage", "bigquery"])
