@@ -108,6 +108,15 @@ def test_another_kind_of_object_under_the_name_of_a_table_is_refused_by_name(how
         plan(manifest(*TWO), holding(orders="VIEW"), replace=how == "replace", missing_only=how == "missing_only")
 
 
+@pytest.mark.parametrize(
+    "options", [{"replace": True}, {"missing_only": True}, {"as_": "{table}_old"}], ids=["replace", "missing", "as"]
+)
+def test_a_routine_under_the_name_of_a_table_is_not_in_its_way(options: dict[str, Any]) -> None:
+    name = "orders_old" if "as_" in options else "orders"
+    made = plan(manifest(*TWO), EMPTY._replace(routines=frozenset({name})), **options)
+    assert [one.action for one in made.tables] == ["create", "create"]
+
+
 def test_replace_and_missing_only_exclude_each_other() -> None:
     with pytest.raises(UsageError, match="cannot be used together with missing_only"):
         plan(manifest(*TWO), replace=True, missing_only=True)

@@ -73,9 +73,10 @@ def occupied(
     if options.data_only and not options.partitions:
         filled = filling([candidate.name for candidate in candidates], options, into, target)
         return Occupied({NamedObject(name, TABLE): action for name, action in filled.items()})
-    present, left = _present(target, options.restore), unfinished(target, options.restore)
+    tables, left = _tables(target, options.restore), unfinished(target, options.restore)
+    present = dict.fromkeys(target.routines, ROUTINE) | tables if target else tables
     # Under other names, tables are restored next to what is there.
-    taken = [candidate.name for candidate in candidates if candidate.name in present] if options.as_ else list(present)
+    taken = [candidate.name for candidate in candidates if candidate.name in tables] if options.as_ else list(present)
     if options.partitions:
         taken = []
     if taken and not options.replace and not options.missing_only:
@@ -83,7 +84,7 @@ def occupied(
     actions: dict[NamedObject, Action] = {}
     in_the_way = []
     for candidate in candidates:
-        kind, ours = present.get(candidate.name, ""), _is_ours(target, candidate.name, options.restore)
+        kind, ours = tables.get(candidate.name, ""), _is_ours(target, candidate.name, options.restore)
         if candidate.kind == ROUTINE:
             known = bool(target and candidate.name in target.routines)
             actions[candidate] = "create" if not known else "replace" if options.replace else "keep"
@@ -119,16 +120,13 @@ def refuse_other_layouts(tables: Iterable[TableStep], into: Dataset, target: Tar
     raise UsageError(PLAN, f"{into.project}.{into.name}", cause, hint)
 
 
-def _present(target: TargetState | None, restore: str) -> dict[str, str]:
-    """The kinds of what was in the target before this restore, by name; a routine may have the name of a table."""
-    if target is None:
-        return {}
-    tables = {
+def _tables(target: TargetState | None, restore: str) -> dict[str, str]:
+    """The kinds of the tables in the target before this restore, by name. Routines have names of their own."""
+    return {
         name: kind
-        for name, (kind, _) in target.tables.items()
+        for name, (kind, _) in (target.tables.items() if target else ())
         if not is_scratch(name) and not _is_ours(target, name, restore)
     }
-    return dict.fromkeys(target.routines, ROUTINE) | tables
 
 
 def unfinished(target: TargetState | None, restore: str = "") -> dict[str, str]:
