@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -121,7 +123,7 @@ def test_columns_that_were_exported_as_strings_are_made_again() -> None:
         """FROM_BASE64(JSON_VALUE(item0, '$."b"')) AS `b`""",
         """PARSE_JSON(NULLIF(JSON_QUERY(item0, '$."j"'), 'null'), wide_number_mode => 'round') AS `j`""",
         f"ARRAY(SELECT CAST(JSON_VALUE(item1) AS DATE) FROM UNNEST({days}) AS item1 {order}) AS `l`",
-        f"""IF({other} IS NULL, NULL, STRUCT(ST_GEOGFROMTEXT(JSON_VALUE({other}, '$."g"')) AS `g`)) AS `o`""",
+        f"""IF({other} IS NULL, NULL, STRUCT(ST_GEOGFROMTEXT(JSON_VALUE(item0, '$."o"."g"')) AS `g`)) AS `o`""",
     ))  # fmt: skip
     assert made.values[1] == (
         f"ARRAY(SELECT IF(item0 IS NULL, NULL, STRUCT({members})) FROM UNNEST(JSON_QUERY_ARRAY(`r`)) AS item0 "
@@ -170,3 +172,20 @@ def test_a_json_null_is_a_value_wherever_json_has_no_null() -> None:
 
 def test_nothing_reads_like_null_in_parquet_and_avro() -> None:
     assert [load(TEXTS, format_).like_null for format_ in ("avro", "parquet", "json")] == ["", "", ""]
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """A STRUCT with so many levels of three members each."""
+    deeper = [nested(depth - 1)] if depth > 1 else [column("c", "JSON")]
+    return column("d", "RECORD", fields=[column("a", "STRING"), column("b", "DATE", mode="REPEATED"), *deeper])
+
+
+def test_a_cast_from_a_string_grows_by_the_same_with_every_level_of_a_struct() -> None:
+    made = [load([nested(depth)], "csv", "query", shape=Shape(texts={"d": ""})).values[0] for depth in range(1, 16)]
+    calls = [len(re.findall(r"JSON_(?:QUERY|VALUE)\(", value)) for value in made]
+    # A NULLIF of another one would be evaluated anew at every level.
+    assert {after - before for before, after in pairwise(calls)} == {4}
+    assert not any("JSON_QUERY(NULLIF" in value or "JSON_VALUE(NULLIF" in value for value in made)
+    assert len(made[-1]) < 10_000
+    deepest = f"""JSON_QUERY(`d`, '${14 * '."d"'}."c"')"""
+    assert f"PARSE_JSON(NULLIF({deepest}, 'null'), wide_number_mode => 'round') AS `c`" in made[-1]

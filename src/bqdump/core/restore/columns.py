@@ -80,35 +80,60 @@ def from_json(column: Column, ref: str, item: str) -> str:
     """
     if not column.repeated and column.type != "STRUCT":
         return made(MAKERS.get(column.type, CAST) if column.type != "BYTES" else CAST, column, ref)
-    return _decoded(column, ref, item, 0)
+    return _decoded(column, _Json(ref), item, 0)
 
 
-def _decoded(column: Column, json: str, item: str, depth: int) -> str:
+class _Json(NamedTuple):
+    """What is at a path of names in the JSON text that a column or an element of an array has.
+
+    One path down to each value: a function of a function at every level would be evaluated anew for each of its uses.
+    """
+
+    ref: str
+    path: tuple[str, ...] = ()
+
+    def value(self) -> str:
+        """A scalar as a string."""
+        return f"JSON_VALUE({self.ref}{self._path()})"
+
+    def text(self) -> str:
+        """Its JSON text. BigQuery gives NULL for a JSON null in a string, others give the string."""
+        return f"NULLIF({self.found()}, 'null')" if self.path else self.ref
+
+    def found(self) -> str:
+        """The same, where a JSON null is a value."""
+        return f"JSON_QUERY({self.ref}{self._path()})" if self.path else self.ref
+
+    def member(self, column: Column) -> _Json:
+        return self._replace(path=(*self.path, column.name))
+
+    def _path(self) -> str:
+        names = "".join(f'."{name}"' for name in self.path)
+        return f", {literal(f'${names}')}" if names else ""
+
+
+def _decoded(column: Column, json: _Json, item: str, depth: int) -> str:
     """A value from its JSON text."""
     if column.repeated:
         inner = msgspec.structs.replace(column, repeated=False)
-        return _array(
-            f"JSON_QUERY_ARRAY({json})", item, depth, lambda element: _element(inner, element, item, depth + 1)
-        )
+        array = f"JSON_QUERY_ARRAY({json.text()})"
+        return _array(array, item, depth, lambda element: _element(inner, _Json(element), item, depth + 1))
     if column.type == "STRUCT":
-        members = [(member.name, _member(member, json, item, depth)) for member in column.fields]
-        return _struct(json, members)
-    return made(MAKERS.get(column.type, CAST), column, json if column.type == "JSON" else f"JSON_VALUE({json})")
+        members = [(member.name, _member(member, json.member(member), item, depth)) for member in column.fields]
+        return _struct(json.text(), members)
+    return made(MAKERS.get(column.type, CAST), column, json.text() if column.type == "JSON" else json.value())
 
 
-def _element(column: Column, json: str, item: str, depth: int) -> str:
+def _element(column: Column, json: _Json, item: str, depth: int) -> str:
     # It is no NULL, but a JSON value may be null.
-    return _decoded(column, f"IFNULL({json}, 'null')" if column.type == "JSON" else json, item, depth)
+    if column.type == "JSON":
+        return made(PARSE_JSON, column, f"IFNULL({json.found()}, 'null')")
+    return _decoded(column, json, item, depth)
 
 
-def _member(column: Column, json: str, item: str, depth: int) -> str:
-    path = literal(f'$."{column.name}"')
-    if column.type == "JSON" and column.required and not column.repeated:
-        return _element(column, f"JSON_QUERY({json}, {path})", item, depth)
-    if column.repeated or column.type in ("STRUCT", "JSON"):
-        # BigQuery gives NULL for a JSON null in a string, others give the string.
-        return _decoded(column, f"NULLIF(JSON_QUERY({json}, {path}), 'null')", item, depth)
-    return made(MAKERS.get(column.type, CAST), column, f"JSON_VALUE({json}, {path})")
+def _member(column: Column, json: _Json, item: str, depth: int) -> str:
+    never_null = column.type == "JSON" and column.required and not column.repeated
+    return (_element if never_null else _decoded)(column, json, item, depth)
 
 
 def made(pattern: str, column: Column, ref: str) -> str:
