@@ -10,16 +10,17 @@ from typing import Any
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.adapters.signing_keys import FileKey, FileKeys
 from bqdump.core.documents.definitions import Definitions, RowPolicy
-from bqdump.core.documents.run import Owner
+from bqdump.core.documents.run import Failure, Owner
 from bqdump.core.documents.target import Drill
 from bqdump.core.errors import DeniedError, NotFoundError, UnavailableError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.access import LIFETIME_MS
-from bqdump.core.restore.drill import Drilled, Portion, in_turn, portion
+from bqdump.core.restore.drill import Drilled, Portion, Restorable, in_turn, portion, restorable
 from bqdump.core.restore.plan import Options
 from bqdump.core.settings.target import Target
 from bqdump.export.run import run as export
@@ -152,6 +153,33 @@ def test_views_and_routines_are_proven_with_all_tables_but_not_with_some() -> No
     assert drilled(world).objects == 2
     some = drilled(world, Portion(tables=1))
     assert (some.state, some.objects) == ("proven", 0)
+
+
+def test_views_alone_prove_nothing_of_an_export_with_rows(caplog: pytest.LogCaptureFixture) -> None:
+    world = ExportedWorld()
+    world.change_manifest(definitions=Definitions(objects=(view("v", "SELECT 1 AS one"),)))
+    with caplog.at_level(logging.INFO):
+        done = drilled(world, request=Request(replace(SCRATCH, include=("v",))))
+    assert (done.state, done.tables, done.of, done.objects) == ("proven", (), 3, 1)
+    assert restorable(notes(world)) == Restorable()
+    assert LogEvent.DRILL_PROVEN not in [getattr(one, "event", "") for one in caplog.records]
+    # What an earlier drill found is still the newest finding, and what one proved the newest proof.
+    world.change_manifest(tables=tuple(replace(entry, rows=7) for entry in world.manifest.tables))
+    drilled(world, Portion(tables=1))
+    drilled(world, request=Request(replace(SCRATCH, include=("v",))))
+    assert "none: " in restorable(notes(world)).problem
+
+
+def test_a_table_whose_export_failed_is_one_that_a_drill_does_not_prove(caplog: pytest.LogCaptureFixture) -> None:
+    world = ExportedWorld({"one": ["x"]})
+    failure = Failure("00001-00000", "two", "job", 1, "invalid", "it has no columns", Owner("r1", 0))
+    world.change_manifest(status="partial", failed=(failure,))
+    with caplog.at_level(logging.INFO):
+        done = drilled(world)
+    assert (done.state, done.tables, done.of) == ("proven", ("one",), 2)
+    proof = restorable(notes(world))
+    assert (proof.extent, proof.all_proven) == ("1 of 2 tables", None)
+    assert f"1 of 2 tables of run {done.run} can be restored" in caplog.text
 
 
 def test_other_rows_than_in_the_manifest_are_a_difference() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.errors import DeniedError, UsageError
@@ -58,6 +60,17 @@ def test_named_tables_are_drilled_in_the_datasets_that_have_them(world: RestoreW
     assert drill(world, include=("ite*",)).tables == tuple(f"{name}.items" for name in DATASETS)
     with pytest.raises(UsageError, match="'itens': matches no object of any dataset; did you mean 'items'"):
         drill(world, include=("itens",))
+
+
+def test_all_tables_of_one_dataset_do_not_prove_a_set(world: RestoreWorld, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    manifest = world.manifest("sales")
+    assert manifest
+    only = replace(manifest, tables=(replace(manifest.tables[0], table="only"),))
+    world.store.put_now(world.settings(prefix="x/sales/").layout.run("r1").manifest.name, msgspec.json.encode(only))
+    done = drill(world, include=("only",))
+    assert (done.state, done.tables, done.of) == ("proven", ("sales.only",), 1)
+    assert "1 of 1 table of run r1 can be restored: 1 dataset" in caplog.text
 
 
 def test_a_portion_is_of_the_tables_of_each_dataset_in_turn(world: RestoreWorld) -> None:

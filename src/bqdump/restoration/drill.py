@@ -52,14 +52,14 @@ class Prepared(NamedTuple):
     """A drill that may begin.
 
     task: of the restore that it does.
-    tables: those with rows. lost: those whose files the export lacks.
+    tables: those with rows. lost: those whose rows the export lacks.
     proposal: how it was planned, where that was necessary before it begins.
     """
 
     task: Task
     manifest: Manifest
     tables: list[str]
-    lost: Sequence[object]
+    lost: Sequence[str]
     last: str
     proposal: Proposal | None = None
 
@@ -215,10 +215,10 @@ def _unproven(manifest: Manifest, done: Restoration) -> tuple[NotCreated, ...]:
 
 
 def _report(result: Drilled, export: Mapping[str, str]) -> None:
-    """Log what was proven, or every problem. export: the labels that name the export."""
+    """Log what was proven, if anything, or every problem. export: the labels that name the export."""
     for problem in result.problems:
         log.error("%s", problem, extra=LogEvent.DRILL_FAILED.extra(run=result.run, **export))
-    if not result.problems:
+    if result.proves:
         tables, of, rows = len(result.tables), counted(result.of, "table"), counted(result.rows, "row")
         # A run is not proven by some of its tables.
         what = f"run {result.run} is restorable: {tables} of {of}"

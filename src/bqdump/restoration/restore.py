@@ -147,13 +147,14 @@ async def drill(tasks: Sequence[Task], portion: Portion) -> Drilled:
     if not done:
         raise next(iter(failed.values()))
     result = drilled_together(chosen.run, done, [_failure(name, error) for name, error in failed.items()])
-    if not result.problems:
+    if result.proves:
         named = {"dataset": tasks[0].settings.dataset or ",".join(done), "target": str(tasks[0].settings.target)}
         proven = LogEvent.DRILL_PROVEN.extra(bytes_billed=result.bytes_billed, **named)
         datasets, of = counted(len(done), "dataset"), counted(result.of, "table")
         some = f"{len(result.tables)} of {of} of run {result.run} can be restored: {datasets}"
         whole = f"run {result.run} is restorable: {datasets}"
-        log.info("%s", whole if len(result.tables) == result.of else some, extra=proven)
+        everything = len(result.tables) == result.of and len(done) == len(chosen.parts)
+        log.info("%s", whole if everything else some, extra=proven)
     return result
 
 

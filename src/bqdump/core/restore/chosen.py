@@ -47,7 +47,9 @@ NOT_RENAMED = "only tables are restored under other names"
 def tables_with_rows(manifest: Manifest) -> tuple[list[str], list[str]]:
     """The tables of an export that a restore fills with rows, and those whose rows it cannot bring back."""
     everything = choose(manifest, Options(project=manifest.project, dataset=manifest.dataset))
-    return [entry.table for entry in everything.tables], [lost.name for lost in everything.lost]
+    tables = [entry.table for entry in everything.tables]
+    lost = {lost.name for lost in everything.lost} | {failure.table for failure in manifest.failed}
+    return tables, sorted(lost.difference(tables))
 
 
 def tables_in_target(manifest: Manifest, options: Options) -> Mapping[str, str]:

@@ -70,6 +70,11 @@ class Drilled(Result, frozen=True, kw_only=True):
         """Each difference and failure in words."""
         return tuple(f"{failure.name}: {failure.message}" for failure in (*self.different, *self.failed))
 
+    @property
+    def proves(self) -> bool:
+        """Whether no problem was found, and tables came back if the export has any: views alone prove no rows."""
+        return not self.problems and bool(self.tables or not self.of)
+
 
 def note_on(done: Drilled) -> Drill:
     """The note on a drill, which is small whatever the drill found."""
@@ -189,7 +194,8 @@ class Restorable(msgspec.Struct, frozen=True):
 
 
 def restorable(drills: Sequence[Drill]) -> Restorable:
-    """What these drills, the earliest first, have proven."""
+    """What these drills, the earliest first, have proven; those of views and routines alone say nothing of rows."""
+    drills = [drill for drill in drills if drill.tables or not (drill.of and drill.proven)]
     newest = drills[-1] if drills else None
     problem = "" if newest is None or newest.proven else next(iter(newest.problems), "it has no details")
     proofs = [drill for drill in drills if drill.proven]
