@@ -60,6 +60,20 @@ def test_a_table_with_one_more_column_gets_the_rows_by_a_query_that_the_plan_sho
     assert "there is no table orders_2" in refused.text
 
 
+def test_names_of_columns_may_differ_by_case(exported: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    exported.sql("CREATE SCHEMA back")
+    exported.sql("CREATE TABLE back.orders (ID INT64 NOT NULL, Day DATE, NOTE STRING) PARTITION BY Day")
+    command = ("restore", "--into", "back", "--include", "orders", "--verify", "--data-only")
+    done = call(capsys, *command)
+    assert done.code == 0, done.text
+    assert exported.sql("SELECT ID, NOTE FROM back.orders ORDER BY ID") == [(1, "a"), (2, "b")]
+    assert [field.name for field in exported.big.get_table("back.orders").schema] == ["ID", "Day", "NOTE"]
+    some = ("restore", "--into", "back", "--partitions", "orders$20260101..20260102", "--replace", "--verify")
+    again = call(capsys, *some)
+    assert again.code == 0, again.text
+    assert exported.sql("SELECT ID, NOTE FROM back.orders ORDER BY ID") == [(1, "a"), (2, "b")]
+
+
 def test_columns_that_do_not_fit_are_named_before_anything_changes(
     exported: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,6 +102,36 @@ def test_a_query_fills_tables_that_load_jobs_cannot_fill_exactly(fields: tuple[d
     assert (made.load.casts, made.load.columns) == (why, ("id", "name"))
 
 
+def test_columns_whose_names_differ_by_case_only_fit_because_names_have_no_case() -> None:
+    made = step(holding(column("ID", mode="REQUIRED"), FIELDS[1]))
+    assert (made.load.casts, made.load.columns) == ("upper and lower case of id differ there", ("id", "name"))
+    assert read(made.load.scratch)["schema"]["fields"][0]["name"] == "id"
+    assert read(made.create)["schema"]["fields"][0]["name"] == "ID"
+    export = entry("orders", [column("s", "RECORD", fields=[column("a"), column("b")])])
+    target = holding(column("s", "RECORD", fields=[column("a"), column("B")]))
+    (nested,) = plan(manifest(export), target, data_only=True).tables
+    assert nested.load.casts == "upper and lower case of s differ there"
+    with pytest.raises(UsageError, match="MORE is REQUIRED there"):
+        filled(holding(*FIELDS, column("MORE", mode="REQUIRED")))
+
+
+def test_a_partition_goes_into_a_table_whose_partitioning_column_differs_by_case_only() -> None:
+    days = {"type": "DAY", "field": "d"}
+    export = entry("orders", [column("d", "DATE")], timePartitioning=days)
+    there = holding(column("D", "DATE"), timePartitioning={"type": "DAY", "field": "D"})
+    (made,) = plan(manifest(export), there, partitions=("orders$20260101",)).tables
+    assert made.parts == ("20260101",)
+
+
+def test_a_long_range_is_refused_without_the_claim_that_each_of_its_partitions_has_rows() -> None:
+    days = {"type": "DAY", "field": "d"}
+    export = entry("orders", [column("d", "DATE")], timePartitioning=days)
+    there = holding(column("d", "DATE"), timePartitioning=days)
+    cause = r"partitions 20000101\.\.20261231 may be more than 1,000, as the files do not say which of them have rows"
+    with pytest.raises(UsageError, match=cause):
+        plan(manifest(export), there, partitions=("orders$20000101..20261231",))
+
+
 def test_rows_by_arrival_only_go_into_a_table_that_is_partitioned_alike() -> None:
     export = manifest(entry("orders", FIELDS, timePartitioning={"type": "DAY"}))
     with pytest.raises(UsageError, match="partitioned by day of ingestion time in the export, and neither partitioned"):

@@ -71,7 +71,7 @@ def partitions_in_target(
     return {
         names[table]: some.ids
         for table, some in chosen.items()
-        if some and there.get(names[table]) == some.partitioning
+        if some and some.partitioning.is_that_of(there.get(names[table]))
     }
 
 

@@ -164,13 +164,15 @@ def _within(partitioning: Partitioning, chosen: PartitionRange) -> str:
     return f"{column} >= {first} AND {column} < {beyond}" if beyond else f"{column} >= {first}"
 
 
-def refuse_parts(table: str, parts: Sequence[str], definition: msgspec.Raw, now: int) -> None:
+def refuse_parts(table: str, parts: Sequence[str], chosen: Portion, definition: msgspec.Raw, now: int) -> None:
     """Raise UsageError for partitions that an existing table would delete at once, and for those that no job writes."""
     if outside := [id_ for id_ in parts if id_ in (NULL, UNPARTITIONED)]:
         cause = f"BigQuery writes to no partition {outside[0]} of a table that exists"
         raise _refused(table, cause, "Restore it into a table of its own with {setting:as_}.")
     if len(parts) > MOST:
         cause = f"more than {MOST:,} partitions would be put in place, of which each takes a job"
+        if chosen.where:
+            cause = f"{chosen.words} may be more than {MOST:,}, as the files do not say which of them have rows"
         raise _refused(table, cause, "Restore fewer at a time, or the complete table.")
     partitioning = partitioning_of(definition)
     by_time = (msgspec.json.decode(definition) or {}).get("timePartitioning") or {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -99,7 +99,7 @@ def _rows_only(exported: TableEntry, action: Action, planned: Planned) -> TableS
     if isinstance(fitted, list):
         return fitted
     chosen = chosen_partitions(entry, options)
-    if chosen and partitioning_of(definition) != partitioning_of(entry.definition):
+    if chosen and not chosen.partitioning.is_that_of(partitioning_of(definition)):
         return [f"it is {layout_of(definition)} there, and {layout_of(entry.definition)} in the export"]
     rows = ((target and target.rows) or {}).get(name, {})
     parts = tuple(id_ for id_ in chosen.ids if not (options.missing_only and rows.get(id_))) if chosen else ()
@@ -119,7 +119,7 @@ def _rows_only(exported: TableEntry, action: Action, planned: Planned) -> TableS
     if chosen is None:
         return _made(entry, action, planned, requested, load, (*restored.notes, *requested.notes))
     # The table keeps its own properties, and its other partitions.
-    refuse_parts(name, parts, definition, now)
+    refuse_parts(name, parts, chosen, definition, now)
     requested = requested._replace(lasting=NOTHING, finish=NOTHING, relate=NOTHING, expire=NOTHING)
     step = _made(entry, action, planned, requested, load, restored.notes)
     held = " OR ".join(f"({rows_in(chosen.partitioning, id_)})" for id_ in parts)
@@ -163,29 +163,45 @@ class Fit(NamedTuple):
 
 def fit(entry: TableEntry, restored: Restored, definition: msgspec.Raw) -> Fit | list[str]:
     """How the export's columns go into those of a table; if they do not fit, why, in words that name each column."""
-    known = {column.name: column for column in columns(definition)}
-    exported = {column.name for column in restored.columns}
-    unfit = [words for column in restored.columns for words in _differences(column, known.get(column.name))]
-    unfit += [f"{name} is REQUIRED there" for name, column in known.items() if column.required and name not in exported]
-    fields = {field["name"]: field for field in msgspec.json.decode(definition)["schema"]["fields"]}
-    unfit += [f"{name} is generated there" for name, field in fields.items() if is_generated(field)]
+    known = {column.name.lower(): column for column in columns(definition)}
+    exported = {column.name.lower() for column in restored.columns}
+    pairs = [(column, known.get(column.name.lower())) for column in restored.columns]
+    unfit = [words for column, present in pairs for words in _differences(column, present)]
+    unfit += [
+        f"{column.name} is REQUIRED there" for name, column in known.items() if column.required and name not in exported
+    ]
+    fields = {field["name"].lower(): field for field in msgspec.json.decode(definition)["schema"]["fields"]}
+    unfit += [f"{field['name']} is generated there" for field in fields.values() if is_generated(field)]
     unfit += ["it is an Iceberg table"] if is_iceberg(definition) else []
     by_time = has_partition_times(entry.definition), has_partition_times(definition)
     if any(by_time) and layout_of(entry.definition) != layout_of(definition):
         unfit.append(f"{layout_of(entry.definition)} in the export, and {layout_of(definition)} there")
     if unfit:
         return unfit
-    others = [name for name in known if name not in exported]
-    relaxed = [column.name for column in restored.columns if column.required and not known[column.name].required]
-    moved = [name for name in known if name in exported] != [column.name for column in restored.columns]
+    others = [column.name for name, column in known.items() if name not in exported]
+    relaxed = [column.name for column, present in pairs if present and column.required and not present.required]
+    moved = [name for name in known if name in exported] != [column.name.lower() for column in restored.columns]
+    renamed = [column.name for column, present in pairs if present and _names(column) != _names(present)]
     are = "is" if len(others) == 1 else "are"
     reasons = (
         f"the export lacks {listed(others[:SHOWN], 'and')}, which {are} NULL" if others else "",
         f"{listed(relaxed[:SHOWN], 'and')} may be NULL there only" if relaxed else "",
         "the columns are in another order there" if moved else "",
-    )  # fmt: skip
-    same = tuple(fields[column.name] for column in restored.columns)
+        f"upper and lower case of {listed(renamed[:SHOWN], 'and')} differ there" if renamed else "",
+    )
+    same = tuple(_named_like(fields[column.name.lower()], column) for column in restored.columns)
     return Fit(restored._replace(fields=same), "; ".join(filter(None, reasons)))
+
+
+def _names(column: Column) -> list[str]:
+    """The names of a column and of its members, at any depth."""
+    return [column.name, *(name for member in column.fields for name in _names(member))]
+
+
+def _named_like(field: dict[str, Any], column: Column) -> dict[str, Any]:
+    """A column of the table there, with the names that the files have."""
+    members = [_named_like(*pair) for pair in zip(field.get("fields") or (), column.fields, strict=True)]
+    return {**field, "name": column.name} | ({"fields": members} if members else {})
 
 
 def refuse_unfit(unfit: Mapping[str, Sequence[str]], into: Dataset, setting: str) -> None:
@@ -208,7 +224,7 @@ def _differences(column: Column, present: Column | None, path: str = "") -> Iter
         yield f"{path} is {present.text} there, and {column.text} in the export"
     elif present.required and not column.required:
         yield f"{path} is REQUIRED there only"
-    elif [member.name for member in column.fields] != [member.name for member in present.fields]:
+    elif [one.name.lower() for one in column.fields] != [one.name.lower() for one in present.fields]:
         yield f"{path} has other members there"
     else:
         for member, other in zip(column.fields, present.fields, strict=True):

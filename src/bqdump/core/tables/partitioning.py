@@ -108,6 +108,11 @@ class Partitioning(NamedTuple):
             "" if self._begins(partition) else f"a table partitioned by {self.unit} has no partition {partition[:50]!r}"
         )
 
+    def is_that_of(self, other: Partitioning | None) -> bool:
+        """Whether another table has this partitioning. Names of columns have no case."""
+        lower = other and other._replace(column=other.column.lower())
+        return lower == self._replace(column=self.column.lower())
+
     def written(self, partition: str) -> str:
         """The id as BigQuery writes it, of a partition that the table can have: 7 for 007."""
         return str(int(partition)) if self.unit == RANGE and partition not in (NULL, UNPARTITIONED) else partition
