@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from bqdump.adapters.memory import MemoryStore
 from bqdump.core.documents.target import Drill
-from bqdump.core.restore.drill import Restorable, ago, restorable
+from bqdump.core.restore.drill import Restorable, ago, of_the_rest, restorable
 from bqdump.core.times import EPOCH, time_of
 from bqdump.export.publish.report import report_page
 from bqdump.ports.store import Note
@@ -23,10 +23,10 @@ DAY = 24 * 3600
 NOW = 1_800_000_000_000
 
 
-def noted(run: str, days: int, tables: int = 38, problems: tuple[str, ...] = ()) -> Drill:
+def noted(run: str, days: int, tables: int = 38, problems: tuple[str, ...] = (), of: int = 38) -> Drill:
     """A drill so many days ago."""
     began = NOW - days * DAY * 1000
-    return Drill(run=run, snapshot=began, dataset="p.d", tool="1", began=began, ended=began, tables=tables, of=38,
+    return Drill(run=run, snapshot=began, dataset="p.d", tool="1", began=began, ended=began, tables=tables, of=of,
                  different=len(problems), problems=problems)  # fmt: skip
 
 
@@ -76,12 +76,33 @@ def test_one_table_is_singular() -> None:
 
 
 def test_each_run_has_its_newest_proof() -> None:
-    store = drilled(two_runs(), noted("r1", 9), noted("r1", 3, 12), noted("r2", 2, 0, ("one: rows",)))
+    store = drilled(two_runs(), noted("r1", 9, 4, of=4), noted("r1", 3, 2, of=4), noted("r2", 2, 0, ("one: rows",)))
     found = {line.run: line for line in asyncio.run(runs(everywhere(store), SETTINGS))}
     assert (found["r1"].proven, found["r1"].proven_tables, found["r1"].provable_tables) == (
-        time_of(NOW - 3 * DAY * 1000), 12, 38,
+        time_of(NOW - 3 * DAY * 1000), 2, 4,
     )  # fmt: skip
     assert (found["r2"].proven, found["r2"].drill_problem) == (None, "one: rows")
+
+
+@pytest.mark.parametrize(
+    ("drills", "left", "text"),
+    [
+        ([noted("r1", 3, 4, of=4)], 3, "3 days ago (all 3 tables)"),
+        ([noted("r1", 3, 3, of=4)], 3, "3 days ago (2 of 3 tables)"),
+        ([noted("r1", 3, 1, of=4)], 3, "never"),
+        ([noted("r1", 9, 4, of=4), noted("r1", 3, 1, of=4)], 3, "9 days ago (all 3 tables)"),
+        ([noted("r1", 3, 4, of=4)], 0, "never"),
+        ([noted("r1", 3, 2, of=4)], 5, "3 days ago (2 of 4 tables)"),
+    ],
+)
+def test_tables_that_were_erased_since_count_no_more(drills: list[Drill], left: int, text: str) -> None:
+    assert of_the_rest(restorable(drills), left).text(NOW / 1000) == text
+
+
+def test_a_run_has_no_more_proven_tables_than_tables() -> None:
+    store = drilled(two_runs(), noted("r2", 3, 5, of=5))
+    found = next(line for line in asyncio.run(runs(everywhere(store), SETTINGS)) if line.run == "r2")
+    assert (found.tables, found.proven_tables, found.provable_tables) == (4, 4, 4)
 
 
 def test_a_drill_of_a_pruned_run_proves_nothing_of_the_run_that_has_its_id_now() -> None:

@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import Any
 
+from msgspec.structs import replace
+
 from bqdump.core.documents.target import Drill
 from bqdump.repository.repository import create
 from browser.scenes import Scene, shop
@@ -41,15 +43,27 @@ def test_the_first_page_shows_the_newest_proof_and_a_failure_after_it() -> None:
         site.close()
 
 
+def test_a_pruned_run_with_the_id_of_this_one_is_not_the_last_proven() -> None:
+    scene = shop()
+    asyncio.run(scene.export("first"))
+    site = Site(scene.store, scene.settings)
+    try:
+        pruned = drill(scene, 1, 38)
+        asyncio.run(create(scene.store, scene.settings.layout.drill("1"), replace(pruned, snapshot=1)))
+        assert "Last proven restorable:</strong> never." in ask(site, "/")[2]
+    finally:
+        site.close()
+
+
 def test_a_run_of_which_some_tables_were_proven_is_not_called_proven() -> None:
     scene = shop()
     asyncio.run(scene.export("first"))
     site = Site(scene.store, scene.settings)
     try:
-        some = drill(scene, 1, 3, last="c")
+        some = drill(scene, 1, 3, of=4, last="c")
         asyncio.run(create(scene.store, scene.settings.layout.drill("1"), some))
         page = ask(site, "/")[2]
-        assert ">3 of 38 tables proven</span>" in page
+        assert ">3 of 4 tables proven</span>" in page
         assert ">proven</span>" not in page
     finally:
         site.close()

@@ -17,7 +17,7 @@ from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.documents.target import Drill
 from bqdump.core.documents.validation import CHANGED
 from bqdump.core.errors import DocumentError
-from bqdump.core.restore.drill import Restorable, by_run
+from bqdump.core.restore.drill import Restorable, by_run, of_the_rest
 from bqdump.core.results import Result, Rows, public
 from bqdump.core.retention.pruned import Storage
 from bqdump.core.settings.settings import Settings
@@ -189,6 +189,7 @@ def _with_proof(line: RunLine, proofs: Mapping[tuple[str, int], Restorable]) -> 
     proof = proofs.get((line.run, milliseconds_of(line.snapshot_time))) if line.snapshot_time else None
     if proof is None:
         return line
+    proof = of_the_rest(proof, line.tables + line.failed)
     return replace(
         line,
         proven=proof.proven,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bqdump.core.documents.manifest import Manifest, TableEntry
 from bqdump.core.documents.target import Drill
 from bqdump.core.plan.altered import altered_words
-from bqdump.core.restore.drill import Restorable, restorable
+from bqdump.core.restore.drill import Restorable, of_the_rest, restorable
 from bqdump.core.sizes import counted, size_text
 from bqdump.core.times import milliseconds_of
 from bqdump.core.version import VERSION
@@ -46,13 +46,14 @@ def render_evidence(
     """
     own = [drill for drill in drills if (drill.run, drill.snapshot) == (manifest.run, manifest.snapshot)]
     earlier = [drill for drill in drills if drill not in own]
+    proof = restorable([drill for drill in own if signed is None or drill in signed])
     altered = [(table.table, words) for table in manifest.tables if (words := altered_words(table, manifest.settings))]
     files = [(entry.table, file) for entry in manifest.tables for file in entry.files]
     return document(
         "evidence.html",
         f"{manifest.project}.{manifest.dataset}",
         about=manifest,
-        verdict=verdict(manifest, restorable([drill for drill in own if signed is None or drill in signed])),
+        verdict=verdict(manifest, of_the_rest(proof, len(manifest.tables) + len(manifest.failed))),
         facts=_facts(manifest, stored),
         stored=stored,
         drills=own[::-1],

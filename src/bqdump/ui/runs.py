@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from bqdump.core.documents.manifest_index import mixed_times
 from bqdump.core.errors import DocumentError
-from bqdump.core.restore.drill import restorable
+from bqdump.core.restore.drill import restorable, without_namesakes
 from bqdump.core.sizes import size_text
 from bqdump.core.times import time_text
 from bqdump.core.wording import COMMANDS
@@ -43,6 +43,7 @@ async def runs_page(archive: Archive, request: Request) -> Response:
     now, pages = page_number(request.query_params.get("page", ""), len(lines), EACH)
     shown = lines[(now - 1) * EACH : now * EACH]
     published = next((line for line in lines if line.published), None)
+    proven = restorable(without_namesakes(drills, {line.run: line.snapshot_time for line in lines}))
     locks = await archive.locks([line.run for line in sorted(shown, key=lambda line: not line.published) if line.whole])
     readable = [line for line in lines if line.state != "unreadable"]
     charted = readable[:CHARTED][::-1]
@@ -61,8 +62,8 @@ async def runs_page(archive: Archive, request: Request) -> Response:
         unclear=unclear,
         published=published,
         older=mixed_times(published.carried, time_text(published.oldest_snapshot_time)) if published else "",
-        restorable=restorable(drills),
-        proven=restorable(drills).text(time.time()),
+        restorable=proven,
+        proven=proven.text(time.time()),
         newest=newest,
         unknown=unknown,
         planned_last=next((line for line in lines if line.run == newest and not line.whole), None),

@@ -122,7 +122,7 @@ async def _proven(collection: Collection, manifest: SetManifest) -> dict[str, st
 
     async def text(dataset: DatasetEntry) -> tuple[str, str]:
         drills = await (await collection.of(dataset.dataset)).drills()
-        own = without_namesakes(drills, dataset.run, time_in(dataset.snapshot_time))
+        own = without_namesakes(drills, {dataset.run: time_in(dataset.snapshot_time)})
         return dataset.dataset, restorable(own).text(time.time(), dataset.run)
 
     return dict(await gathered(text, manifest.datasets, AT_ONCE))

@@ -61,7 +61,7 @@ async def _status(store: ObjectStore, settings: Settings, run: str) -> Status:
     status = await read_status(store, settings, run or await newest_run(store, settings))
     if by := await read_replacing(store, settings):
         status = replace(status, replaced_by=by.run, finish=fill(by.call, COMMANDS))
-    drills = without_namesakes(await read_drills(store, settings.layout), status.run, status.snapshot_time)
+    drills = without_namesakes(await read_drills(store, settings.layout), {status.run: status.snapshot_time})
     return replace(status, restorable=restorable(drills))
 
 

@@ -218,10 +218,25 @@ def by_run(drills: Sequence[Drill]) -> dict[tuple[str, int], Restorable]:
     return {run: restorable(some) for run, some in of_run.items()}
 
 
-def without_namesakes(drills: Sequence[Drill], run: str, snapshot: datetime | None) -> list[Drill]:
-    """The drills, without those of pruned runs that had the id of this one."""
-    own = milliseconds_of(snapshot) if snapshot else None
-    return [drill for drill in drills if drill.run != run or own in (None, drill.snapshot)]
+def without_namesakes(drills: Sequence[Drill], runs: Mapping[str, datetime | None]) -> list[Drill]:
+    """The drills, without those of pruned runs that had the id of one of these. runs: the snapshot time of each."""
+    known = {run: milliseconds_of(snapshot) for run, snapshot in runs.items() if snapshot}
+    return [drill for drill in drills if known.get(drill.run, drill.snapshot) == drill.snapshot]
+
+
+def of_the_rest(proof: Restorable, tables: int) -> Restorable:
+    """What drills have proven of a run that has this many tables now, where some were erased since.
+
+    Notes do not name tables, so each that was erased is taken for one that was proven.
+    """
+    erased = proof.of - tables
+    if erased <= 0 or proof.proven is None:
+        return proof
+    if proof.tables > erased:
+        return replace(proof, tables=proof.tables - erased, of=tables)
+    if proof.all_proven and tables:
+        return replace(proof, proven=proof.all_proven, run=proof.all_run, tables=tables, of=tables)
+    return Restorable(problem=proof.problem)
 
 
 def ago(seconds: float) -> str:

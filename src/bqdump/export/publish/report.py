@@ -101,5 +101,5 @@ async def report_page(store: ObjectStore, settings: Settings, run: str = "", sin
     folder = settings.target.folder
     root = f"{Path(folder).absolute().as_uri()}/" if folder else ""
     drills = await read_drills(store, settings.layout)
-    proven = restorable(without_namesakes(drills, manifest.run, time_of(manifest.snapshot)))
+    proven = restorable(without_namesakes(drills, {manifest.run: time_of(manifest.snapshot)}))
     return manifest.run, render_report(manifest, changes, root, proven=proven)
