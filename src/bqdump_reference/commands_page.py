@@ -99,7 +99,8 @@ def _section(command: NamedCommand) -> str:
         parts.append("\n".join(["| option | |", "|---|---|", *own, ""]))
     if any(isinstance(option, CommonOption) for option in options):
         used = [option.name for option in options if isinstance(option, SettingOption)]
-        also = [f"`--json` ([document]({command.schema}))"] if command.json else []
+        planned = ", [plan](restore.schema.json)" if command.words == ("drill",) else ""
+        also = [f"`--json` ([document]({command.schema}){planned})"] if command.json else []
         also += ["`--quiet`"] if any(option.name == QUIET for option in options) else []
         if len(used) < len(ALL):
             also += _settings([str(name) for name in used])

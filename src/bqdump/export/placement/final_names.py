@@ -102,8 +102,9 @@ def _shown(announced: Publishing, latest: Latest | None) -> bool:
 
 def _refuse_unready(plan: Plan, carry: Carryover, current: Publishing | None) -> None:
     if current and current.run != carry.over:
-        cause = f"it carries over files of run {carry.over}, which run {current.run} was replacing when it stopped"
-        hint = f"Finish that run first: {{call:run run_id={current.run}}}"
+        cause = f"it carries over files of run {carry.over}, which run {current.run} has begun to replace"
+        finish = f"{{call:run run_id={current.run}}}"
+        hint = f"Repeat this once that run is published; if it has stopped, finish it: {finish}"
         raise UsageError("publish", f"run {plan.run}", cause, hint)
 
 
