@@ -1,4 +1,4 @@
-"""--as-of: a time in place of the name of a run.
+"""Names of runs, as arguments, and --as-of: a time in place of one.
 
 --tables-from: a file of names, in addition to --include.
 
@@ -26,13 +26,36 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.request import RESTORE_SETTINGS
 from bqdump.core.sets.restoring import Choice
 from bqdump.core.settings.settings import Setting, Settings
-from bqdump.core.settings.values import patterns
+from bqdump.core.settings.target import QUALIFIED
+from bqdump.core.settings.values import patterns, run_id
 from bqdump.core.times import as_of_time, only_one, time_text
 from bqdump.services.opened import serve
 
 log = logging.getLogger(__name__)
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 HELP = "Use the newest run that is not later: a time with zone, a date (its end in UTC), yesterday, 3d."
+
+
+def run_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The name of a run, as an argument. Raises click.BadParameter."""
+    try:
+        return value and run_id(value)
+    except ValueError as error:
+        cause = f"{value!r} is not the name of a run: {error}"
+        raise click.BadParameter(f"{cause}{_place_in(context, str(value))}", param=parameter) from None
+
+
+def _place_in(context: click.Context, value: str) -> str:
+    """How a place or a dataset is named that was given in place of a run, "" for neither."""
+    if "/" in value:
+        return f". A place is named with --to {value}"
+    into = any("--into" in parameter.opts for parameter in context.command.params)
+    return f". A dataset is named with --into {value}" if into and QUALIFIED.fullmatch(value) else ""
+
+
+def run_names(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of runs, as arguments, each once. Raises click.BadParameter."""
+    return tuple(dict.fromkeys(name for text in value if (name := run_name(context, parameter, text))))
 
 
 def as_of_option(variable: str = "", help_: str = HELP) -> Callable[[Decorated], Decorated]:

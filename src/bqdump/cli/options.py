@@ -24,8 +24,6 @@ from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.request import DRILL_SETTINGS, RESTORE_SETTINGS
 from bqdump.core.settings.resolve import Required, environment, file, flags, places, resolve
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, SETTINGS, Setting, Settings
-from bqdump.core.settings.target import QUALIFIED
-from bqdump.core.settings.values import run_id
 from bqdump.core.sizes import size_text
 from bqdump.core.wording import close_name
 from bqdump.services.process import CONFIG, read_config
@@ -61,28 +59,6 @@ OFTEN = (
 )
 # Settings of a plan. Adding one to SETTINGS is enough.
 ALL = tuple(setting.name for setting in SETTINGS if setting.name not in COMMON)
-
-
-def run_name(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """The name of a run, as an argument. Raises click.BadParameter."""
-    try:
-        return value and run_id(value)
-    except ValueError as error:
-        cause = f"{value!r} is not the name of a run: {error}"
-        raise click.BadParameter(f"{cause}{_place_in(context, str(value))}", param=parameter) from None
-
-
-def _place_in(context: click.Context, value: str) -> str:
-    """How a place or a dataset is named that was given in place of a run, "" for neither."""
-    if "/" in value:
-        return f". A place is named with --to {value}"
-    into = any("--into" in parameter.opts for parameter in context.command.params)
-    return f". A dataset is named with --into {value}" if into and QUALIFIED.fullmatch(value) else ""
-
-
-def run_names(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of runs, as arguments, each once. Raises click.BadParameter."""
-    return tuple(dict.fromkeys(name for text in value if (name := run_name(context, parameter, text))))
 
 
 class CommonOption(click.Option):

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.cli.choices import as_of_option, run_of
-from bqdump.cli.options import Command, finish, json_option, load_settings, run_name, settings_options
+from bqdump.cli.choices import as_of_option, run_name, run_of
+from bqdump.cli.options import Command, finish, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell

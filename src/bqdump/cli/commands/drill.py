@@ -12,12 +12,12 @@ import click
 import msgspec
 
 from bqdump import verbs
-from bqdump.cli.choices import as_of_option, restore_options, run_of, tables_from_option, with_names
+from bqdump.cli.choices import as_of_option, restore_options, run_name, run_of, tables_from_option, with_names
 from bqdump.cli.commands.restore import NOT_COMPARED, show_plan
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up_work, work_shown
-from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_name, settings_options
+from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_section
 from bqdump.cli.signals import until_stopped
 from bqdump.core.documents.run import Owner

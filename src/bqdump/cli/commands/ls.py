@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from bqdump import verbs
-from bqdump.cli.choices import as_of_option, run_of, tables_from_option, with_names
-from bqdump.cli.options import Command, finish, json_option, load_settings, run_name, settings_options
+from bqdump.cli.choices import as_of_option, run_name, run_of, tables_from_option, with_names
+from bqdump.cli.options import Command, finish, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.core.listing import ListedTable, Listing, Patterns
 from bqdump.core.restore.result import with_objects

@@ -13,9 +13,10 @@ from typing import Any
 import click
 
 from bqdump import verbs
+from bqdump.cli.choices import run_names
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED
 from bqdump.cli.logs import set_up_work
-from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_names, settings_options
+from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.core.retention.erased import Erasures, requested_erasure
 from bqdump.core.retention.policy import policy_for

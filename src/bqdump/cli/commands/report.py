@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from bqdump import verbs
-from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_name, settings_options
+from bqdump.cli.choices import run_name
+from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, unwritten
 from bqdump.services.opened import serve
 

@@ -12,12 +12,21 @@ import click
 import msgspec
 
 from bqdump import verbs
-from bqdump.cli.choices import as_of_option, restore_options, run_of, tables_from_option, take, take_choice, with_names
+from bqdump.cli.choices import (
+    as_of_option,
+    restore_options,
+    run_name,
+    run_of,
+    tables_from_option,
+    take,
+    take_choice,
+    with_names,
+)
 from bqdump.cli.errors import words
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.logs import as_json as logs_as_json
 from bqdump.cli.logs import set_up_work, work_shown
-from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_name, settings_options
+from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_section, print_table
 from bqdump.cli.signals import until_signal
 from bqdump.core.documents.run import Owner

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from bqdump import verbs
+from bqdump.cli.choices import run_name
 from bqdump.cli.errors import words
-from bqdump.cli.options import Command, finish, json_option, load_settings, run_name, settings_options
+from bqdump.cli.options import Command, finish, json_option, load_settings, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.streams import tell
 from bqdump.core.documents.manifest_index import mixed_times

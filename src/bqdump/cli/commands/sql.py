@@ -16,9 +16,9 @@ import click
 
 from bqdump import verbs
 from bqdump.check.query import Export
-from bqdump.cli.choices import as_of_option, run_of
+from bqdump.cli.choices import as_of_option, run_name, run_of
 from bqdump.cli.errors import sentence
-from bqdump.cli.options import Command, finish, json_option, load_settings, run_name, settings_options
+from bqdump.cli.options import Command, finish, json_option, load_settings, settings_options
 from bqdump.cli.output import json_text, print_json, print_table
 from bqdump.cli.streams import tell
 from bqdump.core.documents.manifest import TableEntry

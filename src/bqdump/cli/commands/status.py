@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from bqdump import verbs
+from bqdump.cli.choices import run_name
 from bqdump.cli.errors import words
 from bqdump.cli.exit_codes import DONE, TABLES_FAILED
-from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_name, settings_options
+from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
 from bqdump.cli.streams import tell

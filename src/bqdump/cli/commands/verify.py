@@ -10,9 +10,9 @@ import click
 
 from bqdump import verbs
 from bqdump.check.findings import Verified
-from bqdump.cli.choices import as_of_option, run_of
+from bqdump.cli.choices import as_of_option, run_name, run_of
 from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
-from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, run_name, settings_options
+from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_table
 from bqdump.cli.progress import Lines, error_line, following
 from bqdump.cli.streams import tell

@@ -102,7 +102,7 @@ def batches(items: Iterable[Item]) -> Iterator[tuple[Item, ...]]:
     Files of as many pieces are in the order of their names, so that a listing of a few names has those of a batch.
     """
     batch, size = list[Item](), 0
-    ordered = sorted(items, key=lambda item: (-_pieces(item.size), item.target.encode()))
+    ordered = sorted(items, key=lambda item: (-item.size // PIECE_BYTES, item.target.encode()))
     most = max(BATCH_FILES, min(LARGE_BATCH_FILES, len(ordered) // MANY_BATCHES))
     for item in ordered:
         batch.append(item)
@@ -124,7 +124,7 @@ def requests_for(missing: Iterable[Missing], *, rewrites: bool) -> int:
     """About how many requests move these files: reads and writes of parts. rewrites: the service moves the bytes."""
     if rewrites:
         return sum(1 for _ in missing)
-    return sum(_pieces(file.item.size) + _uploads(file.item.size) for file in missing)
+    return sum(-(-file.item.size // PIECE_BYTES) + _uploads(file.item.size) for file in missing)
 
 
 def egress_of(moved: int, source: Side, target: Side) -> int:
@@ -139,13 +139,9 @@ def egress_of(moved: int, source: Side, target: Side) -> int:
     return 0 if same else moved
 
 
-def _pieces(size: int) -> int:
-    return -(-size // PIECE_BYTES)
-
-
 def _uploads(size: int) -> int:
     """The parts of an upload; of several, also a request that begins it, and one that reads what is stored."""
-    parts = max(1, _pieces(size))
+    parts = max(1, -(-size // PIECE_BYTES))
     return parts + (2 if parts > 1 else 0)
 
 
