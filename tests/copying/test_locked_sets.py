@@ -21,6 +21,8 @@ from bqdump.core.sets.member import one_dataset
 from bqdump.ports.store import Abilities
 from bqdump.repository.complete_runs import holds_export
 from bqdump.repository.exports import exports_at
+from bqdump.repository.repository import value_of
+from bqdump.repository.set_runs import locked_set
 from bqdump.ui.sets import Collection, datasets_page, set_run_page
 from copying.sets_scene import Sets
 from copying.test_interrupted import Key, KilledError, Watched
@@ -32,11 +34,11 @@ def vault(request: pytest.FixtureRequest) -> Sets:
     return Sets(Abilities(listed_checksums=request.param == "as Cloud Storage"))
 
 
-def kills_at(number: int) -> Callable[[str, str], None]:
+def kills_at(number: int, below: str = "") -> Callable[[str, str], None]:
     left = iter(range(number))
 
     def before(what: str, name: str) -> None:
-        if next(left, None) is None:
+        if name.startswith(below) and next(left, None) is None:
             raise KilledError(f"{what} {name}")
 
     return before
@@ -67,6 +69,62 @@ def test_a_copy_of_a_set_that_is_killed_leaves_the_last_set_and_is_resumed(late:
         assert len(documents) == 2, documents
         number += 7
     assert "n1" in seen
+
+
+def test_wherever_the_first_copy_of_a_set_is_killed_readers_find_the_set_that_a_pointer_names(vault: Sets) -> None:
+    vault.export("n1")
+    before, layout = dict(vault.target._objects), vault.there.layout
+    number, seen, killed = 0, set[bool](), True
+    while killed:
+        vault.target._objects = dict(before)
+        try:
+            vault.copy(target=Watched(vault.target, kills_at(number, layout.root), late=True), signer=Key())
+            killed = False
+        except KilledError:
+            pass
+        named = any(name.startswith(layout.pointers.folder) for name in vault.target.names_now())
+        seen.add(named)
+        if named:
+            assert vault.tied() == {"ops": "n1", "sales": "n1"}, number
+            assert asyncio.run(exports_at(lambda _: vault.target, vault.there)).sets, number
+        vault.copy(signer=Key())
+        assert vault.tied() == {"ops": "n1", "sales": "n1"}, number
+        number += 1
+    assert seen == {False, True}
+
+
+@pytest.mark.parametrize("lock", [14, 0], ids=["locked", "not locked"])
+@pytest.mark.parametrize("which", ["the published run", "a named run", "every run"])
+def test_a_run_of_a_set_whose_source_is_pruned_while_it_is_copied_is_named_in_the_copy(
+    which: str, lock: int, vault: Sets
+) -> None:
+    vault.export("n1")
+    source, name = vault.world.store, vault.here.layout.set_manifest.name
+    first = source.peek(name)
+    vault.export("n2")
+    second = source.peek(name)
+    assert first
+    assert second
+    if which == "the published run":
+        source.put_now(name, first[0])
+
+    def pruned(what: str, asked: str) -> None:
+        # A prune deletes what the set's run has once its datasets have gone, which were copied by then.
+        if what == "write" and asked == one_dataset(vault.there, "sales").layout.run("n1").report:
+            source.put_now(name, second[0])
+            for own in [own for own in source.names_now() if "/projects/n1/" in own]:
+                source._objects.pop(own)
+
+    runs = ("n1",) if which == "a named run" else ()
+    vault.copy(*runs, lock=lock, target=Watched(vault.target, pruned), every=which == "every run")
+    assert not [own for own in source.names_now() if "/projects/n1/" in own]
+    if lock:
+        found = asyncio.run(locked_set(vault.target, vault.there, "n1"))
+        assert found
+        assert {(entry.dataset, entry.run) for entry in found.datasets} == {("ops", "n1"), ("sales", "n1")}
+        assert found.status == "complete"
+    else:
+        assert asyncio.run(value_of(vault.target, vault.there.layout.set_run("n1").plan))
 
 
 def test_a_set_that_lacks_a_dataset_gets_another_manifest_once_that_is_copied(vault: Sets) -> None:

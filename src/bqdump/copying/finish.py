@@ -241,8 +241,9 @@ async def _point_locked(task: Task, found: Surveyed, ready: Latest, lock: Lockin
     generations[ready.manifest] = ready.manifest_generation
     until = await _extend(task, found.run, generations, lock)
     ready = msgspec.structs.replace(ready, locked=True)
-    await create(store, pointer, ready)
+    # What the place is comes before what it holds.
     await create(store, layout.latest, ready)
+    await create(store, pointer, ready)
     shared = (pointer, layout.latest, layout.copies, layout.owner)
     await extend_documents(task, found.run, [document.name for document in shared], lock)
     return until

@@ -186,8 +186,8 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
     """Store the manifest of a set's run once, sign it, and point to it. copied: what the place has of the datasets.
 
     Repeating it extends the locks. A copy that has more datasets of the run than an earlier one gets a manifest beside
-    the first. project.json and latest.json, which the first copy creates, say what the place is, and that pointers
-    decide. Raises VerificationError for another document under one of these names.
+    the first. project.json and latest.json, which the first copy creates, say what the place is. They come before the
+    pointer: a reader who finds that finds the set. Raises VerificationError for another document under these names.
     """
     place, layout = task.target, task.target.layout
     before = await _stored_before(task, copied.run)
@@ -211,13 +211,13 @@ async def lock_set(task: Task, copied: SetManifest, lock: Locking) -> None:
             place.store, place.target, names_beside(document.name), task.signer, once=True, written=made
         )
     latest = pointer_to(made, document.name, stored.generation)
+    marked = await create(place.store, layout.set_manifest, made)
+    first = await create(place.store, layout.latest, latest)
     pointed = await create(place.store, pointer, latest)
     if pointed.value != latest:
         raise _planted(place, pointer.name)
-    first = await create(place.store, layout.latest, latest)
     if not (first.value.locked and first.value.of_set):
         raise _planted(place, layout.latest.name)
-    marked = await create(place.store, layout.set_manifest, made)
     if not marked.value.locked:
         raise _planted(place, layout.set_manifest.name)
     await _extend(task, made, lock)

@@ -5,7 +5,8 @@ The documents of a set's run follow the last dataset, so a set that is named is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -49,15 +50,17 @@ async def copy_exports(task: Task, runs: Sequence[str], policy: Policy, *, every
     await _refuse_another_set(task, names)
     at = SetAt(place.store, place.settings, tuple(names))
     entries: dict[str, DatasetEntry] = {}
+    named = runs
     if not (runs or policy or every):
         [(_, manifest)] = await published_sets([at])
-        entries = {entry.dataset: entry for entry in manifest.datasets}
+        entries, named = {entry.dataset: entry for entry in manifest.datasets}, (manifest.run,)
+    plans = {} if task.dry else await _plans(place, named)
     parts = [await _copy_dataset(task, name, entries, runs, policy, every=every) for name in entries or names]
     lines = [run for part in parts for run in part.runs]
     if runs and (unknown := set(runs).difference(run.run for run in lines)):
         raise missing_run(min(unknown), place.settings)
     if not task.dry:
-        await _store_sets(task, names, lines)
+        await _store_sets(task, names, lines, plans)
     return Copied(
         copied=not task.dry,
         source=str(place.target),
@@ -117,16 +120,31 @@ async def _copy_dataset(
     return msgspec.structs.replace(done, runs=tuple(msgspec.structs.replace(run, dataset=name) for run in done.runs))
 
 
-async def _store_sets(task: Task, names: Sequence[str], lines: Sequence[CopiedRun]) -> None:
+async def _plans(place: Place, runs: Sequence[str]) -> dict[str, SetPlan]:
+    """The plans of these runs of the set, or of all. A prune may delete them while the datasets are copied."""
+    plans = dict[str, SetPlan]()
+    published = await read_set_manifest(place.store, place.settings)
+    for run in runs or await place.store.folders(place.layout.set_runs):
+        # One that cannot be read is reported once the datasets are copied.
+        with suppress(DocumentError, VerificationError):
+            if plan := await set_plan(place.store, place.settings, published, run):
+                plans[run] = plan
+    return plans
+
+
+async def _store_sets(
+    task: Task, names: Sequence[str], lines: Sequence[CopiedRun], plans: Mapping[str, SetPlan]
+) -> None:
     """Store the documents of these runs of the set, of which project.json names the latest.
 
+    plans: as they were before the datasets were copied, for runs that the source has forgotten since.
     One that cannot be stored does not hold back the others. Raises the first error then.
     """
     place, errors = task.source, list[BqdumpError]()
     published = await read_set_manifest(place.store, place.settings)
     for run in sorted({line.run for line in lines if line.state in HERE}):
         try:
-            plan = await set_plan(place.store, place.settings, published, run)
+            plan = await set_plan(place.store, place.settings, published, run) or plans.get(run)
             manifest = await _manifest_of(place, published, run, plan)
             copied = await _as_copied(task, manifest, names, lines) if manifest else None
             if copied is None:
@@ -160,8 +178,8 @@ async def _manifest_of(
     """What the source has of a run of the set: as published, or as its notes show it. None where it had no set."""
     if published and published.run == run:
         return published
-    if published and published.locked:
-        return await locked_set(place.store, place.settings, run)
+    if published and published.locked and (locked := await locked_set(place.store, place.settings, run)):
+        return locked
     if plan is None:
         return None
     progress = await set_progress(place.store, place.settings, published, run)
