@@ -166,12 +166,15 @@ def about(
     held = exported(columns(entry.definition), entry.shape)
     # Masked columns are excluded: neither their type nor the salt is available here.
     known = tuple(column.name for column in held if column.type and column.name != entry.shape.partition_times)
-    unmasked = msgspec.structs.replace(shape, columns=known, masks={})
-    source = f"({sql.select_part(dataset, entry.table, snapshot, entry.definition, unmasked)})"
     format_ = entry.format or manifest.settings["format"]
     alike = altered_types(format_, entry.route)
     asked, start = [], 0
     for some in chunks(leaves(held)):
+        # Only its own columns: the names of all of them in each statement would be quadratic.
+        own = {leaf.path[0].name for leaf in some}
+        selected = tuple(name for name in known if name in own) or known[:1]
+        unmasked = msgspec.structs.replace(shape, columns=selected, masks={})
+        source = f"({sql.select_part(dataset, entry.table, snapshot, entry.definition, unmasked)})"
         asked.append(Question(entry, some, bigquery_statement(source, some, format_, alike), start))
         start += 2 * len(some) + 1
     return asked

@@ -15,8 +15,11 @@ from bqdump.core.formats.types import Column
 from bqdump.core.sql.statements import identifier
 
 TEXT_FORMATS = ("csv", "json")
-# Columns of one statement: BigQuery takes queries of up to 1 MB.
+# Columns of one statement, and the length of their names in it: BigQuery takes queries of up to 1 MB.
 LEAVES_AT_ONCE = 100
+NAMES_AT_ONCE = 700_000
+# How often a statement names a column: in both hashes of a repeated one, each with the text of a FLOAT64.
+MOST_USES = 18
 TWO_TO_62 = "4611686018427387904.0"
 
 
@@ -146,7 +149,16 @@ def leaves(columns: Iterable[Column], above: tuple[Column, ...] = ()) -> list[Le
 
 def chunks(every_leaf: Sequence[Leaf]) -> list[Sequence[Leaf]]:
     """The columns of each statement; one statement without any for a table that has none."""
-    return [every_leaf[start : start + LEAVES_AT_ONCE] for start in range(0, len(every_leaf) or 1, LEAVES_AT_ONCE)]
+    groups: list[list[Leaf]] = [[]]
+    length = 0
+    for leaf in every_leaf:
+        own = MOST_USES * sum(len(identifier(column.name)) + 1 for column in leaf.path)
+        if groups[-1] and (len(groups[-1]) == LEAVES_AT_ONCE or length + own > NAMES_AT_ONCE):
+            groups.append([])
+            length = 0
+        groups[-1].append(leaf)
+        length += own
+    return list(groups)
 
 
 def bigquery_statement(source: str, some: Sequence[Leaf], format_: str, alike: frozenset[str] = NONE) -> str:

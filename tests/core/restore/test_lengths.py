@@ -1,0 +1,71 @@
+"""The statements of wide and deep tables grow with their columns, and none is longer than BigQuery permits."""
+
+from __future__ import annotations
+
+import pytest
+
+from bqdump.check.compare_with_source import about
+from bqdump.core.errors import UsageError
+from bqdump.core.formats.types import columns
+from bqdump.core.restore.partitions import fill
+from bqdump.core.sql.checksums import LEAVES_AT_ONCE, bigquery_statement, chunks, leaves
+from bqdump.core.tables.catalog import WHOLE, Shape
+from core.restore.exports import NOW, SOURCE, TARGET, column, entry, manifest, plan
+
+LIMIT = 1_000_000
+MOST_COLUMNS = 10_000
+TYPES = ("INTEGER", "STRING", "FLOAT", "DATETIME", "NUMERIC", "TIMESTAMP", "BIGNUMERIC", "BYTES")
+
+
+def wide(count: int, name: str = "column_{:05}") -> list[dict[str, object]]:
+    return [column(name.format(number), TYPES[number % len(TYPES)]) for number in range(count)]
+
+
+def compared(count: int) -> list[str]:
+    """The statements that compare a table of so many columns."""
+    table = entry("wide", wide(count), format="csv")
+    return [question.select for question in about(SOURCE, manifest(table), table, NOW, WHOLE)]
+
+
+def test_the_statements_that_compare_a_table_grow_with_its_columns() -> None:
+    few, many = compared(300), compared(900)
+    assert [len(few), len(many)] == [3, 9]
+    # With the names of all columns in each, those of the larger table would be longer.
+    assert max(map(len, many)) < 1.01 * max(map(len, few))
+    assert sum(map(len, many)) < 3.03 * sum(map(len, few))
+
+
+def test_a_statement_that_compares_has_fewer_columns_where_their_names_are_long() -> None:
+    name, deep = "n" * 300, column("n" * 300, "FLOAT", mode="REPEATED")
+    for _ in range(14):
+        deep = column(name, "RECORD", fields=[deep])
+    fields = [{**deep, "name": f"{number:0300}"} for number in range(300)]
+    found = leaves(columns(entry("deep", fields).definition))
+    groups = chunks(found)
+    assert [leaf for group in groups for leaf in group] == found
+    assert max(map(len, groups)) < LEAVES_AT_ONCE
+    assert max(len(bigquery_statement("(SELECT 1)", group, "csv")) for group in groups) < LIMIT
+
+
+@pytest.mark.parametrize("count", [300, 3_000, MOST_COLUMNS])
+def test_the_statement_that_casts_grows_with_the_columns_of_a_table(count: int) -> None:
+    (step,) = plan(manifest(entry("wide", wide(count), format="avro"))).tables
+    assert "DATETIME" in step.load.casts
+    assert len(fill(TARGET, "wide", "scratch", step.load)) < 60 * count + 200 < LIMIT
+
+
+def test_the_statement_that_casts_the_deepest_structs_fits() -> None:
+    inner = [column(name, "FLOAT") for name in "abc"]
+    for _ in range(15):
+        inner = [column("a", "STRING"), column("b", "DATE"), column("deeper", "RECORD", fields=inner)]
+    table = entry("deep", inner, format="csv", route="query", shape=Shape(texts={"deeper": ""}))
+    (step,) = plan(manifest(table)).tables
+    assert len(fill(TARGET, "deep", "scratch", step.load)) < 10_000
+
+
+def test_a_table_that_needs_a_longer_statement_is_refused_by_name() -> None:
+    long = [column(f"{number:0300}", "DATETIME") for number in range(3_000)]
+    with pytest.raises(UsageError, match=r"a query of 1\.88 MB would have to fill its columns") as refused:
+        plan(manifest(entry("long", long, format="avro")))
+    assert (refused.value.subject, "exclude" in refused.value.hint) == ("table long", True)
+    assert plan(manifest(entry("long", long, format="parquet"))).tables
