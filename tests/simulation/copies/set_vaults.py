@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -196,9 +196,11 @@ class SetVaultWorld(SimulatedCopies):
         task = SetTask(self.source, self.warehouse, self.here, run, Owner(run, 0), 1, _nothing_to_read)
         return await run_sets(self.here, [task])
 
-    async def _copy(self, start: float = 0.0, *, every: bool = False, tasks: int = 1) -> Any:
+    async def _copy(
+        self, start: float = 0.0, *, every: bool = False, tasks: int = 1, locks: Sequence[int] = (30, 200, 1000, 5000)
+    ) -> Any:
         await asyncio.sleep(start)
-        seconds, untils = self.rng.choice((30, 200, 1000, 5000)), list[int]()
+        seconds, untils = self.rng.choice(locks), list[int]()
 
         def work(process: Process, network: Network) -> Coroutine[Any, Any, Copied]:
             until = (self.clock() // 1000 + 1 + seconds) * 1000
@@ -305,7 +307,8 @@ class SetVaultWorld(SimulatedCopies):
         for _ in range(3):
             if isinstance(ended, Copied) and not ended.not_copied:
                 break
-            ended = await self._copy()
+            # Without a lock that ends before the copy is complete.
+            ended = await self._copy(locks=(1000, 5000))
         copied = isinstance(ended, Copied) and {one.run for one in ended.runs} == {"night-last"}
         self.laws.hold(copied, f"the last copy ends with {ended!r}")
         self.laws.tied()

@@ -133,9 +133,11 @@ class VaultWorld(SimulatedCopies):
         for thief in thieves:
             await thief
 
-    async def _copy(self, start: float = 0.0, *, every: bool = False, tasks: int = 1) -> Any:
+    async def _copy(
+        self, start: float = 0.0, *, every: bool = False, tasks: int = 1, locks: Sequence[int] = (30, 200, 1000, 5000)
+    ) -> Any:
         await asyncio.sleep(start)
-        seconds = self.rng.choice((30, 200, 1000, 5000))
+        seconds = self.rng.choice(locks)
 
         def work(process: Process, network: Network) -> Coroutine[Any, Any, Copied]:
             until = (self.clock() // 1000 + 1 + seconds) * 1000
@@ -200,7 +202,8 @@ class VaultWorld(SimulatedCopies):
             # A file that a thief has deleted meanwhile, once it was not locked any more, is moved again.
             if isinstance(ended, Copied):
                 break
-            ended = await self._copy()
+            # Without a lock that ends before the copy is complete.
+            ended = await self._copy(locks=(1000, 5000))
         copied = isinstance(ended, Copied) and [one.run for one in ended.runs] == ["night-last"]
         self.laws.hold(copied, f"the last copy ends with {ended!r}")
         self.laws.locked()
