@@ -304,7 +304,9 @@ def test_only_a_signed_note_on_a_drill_is_evidence_where_a_key_is_trusted(vault:
     there = vault.store.bucket(name_of(vault))
     (note,) = [name for name in objects(vault) if "/drills/" in name and name.endswith(".json")]
     local(vault, "granted", {"buckets": {name_of(vault): [{"permissions": COPIER}]}})
-    planted = there.blob(note).download_as_bytes().replace(b'"one"', b'"two"')
+    later = json.loads(there.blob(f"{STATE}/runs/two/manifest.json").download_as_bytes())
+    drill = json.loads(there.blob(note).download_as_bytes())
+    planted = json.dumps(drill | {"run": "two", "snapshot": later["snapshot"]}).encode()
     for suffix, data in (("", planted), (".sig", there.blob(f"{note}.sig").download_as_bytes())):
         there.blob(f"{STATE}/drills/planted.json{suffix}").upload_from_string(data, if_generation_match=0)
     local(vault, "granted", {"buckets": {}})
