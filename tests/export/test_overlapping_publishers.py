@@ -94,10 +94,20 @@ class Noting(Files):
         self.note("withdraw")
 
 
-def ready(task: Task, plan: Plan) -> Latest:
+async def ready(world: OverlappingRuns, task: Task, plan: Plan) -> Latest:
+    """What latest.json becomes, once the manifest is stored: that of the same run without another."""
+    name = task.layout.manifest.name
+    if world.store.peek(name) is None:
+        alone = OverlappingRuns()
+        await alone.export(plan.run)
+        manifest = alone.store.peek(name)
+        assert manifest
+        world.store.put_now(name, manifest[0])
+    stored = world.store.peek(name)
+    assert stored
     return Latest(
         run=plan.run, dataset="d", project="p", snapshot_time="", snapshot=plan.snapshot, status="complete",
-        mode="replace", manifest=task.layout.manifest.name, manifest_generation=1,
+        mode="replace", manifest=name, manifest_generation=stored[1].generation,
     )  # fmt: skip
 
 
@@ -105,15 +115,15 @@ async def test_whoever_announces_itself_over_a_run_that_is_ready_shows_that_one_
     world = OverlappingRuns()
     (early, first), (late, second) = await world.planned("r1"), await world.planned("r2")
     assert await announce(running_export(early, first), ["t/t_000000000000.csv"], None, ["t"])
-    assert await make_ready(running_export(early, first), ready(early, first))
-    assert await make_ready(running_export(early, first), ready(early, first))
+    assert await make_ready(running_export(early, first), await ready(world, early, first))
+    assert await make_ready(running_export(early, first), await ready(world, early, first))
     assert await world.latest() == ""
     assert await announce(running_export(late, second), ["t/t_000000000000.csv"], None, ["t"])
     assert await world.latest() == "r1"
     now = await publishing(running_export(late, second))
     assert now is not None
     assert (now.run, now.ready) == ("r2", None)
-    assert not await make_ready(running_export(early, first), ready(early, first))
+    assert not await make_ready(running_export(early, first), await ready(world, early, first))
 
 
 async def test_a_run_over_which_another_has_announced_itself_is_not_published_any_more() -> None:

@@ -150,3 +150,21 @@ def test_included_tables_are_exported_in_the_chosen_format(stage: Stage) -> None
     assert ran.code == 0, ran.text
     assert stage.files() == ["x/y/sales_eu/sales_eu_000000000000.json.gz"]
     assert "x/y/_bqdump/latest.json" in stage.objects()
+
+
+@pytest.mark.parametrize("datasets", [1, 2])
+def test_a_run_that_was_stopped_before_it_pruned_does_so_when_it_is_resumed(stage: Stage, datasets: int) -> None:
+    stage.table("orders")
+    names = stage.dataset
+    if datasets > 1:
+        stage.big.create_dataset(f"{stage.dataset}_b")
+        stage.sql(f"CREATE TABLE {stage.dataset}_b.orders AS SELECT 1 AS id")
+        names = f"{names},{names}_b"
+    keep = ("--dataset", names, "--path", "{run}/{table}/{table}_*.{ext}")
+    for run in ("r1", "r2"):
+        made = stage.command("run", *keep, "--run-id", run)
+        assert made.code == 0, made.text
+    resumed = stage.command("run", *keep, "--run-id", "r2", "--prune", "--keep-last", "1")
+    assert resumed.code == 0, resumed.text
+    assert [name for name in stage.objects() if "r1" in name.split("/")] == []
+    assert len([name for name in stage.objects() if "r2/orders/" in name]) == datasets

@@ -52,6 +52,7 @@ MISTAKES = [
     ("ls --as-of tomorrow", "--as-of: invalid time 'tomorrow'. Write a time with its zone"),
     ("sql --command=", "--command: it is empty"),
     ("prune --keep-last 1 --yes \t", "an argument: it is empty. Leave it out, or give it a value"),
+    ("verify -- \t", "an argument: it is empty. Leave it out, or give it a value"),
     ("restore --into my-project.copy --partitions \t", "--partitions: it is empty. Leave it out, or give it a value"),
     ("restore --into my-project.copy --partitions ,", "--partitions: it names nothing. Without it, everything"),
     ("restore --into my-project.copy --include=", "--include: it is empty. Leave it out, or give it a value"),

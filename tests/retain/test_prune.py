@@ -491,6 +491,29 @@ def test_a_run_that_replaced_files_is_not_being_published_once_later_runs_keep_t
     assert [*scene.names("x/items/"), *scene.names("/a/")] == []
 
 
+def test_a_run_that_was_pruned_is_not_published_by_the_next_that_replaces_files(scene: Scene) -> None:
+    scene.run("a", path=REPLACE)
+    scene.run("b")
+    assert scene.removed(scene.prune()) == ["a"]
+    scene.delete_now("latest.json")
+    shown = list[str]()
+
+    class Watched(MemoryStore):
+        """Another view of the store, which knows what latest.json named."""
+
+        def __init__(self) -> None:
+            self.__dict__ = scene.store.__dict__
+
+        async def write(self, name: str, data: bytes, expect: int | None) -> int:
+            if name == LAYOUT.latest.name:
+                shown.append(decode(data, Latest, name).run)
+            return await super().write(name, data, expect)
+
+    scene.now += DAY
+    asyncio.run(run(scene.task("c", path=REPLACE)._replace(store=Watched())))
+    assert set(shown) == {"c"}
+
+
 def test_a_run_that_stopped_while_it_replaced_files_goes_once_later_runs_keep_theirs() -> None:
     stopped = 0
     for writes in range(200):

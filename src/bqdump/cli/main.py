@@ -130,7 +130,11 @@ def refuse_empty(loaded: click.Command, arguments: Sequence[str]) -> None:
     Settings of an export may be empty: they are set back to that.
     """
     options = {flag: option for option in loaded.params for flag in option.opts}
-    for before, argument in pairwise(["", *arguments]):
+    # What comes after this is no option.
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    if not all(map(str.strip, arguments[end + 1 :])):
+        raise UsageError("run", "an argument", f"it is empty. {UNSET}")
+    for before, argument in pairwise(["", *arguments[:end]]):
         flag, equals, value = argument.partition("=")
         given = options.get(flag if equals else before)
         if isinstance(given, click.Option) and not given.is_flag:

@@ -6,12 +6,13 @@ Posting how an export ended, where an address is set.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import BqdumpError
+from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.notice import run_failed, run_published
 from bqdump.core.progress.events import Listener, Together, ignore
 from bqdump.core.progress.export import AtTarget, Export, exported_together
@@ -26,6 +27,7 @@ from bqdump.export.task import Task
 from bqdump.observe.notify import concerns_all, notify, notify_once, of_tables
 from bqdump.ports.signer import PROBE
 from bqdump.ports.store import ObjectStore
+from bqdump.repository.repository import value_of
 from bqdump.services.opened import Services
 from bqdump.services.opening import open_notifier
 from bqdump.telemetry import observed
@@ -138,9 +140,22 @@ async def run_one(services: Services, start: Start) -> Ended:
         await notify_failed(start, task.store, settings, error)
         raise
     await notify_published(task, result)
-    if settings.prune and result.state == "published" and result.again is None:
+    if (
+        settings.prune
+        and result.state == "published"
+        and (result.again is None or await _makes_up(task, result.plan.run))
+    ):
         await _prune_after(services, settings)
     return Ended(task, result)
+
+
+async def _makes_up(task: Task, run: str) -> bool:
+    """Whether this task makes up for one that published the run and may have been stopped before it pruned."""
+    if not task.owner.task:
+        return True
+    with suppress(DocumentError):
+        return await value_of(task.store, task.settings.layout.run(run).publisher) == task.owner
+    return False
 
 
 async def _refuse_unusable(signer: Signer | None) -> None:
@@ -173,7 +188,8 @@ async def _run_set(services: Services, start: Start) -> Export:
         await notify_failed(start, first.store, first.settings, error)
         raise
     for result in results:
-        if settings.prune and result.mine:
+        # The task that stored the set's manifest may have been stopped before it pruned: one of them makes up for that.
+        if settings.prune and (result.mine or (result.state == "published" and not start.owner.task)):
             await _prune_after(services, result.task.settings, result.task.store)
     exported = exported_together(
         [

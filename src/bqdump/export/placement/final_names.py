@@ -76,11 +76,12 @@ async def announce(
         if current and current.age > export.plan.age:
             return None
         published = current is None or _shown(current, latest)
-        # After a prefix was handed over, a run that another dataset had ready is not published.
-        if current and current.ready and export.same_dataset(current.ready) and not published:
+        # A run that another dataset had ready, before the prefix was handed over, is not published.
+        ready = await _to_show(export, current) if current and not published else None
+        if current and ready:
             # One that lacks tables of a run which was published meanwhile is not shown.
             with suppress(UsageError):
-                published = (await move_latest(export.store, export.settings, current.ready)).shows(current.run)
+                published = (await move_latest(export.store, export.settings, ready)).shows(current.run)
         # After publishing.json was read: the run named there has published what was ready before it.
         carry = await carried(current)
         if carry.files:
@@ -93,6 +94,15 @@ async def announce(
     known: Known[Publishing] = "unread" if latest else None
     named = await swap(export.store, export.settings.layout.publishing, step, known=known)
     return Announced(carry, named) if named and _is_of(export.plan, named.value) else None
+
+
+async def _to_show(export: RunningExport, announced: Publishing) -> Latest | None:
+    """What latest.json becomes to publish a run that is ready; None where it is another dataset's, or was pruned."""
+    ready = announced.ready
+    if ready is None or not export.same_dataset(ready):
+        return None
+    manifest = await export.store.stat(ready.manifest)
+    return ready if manifest and manifest.generation == ready.manifest_generation else None
 
 
 def _shown(announced: Publishing, latest: Latest | None) -> bool:
