@@ -20,7 +20,7 @@ from bqdump.core.documents.sets import SetManifest
 from bqdump.core.retention.policy import Policy, policy_for
 from bqdump.core.retention.pruned import Pruned
 from bqdump.core.settings.target import Target
-from bqdump.ports.signer import Signer
+from bqdump.ports.signer import Signer, TrustedKeys
 from bqdump.ports.store import Abilities, Lock
 from bqdump.repository.exports import exports_at
 from bqdump.repository.repository import value_of
@@ -56,7 +56,7 @@ class Sets:
         signer: Signer | None = None,
         every: bool = False,
         source: Any = None,
-        **task: Any,
+        trusted: TrustedKeys | None = None,
     ) -> Copied:
         """Copy these runs, or the published set, with a lock of so many days. source: a store of what it trusts."""
         there = target or self.target
@@ -65,7 +65,7 @@ class Sets:
         locking = Locking(self.target, until, "governance", lambda: self.world.time) if lock else None
         sides = Place(source or self.world.store, self.here, self.world.store), Place(there, self.there)
         mover = StreamMover(self.world.store, there)
-        work = Task(*sides, mover, Owner("copy", 0), self.world.time, lock=locking, signer=signer)
+        work = Task(*sides, mover, Owner("copy", 0), self.world.time, lock=locking, signer=signer, trusted=trusted)
         return asyncio.run(copy_exports(work, runs, Policy(), every=every))
 
     def published(self) -> SetManifest | None:

@@ -335,21 +335,26 @@ def test_a_copy_that_was_killed_before_it_signed_is_signed_by_the_next_one_whate
     assert tied(sets) == {"ops": "n2", "sales": "n2"}
 
 
-@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize(("every", "old"), [(False, False), (True, False), (True, True)])
 def test_after_a_rotation_of_keys_the_newest_run_is_compared_and_signed_and_earlier_ones_stay_as_they_are(
-    every: bool, caplog: pytest.LogCaptureFixture
+    every: bool, old: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """old: the former key is still trusted. Otherwise, no success is reported for what it has signed."""
     sets = Sets()
     for run in ("n1", "n2"):
         export(sets, run)
         sets.copy(signer=Exporter(), source=signed(sets, source=True))
     names, before = set(sets.target.names_now()), locks(sets, "n1")
     caplog.set_level(logging.WARNING)
-    copy(sets, every=every, lock=40)
+    copied = copy(sets, every=every, lock=40, trusted=Trusted() if old else None)
     assert tied(sets) == {"ops": "n2", "sales": "n2"}
     added = set(sets.target.names_now()) - names
     assert {name.split("/signature-")[0].rpartition("_bqdump/")[2].split("/")[1] for name in added} == {"n2"}, added
-    assert ("run n1 in gs://second/copies/ops/ is signed by SHA256:exporter" in caplog.text) == every
+    assert ("gs://second/copies/ops/: n1 (it has a signature of SHA256:exporter" in caplog.text) == (every and not old)
+    assert {run.run: run.state for run in copied.runs} == (
+        {"n1": "there" if old else "not trusted", "n2": "there"} if every else {"n2": "there"}
+    )
+    assert [run.run for run in copied.not_copied] == (["n1", "n1"] if every and not old else [])
     after = locks(sets, "n1")
     assert all((after[name] > before[name]) == every for name in before), (before, after)
 

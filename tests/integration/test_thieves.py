@@ -170,6 +170,31 @@ def test_what_a_thief_plants_with_the_copiers_grants_is_named(vault: Stage) -> N
     assert json.loads(vault.command("verify", "--json", *at).out)["run"] == "today"
 
 
+def test_a_run_that_a_thief_has_copied_and_signed_first_is_no_success_of_a_copy_of_all_runs(vault: Stage) -> None:
+    export(vault, "today")
+    assert vault.command("keys", "new", "thief").code == 0
+    stolen = vault.command("copy", dest(vault), "today", "--lock", "35d", "--sign", "thief.key")
+    assert stolen.code == 0, stolen.text
+    export(vault, "tonight")
+    every = ("copy", dest(vault), "--all", "--lock", "35d", *SIGN)
+    for tonight, words in (("missing", ("--dry-run",)), ("copied", ()), ("there", ())):
+        called = vault.command(*every, "--json", *words)
+        assert called.code == 3, called.text
+        runs = {run["run"]: run for run in json.loads(called.out)["runs"]}
+        states = {run: found["state"] for run, found in runs.items()}
+        assert states == {"yesterday": "there", "today": "not trusted", "tonight": tonight}
+        assert "none of the key of this copy" in runs["today"]["problem"]
+        assert words or "today (it has a signature of SHA256:" in called.err, called.err
+    shown = vault.command(*every)
+    (line,) = [line for line in shown.out.splitlines() if line.startswith("today ")]
+    assert (shown.code, "not trusted" in line, "Name the run" in line) == (3, True, True), shown.text
+    # Named, it is compared and signed.
+    assert vault.command("copy", dest(vault), "today", "--lock", "35d", *SIGN).code == 0
+    assert vault.command("verify", "today", "--to", dest(vault), *TRUST).code == 0
+    again = vault.command(*every)
+    assert (again.code, "not trusted" in again.text) == (0, False), again.text
+
+
 def unlock_all(stage: Stage) -> None:
     """End every lock, as time would."""
     for name in objects(stage):

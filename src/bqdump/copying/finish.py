@@ -20,7 +20,7 @@ from bqdump.core.documents.retention import Tags
 from bqdump.core.documents.target import Latest
 from bqdump.core.errors import AnswerError, BqdumpError, DeniedError, TargetError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
-from bqdump.core.sizes import counted, listed
+from bqdump.core.sizes import counted
 from bqdump.core.version import VERSION
 from bqdump.ports.signer import Signer
 from bqdump.repository.manifests import contents_of
@@ -161,29 +161,12 @@ async def _sign(task: Task, found: Surveyed, made: Loaded[Manifest], signer: Sig
     from bqdump.repository.signatures import sign_manifest
 
     place, names = task.target, task.target.layout.run(found.run)
+    if found.signed:
+        return made
     if not made.mine and not await signed_here(task, found.run):
-        if task.lock and not task.proves and await _signed_otherwise(task, found.run):
-            return made
         made = await _proven(task, found, made)
     await sign_manifest(place.store, place.target, names, signer, once=task.lock is not None, written=made.value)
     return made
-
-
-async def _signed_otherwise(task: Task, run: str) -> bool:
-    """Whether a run that has its pointer is signed, by other keys than this one, which is logged.
-
-    These may be the keys of earlier copies, or of somebody who stored a signature that no reader trusts.
-    """
-    from bqdump.repository.signatures import signatures_there
-
-    place, layout = task.target, task.target.layout
-    envelope = await signatures_there(place.store, place.target, layout.run(run))
-    if envelope is None or not await exists(place.store, layout.pointer(run)):
-        return False
-    keys = listed([signature.keyid for signature in envelope.signatures], "and")
-    message = "run %s in %s is signed by %s, not by the key of this copy. Name the run to have it compared and signed"
-    log.warning(message, run, place.target, keys, extra=LogEvent.RUN_COPIED.extra())
-    return True
 
 
 async def _proven(task: Task, found: Surveyed, made: Loaded[Manifest]) -> Loaded[Manifest]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from bqdump.copying.finish import complete, lock_again, lock_files, publish_stopped, store_manifest
 from bqdump.copying.move import Movement, compare, move, prove_others, read_unread
-from bqdump.copying.places import check_place, chosen_runs, claim_place, refuse_bare_word, refuse_overlap
+from bqdump.copying.places import NAMED, check_place, chosen_runs, claim_place, refuse_bare_word, refuse_overlap
 from bqdump.copying.sharing import UNANNOUNCED, Begun, begin, is_pruned, name_again, pruning, publishes, publishing
 from bqdump.copying.survey import (
     Locking,
@@ -18,17 +19,19 @@ from bqdump.copying.survey import (
     another_run,
     plan_of,
     pruned_meanwhile,
+    signed_here,
     sources_of,
     survey,
 )
 from bqdump.core.copy.manifest import Item
 from bqdump.core.copy.plan import Copied, CopiedRun, CopyState, Side, egress_of, requests_for
+from bqdump.core.documents.manifest import Manifest
 from bqdump.core.errors import BqdumpError, DeniedError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.retention.policy import Policy
-from bqdump.core.sizes import counted, size_text
+from bqdump.core.sizes import counted, listed, named, size_text
 from bqdump.core.times import time_of
-from bqdump.repository.repository import exists
+from bqdump.repository.repository import Loaded, exists
 from bqdump.repository.turns import pulse
 from bqdump.retain.sweep import delete_erased_again
 
@@ -82,15 +85,7 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
             await publish_stopped(task, found, found.other)
         raise another_run(task.target, run, found.manifest, found.other.value)
     if found.made:
-        await check_place(task, found.manifest)
-        await compare(task, found, found.made)
-        until = 0
-        if task.lock and not task.dry:
-            with locking(task.lock, run):
-                until = await lock_again(task, found, found.made, task.lock)
-        elif not task.dry:
-            await complete(task, found, found.made)
-        return _result(found, "there", until=until), 0
+        return await _copied_before(task, found, found.made), 0
     if task.dry:
         await check_place(task, found.manifest)
         plan = await plan_of(task, found)
@@ -115,6 +110,45 @@ async def _copy_run(task: Task, run: str) -> tuple[CopiedRun, int]:
             await name_again(task, found)
             raise pruned_meanwhile(task, run) from error
         raise
+
+
+async def _copied_before(task: Task, found: Surveyed, made: Loaded[Manifest]) -> CopiedRun:
+    """Lock a copy that is there for as long as a new one, or finish what follows its manifest."""
+    await check_place(task, found.manifest)
+    await compare(task, found, made)
+    if task.lock and not task.proves:
+        found = await _as_signed(task, found)
+    until = 0
+    if task.lock and not task.dry:
+        with locking(task.lock, found.run):
+            until = await lock_again(task, found, made, task.lock)
+    elif not task.dry:
+        await complete(task, found, made)
+    return _result(found, "not trusted" if found.untrusted else "there", until=until)
+
+
+async def _as_signed(task: Task, found: Surveyed) -> Surveyed:
+    """The run with what its signatures are, where this call does not compare it to sign it.
+
+    Other keys may be those of earlier copies, or of somebody who stored a signature that no reader trusts. A run
+    without its pointer is of a copy that was stopped before it signed.
+    """
+    if task.signer is None:
+        return found
+    if await signed_here(task, found.run):
+        return found._replace(signed=True)
+    from bqdump.repository.signatures import signatures_there
+
+    place, layout = task.target, task.target.layout
+    envelope = await signatures_there(place.store, place.target, layout.run(found.run))
+    if envelope is None or not await exists(place.store, layout.pointer(found.run)):
+        return found
+    signatures, trusted = envelope.signatures, task.trusted
+    if trusted and any(trusted.has_signed(signature.sig, envelope.signed) for signature in signatures):
+        return found._replace(signed=True)
+    keys = listed([signature.keyid for signature in signatures], "and")
+    problem = f"it has a signature of {keys}, and none of the key of this copy. Name the run to have it compared"
+    return found._replace(signed=True, untrusted=f"{problem} and signed")
 
 
 async def _copy_begun(task: Task, found: Surveyed, begun: Begun) -> tuple[CopiedRun, int]:
@@ -186,6 +220,7 @@ def _result(found: Surveyed, state: CopyState, moved: Sequence[Item] = (), *, un
         bytes=totals.bytes,
         moved_files=len(moved),
         moved_bytes=sum(item.size for item in moved),
+        problem=found.untrusted,
         locked_until=time_of(until) if until else None,
     )
 
@@ -208,9 +243,12 @@ async def _side(place: Place) -> Side:
 
 
 def _log(result: Copied) -> None:
-    there = sum(run.state == "there" for run in result.runs)
+    states = Counter(run.state for run in result.runs)
     done = LogEvent.COPY_DONE.extra(target=result.target)
     message = "copied to %s: %s (%s, %s), %s there before, %s not copied"
-    runs = counted(sum(run.state == "copied" for run in result.runs), "run")
+    runs, there = counted(states["copied"], "run"), counted(states["there"], "run")
     moved = counted(result.files, "file"), size_text(result.bytes)
-    log.info(message, result.target, runs, *moved, counted(there, "run"), len(result.not_copied), extra=done)
+    log.info(message, result.target, runs, *moved, there, states["not copied"], extra=done)
+    if untrusted := [f"{run.run} ({run.problem})" for run in result.runs if run.state == "not trusted"]:
+        left = LogEvent.RUNS_PASSED_OVER.extra()
+        log.warning("not trusted in %s: %s", result.target, named(untrusted, NAMED), extra=left)

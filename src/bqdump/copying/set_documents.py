@@ -39,7 +39,7 @@ from bqdump.repository.set_runs import NOT_EXPORTED, failed_entry, locked_set
 
 log = logging.getLogger(__name__)
 # The states of a run that the copy has.
-HERE = ("copied", "there")
+HERE = ("copied", "there", "not trusted")
 NOT_THERE = "it was not copied"
 
 
@@ -117,7 +117,7 @@ async def _there(
     if (made.project, made.dataset, made.run) != (manifest.project, place.settings.dataset, run):
         return None, f"what is stored in its place is run {made.run} of {made.project}.{made.dataset}"
     if task.signer and not proven and not await signed_here(task, run):
-        if line and line.state == "there":
+        if line and line.state != "copied":
             raise OtherKeyError
         return None, "its copy is not signed by the key of this copy"
     return found, ""

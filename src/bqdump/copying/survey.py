@@ -33,7 +33,7 @@ from bqdump.core.sizes import counted
 from bqdump.core.times import rfc3339
 from bqdump.core.wording import placeholder
 from bqdump.ports.mover import Mover
-from bqdump.ports.signer import Signer
+from bqdump.ports.signer import Signer, TrustedKeys
 from bqdump.ports.store import Locks, ObjectInfo, ObjectStore
 from bqdump.repository.manifests import find_latest, load_manifest
 from bqdump.repository.objects import looked_up, present, recorded_in, uncover_files
@@ -95,7 +95,7 @@ class Task(NamedTuple):
     inside the service, too. dry: only look.
     signer: signs the manifests of the copies. tasks: how many tasks share the work; the owner is one of them.
     lock: where it locks what it copies, with one task. proves: a locked run that other keys have signed is compared
-    with the source, and signed.
+    with the source, and signed. trusted: keys whose signatures are as good as that of the signer.
     """
 
     source: Place
@@ -110,6 +110,7 @@ class Task(NamedTuple):
     tasks: int = 1
     lock: Locking | None = None
     proves: bool = True
+    trusted: TrustedKeys | None = None
 
 
 class Known(NamedTuple):
@@ -166,6 +167,7 @@ class Surveyed(NamedTuple):
     """A run of the source. made: the manifest of its copy, None where the copy is not complete.
 
     other: the manifest of another run of this id, or of this one before a table was erased in one of the places.
+    signed: the copy is signed, and this call signs nothing. untrusted: why readers may refuse its signature, else "".
     """
 
     run: str
@@ -174,6 +176,8 @@ class Surveyed(NamedTuple):
     items: tuple[Item, ...]
     made: Loaded[Manifest] | None
     other: Loaded[Manifest] | None = None
+    signed: bool = False
+    untrusted: str = ""
 
 
 async def survey(task: Task, run: str) -> Surveyed:

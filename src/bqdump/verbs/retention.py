@@ -35,7 +35,7 @@ from bqdump.retain.rewrite import Task as ErasingTask
 from bqdump.retain.rewrite import keeps, point_set_again, refuse_unfinished_set
 from bqdump.retain.survey import AtWork
 from bqdump.services.copies import opened_copy
-from bqdump.services.keys import open_signer, trusting
+from bqdump.services.keys import open_signer, open_trusted, trusting
 
 
 async def copy(settings: Settings, request: Request, owner: Owner, tell: Listener = ignore, tasks: int = 1) -> Copied:
@@ -57,6 +57,7 @@ async def copy(settings: Settings, request: Request, owner: Owner, tell: Listene
             return Copied(copied=not request.dry, source=str(settings.target), target=str(request.target), runs=())
         tasks = 1 if locking else tasks
         task = CopyTask(source, target, mover, owner, now, request.digests, request.dry, tell, signer, tasks, locking)
+        task = task._replace(trusted=open_trusted(settings))
         return await copy_exports(task, request.runs, request.policy, every=request.every)
 
 

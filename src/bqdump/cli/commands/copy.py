@@ -22,7 +22,7 @@ from bqdump.services.process import owner_of_command
 
 RESUME = "Repeat the command to resume the copy."
 REPEATED = Endings(RESUME, RESUME, jobs=False)
-STATES = {"copied": "copied", "there": "there before", "missing": "would be copied", "not copied": "not copied"}
+STATES = {"there": "there before", "missing": "would be copied"}
 
 
 @click.command(cls=Command, needs=("bucket",))
@@ -68,7 +68,7 @@ def copy(
     """Copy RUN (default: the published run) to DEST: gs://BUCKET/PREFIX, s3://BUCKET/PREFIX or a folder.
 
     Every command works on the copy. Only missing files are copied, and compared with the manifest. Repeat the command
-    to resume it. Exits with 3 if some runs cannot be copied.
+    to resume it. Exits with 3 if runs cannot be copied or trusted.
 
     \b
     Examples:
@@ -134,4 +134,4 @@ def _row(run: CopiedRun, *, locked: bool) -> tuple[str, ...]:
         return (run.run, "", run.state, "", "", "", "", *until, run.problem)
     taken = time_text(run.snapshot_time) if run.snapshot_time else ""
     sizes = f"{run.files:,}", size_text(run.bytes), f"{run.moved_files:,}", size_text(run.moved_bytes)
-    return (run.run, taken, STATES[run.state], *sizes, *until, "")
+    return (run.run, taken, STATES.get(run.state, run.state), *sizes, *until, run.problem)

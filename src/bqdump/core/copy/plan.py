@@ -145,16 +145,17 @@ def _uploads(size: int) -> int:
     return parts + (2 if parts > 1 else 0)
 
 
-CopyState = Literal["copied", "there", "missing", "not copied"]
+CopyState = Literal["copied", "there", "not trusted", "missing", "not copied"]
 
 
 @public
 class CopiedRun(msgspec.Struct, frozen=True, kw_only=True):
     """A run of the source. files, bytes: all that it has. moved_files, moved_bytes: those that the copy lacked.
 
-    dataset: of a set, "" for the only export of its place. state: copied; there: it was copied before; missing: of a
-    dry run, it would be copied; not copied: for the reason in `problem`. locked_until: the time before which nobody
-    deletes any of its objects there; null for a copy that is not locked, and of a dry run.
+    dataset: of a set, "" for the only export of its place. state: copied; there: it was copied before; not trusted:
+    there, signed by other keys alone; missing: of a dry run, it would be copied; not copied: for the reason in
+    `problem`. locked_until: the time before which nobody deletes any of its objects there; null for a copy that is not
+    locked, and of a dry run.
     """
 
     run: str
@@ -198,8 +199,8 @@ class Copied(Result, frozen=True, kw_only=True):
 
     @property
     def not_copied(self) -> list[CopiedRun]:
-        """The runs that cannot be copied."""
-        return [run for run in self.runs if run.state == "not copied"]
+        """The runs that cannot be copied, or whose copy is not trusted."""
+        return [run for run in self.runs if run.state in ("not copied", "not trusted")]
 
 
 # https://cloud.google.com/storage/docs/storage-classes

@@ -203,7 +203,7 @@ class LogEvent(enum.StrEnum):
     RUN_COPIED = "run_copied"
     """A run is complete in another place."""
     RUNS_PASSED_OVER = "runs_passed_over"
-    """Runs that a copy by rules leaves out, because no trusted key has signed them."""
+    """Runs that a copy leaves out or as they are, because no trusted key has signed them."""
     COPY_DONE = "copy_done"
     """The totals of a copy."""
 
