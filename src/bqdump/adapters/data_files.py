@@ -26,7 +26,7 @@ from bqdump.core.errors import UsageError, open_files_error, out_of_files
 from bqdump.core.formats.types import Column
 from bqdump.core.sizes import size_text
 from bqdump.core.sql.checksums import Leaf, chunks, file_statement, leaves, parsing_statement
-from bqdump.core.sql.views import literal, quoted
+from bqdump.core.sql.views import fits, literal, quoted
 from bqdump.ports.data_reader import DataFile, Digest
 
 # BigQuery exports rows of up to 100 MB; two files are decoded at once, each with room for such a row.
@@ -34,19 +34,11 @@ MEMORY = "2GB"
 DECODED_AT_ONCE = 2
 LARGEST_VALUE_BYTES = 100 << 20
 PIECE = 1 << 20
-# The types that a column can have in a Parquet or Avro file, in DuckDB's names. Types that are not listed can be any.
-FITTING: dict[str, frozenset[str]] = {
-    "STRING": frozenset(("varchar",)),
-    "BYTES": frozenset(("blob",)),
-    "INT64": frozenset(("bigint", "integer", "smallint", "tinyint")),
-    "FLOAT64": frozenset(("double", "float")),
-    "BOOL": frozenset(("boolean",)),
-    "NUMERIC": frozenset(("decimal",)),
-    "DATE": frozenset(("date", "varchar")),
-    "TIME": frozenset(("time", "time with time zone", "time_ns", "varchar")),
-    "DATETIME": frozenset(("timestamp", "varchar")),
-    "TIMESTAMP": frozenset(("timestamp", "timestamp with time zone")),
-}
+# A wide file of up to this size, decoded, is read once into a table; a larger one once for each group of its columns.
+HELD_BYTES = 512 << 20
+HELD = "held"
+CELL_BYTES = 16
+EXPANSION = 4
 
 
 TMPDIR = "Set TMPDIR to a folder on a disk with more room."
@@ -154,7 +146,10 @@ class _Part:
         if self.differences:
             (self.rows,) = cursor.execute(f"SELECT count(*) FROM {source}").fetchone()
             return
-        for some in chunks(found):
+        groups = chunks(found)
+        if len(groups) > 1:
+            source = _held(cursor, path, source, len(found))
+        for some in groups:
             if checksums:
                 statement = file_statement(source, some, file.format, texts=texts, alike=file.alike)
                 self.rows, *sums = cursor.execute(statement).fetchone()
@@ -167,6 +162,19 @@ class _Part:
                     if count:
                         verb = "value is" if count == 1 else "values are"
                         self.differences.append(f"{leaf.name}: {count} {verb} not {leaf.type}")
+
+
+def _held(cursor: Any, path: Path, source: str, width: int) -> str:
+    """The relation itself, or a table with its rows if they fit into memory. width: the number of columns."""
+    try:
+        (rows,) = cursor.execute(f"SELECT count(*) FROM {source}").fetchone()
+        if rows * width * CELL_BYTES + path.stat().st_size * EXPANSION > HELD_BYTES:
+            return source
+        cursor.execute(f"CREATE OR REPLACE TEMP TABLE {HELD} AS SELECT * FROM {source}")
+    except duckdb.Error:
+        # The statements that read the values say what is wrong, or need less memory.
+        return source
+    return HELD
 
 
 def _sources(file: DataFile, path: Path) -> Iterator[str]:
@@ -258,7 +266,7 @@ def _schema_differences(cursor: Any, file: DataFile, path: Path, source: str) ->
     return [
         f"{column.name}: {item[1]} instead of {column.text}"
         for item, column in zip(there, file.columns, strict=True)
-        if not _fits(column, item[1])
+        if not fits(column, item[1])
     ]
 
 
@@ -280,18 +288,6 @@ def _unknown_keys(cursor: Any, file: DataFile, path: Path) -> list[str]:
     known = {column.name for column in file.columns}
     keys = cursor.execute(f"SELECT DISTINCT unnest(json_keys(json)) FROM {objects}").fetchall()
     return [f"{key}: unknown column" for (key,) in sorted(keys) if key not in known]
-
-
-def _fits(column: Column, kind: Any, *, element: bool = False) -> bool:
-    """Whether a column of this DuckDB type can be a column of that BigQuery type."""
-    if column.repeated and not element:
-        return kind.id == "list" and _fits(column, dict(kind.children)["child"], element=True)
-    if column.type == "STRUCT":
-        members = kind.children if kind.id == "struct" else ()
-        return [name for name, _ in members] == [member.name for member in column.fields] and all(
-            _fits(member, inner) for member, (_, inner) in zip(column.fields, members, strict=True)
-        )
-    return column.type not in FITTING or kind.id in FITTING[column.type]
 
 
 def _first_line(error: Exception) -> str:

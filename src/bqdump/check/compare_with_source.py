@@ -168,14 +168,15 @@ def about(
     known = tuple(column.name for column in held if column.type and column.name != entry.shape.partition_times)
     format_ = entry.format or manifest.settings["format"]
     alike = altered_types(format_, entry.route)
+    groups = chunks(leaves(held))
+    # Only its own columns: the names of all of them in each statement would be quadratic.
+    own = [dict.fromkeys(leaf.path[0].name for leaf in some) for some in groups]
+    parts = [tuple(name for name in names if name != entry.shape.partition_times) or known[:1] for names in own]
+    unmasked = msgspec.structs.replace(shape, masks={})
+    sources = sql.select_parts(dataset, entry.table, snapshot, entry.definition, unmasked, parts)
     asked, start = [], 0
-    for some in chunks(leaves(held)):
-        # Only its own columns: the names of all of them in each statement would be quadratic.
-        own = {leaf.path[0].name for leaf in some}
-        selected = tuple(name for name in known if name in own) or known[:1]
-        unmasked = msgspec.structs.replace(shape, columns=selected, masks={})
-        source = f"({sql.select_part(dataset, entry.table, snapshot, entry.definition, unmasked)})"
-        asked.append(Question(entry, some, bigquery_statement(source, some, format_, alike), start))
+    for some, source in zip(groups, sources, strict=True):
+        asked.append(Question(entry, some, bigquery_statement(f"({source})", some, format_, alike), start))
         start += 2 * len(some) + 1
     return asked
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from bqdump.check.compare_with_source import about
 from bqdump.core.errors import UsageError
-from bqdump.core.formats.types import columns
+from bqdump.core.formats.types import Column, columns
 from bqdump.core.restore.partitions import fill
+from bqdump.core.sql import statements
 from bqdump.core.sql.checksums import LEAVES_AT_ONCE, bigquery_statement, chunks, leaves
 from bqdump.core.tables.catalog import WHOLE, Shape
 from core.restore.exports import NOW, SOURCE, TARGET, column, entry, manifest, plan
@@ -33,6 +35,20 @@ def test_the_statements_that_compare_a_table_grow_with_its_columns() -> None:
     # With the names of all columns in each, those of the larger table would be longer.
     assert max(map(len, many)) < 1.01 * max(map(len, few))
     assert sum(map(len, many)) < 3.03 * sum(map(len, few))
+
+
+def test_the_definition_of_a_table_is_decoded_as_often_for_many_statements_as_for_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoded: list[int] = []
+
+    def counted(definition: msgspec.Raw) -> tuple[Column, ...]:
+        decoded.append(len(columns(definition)))
+        return columns(definition)
+
+    monkeypatch.setattr(statements, "columns_of", counted)
+    assert len(compared(900)) == 9
+    assert decoded == [900]
 
 
 def test_a_statement_that_compares_has_fewer_columns_where_their_names_are_long() -> None:

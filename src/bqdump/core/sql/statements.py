@@ -51,9 +51,27 @@ def select(
 
 def select_part(dataset: Dataset, table: str, snapshot: int | None, definition: msgspec.Raw, shape: Shape) -> str:
     """The query that reads of a table what its shape asks for."""
-    columns = columns_of(definition)
-    where = condition(definition, shape.where)
-    return select(dataset, table, snapshot, items(columns, shape), where, _alias(table, columns))
+    (statement,) = select_parts(dataset, table, snapshot, definition, shape, [shape.columns])
+    return statement
+
+
+def select_parts(
+    dataset: Dataset,
+    table: str,
+    snapshot: int | None,
+    definition: msgspec.Raw,
+    shape: Shape,
+    parts: Iterable[tuple[str, ...]],
+) -> list[str]:
+    """For each part, the query that reads its columns. The definition is decoded once."""
+    by_name = {column.name: column for column in columns_of(definition)}
+    where, alias = condition(definition, shape.where), _alias(table, by_name.values())
+    statements = []
+    for part in parts:
+        own = [by_name[name] for name in part if name in by_name] if part else by_name.values()
+        selected = items(own, msgspec.structs.replace(shape, columns=part))
+        statements.append(select(dataset, table, snapshot, selected, where, alias))
+    return statements
 
 
 def _alias(table: str, columns: Iterable[Column]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bqdump.core.formats.types import Column
 
@@ -18,6 +19,19 @@ TYPES = {
     "TIME": "TIME",
     "DATETIME": "TIMESTAMP",
     "TIMESTAMP": "TIMESTAMPTZ",
+}
+# The types that a column can have in a Parquet or Avro file, in DuckDB's names. Types that are not listed can be any.
+FITTING: dict[str, frozenset[str]] = {
+    "STRING": frozenset(("varchar",)),
+    "BYTES": frozenset(("blob",)),
+    "INT64": frozenset(("bigint", "integer", "smallint", "tinyint")),
+    "FLOAT64": frozenset(("double", "float")),
+    "BOOL": frozenset(("boolean",)),
+    "NUMERIC": frozenset(("decimal",)),
+    "DATE": frozenset(("date", "varchar")),
+    "TIME": frozenset(("time", "time with time zone", "time_ns", "varchar")),
+    "DATETIME": frozenset(("timestamp", "varchar")),
+    "TIMESTAMP": frozenset(("timestamp", "timestamp with time zone")),
 }
 
 
@@ -74,3 +88,15 @@ def column_type(column: Column, *, text: bool = False) -> str:
         kind = TYPES.get(column.type, "VARCHAR")
         kind = "VARCHAR" if text and kind == "BLOB" else kind
     return kind + ("[]" if column.repeated else "")
+
+
+def fits(column: Column, kind: Any, *, element: bool = False) -> bool:
+    """Whether a column of this DuckDB type can be a column of that BigQuery type."""
+    if column.repeated and not element:
+        return kind.id == "list" and fits(column, dict(kind.children)["child"], element=True)
+    if column.type == "STRUCT":
+        members = kind.children if kind.id == "struct" else ()
+        return [name for name, _ in members] == [member.name for member in column.fields] and all(
+            fits(member, inner) for member, (_, inner) in zip(column.fields, members, strict=True)
+        )
+    return column.type not in FITTING or kind.id in FITTING[column.type]
