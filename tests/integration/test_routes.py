@@ -104,6 +104,26 @@ def test_a_table_without_columns_is_named_and_stops_no_export(
     assert [entry.table for entry in manifest.tables] == ["orders"]
 
 
+def test_a_table_that_has_lost_its_columns_leaves_the_published_export_with_that_reason(
+    outside: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside.table("orders", 4)
+    outside.table("others", 4)
+    outside.now()
+    outside.run_tasks(1)
+    outside.big.delete_table(f"{outside.project}.{outside.dataset}.orders")
+    outside.big.create_table(bigquery.Table(f"{outside.project}.{outside.dataset}.orders"))
+    outside.now()
+    reason = "it has no columns, and so no rows"
+    (flag,) = [flag for flag in planned(capsys)["flags"] if flag["risk"] == "dropped-tables"]
+    assert flag["detail"] == reason
+    shown = " ".join(call(capsys, "plan").out.split())
+    assert (shown.count(reason), "no longer in the dataset" in shown) == (3, False), shown
+    ran = outside.run("--run-id", "second")
+    assert (ran.code, f"orders is removed from the published export ({reason}): run " in ran.text) == (0, True), ran
+    assert [(table.table, table.reason) for table in outside.manifest().removed] == [("orders", "skipped")]
+
+
 def test_the_plan_shows_routes_reasons_and_the_bill(outside: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     with_all_kinds(outside)
     before = outside.big.list_jobs(page_size=1000)

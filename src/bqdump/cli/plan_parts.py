@@ -14,7 +14,7 @@ from bqdump.core.documents.manifest_index import unchanged_tables
 from bqdump.core.errors import UsageError
 from bqdump.core.plan.altered import AlteredColumn, folded
 from bqdump.core.plan.guards import sentence
-from bqdump.core.plan.removal import WHY
+from bqdump.core.plan.removal import why_removed
 from bqdump.core.plan.summary import Planned, PlannedTable
 from bqdump.core.prices import money_text, price_text
 from bqdump.core.sets.selection import WHY as WHY_DATASET
@@ -80,7 +80,9 @@ def print_parts(shown: Planned) -> None:
     print_section("Not exported by a free extract job:", ("table", "route", "bills", "why"), others, right=(2,))
     skipped = [(item["table"], item["reason"]) for item in shown.skipped]
     print_section("Not exported:", ("object", "why"), skipped)
-    removed = [(t.table, WHY[t.reason], rows_text(t.rows), t.snapshot_text, t.run) for t in shown.removed]
+    removed = [
+        (t.table, why_removed(t, dict(skipped)), rows_text(t.rows), t.snapshot_text, t.run) for t in shown.removed
+    ]
     heads = ("table", "why", "rows", "as of", "run")
     print_section("Removed from the published export:", heads, removed, right=(2,))
     print_section(f"Excluded, so carried over from run {shown.over}:", ("table",), [(table,) for table in shown.kept])

@@ -87,7 +87,7 @@ GUARDS: dict[Risk, Guard] = {
         "lifecycle rules of the bucket can delete files that manifests name",
         "Remove them, or limit them to other names (matchesPrefix); `bqdump prune` deletes old runs.",
     ),
-    Risk.DROPPED_TABLES: Guard("tables that are no longer in the dataset are removed from the published export"),
+    Risk.DROPPED_TABLES: Guard("tables that are not exported any more are removed from the published export"),
     Risk.REMOVED_PARTITIONS: Guard(
         "more than half of a table's partitions would be removed from the published export",
         "If they were dropped by mistake, restore them first.",

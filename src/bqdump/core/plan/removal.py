@@ -18,7 +18,7 @@ import msgspec
 from bqdump.core.documents.definitions import Definitions
 from bqdump.core.documents.manifest import Carried, File, Manifest, PartitionEntry, TableEntry, TableFiles
 from bqdump.core.documents.manifest_index import settings_of
-from bqdump.core.documents.run import Failure, Flag, Plan, TablePlan
+from bqdump.core.documents.run import Failure, Flag, Plan, Skipped, TablePlan
 from bqdump.core.documents.unchanged import PartitionReason, RemovalReason, Removed, RemovedPartitions, ReusedPartitions
 from bqdump.core.plan.readings import Published, PublishedTable
 from bqdump.core.risks import Risk
@@ -106,19 +106,27 @@ def is_mass(removed: Iterable[Removed], published: Published) -> bool:
     return 2 * unasked > len(published.without(()))
 
 
-def removal_flags(removed: Sequence[Removed], published: Published) -> Iterator[Flag]:
+def removal_flags(removed: Sequence[Removed], published: Published, skipped: Iterable[Skipped] = ()) -> Iterator[Flag]:
     """A flag for each removed table: refused where it was excluded, or where more than half of the tables would go."""
+    reasons = {item.table: item.reason for item in skipped}
     mass = is_mass(removed, published)
     for table in removed:
         risk = Risk.REMOVED_TABLES if mass or table.reason == "excluded" else Risk.DROPPED_TABLES
-        yield Flag(risk, table.table, (), table.reason.replace("-", " "), allowed=False)
+        detail = reasons.get(table.table) if table.reason == "skipped" else None
+        yield Flag(risk, table.table, (), detail or table.reason.replace("-", " "), allowed=False)
 
 
-def removal_sentence(removed: Removed) -> str:
-    """The removal in words."""
+def why_removed(removed: Removed, reasons: Mapping[str, str]) -> str:
+    """Why it is removed, in words. reasons: why tables of the dataset are not exported."""
+    return reasons.get(removed.table, WHY["skipped"]) if removed.reason == "skipped" else WHY[removed.reason]
+
+
+def removal_sentence(removed: Removed, skipped: Iterable[Skipped] = ()) -> str:
+    """The removal in words. skipped: what the plan does not export."""
+    why = why_removed(removed, {item.table: item.reason for item in skipped})
     rows = "it" if removed.rows is None else counted(removed.rows, "row")
     return (
-        f"{removed.table} is removed from the published export ({WHY[removed.reason]}): "
+        f"{removed.table} is removed from the published export ({why}): "
         f"run {removed.run} has {rows} as of {removed.snapshot_text}"
     )
 

@@ -147,7 +147,7 @@ def plan_of(survey: Survey, selection: Selection, answers: Answers, nonce: str) 
         listed = {item.name for item in listing}
         removed, kept = leaving(published, {table.table for table in every}, listed, settings)
         refuse_other_mode(published, plan, kept)
-        flags += removal_flags(removed, published)
+        flags += removal_flags(removed, published, plan.skipped)
         parts = leaving_partitions(published, planned, plan.reused_partitions, survey.snapshot)
         flags += partition_flags(parts, published)
         plan = msgspec.structs.replace(plan, over=published.run, removed=removed, kept=kept, removed_partitions=parts)

@@ -213,7 +213,9 @@ def _log_plan(export: RunningExport) -> None:
         unchanged, saved = unchanged_parts(len(plan.reused), partitions), size_text(bytes_saved(plan.all_reused))
         log.info("not exporting %s (%s)", unchanged, saved, extra=LogEvent.TABLES_UNCHANGED.extra())
     for removed in plan.removed:
-        log.warning("%s", removal_sentence(removed), extra=LogEvent.TABLE_REMOVED.extra(table=removed.table))
+        log.warning(
+            "%s", removal_sentence(removed, plan.skipped), extra=LogEvent.TABLE_REMOVED.extra(table=removed.table)
+        )
     for parts in plan.removed_partitions:
         log.warning("%s", partitions_sentence(parts), extra=LogEvent.PARTITIONS_REMOVED.extra(table=parts.table))
     if plan.kept:
