@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
+from bqdump.adapters.memory import MemoryStore
 from bqdump.check.compare_with_source import about
 from bqdump.core.errors import UsageError
 from bqdump.core.formats.types import Column, columns
+from bqdump.core.plan.routes import Routed, Routing
 from bqdump.core.restore.partitions import fill
 from bqdump.core.sql import statements
 from bqdump.core.sql.checksums import LEAVES_AT_ONCE, bigquery_statement, chunks, leaves
 from bqdump.core.tables.catalog import WHOLE, Shape
+from bqdump.export.planning.target import estimate_queries
+from bqdump_memory import MemoryWarehouse
 from core.restore.exports import NOW, SOURCE, TARGET, column, entry, manifest, plan
+from core.strategies import table
 
 LIMIT = 1_000_000
 MOST_COLUMNS = 10_000
@@ -25,8 +32,8 @@ def wide(count: int, name: str = "column_{:05}") -> list[dict[str, object]]:
 
 def compared(count: int) -> list[str]:
     """The statements that compare a table of so many columns."""
-    table = entry("wide", wide(count), format="csv")
-    return [question.select for question in about(SOURCE, manifest(table), table, NOW, WHOLE)]
+    exported = entry("wide", wide(count), format="csv")
+    return [question.select for question in about(SOURCE, manifest(exported), exported, NOW, WHOLE)]
 
 
 def test_the_statements_that_compare_a_table_grow_with_its_columns() -> None:
@@ -74,8 +81,8 @@ def test_the_statement_that_casts_the_deepest_structs_fits() -> None:
     inner = [column(name, "FLOAT") for name in "abc"]
     for _ in range(15):
         inner = [column("a", "STRING"), column("b", "DATE"), column("deeper", "RECORD", fields=inner)]
-    table = entry("deep", inner, format="csv", route="query", shape=Shape(texts={"deeper": ""}))
-    (step,) = plan(manifest(table)).tables
+    deep = entry("deep", inner, format="csv", route="query", shape=Shape(texts={"deeper": ""}))
+    (step,) = plan(manifest(deep)).tables
     assert len(fill(TARGET, "deep", "scratch", step.load)) < 10_000
 
 
@@ -85,3 +92,16 @@ def test_a_table_that_needs_a_longer_statement_is_refused_by_name() -> None:
         plan(manifest(entry("long", long, format="avro")))
     assert (refused.value.subject, "exclude" in refused.value.hint) == ("table long", True)
     assert plan(manifest(entry("long", long, format="parquet"))).tables
+
+
+def test_a_table_whose_export_needs_a_longer_query_is_refused_by_name() -> None:
+    def planned(count: int) -> Routing:
+        found = table("long", 1, *(column(f"{number:0300}", "RANGE") for number in range(count)))
+        texts = {name.name: "" for name in columns(found.definition)}
+        item = Routed(found, "query", "", "csv", "none", shape=Shape(texts=texts))
+        warehouse = MemoryWarehouse(MemoryStore(), lambda: NOW)
+        return asyncio.run(estimate_queries(warehouse, SOURCE, NOW, Routing((item,), ())))
+
+    with pytest.raises(UsageError, match=r"the query would be 1\.88 MB long, and BigQuery permits 1 MB") as refused:
+        planned(3_000)
+    assert (refused.value.subject, "exclude" in refused.value.hint) == ("table long", True)

@@ -22,6 +22,7 @@ from bqdump.core.restore.plan import PLAN, SHOWN, TABLE, Action, Load, Options, 
 from bqdump.core.restore.table_requests import Requests, requests
 from bqdump.core.sizes import counted, listed, named, size_text
 from bqdump.core.sql.partitions import rows_of as rows_in
+from bqdump.core.sql.statements import MOST_STATEMENT
 from bqdump.core.tables.catalog import WHOLE, Dataset, is_iceberg
 from bqdump.core.tables.partitioning import has_partition_times, partitioning_of
 
@@ -124,11 +125,6 @@ def _rows_only(exported: TableEntry, action: Action, planned: Planned) -> TableS
     step = _made(entry, action, planned, requested, load, restored.notes)
     held = " OR ".join(f"({rows_in(chosen.partitioning, id_)})" for id_ in parts)
     return msgspec.structs.replace(step, kept=NOTHING, parts=parts, held=held)
-
-
-# The maximum length of a query is 1 MB; scratch tables have longer names, and a range of partitions has a condition.
-# https://cloud.google.com/bigquery/quotas#query_jobs
-MOST_STATEMENT = 990_000
 
 
 def _refuse_long(name: str, planned: Planned, load: Load) -> None:
