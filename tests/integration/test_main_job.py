@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import random
+import signal
+import subprocess
+import sys
+import threading
 from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 import pytest
@@ -150,6 +155,36 @@ def test_included_tables_are_exported_in_the_chosen_format(stage: Stage) -> None
     assert ran.code == 0, ran.text
     assert stage.files() == ["x/y/sales_eu/sales_eu_000000000000.json.gz"]
     assert "x/y/_bqdump/latest.json" in stage.objects()
+
+
+@pytest.mark.parametrize("datasets", [1, 2])
+def test_a_task_that_is_stopped_once_its_run_is_published_says_so(stage: Stage, datasets: int) -> None:
+    stage.table("orders")
+    names = stage.dataset
+    if datasets > 1:
+        stage.big.create_dataset(f"{stage.dataset}_b")
+        stage.sql(f"CREATE TABLE {stage.dataset}_b.orders AS SELECT 1 AS id")
+        names = f"{names},{names}_b"
+    posted, answered = threading.Event(), threading.Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.set()
+            answered.wait(60)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        command = [sys.executable, "-m", "bqdump", "run", "--dataset", names, "--run-id", "r1", "--notify"]
+        running = subprocess.Popen([*command, f"http://127.0.0.1:{server.server_port}/x"], env=stage.variables,
+                                   cwd=stage.folder, text=True, stderr=subprocess.PIPE)  # fmt: skip
+        assert posted.wait(120)
+        running.send_signal(signal.SIGTERM)
+        _, told = running.communicate(timeout=60)
+        answered.set()
+        server.shutdown()
+    assert running.returncode == 143
+    said = "stopped by SIGTERM. Run r1 is published. To repeat what follows that: bqdump run --run-id r1"
+    assert said in " ".join(told.split()), told
 
 
 @pytest.mark.parametrize("datasets", [1, 2])

@@ -19,15 +19,22 @@ UNPROVEN = "Nothing is recorded; repeat the command."
 Result = TypeVar("Result")
 
 
-async def until_signal(work: Coroutine[Any, Any, Result], resume: str, follower: Follower) -> Result:
+async def until_signal(
+    work: Coroutine[Any, Any, Result], resume: str, follower: Follower, published: str = ""
+) -> Result:
     """How the work ends; on SIGTERM or Ctrl-C the process ends at once, and jobs in flight run on by themselves.
 
-    resume: how to resume it, as a sentence.
+    resume: how to resume it, as a sentence. published: what is said instead once the run is published.
     """
     loop = asyncio.get_running_loop()
     working = asyncio.ensure_future(work)
+
+    def leave(number: int, code: int) -> None:
+        ends = bool(published) and follower.view().stage == "published"
+        _leave(number, code, published if ends else resume, follower, jobs=not ends)
+
     for number, code in ((signal.SIGTERM, TERMINATED), (signal.SIGINT, INTERRUPTED)):
-        loop.add_signal_handler(number, _leave, number, code, resume, follower)
+        loop.add_signal_handler(number, leave, number, code)
     return await working
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from bqdump.core.documents.run import Owner
 from bqdump.core.errors import BqdumpError, DocumentError
 from bqdump.core.notice import run_failed, run_published
-from bqdump.core.progress.events import Listener, Together, ignore
+from bqdump.core.progress.events import Entered, Listener, Together, ignore
 from bqdump.core.progress.export import AtTarget, Export, exported_together
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.settings import Settings
@@ -139,6 +139,8 @@ async def run_one(services: Services, start: Start) -> Ended:
     except Exception as error:
         await notify_failed(start, task.store, settings, error)
         raise
+    if result.state == "published":
+        tell(Entered("published"))
     await notify_published(task, result)
     if (
         settings.prune
@@ -187,6 +189,8 @@ async def _run_set(services: Services, start: Start) -> Export:
     except Exception as error:
         await notify_failed(start, first.store, first.settings, error)
         raise
+    if all(result.state == "published" for result in results):
+        start.tell(Entered("published"))
     for result in results:
         # The task that stored the set's manifest may have been stopped before it pruned: one of them makes up for that.
         if settings.prune and (result.mine or (result.state == "published" and not start.owner.task)):

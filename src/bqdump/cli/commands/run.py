@@ -77,8 +77,9 @@ def run(yes: bool, quiet: bool, as_json: bool, tables_from: str | None, **option
         tell_unused_rules(settings)
         attempt = identity.attempt if identity.engine else None
         work = _run(settings, name, me, identity.tasks, follower.hear, attempt, as_json=as_json)
-        resume = f"To resume run {name}: {words().call('run', {'run_id': name})}"
-        done = finish(until_signal(work, resume, follower))
+        again = words().call("run", {"run_id": name})
+        published = f"Run {name} is published. To repeat what follows that: {again}"
+        done = finish(until_signal(work, f"To resume run {name}: {again}", follower, published))
     if as_json:
         _print(json_text(done.export))
     elif done.sentence and not quiet:
