@@ -15,10 +15,10 @@ from bqdump import verbs
 from bqdump.core.documents.copying import Copying
 from bqdump.core.documents.retention import Tombstone
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import DatasetsFailedError
+from bqdump.core.errors import DatasetsFailedError, NotFoundError
 from bqdump.core.results import State
 from bqdump.observe.history import RunState
-from bqdump.observe.status import StatusState
+from bqdump.observe.status import StatusState, newest_run, status
 from bqdump.repository.repository import create
 from bqdump.ui.archive import Archive
 from bqdump.ui.run import run_page
@@ -41,6 +41,15 @@ def drop(scene: Scene, name: str) -> None:
 
 def planning(scene: Scene) -> None:
     asyncio.run(create(scene.store, scene.settings.layout.run("r").planner, Owner("r", 0)))
+
+
+def test_the_newest_run_is_one_that_was_stopped_while_planning_where_no_run_has_a_plan() -> None:
+    scene = shop()
+    with pytest.raises(NotFoundError, match="none has been planned"):
+        asyncio.run(newest_run(scene.store, scene.settings))
+    planning(scene)
+    assert asyncio.run(newest_run(scene.store, scene.settings)) == "r"
+    assert asyncio.run(status(scene.store, scene.settings, "r")).state == "planning"
 
 
 def copying(scene: Scene) -> None:

@@ -69,6 +69,8 @@ def end(world: ExportedWorld) -> AbortedRestore:
         ({"done": True}, "done"),
         ({"at_work": True}, "running"),
         ({"now": 1000 + 60_000}, "running"),
+        ({"now": 1000 + 60_000, "ended": True}, "stopped"),
+        ({"now": 1000 + 60_000, "ended": True, "at_work": True}, "running"),
         ({}, "stopped"),
         ({"now": 1000 + 8 * DAY}, "abandoned"),
         ({"now": 1000 + 8 * DAY, "abandoned_ms": 0}, "stopped"),
@@ -96,6 +98,8 @@ def test_restores_are_listed_with_state_target_and_failures() -> None:
         ("other", "stopped", 2), ("copy", "done", 3),
     ]  # fmt: skip
     assert [(one.name, one.reason) for one in newest.failed] == [("one", "invalid")]
+    # It has ended, and none of its tasks is at work any more.
+    assert [one.state for one in listed(world, later=1000)] == ["stopped", "done"]
     assert (first.run, first.project, first.failed) == ("r1", "project", ())
 
 

@@ -331,6 +331,23 @@ def test_of_two_prunes_the_one_that_withdraws_keeps_the_other_from_deleting(scen
     assert scene.names("x/a/")
 
 
+def test_of_two_prunes_at_once_only_the_one_that_deletes_a_file_counts_its_bytes(scene: Scene) -> None:
+    class Second(MemoryStore):
+        """The other prune has deleted the same files a moment before."""
+
+        def __init__(self) -> None:
+            self.__dict__ = scene.store.__dict__
+
+        async def delete(self, objects: Sequence[tuple[str, int]]) -> list[bool | BqdumpError]:
+            await scene.store.delete([one for one in objects if "_bqdump/" not in one[0]])
+            return await super().delete(objects)
+
+    scene.run("a", "b")
+    result = asyncio.run(prune(scene.pruning()._replace(store=Second())))
+    assert ([run.run for run in result.removed], result.files, result.bytes) == (["a"], 0, 0)
+    assert scene.names("x/a/") == []
+
+
 def test_a_run_that_is_tagged_meanwhile_stays(scene: Scene) -> None:
     async def check() -> None:
         task = scene.pruning()

@@ -122,6 +122,9 @@ async def newest_run(store: ObjectStore, settings: Settings) -> str:
             return latest.run
     newest = await value_of(store, settings.layout.newest) or await read_latest(store, settings)
     if newest is None:
+        for run in reversed(await store.folders(settings.layout.runs)):
+            if await exists(store, settings.layout.run(run).planner):
+                return run
         cause = f"none has been planned in {settings.target}"
         raise NotFoundError("find", "a run", cause, "Start one: {call:run}")
     return newest.run

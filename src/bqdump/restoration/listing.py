@@ -19,7 +19,7 @@ from bqdump.core.documents.layout import Layout
 from bqdump.core.errors import DocumentError, NotFoundError, TargetError, UsageError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.restore.documents import DOCUMENTS, Decision, RestoreLayout, Restores
-from bqdump.core.restore.listing import AbortedRestore, ListedRestore, jobs_of, state_of
+from bqdump.core.restore.listing import AbortedRestore, ListedRestore, has_ended, jobs_of, state_of
 from bqdump.core.restore.names import LABEL, job_id, scratch_name, scratch_prefix
 from bqdump.core.restore.plan import TABLE
 from bqdump.core.restore.result import NotCreated
@@ -127,10 +127,13 @@ def _listed(restore: Found, jobs: set[str], now: int, abandoned_ms: int) -> List
     decision, ledger = restore.decision, restore.ledger
     last = [max(failures, key=lambda failure: failure.attempt) for failures in ledger.failures.values()]
     failed = [failure for failure in last if failure.number not in ledger.receipts]
-    at_work = bool(jobs_of(decision, jobs))
+    at_work, ended = bool(jobs_of(decision, jobs)), has_ended(restore.layout, restore.infos)
+    state = state_of(
+        done=restore.done, at_work=at_work, changed=restore.changed, now=now, abandoned_ms=abandoned_ms, ended=ended
+    )
     return ListedRestore(
         restore=decision.restore,
-        state=state_of(done=restore.done, at_work=at_work, changed=restore.changed, now=now, abandoned_ms=abandoned_ms),
+        state=state,
         run=decision.run,
         source=restore.place.dataset,
         project=decision.target.project,

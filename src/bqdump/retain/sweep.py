@@ -37,7 +37,12 @@ async def sweep(task: Task, plan: PrunePlan) -> Swept:
     for tombstone in plan.deletions:
         await _delete_manifest(task, tombstone)
     present = await _removable(task, plan)
-    deleted = await delete(task.store, [(file.name, file.generation) for file in present])
+    answers = await task.store.delete([(file.name, file.generation) for file in present])
+    for answer in answers:
+        if isinstance(answer, BqdumpError):
+            raise answer
+    # Another prune may have deleted some of them.
+    gone = [file for file, deleted in zip(present, answers, strict=True) if deleted]
     left = list[str]()
     for run in plan.survey.orphans:
         left += await _delete_documents(task, run)
@@ -45,8 +50,8 @@ async def sweep(task: Task, plan: PrunePlan) -> Swept:
         left += await _delete_documents(task, tombstone.value.run, tombstone.generation)
         left += await _close(task, tombstone)
     await _delete_late_summaries(task)
-    again = await delete_erased_again(task) if plan.of_copies else []
-    return Swept(deleted + len(again), sum(file.size for file in (*present, *again)), tuple(left))
+    gone += await delete_erased_again(task) if plan.of_copies else []
+    return Swept(len(gone), sum(file.size for file in gone), tuple(left))
 
 
 async def forecast(task: Task, plan: PrunePlan) -> Swept:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
-from bqdump.core.restore.documents import Decision
+from bqdump.core.restore.documents import Decision, RestoreLayout
 from bqdump.core.restore.names import JOB
 from bqdump.core.restore.result import NotCreated
 from bqdump.core.results import Result, public, rows_of
@@ -83,13 +83,34 @@ def jobs_of(decision: Decision, jobs: Iterable[str]) -> set[str]:
     return {job for job in jobs if own.fullmatch(job)}
 
 
-def state_of(*, done: bool, at_work: bool, changed: int, now: int, abandoned_ms: int) -> RestoreState:
+class Written(Protocol):
+    """An object, and when it was written."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def updated(self) -> int:
+        """In milliseconds since 1970 UTC."""
+
+
+def has_ended(layout: RestoreLayout, objects: Sequence[Written]) -> bool:
+    """Whether the last document is the page that an execution writes at its end where something failed."""
+    failed = layout.failed_report("").removesuffix(".html")
+    pages = [found.updated for found in objects if found.name.startswith(failed)]
+    return bool(pages) and max(pages) >= max(found.updated for found in objects)
+
+
+def state_of(
+    *, done: bool, at_work: bool, changed: int, now: int, abandoned_ms: int, ended: bool = False
+) -> RestoreState:
     """The state of a restore. changed: when its last document was written, 0 if not known. Times are ms since 1970 UTC.
 
-    abandoned_ms: how long after that it is abandoned; 0: never.
+    abandoned_ms: how long after that it is abandoned; 0: never. ended: its last execution has ended, with failures.
     """
     if done:
         return "done"
-    if at_work or now - changed < QUIET_MS:
+    if at_work or (now - changed < QUIET_MS and not ended):
         return "running"
     return "abandoned" if 0 < abandoned_ms < now - changed and changed else "stopped"
