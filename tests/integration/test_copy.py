@@ -240,6 +240,8 @@ def test_bad_input_is_one_sentence_and_changes_nothing(stage: Stage, second: str
         (("gs://no-such-bucket-anywhere/x", *at), 5, "no-such-bucket-anywhere"),
         ((f"gs://{second}", "nope", *at), 5, "cannot find run nope"),
         ((f"gs://{second}", "no/pe", *at), 2, "the destination is the only place to name as an argument"),
+        (("r1", f"gs://{second}", *at), 2, f"Name it first: bqdump copy gs://{second} r1"),
+        ((f"gs://{second}", "./other", *at), 2, "Name the export to copy with --to or --bucket."),
         ((f"gs://{second}", "r1", "--all", *at), 2, "runs by name and all runs were given. Use one of them."),
         ((f"gs://{second}", "--storage-class", "GLACIER", *at), 2, "unknown storage class 'GLACIER'"),
         ((str(stage.folder / "new"), "--storage-class", "ARCHIVE", *at), 2, "for buckets of Cloud Storage only"),

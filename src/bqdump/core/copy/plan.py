@@ -1,10 +1,6 @@
-"""The plan of a copy: which files the copy lacks, and in which batches they are moved.
+"""What a copy was asked for, its plan and its costs, and what it did or would do, as the Python API returns it.
 
-What a copy costs, before it begins: requests to both sides, and bytes that leave the location.
-
-What a copy did, or would do, as the Python API returns it.
-
-What a copy was asked for.
+The plan: which files the copy lacks, and in which batches they are moved. Costs: requests, and bytes that leave.
 """
 
 from __future__ import annotations
@@ -244,14 +240,17 @@ def requested_copy(
     lock_mode: str = "",
 ) -> Request:
     """The request. rules: the names of the arguments that are rules of retention. Raises UsageError."""
+    named = dest
     try:
         target = parse_target(dest)
         if place := next((run for run in runs if "/" in run), ""):
             cause = "the destination is the only place to name as an argument"
-            raise UsageError(COPY, repr(place), cause, "Name the export to copy with {setting:to} or {setting:bucket}.")
-        names = tuple(dict.fromkeys(map(run_id, runs)))
+            hint = "Name the export to copy with {setting:to} or {setting:bucket}."
+            hint = hint if "/" in dest else f"Name it first: bqdump copy {place} {dest}"
+            raise UsageError(COPY, repr(place), cause, hint)
+        names = tuple(dict.fromkeys([run_id(named := run) for run in runs]))
     except ValueError as error:
-        raise UsageError(COPY, repr(dest), str(error)) from None
+        raise UsageError(COPY, repr(named), str(error)) from None
     if not target:
         raise UsageError(COPY, repr(dest), "it names no place", f"Use {EXPECTED}.")
     chosen = [*(["runs by name"] if names else []), *(["all runs"] if every else []), *(["a policy"] if rules else [])]
