@@ -61,11 +61,13 @@ def content(format_: str, count: int) -> bytes:
     return sink.getvalue()
 
 
-def read(format_: str, count: int, data: bytes | None = None) -> tuple[Digest, list[str]]:
-    """The digest of a file with so many columns, and the statements that read the file."""
+def read(
+    format_: str, count: int, data: bytes | None = None, more: tuple[Column, ...] = ()
+) -> tuple[Digest, list[str]]:
+    """The digest of a file with so many columns and some more, and the statements that read the file."""
     data = content(format_, count) if data is None else data
     checksum = base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
-    columns = tuple(Column(f"c{place}", "STRING") for place in range(count))
+    columns = (*(Column(f"c{place}", "STRING") for place in range(count)), *more)
     file = DataFile("wide", format_, "none", header=True, delimiter=",", columns=columns, crc32c=checksum)
     statements: list[str] = []
 
@@ -98,3 +100,13 @@ def test_a_file_is_read_as_often_with_900_columns_as_with_300(format_: str, monk
 def test_a_damaged_wide_file_is_described_like_a_narrow_one() -> None:
     data = content("csv", 300) + b"1,2,3\n"
     assert read("csv", 300, data)[0].unreadable == "Invalid Input Error: CSV Error on Line: 5"
+
+
+@pytest.mark.parametrize("name", ["held", "Held"])
+def test_a_struct_of_any_name_has_the_values_of_its_own_members(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{f"c{place}": "x" for place in range(300)} | {name: {"c1": f"inner {row}"}} for row in range(ROWS)]
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    struct = Column(name, "STRUCT", fields=(Column("c1", "STRING"),))
+    found, _ = read("json", 300, data, (struct,))
+    monkeypatch.setattr(data_files, "HELD_BYTES", 0)
+    assert read("json", 300, data, (struct,))[0] == found

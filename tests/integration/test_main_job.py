@@ -174,8 +174,9 @@ def test_a_task_that_is_stopped_once_its_run_is_published_says_so(stage: Stage, 
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        command = [sys.executable, "-m", "bqdump", "run", "--dataset", names, "--run-id", "r1", "--notify"]
-        running = subprocess.Popen([*command, f"http://127.0.0.1:{server.server_port}/x"], env=stage.variables,
+        command = [sys.executable, "-m", "bqdump", "run", "--dataset", names, "--run-id", "r1"]
+        options = ["--prune", "--keep-last", "1", "--notify", f"http://127.0.0.1:{server.server_port}/x"]
+        running = subprocess.Popen([*command, *options], env=stage.variables,
                                    cwd=stage.folder, text=True, stderr=subprocess.PIPE)  # fmt: skip
         assert posted.wait(120)
         running.send_signal(signal.SIGTERM)
@@ -183,7 +184,7 @@ def test_a_task_that_is_stopped_once_its_run_is_published_says_so(stage: Stage, 
         answered.set()
         server.shutdown()
     assert running.returncode == 143
-    said = "stopped by SIGTERM. Run r1 is published. To repeat what follows that: bqdump run --run-id r1"
+    said = "stopped by SIGTERM. Run r1 is published. To prune: bqdump run --run-id r1"
     assert said in " ".join(told.split()), told
 
 

@@ -321,9 +321,10 @@ def test_a_rotated_key_signs_what_is_copied_from_then_on(vault: Stage) -> None:
     for name in ("first", "second"):
         assert vault.command("keys", "new", name).code == 0
         export(vault, name)
-        # Twice: the later key does not sign what the earlier one has.
+        # Twice: the later key does not sign what the earlier one has, and says so.
         for _ in range(2):
-            copy(vault, "--all", "--sign", f"{name}.key")
+            copied = vault.command("copy", dest(vault), "--all", "--sign", f"{name}.key", "--lock", "35d")
+            assert copied.code == (0 if name == "first" else 3), copied.text
     for run, key, other in (("first", "first", "second"), ("second", "second", "first")):
         assert vault.command("verify", run, "--to", dest(vault), "--trust", f"{key}.pub").code == 0
         assert vault.command("verify", run, "--to", dest(vault), "--trust", f"{other}.pub").code == 4

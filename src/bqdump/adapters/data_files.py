@@ -36,7 +36,8 @@ LARGEST_VALUE_BYTES = 100 << 20
 PIECE = 1 << 20
 # A wide file of up to this size, decoded, is read once into a table; a larger one once for each group of its columns.
 HELD_BYTES = 512 << 20
-HELD = "held"
+# No column of BigQuery can have this name.
+HELD = '"$held"'
 CELL_BYTES = 16
 EXPANSION = 4
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from bqdump.core.documents.run import Owner
-from bqdump.core.errors import BqdumpError, DocumentError
+from bqdump.core.errors import BqdumpError
 from bqdump.core.notice import run_failed, run_published
 from bqdump.core.progress.events import Entered, Listener, Together, ignore
 from bqdump.core.progress.export import AtTarget, Export, exported_together
@@ -155,7 +155,7 @@ async def _makes_up(task: Task, run: str) -> bool:
     """Whether this task makes up for one that published the run and may have been stopped before it pruned."""
     if not task.owner.task:
         return True
-    with suppress(DocumentError):
+    with suppress(BqdumpError):
         return await value_of(task.store, task.settings.layout.run(run).publisher) == task.owner
     return False
 

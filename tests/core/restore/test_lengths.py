@@ -86,14 +86,6 @@ def test_the_statement_that_casts_the_deepest_structs_fits() -> None:
     assert len(fill(TARGET, "deep", "scratch", step.load)) < 10_000
 
 
-def test_a_table_that_needs_a_longer_statement_is_refused_by_name() -> None:
-    long = [column(f"{number:0300}", "DATETIME") for number in range(3_000)]
-    with pytest.raises(UsageError, match=r"a query of 1\.88 MB would have to fill its columns") as refused:
-        plan(manifest(entry("long", long, format="avro")))
-    assert (refused.value.subject, "exclude" in refused.value.hint) == ("table long", True)
-    assert plan(manifest(entry("long", long, format="parquet"))).tables
-
-
 def test_a_table_whose_export_needs_a_longer_query_is_refused_by_name() -> None:
     def planned(count: int) -> Routing:
         found = table("long", 1, *(column(f"{number:0300}", "RANGE") for number in range(count)))
@@ -102,6 +94,7 @@ def test_a_table_whose_export_needs_a_longer_query_is_refused_by_name() -> None:
         warehouse = MemoryWarehouse(MemoryStore(), lambda: NOW)
         return asyncio.run(estimate_queries(warehouse, SOURCE, NOW, Routing((item,), ())))
 
-    with pytest.raises(UsageError, match=r"the query would be 1\.88 MB long, and BigQuery permits 1 MB") as refused:
+    permitted = r"the query would have 1,[0-9]{3},[0-9]{3} characters, and BigQuery permits 1,048,576"
+    with pytest.raises(UsageError, match=permitted) as refused:
         planned(3_000)
     assert (refused.value.subject, "exclude" in refused.value.hint) == ("table long", True)

@@ -78,7 +78,7 @@ def run(yes: bool, quiet: bool, as_json: bool, tables_from: str | None, **option
         attempt = identity.attempt if identity.engine else None
         work = _run(settings, name, me, identity.tasks, follower.hear, attempt, as_json=as_json)
         again = words().call("run", {"run_id": name})
-        published = f"Run {name} is published. To repeat what follows that: {again}"
+        published = f"Run {name} is published.{f' To prune: {again}' if settings.prune else ''}"
         done = finish(until_signal(work, f"To resume run {name}: {again}", follower, published))
     if as_json:
         _print(json_text(done.export))

@@ -5,6 +5,7 @@ The plan: which files the copy lacks, and in which batches they are moved. Costs
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -246,7 +247,8 @@ def requested_copy(
         if place := next((run for run in runs if "/" in run), ""):
             cause = "the destination is the only place to name as an argument"
             hint = "Name the export to copy with {setting:to} or {setting:bucket}."
-            hint = hint if "/" in dest else f"Name it first: bqdump copy {place} {dest}"
+            others = [run for run in runs if run != place]
+            hint = hint if "/" in dest else f"Name it first: bqdump copy {shlex.join([place, dest, *others])}"
             raise UsageError(COPY, repr(place), cause, hint)
         names = tuple(dict.fromkeys([run_id(named := run) for run in runs]))
     except ValueError as error:

@@ -17,12 +17,11 @@ from bqdump.core.restore.chosen_partitions import NOT_BY_PARTITION, SETTING, cho
 from bqdump.core.restore.columns import TODAY, Restored, is_generated, restored_columns
 from bqdump.core.restore.loads import loading
 from bqdump.core.restore.occupied import Occupied, unfinished
-from bqdump.core.restore.partitions import fill, layout_of, rows_to_expire
+from bqdump.core.restore.partitions import layout_of, rows_to_expire
 from bqdump.core.restore.plan import PLAN, SHOWN, TABLE, Action, Load, Options, TableStep, TargetState
 from bqdump.core.restore.table_requests import Requests, requests
-from bqdump.core.sizes import counted, listed, named, size_text
+from bqdump.core.sizes import counted, listed, named
 from bqdump.core.sql.partitions import rows_of as rows_in
-from bqdump.core.sql.statements import MOST_STATEMENT
 from bqdump.core.tables.catalog import WHOLE, Dataset, is_iceberg
 from bqdump.core.tables.partitioning import has_partition_times, partitioning_of
 
@@ -127,15 +126,6 @@ def _rows_only(exported: TableEntry, action: Action, planned: Planned) -> TableS
     return msgspec.structs.replace(step, kept=NOTHING, parts=parts, held=held)
 
 
-def _refuse_long(name: str, planned: Planned, load: Load) -> None:
-    """Raise UsageError where a query has to fill the table, and would be longer than BigQuery permits."""
-    length = len(fill(planned.into, name, name, load, load.where).encode()) if load.casts and load.groups else 0
-    if length > MOST_STATEMENT:
-        cause = f"a query of {size_text(length)} would have to fill its columns, and BigQuery permits 1 MB"
-        hint = "Leave it out with {setting:exclude}, or export it in a format that can hold its types."
-        raise UsageError(PLAN, f"table {name}", cause, hint)
-
-
 def _made(
     entry: TableEntry, action: Action, planned: Planned, requested: Requests, load: Load, notes: Sequence[str]
 ) -> TableStep:
@@ -146,7 +136,6 @@ def _made(
         load = msgspec.structs.replace(load, where=chosen.condition(load))
         some = f"only {counted(len(chosen.named), 'partition')}" if entry.partitions else f"only {chosen.words}"
         other_name = "; ".join(filter(None, (other_name, some)))
-    _refuse_long(name, planned, load)
     return TableStep(
         entry=entry,
         name=name,

@@ -16,9 +16,8 @@ from bqdump.core.settings.table_settings import constant_text
 from bqdump.core.tables.catalog import Dataset, Mask, Shape
 from bqdump.core.tables.partitioning import PSEUDO_COLUMN
 
-# The maximum length of a query is 1 MB, part of which is left to names and conditions that follow when it runs.
-# https://cloud.google.com/bigquery/quotas#query_jobs
-MOST_STATEMENT = 990_000
+# The maximum length of a query, in characters. https://cloud.google.com/bigquery/quotas#query_jobs
+MOST_STATEMENT = 1 << 20
 FORMAT_WORDS = {"csv": "CSV", "json": "JSON", "avro": "AVRO", "parquet": "PARQUET"}
 
 

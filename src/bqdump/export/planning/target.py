@@ -176,8 +176,8 @@ async def estimate_queries(warehouse: Warehouse, dataset: Dataset, snapshot: int
             return item
         as_of = snapshot if item.read_at == "snapshot" else None
         select = sql.select_part(dataset, item.table.name, as_of, item.table.definition, item.shape)
-        if (length := len(select.encode())) > sql.MOST_STATEMENT:
-            cause = f"the query would be {size_text(length)} long, and BigQuery permits 1 MB"
+        if len(select) > sql.MOST_STATEMENT:
+            cause = f"the query would have {len(select):,} characters, and BigQuery permits {sql.MOST_STATEMENT:,}"
             return JobFailedError(PLAN, f"table {item.table.name}", cause)
         try:
             estimated = await warehouse.estimate(dataset, item.table.name, select, item.shape.salts)
