@@ -22,25 +22,12 @@ def listen(port: int) -> socket.socket:
         raise port_in_use(port, error) from error
 
 
-# gRPC's Python package has no types.
-class _Later(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Handlers that are set before the server starts."""
-
-    handlers: Any = None
-
-    def service(self, handler_call_details: Any) -> Any:
-        """See grpc.GenericRpcHandler."""
-        return self.handlers.service(handler_call_details)
-
-
 class GrpcPort:
     """A server of gRPC that listens, and accepts calls once it is started with its handlers."""
 
     def __init__(self, port: int) -> None:
         options = [("grpc.max_send_message_length", MESSAGE_BYTES), ("grpc.so_reuseport", 0)]
         self.server = grpc.server(ThreadPoolExecutor(THREADS, thread_name_prefix="read"), options=options)
-        self._later = _Later()
-        self.server.add_generic_rpc_handlers((self._later,))
         try:
             self.address = f"127.0.0.1:{self.server.add_insecure_port(f'127.0.0.1:{port}')}"
         except RuntimeError as error:
@@ -48,5 +35,5 @@ class GrpcPort:
 
     def start(self, handlers: Any) -> None:
         """Accept calls."""
-        self._later.handlers = handlers
+        self.server.add_generic_rpc_handlers((handlers,))
         self.server.start()

@@ -157,14 +157,19 @@ def test_included_tables_are_exported_in_the_chosen_format(stage: Stage) -> None
     assert "x/y/_bqdump/latest.json" in stage.objects()
 
 
+def make_orders(stage: Stage, datasets: int) -> str:
+    """A table in one dataset or in each of two; returns their names as --dataset takes them."""
+    stage.table("orders")
+    if datasets == 1:
+        return stage.dataset
+    stage.big.create_dataset(f"{stage.dataset}_b")
+    stage.sql(f"CREATE TABLE {stage.dataset}_b.orders AS SELECT 1 AS id")
+    return f"{stage.dataset},{stage.dataset}_b"
+
+
 @pytest.mark.parametrize("datasets", [1, 2])
 def test_a_task_that_is_stopped_once_its_run_is_published_says_so(stage: Stage, datasets: int) -> None:
-    stage.table("orders")
-    names = stage.dataset
-    if datasets > 1:
-        stage.big.create_dataset(f"{stage.dataset}_b")
-        stage.sql(f"CREATE TABLE {stage.dataset}_b.orders AS SELECT 1 AS id")
-        names = f"{names},{names}_b"
+    names = make_orders(stage, datasets)
     posted, answered = threading.Event(), threading.Event()
 
     class Slow(BaseHTTPRequestHandler):
@@ -190,12 +195,7 @@ def test_a_task_that_is_stopped_once_its_run_is_published_says_so(stage: Stage, 
 
 @pytest.mark.parametrize("datasets", [1, 2])
 def test_a_run_that_was_stopped_before_it_pruned_does_so_when_it_is_resumed(stage: Stage, datasets: int) -> None:
-    stage.table("orders")
-    names = stage.dataset
-    if datasets > 1:
-        stage.big.create_dataset(f"{stage.dataset}_b")
-        stage.sql(f"CREATE TABLE {stage.dataset}_b.orders AS SELECT 1 AS id")
-        names = f"{names},{names}_b"
+    names = make_orders(stage, datasets)
     keep = ("--dataset", names, "--path", "{run}/{table}/{table}_*.{ext}")
     for run in ("r1", "r2"):
         made = stage.command("run", *keep, "--run-id", run)

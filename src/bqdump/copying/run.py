@@ -130,8 +130,8 @@ async def _copied_before(task: Task, found: Surveyed, made: Loaded[Manifest]) ->
 async def _as_signed(task: Task, found: Surveyed) -> Surveyed:
     """The run with what its signatures are, where this call does not compare it to sign it.
 
-    Other keys may be those of earlier copies, or of somebody who stored a signature that no reader trusts. A run
-    without its pointer is of a copy that was stopped before it signed.
+    Other keys may be those of earlier copies, or keys that no reader trusts. A run without its pointer is of a copy
+    that was stopped before it signed.
     """
     if task.signer is None:
         return found

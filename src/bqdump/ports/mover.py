@@ -12,7 +12,7 @@ class Moved(NamedTuple):
     """A file that has arrived: the object, and its SHA-256 in hexadecimal, "" where its bytes were not read.
 
     The generation may be known only once `Mover.settled` has returned it.
-    found: somebody else has stored it meanwhile, so only its size and its CRC32C are known to be those of the source.
+    found: another process has stored it meanwhile: only its size and its CRC32C are known to be those of the source.
     """
 
     info: ObjectInfo

@@ -200,7 +200,7 @@ class _TrustingStore:
             return await self._check_signature(keys, place, manifest, names.signature.name)
         except VerificationError as error:
             errors.append(error)
-        # Where objects are locked, somebody may have stored another signature before the copier has.
+        # Where objects are locked, another signature may have been stored before the copier's.
         others = await names_of_signatures(self._store, names)
         for name in (one for one in others if one != names.signature.name):
             try:

@@ -53,7 +53,7 @@ async def copy(settings: Settings, request: Request, owner: Owner, tell: Listene
     async with opened_copy(settings, request, lock) as (source, target, mover, locks):
         locking = Locking(locks, until, request.lock_mode, _clock) if locks and request.lock_mode else None
         if locking and owner.task:
-            # Tasks share by notes that are replaced and deleted, which nobody can do where everything is locked.
+            # Tasks share by notes that are replaced and deleted, which is impossible where everything is locked.
             return Copied(copied=not request.dry, source=str(settings.target), target=str(request.target), runs=())
         tasks = 1 if locking else tasks
         task = CopyTask(source, target, mover, owner, now, request.digests, request.dry, tell, signer, tasks, locking)

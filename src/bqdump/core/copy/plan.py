@@ -151,8 +151,8 @@ class CopiedRun(msgspec.Struct, frozen=True, kw_only=True):
 
     dataset: of a set, "" for the only export of its place. state: copied; there: it was copied before; not trusted:
     there, signed by other keys alone; missing: of a dry run, it would be copied; not copied: for the reason in
-    `problem`. locked_until: the time before which nobody deletes any of its objects there; null for a copy that is not
-    locked, and of a dry run.
+    `problem`. locked_until: until then none of its objects there can be deleted; null for a copy that is not locked,
+    and of a dry run.
     """
 
     run: str
