@@ -21,9 +21,10 @@ ARGUMENTS = {
 def names() -> list[str]:
     """An object of each kind that RunLayout names."""
     found = []
-    for name, value in inspect.getmembers(RUN):
+    for name in dir(RUN):
         if name.startswith("_") or name in ("root", "tombstone"):
             continue
+        value = getattr(RUN, name)
         if callable(value):
             value = value(*(ARGUMENTS[parameter] for parameter in inspect.signature(value).parameters))
         text = value.name if isinstance(value, Document) else value
