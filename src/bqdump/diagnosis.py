@@ -83,12 +83,12 @@ async def diagnose_copies(store: ObjectStore, settings: Settings, words: Words =
     return _diagnosis(settings, await examine_copies(store, settings, words), "")
 
 
-def diagnose_together(settings: Settings, found: Sequence[Diagnosis]) -> Diagnosis:
+def diagnose_together(settings: Settings, diagnoses: Sequence[Diagnosis]) -> Diagnosis:
     """One diagnosis of several datasets: each check and each cure once."""
-    checks = list(dict.fromkeys(check for finding in found for check in finding.checks))
-    cures = {(cure.permission, tuple(cure.commands)): cure for finding in found for cure in finding.cures}
+    checks = list(dict.fromkeys(check for finding in diagnoses for check in finding.checks))
+    cures = {(cure.permission, tuple(cure.commands)): cure for finding in diagnoses for cure in finding.cures}
     return Diagnosis(
-        verdict=max((finding.verdict for finding in found), key=SEVERITY.index, default=CheckOutcome.OK),
+        verdict=max((finding.verdict for finding in diagnoses), key=SEVERITY.index, default=CheckOutcome.OK),
         project=settings.project,
         dataset=settings.dataset,
         target=str(settings.target),

@@ -94,10 +94,10 @@ class DataFiles:
                         strong.update(piece)
                     await asyncio.to_thread(stored.write, piece)
             crc32c = base64.b64encode(checksum.to_bytes(4, "big")).decode()
-            found = Digest(size, crc32c, sha256=strong.hexdigest() if file.sha256 else "")
-            if (crc32c, found.sha256) != (file.crc32c, file.sha256):
-                return found
-            loop, whole = asyncio.get_running_loop(), found
+            digest = Digest(size, crc32c, sha256=strong.hexdigest() if file.sha256 else "")
+            if (crc32c, digest.sha256) != (file.crc32c, file.sha256):
+                return digest
+            loop, whole = asyncio.get_running_loop(), digest
             return await loop.run_in_executor(self._threads, self._read, file, path, whole, checksums, texts)
         finally:
             path.unlink(missing_ok=True)
@@ -109,13 +109,15 @@ class DataFiles:
         self._folder.cleanup()
 
     def _read(self, file: DataFile, path: Path, digest: Digest, checksums: bool, texts: bool) -> Digest:
-        found = leaves(file.columns)
+        columns = leaves(file.columns)
         if not digest.size:
             # A file without rows may be empty, even with gzip.
             file = file._replace(codec="none")
         try:
             with self._connection.cursor() as cursor:
-                parts = [_Part(cursor, file, path, source, found, checksums, texts) for source in _sources(file, path)]
+                parts = [
+                    _Part(cursor, file, path, source, columns, checksums, texts) for source in _sources(file, path)
+                ]
         except (duckdb.Error, OSError, EOFError, ValueError) as error:
             if out_of_files(error):
                 raise open_files_error("read", file.name) from error
@@ -137,7 +139,7 @@ class _Part:
         file: DataFile,
         path: Path,
         source: str,
-        found: Sequence[Leaf],
+        columns: Sequence[Leaf],
         checksums: bool,
         texts: bool,
     ) -> None:
@@ -147,9 +149,9 @@ class _Part:
         if self.differences:
             (self.rows,) = cursor.execute(f"SELECT count(*) FROM {source}").fetchone()
             return
-        groups = chunks(found)
+        groups = chunks(columns)
         if len(groups) > 1:
-            source = _held(cursor, path, source, len(found))
+            source = _held(cursor, path, source, len(columns))
         for some in groups:
             if checksums:
                 statement = file_statement(source, some, file.format, texts=texts, alike=file.alike)
@@ -260,23 +262,25 @@ def _schema_differences(cursor: Any, file: DataFile, path: Path, source: str) ->
         return _header_differences(cursor, file, path) if file.header and file.columns else []
     if file.format == "json":
         return _unknown_keys(cursor, file, path)
-    there = cursor.execute(f"SELECT * FROM {source} LIMIT 0").description
-    names, expected = [item[0] for item in there], [column.name for column in file.columns]
+    columns = cursor.execute(f"SELECT * FROM {source} LIMIT 0").description
+    names, expected = [item[0] for item in columns], [column.name for column in file.columns]
     if names != expected:
         return [f"columns {', '.join(names)} instead of {', '.join(expected)}"]
     return [
         f"{column.name}: {item[1]} instead of {column.text}"
-        for item, column in zip(there, file.columns, strict=True)
+        for item, column in zip(columns, file.columns, strict=True)
         if not fits(column, item[1])
     ]
 
 
 def _header_differences(cursor: Any, file: DataFile, path: Path) -> list[str]:
     first = f"SELECT * FROM {csv_relation(file, path, header=False)} LIMIT 1"
-    found = cursor.execute(first).fetchone()
+    header = cursor.execute(first).fetchone()
     expected = tuple(column.name for column in file.columns)
     return (
-        [] if found in (None, expected) else [f"columns {', '.join(map(str, found))} instead of {', '.join(expected)}"]
+        []
+        if header in (None, expected)
+        else [f"columns {', '.join(map(str, header))} instead of {', '.join(expected)}"]
     )
 
 

@@ -110,10 +110,10 @@ class DuckDBShell:
             statements = [COMMENT.sub(" ", part.query) for part in self._connection.extract_statements(statement)]
         except duckdb.Error:
             return
-        for found in filter(None, map(DATABASE.match, statements)):
-            name = (found["copied"] or found["exported"] or self._database()).strip('"')
+        for match in filter(None, map(DATABASE.match, statements)):
+            name = (match["copied"] or match["exported"] or self._database()).strip('"')
             if name.lower() == EXPORT:
-                what, how = COPIES if found["copied"] else EXPORTS
+                what, how = COPIES if match["copied"] else EXPORTS
                 cause = f"{what} does not read the files of the export's tables"
                 hint = f"Copy the tables one by one: {how.format(next(iter(self._columns), 't'))}"
                 raise UsageError("run", "the statement", cause, hint)
@@ -135,14 +135,14 @@ class DuckDBShell:
 
     def run(self, statement: str) -> Answer:
         try:
-            found = self._connection.sql(statement)
-            if found is None:
+            relation = self._connection.sql(statement)
+            if relation is None:
                 return Answer(columns=(), rows=[])
             # Several columns may have the same name.
-            names, kinds = [f"c{number}" for number in range(len(found.columns))], list(map(str, found.types))
+            names, kinds = [f"c{number}" for number in range(len(relation.columns))], list(map(str, relation.types))
             shown = ", ".join(map(_python_value, names, kinds))
-            rows = found.query("found", f"SELECT {shown} FROM found AS found({', '.join(names)})").fetchall()  # noqa: S608 (names above)
-            return Answer(columns=tuple(found.columns), rows=[_in_utc(row, kinds) for row in rows])
+            rows = relation.query("found", f"SELECT {shown} FROM found AS found({', '.join(names)})").fetchall()  # noqa: S608 (names above)
+            return Answer(columns=tuple(relation.columns), rows=[_in_utc(row, kinds) for row in rows])
         except duckdb.Error as error:
             cause, hint = _in_one_sentence(error)
             if self._columns and (missing := MISSING.match(cause)):
@@ -186,15 +186,15 @@ class DuckDBShell:
             return [json_relation(file, path)]
         if file.format == "parquet":
             return [parquet_relation(path)]
-        made = []
+        relations = []
         try:
             for batch in parquet_batches(self._linked(path), file.name):
                 kept = self._new()
                 shutil.move(batch, kept)
-                made.append(parquet_relation(kept))
+                relations.append(parquet_relation(kept))
         except ValueError as error:
             raise DocumentError("read", file.name, str(error)) from None
-        return made
+        return relations
 
     def _linked(self, path: Path) -> Path:
         """The same file in the folder for temporary files, as batches are made next to it."""
@@ -206,8 +206,8 @@ class DuckDBShell:
 
     def _show(self, table: str, source: str, file: DataFile) -> None:
         try:
-            found = self._connection.execute(f"SELECT * FROM {source} LIMIT 0").description  # noqa: S608 (quoted)
-            kinds = {item[0]: str(item[1]) for item in found or ()}
+            columns = self._connection.execute(f"SELECT * FROM {source} LIMIT 0").description  # noqa: S608 (quoted)
+            kinds = {item[0]: str(item[1]) for item in columns or ()}
             self._connection.execute(view(table, self._columns[table], source, file.format, kinds))
         except duckdb.Error as error:
             raise DocumentError("read", f"table {table}", str(error).partition("\n")[0]) from None
@@ -220,11 +220,11 @@ def _qualified(statement: str) -> Callable[[str], str]:
 
 def _in_one_sentence(error: duckdb.Error) -> tuple[str, str]:
     """What DuckDB says in several lines, with a caret below the statement: the cause, and a hint or ""."""
-    first, *others = filter(None, map(str.strip, str(error).splitlines()))
+    first, *lines = filter(None, map(str.strip, str(error).splitlines()))
     cause = (first.partition("Error: ")[2] or first).rstrip("!.")
-    line = next((found[1] for found in map(re.compile(r"LINE ([0-9]+):").match, others) if found), "1")
-    hint = next((other for other in others if other.startswith("Did you mean")), "")
-    if alike := next((other for other in others if other.startswith("Candidate bindings: ")), ""):
+    line = next((match[1] for match in map(re.compile(r"LINE ([0-9]+):").match, lines) if match), "1")
+    hint = next((other for other in lines if other.startswith("Did you mean")), "")
+    if alike := next((other for other in lines if other.startswith("Candidate bindings: ")), ""):
         names = re.findall(r'"[^"]+"', alike)
         hint = f"Did you mean {' or '.join(names)}?" if len(names) <= FEW_NAMES else f"Columns: {', '.join(names)}."
     return f"{cause[:1].lower()}{cause[1:]}{f', in line {line}' if line != '1' else ''}", hint

@@ -73,10 +73,10 @@ class MemoryStore:
 
     async def settled(self, sent: Sequence[ObjectInfo]) -> list[ObjectInfo | None]:
         """See Settling."""
-        there = [info if info.generation else await self.stat(info.name) for info in sent]
+        infos = [info if info.generation else await self.stat(info.name) for info in sent]
         return [
-            found if found and (found.size, found.crc32c) == (info.size, info.crc32c) else None
-            for info, found in zip(sent, there, strict=True)
+            stored if stored and (stored.size, stored.crc32c) == (info.size, info.crc32c) else None
+            for info, stored in zip(sent, infos, strict=True)
         ]
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
@@ -128,11 +128,11 @@ class MemoryStore:
         results: list[bool | BqdumpError] = []
         for name, generation in objects:
             stored = self._objects.get(name)
-            if there := stored is not None and stored.info.generation == generation:
+            if exists := stored is not None and stored.info.generation == generation:
                 self._refuse_past(name, until)
                 info = stored.info._replace(locked_until=max(stored.info.locked_until, until))
                 self._objects[name] = stored._replace(info=info)
-            results.append(there)
+            results.append(exists)
         return results
 
     async def discard_uploads(self, names: Collection[str]) -> None:

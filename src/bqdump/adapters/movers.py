@@ -94,11 +94,11 @@ class StreamMover:
             except _GoneError:
                 return None
             except ConflictError:
-                there = await self._target.stat(wish.target)
-                if there is None and wish.expect:
+                stored = await self._target.stat(wish.target)
+                if stored is None and wish.expect:
                     # A prune has deleted what was to be replaced.
                     return await self._move(wish._replace(expect=0))
-                return await self._found(wish, there)
+                return await self._found(wish, stored)
             except VerificationError as error:
                 if attempt == TIMES_READ:
                     raise
@@ -110,8 +110,8 @@ class StreamMover:
     async def settled(self, moved: Sequence[Moved]) -> list[Moved]:
         if not self._target.abilities.late_generations:
             return list(moved)
-        there = await cast("Settling", self._target).settled([file.info for file in moved])
-        return [file._replace(info=_there(self._target, file, info)) for file, info in zip(moved, there, strict=True)]
+        infos = await cast("Settling", self._target).settled([file.info for file in moved])
+        return [file._replace(info=_there(self._target, file, info)) for file, info in zip(moved, infos, strict=True)]
 
     async def digest(self, info: ObjectInfo) -> str:
         return await digest_of(self._target, info)
@@ -128,9 +128,9 @@ class StreamMover:
             await passing.add(piece)
             yield piece
         await passing.summed()
-        expected, found = (wish.size, wish.crc32c), (passing.size, passing.crc32c)
-        if expected != found:
-            raise _different(f"{self._source.url}/{wish.source}", expected, found)
+        expected, actual = (wish.size, wish.crc32c), (passing.size, passing.crc32c)
+        if expected != actual:
+            raise _different(f"{self._source.url}/{wish.source}", expected, actual)
 
     async def _found(self, wish: Copy, info: ObjectInfo | None) -> Moved:
         """The file that somebody else has stored meanwhile."""
@@ -171,11 +171,11 @@ def _as_sent(target: ObjectStore, wish: Copy, info: ObjectInfo) -> ObjectInfo:
     return info
 
 
-def _different(subject: str, expected: tuple[int | None, str | None], found: tuple[int, str]) -> VerificationError:
-    if expected[0] != found[0]:
-        cause = f"it has {found[0]:,} bytes, and {expected[0]:,} are expected"
+def _different(subject: str, expected: tuple[int | None, str | None], actual: tuple[int, str]) -> VerificationError:
+    if expected[0] != actual[0]:
+        cause = f"it has {actual[0]:,} bytes, and {expected[0]:,} are expected"
     else:
-        cause = f"it has the CRC32C {found[1]}, and {expected[1]} is expected"
+        cause = f"it has the CRC32C {actual[1]}, and {expected[1]} is expected"
     return VerificationError("copy", subject, cause, "Compare the export with its manifest: {call:verify}")
 
 

@@ -33,15 +33,15 @@ async def listed(
     listing: lists from the item with this key on. place: the key by which it is sorted. None: after an error the
     listing begins again, and repeats all items.
     """
-    given = ""
+    last = ""
     attempts = Attempts(retrying)
     while True:
         try:
-            async for page in listing(given):
-                fresh = [item for item in page if place(item) > given] if place and given else page
+            async for page in listing(last):
+                fresh = [item for item in page if place(item) > last] if place and last else page
                 yield fresh
                 if place and fresh:
-                    given = place(fresh[-1])
+                    last = place(fresh[-1])
                     attempts.reset()
         except BqdumpError as error:
             pause = attempts.failed(error)

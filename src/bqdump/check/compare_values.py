@@ -104,12 +104,12 @@ def _alike(manifest: Manifest, entry: TableEntry) -> frozenset[str]:
 async def _check_there(store: ObjectStore, manifest: Manifest, entries: Sequence[TableEntry]) -> None:
     """Raises NotFoundError if a file is missing or its content differs from the manifest."""
 
-    async def there(file: File) -> bool:
+    async def is_stored(file: File) -> bool:
         info = await store.stat(file.name)
         return info is not None and (info.size, info.crc32c) == (file.size, file.crc32c)
 
     files = [file for entry in entries for file in entry.files]
-    present = await gathered(there, files, LOOKS_AT_ONCE)
+    present = await gathered(is_stored, files, LOOKS_AT_ONCE)
     if lost := [file.name for file, stays in zip(files, present, strict=True) if not stays]:
         raise _gone(manifest, lost)
 

@@ -117,8 +117,8 @@ async def priced(source: Source, dataset: Dataset, needed: Sequence[Question]) -
     able = [estimate for estimate in estimates if isinstance(estimate, Question)]
     total = sum(question.bills for question in able)
     if source.max_bytes_billed and total + source.spent > source.max_bytes_billed:
-        others = f" in addition to {size_text(source.spent)} of other queries" if source.spent else ""
-        subject, cause = size_text(source.max_bytes_billed), f"the queries would bill {size_text(total)}{others}"
+        in_addition = f" in addition to {size_text(source.spent)} of other queries" if source.spent else ""
+        subject, cause = size_text(source.max_bytes_billed), f"the queries would bill {size_text(total)}{in_addition}"
         raise UsageError("verify", subject, cause, source.hint, setting="max_bytes_billed")
     source.on_bill(total)
     return able, list(dict.fromkeys(estimate for estimate in estimates if isinstance(estimate, Finding)))

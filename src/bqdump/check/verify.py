@@ -249,6 +249,6 @@ async def compare_locks(store: ObjectStore, until: int, tables: Mapping[str, str
     expected, findings = f"locked until {rfc3339(until)}", list[Finding]()
     for name, info in sorted((await present(store, tables)).items()):
         if info.locked_until < until:
-            found = f"until {rfc3339(info.locked_until)}" if info.locked_until else "not locked"
-            findings.append(Finding(FindingKind.LOCK, tables[name], name, expected, found))
+            actual = f"until {rfc3339(info.locked_until)}" if info.locked_until else "not locked"
+            findings.append(Finding(FindingKind.LOCK, tables[name], name, expected, actual))
     return findings

@@ -61,7 +61,7 @@ def flag_words(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
     values = value if isinstance(value, tuple) else (value,)
-    return [word for given in values for word in (f"--{flag}", shlex.quote(str(given)))]
+    return [word for item in values for word in (f"--{flag}", shlex.quote(str(item)))]
 
 
 # More commands than these are not listed as those that take an option.
@@ -208,8 +208,8 @@ def _instead_of(error: click.NoSuchOption, context: click.Context | None) -> str
     if context and context.parent and _takes(context.parent.command, flag):
         group, _, name = context.command_path.rpartition(" ")
         return f"{flag} precedes the command: {group} {flag} … {name}"
-    if others := _commands_with(flag, context):
-        return f"It is an option of {listed(others, 'and')}." if len(others) <= FEW_COMMANDS else ""
+    if commands := _commands_with(flag, context):
+        return f"It is an option of {listed(commands, 'and')}." if len(commands) <= FEW_COMMANDS else ""
     nearest = _nearest(flag, error.possibilities or ())
     return f"Did you mean {nearest}?" if nearest else ""
 

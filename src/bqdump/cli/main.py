@@ -118,8 +118,8 @@ class Commands(click.Group):
                 formatter.write_dl([(name.ljust(widest), description) for name, description in commands.items()])
 
 
-def _print_version(context: click.Context, _: click.Parameter, given: bool) -> None:
-    if given and not context.resilient_parsing:
+def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
         click.echo(version_line())
         context.exit()
 
@@ -136,11 +136,11 @@ def refuse_empty(loaded: click.Command, arguments: Sequence[str]) -> None:
         raise UsageError("run", "an argument", f"it is empty. {UNSET}")
     for before, argument in pairwise(["", *arguments[:end]]):
         flag, equals, value = argument.partition("=")
-        given = options.get(flag if equals else before)
-        if isinstance(given, click.Option) and not given.is_flag:
-            if not (value if equals else argument).strip() and (given.envvar or given.name not in BY_NAME):
+        option = options.get(flag if equals else before)
+        if isinstance(option, click.Option) and not option.is_flag:
+            if not (value if equals else argument).strip() and (option.envvar or option.name not in BY_NAME):
                 raise UsageError("run", "", f"it is empty. {UNSET}", place=flag if equals else before)
-        elif not argument.strip() and (given or not before.startswith("-")):
+        elif not argument.strip() and (option or not before.startswith("-")):
             raise UsageError("run", "an argument", f"it is empty. {UNSET}")
 
 

@@ -82,8 +82,8 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """See click.Command. Of a dataset that is named twice, the first one would not be exported."""
-        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
-        if sum(parameter.name == "dataset" for parameter in given) > 1:
+        _, _, parameters = self.make_parser(ctx).parse_args(args=list(args))
+        if sum(parameter.name == "dataset" for parameter in parameters) > 1:
             raise click.BadOptionUsage("--dataset", "was given twice", ctx)
         return super().parse_args(ctx, args)
 
@@ -100,7 +100,7 @@ class Command(click.Command):
         used = [
             setting for setting in settings if setting.name in OFTEN or (few and isinstance(setting, SettingOption))
         ]
-        others = [setting.opts[0] for setting in settings if setting not in used and setting.name not in needs]
+        names = [setting.opts[0] for setting in settings if setting not in used and setting.name not in needs]
         sections = {
             "Required": [option for option in options if option.name in needs],
             "Options": [option for option in own if option.name not in needs],
@@ -110,11 +110,11 @@ class Command(click.Command):
             if records := [record for option in rows if (record := option.get_help_record(ctx))]:
                 with formatter.section(title):
                     formatter.write_dl(records)
-        if others:
+        if names:
             with formatter.section("More settings, described by bqdump help settings"):
                 indent = " " * formatter.current_indent
                 lines = wrap(
-                    ", ".join(others),
+                    ", ".join(names),
                     formatter.width,
                     initial_indent=indent,
                     subsequent_indent=indent,

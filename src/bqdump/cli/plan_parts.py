@@ -76,8 +76,8 @@ def print_parts(shown: Planned) -> None:
     unchanged = [(u.table, f"{u.rows:,}", size_text(u.bytes), f"{u.files:,}", u.run) for u in shown.unchanged]
     heads = ("table", "rows", "bytes", "files", "since run")
     print_section("Unchanged, so not exported again:", heads, unchanged, right=(1, 2, 3))
-    others = [(t.table, t.route, _bill(t), t.why) for t in shown.tables if t.route != "extract" or t.bills]
-    print_section("Not exported by a free extract job:", ("table", "route", "bills", "why"), others, right=(2,))
+    billed = [(t.table, t.route, _bill(t), t.why) for t in shown.tables if t.route != "extract" or t.bills]
+    print_section("Not exported by a free extract job:", ("table", "route", "bills", "why"), billed, right=(2,))
     skipped = [(item["table"], item["reason"]) for item in shown.skipped]
     print_section("Not exported:", ("object", "why"), skipped)
     removed = [

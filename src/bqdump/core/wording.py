@@ -93,9 +93,9 @@ def fill(message: str, words: Words = PYTHON) -> str:
     """The message with its placeholders in these words."""
     if "{" not in message:
         return message
-    message = REQUIRED.sub(lambda found: words.required(found[1]), message)
-    message = SETTING.sub(lambda found: words.setting(found[1], found[2] or ""), message)
-    return CALL.sub(lambda found: words.call(found[1], _arguments(found[2])), message)
+    message = REQUIRED.sub(lambda match: words.required(match[1]), message)
+    message = SETTING.sub(lambda match: words.setting(match[1], match[2] or ""), message)
+    return CALL.sub(lambda match: words.call(match[1], _arguments(match[2])), message)
 
 
 def placeholder(verb: str, arguments: Arguments) -> str:

@@ -91,8 +91,8 @@ async def _look_at(at: SetAt, plan: SetPlan) -> _At:
         return _At(plan, manifest, state, datasets, ())
     left = await datasets_left(at, [dataset.dataset for dataset in plan.datasets])
     datasets += tuple(_damaged(name, error) for name, error in left.damaged.items())
-    others = (LeftDataset(name, latest.run, time_of(latest.snapshot)) for name, latest in left.published.items())
-    return _At(plan, manifest, state, datasets, tuple(others))
+    excluded = (LeftDataset(name, latest.run, time_of(latest.snapshot)) for name, latest in left.published.items())
+    return _At(plan, manifest, state, datasets, tuple(excluded))
 
 
 async def _dataset(at: SetAt, plan: SetPlan, progress: SetProgress, number: int) -> DatasetStatus:

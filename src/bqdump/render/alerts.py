@@ -213,8 +213,8 @@ def _overdue(
     }
     about = {"conditionPrometheusQueryLanguage": condition}
     advice = f"{advice} It is due within {hours} hours."
-    made = _policy(deployment, watched, title, "WARNING", f"{title} of {watched.titled(export)}", about, advice)
-    return made | {"userLabels": made["userLabels"] | {"since": SINCE, "hours": str(hours)}}
+    policy = _policy(deployment, watched, title, "WARNING", f"{title} of {watched.titled(export)}", about, advice)
+    return policy | {"userLabels": policy["userLabels"] | {"since": SINCE, "hours": str(hours)}}
 
 
 def _target(targets: Sequence[str]) -> str:
@@ -232,8 +232,8 @@ def _logged(
 ) -> dict[str, Any]:
     """Alert on a log line, once an hour for each combination of labels."""
     condition = {"filter": filter_, **({"labelExtractors": dict(labels)} if labels else {})}
-    made = _policy(deployment, watched, title, "WARNING", title, {"conditionMatchedLog": condition}, advice)
-    return made | {"alertStrategy": made["alertStrategy"] | {"notificationRateLimit": {"period": RATE}}}
+    policy = _policy(deployment, watched, title, "WARNING", title, {"conditionMatchedLog": condition}, advice)
+    return policy | {"alertStrategy": policy["alertStrategy"] | {"notificationRateLimit": {"period": RATE}}}
 
 
 def _policy(

@@ -64,7 +64,7 @@ def _days(fields: list[str], parts: list[set[int]]) -> Iterator[date]:
 
 
 def _values(text: str, name: str, least: int, most: int) -> set[int]:
-    found = set[int]()
+    values = set[int]()
     for part in text.split(","):
         match = PART.fullmatch(part)
         if match is None:
@@ -77,8 +77,8 @@ def _values(text: str, name: str, least: int, most: int) -> set[int]:
             end = _number(last, name) if last else most if step else start
         if not (least <= start <= end <= most) or (step and int(step) < 1):
             raise ValueError(f"{part!r} is not a valid {name}")
-        found |= set(range(start, end + 1, int(step or 1)))
-    return found
+        values |= set(range(start, end + 1, int(step or 1)))
+    return values
 
 
 def _number(word: str, name: str) -> int:
@@ -106,11 +106,11 @@ class Secret(NamedTuple):
 
 def secret_of(text: str) -> Secret:
     """A secret as VARIABLE=SECRET:VERSION. Raises UsageError; a version is a number, so that it never changes."""
-    found = re.fullmatch(r"([A-Z][A-Z0-9_]*)=([A-Za-z0-9_-]{1,255}):([1-9][0-9]*)", text)
-    if found is None:
+    match = re.fullmatch(r"([A-Z][A-Z0-9_]*)=([A-Za-z0-9_-]{1,255}):([1-9][0-9]*)", text)
+    if match is None:
         hint = "Write VARIABLE=SECRET:VERSION, with the number of a version: `gcloud secrets versions list SECRET`."
         raise UsageError("render", "--secret", f"invalid value {text!r}", hint)
-    return Secret(*found.groups())
+    return Secret(*match.groups())
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,8 +223,8 @@ def copying(
     if lock and tasks > 1:
         raise UsageError("render", f"--tasks {tasks}", "a copy with --lock has one task", "Leave it out.")
     flags = [f"{BY_NAME[name].flag}={setting_text(name, getattr(settings, name))}" for name in rules]
-    given = {"--lock": lock, "--lock-mode": lock_mode}
-    flags += [*(["--all"] if every else []), *(f"{flag}={value}" for flag, value in given.items() if value)]
+    locking = {"--lock": lock, "--lock-mode": lock_mode}
+    flags += [*(["--all"] if every else []), *(f"{flag}={value}" for flag, value in locking.items() if value)]
     # Those of the source's own prune, which a copy ignores.
     plain = {field.name: field.default for field in msgspec.structs.fields(Settings)}
     ignored = {name: plain[name] for name in ("prune", *RETENTION)}

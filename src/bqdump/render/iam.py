@@ -53,11 +53,12 @@ def build_account(deployment: Deployment) -> Account:
     return Account(email, "bqdump: builds the image", grants)
 
 
-def acting_as(made: Sequence[Account], project: str, member: str) -> list[Account]:
+def acting_as(accounts: Sequence[Account], project: str, member: str) -> list[Account]:
     """The accounts that a member may deploy with. member: such as user:me@example.com."""
     why = "lets this member deploy what runs as the account"
     return [
-        account._replace(grants=[*account.grants, _on_account(project, account.email, member, why)]) for account in made
+        account._replace(grants=[*account.grants, _on_account(project, account.email, member, why)])
+        for account in accounts
     ]
 
 
@@ -66,14 +67,14 @@ def accounts(
 ) -> list[Account]:
     """Every account that a deployment needs, with the fewest permissions that suffice. drill: the job also drills."""
     grants = [*_job_grants(deployment), *([_creates_datasets(deployment)] if drill else [])]
-    made = [Account(deployment.job_account, "bqdump: exports", grants)]
+    needed = [Account(deployment.job_account, "bqdump: exports", grants)]
     if schedule:
         start = _starts_workflow(deployment) if workflow else _starts_job(deployment)
-        made.append(Account(deployment.scheduler_account, "bqdump: starts exports on schedule", [start]))
+        needed.append(Account(deployment.scheduler_account, "bqdump: starts exports on schedule", [start]))
     if workflow:
         title = "bqdump: runs the job for a list of datasets"
-        made.append(Account(deployment.workflow_account, title, _workflow_grants(deployment)))
-    return made
+        needed.append(Account(deployment.workflow_account, title, _workflow_grants(deployment)))
+    return needed
 
 
 def _job_grants(deployment: Deployment) -> list[Grant]:
@@ -194,8 +195,8 @@ def commands(grant: Grant) -> list[str]:
         first = [f"{shlex.join(grant.instead_of)} >/dev/null 2>&1 || :"] if grant.instead_of else []
         return [*first, shlex.join(grant.command)]
     undelete, update, create = map(shlex.join, grant.made_by)
-    made = [f"{undelete} >/dev/null 2>&1 || :", f"{update} >/dev/null 2>&1 ||", f"  {create}"]
-    return [*made, shlex.join(grant.command)]
+    lines = [f"{undelete} >/dev/null 2>&1 || :", f"{update} >/dev/null 2>&1 ||", f"  {create}"]
+    return [*lines, shlex.join(grant.command)]
 
 
 def see_row_policies(deployment: Deployment) -> list[Grant]:

@@ -105,12 +105,12 @@ def job_of(deployment: Deployment, work: Work) -> dict[str, Any]:
     if command == COPY and not work.dest:
         raise UsageError("render", "--dest", "--command copy needs it", "Name the place of the copies.")
     places = ("--dest", work.dest), ("--all", work.every), ("--lock", work.lock), ("--lock-mode", work.lock_mode)
-    for flag, given, takes in (
+    for flag, value, takes in (
         ("--into", work.into, (RESTORE,)),
-        *((flag, given, (COPY,)) for flag, given in places),
+        *((flag, value, (COPY,)) for flag, value in places),
         ("--sample", work.sample, ALONE),
     ):
-        if given and command not in takes:
+        if value and command not in takes:
             raise UsageError("render", flag, f"only valid with --command {listed(takes)}", "Remove it.")
     portion(None, work.sample)
     variables, arguments = dict[str, str](), list[str]()

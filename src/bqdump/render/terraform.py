@@ -62,12 +62,12 @@ def module_call(deployment: Deployment, source: str, channels: Sequence[str] = (
         "read_route": deployment.reads,
         "append_only": deployment.append_only,
     }
-    others = {name: value for name, value in container_environment(settings).items() if name not in OWN_VARIABLES}
+    variables = {name: value for name, value in container_environment(settings).items() if name not in OWN_VARIABLES}
     width = max(map(len, values))
     lines = [f"  {name:<{width}} = {_value(value)}" for name, value in values.items() if value not in ("", {})]
-    if others:
-        width = max(map(len, others))
-        inner = [f"    {name:<{width}} = {_value(value)}" for name, value in others.items()]
+    if variables:
+        width = max(map(len, variables))
+        inner = [f"    {name:<{width}} = {_value(value)}" for name, value in variables.items()]
         lines += ["", "  settings = {", *inner, "  }"]
     if deployment.secrets:
         inner = [
@@ -82,5 +82,5 @@ def module_call(deployment: Deployment, source: str, channels: Sequence[str] = (
 
 def _value(value: Any) -> str:
     # HCL has no \b and \f: https://developer.hashicorp.com/terraform/language/expressions/strings#escape-sequences
-    text = re.sub(r"\\(.)", lambda found: UNICODE.get(found[1], found[0]), json.dumps(value, ensure_ascii=False))
+    text = re.sub(r"\\(.)", lambda match: UNICODE.get(match[1], match[0]), json.dumps(value, ensure_ascii=False))
     return re.sub(r"([$%])\{", r"\1\1{", text) if isinstance(value, str) else text

@@ -48,8 +48,8 @@ class Watched(NamedTuple):
 
     def jobs(self, deployment: Deployment) -> list[str]:
         """The names of the Cloud Run jobs."""
-        others = {"drill": self.drill, "verify": self.verify}
-        return [deployment.name, *(f"{deployment.name}-{kind}" for kind, schedule in others.items() if schedule)]
+        schedules = {"drill": self.drill, "verify": self.verify}
+        return [deployment.name, *(f"{deployment.name}-{kind}" for kind, schedule in schedules.items() if schedule)]
 
     def titled(self, exported: Exported) -> str:
         """The export in the title of an alert: its dataset, and its target where there are others of that dataset."""
@@ -96,20 +96,20 @@ def exported(settings: Settings) -> Exported:
 
 def exported_by_workflow(deployment: Deployment, items: Sequence[Mapping[str, Any]], name: str) -> tuple[Exported, ...]:
     """What the items of the workflow's input export. name: of the file that has them. Raises UsageError."""
-    job, found = environment(deployment.settings), list[Exported]()
+    job, exports = environment(deployment.settings), list[Exported]()
     for item in items:
         own = {key: value for key, value in item.items() if key not in OF_THE_JOB}
-        found.append(exported(resolve(file(own, name), from_environment(job))))
-    if not found:
+        exports.append(exported(resolve(file(own, name), from_environment(job))))
+    if not exports:
         raise UsageError("render", name, "it has no exports", "`bqdump render workflow --part input` prints one.")
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(exports))
 
 
 def workflow_items(path: str) -> list[dict[str, Any]]:
     """The exports of the workflow's input. Raises UsageError."""
     try:
-        found = msgspec.json.decode(Path(path).read_bytes(), type=dict[str, Any])["exports"]
-        return msgspec.convert(found, list[dict[str, Any]])
+        items = msgspec.json.decode(Path(path).read_bytes(), type=dict[str, Any])["exports"]
+        return msgspec.convert(items, list[dict[str, Any]])
     except (OSError, KeyError, msgspec.MsgspecError) as error:
         cause = f"it is not an input of the workflow: {error}"
         hint = "`bqdump render workflow --part input` prints one."

@@ -141,8 +141,8 @@ async def has_locked_pointers(store: ObjectStore, settings: Settings) -> bool:
         return False
     async for page in store.objects(settings.layout.pointers.folder):
         for info in page:
-            found = await store.stat(info.name)
-            if found and found.locked_until:
+            pointer = await store.stat(info.name)
+            if pointer and pointer.locked_until:
                 return True
     hidden = await hidden_in(store, settings.layout.pointers.folder, replaced=True)
     return any(pointer.locked_until for pointer in hidden.values())
@@ -228,9 +228,11 @@ async def uncover_documents(store: ObjectStore, settings: Settings) -> dict[str,
     # Tags are each place's own.
     written = (layout.pointers.folder, layout.runs, layout.set_runs, layout.history, layout.drills)
     once = (layout.latest.name, layout.copies.name, layout.owner.name, layout.set_manifest.name)
-    found = await hidden_in(store, layout.root, replaced=True)
+    versions = await hidden_in(store, layout.root, replaced=True)
     hidden = {
-        name: one for name, one in found.items() if one.locked_until and (name.startswith(written) or name in once)
+        name: document
+        for name, document in versions.items()
+        if document.locked_until and (name.startswith(written) or name in once)
     }
     await uncover(store, hidden)
     return hidden
@@ -241,7 +243,7 @@ async def uncover_run(store: ObjectStore, settings: Settings, run: str) -> None:
     if not store.abilities.markers:
         return
     hidden = await hidden_in(store, settings.layout.run(run).root, replaced=True)
-    if any(one.locked_until for one in hidden.values()) and await has_locked_pointers(store, settings):
+    if any(document.locked_until for document in hidden.values()) and await has_locked_pointers(store, settings):
         await uncover_documents(store, settings)
 
 
@@ -274,14 +276,14 @@ async def _check_manifest(store: ObjectStore, layout: Layout, pointer: Latest) -
         _check_set(manifest.data, layout, pointer)
 
 
-def _check_set(manifest: bytes, layout: Layout, pointer: Latest) -> None:
+def _check_set(content: bytes, layout: Layout, pointer: Latest) -> None:
     """Raise unless all of a set's manifest is as copies write it: readers take it as it is."""
-    found = decode(manifest, SetManifest, pointer.manifest)
-    if not found.datasets:
+    manifest = decode(content, SetManifest, pointer.manifest)
+    if not manifest.datasets:
         raise _untrue(pointer, "names no dataset")
-    if (found.project, found.published) != (pointer.project, pointer.number):
+    if (manifest.project, manifest.published) != (pointer.project, pointer.number):
         raise _untrue(pointer, "is of another project, or has published another number of datasets")
-    for entry in found.datasets:
+    for entry in manifest.datasets:
         own = Layout(f"{layout.prefix}{entry.dataset}/").run(entry.run).manifest.name if entry.run else ""
         if entry.manifest not in ("", own):
             raise _untrue(pointer, f"names {entry.manifest!r} as the manifest of dataset {entry.dataset}")

@@ -120,7 +120,9 @@ class Exports(NamedTuple):
         """The same exports, read through other stores."""
         sets = tuple(at._replace(store=store_at(at.settings.target)) for at in self.sets)
         members = tuple(at.export(name) for at in sets for name in at.names)
-        return Exports(members or tuple(one._replace(store=store_at(one.settings.target)) for one in self.each), sets)
+        return Exports(
+            members or tuple(export._replace(store=store_at(export.settings.target)) for export in self.each), sets
+        )
 
     async def ask(self, question: Callable[[ExportAt], Awaitable[Answer]]) -> dict[str, Answer]:
         """The answers about all of them, by dataset, some at a time."""

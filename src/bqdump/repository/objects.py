@@ -88,10 +88,10 @@ async def hidden_in(
     if not store.abilities.deleted:
         return {}
     try:
-        found = await cast("Keeper", store).hidden(prefix, replaced=replaced, wanted=wanted)
+        objects = await cast("Keeper", store).hidden(prefix, replaced=replaced, wanted=wanted)
     except (DeniedError, AnswerError, TargetError):
         return {}
-    return {hidden.name: hidden for hidden in found}
+    return {hidden.name: hidden for hidden in objects}
 
 
 async def uncover(store: ObjectStore, hidden: Mapping[str, Hidden]) -> None:
@@ -99,8 +99,8 @@ async def uncover(store: ObjectStore, hidden: Mapping[str, Hidden]) -> None:
     if not hidden:
         return
     new = await cast("Keeper", store).uncover(list(hidden.values()))
-    for one in new[:NAMED]:
-        log.warning("%s is %s", one.name, one.text, extra=LogEvent.OBJECT_HIDDEN.extra())
+    for object_ in new[:NAMED]:
+        log.warning("%s is %s", object_.name, object_.text, extra=LogEvent.OBJECT_HIDDEN.extra())
     if (more := len(new) - NAMED) > 0:
         message = "%s hidden or replaced as well; bqdump verify names all of them"
         which = f"{counted(more, 'more object')} {'was' if more == 1 else 'were'}"
@@ -120,15 +120,15 @@ async def uncover_generations(store: ObjectStore, lost: Mapping[str, int]) -> di
 
 
 async def uncover_files(
-    store: ObjectStore, manifest: Manifest, files: Iterable[File], there: Mapping[str, ObjectInfo]
+    store: ObjectStore, manifest: Manifest, files: Iterable[File], listed: Mapping[str, ObjectInfo]
 ) -> dict[str, Hidden]:
-    """The same for files of a run, if it is a locked copy. there: what a listing has, where most are as recorded."""
+    """The same for files of a run, if it is a locked copy. listed: what a listing has, where most are as recorded."""
     if not (manifest.copy_of and manifest.copy_of.locked_until):
         return {}
     lost = {
         file.name: file.generation
         for file in files
-        if (info := there.get(file.name)) is None or info.generation != file.generation
+        if (info := listed.get(file.name)) is None or info.generation != file.generation
     }
     return await uncover_generations(store, lost)
 

@@ -45,8 +45,8 @@ async def read_latest(store: ObjectStore, settings: Settings) -> Latest | None:
 
     Raises DocumentError, which names the command that writes it again.
     """
-    found = await load_latest(store, settings)
-    return found.value if found else None
+    latest = await load_latest(store, settings)
+    return latest.value if latest else None
 
 
 async def load_latest(store: ObjectStore, settings: Settings) -> Loaded[Latest] | None:

@@ -60,18 +60,18 @@ async def _being_pruned(store: ObjectStore, names: RunLayout) -> tuple[bool, lis
 
     One listing shows both. In this order: prune deletes the tombstone last, when the units have gone.
     """
-    found = [info.name async for page in store.objects(names.root, names.tombstone.name) for info in page]
-    return names.tombstone.name in found and await being_pruned(store, names), found
+    documents = [info.name async for page in store.objects(names.root, names.tombstone.name) for info in page]
+    return names.tombstone.name in documents and await being_pruned(store, names), documents
 
 
 async def pruned_meanwhile(store: ObjectStore, names: RunLayout, plan: Plan) -> Literal["", "pruned", "planned anew"]:
     """Whether this run is being pruned, or was, so that its id may be that of a new run. Call it once its manifest is
     stored. "pruned": no new run had its id before this call.
     """
-    pruned, found = await _being_pruned(store, names)
+    pruned, documents = await _being_pruned(store, names)
     if pruned:
         return "pruned"
-    if plan.units in found:
+    if plan.units in documents:
         return ""
     # Prune deletes the tombstone last, when the plan has gone.
     stored = await value_of(store, names.plan)
@@ -95,13 +95,13 @@ async def refer(store: ObjectStore, layout: Layout, earlier: str, run: str) -> b
 
 async def erasure_records(store: ObjectStore, layout: Layout, table: str = "") -> list[Loaded[Erasure]]:
     """The records of erasures, each with its generation. table: only those of this one."""
-    found = list[Loaded[Erasure]]()
+    records = list[Loaded[Erasure]]()
     async for page in store.objects(layout.erasures):
         for info in page:
             record = await load(store, Document(info.name, Erasure))
             if record and table in ("", record.value.erasing.table):
-                found.append(record)
-    return found
+                records.append(record)
+    return records
 
 
 class Doomed(NamedTuple):
@@ -121,20 +121,20 @@ async def doomed(store: ObjectStore, layout: Layout, run: str, names: Container[
     What a run names that is not being pruned stays: a prune that decides to delete that run later finds the copy that
     is in progress by then. Raises DocumentError for a manifest that cannot be read.
     """
-    found, kept = set[tuple[str, int]](), list[str]()
+    deleting, kept = set[tuple[str, int]](), list[str]()
     for record in await erasure_records(store, layout):
-        found.update((file.name, file.generation) for file in record.value.deleting if file.name in names)
+        deleting.update((file.name, file.generation) for file in record.value.deleting if file.name in names)
     for other in await store.folders(layout.runs):
         tombstone = await value_of(store, layout.run(other).tombstone)
         if tombstone and tombstone.decided:
-            found.update((file.name, file.generation) for file in tombstone.files if file.name in names)
+            deleting.update((file.name, file.generation) for file in tombstone.files if file.name in names)
         else:
             kept.append(other)
     relying: dict[str, set[tuple[str, int]]] = {}
 
     async def spare(other: str) -> None:
         # After its tombstone was looked for: a run loses its manifest only once it has a tombstone.
-        copied = set() if other == run else await _relies_on(store, layout.run(other), found)
+        copied = set() if other == run else await _relies_on(store, layout.run(other), deleting)
         manifest = await value_of(store, Document(layout.run(other).manifest.name, ManifestFiles))
         if manifest:
             named.update((file.name, file.generation) for entry in manifest.tables for file in entry.files)
@@ -142,9 +142,9 @@ async def doomed(store: ObjectStore, layout: Layout, run: str, names: Container[
             relying[other] = copied
 
     named = set[tuple[str, int]]()
-    if found:
+    if deleting:
         await gathered(spare, kept, READS_AT_ONCE)
-    left = frozenset(found - named)
+    left = frozenset(deleting - named)
     return Doomed(left, min((other for other, files in relying.items() if files & left), default=""))
 
 

@@ -80,16 +80,16 @@ async def read_set_manifest(store: ObjectStore, settings: Settings) -> SetManife
 
     Raises DocumentError, and VerificationError where none of a place of locked copies is valid.
     """
-    found, damaged = None, None
+    manifest, damaged = None, None
     try:
-        found = await value_of(store, settings.layout.set_manifest)
+        manifest = await value_of(store, settings.layout.set_manifest)
     except DocumentError as error:
         damaged = error
-    if (found and found.locked) or await has_locked_pointers(store, settings):
+    if (manifest and manifest.locked) or await has_locked_pointers(store, settings):
         return await locked_set(store, settings)
     if damaged:
         raise damaged
-    return found
+    return manifest
 
 
 async def locked_set(store: ObjectStore, settings: Settings, run: str = "") -> SetManifest | None:

@@ -69,10 +69,10 @@ async def sign_manifest(
         return
 
     async def step(now: Envelope | None) -> Envelope | None:
-        others = now.signatures if now and now.payload == unsigned.payload else ()
-        if mine in others:
+        signatures = now.signatures if now and now.payload == unsigned.payload else ()
+        if mine in signatures:
             return None
-        kept = (signature for signature in others if signature.keyid != mine.keyid)
+        kept = (signature for signature in signatures if signature.keyid != mine.keyid)
         return replace(unsigned, signatures=(*kept, mine))
 
     await swap(store, names.signature, step)
@@ -116,10 +116,10 @@ async def signatures_there(store: ObjectStore, target: Target, names: RunLayout)
     unsigned = await _unsigned_there(store, target, names)
     if unsigned is None:
         return None
-    found = dict[Signature, None]()
+    signatures = dict[Signature, None]()
     for name in await names_of_signatures(store, names):
-        found |= dict.fromkeys(await _signatures_in(store, name, unsigned) or ())
-    return replace(unsigned, signatures=tuple(found)) if found else None
+        signatures |= dict.fromkeys(await _signatures_in(store, name, unsigned) or ())
+    return replace(unsigned, signatures=tuple(signatures)) if signatures else None
 
 
 async def _unsigned_there(store: ObjectStore, target: Target, names: RunLayout) -> Envelope | None:
@@ -201,8 +201,8 @@ class _TrustingStore:
         except VerificationError as error:
             errors.append(error)
         # Where objects are locked, another signature may have been stored before the copier's.
-        others = await names_of_signatures(self._store, names)
-        for name in (one for one in others if one != names.signature.name):
+        all_names = await names_of_signatures(self._store, names)
+        for name in (other for other in all_names if other != names.signature.name):
             try:
                 return await self._check_signature(keys, place, manifest, name)
             except VerificationError as error:

@@ -82,9 +82,9 @@ def trusting(store_at: StoreAt, settings: Settings, run: str = "") -> StoreAt:
     # What runs without --trust and --newest-within need not load.
     from bqdump.repository.signatures import Trust, trusting_store
 
-    one = "" if settings.names_several else settings.dataset
+    dataset = "" if settings.names_several else settings.dataset
     oldest = int((time.time() - within) * 1000) if within else 0
-    trust = Trust(open_trusted(settings), settings.project, one, oldest, days_text(within) if within else "")
+    trust = Trust(open_trusted(settings), settings.project, dataset, oldest, days_text(within) if within else "")
 
     def trusted(target: Target) -> ObjectStore:
         return trusting_store(store_at(target), target, trust)

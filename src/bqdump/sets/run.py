@@ -109,8 +109,8 @@ def refuse_failed(running: RunningSet, progress: SetProgress) -> None:
     whole = counted(len(plan.datasets), "dataset")
     # Of those that have neither failed nor ended, nothing is known yet.
     settled = progress.settled(plan, running.task.owner.execution)
-    others = ", the others are not affected" if settled and len(failed) < len(plan.datasets) else ""
-    effect = ", so none is published" if plan.together and not progress.ended else others
+    unaffected = ", the others are not affected" if settled and len(failed) < len(plan.datasets) else ""
+    effect = ", so none is published" if plan.together and not progress.ended else unaffected
     cause = f"{len(failed)} of {whole} failed{'' if settled else ' so far'}{effect} ({problems})"
     raise DatasetsFailedError("export", f"run {plan.run}", cause, hint)
 

@@ -187,11 +187,11 @@ async def evidence_page(store: ObjectStore, settings: Settings, run: str = "") -
     name = run or (await read_manifest(store, settings)).run
     await read_manifest(store, settings, name)
     document = settings.layout.run(name).manifest
-    found = await store.read(document.name)
-    manifest = decode(found.data, document.type, document.name)
+    content = await store.read(document.name)
+    manifest = decode(content.data, document.type, document.name)
     address, check = _where(settings.target, document.name)
-    digest = hashlib.sha256(found.data).hexdigest()
-    stored = Stored(address, check, len(found.data), digest, found.generation)
+    digest = hashlib.sha256(content.data).hexdigest()
+    stored = Stored(address, check, len(content.data), digest, content.generation)
     signed, note = await _signatures(store, settings, name)
     drills = await read_drills(store, settings.layout)
     return name, render_evidence(manifest, stored._replace(signatures=note), drills, int(time.time() * 1000), signed)

@@ -38,9 +38,9 @@ class BigQueryDefinitions(BigQueryConnection):
     async def dataset(self, project: str, name: str) -> Dataset:
         hint = "Check project and dataset. Requires roles/bigquery.dataViewer on the dataset."
         path = dataset_path(project, name)
-        found = await self._send(lambda: self._dataset(path), "find", f"dataset {project}.{name}", hint)
-        hours = int(found.get("maxTimeTravelHours") or 168)
-        return Dataset(project, name, found["location"], hours, msgspec.Raw(msgspec.json.encode(found)))
+        resource = await self._send(lambda: self._dataset(path), "find", f"dataset {project}.{name}", hint)
+        hours = int(resource.get("maxTimeTravelHours") or 168)
+        return Dataset(project, name, resource["location"], hours, msgspec.Raw(msgspec.json.encode(resource)))
 
     def _dataset(self, path: str) -> dict[str, Any]:
         """The resource of a dataset; without its access entries where there is no permission to read them.
@@ -88,8 +88,8 @@ class BigQueryDefinitions(BigQueryConnection):
         path = f"{table_path(dataset, table)}/rowAccessPolicies/{quote(policy, safe='')}:getIamPolicy"
 
         def get() -> tuple[str, ...]:
-            found = self._client._call_api(None, method="POST", path=path, data=WITH_CONDITIONAL, timeout=TIMEOUT)
-            granted = (binding for binding in found.get("bindings", ()) if binding.get("role") == READS_ROWS)
+            answer = self._client._call_api(None, method="POST", path=path, data=WITH_CONDITIONAL, timeout=TIMEOUT)
+            granted = (binding for binding in answer.get("bindings", ()) if binding.get("role") == READS_ROWS)
             return tuple(sorted({member for binding in granted for member in binding.get("members", ())}))
 
         subject = f"row access policy {policy} of table {table}"
@@ -103,12 +103,12 @@ class BigQueryDefinitions(BigQueryConnection):
         """See DefinitionReader. https://cloud.google.com/bigquery/docs/reference/rest/v2/routines/get"""
         path, operation = routine_path(dataset, name), "read the definition of"
         try:
-            found = await self._send(
+            resource = await self._send(
                 lambda: self._get(path, {}), operation, f"routine {name}", READERS, limit=Limit.GET_ROUTINE
             )
         except NotFoundError:
             return None
-        return RoutineDefinition(name, found.get("routineType", ""), msgspec.Raw(msgspec.json.encode(found)))
+        return RoutineDefinition(name, resource.get("routineType", ""), msgspec.Raw(msgspec.json.encode(resource)))
 
     async def models(self, dataset: Dataset) -> list[str]:
         """See DefinitionReader. https://cloud.google.com/bigquery/docs/reference/rest/v2/models/list"""
@@ -117,8 +117,8 @@ class BigQueryDefinitions(BigQueryConnection):
     async def indexes(self, dataset: Dataset, max_bytes_billed: int) -> list[Index]:
         def answer() -> list[Index]:
             rows = self._rows(dataset, sql.indexes(dataset), max_bytes_billed)
-            found = [Index(*(str(value) for value in row.values())) for row in rows]
-            return sorted(found, key=lambda index: (index.table, index.name))
+            indexes = [Index(*(str(value) for value in row.values())) for row in rows]
+            return sorted(indexes, key=lambda index: (index.table, index.name))
 
         subject = f"the indexes of {dataset.project}.{dataset.name}"
         return await self._send(answer, "query", subject, READERS, limit=Limit.INSERT_JOB)

@@ -90,8 +90,8 @@ class BigQueryDestination(BigQueryWarehouse):
         def every() -> list[Present]:
             reference = bigquery.DatasetReference(dataset.project, dataset.name)
             items = self._client.list_tables(reference, page_size=warehouse.PAGE, **ONCE)
-            found = [Present(i.table_id, i.table_type, milliseconds(i.created), dict(i.labels)) for i in items]
-            return sorted(found, key=lambda item: item.name)
+            tables = [Present(i.table_id, i.table_type, milliseconds(i.created), dict(i.labels)) for i in items]
+            return sorted(tables, key=lambda item: item.name)
 
         return await self._send(every, "list the tables of", f"{dataset.project}.{dataset.name}", VIEWER)
 

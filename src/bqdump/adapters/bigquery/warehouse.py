@@ -83,9 +83,9 @@ class BigQueryWarehouse(BigQueryDefinitions):
                 answer = self._client._call_api(None, method="GET", path=path, query_params={}, timeout=TIMEOUT)
             except NotFound:
                 return None
-            found = bigquery.Table.from_api_repr(answer)
-            definition = msgspec.Raw(msgspec.json.encode(found.to_api_repr()))
-            return Table(name, found.table_type, found.num_rows or 0, found.num_bytes or 0, definition)
+            table = bigquery.Table.from_api_repr(answer)
+            definition = msgspec.Raw(msgspec.json.encode(table.to_api_repr()))
+            return Table(name, table.table_type, table.num_rows or 0, table.num_bytes or 0, definition)
 
         return await self._send(get, "read the definition of", f"table {name}", VIEWER, limit=Limit.GET_TABLE)
 
@@ -133,7 +133,7 @@ class BigQueryWarehouse(BigQueryDefinitions):
     async def partitions(
         self, dataset: Dataset, tables: Sequence[str], max_bytes_billed: int
     ) -> dict[str, list[Partition]]:
-        found: dict[str, list[Partition]] = {}
+        partitions: dict[str, list[Partition]] = {}
 
         def answer(some: Sequence[str]) -> list[Any]:
             return list(self._rows(dataset, sql.partitions(dataset, some), max_bytes_billed))
@@ -143,8 +143,8 @@ class BigQueryWarehouse(BigQueryDefinitions):
             asked = partial(answer, tables[start : start + TABLES_A_QUERY])
             for table, id_, *numbers in await self._query(asked, subject, VIEWER):
                 rows, bytes_, modified = (int(number or 0) for number in numbers)
-                found.setdefault(table, []).append(Partition(id_, rows, bytes_, modified))
-        return {table: sorted(some, key=lambda partition: partition.id) for table, some in found.items()}
+                partitions.setdefault(table, []).append(Partition(id_, rows, bytes_, modified))
+        return {table: sorted(some, key=lambda partition: partition.id) for table, some in partitions.items()}
 
     async def query(self, request: QueryRequest) -> Job:
         statement = sql.export(
@@ -197,11 +197,11 @@ class BigQueryWarehouse(BigQueryDefinitions):
 
     async def at_work(self, since: int) -> set[str]:
         def ids() -> set[str]:
-            found: set[str] = set()
+            jobs: set[str] = set()
             # In this order, since a job that starts between the two listings is in both.
             for state in ("pending", "running"):
-                found |= {job.job_id for page in self._job_pages(since, state_filter=state, **whose) for job in page}
-            return found
+                jobs |= {job.job_id for page in self._job_pages(since, state_filter=state, **whose) for job in page}
+            return jobs
 
         try:
             whose = {"all_users": True}
@@ -234,9 +234,9 @@ class BigQueryWarehouse(BigQueryDefinitions):
 
 def _listed_dataset(item: Any) -> ListedDataset:
     """A line of a project's listing. Google's client has no names for some of what is in it."""
-    found = item._properties
-    kind = "EXTERNAL" if found.get("externalDatasetReference") else found.get("type") or "DEFAULT"
-    return ListedDataset(item.dataset_id, str(found.get("location", "")), str(kind))
+    properties = item._properties
+    kind = "EXTERNAL" if properties.get("externalDatasetReference") else properties.get("type") or "DEFAULT"
+    return ListedDataset(item.dataset_id, str(properties.get("location", "")), str(kind))
 
 
 def _listed(item: Any) -> Listed:

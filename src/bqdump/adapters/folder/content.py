@@ -41,9 +41,9 @@ def refuse_other_content(root: Path) -> None:
 
 def refuse_a_file(root: Path) -> None:
     """Raise UsageError where a file is in the place of the folder, or of one above it."""
-    there = next((path for path in (root, *root.parents) if os.path.lexists(path)), None)
-    if there and not there.is_dir():
-        raise UsageError("use", str(there), "not a folder", "Name the folder of an export, or a new one.")
+    path = next((path for path in (root, *root.parents) if os.path.lexists(path)), None)
+    if path and not path.is_dir():
+        raise UsageError("use", str(path), "not a folder", "Name the folder of an export, or a new one.")
 
 
 def contains(root: Path, folder: str, most: int = LOOKED_AT) -> bool:
@@ -129,12 +129,12 @@ def sync(file: IO[bytes]) -> None:
     os.fsync(file.fileno())
 
 
-def link(path: Path, made: Path) -> None:
+def link(path: Path, second: Path) -> None:
     """Make the content available under a second name: by a link, since no file is changed in place, or by a copy."""
     try:
-        made.hardlink_to(path)
+        second.hardlink_to(path)
     except OSError:
-        shutil.copyfile(path, made)
+        shutil.copyfile(path, second)
 
 
 def clear_abandoned(root: Path) -> None:

@@ -121,9 +121,9 @@ class Index:
             self.forget(name)
             return None
         path = path_of(self._root, name)
-        found = self._rows.execute("SELECT * FROM objects WHERE name = ?", (name,)).fetchone()
-        if found and (found[1], found[2]) == (status.st_size, status.st_mtime_ns):
-            return Row(*found)
+        known = self._rows.execute("SELECT * FROM objects WHERE name = ?", (name,)).fetchone()
+        if known and (known[1], known[2]) == (status.st_size, status.st_mtime_ns):
+            return Row(*known)
         if not self._kept:
             checksum = crc32c_of_file(path) if summed else ""
             return Row(name, status.st_size, status.st_mtime_ns, checksum, status.st_mtime_ns, "")
@@ -145,9 +145,9 @@ class Index:
         if generation is not None and generation != current:
             raise ConflictError("write", f"{self._root}/{name}", f"its generation is {current}, not {generation}")
 
-    def announce(self, name: str, made: Path, checksum: str, origin: str) -> None:
+    def announce(self, name: str, copy: Path, checksum: str, origin: str) -> None:
         """Record the origin of the copy that will get this name, effective from the next `settle`."""
-        row = (name, *_identity(made.stat()), checksum, origin)
+        row = (name, *_identity(copy.stat()), checksum, origin)
         self._rows.execute("REPLACE INTO copies VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def settle(self) -> None:
@@ -162,14 +162,14 @@ class Index:
             with suppress(OSError):
                 path.unlink()
 
-    def place(self, name: str, made: Path, checksum: str, origin: str = "") -> Row:
+    def place(self, name: str, file: Path, checksum: str, origin: str = "") -> Row:
         """Give a complete file its name, atomically."""
         path = path_of(self._root, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         replaced = status_of(self._root, name)
         if replaced and not origin:
-            _make_different(made, replaced)
-        made.replace(path)
+            _make_different(file, replaced)
+        file.replace(path)
         if not replaced:
             self._created.append(path)
         return self.enter(name, checksum, origin)
@@ -193,13 +193,13 @@ def _identity(status: os.stat_result) -> tuple[str, int, int]:
     return str(status.st_ino), status.st_size, status.st_mtime_ns
 
 
-def _make_different(made: Path, replaced: os.stat_result) -> None:
+def _make_different(file: Path, replaced: os.stat_result) -> None:
     """Give a file another modification time than the file of the same size that it will replace.
 
     The index distinguishes files by it, and file systems have coarse clocks: some tick every two seconds.
     """
     for later in (1, 1000, 2_000_000_000):
-        status = made.stat()
+        status = file.stat()
         if (status.st_size, status.st_mtime_ns) != (replaced.st_size, replaced.st_mtime_ns):
             return
-        os.utime(made, ns=(status.st_atime_ns, replaced.st_mtime_ns + later))
+        os.utime(file, ns=(status.st_atime_ns, replaced.st_mtime_ns + later))

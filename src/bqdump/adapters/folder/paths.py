@@ -152,13 +152,13 @@ def name_rules(folder: Path, exists: Callable[[Path], bool] = os.path.lexists) -
 
     A folder that does not exist yet has the rules of the nearest existing parent. exists: whether a path exists.
     """
-    there = folder
-    while not there.is_dir():
-        there = there.parent
-    part, path, utf16 = _limits(there)
+    parent = folder
+    while not parent.is_dir():
+        parent = parent.parent
+    part, path, utf16 = _limits(parent)
     room = max(1, path - len(os.fsencode(folder)) - 1) if path else 0
     mark = f"{OWN}probe-{secrets.token_hex(8)}"
-    probe = there / f"{mark}-a{COMPOSED}"
+    probe = parent / f"{mark}-a{COMPOSED}"
     try:
         probe.touch(exist_ok=False)
     except OSError:
@@ -166,8 +166,8 @@ def name_rules(folder: Path, exists: Callable[[Path], bool] = os.path.lexists) -
         return NameRules(part_bytes=part, path_bytes=room, utf16=utf16, windows=WINDOWS)
     try:
         return NameRules(
-            ignores_case=exists(there / f"{mark}-A{COMPOSED}"),
-            ignores_form=exists(there / f"{mark}-a{DECOMPOSED}"),
+            ignores_case=exists(parent / f"{mark}-A{COMPOSED}"),
+            ignores_form=exists(parent / f"{mark}-a{DECOMPOSED}"),
             part_bytes=part,
             path_bytes=room,
             utf16=utf16,

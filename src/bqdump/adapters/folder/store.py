@@ -86,7 +86,7 @@ class FolderStore:
             with as_target_error("write", f"{self.url}/{name}"):
                 self._path(name)
                 self._ready()
-                with temporary(self._root) as (made, file):
+                with temporary(self._root) as (temporary_path, file):
                     summed = Summed(file)
                     try:
                         result = fill(cast("IO[bytes]", summed))
@@ -98,7 +98,7 @@ class FolderStore:
                         raise UnavailableError("write", f"{self.url}/{name}", "cancelled")
                     sync(file)
                     with locked_index(self._root, writes=True) as index:
-                        return self._place(index, name, made, summed.crc32c, expect).info, result
+                        return self._place(index, name, temporary_path, summed.crc32c, expect).info, result
 
         try:
             return await asyncio.to_thread(stored)
@@ -121,18 +121,18 @@ class FolderStore:
             with as_target_error("write", subject):
                 summed.write(piece)
 
-        def end(made: Path, file: IO[bytes], summed: Summed) -> ObjectInfo:
+        def end(path: Path, file: IO[bytes], summed: Summed) -> ObjectInfo:
             with as_target_error("write", subject):
                 sync(file)
                 with locked_index(self._root, writes=True) as index:
-                    return self._place(index, name, made, summed.crc32c, expect).info
+                    return self._place(index, name, path, summed.crc32c, expect).info
 
         with ExitStack() as open_:
-            made, file = await asyncio.to_thread(begin, open_)
+            path, file = await asyncio.to_thread(begin, open_)
             summed = Summed(file)
             async for piece in pieces:
                 await asyncio.to_thread(add, summed, piece)
-            return await asyncio.to_thread(end, made, file, summed)
+            return await asyncio.to_thread(end, path, file, summed)
 
     async def write_note(self, name: str, data: bytes, expect: int | None) -> int:
         if len(data) > NOTE_BYTES or not is_note(name):
@@ -148,13 +148,13 @@ class FolderStore:
             rows = [row for row in index.below(prefix, is_note) if row.name >= start]
             return [Note(row.name, content(row.name), row.generation) for row in rows]
 
-        found = await self._locked("list", prefix, read)
-        for first in range(0, len(found), PAGE):
-            yield found[first : first + PAGE]
+        notes = await self._locked("list", prefix, read)
+        for first in range(0, len(notes), PAGE):
+            yield notes[first : first + PAGE]
 
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
-        found = await self._locked("list", prefix, lambda index: index.below(prefix))
-        infos = [row.info for row in found if row.name >= start]
+        rows = await self._locked("list", prefix, lambda index: index.below(prefix))
+        infos = [row.info for row in rows if row.name >= start]
         for first in range(0, len(infos), PAGE):
             yield infos[first : first + PAGE]
 
@@ -174,7 +174,7 @@ class FolderStore:
 
     async def append(self, name: str, generation: int, data: bytes, scratch: str) -> ObjectInfo:
         """See ObjectStore. The file is copied, since no file is changed in place."""
-        if (found := await self.stat(name)) is None or found.generation != generation:
+        if (info := await self.stat(name)) is None or info.generation != generation:
             raise ConflictError("append to", f"{self.url}/{name}", "it has another generation, or does not exist")
 
         def fill(file: IO[bytes]) -> None:
@@ -225,42 +225,42 @@ class FolderStore:
 
     def _put(self, index: Index, name: str, data: bytes, expect: int | None) -> Row:
         index.expect(name, expect)
-        with temporary(self._root) as (made, file):
+        with temporary(self._root) as (path, file):
             file.write(data)
             sync(file)
-            return self._place(index, name, made, crc32c(data), None)
+            return self._place(index, name, path, crc32c(data), None)
 
-    def _place(self, index: Index, name: str, made: Path, checksum: str, expect: int | None, origin: str = "") -> Row:
+    def _place(self, index: Index, name: str, path: Path, checksum: str, expect: int | None, origin: str = "") -> Row:
         """Give a complete file its name, if the generation there is the expected one."""
         index.expect(name, expect)
         if self._rules:
             refuse_other_spelling(self._root, name, self._rules)
-        return index.place(name, made, checksum, origin)
+        return index.place(name, path, checksum, origin)
 
     def _copy(self, index: Index, wishes: Sequence[Copy], origin: str) -> list[ObjectInfo | BqdumpError]:
         """Copy some files in two steps, so that the origin of every copy is recorded even if this process is killed."""
         results: list[ObjectInfo | BqdumpError] = []
-        made: list[Path] = []
+        links: list[Path] = []
         try:
             for wish in wishes:
-                made.append(passing_name(self._root))
-                results.append(self._announced(index, wish, made[-1], origin))
+                links.append(passing_name(self._root))
+                results.append(self._announced(index, wish, links[-1], origin))
             index.settle()
             for number, wish in enumerate(wishes):
                 if isinstance(result := results[number], ObjectInfo):
                     try:
-                        row = self._place(index, wish.target, made[number], result.crc32c, wish.expect, origin)
+                        row = self._place(index, wish.target, links[number], result.crc32c, wish.expect, origin)
                         results[number] = row.info
                     except ConflictError as error:
                         results[number] = error
             return results
         finally:
-            for path in made:
+            for path in links:
                 # If the target was the same file already, renaming has left the second link in place.
                 path.unlink(missing_ok=True)
 
-    def _announced(self, index: Index, wish: Copy, made: Path, origin: str) -> ObjectInfo | BqdumpError:
-        """The source, after linking it as `made` and announcing that as the next content of the target."""
+    def _announced(self, index: Index, wish: Copy, link_path: Path, origin: str) -> ObjectInfo | BqdumpError:
+        """The source, after linking it as `link_path` and announcing that as the next content of the target."""
         source = index.find(wish.source)
         if source is None or source.generation != wish.source_generation:
             return NotFoundError("copy", f"{self.url}/{wish.source}", "no such file at this generation")
@@ -268,8 +268,8 @@ class FolderStore:
             index.expect(wish.target, wish.expect)
         except ConflictError as error:
             return error
-        link(self._path(wish.source), made)
-        index.announce(wish.target, made, source.crc32c, origin)
+        link(self._path(wish.source), link_path)
+        index.announce(wish.target, link_path, source.crc32c, origin)
         return source.info
 
     def _delete(self, index: Index, name: str, generation: int) -> bool:

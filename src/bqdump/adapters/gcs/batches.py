@@ -97,28 +97,28 @@ def _matched(
     """The parts of the answer, in the order of the calls."""
     kind = answer.headers.get("content-type", "")
     whole = email.message_from_string(f"Content-Type: {kind}\r\n\r\n{answer.content.decode('utf-8', 'replace')}")
-    found: dict[int, requests.Response] = {}
+    answers: dict[int, requests.Response] = {}
     for place, part in enumerate(whole.get_payload() if whole.is_multipart() else ()):
         name = NUMBER.search(part.get("Content-ID", ""))
         # Answers without content ids are in the order of the calls.
         number = int(name[1]) if name else place
         if number < len(calls):
-            found[number] = _part(part, calls[number].method, targets[number])
-    if len(found) != len(calls) or any(response.status_code == 0 for response in found.values()):
-        cause = f"a batch of {len(calls)} calls has {len(found)} valid answers"
+            answers[number] = _part(part, calls[number].method, targets[number])
+    if len(answers) != len(calls) or any(response.status_code == 0 for response in answers.values()):
+        cause = f"a batch of {len(calls)} calls has {len(answers)} valid answers"
         raise DamagedError("change objects in", url, cause)
-    return [found[number] for number in range(len(calls))]
+    return [answers[number] for number in range(len(calls))]
 
 
 def _part(part: Any, method: str, target: str) -> requests.Response:
     """One answer, as Google's client represents it; status 0 if it is not valid."""
     head, _, body = part.get_payload().replace("\r\n", "\n").partition("\n\n")
     words = head.split(None, 2)
-    made = requests.Response()
-    made.request = requests.Request(method, target).prepare()
-    made.status_code = int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
-    made._content = body.encode()
-    return made
+    response = requests.Response()
+    response.request = requests.Request(method, target).prepare()
+    response.status_code = int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
+    response._content = body.encode()
+    return response
 
 
 # https://cloud.google.com/storage/docs/batch

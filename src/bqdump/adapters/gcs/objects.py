@@ -66,13 +66,13 @@ def _locked_until(resource: Any) -> int:
 
 def hidden_in(bucket: str, versions: Iterable[Any], soft: Iterable[Any]) -> list[Hidden]:
     """The objects that are not there, of which these are noncurrent versions, or kept by soft delete."""
-    found: dict[str, Any] = {}
+    newest: dict[str, Any] = {}
     for blob in sorted((*versions, *soft), key=lambda blob: int(blob.generation)):
-        found[blob.name] = blob
+        newest[blob.name] = blob
     live = {blob.name for blob in versions if not blob._properties.get("timeDeleted")}
     noncurrent = {(blob.name, blob.generation) for blob in versions}
     hidden = []
-    for name, blob in sorted(found.items()):
+    for name, blob in sorted(newest.items()):
         if name in live:
             continue
         address, uri = f"gs://{bucket}/{name}#{blob.generation}", f"gs://{bucket}/{name}"
@@ -119,17 +119,17 @@ def generation_of(blob: Any, operation: str, subject: str) -> int:
     return int(blob.generation)
 
 
-def bucket_of(found: Any) -> BucketInfo:
+def bucket_of(bucket: Any) -> BucketInfo:
     """The settings of a bucket, as the client has it."""
     return BucketInfo(
-        location=found.location,
-        retention_seconds=found.retention_period or 0,
-        soft_delete_seconds=int(found.soft_delete_policy.retention_duration_seconds or 0),
-        versions=bool(found.versioning_enabled),
-        holds=bool(found.default_event_based_hold),
-        kms_key=found.default_kms_key_name or "",
-        lifecycle=_lifecycle_of(found._properties),
-        locks=bool(found._properties.get("objectRetention")),
+        location=bucket.location,
+        retention_seconds=bucket.retention_period or 0,
+        soft_delete_seconds=int(bucket.soft_delete_policy.retention_duration_seconds or 0),
+        versions=bool(bucket.versioning_enabled),
+        holds=bool(bucket.default_event_based_hold),
+        kms_key=bucket.default_kms_key_name or "",
+        lifecycle=_lifecycle_of(bucket._properties),
+        locks=bool(bucket._properties.get("objectRetention")),
     )
 
 

@@ -82,8 +82,8 @@ class CloudStore:
     async def stat(self, name: str) -> ObjectInfo | None:
         def get() -> ObjectInfo | None:
             with translated("read the metadata of", f"{self.url}/{name}", ADMIN):
-                found = self._bucket.get_blob(name, **ONCE)
-            return info_of(name, found._properties) if found else None
+                blob = self._bucket.get_blob(name, **ONCE)
+            return info_of(name, blob._properties) if blob else None
 
         return await self._threads.call(get)
 
@@ -141,11 +141,11 @@ class CloudStore:
     async def notes(self, prefix: str, start: str = "") -> AsyncIterator[list[Note]]:
         """See ObjectStore. Content that the listing does not have is read: other tools upload no metadata."""
         async for page in self._pages(prefix, start):
-            found = {blob.name: noted(blob, self.url) for blob in page if is_note(blob.name)}
-            unlisted = [blob for blob in page if blob.name in found and found[blob.name] is None]
+            notes = {blob.name: noted(blob, self.url) for blob in page if is_note(blob.name)}
+            unlisted = [blob for blob in page if blob.name in notes and notes[blob.name] is None]
             read = await asyncio.gather(*map(self._read_note, unlisted))
-            found |= {blob.name: note for blob, note in zip(unlisted, read, strict=True)}
-            yield [note for note in found.values() if note]
+            notes |= {blob.name: note for blob, note in zip(unlisted, read, strict=True)}
+            yield [note for note in notes.values() if note]
 
     async def objects(self, prefix: str, start: str = "") -> AsyncIterator[list[ObjectInfo]]:
         async for page in self._pages(prefix, start):
@@ -238,10 +238,10 @@ class CloudStore:
     async def _read_note(self, blob: Any) -> Note | None:
         """The content of a note, None if it has been deleted since it was listed."""
         try:
-            found = await self.read(blob.name, length=None if (blob.size or 0) <= NOTE_BYTES else NOTE_BYTES + 1)
+            content = await self.read(blob.name, length=None if (blob.size or 0) <= NOTE_BYTES else NOTE_BYTES + 1)
         except NotFoundError:
             return None
-        return Note(blob.name, found.data, found.generation)
+        return Note(blob.name, content.data, content.generation)
 
     def _upload(self, name: str, data: bytes, expect: int | None, metadata: dict[str, str] | None) -> int:
         blob = open_blob(self._bucket, name, self._kms_key, self._lock)
@@ -271,8 +271,8 @@ class CloudStore:
                 if not parts.repeated:
                     raise lost from error
             # The answer to a single request has the object; where that was lost, or was about parts, it is looked at.
-            found = parts.answered if lost is None else None
-            found = found or self._bucket.get_blob(name, retry=self._retry, timeout=TIMEOUT)
-        if found is None or (found.size, found.crc32c) != (file.size, file.crc32c):
+            blob = parts.answered if lost is None else None
+            blob = blob or self._bucket.get_blob(name, retry=self._retry, timeout=TIMEOUT)
+        if blob is None or (blob.size, blob.crc32c) != (file.size, file.crc32c):
             raise lost or UnavailableError("write", subject, NOT_AS_SENT)
-        return info_of(name, found._properties)
+        return info_of(name, blob._properties)

@@ -38,12 +38,12 @@ NO_CREDENTIALS = "Your default credentials were not found"
 
 def blocked(message: str, operation: str, subject: str) -> AccessError | None:
     """The error for a message about a connection that can never succeed; None if it may succeed later."""
-    if found := UNTRUSTED.search(message):
-        return AccessError(operation, subject, f"the server's certificate is not trusted: {found[1].strip()}", TRUST)
+    if match := UNTRUSTED.search(message):
+        return AccessError(operation, subject, f"the server's certificate is not trusted: {match[1].strip()}", TRUST)
     if EMPTY in message:
         return AccessError(operation, subject, "the file in REQUESTS_CA_BUNDLE contains no certificate")
-    if found := REFUSED.search(message):
-        return AccessError(operation, subject, f"the proxy refuses the connection: {found[1].strip()}", ALLOW)
+    if match := REFUSED.search(message):
+        return AccessError(operation, subject, f"the proxy refuses the connection: {match[1].strip()}", ALLOW)
     return None
 
 

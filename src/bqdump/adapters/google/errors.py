@@ -131,6 +131,6 @@ def _document(error: api.GoogleAPICallError) -> dict[str, Any]:
     """The service's JSON error, which downloads and uploads use as the message; {} if there is none."""
     detail = EXPECTED.sub("", REQUEST.sub("", error.message or ""))
     with suppress(ValueError, LookupError, TypeError):
-        found = json.loads(detail)["error"] if detail.startswith("{") else {}
-        return found if isinstance(found, dict) else {}
+        document = json.loads(detail)["error"] if detail.startswith("{") else {}
+        return document if isinstance(document, dict) else {}
     return {}

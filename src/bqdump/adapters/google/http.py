@@ -40,8 +40,8 @@ def credentials(emulator_variable: str) -> Credentials:
         if (path := os.environ.get(variable)) and not Path(path).exists():
             raise UsageError("connect to Google", f"environment variable {variable}", f"no such file: {path}")
     try:
-        found = _found()
-        universes = {found.universe_domain, os.environ.get("GOOGLE_CLOUD_UNIVERSE_DOMAIN") or UNIVERSE}
+        default = _found()
+        universes = {default.universe_domain, os.environ.get("GOOGLE_CLOUD_UNIVERSE_DOMAIN") or UNIVERSE}
     except google.auth.exceptions.GoogleAuthError as error:
         raise not_signed_in(error) from None
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
@@ -52,10 +52,10 @@ def credentials(emulator_variable: str) -> Credentials:
         raise AccessError(*SIGN_IN, cause, remedy()) from None
     if other := universes - {UNIVERSE}:
         raise AccessError(*SIGN_IN, f"unsupported universe domain {other.pop()}; expected {UNIVERSE}")
-    if type(found).__module__ != "google.auth.compute_engine.credentials":
+    if type(default).__module__ != "google.auth.compute_engine.credentials":
         # All others than those of the metadata server may have to sign something, in any thread.
         load_rare()
-    return found
+    return default
 
 
 def _found() -> Credentials:
@@ -69,8 +69,8 @@ def _found() -> Credentials:
     with warnings.catch_warnings():
         # It warns about files of unknown origin; this file is the user's own.
         warnings.simplefilter("ignore", DeprecationWarning)
-        found, _ = google.auth.load_credentials_from_file(file)
-    return with_scopes_if_required(found, SCOPES)
+        default, _ = google.auth.load_credentials_from_file(file)
+    return with_scopes_if_required(default, SCOPES)
 
 
 class Session(AuthorizedSession):  # type: ignore[misc]  # google-auth has no types.
@@ -105,8 +105,8 @@ class Session(AuthorizedSession):  # type: ignore[misc]  # google-auth has no ty
 
 def session(granted: Credentials) -> Session:
     """A session with a connection pool for all threads."""
-    made = Session(granted)
+    pooled = Session(granted)
     adapter = HTTPAdapter(pool_connections=4, pool_maxsize=THREADS)
-    made.mount("https://", adapter)
-    made.mount("http://", adapter)
-    return made
+    pooled.mount("https://", adapter)
+    pooled.mount("http://", adapter)
+    return pooled

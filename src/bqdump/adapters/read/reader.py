@@ -181,9 +181,9 @@ class StorageReader:
         self._transport.close()
 
 
-def _channel(host: str, **given: Any) -> grpc.Channel:
+def _channel(host: str, **options: Any) -> grpc.Channel:
     """A channel of Google's transport, with other options."""
-    return BigQueryReadGrpcTransport.create_channel(host, **{**given, "options": CHANNEL})
+    return BigQueryReadGrpcTransport.create_channel(host, **{**options, "options": CHANNEL})
 
 
 def _routed(field: str, value: str) -> list[tuple[str, str]]:

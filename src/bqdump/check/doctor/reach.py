@@ -66,13 +66,13 @@ async def _locks(store: ObjectStore, settings: Settings) -> tuple[tuple[int, ...
             return (), False
         copies = await value_of(store, settings.layout.copies)
         runs = await store.folders(settings.layout.runs)
-        found = [await store.stat(settings.layout.run(run).manifest.name) for run in runs]
+        manifests = [await store.stat(settings.layout.run(run).manifest.name) for run in runs]
     except NO_ANSWER:
         raise
     except BqdumpError:
         # Reported by the check of the prefix.
         return (), False
-    return tuple(info.locked_until for info in found if info), copies is None or copies.lock != "compliance"
+    return tuple(info.locked_until for info in manifests if info), copies is None or copies.lock != "compliance"
 
 
 async def _may_delete(store: ObjectStore, names: list[str]) -> list[bool]:

@@ -263,13 +263,13 @@ def _print_not_restored(shown: Restoration) -> None:
     datasets = {dataset.dataset for dataset in shown.datasets}
     said = Counter((object_.kind, object_.reason) for object_ in shown.not_restored if object_.name in datasets)
     of_all = [what for what, times in said.items() if times == len(datasets) > 1]
-    others = [
+    of_some = [
         object_
         for object_ in shown.not_restored
         if object_.name not in datasets or (object_.kind, object_.reason) not in of_all
     ]
     rows = [("every dataset", kind_text(kind), _why(reason)) for kind, reason in of_all]
-    rows += [(object_.name, kind_text(object_.kind), _why(object_.reason)) for object_ in others]
+    rows += [(object_.name, kind_text(object_.kind), _why(object_.reason)) for object_ in of_some]
     print_section("Not restored:", ("object", "kind", "why"), rows)
 
 

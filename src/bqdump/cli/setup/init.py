@@ -68,12 +68,12 @@ def init(output: Path, force: bool, quiet: bool, **options: Any) -> None:
 
 def _given(options: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     """The flags, and the required settings that only the environment has, as a file should have them."""
-    given = {name: value for name, value in options.items() if value not in (None, ())}
+    values = {name: value for name, value in options.items() if value not in (None, ())}
     for name in REQUIRED:
-        if name not in given and environ.get(BY_NAME[name].env) and not (name == "bucket" and "to" in given):
-            given[name] = environ[BY_NAME[name].env]
+        if name not in values and environ.get(BY_NAME[name].env) and not (name == "bucket" and "to" in values):
+            values[name] = environ[BY_NAME[name].env]
     chosen = {}
-    for name, value in given.items():
+    for name, value in values.items():
         setting = BY_NAME[name]
         text = ",".join(value) if isinstance(value, tuple) else value
         in_use = parsed(setting, text, setting.flag)

@@ -79,15 +79,15 @@ def plan_copy(
     for number, batch in enumerate(batches(items)):
         lacking = []
         for item in batch:
-            found = present.get(item.target)
-            if found is None:
+            stored = present.get(item.target)
+            if stored is None:
                 lacking.append(Missing(item))
-            elif (found.size, found.crc32c) != (item.size, item.crc32c):
+            elif (stored.size, stored.crc32c) != (item.size, item.crc32c):
                 foreign.append(item.target)
-            elif (item.target, found.generation) in doomed:
-                lacking.append(Missing(item, found.generation))
+            elif (item.target, stored.generation) in doomed:
+                lacking.append(Missing(item, stored.generation))
             else:
-                there[item.target] = found.generation
+                there[item.target] = stored.generation
         if lacking:
             missing.append((number, tuple(lacking)))
     return CopyPlan(tuple(missing), there, tuple(sorted(foreign)))
@@ -247,8 +247,8 @@ def requested_copy(
         if place := next((run for run in runs if "/" in run), ""):
             cause = "the destination is the only place to name as an argument"
             hint = "Name the export to copy with {setting:to} or {setting:bucket}."
-            others = [run for run in runs if run != place]
-            hint = hint if "/" in dest else f"Name it first: bqdump copy {shlex.join([place, dest, *others])}"
+            remaining = [run for run in runs if run != place]
+            hint = hint if "/" in dest else f"Name it first: bqdump copy {shlex.join([place, dest, *remaining])}"
             raise UsageError(COPY, repr(place), cause, hint)
         names = tuple(dict.fromkeys([run_id(named := run) for run in runs]))
     except ValueError as error:
@@ -296,5 +296,5 @@ def _locking(target: Target, lock: object, lock_mode: str) -> tuple[int, Literal
 def _policy(settings: Settings, rules: Collection[str]) -> Policy:
     """Of the rules that were given for this copy: those in a file are of the source."""
     none = {field.name: field.default for field in msgspec.structs.fields(Settings) if field.name in RULES}
-    given = {name: getattr(settings, name) for name in rules}
-    return policy_of(msgspec.structs.replace(settings, **(none | given)))
+    rules_given = {name: getattr(settings, name) for name in rules}
+    return policy_of(msgspec.structs.replace(settings, **(none | rules_given)))

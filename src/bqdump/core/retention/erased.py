@@ -178,13 +178,13 @@ def without_table(manifest: Manifest, note: Erased) -> Manifest:
         reused=before.reused - reused,
     )
     kind = gone[0].kind if gone else "TABLE"
-    others = tuple(skipped for skipped in manifest.skipped if skipped.table != note.table)
+    skipped_before = tuple(skipped for skipped in manifest.skipped if skipped.table != note.table)
     return replace(
         manifest,
         tables=tables,
         totals=totals,
         left=tuple(table for table in manifest.left if table.table != note.table),
-        skipped=(*others, Skipped(note.table, kind, words_of(note))),
+        skipped=(*skipped_before, Skipped(note.table, kind, words_of(note))),
         removed_partitions=tuple(part for part in manifest.removed_partitions if part.table != note.table),
         oldest_snapshot_time=rfc3339(min([*kept, manifest.snapshot])),
         definitions=replace(

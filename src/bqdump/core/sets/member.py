@@ -92,9 +92,9 @@ def order_of(sizes: Sequence[int], task: int, tasks: int) -> list[int]:
     """The numbers of all datasets in the order of this task."""
     own = own_datasets(sizes, task, tasks)
     mine = set(own)
-    others = [number for number in largest_first(sizes) if number not in mine]
-    start = task * len(others) // tasks if tasks else 0
-    return own + others[start:] + others[:start]
+    rest = [number for number in largest_first(sizes) if number not in mine]
+    start = task * len(rest) // tasks if tasks else 0
+    return own + rest[start:] + rest[:start]
 
 
 def at_once(sizes: Sequence[int], task: int, tasks: int) -> int:

@@ -73,8 +73,8 @@ def settings_file(chosen: Mapping[str, Any]) -> str:
         lines = [line for name in names if (line := _line(name, left))]
         parts.append("\n".join(([f"# {comment}"] if comment and lines else []) + lines))
     retention = {name: left.pop(name) for name in RETENTION if name in left}
-    others = [setting for setting in SETTINGS if setting.name in left]
-    parts += [f"# {_comment(setting)}\n{setting.name} = {_toml(left[setting.name])}" for setting in others]
+    rest = [setting for setting in SETTINGS if setting.name in left]
+    parts += [f"# {_comment(setting)}\n{setting.name} = {_toml(left[setting.name])}" for setting in rest]
     if retention:
         parts.append("\n".join(("[retention]", *(f"{name} = {_toml(value)}" for name, value in retention.items()))))
     return "\n\n".join(filter(None, (part.rstrip("\n") for part in parts))) + "\n"

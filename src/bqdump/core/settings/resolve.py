@@ -222,8 +222,8 @@ def check(settings: Settings) -> Settings:
         if getattr(settings, name) and format_ not in formats:
             cause = f"only valid for {word}, and no table is exported as {word}"
             raise UsageError(READ, "", cause, f"Remove it, or use {{setting:format={format_}}}.", setting=name)
-    if settings.iceberg and (others := sorted(formats - {"parquet"})):
-        cause = f"Iceberg tables consist of Parquet files, and tables are exported as {listed(others, 'and')}"
+    if settings.iceberg and (other_formats := sorted(formats - {"parquet"})):
+        cause = f"Iceberg tables consist of Parquet files, and tables are exported as {listed(other_formats, 'and')}"
         raise UsageError(READ, "", cause, "Use {setting:format=parquet} for all tables.", setting="iceberg")
     return settings
 

@@ -143,8 +143,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The settings that shape the plan, as JSON: two tasks of one run must agree on all of them."""
         values: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         del values["target"]
-        others = OF_ONE_START if self.names_several else (*OF_ONE_START, *OF_SETS)
-        return {name: value for name, value in values.items() if name not in others} | record_of(self.target)
+        left_out = OF_ONE_START if self.names_several else (*OF_ONE_START, *OF_SETS)
+        return {name: value for name, value in values.items() if name not in left_out} | record_of(self.target)
 
     def digest(self) -> str:
         """A short fingerprint of the settings that shape the plan."""

@@ -89,10 +89,10 @@ def _combined(units: Sequence[Unit], table: Partitioned) -> TablePlan:
 
 def _why(units: Sequence[Unit], main: str) -> str:
     """Why they take their routes: that of most of them, or (where queries read some) why those do."""
-    others = [unit.why for unit in units if unit.route != main]
-    if not others:
+    queried = [unit.why for unit in units if unit.route != main]
+    if not queried:
         return units[0].why
-    return f"{len(others):,} of {counted(len(units), 'partition')} by query: {others[0]}"
+    return f"{len(queried):,} of {counted(len(units), 'partition')} by query: {queried[0]}"
 
 
 def partitions_problem(plan: Plan, units: Iterable[Unit]) -> str:
@@ -141,8 +141,8 @@ def table_plans(units: Iterable[Unit], plan: Plan) -> list[TablePlan]:
     by_id: dict[str, TablePlan] = {unit.id: unit for unit in units if not unit.partition}
     by_id |= {table.id: table for table in tables_of_partitions(units, plan)}
     for split in plan.splits:
-        first, *others = (by_id.pop(unit) for unit in split.units)
-        rows, bytes_ = (sum(getattr(part, what) for part in (first, *others)) for what in ("rows", "bytes"))
+        first, *rest = (by_id.pop(unit) for unit in split.units)
+        rows, bytes_ = (sum(getattr(part, what) for part in (first, *rest)) for what in ("rows", "bytes"))
         by_id[first.id] = msgspec.structs.replace(first, rows=rows, bytes=bytes_)
     return sorted(by_id.values(), key=lambda unit: unit.table)
 

@@ -102,13 +102,13 @@ async def _claimed(export: RunningExport, slots: Slots) -> AsyncIterator[Todo]:
     """Units that this task has claimed, one for each free slot: own share first, then what others left."""
     own = [share for share in range(len(export.plan.shares)) if share % export.task.tasks == export.owner.task]
     mine = set(own)
-    others = [share for share in range(len(export.plan.shares)) if share not in mine]
-    start = export.owner.task % max(1, len(others))
+    rest = [share for share in range(len(export.plan.shares)) if share not in mine]
+    start = export.owner.task % max(1, len(rest))
     # A first attempt finds its own share untouched: it looks around only once a claim turns out to be taken.
     view: ClaimView | None = UNTOUCHED
     # What this process has in hand looks, in a new view, like what an earlier attempt has left behind.
     taken: set[str] = set()
-    for shares, helping in ((own, False), (others[start:] + others[:start], True)):
+    for shares, helping in ((own, False), (rest[start:] + rest[:start], True)):
         again = bool(shares)
         while again:
             if view is None or helping:
