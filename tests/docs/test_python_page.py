@@ -104,7 +104,7 @@ def test_every_function_and_no_other_is_on_the_page() -> None:
 
 
 def test_the_page_explains_each_state_and_where_it_appears() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| .* \| (`[`\w,; ]+`) \|$", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| `([\w ]+)` \| .* \| (`[`\w,; ]+`) \|$", PAGE, re.MULTILINE)
     assert [state for state, _ in rows] == list(get_args(State))
     for kind in (bqdump.Status, bqdump.RunLine, bqdump.RetainedRun, bqdump.Export):
         output = {state for state, places in rows if f"`{kind.__name__}`" in places}

@@ -98,7 +98,7 @@ def sql(statement: str, run: str = "", *, as_of: str | datetime = "", **options:
         shell.close()
 
 
-@with_settings(OF_TARGET)
+@with_settings((*OF_TARGET, "trust"))
 def diff(
     before: str = "",
     after: str = "",

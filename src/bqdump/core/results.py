@@ -44,6 +44,8 @@ State = Literal[
     "pruning",
     # A document of the run cannot be read.
     "unreadable",
+    # Where keys are trusted: none of them has signed the run's manifest.
+    "not trusted",
 ]
 
 

@@ -16,13 +16,13 @@ from bqdump.core.documents.manifest_index import Summary, summary_of
 from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.documents.target import Drill
 from bqdump.core.documents.validation import CHANGED
-from bqdump.core.errors import DocumentError
+from bqdump.core.errors import DocumentError, VerificationError
 from bqdump.core.restore.drill import Restorable, by_run, of_the_rest
 from bqdump.core.results import Result, Rows, public
 from bqdump.core.retention.pruned import Storage
 from bqdump.core.settings.settings import Settings
 from bqdump.core.times import EPOCH, milliseconds_of, parse_time, time_in, time_of
-from bqdump.core.wording import COMMANDS
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.status import status_with
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills
@@ -37,8 +37,9 @@ READS_AT_ONCE = 4
 LOOKS_AT_ONCE = 32
 NEITHER = "has neither the plan of a run nor a manifest. bqdump prune shows what it holds."
 RunState = Literal[
-    "planning", "copying", "running", "failed", "superseded", "complete", "partial", "pruning", "unreadable"
-]
+    "planning", "copying", "running", "failed", "superseded", "complete", "partial", "pruning", "unreadable",
+    "not trusted",
+]  # fmt: skip
 
 
 @public
@@ -46,8 +47,8 @@ class RunLine(Result, frozen=True, kw_only=True):
     """One run of a target. published: whether latest.json names it.
 
     state: see docs/python.md. rows: exported rows if known, else BigQuery's count at planning.
-    begun, ended: the first creation and the last end of a job, None without jobs. problem: why a run is `unreadable`,
-    or its tags are.
+    begun, ended: the first creation and the last end of a job, None without jobs. problem: why a run is `unreadable`
+    or `not trusted`, or its tags are unreadable.
     carried: number of tables carried over from earlier runs, the oldest of which is as of `oldest_snapshot_time`.
     reused: number of unchanged tables, whose files earlier runs exported.
     proven: when a drill last proved that `proven_tables` of `provable_tables` of the run can be restored.
@@ -116,15 +117,22 @@ async def list_runs(store: ObjectStore, settings: Settings, *, storage: bool = F
 
 
 async def _with_lost_manifests(store: ObjectStore, settings: Settings, lines: Iterable[RunLine]) -> list[RunLine]:
-    """The same runs; one whose summary is left and whose manifest is gone cannot be read, which is its state then."""
+    """The same runs; unreadable if only the summary is left. Of a store that trusts keys, some are not trusted."""
 
     async def looked_at(line: RunLine) -> RunLine:
         manifest = settings.layout.run(line.run).manifest
-        if not line.whole or await exists(store, manifest):
-            return line
+        try:
+            if not line.whole or await exists(store, manifest):
+                return line
+        except VerificationError as error:
+            return _untrusted(line, error)
         return replace(line, state="unreadable", problem=_lost(manifest.name))
 
     return list(await gathered(looked_at, list(lines), LOOKS_AT_ONCE))
+
+
+def _untrusted(line: RunLine, error: VerificationError) -> RunLine:
+    return replace(line, state="not trusted", problem=fill(error.cause, COMMANDS))
 
 
 async def with_tags(store: ObjectStore, settings: Settings, lines: Iterable[RunLine]) -> Rows[RunLine]:
@@ -152,8 +160,7 @@ def with_storage(lines: Iterable[RunLine], storage: Storage) -> Rows[RunLine]:
 
 async def published_run(store: ObjectStore, settings: Settings) -> str:
     """The published run, "" if none."""
-    latest = await read_latest(store, settings)
-    return latest.run if latest else ""
+    return latest.run if (latest := await read_latest(store, settings)) else ""
 
 
 async def read_runs(
@@ -175,6 +182,8 @@ async def read_runs(
             entry = await _look_at(store, settings, run)
         except DocumentError as error:
             return RunLine(run=run, state="unreadable", published=run == published, problem=error.sentence(COMMANDS))
+        except VerificationError as error:
+            return _untrusted(RunLine(run=run, state="not trusted", published=run == published), error)
         if entry is None or isinstance(entry, RunLine):
             return entry
         known[run] = entry
@@ -262,7 +271,7 @@ def _lost(manifest: str) -> str:
 
 
 def _sound(summary: Summary, run: str, name: str) -> Summary:
-    """The same summary. Raises DocumentError if it belongs to another run or its snapshot time is invalid."""
+    """Raises DocumentError if it belongs to another run or its snapshot time is invalid."""
     if summary.run != run:
         raise DocumentError("read", name, f"it is about run {summary.run[:100]!r}", CHANGED)
     try:

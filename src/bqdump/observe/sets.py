@@ -1,38 +1,34 @@
 """The progress of a set's run, from its documents: that of each dataset, and all of them together.
 
 The runs of a set: each as a whole, and each dataset's part of it.
-
-The report of a set, also of one whose datasets go to several targets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
 from bqdump.concurrency import gathered
 from bqdump.core.documents.sets import SetManifest, SetPlan
-from bqdump.core.errors import DocumentError, NotFoundError, UsageError, VerificationError
+from bqdump.core.errors import DocumentError, NotFoundError, VerificationError
 from bqdump.core.results import Rows
 from bqdump.core.settings.file import resume_command
-from bqdump.core.settings.target import Target
 from bqdump.core.times import time_of
 from bqdump.core.wording import COMMANDS, fill
 from bqdump.observe.history import RunLine, RunState, latest_first, list_runs
 from bqdump.observe.status import DatasetStatus, LeftDataset, Status, StatusState, find_status
-from bqdump.pages.report import render_set
-from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, published_sets, read_set_plans
-from bqdump.repository.published import name_a_dataset, read_replacing
+from bqdump.repository.exports import AT_ONCE, SetAt, datasets_left, read_set_plans
+from bqdump.repository.published import read_replacing
 from bqdump.repository.set_runs import SetProgress, set_progress
 
+NOT_TRUSTED: Final = "not trusted"
 # Datasets that have ended, in one way or another.
-ENDED = ("published", "superseded", "failed")
+ENDED = ("published", "superseded", "failed", "not trusted")
 # The first of these that the set has at one of its targets is its state; else that at the first one.
-WORST: tuple[StatusState, ...] = ("failed", "running", "planning", "partial")
+WORST: tuple[StatusState, ...] = ("not trusted", "failed", "running", "planning", "partial")
 
 
 class _At(NamedTuple):
@@ -45,12 +41,23 @@ class _At(NamedTuple):
     left: tuple[LeftDataset, ...]
 
 
-async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
-    """The status of a set's run (default: the one that was planned last). Raises NotFoundError."""
-    shown_all = [await _look_at(at, plan) for at, plan in await read_set_plans(sets, run)]
+async def set_status(sets: Sequence[SetAt], run: str = "", plain: Sequence[SetAt] = ()) -> Status:
+    """The status of a set's run (default: the one that was planned last). Raises NotFoundError.
+
+    plain: where the stores of `sets` trust keys, the set with stores that do not, which show what is not trusted.
+    """
+    problem, all_at = "", {at.settings.target: at for at in plain or sets}
+    try:
+        plans = await read_set_plans(sets, run)
+    except VerificationError as error:
+        problem, plans = fill(error.cause, COMMANDS), await read_set_plans(plain, run)
+        trusting = {at.settings.target: at for at in sets}
+        plans = [(trusting[at.settings.target], plan) for at, plan in plans]
+    shown_all = [await _look_at(at, plan, all_at[at.settings.target]) for at, plan in plans]
     plan, manifest, first_state, *_ = shown_all[0]
     datasets = tuple(dataset for shown in shown_all for dataset in shown.datasets)
-    state = next((worst for worst in WORST if worst in {shown.state for shown in shown_all}), first_state)
+    states = {shown.state for shown in shown_all} | ({NOT_TRUSTED} if problem else set[StatusState]())
+    state = next((worst for worst in WORST if worst in states), first_state)
     # Buckets of other locations are settings of the file only.
     unknown = state in ("published", "superseded") or bool(plan.settings.get("locations"))
     # A copy is not an export that could be resumed.
@@ -78,14 +85,19 @@ async def set_status(sets: Sequence[SetAt], run: str = "") -> Status:
         reused=sum(dataset.reused for dataset in datasets),
         left=tuple(left for shown in shown_all for left in shown.left),
         resume="" if unknown else resume_command(plan.run, plan.settings),
+        problem=problem,
     )
 
 
-async def _look_at(at: SetAt, plan: SetPlan) -> _At:
-    manifest = await at.manifest()
-    progress = await set_progress(at.store, at.settings, manifest, plan.run)
+async def _look_at(at: SetAt, plan: SetPlan, plain: SetAt) -> _At:
+    try:
+        manifest = await at.manifest()
+        progress = await set_progress(at.store, at.settings, manifest, plan.run)
+    except VerificationError:
+        manifest = await plain.manifest()
+        progress = await set_progress(plain.store, at.settings, manifest, plan.run)
     numbers = range(len(plan.datasets))
-    datasets = tuple(await gathered(lambda number: _dataset(at, plan, progress, number), numbers, AT_ONCE))
+    datasets = tuple(await gathered(lambda number: _dataset(at, plan, progress, number, plain), numbers, AT_ONCE))
     state = _state(plan, manifest, datasets)
     if manifest and manifest.age > plan.age:
         return _At(plan, manifest, state, datasets, ())
@@ -95,7 +107,7 @@ async def _look_at(at: SetAt, plan: SetPlan) -> _At:
     return _At(plan, manifest, state, datasets, tuple(excluded))
 
 
-async def _dataset(at: SetAt, plan: SetPlan, progress: SetProgress, number: int) -> DatasetStatus:
+async def _dataset(at: SetAt, plan: SetPlan, progress: SetProgress, number: int, plain: SetAt) -> DatasetStatus:
     member = plan.datasets[number]
     store, settings, _ = at.export(member.dataset)
     problems = [failures[number].message for failures in progress.failures.values() if number in failures]
@@ -104,6 +116,9 @@ async def _dataset(at: SetAt, plan: SetPlan, progress: SetProgress, number: int)
         status = await find_status(store, settings, plan.run)
     except DocumentError as error:
         return _damaged(member.dataset, error, member.tables)
+    except VerificationError as error:
+        shown = await _dataset(plain, plan, progress, number, plain)
+        return replace(shown, state=NOT_TRUSTED, problem=fill(error.cause, COMMANDS))
     if status is None:
         state: StatusState = "failed" if problem else "planning"
         waiting = 0 if problem else member.tables
@@ -131,6 +146,8 @@ async def _dataset(at: SetAt, plan: SetPlan, progress: SetProgress, number: int)
 
 
 def _state(plan: SetPlan, manifest: SetManifest | None, datasets: tuple[DatasetStatus, ...]) -> StatusState:
+    if any(dataset.state == NOT_TRUSTED for dataset in datasets):
+        return NOT_TRUSTED
     if manifest and manifest.run == plan.run:
         return "published" if manifest.status == "complete" else "partial"
     if manifest and manifest.age > plan.age:
@@ -151,7 +168,8 @@ def _damaged(dataset: str, error: DocumentError, tables: int = 0) -> DatasetStat
 # In place of a dataset's name: all of them together.
 ALL = "*"
 WORST_RUN: tuple[RunState, ...] = (
-    "unreadable", "planning", "copying", "running", "failed", "superseded", "pruning", "partial", "complete"
+    "unreadable", "not trusted", "planning", "copying", "running", "failed", "superseded", "pruning", "partial",
+    "complete"
 )  # fmt: skip
 # Without a manifest.
 OPEN = ("planning", "copying", "running", "failed")
@@ -190,7 +208,7 @@ class _Published(NamedTuple):
 
 async def runs_together(sets: Sequence[SetAt], runs: Iterable[tuple[str, Sequence[RunLine]]]) -> list[SetRun]:
     """The runs of a set, the latest snapshot time first. runs: those of each dataset."""
-    published = _Published.of([await at.manifest() for at in sets])
+    published = _Published.of([await _published_at(at) for at in sets])
     by_run: dict[str, list[RunLine]] = {}
     for name, lines in sorted(runs, key=lambda item: item[0]):
         for line in lines:
@@ -198,6 +216,8 @@ async def runs_together(sets: Sequence[SetAt], runs: Iterable[tuple[str, Sequenc
 
     async def together(run: str) -> SetRun:
         night = SetRun(_whole(run, by_run[run], published), by_run[run])
+        if why := next(filter(None, [await at.untrusted(run) for at in sets]), ""):
+            return SetRun(replace(night.whole, state=NOT_TRUSTED, problem=why), night.parts)
         if run == published.run or (night.whole.snapshot_time and _age(night.whole) < published.age):
             return night
         # Readable parts are shown nevertheless.
@@ -207,6 +227,13 @@ async def runs_together(sets: Sequence[SetAt], runs: Iterable[tuple[str, Sequenc
 
     nights = await gathered(together, list(by_run), AT_ONCE)
     return sorted(nights, key=lambda run: latest_first(run.whole), reverse=True)
+
+
+async def _published_at(at: SetAt) -> SetManifest | None:
+    """The published set; none where no trusted key has signed one, which each run of it says."""
+    with suppress(VerificationError):
+        return await at.manifest()
+    return None
 
 
 def _age(line: RunLine) -> tuple[int, str]:
@@ -230,6 +257,8 @@ def _as_in_status(night: SetRun, status: Status) -> SetRun:
 def _state_of(run: str, parts: Sequence[RunLine], published: _Published) -> RunState:
     """The state of a set's run as its status says it."""
     worst = next(state for state in WORST_RUN if state in {part.state for part in parts})
+    if worst == NOT_TRUSTED:
+        return worst
     if run == published.run:
         return worst if worst in ("unreadable", "complete") and not published.partial else "partial"
     if worst in OPEN and any(part.whole for part in parts):
@@ -267,31 +296,3 @@ def _whole(run: str, parts: Sequence[RunLine], published: _Published) -> RunLine
 def _sum(sizes: Sequence[int | None]) -> int | None:
     known = [size for size in sizes if size is not None]
     return sum(known) if known else None
-
-
-async def set_report(sets: Sequence[SetAt], run: str, since: str) -> tuple[str, bytes]:
-    """The run and its page: of the published set. Raises NotFoundError.
-
-    Raises UsageError for another run: its datasets have reports.
-    """
-    published = await published_sets(sets)
-    newest = max((manifest for _, manifest in published), key=lambda manifest: manifest.age)
-    if since or run not in ("", newest.run):
-        cause = f"the report of a set shows the published run, {newest.run}"
-        hint = f"For other runs, and for changes: {name_a_dataset(sets[0].settings, newest.datasets[0].dataset)}"
-        raise UsageError("report", f"run {run}" if run else f"changes since run {since}", cause, hint)
-    locked = min([await _locked_until(at, manifest) for at, manifest in published])
-    return newest.run, render_set([(manifest, _absolute(at.settings.target)) for at, manifest in published], locked)
-
-
-async def _locked_until(at: SetAt, manifest: SetManifest) -> int:
-    """Until when every export of a locked set is locked, 0 where one is not."""
-    if not manifest.locked:
-        return 0
-    names = [entry.manifest for entry in manifest.datasets if entry.manifest]
-    infos = await gathered(at.store.stat, names, AT_ONCE)
-    return min((info.locked_until if info else 0 for info in infos), default=0)
-
-
-def _absolute(target: Target) -> Target:
-    return replace(target, root=str(Path(target.folder).absolute())) if target.folder else target

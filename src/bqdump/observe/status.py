@@ -28,8 +28,9 @@ from bqdump.repository.repository import exists, value_of
 SILENT_SECONDS = 600
 
 StatusState = Literal[
-    "planning", "copying", "running", "failed", "complete", "partial", "published", "superseded", "pruning"
-]
+    "planning", "copying", "running", "failed", "complete", "partial", "published", "superseded", "pruning",
+    "not trusted",
+]  # fmt: skip
 
 
 @public
@@ -75,6 +76,7 @@ class Status(Result, frozen=True, kw_only=True):
     replaced_by: the run that has begun to replace the published files, and is not published; finish: the command that
     finishes it. Both are "" where there is none.
     latest_problem: why the published run is unknown, "" where it is known.
+    problem: why the run is not trusted, of a set, why its own manifest is not; else "".
     resume: the command that resumes an unfinished run, "" where its plan does not show it.
     """
 
@@ -102,6 +104,7 @@ class Status(Result, frozen=True, kw_only=True):
     finish: str = ""
     latest_problem: str = ""
     resume: str = ""
+    problem: str = ""
 
     def silence(self, now: float) -> float:
         """Seconds since the last table was done, for a run in progress; else 0.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ from bqdump.core.sets.member import one_dataset
 from bqdump.core.sets.selection import all_targets
 from bqdump.core.settings.settings import Settings
 from bqdump.core.settings.target import NAME, Target
-from bqdump.core.wording import COMMANDS
+from bqdump.core.wording import COMMANDS, fill
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.complete_runs import holds_export
 from bqdump.repository.published import read_latest
@@ -62,6 +63,18 @@ class SetAt(NamedTuple):
     async def manifest(self) -> SetManifest | None:
         """The published set, None where nothing of it is published."""
         return await read_set_manifest(self.store, self.settings)
+
+    async def untrusted(self, run: str) -> str:
+        """Why the set's own manifest of a run is not trusted, "" where it is. Only that of locked copies is signed."""
+        if not self.settings.trust:
+            return ""
+        try:
+            # What cannot be read is the state of the run's parts.
+            with suppress(DocumentError):
+                await set_plan(self.store, self.settings, await self.manifest(), run)
+        except VerificationError as error:
+            return fill(error.cause, COMMANDS)
+        return ""
 
 
 async def read_set_plans(sets: Sequence[SetAt], run: str) -> list[tuple[SetAt, SetPlan]]:

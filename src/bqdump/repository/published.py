@@ -18,7 +18,7 @@ from bqdump.core.documents.manifest import Manifest, ManifestFiles
 from bqdump.core.documents.retention import RetainedFiles
 from bqdump.core.documents.run_layout import RunLayout
 from bqdump.core.documents.target import Latest, Pointer
-from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError
+from bqdump.core.errors import BqdumpError, DocumentError, NotFoundError, UsageError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
 from bqdump.core.settings.file import resume_call, settings_of_run
 from bqdump.core.settings.settings import Settings
@@ -66,7 +66,7 @@ async def readable_latest(store: ObjectStore, settings: Settings) -> Latest | No
     """The same for what does not depend on it: where it cannot be read, a warning says so."""
     try:
         return await read_latest(store, settings)
-    except DocumentError as error:
+    except (DocumentError, VerificationError) as error:
         message = "cannot determine the published run: %s"
         log.warning(message, error.sentence(COMMANDS), extra=LogEvent.LATEST_UNREADABLE.extra())
         return None

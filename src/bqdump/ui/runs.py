@@ -25,9 +25,13 @@ EACH = 50
 CHARTED = 90
 # Of the runs that cannot be read completely, this many are explained above the list; the others are counted.
 PROBLEMS = 5
-TONES = {"complete": "good", "partial": "bad", "failed": "bad", "unreadable": "bad"} | dict.fromkeys(
-    ("planning", "copying", "running", "superseded", "pruning"), "warn"
-)
+TONES = {
+    "complete": "good",
+    "partial": "bad",
+    "failed": "bad",
+    "unreadable": "bad",
+    "not trusted": "bad",
+} | dict.fromkeys(("planning", "copying", "running", "superseded", "pruning"), "warn")
 COLOURS = {state: (css, state) for css, state in (("work", "complete"), ("late", "partial"), ("fell", "failed"))}
 OTHER = ("wait", "other states")
 

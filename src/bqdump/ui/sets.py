@@ -168,7 +168,7 @@ async def _runs(collection: Collection, names: list[str]) -> list[SetRun]:
 
 OPEN = ("planning", "running")
 SET_TONES: Mapping[str, str] = {"published": "good", "complete": "good", "failed": "bad", "partial": "bad",
-    "unreadable": "bad", "superseded": "warn", "pruning": "warn"}  # fmt: skip
+    "unreadable": "bad", "not trusted": "bad", "superseded": "warn", "pruning": "warn"}  # fmt: skip
 
 
 class Row(NamedTuple):

@@ -16,12 +16,14 @@ from msgspec.structs import replace
 
 from bqdump.check.compare_values import compare_set, compare_values
 from bqdump.check.query import Export as Queried
+from bqdump.concurrency import gathered
 from bqdump.core.documents.changes import TableChange, compare
 from bqdump.core.documents.codec import decode
 from bqdump.core.documents.manifest import Manifest as ManifestDocument
 from bqdump.core.documents.manifest import TableEntry
+from bqdump.core.documents.sets import SetManifest
 from bqdump.core.documents.target import Drill
-from bqdump.core.errors import UsageError
+from bqdump.core.errors import UsageError, VerificationError
 from bqdump.core.exported import Manifest, readable
 from bqdump.core.listing import EVERYTHING, Listing, Patterns
 from bqdump.core.progress.events import Listener, ignore
@@ -37,14 +39,15 @@ from bqdump.observe.earlier import Growth, read_growth, run_before
 from bqdump.observe.earlier import run_as_of as choose
 from bqdump.observe.history import RunLine, list_runs
 from bqdump.observe.listing import list_run, list_set
-from bqdump.observe.sets import set_report, set_runs, set_status
+from bqdump.observe.sets import set_runs, set_status
 from bqdump.observe.status import Status, newest_run
 from bqdump.observe.status import status as read_status
 from bqdump.pages.evidence import Stored, render_evidence
+from bqdump.pages.report import render_set
 from bqdump.ports.data_reader import QueryShell
 from bqdump.ports.store import ObjectStore
 from bqdump.repository.drills import read_drills, signed_drills
-from bqdump.repository.exports import SetAt, StoreAt, exports_at
+from bqdump.repository.exports import AT_ONCE, SetAt, StoreAt, exports_at, published_sets
 from bqdump.repository.published import name_a_dataset, read_manifest, read_replacing
 from bqdump.services.keys import open_trusted, trusting, with_signed_drills
 from bqdump.services.opening import open_reader
@@ -53,12 +56,27 @@ from bqdump.services.opening import open_reader
 async def status(store_at: StoreAt, settings: Settings, run: str = "") -> Status:
     """The progress of a run (default: the run that was planned last), or of a set's run."""
     name, exports = run or settings.run_id, await exports_at(with_signed_drills(store_at, settings), settings)
-    return await exports.answer(partial(_status, run=name), partial(set_status, run=name))
+    if not settings.trust:
+        return await exports.answer(partial(_status, run=name), partial(set_status, run=name))
+    trusted = exports.through(_trusting(store_at, settings))
+    about_set = partial(set_status, run=name, plain=exports.sets)
+    return await trusted.answer(partial(_status, run=name, plain=exports.each[0].store), about_set)
 
 
-async def _status(store: ObjectStore, settings: Settings, run: str) -> Status:
+def _trusting(store_at: StoreAt, settings: Settings) -> StoreAt:
+    """Stores that show nothing but what is trusted, however old it is."""
+    return with_signed_drills(trusting(store_at, replace(settings, newest_within=None)), settings)
 
-    status = await read_status(store, settings, run or await newest_run(store, settings))
+
+async def _status(store: ObjectStore, settings: Settings, run: str, plain: ObjectStore | None = None) -> Status:
+    """plain: where the store trusts keys, one that does not, which shows what is not trusted."""
+    try:
+        status = await read_status(store, settings, run or await newest_run(store, settings))
+    except VerificationError as error:
+        if plain is None:
+            raise
+        shown = await _status(plain, settings, run)
+        return replace(shown, state="not trusted", problem=fill(error.cause, COMMANDS), resume="")
     if by := await read_replacing(store, settings):
         status = replace(status, replaced_by=by.run, finish=fill(by.call, COMMANDS))
     drills = without_namesakes(await read_drills(store, settings.layout), {status.run: status.snapshot_time})
@@ -71,6 +89,7 @@ async def runs(store_at: StoreAt, settings: Settings, *, storage: bool = False) 
     storage: with what each run shares with others.
     """
     exports = await exports_at(with_signed_drills(store_at, settings), settings)
+    exports = exports.through(_trusting(store_at, settings)) if settings.trust else exports
     return await exports.answer(partial(list_runs, storage=storage), partial(set_runs, storage=storage))
 
 
@@ -88,7 +107,8 @@ async def run_as_of(store_at: StoreAt, settings: Settings, wanted: AsOf, *, file
 
     files: its files must still be there, instead of its manifest only.
     """
-    lines = await runs(store_at, settings)
+    # One that is not trusted is refused when it is read: an older one must not take its place silently.
+    lines = await runs(store_at, replace(settings, trust=()))
     return await choose(await exports_at(store_at, settings), lines, wanted, files=files)
 
 
@@ -102,7 +122,7 @@ async def ls(store_at: StoreAt, settings: Settings, run: str = "", patterns: Pat
 
 async def previous_run(store_at: StoreAt, settings: Settings, after: str = "") -> str:
     """The run before `after` (default: before the published run). Raises NotFoundError."""
-    return run_before(await runs(store_at, settings), after)
+    return run_before(await runs(store_at, replace(settings, trust=())), after)
 
 
 async def manifest(store: ObjectStore, settings: Settings, run: str = "") -> Manifest:
@@ -156,7 +176,7 @@ async def diff(
         return await both(store, await read_manifest(store, own, before), await read_manifest(store, own, after))
 
     try:
-        exports = await exports_at(store_at, settings)
+        exports = await exports_at(trusting(store_at, replace(settings, newest_within=None)), settings)
         of_set = partial(compare_set, before=before, after=after, compare_both=both)
         return Rows(await exports.answer(of_one, of_set))
     finally:
@@ -177,6 +197,34 @@ async def report(
         refuse_changes(since)
         return await exports.answer(partial(evidence_page, run=name), refuse_set)
     return await exports.answer(partial(report_page, run=name, since=since), partial(set_report, run=name, since=since))
+
+
+async def set_report(sets: Sequence[SetAt], run: str, since: str) -> tuple[str, bytes]:
+    """The run and its page: of the published set. Raises NotFoundError.
+
+    Raises UsageError for another run: its datasets have reports.
+    """
+    published = await published_sets(sets)
+    newest = max((manifest for _, manifest in published), key=lambda manifest: manifest.age)
+    if since or run not in ("", newest.run):
+        cause = f"the report of a set shows the published run, {newest.run}"
+        hint = f"For other runs, and for changes: {name_a_dataset(sets[0].settings, newest.datasets[0].dataset)}"
+        raise UsageError("report", f"run {run}" if run else f"changes since run {since}", cause, hint)
+    locked = min([await _locked_until(at, manifest) for at, manifest in published])
+    return newest.run, render_set([(manifest, _absolute(at.settings.target)) for at, manifest in published], locked)
+
+
+async def _locked_until(at: SetAt, manifest: SetManifest) -> int:
+    """Until when every export of a locked set is locked, 0 where one is not."""
+    if not manifest.locked:
+        return 0
+    names = [entry.manifest for entry in manifest.datasets if entry.manifest]
+    infos = await gathered(at.store.stat, names, AT_ONCE)
+    return min((info.locked_until if info else 0 for info in infos), default=0)
+
+
+def _absolute(target: Target) -> Target:
+    return replace(target, root=str(Path(target.folder).absolute())) if target.folder else target
 
 
 async def evidence_page(store: ObjectStore, settings: Settings, run: str = "") -> tuple[str, bytes]:

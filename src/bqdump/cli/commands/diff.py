@@ -27,11 +27,10 @@ from bqdump.services.opened import serve
 @click.option(
     "--values",
     is_flag=True,
-    help="Read the files of both runs and compare the values of every column, regardless of row order. Tables "
-    "with identical files are not read.",
+    help="Compare the values of every column, regardless of row order. Tables with identical files are not read.",
 )
 @json_option(list[TableChange])
-@settings_options()
+@settings_options("trust")
 def diff(before: str | None, after: str | None, as_of: str | None, values: bool, as_json: bool, **options: Any) -> None:
     """Show what changed from run BEFORE (default: the one before) to run AFTER (default: the published run).
 

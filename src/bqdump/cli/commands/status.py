@@ -12,7 +12,7 @@ import click
 from bqdump import verbs
 from bqdump.cli.choices import run_name
 from bqdump.cli.errors import words
-from bqdump.cli.exit_codes import DONE, TABLES_FAILED
+from bqdump.cli.exit_codes import DIFFERENCE, DONE, TABLES_FAILED
 from bqdump.cli.options import Command, finish, json_option, load_settings, quiet_option, settings_options
 from bqdump.cli.output import print_json, print_json_line, say
 from bqdump.cli.progress import Nothing, draws, following
@@ -37,7 +37,7 @@ PAUSE_SECONDS = 3.0
     "--watch",
     "-w",
     is_flag=True,
-    help="Follow the run to its end; exits with 0 if published or superseded, 3 if failed.",
+    help="Follow the run to its end; exits with 0 if published or superseded, 3 if failed, 4 if not trusted.",
 )
 @json_option(Status, "Print JSON; with --watch, one line per change.")
 @quiet_option
@@ -94,9 +94,12 @@ def _watch(settings: Settings, run: str, *, as_json: bool, quiet: bool) -> int:
             return progress
 
         progress = finish(serve(settings, watch, patient=True))
+    progress = _look(settings, progress.run) if settings.trust else progress
+    if settings.trust and as_json:
+        print_json_line(progress)
     if not (as_json or quiet):
         sys.stdout.write(_text(progress))
-    return TABLES_FAILED if progress.state == "failed" else DONE
+    return _exit_code(progress)
 
 
 def _watch_set(settings: Settings, progress: Status, *, as_json: bool, quiet: bool) -> int:
@@ -117,7 +120,13 @@ def _watch_set(settings: Settings, progress: Status, *, as_json: bool, quiet: bo
         before, progress = progress, _look(settings, progress.run)
     if not (as_json or quiet):
         sys.stdout.write(_text(progress))
-    return TABLES_FAILED if progress.state in ("failed", "partial") else DONE
+    return TABLES_FAILED if progress.state == "partial" else _exit_code(progress)
+
+
+def _exit_code(progress: Status) -> int:
+    if progress.state == "not trusted":
+        return DIFFERENCE
+    return TABLES_FAILED if progress.state == "failed" else DONE
 
 
 class _Reminder:
@@ -167,6 +176,7 @@ def _text(progress: Status) -> str:
             f"  {progress.done} of {counted(progress.tables, 'table')} done, {progress.working} in progress, "
             f"{progress.waiting} waiting, {len(progress.failed)} failed; {size_text(progress.bytes)} in total"
         )
+    lines += [f"  {progress.problem}"] if progress.problem else []
     for dataset in progress.datasets:
         lines.append(f"  {dataset.dataset}: {_progress(dataset)}")
         lines += [f"    {failure.table}: {failure.reason}: {failure.message}" for failure in dataset.failed]

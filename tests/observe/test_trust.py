@@ -1,0 +1,204 @@
+"""Where keys are trusted, lists and progress name each run that none of them has signed, and say the rest as ever."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bqdump.adapters.memory import MemoryStore
+from bqdump.adapters.signing_keys import FileKey
+from bqdump.core.documents.codec import decode, encode
+from bqdump.core.documents.layout import Layout
+from bqdump.core.documents.target import Latest
+from bqdump.core.errors import VerificationError
+from bqdump.core.sets.member import one_dataset
+from bqdump.core.settings.settings import Settings
+from bqdump.core.settings.target import Target
+from bqdump.core.times import AsOf
+from bqdump.observe.history import RunLine
+from bqdump.observe.status import Status
+from bqdump.ports.store import ObjectStore
+from bqdump.repository.signatures import sign_manifest
+from bqdump.verbs import inspection
+from copying.sets_scene import Sets
+from retain.scene import LAYOUT, SETTINGS, Scene
+
+KEY, ANOTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+PUBLIC = KEY.public_key().public_bytes(
+    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+)  # fmt: skip
+
+
+@pytest.fixture
+def trust(tmp_path: Path) -> tuple[str, ...]:
+    (tmp_path / "key.pub").write_bytes(PUBLIC)
+    return (str(tmp_path / "key.pub"),)
+
+
+def sign(store: MemoryStore, target: Target, layout: Layout, run: str, key: Ed25519PrivateKey = KEY) -> None:
+    asyncio.run(sign_manifest(store, target, layout.run(run), FileKey(key)))
+
+
+def sign_part(store: MemoryStore, settings: Settings, dataset: str, run: str) -> None:
+    own = one_dataset(settings, dataset)
+    sign(store, own.target, own.layout, run)
+
+
+def at(store: MemoryStore) -> Any:
+    return lambda _: cast("ObjectStore", store)
+
+
+def lines(store: MemoryStore, settings: Settings, **options: Any) -> dict[tuple[str, str], RunLine]:
+    found = asyncio.run(inspection.runs(at(store), settings, **options))
+    return {(line.run, line.dataset): line for line in found}
+
+
+def status(store: MemoryStore, settings: Settings, run: str = "") -> Status:
+    return asyncio.run(inspection.status(at(store), settings, run))
+
+
+def scene() -> Scene:
+    """Run one is signed, run two by another key, run three is not."""
+    made = Scene()
+    made.run("one", "two", "three")
+    sign(made.store, SETTINGS.target, LAYOUT, "one")
+    sign(made.store, SETTINGS.target, LAYOUT, "two", ANOTHER)
+    return made
+
+
+@pytest.mark.parametrize("summaries", [True, False])
+@pytest.mark.parametrize("storage", [True, False])
+def test_runs_names_what_no_trusted_key_has_signed(trust: tuple[str, ...], *, summaries: bool, storage: bool) -> None:
+    made = scene()
+    if not summaries:
+        made.delete_now("/history/")
+    plain = lines(made.store, SETTINGS, storage=storage)
+    assert {line.state for line in plain.values()} == {"complete"}
+    shown = lines(made.store, msgspec.structs.replace(SETTINGS, trust=trust), storage=storage)
+    assert {run: line.state for (run, _), line in shown.items()} == {
+        "one": "complete", "two": "not trusted", "three": "not trusted"
+    }  # fmt: skip
+    assert "signed by another key" in shown["two", ""].problem
+    assert shown["three", ""].problem == "it is not signed"
+    assert shown["three", ""].published
+    assert shown["one", ""] == plain["one", ""] or storage
+    if summaries and not storage:
+        # All else is said as it is without a key.
+        same = msgspec.structs.replace(shown["three", ""], state="complete", problem="")
+        assert same == plain["three", ""]
+
+
+def test_status_names_a_run_that_no_trusted_key_has_signed_and_says_the_rest(trust: tuple[str, ...]) -> None:
+    made = scene()
+    trusting = msgspec.structs.replace(SETTINGS, trust=trust)
+    plain, shown = status(made.store, SETTINGS), status(made.store, trusting)
+    assert (plain.state, shown.state, shown.problem) == ("published", "not trusted", "it is not signed")
+    assert msgspec.structs.replace(shown, state="published", problem="") == plain
+    assert status(made.store, trusting, "one").state == "superseded"
+    made.abandon("four")
+    assert status(made.store, trusting, "four").state == "running"
+
+
+def test_a_time_does_not_choose_an_older_run_where_the_newest_has_lost_its_signature(trust: tuple[str, ...]) -> None:
+    made = scene()
+    trusting = msgspec.structs.replace(SETTINGS, trust=trust)
+    wanted = AsOf(made.now * 2, "some time")
+    assert asyncio.run(inspection.run_as_of(at(made.store), trusting, wanted)).run == "three"
+
+
+def test_diff_reads_only_runs_that_a_trusted_key_has_signed(trust: tuple[str, ...]) -> None:
+    made = scene()
+    trusting = msgspec.structs.replace(SETTINGS, trust=trust)
+    for pair in (("one", "two"), ("three", "one"), ("", "")):
+        assert isinstance(asyncio.run(inspection.diff(at(made.store), SETTINGS, *pair)), list)
+        with pytest.raises(VerificationError, match="trust run"):
+            asyncio.run(inspection.diff(at(made.store), trusting, *pair))
+    for run in ("two", "three"):
+        sign(made.store, SETTINGS.target, LAYOUT, run)
+    # The age of a published run is not a matter of comparing.
+    old = msgspec.structs.replace(trusting, newest_within=1)
+    assert isinstance(asyncio.run(inspection.diff(at(made.store), old, "one", "three")), list)
+
+
+def test_a_member_of_a_set_that_is_not_signed_is_named_in_lists_and_progress(trust: tuple[str, ...]) -> None:
+    sets = Sets()
+    store = sets.world.store
+    for run in ("n1", "n2"):
+        sets.export(run)
+        sign_part(store, sets.here, "sales", run)
+    sign_part(store, sets.here, "ops", "n1")
+    trusting = msgspec.structs.replace(sets.here, trust=trust)
+    shown = lines(store, trusting)
+    assert {key: line.state for key, line in shown.items() if line.state != "complete"} == {
+        ("n2", "*"): "not trusted", ("n2", "ops"): "not trusted"
+    }  # fmt: skip
+    plain, now = status(store, sets.here), status(store, trusting)
+    assert (plain.state, now.state) == ("published", "not trusted")
+    assert {part.dataset: (part.state, part.problem) for part in now.datasets} == {
+        "ops": ("not trusted", "it is not signed"), "sales": ("published", "")
+    }  # fmt: skip
+    assert (now.tables, now.done, now.snapshot_time) == (plain.tables, plain.done, plain.snapshot_time)
+    with pytest.raises(VerificationError, match="not signed"):
+        asyncio.run(inspection.diff(at(store), trusting, "n1", "n2"))
+
+
+def vault_of_sets(*signed: str) -> Sets:
+    sets = Sets()
+    for run in ("n1", "n2"):
+        sets.export(run)
+        sets.copy(signer=FileKey(KEY) if run in signed else None)
+    sets.target.lock = None
+    return sets
+
+
+def test_a_locked_set_whose_own_manifest_is_not_signed_is_named(trust: tuple[str, ...]) -> None:
+    sets = vault_of_sets("n1")
+    for name in ("ops", "sales"):
+        sign_part(sets.target, sets.there, name, "n2")
+    trusting = msgspec.structs.replace(sets.there, trust=trust)
+    shown = lines(sets.target, trusting)
+    assert {key: line.state for key, line in shown.items() if line.state != "complete"} == {
+        ("n2", "*"): "not trusted"
+    }  # fmt: skip
+    assert "not signed" in shown["n2", "*"].problem
+    # Readers who trust the key find the earlier set.
+    assert [key for key, line in shown.items() if line.published and key[1] == "*"] == [("n1", "*")]
+    assert (status(sets.target, trusting).run, status(sets.target, trusting).state) == ("n1", "published")
+    named = status(sets.target, trusting, "n2")
+    assert (named.state, named.tables) == ("not trusted", status(sets.target, sets.there, "n2").tables)
+    assert "not signed" in named.problem
+    assert status(sets.target, sets.there).run == "n2"
+
+
+def test_a_vault_without_any_signature_says_so_and_all_else(trust: tuple[str, ...]) -> None:
+    sets = vault_of_sets()
+    trusting = msgspec.structs.replace(sets.there, trust=trust)
+    assert {line.state for line in lines(sets.target, trusting).values()} == {"not trusted"}
+    plain, shown = status(sets.target, sets.there), status(sets.target, trusting)
+    assert (shown.run, shown.state, shown.tables) == (plain.run, "not trusted", plain.tables)
+    assert {part.state for part in shown.datasets} == {"not trusted"}
+
+
+def test_a_planted_pointer_takes_the_place_of_no_signed_copy(trust: tuple[str, ...]) -> None:
+    sets = vault_of_sets("n1", "n2")
+    own = one_dataset(sets.there, "sales")
+    names = own.layout.pointer("n2").name, own.layout.run("n2").manifest.name
+    stored = [asyncio.run(sets.target.read(name)).data for name in names]
+    found, manifest = decode(stored[0], Latest, names[0]), stored[1].replace(b'"n2"', b'"n9"')
+    planted = sets.target.put_now(own.layout.run("n9").manifest.name, manifest)
+    pointer = msgspec.structs.replace(
+        found, run="n9", manifest=own.layout.run("n9").manifest.name, manifest_generation=planted.generation
+    )
+    sets.target.put_now(own.layout.pointer("n9").name, encode(pointer))
+    trusting = msgspec.structs.replace(own, trust=trust)
+    assert [run for (run, _), line in lines(sets.target, own).items() if line.published] == ["n9"]
+    shown = lines(sets.target, trusting)
+    assert [run for (run, _), line in shown.items() if line.published] == ["n2"]
+    assert shown["n9", ""].state == "not trusted"
+    assert (status(sets.target, trusting).run, status(sets.target, trusting).state) == ("n2", "published")
