@@ -85,9 +85,9 @@ def look(clients: Clients, place: Place) -> Missing:
     # The first request of each client is not retried: if Google cannot be reached, that would take ten minutes.
     with translated("find", f"dataset {place.name}"):
         datasets = {item.dataset_id for item in clients.big.list_datasets(place.project, retry=None)}
-        there = place.dataset in datasets
-        location = clients.big.get_dataset(place.name).location if there else place.location
-        tables = {item.table_id: item for item in clients.big.list_tables(place.name)} if there else {}
+        exists = place.dataset in datasets
+        location = clients.big.get_dataset(place.name).location if exists else place.location
+        tables = {item.table_id: item for item in clients.big.list_tables(place.name)} if exists else {}
     with translated("find", f"bucket gs://{place.bucket}", "Bucket names are global. Choose another one."):
         bucket = clients.store.lookup_bucket(place.bucket, retry=None)
     missing = []
@@ -102,16 +102,16 @@ def look(clients: Clients, place: Place) -> Missing:
                 "it exists and was not created by this command",
                 "Use a new dataset.",
             )
-    return Missing(location, not there, bucket is None, missing)
+    return Missing(location, not exists, bucket is None, missing)
 
 
 def make(clients: Clients, place: Place, missing: Missing) -> None:
     """Create what is missing. Can be repeated after an interruption."""
     with translated("create the dummy data in", f"{place.name} and gs://{place.bucket}"):
         if missing.dataset:
-            made = bigquery.Dataset(place.name)
-            made.location, made.labels = missing.location, LABELS
-            clients.big.create_dataset(made)
+            dataset = bigquery.Dataset(place.name)
+            dataset.location, dataset.labels = missing.location, LABELS
+            clients.big.create_dataset(dataset)
         if missing.bucket:
             _make_bucket(clients.store, place.bucket, missing.location)
         with ThreadPoolExecutor(8) as pool:

@@ -66,19 +66,19 @@ class Checker:
             if self._wrong is not None and value is not None:
                 raise self._wrong(where, value)
             return value
-        fields, made = self._schemas[name], {}
+        fields, body = self._schemas[name], {}
         for key, inner in value.items():
             if key in fields.missing:
                 if not is_neutral(inner):
                     raise self._missing(f"the field {where}.{key}")
-                made[key] = inner
+                body[key] = inner
                 continue
             if key not in fields.known and self._unknown is not None:
                 raise self._unknown(key, where)
             # What only the service sets comes back from clients, and is ignored.
             part = "any" if key in fields.output or key not in fields.known else fields.known[key]
-            made[key] = self._part(part, inner, f"{where}.{_snake(key)}")
-        return made
+            body[key] = self._part(part, inner, f"{where}.{_snake(key)}")
+        return body
 
     def _part(self, part: str, value: Any, where: str) -> Any:
         if value is None or (self._wrong is not None and not _is_of_type(part, value)):
@@ -103,14 +103,17 @@ class Checker:
 
 
 def check_parameters(
-    groups: Mapping[str, Fields], method: str, given: Iterable[tuple[str, str]], missing: Callable[[str], Exception]
+    groups: Mapping[str, Fields],
+    method: str,
+    parameters: Iterable[tuple[str, str]],
+    missing: Callable[[str], Exception],
 ) -> None:
     """Refuse the parameters of a request that the stand-in does not have. groups: by method, and by API for all.
 
     method: such as `storage.objects.list`.
     """
     for group in (groups.get(method), groups.get(method.partition(".")[0])):
-        for name, value in given if group and group.missing else ():
+        for name, value in parameters if group and group.missing else ():
             nothing = group.missing.get(name) if group else None
             if nothing is not None and value.lower() not in ("", "false", *nothing.lower().split("|")):
                 raise missing(f"the parameter {name}={value} of {method}")

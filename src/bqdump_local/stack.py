@@ -82,8 +82,8 @@ def start(
         tables, _, reads = _address(bigquery).partition(" ")
         stack = Stack(address, tables, storage_read=reads)
         if cloud_run_port is not None:
-            others = ["--storage", address, "--bigquery", tables, "--storage-read", reads]
-            run = _spawn(["cloud-run", "--port", str(cloud_run_port), *others], detached_log)
+            addresses = ["--storage", address, "--bigquery", tables, "--storage-read", reads]
+            run = _spawn(["cloud-run", "--port", str(cloud_run_port), *addresses], detached_log)
             processes.append(run)
             stack = stack._replace(cloud_run=_address(run))
         return stack._replace(pids=tuple(process.pid for process in processes)), processes

@@ -17,19 +17,19 @@ from google.api_core.exceptions import NotFound
 
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.files.objects import ObjectStore
-from bqdump_local.bigquery.jobs import writing
 from bqdump_local.bigquery.jobs.jobs import Job
 from bqdump_local.bigquery.jobs.service import Service
-from bqdump_local.bigquery.jobs.settings import JobSettings
 from bqdump_local.bigquery.routes.jobs import JobRoutes
+from bqdump_local.bigquery.rows import streaming, writing
+from bqdump_local.bigquery.settings import JobSettings
 from bqdump_local.bigquery.sql.results import JobResult
 from bqdump_local.bigquery.statements import ddl
-from bqdump_local.bigquery.tables import buffers, streaming
+from bqdump_local.bigquery.tables import buffers
 from bqdump_local.bigquery.tables.catalog import Catalog
 from bqdump_local.bigquery.tables.datasets import Dataset
 from bqdump_local.bigquery.tables.tables import Table
-from bqdump_local.bigquery.tables.types import parse_fields
 from bqdump_local.bigquery.tables.warehouse import Warehouse
+from bqdump_local.bigquery.types import parse_fields
 from local.bigquery_server import PROJECT, Cloud, serve_world
 
 SCHEMA = {"schema": {"fields": [{"name": "a", "type": "INTEGER"}]}}

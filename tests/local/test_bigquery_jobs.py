@@ -17,7 +17,7 @@ from google.api_core.retry import Retry
 from bqdump_local.bigquery.files.objects import ObjectStore
 from bqdump_local.bigquery.jobs import jobs
 from bqdump_local.bigquery.jobs.service import Service
-from bqdump_local.bigquery.jobs.settings import JobSettings
+from bqdump_local.bigquery.settings import JobSettings
 from bqdump_local.bigquery.tables.catalog import Catalog
 from bqdump_local.bigquery.tables.warehouse import Warehouse
 from local.bigquery_server import PROJECT, Cloud, finish

@@ -11,13 +11,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from bqdump_local.bigquery.jobs import writing
-from bqdump_local.bigquery.jobs.settings import JobSettings
+from bqdump_local.bigquery.rows import writing
+from bqdump_local.bigquery.settings import JobSettings
 from bqdump_local.bigquery.tables import buffers
 from bqdump_local.bigquery.tables import warehouse as warehouses
 from bqdump_local.bigquery.tables.catalog import Catalog
-from bqdump_local.bigquery.tables.types import parse_fields
 from bqdump_local.bigquery.tables.warehouse import Warehouse
+from bqdump_local.bigquery.types import parse_fields
 
 
 def test_a_table_that_two_jobs_delete_is_dropped_once_and_its_successor_stays(monkeypatch: pytest.MonkeyPatch) -> None:

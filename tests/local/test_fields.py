@@ -13,10 +13,10 @@ import requests
 from starlette.routing import Route
 
 import bqdump_local
+from bqdump_local.bigquery import api_fields as bigquery_fields
 from bqdump_local.bigquery import create_app
+from bqdump_local.bigquery.bodies import checked as bigquery_checked
 from bqdump_local.bigquery.errors import BigQueryError
-from bqdump_local.bigquery.routes import api_fields as bigquery_fields
-from bqdump_local.bigquery.routes.bodies import checked as bigquery_checked
 from bqdump_local.cloud_run import api_fields as cloud_run_fields
 from bqdump_local.cloud_run import template
 from bqdump_local.cloud_run.app import create_app as create_cloud_run

@@ -7,8 +7,8 @@ from sqlglot import exp
 
 from bqdump.core.formats.types import Column
 from bqdump.core.sql.checksums import TEXTS, bigquery_statement, leaves
-from bqdump_local.bigquery.sql.functions import calls
-from bqdump_local.bigquery.sql.functions.nodes import MACRO
+from bqdump_local.bigquery.functions import calls
+from bqdump_local.bigquery.functions.nodes import MACRO
 from bqdump_local.bigquery.sql.parsing import parse
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import requests
 
+from bqdump_local.bigquery.bodies import check_query as check_bigquery
 from bqdump_local.bigquery.errors import BigQueryError
-from bqdump_local.bigquery.routes.bodies import check_query as check_bigquery
 from bqdump_local.cloud_run.api_fields import check_query as check_run
 from bqdump_local.cloud_run.errors import CloudRunError
 from bqdump_local.fields import Fields

@@ -13,7 +13,6 @@ from starlette.responses import Response
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.files.objects import ObjectStore
 from bqdump_local.bigquery.jobs.service import Service
-from bqdump_local.bigquery.jobs.settings import JobSettings
 from bqdump_local.bigquery.routes.control import ControlRoutes
 from bqdump_local.bigquery.routes.http import to_json, to_route
 from bqdump_local.bigquery.routes.jobs import JobRoutes
@@ -21,6 +20,7 @@ from bqdump_local.bigquery.routes.policies import PolicyRoutes
 from bqdump_local.bigquery.routes.routines import RoutineRoutes
 from bqdump_local.bigquery.routes.tables import TableRoutes
 from bqdump_local.bigquery.routes.uploads import UploadRoutes
+from bqdump_local.bigquery.settings import JobSettings
 from bqdump_local.bigquery.tables.catalog import Catalog
 from bqdump_local.bigquery.tables.warehouse import Warehouse
 

@@ -84,6 +84,11 @@ def invalid(message: str) -> BigQueryError:
     return BigQueryError("invalid", message)
 
 
+def invalid_query(message: str) -> BigQueryError:
+    """The error for an invalid query."""
+    return BigQueryError("invalidQuery", message, location="query")
+
+
 def cancelled() -> BigQueryError:
     """The error of a job that is cancelled before its end."""
     return BigQueryError("stopped", "Job execution was cancelled: User requested cancellation")

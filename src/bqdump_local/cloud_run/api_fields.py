@@ -72,6 +72,6 @@ def _missing(what: str) -> CloudRunError:
 checked = Checker(SCHEMAS, unknown=_unknown, missing=_missing).checked
 
 
-def check_query(method: str, given: Iterable[tuple[str, str]]) -> None:
+def check_query(method: str, parameters: Iterable[tuple[str, str]]) -> None:
     """Refuse parameters of a query that are missing here. method: such as `run.jobs.list`."""
-    check_parameters(PARAMETERS, method, given, _missing)
+    check_parameters(PARAMETERS, method, parameters, _missing)

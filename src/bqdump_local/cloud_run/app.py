@@ -115,8 +115,8 @@ class CloudRun:
     async def _list_executions(self, request: Request) -> Response:
         path = _path(request)
         self._job(path.removesuffix("/executions"))
-        found = [execution.body() for execution in self._executions.values() if _within(execution.name, path)]
-        return _page(request, "executions", found[::-1])
+        executions = [execution.body() for execution in self._executions.values() if _within(execution.name, path)]
+        return _page(request, "executions", executions[::-1])
 
     async def _get_execution(self, request: Request) -> Response:
         return JSONResponse(self._execution(_path(request)).body())

@@ -122,6 +122,6 @@ def _wrong(where: str, value: Any) -> ApiError:
 checked = Checker(SCHEMAS, unknown=None, missing=_missing, wrong=_wrong).checked
 
 
-def check_query(method: str, given: list[tuple[str, str]]) -> None:
+def check_query(method: str, parameters: list[tuple[str, str]]) -> None:
     """Refuse parameters of a query that are missing here. method: such as `storage.objects.list`."""
-    check_parameters(PARAMETERS, method, given, _missing)
+    check_parameters(PARAMETERS, method, parameters, _missing)

@@ -10,7 +10,7 @@ from typing import IO, Any
 import fastavro
 
 from bqdump_local.bigquery.errors import invalid
-from bqdump_local.bigquery.tables.types import Field
+from bqdump_local.bigquery.types import Field
 
 PLAIN = {"STRING": "string", "BYTES": "bytes", "INTEGER": "long", "FLOAT": "double", "BOOLEAN": "boolean"}
 LOGICAL = {"DATE": ("int", "date"), "TIME": ("long", "time-micros"), "DATETIME": ("string", "datetime")}

@@ -15,7 +15,7 @@ import fastavro
 
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.files import decimals
-from bqdump_local.bigquery.tables.types import Field
+from bqdump_local.bigquery.types import Field
 
 # BigQuery's load jobs read its own logical type of DATETIME as a string:
 # https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-avro#logical_types
@@ -31,9 +31,9 @@ def fields_of(path: Path, *, logical: bool, types: Sequence[str]) -> tuple[Field
     return tuple(_avro_field(item["name"], item["type"], logical, types) for item in schema["fields"])
 
 
-def check(expected: Sequence[Field], found: Sequence[Field]) -> None:
+def check(expected: Sequence[Field], actual: Sequence[Field]) -> None:
     """Refuse a schema that does not match the files. A string column can become a type that is stored as a string."""
-    known = {field.name.lower(): field for field in found}
+    known = {field.name.lower(): field for field in actual}
     for field in expected:
         have = known.get(field.name.lower())
         if have is None:

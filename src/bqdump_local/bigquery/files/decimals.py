@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from bqdump_local.bigquery.errors import invalid
-from bqdump_local.bigquery.tables.types import Field, failing, literal
+from bqdump_local.bigquery.types import Field, failing, literal
 
 # Digits before and after the point. Of numbers with 39 digits before it, BIGNUMERIC holds those up to its largest.
 DIGITS = {"NUMERIC": (29, 9), "BIGNUMERIC": (38, 38)}
@@ -28,13 +28,13 @@ class Decimals(NamedTuple):
 
 def allowed(options: dict[str, Any]) -> tuple[str, ...]:
     """The types that a job allows. Refuses unknown and duplicate ones."""
-    given = options.get("decimalTargetTypes") or DEFAULT
-    for name in given:
+    names = options.get("decimalTargetTypes") or DEFAULT
+    for name in names:
         if name not in TYPES:
             raise invalid(f"Invalid value for decimalTargetTypes: {name} is not a valid value")
-    if len(set(given)) < len(given):
+    if len(set(names)) < len(names):
         raise invalid("Invalid value for decimalTargetTypes: it contains duplicate types")
-    return tuple(given)
+    return tuple(names)
 
 
 def target(decimals: Decimals, types: Sequence[str]) -> str:
@@ -50,17 +50,17 @@ def target(decimals: Decimals, types: Sequence[str]) -> str:
 
 def resolved(
     fields: Sequence[Field],
-    found: Mapping[tuple[str, ...], Decimals],
+    decimals: Mapping[tuple[str, ...], Decimals],
     types: Sequence[str],
     path: tuple[str, ...] = (),
 ) -> tuple[Field, ...]:
-    """The columns with the types that their decimals become. found: the decimals of the file, by path."""
-    made = []
+    """The columns with the types that their decimals become. decimals: those of the file, by path."""
+    columns = []
     for field in fields:
         here = (*path, field.name)
-        kind = target(found[here], types) if here in found else field.type
-        made.append(replace(field, type=kind, fields=resolved(field.fields, found, types, here)))
-    return tuple(made)
+        kind = target(decimals[here], types) if here in decimals else field.type
+        columns.append(replace(field, type=kind, fields=resolved(field.fields, decimals, types, here)))
+    return tuple(columns)
 
 
 def exact(field: Field, text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bqdump_local.bigquery.tables.types import Field, literal, quote, shape
+from bqdump_local.bigquery.types import Field, literal, quote, shape
 
 FIXED_BYTES = {"NUMERIC": 16, "BIGNUMERIC": 32, "INTERVAL": 16, "BOOLEAN": 1, "RANGE": 16}
 

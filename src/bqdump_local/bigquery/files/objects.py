@@ -73,20 +73,20 @@ class ObjectStore:
             return [uri]
         bucket, pattern = split_uri(uri)
         prefix, _, suffix = pattern.partition("*")
-        found: list[str] = []
+        names: list[str] = []
         token = ""
         while True:
             query = urlencode({"prefix": prefix, **({"pageToken": token} if token else {})})
             response = self._http.request("GET", f"{self._base}/storage/v1/b/{bucket}/o?{query}")
             _check(response, uri)
             page: dict[str, Any] = json.loads(response.data)
-            found += [item["name"] for item in page.get("items", []) if item["name"].endswith(suffix)]
+            names += [item["name"] for item in page.get("items", []) if item["name"].endswith(suffix)]
             token = page.get("nextPageToken", "")
             if not token:
                 break
-        if not found:
+        if not names:
             raise BigQueryError("notFound", f"Not found: URI {uri}")
-        return [f"gs://{bucket}/{name}" for name in sorted(found)]
+        return [f"gs://{bucket}/{name}" for name in sorted(names)]
 
 
 def _check(response: urllib3.BaseHTTPResponse, uri: str) -> None:

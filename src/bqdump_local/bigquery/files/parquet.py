@@ -21,7 +21,7 @@ from arro3.core import Field as ArrowField
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.files.decimals import Decimals
 from bqdump_local.bigquery.files.formats import select
-from bqdump_local.bigquery.tables.types import Field, literal
+from bqdump_local.bigquery.types import Field, literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -84,9 +84,9 @@ def _name_root(path: Path) -> None:
 def for_duckdb(path: Path, target: Path) -> Path:
     """A file that DuckDB reads without loss: the file itself, or one at `target` with wide decimals as strings."""
     reader = arro3.io.read_parquet(path)
-    found = _fields(reader.schema)
-    readable = [field.with_type(_readable(field.type)) for field in found]
-    if all(field.type == to.type for field, to in zip(found, readable, strict=True)):
+    fields = _fields(reader.schema)
+    readable = [field.with_type(_readable(field.type)) for field in fields]
+    if all(field.type == to.type for field, to in zip(fields, readable, strict=True)):
         return path
     schema = Schema(readable, metadata=reader.schema.metadata)
     batches: Any = (_cast(batch, schema) for batch in reader)
@@ -96,21 +96,21 @@ def for_duckdb(path: Path, target: Path) -> Path:
 
 def decimals(path: Path) -> dict[tuple[str, ...], Decimals]:
     """The decimals in a file by path. An element of a list has the path of the list."""
-    found: dict[tuple[str, ...], Decimals] = {}
+    by_path: dict[tuple[str, ...], Decimals] = {}
     for field in _fields(arro3.io.read_parquet(path).schema):
-        _collect((field.name,), field.type, found)
-    return found
+        _collect((field.name,), field.type, by_path)
+    return by_path
 
 
-def _collect(path: tuple[str, ...], kind: DataType, found: dict[tuple[str, ...], Decimals]) -> None:
+def _collect(path: tuple[str, ...], kind: DataType, by_path: dict[tuple[str, ...], Decimals]) -> None:
     has: Any = DataType
     if has.is_list(kind) and kind.value_field is not None:
-        _collect(path, kind.value_field.type, found)
+        _collect(path, kind.value_field.type, by_path)
     elif has.is_struct(kind):
         for member in kind.fields:
-            _collect((*path, member.name), member.type, found)
+            _collect((*path, member.name), member.type, by_path)
     elif match := DECIMAL.search(repr(kind)):
-        found[path] = Decimals(int(match[1]), int(match[2]))
+        by_path[path] = Decimals(int(match[1]), int(match[2]))
 
 
 def _field(field: Field) -> ArrowField:

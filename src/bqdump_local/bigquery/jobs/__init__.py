@@ -1,1 +1,1 @@
-"""Jobs: how they run, and what load, extract and copy jobs do."""
+"""Jobs: how they run, what they record, and what copy jobs do."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bqdump_local.bigquery.errors import invalid
-from bqdump_local.bigquery.jobs import writing
+from bqdump_local.bigquery.rows import writing
 from bqdump_local.bigquery.statements import clones
 from bqdump_local.bigquery.tables import decorators
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table
-from bqdump_local.bigquery.tables.types import quote
+from bqdump_local.bigquery.types import quote
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.tables.catalog import Catalog

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bqdump_local.bigquery.bodies import etag
 from bqdump_local.bigquery.errors import BigQueryError, cancelled, duplicate, invalid, not_found, unexpected
-from bqdump_local.bigquery.jobs.settings import USER, JobSettings
-from bqdump_local.bigquery.routes.http import etag
+from bqdump_local.bigquery.settings import USER, JobSettings
 from bqdump_local.bigquery.sql.results import JobResult
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
@@ -124,7 +124,7 @@ def subject(configuration: dict[str, Any]) -> str:
 
 
 def _key(job: Job) -> tuple[str, str, str]:
-    """What no two jobs have in common."""
+    """The key by which jobs are told apart."""
     return job.project, job.location.casefold(), job.job_id
 
 
@@ -186,8 +186,8 @@ class JobBoard:
     def get(self, project: str, job_id: str, location: str | None) -> Job:
         """The job. Without a location, only jobs in the US and EU multi-regions are found."""
         for place in (location.casefold(),) if location else MULTI_REGIONS:
-            if found := self._jobs.get((project, place, job_id)):
-                return found
+            if job := self._jobs.get((project, place, job_id)):
+                return job
         raise not_found("Job", f"{project}:{f'{location}.' if location else ''}{job_id}")
 
     def delete(self, job: Job) -> None:

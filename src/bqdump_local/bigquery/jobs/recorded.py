@@ -7,14 +7,14 @@ from typing import Any
 from bqdump_local.bigquery.errors import BigQueryError
 from bqdump_local.bigquery.jobs.jobs import Job
 from bqdump_local.bigquery.sql.results import JobResult, Result
-from bqdump_local.bigquery.tables.types import parse_fields
+from bqdump_local.bigquery.types import parse_fields
 
 PREFIX = "job:"
 SAME = ("project", "job_id", "location", "kind", "configuration", "created_ms", "sequence", "started_ms", "ended_ms")
 
 
 def key(job: Job) -> str:
-    """Under which the document of a job is stored."""
+    """The key under which the document of a job is stored."""
     return PREFIX + "\n".join((job.project, job.location.casefold(), job.job_id))
 
 

@@ -10,16 +10,17 @@ from typing import Any
 
 from sqlglot import exp
 
+from bqdump_local.bigquery.bodies import checked
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.files.objects import ObjectStore
-from bqdump_local.bigquery.jobs import copying, extract, load, recorded
-from bqdump_local.bigquery.jobs.connection import dataset_project
+from bqdump_local.bigquery.jobs import copying, recorded
 from bqdump_local.bigquery.jobs.jobs import Job, JobBoard, subject
-from bqdump_local.bigquery.jobs.settings import JobSettings
-from bqdump_local.bigquery.routes.bodies import checked
+from bqdump_local.bigquery.rows import extract, load
+from bqdump_local.bigquery.settings import JobSettings
 from bqdump_local.bigquery.sql import anonymous
 from bqdump_local.bigquery.sql.parsing import parse
 from bqdump_local.bigquery.sql.results import JobResult, fetch
+from bqdump_local.bigquery.statements.connection import dataset_project
 from bqdump_local.bigquery.statements.query import Query, refuse_bad_query
 from bqdump_local.bigquery.tables.catalog import Catalog
 from bqdump_local.bigquery.tables.warehouse import WarehouseClosedError
@@ -38,7 +39,7 @@ class Service:
 
     def __post_init__(self) -> None:
         now = self.settings.now_ms()
-        documents = [found for name, found in self.catalog.warehouse.kept() if name.startswith(recorded.PREFIX)]
+        documents = [document for name, document in self.catalog.warehouse.kept() if name.startswith(recorded.PREFIX)]
         earlier = [recorded.from_document(document, now) for document in documents]
         self.jobs = JobBoard(self.settings, self._execute, earlier, self._record)
         for job, document in zip(earlier, documents, strict=True):

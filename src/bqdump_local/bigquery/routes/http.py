@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import inspect
-import json
 import zlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -18,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bqdump_local.bigquery.bodies import check_query, decoded
 from bqdump_local.bigquery.errors import BigQueryError, invalid, unexpected
-from bqdump_local.bigquery.routes.bodies import check_query, decoded
 from bqdump_local.operations import bigquery_operation
 from bqdump_local.partial import select
 
@@ -58,19 +56,27 @@ class Call:
             raise invalid(f"Invalid value for {name}: {text}")
         return int(text)
 
-    def page(
-        self, items: Iterable[Item], name: Callable[[Item], str], size_name: str = "maxResults"
-    ) -> tuple[list[Item], str | None]:
-        """The page of a list by name that `pageToken` and `maxResults` (or its name here) select, and the next token.
+    def listed(
+        self,
+        key: str,
+        items: Iterable[Item],
+        name: Callable[[Item], str],
+        shown: Callable[[Item], dict[str, Any]],
+        size_name: str = "maxResults",
+    ) -> dict[str, Any]:
+        """The answer with a page of these items under the key; without the key if the page is empty.
 
-        A page starts after a name: what is created or deleted meanwhile shifts no page.
+        Items are sorted by name. `pageToken` and `maxResults` (or size_name) select the page. A token stands for a
+        name, so items that are created or deleted meanwhile do not shift pages.
         """
         last = _last_name(self.query.get("pageToken"))
         rest = sorted((item for item in items if last is None or name(item) > last), key=name)
         requested = self.number(size_name)
         size = min(DEFAULT_PAGE if requested is None else requested, 1000)
-        more = size and size < len(rest)
-        return rest[:size], base64.urlsafe_b64encode(name(rest[size - 1]).encode()).decode() if more else None
+        answer: dict[str, Any] = {key: [shown(item) for item in rest[:size]]} if rest[:size] else {}
+        if size and size < len(rest):
+            answer["nextPageToken"] = base64.urlsafe_b64encode(name(rest[size - 1]).encode()).decode()
+        return answer
 
     def require_match(self, current: str) -> None:
         """Refuse a change of something whose etag is not the one that the request requires."""
@@ -86,12 +92,6 @@ def _last_name(token: str | None) -> str | None:
         return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except ValueError as error:
         raise invalid(f"Invalid value for pageToken: {token}") from error
-
-
-def etag(content: Any) -> str:
-    """The etag of something, which changes with its content."""
-    text = json.dumps(content, sort_keys=True, default=str)
-    return base64.b64encode(hashlib.md5(text.encode(), usedforsecurity=False).digest()).decode()
 
 
 Answer = dict[str, Any] | Response | None

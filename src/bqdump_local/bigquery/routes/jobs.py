@@ -7,11 +7,11 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
+from bqdump_local.bigquery.bodies import checked
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.jobs.jobs import Job
 from bqdump_local.bigquery.jobs.service import Service
 from bqdump_local.bigquery.routes import arrow_results
-from bqdump_local.bigquery.routes.bodies import checked
 from bqdump_local.bigquery.routes.http import Call, Endpoint
 from bqdump_local.bigquery.sql.results import JobResult
 
@@ -80,7 +80,7 @@ class JobRoutes:
         states = {state.upper() for state in call.query.getlist("stateFilter")}
         earliest, latest = call.number("minCreationTime") or 0, call.number("maxCreationTime")
         before = call.number("pageToken")
-        found = [
+        jobs = [
             job
             for job in self._service.jobs.newest_first(call.project)
             if (not states or job.state in states)
@@ -91,11 +91,11 @@ class JobRoutes:
         size = min(call.number("maxResults") or 50, 1000)
         full = (call.query.get("projection") or "").lower() == "full"
         answer: dict[str, Any] = {"kind": "bigquery#jobList", "etag": ""}
-        if found:
-            answer["jobs"] = [_list_item(job, full=full) for job in found[:size]]
-        if len(found) > size:
+        if jobs:
+            answer["jobs"] = [_list_item(job, full=full) for job in jobs[:size]]
+        if len(jobs) > size:
             # The page starts at a job, not at a number, so that new jobs do not shift pages.
-            answer["nextPageToken"] = str(found[size - 1].sequence)
+            answer["nextPageToken"] = str(jobs[size - 1].sequence)
         return answer
 
     def cancel(self, call: Call) -> dict[str, Any]:

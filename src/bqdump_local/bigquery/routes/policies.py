@@ -6,9 +6,9 @@ import base64
 import secrets
 from typing import Any
 
+from bqdump_local.bigquery.bodies import checked
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.jobs.service import Service
-from bqdump_local.bigquery.routes.bodies import checked
 from bqdump_local.bigquery.routes.http import Call, Endpoint
 from bqdump_local.bigquery.statements import policies
 from bqdump_local.bigquery.tables.tables import Table
@@ -42,10 +42,8 @@ class PolicyRoutes:
     def list(self, call: Call) -> dict[str, Any]:
         """rowAccessPolicies.list: without the members."""
         self._catalog.access.require(call.project, "bigquery.rowAccessPolicies.list")
-        page, token = call.page(self._table(call).policies, policies.policy_id, "pageSize")
-        shown = [policies.shown(policy) for policy in page]
-        answer: dict[str, Any] = {"rowAccessPolicies": shown} if shown else {}
-        return answer if token is None else {**answer, "nextPageToken": token}
+        of_table = self._table(call).policies
+        return call.listed("rowAccessPolicies", of_table, policies.policy_id, policies.shown, "pageSize")
 
     def get(self, call: Call) -> dict[str, Any]:
         """rowAccessPolicies.get."""
@@ -78,8 +76,8 @@ class PolicyRoutes:
         if not name or not body.get("filterPredicate"):
             raise invalid("Required parameter is missing: policyId or filterPredicate")
         grantees = body.get("grantees") or []
-        made = policies.put(self._catalog, self._table(call), name, body["filterPredicate"], grantees, new=new)
-        return policies.shown(made)
+        policy = policies.put(self._catalog, self._table(call), name, body["filterPredicate"], grantees, new=new)
+        return policies.shown(policy)
 
     def delete(self, call: Call) -> None:
         """rowAccessPolicies.delete."""
@@ -92,13 +90,13 @@ class PolicyRoutes:
 
     def every(self, _: Call) -> dict[str, Any]:
         """Control: all policies, with their members."""
-        found = [
+        stored = [
             policy
             for dataset in self._catalog.all_datasets()
             for table in self._catalog.tables(dataset.project, dataset.dataset_id)
             for policy in table.policies
         ]
-        return {"policies": found}
+        return {"policies": stored}
 
     def add(self, call: Call) -> dict[str, Any]:
         """Control: `{project, dataset, table, name, filter, grantees}`."""

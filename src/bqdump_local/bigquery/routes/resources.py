@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bqdump_local.bigquery.routes.http import etag
+from bqdump_local.bigquery.bodies import etag
 from bqdump_local.bigquery.sql.metadata import measured, partitions_summary
 from bqdump_local.bigquery.tables.catalog import Catalog
 from bqdump_local.bigquery.tables.datasets import Dataset
@@ -69,12 +69,12 @@ def dataset_resource(dataset: Dataset) -> dict[str, Any]:
 
 def dataset_view(dataset: Dataset, view: str) -> dict[str, Any]:
     """A `Dataset` without its access (`METADATA`), with little else (`ACL`), or complete."""
-    found = dataset_resource(dataset)
+    resource = dataset_resource(dataset)
     if view == "METADATA":
-        return {key: value for key, value in found.items() if key != "access"}
+        return {key: value for key, value in resource.items() if key != "access"}
     if view == "ACL":
-        return {key: found[key] for key in ("kind", "etag", "id", "selfLink", "datasetReference", "access")}
-    return found
+        return {key: resource[key] for key in ("kind", "etag", "id", "selfLink", "datasetReference", "access")}
+    return resource
 
 
 def selected_fields(fields: list[dict[str, Any]], names: Sequence[str]) -> list[dict[str, Any]]:

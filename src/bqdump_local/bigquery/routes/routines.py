@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from functools import partial
 from typing import Any
 
+from bqdump_local.bigquery.bodies import checked
 from bqdump_local.bigquery.errors import invalid, not_found
 from bqdump_local.bigquery.jobs.service import Service
-from bqdump_local.bigquery.routes.bodies import checked
 from bqdump_local.bigquery.routes.http import Call, Endpoint
 from bqdump_local.bigquery.statements import routines
 
@@ -42,22 +43,16 @@ class RoutineRoutes:
         self._catalog.dataset(call.project, call.path["dataset"])
         kind = _filtered(call.query.get("filter", ""))
         every = self._catalog.routines.all(call.project, call.path["dataset"])
-        page, token = call.page(
-            [routine for routine in every if kind in (None, routine.get("routineType"))], _name("routine")
-        )
-        shown = _mask(call) or set(LISTED)
-        listed = [{key: value for key, value in routine.items() if key in shown} for routine in page]
-        answer: dict[str, Any] = {"routines": listed} if listed else {}
-        return answer if token is None else {**answer, "nextPageToken": token}
+        of_kind = [routine for routine in every if kind in (None, routine.get("routineType"))]
+        return call.listed("routines", of_kind, _name("routine"), partial(_masked, _mask(call) or set(LISTED)))
 
     def get(self, call: Call) -> dict[str, Any]:
         """routines.get."""
         self._catalog.access.require(call.project, "bigquery.routines.get")
-        found = self._catalog.routines.find(*self._place(call))
-        if found is None:
+        routine = self._catalog.routines.find(*self._place(call))
+        if routine is None:
             raise self._missing(call)
-        shown = _mask(call) or set(found)
-        return {key: value for key, value in found.items() if key in shown}
+        return _masked(_mask(call) or set(routine), routine)
 
     def insert(self, call: Call) -> dict[str, Any]:
         """routines.insert."""
@@ -84,9 +79,8 @@ class RoutineRoutes:
         """models.list."""
         self._catalog.access.require(call.project, "bigquery.models.list")
         self._catalog.dataset(call.project, call.path["dataset"])
-        page, token = call.page(self._catalog.models.all(call.project, call.path["dataset"]), _name("model"))
-        answer: dict[str, Any] = {"models": page} if page else {}
-        return answer if token is None else {**answer, "nextPageToken": token}
+        models = self._catalog.models.all(call.project, call.path["dataset"])
+        return call.listed("models", models, _name("model"), lambda model: model)
 
     def add_model(self, call: Call) -> dict[str, Any]:
         """Control: `{project, dataset, model}` adds a model, which can only be listed."""
@@ -105,10 +99,10 @@ class RoutineRoutes:
     def _match(self, call: Call) -> Callable[[dict[str, Any] | None], None]:
         """What a change requires of the present routine."""
 
-        def check(found: dict[str, Any] | None) -> None:
-            if found is None:
+        def check(routine: dict[str, Any] | None) -> None:
+            if routine is None:
                 raise self._missing(call)
-            call.require_match(found["etag"])
+            call.require_match(routine["etag"])
 
         return check
 
@@ -129,6 +123,11 @@ def _mask(call: Call) -> set[str]:
     """The fields that a `readMask` names, with the reference; empty without one."""
     named = set(filter(None, call.query.get("readMask", "").split(",")))
     return named and {"routineReference", *named}
+
+
+def _masked(shown: Container[str], routine: dict[str, Any]) -> dict[str, Any]:
+    """These fields of a routine."""
+    return {key: value for key, value in routine.items() if key in shown}
 
 
 def _filtered(text: str) -> str | None:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bqdump_local.bigquery.bodies import checked
 from bqdump_local.bigquery.errors import invalid, unsupported
-from bqdump_local.bigquery.jobs import load
 from bqdump_local.bigquery.jobs.service import Service
 from bqdump_local.bigquery.routes import resources
-from bqdump_local.bigquery.routes.bodies import checked
 from bqdump_local.bigquery.routes.http import Call, Endpoint
+from bqdump_local.bigquery.rows import load, streaming
 from bqdump_local.bigquery.sql.metadata import partitions_summary
 from bqdump_local.bigquery.sql.results import fetch
 from bqdump_local.bigquery.sql.translation import Translation
 from bqdump_local.bigquery.statements import ddl
-from bqdump_local.bigquery.tables import streaming
 from bqdump_local.bigquery.tables.decorators import SUMMARY, partition_condition
 from bqdump_local.bigquery.tables.definitions import check_access, labels_filter, patched
 from bqdump_local.bigquery.tables.partitions import decorated
 from bqdump_local.bigquery.tables.tables import Table, Version
-from bqdump_local.bigquery.tables.types import quote
+from bqdump_local.bigquery.types import quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -80,11 +79,8 @@ class TableRoutes:
             for dataset in self._catalog.datasets(call.project)
             if (every or not dataset.dataset_id.startswith("_")) and wanted(dataset.properties.get("labels") or {})
         ]
-        page, token = call.page(shown, lambda dataset: dataset.dataset_id)
-        answer: dict[str, Any] = {"kind": "bigquery#datasetList", "etag": ""}
-        if page:
-            answer["datasets"] = [resources.dataset_item(dataset) for dataset in page]
-        return answer if token is None else {**answer, "nextPageToken": token}
+        listed = call.listed("datasets", shown, lambda dataset: dataset.dataset_id, resources.dataset_item)
+        return {"kind": "bigquery#datasetList", "etag": "", **listed}
 
     def get_dataset(self, call: Call) -> dict[str, Any]:
         """datasets.get."""
@@ -146,11 +142,8 @@ class TableRoutes:
         """tables.list: pages of 50 by default."""
         self._catalog.access.require(call.project, "bigquery.tables.list")
         tables = self._catalog.tables(call.project, call.path["dataset"])
-        page, token = call.page(tables, lambda table: table.table_id)
-        answer: dict[str, Any] = {"kind": "bigquery#tableList", "etag": "", "totalItems": len(tables)}
-        if page:
-            answer["tables"] = [resources.table_item(table) for table in page]
-        return answer if token is None else {**answer, "nextPageToken": token}
+        listed = call.listed("tables", tables, lambda table: table.table_id, resources.table_item)
+        return {"kind": "bigquery#tableList", "etag": "", "totalItems": len(tables), **listed}
 
     def get_table(self, call: Call) -> dict[str, Any]:
         """tables.get, also of a partition such as `t$20260131`, and of the list of all partitions."""
@@ -161,10 +154,12 @@ class TableRoutes:
         table = self._catalog.table(call.project, call.path["dataset"], name)
         if partition == SUMMARY:
             return resources.summary_resource(self._catalog, table)
-        found = resources.table_resource(self._catalog, table, call.query.get("view"), partition)
+        resource = resources.table_resource(self._catalog, table, call.query.get("view"), partition)
         if selected := call.query.get("selectedFields"):
-            found["schema"] = {"fields": resources.selected_fields(found["schema"]["fields"], selected.split(","))}
-        return found
+            resource["schema"] = {
+                "fields": resources.selected_fields(resource["schema"]["fields"], selected.split(","))
+            }
+        return resource
 
     def patch_table(self, call: Call) -> dict[str, Any]:
         """tables.patch."""
@@ -232,10 +227,10 @@ class TableRoutes:
         size = 10_000 if max_results is None else max_results
         with self._catalog.warehouse.cursor() as cursor:
             total = cursor.execute(f"SELECT count(*) FROM ({rows})").fetchall()[0][0]
-            found = fetch(cursor, chosen, f"({rows} LIMIT {size} OFFSET {start})")
-        answer = {"kind": "bigquery#tableDataList", "etag": "", "totalRows": str(total), "rows": found}
-        after = start + len(found)
-        return {**answer, "pageToken": ":".join([*parts, str(after)])} if found and after < total else answer
+            page = fetch(cursor, chosen, f"({rows} LIMIT {size} OFFSET {start})")
+        answer = {"kind": "bigquery#tableDataList", "etag": "", "totalRows": str(total), "rows": page}
+        after = start + len(page)
+        return {**answer, "pageToken": ":".join([*parts, str(after)])} if page and after < total else answer
 
     def insert_all(self, call: Call) -> dict[str, Any]:
         """tabledata.insertAll: adds rows to the streaming buffer."""
@@ -248,9 +243,9 @@ class TableRoutes:
     def test_permissions(self, call: Call) -> dict[str, Any]:
         """tables.testIamPermissions: the permissions that are not denied."""
         self._table(call)
-        given = call.body.get("permissions") or ()
+        sent = call.body.get("permissions") or ()
         # Google's client nests them, and the service accepts that.
-        wanted = [name for parts in given for name in (parts if isinstance(parts, list) else [parts])]
+        wanted = [name for parts in sent for name in (parts if isinstance(parts, list) else [parts])]
         granted = self._catalog.access.granted(call.project, wanted)
         return {"permissions": granted} if granted else {}
 
@@ -270,12 +265,12 @@ def _rows_of(table: Table, token: str | None) -> tuple[Version, list[str], int]:
         if not token:
             return table.current, stored, 0
         *names, start = token.split(":")
-        version = next((one for one in table.versions if names[:1] == [one.name]), None)
+        version = next((version for version in table.versions if names[:1] == [version.name]), None)
         if version is None or not start.isdigit() or not set(names[1:]) <= {*stored[1:]}:
             raise invalid(f"Invalid value for pageToken: {token}")
         return version, names, int(start)
 
 
 def _detects(call: Call, table: Table) -> bool:
-    """Whether a change of an external table reads its columns anew."""
+    """Whether a change of an external table detects its columns again."""
     return call.query.get("autodetect_schema", "").lower() == "true" or not table.fields

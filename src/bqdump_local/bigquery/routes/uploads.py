@@ -12,9 +12,9 @@ from typing import Any
 
 from starlette.responses import Response
 
+from bqdump_local.bigquery.bodies import checked, decoded
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.jobs.service import Service
-from bqdump_local.bigquery.routes.bodies import checked, decoded
 from bqdump_local.bigquery.routes.http import Call, Endpoint, to_json
 
 CONTENT_RANGE = re.compile(r"bytes (?:(?P<first>\d+)-(?P<last>\d+)|\*)/(?P<total>\d+|\*)")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bqdump_local.bigquery.sql.translation import Translation
     from bqdump_local.bigquery.tables.catalog import Catalog
-    from bqdump_local.bigquery.tables.types import Field
+    from bqdump_local.bigquery.types import Field
 
 LIFETIME_MS = 24 * 3_600_000
 # The tables that are kept; earlier ones are deleted before their time.

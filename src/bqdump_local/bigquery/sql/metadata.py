@@ -10,7 +10,7 @@ from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.tables.decorators import partition_key
 from bqdump_local.bigquery.tables.partitions import partitions
 from bqdump_local.bigquery.tables.tables import Table
-from bqdump_local.bigquery.tables.types import Field, literal
+from bqdump_local.bigquery.types import Field, literal
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.tables.catalog import Catalog
@@ -186,10 +186,10 @@ def _partitions(catalog: Catalog, tables: list[Table]) -> str:
     )
     rows: list[list[object]] = []
     for table in (t for t in tables if t.has_rows):
-        found: list[tuple[object, ...]] = [*partitions(catalog, table)]
-        if not found and not {"timePartitioning", "rangePartitioning"} & table.properties.keys():
-            found = [(None, *measured(catalog, table), table.modified_ms)]
-        rows += [[table.project, table.dataset, table.table_id, *line] for line in found]
+        lines: list[tuple[object, ...]] = [*partitions(catalog, table)]
+        if not lines and not {"timePartitioning", "rangePartitioning"} & table.properties.keys():
+            lines = [(None, *measured(catalog, table), table.modified_ms)]
+        rows += [[table.project, table.dataset, table.table_id, *line] for line in lines]
     shown = "table_catalog, table_schema, table_name, partition_id, total_rows, total_logical_bytes"
     modified = "make_timestamptz(modified_ms * 1000) AS last_modified_time"
     return f"SELECT {shown}, {modified} FROM ({_values(columns, rows)})"

@@ -14,8 +14,8 @@ def refuse_duplicates(statement: exp.Expression) -> None:
     for select in statement.find_all(exp.Select):
         start = select.args.get("from_")
         tables = [item.this for item in (start, *(select.args.get("joins") or ())) if item is not None]
-        given = [table.alias_or_name.lower() for table in tables if isinstance(table, (exp.Table, exp.Subquery))]
-        if repeated := [name for name in given if name and given.count(name) > 1]:
+        aliases = [table.alias_or_name.lower() for table in tables if isinstance(table, (exp.Table, exp.Subquery))]
+        if repeated := [name for name in aliases if name and aliases.count(name) > 1]:
             raise BigQueryError(
                 "invalidQuery", f"Duplicate table alias {repeated[0]} in the same FROM clause", location="query"
             )

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import unsupported
+from bqdump_local.bigquery.errors import invalid_query, unsupported
 from bqdump_local.bigquery.sql import not_a_number
-from bqdump_local.bigquery.sql.parsing import invalid_query
-from bqdump_local.bigquery.tables.types import Field
+from bqdump_local.bigquery.types import Field
 
 AS_TEXT = {"BIGNUMERIC", "INTERVAL", "RANGE"}
 NUMBERS = {"INT64", "FLOAT64", "NUMERIC"}

@@ -11,7 +11,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from bqdump_local.bigquery.sql.parsing import invalid_query
+from bqdump_local.bigquery.errors import invalid_query
 
 TEXT_TYPES = {
     exp.DataType.Type.BIGDECIMAL,
@@ -24,14 +24,14 @@ TEXT_TYPES = {
 def find(parameters: list[dict[str, Any]], name: str, position: int) -> dict[str, Any]:
     """The parameter with a name, or, without a name, at a position."""
     if name not in {"", "?"}:
-        found = next((p for p in parameters if p.get("name", "").lower() == name.lower()), None)
+        parameter = next((p for p in parameters if p.get("name", "").lower() == name.lower()), None)
     else:
-        found = parameters[position] if position < len(parameters) else None
-    if found is None:
+        parameter = parameters[position] if position < len(parameters) else None
+    if parameter is None:
         raise invalid_query(f"Query parameter '{name or position + 1}' not found")
-    if not (found.get("parameterType") or {}).get("type"):
+    if not (parameter.get("parameterType") or {}).get("type"):
         raise invalid_query(f"Query parameter '{name or position + 1}' has no type")
-    return found
+    return parameter
 
 
 def type_name(kind: dict[str, Any]) -> str:
@@ -49,23 +49,23 @@ def type_name(kind: dict[str, Any]) -> str:
     return name
 
 
-def value(kind: dict[str, Any], given: dict[str, Any]) -> exp.Expression:
+def value(kind: dict[str, Any], sent: dict[str, Any]) -> exp.Expression:
     """A parameter as an expression with its type."""
     name = str(kind["type"]).upper()
     match name:
         case "ARRAY":
             if (element := str(kind["arrayType"]["type"]).upper()) not in ("ARRAY", "BYTES", "RANGE", "STRUCT"):
                 # One literal, however many values: each expression would take its time.
-                texts = [item.get("value") for item in given.get("arrayValues") or ()]
+                texts = [item.get("value") for item in sent.get("arrayValues") or ()]
                 values = exp.Anonymous(
                     this="from_json",
                     expressions=[exp.Literal.string(json.dumps(texts)), exp.Literal.string('["VARCHAR"]')],
                 )
                 return exp.cast(values, f"{_data_type(element).sql(dialect='duckdb')}[]", dialect="duckdb")
-            items = [value(kind["arrayType"], item) for item in given.get("arrayValues") or ()]
+            items = [value(kind["arrayType"], item) for item in sent.get("arrayValues") or ()]
             return exp.cast(exp.Array(expressions=items), _data_type(type_name(kind)))
         case "STRUCT":
-            values = given.get("structValues") or {}
+            values = sent.get("structValues") or {}
             members = [
                 exp.PropertyEQ(
                     this=exp.to_identifier(member.get("name") or f"_field_{number}", quoted=True),
@@ -75,15 +75,15 @@ def value(kind: dict[str, Any], given: dict[str, Any]) -> exp.Expression:
             ]
             return exp.Struct(expressions=members)
         case "RANGE":
-            limits = given.get("rangeValue")
-            if limits is None and given.get("value") is None:
+            limits = sent.get("rangeValue")
+            if limits is None and sent.get("value") is None:
                 return exp.cast(exp.Null(), "TEXT")
             ends = [((limits or {}).get(key) or {}).get("value") or "UNBOUNDED" for key in ("start", "end")]
-            text = f"[{ends[0]}, {ends[1]})" if limits is not None else str(given["value"])
+            text = f"[{ends[0]}, {ends[1]})" if limits is not None else str(sent["value"])
             return exp.cast(exp.Literal.string(text), "TEXT")
-        case "BYTES" if given.get("value") is not None:
-            return exp.Anonymous(this="from_base64", expressions=[exp.Literal.string(str(given["value"]))])
-    scalar = given.get("value")
+        case "BYTES" if sent.get("value") is not None:
+            return exp.Anonymous(this="from_base64", expressions=[exp.Literal.string(str(sent["value"]))])
+    scalar = sent.get("value")
     plain = exp.Null() if scalar is None else exp.Literal.string(str(scalar))
     if name == "STRING" and scalar is not None:
         # Like a literal, it becomes a TIMESTAMP, DATE or TIME where one is compared with it.

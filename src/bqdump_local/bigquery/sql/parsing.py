@@ -9,9 +9,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 
-from bqdump_local.bigquery.errors import BigQueryError, unsupported
-from bqdump_local.bigquery.sql import cast_formats
-from bqdump_local.bigquery.sql.functions import known
+from bqdump_local.bigquery.errors import BigQueryError, invalid_query, unsupported
+from bqdump_local.bigquery.functions import cast_formats, known
 
 # sqlglot warns about every BigQuery option that DuckDB does not have; those are handled in `sql`.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -39,16 +38,11 @@ MISSING = re.compile(
 ACTIONS = ("ADD", "ALTER", "DROP", "RENAME", "SET")
 
 
-def invalid_query(message: str) -> BigQueryError:
-    """The error for an invalid query."""
-    return BigQueryError("invalidQuery", message, location="query")
-
-
 def syntax_error(error: sqlglot.errors.SqlglotError) -> BigQueryError:
     """The error for what sqlglot does not parse."""
-    found = error.errors[0] if isinstance(error, sqlglot.errors.ParseError) and error.errors else {}
+    problem = error.errors[0] if isinstance(error, sqlglot.errors.ParseError) and error.errors else {}
     return invalid_query(
-        f'Syntax error: Unexpected "{found.get("highlight")}" at [{found.get("line")}:{found.get("col")}]'
+        f'Syntax error: Unexpected "{problem.get("highlight")}" at [{problem.get("line")}:{problem.get("col")}]'
     )
 
 
@@ -56,8 +50,8 @@ def parse(text: str) -> list[exp.Expression]:
     """The statements of a script."""
     try:
         known.refuse_foreign(sqlglot.tokenize(text, read="bigquery"))
-        found = sqlglot.parse(cast_formats.with_calls(text), read="bigquery")
-        parsed = (cast_formats.with_casts(statement) for statement in found if statement is not None)
+        trees = sqlglot.parse(cast_formats.with_calls(text), read="bigquery")
+        parsed = (cast_formats.with_casts(statement) for statement in trees if statement is not None)
         statements = [_altering(item) if isinstance(item, exp.Command) else item for item in parsed]
     except RecursionError as error:
         raise invalid_query("The query is nested too deeply.") from error
@@ -86,8 +80,8 @@ def parse(text: str) -> list[exp.Expression]:
 
 def refuse_missing(statement: str) -> None:
     """Refuse a statement that BigQuery has, and this stand-in has not."""
-    if found := MISSING.match(statement):
-        raise unsupported(f"the statement {' '.join(found[1].upper().split())}", location="query")
+    if match := MISSING.match(statement):
+        raise unsupported(f"the statement {' '.join(match[1].upper().split())}", location="query")
 
 
 def _altering(command: exp.Command) -> exp.Expression:
@@ -119,10 +113,10 @@ def _altering(command: exp.Command) -> exp.Expression:
 
 def _action(start: str, action: str) -> exp.Expression:
     """One action of an ALTER statement, as a statement."""
-    if (found := SETS_OPTIONS.fullmatch(action)) is None:
+    if (match := SETS_OPTIONS.fullmatch(action)) is None:
         return sqlglot.parse_one(f"{start}{action}", read="bigquery")
     # sqlglot knows the options of a column only where it is defined.
-    added = f"ALTER TABLE t ADD COLUMN {found['name']} STRING {found['options']}"
+    added = f"ALTER TABLE t ADD COLUMN {match['name']} STRING {match['options']}"
     column = sqlglot.parse_one(added, read="bigquery").args["actions"][0]
     altered = exp.AlterColumn(this=column.this)
     listed = column.find(exp.Properties)

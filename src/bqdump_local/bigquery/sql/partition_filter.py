@@ -17,7 +17,7 @@ ARRIVAL = ("_PARTITION_LOAD_TIME", "_PARTITIONDATE", "_PARTITIONTIME")
 def objection(table: Table, condition: exp.Expression | None) -> str:
     """BigQuery's error for reading this table with this condition; "" if it is allowed."""
     names = _required_columns(table)
-    if not names or (condition is not None and any(_speaks_of(names, conjunct) for conjunct in _conjuncts(condition))):
+    if not names or (condition is not None and any(_uses_only(names, conjunct) for conjunct in _conjuncts(condition))):
         return ""
     quoted = ", ".join(f"'{name}'" for name in names)
     whole = f"{table.project}.{table.dataset}.{table.table_id}"
@@ -46,7 +46,7 @@ def _conjuncts(condition: exp.Expression) -> Iterator[exp.Expression]:
         yield plain
 
 
-def _speaks_of(names: tuple[str, ...], predicate: exp.Expression) -> bool:
+def _uses_only(names: tuple[str, ...], predicate: exp.Expression) -> bool:
     """Whether a condition uses only these columns."""
-    found = {column.name.upper() for column in predicate.find_all(exp.Column)}
-    return bool(found) and found <= {name.upper() for name in names} and predicate.find(exp.Query) is None
+    used = {column.name.upper() for column in predicate.find_all(exp.Column)}
+    return bool(used) and used <= {name.upper() for name in names} and predicate.find(exp.Query) is None

@@ -28,8 +28,8 @@ NOT_TO_READ = {"INT64": "Bad int64 value: {}", "BOOL": "Bad bool value: {}", "DO
 def refusal(error: duckdb.Error) -> BigQueryError:
     """The answer to a query in which DuckDB has found an error."""
     text = str(error)
-    if found := NOT_HERE.search(text):
-        return unsupported(found[1], location="query")
+    if match := NOT_HERE.search(text):
+        return unsupported(match[1], location="query")
     message = reason(error)
     if message is not None:
         return BigQueryError("invalidQuery", message, location="query")
@@ -40,10 +40,10 @@ def missing(error: duckdb.Error) -> BigQueryError:
     """The 501 for what DuckDB does not do, although BigQuery may."""
     text = str(error)
     LOG.warning("DuckDB: %s", text.partition("\n")[0])
-    if found := re.search(r"(?:Scalar|Table|Aggregate|Macro) ?(?:Function|Macro)? with name \"?(\w+)", text):
-        return unsupported(f"the function {found[1].upper()}", location="query")
-    if found := re.search(NO_OVERLOAD, text):
-        return unsupported(f"{_called(found[1])} of {_types(found[2])}", location="query")
+    if match := re.search(r"(?:Scalar|Table|Aggregate|Macro) ?(?:Function|Macro)? with name \"?(\w+)", text):
+        return unsupported(f"the function {match[1].upper()}", location="query")
+    if match := re.search(NO_OVERLOAD, text):
+        return unsupported(f"{_called(match[1])} of {_types(match[2])}", location="query")
     if "STRUCT" in text and "cast" in text.lower():
         return unsupported("this cast of a struct", location="query")
     return unsupported("an expression in this query, or its combination with others", location="query")
@@ -56,8 +56,8 @@ def reason(error: duckdb.Error) -> str | None:
         return own[1]
     first = text.partition("\n")[0]
     for pattern, wording in WORDINGS.items():
-        if found := re.search(pattern, first):
-            return wording(found) if callable(wording) else found.expand(wording)
+        if match := re.search(pattern, first):
+            return wording(match) if callable(wording) else match.expand(wording)
     if isinstance(error, (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException)):
         LOG.warning("DuckDB: %s", first)
         return "A value in the query is invalid or out of range"
@@ -69,12 +69,12 @@ def of_data(error: duckdb.Error) -> str:
     return reason(error) or "the data cannot be read as the columns of the table"
 
 
-def _signature(found: Found) -> str | None:
+def _signature(match: Found) -> str | None:
     """A function or operator that has no such arguments. BYTES: text functions of BYTES are missing here."""
-    if "BLOB" in found[2]:
+    if "BLOB" in match[2]:
         return None
-    kind = "function" if found[1].isidentifier() and found[1] not in OPERATORS else "operator"
-    return f"No matching signature for {kind} {_called(found[1])} for argument types: {_types(found[2])}"
+    kind = "function" if match[1].isidentifier() and match[1] not in OPERATORS else "operator"
+    return f"No matching signature for {kind} {_called(match[1])} for argument types: {_types(match[2])}"
 
 
 def _called(name: str) -> str:
@@ -87,8 +87,8 @@ def _types(text: str) -> str:
     return re.sub(r"(\w+)\[\]", r"ARRAY<\1>", text)
 
 
-def _unread(found: Found) -> str:
-    return NOT_TO_READ.get(found[2], f"Could not cast {{}} to type {_types(found[2])}").format(found[1])
+def _unread(match: Found) -> str:
+    return NOT_TO_READ.get(match[2], f"Could not cast {{}} to type {_types(match[2])}").format(match[1])
 
 
 NO_OVERLOAD = r"No function matches the given name and argument types '([^(]+)\((.*)\)'"
@@ -129,14 +129,14 @@ WORDINGS: dict[str, str | Callable[[Found], str | None]] = {
     r"division by zero": "division by zero",
     r'candidate function for the function call "([^(]+)\((.*)\)"': _signature,
     r"CSV Error on Line: (\d+)": r"Error detected while parsing row at line \1",
-    r"Macro (to_\w+)\(\) does not support": lambda found: f"Invalid cast to {found[1][3:].upper()}",
-    r"Macro (\w+)\(\) does not support": lambda found: f"No matching signature for function {found[1].upper()}",
+    r"Macro (to_\w+)\(\) does not support": lambda match: f"Invalid cast to {match[1][3:].upper()}",
+    r"Macro (\w+)\(\) does not support": lambda match: f"No matching signature for function {match[1].upper()}",
     r"Malformed JSON": "syntax error while parsing JSON value",
     r"Failure in decode": "Invalid UTF-8 sequence in BYTES",
     r"Unknown TimeZone '(.*)'": r"Invalid time zone: \1",
     r"missing [)\]]: |invalid (?:escape|perl operator|character class|repetition)": "Cannot parse regular expression",
     NO_OVERLOAD: _signature,
     r"Cannot (?:compare|mix) values of type (.*?) and (?:type )?(.*?)(?: in|-| -)": (
-        lambda found: f"No matching signature for argument types: {_types(found[1])}, {_types(found[2])}"
+        lambda match: f"No matching signature for argument types: {_types(match[1])}, {_types(match[2])}"
     ),
 }

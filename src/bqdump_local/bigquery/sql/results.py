@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
+from bqdump_local.bigquery.errors import invalid_query
 from bqdump_local.bigquery.files.formats import rest_columns
 from bqdump_local.bigquery.sql import parameters
-from bqdump_local.bigquery.sql.parsing import invalid_query
-from bqdump_local.bigquery.statements import columns
-from bqdump_local.bigquery.tables.types import Field, duckdb_type, field_of, literal, quote
+from bqdump_local.bigquery.sql.column_types import typed as typed_column
+from bqdump_local.bigquery.types import Field, duckdb_type, field_of, literal, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -79,26 +79,26 @@ def _open_struct(select: exp.Select) -> None:
     select.set("kind", None)
 
 
-def cast_types(select: exp.Expression, given: list[dict[str, Any]]) -> dict[str, str]:
+def cast_types(select: exp.Expression, sent: list[dict[str, Any]]) -> dict[str, str]:
     """The type of each column that is a CAST or a parameter; "" for other expressions, such as JSON text.
 
-    given: the parameters of the query.
+    sent: the parameters of the query.
     """
-    found: dict[str, str] = {}
+    types: dict[str, str] = {}
     positions = [node for node in select.dfs() if isinstance(node, exp.Placeholder)]
     if isinstance(select, exp.Select):
         replaced = [item for star in select.expressions if star.is_star for item in star.args.get("replace") or ()]
         for item in (*select.expressions, *replaced):
             inner = item.unalias()
             if isinstance(inner, exp.Cast):
-                found[item.alias_or_name.lower()] = inner.to.sql(dialect="bigquery")
+                types[item.alias_or_name.lower()] = inner.to.sql(dialect="bigquery")
             elif isinstance(inner, (exp.Parameter, exp.Placeholder)):
                 position = next((n for n, node in enumerate(positions) if node is inner), 0)
-                parameter = parameters.find(given, inner.name, position)
-                found[item.alias_or_name.lower()] = parameters.type_name(parameter["parameterType"])
+                parameter = parameters.find(sent, inner.name, position)
+                types[item.alias_or_name.lower()] = parameters.type_name(parameter["parameterType"])
             elif isinstance(inner, exp.If) or (isinstance(inner, exp.JSONFormat) and not inner.args.get("to_json")):
-                found[item.alias_or_name.lower()] = ""
-    return found
+                types[item.alias_or_name.lower()] = ""
+    return types
 
 
 def describe(
@@ -127,7 +127,7 @@ def describe(
 def _of_type(name: str, text: str) -> Field:
     """A column of a type in GoogleSQL, without the type's parameters."""
     kind = exp.DataType.build(PARAMETERS.sub("", text), dialect="bigquery")
-    return columns.typed(name, kind)
+    return typed_column(name, kind)
 
 
 def stored_select(fields: Sequence[Field], sql: str) -> str:

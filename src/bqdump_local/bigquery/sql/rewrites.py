@@ -8,12 +8,12 @@ from typing import Any, Protocol
 from sqlglot import exp
 
 from bqdump_local.bigquery.files.formats import to_json_string
-from bqdump_local.bigquery.jobs.settings import USER
+from bqdump_local.bigquery.functions import dates
+from bqdump_local.bigquery.functions.nodes import call
+from bqdump_local.bigquery.settings import USER
 from bqdump_local.bigquery.sql import parameters, structs
-from bqdump_local.bigquery.sql.functions import dates
-from bqdump_local.bigquery.sql.functions.nodes import call
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME
-from bqdump_local.bigquery.tables.types import Field, failing
+from bqdump_local.bigquery.types import Field, failing
 
 # GEOGRAPHY is stored as WKT.
 TEXT_ALREADY = {"ST_GEOGFROMTEXT", "ST_ASTEXT"}

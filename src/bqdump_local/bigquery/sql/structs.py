@@ -32,7 +32,7 @@ def _names_in_first_query(node: exp.Expression) -> list[str]:
     union = select.parent if isinstance(select, exp.Select) else None
     if not isinstance(union, exp.SetOperation) or union.expression is not select:
         return []
-    place = next(number for number, one in enumerate(select.expressions) if one is item)
+    place = next(number for number, other in enumerate(select.expressions) if other is item)
     first: exp.Expression = union
     while isinstance(first, exp.SetOperation):
         first = first.this
@@ -40,7 +40,7 @@ def _names_in_first_query(node: exp.Expression) -> list[str]:
     struct = columns[place].unalias() if place < len(columns) else None
     if not isinstance(struct, exp.Struct) or len(struct.expressions) != len(node.expressions):
         return []
-    names = [one.name if isinstance(one, exp.PropertyEQ) else one.alias_or_name for one in struct.expressions]
+    names = [item.name if isinstance(item, exp.PropertyEQ) else item.alias_or_name for item in struct.expressions]
     return names if all(names) else []
 
 
@@ -52,8 +52,8 @@ def _named_elsewhere(node: exp.Expression) -> bool:
     """Whether a type, or another struct of the same array, has names for the members."""
     parent = node.parent
     if isinstance(parent, exp.Array):
-        others = [struct for struct in parent.expressions if isinstance(struct, exp.Struct) and struct is not node]
-        if any(isinstance(item, exp.PropertyEQ) for struct in others for item in struct.expressions):
+        siblings = [struct for struct in parent.expressions if isinstance(struct, exp.Struct) and struct is not node]
+        if any(isinstance(item, exp.PropertyEQ) for struct in siblings for item in struct.expressions):
             return True
     while isinstance(parent, (exp.Array, exp.Struct, exp.Tuple, exp.Paren, exp.PropertyEQ)):
         parent = parent.parent

@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import BigQueryError, unsupported
-from bqdump_local.bigquery.sql import metadata, names, operands, parameters, partition_filter, rewrites, unnested
-from bqdump_local.bigquery.sql.functions import calls, known
-from bqdump_local.bigquery.sql.parsing import invalid_query, parse
+from bqdump_local.bigquery.errors import BigQueryError, invalid_query, unsupported
+from bqdump_local.bigquery.functions import calls, known
+from bqdump_local.bigquery.sql import (
+    inlining,
+    metadata,
+    names,
+    operands,
+    parameters,
+    partition_filter,
+    rewrites,
+    unnested,
+)
+from bqdump_local.bigquery.sql.parsing import parse
 from bqdump_local.bigquery.sql.results import cast_types
-from bqdump_local.bigquery.statements import routines
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table
-from bqdump_local.bigquery.tables.types import Field, quote
+from bqdump_local.bigquery.types import Field, quote
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.tables.catalog import Catalog
@@ -71,7 +79,7 @@ class Translation:
         return self.find(node)
 
     def to_duckdb(self, statement: exp.Expression, target: exp.Table | None = None, stored: str = "") -> str:
-        """The statement for DuckDB, which changes it. target: a table to replace by the stored table of that name."""
+        """Translate the statement, which is changed. target: a table to replace by the stored table of that name."""
         pseudo = names_pseudo_columns(statement)
         statement = self.resolve(statement, target, stored)
         operands.check(statement, self.source_fields)
@@ -89,13 +97,16 @@ class Translation:
         """The statement with stored tables in place of those that it names, which `referenced` has then."""
         pseudo = names_pseudo_columns(statement)
         defined = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
-        statement = routines.with_calls_inlined(statement, self)
+        statement = inlining.with_calls_inlined(statement, self.catalog, self.project)
         named = list(statement.find_all(exp.Table))
         names.unqualify(statement, named, self.project)
         names.refuse_duplicates(statement)
         unnested.name_members(statement, self._columns_of(named))
         for node in named:
-            if isinstance(node.this, exp.Anonymous) and (query := routines.inlined(node, self)) is not None:
+            if (
+                isinstance(node.this, exp.Anonymous)
+                and (query := inlining.inlined(node, self.catalog, self.project)) is not None
+            ):
                 self._function(node, query)
             elif isinstance(node.this, exp.Func):
                 raise known.of_tables(node)
@@ -107,12 +118,12 @@ class Translation:
 
     def _columns_of(self, named: Sequence[exp.Table]) -> dict[str, Sequence[Field]]:
         """The columns of those tables that are stored or views, by the name that the statement gives them."""
-        found: dict[str, Sequence[Field]] = {}
+        columns: dict[str, Sequence[Field]] = {}
         for node in named:
             if isinstance(node.this, exp.Identifier) and (node.db or self.default_dataset):
                 with suppress(BigQueryError):
-                    found[node.alias_or_name.lower()] = self.find(node).fields
-        return found
+                    columns[node.alias_or_name.lower()] = self.find(node).fields
+        return columns
 
     def _function(self, node: exp.Table, query: exp.Expression) -> None:
         """Replace the call of a table function by its query."""
@@ -182,9 +193,9 @@ class Translation:
 
     def parameter(self, node: exp.Expression) -> exp.Expression:
         """The value of a parameter of the query. Those without a name are taken in turn."""
-        found = parameters.find(self.parameters, node.name, self._positional)
+        parameter = parameters.find(self.parameters, node.name, self._positional)
         self._positional += node.name in {"", "?"}
-        return parameters.value(found["parameterType"], found.get("parameterValue") or {})
+        return parameters.value(parameter["parameterType"], parameter.get("parameterValue") or {})
 
     def casts(self, select: exp.Expression) -> dict[str, str]:
         """The type of each column of a query that is a CAST or a parameter."""

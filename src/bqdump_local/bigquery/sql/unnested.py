@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.tables.types import Field
+from bqdump_local.bigquery.types import Field
 
 # The parts of a column's path, the first one first.
 PATH = ("catalog", "db", "table", "this")
@@ -31,8 +31,8 @@ def name_members(statement: exp.Expression, tables: dict[str, Sequence[Field]]) 
     queries = {cte.alias.lower(): cte.this for cte in statement.find_all(exp.CTE)}
     for select in list(statement.find_all(exp.Select)):
         nodes = _sources(select)
-        found = [_source(node, statement, tables) for node in nodes if isinstance(node, exp.Unnest)]
-        arrays = [source for source in found if source is not None]
+        sources = [_source(node, statement, tables) for node in nodes if isinstance(node, exp.Unnest)]
+        arrays = [source for source in sources if source is not None]
         if arrays:
             taken = {name for node in nodes for name in _names_of(node, queries, tables)}
             members = {name: array for array in arrays for name in array.members if name not in taken}
@@ -64,7 +64,7 @@ def _source(node: exp.Unnest, statement: exp.Expression, tables: dict[str, Seque
 
 
 def _members(array: exp.Expression, statement: exp.Expression, tables: dict[str, Sequence[Field]]) -> tuple[str, ...]:
-    """The members of the structs in an array, in lower case; none if it has no structs, or nobody knows them."""
+    """The members of the structs in an array, in lower case; none if it has no structs, or they are not known."""
     if not isinstance(array, (exp.Column, exp.Dot)):
         struct = array.find(exp.Struct) if isinstance(array, (exp.Array, exp.ArrayAgg)) else None
         return _names(struct) if struct is not None and _depth(struct, array) <= 1 else ()
@@ -73,9 +73,9 @@ def _members(array: exp.Expression, statement: exp.Expression, tables: dict[str,
     known = {tuple(member.name.lower() for member in field.fields) for field in every if field.mode == "REPEATED"}
     if len(known) == 1:
         return known.pop()
-    made = [alias.this for alias in statement.find_all(exp.Alias) if alias.alias.lower() == name]
-    made = [value.this if isinstance(value, exp.IgnoreNulls) else value for value in made]
-    of_aliases = {_members(value, statement, {}) for value in made if isinstance(value, (exp.Array, exp.ArrayAgg))}
+    aliased = [alias.this for alias in statement.find_all(exp.Alias) if alias.alias.lower() == name]
+    aliased = [value.this if isinstance(value, exp.IgnoreNulls) else value for value in aliased]
+    of_aliases = {_members(value, statement, {}) for value in aliased if isinstance(value, (exp.Array, exp.ArrayAgg))}
     return of_aliases.pop() if not known and len(of_aliases) == 1 else ()
 
 
@@ -132,10 +132,10 @@ def _qualify(column: exp.Column, select: exp.Select, members: dict[str, Source])
     source = members.get(path[0].name.lower()) if all(isinstance(part, exp.Identifier) for part in path) else None
     if source is None or (len(path) == 1 and _means_output(column, select)):
         return
-    made: exp.Expression = exp.Column(this=path[0].copy(), table=source.name.copy())
+    qualified: exp.Expression = exp.Column(this=path[0].copy(), table=source.name.copy())
     for part in path[1:]:
-        made = exp.Dot(this=made, expression=part.copy())
-    column.replace(made)
+        qualified = exp.Dot(this=qualified, expression=part.copy())
+    column.replace(qualified)
 
 
 def _means_output(column: exp.Column, select: exp.Select) -> bool:
@@ -153,17 +153,17 @@ def _list_members(select: exp.Select, nodes: Sequence[exp.Expression], arrays: S
     for star in [item for item in select.expressions if isinstance(item, exp.Star) and not item.args.get("replace")]:
         excepted = list(star.args.get("except_") or ())
         own = {name for array in arrays for name in array.members}
-        others = [item for item in excepted if item.name.lower() not in own]
+        left_out = [item for item in excepted if item.name.lower() not in own]
         listed: list[exp.Expression] = []
         for array in arrays:
             inner = [item.copy() for item in excepted if item.name.lower() in array.members]
-            others.append(array.name.copy())
+            left_out.append(array.name.copy())
             listed.append(exp.Column(this=exp.Star(**({"except_": inner} if inner else {})), table=array.name.copy()))
             if array.offset is not None:
-                others.append(array.offset.copy())
+                left_out.append(array.offset.copy())
                 if array.offset.name.lower() not in {item.name.lower() for item in excepted}:
                     listed.append(exp.column(array.offset.copy()))
-        star.set("except_", others)
+        star.set("except_", left_out)
         place = select.expressions.index(star)
         before = [] if len(nodes) == len(arrays) else [star]
         select.set("expressions", [*select.expressions[:place], *before, *listed, *select.expressions[place + 1 :]])

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import duplicate, unsupported
-from bqdump_local.bigquery.sql.parsing import COLUMN_OPTIONS, invalid_query
+from bqdump_local.bigquery.errors import duplicate, invalid_query, unsupported
+from bqdump_local.bigquery.sql.column_types import typed
+from bqdump_local.bigquery.sql.parsing import COLUMN_OPTIONS
 from bqdump_local.bigquery.sql.translation import Translation
 from bqdump_local.bigquery.statements import columns, options
-from bqdump_local.bigquery.tables import buffers
 from bqdump_local.bigquery.tables.tables import Table
-from bqdump_local.bigquery.tables.types import Field, duckdb_type, quote
+from bqdump_local.bigquery.types import Field, duckdb_type, quote
 
 Properties = dict[str, object]
 # Each column with the SQL that computes it from the present columns.
@@ -48,8 +48,8 @@ def _act(table: Table, action: exp.Expression | None, translation: Translation) 
             if added.get("primaryKey") and known.get("primaryKey"):
                 raise invalid_query(f"Table {table.name} already has a primary key")
             foreign = [*known.get("foreignKeys", ()), *added.get("foreignKeys", ())]
-            made = {**known, **added, **({"foreignKeys": foreign} if foreign else {})}
-            _change(table, {**table.properties, "tableConstraints": made}, translation)
+            keys = {**known, **added, **({"foreignKeys": foreign} if foreign else {})}
+            _change(table, {**table.properties, "tableConstraints": keys}, translation)
         case exp.Command() if action.name.upper() == "DROP":
             _drop_key(table, action.text("expression"), translation)
         case exp.ColumnDef() | exp.Drop() | exp.RenameColumn() | exp.AlterColumn():
@@ -59,7 +59,7 @@ def _act(table: Table, action: exp.Expression | None, translation: Translation) 
 
 
 def _options_of(action: exp.AlterSet) -> list[exp.Expression]:
-    return [item for found in action.expressions if found is not None for item in found.expressions]
+    return [item for listed in action.expressions if listed is not None for item in listed.expressions]
 
 
 def _change(table: Table, properties: Properties, translation: Translation) -> None:
@@ -89,8 +89,8 @@ def _drop_key(table: Table, text: str, translation: Translation) -> None:
     else:
         raise unsupported("this ALTER statement", location="query")
     properties = {key: value for key, value in table.properties.items() if key != "tableConstraints"}
-    if made := {key: value for key, value in known.items() if value}:
-        properties["tableConstraints"] = made
+    if left := {key: value for key, value in known.items() if value}:
+        properties["tableConstraints"] = left
     _change(table, properties, translation)
 
 
@@ -103,11 +103,11 @@ def _columns(table: Table, action: exp.Expression, translation: Translation) -> 
         schema = {"fields": [field.to_json() for field in changed]}
         _change(table, {**table.properties, "schema": schema}, translation)
         return
-    made = _altered(present, action, translation)
-    fields = tuple(field for field, _ in made.values())
+    altered = _altered(present, action, translation)
+    fields = tuple(field for field, _ in altered.values())
 
-    selected = ", ".join(f"{value} AS {quote(field.name)}" for field, value in made.values())
-    buffers.reshape(translation.catalog, table, selected, fields)
+    selected = ", ".join(f"{value} AS {quote(field.name)}" for field, value in altered.values())
+    translation.catalog.reshape(table, selected, fields)
 
 
 def _altered(present: Columns, action: exp.Expression, translation: Translation) -> Columns:
@@ -120,7 +120,7 @@ def _altered(present: Columns, action: exp.Expression, translation: Translation)
         if isinstance(action, exp.Drop) and action.args.get("exists"):
             return present
         raise invalid_query(f"Column not found: {name}")
-    field, made = present[key]
+    field, value = present[key]
     match action:
         case exp.Drop():
             return {other: column for other, column in present.items() if other != key}
@@ -130,10 +130,10 @@ def _altered(present: Columns, action: exp.Expression, translation: Translation)
                 raise invalid_query(f"Column already exists: {renamed}")
             # The column keeps its place.
             names = {other: renamed.lower() if other == key else other for other in present}
-            changed = {**present, key: (replace(field, name=renamed), made)}
+            changed = {**present, key: (replace(field, name=renamed), value)}
             return {names[other]: column for other, column in changed.items()}
         case exp.AlterColumn():
-            return {**present, key: _retyped(field, made, action, translation)}
+            return {**present, key: _retyped(field, value, action, translation)}
     raise unsupported("this ALTER statement", location="query")
 
 
@@ -150,37 +150,37 @@ def _added(present: Columns, action: exp.ColumnDef, translation: Translation) ->
     return {**present, key: (added, f"{empty}::{duckdb_type(added)}")}
 
 
-def _retyped(field: Field, made: str, action: exp.AlterColumn, translation: Translation) -> tuple[Field, str]:
+def _retyped(field: Field, expression: str, action: exp.AlterColumn, translation: Translation) -> tuple[Field, str]:
     recorded = dict(field.recorded)
     if action.meta.get(COLUMN_OPTIONS):
         chosen = options.properties(action.meta[COLUMN_OPTIONS], options.COLUMN, translation)
         if "description" in chosen:
             field = replace(field, description=chosen.pop("description"))
         kept = {key: value for key, value in {**recorded, **chosen}.items() if value is not None}
-        return replace(field, recorded=tuple(kept.items())), made
+        return replace(field, recorded=tuple(kept.items())), expression
     if kind := action.args.get("dtype"):
-        other = columns.typed(field.name, kind)
+        other = typed(field.name, kind)
         kept = {key: value for key, value in recorded.items() if key != "maxLength"}
         wider = replace(
             other, mode=field.mode, description=field.description, recorded=(*kept.items(), *other.recorded)
         )
-        return wider, f"CAST({made} AS {duckdb_type(wider)})"
+        return wider, f"CAST({expression} AS {duckdb_type(wider)})"
     if action.args.get("allow_null"):
-        return replace(field, mode="NULLABLE"), made
+        return replace(field, mode="NULLABLE"), expression
     if (default := action.args.get("default")) is not None:
         recorded["defaultValueExpression"] = default.sql(dialect="bigquery")
     elif action.args.get("drop"):
         recorded.pop("defaultValueExpression", None)
     else:
         raise unsupported("this ALTER statement", location="query")
-    return replace(field, recorded=tuple(recorded.items())), made
+    return replace(field, recorded=tuple(recorded.items())), expression
 
 
 def _schema(statement: exp.Alter, translation: Translation) -> str:
     node = statement.this
     project, name = (node.db or translation.project, node.name)
-    found = {sibling.dataset_id for sibling in translation.catalog.datasets(project)}
-    if statement.args.get("exists") and name not in found:
+    names = {sibling.dataset_id for sibling in translation.catalog.datasets(project)}
+    if statement.args.get("exists") and name not in names:
         return "ALTER_SCHEMA"
     dataset = translation.catalog.dataset(project, name)
     for action in statement.args.get("actions") or [None]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.sql.functions.known import OWN
-from bqdump_local.bigquery.tables.types import Field, quote
+from bqdump_local.bigquery.functions.known import OWN
+from bqdump_local.bigquery.types import Field, quote
 
 
 def match(statement: exp.Expression, fields: Sequence[Field]) -> None:
@@ -42,8 +42,8 @@ def _match_insert(inserted: exp.Insert, known: dict[str, Field]) -> None:
             for name, field in zip(names, targets, strict=True)
             if field is not None
         ]
-        given = exp.Subquery(this=inserted.expression.copy(), alias=alias)
-        inserted.set("expression", exp.Select(expressions=[exp.Star(replace=replaced)]).from_(given))
+        subquery = exp.Subquery(this=inserted.expression.copy(), alias=alias)
+        inserted.set("expression", exp.Select(expressions=[exp.Star(replace=replaced)]).from_(subquery))
 
 
 def _wrap(value: exp.Expression, field: Field) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import duplicate, invalid
-from bqdump_local.bigquery.sql.parsing import invalid_query, parse
+from bqdump_local.bigquery.errors import duplicate, invalid, invalid_query
+from bqdump_local.bigquery.sql.parsing import parse
 from bqdump_local.bigquery.statements import options
 from bqdump_local.bigquery.tables import decorators
 from bqdump_local.bigquery.tables.definitions import check_expiration
@@ -36,51 +36,51 @@ OPERATIONS = ("COPY", "SNAPSHOT", "RESTORE", "CLONE")
 
 def run(text: str, translation: Translation) -> str | None:
     """Run a statement that creates a clone, a copy or a snapshot, or drops a snapshot. Returns its type, or None."""
-    if found := DROP.fullmatch(text):
-        table = _find(found["name"], translation)
-        if table is None and not found["exists"]:
-            translation.find_named(found["name"])
+    if match := DROP.fullmatch(text):
+        table = _find(match["name"], translation)
+        if table is None and not match["exists"]:
+            translation.find_named(match["name"])
         if table is not None:
             if table.kind != "SNAPSHOT":
                 raise invalid_query(f"{table.name} is a {table.kind}, and DROP SNAPSHOT TABLE drops table snapshots")
             translation.catalog.delete_table(table)
         return "DROP_SNAPSHOT_TABLE"
-    if (found := CREATE.fullmatch(text)) is None:
+    if (match := CREATE.fullmatch(text)) is None:
         return None
-    _create(found, translation)
-    return "CREATE_SNAPSHOT_TABLE" if found["snapshot"] else f"CREATE_TABLE_{'CLONE' if _clones(found) else 'COPY'}"
+    _create(match, translation)
+    return "CREATE_SNAPSHOT_TABLE" if match["snapshot"] else f"CREATE_TABLE_{'CLONE' if _clones(match) else 'COPY'}"
 
 
-def _clones(found: re.Match[str]) -> bool:
-    return found["way"].upper() == "CLONE"
+def _clones(statement: re.Match[str]) -> bool:
+    return statement["way"].upper() == "CLONE"
 
 
-def _create(found: re.Match[str], translation: Translation) -> None:
-    existing = _find(found["name"], translation)
-    if existing is not None and found["exists"]:
+def _create(wanted: re.Match[str], translation: Translation) -> None:
+    existing = _find(wanted["name"], translation)
+    if existing is not None and wanted["exists"]:
         return
-    if existing is not None and not found["replace"]:
+    if existing is not None and not wanted["replace"]:
         raise duplicate("Table", existing.name)
-    (select,) = parse(f"SELECT 1 FROM {found['source']}{found['moment'] or ''}")
+    (select,) = parse(f"SELECT 1 FROM {wanted['source']}{wanted['moment'] or ''}")
     node = select.find(exp.Table)
     source = translation.find(node)
     moment = node.args.get("version")
     version = source.current
     if moment is not None:
         version = source.version_at(translation.milliseconds(moment), translation.now_ms)
-    known = options.SNAPSHOT if found["snapshot"] else options.TABLE
-    chosen = options.properties(_properties(found["options"]), known, translation)
-    operation = "SNAPSHOT" if found["snapshot"] else found["way"].upper()
-    place = _reference(found["name"], translation)
-    make(translation.catalog, operation, source, version, place, chosen, replace=bool(found["replace"]))
+    known = options.SNAPSHOT if wanted["snapshot"] else options.TABLE
+    chosen = options.properties(_properties(wanted["options"]), known, translation)
+    operation = "SNAPSHOT" if wanted["snapshot"] else wanted["way"].upper()
+    place = _reference(wanted["name"], translation)
+    make(translation.catalog, operation, source, version, place, chosen, replace=bool(wanted["replace"]))
 
 
 def _properties(text: str | None) -> list[exp.Expression]:
     if not text:
         return []
     (statement,) = parse(f"CREATE TABLE x (a INT64) OPTIONS {text}")
-    found = statement.args.get("properties")
-    return list(found.expressions) if found else []
+    listed = statement.args.get("properties")
+    return list(listed.expressions) if listed else []
 
 
 def _reference(name: str, translation: Translation) -> tuple[str, str, str]:
@@ -147,6 +147,6 @@ def copy(catalog: Catalog, copied: dict[str, Any], sources: list[decorators.Sour
         moment = datetime.fromisoformat(str(expires).replace("Z", "+00:00"))
         chosen["expirationTime"] = str(round(moment.astimezone(UTC).timestamp() * 1000))
         check_expiration(chosen, catalog.settings.now_ms())
-    made = make(catalog, operation, first.table, first.version, place, chosen)
+    table = make(catalog, operation, first.table, first.version, place, chosen)
     with catalog.warehouse.cursor() as cursor:
-        return made.current.measure(cursor)[0]
+        return table.current.measure(cursor)[0]

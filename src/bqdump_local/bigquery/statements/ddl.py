@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import BigQueryError, unsupported
-from bqdump_local.bigquery.jobs import writing
-from bqdump_local.bigquery.sql.parsing import invalid_query, parse
+from bqdump_local.bigquery.errors import BigQueryError, invalid_query, unsupported
+from bqdump_local.bigquery.rows import writing
+from bqdump_local.bigquery.sql.parsing import parse
 from bqdump_local.bigquery.sql.results import describe, name_columns, stored_select
 from bqdump_local.bigquery.sql.translation import Translation
 from bqdump_local.bigquery.statements import columns, options
-from bqdump_local.bigquery.tables.types import Field, quote
+from bqdump_local.bigquery.types import Field, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -77,15 +77,15 @@ def translated(
     casts = translation.casts(select)
     sql = translation.to_duckdb(select)
     with translation.catalog.warehouse.cursor() as cursor:
-        found = describe(cursor, sql, translation.source_fields, casts)
-    if defined and len(found) != len(defined):
+        columns = describe(cursor, sql, translation.source_fields, casts)
+    if defined and len(columns) != len(defined):
         raise invalid_query(
-            f"The number of columns in the column list is {len(defined)}, and the query has {len(found)}"
+            f"The number of columns in the column list is {len(defined)}, and the query has {len(columns)}"
         )
     if defined:
         # The columns of a definition are those of the query by position.
         sql = f"SELECT * FROM ({sql}) AS given({', '.join(quote(field.name) for field in defined)})"
-    return defined or found, stored_select(defined or found, sql)
+    return defined or columns, stored_select(defined or columns, sql)
 
 
 def view_fields(query: str, translation: Translation) -> tuple[Field, ...]:
@@ -168,39 +168,39 @@ def _view_columns(
     listed = schema.expressions
     if len(listed) != len(fields):
         raise invalid_query(f"The view lists {len(listed)} columns, and its query has {len(fields)}")
-    made = []
+    columns = []
     for node, field in zip(listed, fields, strict=True):
-        found = node.find(exp.Properties) if isinstance(node, exp.ColumnDef) else None
-        chosen = options.properties(found.expressions if found else (), options.COLUMN, translation)
-        made.append(replace(field, name=node.name, description=chosen.get("description")))
-    return tuple(made)
+        listed_options = node.find(exp.Properties) if isinstance(node, exp.ColumnDef) else None
+        chosen = options.properties(listed_options.expressions if listed_options else (), options.COLUMN, translation)
+        columns.append(replace(field, name=node.name, description=chosen.get("description")))
+    return tuple(columns)
 
 
 def _like(statement: exp.Create, translation: Translation) -> tuple[tuple[Field, ...], dict[str, Any]]:
     """The columns and properties of the table after LIKE."""
-    found = statement.find(exp.LikeProperty)
-    if found is None:
+    like = statement.find(exp.LikeProperty)
+    if like is None:
         return (), {}
-    table = translation.find(found.this)
+    table = translation.find(like.this)
     kept = ("timePartitioning", "rangePartitioning", "clustering", "description", "labels", "requirePartitionFilter")
     return table.fields, {key: table.properties[key] for key in kept if key in table.properties}
 
 
 def _properties(statement: exp.Create, known: dict[str, Any], translation: Translation) -> dict[str, Any]:
     """Partitioning, clustering and OPTIONS as properties of a resource."""
-    found: dict[str, Any] = {}
+    resource: dict[str, Any] = {}
     listed = statement.args.get("properties")
     items = listed.expressions if listed else []
     for item in items:
         if isinstance(item, exp.PartitionedByProperty):
-            found |= _partitioning(item.this)
+            resource |= _partitioning(item.this)
         elif isinstance(item, exp.ClusterProperty):
-            found["clustering"] = {"fields": [column.name for column in item.expressions]}
+            resource["clustering"] = {"fields": [column.name for column in item.expressions]}
         elif isinstance(item, exp.ExternalProperty):
             raise unsupported("CREATE EXTERNAL TABLE; create the table through the API", location="query")
         elif isinstance(item, exp.TemporaryProperty):
             raise unsupported("temporary tables", location="query")
-    return options.merged(found, options.properties(items, known, translation))
+    return options.merged(resource, options.properties(items, known, translation))
 
 
 def _partitioning(by: exp.Expression) -> dict[str, Any]:

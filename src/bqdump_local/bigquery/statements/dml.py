@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.jobs import writing
-from bqdump_local.bigquery.sql.parsing import invalid_query
+from bqdump_local.bigquery.errors import invalid_query
+from bqdump_local.bigquery.rows import defaults, writing
 from bqdump_local.bigquery.sql.translation import Translation, names_pseudo_columns
-from bqdump_local.bigquery.statements import by_position, defaults
+from bqdump_local.bigquery.statements import by_position
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def change(statement: exp.Expression, translation: Translation) -> tuple[int, di
     def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
         cursor.execute(f"CREATE TABLE {name} AS FROM {table.current.name}")
         defaults.apply(cursor, name, table.fields, translation)
-        there = cursor.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
+        before = cursor.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
         if isinstance(statement, exp.Merge):
             _check_matches(cursor, statement, target, name, translation)
         sql = translation.to_duckdb(statement, target, name)
@@ -63,7 +63,7 @@ def change(statement: exp.Expression, translation: Translation) -> tuple[int, di
         writing.check_values(cursor, name, table.fields)
         if isinstance(statement, exp.Insert):
             settings = translation.catalog.settings
-            writing.check_partitions(cursor, name, there, table.properties, settings.partitions_per_job)
+            writing.check_partitions(cursor, name, before, table.properties, settings.partitions_per_job)
 
     translation.catalog.new_version(table, build)
     return counts.total(), {stat: str(counts[action]) for action, stat in STATISTICS.items()}
@@ -80,8 +80,8 @@ def _check_matches(
     row = exp.column("rowid", table=table.alias_or_name)
     query = exp.select("1").from_(table).join(statement.args["using"].copy(), on=statement.args["on"].copy())
     query = query.group_by(row).having("COUNT(*) > 1").limit(1)
-    found = query.find(exp.Table, bfs=True)
-    if cursor.execute(translation.to_duckdb(query, found, name)).fetchall():
+    changed = query.find(exp.Table, bfs=True)
+    if cursor.execute(translation.to_duckdb(query, changed, name)).fetchall():
         raise invalid_query("UPDATE/MERGE must match at most one source row for each target row")
 
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import invalid
+from bqdump_local.bigquery.errors import invalid, invalid_query
 from bqdump_local.bigquery.files.formats import logical_bytes
-from bqdump_local.bigquery.jobs import extract
-from bqdump_local.bigquery.sql.parsing import invalid_query
+from bqdump_local.bigquery.rows import extract
 from bqdump_local.bigquery.sql.translation import Translation
 from bqdump_local.bigquery.statements import ddl
 
@@ -66,11 +65,11 @@ def _checked(statement: exp.Export) -> tuple[str, bool, extract.FileFormat]:
 
 
 def _options(statement: exp.Export) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for item in statement.args["options"].expressions:
         if isinstance(item, exp.FileFormatProperty):
-            found["format"] = item.this.name
+            options["format"] = item.this.name
         else:
             value = item.args["value"]
-            found[item.name.lower()] = bool(value.this) if isinstance(value, exp.Boolean) else value.name
-    return found
+            options[item.name.lower()] = bool(value.this) if isinstance(value, exp.Boolean) else value.name
+    return options

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import unsupported
-from bqdump_local.bigquery.sql.parsing import invalid_query
+from bqdump_local.bigquery.errors import invalid_query, unsupported
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.sql.translation import Translation
@@ -98,10 +97,10 @@ def properties(
     items: Iterable[exp.Expression | None], known: dict[str, tuple[str, Convert]], translation: Translation
 ) -> dict[str, Any]:
     """The properties that options set. NULL gives None, which removes a property."""
-    found: dict[str, Any] = {}
+    resource: dict[str, Any] = {}
     for item in items:
         if isinstance(item, exp.CollateProperty):
-            found["defaultCollation"] = item.this.name
+            resource["defaultCollation"] = item.this.name
             continue
         if isinstance(item, exp.LocationProperty):
             name, node = "location", item.this
@@ -113,22 +112,22 @@ def properties(
             raise unsupported(f"the option {name}", location="query")
         key, convert = known[name]
         value = constant(node, translation)
-        found[key] = None if value is None else convert(value)
-    return found
+        resource[key] = None if value is None else convert(value)
+    return resource
 
 
 def merged(properties: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """The properties of a resource after options have been set. A dot in a key separates it from its parent."""
-    made = dict(properties)
+    changed = dict(properties)
     for key, value in options.items():
         parent, _, child = key.rpartition(".")
         if parent:
-            made[parent] = {k: v for k, v in {**(made.get(parent) or {}), child: value}.items() if v is not None}
+            changed[parent] = {k: v for k, v in {**(changed.get(parent) or {}), child: value}.items() if v is not None}
         elif value is None or value == {}:
-            made.pop(key, None)
+            changed.pop(key, None)
         else:
-            made[key] = value
-    return made
+            changed[key] = value
+    return changed
 
 
 def constant(node: exp.Expression, translation: Translation) -> Any:

@@ -58,10 +58,10 @@ def put(catalog: Catalog, table: Table, name: str, predicate: str, grantees: lis
         "lastModifiedTime": now,
     }
     with catalog.lock:
-        others = [policy for policy in table.policies if policy_id(policy) != name]
-        if new and len(others) < len(table.policies):
+        kept = [policy for policy in table.policies if policy_id(policy) != name]
+        if new and len(kept) < len(table.policies):
             raise duplicate("Row access policy", f"{table.name}.{name}")
-        table.policies = [*others, policy]
+        table.policies = [*kept, policy]
         catalog.keep_table(table)
     return policy
 

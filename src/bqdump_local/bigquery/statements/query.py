@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import BigQueryError, cancelled
-from bqdump_local.bigquery.files.readers import reader
-from bqdump_local.bigquery.jobs import load, writing
-from bqdump_local.bigquery.jobs.connection import dataset_project
+from bqdump_local.bigquery.errors import BigQueryError, cancelled, invalid_query
+from bqdump_local.bigquery.rows import load, writing
+from bqdump_local.bigquery.rows.readers import reader
 from bqdump_local.bigquery.sql import anonymous, metadata
-from bqdump_local.bigquery.sql.parsing import invalid_query, parse
+from bqdump_local.bigquery.sql.parsing import parse
 from bqdump_local.bigquery.sql.refusals import refusal
 from bqdump_local.bigquery.sql.results import JobResult, Result, describe, fetch, name_columns
 from bqdump_local.bigquery.sql.translation import Translation
 from bqdump_local.bigquery.statements import altering, clones, ddl, dml, export_data, indexes, policies, routines
+from bqdump_local.bigquery.statements.connection import dataset_project
 from bqdump_local.bigquery.statements.scripts import temporary_tables
-from bqdump_local.bigquery.tables.types import parse_fields
+from bqdump_local.bigquery.types import parse_fields
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.files.objects import ObjectStore
@@ -241,9 +241,9 @@ class Query:
             self._catalog.warehouse.cursor() as cursor,
             load.Files.download(self._catalog.warehouse, self._store, external["sourceUris"]) as files,
         ):
-            found, select = reader(cursor, files.paths, options, fields)
+            columns, select = reader(cursor, files.paths, options, fields)
             cursor.execute(f"CREATE TABLE {name} AS {select}")
-        self._translation.source_fields.extend(found)
+        self._translation.source_fields.extend(columns)
         return name
 
 

@@ -1,4 +1,4 @@
-"""Functions, table functions and procedures: the statements that create them, and calls of those written in SQL."""
+"""Functions, table functions and procedures: the statements that create and drop them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
-import sqlglot
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid, not_found, unsupported
-from bqdump_local.bigquery.sql.functions import known
-from bqdump_local.bigquery.sql.parsing import in_parentheses, split_list, syntax_error
+from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid, not_found
+from bqdump_local.bigquery.functions import known
+from bqdump_local.bigquery.sql.inlining import body_of, called, calls
+from bqdump_local.bigquery.sql.parsing import in_parentheses, split_list
 from bqdump_local.bigquery.tables.shelf import accept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bqdump_local.bigquery.sql.translation import Translation
     from bqdump_local.bigquery.tables.catalog import Catalog
     from bqdump_local.bigquery.tables.shelf import Check
@@ -52,28 +50,26 @@ CLAUSES = re.compile(
 ARGUMENT = re.compile(r"\s*(?:(?P<mode>IN|OUT|INOUT)\s+)?(?P<name>\S+)\s+(?P<kind>.+?)\s*", re.IGNORECASE | re.DOTALL)
 DESCRIPTION = re.compile(r"description\s*=\s*(['\"])(?P<text>.*?)\1", re.IGNORECASE | re.DOTALL)
 QUOTED_BODY = re.compile(r"[rR]?(\"\"\"|'''|\"|')(?P<code>.*)\1", re.DOTALL)
-# A body can call other routines, but not itself.
-DEEPEST = 16
 
 
 def run(text: str, translation: Translation) -> str | None:
     """Run a statement that creates or drops a routine. Returns its type; None for another statement."""
-    if found := DROP.fullmatch(text):
-        kind = " ".join(found["kind"].upper().split())
-        place = _place(found["name"], translation)
-        if not translation.catalog.routines.remove(*place) and not found["exists"]:
+    if match := DROP.fullmatch(text):
+        kind = " ".join(match["kind"].upper().split())
+        place = _place(match["name"], translation)
+        if not translation.catalog.routines.remove(*place) and not match["exists"]:
             raise not_found("Routine", f"{place[0]}:{place[1]}.{place[2]}")
         return f"DROP_{kind.replace(' ', '_')}"
-    found = CREATE.match(text)
-    if found is None:
+    match = CREATE.match(text)
+    if match is None:
         return None
-    kind = " ".join(found["kind"].upper().split())
-    place = _place(found["name"], translation)
+    kind = " ".join(match["kind"].upper().split())
+    place = _place(match["name"], translation)
     statement = f"CREATE_{kind.replace(' ', '_')}"
-    if found["exists"] and translation.catalog.routines.find(*place):
+    if match["exists"] and translation.catalog.routines.find(*place):
         return statement
-    arguments, rest = in_parentheses(text[found.end() :])
-    create(translation.catalog, place, _resource(kind, arguments, rest), replace=bool(found["replace"]))
+    arguments, rest = in_parentheses(text[match.end() :])
+    create(translation.catalog, place, _resource(kind, arguments, rest), replace=bool(match["replace"]))
     return statement
 
 
@@ -106,96 +102,13 @@ def create(
     return complete
 
 
-def inlined(call: exp.Expression, translation: Translation) -> exp.Expression | None:
-    """The expression or query (of a table function) that a call of a routine in a dataset stands for.
-
-    None for a function that is not in a dataset. Raises if there is no such routine.
-    """
-    path, arguments = _called(call)
-    if len(path) < 2:
-        return None
-    place = (path[-3] if len(path) > 2 else translation.project, path[-2], path[-1])
-    found = translation.catalog.routines.find(*place)
-    if found is None and len(path) == 2 and path[0].upper() in known.GROUPS:
-        raise unsupported(f"the function {'.'.join(path).upper()}", location="query")
-    if found is None:
-        raise BigQueryError("invalidQuery", f"Function not found: {'.'.join(path)}", location="query")
-    if found.get("language") != "SQL" or found["routineType"] not in ("SCALAR_FUNCTION", "TABLE_VALUED_FUNCTION"):
-        raise BigQueryError("notImplemented", f"This local stand-in does not run {'.'.join(path)}", location="query")
-    names = [argument["name"].lower() for argument in found.get("arguments", ())]
-    if len(names) != len(arguments):
-        raise BigQueryError("invalidQuery", f"No matching signature for function {'.'.join(path)}", location="query")
-    given = dict(zip(names, arguments, strict=True))
-
-    def filled(node: exp.Expression) -> exp.Expression:
-        if isinstance(node, exp.Column) and not node.table and node.name.lower() in given:
-            return exp.Paren(this=given[node.name.lower()].copy())
-        return node
-
-    return _body(found).transform(filled)
-
-
-def _called(call: exp.Expression) -> tuple[list[str], list[exp.Expression]]:
-    """The parts of a called function's name, and its arguments. A table has them, too, when it is a function's."""
-    if isinstance(call, exp.Table):
-        function = call.this
-        parts = [part for part in (call.catalog, call.db, _name(function)) if part]
-    else:
-        function = call.expression if isinstance(call, exp.Dot) else call
-        parts = [*_parts(call.this), _name(function)] if isinstance(call, exp.Dot) else [_name(function)]
-    arguments = list(function.expressions) if isinstance(function, exp.Anonymous) else []
-    return ".".join(parts).split("."), arguments
-
-
-def _parts(node: exp.Expression) -> list[str]:
-    return [*_parts(node.this), node.expression.name] if isinstance(node, exp.Dot) else [node.name]
-
-
-def _name(function: exp.Expression) -> str:
-    return str(function.this.name if isinstance(function.this, exp.Identifier) else function.this)
-
-
-def calls(statement: exp.Expression) -> Iterator[exp.Expression]:
-    """The calls of functions with a dataset in their name."""
-    for node in statement.find_all(exp.Dot, exp.Anonymous):
-        if (isinstance(node, exp.Dot) and isinstance(node.expression, exp.Anonymous)) or (
-            isinstance(node, exp.Anonymous) and "." in _name(node) and not isinstance(node.parent, (exp.Dot, exp.Table))
-        ):
-            yield node
-
-
-def with_calls_inlined(statement: exp.Expression, translation: Translation) -> exp.Expression:
-    """The statement with the bodies of the SQL functions that it calls."""
-    for _ in range(DEEPEST):
-        found = [(call, body) for call in calls(statement) if (body := inlined(call, translation)) is not None]
-        if not found:
-            return statement
-        for call, body in found:
-            if call is statement:
-                statement = exp.Paren(this=body)
-            else:
-                call.replace(exp.Paren(this=body))
-    raise BigQueryError("invalidQuery", "Too many nested function calls", location="query")
-
-
-def _body(routine: Resource) -> exp.Expression:
-    body = routine["definitionBody"]
-    try:
-        known.refuse_foreign(sqlglot.tokenize(body, read="bigquery"))
-        if routine["routineType"] == "TABLE_VALUED_FUNCTION":
-            return sqlglot.parse_one(body, read="bigquery")
-        return sqlglot.parse_one(f"SELECT {body}", read="bigquery").expressions[0].unalias()
-    except sqlglot.errors.SqlglotError as error:
-        raise syntax_error(error) from error
-
-
 def _check_references(catalog: Catalog, project: str, routine: Resource) -> None:
     """Raise for the body of an SQL function that names tables or functions which do not exist, as BigQuery does."""
     if routine.get("language", "SQL") != "SQL" or routine["routineType"] not in TYPES.values():
         return
     if routine["routineType"] == "PROCEDURE" or routine.get("remoteFunctionOptions"):
         return
-    body = _body(routine)
+    body = body_of(routine)
     defined = {cte.alias.lower() for cte in body.find_all(exp.CTE)}
     for node in body.walk():
         known.refuse_unknown(node)
@@ -206,7 +119,7 @@ def _check_references(catalog: Catalog, project: str, routine: Resource) -> None
         if named and not node.db.upper().startswith("INFORMATION_SCHEMA"):
             catalog.table(node.catalog or project, node.db, node.name)
     for call in calls(body):
-        path, _ = _called(call)
+        path, _ = called(call)
         if len(path) > 1 and not catalog.routines.find(path[-3] if len(path) > 2 else project, path[-2], path[-1]):
             raise BigQueryError("invalidQuery", f"Function not found: {'.'.join(path)}", location="query")
 
@@ -219,41 +132,41 @@ def _resource(kind: str, arguments: str, rest: str) -> Resource:
     language = "JAVASCRIPT" if language == "JS" else language
     if OPTIONS.match(rest):
         options, rest = in_parentheses(rest)
-    found = BODY.fullmatch(rest)
-    body = found["body"] if found else ""
+    match = BODY.fullmatch(rest)
+    body = match["body"] if match else ""
     if language != "SQL":
         quoted = QUOTED_BODY.fullmatch(body)
         body = quoted["code"] if quoted else body
     elif kind.endswith("FUNCTION") and kind != "TABLE FUNCTION" and body.startswith("("):
         body = in_parentheses(body)[0].strip()
-    made: Resource = {"routineType": TYPES[kind], "language": language, "definitionBody": body}
+    resource: Resource = {"routineType": TYPES[kind], "language": language, "definitionBody": body}
     if listed := [_argument(text) for text in split_list(arguments)]:
-        made["arguments"] = listed
+        resource["arguments"] = listed
     if clauses["returns"] and kind == "TABLE FUNCTION":
         table = clauses["returns"].strip().removeprefix("TABLE").replace("<", "(").replace(">", ")")
         columns = in_parentheses(table)[0]
-        made["returnTableType"] = {"columns": [_typed(text, "type") for text in split_list(columns)]}
+        resource["returnTableType"] = {"columns": [_typed(text, "type") for text in split_list(columns)]}
     elif clauses["returns"]:
-        made["returnType"] = data_type(clauses["returns"])
+        resource["returnType"] = data_type(clauses["returns"])
     if clauses["level"]:
-        made["determinismLevel"] = "_".join(clauses["level"].upper().split())
+        resource["determinismLevel"] = "_".join(clauses["level"].upper().split())
     if clauses["connection"]:
-        made["remoteFunctionOptions"] = {"connection": clauses["connection"].replace("`", "")}
-        del made["language"]
+        resource["remoteFunctionOptions"] = {"connection": clauses["connection"].replace("`", "")}
+        del resource["language"]
     if described := DESCRIPTION.search(options):
-        made["description"] = described["text"]
-    return made
+        resource["description"] = described["text"]
+    return resource
 
 
 def _argument(text: str) -> Resource:
-    found = ARGUMENT.fullmatch(text)
-    if found is None:
+    match = ARGUMENT.fullmatch(text)
+    if match is None:
         raise BigQueryError("invalidQuery", f"Syntax error in the argument {text.strip()}", location="query")
-    name = found["name"].strip("`")
-    if found["kind"].upper() == "ANY TYPE":
+    name = match["name"].strip("`")
+    if match["kind"].upper() == "ANY TYPE":
         return {"name": name, "argumentKind": "ANY_TYPE"}
-    made = {"name": name, "dataType": data_type(found["kind"])}
-    return {**made, "mode": found["mode"].upper()} if found["mode"] else made
+    argument = {"name": name, "dataType": data_type(match["kind"])}
+    return {**argument, "mode": match["mode"].upper()} if match["mode"] else argument
 
 
 def _typed(text: str, key: str) -> Resource:

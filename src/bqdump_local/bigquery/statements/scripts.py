@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def temporary_tables(statements: Sequence[exp.Expression], translation: Translation) -> Iterator[None]:
     """Give the temporary tables of several statements a dataset, and delete it in the end.
 
-    A statement alone keeps its TEMP, which is then refused: it would have no one to read the table.
+    A statement alone keeps its TEMP, which is then refused: no later statement could read the table.
     """
     names = {name for statement in statements if (name := _temporary(statement))} if len(statements) > 1 else set()
     if not names:

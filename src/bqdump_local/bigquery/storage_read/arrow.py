@@ -19,7 +19,7 @@ from arro3.core import Array, DataType, RecordBatch, RecordBatchReader, Schema
 from arro3.core import Field as ArrowField
 
 from bqdump_local.bigquery.errors import invalid
-from bqdump_local.bigquery.tables.types import Field, literal, quote, shape
+from bqdump_local.bigquery.types import Field, literal, quote, shape
 
 if TYPE_CHECKING:
     from arro3.core.types import ArrowStreamExportable
@@ -162,8 +162,8 @@ def batches(reader: ArrowStreamExportable, fields: Sequence[Field], rows: int) -
             for start in range(0, batch.num_rows, rows):
                 yield batch.slice(start, min(rows, batch.num_rows - start))
     except Exception as error:
-        if found := re.search(f"{OUT_OF_RANGE}.*", str(error)):
-            raise invalid(found[0]) from error
+        if match := re.search(f"{OUT_OF_RANGE}.*", str(error)):
+            raise invalid(match[0]) from error
         raise
 
 

@@ -16,7 +16,7 @@ from bqdump_local.bigquery.files.formats import avro_columns
 if TYPE_CHECKING:
     import duckdb
 
-    from bqdump_local.bigquery.tables.types import Field
+    from bqdump_local.bigquery.types import Field
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class AvroRows:
 
     @property
     def num_rows(self) -> int:
-        """Their number."""
+        """The number of rows."""
         return len(self.encoded)
 
     def slice(self, start: int, count: int) -> AvroRows:
@@ -53,8 +53,8 @@ def batches(cursor: duckdb.DuckDBPyConnection, source: str, fields: Sequence[Fie
     """The rows of a source such as `t LIMIT 5`, at most `rows` per batch."""
     schema = fastavro.parse_schema(schema_of(fields))
     cursor.execute(f"SELECT {avro_columns(fields, logical_types=True)} FROM {source}")
-    while found := cursor.fetchmany(rows):
-        yield AvroRows([_encoded(schema, record) for record in avro.records(fields, found)])
+    while fetched := cursor.fetchmany(rows):
+        yield AvroRows([_encoded(schema, record) for record in avro.records(fields, fetched)])
 
 
 def _encoded(schema: Any, record: dict[str, Any]) -> bytes:

@@ -20,7 +20,7 @@ from bqdump_local.bigquery.sql.translation import Translation
 from bqdump_local.bigquery.storage_read import avro_rows
 from bqdump_local.bigquery.storage_read.arrow import Codec, arrow_schema, batches, read_columns
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table, Version
-from bqdump_local.bigquery.tables.types import Field
+from bqdump_local.bigquery.types import Field
 
 if TYPE_CHECKING:
     from arro3.core import RecordBatch, Schema
@@ -117,13 +117,13 @@ class Sessions:
 
     def find(self, name: str) -> tuple[Session, Stream]:
         """The stream of this name and its session."""
-        found = self._streams.get(name) or self._of_job(name)
-        if found is None:
+        stream = self._streams.get(name) or self._of_job(name)
+        if stream is None:
             raise not_found("read stream", name)
         self._catalog.access.require(name.split("/")[1], "bigquery.readsessions.getData")
-        if found[0].expires_ms <= self._catalog.settings.now_ms():
-            raise BigQueryError("failedPrecondition", f"request failed: session expired: {found[0].name}")
-        return found
+        if stream[0].expires_ms <= self._catalog.settings.now_ms():
+            raise BigQueryError("failedPrecondition", f"request failed: session expired: {stream[0].name}")
+        return stream
 
     def _of_job(self, name: str) -> tuple[Session, Stream] | None:
         """The default stream of a query, which has all its rows in order."""
@@ -248,5 +248,5 @@ def stream_count(size: int, stream_bytes: int, request: SessionRequest) -> int:
 
 
 def _refused(error: duckdb.Error) -> BigQueryError:
-    found = refusals.refusal(error)
-    return BigQueryError(found.reason, f"request failed: Query error: {found.message}")
+    answer = refusals.refusal(error)
+    return BigQueryError(answer.reason, f"request failed: Query error: {answer.message}")

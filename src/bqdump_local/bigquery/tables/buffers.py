@@ -1,9 +1,8 @@
-"""Streaming buffers: rows that are added, moved to their table, or given other columns together with it."""
+"""Streaming buffers: rows that are added, and moved to their table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Buffer, Table, stored_columns
@@ -12,51 +11,6 @@ if TYPE_CHECKING:
     import duckdb
 
     from bqdump_local.bigquery.tables.catalog import Catalog
-    from bqdump_local.bigquery.tables.types import Field
-
-
-def reshape(
-    catalog: Catalog,
-    table: Table,
-    selected: str,
-    fields: tuple[Field, ...],
-    also: Callable[[], None] = lambda: None,
-) -> None:
-    """Give the rows of a table other columns, also those streamed. selected: the select list that computes them.
-
-    also: changes the table in other ways; everything is stored at once.
-    """
-    hidden = f", {PARTITION_TIME}" if table.ingestion_time else ""
-
-    def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
-        cursor.execute(f"CREATE TABLE {name} AS SELECT {selected}{hidden} FROM {table.current.name}")
-
-    with table.lock, reshaped(catalog, table, f"{selected}{hidden}") as place:
-
-        def change() -> None:
-            place()
-            also()
-
-        catalog.new_version(table, build, fields, change)
-
-
-@contextmanager
-def reshaped(catalog: Catalog, table: Table, selected: str) -> Iterator[Callable[[], None]]:
-    """Copy streamed rows to other columns. Yields what puts the copy in place, which need not be called."""
-    if (buffer := table.buffer) is None:
-        yield lambda: None
-        return
-    old, name = buffer.name, catalog.warehouse.fresh_name()
-    with catalog.warehouse.cursor() as cursor:
-        cursor.execute(f"CREATE TABLE {name} AS SELECT {selected} FROM {old}")
-
-    def place() -> None:
-        buffer.name = name
-
-    try:
-        yield place
-    finally:
-        catalog.warehouse.drop([old if buffer.name == name else name])
 
 
 def stream(catalog: Catalog, table: Table, insert: Callable[[duckdb.DuckDBPyConnection, str], int], size: int) -> None:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from bqdump_local.access import Access
 from bqdump_local.bigquery.errors import BigQueryError, denied, duplicate, invalid, not_found
-from bqdump_local.bigquery.jobs.evolution import converted
-from bqdump_local.bigquery.tables import buffers
 from bqdump_local.bigquery.tables.datasets import Dataset, Datasets
 from bqdump_local.bigquery.tables.definitions import (
     check_definition,
@@ -17,18 +15,25 @@ from bqdump_local.bigquery.tables.definitions import (
     check_schema,
     with_defaults,
 )
+from bqdump_local.bigquery.tables.evolution import converted
 from bqdump_local.bigquery.tables.expiry import expired_rows, is_expired
 from bqdump_local.bigquery.tables.shelf import Shelf
-from bqdump_local.bigquery.tables.tables import SETTABLE, Table, Version, check_name, stored_columns
-from bqdump_local.bigquery.tables.types import Field, parse_fields
+from bqdump_local.bigquery.tables.tables import (
+    PARTITION_TIME,
+    SETTABLE,
+    Table,
+    Version,
+    check_name,
+    reshaped,
+    stored_columns,
+)
+from bqdump_local.bigquery.types import Field, parse_fields
 
 if TYPE_CHECKING:
     import duckdb
 
-    from bqdump_local.bigquery.jobs.settings import JobSettings
-    from bqdump_local.bigquery.tables.warehouse import Warehouse
-
-Build = Callable[["duckdb.DuckDBPyConnection", str], object]
+    from bqdump_local.bigquery.settings import JobSettings
+    from bqdump_local.bigquery.tables.warehouse import Build, Warehouse
 
 
 class Catalog(Datasets):
@@ -71,26 +76,26 @@ class Catalog(Datasets):
 
     def table(self, project: str, dataset_id: str, table_id: str) -> Table:
         """The table, or a notFound error."""
-        found = self.find_table(project, dataset_id, table_id)
-        if found is None:
+        table = self.find_table(project, dataset_id, table_id)
+        if table is None:
             raise not_found("Table", f"{project}:{dataset_id}.{table_id}")
-        return found
+        return table
 
     def find_table(self, project: str, dataset_id: str, table_id: str) -> Table | None:
         """The table, or None. The dataset must exist. A table that has expired is deleted first."""
         dataset = self.dataset(project, dataset_id)
-        found = self._tables[project, dataset_id].get(table_id) or self._in_other_case(dataset, table_id)
-        if found is not None and is_expired(found, self.settings.now_ms()):
-            self.delete_table(found)
+        table = self._tables[project, dataset_id].get(table_id) or self._in_other_case(dataset, table_id)
+        if table is not None and is_expired(table, self.settings.now_ms()):
+            self.delete_table(table)
             return None
-        return found
+        return table
 
     def _in_other_case(self, dataset: Dataset, table_id: str) -> Table | None:
         """The table whose name differs in case only, in a dataset that ignores it."""
         if not dataset.properties.get("isCaseInsensitive"):
             return None
-        others = list(self._tables[dataset.project, dataset.dataset_id].items())
-        return next((table for name, table in others if name.casefold() == table_id.casefold()), None)
+        tables = list(self._tables[dataset.project, dataset.dataset_id].items())
+        return next((table for name, table in tables if name.casefold() == table_id.casefold()), None)
 
     def tables(self, project: str, dataset_id: str) -> list[Table]:
         """The tables of a dataset, sorted by id."""
@@ -130,17 +135,17 @@ class Catalog(Datasets):
         if self.find_table(project, dataset_id, table_id) and not replace:
             raise duplicate("Table", table.name)
         if table.kind in ("TABLE", "SNAPSHOT"):
-            name = self._build(build or empty_build(table, fields), expired_rows(settable, now))
+            name = self.warehouse.build(build or empty_build(table, fields), expired_rows(settable, now))
             table.versions.append(Version(now, name, fields))
         with self.lock, self.warehouse.together():
             try:
-                if (found := self.find_table(project, dataset_id, table_id)) and not replace:
+                if (present := self.find_table(project, dataset_id, table_id)) and not replace:
                     raise duplicate("Table", table.name)
             except BigQueryError:
                 self.warehouse.drop(table.stored)
                 raise
-            if found is not None:
-                self.delete_table(found)
+            if present is not None:
+                self.delete_table(present)
             self._tables[project, dataset_id][table_id] = table
             self.keep_table(table)
         return table
@@ -196,8 +201,8 @@ class Catalog(Datasets):
         expired = expired_rows(table.properties, self.settings.now_ms())
         if expired and table.kind == "TABLE":
             with self.warehouse.cursor() as cursor:
-                found = cursor.execute(f"SELECT 1 FROM {table.current.name} WHERE {expired} LIMIT 1").fetchall()
-            if found:
+                rows = cursor.execute(f"SELECT 1 FROM {table.current.name} WHERE {expired} LIMIT 1").fetchall()
+            if rows:
                 source = table.current.name
                 self.new_version(table, lambda cursor, name: cursor.execute(f"CREATE TABLE {name} AS FROM {source}"))
 
@@ -206,7 +211,27 @@ class Catalog(Datasets):
             table.properties = properties
 
         check_schema(table.name, table.fields, fields, adding=True, relaxing=True)
-        buffers.reshape(self, table, converted(fields, table.fields), fields, change)
+        self.reshape(table, converted(fields, table.fields), fields, change)
+
+    def reshape(
+        self, table: Table, selected: str, fields: tuple[Field, ...], also: Callable[[], None] = lambda: None
+    ) -> None:
+        """Give the rows of a table other columns, also those streamed. selected: the select list that computes them.
+
+        also: see `new_version`.
+        """
+        hidden = f", {PARTITION_TIME}" if table.ingestion_time else ""
+
+        def build(cursor: duckdb.DuckDBPyConnection, name: str) -> None:
+            cursor.execute(f"CREATE TABLE {name} AS SELECT {selected}{hidden} FROM {table.current.name}")
+
+        with table.lock, reshaped(self.warehouse, table, f"{selected}{hidden}") as place:
+
+            def change() -> None:
+                place()
+                also()
+
+            self.new_version(table, build, fields, change)
 
     def new_version(
         self,
@@ -224,7 +249,7 @@ class Catalog(Datasets):
         with table.lock:
             now = self.settings.now_ms()
             try:
-                name = self._build(build, expired_rows(table.properties, now))
+                name = self.warehouse.build(build, expired_rows(table.properties, now))
             except Exception:
                 # The rows that it reads may be gone with the table.
                 self.require(table)
@@ -258,18 +283,6 @@ class Catalog(Datasets):
         with self.lock:
             if not self._has(table):
                 raise not_found("Table", table.name)
-
-    def _build(self, build: Build, expired: str) -> str:
-        name = self.warehouse.fresh_name()
-        with self.warehouse.cursor() as cursor:
-            try:
-                build(cursor, name)
-                if expired:
-                    cursor.execute(f"DELETE FROM {name} WHERE {expired}")
-            except Exception:
-                cursor.execute(f"DROP TABLE IF EXISTS {name}")
-                raise
-        return name
 
 
 def empty_build(table: Table, fields: tuple[Field, ...]) -> Build:

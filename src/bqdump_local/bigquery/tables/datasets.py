@@ -11,7 +11,7 @@ from bqdump_local.bigquery.errors import duplicate, invalid, not_found
 from bqdump_local.bigquery.tables.definitions import patched, settable_of_dataset
 
 if TYPE_CHECKING:
-    from bqdump_local.bigquery.jobs.settings import JobSettings
+    from bqdump_local.bigquery.settings import JobSettings
     from bqdump_local.bigquery.tables.warehouse import Warehouse
 
 DATASET_ID = re.compile(r"\w{1,1024}", re.ASCII)
@@ -67,10 +67,10 @@ class Datasets:
 
     def dataset(self, project: str, dataset_id: str) -> Dataset:
         """The dataset, or a notFound error."""
-        found = self._datasets.get((project, dataset_id))
-        if found is None:
+        dataset = self._datasets.get((project, dataset_id))
+        if dataset is None:
             raise not_found("Dataset", f"{project}:{dataset_id}")
-        return found
+        return dataset
 
     def datasets(self, project: str) -> list[Dataset]:
         """The datasets of a project, sorted by id."""

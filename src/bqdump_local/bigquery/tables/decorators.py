@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, WEEK_MS, Table, Version
-from bqdump_local.bigquery.tables.types import Field, literal, quote
+from bqdump_local.bigquery.types import Field, literal, quote
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.tables.catalog import Catalog

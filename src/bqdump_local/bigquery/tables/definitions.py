@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bqdump_local.bigquery.errors import invalid
-from bqdump_local.bigquery.tables.types import Field
+from bqdump_local.bigquery.types import Field
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.tables.tables import Table
@@ -81,13 +81,13 @@ def with_defaults(properties: dict[str, Any], dataset: dict[str, Any], now_ms: i
     A partitioned table gets only that of its partitions, if there is one.
     https://cloud.google.com/bigquery/docs/updating-datasets#table-expiration
     """
-    made = dict(properties)
-    time, lifetime = made.get("timePartitioning"), dataset.get("defaultPartitionExpirationMs")
+    defaulted = dict(properties)
+    time, lifetime = defaulted.get("timePartitioning"), dataset.get("defaultPartitionExpirationMs")
     if time and lifetime:
-        made["timePartitioning"] = {"expirationMs": str(lifetime), **time}
-    elif (lifetime := dataset.get("defaultTableExpirationMs")) and "expirationTime" not in made:
-        made["expirationTime"] = str(now_ms + int(lifetime))
-    return made
+        defaulted["timePartitioning"] = {"expirationMs": str(lifetime), **time}
+    elif (lifetime := dataset.get("defaultTableExpirationMs")) and "expirationTime" not in defaulted:
+        defaulted["expirationTime"] = str(now_ms + int(lifetime))
+    return defaulted
 
 
 def check_expiration(properties: dict[str, Any], now_ms: int) -> None:
@@ -183,12 +183,12 @@ def check_schema(
     may be missing, as in a job that appends rows.
     """
     mismatch = f"Provided Schema does not match Table {name}."
-    known, given = ({field.name.lower(): field for field in fields} for fields in (old, new))
+    known, wanted = ({field.name.lower(): field for field in fields} for fields in (old, new))
     if missing := [
-        field.name for key, field in known.items() if key not in given and not (fewer and field.mode != "REQUIRED")
+        field.name for key, field in known.items() if key not in wanted and not (fewer and field.mode != "REQUIRED")
     ]:
         raise invalid(f"{mismatch} Field {missing[0]} is missing in new schema")
-    for key, field in given.items():
+    for key, field in wanted.items():
         have = known.get(key)
         if have is None:
             if not adding:

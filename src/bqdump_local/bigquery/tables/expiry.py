@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table
-from bqdump_local.bigquery.tables.types import literal, quote
+from bqdump_local.bigquery.types import literal, quote
 
 
 def is_expired(table: Table, now_ms: int) -> bool:

@@ -42,13 +42,13 @@ def partitions(catalog: Catalog, table: Table) -> list[Partition]:
     Streamed rows are in a partition of their own until they are in the table, so its id may be there twice.
     """
     with catalog.warehouse.cursor() as cursor, table.lock:
-        found = [
+        listed = [
             Partition(id_, content.rows, content.bytes, _modified(cursor, table, id_))
             for id_, content in sorted(_contents(cursor, table, table.current).items())
         ]
         if table.buffer is not None and partition_key(table.properties) is not None:
-            found.append(Partition(UNPARTITIONED, table.buffer.rows, table.buffer.bytes, table.buffer.since_ms))
-    return found
+            listed.append(Partition(UNPARTITIONED, table.buffer.rows, table.buffer.bytes, table.buffer.since_ms))
+    return listed
 
 
 def partition(catalog: Catalog, table: Table, partition_id: str) -> Partition:
@@ -72,8 +72,8 @@ def _contents(cursor: duckdb.DuckDBPyConnection, table: Table, version: Version)
     if version.partitions is None or version.partitions[0] != key:
         sums = f"count(*), {logical_bytes(version.fields)}, bit_xor(hash(row_values))"
         rows = f"SELECT *, {key} AS partition_of, source AS row_values FROM {version.name} AS source"
-        found = cursor.execute(f"SELECT partition_of, {sums} FROM ({rows}) GROUP BY partition_of").fetchall()
-        version.partitions = (key, {id_: Content(*content) for id_, *content in found})
+        rows_of = cursor.execute(f"SELECT partition_of, {sums} FROM ({rows}) GROUP BY partition_of").fetchall()
+        version.partitions = (key, {id_: Content(*content) for id_, *content in rows_of})
     return version.partitions[1]
 
 

@@ -64,9 +64,9 @@ class Shelf:
         """Remove a document. False if there is none of this name. check: raises for one that may not be removed."""
         with self._lock:
             check(self.find(project, dataset, name))
-            found = self._documents.get((project, dataset), {}).pop(name, None)
+            document = self._documents.get((project, dataset), {}).pop(name, None)
             self._warehouse.keep(self._key(project, dataset, name), None)
-        return found is not None
+        return document is not None
 
     def clear(self, project: str, dataset: str) -> None:
         """Remove all documents of a dataset."""

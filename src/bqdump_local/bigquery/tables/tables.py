@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import threading
 import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bqdump_local.bigquery.errors import BigQueryError, invalid
 from bqdump_local.bigquery.files.formats import logical_bytes
-from bqdump_local.bigquery.tables.types import Field, columns, literal, parse_fields
+from bqdump_local.bigquery.types import Field, columns, literal, parse_fields
 
 if TYPE_CHECKING:
     import duckdb
+
+    from bqdump_local.bigquery.tables.warehouse import Warehouse
 
 WEEK_MS = 7 * 24 * 3600 * 1000
 PARTITION_TIME = "_PARTITIONTIME"
@@ -220,3 +224,22 @@ def stored_columns(table: Table, fields: tuple[Field, ...]) -> str:
     """The columns in DuckDB, with the hidden arrival time."""
     hidden = [f"{PARTITION_TIME} TIMESTAMPTZ"] if table.ingestion_time else []
     return ", ".join([*([columns(fields)] if fields else []), *hidden]) or '"_empty" BOOLEAN'
+
+
+@contextmanager
+def reshaped(warehouse: Warehouse, table: Table, selected: str) -> Iterator[Callable[[], None]]:
+    """Copy streamed rows to other columns. Yields what puts the copy in place, which need not be called."""
+    if (buffer := table.buffer) is None:
+        yield lambda: None
+        return
+    old, name = buffer.name, warehouse.fresh_name()
+    with warehouse.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {name} AS SELECT {selected} FROM {old}")
+
+    def place() -> None:
+        buffer.name = name
+
+    try:
+        yield place
+    finally:
+        warehouse.drop([old if buffer.name == name else name])

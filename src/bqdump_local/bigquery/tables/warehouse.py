@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from typing import Any
 import duckdb
 
 from bqdump_local.bigquery.errors import BigQueryError
-from bqdump_local.bigquery.sql.functions.calls import MACROS
-from bqdump_local.bigquery.tables.types import literal
+from bqdump_local.bigquery.functions.calls import MACROS
+from bqdump_local.bigquery.types import literal
 from bqdump_local.held import folder_in_use
 
+# Creates a stored table of this name.
+Build = Callable[[duckdb.DuckDBPyConnection, str], object]
 INTERRUPT_SECONDS, INTERRUPTIONS = 0.05, 100
 
 
@@ -94,6 +96,19 @@ class Warehouse:
         """A unique name for a new stored table."""
         return f"data.v_{next(self._numbers)}"
 
+    def build(self, build: Build, expired: str) -> str:
+        """Store a new table without its expired rows, or nothing after an error. Returns its name."""
+        name = self.fresh_name()
+        with self.cursor() as cursor:
+            try:
+                build(cursor, name)
+                if expired:
+                    cursor.execute(f"DELETE FROM {name} WHERE {expired}")
+            except Exception:
+                cursor.execute(f"DROP TABLE IF EXISTS {name}")
+                raise
+        return name
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """Store all documents of this block at once, and remove stored tables after that.
@@ -127,8 +142,8 @@ class Warehouse:
     def drop_others(self, names: set[str]) -> None:
         """Remove all stored tables but these: what an earlier process had built when it was killed."""
         with self.cursor() as cursor:
-            found = cursor.execute("SELECT 'data.' || table_name FROM duckdb_tables() WHERE schema_name = 'data'")
-            stored = {str(row[0]) for row in found.fetchall()}
+            rows = cursor.execute("SELECT 'data.' || table_name FROM duckdb_tables() WHERE schema_name = 'data'")
+            stored = {str(row[0]) for row in rows.fetchall()}
         self.drop(sorted(stored - names))
 
     def keep(self, key: str, document: dict[str, Any] | None) -> None:

@@ -165,12 +165,12 @@ class CopyMethods:
 
     def _moves_bytes(self, request: Request, source: ObjectRecord, to_bucket: str, body: dict[str, Any]) -> bool:
         """Whether the new object has another location, storage class or key."""
-        here, there = self._store.bucket(source.bucket).record, self._store.bucket(to_bucket).record
-        key = there.key(request.query.get("destinationKmsKeyName"))
-        class_ = "STANDARD" if there.autoclass else storage_class(body) or there.storage_class
+        source_bucket, target_bucket = self._store.bucket(source.bucket).record, self._store.bucket(to_bucket).record
+        key = target_bucket.key(request.query.get("destinationKmsKeyName"))
+        class_ = "STANDARD" if target_bucket.autoclass else storage_class(body) or target_bucket.storage_class
         here_key = (source.kms_key, source.customer_key)
         there_key = (key, customer_key.of_object(request.headers))
-        return (here.location, source.storage_class, here_key) != (there.location, class_, there_key)
+        return (source_bucket.location, source.storage_class, here_key) != (target_bucket.location, class_, there_key)
 
     def _began(self, request: Request, source: ObjectRecord, target: tuple[str, str]) -> int:
         """The rewrite to continue. Its token is valid only for the same source and target."""

@@ -177,8 +177,8 @@ def _parts(body: bytes) -> list[tuple[int, str]]:
     if b"<!" in body:
         raise malformed
     try:
-        found = ElementTree.fromstring(body).iter()  # noqa: S314
-        parts = [node for node in found if node.tag.rpartition("}")[2] == "Part"]
+        nodes = ElementTree.fromstring(body).iter()  # noqa: S314
+        parts = [node for node in nodes if node.tag.rpartition("}")[2] == "Part"]
         values = [{child.tag.rpartition("}")[2]: child.text or "" for child in part} for part in parts]
         return [(int(value["PartNumber"]), value["ETag"]) for value in values]
     except (ElementTree.ParseError, KeyError, ValueError) as error:

@@ -58,8 +58,8 @@ def changed_bucket_settings(settings: Mapping[str, Any], patch: Mapping[str, Any
             merged = {**changed.get("labels", {}), **value}
             value = {name: text for name, text in merged.items() if text is not None} or None
         if key in {"retentionPolicy", "softDeletePolicy"} and isinstance(value, dict):
-            given = {name: inner for name, inner in value.items() if inner is not None}
-            value = {"effectiveTime": rfc3339(microseconds()), **given}
+            policy = {name: inner for name, inner in value.items() if inner is not None}
+            value = {"effectiveTime": rfc3339(microseconds()), **policy}
             if key == "softDeletePolicy":
                 check_policy(value)
         if key == "encryption" and isinstance(value, dict):

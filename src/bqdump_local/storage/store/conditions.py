@@ -26,11 +26,11 @@ def parse(expression: str) -> Condition:
     """The expression as a function of the name of a resource. Raises ConditionError."""
     tokens, at = list[str](), 0
     while expression[at:].strip():
-        found = _TOKEN.match(expression, at)
-        if found is None:
+        match = _TOKEN.match(expression, at)
+        if match is None:
             raise ConditionError(f"cannot evaluate {expression[at:]!r}")
-        tokens.append(next(filter(None, found.groups())))
-        at = found.end()
+        tokens.append(next(filter(None, match.groups())))
+        at = match.end()
     if sum(token in ("||", "&&") for token in tokens) > MOST_OPERATORS:
         raise ConditionError(f"more than {MOST_OPERATORS} logical operators")
     parser = _Parser(tokens)
@@ -45,30 +45,30 @@ class _Parser:
         self.left = tokens
 
     def either(self) -> _Value:
-        found = self._both()
+        value = self._both()
         while self._next("||"):
-            found = _or(found, self._both())
-        return found
+            value = _or(value, self._both())
+        return value
 
     def _both(self) -> _Value:
-        found = self._compared()
+        value = self._compared()
         while self._next("&&"):
-            found = _and(found, self._compared())
-        return found
+            value = _and(value, self._compared())
+        return value
 
     def _compared(self) -> _Value:
-        found = self._value()
+        value = self._value()
         if self._next("=="):
-            return _equal(found, self._value(), wanted=True)
+            return _equal(value, self._value(), wanted=True)
         if self._next("!="):
-            return _equal(found, self._value(), wanted=False)
-        return found
+            return _equal(value, self._value(), wanted=False)
+        return value
 
     def _value(self) -> _Value:
         if self._next("("):
-            found = self.either()
+            value = self.either()
             self._expect(")")
-            return found
+            return value
         word = self._take()
         if word.startswith('"'):
             text = str(json.loads(word))
@@ -99,16 +99,16 @@ class _Parser:
             raise ConditionError(f"{token} is missing")
 
 
-def _or(one: _Value, other: _Value) -> _Value:
-    return lambda name: one(name) is True or other(name) is True
+def _or(left: _Value, right: _Value) -> _Value:
+    return lambda name: left(name) is True or right(name) is True
 
 
-def _and(one: _Value, other: _Value) -> _Value:
-    return lambda name: one(name) is True and other(name) is True
+def _and(left: _Value, right: _Value) -> _Value:
+    return lambda name: left(name) is True and right(name) is True
 
 
-def _equal(one: _Value, other: _Value, *, wanted: bool) -> _Value:
-    return lambda name: (one(name) == other(name)) is wanted
+def _equal(left: _Value, right: _Value, *, wanted: bool) -> _Value:
+    return lambda name: (left(name) == right(name)) is wanted
 
 
 def _applied(function: Callable[[str, str], str | bool], argument: str) -> _Value:
@@ -118,13 +118,13 @@ def _applied(function: Callable[[str, str], str | bool], argument: str) -> _Valu
 def _extract(name: str, template: str) -> str:
     """What is in the place of `{…}`, "" where the rest of the template is not in the name in this order."""
     before, after = re.split(r"\{[^{}]*\}", template)
-    _, found, rest = name.partition(before)
-    if not found:
+    _, separator, rest = name.partition(before)
+    if not separator:
         return ""
     if not after:
         return rest
-    value, found, _ = rest.partition(after)
-    return value if found else ""
+    value, separator, _ = rest.partition(after)
+    return value if separator else ""
 
 
 _METHODS: dict[str, Callable[[str, str], str | bool]] = {

@@ -50,7 +50,7 @@ def selected(text: str | None) -> Callable[[ObjectRecord], bool]:
 
     def matches(record: ObjectRecord) -> bool:
         payload = (record.settings.get("contexts") or {}).get("custom", {}).get(match["key"])
-        found = payload is not None and (bool(match["any"]) or payload["value"] == match["value"])
-        return found != bool(match["absent"])
+        has_it = payload is not None and (bool(match["any"]) or payload["value"] == match["value"])
+        return has_it != bool(match["absent"])
 
     return matches

@@ -190,10 +190,10 @@ class Files:
 
         Files whose names start with a dot are excluded, such as those of file managers.
         """
-        found: dict[str, State] = {}
+        states: dict[str, State] = {}
         waiting = [prefix.rpartition("/")[0]]
         if waiting[0] and not self._may_show(waiting[0]):
-            return found
+            return states
         while waiting:
             folder = waiting.pop()
             try:
@@ -209,8 +209,8 @@ class Files:
                         waiting.append(name)
                     elif entry.is_file(follow_symlinks=False) and name.isprintable():
                         status = entry.stat(follow_symlinks=False)
-                        found[name] = State(status.st_size, status.st_mtime_ns)
-        return found
+                        states[name] = State(status.st_size, status.st_mtime_ns)
+        return states
 
     def may_be_shown(self, name: str) -> bool:
         """Whether `shown` can return a file of this name."""

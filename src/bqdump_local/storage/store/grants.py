@@ -50,7 +50,7 @@ class BucketAccess(Access):
         """
         try:
             self._granted = {
-                bucket: [_grant(given) for given in grants] for bucket, grants in resource.get("buckets", {}).items()
+                bucket: [_grant(grant) for grant in grants] for bucket, grants in resource.get("buckets", {}).items()
             }
         except (ConditionError, KeyError, TypeError, AttributeError) as error:
             raise self._invalid(f"a grant has a known role, and a condition that can be evaluated: {error}") from None
@@ -68,9 +68,9 @@ class BucketAccess(Access):
         return super().allows(name, permission)
 
 
-def _grant(given: dict[str, Any]) -> _Grant:
-    role, expression = given.get("role", ""), given.get("condition", "")
-    permissions = frozenset(given["permissions"]) if "permissions" in given else ROLES[role]
+def _grant(resource: dict[str, Any]) -> _Grant:
+    role, expression = resource.get("role", ""), resource.get("condition", "")
+    permissions = frozenset(resource["permissions"]) if "permissions" in resource else ROLES[role]
     return _Grant(role, permissions, expression, parse(expression) if expression else None)
 
 

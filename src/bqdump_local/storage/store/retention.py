@@ -49,15 +49,15 @@ def check_unprotected(record: ObjectRecord, bucket: BucketRecord) -> None:
 
 def changed_retention(value: Any) -> dict[str, str] | None:
     """A retention as a client wrote it: complete, or none."""
-    given = {key: inner for key, inner in (value or {}).items() if inner is not None}
-    if not given:
+    retention = {key: inner for key, inner in (value or {}).items() if inner is not None}
+    if not retention:
         return None
-    if given.keys() != {"mode", "retainUntilTime"} or given["mode"] not in _MODES:
+    if retention.keys() != {"mode", "retainUntilTime"} or retention["mode"] not in _MODES:
         raise invalid("A retention needs a mode, which is Unlocked or Locked, and a retainUntilTime.")
-    until = _moment(given["retainUntilTime"])
+    until = _moment(retention["retainUntilTime"])
     if until > datetime.now(UTC) + _LONGEST:
         raise invalid("retainUntilTime must be at most 3,155,760,000 seconds (100 years) from now.")
-    return {"mode": given["mode"], "retainUntilTime": rfc3339(int(until.timestamp() * _SECOND))}
+    return {"mode": retention["mode"], "retainUntilTime": rfc3339(int(until.timestamp() * _SECOND))}
 
 
 def check_change(

@@ -47,9 +47,9 @@ class Store:
 
     def bucket(self, name: str) -> Bucket:
         """A bucket, or 404."""
-        if (found := self.buckets.get(name)) is None:
+        if (bucket := self.buckets.get(name)) is None:
             raise no_such_bucket()
-        return found
+        return bucket
 
     def find(self, bucket: str, name: str, generation: int | None = None) -> ObjectRecord:
         """The live object, or 404; with a generation, that version."""
@@ -71,10 +71,10 @@ class Store:
         record = holder.objects.get(name)
         if record is None:
             place = f"{bucket}/{name}"
-            found = self.files.state(place) if self.files.may_be_shown(name) else None
-            if found is None or found == holder.foreign.get(name) or not self.files.adopt(place):
+            state = self.files.state(place) if self.files.may_be_shown(name) else None
+            if state is None or state == holder.foreign.get(name) or not self.files.adopt(place):
                 return None
-            return self._take_in(bucket, name, place, found, None)
+            return self._take_in(bucket, name, place, state, None)
         return self._compare(record, self.files.state(record.place))
 
     def look_below(self, bucket: str, prefix: str) -> Bucket:
@@ -84,28 +84,28 @@ class Store:
         low = bisect_left(holder.names, prefix)
         high = bisect_right(holder.names, prefix, low, key=lambda name: name[: len(prefix)])
         for name in holder.names[low:high]:
-            record, found = holder.objects[name], shown.pop(name, None)
-            if found is None or record.place != f"{bucket}/{name}":
-                found = self.files.state(record.place)
-            self._compare(record, found)
+            record, state = holder.objects[name], shown.pop(name, None)
+            if state is None or record.place != f"{bucket}/{name}":
+                state = self.files.state(record.place)
+            self._compare(record, state)
         for name in shown:
             self.look(bucket, name)
         return holder
 
-    def _compare(self, record: ObjectRecord, found: State | None) -> ObjectRecord | None:
+    def _compare(self, record: ObjectRecord, state: State | None) -> ObjectRecord | None:
         """Compare a record with its file."""
-        if found == (record.size, record.changed):
+        if state == (record.size, record.changed):
             return record
-        if found is None:
+        if state is None:
             self.buckets[record.bucket].drop(record.name)
             self.files.release(record.place)
             if self._catalog:
                 self._catalog.delete_object(record.bucket, record.name)
             return None
-        return self._take_in(record.bucket, record.name, record.place, found, record)
+        return self._take_in(record.bucket, record.name, record.place, state, record)
 
     def _take_in(
-        self, bucket: str, name: str, place: str, found: State, known: ObjectRecord | None
+        self, bucket: str, name: str, place: str, state: State, known: ObjectRecord | None
     ) -> ObjectRecord | None:
         """Make a file the live object, with a new generation if its content has changed."""
         try:
@@ -113,12 +113,12 @@ class Store:
         except OSError:
             # It was removed meanwhile, or cannot be read.
             return None
-        if known and (known.size, known.crc32c) == (found.size, crc32c):
-            record = msgspec.structs.replace(known, changed=found.changed)
+        if known and (known.size, known.crc32c) == (state.size, crc32c):
+            record = msgspec.structs.replace(known, changed=state.changed)
         else:
             # The metadata describes the old content.
             settings = {key: value for key, value in (known.settings if known else {}).items() if key != "metadata"}
-            content = Content(place, found.size, crc32c, md5)
+            content = Content(place, state.size, crc32c, md5)
             record = new_object(
                 self.buckets[bucket].record,
                 name,
@@ -126,7 +126,7 @@ class Store:
                 self._next_generation(),
                 place=place,
                 settings=settings,
-                changed=found.changed,
+                changed=state.changed,
             )
         self.buckets[bucket].add(record)
         if self._catalog:
@@ -288,7 +288,7 @@ class Store:
                 self.save_bucket(bucket, kept=True)
             else:
                 self.soft_deleted.add_bucket(bucket)
-        catalog.settle(lambda one: self.files.placed(one.bucket, one.name, State(one.size, one.changed)))
+        catalog.settle(lambda record: self.files.placed(record.bucket, record.name, State(record.size, record.changed)))
         for record in catalog.objects():
             self._generation = max(self._generation, record.generation)
             if record.bucket in self.buckets and self.files.adopt(record.place):

@@ -19,12 +19,12 @@ def call(name: str, *arguments: exp.Expression) -> exp.Anonymous:
     if not any(_aggregates(value) or _calls(value) for value in values):
         return _function(f"{MACRO}{name}", *values)
     # Some functions take constants only.
-    given = [value for value in values if not _constant(value)]
+    variable = [value for value in values if not _constant(value)]
     row = exp.var("given")
-    members = iter([_function("struct_extract", row.copy(), number(place)) for place in range(1, len(given) + 1)])
+    members = iter([_function("struct_extract", row.copy(), number(place)) for place in range(1, len(variable) + 1)])
     body = _function(f"{MACRO}{name}", *(value if _constant(value) else next(members) for value in values))
     function = exp.Lambda(this=body, expressions=[exp.to_identifier(row.name)])
-    mapped = _function("list_transform", _function("list_value", _function("row", *given)), function)
+    mapped = _function("list_transform", _function("list_value", _function("row", *variable)), function)
     return _function("list_extract", mapped, number(1))
 
 

@@ -11,10 +11,9 @@ from typing import Any
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import unsupported
-from bqdump_local.bigquery.sql.functions import casting, dates, json, known, text
-from bqdump_local.bigquery.sql.functions.nodes import call, cast
-from bqdump_local.bigquery.sql.parsing import invalid_query
+from bqdump_local.bigquery.errors import invalid_query, unsupported
+from bqdump_local.bigquery.functions import casting, dates, json, known, text
+from bqdump_local.bigquery.functions.nodes import call, cast
 
 Replacement = Callable[[Any], exp.Expression]
 # The statements that create the macros.
@@ -36,9 +35,9 @@ def replace(statement: exp.Expression) -> exp.Expression:
         new = _replaced(node)
         if new is not node:
             node.replace(new)
-    found = holder.this
-    found.pop()
-    return found
+    replaced = holder.this
+    replaced.pop()
+    return replaced
 
 
 def _replaced(node: exp.Expression) -> exp.Expression:
@@ -114,7 +113,7 @@ def _limited(node: exp.ArrayAgg) -> exp.Expression:
 
 
 def _without_nulls(node: exp.IgnoreNulls) -> exp.Expression:
-    """IGNORE NULLS of ARRAY_AGG with LIMIT: nulls leave before the others are counted."""
+    """IGNORE NULLS of ARRAY_AGG with LIMIT: NULLs are removed before the limit applies."""
     inner = node.this
     if (
         isinstance(inner, exp.Anonymous)
@@ -135,10 +134,10 @@ def _with_nulls(node: exp.RespectNulls) -> exp.Expression:
 
 def _quantiles(node: exp.ApproxQuantiles) -> exp.Expression:
     """APPROX_QUANTILES, exactly."""
-    given = [node.this, node.expression]
+    arguments = [node.this, node.expression]
     if distinct := isinstance(node.this, exp.Distinct):
-        given = list(node.this.expressions)
-    value, count = given if len(given) == 2 else (given[0], None)
+        arguments = list(node.this.expressions)
+    value, count = arguments if len(arguments) == 2 else (arguments[0], None)
     if not isinstance(count, exp.Literal) or not count.name.isdigit() or count.name == "0":
         raise unsupported("APPROX_QUANTILES with a number that is not a literal", location="query")
     size = int(count.name)
@@ -225,7 +224,7 @@ def _pivot(node: exp.Pivot) -> exp.Expression:
 
 
 def _name_last(node: exp.Pivot) -> None:
-    """Put the column of names behind those of values, in `SELECT *` from UNPIVOT."""
+    """Put the column of names after those of values, in `SELECT *` from UNPIVOT."""
     select = node.find_ancestor(exp.Select)
     names = [item.this for item in node.args.get("fields") or () if isinstance(item, exp.In)]
     if select is None or select.args.get("joins") or len(names) != 1:

@@ -13,12 +13,12 @@ from bqdump_local.bigquery.errors import BigQueryError, cancelled, invalid
 from bqdump_local.bigquery.files import avro, formats, parquet
 from bqdump_local.bigquery.files.objects import ObjectStore, split_uri
 from bqdump_local.bigquery.tables import decorators
-from bqdump_local.bigquery.tables.types import Field, literal
+from bqdump_local.bigquery.types import Field, literal
 
 if TYPE_CHECKING:
     import duckdb
 
-    from bqdump_local.bigquery.jobs.settings import JobSettings
+    from bqdump_local.bigquery.settings import JobSettings
     from bqdump_local.bigquery.tables.catalog import Catalog
     from bqdump_local.bigquery.tables.warehouse import Warehouse
 

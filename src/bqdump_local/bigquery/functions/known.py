@@ -12,7 +12,7 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.tokens import Token, TokenType
 
-from bqdump_local.bigquery.errors import BigQueryError, unsupported
+from bqdump_local.bigquery.errors import BigQueryError, invalid_query, unsupported
 
 # Functions whose name begins with that of a group: HLL_COUNT.INIT.
 GROUPS = ("AEAD", "AI", "HLL_COUNT", "KEYS", "KLL_QUANTILES", "ML", "NET", "OBJ", "VECTOR_INDEX")
@@ -42,11 +42,11 @@ def refuse_foreign(tokens: list[Token]) -> None:
     """Refuse what sqlglot takes for GoogleSQL: functions of other databases, and their casts with `::`."""
     for before, token, after in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False):
         if token.token_type == TokenType.DCOLON:
-            raise _invalid('Syntax error: Unexpected ":"')
+            raise invalid_query('Syntax error: Unexpected ":"')
         if token.token_type == TokenType.PARAMETER and after is not None and after.token_type == TokenType.PARAMETER:
             raise unsupported("system variables", location="query")
         if token.token_type in (TokenType.L_BRACE, TokenType.MOD):
-            raise _invalid(f'Syntax error: Unexpected "{token.text}"')
+            raise invalid_query(f'Syntax error: Unexpected "{token.text}"')
         called = after is not None and after.token_type == TokenType.L_PAREN
         if called and token.text.upper() in _FOREIGN and (before is None or before.token_type not in _BEFORE_A_NAME):
             raise not_found(token.text)
@@ -63,19 +63,19 @@ def of_tables(node: exp.Table) -> BigQueryError:
     path = ".".join(part.upper() for part in (node.db, name) if part)
     if path in TABLE_FUNCTIONS or node.db.upper() in GROUPS:
         return unsupported(f"the function {path}", location="query")
-    return _invalid(f"Table-valued function not found: {name}")
+    return invalid_query(f"Table-valued function not found: {name}")
 
 
 def refuse_tables_as_arguments(text: str) -> None:
     """Refuse a statement that calls a table function of BigQuery. What these take is not parsed."""
-    if found := OF_TABLES.search(text):
-        raise unsupported(f"the function {found[1].upper()}", location="query")
+    if match := OF_TABLES.search(text):
+        raise unsupported(f"the function {match[1].upper()}", location="query")
 
 
 def refuse_unknown(node: exp.Expression) -> None:
     """Refuse a call of a function that BigQuery does not have. Those of a dataset or a group are found elsewhere."""
     if (foreign := FOREIGN.get(type(node))) is not None or (foreign := _foreign_clause(node)):
-        raise _invalid(f"Syntax error: Unexpected keyword {foreign}")
+        raise invalid_query(f"Syntax error: Unexpected keyword {foreign}")
     if isinstance(node, exp.Anonymous):
         if node.meta.get(OWN) or (isinstance(node.this, str) and node.this.startswith("bq.")):
             return
@@ -107,8 +107,4 @@ def _is_part(node: exp.Expression) -> bool:
 
 def not_found(name: str) -> BigQueryError:
     """The error for a function that does not exist."""
-    return _invalid(f"Function not found: {name}")
-
-
-def _invalid(message: str) -> BigQueryError:
-    return BigQueryError("invalidQuery", message, location="query")
+    return invalid_query(f"Function not found: {name}")

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bqdump_local.bigquery.errors import BigQueryError, duplicate, invalid
-from bqdump_local.bigquery.jobs import evolution
-from bqdump_local.bigquery.statements import defaults
-from bqdump_local.bigquery.tables import buffers, decorators
-from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table, partition_start
-from bqdump_local.bigquery.tables.types import Field, columns, literal, quote
+from bqdump_local.bigquery.rows import defaults
+from bqdump_local.bigquery.tables import decorators, evolution
+from bqdump_local.bigquery.tables.tables import PARTITION_TIME, Table, partition_start, reshaped
+from bqdump_local.bigquery.types import Field, columns, literal, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -77,7 +76,7 @@ def place(
         before_fields = table.fields
         hidden = f", {PARTITION_TIME}" if table.ingestion_time else ""
         selected = f"{evolution.converted(after, before_fields)}{hidden}"
-        with buffers.reshaped(catalog, table, selected) if after != before_fields else nullcontext() as place:
+        with reshaped(catalog.warehouse, table, selected) if after != before_fields else nullcontext() as place:
 
             def change() -> None:
                 if place is not None:
@@ -175,26 +174,28 @@ def _rewrite(
         else:
             rows = f"{evolution.converted(after, table.fields)}{hidden} FROM {table.current.name}"
             cursor.execute(f"CREATE TABLE {name} AS SELECT {rows} WHERE {kept}")
-        there = _count(cursor, name)
+        before = _count(cursor, name)
         written.rows = _insert(cursor, name, after, fields, select, arrival, missing)
         check_values(cursor, name, after)
-        check_partitions(cursor, name, there, table.properties, catalog.settings.partitions_per_job)
+        check_partitions(cursor, name, before, table.properties, catalog.settings.partitions_per_job)
 
     return build
 
 
 def check_partitions(
-    cursor: duckdb.DuckDBPyConnection, name: str, there: int, properties: dict[str, Any], limit: int
+    cursor: duckdb.DuckDBPyConnection, name: str, before: int, properties: dict[str, Any], limit: int
 ) -> None:
-    """Refuse to change more partitions than one job may. there: the number of rows before the job.
+    """Refuse to change more partitions than one job may. before: the number of rows before the job.
 
     https://cloud.google.com/bigquery/quotas#partitioned_tables
     """
     if (key := decorators.partition_key(properties)) is None:
         return
-    found = cursor.execute(f"SELECT count(DISTINCT {key}) FROM {name} WHERE rowid >= {there}").fetchall()[0][0]
-    if found > limit:
-        message = f"Too many partitions produced by query, allowed {limit}, query produces at least {found} partitions"
+    changed = cursor.execute(f"SELECT count(DISTINCT {key}) FROM {name} WHERE rowid >= {before}").fetchall()[0][0]
+    if changed > limit:
+        message = (
+            f"Too many partitions produced by query, allowed {limit}, query produces at least {changed} partitions"
+        )
         raise invalid(message)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlglot import exp
 
 from bqdump_local.bigquery.errors import unsupported
-from bqdump_local.bigquery.sql.functions.nodes import call, text
+from bqdump_local.bigquery.functions.nodes import call, text
 
 
 def member(node: exp.Expression, key: str) -> exp.Expression:

@@ -37,7 +37,7 @@ def with_calls(text: str) -> str:
 
 def _edits(tokens: list[Token], place: int, text: str) -> list[tuple[int, int, str]]:
     """What to change in the text of one cast: nothing if it has no format."""
-    depth, kind, given, zone = 0, None, None, None
+    depth, kind, format_, zone = 0, None, None, None
     for number, token in enumerate(tokens[place + 1 :], place + 1):
         depth += token.token_type in (TokenType.L_PAREN, TokenType.L_BRACKET)
         depth -= token.token_type in (TokenType.R_PAREN, TokenType.R_BRACKET)
@@ -46,15 +46,15 @@ def _edits(tokens: list[Token], place: int, text: str) -> list[tuple[int, int, s
         if depth == 1 and token.token_type == TokenType.ALIAS:
             kind = token
         elif depth == 1 and kind and token.token_type == TokenType.FORMAT:
-            given = token
-        elif depth == 1 and given and [part.text.upper() for part in tokens[number : number + 3]] == AT_TIME_ZONE:
+            format_ = token
+        elif depth == 1 and format_ and [part.text.upper() for part in tokens[number : number + 3]] == AT_TIME_ZONE:
             zone = (token.start, tokens[number + 2].end + 1, ",")
-    if kind is None or given is None:
+    if kind is None or format_ is None:
         return []
     cast = tokens[place]
-    name = text[kind.end + 1 : given.start].strip()
+    name = text[kind.end + 1 : format_.start].strip()
     called = exp.Literal.string(f"{cast.text.upper()} {name}").sql(dialect="bigquery")
-    edits = [(cast.start, cast.end + 1, CALL), (kind.start, given.end + 1, f", {called}, ")]
+    edits = [(cast.start, cast.end + 1, CALL), (kind.start, format_.end + 1, f", {called}, ")]
     return [*edits, zone] if zone else edits
 
 
@@ -67,17 +67,17 @@ def with_casts(statement: exp.Expression) -> exp.Expression:
 
 def _cast(node: exp.Anonymous) -> exp.Expression:
     """The cast that a call stands for."""
-    value, called, given, *rest = node.expressions
+    value, called, format_, *rest = node.expressions
     name, _, kind = called.name.partition(" ")
-    if not isinstance(given, exp.Literal) or not all(isinstance(zone, exp.Literal) for zone in rest):
+    if not isinstance(format_, exp.Literal) or not all(isinstance(zone, exp.Literal) for zone in rest):
         raise unsupported("CAST with a FORMAT or a time zone that is not a literal", location="query")
     for zone in rest:
         # sqlglot has no place for the zone.
-        words = exp.Var(this=f"{given.sql(dialect='bigquery')} AT TIME ZONE {zone.sql(dialect='bigquery')}")
-        words.meta.update({FORMAT: given.name, ZONE: zone.name})
-        given = words
+        words = exp.Var(this=f"{format_.sql(dialect='bigquery')} AT TIME ZONE {zone.sql(dialect='bigquery')}")
+        words.meta.update({FORMAT: format_.name, ZONE: zone.name})
+        format_ = words
     cast = exp.TryCast if name == "SAFE_CAST" else exp.Cast
-    made = cast(this=value, to=exp.DataType.build(kind, dialect="bigquery"), format=given)
+    converted = cast(this=value, to=exp.DataType.build(kind, dialect="bigquery"), format=format_)
     if name == "SAFE_CAST":
-        made.set("safe", True)
-    return made
+        converted.set("safe", True)
+    return converted

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bqdump_local.bigquery.sql.parsing import parse
 from bqdump_local.bigquery.sql.translation import Translation
-from bqdump_local.bigquery.tables.types import Field, duckdb_type, quote
+from bqdump_local.bigquery.types import Field, duckdb_type, quote
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,8 +33,8 @@ def expressions(catalog: Catalog, table: Table) -> dict[str, str]:
     translation = Translation(
         catalog, table.project, (table.project, table.dataset), table.location, catalog.settings.now_ms()
     )
-    found = {field.name: expression(field, translation) for field in table.fields}
-    return {name: value for name, value in found.items() if value is not None}
+    defaults = {field.name: expression(field, translation) for field in table.fields}
+    return {name: value for name, value in defaults.items() if value is not None}
 
 
 def values(catalog: Catalog, table: Table) -> dict[str, Any]:

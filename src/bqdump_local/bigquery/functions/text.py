@@ -11,9 +11,8 @@ from typing import Any
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import unsupported
-from bqdump_local.bigquery.sql.functions.nodes import call, cast, number, text
-from bqdump_local.bigquery.sql.parsing import invalid_query
+from bqdump_local.bigquery.errors import invalid_query, unsupported
+from bqdump_local.bigquery.functions.nodes import call, cast, number, text
 
 # An opening parenthesis that begins a capturing group.
 GROUP = re.compile(r"\\.|\[\^?\]?[^\]]*\]|(\((?!\?(?!P<)))")
@@ -76,15 +75,15 @@ def _format(node: exp.Format) -> exp.Expression:
     if not isinstance(node.this, exp.Literal):
         raise unsupported("FORMAT with a pattern that is not a literal", location="query")
     pattern, arguments, parts, end = node.this.name, list(node.expressions), [], 0
-    for found in SPECIFIER.finditer(pattern):
-        parts.append(text(pattern[end : found.start()]))
-        end = found.end()
-        if found["kind"] == "%":
+    for match in SPECIFIER.finditer(pattern):
+        parts.append(text(pattern[end : match.start()]))
+        end = match.end()
+        if match["kind"] == "%":
             parts.append(text("%"))
         elif not arguments:
             raise invalid_query(f'Too few arguments to FORMAT for pattern "{pattern}"')
         else:
-            parts.append(_formatted(found, arguments.pop(0)))
+            parts.append(_formatted(match, arguments.pop(0)))
     parts.append(text(pattern[end:]))
     if arguments:
         raise invalid_query(f'Too many arguments to FORMAT for pattern "{pattern}"')
@@ -96,8 +95,8 @@ def _format(node: exp.Format) -> exp.Expression:
     return exp.Paren(this=whole)
 
 
-def _formatted(found: re.Match[str], argument: exp.Expression) -> exp.Expression:
-    flags, width, kind = found["flags"], found["width"], found["kind"]
+def _formatted(match: re.Match[str], argument: exp.Expression) -> exp.Expression:
+    flags, width, kind = match["flags"], match["width"], match["kind"]
     if kind in "di" and set(flags) <= set("-+ 0"):
         return exp.Anonymous(this="printf", expressions=[text(f"%{flags}{width}d"), argument.copy()])
     if kind in "di" and flags == "'" and not width:
@@ -105,10 +104,10 @@ def _formatted(found: re.Match[str], argument: exp.Expression) -> exp.Expression
     if kind in "xXo" and not flags.strip("0-"):
         return exp.Anonymous(this="printf", expressions=[text(f"%{flags}{width}{kind}"), argument.copy()])
     if kind in "fFeE" and set(flags) <= set("-+ 0"):
-        places = found["precision"] or "6"
+        places = match["precision"] or "6"
         pattern = f"%{flags}{width}.{places}{kind.lower() if kind == 'F' else kind}"
         return exp.Anonymous(this="printf", expressions=[text(pattern), exp.cast(argument.copy(), "DOUBLE")])
-    if kind in "st" and not flags.strip("-") and found["precision"] is None:
+    if kind in "st" and not flags.strip("-") and match["precision"] is None:
         string = call("printed" if kind == "t" else "text", argument)
         if not width:
             return string
@@ -117,7 +116,7 @@ def _formatted(found: re.Match[str], argument: exp.Expression) -> exp.Expression
             exp.Anonymous(this="greatest", expressions=[number(int(width)), exp.Length(this=string.copy())]), "INTEGER"
         )
         return exp.Anonymous(this=name, expressions=[string, size, text(" ")])
-    raise unsupported(f"the pattern {found[0]} of FORMAT", location="query")
+    raise unsupported(f"the pattern {match[0]} of FORMAT", location="query")
 
 
 CHANGES: dict[type[exp.Expression], Callable[[Any], exp.Expression]] = {

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from bqdump_local.bigquery.errors import BigQueryError, invalid
-from bqdump_local.bigquery.files.readers import reader
-from bqdump_local.bigquery.jobs.writing import check_values
+from bqdump_local.bigquery.rows import defaults
+from bqdump_local.bigquery.rows.readers import reader
+from bqdump_local.bigquery.rows.writing import check_values
 from bqdump_local.bigquery.sql import refusals
-from bqdump_local.bigquery.statements import defaults
 from bqdump_local.bigquery.tables import buffers
-from bqdump_local.bigquery.tables.types import Field, quote
+from bqdump_local.bigquery.types import Field, quote
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.tables.catalog import Catalog
@@ -29,13 +29,13 @@ Row = dict[str, Any]
 
 def insert_all(catalog: Catalog, table: Table, body: dict[str, Any]) -> dict[str, Any]:
     """Add rows, unless one of them is invalid; then only the others, and only if `skipInvalidRows` is set."""
-    given = body.get("rows") or []
-    if not given:
+    sent = body.get("rows") or []
+    if not sent:
         raise invalid("No rows present in the request.")
     table.require_plain()
     absent = defaults.values(catalog, table)
-    rows = [absent | _row(row.get("json") or {}, table.fields) for row in given]
-    ids = [row.get("insertId") for row in given]
+    rows = [absent | _row(row.get("json") or {}, table.fields) for row in sent]
+    ids = [row.get("insertId") for row in sent]
     errors = dict(_problems(catalog, table, rows, ignore=bool(body.get("ignoreUnknownValues"))))
     catalog.require(table)
     if errors and not body.get("skipInvalidRows"):
@@ -105,12 +105,12 @@ def _problems(
     catalog: Catalog, table: Table, rows: Sequence[Row], *, ignore: bool
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """The invalid rows by number. ignore: columns that the table does not have are no error."""
-    found: dict[int, dict[str, str]] = {}
+    problems: dict[int, dict[str, str]] = {}
     for number, row in enumerate(rows):
         if problem := next(_unknown(row, table.fields, "", ignore=ignore), None):
-            found[number] = problem
-    yield from found.items()
-    valid = [number for number in range(len(rows)) if number not in found]
+            problems[number] = problem
+    yield from problems.items()
+    valid = [number for number in range(len(rows)) if number not in problems]
     if _error(catalog, table, [rows[number] for number in valid]):
         for number in valid:
             if message := _error(catalog, table, [rows[number]]):
@@ -160,7 +160,7 @@ def _insert(
     with catalog.warehouse.folder() as folder:
         path = folder / "rows.json"
         path.write_text(text, encoding="utf-8")
-        found, select = reader(cursor, [path], {"sourceFormat": "NEWLINE_DELIMITED_JSON"}, fields)
-        names = ", ".join(quote(field.name) for field in found)
+        columns, select = reader(cursor, [path], {"sourceFormat": "NEWLINE_DELIMITED_JSON"}, fields)
+        names = ", ".join(quote(field.name) for field in columns)
         cursor.execute(f"INSERT INTO {name} ({names}) {select}")
     return text.count("\n")

@@ -12,12 +12,12 @@ import duckdb
 
 from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.files import decimals
-from bqdump_local.bigquery.files.readers import compression, reader
-from bqdump_local.bigquery.jobs import evolution, writing
+from bqdump_local.bigquery.rows import writing
+from bqdump_local.bigquery.rows.readers import compression, reader
 from bqdump_local.bigquery.sql import refusals
-from bqdump_local.bigquery.tables import decorators
+from bqdump_local.bigquery.tables import decorators, evolution
 from bqdump_local.bigquery.tables.definitions import check_schema
-from bqdump_local.bigquery.tables.types import Field, parse_fields
+from bqdump_local.bigquery.types import Field, parse_fields
 
 if TYPE_CHECKING:
     from bqdump_local.bigquery.files.objects import ObjectStore
@@ -50,7 +50,7 @@ class Files:
         """Download objects, which are removed at the end of the context."""
         with warehouse.folder() as folder:
             paths = []
-            for number, uri in enumerate(found for pattern in uris for found in store.expand(pattern)):
+            for number, uri in enumerate(object_uri for pattern in uris for object_uri in store.expand(pattern)):
                 path = folder / f"{number:06d}"
                 store.get(uri, path)
                 paths.append(path)
@@ -64,8 +64,8 @@ def check(configuration: dict[str, Any], *, upload: bool) -> None:
         raise invalid("Required parameter is missing: destinationTable")
     if not upload and not load.get("sourceUris"):
         raise invalid("Required parameter is missing: sourceUris")
-    if (given := len(load.get("sourceUris") or ())) > MOST_URIS:
-        raise invalid(f"Too many sources provided: {given}. Limit is {MOST_URIS}.")
+    if (uris := len(load.get("sourceUris") or ())) > MOST_URIS:
+        raise invalid(f"Too many sources provided: {uris}. Limit is {MOST_URIS}.")
     if (disposition := load.get("writeDisposition") or "WRITE_APPEND") not in DISPOSITIONS:
         raise invalid(f"Invalid value for writeDisposition: {disposition} is not a valid value")
     decimals.allowed(load)
@@ -95,8 +95,8 @@ def run(catalog: Catalog, store: ObjectStore, configuration: dict[str, Any], upl
     """Run a load job. Returns its statistics."""
     load = configuration["load"]
     if load.get("referenceFileSchemaUri") and not load.get("schema"):
-        found = file_fields(catalog, store, load)
-        load = {**load, "schema": {"fields": [field.to_json() for field in found]}}
+        fields = file_fields(catalog, store, load)
+        load = {**load, "schema": {"fields": [field.to_json() for field in fields]}}
     if upload is not None:
         return _load(catalog, load, Files([upload]))
     with Files.download(catalog.warehouse, store, load["sourceUris"]) as files:

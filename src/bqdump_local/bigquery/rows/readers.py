@@ -13,7 +13,7 @@ from bqdump_local.bigquery.errors import invalid
 from bqdump_local.bigquery.files import avro_files, decimals, parquet
 from bqdump_local.bigquery.files.formats import plain_digits, select
 from bqdump_local.bigquery.sql.results import describe, stored_select
-from bqdump_local.bigquery.tables.types import STORED, Field, duckdb_type, failing, literal
+from bqdump_local.bigquery.types import STORED, Field, duckdb_type, failing, literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -48,9 +48,9 @@ def reader(
         case "AVRO":
             target = (folder or paths[0].parent) / "avro.json"
             logical = bool(options.get("useAvroLogicalTypes"))
-            found = avro_files.fields_of(paths[0], logical=logical, types=decimals.allowed(options))
-            avro_files.check(fields, found)
-            fields = fields or found
+            columns = avro_files.fields_of(paths[0], logical=logical, types=decimals.allowed(options))
+            avro_files.check(fields, columns)
+            fields = fields or columns
             avro_files.to_json(paths, target, logical=logical)
             # A JSON column is a string in Avro that contains the JSON.
             return _json(cursor, [target], fields, leaf=_from_avro, raw_json="VARCHAR")
@@ -84,7 +84,7 @@ def _parquet(
     paths: Sequence[Path],
     options: dict[str, Any],
     fields: tuple[Field, ...],
-    found: dict[tuple[str, ...], decimals.Decimals],
+    of_file: dict[tuple[str, ...], decimals.Decimals],
 ) -> tuple[tuple[Field, ...], str]:
     source = f"SELECT * FROM read_parquet({_files(paths)}, union_by_name = true)"
     listed = (options.get("parquetOptions") or {}).get("enableListInference")
@@ -95,7 +95,7 @@ def _parquet(
         )
     # Without a schema, every instant in Parquet is a TIMESTAMP in BigQuery.
     types = decimals.allowed(options)
-    fields = fields or decimals.resolved(_instants(describe(cursor, source, (), {})), found, types)
+    fields = fields or decimals.resolved(_instants(describe(cursor, source, (), {})), of_file, types)
     return fields, f"SELECT {select(fields, _from_parquet)} FROM ({source}) AS source"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlglot import exp
 
 from bqdump_local.bigquery.errors import unsupported
-from bqdump_local.bigquery.sql.functions.nodes import call, cast, number, text
+from bqdump_local.bigquery.functions.nodes import call, cast, number, text
 
 # ISO's numbers of the days on which a week can begin.
 DAYS = {"MONDAY": 1, "TUESDAY": 2, "WEDNESDAY": 3, "THURSDAY": 4, "FRIDAY": 5, "SATURDAY": 6, "SUNDAY": 7}
@@ -125,9 +125,9 @@ def _formatted(node: exp.TimeToStr) -> exp.Expression:
     if not isinstance(node.args["format"], exp.Literal):
         raise unsupported("a format of dates that is not a literal", location="query")
     pattern, value, parts, end = node.args["format"].name, _local(node), [], 0
-    for found in ELEMENT.finditer(pattern):
-        parts += [text(pattern[end : found.start()]), _element(found[0], value, node)]
-        end = found.end()
+    for match in ELEMENT.finditer(pattern):
+        parts += [text(pattern[end : match.start()]), _element(match[0], value, node)]
+        end = match.end()
     parts.append(text(pattern[end:]))
     whole: exp.Expression = parts[0]
     for part in parts[1:]:

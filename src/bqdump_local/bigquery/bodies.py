@@ -1,13 +1,16 @@
-"""Bodies and parameters of requests: what the API does not have, and what is missing here, is refused."""
+"""Bodies, parameters and etags: what the API does not have, and what is missing here, is refused."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 from typing import Any
 
 import msgspec
 
+from bqdump_local.bigquery.api_fields import PARAMETERS, SCHEMAS
 from bqdump_local.bigquery.errors import BigQueryError, invalid, unsupported
-from bqdump_local.bigquery.routes.api_fields import PARAMETERS, SCHEMAS
 from bqdump_local.fields import Checker, check_parameters
 
 
@@ -35,6 +38,12 @@ def decoded(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def check_query(method: str, given: list[tuple[str, str]]) -> None:
+def check_query(method: str, parameters: list[tuple[str, str]]) -> None:
     """Refuse parameters of a query that are missing here. method: such as `bigquery.tables.get`."""
-    check_parameters(PARAMETERS, method, given, unsupported)
+    check_parameters(PARAMETERS, method, parameters, unsupported)
+
+
+def etag(content: Any) -> str:
+    """The etag of something, which changes with its content."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return base64.b64encode(hashlib.md5(text.encode(), usedforsecurity=False).digest()).decode()

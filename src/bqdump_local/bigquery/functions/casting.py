@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
-from bqdump_local.bigquery.errors import BigQueryError, unsupported
-from bqdump_local.bigquery.sql import cast_formats
-from bqdump_local.bigquery.sql.functions.nodes import call, cast, number, text
-from bqdump_local.bigquery.sql.parsing import invalid_query
+from bqdump_local.bigquery.errors import BigQueryError, invalid_query, unsupported
+from bqdump_local.bigquery.functions import cast_formats
+from bqdump_local.bigquery.functions.nodes import call, cast, number, text
 
 # What encodes bytes as strings. BASE8 and BASE32 exist in BigQuery, too.
 ENCODINGS = {
@@ -97,19 +96,19 @@ class Element(NamedTuple):
 
 def with_format(node: exp.Cast) -> exp.Expression:
     """A cast with a format."""
-    given = node.args["format"]
-    pattern, zone = given.meta.get(cast_formats.FORMAT, given.name), given.meta.get(cast_formats.ZONE)
+    format_ = node.args["format"]
+    pattern, zone = format_.meta.get(cast_formats.FORMAT, format_.name), format_.meta.get(cast_formats.ZONE)
     kind = node.to.this
     to_text = kind == exp.DataType.Type.TEXT
     if kind in (exp.DataType.Type.BINARY, exp.DataType.Type.VARBINARY) or (to_text and _is_encoding(pattern)):
-        made = _encoded(node.this, pattern, to_text=to_text)
+        converted = _encoded(node.this, pattern, to_text=to_text)
     elif to_text:
-        made = _written(node.this, _elements(pattern), zone)
+        converted = _written(node.this, _elements(pattern), zone)
     elif kind in READ:
-        made = _read(node.this, kind, _elements(pattern), zone)
+        converted = _read(node.this, kind, _elements(pattern), zone)
     else:
         raise unsupported(f"CAST to {node.to.sql(dialect='bigquery')} with FORMAT", location="query")
-    return exp.Anonymous(this="TRY", expressions=[made]) if isinstance(node, exp.TryCast) else made
+    return exp.Anonymous(this="TRY", expressions=[converted]) if isinstance(node, exp.TryCast) else converted
 
 
 def _is_encoding(pattern: str) -> bool:
@@ -130,14 +129,14 @@ def _elements(pattern: str) -> list[Element]:
     elements: list[Element] = []
     place = 0
     while place < len(pattern):
-        found = ELEMENT.match(pattern, place)
-        if found is None or (found["name"] and found["name"].upper() in WITHOUT_MEANING):
+        match = ELEMENT.match(pattern, place)
+        if match is None or (match["name"] and match["name"].upper() in WITHOUT_MEANING):
             raise _unknown(pattern, place)
-        if found["quoted"]:
-            elements.append(Element(LITERAL, re.sub(r"\\(.)", r"\1", found["quoted"][1:-1])))
+        if match["quoted"]:
+            elements.append(Element(LITERAL, re.sub(r"\\(.)", r"\1", match["quoted"][1:-1])))
         else:
-            elements.append(Element((found["name"] or "").upper(), found[0]))
-        place = found.end()
+            elements.append(Element((match["name"] or "").upper(), match[0]))
+        place = match.end()
     return elements
 
 

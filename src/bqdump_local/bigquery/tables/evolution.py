@@ -7,23 +7,23 @@ from dataclasses import replace
 from typing import Any
 
 from bqdump_local.bigquery.errors import invalid
-from bqdump_local.bigquery.tables.types import Field, duckdb_type, literal, quote
+from bqdump_local.bigquery.types import Field, duckdb_type, literal, quote
 
 UPDATES = ("ALLOW_FIELD_ADDITION", "ALLOW_FIELD_RELAXATION")
 
 
 def updates(options: dict[str, Any]) -> tuple[bool, bool]:
     """Whether a job may add columns, and relax required ones."""
-    given = options.get("schemaUpdateOptions") or ()
-    for name in given:
+    names = options.get("schemaUpdateOptions") or ()
+    for name in names:
         if name not in UPDATES:
             raise invalid(f"Invalid value for schemaUpdateOptions: {name} is not a valid value")
-    return UPDATES[0] in given, UPDATES[1] in given
+    return UPDATES[0] in names, UPDATES[1] in names
 
 
-def evolved(old: Sequence[Field], given: Sequence[Field]) -> tuple[Field, ...]:
+def evolved(old: Sequence[Field], new: Sequence[Field]) -> tuple[Field, ...]:
     """The columns of a table after a job with these columns: new ones at the end, and relaxed modes."""
-    named = {field.name.lower(): field for field in given}
+    named = {field.name.lower(): field for field in new}
     kept = []
     for field in old:
         other = named.pop(field.name.lower(), field)
@@ -35,10 +35,10 @@ def evolved(old: Sequence[Field], given: Sequence[Field]) -> tuple[Field, ...]:
 
 def converted(new: Sequence[Field], old: Sequence[Field], defaults: Mapping[str, str] | None = None) -> str:
     """The select list that gives rows with old columns their new ones: defaults, by name, or NULL or empty arrays."""
-    known, given = {field.name.lower(): field for field in old}, defaults or {}
+    known, of_columns = {field.name.lower(): field for field in old}, defaults or {}
     values = (
-        given[field.name]
-        if field.name in given and field.name.lower() not in known
+        of_columns[field.name]
+        if field.name in of_columns and field.name.lower() not in known
         else _value(field, known.get(field.name.lower()), quote(field.name))
         for field in new
     )
