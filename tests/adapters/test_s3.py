@@ -26,6 +26,8 @@ from botocore.exceptions import ClientError, LoginTokenLoadError, UnauthorizedSS
 from botocore.httpsession import URLLib3Session
 
 from bqdump.adapters.checksums import crc32c
+from bqdump.adapters.memory import MemoryStore
+from bqdump.adapters.movers import StreamMover
 from bqdump.adapters.patience import Patience
 from bqdump.adapters.retry import RetryingStore
 from bqdump.adapters.s3.client import Objects, open_client, time_in
@@ -43,8 +45,8 @@ from bqdump.core.errors import (
     TargetError,
     UnavailableError,
 )
-from bqdump.ports.mover import Settling
-from bqdump.ports.store import ObjectInfo, ObjectStore
+from bqdump.ports.mover import Moved, Settling
+from bqdump.ports.store import Copy, ObjectInfo, ObjectStore
 from s3_server import BUCKET, Fault, S3Server, operation_of, s3_server, signed_for
 
 Result = TypeVar("Result")
@@ -434,7 +436,7 @@ def test_requests_that_go_around_the_client_are_those_of_the_client_and_signed(
         return s3.arrived
 
     direct = arrived(direct=True)
-    monkeypatch.setattr(Objects, "_send", lambda *_: None)
+    monkeypatch.setattr(Objects, "_send", lambda *_, **__: None)
     assert sorted(map(shown, direct)) == sorted(map(shown, arrived(direct=False)))
     assert [signature(one) for one in direct] == [one["HTTP_AUTHORIZATION"].rpartition("=")[2] for one in direct]
 
@@ -481,6 +483,34 @@ def test_bytes_with_a_checksum_are_hashed_for_the_signature_only_without_tls(
     objects.part("x", "upload", 1, b"data", {"ChecksumAlgorithm": "CRC32C", "ChecksumCRC32C": crc32c(b"data")})
     expected = sha256(b"data").hexdigest() if hashed else "UNSIGNED-PAYLOAD"
     assert digests[1:] == [expected] * 2
+
+
+def test_the_digest_of_a_copied_file_of_one_request_is_signed_and_not_computed_again(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, hashed = LARGE[: 5 << 20], list[int]()
+
+    def counted(content: bytes = b"") -> Any:
+        hashed.append(len(content))
+        return sha256(content)
+
+    async def check(target: ObjectStore) -> Moved | None:
+        source = MemoryStore()
+        generation = await source.write("x", data, 0)
+        assert await target.stat("x") is None
+        s3.arrived = []
+        monkeypatch.setattr("botocore.auth.sha256", counted)
+        wish = Copy("x", generation, "x", 0, len(data), crc32c(data))
+        return await StreamMover(source, target).move(wish)
+
+    moved, digest = on(check), sha256(data).hexdigest()
+    assert moved
+    assert moved.sha256 == digest
+    assert s3.arrived
+    [request] = [one for one in s3.arrived if operation_of(one) == "put"]
+    assert request["HTTP_X_AMZ_CONTENT_SHA256"] == digest
+    assert request["HTTP_AUTHORIZATION"].rpartition("=")[2] == signature(request)
+    assert max(hashed) < len(data)
 
 
 def test_connections_around_the_client_have_the_options_of_the_clients(

@@ -13,6 +13,7 @@ from typing import cast
 
 import google_crc32c
 
+from bqdump.adapters.checksums import SummedPieces
 from bqdump.core.copy.plan import PIECE_BYTES
 from bqdump.core.errors import ConflictError, NotFoundError, UnavailableError, VerificationError
 from bqdump.core.progress.log_events import LogEvent
@@ -33,23 +34,31 @@ class _GoneError(Exception):
     """The generation of the file is not there any more."""
 
 
-class _Passing:
-    """The checksums of the bytes that pass. They are known once `summed` has returned."""
+class _Passing(SummedPieces):
+    """Pieces that are summed up as they pass. It ends with an error unless size and CRC32C are the expected ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, pieces: AsyncIterator[bytes], subject: str, expected: tuple[int | None, str | None]) -> None:
+        self._pieces, self._subject, self._expected = pieces, subject, expected
         self._crc32c, self._sha256, self.size = 0, hashlib.sha256(), 0
         self._summing: asyncio.Future[None] | None = None
 
-    async def add(self, piece: bytes) -> None:
-        """Take in a piece, once the one before is summed up. A large one is summed up while it is sent."""
-        await self.summed()
-        if len(piece) < IN_THREADS:
-            self._sum_up(piece)
-        else:
-            self._summing = asyncio.get_running_loop().run_in_executor(None, self._sum_up, piece)
+    async def __anext__(self) -> bytes:
+        """Pass a piece, once the one before is summed up. A large one is summed up while it is sent."""
+        async for piece in self._pieces:
+            await self._summed()
+            if len(piece) < IN_THREADS:
+                self._sum_up(piece)
+            else:
+                self._summing = asyncio.get_running_loop().run_in_executor(None, self._sum_up, piece)
+            return piece
+        await self._summed()
+        self.crc32c = base64.b64encode(self._crc32c.to_bytes(4, "big")).decode()
+        self.sha256 = self._sha256.hexdigest()
+        if (self.size, self.crc32c) != self._expected:
+            raise _different(self._subject, self._expected, (self.size, self.crc32c))
+        raise StopAsyncIteration
 
-    async def summed(self) -> None:
-        """Wait until all pieces are summed up."""
+    async def _summed(self) -> None:
         if self._summing:
             await self._summing
             self._summing = None
@@ -58,16 +67,6 @@ class _Passing:
         self._crc32c = google_crc32c.extend(self._crc32c, piece)
         self._sha256.update(piece)
         self.size += len(piece)
-
-    @property
-    def crc32c(self) -> str:
-        """As in a manifest."""
-        return base64.b64encode(self._crc32c.to_bytes(4, "big")).decode()
-
-    @property
-    def sha256(self) -> str:
-        """In hexadecimal."""
-        return self._sha256.hexdigest()
 
 
 class StreamMover:
@@ -88,9 +87,9 @@ class StreamMover:
 
     async def _move(self, wish: Copy) -> Moved | None:
         for attempt in range(1, TIMES_READ + 1):
-            passing = _Passing()
+            passing = self._passing(wish)
             try:
-                info = await self._target.stream(wish.target, self._compared(wish, passing), wish.expect)
+                info = await self._target.stream(wish.target, passing, wish.expect)
             except _GoneError:
                 return None
             except ConflictError:
@@ -119,18 +118,11 @@ class StreamMover:
     async def close(self) -> None:
         """See Mover."""
 
-    async def _compared(self, wish: Copy, passing: _Passing) -> AsyncIterator[bytes]:
-        """The file's pieces. Raises VerificationError instead of ending if they are not as they must be."""
+    def _passing(self, wish: Copy) -> _Passing:
         pieces = _pieces(
             self._source, wish.source, wish.source_generation, wish.size or 0, lambda: READ_AHEAD // self._streams
         )
-        async for piece in pieces:
-            await passing.add(piece)
-            yield piece
-        await passing.summed()
-        expected, actual = (wish.size, wish.crc32c), (passing.size, passing.crc32c)
-        if expected != actual:
-            raise _different(f"{self._source.url}/{wish.source}", expected, actual)
+        return _Passing(pieces, f"{self._source.url}/{wish.source}", (wish.size, wish.crc32c))
 
     async def _found(self, wish: Copy, info: ObjectInfo | None) -> Moved:
         """The file that somebody else has stored meanwhile."""
@@ -141,15 +133,13 @@ class StreamMover:
 
 async def digest_of(store: ObjectStore, info: ObjectInfo) -> str:
     """See Mover.digest."""
-    passing = _Passing()
+    subject = f"{store.url}/{info.name}"
+    passing = _Passing(_pieces(store, info.name, info.generation, info.size), subject, (info.size, info.crc32c))
     try:
-        async for piece in _pieces(store, info.name, info.generation, info.size):
-            await passing.add(piece)
-        await passing.summed()
+        async for _ in passing:
+            pass
     except _GoneError:
-        raise VerificationError("read", f"{store.url}/{info.name}", "it was replaced or deleted meanwhile") from None
-    if (passing.size, passing.crc32c) != (info.size, info.crc32c):
-        raise _different(f"{store.url}/{info.name}", (info.size, info.crc32c), (passing.size, passing.crc32c))
+        raise VerificationError("read", subject, "it was replaced or deleted meanwhile") from None
     return passing.sha256
 
 

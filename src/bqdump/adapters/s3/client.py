@@ -149,9 +149,12 @@ class Objects:
         )
         return answer
 
-    def put(self, name: str, data: bytes, options: Mapping[str, Any]) -> str:
-        """Store an object; returns its ETag. options: the client's. Raises the client's exceptions."""
-        headers = self._send("PutObject", "PUT", name, _headers(options), data)
+    def put(self, name: str, data: bytes, options: Mapping[str, Any], sha256: str = "") -> str:
+        """Store an object; returns its ETag. options: the client's. sha256: of the data, if it is known.
+
+        Raises the client's exceptions.
+        """
+        headers = self._send("PutObject", "PUT", name, _headers(options), data, sha256=sha256)
         if headers is None:
             return member(self._client.put_object(Bucket=self._bucket, Key=name, Body=data, **options), "ETag")
         return member(headers, "etag")
@@ -171,7 +174,15 @@ class Objects:
             self._way[1].close()
 
     def _send(
-        self, operation: str, method: str, name: str, headers: dict[str, str] | None, data: bytes = b"", query: str = ""
+        self,
+        operation: str,
+        method: str,
+        name: str,
+        headers: dict[str, str] | None,
+        data: bytes = b"",
+        query: str = "",
+        *,
+        sha256: str = "",
     ) -> Mapping[str, str] | None:
         """The headers of the answer; None if the client has to send the request. headers: None for unknown ones."""
         if self._way is None or headers is None or not self._fits:
@@ -185,7 +196,11 @@ class Objects:
             has_streaming_input=True,
             checksum={"request_algorithm": {"in": "header", "name": CHECKSUM}},
         )
-        way.signer.get_auth_instance(way.service, way.region, SIGNATURE).add_auth(request)
+        signing = way.signer.get_auth_instance(way.service, way.region, SIGNATURE)
+        if sha256:
+            # The client would compute it again, or over TLS sign no bytes at all.
+            signing.payload = lambda _: sha256
+        signing.add_auth(request)
         answer = http.send(request.prepare())
         if answer.status_code < HTTPStatus.MULTIPLE_CHOICES:
             return {header.lower(): value for header, value in answer.headers.items()}

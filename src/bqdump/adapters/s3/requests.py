@@ -169,12 +169,17 @@ class Requests:
             return {}
         raise ConflictError("write", self.subject(name), "it has another generation, or does not exist")
 
-    def put(self, name: str, data: bytes, checksum: str, condition: Mapping[str, str], **options: Any) -> str:
-        """Store an object with one request, in which the service compares the checksum. Returns its ETag."""
+    def put(
+        self, name: str, data: bytes, checksum: str, condition: Mapping[str, str], sha256: str = "", **options: Any
+    ) -> str:
+        """Store an object with one request, in which the service compares the checksum. Returns its ETag.
+
+        sha256: see Objects.put.
+        """
         with translated("write", self.subject(name)):
             try:
                 compared = {"ChecksumAlgorithm": "CRC32C", "ChecksumCRC32C": checksum}
-                return self.objects.put(name, data, {**compared, **self.locking, **condition, **options})
+                return self.objects.put(name, data, {**compared, **self.locking, **condition, **options}, sha256)
             except ClientError as error:
                 if "IfMatch" in condition and code_of(error) in NO_OBJECT:
                     raise ConflictError("write", self.subject(name), "it does not exist any more") from error

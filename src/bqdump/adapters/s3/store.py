@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from functools import partial
 from typing import IO, TypeVar, cast
 
-from bqdump.adapters.checksums import Summed, crc32c
+from bqdump.adapters.checksums import Summed, SummedPieces, crc32c
 from bqdump.adapters.patience import Patience, Retrying
 from bqdump.adapters.s3.client import open_client
 from bqdump.adapters.s3.listings import Listing
@@ -205,12 +205,13 @@ class S3Store:
         begin = partial(self._upload, name, expect, origin)
         # Of what it replaces, it asks for the ETag.
         upload = begin() if expect == 0 else await self._threads.call(begin)
-        file = Summed(None)
+        file = pieces if isinstance(pieces, SummedPieces) else Summed(None)
         sending: set[asyncio.Task[None]] = set()
         self._streams += 1
         try:
             async for piece in pieces:
-                file.write(piece)
+                if isinstance(file, Summed):
+                    file.write(piece)
                 for number, part in upload.parts(piece):
                     while len(sending) >= max(1, PARTS_AT_ONCE // self._streams):
                         sent, sending = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
@@ -227,7 +228,7 @@ class S3Store:
         finally:
             self._streams -= 1
 
-    def _finished(self, name: str, upload: Upload, file: Summed, *, late: bool = False) -> ObjectInfo:
+    def _finished(self, name: str, upload: Upload, file: Summed | SummedPieces, *, late: bool = False) -> ObjectInfo:
         """The object that the upload has created. Raises if it is another one.
 
         late: one that was sent with a single request, whose answer lacks the time, may not have its generation yet.
@@ -235,7 +236,7 @@ class S3Store:
         lost: ConflictError | None = None
         etag = ""
         try:
-            etag = upload.finish(file.crc32c)
+            etag = upload.finish(file.crc32c, file.sha256 if isinstance(file, SummedPieces) else "")
         except ConflictError as error:
             if not upload.repeated:
                 raise

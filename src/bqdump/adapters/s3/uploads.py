@@ -95,8 +95,10 @@ class Upload:
         """Whether it is sent in parts, as far as it was written."""
         return self._cut > 0
 
-    def finish(self, checksum: str) -> str:
+    def finish(self, checksum: str, sha256: str = "") -> str:
         """Send the last part, which creates the object, and return its ETag. checksum: CRC32C of all bytes.
+
+        sha256: of all bytes, if it is known. Of an object in parts, it is not sent.
 
         All other parts have been sent. Raises ConflictError if the condition is not met, which can also be by this
         upload after an answer was lost.
@@ -106,7 +108,7 @@ class Upload:
             if not self._cut and not (last and self._over and "-" not in self._over):
                 options = {"Metadata": self._metadata, "ContentType": "application/octet-stream"}
                 return self._creating(
-                    lambda: self._requests.put(self._name, last, checksum, self._condition, **options)
+                    lambda: self._requests.put(self._name, last, checksum, self._condition, sha256, **options)
                 )
         self.send(self._numbered(), last)
         with self._working():
