@@ -105,7 +105,11 @@ def environment(environ: Mapping[str, str]) -> list[Check]:
     if len(led) == 1:
         detail = f"{led[0]} redirects one client only, the other one connects to Google: set both variables or none"
         return [Check("environment", led[0], CheckOutcome.REFUSED, detail)]
-    return [Check("environment", ", ".join(led), CheckOutcome.WARNING, "stand-ins are asked, not Google Cloud")]
+    return [
+        Check(
+            "environment", ", ".join(led), CheckOutcome.WARNING, "the clients connect to stand-ins, not to Google Cloud"
+        )
+    ]
 
 
 def _diagnosis(settings: Settings, checks: list[Check], service_account: str) -> Diagnosis:

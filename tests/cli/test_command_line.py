@@ -154,7 +154,7 @@ def test_the_help_of_an_unknown_command_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("output", "meant"), [("rnu", "run"), ("plans", "plan"), ("stats", "status"), ("locale", "local")]
+    ("output", "meant"), [("rnu", "run"), ("plans", "plan"), ("statsu", "status"), ("locale", "local")]
 )
 def test_a_misspelt_command_gets_a_guess(output: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert start([output]) == 2
@@ -162,8 +162,40 @@ def test_a_misspelt_command_gets_a_guess(output: str, meant: str, capsys: pytest
 
 
 @pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("query", "sql"),
+        ("cost", "plan"),
+        ("stats", "runs --storage"),
+        ("growth", "runs --growth"),
+        ("deploy", "render job"),
+        ("terraform", "render terraform"),
+        ("cron", "render scheduler"),
+        ("rm", "prune"),
+        ("find", "ls"),
+        ("logs", "status"),
+        ("settings", "help settings"),
+        ("login", "gcloud auth application-default login"),
+    ],
+)
+def test_a_command_of_another_tool_is_answered_with_ours(
+    typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start([typed]) == 2
+    assert capsys.readouterr().err == f"bqdump: {typed}: unknown command. Did you mean {meant}?\n"
+
+
+@pytest.mark.parametrize(
     ("arguments", "fix"),
     [
+        (["restore", "-l"], "-l: unknown option. bqdump ls lists what a run holds."),
+        (["init", "--repo", "gs://b"], "--repo: unknown option. Did you mean --to?"),
+        (["run", "--table-name", "x"], "--table-name: unknown option. Did you mean --include?"),
+        (
+            ["copy", "--from", "gs://b"],
+            "--from: unknown option. What is copied is named as in every command, with --bucket, --prefix or --to.",
+        ),
+        (["run", "--mask", "x"], "--mask: unknown option. Masks are set in bqdump.toml: [tables.NAME] with masks."),
         (["restore", "--source"], "--source: unknown option. It is an option of bqdump verify."),
         (["prune", "--replace"], "--replace: unknown option. It is an option of bqdump restore."),
         (["status", "--zzz"], "--zzz: unknown option. bqdump status --help shows what is possible."),
@@ -211,6 +243,16 @@ def test_errors_of_the_parser_are_one_sentence_like_all_others(
     shown = capsys.readouterr().err
     assert shown.startswith(f"bqdump: {reported} bqdump {words[0]}")
     assert shown.endswith("--help shows what is possible.\n")
+    assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "typed", ["doctor # check permissions", "drill # prove it", "runs #", "runs monday # list", "plan #what it does"]
+)
+def test_a_comment_that_zsh_passes_on_is_called_a_comment(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(typed.split()) == 2
+    shown = capsys.readouterr().err
+    assert "'#' starts no comment at the prompt of zsh: leave it out, or first: setopt interactive_comments" in shown
     assert shown.count("\n") == 1
 
 
@@ -461,6 +503,8 @@ def test_no_help_is_cut_or_names_a_value_by_its_type_in_python() -> None:
     for name, text in _helps():
         assert "..." not in text.partition("\n\n")[2], name
         assert "INTEGER" not in text, name
+        assert "{setting:" not in text, name
+        assert not re.search(r"^ +bqdump .* # ", text, re.MULTILINE), name
         assert not re.search(r"--(?!reason)[a-z-]+ TEXT", text), name
 
 

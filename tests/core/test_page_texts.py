@@ -28,6 +28,7 @@ def test_a_change_in_percent_is_never_zero(before: int, after: int, text: str) -
     ("took", "times"),
     [
         (80, ["0", "20 ms", "40 ms", "60 ms", "80 ms"]),
+        (1000, ["0", "250 ms", "500 ms", "750 ms", "1000 ms"]),
         (2000, ["0", "0.5 s", "1.0 s", "1.5 s", "2.0 s"]),
     ],
 )

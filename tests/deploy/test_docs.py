@@ -30,6 +30,7 @@ NOTE = r"""#!/bin/sh
 { printf '%s\0' "${0##*/}" "$@"; echo; } >>"${0%/*}/log"
 case "$* " in
   *image_summary.digest*) printf 'sha256:%064d\n' 0 ;;
+  *"channels create"*) echo projects/my-project/notificationChannels/1234 ;;
   *" describe "*) exit 1 ;;
 esac
 """
@@ -38,6 +39,10 @@ if sys.argv[1] == "render":
     sys.argv.pop(1)
     from bqdump.cli.setup.render import render
     render()
+elif sys.argv[1] == "init":
+    sys.argv.pop(1)
+    from bqdump.cli.setup.init import init
+    init()
 """)
 
 
@@ -88,6 +93,15 @@ def test_the_files_that_the_page_creates_are_valid_for_google(walk: Walk) -> Non
     assert discovery.check("run.v1", "Job", job) == []
     assert discovery.check("cloudscheduler.v1", "Job", schedule) == []
     assert json.loads((walk.folder / "exports.json").read_text())["exports"][0]["dataset"] == "sales"
+
+
+def test_the_job_makes_a_backup_as_bqdump_init_sets_it_up(walk: Walk) -> None:
+    job = yaml.safe_load((walk.folder / "job.yaml").read_text())
+    [container] = job["spec"]["template"]["spec"]["template"]["spec"]["containers"]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert variables["BQDUMP_PATH"] == "{run}/{table}/{table}_*.{ext}"
+    assert (variables["BQDUMP_FORMAT"], variables["BQDUMP_INCREMENTAL"]) == ("parquet", "true")
+    assert (variables["BQDUMP_PRUNE"], variables["BQDUMP_KEEP_WITHIN"]) == ("true", "2d")
 
 
 def test_the_page_builds_the_image_that_the_job_runs(walk: Walk) -> None:

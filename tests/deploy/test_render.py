@@ -143,7 +143,7 @@ def test_the_job_of_a_copy_locks_signs_and_chooses_as_it_is_told() -> None:
         ((), []),
         (("--all", *lock), ["--all", "--lock=35d", "--lock-mode=compliance"]),
         (("--keep-daily", "7", "--keep-within", "30d", "--lock", "35d"), [
-            "--keep-daily=7", "--keep-within=2592000s", "--lock=35d",
+            "--keep-daily=7", "--keep-within=30d", "--lock=35d",
         ]),
     ):  # fmt: skip
         with pytest.MonkeyPatch.context() as patch:

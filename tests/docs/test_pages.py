@@ -33,6 +33,12 @@ def test_links_lead_to_pages_and_headings_that_exist(page: Path) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}, anchor
 
 
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]))
+def test_commands_are_pasted_without_comments_as_zsh_takes_none_at_its_prompt(page: Path) -> None:
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert [line for block in blocks for line in block.splitlines() if re.search(r"(^|\s)#", line)] == []
+
+
 def test_the_index_names_every_page() -> None:
     docs = ROOT / "docs"
     index = (docs / "README.md").read_text()

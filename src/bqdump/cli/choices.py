@@ -18,6 +18,7 @@ import click
 from msgspec.structs import replace
 
 from bqdump import verbs
+from bqdump.cli.errors import described
 from bqdump.cli.logs import logs_json
 from bqdump.cli.options import finish
 from bqdump.cli.streams import tell
@@ -146,7 +147,7 @@ def restore_options(*settings: Setting) -> Callable[[Decorated], Decorated]:
                 shape = {"is_flag": True, "default": False}
             elif setting.parse is int:
                 shape["type"] = int
-            help_ = f"{setting.help} [{setting.env}]"
+            help_ = f"{described(setting)} [{setting.env}]"
             command = click.option(setting.flag, setting.name, envvar=setting.env, help=help_, **shape)(command)
         return command
 

@@ -71,6 +71,10 @@ FEW_COMMANDS = 5
 SECRET = ("notify",)
 # Commands whose argument is a run.
 NAMING_RUNS = ("status", "ls", "verify", "report", "sql", "restore", "drill", "prune")
+TASKS = (
+    "A task is a process: its number and their count are environment variables (docs/deploy.md). "
+    "On the local stack: bqdump local execute --tasks N."
+)
 # What people type who know other tools, by option and command; "": any command.
 HABITS = {
     ("--dry-run", "run"): "bqdump plan shows what a run would do.",
@@ -86,15 +90,18 @@ HABITS = {
     ("--into", "drill"): "A drill makes a dataset of its own; --scratch-project names its project.",
     ("--force", "restore"): "Did you mean --replace?",
     ("--output", "run"): "Did you mean --to?",
-    ("--tasks", "run"): "A task is a process: its number and their count are environment variables (docs/deploy.md). "
-    "On the local stack: bqdump local execute --tasks N.",
-    ("--table", ""): "Did you mean --include?",
+    ("--tasks", "run"): TASKS,
+    ("--parallelism", "run"): TASKS,
+    **dict.fromkeys((("--table", ""), ("--table-name", "")), "Did you mean --include?"),
+    **dict.fromkeys((("-l", "restore"), ("--list", "restore")), "bqdump ls lists what a run holds."),
+    **dict.fromkeys((("--repo", "init"), ("-r", "init")), "Did you mean --to?"),
     **{("--run", verb): f"A run is named without a flag: bqdump {verb} RUN." for verb in NAMING_RUNS},
     **{("--run-id", verb): f"A run is named without a flag: bqdump {verb} RUN." for verb in NAMING_RUNS},
     **dict.fromkeys(
         (("--where", ""), ("--columns", ""), ("--filter", ""), ("--fields", ""), ("--query", "run")),
         "Columns and rows are chosen in bqdump.toml: [tables.NAME] with columns and where.",
     ),
+    **dict.fromkeys((("--mask", ""), ("--masks", "")), "Masks are set in bqdump.toml: [tables.NAME] with masks."),
     **dict.fromkeys(
         (("--credentials", ""), ("--key-file", ""), ("--account", "")),
         "Credentials are Google's: gcloud auth application-default login, or GOOGLE_APPLICATION_CREDENTIALS.",
@@ -102,6 +109,7 @@ HABITS = {
     ("--format", "sql"): "Did you mean --csv or --json?",
     ("--host", "ui"): "It serves this machine only; from another one: ssh -L 8080:127.0.0.1:8080 HOST.",
     ("--fix", "doctor"): "It prints the commands that fix what it finds.",
+    ("--from", "copy"): "What is copied is named as in every command, with --bucket, --prefix or --to.",
     ("--source", "copy"): "What is copied is named as in every command, with --bucket, --prefix or --to.",
     ("--dest", "copy"): "The destination is named without a flag: bqdump copy DEST.",
     ("--from-vault", "drill"): "Name the copy, and the key to trust: bqdump drill --to gs://VAULT --trust KEYFILE.",
@@ -130,6 +138,9 @@ SAME = {
 }
 MEANT = {flag: known for known, flags in SAME.items() for flag in flags.split()}
 
+# Arguments that were a comment in a pasted line.
+COMMENT = re.compile(r"^'#|\((?:[^ ]+ )*#")
+NO_COMMENT = "'#' starts no comment at the prompt of zsh: leave it out, or first: setopt interactive_comments"
 UNKNOWN = re.compile(r"No such command '(.*?)'")
 # How click says that a number is too small or too large.
 RANGE = re.compile(r"(\S+) is not in the range ([0-9]+)<=x<=([0-9]+)\.?")
@@ -176,6 +187,8 @@ def _of_the_parser(error: click.ClickException) -> str:
             cause = f"missing: {meaning[:1].lower()}{meaning[1:]}"
     elif isinstance(error, click.BadParameter):
         what, cause = _name(error.param), error.message.replace("a valid integer range", "a whole number")
+        if isinstance(error.param, click.Argument) and COMMENT.search(cause):
+            fix = NO_COMMENT
         if outside := RANGE.fullmatch(cause):
             cause = f"{outside[1]} is not a whole number from {outside[2]} to {outside[3]}"
     elif isinstance(error, click.BadOptionUsage):
@@ -183,6 +196,8 @@ def _of_the_parser(error: click.ClickException) -> str:
         if "given twice" in cause:
             fix = f"Separate several by commas, such as {what} sales,ops."
         fix = f"Write {what} alone, or --no-{what[2:]}." if "does not take a value" in cause else fix
+    elif context and cause.startswith("Got unexpected extra") and COMMENT.search(cause):
+        fix = NO_COMMENT
     elif context and cause.startswith("Got unexpected extra") and "dataset" in context.params:
         fix = "A setting is given with its flag, such as --dataset sales. " + fix
     elif context and isinstance(context.command, click.Group) and (unknown := UNKNOWN.match(cause)):

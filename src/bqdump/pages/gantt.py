@@ -147,9 +147,9 @@ def gantt(bars: Sequence[Bar]) -> Chart | None:
 
 
 def _quarters(length: int) -> list[str]:
-    """The times at the quarters of the chart. duration_text would show those of a shorter one alike."""
+    """The times at the quarters of the chart. duration_text would show those of a shorter one alike or unevenly."""
     times = [length * part / 4 for part in range(1, 5)]
-    return [duration_text(time) if length >= 400 else f"{time:.0f} ms" for time in times]
+    return [duration_text(time) if length >= 1_500 else f"{time:.0f} ms" for time in times]
 
 
 def _note(shown: int, bars: int, lanes: int, tasks: int) -> str:

@@ -40,7 +40,7 @@ STATES = {"there": "there before", "missing": "would be copied"}
     "--lock",
     metavar="DURATION",
     default="",
-    help="Lock all objects for so long, such as 35d.",
+    help="Lock all objects for this time, such as 35d.",
 )
 @click.option(
     "--lock-mode",
@@ -120,7 +120,7 @@ def _print(result: Copied) -> None:
     )
     print_table(heads, rows, right=tuple(at + of_set for at in (3, 4, 5, 6)))
     moved = f"{counted(result.files, 'file')}, {size_text(result.bytes)}"
-    leaving = f", of which {size_text(result.egress)} leave the location" if result.egress else ""
+    leaving = f"; {size_text(result.egress)} between locations" if result.egress else ""
     if result.copied:
         sys.stdout.write(f"Copied {moved} to {result.target}{leaving}.\n")
     else:

@@ -43,10 +43,10 @@ def prune(runs: tuple[str, ...], yes: bool, quiet: bool, as_json: bool, **option
 
     \b
     Examples:
-      bqdump prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12         # show
-      bqdump prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --yes   # delete
+      bqdump prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12
+      bqdump prune --keep-daily 7 --keep-weekly 4 --keep-monthly 12 --yes
       bqdump prune --keep-within 30d --keep-tag audit --json
-      bqdump prune bqdump-x7k2p bqdump-a1b2c --yes                          # delete these two
+      bqdump prune bqdump-x7k2p bqdump-a1b2c --yes
     """
     if yes:
         set_up_work(quiet=quiet or not as_json)
@@ -102,8 +102,8 @@ def _row(run: RetainedRun, *, deleted: bool) -> tuple[str, ...]:
 @click.command(cls=Command, needs=("bucket",))
 @click.argument("table")
 @click.option("--before", metavar="TIME", default="", help="Only from runs whose rows are older: a time, a date, 30d.")
-@click.option("--reason", metavar="TEXT", default="", help="Why, such as a ticket; manifests record it.")
-@click.option("--by", metavar="NAME", default="", help="Who erases it (default: the user of this machine).")
+@click.option("--reason", metavar="TEXT", default="", help="Reason, such as a ticket; recorded in manifests.")
+@click.option("--by", metavar="NAME", default="", help="Name to record (default: the user of this machine).")
 @click.option("--yes", is_flag=True, help="Erase. Without it, only show from which runs.")
 @json_option(Erasures)
 @quiet_option
@@ -112,12 +112,12 @@ def erase(table: str, before: str, reason: str, by: str, yes: bool, quiet: bool,
     """Take TABLE out of every kept run, for good: its files, its rows in manifests, its Iceberg snapshots.
 
     In a set, of every dataset that has it, or of one: sales.orders. The source is not touched: the next run exports the
-    table again unless you exclude it. Exits with 3 if the bucket holds some of the files.
+    table again unless you exclude it. Exits with 3 if the bucket keeps some of the files.
 
     \b
     Examples:
-      bqdump erase customers --reason 'request 4711'                       # show
-      bqdump erase customers --reason 'request 4711' --yes                 # erase
+      bqdump erase customers --reason 'request 4711'
+      bqdump erase customers --reason 'request 4711' --yes
       bqdump erase sales.customers --before 2026-01-31 --reason 'request 4711' --yes
     """
     if yes:

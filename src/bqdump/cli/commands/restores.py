@@ -22,9 +22,12 @@ SHOWN = 5
 
 @click.command(cls=Command, needs=("bucket",))
 @click.option(
-    "--abort", metavar="RESTORE", default="", help="End this one: its jobs, scratch tables, uploads, documents."
+    "--abort",
+    metavar="RESTORE",
+    default="",
+    help="End this restore; delete its jobs, scratch tables, uploads and documents.",
 )
-@click.option("--via", metavar="gs://BUCKET[/PREFIX]", default="", help="Where the restores have their documents.")
+@click.option("--via", metavar="gs://BUCKET[/PREFIX]", default="", help="Bucket for the restores' documents.")
 @json_option(RestoreList)
 @quiet_option
 @settings_options("abandoned_after")

@@ -61,8 +61,8 @@ def run(yes: bool, quiet: bool, as_json: bool, tables_from: str | None, **option
     Examples:
       bqdump run --project my-project --dataset sales --bucket my-exports
       bqdump run --format parquet --compression zstd --prefix nightly
-      bqdump run --run-id 20260131T030000Z       # finish an incomplete run
-      bqdump run --dataset 'sales,ops_*' --bucket my-exports   # each in its own folder
+      bqdump run --run-id 20260131T030000Z
+      bqdump run --dataset 'sales,ops_*' --bucket my-exports
       bqdump run --json 2>log | jq -r .manifest
     """
     set_up_work(quiet=quiet)

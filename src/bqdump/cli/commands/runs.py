@@ -62,9 +62,9 @@ def runs(
     \b
     Examples:
       bqdump runs --bucket my-exports
-      bqdump runs --growth --since 7d             # what grew this week
+      bqdump runs --growth --since 7d
       bqdump runs --storage --json
-      bqdump runs --tag keep 20260131T030000Z     # prune never deletes this run
+      bqdump runs --tag keep 20260131T030000Z
     """
     settings = load_settings(options, ("bucket",))
     if since and not growth:

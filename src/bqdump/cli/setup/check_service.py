@@ -29,7 +29,7 @@ WIDEST = 100
 
 
 @click.command("check-service", cls=Command, needs=("project", "bucket"))
-@click.option("--claims", multiple=True, metavar="PATTERN", help="Try only claims with such ids, as in 'csv.*'.")
+@click.option("--claims", multiple=True, metavar="PATTERN", help="Try only claims with matching ids, such as 'csv.*'.")
 @click.option(
     "--output",
     metavar="FILE",

@@ -20,6 +20,7 @@ from bqdump.core.settings.resolve import READ
 from bqdump.core.settings.settings import BY_NAME, REQUIRED, RETENTION, SETTINGS, Setting, Settings
 from bqdump.core.settings.table_settings import TableSettings, tables_text
 from bqdump.core.settings.target import Target, record_of, recorded_target
+from bqdump.core.times import days_text
 from bqdump.core.wording import COMMANDS, fill, placeholder
 
 # Settings of a single run, and why a settings file, which every later run reads too, cannot contain them.
@@ -136,7 +137,7 @@ def setting_text(name: str, value: Any) -> str:
     if isinstance(value, dict):
         return ",".join(f"{key}={content}" for key, content in value.items())
     if BY_NAME[name].parse in DURATIONS:
-        return f"{value}s"
+        return days_text(value)
     if name == "prefix":
         return str(value).removesuffix("/")
     return "tab" if name == "delimiter" and value == "\t" else str(value)
